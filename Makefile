@@ -38,7 +38,7 @@ run: $(READY) ## run the operator of this checkout against the current context (
 	@exec $(BIN)/python -m demo.checkout $(if $(YES),--yes) $(ARGS)
 
 test: check sandbox ## run every gate and every test; a skipped test fails it
-	@$(BIN)/python -m tests.programs
+	@$(BIN)/python -m tests.support.programs
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
@@ -48,7 +48,7 @@ test-matrix: sandbox ## run the tests that depend on the API server on each olde
 
 soak: sandbox ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
 	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
-		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/model tests/convert \
+		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/faults/test_random_kills.py tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them

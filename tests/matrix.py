@@ -27,25 +27,28 @@ ROOT = Path(__file__).parents[1]
 
 SELECTION: Mapping[str, tuple[str, ...]] = {
     "the release itself": ("tests/sandbox/test_release.py",),
-    "the CRDs with every rule": ("tests/api",),
+    "the CRDs with every rule": ("tests/cluster/api",),
     "admission policies and webhooks": (
         "tests/install/test_admission.py",
         "tests/install/test_own_account.py",
         "tests/install/test_authors.py",
-        "tests/cluster/test_refused_writes.py",
+        "tests/cluster/controllers/managedsecret/test_refused_writes.py",
     ),
     "rights of the operator and of users": ("tests/install/test_rights.py", "tests/install/test_users.py"),
     "the chart": ("tests/install/test_chart_life.py",),
-    "keyturn check": ("tests/preflight",),
-    "creation": ("tests/cluster/test_creation.py",),
-    "drift": ("tests/cluster/test_drift.py",),
-    "rotation": ("tests/cluster/test_rotations.py",),
-    "rollout": ("tests/cluster/test_rollouts.py", "tests/cluster/test_terminating.py"),
-    "rollback": ("tests/cluster/test_rollbacks.py",),
-    "pulled values": ("tests/cluster/test_pulled.py",),
-    "emergencies": ("tests/cluster/test_emergencies.py",),
-    "the checklist with encryption at rest": ("tests/checklist/test_cluster.py",),
-    "the audit webhook": ("tests/access/test_cluster.py",),
+    "keyturn check": ("tests/install/checks",),
+    "creation": ("tests/cluster/controllers/managedsecret/test_creation.py",),
+    "drift": ("tests/cluster/controllers/managedsecret/test_drift.py",),
+    "rotation": ("tests/cluster/controllers/managedsecret/test_rotations.py",),
+    "rollout": (
+        "tests/cluster/controllers/managedsecret/test_rollouts.py",
+        "tests/cluster/controllers/managedsecret/test_terminating.py",
+    ),
+    "rollback": ("tests/cluster/controllers/managedsecret/test_rollbacks.py",),
+    "pulled values": ("tests/cluster/controllers/managedsecret/test_pulled.py",),
+    "emergencies": ("tests/cluster/controllers/emergency/test_emergencies.py",),
+    "the checklist with encryption at rest": ("tests/cluster/checklist/test_cluster.py",),
+    "the audit webhook": ("tests/cluster/endpoints/test_audit_webhook.py",),
 }
 """What of Keyturn depends on the API server, and the tests that show it."""
 

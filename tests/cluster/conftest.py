@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cluster.admission_policies import Policy
 from tests.cluster.classes import Class
-from tests.cluster.policies import Policy
-from tests.cluster.space import Space
-from tests.cluster.stores import Stores, Vault
-from tests.providers.vault import running
-from tests.support.front import front
+from tests.cluster.namespace import Space
+from tests.cluster.store_objects import Stores, Vault
 from tests.support.objects import Objects
-from tests.support.onlooker import Onlooker, meant, shown
+from tests.support.store_proxy import front
+from tests.support.vault import running
 from tests.support.webhook import webhook
 
 if TYPE_CHECKING:
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Cluster
-    from tests.providers.vault import VaultServer
     from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
+    from tests.support.vault import VaultServer
     from tests.support.webhook import Webhook
 
 
@@ -31,17 +30,6 @@ def objects(cluster: Cluster, kubectl: Kubectl) -> Iterator[Objects]:
     del kubectl
     with Objects.of(cluster.kubeconfig) as objects:
         yield objects
-
-
-@pytest.fixture(scope="session", autouse=True)
-def onlooker(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever a test does, GitOps tools take what the operator tells as it is meant."""
-    with Onlooker(kubectl, tmp_path_factory.mktemp("onlooker") / "notes") as onlooker:
-        yield
-    observed = onlooker.situations()
-    assert observed
-    told = zip(observed, shown(observed), strict=True)
-    assert [(body["status"], one) for body, one in told if one != meant(body)] == []
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from yarl import URL
 
 from sandbox.pki import Authority, write_private
 from tests.faults.apiserver import state_of, values_of
-from tests.faults.scene import digest, revisions
+from tests.faults.namespace import digest, revisions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, scenes
 from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
-from tests.faults.scene import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, scenes
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
+    from tests.faults.namespace import Look, Scene
     from tests.faults.proxy import Act, Asked, Rule
-    from tests.faults.scene import Look, Scene
 
 _ACTS: dict[str, Act] = {
     "the answer is lost": lose,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, state_of
+from tests.faults.namespace import BYSTANDER, CONSUMERS, ROTATED, scenes
 from tests.faults.proxy import FaultProxy, end_watch, refuse
-from tests.faults.scene import BYSTANDER, CONSUMERS, ROTATED, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
+    from tests.faults.namespace import Look, Scene
     from tests.faults.proxy import Asked
-    from tests.faults.scene import Look, Scene
 
 _WATCHED = ("managedsecrets", "secretclasses", "secrets", "deployments", "statefulsets", "daemonsets")
 _OUTAGE = 20.0

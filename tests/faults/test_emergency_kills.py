@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED
-from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, Scene, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, Scene, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.scene import Look
+    from tests.faults.namespace import Look
 
 pytestmark = pytest.mark.timeout(600)
 _KILLED = -9

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.namespace import scenes
 from tests.faults.proxy import FaultProxy
-from tests.faults.scene import scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 

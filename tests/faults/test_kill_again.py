@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.plots import (
+from tests.faults.kill_scenarios import (
     ADOPTION,
     BINDING,
     FAILURE,
@@ -21,7 +21,7 @@ from tests.faults.plots import (
     pairs,
     singles,
 )
-from tests.faults.scene import scenes
+from tests.faults.namespace import scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tests.faults.apiserver import Call, Cluster
-    from tests.faults.plots import End
-    from tests.faults.scene import Scene
+    from tests.faults.kill_scenarios import End
+    from tests.faults.namespace import Scene
 
 pytestmark = pytest.mark.timeout(600)
 _KILLED = -9

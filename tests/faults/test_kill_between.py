@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.scene import Scene, digest, managed_secret, scenes
+from tests.faults.namespace import Scene, digest, managed_secret, scenes
 from tests.support.kubectl import deployment, eventually
 from tests.support.operator import Operator
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import USER
-from tests.faults.scene import NAME, Scene
+from tests.faults.namespace import NAME, Scene
 from tests.faults.test_kill_shape import Stage, moments
 from tests.support.kubectl import eventually
 

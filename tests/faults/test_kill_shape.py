@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, state_of, values_of
-from tests.faults.scene import Scene, digest, managed_secret
+from tests.faults.namespace import Scene, digest, managed_secret
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 

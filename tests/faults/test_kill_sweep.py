@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Call, Cluster
-    from tests.faults.scene import Look, Scene
+    from tests.faults.namespace import Look, Scene
 
 _KILLED = -9
 _AT_ONCE = 3

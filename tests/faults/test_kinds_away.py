@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.apiserver import MANAGED
 from tests.faults.conftest import ROOT
-from tests.faults.scene import scenes
+from tests.faults.namespace import scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 

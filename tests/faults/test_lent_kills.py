@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.shop import operator_of, shops
-from tests.providers.vault import BUILD_SECONDS, running
+from tests.faults.vault_namespace import operator_of, shops
 from tests.support.kubectl import eventually
+from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.shop import Shop
-    from tests.providers.vault import VaultServer
-    from tests.support.front import Answer
+    from tests.faults.vault_namespace import Shop
+    from tests.support.store_proxy import Answer
+    from tests.support.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 _KILLED = -9

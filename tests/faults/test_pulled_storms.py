@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.shop import Shop, operator_of, shops
-from tests.providers.vault import BUILD_SECONDS, running
-from tests.support.front import after, lose, refuse
+from tests.faults.vault_namespace import Shop, operator_of, shops
 from tests.support.kubectl import eventually
+from tests.support.store_proxy import after, lose, refuse
+from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.faults.apiserver import Cluster
-    from tests.support.front import Asked, Fault, Front
     from tests.support.operator import Operator
+    from tests.support.store_proxy import Asked, Fault, Front
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

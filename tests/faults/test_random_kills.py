@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.scene import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, scenes
 from tests.support.operator import Operator
 from tests.support.soak import TIMES, chance
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.scene import Look, Scene
+    from tests.faults.namespace import Look, Scene
 
 _ROUNDS, _OBJECTS, _KILLS = 4 * TIMES, 5, 2
 pytestmark = pytest.mark.timeout(300 * TIMES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.scene import BYSTANDER, CONSUMERS, KEPT, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, scenes
 from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Call, Cluster
-    from tests.faults.scene import Look, Scene
+    from tests.faults.namespace import Look, Scene
 
 _BUSY = 8
 """Objects that rotate at once, so that a leader is hit in the midst of its work."""

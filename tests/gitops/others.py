@@ -10,10 +10,18 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.stores.health import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
-from tests.core.builders import NOW
-from tests.core.test_clockwork import FAILED, PENDING, ROLLED_OUT, ROTATED, STARTED, Incident, after
 from tests.gitops.situations import Expected
-from tests.support.unseen import filled_in
+from tests.support.initial_status import filled_in
+from tests.unit.core.builders import NOW
+from tests.unit.core.emergency.test_status import (
+    FAILED,
+    PENDING,
+    ROLLED_OUT,
+    ROTATED,
+    STARTED,
+    Incident,
+    after,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,8 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
-from tests.core.builders import (
+from tests.support.initial_status import filled_in
+from tests.unit.core.builders import (
     API_KEY,
     NOW,
     PUSH,
@@ -31,7 +32,6 @@ from tests.core.builders import (
     state,
     target,
 )
-from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,17 +12,17 @@ import pytest
 import yaml
 
 from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
-from tests.cluster.space import password
+from tests.cluster.namespace import password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS
+from tests.support.initial_status import filled_in
 from tests.support.kubectl import eventually
-from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import ControlPlane
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
 

@@ -11,7 +11,7 @@ import yaml
 from tests.gitops.judge import CHECKS, Verdict, judge
 from tests.gitops.others import EMERGENCIES, STORES
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
-from tests.support.unseen import filled_in
+from tests.support.initial_status import filled_in
 
 if TYPE_CHECKING:
     from tests.support.objects import Body

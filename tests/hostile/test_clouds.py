@@ -17,9 +17,9 @@ from keyturn.stores.providers._gcp_login import GcpAuth, GcpLogin
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import AllowedHost, Answer, Guard
 from tests.hostile import answers
-from tests.providers.azure.login import TENANT
-from tests.providers.names import Names
-from tests.providers.shops import access_key, aws_settings
+from tests.unit.stores.providers.azure.fake_entra_id import TENANT
+from tests.unit.stores.providers.provider_fixtures import access_key, aws_settings
+from tests.unit.stores.providers.resolver import Names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping

@@ -39,9 +39,9 @@ from keyturn.stores import providers
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _vault_http
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
-from tests.core.builders import EVERYTHING, MADE, NOW, UID, managed, observed, revision
 from tests.hostile import corpus
-from tests.support.shelves import Shelves
+from tests.support.memory_stores import Shelves
+from tests.unit.core.builders import EVERYTHING, MADE, NOW, UID, managed, observed, revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

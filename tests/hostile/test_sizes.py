@@ -20,8 +20,8 @@ from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh
 from keyturn.runtime import tls
 from keyturn.stores.providers import _client_certificate
-from tests.generators.making import boxed, generator_of
 from tests.hostile import corpus
+from tests.unit.generators.generated import boxed, generator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

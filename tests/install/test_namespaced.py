@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.initial_status import filled_in
 from tests.support.kubectl import deployment, eventually
 from tests.support.operator import Operator
-from tests.support.unseen import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

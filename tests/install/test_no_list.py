@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane
-from tests.cli.console import Console
 from tests.install.installation import NO_LIST, Installation
+from tests.support.console import Console
 from tests.support.kubectl import Kubectl, deployment, eventually
 from tests.support.operator import Operator
 

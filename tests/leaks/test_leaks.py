@@ -11,8 +11,8 @@ import pytest
 
 from sandbox import ControlPlane
 from tests.faults.apiserver import USER, Cluster
-from tests.faults.scene import scenes
-from tests.leaks.life import Life
+from tests.faults.namespace import scenes
+from tests.leaks.lifecycle import Life
 from tests.leaks.scan import leaks
 from tests.support.operator import Operator
 

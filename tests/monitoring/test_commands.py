@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.workloads import deployment, env_from
-from tests.support.forked import run
+from tests.support.forked_cli import run
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     import subprocess
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.conftest import Cluster
     from tests.support.kubectl import Kubectl
 

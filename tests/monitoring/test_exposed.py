@@ -16,8 +16,8 @@ from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.exposition import ChecklistFacts, expose
 from keyturn.runtime import metrics
-from tests.cluster.space import password
-from tests.cluster.stores import Stores, pulled
+from tests.cluster.namespace import password
+from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.monitoring.cases import CASES
 from tests.monitoring.dashboard import QUERIES, filled
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
     from tests.cluster.classes import Class
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)

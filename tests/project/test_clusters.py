@@ -13,7 +13,7 @@ from sandbox import ControlPlane
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = (
-    "tests/cluster/test_creation.py::test_a_managed_secret_becomes_a_secret_with_every_key",
+    "tests/cluster/controllers/managedsecret/test_creation.py::test_a_managed_secret_becomes_a_secret_with_every_key",
     # It asks the API server's own record.
     "tests/gitops/test_apply.py::test_the_same_manifests_applied_again_and_again_cause_no_write",
 )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.console import BIN
-from tests.support.forked import Forked, run
+from tests.support.console import BIN
+from tests.support.forked_cli import Forked, run
 from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _OWNER = f"""
 import os
-from tests.support.forked import Forked
+from tests.support.forked_cli import Forked
 silent = os.open(os.devnull, os.O_RDWR)
 print(Forked({["convert", "-f", "-"]!r}, os.environ, silent, silent, os.pipe()[0]).pid, flush=True)
 input()

@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.cluster.space import password
-from tests.cluster.stores import Stores, pulled
-from tests.cluster.wishes import large_key, made, signed, write_secret
+from tests.cluster.hostile_specs import large_key, made, signed, write_secret
+from tests.cluster.namespace import password
+from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
 from tests.redteam.neighbour import first
-from tests.support.front import front, refuse
 from tests.support.kubectl import eventually
+from tests.support.store_proxy import front, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
     from tests.support.objects import Body
 

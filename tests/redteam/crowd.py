@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.cluster.space import literal, password
-from tests.cluster.stores import Stores, pulled
-from tests.cluster.wishes import large_key, signed, write_secret
+from tests.cluster.hostile_specs import large_key, signed, write_secret
+from tests.cluster.namespace import literal, password
+from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
 from tests.redteam.servers import dripping
@@ -18,7 +18,7 @@ from tests.support.kubectl import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
 
 _HOSTILE: Final = 150

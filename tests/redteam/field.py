@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from tests.cluster.space import Space
+from tests.cluster.namespace import Space
 from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects, Refused
 from tests.support.operator import Operator

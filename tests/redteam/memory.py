@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.cluster.space import literal
+from tests.cluster.namespace import literal
 from tests.redteam.attack import attack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
 
 _KIB: Final = 1024

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.cluster.hostile import hostile
-from tests.cluster.space import password
-from tests.cluster.stores import Stores, pulled
+from tests.cluster.hostile_vault import hostile
+from tests.cluster.namespace import password
+from tests.cluster.store_objects import Stores, pulled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
     from tests.support.objects import Body
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from tests.cluster.hostile import hostile
-from tests.cluster.space import literal, password
-from tests.cluster.stores import Stores, pulled
-from tests.cluster.wishes import write_secret
+from tests.cluster.hostile_specs import write_secret
+from tests.cluster.hostile_vault import hostile
+from tests.cluster.namespace import literal, password
+from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.redteam.attack import attack
 from tests.redteam.field import ROOT
@@ -21,7 +21,7 @@ from tests.support.objects import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
     from tests.support.objects import Body
 

@@ -7,17 +7,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.cluster.stores import Stores, pulled
+from tests.cluster.store_objects import Stores, pulled
 from tests.redteam.attack import attack
 from tests.redteam.computing import until_refused
 from tests.redteam.servers import dripping, silent
-from tests.support.front import front, refuse
 from tests.support.objects import Refused
+from tests.support.store_proxy import front, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
     from tests.redteam.field import Field
 
 _TENANTS: Final = 14

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.checklist.conftest import repository  # noqa: F401
-from tests.cli.conftest import console  # noqa: F401
+from tests.cluster.cli.conftest import console  # noqa: F401
 from tests.cluster.conftest import objects, space  # noqa: F401  # the same cluster, namespaces and operator
 from tests.release.installed import Plugin
+from tests.unit.checklist.conftest import repository  # noqa: F401
 
 if TYPE_CHECKING:
     from pathlib import Path

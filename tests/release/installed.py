@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox import cache
-from tests.cli.console import BIN
 from tests.conftest import ROOT
+from tests.support.console import BIN
 from tests.support.goprogram import built
 
 if TYPE_CHECKING:

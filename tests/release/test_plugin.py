@@ -15,15 +15,15 @@ from pyrage import x25519
 
 from keyturn.cli.commands import main
 from release.entry import restore
-from tests.cli.console import BIN, Console, cells
 from tests.conftest import ROOT
 from tests.release.installed import BUILD_SECONDS, Plugin
+from tests.support.console import BIN, Console, cells
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.checklist.repository import Repository
-    from tests.cluster.space import Space
+    from tests.cluster.namespace import Space
+    from tests.unit.checklist.git_repository import Repository
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
@@ -144,7 +144,7 @@ def test_it_converts(plugin: Plugin) -> None:
     question = (
         "convert",
         "-f",
-        str(ROOT / "tests" / "convert" / "cases" / "live" / "input.yaml"),
+        str(ROOT / "tests" / "unit" / "offline" / "convert" / "cases" / "live" / "input.yaml"),
         "--lenient",
     )
 

@@ -18,9 +18,9 @@ from release import krew, portable
 from release.checkout import Checkout
 from release.errors import ReleaseError
 from release.portable import PLATFORMS, Platform
-from tests.cli.console import BIN
 from tests.release.binaries import built_for
 from tests.release.installed import Plugin
+from tests.support.console import BIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from tests.support.forked import Forked
+from tests.support.forked_cli import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

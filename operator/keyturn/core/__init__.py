@@ -17,5 +17,5 @@ Layers, each imports only those below it
 Entry points: `spec.desired.wanted_by`, `rotation.decision.next_step`, `status.status.status_of`,
 `emergency.status.status_of`, `policy.rules.violations_of`.
 
-Imports: `api` only. Branch coverage is 100 %, by tests in tests/core.
+Imports: `api` only. Branch coverage is 100 %, by tests in tests/unit/core.
 """

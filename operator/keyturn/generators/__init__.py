@@ -9,7 +9,7 @@ one, and the strength of its values. `base` has the interface.
 Modules whose name starts with `_` are shared, or imported on first use, as cryptography is large.
 
 To add a generator, add a module, run `make generate`, and add an example; the contract suite is
-tests/generators/test_contract.py.
+tests/unit/generators/test_contract.py.
 
 Imports: `runtime` (TLS limits), `core`, `api`.
 """

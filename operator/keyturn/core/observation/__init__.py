@@ -1,7 +1,7 @@
 """Facts that one observation of a ManagedSecret has found, never values.
 
 `observed.Observed` is the input of every decision. `controllers.managedsecret.observe` builds it; tests build it with
-`tests/core/builders.py`; `keyturn plan` changes copies of it.
+`tests/unit/core/builders.py`; `keyturn plan` changes copies of it.
 
 Modules
     observed      `Observed`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair

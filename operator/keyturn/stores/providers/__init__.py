@@ -4,7 +4,7 @@ A provider is a class with a settings model; `base.Provider` is the interface, w
 Modules whose name starts with `_` are shared or imported on first use, as clients of clouds are large.
 `guard` decides which addresses may be reached; `errors` has the errors that a store may raise.
 
-To add a provider, add a module and run the contract suite, tests/providers/test_contract.py.
+To add a provider, add a module and run the contract suite, tests/cluster/stores/providers/test_contract.py.
 
 Imports: `kube` for stores in Kubernetes, `runtime`, `core`, `api`.
 """

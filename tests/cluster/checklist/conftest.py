@@ -1,0 +1,6 @@
+from __future__ import annotations
+
+from tests.cluster.cli.conftest import console, rights, viewer
+from tests.unit.checklist.conftest import repository
+
+__all__ = ["console", "repository", "rights", "viewer"]

@@ -1,0 +1,221 @@
+"""`keyturn emergency`: an incident from its declaration to its end, in one namespace and in several."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.namespace import Space
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.console import Console
+    from tests.support.kubectl import Kubectl
+
+_DECLARE = ("emergency", "declare", "INC-7", "--reason", "a laptop was stolen")
+
+
+@pytest.fixture
+def other(space: Space, kubectl: Kubectl) -> Iterator[Space]:
+    """A second namespace of the same test."""
+    name = f"{space.namespace}-b"
+    kubectl("create", "namespace", name)
+    yield Space(space.objects, name)
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def declared(console: Console, *more: str) -> str:
+    return console(*_DECLARE, *(more or ("--all",)))
+
+
+def refused(console: Console, *arguments: str) -> str:
+    done = console.run(*arguments)
+    assert done.returncode in {1, 2}
+    return done.stderr.splitlines()[-1]
+
+
+def test_an_incident_is_declared_and_waited_for(space: Space, console: Console) -> None:
+    space.managed()
+
+    said = declared(console, "--all", "--wait")
+
+    first, *_, last = said.splitlines()
+    assert first == f"emergencyrotation/inc-7 declared in {space.namespace}, for 1: auth"
+    assert last.endswith("every workload of 1 of 1 secrets runs on new values")
+    assert space.revision() == "2"
+    spec = space.get("EmergencyRotation", "inc-7")["spec"]
+    assert spec == {"reason": "a laptop was stolen", "incident": "INC-7", "selector": {}}
+
+
+def test_a_dry_run_declares_nothing(space: Space, console: Console) -> None:
+    space.managed()
+
+    said = declared(console, "--all", "--dry-run", "--wait")
+
+    assert said == f"emergencyrotation/inc-7 would be declared in {space.namespace}, for 1: auth\n"
+    assert space.find("EmergencyRotation", "inc-7") is None
+
+
+def test_the_same_again_is_no_second_incident(space: Space, console: Console) -> None:
+    space.managed()
+    declared(console)
+
+    assert "was declared before" in console(*_DECLARE, "--all")
+    assert refused(console, *_DECLARE, "--secret", "auth") == (
+        f"  in {space.namespace}: it was declared before, with another content; declare this one under another number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "Error: write one of --selector, --secret and --all"),
+        (("--all", "--secret", "auth"), "Error: write one of --selector, --secret and --all"),
+        (("--secret", "auht"), "Error: there is no ManagedSecret auht; nothing is declared"),
+        (("-l", "team=nobody"), "Error: no ManagedSecret is selected, so nothing is declared"),
+        (("-l", "team"), "Error: 'team' is no label; write KEY=VALUE, several with commas"),
+        (("--all", "-A", "--in", "shop"), "Error: write -A or --in, not both"),
+    ],
+)
+def test_what_cannot_be_meant_declares_nothing(
+    arguments: tuple[str, ...], sentence: str, space: Space, console: Console
+) -> None:
+    space.managed()
+
+    assert refused(console, *_DECLARE, *arguments) == sentence
+    assert space.objects.all("EmergencyRotation", space.namespace) == []
+
+
+def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
+    assert refused(console, "emergency", "declare", "№ 42!", "--reason", "x", "--all") != ""
+    assert refused(console, "emergency", "declare", "!!", "--reason", "x", "--all") == (
+        "Error: '!!' makes no name; use letters, digits and '-', such as INC-2026-042"
+    )
+
+
+def test_one_number_spans_namespaces(space: Space, other: Space, console: Console) -> None:
+    space.managed()
+    other.managed()
+
+    said = declared(console, "--all", "--in", space.namespace, "--in", other.namespace, "--wait")
+    everywhere = ("--in", space.namespace, "--in", other.namespace)
+    found = json.loads(console("emergency", "status", "inc-7", "-o", "json", *everywhere))["items"]
+
+    assert f"declared in {space.namespace}" in said
+    assert f"declared in {other.namespace}" in said
+    assert {one["namespace"] for one in found} == {space.namespace, other.namespace}
+    assert (space.revision(), other.revision()) == ("2", "2")
+
+
+def test_each_namespace_is_asked_for_the_names_that_it_has(
+    space: Space, other: Space, console: Console
+) -> None:
+    space.managed()
+    other.managed(name="mail")
+
+    declared(
+        console,
+        *("--secret", "auth", "--secret", "mail"),
+        *("--in", space.namespace, "--in", other.namespace, "--wait"),
+    )
+
+    assert space.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["auth"]
+    assert other.get("EmergencyRotation", "inc-7")["spec"]["names"] == ["mail"]
+
+
+def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
+    space: Space, other: Space, console: Console
+) -> None:
+    space.managed()
+    other.managed()
+    first, last = sorted((space, other), key=lambda one: one.namespace)
+    declared(console, "--secret", "auth", "--in", first.namespace)
+
+    done = console.run(*_DECLARE, "--all", "--in", space.namespace, "--in", other.namespace)
+
+    assert done.returncode == 1
+    assert done.stdout == f"emergencyrotation/inc-7 declared in {last.namespace}, for 1: auth\n"
+    first_line, second = done.stderr.splitlines()[-2:]
+    assert first_line == "Error: inc-7 is not declared"
+    assert second.startswith(f"  in {first.namespace}: it was declared before, with another content")
+
+
+def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
+    space: Space, console: Console
+) -> None:
+    space.managed()
+    declared(console, "--all", "--contact", "security@shop.test", "--wait")
+
+    header, row = console("emergency", "status").splitlines()
+    (found,) = json.loads(console("emergency", "status", "-o", "json"))["items"]
+
+    assert header.split() == (
+        ["NAMESPACE", "NAME", "SECRETS", "ROTATED", "UPDATED", "AUDITED", "DOCUMENTED", "NEXT", "DEADLINE"]
+    )
+    assert row.split()[:4] == [space.namespace, "inc-7", "1/1", "after"]
+    assert row.split()[-2:] == ["in", "23h"]
+    assert found["deadlines"].keys() == {"AccessAudited", "Documented"}
+    assert (found["overdue"], found["needsAPerson"]) == ([], False)
+    assert found["secrets"] == [{"name": "auth", "state": "RolledOut", "revision": 2, "message": None}]
+
+
+def test_status_ends_with_3_where_a_person_must_act(space: Space, console: Console) -> None:
+    space.managed()
+    space.respec(lambda spec: spec.update(suspend=True))
+    declared(console)
+    eventually(lambda: console.run("emergency", "status").returncode == 3, "a person is needed")
+
+    done = console.run("emergency", "status", "inc-7")
+
+    assert "auth" in done.stdout
+    assert "spec.suspend is true, so nothing is written" in done.stdout
+
+
+def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) -> None:
+    del space
+
+    assert console("emergency", "status") == "no emergency is declared\n"
+    assert refused(console, "emergency", "report", "INC-8") == (
+        "Error: no emergency 'INC-8' is declared here; -A looks into every namespace"
+    )
+
+
+def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None:
+    space.managed()
+    declared(console, "--all", "--wait")
+
+    said = console("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")
+    again = console("emergency", "acknowledge", "INC-7", "--audit", "--by", "grace")
+
+    assert said == f"emergencyrotation/inc-7 in {space.namespace} audit acknowledged\n"
+    assert again == f"emergencyrotation/inc-7 in {space.namespace} unchanged: acknowledged by ada\n"
+    eventually(lambda: "accessAuditAt" in space.get("EmergencyRotation", "inc-7")["status"], "it is stamped")
+    assert refused(console, "emergency", "acknowledge", "INC-7", "--by", "ada") == (
+        "Error: write one of --audit and --report"
+    )
+    assert refused(console, "emergency", "acknowledge", "INC-7", "--report", "--by", " ") == (
+        "Error: --by is empty; write who acknowledges it"
+    )
+
+
+def test_the_document_is_printed(space: Space, console: Console) -> None:
+    space.managed()
+    declared(console, "--all", "--wait")
+    eventually(lambda: console.run("emergency", "report", "INC-7").returncode == 0, "the document is there")
+
+    assert console("emergency", "report", "inc-7").startswith("# Incident INC-7\n")
+
+
+def test_who_may_edit_declares_and_who_may_view_looks(space: Space, editor: Console, viewer: Console) -> None:
+    space.managed()
+
+    assert refused(viewer, *_DECLARE, "--all") == (
+        f"  in {space.namespace}: the API server refuses it (Forbidden)"
+    )
+    editor(*_DECLARE, "--all", "--wait")
+    editor("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")
+    assert "inc-7" in viewer("emergency", "status")

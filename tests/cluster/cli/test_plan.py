@@ -1,0 +1,505 @@
+"""`keyturn plan`: what it says is what then happens, and it changes nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from keyturn.cli.commands import main
+from keyturn.kube import paths
+from keyturn.kube.client import Api
+from tests.cluster.namespace import MARKER, bytes_, literal, password
+from tests.cluster.workloads import deployment, env, env_from, stateful_set, volume
+from tests.support.console import Console, cells
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from keyturn.core.value import Value
+    from tests.cluster.classes import Class
+    from tests.cluster.namespace import Space
+    from tests.support.objects import Body
+
+ANYBODY = {"keyturn.dev/restart": "allow"}
+NOBODY = {"keyturn.dev/restart": "never"}
+
+
+def planned(plan: Any) -> tuple[set[str], list[list[str]]]:
+    """Return which keys a plan replaces, and whom it restarts together with whom."""
+    keys = {key for one in plan["values"] if one["action"] == "Replace" for key in one["keys"]}
+    last = max((one["round"] or 0 for one in plan["workloads"]), default=0)
+    rounds = [
+        sorted(one["name"] for one in plan["workloads"] if one["round"] == number)
+        for number in range(1, last + 1)
+    ]
+    return keys, rounds
+
+
+def replaced(space: Space, before: dict[str, Value]) -> set[str]:
+    return {key for key, value in space.values().items() if before.get(key) != value}
+
+
+def restarted(space: Space, rounds: list[list[str]]) -> list[list[str]]:
+    """Return who was restarted, in the order of the events, cut into pieces as long as the planned rounds."""
+    count = sum(map(len, rounds))
+    eventually(lambda: len(_restarts(space)) >= count, f"{count} events of restarts")
+    names, pieces = _restarts(space), []
+    for round_ in rounds:
+        pieces.append(sorted(names[: len(round_)]))
+        names = names[len(round_) :]
+    return [*pieces, names] if names else pieces
+
+
+def _restarts(space: Space) -> list[str]:
+    events = [one for one in space.objects.all("Event", space.namespace) if one["reason"] == "Restarted"]
+    return [one["regarding"]["name"] for one in sorted(events, key=lambda one: str(one["eventTime"]))]
+
+
+def manifest(*data: Body, name: str = "auth", **spec: Any) -> str:
+    """Write a manifest as a file has it."""
+    return json.dumps(
+        {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "ManagedSecret",
+            "metadata": {"name": name},
+            "spec": {"data": list(data), **spec},
+        }
+    )
+
+
+def versions(space: Space) -> dict[str, str]:
+    """Return the version of everything that a plan could have written."""
+    return {
+        f"{kind}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
+        for kind in ("ManagedSecret", "Secret", "Deployment", "StatefulSet")
+        for one in space.objects.all(kind, space.namespace)
+    }
+
+
+# What is planned happens
+
+
+def a_shop(space: Space, at_a_time: int) -> None:
+    """Have workloads of every kind of fate: some roll, in two waves, and some do not."""
+    targets = [
+        {"kind": "Deployment", "name": "late", "wave": 1},
+        {"kind": "Deployment", "name": "first"},
+        {"kind": "Deployment", "name": "friend", "wave": -1},
+    ]
+    space.manage(
+        password(),
+        bytes_(),
+        literal("user", "shop"),
+        rollout={"targets": targets, "maxConcurrent": at_a_time},
+        rotation={"only": ["password"]},
+    )
+    for name, pod in {
+        "late": env_from("auth"),
+        "first": volume("auth"),
+        "any": env("auth", "password"),
+        "token-only": env("auth", "token"),
+    }.items():
+        space.run(deployment(name, pod))
+    space.run(deployment("friend", env_from("another"), annotations=ANYBODY))
+    space.run(deployment("stubborn", env_from("auth"), annotations=NOBODY))
+    space.run(stateful_set("store", env("auth", "user", "password")))
+    space.settled()
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_a_rotation_does_what_was_planned(at_a_time: int, space: Space, console: Console) -> None:
+    a_shop(space, at_a_time)
+    before = space.values()
+
+    plan = console.json("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    keys, rounds = planned(plan)
+    assert keys == {"password"}
+    assert (keys, rounds) == (replaced(space, before), restarted(space, rounds))
+    assert space.status()["revision"] == plan["nextRevision"]
+
+
+def test_values_of_every_kind_are_planned(space: Space, console: Console) -> None:
+    space.managed(
+        {"name": "phrase", "generate": {"passphrase": {}}},
+        {"name": "totp", "generate": {"totp": {"account": "shop"}}},
+        {"name": "jwks", "generate": {"jwks": {}}},
+        {"name": "tls", "generate": {"certificate": {"commonName": "shop"}}},
+        {"name": "ssh", "generate": {"sshKey": {}}, "keepPrevious": True},
+        password("registry-password"),
+        {
+            "name": "registry",
+            "generate": {
+                "dockerConfig": {
+                    "registry": "registry.test",
+                    "username": "shop",
+                    "passwordFrom": {"name": "registry-password"},
+                }
+            },
+        },
+        literal("user", "shop"),
+        rotation={"only": ["jwks", "tls", "ssh", "registry-password"], "overlap": "1h"},
+    )
+    before = space.values()
+
+    plan = console.json("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    keys, lingering = planned(plan)[0], set(plan["overlapKeys"])
+    assert lingering == {
+        *("private.jwks", "public.jwks", "ca.crt", "privateKey.previous", "publicKey.previous"),
+    }
+    assert replaced(space, before) == keys | lingering
+
+
+def test_a_plan_is_made_again_after_what_it_said(space: Space, console: Console) -> None:
+    a_shop(space, at_a_time=1)
+    first = planned(console.json("plan", "auth"))
+
+    console("rotate", "auth", "--wait")
+
+    assert planned(console.json("plan", "auth")) == first
+
+
+def test_a_plan_reads_so(space: Space, console: Console) -> None:
+    space.managed(password(), literal("user", "shop"), rotation={"every": "90d", "jitter": "0%"})
+    space.run(deployment("api", env("auth", "password")))
+    space.run(deployment("web", volume("auth"), annotations=NOBODY))
+
+    assert cells(console("plan", "auth")) == [
+        [f"ManagedSecret {space.namespace}/auth: a rotation would make revision 2 of the Secret auth"],
+        [""],
+        ["  Now", "Ready"],
+        ["  Starts", "at once"],
+        ["  Scheduled", "<time>, at <time>"],
+        ["  Then again", "<time>, at <time>"],
+        [
+            "  Restarts",
+            "0s after the last change, 1 at a time; one that is not ready after 10m means Rollback",
+        ],
+        [""],
+        ["VALUE", "KEYS", "FROM", "WHAT HAPPENS"],
+        ["password", "password", "password", "is replaced"],
+        ["user", "user", "literal", "stays: a literal"],
+        [""],
+        ["ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS"],
+        ["1", "Deployment/api", "0", "env (password)", "is restarted"],
+        [
+            *("-", "Deployment/web", "0", "volume"),
+            "is not restarted: refuses restarts by keyturn.dev/restart: never; restart it yourself",
+        ],
+    ]
+
+
+def test_a_plan_changes_nothing(space: Space, console: Console) -> None:
+    a_shop(space, at_a_time=1)
+    space.looked_at()
+    space.settled()
+    before = versions(space)
+
+    console("plan", "auth")
+    console("plan", "-f", "-", given=manifest(password(), bytes_("more")))
+
+    assert versions(space) == before
+
+
+# Who may see what
+
+
+def test_without_any_right_on_secrets_the_plan_is_the_same(
+    space: Space, console: Console, viewer: Console
+) -> None:
+    a_shop(space, at_a_time=1)
+    console("rotate", "auth", "--wait")
+    whole, partly = console.json("plan", "auth"), viewer.json("plan", "auth")
+
+    assert partly.pop("notes") == [
+        "you may not get Secrets: that they are there and whose they are is as the status says"
+    ]
+    assert whole.pop("notes") == []
+    assert partly | {"startsAt": None} == whole | {"startsAt": None}
+
+
+def test_no_value_is_read(space: Space, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.managed()
+    asked: list[tuple[str, bool]] = []
+    get, pages = Api.get, Api.pages
+
+    def noted_get(self: Api, path: str, *rest: Any, metadata_only: bool = False) -> Any:
+        asked.append((paths.resource(path), metadata_only))
+        return get(self, path, *rest, metadata_only=metadata_only)
+
+    def noted_pages(self: Api, path: str, *rest: Any, **options: Any) -> Any:
+        asked.append((paths.resource(path), options.get("metadata_only", False)))
+        return pages(self, path, *rest, **options)
+
+    monkeypatch.setattr(Api, "get", noted_get)
+    monkeypatch.setattr(Api, "pages", noted_pages)
+    monkeypatch.setattr("keyturn.runtime.logs.configure", lambda *_: None)
+    where = [f"--kubeconfig={console.kubeconfig}", f"--namespace={space.namespace}"]
+    done = CliRunner().invoke(main, ["plan", "auth", *where], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert {how for what, how in asked if what == "secrets"} == {True}
+
+
+# Refusals
+
+
+def refusals(console: Console, *arguments: str, given: str | None = None) -> list[dict[str, str]]:
+    done = console.run("plan", *arguments, "-o", "json", given=given)
+    assert done.returncode == 3
+    found = json.loads(done.stdout)["refusals"]
+    return list(found)
+
+
+def test_an_unknown_class_is_refused_with_those_that_there_are(space: Space, console: Console) -> None:
+    space.manage(className="no-such-class")
+    space.stalled("SecretClassNotFound")
+
+    (refusal,) = refusals(console, "auth")
+
+    assert refusal["reason"] == "SecretClassNotFound"
+    assert "write one of these as className: api-key, " in refusal["message"]
+
+
+def test_a_secret_of_somebody_else_is_refused(space: Space, console: Console, viewer: Console) -> None:
+    space.foreign()
+    space.manage()
+    space.stalled("SecretNotOwned")
+
+    assert [one["reason"] for one in refusals(console, "auth")] == ["SecretNotOwned"]
+    assert [one["reason"] for one in refusals(viewer, "auth")] == ["SecretNotOwned"]
+
+
+def test_a_weak_value_is_refused(console: Console) -> None:
+    weak = manifest(password(length=8))
+
+    (refusal,) = refusals(console, "-f", "-", given=weak)
+
+    assert refusal["reason"] == "TooWeak"
+    assert refusal["message"].startswith("password gives 8 characters")
+
+
+def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_told(
+    class_: Class, console: Console
+) -> None:
+    class_.write(minLength=64)
+    short = manifest(password(length=33), className=class_.name)
+
+    (refusal,) = refusals(console, "-f", "-", given=short)
+
+    assert refusal["reason"] == "PolicyViolation"
+    assert "password" in refusal["message"]
+    assert "33" in refusal["message"]
+    assert console.run("plan", "-f", "-", given=short).stdout.startswith(
+        f"ManagedSecret {console.namespace}/auth: applying this would be refused;"
+        " otherwise it would make revision 1 of the Secret auth\n"
+    )
+
+
+# Times and states
+
+
+def test_a_rotation_outside_its_window_starts_when_it_opens(space: Space, console: Console) -> None:
+    opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=2)
+    window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
+    space.managed(rotation={"windows": [window]})
+
+    plan = console.json("plan", "auth")
+
+    assert plan["startsAt"] == f"{opens:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_when_it_is_due_again_is_what_the_operator_says_then(space: Space, console: Console) -> None:
+    space.managed(rotation={"every": "90d", "jitter": "10%"})
+
+    plan = console.json("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    planned_, said = (
+        datetime.fromisoformat(time) for time in (plan["dueAgain"], space.status()["nextRotationTime"])
+    )
+    # From the plan to the rotation some seconds have passed; jitter alone would make days of them.
+    assert abs(planned_ - said) < timedelta(minutes=1)
+
+
+def test_a_suspended_one_is_planned_as_if_resumed(space: Space, console: Console) -> None:
+    space.managed()
+    console("suspend", "auth")
+
+    plan = console.json("plan", "auth")
+
+    assert plan["now"]["state"] == "Suspended"
+    assert plan["nextRevision"] == 2
+    assert plan["notes"] == ["spec.suspend is true: nothing of this happens before `keyturn resume`"]
+
+
+def test_a_rotation_upon_a_rollback_counts_on(space: Space, console: Console) -> None:
+    space.managed()
+    space.rotated()
+    console("rollback", "auth", "--wait")
+
+    plan = console.json("plan", "auth")
+    shown = console("plan", "auth")
+    console("rotate", "auth", "--wait")
+
+    assert "Scheduled    none while it is held after a rollback" in shown
+    assert plan["nextRevision"] == space.status()["revision"] == 3
+
+
+def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    space.edit("Deployment", "api", lambda body: body["spec"].update(paused=True))
+    space.rotate()
+    space.until_workload("api", state="Pending")
+
+    plan = console.json("plan", "auth")
+
+    assert plan["notes"] == ["revision 2 is on its way (RollOut); this is what follows upon it"]
+    assert plan["workloads"][0]["why"] == "waits: the Deployment is paused"
+
+
+def test_a_rotation_after_a_failed_one_is_planned(space: Space, console: Console) -> None:
+    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
+    space.run(deployment("api", env_from("auth")))
+    space.create({"kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}})
+    eventually(lambda: bool(space.get("ResourceQuota", "full").get("status", {}).get("used")), "the quota")
+    space.rotate()
+    space.stalled("RolloutFailed")
+
+    plan = console.json("plan", "auth")
+    space.delete("ResourceQuota", "full")
+    console("rotate", "auth", "--wait")
+
+    assert (plan["now"]["state"], plan["refusals"]) == ("Failed", [])
+    assert plan["nextRevision"] == space.status()["revision"] == 3
+    assert planned(plan)[1] == [["api"]]
+
+
+# Manifests
+
+
+def test_a_manifest_that_takes_over_a_secret_says_so(space: Space, console: Console) -> None:
+    space.foreign()
+    given = manifest(password(), target={"adopt": "IfUnowned"})
+
+    plan = console.json("plan", "-f", "-", given=given)
+
+    assert (plan["nextRevision"], [one["action"] for one in plan["values"]]) == (1, ["Keep"])
+    assert "applying this would take over the Secret auth as revision 1" in console(
+        "plan", "-f", "-", given=given
+    )
+
+
+def test_a_manifest_that_takes_over_what_another_tool_writes_is_refused(
+    space: Space, console: Console
+) -> None:
+    space.foreign(annotations={"meta.helm.sh/release-name": "shop"})
+    given = manifest(password(), target={"adopt": "IfUnowned"})
+
+    (refusal,) = refusals(console, "-f", "-", given=given)
+
+    assert refusal["reason"] == "SecretNotOwned"
+    assert "belongs to Helm (annotation meta.helm.sh/release-name)" in refusal["message"]
+
+
+def test_a_manifest_that_is_not_applied_is_planned(space: Space, console: Console) -> None:
+    space.run(deployment("api", env_from("auth"), pod_annotations={MARKER: ""}))
+    given = manifest(password(), literal("user", "shop"))
+
+    plan = console.json("plan", "-f", "-", given=given)
+
+    assert (plan["revision"], plan["nextRevision"], plan["reason"]) == (None, 1, "Created")
+    assert {one["name"]: one["action"] for one in plan["values"]} == {"password": "Make", "user": "Make"}
+    assert [(one["name"], one["restarted"], one["why"]) for one in plan["workloads"]] == [
+        ("api", False, "the first revision restarts nobody")
+    ]
+
+
+def test_a_manifest_that_adds_a_value_makes_only_that(space: Space, console: Console) -> None:
+    space.managed(password())
+    space.run(deployment("api", env_from("auth")))
+    space.run(deployment("shop", env("auth", "password")))
+
+    plan = console.json("plan", "-f", "-", given=manifest(password(), bytes_(), rollout={"debounce": "0s"}))
+    before = space.values()
+    space.respec(lambda spec: spec["data"].append(bytes_()))
+    space.settled(revision=2)
+
+    assert {one["name"]: one["action"] for one in plan["values"]} == {"password": "Keep", "token": "Make"}
+    assert planned(plan)[1] == restarted(space, [["api"]]) == [["api"]]
+    assert replaced(space, before) == {"token"}
+
+
+def test_a_manifest_that_changes_nothing_says_so(space: Space, console: Console) -> None:
+    space.managed(password())
+
+    plan = console.json("plan", "-f", "-", given=manifest(password()))
+
+    assert (plan["nextRevision"], plan["workloads"]) == (None, [])
+    assert "applying this would replace nothing" in console("plan", "-f", "-", given=manifest(password()))
+
+
+def test_a_removed_value_is_named(space: Space, console: Console) -> None:
+    space.managed(password(), bytes_())
+
+    plan = console.json("plan", "-f", "-", given=manifest(password()))
+
+    assert {one["name"]: one["action"] for one in plan["values"]} == {"password": "Keep", "token": "Remove"}
+
+
+def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, console: Console) -> None:
+    space.managed(password())
+
+    plan = console.json("plan", "-f", "-", given=manifest(password(length=48)))
+
+    assert plan["notes"] == [
+        "password is replaced as well if the present value does not satisfy the new settings"
+    ]
+
+
+@pytest.mark.parametrize("given", ["", "a: [", "kind: Secret", "kind: ManagedSecret"])
+def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console: Console) -> None:
+    done = console.run("plan", "-f", "-", given=given)
+
+    assert done.returncode == 2
+    assert "the manifest has to hold a ManagedSecret with a name" in done.stderr
+
+
+@pytest.mark.parametrize("spec", ["[1]", "{rollout: {targets: [{name: api}]}}", "{rollout: 1}"])
+def test_a_manifest_of_no_form_at_all_is_refused(spec: str, console: Console) -> None:
+    done = console.run(
+        "plan", "-f", "-", given=f"{{kind: ManagedSecret, metadata: {{name: a}}, spec: {spec}}}"
+    )
+
+    assert done.returncode == 2
+    assert "the manifest does not have the form of a ManagedSecret" in done.stderr
+
+
+def test_a_spec_that_cannot_be_read_is_refused_with_the_field(console: Console) -> None:
+    (refusal,) = refusals(console, "-f", "-", given=manifest(password(), suspend="maybe"))
+
+    assert refusal["reason"] == "InvalidSpec"
+    assert refusal["message"].startswith("spec.suspend: ")
+
+
+def test_a_manifest_of_another_namespace_is_refused(console: Console) -> None:
+    given = manifest(password()).replace('"name": "auth"', '"name": "auth", "namespace": "elsewhere"')
+
+    done = console.run("plan", "-f", "-", given=given)
+
+    assert done.returncode == 2
+    assert (
+        f"the manifest is of namespace 'elsewhere'; leave out --namespace {console.namespace}" in done.stderr
+    )
+
+
+def test_a_name_or_a_manifest_is_needed(console: Console) -> None:
+    assert console.run("plan").returncode == 2
+    assert console.run("plan", "auth", "-f", "-").returncode == 2

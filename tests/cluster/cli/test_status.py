@@ -1,0 +1,178 @@
+"""`keyturn status`, `history` and what programs read of them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.namespace import literal, password
+from tests.cluster.workloads import deployment, env_from, volume
+from tests.support.console import Console, cells
+from tests.unit.cli.test_status import _PAGE
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+REFUSAL = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
+
+
+def test_the_worst_comes_first(space: Space, console: Console) -> None:
+    space.managed(name="good")
+    space.managed(name="rare", rotation={"every": "20h", "jitter": "0%"})
+    space.managed(name="still")
+    space.respec(lambda spec: spec.update(suspend=True), "still")
+    space.manage(name="bad", className="no-such-class")
+    space.stalled("SecretClassNotFound", "bad")
+    space.until_condition("Ready", "True", "Suspended", "still")
+
+    done = console.run("status")
+
+    assert done.returncode == 3
+    header, bad, *others = cells(done.stdout)
+    assert header == ["NAME", "STATE", "REVISION", "WORKLOADS", "ROTATED", "NEXT", "MESSAGE"]
+    assert bad[:6] == ["bad", "Stalled", "-", "-", "-", "-"]
+    assert bad[6].startswith(
+        "SecretClassNotFound: there is no SecretClass 'no-such-class'; create it or write"
+    )
+    assert others == [
+        ["still", "Suspended", "1", "-", "<time>", "-", "spec.suspend is true"],
+        ["rare", "Due", "1", "-", "<time>", "<time>"],
+        ["good", "Ready", "1", "-", "<time>", "-"],
+    ]
+
+
+def test_columns_stand_under_each_other(space: Space, console: Console) -> None:
+    space.managed(name="a")
+    space.managed(name="a-longer-name")
+
+    header, *lines = console("status").splitlines()
+
+    states = [line.index("Ready") for line in lines]
+    assert states == [header.index("STATE")] * 2
+
+
+def test_one_is_shown_with_its_workloads(space: Space, console: Console) -> None:
+    space.managed(password(), owner="team@shop.test")
+    space.run(deployment("api", env_from("auth")))
+    space.run(deployment("web", volume("auth"), annotations={"keyturn.dev/restart": "never"}))
+    space.rotate()
+    space.until_workload("web", state="Pending")
+    space.until_workload("api", state="Current", revision=2)
+
+    assert cells(console("status", "auth", "-o", "wide")) == [
+        ["NAME", "STATE", "REVISION", "WORKLOADS", "ROTATED", "NEXT", "CLASS", "OWNER", "SECRET", "MESSAGE"],
+        [
+            *("auth", "Behind", "2", "1/2", "<time>", "-", "-", "team@shop.test", "auth"),
+            f"1 of 2 workloads run the current revision; Deployment/web is pending: {REFUSAL}",
+        ],
+        [""],
+        ["KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE"],
+        ["Deployment", "api", "envFrom", "Current", "2"],
+        [
+            *("Deployment", "web", "volume", "Pending", "-"),
+            REFUSAL,
+        ],
+    ]
+
+
+def test_programs_get_stable_names(space: Space, console: Console) -> None:
+    status = space.managed(password(), literal("user", "shop"), target={"name": "other"}, owner="team")
+
+    assert console.json("status") == {
+        "items": [
+            {
+                "namespace": space.namespace,
+                "name": "auth",
+                "state": "Ready",
+                "message": "",
+                "revision": 1,
+                "step": None,
+                "workloadsCurrent": 0,
+                "workloadsTotal": 0,
+                "lastRotationTime": status["lastRotationTime"],
+                "nextRotationTime": None,
+                "suspended": False,
+                "secretName": "other",
+                "className": None,
+                "owner": "team",
+            }
+        ]
+    }
+
+
+def test_every_namespace_is_shown_with_its_name(space: Space, console: Console) -> None:
+    space.managed()
+
+    header, *lines = cells(console.run("status", "-A").stdout)
+
+    assert header[:2] == ["NAMESPACE", "NAME"]
+    assert [space.namespace, "auth", "Ready", "1", "-", "<time>", "-"] in lines
+
+
+def test_an_empty_namespace_is_said(console: Console) -> None:
+    assert console("status") == f"there is no ManagedSecret in namespace '{console.namespace}'\n"
+
+
+def test_who_may_view_a_namespace_sees_it(space: Space, viewer: Console) -> None:
+    space.managed()
+
+    assert [line[:2] for line in cells(viewer("status"))[1:]] == [["auth", "Ready"]]
+
+
+def test_a_terminal_wraps_a_line_that_a_pipe_gets_whole(space: Space, console: Console) -> None:
+    space.manage(className="no-such-class")
+    space.stalled("SecretClassNotFound")
+
+    whole = console.run("status").stdout
+    wrapped = _on_a_terminal(console, columns=60)
+
+    assert max(map(len, whole.splitlines())) > 60
+    assert max(map(len, wrapped)) <= 60
+    assert wrapped[0] == "NAME   STATE     MESSAGE"
+    assert whole.split()[-6:] == " ".join(wrapped).split()[-6:]
+
+
+def _on_a_terminal(console: Console, columns: int) -> list[str]:
+    primary, secondary = pty.openpty()
+    env = {**console.environment(), "COLUMNS": str(columns), "NO_COLOR": "1"}
+    subprocess.run(
+        ["keyturn", "status", "-n", console.namespace], env=env, stdout=secondary, check=False, timeout=60
+    )
+    os.close(secondary)
+    with os.fdopen(primary, "rb", closefd=True) as screen:
+        return screen.read1().decode().splitlines()
+
+
+def test_history_tells_of_each_revision(space: Space, console: Console) -> None:
+    space.managed()
+    space.rotated()
+
+    assert cells(console("history", "auth")) == [
+        ["CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT"],
+        ["*", "2", "Triggered", "<time>", "0s", "Succeeded"],
+        ["-", "1", "Created", "<time>", "0s", "Succeeded"],
+    ]
+
+
+def test_history_is_for_programs_too(space: Space, console: Console) -> None:
+    entry = space.managed()["history"][0]
+
+    assert console.json("history", "auth") == {"items": [entry | {"current": True}]}
+
+
+@pytest.mark.parametrize("command", [("status",), ("history", "auth"), ("plan", "auth")], ids=" ".join)
+def test_what_programs_get_is_what_the_documentation_names(
+    command: tuple[str, ...], space: Space, console: Console
+) -> None:
+    space.managed()
+    _, _, table = _PAGE.partition(f"| field of `{command[0]}` | meaning |\n|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+    answer = console.json(*command)
+
+    assert set(answer["items"][0] if "items" in answer else answer) == documented

@@ -1,0 +1,25 @@
+"""The operator on a real API server. GitOps tools follow each status that its tests produce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.gitops_probe import Onlooker, meant, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.kubectl import Kubectl
+
+
+@pytest.fixture(scope="session", autouse=True)
+def onlooker(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever a test does, GitOps tools take what the operator tells as it is meant."""
+    with Onlooker(kubectl, tmp_path_factory.mktemp("onlooker") / "notes") as onlooker:
+        yield
+    observed = onlooker.situations()
+    assert observed
+    told = zip(observed, shown(observed), strict=True)
+    assert [(body["status"], one) for body, one in told if one != meant(body)] == []

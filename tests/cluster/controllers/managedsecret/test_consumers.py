@@ -1,0 +1,263 @@
+"""Who is restarted by a rotation, and who is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cluster import workloads
+from tests.cluster.namespace import MARKER, bytes_, password
+from tests.cluster.workloads import daemon_set, deployment, env, env_from, stateful_set
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+    from tests.support.objects import Body
+
+WAYS = [
+    pytest.param(env("auth", "token"), ["env"], id="env"),
+    pytest.param(env_from("auth"), ["envFrom"], id="envFrom"),
+    pytest.param(workloads.volume("auth"), ["volume"], id="volume"),
+    pytest.param(workloads.volume("auth", "token"), ["volume"], id="volume of one key"),
+    pytest.param(workloads.projected("auth"), ["projected"], id="projected volume"),
+    pytest.param(workloads.pulling_with("auth"), ["imagePullSecret"], id="imagePullSecrets"),
+    pytest.param(workloads.init_env("auth", "token"), ["env"], id="init container"),
+]
+KINDS = [
+    pytest.param(deployment, id="Deployment"),
+    pytest.param(stateful_set, id="StatefulSet"),
+    pytest.param(daemon_set, id="DaemonSet"),
+]
+
+
+@pytest.mark.parametrize(("pod", "via"), WAYS)
+def test_a_consumer_is_found_and_restarted_once_per_rotation(pod: Body, via: list[str], space: Space) -> None:
+    space.managed()
+    before = space.run(deployment("api", pod))["metadata"]["generation"]
+
+    status = space.rotated()
+
+    assert space.generation("Deployment", "api") == before + 1
+    assert space.marker("api") == "auth=2"
+    assert status["workloads"] == [
+        {"kind": "Deployment", "name": "api", "via": via, "state": "Current", "revision": 2}
+    ]
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_every_kind_of_workload_runs_the_new_revision_when_it_is_said_to(build: Any, space: Space) -> None:
+    space.managed()
+    made = space.run(build("api", env_from("auth")))
+    kind, before = made["kind"], made["metadata"]["generation"]
+
+    status = space.rotated()
+
+    assert space.generation(kind, "api") == before + 1
+    assert {_marker_of(pod) for pod in _living(space, "api")} == {"auth=2"}
+    assert [(one["kind"], one["state"]) for one in status["workloads"]] == [(kind, "Current")]
+
+
+def _living(space: Space, app: str) -> list[Body]:
+    return [pod for pod in space.pods(app) if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _marker_of(pod: Body) -> str | None:
+    return (pod["metadata"].get("annotations") or {}).get(MARKER)
+
+
+def test_the_first_creation_restarts_nobody(space: Space) -> None:
+    space.run(deployment("api", env_from("auth")))
+    before = space.version("Deployment", "api")
+
+    space.managed()
+    space.looked_at()
+
+    assert space.version("Deployment", "api") == before
+    assert space.workload("api") == {
+        "kind": "Deployment",
+        "name": "api",
+        "via": ["envFrom"],
+        "state": "Current",
+    }
+
+
+def test_a_workload_that_came_after_the_revision_is_not_restarted(space: Space) -> None:
+    space.managed()
+    space.rotated()
+    space.second_after()
+
+    space.run(deployment("api", env_from("auth")))
+    before = space.version("Deployment", "api")
+    space.until_workload("api", state="Current")
+    space.looked_at()
+
+    assert space.version("Deployment", "api") == before
+
+
+def test_a_workload_that_somebody_else_restarted_is_not_restarted_again(space: Space) -> None:
+    space.managed(rollout={"restart": "None"})
+    space.run(deployment("api", env_from("auth")))
+    space.rotate()
+    space.until_condition("WorkloadsCurrent", "False", "RestartRefused")
+    space.second_after()
+
+    before = space.edit("Deployment", "api", _restart_by_hand)["metadata"]["generation"]
+    space.settled(revision=2)
+    space.respec(lambda spec: spec["rollout"].pop("restart"))
+    space.settled(revision=2)
+
+    assert space.generation("Deployment", "api") == before
+    assert space.marker("api") is None
+
+
+def _restart_by_hand(body: Body) -> None:
+    body["spec"]["template"]["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
+
+
+def test_a_workload_that_uses_only_unchanged_keys_is_not_restarted(space: Space) -> None:
+    space.managed(password(), bytes_(), rotation={"only": ["token"]})
+    space.run(deployment("api", env("auth", "password")))
+    space.run(deployment("shop", env("auth", "token")))
+
+    space.rotated()
+
+    assert (space.marker("api"), space.marker("shop")) == (None, "auth=2")
+
+
+def test_an_added_key_restarts_only_who_takes_all_of_them(space: Space) -> None:
+    space.managed(password())
+    space.run(deployment("api", env("auth", "password")))
+    space.run(deployment("shop", env_from("auth")))
+
+    space.respec(lambda spec: spec["data"].append(bytes_()))
+    space.settled()
+
+    assert (space.marker("api"), space.marker("shop")) == (None, "auth=2")
+
+
+def test_a_workload_that_does_not_use_the_secret_is_not_restarted(space: Space) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    before = space.run(deployment("web", workloads.pod()))["metadata"]["resourceVersion"]
+
+    space.rotated()
+
+    assert space.version("Deployment", "web") == before
+
+
+def test_two_secrets_that_rotate_together_restart_a_workload_once(space: Space) -> None:
+    for name in ("auth", "mail"):
+        space.managed(name=name, rollout={"debounce": "2s"})
+    before = space.run(deployment("api", env_from("mail", "auth")))["metadata"]["generation"]
+
+    for name in ("auth", "mail"):
+        space.rotate(name)
+    for name in ("auth", "mail"):
+        space.settled(name, revision=2)
+
+    assert space.marker("api") == "auth=2,mail=2"
+    assert space.generation("Deployment", "api") == before + 1
+
+
+def test_the_marker_names_every_managed_secret_that_the_pods_read(space: Space) -> None:
+    for name in ("auth", "mail"):
+        space.managed(name=name)
+    space.run(deployment("api", env_from("mail", "auth")))
+
+    space.rotated("mail")
+
+    assert space.marker("api") == "auth=1,mail=2"
+
+
+def test_annotations_of_the_pod_template_stay(space: Space) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth"), pod_annotations={"shop.test/why": "login"}))
+
+    space.rotated()
+
+    template = space.get("Deployment", "api")["spec"]["template"]["metadata"]
+    assert template["annotations"] == {"shop.test/why": "login", MARKER: "auth=2"}
+
+
+def test_a_workload_without_pods_needs_no_restart(space: Space) -> None:
+    space.managed()
+    before = space.run(deployment("api", env_from("auth"), replicas=0))["metadata"]["resourceVersion"]
+
+    status = space.rotated()
+
+    assert status["workloads"][0]["state"] == "Current"
+    assert space.version("Deployment", "api") == before
+
+
+def test_an_event_on_the_workload_says_why_it_was_restarted(space: Space) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+
+    space.rotated()
+
+    note = space.until_event("Restarted", "api")
+    assert note == "its pods are made anew for revision 2 of the Secret of ManagedSecret auth"
+
+
+def test_a_workload_of_another_namespace_is_never_touched(space: Space) -> None:
+    there = f"{space.namespace}-other"
+    space.create({"kind": "Namespace", "metadata": {"name": there}})
+    other = type(space)(space.objects, there)
+    eventually(lambda: other.find("ServiceAccount", "default") is not None, "its ServiceAccount")
+    try:
+        foreign = other.foreign("auth")["metadata"]["resourceVersion"]
+        before = other.run(deployment("api", env_from("auth")))["metadata"]["resourceVersion"]
+        space.managed()
+        space.run(deployment("api", env_from("auth")))
+
+        space.rotated()
+
+        assert space.marker("api") == "auth=2"
+        assert other.version("Deployment", "api") == before
+        assert other.version("Secret", "auth") == foreign
+    finally:
+        space.objects.delete("Namespace", "", there)
+
+
+def test_a_workload_that_had_no_pods_waits_for_nothing_when_it_gets_some(space: Space) -> None:
+    space.managed()
+    never_ready = {"sandbox.keyturn.dev/ready": "never"}
+    space.run(deployment("api", env_from("auth"), replicas=0, pod_annotations=never_ready))
+    space.rotated()
+    space.second_after()
+
+    space.edit("Deployment", "api", lambda body: body["spec"].update(replicas=1))
+    eventually(lambda: len(space.pods("api")) == 1, "a pod")
+    space.looked_at()
+
+    assert space.settled(revision=2)["workloads"][0]["state"] == "Current"
+
+
+def test_a_change_that_was_missed_long_ago_is_still_rolled_out(space: Space) -> None:
+    space.managed(password(), bytes_(), rollout={"debounce": "1h"}, rotation={"only": ["password"]})
+    space.run(deployment("api", env("auth", "password")))
+    space.rotate()
+    space.until_revision("2")
+    space.respec(lambda spec: spec.update(rotation={"only": ["token"]}))
+    for revision in ("3", "4", "5"):
+        space.rotate()
+        space.until_revision(revision)
+
+    space.respec(lambda spec: spec["rollout"].update(debounce="0s"))
+    space.settled(revision=5)
+
+    assert space.marker("api") == "auth=5"
+
+
+def test_many_revisions_of_what_it_does_not_use_restart_no_workload(space: Space) -> None:
+    space.managed(password(), bytes_())
+    space.run(deployment("api", env("auth", "password")))
+    space.rotated()
+    space.respec(lambda spec: spec.update(rotation={"only": ["token"]}))
+    space.settled()
+
+    for _ in range(4):
+        space.rotated()
+
+    assert space.marker("api") == "auth=2"

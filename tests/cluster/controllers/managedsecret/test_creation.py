@@ -1,0 +1,119 @@
+"""What comes of a new ManagedSecret."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.cluster.namespace import bytes_, literal, password
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+    from tests.support.kubectl import Kubectl
+
+
+def test_a_managed_secret_becomes_a_secret_with_every_key(space: Space) -> None:
+    space.managed(
+        password(length=40), bytes_(), {"name": "id", "generate": {"uuid": {}}}, literal("username", "shop")
+    )
+
+    assert space.lengths() == {"password": 40, "token": 44, "id": 36, "username": 4}
+
+
+def test_a_literal_is_written_as_it_stands(space: Space) -> None:
+    space.managed(literal("username", "shöp\n"))
+
+    assert space.values()["username"].reveal() == "shöp\n".encode()
+
+
+def test_the_secret_says_whose_it_is_and_which_revision(space: Space) -> None:
+    space.managed()
+
+    secret = space.get("Secret", "auth")
+    published = secret["metadata"]["annotations"].pop("keyturn.dev/published")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", published)
+    assert secret["metadata"]["labels"] == {"keyturn.dev/managed-secret": "auth"}
+    assert secret["metadata"]["annotations"] == {"keyturn.dev/revision": "1"}
+    assert secret["type"] == "Opaque"
+
+
+def test_the_secret_gets_the_name_type_labels_and_annotations_of_the_target(space: Space) -> None:
+    space.managed(
+        literal("username", "shop"),
+        password(),
+        target={
+            "name": "login",
+            "type": "kubernetes.io/basic-auth",
+            "template": {"metadata": {"labels": {"team": "auth"}, "annotations": {"shop.test/why": "login"}}},
+        },
+    )
+
+    secret = space.get("Secret", "login")
+    assert secret["type"] == "kubernetes.io/basic-auth"
+    assert secret["metadata"]["labels"] == {"keyturn.dev/managed-secret": "auth", "team": "auth"}
+    assert secret["metadata"]["annotations"]["shop.test/why"] == "login"
+
+
+def test_the_status_of_a_new_secret_is_whole(space: Space) -> None:
+    status = space.managed(rotation={"every": "90d", "jitter": "0%", "trigger": "first"})
+
+    conditions = [(one["type"], one["status"], one["reason"]) for one in status.pop("conditions")]
+    assert conditions == [
+        ("Ready", "True", "Published"),
+        ("Rotating", "False", "Idle"),
+        ("WorkloadsCurrent", "True", "NoConsumers"),
+        ("PolicyCompliant", "True", "Compliant"),
+    ]
+    (entry,) = status.pop("history")
+    last, due = status.pop("lastRotationTime"), status.pop("nextRotationTime")
+    assert (entry["startedAt"], last < due) == (last, True)
+    assert {"revision": 1, "reason": "Created", "result": "Succeeded"}.items() <= entry.items()
+    assert status == {
+        "observedGeneration": 1,
+        "secretName": "auth",
+        "revision": 1,
+        "overdue": False,
+        "lastTrigger": "first",
+    }
+
+
+def test_kubectl_can_wait_for_a_new_secret(space: Space, kubectl: Kubectl) -> None:
+    space.manage()
+
+    kubectl("wait", "ms/auth", "-n", space.namespace, "--for=condition=Ready", "--timeout=20s")
+
+
+def test_every_condition_speaks_of_the_newest_spec(space: Space) -> None:
+    space.managed()
+    space.looked_at()
+
+    body = space.get("ManagedSecret", "auth")
+    generations = {one["observedGeneration"] for one in body["status"]["conditions"]}
+    assert generations == {body["metadata"]["generation"]} == {2}
+
+
+def test_kubectl_prints_what_matters_in_a_row(space: Space, kubectl: Kubectl) -> None:
+    status = space.managed(className="jwt-secret", owner="team-auth@shop.test")
+
+    rows = kubectl("get", "ms", "-n", space.namespace, "-o", "wide", "--no-headers").splitlines()
+
+    (row,) = (re.split(r" {2,}", one.strip()) for one in rows)
+    assert [*row[:4], *row[5:7], *row[8:]] == [
+        *("auth", "True", "auth", "1"),
+        *(status["nextRotationTime"], "jwt-secret"),
+        *("team-auth@shop.test", "NoConsumers"),
+        "the Secret holds revision 1 with every key",
+    ]
+
+
+def test_kubectl_get_keyturn_lists_it(space: Space, kubectl: Kubectl) -> None:
+    space.managed()
+
+    assert "managedsecret.keyturn.dev/auth" in kubectl("get", "keyturn", "-n", space.namespace, "-o", "name")
+
+
+def test_describe_tells_in_an_event_that_it_was_created(space: Space, kubectl: Kubectl) -> None:
+    space.managed()
+
+    assert space.until_event("Created") == "revision 1 is in the Secret"
+    assert "revision 1 is in the Secret" in kubectl("describe", "ms", "auth", "-n", space.namespace)

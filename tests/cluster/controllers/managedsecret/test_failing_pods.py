@@ -1,0 +1,151 @@
+"""What is done, and said, while the pods of a rollout crash, wait, or stay where they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.cluster.workloads import deployment, env_from, stateful_set
+from tests.conftest import ROOT
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+    from tests.support.kubectl import Kubectl
+    from tests.support.objects import Body
+
+_SANDBOX = "sandbox.keyturn.dev"
+_SAID = ("what-the-container-said", "what-the-kubelet-said")
+_LONG = 30
+
+
+def crashing(**more: Any) -> Body:
+    """Make a Deployment whose pods crash with revision 2."""
+    annotations = {f"{_SANDBOX}/crashes-with": "auth=2"}
+    return deployment("api", env_from("auth"), pod_annotations=annotations, **more)
+
+
+def waiting(reason: str) -> Body:
+    """Make a Deployment whose pods wait with revision 2."""
+    annotations = {f"{_SANDBOX}/waits-with": "auth=2", f"{_SANDBOX}/waits-for": reason}
+    return deployment("api", env_from("auth"), pod_annotations=annotations)
+
+
+def never_ready(marker: str = "auth=2", **more: Any) -> Body:
+    """Make a StatefulSet whose pods run with a revision and are never ready."""
+    annotations = {f"{_SANDBOX}/fails-with": marker}
+    return stateful_set("web", env_from("auth"), pod_annotations=annotations, **more)
+
+
+def uids(space: Space) -> dict[str, str]:
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in space.pods("web")}
+
+
+def test_pods_that_crash_take_a_revision_back_long_before_its_deadline(space: Space) -> None:
+    space.managed()
+    before = space.values()
+    space.run(crashing(replicas=2))
+
+    space.rotate()
+    space.stalled("RolledBack")  # which is not waited for as long as the ten minutes of its deadline
+
+    assert (space.values(), space.revision()) == (before, "1")
+    space.until_rolled("Deployment", "api")
+    note = space.until_event("RolledBack")
+    assert "Deployment/api: its new pods crash: pod api-" in note
+    assert note.endswith(": container main: CrashLoopBackOff, exit code 1")
+    assert not any(said in str(space.status()) + note for said in _SAID)
+
+
+def test_pods_that_crash_wait_for_the_deadline_where_the_spec_says_so(space: Space) -> None:
+    space.managed(rollout={"failFast": {"when": "Never"}})
+    space.run(crashing())
+
+    space.rotate()
+
+    told = lambda: "CrashLoopBackOff" in str((space.workload("api") or {}).get("message"))  # noqa: E731
+    eventually(told, "the crash loop is in the status", _LONG)
+    assert (space.workload("api") or {})["state"] == "Rolling"
+    assert space.revision() == "2"
+
+
+def test_an_image_that_cannot_be_pulled_is_named(space: Space) -> None:
+    space.managed()
+    space.run(waiting("ImagePullBackOff"))
+
+    space.rotate()
+
+    expected = "container main: ImagePullBackOff, image example.org/none"
+    told = lambda: str((space.workload("api") or {}).get("message")).endswith(expected)  # noqa: E731
+    eventually(told, "the image is in the status", _LONG)
+    condition = space.condition("WorkloadsCurrent")
+    assert condition
+    assert condition["message"].startswith(
+        "0 of 1 workloads run the current revision; Deployment/api is rolling: pod api-"
+    )
+    assert condition["message"].endswith(expected)
+    assert not any(said in str(space.status()) for said in _SAID)
+
+
+def test_a_pod_that_its_stateful_set_does_not_replace_is_named_with_the_command(space: Space) -> None:
+    """The first rotation leaves no marker behind, by which such a workload could be known."""
+    space.managed(rollout={"progressDeadline": "2s"})
+    space.run(never_ready(replicas=2))
+    kept = uids(space)["web-0"]
+    space.rotate()
+    space.until(lambda _: space.marker("web", "StatefulSet") == "auth=2", "the template turns")
+    space.until(
+        lambda _: space.marker("web", "StatefulSet") is None, "the template is back, without a marker"
+    )
+
+    command = f"kubectl delete pod web-1 -n {space.namespace}"
+    told = lambda: command in str((space.workload("web") or {}).get("message"))  # noqa: E731
+    eventually(told, "the command is in the status", _LONG)
+    assert space.stalled("RolloutFailed").endswith(command)
+    assert (space.workload("web") or {})["state"] == "Failed"
+    space.objects.delete("Pod", space.namespace, "web-1")
+
+    space.stalled("RolledBack")
+    space.until_rolled("StatefulSet", "web")
+    is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
+    eventually(is_current, "it runs the revision before", _LONG)
+    assert space.marker("web", "StatefulSet") is None
+    assert uids(space)["web-0"] == kept
+
+
+@pytest.fixture
+def with_the_right(space: Space, kubectl: Kubectl) -> None:
+    """Give the operator the right of the component, in the test's namespace only."""
+    given = (ROOT / "manifests" / "components" / "pod-deletion" / "pods.yaml").read_text()
+    for body in yaml.safe_load_all(given.replace("ClusterRole", "Role")):
+        body["metadata"]["namespace"] = space.namespace
+        kubectl("apply", "-f", "-", given=body)
+
+
+@pytest.mark.usefixtures("with_the_right")
+@pytest.mark.parametrize("given_up", [2, 3], ids=["the first rotation", "a later one"])
+def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: int, space: Space) -> None:
+    space.managed(rollout={"progressDeadline": "2s"})
+    space.run(never_ready(f"auth={given_up}", replicas=2))
+    for _ in range(2, given_up):
+        space.rotated()
+    pods = uids(space)
+    marker = space.marker("web", "StatefulSet")
+
+    space.rotate()
+
+    space.stalled("RolledBack")
+    space.until_rolled("StatefulSet", "web")
+    now = uids(space)
+    assert now["web-0"] == pods["web-0"]
+    assert now["web-1"] != pods["web-1"]
+    assert space.marker("web", "StatefulSet") == marker
+    is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
+    eventually(is_current, "it runs the revision before", _LONG)
+    assert space.until_event("PodDeleted", "web") == (
+        f"pod web-1 is deleted, so that it is made again: it has revision {given_up} of the Secret of ManagedSecret"
+        " auth, which was taken back, and was never ready"
+    )
+    assert len(space.events("PodDeleted", "web")) == 1

@@ -1,0 +1,358 @@
+"""Keys of ours in a Secret that somebody else made: everything else in it stays as it is."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from tests.cluster.namespace import OWNER, REVISION, bytes_, literal, password
+from tests.cluster.workloads import deployment, env
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster.namespace import Space
+    from tests.support.objects import Body
+
+MERGE = {"name": "shared", "creationPolicy": "Merge"}
+POLICY = "keyturn.dev/creation-policy"
+PUBLISHED = "keyturn.dev/published"
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def shared(space: Space, data: dict[str, str] | None = None) -> Body:
+    """Make the Secret that somebody else owns."""
+    account = space.create({"kind": "ServiceAccount", "metadata": {"name": "somebody"}})
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "name": "somebody",
+        "uid": account["metadata"]["uid"],
+    }
+    metadata = {
+        "name": "shared",
+        "labels": {"team": "shop", "app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"shop.test/why": "settings"},
+        "ownerReferences": [owner],
+    }
+    content = {key: encoded(text) for key, text in (data or {"theme": "dark"}).items()}
+    return space.create(
+        {"kind": "Secret", "metadata": metadata, "type": "shop.test/settings", "data": content}
+    )
+
+
+def others(secret: Body) -> Any:
+    """Return what of a Secret is not ours."""
+    metadata = secret["metadata"]
+    return (
+        secret["type"],
+        metadata["ownerReferences"],
+        {name: text for name, text in metadata["labels"].items() if name != OWNER},
+        {name: text for name, text in metadata["annotations"].items() if not name.startswith("keyturn.dev/")},
+        {key: text for key, text in secret["data"].items() if key not in {"password", "token"}},
+    )
+
+
+def test_our_keys_are_added_and_all_else_stays(space: Space) -> None:
+    before = others(shared(space))
+
+    status = space.managed(target=MERGE)
+
+    after = space.get("Secret", "shared")
+    assert others(after) == before
+    assert after["data"].keys() == {"theme", "password", "token"}
+    assert after["metadata"]["labels"][OWNER] == "auth"
+    ours = {
+        name: text
+        for name, text in after["metadata"]["annotations"].items()
+        if name.startswith("keyturn.dev/")
+    }
+    assert ours == {REVISION: "1", POLICY: "Merge", PUBLISHED: ours[PUBLISHED]}
+    assert (status["secretName"], status["revision"]) == ("shared", 1)
+
+
+def test_nothing_is_made_before_the_secret_is_there(space: Space) -> None:
+    space.manage(target=MERGE)
+
+    space.until_condition("Reconciling", "True", "TargetNotFound")
+    condition = space.condition("Ready")
+    assert condition
+    assert condition["message"] == (
+        "the Secret 'shared' is not there and creationPolicy: Merge does not make it; create it, or write Create"
+    )
+    assert space.find("Secret", "auth-keyturn") is None
+
+    shared(space)
+    space.settled(revision=1)
+
+
+def test_edits_of_others_are_never_touched(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    version = space.edit(
+        "Secret", "shared", lambda secret: secret["data"].update(theme=encoded("light"), new="")
+    )
+
+    space.looked_at()
+
+    assert space.version("Secret", "shared") == version["metadata"]["resourceVersion"]
+    assert space.events("DriftRepaired") == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda secret: secret["data"].update(token=encoded("x")), id="edited"),
+        pytest.param(lambda secret: secret["data"].pop("token"), id="deleted"),
+    ],
+)
+def test_a_key_of_ours_is_put_back(spoil: Callable[[Body], object], space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    space.edit("Secret", "shared", spoil)
+
+    eventually(lambda: space.values("shared") == before, "our keys as they were")
+    assert space.until_event("DriftRepaired").endswith("revision 1: token")
+
+
+def test_a_rotation_changes_our_keys_alone(space: Space) -> None:
+    before = others(shared(space))
+    space.managed(target=MERGE)
+    values = space.values("shared")
+    space.second_after("shared")
+    space.run(deployment("theirs", env("shared", "theme")))
+    space.run(deployment("ours", env("shared", "token")))
+
+    space.rotated()
+
+    after = space.values("shared")
+    assert {key: after[key] == values[key] for key in after} == {
+        "theme": True,
+        "password": False,
+        "token": False,
+    }
+    assert others(space.get("Secret", "shared")) == before
+    assert (space.marker("theirs"), space.marker("ours")) == (None, "shared=2")
+
+
+def test_a_removed_item_takes_its_key_along(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+
+    space.respec(lambda spec: spec["data"].pop())
+
+    space.settled(revision=2)
+    assert space.values("shared").keys() == {"theme", "password"}
+
+
+def test_the_keys_stay_when_the_managed_secret_goes(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    space.delete("ManagedSecret", "auth")
+    space.managed(target=MERGE)
+
+    assert space.values("shared") == before
+
+
+def test_the_keys_of_others_outlive_the_record(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    space.delete("Secret", "auth-keyturn")
+    space.looked_at()
+
+    space.settled()
+    assert space.values("shared") == before
+
+
+def test_a_secret_that_is_made_anew_gets_the_same_values(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    space.delete("Secret", "shared")
+    space.until_condition("Reconciling", "True", "TargetNotFound")
+    space.foreign("shared")
+    space.looked_at()
+
+    space.settled(revision=1)
+    assert space.values("shared") == {
+        "somebody": Value(b"else"),
+        **{key: before[key] for key in ("password", "token")},
+    }
+
+
+def test_a_secret_that_is_replaced_by_its_owner_gets_our_keys_again(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    before = space.values("shared")
+
+    def replace(secret: Body) -> None:
+        secret["data"] = {"theme": encoded("light")}
+        secret["metadata"]["labels"].pop(OWNER)
+        secret["metadata"]["annotations"] = {"shop.test/why": "settings"}
+
+    space.edit("Secret", "shared", replace)
+
+    eventually(
+        lambda: space.values("shared") == before | {"theme": Value(b"light")}, "our keys beside the new ones"
+    )
+    space.until_event("Published")
+
+
+CONFLICT = (
+    "the Secret 'shared' has already values under password; rename them by keys,"
+    " or write adopt: IfUnowned to keep them"
+)
+
+
+def test_a_key_that_is_there_already_is_not_overwritten(space: Space) -> None:
+    before = shared(space, {"password": "of somebody else"})["metadata"]["resourceVersion"]
+
+    space.manage(target=MERGE)
+
+    assert space.stalled("KeyConflict") == CONFLICT
+    assert space.version("Secret", "shared") == before
+    assert space.find("Secret", "auth-keyturn") is None
+
+
+def test_an_item_that_is_added_does_not_overwrite_either(space: Space) -> None:
+    shared(space, {"password": "of somebody else"})
+    space.managed(bytes_(), target=MERGE)
+    version = space.version("Secret", "shared")
+
+    space.respec(lambda spec: spec["data"].append(password()))
+
+    assert space.stalled("KeyConflict") == CONFLICT
+    assert space.version("Secret", "shared") == version
+
+
+@pytest.mark.parametrize("guess", ["shop", "bank"])
+def test_a_literal_does_not_find_out_what_is_there(guess: str, space: Space) -> None:
+    version = shared(space, {"theme": "dark", "password": "shop"})["metadata"]["resourceVersion"]
+
+    space.manage(literal("password", guess), target=MERGE)
+
+    assert space.stalled("KeyConflict") == CONFLICT
+    assert space.version("Secret", "shared") == version
+
+
+def test_an_equal_literal_is_written_where_the_keys_are_adopted(space: Space) -> None:
+    shared(space, {"theme": "dark", "user": "shop"})
+
+    space.managed(literal("user", "shop"), bytes_(), target=MERGE | {"adopt": "IfUnowned"})
+
+    assert space.values("shared").keys() == {"theme", "user", "token"}
+
+
+def test_with_adopt_the_values_that_are_there_are_kept(space: Space) -> None:
+    shared(space, {"theme": "dark", "password": "of somebody else"})
+
+    space.managed(target=MERGE | {"adopt": "IfUnowned"})
+
+    values = space.values("shared")
+    assert values.keys() == {"theme", "password", "token"}
+    assert values["password"] == Value(b"of somebody else")
+
+
+def test_a_kept_value_is_rotated_like_any_other(space: Space) -> None:
+    shared(space, {"password": "of somebody else"})
+    space.managed(target=MERGE | {"adopt": "IfUnowned"})
+
+    space.rotated()
+
+    assert space.lengths("shared")["password"] == 32
+
+
+def test_the_second_to_merge_into_a_secret_is_told_whose_it_is(space: Space) -> None:
+    shared(space)
+    space.managed(password(), target=MERGE)
+    version = space.version("Secret", "shared")
+
+    space.manage(bytes_(), name="second", target=MERGE)
+
+    assert "belongs to the ManagedSecret 'auth'" in space.stalled("SecretNotOwned", "second")
+    assert space.version("Secret", "shared") == version
+
+
+def test_the_other_keys_are_not_lost_by_a_change_to_create(space: Space) -> None:
+    shared(space)
+    space.managed(target=MERGE)
+    version = space.version("Secret", "shared")
+
+    space.respec(lambda spec: spec.update(target={"name": "shared", "type": "Opaque"}))
+
+    assert "was made by somebody else" in space.stalled("SecretNotOwned")
+    assert space.version("Secret", "shared") == version
+
+
+def test_a_secret_of_ours_can_be_opened_to_others_and_closed_again(space: Space) -> None:
+    space.managed(target={"name": "shared"})
+    before = space.values("shared")
+
+    space.respec(lambda spec: spec.update(target=MERGE))
+    eventually(
+        lambda: space.get("Secret", "shared")["metadata"]["annotations"].get(POLICY) == "Merge", "Merge"
+    )
+    space.respec(lambda spec: spec.update(target={"name": "shared"}))
+    eventually(lambda: POLICY not in space.get("Secret", "shared")["metadata"]["annotations"], "Create")
+
+    space.settled(revision=1)
+    assert space.values("shared") == before
+
+
+def test_under_another_name_the_old_secret_is_left_to_its_owner(space: Space) -> None:
+    before = others(shared(space))
+    space.managed(target=MERGE)
+    values = space.values("shared")
+    space.foreign("second")
+
+    space.respec(lambda spec: spec.update(target=MERGE | {"name": "second"}))
+
+    space.settled(revision=1)
+    eventually(lambda: OWNER not in space.get("Secret", "shared")["metadata"]["labels"], "the label is off")
+    after = space.get("Secret", "shared")
+    assert others(after) == before
+    assert after["metadata"]["annotations"] == {"shop.test/why": "settings"}
+    assert space.values("shared") == values
+    assert space.values("second") == {
+        "somebody": Value(b"else"),
+        **{key: values[key] for key in ("password", "token")},
+    }
+
+
+def test_an_immutable_secret_of_others_is_not_tried(space: Space) -> None:
+    space.create({"kind": "Secret", "metadata": {"name": "shared"}, "immutable": True, "data": {}})
+
+    space.manage(target=MERGE)
+
+    assert space.stalled("Immutable") == (
+        "the Secret 'shared' is immutable and takes nothing more; write another name, or delete that Secret"
+    )
+
+
+def test_nothing_is_merged_into_what_kubernetes_fills(space: Space) -> None:
+    space.create({"kind": "ServiceAccount", "metadata": {"name": "somebody"}})
+    annotations = {"kubernetes.io/service-account.name": "somebody"}
+    metadata = {"name": "shared", "annotations": annotations}
+    space.create({"kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"})
+
+    space.manage(target=MERGE | {"adopt": "IfUnowned"})
+
+    assert space.stalled("SecretNotOwned") == (
+        "the Secret 'shared' is filled by Kubernetes (type kubernetes.io/service-account-token)"
+        " and is not touched; write another name"
+    )
+    assert OWNER not in space.get("Secret", "shared")["metadata"].get("labels", {})

@@ -1,0 +1,130 @@
+"""What replaces no value: a restart, a resync, a ManagedSecret that was deleted and made again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.workloads import deployment, env_from
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+    from tests.support.operator import Operator
+
+WRITTEN = (
+    ("ManagedSecret", "auth"),
+    ("Secret", "auth"),
+    ("Secret", "auth-keyturn"),
+    ("Deployment", "api"),
+)
+
+
+def versions(space: Space) -> list[str]:
+    return [space.version(kind, name) for kind, name in WRITTEN]
+
+
+def passes(operator: Operator) -> int:
+    """Return how many objects the operator has looked at since its start."""
+    _, text = operator.get("/metrics")
+    counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count "))
+    return int(float(next(counts).split()[1]))
+
+
+def has_looked_at_all(space: Space, operator: Operator) -> bool:
+    there = (
+        space.objects.all("ManagedSecret", namespace["metadata"]["name"])
+        for namespace in space.objects.all("Namespace", "")
+    )
+    return passes(operator) >= sum(map(len, there))
+
+
+@pytest.fixture
+def rotated(space: Space) -> Space:
+    """A namespace with a ManagedSecret at revision 2 and a Deployment that runs it."""
+    space.managed(rotation={"every": "90d", "trigger": "first"})
+    space.run(deployment("api", env_from("auth")))
+    space.rotated()
+    for reason in ("Created", "Published", "RolledOut", "Rotated"):
+        space.until_event(reason)  # what is told is not told at once
+    return space
+
+
+def test_a_restart_of_the_operator_writes_nothing(rotated: Space, operator: Operator) -> None:
+    before = versions(rotated)
+    events = len(
+        rotated.objects.all("Event", rotated.namespace, fieldSelector="regarding.kind=ManagedSecret")
+    )
+
+    with operator.away():
+        pass
+    eventually(lambda: has_looked_at_all(rotated, operator), "a look at every object")
+
+    assert versions(rotated) == before
+    after = rotated.objects.all("Event", rotated.namespace, fieldSelector="regarding.kind=ManagedSecret")
+    assert len(after) == events
+
+
+def test_another_look_writes_nothing_but_that_it_looked(rotated: Space) -> None:
+    before = versions(rotated)
+
+    rotated.looked_at()
+
+    assert versions(rotated)[1:] == before[1:]
+
+
+def test_the_secret_and_its_state_outlive_the_managed_secret(rotated: Space) -> None:
+    before = versions(rotated)
+
+    rotated.delete("ManagedSecret", "auth")
+    rotated.managed(name="other")  # whatever was to be done about the deletion is done before this
+
+    assert [rotated.version(kind, name) for kind, name in WRITTEN[1:]] == before[1:]
+
+
+def test_a_managed_secret_that_was_made_again_goes_on_with_its_values(rotated: Space) -> None:
+    values, secret, running = rotated.values(), *versions(rotated)[1::2]
+
+    rotated.delete("ManagedSecret", "auth")
+    status = rotated.managed(rotation={"every": "90d", "trigger": "another"})
+
+    assert rotated.values() == values
+    assert [rotated.version("Secret", "auth"), rotated.version("Deployment", "api")] == [secret, running]
+    assert (status["revision"], status["lastTrigger"]) == (2, "another")
+
+
+def test_a_managed_secret_that_was_made_again_keeps_its_due_date(rotated: Space) -> None:
+    before = rotated.status()["lastRotationTime"]
+
+    rotated.delete("ManagedSecret", "auth")
+
+    assert rotated.managed(rotation={"every": "90d"})["lastRotationTime"] == before
+
+
+def test_a_managed_secret_that_was_made_again_without_its_state_goes_on_with_its_values(
+    rotated: Space,
+) -> None:
+    values = rotated.values()
+
+    rotated.delete("ManagedSecret", "auth")
+    rotated.delete("Secret", "auth-keyturn")
+    status = rotated.managed(rotation={"trigger": "another"})
+
+    assert rotated.values() == values
+    assert status["revision"] == 2
+
+
+def test_a_lost_status_is_written_again_without_a_new_value(rotated: Space) -> None:
+    before = versions(rotated)
+    status = rotated.status()
+
+    # The subresource only takes what kubectl calls --subresource=status.
+    rotated.objects.edit_status("ManagedSecret", rotated.namespace, "auth", lambda body: body.pop("status"))
+    rotated.settled(revision=2)
+
+    after = rotated.status()
+    assert versions(rotated)[1:] == before[1:]
+    assert {name: after[name] for name in ("revision", "lastRotationTime", "lastTrigger")} == {
+        name: status[name] for name in ("revision", "lastRotationTime", "lastTrigger")
+    }

@@ -1,0 +1,110 @@
+"""Secrets that belong to somebody else are never touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.namespace import OWNER, bytes_
+
+if TYPE_CHECKING:
+    from tests.cluster.namespace import Space
+    from tests.support.objects import Body
+
+SENTENCE = "the Secret {!r} {}; write another name, or delete that Secret"
+FOREIGN = (
+    "the Secret 'auth' was made by somebody else and is not touched;"
+    " write another name, adopt: IfUnowned, or delete that Secret"
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("auth", id="target"), pytest.param("auth-keyturn", id="state")]
+)
+def test_a_secret_that_somebody_else_made_is_not_touched(name: str, space: Space) -> None:
+    before = space.foreign(name)["metadata"]["resourceVersion"]
+
+    space.manage()
+
+    message = space.stalled("SecretNotOwned")
+    state = SENTENCE.format(name, "was made by somebody else and is not touched")
+    assert message == (FOREIGN if name == "auth" else state)
+    assert space.version("Secret", name) == before
+
+
+def test_nothing_is_written_while_the_target_belongs_to_somebody_else(space: Space) -> None:
+    space.foreign("auth")
+
+    space.manage()
+    space.stalled("SecretNotOwned")
+
+    condition = space.condition("Ready")
+    assert condition
+    assert (condition["status"], condition["reason"]) == ("False", "SecretNotOwned")
+    assert "secretName" not in space.status()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("auth", id="target"), pytest.param("auth-keyturn", id="state")]
+)
+def test_it_goes_on_when_the_foreign_secret_is_deleted(name: str, space: Space) -> None:
+    space.foreign(name)
+    space.manage()
+    space.stalled("SecretNotOwned")
+
+    space.delete("Secret", name)
+    space.looked_at()
+
+    space.settled()
+    assert space.get("Secret", "auth")["metadata"]["labels"] == {OWNER: "auth"}
+
+
+def test_a_warning_says_that_the_secret_is_not_ours(space: Space) -> None:
+    space.foreign("auth")
+
+    space.manage()
+
+    note = space.until_event("SecretNotOwned")
+    assert note == FOREIGN
+
+
+def test_the_secret_of_another_managed_secret_is_not_touched(space: Space) -> None:
+    space.managed(name="first", target={"name": "shared"})
+    before, values = space.version("Secret", "shared"), space.values("shared")
+
+    space.manage(bytes_(), name="second", target={"name": "shared"})
+
+    message = space.stalled("SecretNotOwned", "second")
+    assert message == SENTENCE.format("shared", "belongs to the ManagedSecret 'first' and is not touched")
+    assert space.version("Secret", "shared") == before
+    assert space.values("shared") == values
+
+
+def test_of_two_managed_secrets_with_one_target_one_writes_it(space: Space) -> None:
+    for name in ("first", "second"):
+        space.manage(bytes_(), name=name, target={"name": "shared"})
+
+    def is_decided(body: Body) -> bool:
+        found = {one["type"]: one["status"] for one in body.get("status", {}).get("conditions", ())}
+        return found.get("Ready") == "True" or found.get("Stalled") == "True"
+
+    ready = [
+        name
+        for name in ("first", "second")
+        if any(
+            (one["type"], one["status"]) == ("Ready", "True")
+            for one in space.until(is_decided, f"{name} is decided", name)["conditions"]
+        )
+    ]
+    assert ready == [space.get("Secret", "shared")["metadata"]["labels"][OWNER]]
+
+
+def test_a_secret_that_lost_our_label_is_somebody_elses(space: Space) -> None:
+    space.managed()
+
+    space.edit("Secret", "auth", lambda secret: secret["metadata"]["labels"].pop(OWNER))
+    before = space.version("Secret", "auth")
+
+    space.stalled("SecretNotOwned")
+    assert space.version("Secret", "auth") == before

@@ -1,0 +1,153 @@
+"""What pulled values cost when nothing changes: a read in each interval, and no write at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.core.value import Value
+from tests.cluster.controllers.managedsecret.test_nothing_changes import has_looked_at_all
+from tests.cluster.workloads import deployment, env_from
+from tests.support.kubectl import eventually
+from tests.support.store_proxy import after
+from tests.support.vault import BUILD_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import ControlPlane
+    from tests.cluster.namespace import Space
+    from tests.cluster.store_objects import Vault
+    from tests.support.operator import Operator
+
+pytestmark = pytest.mark.timeout(BUILD_SECONDS)
+OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
+WRITES = {"create", "update", "patch", "delete"}
+
+
+def writes(plane: ControlPlane, namespace: str) -> list[str]:
+    """Return what the operator has written in a namespace, by the API server's own record."""
+    return [
+        f"{one['verb']} {one['requestURI']}" for one in _entries(plane, namespace) if one["verb"] in WRITES
+    ]
+
+
+def _entries(plane: ControlPlane, namespace: str) -> Iterator[dict[str, str]]:
+    for file in plane.audit_log.parent.glob(f"{plane.audit_log.stem}*"):
+        for line in file.read_bytes().splitlines():
+            entry = json.loads(line)
+            about, who = entry.get("objectRef") or {}, entry["user"].get("username", "")
+            is_told = about.get("resource") == "events"  # which is done a little later
+            if (about.get("namespace"), who) == (namespace, OPERATOR) and not is_told:
+                yield entry
+
+
+def reads(vault: Vault) -> int:
+    return vault.front.count("GET", of="/data/")
+
+
+def test_the_same_values_are_read_and_nothing_is_written(
+    space: Space, vault: Vault, plane: ControlPlane
+) -> None:
+    vault.keep(token="first", other="x")  # noqa: S106
+    every = {"storeRef": {"name": "store"}, "remoteRef": {"key": vault.key()}, "prefix": "ALL_"}
+    space.managed(vault.pull("token", "token"), dataFrom=[every], refreshInterval="10s")
+    space.run(deployment("api", env_from("auth")))
+    space.looked_at()
+    before, first = writes(plane, space.namespace), reads(vault)
+
+    eventually(lambda: reads(vault) >= first + 2, "two more reads", 45)
+    space.version("ManagedSecret", "auth")
+    time.sleep(0.5)  # whatever a read would lead to is done by now
+
+    assert writes(plane, space.namespace) == before
+    assert reads(vault) <= first + 3
+
+
+def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
+    space: Space, vault: Vault, plane: ControlPlane, operator: Operator
+) -> None:
+    vault.keep(token="first")  # noqa: S106
+    space.managed(vault.pull("token", "token"), refreshInterval="30d")
+    space.managed(name="pushed", pushTo=[vault.push("pushed")])
+    space.until_condition("Pushed", "True", "Pushed", "pushed")
+    before, asked = writes(plane, space.namespace), vault.front.count("GET", "POST", of="/secret/")
+
+    with operator.away():
+        pass
+    eventually(lambda: has_looked_at_all(space, operator), "a look at every object")
+
+    assert writes(plane, space.namespace) == before
+    assert vault.front.count("GET", "POST", of="/secret/") == asked
+
+
+def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, plane: ControlPlane) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.front.fault = lambda asked: after(0.2) if "/data/" in asked.path else None
+
+    space.managed(vault.pull("token", "token"))
+
+    told = [one for one in writes(plane, space.namespace) if one.endswith("/managedsecrets/auth/status")]
+    assert len(told) == 1, told
+
+
+def test_a_reading_that_goes_on_is_told(space: Space, vault: Vault) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.front.fault = lambda asked: vault.front.hang if "/data/" in asked.path else None
+
+    space.manage(vault.pull("token", "token"))
+
+    space.until_condition("Ready", "False", "ReadingStores")
+    vault.front.ends.set()
+
+
+def test_many_that_read_the_same_make_one_read(space: Space, vault: Vault) -> None:
+    vault.write_store(refresh={"minInterval": "60s"})
+    vault.keep(token="first")  # noqa: S106
+
+    for number in range(8):
+        space.manage(vault.pull("token", "token"), name=f"auth-{number}")
+    for number in range(8):
+        space.settled(f"auth-{number}")
+
+    assert reads(vault) == 1
+    assert {str(space.values(f"auth-{number}")["token"].reveal()) for number in range(8)} == {"b'first'"}
+
+
+def test_a_version_is_pinned(space: Space, vault: Vault) -> None:
+    vault.keep(token="first")  # noqa: S106
+    vault.keep(token="second")  # noqa: S106
+    space.managed(vault.pull("token", "token", version="1"), refreshInterval="30d")
+    assert space.values() == {"token": Value(b"first")}
+
+    space.respec(lambda spec: spec["data"][0]["from"]["remoteRef"].update(version="2"))
+    space.settled(revision=2)
+
+    assert space.values() == {"token": Value(b"second")}
+
+
+def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_nobody(
+    space: Space, vault: Vault
+) -> None:
+    vault.keep(password="kept")  # noqa: S106
+    space.run(deployment("api", env_from("auth")))
+    space.managed(vault.pull("password", "password"))
+    before = space.get("Deployment", "api")["metadata"]["generation"]
+
+    space.annotate("ManagedSecret", "auth", rotate="now")
+    space.until(lambda body: body["status"].get("lastTrigger") == "now", "it is handled")
+    space.looked_at()
+
+    assert space.settled()["revision"] == 1
+    assert space.get("Deployment", "api")["metadata"]["generation"] == before
+    condition = space.condition("Rotating")
+    assert condition
+    assert (condition["status"], condition["reason"]) == ("False", "NothingToRotate")
+    note = (
+        "no value is made here, so a trigger turns none; write a new text into keyturn.dev/refresh to read the"
+        " stores"
+    )
+    eventually(lambda: space.events("NothingToRotate") == [note], "it is told")

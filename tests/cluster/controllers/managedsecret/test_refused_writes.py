@@ -1,0 +1,235 @@
+"""What real admission policies and webhooks refuse or change is told in words that help, and nothing is half done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.admission_policies import asked
+from tests.cluster.namespace import Space, bytes_, password
+from tests.cluster.workloads import deployment, env_from
+from tests.support.kubectl import eventually
+from tests.support.webhook import allow, deny, patch
+
+if TYPE_CHECKING:
+    from tests.cluster.admission_policies import Policy
+    from tests.support.objects import Body, Objects
+    from tests.support.operator import Operator
+    from tests.support.webhook import Review, Webhook
+
+KEPT = {**password(), "keepPrevious": True}
+KEEPS_THE_OVERLAP = (
+    "request.operation == 'CREATE' || !has(oldObject.metadata.annotations)"
+    " || !('keyturn.dev/overlap' in oldObject.metadata.annotations)"
+    " || 'keyturn.dev/overlap' in object.metadata.annotations"
+)
+
+
+def test_a_refused_revocation_is_told_until_it_is_done(
+    space: Space, policy: Policy, operator: Operator
+) -> None:
+    policy.refuse("secrets", unless=KEEPS_THE_OVERLAP, reason="Forbidden")
+    space.managed(KEPT, bytes_(), rotation={"overlap": "2s"})
+
+    space.rotate()
+
+    status = space.until_condition("Rotating", "True", "Revoke")
+    assert "password.previous" in space.values()
+    assert status["previous"]["revision"] == 1
+    assert status["previous"]["validUntil"]
+    assert status["rotation"]["step"] == "Revoke"
+    assert status["rotation"]["message"].startswith("the API server forbids to update the Secret 'auth'")
+    labels = f'{{namespace="{space.namespace}",name="auth"}}'
+    assert f"keyturn_previous_valid_until_timestamp_seconds{labels}" in operator.get("/metrics")[1]
+    policy.lift()
+    space.looked_at()
+    eventually(lambda: "password.previous" not in space.values(), "the value before is gone")
+    assert "previous" not in space.settled()
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        pytest.param(0, 400, "Refused", id="without a status"),
+        pytest.param(418, 418, "Refused", id="with a status that nobody expects"),
+        pytest.param(401, 401, "Refused", id="as if nobody were known"),
+    ],
+)
+def test_a_webhook_that_denies_is_told_and_waited_for(
+    code: int, said: int, reason: str, space: Space, hook: Webhook
+) -> None:
+    hook.review = deny(code)
+    with asked(hook, space.objects, space.namespace, "ValidatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        space.until_condition("Ready", "False", reason)
+        sentence = (
+            f"the API server answers {said} when asked to create the Secret 'auth-keyturn';"
+            " look for an admission webhook that denies it"
+        )
+        condition = space.condition("Reconciling")
+        assert condition
+        assert condition["message"] == sentence
+        assert space.until_event(reason) == sentence
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+
+
+def test_a_webhook_that_answers_with_conflict_is_told(space: Space, hook: Webhook) -> None:
+    hook.review = deny(409, "Conflict")
+    with asked(hook, space.objects, space.namespace, "ValidatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        space.until_condition("Ready", "Unknown", "Contended")
+        assert "admission webhook" in space.until_event("Contended")
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+
+
+def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it(
+    space: Space, policy: Policy
+) -> None:
+    policy.refuse("secrets", unless="false")
+
+    space.manage()
+
+    assert space.stalled("Refused") == (
+        "the API server refused to create the Secret 'auth-keyturn' as invalid; look at the admission policies;"
+        " 'auth-keyturn' keeps the values, so leave it there"
+    )
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> None:
+    """By the policy keyturn-own-secrets, under which every test runs."""
+    space = Space(objects, "kube-system")
+    space.manage(name="refused")
+    try:
+        assert space.stalled("Refused", "refused").startswith(
+            "the API server refused to create the Secret 'refused-keyturn' as invalid; look at the admission policies"
+        )
+    finally:
+        space.delete("ManagedSecret", "refused")
+
+
+def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: Space, policy: Policy) -> None:
+    space.managed()
+    space.run(deployment("api", env_from("auth")))
+    space.run(deployment("web", env_from("auth")))
+    policy.refuse("deployments", unless="object.metadata.name != 'api'")
+
+    space.rotate()
+
+    space.until_workload("web", state="Current", revision=2)
+    sentence = (
+        "the API server refused to patch Deployment/api as invalid;"
+        " look at the admission policies for workloads, or restart it yourself"
+    )
+    space.until_workload("api", state="Pending", message=sentence)
+    assert space.until_event("Refused") == sentence
+    assert (space.marker("web"), space.marker("api")) == ("auth=2", None)
+    assert space.condition("Stalled") is None
+
+
+def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
+    space: Space, policy: Policy
+) -> None:
+    space.managed(rollout={"progressDeadline": "10s", "onFailure": "Hold"})
+    space.run(deployment("api", env_from("auth")))
+    policy.refuse("deployments", unless="false", reason="Forbidden")
+
+    space.rotate()
+
+    space.stalled("RolloutFailed")
+    found = space.until_workload("api", state="Failed")
+    assert found["message"].startswith("the API server forbids to patch Deployment/api")
+    policy.lift()
+    space.looked_at()
+    eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 150)
+    space.settled(revision=2)
+
+
+def test_a_write_that_is_refused_beside_a_whole_secret_is_told(space: Space, policy: Policy) -> None:
+    space.managed()
+    policy.refuse("secrets", unless="object.metadata.name != 'auth-keyturn'", reason="Forbidden")
+
+    space.respec(lambda spec: spec.update(target={"deletionPolicy": "Delete"}))
+
+    space.until_condition("Ready", "True", "Forbidden")
+    condition = space.condition("Ready")
+    assert condition
+    assert condition["message"].startswith(
+        "Secret unchanged: the API server forbids to update the Secret 'auth-keyturn'"
+    )
+    assert space.condition("Reconciling") is None
+    policy.lift()
+    space.looked_at()
+    space.until_condition("Ready", "True", "Published")
+
+
+def drop(path: str, name: str) -> Review:
+    """Take a part out of the writes of one Secret."""
+
+    def review(request: Body) -> Body:
+        is_it = request["kind"]["kind"] == "Secret" and request["name"] == name
+        return patch({"op": "remove", "path": path})(request) if is_it else allow(request)
+
+    return review
+
+
+@pytest.mark.parametrize(
+    ("path", "what", "ready"),
+    [
+        pytest.param("/data/token", "token", "False", id="a key"),
+        pytest.param("/metadata/labels/team", "its labels and annotations", "True", id="a label"),
+    ],
+)
+def test_a_webhook_that_changes_the_secret_is_named(
+    path: str, what: str, ready: str, space: Space, hook: Webhook
+) -> None:
+    hook.review = drop(path, "auth")
+    with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
+        space.manage(target={"template": {"metadata": {"labels": {"team": "auth"}}}})
+
+        sentence = space.stalled("ChangedOnWrite")
+        assert sentence == (
+            f"the API server stores the Secret 'auth' other than it was sent ({what}): look for a mutating"
+            " admission webhook or policy, and except the Secret from it"
+        )
+        space.until_condition("Ready", ready, "ChangedOnWrite")
+        hook.review = allow
+        space.looked_at()
+        space.settled(revision=1)
+    assert space.lengths() == {"password": 32, "token": 44}
+
+
+def test_a_record_that_a_webhook_changes_is_published_nowhere(space: Space, hook: Webhook) -> None:
+    hook.review = drop("/data/state", "auth-keyturn")
+    with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
+        space.manage()
+
+        assert "'auth-keyturn' other than it was sent" in space.until_event("ChangedOnWrite")
+        assert space.find("Secret", "auth") is None
+
+
+def test_who_edits_the_secret_again_and_again_is_named_and_put_back_later(space: Space) -> None:
+    space.managed()
+    before, other = space.values(), {"token": "b3RoZXI="}
+
+    for _ in range(4):
+        space.edit("Secret", "auth", lambda secret: secret["data"].update(other))
+        eventually(lambda: space.values() == before, "the value is put back")
+    space.edit("Secret", "auth", lambda secret: secret["data"].update(other))
+
+    told = space.stalled("Contested")
+    assert not told.startswith("somebody")
+    assert told.endswith(
+        " (field manager) changes the Secret 'auth' again and again, and it is put back more and more slowly;"
+        " have that leave the Secret alone, or write another target.name"
+    )
+    eventually(lambda: space.values() == before, "the value is put back all the same", 40)
+    space.looked_at()
+    space.settled(revision=1)

@@ -1,0 +1,479 @@
+"""What becomes of a ManagedSecret that breaks a rule of its class, and what a class says of itself."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.policy.checklist import POINTS
+from tests.cluster.classes import Class
+from tests.cluster.namespace import OWNER, Space, bytes_, literal, password
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.objects import Body, Objects
+    from tests.support.operator import Operator
+
+WINDOWLESS: dict[str, Any] = {"every": "30d", "jitter": "0%"}
+ROTATE = "rotate it, such as by the annotation keyturn.dev/rotate"
+
+
+def violated(space: Space, name: str = "auth") -> tuple[str, ...]:
+    """Return the rules that the status names as broken."""
+    policy = space.status(name).get("policy") or {}
+    return tuple(one["rule"] for one in policy.get("violations", ()))
+
+
+# Warn and Deny
+
+
+def test_a_class_that_warns_lets_everything_be_written_and_says_what_is_wrong(
+    space: Space, class_: Class
+) -> None:
+    class_.write(minLength=64, minEntropyBits=256, maxInterval="30d", enforcement="Warn")
+
+    status = space.managed(password(), className=class_.name)
+
+    assert status["revision"] == 1
+    assert violated(space) == ("minLength", "minEntropyBits", "maxInterval")
+
+
+def test_a_warning_is_one_event(space: Space, class_: Class) -> None:
+    class_.write(minLength=64, enforcement="Warn")
+    space.managed(password(), className=class_.name)
+
+    note = space.until_event("PolicyViolation")
+    space.rotated()
+
+    assert note == (
+        f"minLength: password would have 32 characters and class {class_.name} asks for 64;"
+        " write a larger length"
+    )
+    assert space.events("PolicyViolation") == [note]
+
+
+def test_a_class_that_denies_instead_stops_what_goes_on(space: Space, class_: Class) -> None:
+    class_.write(minLength=64, enforcement="Warn")
+    space.managed(password(), className=class_.name)
+    before = space.version("Secret", "auth")
+
+    class_.write(minLength=64, enforcement="Deny")
+    space.stalled("PolicyViolation")
+    space.rotate()
+    space.looked_at()
+
+    assert space.version("Secret", "auth") == before
+    space.until_condition("Ready", "True", "PolicyViolation")
+
+
+def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Operator) -> None:
+    def count(rule: str) -> int:
+        lines = operator.get("/metrics")[1].splitlines()
+        start = f'keyturn_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} '
+        return next((int(line.removeprefix(start)) for line in lines if line.startswith(start)), 0)
+
+    before = {rule: count(rule) for rule in ("minLength", "maxInterval", "minEntropyBits")}
+    class_.write(minLength=64, maxInterval="30d", enforcement="Warn")
+
+    for name in ("a", "b"):
+        space.managed(password(), name=name, className=class_.name)
+
+    eventually(
+        lambda: (
+            {rule: count(rule) - before[rule] for rule in before}
+            == {"minLength": 2, "maxInterval": 2, "minEntropyBits": 0}
+        ),
+        "the counts",
+    )
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    ("rotation", "sentence"),
+    [
+        pytest.param(
+            {},
+            "nothing says when values rotate and class {} allows 30d at most;"
+            " write rotation.every: 30d or less",
+            id="never",
+        ),
+        pytest.param(
+            {"every": "31d"},
+            "rotation.every is 31d and class {} allows 30d at most; write rotation.every: 30d or less",
+            id="an interval",
+        ),
+        pytest.param(
+            {"schedule": {"cron": "0 3 1 * *"}},
+            "rotation.schedule lets 31d go by and class {} allows 30d at most;"
+            " write one that comes more often",
+            id="a schedule",
+        ),
+        pytest.param(
+            {"every": "30d", "only": ["token"]},
+            "rotation.only leaves out password and class {} allows 30d at most; name it too, or remove only",
+            id="some values",
+        ),
+    ],
+)
+def test_values_that_rotate_too_rarely_are_not_written(
+    rotation: Body, sentence: str, space: Space, class_: Class
+) -> None:
+    class_.write(maxInterval="30d")
+
+    space.manage(className=class_.name, rotation=rotation)
+
+    assert space.stalled("PolicyViolation") == sentence.format(class_.name)
+    assert space.find("Secret", "auth") is None
+    space.respec(lambda spec: spec.update(rotation={"every": "30d"}))
+    space.settled(revision=1)
+
+
+def test_nothing_but_literals_needs_no_rotation(space: Space, class_: Class) -> None:
+    class_.write(maxInterval="30d")
+
+    space.managed(literal("username", "shop"), className=class_.name)
+
+    space.until_condition("PolicyCompliant", "True", "Compliant")
+
+
+# Minimums that are raised
+
+
+def test_a_value_below_a_raised_minimum_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}}, rotation=WINDOWLESS)
+    space.managed({"name": "password"}, className=class_.name)
+    before = space.version("Secret", "auth")
+
+    class_.write(generate={"password": {"length": 50}}, rotation=WINDOWLESS, minLength=48)
+    message = space.stalled("PolicyViolation")
+    assert space.version("Secret", "auth") == before
+    space.rotate()
+    space.settled(revision=2)
+
+    assert message == f"password has 40 characters and class {class_.name} asks for 48; {ROTATE}"
+    assert space.lengths() == {"password": 50}
+    space.until_condition("PolicyCompliant", "True", "Compliant")
+
+
+def test_a_found_value_that_nobody_knows_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
+    class_.write(generate={"password": {"length": 40}}, minEntropyBits=128)
+    found = {"metadata": {"name": "auth", "labels": {OWNER: "auth"}}, "data": {"password": "c2hvcnQ="}}
+    space.create({"kind": "Secret", **found})
+
+    space.manage({"name": "password"}, className=class_.name)
+    message = space.stalled("PolicyViolation")
+    space.rotate()
+    space.settled(revision=2)
+
+    assert message == (
+        f"password was found, so nobody knows its entropy, and class {class_.name} asks for 128; {ROTATE}"
+    )
+    assert space.lengths() == {"password": 40}
+
+
+# Environments
+
+
+@pytest.fixture
+def other(objects: Objects, space: Space) -> Iterator[Space]:
+    """Another namespace that the operator serves."""
+    name = f"{space.namespace}-other"
+    objects.create("", {"kind": "Namespace", "metadata": {"name": name}})
+    yield Space(objects, name)
+    objects.delete("Namespace", "", name)
+
+
+def put_into(space: Space, environment: str | None) -> None:
+    labels = {} if environment is None else {"keyturn.dev/environment": environment}
+
+    def change(body: Body) -> None:
+        there = body["metadata"].setdefault("labels", {})
+        there.pop("keyturn.dev/environment", None)
+        there |= labels
+
+    space.objects.edit("Namespace", "", space.namespace, change)
+
+
+def copied(space: Space, other: Space, name: str = "auth") -> None:
+    """Bring a Secret into another namespace, as a backup that is restored there does."""
+    data = space.get("Secret", name)["data"]
+    other.create({"kind": "Secret", "metadata": {"name": name, "labels": {OWNER: name}}, "data": data})
+
+
+def distinct(class_: Class, **spec: Any) -> None:
+    class_.write(distinctAcrossEnvironments=True, **{"rotation": WINDOWLESS, **spec})
+
+
+@pytest.fixture
+def twins(space: Space, other: Space, class_: Class) -> tuple[Space, Space]:
+    """Two environments that hold equal values, and a class that forbids it."""
+    distinct(class_)
+    put_into(space, "production")
+    put_into(other, "development")
+    space.managed(className=class_.name)
+    copied(space, other)
+    other.manage(className=class_.name)
+    return space, other
+
+
+def test_equal_values_in_two_environments_stall_both(twins: tuple[Space, Space], class_: Class) -> None:
+    for one in twins:
+        message = one.stalled("PolicyViolation")
+        assert message == "; ".join(
+            f"{name} has the same value as in another environment, which class {class_.name} forbids; {ROTATE}"
+            for name in ("password", "token")
+        )
+
+
+def test_nobody_is_told_who_has_the_equal_value_but_who_runs_the_operator(
+    twins: tuple[Space, Space], operator: Operator
+) -> None:
+    here, there = twins
+    for one in twins:
+        one.stalled("PolicyViolation")
+
+    told = [
+        str(one.get("ManagedSecret", "auth")["status"]) + str(one.events("PolicyViolation")) for one in twins
+    ]
+
+    assert there.namespace not in told[0]
+    assert f"'{here.namespace}" not in told[1]
+    lines = [line for line in operator.lines() if line["event"] == "equal values found"]
+    pairs = {(line["secret"], *line["others"]) for line in lines}
+    assert (f"{here.namespace}/auth", f"{there.namespace}/auth") in pairs
+    assert (f"{there.namespace}/auth", f"{here.namespace}/auth") in pairs
+
+
+def _compared(operator: Operator) -> set[str]:
+    """Return whose equal values this process has told its log of."""
+    return {line["secret"] for line in operator.lines() if line["event"] == "equal values found"}
+
+
+def test_a_rotation_of_one_of_them_cures_both(twins: tuple[Space, Space]) -> None:
+    here, there = twins
+    for one in twins:
+        one.stalled("PolicyViolation")
+
+    there.rotate()
+    there.settled(revision=2)
+
+    here.settled(revision=1)
+    for one in twins:
+        one.until_condition("PolicyCompliant", "True", "Compliant")
+
+
+def test_the_end_of_one_of_them_frees_the_other(twins: tuple[Space, Space]) -> None:
+    here, there = twins
+    here.stalled("PolicyViolation")
+
+    there.delete("ManagedSecret", "auth")
+
+    here.settled(revision=1)
+
+
+def test_a_restart_of_the_operator_writes_nothing_about_them(
+    twins: tuple[Space, Space], operator: Operator
+) -> None:
+    for one in twins:
+        one.stalled("PolicyViolation")
+    before = [one.version("ManagedSecret", "auth") for one in twins]
+
+    with operator.away():
+        pass
+    both = {f"{one.namespace}/auth" for one in twins}
+    eventually(lambda: both <= _compared(operator), "they are compared")
+
+    assert [one.version("ManagedSecret", "auth") for one in twins] == before
+
+
+def test_what_was_cured_while_the_operator_was_away_is_said_when_it_is_back(
+    twins: tuple[Space, Space], operator: Operator
+) -> None:
+    here, there = twins
+    here.stalled("PolicyViolation")
+
+    with operator.away():
+        there.delete("ManagedSecret", "auth")
+
+    here.settled(revision=1)
+
+
+def test_equal_values_in_one_environment_are_nothing_to_the_rule(twins: tuple[Space, Space]) -> None:
+    here, there = twins
+    here.stalled("PolicyViolation")
+
+    put_into(there, "production")
+
+    for one in twins:
+        one.settled(revision=1)
+
+
+def test_equal_values_are_found_when_a_namespace_gets_its_label(
+    space: Space, other: Space, class_: Class
+) -> None:
+    distinct(class_, enforcement="Warn")
+    put_into(space, "production")
+    space.managed(className=class_.name)
+    copied(space, other)
+    other.managed(className=class_.name)
+    space.until_condition("PolicyCompliant", "True", "Compliant")
+
+    put_into(other, "development")
+
+    for one in (space, other):
+        one.until_condition("PolicyCompliant", "False", "distinctAcrossEnvironments")
+
+
+def test_equal_literals_and_identifiers_are_no_secret(space: Space, other: Space, class_: Class) -> None:
+    distinct(class_)
+    put_into(space, "production")
+    put_into(other, "development")
+    items = literal("username", "shop"), {"name": "id", "generate": {"uuid": {}}}
+    space.managed(*items, className=class_.name)
+    copied(space, other)
+
+    other.managed(*items, className=class_.name)
+
+    for one in (space, other):
+        one.until_condition("PolicyCompliant", "True", "Compliant")
+    assert space.values() == other.values()
+
+
+# The default class
+
+
+@pytest.fixture
+def default(class_: Class) -> Iterator[Class]:
+    """A class that others may find marked as the default for a while."""
+    yield class_
+    if class_.exists():
+        class_.mark_default(None)
+
+
+def test_who_names_no_class_follows_the_default_one(space: Space, default: Class) -> None:
+    space.managed(password())
+    assert violated(space) == ("noSchedule",)
+    default.write(rotation=WINDOWLESS, minLength=32)
+
+    default.mark_default()
+    space.until(lambda body: "nextRotationTime" in body["status"], "the interval of the class")
+    space.until_condition("PolicyCompliant", "True", "Compliant")
+    assert default.until("Ready", "True", "Default") == "managed secrets that name no class use this one"
+    default.mark_default(None)
+
+    space.until(lambda body: "nextRotationTime" not in body["status"], "no class")
+    default.until("Ready", "True", "Valid")
+
+
+def test_who_names_an_empty_class_follows_none(space: Space, default: Class) -> None:
+    default.write(minLength=64)
+    default.mark_default()
+
+    space.managed(password(), className="")
+
+    assert violated(space) == ("noSchedule",)
+
+
+def test_a_change_of_the_default_class_reaches_who_names_none(space: Space, default: Class) -> None:
+    default.write(enforcement="Warn", minLength=32)
+    default.mark_default()
+    space.managed(password())
+    before = space.version("Secret", "auth")
+
+    default.write(enforcement="Warn", minLength=64)
+
+    space.until_condition("PolicyCompliant", "False", "minLength")
+    assert space.version("Secret", "auth") == before
+
+
+def test_of_two_default_classes_the_newer_counts(space: Space, default: Class, objects: Objects) -> None:
+    default.write(minLength=64)
+    default.mark_default()
+    default.until("Ready", "True", "Default")
+    eventually(lambda: _seconds_have_passed(objects, default), "another second")
+    newer = Class(objects, f"newer-{secrets.token_hex(4)}")
+    newer.write(minLength=32)
+    try:
+        newer.mark_default()
+        newer.until("Ready", "True", "Default")
+        message = default.until("Ready", "True", "NotDefault")
+        space.managed(password())
+    finally:
+        newer.delete()
+
+    assert message == (f"it is marked as the default class, and {newer.name}, which is newer, goes before it")
+    space.stalled("PolicyViolation")
+    default.until("Ready", "True", "Default")
+
+
+def _seconds_have_passed(objects: Objects, older: Class) -> bool:
+    """Say whether what is created now is newer than a class, in whole seconds."""
+    made = objects.create("default", {"kind": "ServiceAccount", "metadata": {"generateName": "clock-"}})
+    objects.delete("ServiceAccount", "default", made["metadata"]["name"])
+    created = objects.get("SecretClass", "", older.name)["metadata"]["creationTimestamp"]
+    return bool(made["metadata"]["creationTimestamp"] > created)
+
+
+# What a class says of itself
+
+
+def test_a_class_that_keeps_its_own_rules_is_ready(class_: Class) -> None:
+    class_.write(
+        rotation={"every": "90d", "windows": [{"cron": "0 2 * * 6", "duration": "3h"}], "overlap": "24h"},
+        maxInterval="90d",
+        minLength=32,
+        generate={"password": {"length": 40}},
+    )
+
+    assert class_.until("Ready", "True", "Valid") == "managed secrets may use this class"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "sentence"),
+    [
+        pytest.param(
+            {"rotation": {"every": "91d"}, "maxInterval": "90d"},
+            "PolicyViolation",
+            "rotation.every is 91d and class {} allows 90d at most; write rotation.every: 90d or less",
+            id="an interval longer than it allows",
+        ),
+        pytest.param(
+            {"generate": {"password": {"length": 40}}, "minLength": 48},
+            "PolicyViolation",
+            "generate would have 40 characters and class {} asks for 48; write a larger length",
+            id="a generator below its minimum",
+        ),
+        pytest.param(
+            {"rotation": {"windows": [{"cron": "0 2 30 2 *", "duration": "3h"}]}},
+            "InvalidSchedule",
+            "windows[0].cron '0 2 30 2 *' never comes; write a date that exists",
+            id="a window that never opens",
+        ),
+        pytest.param(
+            {"rotation": {"windows": [{"cron": "0 2 * * *", "duration": "24h"}]}},
+            "InvalidSchedule",
+            "windows[0] opens again before it has closed and is always open; write a shorter duration",
+            id="a window that never closes",
+        ),
+    ],
+)
+def test_a_class_that_contradicts_itself_is_stalled(
+    spec: Body, reason: str, sentence: str, class_: Class
+) -> None:
+    class_.write(**spec)
+
+    assert class_.until("Stalled", "True", reason) == sentence.format(class_.name)
+    assert class_.until("Ready", "False", reason) == sentence.format(class_.name)
+
+
+def test_a_class_without_bytes_of_its_own_can_have_a_minimum(class_: Class, space: Space) -> None:
+    class_.write(minLength=64, maxInterval="90d")
+
+    class_.until("Ready", "True", "Valid")
+    space.managed(bytes_(length=48), className=class_.name, rotation=WINDOWLESS)

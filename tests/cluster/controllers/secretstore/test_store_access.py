@@ -1,0 +1,199 @@
+"""Who may use which store, and which of its keys, by what a ManagedSecret gets on a real API server."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from tests.cluster.hostile_vault import hostile
+from tests.cluster.namespace import Space
+from tests.cluster.store_objects import Stores, pulled
+from tests.support.kubectl import eventually
+from tests.unit.stores.providers.moto_server import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.kubectl import Kubectl
+
+
+@pytest.fixture
+def stores(space: Space, files_root: Path) -> Iterator[Stores]:
+    folder = files_root / space.namespace
+    folder.mkdir()
+    stores = Stores(space, folder)
+    yield stores
+    stores.delete()
+
+
+@pytest.fixture
+def other(space: Space, kubectl: Kubectl) -> Iterator[Space]:
+    """A second namespace, somebody else's."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    yield Space(space.objects, name)
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def label(space: Space, **labels: str) -> None:
+    space.objects.edit(
+        "Namespace",
+        "",
+        space.namespace,
+        lambda body: body["metadata"].setdefault("labels", {}).update(labels),
+    )
+
+
+def of_all(stores: Stores, key: str) -> dict[str, Any]:
+    return pulled("value", key, stores.for_all, kind="ClusterSecretStore")
+
+
+def test_a_store_that_is_not_there_is_named_and_taken_as_soon_as_it_is(space: Space, stores: Stores) -> None:
+    space.foreign("there")
+    stores.write({"kubernetes": {}}, "another")
+    space.manage(pulled("value", "there", property="somebody"))
+    said = space.stalled("StoreNotFound")
+    assert said == (
+        "there is no SecretStore 'store' in this namespace; create it or write one of these as storeRef.name: another"
+    )
+
+    stores.write({"kubernetes": {}})
+
+    space.settled()
+    assert space.values() == {"value": Value(b"else")}
+
+
+def test_a_store_of_another_namespace_is_nobodys_business(space: Space, stores: Stores, other: Space) -> None:
+    stores.write({"kubernetes": {}})
+    other.manage(pulled("value", "there"))
+    assert other.stalled("StoreNotFound") == "there is no SecretStore 'store' in this namespace; create it"
+    assert space.find("SecretStore", "store")
+
+
+def test_a_store_for_all_serves_whom_it_names(space: Space, stores: Stores, other: Space) -> None:
+    stores.write_files()
+    stores.keep("db", "hunter2")
+    space.managed(of_all(stores, "db"))
+    other.manage(of_all(stores, "db"))
+
+    said = other.stalled("NamespaceNotAllowed")
+    assert said == (
+        f"ClusterSecretStore {stores.for_all} does not serve the namespace {other.namespace!r}; have"
+        f" {other.namespace!r} named or selected in its spec.allowedNamespaces, or write a SecretStore"
+    )
+    stores.write_files(allowedNamespaces={"names": [space.namespace, other.namespace]})
+
+    other.settled()
+    assert other.values() == {"value": Value(b"hunter2")}
+
+
+def test_who_is_served_no_more_keeps_what_it_has(space: Space, stores: Stores) -> None:
+    stores.write_files()
+    stores.keep("db", "hunter2")
+    space.managed(of_all(stores, "db"))
+
+    stores.write_files(allowedNamespaces={"names": ["nobody"]})
+    space.until_condition("Refreshed", "False", "NamespaceNotAllowed")
+
+    assert space.values() == {"value": Value(b"hunter2")}
+
+
+def test_a_store_for_all_serves_the_namespaces_with_a_label_as_soon_as_they_have_it(
+    space: Space, stores: Stores
+) -> None:
+    team = f"team-{space.namespace}"
+    stores.write_files(allowedNamespaces={"selector": {"matchLabels": {"team": team}}})
+    stores.keep("db", "hunter2")
+    space.manage(of_all(stores, "db"))
+    space.stalled("NamespaceNotAllowed")
+
+    label(space, team=team)
+
+    space.settled()
+    assert space.values() == {"value": Value(b"hunter2")}
+
+
+def test_each_namespace_reads_below_its_own_prefix(space: Space, stores: Stores, other: Space) -> None:
+    both = {"names": [space.namespace, other.namespace]}
+    stores.write_files(keyPrefix="{namespace}.", allowedNamespaces=both)
+    for one in (space, other):
+        stores.keep(f"{one.namespace}.db", f"of {one.namespace}")
+
+    for one in (space, other):
+        one.managed(of_all(stores, "db"))
+        assert one.values() == {"value": Value(f"of {one.namespace}".encode())}
+
+
+def test_a_store_says_whether_namespaces_reach_each_others_keys(
+    space: Space, stores: Stores, other: Space
+) -> None:
+    both = {"names": [space.namespace, other.namespace]}
+    stores.write_files(allowedNamespaces=both)
+    stores.until_for_all("Valid")
+    before = stores.condition("KeysShared", stores.for_all, "ClusterSecretStore")
+
+    stores.write_files(allowedNamespaces=both, keyPrefix="{namespace}/")
+    eventually(
+        lambda: stores.condition("KeysShared", stores.for_all, "ClusterSecretStore") is None, "keys apart"
+    )
+
+    assert before
+    assert (before["status"], before["reason"]) == ("True", "NoNamespaceInPrefix")
+    assert "write keyPrefix: '{namespace}/'" in before["message"]
+
+
+@pytest.mark.parametrize(
+    "form", ["{other}.db", "..{other}.db", "x/{other}.db", "%2e%2e/{other}.db", "db\u2044..{other}"]
+)
+def test_no_key_leads_to_another_namespaces(form: str, space: Space, stores: Stores, other: Space) -> None:
+    both = {"names": [space.namespace, other.namespace]}
+    stores.write_files(keyPrefix="{namespace}.", allowedNamespaces=both)
+    stores.keep(f"{other.namespace}.db", "canary-of-the-other")
+    space.manage(of_all(stores, form.format(other=other.namespace)))
+
+    space.until(_is_stalled, "a sentence on the key")
+
+    assert space.find("Secret", "auth") is None
+
+
+def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks(
+    space: Space, stores: Stores, other: Space
+) -> None:
+    both = {"names": [space.namespace, other.namespace]}
+    stores.write_for_all({"kubernetes": {}}, allowedNamespaces=both)
+    space.foreign("db")
+    item = of_all(stores, "db")
+    item["from"]["remoteRef"]["property"] = "somebody"
+
+    space.managed(item)
+    other.manage(item)
+
+    assert space.values() == {"value": Value(b"else")}
+    assert "'db'" in other.stalled("SourceNotFound")
+
+
+def test_a_store_that_comes_back_serves_those_who_wait(space: Space, stores: Stores) -> None:
+    port = free_port()
+    token = base64.b64encode(b"hvs.of-nobody").decode()
+    space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": {"token": token}})
+    auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+    stores.write(
+        {"vault": {"server": f"http://127.0.0.1:{port}", "auth": auth}}, refresh={"minInterval": "5s"}
+    )
+    space.manage(pulled("value", "db", property="password"))
+    stores.until("Unreachable")
+
+    with hostile(port):
+        space.settled()
+        assert stores.until("Valid")
+
+    assert space.values() == {"value": Value(b"hunter2")}
+
+
+def _is_stalled(body: dict[str, Any]) -> bool:
+    return any(one["type"] == "Stalled" for one in (body.get("status") or {}).get("conditions", ()))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from sandbox import ControlPlane
+from tests.cluster.dashboard.scene import CANARY, ROOT, Scene, applied, managed, role
+from tests.cluster.dashboard.stage import set_up
+from tests.support.browser import browser
+from tests.support.kubectl import Kubectl, eventually
+from tests.support.objects import Objects
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.browser import Page
+
+
+@pytest.fixture(scope="package")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("ui")
+    with ControlPlane.start() as plane, Objects.of(plane.kubeconfig) as objects:
+        kubectl = Kubectl(plane.kubeconfig)
+        kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        kubectl("apply", "-k", str(_installation(folder)))
+        kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        for namespace in ("shop", "bank", "stage"):
+            kubectl("create", "namespace", namespace)
+        _people(kubectl)
+        yield Scene(plane, kubectl, objects, folder)
+
+
+def _installation(folder: Path) -> Path:
+    """Write a kustomization as the documentation has it: the base with the component."""
+    parts = {"resources": ["manifests/base"], "components": ["manifests/components/ui"]}
+    linked = folder / "manifests"
+    linked.symlink_to(ROOT / "manifests")
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"kind": "Kustomization", **parts}))
+    return folder
+
+
+def _people(kubectl: Kubectl) -> None:
+    both = ("managedsecrets", "emergencyrotations")
+    for name in ("developer", "auditor", "steward", "stranger"):
+        kubectl("create", "serviceaccount", name, "-n", "shop")
+    applied(kubectl, role("developer", "shop", *both) + role("auditor", "", *both))
+    applied(kubectl, role("steward", "stage", "emergencyrotations"))
+
+
+@pytest.fixture(scope="package")
+def account(scene: Scene) -> Path:
+    """What the operator logs in with: the rights of the base and of the component, and no others."""
+    path = scene.folder / "account"
+    return scene.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
+
+
+@pytest.fixture(scope="package")
+def operator(scene: Scene, account: Path) -> Iterator[Operator]:
+    """An operator that leads, with secrets in shop and in bank that hold a canary."""
+    options = ("--namespace=shop", "--namespace=bank", "--ui-port=0")
+    environment = {"POD_NAMESPACE": "keyturn-system"}
+    with Operator(account, scene.folder / "log", *options, env=environment) as operator:
+        operator.wait_for_log("leading")
+        for namespace, name in (("shop", "checkout"), ("bank", "ledger")):
+            items = {"name": "fixed", "literal": CANARY}, {"name": "token", "generate": {"bytes": {}}}
+            scene.objects.create(namespace, managed(name, *items, owner=f"team-{namespace}"))
+        eventually(lambda: _is_ready(scene, "shop", "checkout") and _is_ready(scene, "bank", "ledger"))
+        yield operator
+
+
+def _is_ready(scene: Scene, namespace: str, name: str) -> bool:
+    status = scene.objects.get("ManagedSecret", namespace, name).get("status") or {}
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions", ()))
+
+
+@pytest.fixture(scope="package")
+def bystander(scene: Scene) -> Iterator[Operator]:
+    """An operator that never leads, and shows statuses that a test has written: one of each kind."""
+    set_up(scene)
+    options = ("--namespace=stage", "--ui-port=0")
+    environment = {"POD_NAMESPACE": "default"}
+    log = scene.folder / "bystander.log"
+    with Operator(scene.plane.kubeconfig, log, *options, env=environment) as operator:
+        operator.wait_for_log("watching")
+        yield operator
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Open a browser that nobody has used."""
+    with browser() as page:
+        page.look()
+        yield page

@@ -1,0 +1,152 @@
+"""What is shown on the stage: a ManagedSecret in each state, and emergencies, with statuses written by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.cluster.dashboard.scene import HOSTILE, at, condition, managed
+
+if TYPE_CHECKING:
+    from tests.cluster.dashboard.scene import Scene
+
+__all__ = ["STATES", "set_up"]
+
+Status = dict[str, Any]
+
+
+def workload(name: str, state: str, message: str | None = None) -> Status:
+    told = {"message": message} if message else {}
+    return {
+        "kind": "Deployment",
+        "name": name,
+        "via": ["env", "volume"],
+        "state": state,
+        "revision": 3,
+        **told,
+    }
+
+
+def rotation(step: str, message: str) -> Status:
+    return {
+        "id": "uid/4",
+        "reason": "Scheduled",
+        "step": step,
+        "startedAt": at(minutes=-3),
+        "message": message,
+    }
+
+
+def status(*conditions: Status, **more: Any) -> Status:
+    ready = condition("Ready", "True", "Published", "the Secret holds revision 3 with every key")
+    past = {
+        "revision": 3,
+        "reason": "Scheduled",
+        "startedAt": at(days=-12),
+        "finishedAt": at(days=-12),
+        "result": "Succeeded",
+    }
+    return {
+        "observedGeneration": 1,
+        "revision": 3,
+        "secretName": "it",
+        "lastRotationTime": at(days=-12),
+        "nextRotationTime": at(days=78),
+        "history": [past],
+        "workloads": [workload("api", "Current"), workload("worker", "Current")],
+        "conditions": [ready, *conditions],
+        **more,
+    }
+
+
+_ROLLED_BACK = (
+    "workloads did not get ready with revision 4, so revision 3 is back; the next `keyturn rotate` goes on"
+)
+STATES: dict[str, tuple[str, Status]] = {
+    "orders-db": ("Failed", status(condition("Stalled", "True", "RolledBack", _ROLLED_BACK))),
+    "legacy-smtp": (
+        "Stalled",
+        status(
+            condition(
+                "Stalled", "True", "SecretNotOwned", "the Secret legacy-smtp was made by somebody else"
+            ),
+            workloads=[],
+        ),
+    ),
+    "nightly-report": ("Overdue", status(nextRotationTime=at(hours=-7), overdue=True)),
+    "hostile": ("Stalled", status(condition("Stalled", "True", "Hostile", HOSTILE))),
+    "payments-api": (
+        "NotSynced",
+        status(condition("Refreshed", "False", "Throttled", "store aws asks to be left alone for 40 s")),
+    ),
+    "search": (
+        "Behind",
+        status(
+            condition("WorkloadsCurrent", "False", "RestartRefused", "Deployment/search refuses restarts"),
+            workloads=[workload("search", "Pending", "keyturn.dev/restart: never")],
+        ),
+    ),
+    "session-keys": (
+        "Rotating",
+        status(
+            rotation=rotation("RollOut", "Deployment/worker is rolling"),
+            workloads=[
+                workload("api", "Current"),
+                workload("worker", "Rolling"),
+                workload("cron", "Pending"),
+            ],
+        ),
+    ),
+    "jwt-signing": ("Overlapping", status(previous={"revision": 2, "validUntil": at(hours=5)})),
+    "redis": ("Due", status(nextRotationTime=at(hours=3))),
+    "auth-secrets": ("Ready", status()),
+    "mailer": ("Ready", status()),
+}
+
+
+def set_up(scene: Scene) -> None:
+    scene.kubectl("apply", "-f", "-", given=_lease())
+    for name, (_, shown) in STATES.items():
+        owner = HOSTILE if name == "hostile" else "team-shop@example.test"
+        scene.objects.create("stage", managed(name, owner=owner))
+        scene.objects.edit_status("ManagedSecret", "stage", name, _put(shown))
+    _emergency(scene, "inc-2026-042", "the laptop of a database admin was stolen", _going_on())
+    _emergency(scene, "inc-hostile", HOSTILE, {})
+
+
+def _put(shown: Status) -> Any:
+    return lambda body: body.update(status=shown)
+
+
+def _lease() -> dict[str, Any]:
+    """Let somebody lead for ever, so that the operator writes nothing."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "keyturn", "namespace": "default"},
+        "spec": {"holderIdentity": "keyturn-7d9c5-x2x4q_a-process", "leaseDurationSeconds": 100_000},
+    }
+
+
+def _emergency(scene: Scene, name: str, reason: str, shown: Status) -> None:
+    spec = {"reason": reason, "incident": "INC-2026-042", "contact": "security@example.test", "selector": {}}
+    scene.objects.create("stage", {"kind": "EmergencyRotation", "metadata": {"name": name}, "spec": spec})
+    if shown:
+        scene.objects.edit_status("EmergencyRotation", "stage", name, _put(shown))
+
+
+def _going_on() -> Status:
+    secrets = [
+        {
+            "name": "orders-db",
+            "state": "Failed",
+            "revision": 4,
+            "rotatedAt": at(),
+            "message": "api is not ready",
+        },
+        {"name": "auth-secrets", "state": "RolledOut", "revision": 4, "rotatedAt": at(), "updatedAt": at()},
+    ]
+    timeline = [
+        {"time": at(), "reason": "Declared", "what": "declared: the laptop was stolen", "who": "kubectl"},
+        {"time": at(), "reason": "Rotated", "what": "every secret is rotated", "who": "keyturn"},
+    ]
+    return {"rotatedAt": at(), "progress": "2/2", "secrets": secrets, "timeline": timeline, "conditions": []}

@@ -1,0 +1,247 @@
+"""The audit webhook of a real API server, with the policy and the kubeconfig that are shipped."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from cryptography import x509
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from sandbox import ControlPlane
+from sandbox.pki import Authority
+from sandbox.runtime import free_ports
+from tests.cluster.namespace import Space, password
+from tests.support.kubectl import Kubectl, eventually
+from tests.support.objects import Objects
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+AUDIT = ROOT / "manifests" / "monitoring" / "audit"
+NAME = "keyturn-audit.keyturn-system.svc"
+
+
+@dataclass
+class Audited:
+    """A cluster whose API server tells an operator what it was asked."""
+
+    plane: ControlPlane
+    kubectl: Kubectl
+    objects: Objects
+    operator: Operator
+    folder: Path
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's series that have these labels."""
+        _, text = self.operator.get("/metrics")
+        return sum(
+            sample.value
+            for family in parse(text)
+            for sample in family.samples
+            if sample.name == f"keyturn_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    def comes_to(self, more: float, before: float, name: str, **labels: str) -> None:
+        eventually(
+            lambda: self.count(name, **labels) == before + more,
+            f"{name} {labels} grew by {more}",
+            instead=lambda: self.count(name, **labels) - before,
+        )
+
+    def account(self, namespace: str, name: str) -> Kubectl:
+        """Return kubectl of a new ServiceAccount that may read the Secrets of its namespace."""
+        self.kubectl("create", "serviceaccount", name, "-n", namespace)
+        role = f"--serviceaccount={namespace}:{name}"
+        self.kubectl("create", "rolebinding", name, "-n", namespace, "--clusterrole=admin", role)
+        path = self.folder / f"{namespace}-{name}"
+        return Kubectl(self.plane.service_account_kubeconfig(namespace, name, path))
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    folder = tmp_path_factory.mktemp("audited")
+    (port,) = free_ports(1)
+    _write_files(folder, port)
+    flags = (
+        f"--audit-policy-file={AUDIT / 'apiserver' / 'policy.yaml'}",
+        f"--audit-webhook-config-file={folder / 'webhook.yaml'}",
+        "--audit-webhook-batch-max-wait=200ms",
+        "--audit-webhook-initial-backoff=500ms",
+    )
+    with ControlPlane.start(apiserver_flags=flags) as plane:
+        kubectl = Kubectl(plane.kubeconfig)
+        kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
+        kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        kubectl("apply", "-f", str(AUDIT / "rbac.yaml"))
+        kubectl("apply", "-f", str(ROOT / "manifests" / "components" / "encryption-proof" / "metrics.yaml"))
+        kubectl("create", "secret", "generic", "any", "--from-literal=one=1")
+        account = plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "operator")
+        options = (
+            "--all-namespaces",
+            f"--audit-port={port}",
+            f"--audit-cert={folder / 'server.crt'}",
+            f"--audit-key={folder / 'server.key'}",
+            f"--audit-token-file={folder / 'token'}",
+            "--audit-learning=0s",
+            "--prove-encryption",
+        )
+        environment = {"POD_NAMESPACE": "keyturn-system"}
+        with (
+            Operator(account, folder / "log", *options, env=environment) as operator,
+            Objects.of(plane.kubeconfig) as objects,
+        ):
+            operator.wait_for_log("leading")
+            yield Audited(plane, kubectl, objects, operator, folder)
+
+
+def _write_files(folder: Path, port: int) -> None:
+    authority = Authority.new("audit")
+    authority.pair.write(folder, "ca")
+    names = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    authority.issue("keyturn", names=names).write(folder, "server")
+    (folder / "token").write_text(secrets.token_hex(32))
+    text = (AUDIT / "apiserver" / "webhook.yaml").read_text()
+    text = text.replace("ADDRESS:8443", f"127.0.0.1:{port}").replace("/etc/kubernetes/keyturn", str(folder))
+    (folder / "webhook.yaml").write_text(text)
+
+
+@pytest.fixture
+def space(audited: Audited) -> Iterator[Space]:
+    """A namespace with a managed secret."""
+    name = f"test-{secrets.token_hex(4)}"
+    audited.kubectl("create", "namespace", name)
+    eventually(lambda: audited.kubectl.run("get", "sa", "default", "-n", name).returncode == 0)
+    space = Space(audited.objects, name)
+    space.managed(password())
+    eventually(lambda: space.find("Secret", "auth") is not None, "the Secret")
+    yield space
+    audited.kubectl("delete", "namespace", name, "--wait=false")
+    assert [line for line in audited.operator.lines() if line.get("level") == "error"] == []
+
+
+def test_a_service_account_that_reads_a_managed_secret_is_counted_and_named(
+    audited: Audited, space: Space
+) -> None:
+    reader = audited.account(space.namespace, "reader")
+    before = audited.count("secret_access_total", verb="get", subject_kind="serviceaccount")
+
+    reader("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+
+    audited.comes_to(1, before, "secret_access_total", verb="get", subject_kind="serviceaccount")
+    eventually(lambda: len(told(audited, space)) == 1, "it is told")
+    (line,) = told(audited, space)
+    assert (line["reason"], line["subject"], line["secret"]) == (
+        "FirstRead",
+        f"system:serviceaccount:{space.namespace}:reader",
+        "auth",
+    )
+
+
+def told(audited: Audited, space: Space) -> list[dict[str, Any]]:
+    """Return what the log says of accounts of a namespace."""
+    subject = f"system:serviceaccount:{space.namespace}:"
+    return [
+        line
+        for line in audited.operator.lines()
+        if line["event"] == "unusual access" and line["subject"].startswith(subject)
+    ]
+
+
+def test_own_reads_that_come_back_prove_that_access_is_logged(audited: Audited, space: Space) -> None:
+    del space
+    point = {"report": "operator", "point": "access-log"}
+
+    eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
+
+    assert audited.count("checklist", **point, verdict="Unknown") == 0
+    began = datetime.fromisoformat(audited.operator.lines()[0]["timestamp"]).timestamp()
+    assert audited.count("checklist_timestamp_seconds", **point) >= int(began)
+
+
+def test_encryption_at_rest_is_proven_by_the_operator_itself(audited: Audited) -> None:
+    point = {"report": "operator", "point": "at-rest"}
+
+    eventually(lambda: audited.count("checklist", **point, verdict="Pass") == 1, "it is proven")
+
+
+def test_a_list_and_a_refused_read_are_counted(audited: Audited, space: Space) -> None:
+    reader = audited.account(space.namespace, "lister")
+    nobody = audited.plane.service_account_kubeconfig(space.namespace, "default", audited.folder / "nobody")
+    lists = audited.count("secret_access_total", verb="list", subject_kind="serviceaccount")
+    refused = audited.count("secret_access_refused_total", subject_kind="serviceaccount")
+
+    reader("get", "secrets", "-n", space.namespace, "-o", "name")
+    assert Kubectl(nobody).run("get", "secret", "auth", "-n", space.namespace).returncode != 0
+
+    audited.comes_to(1, lists, "secret_access_total", verb="list", subject_kind="serviceaccount")
+    audited.comes_to(1, refused, "secret_access_refused_total", subject_kind="serviceaccount")
+
+
+def test_a_refused_login_is_counted_and_what_is_no_secret_is_not_even_sent(
+    audited: Audited, space: Space
+) -> None:
+    before, events = audited.count("authentication_failures_total"), audited.count("audit_events_total")
+    kubeconfig = yaml.safe_load(audited.plane.kubeconfig.read_text())
+    kubeconfig["users"][0]["user"] = {"token": secrets.token_hex(16)}
+    stranger = audited.folder / "stranger"
+    stranger.write_text(yaml.safe_dump(kubeconfig))
+
+    for _ in range(50):
+        audited.objects.find("ConfigMap", space.namespace, "nothing")
+    assert Kubectl(stranger).run("get", "--raw", "/api/v1/namespaces").returncode != 0
+
+    audited.comes_to(1, before, "authentication_failures_total", source="apiserver")
+    assert audited.count("audit_events_total") - events < 50
+
+
+def test_own_reads_are_not_counted(audited: Audited, space: Space) -> None:
+    eventually(lambda: (space.condition("Ready") or {}).get("status") == "True", "it is ready")
+    before = audited.count("secret_access_total", verb="update")
+    created = audited.count("audit_events_total")
+
+    space.edit("Secret", "auth", lambda body: body["data"].clear())
+
+    audited.comes_to(1, before, "secret_access_total", verb="update")
+    eventually(lambda: bool(space.get("Secret", "auth")["data"]), "it is put back")
+    eventually(lambda: audited.count("audit_events_total") >= created + 2, "the repair was told as well")
+    assert audited.count("secret_access_total", verb="update") == before + 1
+
+
+def test_who_is_known_is_known_after_a_restart(audited: Audited, space: Space) -> None:
+    steady, fresh = (audited.account(space.namespace, name) for name in ("steady", "fresh"))
+    steady("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+    eventually(lambda: len(told(audited, space)) == 1, "it is told")
+
+    with audited.operator.away():
+        record = audited.objects.get("Secret", "keyturn-system", "keyturn-access")
+        assert record["type"] == "keyturn.dev/access"
+    steady("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+    fresh("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+
+    eventually(lambda: bool(told(audited, space)), "the stranger is told")
+    assert [line["subject"].rpartition(":")[2] for line in told(audited, space)] == ["fresh"]
+
+
+def test_the_report_of_an_emergency_names_who_has_read(audited: Audited, space: Space) -> None:
+    audited.account(space.namespace, "thief")("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+    eventually(lambda: len(told(audited, space)) == 1, "it is told")
+    spec = {"reason": "a token was found in a chat", "names": ["auth"]}
+
+    space.create({"kind": "EmergencyRotation", "metadata": {"name": "inc"}, "spec": spec})
+
+    eventually(lambda: space.find("ConfigMap", "inc-report") is not None, "the report")
+    lines = space.get("ConfigMap", "inc-report")["data"]["report.md"].splitlines()
+    assert [line.split(" | ")[2:4] + line.split(" | ")[6:] for line in lines if ":thief" in line] == [
+        ["`auth`", "get", "1", "new |"]
+    ]

@@ -1,0 +1,32 @@
+"""What `keyturn render` writes, for whom, and what it never prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn import generators
+from keyturn.api import ManagedSecret
+from tests.unit.offline.dotenv.project_folder import EXAMPLE
+from tests.unit.offline.dotenv.test_render import declared
+
+if TYPE_CHECKING:
+    from tests.support.kubectl import Kubectl
+    from tests.unit.offline.dotenv.project_folder import Folder
+
+
+@pytest.mark.parametrize(
+    "extra", ["", "# keyturn: sshKey publicKey=PUB\nDEPLOY_KEY=\nPUB=\nHOST=db\nH='${HOST}:${JWT_SECRET}'\n"]
+)
+def test_the_api_server_takes_the_declaration(
+    extra: str, folder: Folder, kubectl: Kubectl, namespace: str
+) -> None:
+    folder.example(EXAMPLE + extra)
+    body = declared(folder, "--name=app", "--namespace", namespace)
+
+    kubectl("apply", "--dry-run=server", "-f", "-", given=body)
+
+    assert all(
+        generators.make(one.generate) for one in ManagedSecret.model_validate(body).spec.data if one.generate
+    )

@@ -1,0 +1,399 @@
+"""What every provider keeps to, from the moment its file exists."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pkgutil
+import secrets
+import subprocess
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.installation.crds.schema import structural
+from keyturn.stores import providers
+from keyturn.stores.providers import Can, Outcome, Policy, discover, properties, provider_of
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
+from tests.leaks.scan import leaks
+from tests.support import vault as vaults
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from keyturn.stores.providers import Provider, RemoteValue
+    from tests.unit.stores.providers.provider_fixtures import Shop
+
+KINDS = list(discover())
+READERS = [kind for kind in KINDS if Can.WRITE not in discover()[kind].can]
+ELSEWHERE = "kubernetes elsewhere"
+"""The same provider with another cluster, where it writes as well."""
+LENDING = "vault dynamic"
+"""The same provider with an engine that is only read."""
+VARIANTS = [
+    *("awsSecretsManager by role", "azureKeyVault by identity", ELSEWHERE),
+    *("vault by role", "vault v1", LENDING),
+]
+HEAVY = {"azure", "boto3", "botocore", "dotenv", "google", "grpc", "hvac", "jsonpath", "liquid", "requests"}
+SHARED = {"base", "errors", "guard", "properties", "work"}
+
+SHOPS = [*KINDS, *VARIANTS]
+WRITERS = [kind for kind in SHOPS if kind not in {*READERS, LENDING}]
+
+
+def patient(kinds: list[str]) -> list[Any]:
+    """Let the one test wait that builds Vault because nobody did on this machine."""
+    waits = pytest.mark.timeout(vaults.BUILD_SECONDS)
+    return [pytest.param(kind, marks=waits) if kind.startswith("vault") else kind for kind in kinds]
+
+
+every = pytest.mark.parametrize("kind", patient(SHOPS))
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_writer = pytest.mark.parametrize("kind", patient(WRITERS))
+every_lister = pytest.mark.parametrize(
+    "kind", patient([kind for kind in SHOPS if kind not in KINDS or Can.LIST in discover()[kind].can])
+)
+every_remote = pytest.mark.parametrize(
+    "kind", patient([kind for kind in SHOPS if kind not in {"files", "dotenv"}])
+)
+
+LOGIN = {"username": "shop", "password": "correct-horse-battery-staple"}
+
+
+def parts_of(texts: Mapping[str, str]) -> dict[str, Value]:
+    return {name: Value.of_text(text) for name, text in texts.items()}
+
+
+async def texts(provider: Provider[Any], key: str, version: str | None = None) -> dict[str, str]:
+    found = await provider.read(key, version)
+    return {name: value.reveal().decode() for name, value in properties.parts(found.content).items()}
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refusal:
+        await doing
+    return refusal.value
+
+
+def test_each_file_brings_one_provider() -> None:
+    files = {info.name for info in pkgutil.iter_modules(providers.__path__)} - SHARED
+    assert len(discover()) == len([name for name in files if not name.startswith("_")])
+
+
+def test_they_are_found_in_alphabetical_order() -> None:
+    assert sorted(KINDS) == KINDS
+
+
+def imported_by(doing: str) -> set[str]:
+    """Name the modules that a process has imported after it has done something with providers."""
+    code = f"import sys; from keyturn.stores import providers; {doing}; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    return set(found.stdout.split())
+
+
+def test_to_find_them_imports_no_sdk() -> None:
+    found = imported_by("providers.discover()")
+    assert HEAVY.isdisjoint(module.partition(".")[0] for module in found)
+
+
+@every_kind
+def test_each_is_found_by_its_kind(kind: str) -> None:
+    assert provider_of(kind) is discover()[kind]
+
+
+@pytest.mark.parametrize("kind", ["", "guard", "base", "aws_secrets_manager", "vaults", "../vault", "_aws"])
+def test_what_is_no_kind_is_no_provider(kind: str) -> None:
+    assert provider_of(kind) is None
+
+
+def test_to_use_one_imports_no_other() -> None:
+    all_of_them = {provider.__module__ for provider in discover().values()}
+    assert imported_by("providers.provider_of('vault')") & all_of_them == {"keyturn.stores.providers.vault"}
+
+
+@every_kind
+def test_users_read_a_sentence_under_each_setting(kind: str) -> None:
+    schema = discover()[kind].Config.model_json_schema()
+    models = [schema, *schema.get("$defs", {}).values()]
+    found = [one for model in models for one in model.get("properties", {}).values()]
+    assert all(one["description"].endswith(".") for one in found)
+    assert all(model["description"].endswith(".") for model in models if "properties" in model)
+
+
+@every_kind
+def test_its_settings_become_a_structural_schema(kind: str) -> None:
+    assert structural(discover()[kind].Config)["type"] == "object"
+
+
+@every
+async def test_it_reads_what_is_there(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    found = await shop.provider.read(f"{prefix}login")
+    assert properties.take(found.content, "password") == Value.of_text(LOGIN["password"])
+
+
+@every
+async def test_it_reads_every_property(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@every
+async def test_text_of_any_language_comes_through(shop: Shop, prefix: str) -> None:
+    written = {"password": 'Grüße, 世界 🔑 \\ " {{ $x }}'}
+    await shop.seed(f"{prefix}login", written)
+    assert await texts(shop.provider, f"{prefix}login") == written
+
+
+@every
+async def test_an_absent_key_is_not_found(shop: Shop, prefix: str) -> None:
+    assert isinstance(await failing(shop.provider.read(f"{prefix}absent")), NotFound)
+
+
+@every
+async def test_an_absent_property_is_not_found(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    found = await shop.provider.read(f"{prefix}login")
+    with pytest.raises(NotFound):
+        properties.take(found.content, "absent")
+
+
+@every_lister
+async def test_it_lists_the_keys_with_a_prefix(shop: Shop, prefix: str) -> None:
+    for name in ("web-a", "web-b", "api-a"):
+        await shop.seed(f"{prefix}{name}", LOGIN)
+    assert await shop.provider.keys(f"{prefix}web") == (f"{prefix}web-a", f"{prefix}web-b")
+
+
+@every_lister
+async def test_no_key_with_a_prefix_is_no_error(shop: Shop, prefix: str) -> None:
+    assert await shop.provider.keys(f"{prefix}nothing") == ()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if Can.LIST not in discover()[kind].can])
+async def test_what_cannot_list_says_so(shop: Shop, prefix: str) -> None:
+    refusal = await failing(shop.provider.keys(prefix))
+    assert (type(refusal), refusal.code) == (Refused, "NoList")
+
+
+@every
+async def test_the_same_content_has_the_same_version(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    first, second = [await shop.provider.read(f"{prefix}login") for _ in range(2)]
+    assert first.version == second.version
+
+
+@every
+async def test_a_change_is_seen_and_has_another_version(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    before = await shop.provider.read(f"{prefix}login")
+    await shop.seed(f"{prefix}login", {**LOGIN, "password": "another"})
+    after = await shop.provider.read(f"{prefix}login")
+    assert properties.take(after.content, "password") == Value(b"another")
+    assert has_changed(before, after)
+
+
+def has_changed(before: RemoteValue, after: RemoteValue) -> bool:
+    return before.version is None or before.version != after.version
+
+
+@every
+async def test_a_version_says_nothing_of_the_content(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    found = await shop.provider.read(f"{prefix}login")
+    secret = LOGIN["password"].encode()
+    assert leaks([secret], {"version": str(found.version).encode()}) == set()
+
+
+@every
+async def test_an_older_version_is_read_where_the_store_keeps_them(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    old = (await shop.provider.read(f"{prefix}login")).version
+    await shop.seed(f"{prefix}login", {"password": "newer"})
+    if Can.VERSIONS in shop.provider.can:
+        assert await texts(shop.provider, f"{prefix}login", old) == LOGIN
+    else:
+        refusal = await failing(shop.provider.read(f"{prefix}login", "1"))
+        assert (type(refusal), refusal.code) == (Refused, "NoVersions")
+
+
+@every
+async def test_an_unknown_version_is_an_error(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    assert isinstance(await failing(shop.provider.read(f"{prefix}login", "4711")), NotFound | Refused)
+
+
+@every
+async def test_many_may_read_at_once(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    found = await asyncio.gather(*(texts(shop.provider, f"{prefix}login") for _ in range(30)))
+    assert found == [LOGIN] * 30
+
+
+TRICKS = (
+    *("", ".", "..", "../other", "a/../../b", "/etc/passwd", "a\0b", "a\nb", "a\r\nHost: evil", "%2e%2e%2fb"),
+    *("a?list=true", "a#b", "..\\b", "k" * 1025, "\ud800"),
+)
+
+
+@every
+@pytest.mark.parametrize("key", TRICKS, ids=range(len(TRICKS)))
+async def test_no_key_leads_elsewhere(shop: Shop, prefix: str, key: str) -> None:
+    await shop.seed(f"{prefix}a", LOGIN)
+    assert isinstance(await failing(shop.provider.read(key)), NotFound | Refused)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("kind", READERS)
+async def test_what_is_only_read_refuses_writes(shop: Shop, prefix: str) -> None:
+    written = await failing(shop.provider.write(f"{prefix}login", parts_of(LOGIN)))
+    deleted = await failing(shop.provider.delete(f"{prefix}login"))
+    assert (written.code, deleted.code) == ("ReadOnly", "ReadOnly")
+
+
+@every_writer
+async def test_what_is_written_is_read(shop: Shop, prefix: str) -> None:
+    written = await shop.provider.write(f"{prefix}login", parts_of(LOGIN))
+    found = await shop.provider.read(f"{prefix}login")
+    assert (written.outcome, written.version) == (Outcome.CREATED, found.version)
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@every_writer
+async def test_the_second_write_of_the_same_changes_nothing(shop: Shop, prefix: str) -> None:
+    first = await shop.provider.write(f"{prefix}login", parts_of(LOGIN))
+    second = await shop.provider.write(f"{prefix}login", parts_of(LOGIN))
+    assert (second.outcome, second.version) == (Outcome.UNCHANGED, first.version)
+
+
+@every_writer
+async def test_a_write_replaces_what_was_there(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    written = await shop.provider.write(f"{prefix}login", parts_of({"password": "newer"}))
+    assert written.outcome is Outcome.REPLACED
+    assert await texts(shop.provider, f"{prefix}login") == {"password": "newer"}
+
+
+@every_writer
+async def test_a_write_if_not_exists_keeps_what_was_there(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    newer = parts_of({"password": "newer"})
+    written = await shop.provider.write(f"{prefix}login", newer, Policy.IF_NOT_EXISTS)
+    assert written.outcome is Outcome.KEPT
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@every_writer
+async def test_a_write_if_not_exists_writes_what_was_not_there(shop: Shop, prefix: str) -> None:
+    written = await shop.provider.write(f"{prefix}login", parts_of(LOGIN), Policy.IF_NOT_EXISTS)
+    assert written.outcome is Outcome.CREATED
+
+
+@every_writer
+async def test_two_writers_who_create_at_once_both_find_it_done(shop: Shop, prefix: str) -> None:
+    done = await asyncio.gather(
+        *(shop.provider.write(f"{prefix}login", parts_of(LOGIN)) for _ in range(4)), return_exceptions=True
+    )
+    assert not [one for one in done if isinstance(one, BaseException)]
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@pytest.mark.parametrize("kind", patient([kind for kind in (*KINDS, ELSEWHERE) if kind not in READERS]))
+async def test_a_key_that_appears_while_we_write_is_kept(
+    shop: Shop, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = shop.provider._read
+
+    async def overtaken(key: str, version: str | None) -> RemoteValue:
+        monkeypatch.undo()
+        try:
+            return await read(key, version)
+        finally:
+            await shop.seed(key, LOGIN)
+
+    monkeypatch.setattr(shop.provider, "_read", overtaken)
+    newer = parts_of({"password": "newer"})
+    written = await shop.provider.write(f"{prefix}login", newer, Policy.IF_NOT_EXISTS)
+    assert written.outcome is Outcome.KEPT
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@every_writer
+async def test_what_is_deleted_is_not_found(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    await shop.provider.delete(f"{prefix}login")
+    assert isinstance(await failing(shop.provider.read(f"{prefix}login")), NotFound)
+
+
+@every_writer
+async def test_to_delete_twice_or_what_is_absent_is_success(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    for key in ("login", "login", "absent"):
+        await shop.provider.delete(f"{prefix}{key}")
+
+
+@every_writer
+async def test_what_was_deleted_can_be_written_again(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", {"password": "before"})
+    await shop.provider.delete(f"{prefix}login")
+    await shop.provider.write(f"{prefix}login", parts_of(LOGIN))
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+@pytest.mark.parametrize("kind", patient([kind for kind in WRITERS if kind != ELSEWHERE]))
+async def test_a_part_that_is_no_text_is_refused_and_changes_nothing(shop: Shop, prefix: str) -> None:
+    await shop.seed(f"{prefix}login", LOGIN)
+    refusal = await failing(shop.provider.write(f"{prefix}login", {"password": Value(b"\xff\xfe")}))
+    assert (type(refusal), refusal.code) == (Refused, "NotText")
+    assert await texts(shop.provider, f"{prefix}login") == LOGIN
+
+
+# Trouble
+
+
+@every_remote
+async def test_a_stranger_is_unauthorized(shop: Shop, prefix: str) -> None:
+    assert shop.stranger
+    assert isinstance(await failing(shop.stranger.read(f"{prefix}login")), Unauthorized)
+
+
+@every_remote
+async def test_a_store_that_is_away_is_unreachable(shop: Shop, prefix: str) -> None:
+    assert shop.deaf
+    assert isinstance(await failing(shop.deaf.read(f"{prefix}login")), Unreachable)
+
+
+@every
+async def test_neither_errors_nor_logs_nor_the_provider_tell_a_value(
+    shop: Shop, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    canaries = [secrets.token_hex(20) for _ in range(3)]
+    caplog.set_level(logging.DEBUG)
+    await shop.seed(f"{prefix}login", {"password": canaries[0]})
+    said = [await anything(shop.provider.read(f"{prefix}login")), repr(vars(shop.provider))]
+    for provider in filter(None, (shop.provider, shop.stranger, shop.deaf)):
+        said += [
+            await anything(provider.read(f"{prefix}absent")),
+            await anything(provider.read(f"{prefix}login", "4711")),
+            await anything(provider.write(f"{prefix}login", {"password": Value.of_text(canaries[1])})),
+            await anything(provider.write(f"{prefix}login", {"x": Value.of_text("\0" + canaries[2])})),
+            await anything(provider.write(f"{prefix}login", {"x": Value(b"\xff" + canaries[2].encode())})),
+            await anything(provider.delete(f"{prefix}login")),
+        ]
+    places = {"what was said": "\n".join(said).encode(), "the log": caplog.text.encode()}
+    assert leaks([text.encode() for text in (*canaries, *shop.logins)], places) == set()
+
+
+async def anything(doing: Awaitable[object]) -> str:
+    """Return all that could be printed of what came of it."""
+    try:
+        return repr(await doing)
+    except StoreError as error:
+        return "".join(traceback.format_exception(error)) + repr(vars(error))

@@ -1,0 +1,245 @@
+"""What is asked of the operator while it is killed, step by step, and what must be there in the end."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.apiserver import values_of
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tests.faults.namespace import Scene
+
+__all__ = ["PLOTS", "Deaths", "End", "Facts", "Plot", "facts", "pairs", "singles"]
+
+API, WEB = CONSUMERS
+_OWNER = "keyturn.dev/managed-secret"
+_ROLLBACK = "keyturn.dev/rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a namespace holds, values as salted digests."""
+
+    revision: int
+    values: Mapping[str, str]
+    generations: Mapping[str, int]
+    markers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How it must end: compared with what was there before anybody died."""
+
+    revision: int
+    history: tuple[tuple[int, str, str], ...]
+    fresh: frozenset[str] = frozenset()
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    marker: Mapping[str, str] = field(default_factory=dict)
+    stalled: str | None = None
+    secret: str = NAME
+    holds: Callable[[Scene], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plot:
+    """One thing that is asked, the steps that it takes, and its end."""
+
+    name: str
+    spec: Mapping[str, Any]
+    provoke: Callable[[Scene], None]
+    steps: tuple[str, ...]
+    end: End
+    prepare: Callable[[Scene], None] = lambda _: None
+    """Done before the ManagedSecret is there."""
+    advance: Callable[[Scene], None] = lambda _: None
+    """Done when it is at rest, before anybody dies."""
+    base: int = 1
+    """The revision at which it is at rest then; 0 where there is no ManagedSecret yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """A plot in which one process after the other dies at a point of its own."""
+
+    plot: Plot
+    failpoints: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.plot.name}, dies {' and '.join(self.failpoints)}"
+
+
+def singles(plot: Plot, *steps: int) -> list[Deaths]:
+    """Let one process die before a step of the plot, and another one after it."""
+    return [
+        Deaths(plot, (_point(plot, moment, step, 0),)) for step in steps for moment in ("before", "after")
+    ]
+
+
+def pairs(plot: Plot, *steps: int) -> list[Deaths]:
+    """Let a process die after one of the steps, and the next one after a later one: every pair of these."""
+    return [
+        Deaths(plot, (_point(plot, "after", first, 0), _point(plot, "after", second, first + 1)))
+        for first, second in combinations(steps, 2)
+    ]
+
+
+def _point(plot: Plot, moment: str, step: int, since: int) -> str:
+    """Name a step for a process that begins with step `since`."""
+    name = plot.steps[step]
+    times = plot.steps[since : step + 1].count(name)
+    return f"{moment}:{name}" + (f"#{times}" if times > 1 else "")
+
+
+def facts(scene: Scene, secret: str = NAME) -> Facts:
+    target = scene.cluster.get(scene.secret(secret))
+    workloads = [scene.cluster.get(scene.deployment(name)) for name in (*CONSUMERS, BYSTANDER)]
+    annotations = target["metadata"].get("annotations") or {}
+    return Facts(
+        revision=int(annotations.get("keyturn.dev/revision", 0)),
+        values={key: digest(value) for key, value in values_of(target).items()},
+        generations={one["metadata"]["name"]: one["metadata"]["generation"] for one in workloads},
+        markers={one["metadata"]["name"]: scene.marker(one) for one in workloads},
+    )
+
+
+# What is asked
+
+
+def _rotate(scene: Scene) -> None:
+    scene.trigger("leaver")
+
+
+def _break_with_the_second(scene: Scene) -> None:
+    def change(body: Any) -> None:
+        annotations = body["spec"]["template"]["metadata"].setdefault("annotations", {})
+        annotations["sandbox.keyturn.dev/fails-with"] = f"{NAME}=2"
+
+    scene.cluster.edit(scene.deployment(API), change)
+
+
+def _rotate_once(scene: Scene) -> None:
+    scene.trigger("before")
+    scene.wait_for(2)
+
+
+def _go_back(scene: Scene) -> None:
+    scene.cluster.edit(
+        scene.managed, lambda body: body["metadata"].setdefault("annotations", {}).update({_ROLLBACK: "1"})
+    )
+
+
+def _make_one_that_nobody_owns(scene: Scene) -> None:
+    data = {KEPT: base64.b64encode(b"made-by-hand-and-kept-for-years-00").decode()}
+    path = scene.target.rpartition("/")[0]
+    scene.cluster.create(path, {"metadata": {"name": NAME}, "data": data})
+
+
+def _adopt(scene: Scene) -> None:
+    scene.create(target={"adopt": "IfUnowned"})
+
+
+def _bind(scene: Scene) -> None:
+    scene.cluster.edit(scene.managed, lambda body: body["spec"].update(target={"deletionPolicy": "Delete"}))
+
+
+def _is_bound(scene: Scene) -> bool:
+    uid = scene.cluster.get(scene.managed)["metadata"]["uid"]
+    found = (scene.cluster.get(path)["metadata"] for path in (scene.target, scene.state))
+    return all([one["uid"] for one in metadata.get("ownerReferences", ())] == [uid] for metadata in found)
+
+
+def _rename(scene: Scene) -> None:
+    scene.cluster.edit(scene.managed, lambda body: body["spec"].update(target={"name": "renamed"}))
+
+
+def _is_released(scene: Scene) -> bool:
+    left, now = (scene.cluster.get(scene.secret(name)) for name in (NAME, "renamed"))
+    owners = [(one["metadata"].get("labels") or {}).get(_OWNER) for one in (left, now)]
+    return owners == [None, NAME] and values_of(left) == values_of(now)
+
+
+def _only(rotated: Iterable[str]) -> Mapping[str, Any]:
+    return {"only": list(rotated), "trigger": "at-creation"}
+
+
+_CREATED = (1, "Created", "Succeeded")
+_SECOND = (2, "Triggered", "Succeeded")
+_BACK = (1, "RolledBack", "Succeeded")
+_KEEPS = [
+    {"name": ROTATED, "generate": {"bytes": {}}, "keepPrevious": True},
+    {"name": KEPT, "generate": {"password": {}}},
+    {"name": "username", "literal": "shop"},
+]
+
+OVERLAP = Plot(
+    "rotates with an overlap",
+    {"data": _KEEPS, "rotation": {**_only([ROTATED]), "overlap": "1s"}},
+    _rotate,
+    ("Begin", "Stage", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
+    End(
+        2,
+        (_SECOND, _CREATED),
+        frozenset({ROTATED}),
+        {API: 1, WEB: 1},
+        {API: f"{NAME}=2", WEB: f"{NAME}=2"},
+    ),
+)
+FAILURE = Plot(
+    "fails and goes back",
+    {"rollout": {"debounce": "0s", "progressDeadline": "2s"}},
+    _rotate,
+    ("Begin", "Stage", "Publish", "RollOut", "GoBack", "Publish", "RollOut"),
+    End(
+        1,
+        (_BACK, (2, "Triggered", "RolledBack"), _CREATED),
+        restarts={API: 2},
+        stalled="RolledBack",
+    ),
+    prepare=_break_with_the_second,
+)
+RETURN = Plot(
+    "goes back when asked",
+    {},
+    _go_back,
+    ("GoBack", "Publish", "RollOut", "RollOut"),
+    End(
+        1,
+        (_BACK, _SECOND, _CREATED),
+        frozenset({ROTATED}),
+        {API: 1, WEB: 1},
+        {API: f"{NAME}=1", WEB: f"{NAME}=1"},
+    ),
+    advance=_rotate_once,
+    base=2,
+)
+ADOPTION = Plot(
+    "adopts a Secret",
+    {},
+    _adopt,
+    ("Adopt", "Stage", "Publish", "RollOut"),
+    End(
+        2,
+        ((2, "SpecChanged", "Succeeded"),),
+        frozenset({ROTATED, "username"}),
+        {API: 1, WEB: 1},
+        {API: f"{NAME}=2", WEB: f"{NAME}=2"},
+    ),
+    prepare=_make_one_that_nobody_owns,
+    base=0,
+)
+BINDING = Plot("binds its Secrets to it", {}, _bind, ("Repair", "Bind"), End(1, (_CREATED,), holds=_is_bound))
+RELEASE = Plot(
+    "lets go of a name",
+    {},
+    _rename,
+    ("Publish", "Release"),
+    End(1, (_CREATED,), secret="renamed", holds=_is_released),  # noqa: S106  # its name
+)
+PLOTS = (OVERLAP, FAILURE, RETURN, ADOPTION, BINDING, RELEASE)

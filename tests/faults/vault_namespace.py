@@ -1,0 +1,122 @@
+"""A namespace with a SecretStore of a real Vault, what goes wrong before that, and operators that serve it."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.namespace import Scene, digest
+from tests.support.operator import Operator
+from tests.support.store_proxy import Front, front
+from tests.support.vault_folder import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Cluster
+    from tests.support.vault import VaultServer
+
+__all__ = ["Shop", "operator_of", "shops"]
+
+_LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
+PASSWORD = {"name": "password", "generate": {"password": {}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Shop(Kept):
+    """Such a namespace."""
+
+    scene: Scene
+    front: Front
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.scene.cluster
+
+    def open(self) -> None:
+        """Create the namespace, the login and the store."""
+        namespace = self.scene.namespace
+        self.cluster.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        token = base64.b64encode(self.server.token.encode()).decode()
+        self.cluster.create(
+            f"/api/v1/namespaces/{namespace}/secrets",
+            {"metadata": {"name": "login"}, "data": {"token": token}},
+        )
+        auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+        spec = {
+            "provider": {"vault": {"server": self.front.address, "auth": auth}},
+            "refresh": {"minInterval": "1s"},
+        }
+        body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretStore", "metadata": {"name": "store"}}
+        self.cluster.create(f"{MANAGED}/namespaces/{namespace}/secretstores", {**body, "spec": spec})
+
+    def managed(self, name: str = "auth") -> str:
+        return f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+
+    def create(self, name: str = "auth", **spec: Any) -> None:
+        whole = {"data": [PASSWORD], "rollout": {"debounce": "0s"}, **spec}
+        body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": name}}
+        self.cluster.create(self.managed().rpartition("/")[0], {**body, "spec": whole})
+
+    def annotate(self, **annotations: str) -> None:
+        ours = {f"keyturn.dev/{name}": text for name, text in annotations.items()}
+        self.cluster.edit(
+            self.managed(), lambda body: body["metadata"].setdefault("annotations", {}).update(ours)
+        )
+
+    def respec(self, **spec: Any) -> None:
+        self.cluster.edit(self.managed(), lambda body: body["spec"].update(spec))
+
+    def push(self, name: str = "auth", **more: Any) -> dict[str, Any]:
+        return {"storeRef": {"name": "store"}, "remoteRef": {"key": self.key(name)}, **more}
+
+    def pull(self, name: str, property_: str, key: str = "auth") -> dict[str, Any]:
+        ref = {"key": self.key(key), "property": property_}
+        return {"name": name, "from": {"storeRef": {"name": "store"}, "remoteRef": ref}}
+
+    def status(self, name: str = "auth") -> dict[str, Any]:
+        return dict((self.cluster.get(self.managed(name)) or {}).get("status") or {})
+
+    def holds(self, name: str = "auth", **conditions: str) -> bool:
+        """Say whether conditions are as given, for the newest spec."""
+        body = self.cluster.get(self.managed(name))
+        status = (body or {}).get("status") or {}
+        found = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        is_new = bool(body) and status.get("observedGeneration") == body["metadata"]["generation"]
+        return is_new and conditions.items() <= found.items() and not status.get("rotation")
+
+    def values(self, name: str = "auth") -> dict[str, str] | None:
+        """Return what the Secret holds, as digests that a failure may show."""
+        found = self.cluster.get(self.scene.secret(name))
+        return {key: digest(value) for key, value in values_of(found).items()} if found else None
+
+    def kept_there(self, name: str = "auth") -> dict[str, str] | None:
+        """Return what the store holds, likewise."""
+        found = self.kept(name)
+        return {key: digest(value.reveal()) for key, value in found.items()} if found is not None else None
+
+
+@contextmanager
+def shops(cluster: Cluster, server: VaultServer, count: int) -> Iterator[list[Shop]]:
+    """Open shops with one front before all of them."""
+    with front(server.address) as before:
+        names = [f"shop-{secrets.token_hex(4)}" for _ in range(count)]
+        made = [Shop(server, name, Scene(cluster, name), before) for name in names]
+        for shop in made:
+            shop.open()
+        yield made
+
+
+def operator_of(shop: Shop, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "") -> Operator:
+    """Make an operator that may reach stores; it serves this namespace only, unless `arguments` say otherwise."""
+    namespace = shop.scene.namespace
+    # As if the term of one that died before were over.
+    shop.cluster.delete(_LEASE.format(namespace))
+    env = {"POD_NAMESPACE": namespace, "KEYTURN_FAILPOINT": failpoint}
+    options = arguments or (f"--namespace={namespace}",)
+    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)

@@ -1,0 +1,158 @@
+"""Others who change the Secret, and webhooks that change what is written, are told and not fought for ever."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
+from tests.simulation.test_api_errors import Posted
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Body
+
+SPEC: dict[str, Any] = {
+    "data": [
+        {"name": "password", "generate": {"password": {"length": 32}}},
+        {"name": "user", "literal": "shop"},
+    ]
+}
+OTHER = "b3RoZXI="
+
+
+class Mutating(Cluster):
+    """Has a webhook that takes a key out of whatever is written to some paths."""
+
+    drops: dict[str, str]
+
+    async def create(self, path: str, body: Body) -> Body:
+        return await super().create(path, self._mutated(f"{path}/{body['metadata']['name']}", body))
+
+    async def replace(self, path: str, body: Body) -> Body:
+        sent = self._mutated(path, body)
+        there = self.objects[path]
+        if path == TARGET and there["data"] == sent["data"]:
+            return copy.deepcopy(there)  # as the API server does it: what is the same is not written
+        return await super().replace(path, sent)
+
+    def _revise(self, path: str) -> None:
+        if path not in self.drops:  # who dropped what is kept knows of no revision
+            super()._revise(path)
+
+    def _mutated(self, path: str, body: Body) -> Body:
+        made = copy.deepcopy(body)
+        made["data"].pop(self.drops.get(path), None)
+        return made
+
+
+def condition(cluster: Cluster, type_: str) -> tuple[str, str, str] | None:
+    found = (one for one in cluster.objects[MANAGED]["status"]["conditions"] if one["type"] == type_)
+    return next(((one["status"], one["reason"], one["message"]) for one in found), None)
+
+
+async def edited(cluster: Cluster, minutes: float) -> int:
+    """Edit the Secret whenever it was put back, for some minutes; return how often that was."""
+    end, edits = cluster.now + timedelta(minutes=minutes), 0
+    while cluster.now < end:
+        if cluster.data()["password"] != OTHER:
+            cluster.edit_target("password", OTHER)
+            edits += 1
+        cluster.tell()
+        until = await cluster.look()
+        if cluster.data()["password"] == OTHER:  # it is left for a while
+            cluster.now = max(cluster.now, until or end)
+    return edits
+
+
+async def test_who_edits_the_secret_all_the_time_is_put_back_more_and_more_slowly() -> None:
+    cluster, posted = Cluster(SPEC), Posted()
+    await cluster.settle()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+
+    edits = await edited(cluster, 60)
+
+    assert 10 <= edits <= 20
+    stalled = condition(cluster, "Stalled")
+    assert stalled
+    assert stalled[1] == "Contested"
+    assert posted.reasons.count("Contested") == 1
+
+
+async def test_when_there_is_calm_nothing_is_said_any_more() -> None:
+    cluster = Cluster(SPEC)
+    await cluster.settle()
+    value = cluster.data()["password"]
+    await edited(cluster, 5)
+
+    for _ in range(30):
+        cluster.tell()
+        until = await cluster.look()
+        cluster.now = max(cluster.now, until or cluster.now)
+
+    assert cluster.data()["password"] == value
+    assert condition(cluster, "Stalled") is None
+    assert condition(cluster, "Ready") == ("True", "Published", "the Secret holds revision 1 with every key")
+
+
+async def looked(cluster: Cluster, looks: int) -> None:
+    for _ in range(looks):
+        cluster.tell()
+        until = await cluster.look()
+        cluster.now = max(cluster.now, until or cluster.now)
+
+
+def mutating(drops: dict[str, str]) -> Mutating:
+    cluster = Mutating(SPEC)
+    cluster.drops = drops
+    return cluster
+
+
+async def test_what_a_webhook_changes_is_not_taken_as_right() -> None:
+    cluster, posted = mutating({TARGET: "user"}), Posted()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+
+    await looked(cluster, 4)
+
+    assert list(cluster.data()) == ["password"]
+    ready, stalled = condition(cluster, "Ready"), condition(cluster, "Stalled")
+    assert ready
+    assert stalled
+    assert (ready[:2], stalled[1]) == (("False", "ChangedOnWrite"), "ChangedOnWrite")
+    assert "'db' other than it was sent (user)" in stalled[2]
+    assert posted.reasons.count("ChangedOnWrite") == 1
+
+
+async def test_a_restart_of_the_operator_changes_nothing_about_it() -> None:
+    cluster, posted = mutating({TARGET: "user"}), Posted()
+    await looked(cluster, 4)
+    writes, status = cluster.writes, cluster.objects[MANAGED]["status"]
+
+    cluster.restart()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    await looked(cluster, 4)
+
+    assert (cluster.writes, cluster.objects[MANAGED]["status"], posted.reasons) == (writes, status, [])
+
+
+async def test_when_the_webhook_leaves_it_alone_the_secret_is_whole() -> None:
+    cluster = mutating({TARGET: "user"})
+    await looked(cluster, 4)
+    cluster.drops = {}
+    await looked(cluster, 12)
+
+    assert set(cluster.data()) == {"password", "user"}
+    assert condition(cluster, "Stalled") is None
+
+
+async def test_nothing_is_published_that_is_not_recorded_as_it_was_sent() -> None:
+    cluster = mutating({STATE: "state"})
+    kept = set(cluster.objects)
+
+    await looked(cluster, 1)
+
+    assert set(cluster.objects) == {*kept, STATE}
+    stalled = condition(cluster, "Stalled")
+    assert stalled
+    assert stalled[1] == "ChangedOnWrite"
+    assert "'db-keyturn'" in stalled[2]

@@ -1,0 +1,233 @@
+"""What a rotation leaves behind for people and machines: an event or a count for each thing that happens, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.labels import REFRESH, ROTATE
+from keyturn.runtime import metrics
+from tests.simulation.simulated_cluster import MANAGED, Cluster
+from tests.simulation.simulated_stores import API, PLACE, Town
+
+if TYPE_CHECKING:
+    from keyturn.kube.events import ObjectRef
+
+VAULT = {"kind": "SecretStore", "name": "vault"}
+PULLED = {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}}
+PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}, "keepPrevious": True}
+
+
+@dataclass
+class Posted:
+    """Keeps events, each as kind, reason and note."""
+
+    notes: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def post(self, regarding: ObjectRef, reason: str, note: str, *_: object) -> None:
+        self.notes.append((regarding.kind, reason, note))
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for _, reason, _ in self.notes]
+
+
+async def settled(cluster: Cluster, *workloads: str) -> Posted:
+    """Bring a cluster to rest; return what is posted from then on."""
+    await cluster.settle()
+    for name in workloads:
+        cluster.add_workload(name, None)
+    await cluster.settle()
+    posted = Posted()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    return posted
+
+
+def rotating(**rotation: Any) -> Cluster:
+    return Cluster({"data": [dict(PASSWORD)], "rotation": {"overlap": "2m"} | rotation})
+
+
+def ask(cluster: Cluster, annotation: str = ROTATE) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][annotation] = f"word-{cluster.writes}"
+    cluster.touch_managed()
+
+
+async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_before() -> None:
+    cluster = rotating()
+    posted = await settled(cluster, "api", "web")
+
+    ask(cluster)
+    await cluster.settle()
+
+    assert posted.notes == [
+        ("ManagedSecret", "Published", "revision 2 is in the Secret"),
+        (
+            "Deployment",
+            "Restarted",
+            "its pods are made anew for revision 2 of the Secret of ManagedSecret db",
+        ),
+        (
+            "Deployment",
+            "Restarted",
+            "its pods are made anew for revision 2 of the Secret of ManagedSecret db",
+        ),
+        ("ManagedSecret", "RolledOut", "2 workloads were restarted and run revision 2"),
+        ("ManagedSecret", "Rotated", "every workload runs revision 2 (Triggered)"),
+        ("ManagedSecret", "Revoked", "the values before revision 2 are out of the Secret"),
+    ]
+
+
+async def test_where_nobody_was_restarted_no_rollout_is_told() -> None:
+    cluster = rotating()
+    del cluster.objects[MANAGED]["spec"]["data"][0]["keepPrevious"]
+    posted = await settled(cluster)
+
+    ask(cluster)
+    await cluster.settle()
+
+    assert posted.reasons == ["Published", "Rotated"]
+
+
+async def test_a_rollout_that_fails_is_told_with_the_return() -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m"}
+    posted = await settled(cluster, "api")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+
+    told = [
+        (reason, note.partition(";")[0]) for kind, reason, note in posted.notes if kind == "ManagedSecret"
+    ]
+    assert told == [
+        ("Published", "revision 2 is in the Secret"),
+        ("RolledBack", "revision 1 comes back in place of 2: workloads did not get ready"),
+        ("Published", "revision 1 is in the Secret"),
+        ("RolledBack", "workloads did not get ready with revision 2, so revision 1 is back"),
+        ("RolledOut", "1 workload was restarted and runs revision 1"),
+    ]
+
+
+async def test_another_value_of_a_store_is_told_as_refreshed() -> None:
+    town = Town({"data": [PULLED], "refreshInterval": "1h"})
+    posted = await settled(town, "api")
+
+    town.outside.keep(API, "second")
+    ask(town, REFRESH)
+    await town.settle()
+
+    assert posted.reasons == ["Published", "Restarted", "RolledOut", "Refreshed"]
+    assert posted.notes[-1][-1] == "revision 2 holds what the stores hold"
+
+
+async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
+    town = Town({"data": [PULLED], "refreshInterval": "1h"})
+    posted = await settled(town, "api")
+
+    ask(town, REFRESH)
+    await town.settle()
+
+    assert posted.notes == [
+        ("ManagedSecret", "Refreshed", "the stores were read as was asked, and hold nothing else")
+    ]
+
+
+async def test_what_is_pushed_and_taken_back_is_told() -> None:
+    push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}
+    town = Town({"data": [PASSWORD], "pushTo": [push]})
+    posted = await settled(town)
+
+    del town.change_managed()["pushTo"]
+    await town.settle()
+
+    assert posted.reasons == ["Withdrawn"]
+
+
+# What is counted
+
+
+def counted(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(f"keyturn_{name}", labels) or 0
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counts() -> None:
+    """Begin each test with counts of its own."""
+    metrics.WORKLOAD_RESTARTS.clear()
+    metrics.ROTATION_STEP_SECONDS.clear()
+
+
+def restarts() -> dict[str, float]:
+    results = ("Started", "Succeeded", "Failed")
+    return {one: counted("workload_restarts_total", kind="Deployment", result=one) for one in results}
+
+
+def took(step: str) -> tuple[float, float]:
+    """Return how often a step was through, and how many seconds that took in all."""
+    parts = ("count", "sum")
+    count, seconds = (counted(f"rotation_step_seconds_{part}", step=step) for part in parts)
+    return count, round(seconds)
+
+
+async def test_a_restart_is_counted_when_it_starts_and_when_it_is_through() -> None:
+    cluster = rotating()
+    await settled(cluster, "api", "web")
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.restart()
+    await cluster.settle()
+
+    assert restarts() == {"Started": 2, "Succeeded": 2, "Failed": 0}
+
+
+@pytest.mark.parametrize("on_failure", ["Hold", "Rollback"])
+async def test_a_restart_that_fails_is_counted_as_that_once(on_failure: str) -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m", "onFailure": on_failure}
+    await settled(cluster, "api")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+    await cluster.settle()
+
+    back = on_failure == "Rollback"
+    assert restarts() == {"Started": 1 + back, "Succeeded": back, "Failed": 1}
+
+
+async def test_a_rollout_takes_until_the_last_workload_runs_and_an_overlap_until_its_end() -> None:
+    cluster = rotating(overlap="2h")
+    await settled(cluster, "api")
+    cluster.pause("api", paused=True)
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.now += timedelta(minutes=30)
+    cluster.restart()
+    cluster.pause("api", paused=False)
+    await cluster.settle()
+    cluster.now += timedelta(hours=2)
+    cluster.restart()
+    await cluster.settle()
+
+    (rollouts, rolled), (overlaps, overlapped) = took("RollOut"), took("Overlap")
+    assert (rollouts, overlaps) == (1, 1)
+    assert timedelta(minutes=30).total_seconds() <= rolled < timedelta(minutes=32).total_seconds()
+    assert overlapped == pytest.approx(timedelta(hours=2).total_seconds(), abs=2)
+
+
+async def test_a_return_is_timed_as_that_and_not_as_a_rollout() -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m"}
+    await settled(cluster, "api")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+
+    assert (took("RollOut")[0], took("Rollback")[0]) == (0, 1)

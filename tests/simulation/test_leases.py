@@ -1,0 +1,190 @@
+"""Killed before and after each write, also those into the store: what is lent is kept, or given back, never lost."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
+from tests.simulation.simulated_stores import Outside, Town
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from keyturn.api.source import StoreRef
+    from keyturn.stores.providers import RemoteValue
+    from keyturn.stores.providers.base import Lent
+    from keyturn.stores.providers.errors import StoreError
+
+HOUR = timedelta(hours=1)
+VAULT = {"kind": "SecretStore", "name": "vault"}
+MANY = 60
+"""More writes than any of these stories has."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    with pytest.MonkeyPatch.context() as patched:
+        # The store answers at once; a busy machine must not make it look slow.
+        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+        yield
+    structlog.reset_defaults()
+
+
+class Lender(Outside):
+    """A store that lends: to take something and to give it back count as writes, at whose ends a process may die."""
+
+    def __init__(self, town: Bank) -> None:
+        super().__init__(town)
+        self.lasts = HOUR
+        self.longer = HOUR
+        self.ends: dict[str, datetime] = {}
+        self.untold: set[str] = set()
+        """What was lent to a process that died before its very next write, so that nobody could know of it."""
+
+    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+        recorded = {loan.id for loan in self._town.state().loans}
+        assert lent.id in recorded, "what is given back is forgotten afterwards"
+        with self._town.write():
+            await super().give_back(ref, namespace, key, lent)
+
+    async def _lent(self, key: str) -> RemoteValue | StoreError | Any:
+        bank = self._town
+        with bank.write():
+            if bank.dies_at in {bank.writes + 0.5, bank.writes + 1}:
+                self.untold.add(f"{key}/{self.lent + 1}")
+            found = await super()._lent(key)
+            self.ends[self.out[-1]] = bank.now + HOUR
+            return found
+
+    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
+        longer = await super().extend(ref, namespace, key, lent)
+        if longer:
+            self.ends[lent.id] = self._town.now + longer
+        return longer
+
+    def alive(self) -> set[str]:
+        """Name what lives, and is not lost to everybody."""
+        return {id_ for id_ in self.out if self.ends[id_] > self._town.now} - self.untold
+
+
+class Bank(Town):
+    """Such a store, and an operator that dies without a farewell."""
+
+    def __init__(self, **spec: Any) -> None:
+        super().__init__({"data": items("orders"), "rotation": {"overlap": "0s"}, **spec})
+        self.outside = Lender(self)
+        self.restart()
+
+    def restart(self) -> None:
+        for memory in self.context.memos.values():
+            memory.outside.end()
+        self.context = self._started()
+        self.tell()
+
+    @property
+    def lender(self) -> Lender:
+        assert isinstance(self.outside, Lender)
+        return self.outside
+
+    def published(self) -> set[str]:
+        """Name what the login is lent by that the Secret holds."""
+        user = self.data().get("username")
+        number = base64.b64decode(user).decode().removeprefix("user-") if user else ""
+        return {id_ for id_ in self.lender.out if id_.endswith(f"/{number}")} if number else set()
+
+    def collect(self) -> None:
+        """Let Kubernetes delete what belongs to a ManagedSecret that is gone."""
+        if MANAGED not in self.objects:
+            for path in (TARGET, STATE):
+                body = self.objects.get(path)
+                if body and body["metadata"].get("ownerReferences"):
+                    del self.objects[path]
+
+
+def items(role: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "from": {"storeRef": VAULT, "remoteRef": {"key": f"creds/{role}", "property": name}},
+        }
+        for name in ("username", "password")
+    ]
+
+
+def nothing(_: Bank) -> None:
+    pass
+
+
+def ask_for_another(bank: Bank) -> None:
+    bank.change_managed().update(data=items("billing"))
+
+
+def stop_asking(bank: Bank) -> None:
+    bank.change_managed().update(data=[{"name": "note", "literal": "none"}])
+
+
+def grow_old(bank: Bank) -> None:
+    bank.lender.longer = None
+    bank.now += timedelta(minutes=31)
+
+
+def delete(bank: Bank) -> None:
+    bank.delete_managed()
+
+
+async def lived(bank: Bank, event: Callable[[Bank], None], dies_at: float | None) -> None:
+    """Tell a story, and let the operator die at one of the writes of it."""
+    if event is not nothing:
+        await bank.settle()
+    event(bank)
+    bank.writes, bank.dies_at = 0, dies_at
+    await bank.settle()
+    bank.dies_at = None
+    if event is grow_old:
+        bank.lender.longer = HOUR
+    await bank.settle()
+
+
+STORIES = {
+    "a first login": (nothing, {}),
+    "a login of another role": (ask_for_another, {}),
+    "no login any more": (stop_asking, {}),
+    "a login that is renewed no longer": (grow_old, {}),
+    "the end": (delete, {"target": {"deletionPolicy": "Delete"}}),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_wherever_it_dies_only_the_login_lives_that_the_secret_holds(story: str) -> None:
+    event, spec = STORIES[story]
+    whole = Bank(**spec)
+    await lived(whole, event, None)
+    writes = whole.writes
+    assert 0 < writes < MANY
+    for half in range(2, 2 * writes + 2):
+        bank = Bank(**spec)
+        await lived(bank, event, half / 2)
+        bank.collect()
+        left = bank.lender.alive()
+        assert left == bank.published(), f"it died at write {half / 2}"
+        assert bool(left) == (event not in {delete, stop_asking}), f"it died at write {half / 2}"
+
+
+@pytest.mark.parametrize("after", [1, 29, 31, 3000], ids=lambda minutes: f"{minutes} minutes")
+async def test_another_process_goes_on_with_the_same_login(after: int) -> None:
+    bank = Bank()
+    await bank.settle()
+    before, written = bank.data(), bank.state().newest.facts.number
+    for _ in range(max(after // 25, 1)):
+        bank.restart()
+        bank.now += timedelta(minutes=min(after, 25))
+        await bank.settle()
+    assert bank.data() == before
+    assert bank.state().newest.facts.number == written
+    assert bank.lender.lent == 1

@@ -1,0 +1,173 @@
+"""A workload whose restart is refused keeps no other from its own, and is told of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.kube import errors
+from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
+from tests.simulation.test_api_errors import Posted
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Body
+    from keyturn.kube.errors import ApiError
+
+SPEC: dict[str, Any] = {
+    "data": [{"name": "password", "generate": {"password": {"length": 32}}}],
+    "rollout": {"debounce": "5s"},
+}
+HOLD = {**SPEC, "rollout": {"debounce": "5s", "onFailure": "Hold"}}
+
+
+class Denying(Cluster):
+    """Refuses to have one workload restarted."""
+
+    refusal: type[ApiError] | None = None
+    tries = 0
+
+    async def patch(self, path: str, *arguments: Any, **options: Any) -> Body:
+        if path.endswith("/deployments/api"):
+            self.tries += 1
+            if self.refusal:
+                raise self.refusal("patch", path, 403, self.refusal.__name__)
+        return await super().patch(path, *arguments, **options)
+
+    def rotate(self) -> None:
+        self.objects[MANAGED]["metadata"]["annotations"]["keyturn.dev/rotate"] = str(self.now)
+        self.touch_managed()
+
+    def told(self) -> dict[str, tuple[str, str | None]]:
+        """Return the state and the reason that the status has of each workload."""
+        return {one["name"]: (one["state"], one.get("reason")) for one in self.rows()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.objects[MANAGED]["status"]["workloads"]
+        return rows
+
+    def condition(self, type_: str) -> tuple[str, str] | None:
+        found = (one for one in self.objects[MANAGED]["status"]["conditions"] if one["type"] == type_)
+        return next(((one["status"], one["reason"]) for one in found), None)
+
+    def message(self, type_: str) -> str:
+        found = (one for one in self.objects[MANAGED]["status"]["conditions"] if one["type"] == type_)
+        return str(next(one["message"] for one in found))
+
+    async def pass_time(self, minutes: float) -> None:
+        """Let the operator look whenever it wants to, and rollouts end, for some minutes."""
+        end = self.now + timedelta(minutes=minutes)
+        while self.now < end:
+            self.tell()
+            until = await self.look()
+            self.finish_rollouts()
+            self.now = min(end, max(self.now, until or end))
+
+
+async def rotated(spec: dict[str, Any], refusal: type[ApiError] = errors.Forbidden) -> tuple[Denying, Posted]:
+    """Rotate what two workloads use, of which one may not be restarted."""
+    cluster, posted = Denying(spec), Posted()
+    await cluster.settle()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    for name in ("api", "web"):
+        cluster.add_workload(name, None)
+    await cluster.settle()
+    cluster.refusal = refusal
+    cluster.rotate()
+    await cluster.pass_time(2)
+    return cluster, posted
+
+
+@pytest.mark.parametrize(
+    "refusal", [errors.Forbidden, errors.Invalid, errors.BadRequest, errors.ApiError, errors.NotFound]
+)
+async def test_the_others_are_restarted(refusal: type[ApiError]) -> None:
+    cluster, _ = await rotated(SPEC, refusal)
+
+    assert cluster.pods["web"].restarted_for == [2]
+    assert cluster.told()["web"] == ("Current", None)
+    assert cluster.told()["api"][0] == "Pending"
+
+
+async def test_the_refusal_is_named_and_told_once() -> None:
+    cluster, posted = await rotated(SPEC)
+
+    assert cluster.told()["api"] == ("Pending", "Forbidden")
+    assert cluster.condition("WorkloadsCurrent") == ("False", "RollingOut")
+    assert cluster.condition("Rotating") == ("True", "RollOut")
+    (message,) = (one["message"] for one in cluster.rows() if one["name"] == "api")
+    assert message in cluster.message("WorkloadsCurrent")
+    assert message in cluster.message("Rotating")
+    assert posted.reasons.count("Forbidden") == 1
+    assert 2 <= cluster.tries <= 5  # each time later
+
+
+async def test_it_is_restarted_when_it_may_be() -> None:
+    cluster, _ = await rotated(SPEC)
+    cluster.refusal = None
+    await cluster.pass_time(5)
+
+    assert cluster.pods["api"].restarted_for == [2]
+    assert cluster.condition("Rotating") == ("False", "Idle")
+
+
+async def test_who_is_refused_for_as_long_as_the_deadline_has_failed() -> None:
+    cluster, posted = await rotated(SPEC)
+    await cluster.pass_time(10)
+
+    assert cluster.objects[MANAGED]["status"]["revision"] == 1
+    assert cluster.pods["web"].restarted_for == [2, 1]
+    assert "RolledBack" in posted.reasons
+
+
+async def test_who_is_held_is_tried_on() -> None:
+    cluster, _ = await rotated(HOLD)
+    await cluster.pass_time(10)
+    assert cluster.told()["api"] == ("Failed", "Forbidden")
+    stalled = cluster.condition("Stalled")
+    assert stalled
+    assert stalled[1] == "RolloutFailed"
+
+    cluster.refusal = None
+    await cluster.pass_time(6)
+
+    assert cluster.pods["api"].restarted_for == [2]
+    assert cluster.condition("Stalled") is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "minutes"), [pytest.param(SPEC, 0, id="it waits"), pytest.param(HOLD, 10, id="it has failed")]
+)
+async def test_a_restart_of_the_operator_writes_nothing_and_tells_nothing(
+    spec: dict[str, Any], minutes: int
+) -> None:
+    cluster, posted = await rotated(spec)
+    await cluster.pass_time(minutes)
+    before = cluster.objects[MANAGED]["status"]
+    told = list(posted.reasons)
+
+    cluster.restart()
+    cluster.context.since = cluster.now
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    tries, writes = cluster.tries, cluster.writes
+    await cluster.pass_time(2)
+
+    assert cluster.tries > tries
+    assert (cluster.writes, cluster.objects[MANAGED]["status"], posted.reasons) == (writes, before, told)
+
+
+async def test_nothing_is_remembered_of_an_earlier_revision() -> None:
+    cluster, _ = await rotated(SPEC)
+    cluster.rotate()
+    await cluster.pass_time(2)
+
+    assert {one.number for one in cluster.context.memory(KEY).denials.values()} == {3}
+
+
+async def test_an_api_server_in_trouble_is_waited_for_by_all() -> None:
+    cluster, posted = await rotated(SPEC, errors.Unavailable)
+
+    assert cluster.told()["api"] == ("Pending", "WaitingForTurn")
+    assert cluster.context.memory(KEY).denials == {}
+    assert "Forbidden" not in posted.reasons

@@ -1,0 +1,434 @@
+"""Whatever a store does and whenever the operator dies: values arrive, none is lost, and places have them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.value import Value
+from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
+from keyturn.stores.providers.properties import are_same
+from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
+from tests.simulation.simulated_stores import API, APP, PLACE, Town
+from tests.support.soak import TIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from keyturn.core.state.state import State
+
+HOUR = timedelta(hours=1)
+VAULT = {"kind": "SecretStore", "name": "vault"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    with pytest.MonkeyPatch.context() as patched:
+        # The store answers at once; a busy machine must not make it look slow.
+        patched.setattr("keyturn.controllers.background._WORKER_WAIT", 60.0)
+        yield
+    structlog.reset_defaults()
+
+
+def new_spec() -> dict[str, Any]:
+    return {
+        "data": [
+            {"name": "password", "generate": {"password": {"length": 32}}, "keepPrevious": True},
+            {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}},
+        ],
+        "dataFrom": [{"storeRef": VAULT, "remoteRef": {"key": APP}, "deletionPolicy": "Delete"}],
+        "pushTo": [{"storeRef": VAULT, "remoteRef": {"key": PLACE}}],
+        "rotation": {"overlap": "2m"},
+        "rollout": {"progressDeadline": "1m"},
+    }
+
+
+Action: TypeAlias = "Callable[[Story], None]"
+
+
+@dataclass
+class Story:
+    """The town, and what may have become of what is pushed."""
+
+    town: Town = field(default_factory=lambda: Town(new_spec()))
+    count: int = 0
+    password: str | None = field(default=None, repr=False)
+    may_rotate: bool = False
+    tampered: int | None = None
+    """The revision during which somebody else wrote to the place."""
+
+    def new_text(self) -> str:
+        self.count += 1
+        return f"text-{self.count}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = self.town.objects[MANAGED]["metadata"]
+        return metadata
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = self.town.objects[MANAGED]["spec"]
+        return spec
+
+    def is_there(self) -> bool:
+        return MANAGED in self.town.objects and not self.metadata.get("deletionTimestamp")
+
+
+# What the store does
+
+
+def store_another(story: Story) -> None:
+    story.town.outside.keep(API, story.new_text())
+
+
+def store_other_properties(story: Story) -> None:
+    story.town.outside.keep(APP, {"user": story.new_text(), "note": "", f"more-{story.count % 3}": "more"})
+
+
+def empty_the_value(story: Story) -> None:
+    story.town.outside.keep(API, "")
+
+
+def empty_a_property(story: Story) -> None:
+    story.town.outside.keep(APP, {"user": "", "note": ""})
+
+
+def empty_the_document(story: Story) -> None:
+    story.town.outside.keep(APP, {})
+
+
+def lose_the_value(story: Story) -> None:
+    story.town.outside.holds.pop(API, None)
+
+
+def fail(*keys: str, error: Any) -> Action:
+    def failing(story: Story) -> None:
+        story.town.outside.fails |= dict.fromkeys(keys, error)
+
+    failing.__name__ = f"{type(error).__name__} for {', '.join(keys)}"
+    return failing
+
+
+def come_back(story: Story) -> None:
+    """Heal the store, as its breaker tells the operator."""
+    story.town.outside.fails.clear()
+    for memory in story.town.context.memos.values():
+        memory.outside.try_again(story.town.now)
+
+
+def tamper_with_what_was_pushed(story: Story) -> None:
+    if PLACE in story.town.outside.holds:
+        story.town.outside.keep(PLACE, {"password": story.new_text()})
+        story.tampered = story.town.state().current_number if STATE in story.town.objects else -1
+
+
+# What people do
+
+
+def of_the_living(action: Action) -> Action:
+    def careful(story: Story) -> None:
+        if story.is_there():
+            action(story)
+
+    careful.__name__ = action.__name__
+    return careful
+
+
+@of_the_living
+def trigger(story: Story) -> None:
+    story.town.change_managed()
+    story.metadata["annotations"][ROTATE] = story.new_text()
+    story.may_rotate = True
+
+
+@of_the_living
+def ask_to_read(story: Story) -> None:
+    story.metadata["annotations"][REFRESH] = story.new_text()
+    story.town.touch_managed()
+
+
+@of_the_living
+def ask_for_the_oldest(story: Story) -> None:
+    if STATE in story.town.objects:
+        oldest = story.town.state().revisions[-1].facts.number
+        story.metadata["annotations"][ROLLBACK] = f"{oldest}/{story.new_text()}"
+        story.town.touch_managed()
+        story.may_rotate = True
+
+
+@of_the_living
+def doom_the_next_revision(story: Story) -> None:
+    if STATE in story.town.objects:
+        story.town.doomed.add(story.town.state().newest.facts.number + 1)
+        story.may_rotate = True
+
+
+@of_the_living
+def toggle_the_push(story: Story) -> None:
+    spec = story.town.change_managed()
+    if spec.pop("pushTo", None) is None:
+        spec["pushTo"] = new_spec()["pushTo"]
+
+
+@of_the_living
+def toggle_what_becomes_of_it(story: Story) -> None:
+    for push in story.town.change_managed().get("pushTo", ()):
+        push["deletionPolicy"] = "Retain" if push.get("deletionPolicy") == "Delete" else "Delete"
+
+
+@of_the_living
+def toggle_the_item(story: Story) -> None:
+    spec = story.town.change_managed()
+    left = [item for item in spec["data"] if item["name"] != "api-key"]
+    spec["data"] = left if len(left) < len(spec["data"]) else new_spec()["data"]
+
+
+@of_the_living
+def take_the_property_over(story: Story) -> None:
+    spec = story.town.change_managed()
+    left = [item for item in spec["data"] if item["name"] != "user"]
+    spec["data"] = (
+        left
+        if len(left) < len(left) + 1 and len(left) < len(spec["data"])
+        else [
+            *spec["data"],
+            {"name": "user", "literal": "ours"},
+        ]
+    )
+
+
+@of_the_living
+def make_it_again(story: Story) -> None:
+    """Delete the ManagedSecret; when it is gone, the same one is made again."""
+    story.town.delete_managed()
+
+
+def lose_the_state(story: Story) -> None:
+    if TARGET in story.town.objects and story.is_there():
+        story.town.objects.pop(STATE, None)
+
+
+def lose_the_secret(story: Story) -> None:
+    if STATE in story.town.objects:
+        story.town.objects.pop(TARGET, None)
+
+
+ACTIONS: tuple[Action, ...] = (
+    store_another,
+    store_another,
+    store_other_properties,
+    empty_the_value,
+    empty_a_property,
+    empty_the_document,
+    lose_the_value,
+    fail(API, error=Unreachable("Timeout")),
+    fail(APP, error=Denied("Status403")),
+    fail(PLACE, error=Throttled("Status429", retry_after=20)),
+    fail(API, APP, PLACE, error=Unreachable("Timeout")),
+    come_back,
+    come_back,
+    tamper_with_what_was_pushed,
+    trigger,
+    ask_to_read,
+    ask_for_the_oldest,
+    doom_the_next_revision,
+    toggle_the_push,
+    toggle_what_becomes_of_it,
+    toggle_the_item,
+    take_the_property_over,
+    make_it_again,
+    lose_the_state,
+    lose_the_secret,
+)
+moments = st.one_of(
+    st.none(), st.integers(1, 10).map(float), st.integers(1, 10).map(lambda write: write + 0.5)
+)
+tales = st.lists(
+    st.tuples(st.sampled_from(ACTIONS), moments, st.sampled_from(["rest", "look", "nothing"])), max_size=10
+)
+Tale: TypeAlias = "list[tuple[Action, float | None, str]]"
+
+
+async def told(tale: Tale) -> Story:
+    story = Story()
+    await rest(story)
+    story.town.add_workload("all", None)
+    story.town.add_workload("key", frozenset({"api-key"}))
+    for action, death, then in tale:
+        action(story)
+        story.town.dies_at = death and story.town.writes + death
+        if then == "look":
+            await story.town.look()
+            story.town.tell()
+        elif then == "rest":
+            await rest(story)
+    await rest(story)
+    come_back(story)
+    mend(story)
+    await rest(story)
+    all_has_arrived(story)
+    return story
+
+
+def mend(story: Story) -> None:
+    """Have the store hold everything."""
+    outside = story.town.outside
+    api, app = outside.holds.get(API), outside.holds.get(APP)
+    if not isinstance(api, Value) or not api.reveal():
+        outside.keep(API, story.new_text())
+    if not isinstance(app, dict) or not app.get("user") or not app["user"].reveal():
+        outside.keep(APP, {"user": story.new_text(), "note": ""})
+
+
+async def rest(story: Story) -> None:
+    """Let the operator come to rest, with every store read since."""
+    town = story.town
+    await town.settle()
+    if MANAGED not in town.objects:
+        town.create_managed(new_spec())
+    for _ in range(2):
+        town.now += HOUR
+        await town.settle()
+    if MANAGED in town.objects and STATE in town.objects:
+        all_is_well(story)
+    await nothing_more_happens(story)
+    story.may_rotate = is_still_asked_for(story)
+
+
+def is_still_asked_for(story: Story) -> bool:
+    """Say whether a rotation waits for a store, since what it makes would lack an item."""
+    if MANAGED not in story.town.objects or STATE not in story.town.objects:
+        return False
+    asked = story.metadata["annotations"].get(ROTATE)
+    return asked is not None and asked != story.town.state().triggers.annotation
+
+
+async def nothing_more_happens(story: Story) -> None:
+    """Look some more, an hour apart and then in a new process: nothing is written."""
+    town, before = story.town, story.town.writes
+    for _ in range(3):
+        town.now += HOUR
+        town.tell()
+        await town.look()
+    town.restart()
+    town.tell()
+    await town.look()
+    await town.look()
+    assert town.writes == before, "nothing is written at rest, nor by a restart"
+
+
+def all_is_well(story: Story) -> None:
+    town = story.town
+    state, managed = town.state(), ManagedSecret.model_validate(town.objects[MANAGED])
+    recorded = state.current.published_data(overlapping=state.current.facts.overlaps)
+    if TARGET in town.objects:
+        assert town.data() == {key: value.to_base64() for key, value in recorded.items()}
+    password = state.current.values["password"].outputs["value"].to_base64()
+    assert story.may_rotate or story.password in {None, password}, "what is generated is not lost to a store"
+    story.password = password
+    conditions = {one.type: one.status for one in managed.status.conditions}
+    if not managed.metadata.deletion_timestamp:
+        is_pushed = conditions.get("Pushed") == "True"
+        assert is_pushed is (bool(managed.spec.push_to) and place_is_well(story, managed, state))
+
+
+def place_is_well(story: Story, managed: ManagedSecret, state: State) -> bool:
+    """Say whether the place has what it must, as far as it can be written."""
+    outside = story.town.outside
+    if PLACE in outside.fails:
+        return all(one.done and one.number == state.current_number for one in state.pushed)
+    values, items = state.current.values, {item.name for item in managed.spec.data}
+    is_as_the_spec_says = values.keys() - {"dataFrom[0]"} == items
+    if is_as_the_spec_says and story.tampered != state.current_number:
+        made = {name: values[name].outputs["value"] for name in items - {"api-key"}}
+        assert are_same(outside.holds[PLACE], made), "the place has what is made here"
+    return True
+
+
+def all_has_arrived(story: Story) -> None:
+    """Say of a store that is well again: everything of it is in the Secret."""
+    town, state = story.town, story.town.state()
+    managed = ManagedSecret.model_validate(town.objects[MANAGED])
+    conditions = {one.type: one.status for one in managed.status.conditions}
+    assert conditions["Refreshed"] == "True"
+    assert "Stalled" in conditions or state.held or conditions["Ready"] == "True"
+    if state.held or state.current_number in town.doomed:
+        return
+    api, app = town.outside.holds[API], town.outside.holds[APP]
+    assert isinstance(api, Value)
+    assert isinstance(app, dict)
+    items = {item.name for item in managed.spec.data}
+    expected = {name: value.to_base64() for name, value in app.items()}
+    if "user" in items:
+        expected["user"] = Value(b"ours").to_base64()
+    if "api-key" in items:
+        expected["api-key"] = api.to_base64()
+    found = {name: data for name, data in town.data().items() if not name.startswith("password")}
+    assert found == expected
+
+
+@settings(max_examples=75 * TIMES)
+@given(tales)
+def test_values_arrive_and_none_is_lost(tale: Tale) -> None:
+    asyncio.run(told(tale))
+
+
+# What an earlier life has pushed
+
+
+async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
+    story = Story()
+    await rest(story)
+    before = story.town.data()["password"]
+    story.town.objects.clear()
+    story.town.create_managed(new_spec())
+    story.town.restart()
+    await rest(story)
+    assert story.town.data()["password"] == before
+
+
+async def test_it_is_not_made_anew_while_the_store_does_not_answer() -> None:
+    story = Story()
+    await rest(story)
+    before = story.town.data()["password"]
+    story.town.objects.clear()
+    story.town.create_managed(new_spec())
+    story.town.restart()
+    story.town.outside.fails[PLACE] = Unreachable("Timeout")
+    await story.town.settle()
+    assert TARGET not in story.town.objects
+    come_back(story)
+    await rest(story)
+    assert story.town.data()["password"] == before
+
+
+async def test_a_revision_that_comes_back_brings_no_value_of_a_store_to_a_place() -> None:
+    story = Story()
+    await rest(story)
+    story.town.add_workload("all", None)
+    doom_the_next_revision(story)
+    take_the_property_over(story)
+    await rest(story)
+    place = story.town.outside.holds[PLACE]
+    assert isinstance(place, dict)
+    assert place.keys() == {"password"}
+
+
+async def test_what_data_brings_counts_at_once_also_while_the_store_fails() -> None:
+    story = Story()
+    await rest(story)
+    story.town.outside.fails[APP] = Unreachable("Timeout")
+    take_the_property_over(story)
+    await story.town.settle()
+    assert story.town.data()["user"] == Value(b"ours").to_base64()

@@ -1,0 +1,57 @@
+"""`python -m tests.support.programs`: build the programs that tests need, or fetch them, once into the cache.
+
+Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from release import image
+from sandbox.node import images, programs
+from tests.gitops import judge
+from tests.install import helm
+from tests.monitoring import prometheus
+from tests.release import actionlint, bundle, installed, sigstore
+from tests.support import vault
+from tests.support.chromium import chromium
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_PROGRAMS: dict[str, Callable[[], Path]] = {
+    "the judge of kstatus and Flux": judge.program,
+    "Helm": helm.program,
+    "promtool": prometheus.programs,
+    "Vault": vault.program,
+    "Krew": installed.krew,
+    "actionlint": actionlint.program,
+    "what cosign verifies with": sigstore.program,
+    "the validators of OperatorHub": bundle.program,
+    "kubectl keyturn": installed.archived,
+    "Chromium": lambda: chromium().program,
+}
+if os.geteuid() == 0:  # without root there is neither an image nor a real node
+    _PROGRAMS |= {
+        "the operator's image": image.archive,
+        "a real node": lambda: programs.ensure().folder,
+        "the images of a real node": lambda: images.ensure().folder,
+    }
+_LONG = 5.0
+"""Seconds: what took less was in the cache, and nobody needs to hear of it."""
+
+
+def main() -> None:
+    for name, program in _PROGRAMS.items():
+        print(f"tests: {name} …", end="", flush=True)  # noqa: T201
+        began = time.monotonic()
+        program()
+        took = time.monotonic() - began
+        print(f" made in {took:.0f} s" if took > _LONG else " is there", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What a real Vault keeps in a folder of a test's own, past all of our code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+
+from keyturn.core.value import Value
+from tests.support.kubectl import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.vault import VaultServer
+
+__all__ = ["Kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A folder of the key-value engine."""
+
+    server: VaultServer
+    folder: str
+
+    def key(self, name: str = "auth") -> str:
+        """A key that no other test uses."""
+        return f"{self.folder}/{name}"
+
+    def keep(self, name: str = "auth", **members: str) -> None:
+        self.server.call("POST", f"secret/data/{self.key(name)}", {"data": members})
+
+    def kept(self, name: str = "auth") -> dict[str, Value] | None:
+        """Return what is kept under a key; None where nothing is."""
+        try:
+            found = self.server.call("GET", f"secret/data/{self.key(name)}")["data"]["data"]
+        except HTTPError as error:
+            error.close()
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+        return {member: Value.of_text(text) for member, text in found.items()}
+
+    def versions(self, name: str = "auth") -> int:
+        """Return how often a key was written."""
+        found = self.server.call("GET", f"secret/metadata/{self.key(name)}")
+        return int(found["data"]["current_version"])
+
+    def until_kept(self, values: Mapping[str, Value], name: str = "auth") -> None:
+        eventually(lambda: self.kept(name) == values, f"what is kept under {name}")

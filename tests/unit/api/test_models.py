@@ -1,0 +1,200 @@
+"""The models read what the API server hands out, and never repeat what they refuse."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from typing import Any
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.api import ManagedSecret, Recipe, SecretClass
+from keyturn.api.base import rules
+from keyturn.api.meta import Condition
+from keyturn.api.rollout import Restart
+from keyturn.api.secretclass import Priority
+from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.target import SecretType
+from keyturn.kube.status import status_patch
+from tests.support.initial_status import filled_in
+from tests.unit.core.builders import NOW
+
+CANARY = "canary-7Qd0"
+
+
+def managed(**spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"data": [{"name": "a", "literal": "x"}]} | spec,
+    }
+
+
+def test_a_managed_secret_is_read_by_the_names_that_users_write() -> None:
+    read = ManagedSecret.model_validate(
+        managed(
+            className="strict",
+            target={"type": "kubernetes.io/tls"},
+            rotation={"every": "90d", "schedule": None},
+            rollout={"restart": "Listed", "maxConcurrent": 2, "debounce": "0s"},
+        )
+    )
+    spec = read.spec
+    assert (spec.class_name, spec.target.type, spec.rollout.restart) == (
+        "strict",
+        SecretType.TLS,
+        Restart.LISTED,
+    )
+    assert (spec.rollout.max_concurrent, spec.rollout.debounce) == (2, timedelta(0))
+    assert spec.rotation
+    assert spec.rotation.every == timedelta(days=90)
+    assert read.status == ManagedSecretStatus()
+
+
+def test_a_class_is_read_by_the_names_that_users_write() -> None:
+    spec = {
+        "priority": "High",
+        "minLength": 40,
+        "minEntropyBits": 200,
+        "generate": {"password": {"length": 40}},
+    }
+    read = SecretClass.model_validate({"metadata": {"name": "strict"}, "spec": spec}).spec
+    assert (read.priority, read.min_length, read.min_entropy_bits) == (Priority.HIGH, 40, 200)
+    assert read.generate == Recipe({"password": {"length": 40}})
+
+
+def test_fields_of_a_newer_version_are_passed_over() -> None:
+    assert ManagedSecret.model_validate(managed(somethingNew=True)) == ManagedSecret.model_validate(managed())
+
+
+def test_an_object_cannot_be_changed() -> None:
+    read = ManagedSecret.model_validate(managed())
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        read.spec.suspend = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"data": [{"name": "a", "literal": [CANARY]}]}, id="a literal in a list"),
+        pytest.param({"data": [{"name": "a", "literal": {CANARY: 1}}]}, id="a literal in a map"),
+        pytest.param({"data": [{"name": "a", "literal": CANARY * 20000}]}, id="a literal too long"),
+        pytest.param({"data": [{"name": CANARY * 50, "literal": "x"}]}, id="a value where its name belongs"),
+        pytest.param({"data": CANARY}, id="a value where the list belongs"),
+        pytest.param({"data": [CANARY]}, id="a value where an item belongs"),
+        pytest.param({"data": [{"name": "a", "generate": CANARY}]}, id="a value where the generator belongs"),
+        pytest.param({"rotation": {"every": CANARY}}, id="a value where a duration belongs"),
+        pytest.param({"rollout": {"debounce": CANARY}}, id="a value where a pause belongs"),
+        pytest.param({"target": {"type": CANARY}}, id="a value where a type belongs"),
+    ],
+)
+def test_what_is_refused_is_never_repeated(spec: dict[str, Any]) -> None:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        ManagedSecret.model_validate(managed(**spec))
+    told = "".join(traceback.format_exception(caught.value.with_traceback(None)))
+    assert (CANARY in told) is False
+
+
+# Recipes
+
+
+settings = st.dictionaries(
+    st.text(max_size=5), st.booleans() | st.integers(0, 99) | st.text(max_size=5), max_size=4
+)
+
+
+@given(settings, st.randoms())
+def test_a_recipe_is_written_the_same_whatever_the_order(given: dict[str, Any], random: Any) -> None:
+    shuffled = list(given.items())
+    random.shuffle(shuffled)
+    recipe, other = Recipe({"password": given}), Recipe({"password": dict(shuffled)})
+    assert recipe.text == other.text
+    assert Recipe.model_validate_json(recipe.text) == recipe
+    assert (recipe.kind, recipe.settings) == ("password", given)
+
+
+def test_another_setting_is_another_text() -> None:
+    assert Recipe({"password": {"length": 32}}).text == '{"password":{"length":32}}'
+    assert Recipe({"password": {"length": 33}}).text != Recipe({"password": {"length": 32}}).text
+
+
+# Rules
+
+
+def test_a_rule_may_blame_a_field_below() -> None:
+    assert rules(("a", "write b"), ("c", "write d", ".e")) == {
+        "x-kubernetes-validations": [
+            {"rule": "a", "message": "write b"},
+            {"rule": "c", "message": "write d", "fieldPath": ".e"},
+        ]
+    }
+
+
+# Statuses
+
+
+def ready(status: str) -> Condition:
+    return Condition.model_validate(
+        {"type": "Ready", "status": status, "reason": "R", "message": "m", "lastTransitionTime": NOW}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        pytest.param({}, {}, {}, id="nothing to say"),
+        pytest.param({"revision": 1}, {"revision": 1}, {}, id="nothing has changed"),
+        pytest.param(
+            {"revision": 1, "secret_name": "db"},
+            {"revision": 2, "secret_name": "db"},
+            {"revision": 2},
+            id="one part",
+        ),
+        pytest.param({"last_trigger": "a"}, {}, {"lastTrigger": None}, id="one part is gone"),
+        pytest.param(
+            {"workloads": [{"kind": "Deployment", "name": "api", "state": "Current"}]},
+            {},
+            {"workloads": None},
+            id="a list is empty now",
+        ),
+        pytest.param(
+            {},
+            {"last_rotation_time": NOW, "overdue": False},
+            {"lastRotationTime": "2026-11-24T12:00:00Z", "overdue": False},
+            id="times and False are written",
+        ),
+        pytest.param(
+            {"conditions": [ready("True")]},
+            {"conditions": [ready("False")]},
+            {
+                "conditions": [
+                    {
+                        "type": "Ready",
+                        "status": "False",
+                        "reason": "R",
+                        "message": "m",
+                        "lastTransitionTime": "2026-11-24T12:00:00Z",
+                    }
+                ]
+            },
+            id="a list is written whole",
+        ),
+    ],
+)
+def test_a_patch_of_the_status_has_what_changed_and_nothing_else(
+    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    assert status_patch(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == patch
+
+
+def test_the_first_status_replaces_what_the_api_server_filled_in_by_one_patch() -> None:
+    before = ManagedSecretStatus.model_validate(filled_in("ManagedSecret"))
+    after = ManagedSecretStatus(observed_generation=1, conditions=[ready("True")])
+
+    patch = status_patch(before, after)
+
+    assert patch.keys() == {"observedGeneration", "conditions"}
+    assert [one["type"] for one in patch["conditions"]] == ["Ready"]
+    assert status_patch(ManagedSecretStatus.model_validate(patch), after) == {}

@@ -1,0 +1,111 @@
+"""What was backed up comes back with the same values, and only to whom it was meant for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyrage
+import pytest
+
+from keyturn.checklist.backup import NoBackup, identities_in, opened, recipients_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Who may open a backup."""
+
+    recipient: str
+    identity: Path
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Somebody:
+    return somebody(tmp_path / "keeper.txt")
+
+
+def somebody(path: Path) -> Somebody:
+    identity = pyrage.x25519.Identity.generate()
+    path.write_text(f"# created: today\n# public key: {identity.to_public()}\n{identity}\n")
+    return Somebody(str(identity.to_public()), path)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "age1", "ssh-rsa x", "AGE-SECRET-KEY-1ABC", "-----BEGIN", "me@shop.test"]
+)
+def test_a_recipient_that_is_none_is_named_by_its_place(written: str, keeper: Somebody) -> None:
+    with pytest.raises(NoBackup, match="recipient 2 is no public key") as refused:
+        recipients_of([keeper.recipient, written])
+
+    assert refused.value.__context__ is None
+
+
+def test_a_key_of_ssh_opens_what_is_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, timeout=20)
+    recipients = recipients_of([(tmp_path / "id.pub").read_text()])
+
+    closed = pyrage.encrypt(b"[]", recipients)
+
+    with pytest.raises(NoBackup, match="not one that keyturn backup has written"):
+        opened(closed, identities_in(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"# nothing\n",
+        b"AGE-SECRET-KEY-1WRONG",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+    ],
+    ids=["empty", "bytes", "comment", "broken", "broken SSH"],
+)
+def test_an_identity_that_is_none_is_said_without_its_content(content: bytes) -> None:
+    with pytest.raises(NoBackup, match="holds no secret key") as refused:
+        identities_in(content)
+
+    assert refused.value.__context__ is None
+
+
+def state() -> str:
+    """A state as a stranger could write it, of the form that this version reads."""
+    return base64.b64encode(b'{"format": 99, "revisions": []}').decode()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        json.dumps({"format": 2, "namespace": "shop", "taken": "", "states": {}}).encode(),
+        json.dumps({"format": 1, "namespace": "../x", "taken": "", "states": {}}).encode(),
+        json.dumps({"format": 1, "namespace": "shop", "taken": "", "states": []}).encode(),
+        json.dumps({"format": 1, "namespace": "shop", "taken": "", "states": {"x": state()}}).encode(),
+        json.dumps({"format": 1, "namespace": "shop", "taken": "", "states": {"-keyturn": state()}}).encode(),
+        json.dumps(
+            {"format": 1, "namespace": "shop", "taken": "", "states": {"a/b-keyturn": state()}}
+        ).encode(),
+        json.dumps({"format": 1, "namespace": "shop", "taken": "", "states": {"a-keyturn": "#"}}).encode(),
+        json.dumps(
+            {"format": 1, "namespace": "shop", "taken": "", "states": {"a-keyturn": state()}}
+        ).encode(),
+        json.dumps({"format": 1, "namespace": "shop", "taken": "", "states": {"a-keyturn": 7}}).encode(),
+    ],
+)
+def test_nothing_but_states_comes_out_of_a_backup(document: bytes) -> None:
+    identity = pyrage.x25519.Identity.generate()
+
+    with pytest.raises(NoBackup) as refused:
+        opened(pyrage.encrypt(document, [identity.to_public()]), [identity])
+
+    assert refused.value.__context__ is None

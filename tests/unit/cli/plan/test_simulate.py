@@ -1,0 +1,314 @@
+"""What is foreseen from a look at the world, without a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.source import StoreKind
+from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.simulate import Foresight, foresee
+from keyturn.core.errors import Stalled
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.policy.rules import Violation
+from keyturn.core.spec.store_refs import Destination
+from tests.unit.core import builders
+from tests.unit.core.builders import NOW, consumer, use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.observation.observed import Consumer
+
+ASKED = {"keyturn.dev/rotate": "now"}
+TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
+BOTH: dict[str, Any] = {"data": [builders.PASSWORD, TOKEN]}
+READ = Pulled(read=True)
+NO_MAKERS = Makers(needs={}, merges={})
+
+
+def foreseen(
+    spec: Mapping[str, Any] | None = None,
+    *consumers: Consumer,
+    makers: Makers = NO_MAKERS,
+    names: tuple[str, ...] = ("password",),
+    **look: Any,
+) -> Foresight:
+    """Foresee a rotation of a managed secret that rests."""
+    look = {"annotations": ASKED, "state": builders.state(names=names), **look}
+    return foresee(builders.observed(spec, *consumers, **look), makers)
+
+
+def rounds(foresight: Foresight) -> list[list[str]]:
+    """Return who is restarted together with whom."""
+    last = max((one.round for one in foresight.restarts), default=0)
+    return [
+        [one.key.name for one in foresight.restarts if one.round == number] for number in range(1, last + 1)
+    ]
+
+
+def listed(*waves: tuple[str, int], **rollout: Any) -> dict[str, Any]:
+    targets = [{"kind": "Deployment", "name": name, "wave": wave} for name, wave in waves]
+    return {"rollout": {"targets": targets, **rollout}}
+
+
+# Values
+
+
+def test_every_generated_value_is_made_anew() -> None:
+    foresight = foreseen(BOTH, names=("password", "token"))
+
+    assert foresight.number == 2
+    assert foresight.fresh == {"password", "token"}
+
+
+def test_what_is_not_to_rotate_stays() -> None:
+    foresight = foreseen(BOTH | {"rotation": {"only": ["token"]}}, names=("password", "token"))
+
+    assert foresight.fresh == {"token"}
+
+
+def test_what_is_made_from_a_fresh_value_is_fresh() -> None:
+    makers = Makers(needs={"login": frozenset({"token"}), "token": frozenset()}, merges={})
+    spec = {"data": [TOKEN, {"name": "login", "generate": {"bytes": {}}}], "rotation": {"only": ["token"]}}
+
+    assert foreseen(spec, makers=makers, names=("token", "login")).fresh == {"token", "login"}
+
+
+def test_nothing_asked_for_is_nothing_foreseen() -> None:
+    foresight = foreseen(None, consumer(), annotations={})
+
+    assert (foresight.number, foresight.fresh, foresight.restarts) == (None, frozenset(), ())
+
+
+def test_the_first_revision_restarts_nobody() -> None:
+    foresight = foreseen(None, consumer(), state=None, target=None, status={}, annotations={})
+
+    assert (foresight.number, foresight.restarts) == (1, ())
+
+
+def test_a_given_up_number_is_not_used_again() -> None:
+    revisions = (builders.revision(3), builders.revision(2))
+
+    assert foreseen(state=builders.state(*revisions, current=2), target=builders.target(2)).number == 4
+
+
+# Workloads
+
+
+def test_one_rolls_after_the_other() -> None:
+    assert rounds(foreseen(None, consumer("b"), consumer("a"))) == [["a"], ["b"]]
+
+
+def test_as_many_roll_at_a_time_as_may() -> None:
+    spec = {"rollout": {"maxConcurrent": 2}}
+
+    assert rounds(foreseen(spec, *(consumer(name) for name in "abc"))) == [["a", "b"], ["c"]]
+
+
+def test_waves_come_one_after_the_other() -> None:
+    spec = listed(("a", 1), ("c", -1), maxConcurrent=5)
+
+    assert rounds(foreseen(spec, *(consumer(name) for name in "abc"))) == [["c"], ["b"], ["a"]]
+
+
+def test_those_listed_come_first_in_their_order() -> None:
+    spec = listed(("c", 0), ("b", 0))
+
+    assert rounds(foreseen(spec, *(consumer(name) for name in "abc"))) == [["c"], ["b"], ["a"]]
+
+
+def test_who_takes_only_what_stays_is_left_alone() -> None:
+    takes_password = consumer(uses=(use("db", "password"),))
+    spec = BOTH | {"rotation": {"only": ["token"]}}
+
+    foresight = foreseen(spec, takes_password, names=("password", "token"))
+
+    assert (foresight.restarts, [one.message for one in foresight.left]) == ((), [None])
+
+
+def test_who_refuses_is_left_alone_with_the_reason() -> None:
+    foresight = foreseen(None, consumer(restart="never"))
+
+    assert foresight.restarts == ()
+    assert [one.message for one in foresight.left] == [
+        "refuses restarts by keyturn.dev/restart: never; restart it yourself"
+    ]
+
+
+def test_a_paused_one_is_restarted_when_it_is_resumed_and_holds_up_later_waves() -> None:
+    spec = listed(("b", 1))
+
+    foresight = foreseen(spec, consumer("a", paused=True), consumer("b"))
+
+    assert rounds(foresight) == [["a"], ["b"]]
+    assert [one.waits_for for one in foresight.restarts] == ["waits: the Deployment is paused", None]
+
+
+def test_one_that_rolls_already_is_waited_for() -> None:
+    (restart,) = foreseen(None, consumer(settled=False)).restarts
+
+    assert restart.waits_for == "waits for its last rollout to finish"
+
+
+def test_one_whose_rollout_a_person_ends_holds_up_nobody() -> None:
+    by_hand = consumer("a", hint="delete its pods", settled=True)
+
+    assert rounds(foreseen(None, by_hand, consumer("b"))) == [["a", "b"]]
+
+
+def test_who_is_behind_already_is_restarted_once() -> None:
+    revisions = (builders.revision(2), builders.revision(1))
+    behind = consumer(marker="db=1")
+
+    foresight = foreseen(None, behind, state=builders.state(*revisions), target=builders.target(2))
+
+    assert (foresight.number, rounds(foresight)) == (3, [["api"]])
+
+
+def test_a_rollout_that_has_failed_is_not_taken_back_on_paper() -> None:
+    revisions = (builders.revision(2), builders.revision(1))
+    broken = consumer(marker="db=2", settled=False, failed=True, restarted=NOW)
+
+    foresight = foreseen(
+        None, broken, annotations={}, state=builders.state(*revisions), target=builders.target(2)
+    )
+
+    assert (foresight.number, foresight.restarts) == (None, ())
+
+
+# Times
+
+
+def test_it_starts_at_once() -> None:
+    assert foreseen().starts == NOW
+
+
+def test_it_starts_when_the_window_opens() -> None:
+    spec = {"rotation": {"windows": [{"cron": "0 2 * * *", "duration": "1h"}]}}
+
+    assert foreseen(spec, consumer()).starts == NOW + timedelta(hours=14)
+
+
+def test_after_a_window_opens_workloads_roll_as_usual() -> None:
+    spec = {"rotation": {"windows": [{"cron": "0 2 * * *", "duration": "1h"}]}}
+
+    assert rounds(foreseen(spec, consumer("a"), consumer("b"))) == [["a"], ["b"]]
+
+
+def test_the_value_before_stays_readable_for_the_overlap() -> None:
+    spec = {"data": [TOKEN | {"keepPrevious": True}], "rotation": {"overlap": "24h"}}
+
+    foresight = foreseen(spec, names=("token",))
+
+    assert foresight.lingers == {"token.previous"}
+    assert foresight.end.now == NOW + timedelta(hours=24)
+    assert foresight.end.target
+    assert not foresight.end.target.overlapping
+
+
+def test_what_its_generator_merges_lingers_under_its_own_key() -> None:
+    makers = Makers(needs={}, merges={"token": frozenset({"value"})})
+
+    assert foreseen({"data": [TOKEN]}, makers=makers, names=("token",)).lingers == {"token"}
+
+
+def test_a_first_value_has_none_before_it() -> None:
+    spec = {"data": [TOKEN | {"keepPrevious": True}]}
+
+    assert foreseen(spec, state=None, target=None, status={}).lingers == set()
+
+
+# Values of stores
+
+
+def test_a_rotation_leaves_what_stores_hold() -> None:
+    spec = {"data": [builders.PASSWORD, builders.API_KEY], "dataFrom": [builders.EVERYTHING]}
+    foresight = foreseen(spec, consumer(), names=("password", "api-key", "dataFrom[0]"), pulled=READ)
+
+    assert (foresight.number, set(foresight.fresh), foresight.refusals) == (2, {"password"}, ())
+    assert rounds(foresight) == [["api"]]
+
+
+def test_a_first_revision_reads_all_of_them_once() -> None:
+    spec = {"data": [builders.PASSWORD], "dataFrom": [builders.EVERYTHING]}
+    foresight = foreseen(spec, state=None, target=None, status={}, annotations={}, pulled=READ)
+
+    assert (foresight.number, set(foresight.fresh)) == (1, {"password", "dataFrom[0]"})
+
+
+def test_what_is_pushed_comes_to_an_end_on_paper() -> None:
+    spec = {"pushTo": [{**builders.PUSH, "deletionPolicy": "Delete"}]}
+    foresight = foreseen(spec, consumer())
+
+    assert (foresight.number, foresight.refusals, rounds(foresight)) == (2, (), [["api"]])
+    assert foresight.end.state
+    assert [(one.number, one.done) for one in foresight.end.state.pushed] == [(2, True)]
+    assert foresight.end.is_finalized
+
+
+def test_what_is_no_longer_pushed_is_forgotten_on_paper() -> None:
+    left = Destination(StoreKind.SECRET_STORE, "vault", "shop/old")
+    state = builders.state(pushed=(builders.pushed(left, deletes=True),))
+    foresight = foreseen(
+        None, annotations={"keyturn.dev/refresh": "now"}, state=state, finalized=True, pulled=READ
+    )
+
+    assert foresight.end.state
+    assert (foresight.end.state.pushed, foresight.end.is_finalized) == ((), False)
+
+
+# Secrets that were there before
+
+
+def test_a_secret_that_nobody_owns_is_taken_over_once() -> None:
+    spec = {"target": {"adopt": "IfUnowned"}}
+
+    foresight = foreseen(
+        spec, consumer(), state=None, target=builders.target(None, owner=None), status={}, annotations={}
+    )
+
+    assert (foresight.adopts, foresight.number, foresight.restarts) == (1, None, ())
+
+
+def test_a_secret_that_is_not_there_to_be_merged_into_is_waited_for() -> None:
+    spec = {"target": {"creationPolicy": "Merge"}}
+
+    foresight = foreseen(spec, state=None, target=None, status={}, annotations={})
+
+    assert [one.reason for one in foresight.refusals] == ["TargetNotFound"]
+
+
+def test_an_immutable_secret_is_not_rotated() -> None:
+    spec = {"target": {"immutable": True}}
+
+    (refusal,) = foreseen(spec, target=replace(builders.target(), immutable=True)).refusals
+
+    assert refusal.reason == "Immutable"
+
+
+# Refusals
+
+
+def test_a_spec_that_cannot_be_followed_is_refused() -> None:
+    trouble = Stalled("InvalidSchedule", "write a date that exists")
+
+    foresight = foreseen(trouble=trouble)
+
+    assert (foresight.refusals, foresight.number) == ((trouble,), None)
+
+
+def test_a_secret_of_somebody_else_is_refused() -> None:
+    (refusal,) = foreseen(target=builders.target(owner=None)).refusals
+
+    assert refusal.reason == "SecretNotOwned"
+
+
+def test_what_would_follow_without_a_violation_is_told_beside_it() -> None:
+    violations = (Violation("minLength", "too short; write a larger length"),)
+
+    foresight = foreseen(None, consumer(), given=builders.secret_class(), violations=violations)
+
+    assert [one.reason for one in foresight.refusals] == ["PolicyViolation"]
+    assert (foresight.number, rounds(foresight)) == (2, [["api"]])

@@ -1,0 +1,258 @@
+"""Several ManagedSecrets at once: by name, by label, all of a namespace, and of every one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.unit.cli.fake_api import FakeApi, fake_api, managed
+from tests.unit.cli.test_errors import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.console import Console
+
+_LITERAL = {"data": [{"name": "user", "literal": "shop"}]}
+_ACTIONS = ("rotate", "suspend", "resume")
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api(
+        FakeApi(
+            managed("auth", labels={"team": "auth"}),
+            managed("queue", labels={"team": "queue"}),
+            managed("mail", "post", labels={"team": "auth"}),
+            namespaces=("shop", "post"),
+        )
+    ) as api:
+        yield api
+
+
+@pytest.fixture
+def console(api: FakeApi, tmp_path: Path) -> Console:
+    return at(api.url, tmp_path)
+
+
+# Which
+
+
+def test_several_names_are_each_a_line(api: FakeApi, console: Console) -> None:
+    assert console("rotate", "queue", "auth") == (
+        "managedsecret/queue rotation requested\nmanagedsecret/auth rotation requested\n"
+    )
+    assert api.patched == ["queue", "auth"]
+
+
+def test_a_name_twice_is_asked_for_once(api: FakeApi, console: Console) -> None:
+    console("rotate", "auth", "auth")
+
+    assert api.patched == ["auth"]
+
+
+@pytest.mark.parametrize(
+    "name", ["managedsecret/auth", "managedsecret.keyturn.dev/auth", "managedsecrets/auth", "ms/auth"]
+)
+def test_a_name_is_taken_as_kubectl_prints_it(name: str, api: FakeApi, console: Console) -> None:
+    console("rotate", name)
+
+    assert api.patched == ["auth"]
+
+
+@pytest.mark.parametrize("name", ["secret/auth", "ms/", "/auth"])
+def test_a_name_of_another_kind_is_refused(name: str, api: FakeApi, console: Console) -> None:
+    done = console.run("rotate", name)
+
+    assert (done.returncode, api.patched) == (2, [])
+    assert f"{name!r} is not a ManagedSecret; write NAME or managedsecret/NAME" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked"),
+    [
+        (("-l", "team=auth"), ["auth"]),
+        (("--all",), ["auth", "queue"]),
+        (("--all", "-A", "--yes"), ["mail", "auth", "queue"]),
+        (("-l", "team=auth", "-A", "-y"), ["mail", "auth"]),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("action", ["rotate", "suspend"])
+def test_they_are_chosen_as_with_kubectl(
+    action: str, chosen: tuple[str, ...], asked: list[str], api: FakeApi, console: Console
+) -> None:
+    console(action, *chosen)
+
+    assert api.patched == asked
+
+
+def test_of_every_namespace_each_line_names_its_own(console: Console) -> None:
+    assert console("rotate", "-l", "team=auth", "-A", "--yes").splitlines() == [
+        "managedsecret/mail in post rotation requested",
+        "managedsecret/auth in shop rotation requested",
+    ]
+
+
+def test_nothing_is_done_in_every_namespace_without_a_yes(api: FakeApi, console: Console) -> None:
+    done = console.run("rotate", "--all", "-A")
+
+    assert (done.returncode, done.stdout, api.patched) == (2, "", [])
+    assert "this would rotate 3 ManagedSecrets in 2 namespaces; confirm it with --yes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "name a ManagedSecret, or write --selector or --all"),
+        (("-A",), "name a ManagedSecret, or write --selector or --all"),
+        (("auth", "-l", "team=auth"), "write names or --selector, not both"),
+        (("auth", "--all"), "write --all, or names, or --selector"),
+        (("auth", "-A", "--yes"), "a NAME is of one namespace"),
+        (("-l", " "), "--selector is empty"),
+        (("-l", "(("), "'((' is not a label selector"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("action", _ACTIONS)
+def test_what_cannot_be_meant_is_refused(
+    action: str, arguments: tuple[str, ...], sentence: str, api: FakeApi, console: Console
+) -> None:
+    done = console.run(action, *arguments)
+
+    assert (done.returncode, api.patched) == (2, [])
+    assert sentence in done.stderr
+
+
+def test_where_nothing_matches_that_is_an_error(api: FakeApi, console: Console) -> None:
+    assert console.refusal("rotate", "-l", "team=nobody") == (
+        "there is no ManagedSecret that matches 'team=nobody' in namespace 'shop', so nothing is done"
+    )
+    assert api.patched == []
+
+
+# What fails
+
+
+@pytest.mark.parametrize("arguments", [("none", "queue"), ("queue", "none")], ids=" ".join)
+def test_one_that_is_not_there_keeps_no_other_from_being_done(
+    arguments: tuple[str, ...], api: FakeApi, console: Console
+) -> None:
+    done = console.run("suspend", *arguments)
+
+    assert (done.returncode, done.stdout) == (1, "managedsecret/queue suspended\n")
+    assert done.stderr.startswith(
+        "managedsecret/none failed: there is no ManagedSecret 'none' in namespace 'shop'"
+    )
+    assert api.get("queue")["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(403, "forbidden: cannot patch managedsecrets"), (400, "refuses it")]
+)
+def test_one_that_the_server_refuses_keeps_no_other_from_being_done(
+    status: int, said: str, api: FakeApi, console: Console
+) -> None:
+    api.refused["PATCH", "/auth"] = status
+
+    done = console.run("rotate", "--all")
+
+    assert (done.returncode, done.stdout) == (1, "managedsecret/queue rotation requested\n")
+    assert done.stderr.startswith("managedsecret/auth failed: ")
+    assert said in done.stderr
+
+
+def test_what_has_nothing_to_rotate_is_skipped_among_others_and_refused_by_name(
+    api: FakeApi, console: Console
+) -> None:
+    api.put(managed("user", spec=_LITERAL))
+
+    among = console("rotate", "--all")
+    named = console.run("rotate", "user", "auth")
+
+    assert "managedsecret/user skipped: user has nothing to rotate" in among
+    assert named.returncode == 1
+    assert named.stderr.startswith("managedsecret/user failed: user has nothing to rotate")
+
+
+def test_each_that_is_waited_for_fails_by_itself(console: Console) -> None:
+    done = console.run("rotate", "auth", "queue", "--wait", "--timeout=1s")
+
+    assert done.returncode == 1
+    assert sorted(done.stderr.splitlines()) == [
+        f"managedsecret/{name} failed: timed out after 1s waiting for {name}: the operator has not taken up the"
+        f" request (now Ready); see `keyturn status {name}` and `keyturn check`"
+        for name in ("auth", "queue")
+    ]
+
+
+# For programs
+
+
+def _read(output: str, text: str) -> Any:
+    return json.loads(text) if output == "json" else yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_several_are_one_document_with_what_failed(output: str, console: Console) -> None:
+    done = console.run("suspend", "auth", "none", "-o", output)
+
+    document = _read(output, done.stdout)
+    assert done.returncode == 1
+    assert document["items"] == [
+        {
+            "namespace": "shop",
+            "name": "auth",
+            "action": "suspend",
+            "changed": True,
+            "request": None,
+            "done": None,
+            "revision": 1,
+            "suspended": True,
+        }
+    ]
+    assert [(one["namespace"], one["name"]) for one in document["failures"]] == [("shop", "none")]
+
+
+def test_names_are_printed_so_that_a_shell_hands_them_on(console: Console) -> None:
+    assert console("suspend", "--all", "-o", "name") == (
+        "managedsecret.keyturn.dev/auth\nmanagedsecret.keyturn.dev/queue\n"
+    )
+    assert console("resume", "auth", "-o", "name") == "managedsecret.keyturn.dev/auth\n"
+
+
+# Rolling back
+
+
+@pytest.mark.parametrize(
+    ("history", "limit", "to", "available"),
+    [
+        ((2, 1), None, 77, "available: 1"),
+        ((1,), None, 2, "no earlier revision is kept"),
+        ((9, 8, 7, 6), 1, 7, "available: 8"),
+    ],
+)
+def test_a_revision_that_is_not_kept_is_refused_and_nothing_is_written(
+    history: tuple[int, ...], limit: int | None, to: int, available: str, api: FakeApi, console: Console
+) -> None:
+    entry = api.get("auth")["status"]["history"][0]
+    body = managed("auth", revision=history[0], history=[entry | {"revision": number} for number in history])
+    body["spec"]["rotation"] = {"revisionHistoryLimit": limit} if limit is not None else {"every": "90d"}
+    api.put(body)
+
+    assert console.refusal("rollback", "auth", f"--to={to}") == (
+        f"revision {to} of auth is not available for rollback; {available} (see `keyturn history auth`)"
+    )
+    assert api.patched == []
+
+
+def test_a_revision_that_may_be_kept_is_asked_for(api: FakeApi, console: Console) -> None:
+    entry = api.get("auth")["status"]["history"][0]
+    history = [entry | {"revision": 3, "result": "RolledBack"}, entry | {"revision": 2}, entry]
+    api.put(managed("auth", revision=3, history=history))
+
+    assert console("rollback", "auth", "--to=1") == "managedsecret/auth rollback to revision 1 requested\n"

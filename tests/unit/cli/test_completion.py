@@ -1,0 +1,50 @@
+"""What shells and kubectl are told that may follow."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.support.console import Console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def in_bash(console: Console, *words: str) -> list[str]:
+    """Press Tab after these words in a bash that was told how to complete them."""
+    array = " ".join(shlex.quote(word) for word in ("keyturn", *words))
+    script = f"""
+        source <(keyturn completion bash)
+        complete -p keyturn > /dev/null || exit 1
+        COMP_WORDS=({array}); COMP_CWORD={len(words)}
+        _keyturn_completion keyturn
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_no_name_is_offered_where_the_cluster_is_silent(tmp_path: Path) -> None:
+    silent = tmp_path / "kubeconfig"
+    # An address of the range for documentation: nobody answers, and nobody refuses (RFC 5737).
+    silent.write_text(
+        '{"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a"}}], "users": [],'
+        ' "clusters": [{"name": "a", "cluster": {"server": "https://192.0.2.1"}}]}'
+    )
+
+    # In bash it has a minute; the attempt to connect would take more than two.
+    assert in_bash(Console(silent, "shop"), "rotate", "") == []
+
+
+def test_no_name_is_offered_where_there_is_no_cluster(tmp_path: Path) -> None:
+    assert in_bash(Console(None, "shop", {"HOME": str(tmp_path)}), "rotate", "") == []

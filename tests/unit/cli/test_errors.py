@@ -1,0 +1,104 @@
+"""What is said where a command cannot be followed: one sentence, and what to do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+_COMMANDS = [("status",), ("plan", "auth"), ("history", "auth"), ("rotate", "auth"), ("resume", "auth")]
+
+
+@contextmanager
+def a_server(status: int, body: str) -> Iterator[str]:
+    """Serve one answer to every question, as an API server that is in some trouble does."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_PATCH = do_GET  # noqa: N815  # the standard library's name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def at(server: str, folder: Path) -> Console:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "shop"}}],
+        "clusters": [{"name": "here", "cluster": {"server": server}}],
+        "users": [{"name": "me", "user": {"token": "none"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return Console(path, "shop")
+
+
+# The cluster
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
+def test_a_server_that_does_not_answer(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert at("http://127.0.0.1:1", tmp_path).refusal(*command) == (
+        "no answer from the API server at http://127.0.0.1:1 (ClientConnectorError);"
+        " is it up, and is this the cluster that you mean? See --context and --kubeconfig"
+    )
+
+
+@pytest.mark.parametrize("command", _COMMANDS, ids=lambda command: command[0])
+def test_a_cluster_that_does_not_know_our_kinds(command: tuple[str, ...], tmp_path: Path) -> None:
+    with a_server(404, "404 page not found\n") as server:
+        assert at(server, tmp_path).refusal(*command) == (
+            f"Keyturn is not installed in the cluster at {server}, which has no managedsecrets of keyturn.dev;"
+            " select another cluster with --context, or install the operator with its Helm chart or its manifests"
+            " (`keyturn crds` prints the CRDs alone)"
+        )
+
+
+def test_a_login_that_has_ended(tmp_path: Path) -> None:
+    with a_server(401, json.dumps({"kind": "Status", "reason": "Unauthorized"})) as server:
+        assert at(server, tmp_path).refusal("status") == (
+            f"the API server at {server} rejects your credentials; log in again"
+        )
+
+
+def test_a_body_of_an_error_is_never_shown(tmp_path: Path) -> None:
+    message = {"kind": "Status", "reason": "Invalid", "message": "the whole stored thing"}
+    with a_server(422, json.dumps(message)) as server:
+        done = at(server, tmp_path).run("rotate", "auth")
+
+    assert done.returncode == 1
+    assert "stored" not in done.stderr + done.stdout
+
+
+def test_no_cluster_at_all(tmp_path: Path) -> None:
+    nowhere = Console(None, "shop", {"HOME": str(tmp_path)})
+
+    assert nowhere.refusal("status") == (
+        "no cluster to talk to: set KUBECONFIG to a kubeconfig, or run in a pod that has a ServiceAccount"
+    )

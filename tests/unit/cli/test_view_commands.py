@@ -1,0 +1,326 @@
+"""`keyturn status`, `history`, `plan` and the emergency commands of several objects, and in every format."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.kubectl import eventually
+from tests.unit.cli.fake_api import FakeApi, fake_api, managed
+from tests.unit.cli.test_errors import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.console import Console
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api(
+        FakeApi(
+            managed("auth", labels={"team": "auth"}),
+            managed("queue", stalled="there is no class"),
+            managed("mail", "post", labels={"team": "auth"}),
+            namespaces=("shop", "post"),
+        )
+    ) as api:
+        yield api
+
+
+@pytest.fixture
+def console(api: FakeApi, tmp_path: Path) -> Console:
+    return at(api.url, tmp_path)
+
+
+def names(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines()[1:]]
+
+
+# Status
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [
+        ((), ["queue", "auth"]),
+        (("auth", "queue"), ["queue", "auth"]),
+        (("-l", "team=auth"), ["auth"]),
+        (("-l", "team=auth", "-A"), ["post", "shop"]),
+    ],
+    ids=str,
+)
+def test_status_shows_what_is_chosen(chosen: tuple[str, ...], shown: list[str], console: Console) -> None:
+    assert names(console.run("status", *chosen).stdout) == shown
+
+
+def test_status_of_a_name_that_is_not_there_shows_the_others_and_fails(console: Console) -> None:
+    done = console.run("status", "auth", "none")
+
+    assert (done.returncode, names(done.stdout)) == (1, ["auth"])
+    assert (
+        done.stderr == "Error: there is no ManagedSecret 'none' in namespace 'shop'; there is auth, queue\n"
+    )
+
+
+def test_yaml_says_what_json_says(console: Console) -> None:
+    for chosen in ((), ("auth",)):
+        as_json = console.run("status", *chosen, "-o", "json").stdout
+        assert yaml.safe_load(console.run("status", *chosen, "-o", "yaml").stdout) == json.loads(as_json)
+
+
+def test_yaml_has_no_letter_that_is_not_seen(api: FakeApi, console: Console) -> None:
+    api.put(managed("auth", spec={"owner": "a\u202eb\x1b[31m"}))
+
+    shown = console("status", "auth", "-o", "yaml")
+
+    assert "\u202e" not in shown
+    assert "\x1b" not in shown
+    assert yaml.safe_load(shown)["owner"] == "a\u202eb\x1b[31m"
+
+
+def test_status_prints_names_for_other_commands(console: Console) -> None:
+    assert console.run("status", "-o", "name").stdout == (
+        "managedsecret.keyturn.dev/queue\nmanagedsecret.keyturn.dev/auth\n"
+    )
+
+
+def test_a_namespace_that_does_not_exist_is_an_error(api: FakeApi, tmp_path: Path) -> None:
+    console = at(api.url, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "keyturn", "status", "-n", "nonexist"],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: namespace 'nonexist' does not exist; see `kubectl get namespaces`\n"
+
+
+def test_whether_a_namespace_exists_may_be_unknown(api: FakeApi, console: Console) -> None:
+    for name in ("auth", "queue"):
+        api.delete(name)
+    api.refused["GET", "/api/v1/namespaces/shop"] = 403
+
+    assert console("status") == (
+        "there is no ManagedSecret in namespace 'shop'; whether this namespace exists is unknown,"
+        " since you cannot get namespaces\n"
+    )
+
+
+# Watching
+
+
+def test_a_watch_prints_each_change_and_ends_with_ctrl_c(api: FakeApi, console: Console) -> None:
+    with console.start("status", "--watch") as watching:
+        eventually(lambda: api.is_watched, "it watches")
+        api.put(managed("auth", revision=2))
+        api.put(managed("auth", revision=2))  # nothing that is shown has changed
+        api.put(managed("other"))
+        api.delete("queue")
+        assert watching.stdout
+        lines = [watching.stdout.readline().split() for _ in range(6)]
+        watching.send_signal(signal.SIGINT)
+        rest, complaint = watching.communicate(timeout=60)
+
+    assert [line[:3] for line in lines] == [
+        ["NAME", "STATE", "REVISION"],
+        ["queue", "Stalled", "1"],
+        ["auth", "Ready", "1"],
+        ["auth", "Ready", "2"],
+        ["other", "Ready", "1"],
+        ["queue", "Deleted", "1"],
+    ]
+    assert (rest, complaint, watching.returncode) == ("", "", 130)
+
+
+def test_a_watch_that_breaks_off_misses_nothing(api: FakeApi, console: Console) -> None:
+    with console.start("status", "auth", "-w", "-o", "json") as watching:
+        assert watching.stdout
+        printed = documents(watching.stdout)
+        found = [next(printed)]
+        eventually(lambda: api.is_watched, "it watches")
+        api.end_watches()
+        api.put(managed("queue", revision=7))
+        api.put(managed("auth", revision=2))
+        found.append(next(printed))
+        api.delete("auth")
+        found.append(next(printed))
+        watching.send_signal(signal.SIGINT)
+        watching.communicate(timeout=60)
+
+    assert [(one["name"], one["state"], one["revision"]) for one in found] == [
+        ("auth", "Ready", 1),
+        ("auth", "Ready", 2),
+        ("auth", "Deleted", 2),
+    ]
+
+
+def documents(stream: IO[str]) -> Iterator[Any]:
+    """Read the documents that a watch prints one after another."""
+    text = ""
+    for line in stream:
+        text += line
+        if line == "}\n":
+            yield json.loads(text)
+            text = ""
+
+
+def test_a_watch_of_a_name_that_is_not_there_is_refused(console: Console) -> None:
+    assert console.refusal("status", "none", "-w") == (
+        "there is no ManagedSecret 'none' in namespace 'shop'; there is auth, queue"
+    )
+
+
+# History
+
+
+def test_history_of_several_names_each(console: Console) -> None:
+    header, *lines = [line.split() for line in console("history", "auth", "queue").splitlines()]
+
+    assert header[:2] == ["NAME", "CURRENT"]
+    assert [line[:3] for line in lines] == [["auth", "*", "1"], ["queue", "*", "1"]]
+    documents = yaml.safe_load(console("history", "-l", "team=auth", "-A", "-o", "yaml"))["items"]
+    assert [(one["namespace"], one["name"], len(one["revisions"])) for one in documents] == [
+        ("post", "mail", 1),
+        ("shop", "auth", 1),
+    ]
+
+
+def test_history_needs_to_know_of_what(console: Console) -> None:
+    assert console.run("history").returncode == 2
+    done = console.run("history", "auth", "none")
+    assert (done.returncode, names(done.stdout)) == (1, ["auth"])
+
+
+# Plans
+
+
+def manifest(name: str = "new", namespace: str | None = None, **generate: object) -> str:
+    body = managed(name)
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    data = [{"name": "password", "generate": {"password": generate}}]
+    return json.dumps({**body, "metadata": metadata, "spec": {"data": data, "rotation": {"every": "90d"}}})
+
+
+def test_several_manifests_are_planned_one_after_another(console: Console) -> None:
+    given = "\n---\n".join([manifest("a", length=40), "kind: Secret", manifest("b")])
+
+    shown = console("plan", "-f", "-", given=given)
+    documents = console.json("plan", "-f", "-", given=given)["items"]
+
+    assert [line for line in shown.splitlines() if line.startswith("ManagedSecret")] == [
+        f"ManagedSecret shop/{name}: applying this would make revision 1 of the Secret {name}"
+        for name in "ab"
+    ]
+    assert [one["name"] for one in documents] == ["a", "b"]
+
+
+def test_one_manifest_that_is_refused_keeps_no_other_from_being_planned(console: Console) -> None:
+    given = "\n---\n".join([manifest("a", lenght=40), manifest("b")])
+
+    done = console.run("plan", "-f", "-", given=given)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("ManagedSecret shop/b: ")
+    assert done.stderr.startswith("Error: the manifest of ManagedSecret a would be refused: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('"length"', '"lenght"', "spec.data[0].generate.password.lenght is unknown; write length"),
+        ('"rotation"', '"rotaton"', "spec.rotaton is unknown; write rotation"),
+        ('"every"', '"zzz"', "spec.rotation.zzz is unknown; there is every, "),
+    ],
+)
+def test_a_field_that_there_is_not_is_refused_with_what_to_write(
+    old: str, new: str, sentence: str, console: Console
+) -> None:
+    done = console.run("plan", "-f", "-", given=manifest(length=40).replace(old, new))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: the manifest of ManagedSecret new would be refused: ")
+    assert sentence in done.stderr
+
+
+def test_a_manifest_has_its_own_namespace(api: FakeApi, tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(manifest(namespace="post"))
+    console = at(api.url, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "keyturn", "plan", "-f", str(path)],
+        env=console.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ManagedSecret post/new: applying this would make revision 1")
+
+
+def test_before_the_first_look_a_schedule_is_not_called_none(api: FakeApi, console: Console) -> None:
+    fresh = managed("fresh", spec={"rotation": {"every": "90d"}})
+    fresh["status"] = {}
+    api.put(fresh)
+    api.put(managed("never"))
+
+    assert "  Scheduled    counted from the first revision, which the operator has not made yet\n" in console(
+        "plan", "fresh"
+    )
+    assert "  Scheduled    none (no rotation.every and no rotation.schedule)\n" in console("plan", "never")
+
+
+def test_several_names_are_planned_one_after_another(console: Console) -> None:
+    shown = console.run("plan", "auth", "none").stdout
+
+    assert [line for line in shown.splitlines() if line.startswith("ManagedSecret")] == [
+        "ManagedSecret shop/auth: a rotation would make revision 2 of the Secret auth"
+    ]
+
+
+# Emergencies
+
+
+def test_an_emergency_is_declared_and_acknowledged_for_programs(console: Console) -> None:
+    declared = yaml.safe_load(
+        console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-o", "yaml")
+    )
+    acknowledge = ("emergency", "acknowledge", "INC-7", "--audit", "--by", "ada")
+
+    assert declared["items"] == [
+        {
+            "namespace": "shop",
+            "name": "inc-7",
+            "incident": "INC-7",
+            "changed": True,
+            "secrets": ["auth", "queue"],
+        }
+    ]
+    place = {"namespace": "shop", "name": "inc-7", "incident": "INC-7", "stage": "audit"}
+    assert console.json(*acknowledge)["items"] == [place | {"changed": True, "acknowledgedBy": "ada"}]
+    assert console(*acknowledge, "-o", "name") == "emergencyrotation.keyturn.dev/inc-7\n"
+
+
+def test_a_namespace_that_refuses_an_acknowledgement_keeps_no_other_from_it(
+    api: FakeApi, console: Console
+) -> None:
+    console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-A")
+    api.refused["PATCH", "namespaces/post/"] = 403
+
+    done = console.run("emergency", "acknowledge", "INC-7", "--report", "--by", "ada", "-A")
+
+    assert (done.returncode, done.stdout) == (1, "emergencyrotation/inc-7 in shop report acknowledged\n")
+    assert "  in post: forbidden: cannot patch emergencyrotations in namespace post" in done.stderr

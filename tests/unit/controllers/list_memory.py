@@ -1,0 +1,41 @@
+"""A process that lists everything once, as the operator does, and says how many MiB that took at most.
+
+python -m tests.unit.controllers.list_memory http://127.0.0.1:1234
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.workqueue import WorkQueue
+from keyturn.kube.client import Api
+
+
+async def _sweep(server: str) -> int:
+    """Return how many objects are known at the end."""
+    async with aiohttp.ClientSession() as session:
+        nothing: Any = None
+        context = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
+        queue: WorkQueue[Key] = WorkQueue(context.now, owner=attrgetter("namespace"))
+        await Watches(context, queue, None).sweep()
+    return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
+
+
+def _most_mib() -> int:
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    )
+    return int(line.split()[1]) >> 10
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{asyncio.run(_sweep(sys.argv[1]))} {_most_mib()}\n")

@@ -1,0 +1,85 @@
+"""What a refusal of the API server means, and what is advised for each kind of object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.kube import errors
+from tests.unit.core.builders import consumer, observed, pod
+
+if TYPE_CHECKING:
+    from keyturn.core.rotation.steps import Step
+
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
+STEPS: dict[str, Step] = {
+    "the target": Publish(2),
+    "a Secret under an old name": Release("old"),
+    "the record": Stage(2, REASON),
+    "a workload": RollOut(consumer("api"), "db=2"),
+    "a pod": DeletePod(consumer("web"), pod("web-1"), 2),
+    "the status": Begin("uid/2", 2, REASON),
+    "the object": Finalize(present=True),
+}
+SECRETS = "/api/v1/namespaces/shop/secrets/db"
+
+
+def error(kind: type[errors.ApiError], status: int, verb: str = "update") -> errors.ApiError:
+    return kind(verb, SECRETS, status, "Whatever")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_invalid_waits_for_a_person(step: str) -> None:
+    found = denied(error(errors.Invalid, 422), STEPS[step], observed())
+    assert isinstance(found, Stalled)
+    assert found.reason == "Refused"
+
+
+@pytest.mark.parametrize(("kind", "status"), [(errors.Forbidden, 403), (errors.Invalid, 422)])
+def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) -> None:
+    found = denied(error(kind, status, "delete"), STEPS["a pod"], observed())
+    assert "kubectl delete pod web-1 -n shop" in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
+        pytest.param(errors.NotFound, 404, "NotFound", id="gone"),
+        pytest.param(errors.Throttled, 429, "ApiServerUnavailable", id="throttled"),
+        pytest.param(errors.Unavailable, 0, "ApiServerUnavailable", id="no answer"),
+        pytest.param(errors.Unavailable, 500, "ApiServerUnavailable", id="a webhook that is down"),
+        pytest.param(errors.BadRequest, 400, "Refused", id="a webhook that denies"),
+        pytest.param(errors.ApiError, 451, "Refused", id="any other"),
+    ],
+)
+def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, reason: str) -> None:
+    found = denied(error(kind, status), STEPS["the target"], observed())
+    assert isinstance(found, Wait)
+    assert found.reason == reason
+    assert concerns_one(found) is (reason != "ApiServerUnavailable")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        pytest.param(errors.Forbidden, 403, "Forbidden", id="no right"),
+        pytest.param(errors.Unauthorized, 401, "Forbidden", id="no login"),
+        pytest.param(errors.BadRequest, 400, "Refused", id="any other"),
+    ],
+)
+def test_a_look_that_is_refused_leaves_open_what_is_there(
+    kind: type[errors.ApiError], status: int, reason: str
+) -> None:
+    assert unread(error(kind, status, "get")).reason == reason
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_words_of_the_api_server_are_never_repeated(step: str) -> None:
+    for kind in (errors.Invalid, errors.Forbidden, errors.BadRequest, errors.Unavailable):
+        assert "Whatever" not in denied(error(kind, 500), STEPS[step], observed()).message

@@ -1,0 +1,72 @@
+"""A pod is deleted as it was read, and only while its StatefulSet is as it was when that was decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.execute import take
+from keyturn.core.keys import ObjectKey
+from keyturn.core.rotation.steps import DeletePod
+from keyturn.kube import errors, paths
+from tests.unit.core.builders import NOW, consumer, observed, pod
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STUCK = pod("web-1", owner="uid-of-web", template="withdrawn", ready=False, never_ready=True)
+STEP = DeletePod(consumer("web", kind="StatefulSet", marker="db=1", settled=False), STUCK, 2)
+
+
+def stateful_set(uid: str = "uid-of-web", marker: str = "db=1", update: str = "before") -> dict[str, Any]:
+    annotations = {"keyturn.dev/secret-versions": marker}
+    metadata = {"namespace": "shop", "name": "web", "uid": uid, "generation": 4}
+    return {
+        "metadata": metadata | {"creationTimestamp": "2026-11-24T12:00:00Z"},
+        "spec": {"template": {"metadata": {"annotations": annotations}}},
+        "status": {"observedGeneration": 4, "currentRevision": "before", "updateRevision": update},
+    }
+
+
+class Server:
+    """Has one StatefulSet, or none, and notes what is deleted."""
+
+    def __init__(self, found: dict[str, Any] | None) -> None:
+        self.found = found
+        self.deleted: list[tuple[str, Mapping[str, str]]] = []
+
+    async def get(self, path: str) -> dict[str, Any]:
+        assert path == paths.workload("StatefulSet", "shop", "web")
+        if self.found is None:
+            raise errors.NotFound("get", path, 404, "NotFound")
+        return self.found
+
+    async def delete(self, path: str, preconditions: Mapping[str, str]) -> None:
+        self.deleted.append((path, preconditions))
+
+
+async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
+    server = Server(found)
+    context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    await take(STEP, ObjectKey("shop", "db"), observed(), context)
+    return server.deleted
+
+
+async def test_it_is_deleted_by_its_uid_and_as_it_was_read() -> None:
+    expected = {"uid": "uid-of-web-1", "resourceVersion": "7"}
+    assert await deleted(stateful_set()) == [("/api/v1/namespaces/shop/pods/web-1", expected)]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(None, id="is gone"),
+        pytest.param(stateful_set(uid="another"), id="is another one"),
+        pytest.param(stateful_set(marker="db=2"), id="asks for the revision again"),
+        pytest.param(stateful_set(update="withdrawn"), id="makes pods of that template again"),
+    ],
+)
+async def test_it_stays_where_the_stateful_set(found: dict[str, Any] | None) -> None:
+    assert await deleted(found) == []

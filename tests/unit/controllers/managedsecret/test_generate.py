@@ -1,0 +1,201 @@
+"""How a value is made that takes a while: apart from the workers, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.background import Reading, begin
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret import generate_item as making
+from keyturn.controllers.managedsecret import reconcile
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.store_reads import being_read
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.status.status import Outcome
+from keyturn.core.value import Value
+from keyturn.generators import GeneratorContext
+from tests.unit.core.builders import NOW, managed, observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.core.state.revision import ItemValues
+    from keyturn.generators import Outputs
+
+KEY = ObjectKey("shop", "db")
+(ITEM,) = wanted_by(managed({"data": [{"name": "key", "generate": {"password": {}}}]}), None).items
+
+
+@dataclass
+class Slow:
+    """A generator that is done when it is let go on."""
+
+    is_long: bool = True
+    is_slow: bool = False
+    merges: frozenset[str] = frozenset()
+    fails: bool = False
+    made: int = 0
+    threads: list[str] = field(default_factory=list)
+    open: threading.Event = field(default_factory=threading.Event)
+
+    def generate(self, _: GeneratorContext) -> Outputs:
+        assert self.open.wait(60)
+        self.made += 1
+        self.threads.append(threading.current_thread().name)
+        if self.fails:
+            raise Stalled("No", "it cannot be made")
+        return {"value": Value(b"%d" % self.made)}
+
+    def life(self, _: Outputs) -> None:
+        return None
+
+    def overlapping(self, fresh: Outputs, _: Outputs) -> Outputs:
+        return fresh
+
+
+@dataclass
+class Maker:
+    """Asks for one value, pass for pass."""
+
+    generator: Slow
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
+        self.context.wake = lambda _: self.woken.set()
+
+    async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:
+        generator: Any = self.generator
+        return await making.kept(ITEM, recipe, generator, GeneratorContext(NOW, **given), KEY, self.context)
+
+    async def waits(self, recipe: str = "r") -> None:
+        with pytest.raises(Wait) as raised:
+            await self.kept(recipe)
+        assert raised.value.reason == "MakingValues"
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    slow = Slow()
+    yield slow
+    slow.open.set()
+
+
+async def test_no_worker_waits_for_a_large_key_and_its_end_wakes_the_object(slow: Slow) -> None:
+    maker = Maker(slow)
+    await maker.waits()
+    slow.open.set()
+    async with asyncio.timeout(60):
+        await maker.woken.wait()
+    assert (await maker.kept()).outputs == {"value": Value(b"1")}
+
+
+async def test_what_was_made_stays_until_all_of_its_revision_is_made(slow: Slow) -> None:
+    maker = Maker(slow)
+    await maker.waits()
+    slow.open.set()
+    await maker.woken.wait()
+    assert [(await maker.kept()).recipe for _ in range(3)] == ["r", "r", "r"]
+    assert slow.made == 1
+
+
+async def test_what_another_recipe_asked_for_is_of_no_use(slow: Slow) -> None:
+    maker = Maker(slow)
+    await maker.waits()
+    await maker.waits("another")
+    slow.open.set()
+    assert (await in_the_end(maker, "another")).recipe == "another"
+
+
+async def test_what_cannot_be_made_is_told_and_tried_again(slow: Slow) -> None:
+    maker = Maker(slow)
+    slow.fails = True
+    slow.open.set()
+    for _ in range(2):
+        with pytest.raises(Stalled):
+            await in_the_end(maker)
+    assert slow.made == 2
+
+
+async def test_what_is_forgotten_is_made_anew(slow: Slow) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+    maker.context.memory(KEY).outside.forget_made()
+    await in_the_end(maker)
+    assert slow.made == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "minutes", "made"),
+    [
+        (being_read(), 60, 1),
+        (Wait("IssuerNotFound", "it is not there", timedelta(seconds=5)), 9, 1),
+        (Wait("IssuerNotFound", "it is not there", timedelta(seconds=5)), 11, 2),
+        (Stalled("No", "it is not allowed"), 0, 2),
+        (None, 0, 2),
+    ],
+    ids=["a store's answer", "another's Secret", "that for long", "a person", "nothing"],
+)
+async def test_a_large_key_outlasts_a_pass_that_waits_for(
+    slow: Slow, error: Wait | Stalled | None, minutes: int, made: int
+) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+
+    outside = maker.context.memory(KEY).outside
+    if not reconcile._keeps_generated(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
+        outside.forget_made()
+
+    await in_the_end(maker)
+    assert slow.made == made
+
+
+async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None:
+    """Values of stores last as long as a pass, so they are read again when the key is made."""
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+    outside = maker.context.memory(KEY).outside
+    outside.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
+    outside.reading_since = NOW
+
+    await reconcile._end_pass(KEY, observed({}), Outcome(None, being_read()), maker.context)
+    outside.reading.task.cancel()
+
+    await in_the_end(maker)
+    assert slow.made == 1
+
+
+async def in_the_end(maker: Maker, recipe: str = "r") -> ItemValues:
+    """Ask again each time that the object is woken."""
+    while True:
+        maker.woken.clear()
+        with contextlib.suppress(Wait):
+            return await maker.kept(recipe)
+        await maker.woken.wait()
+
+
+@pytest.mark.parametrize(
+    ("generator", "given", "place"),
+    [
+        (Slow(is_long=False, is_slow=True), {}, "tenants"),
+        (Slow(is_long=False, merges=frozenset({"value"})), {"previous": {"value": Value(b"x")}}, "tenants"),
+        (Slow(is_long=False, merges=frozenset({"value"})), {}, "MainThread"),
+        (Slow(is_long=False), {}, "MainThread"),
+    ],
+    ids=["what is slow", "what reads the value before", "what has none before", "what is quick"],
+)
+async def test_a_value_is_made_where_it_belongs(generator: Slow, given: dict[str, Any], place: str) -> None:
+    generator.open.set()
+    await Maker(generator).kept(**given)
+    assert generator.threads[0].startswith(place)

@@ -1,0 +1,463 @@
+"""How the values of a managed secret are read: all of them or none, and what is said of one that cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.background import BackgroundWork
+from keyturn.controllers.managedsecret.leases import LeaseManager
+from keyturn.controllers.managedsecret.pull import read_all
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+from tests.support.memory_stores import Shelves, texts
+from tests.unit.core.builders import (
+    API_KEY,
+    AT_REST,
+    EVERYTHING,
+    NOW,
+    PASSWORD,
+    PUBLISHED_TARGET,
+    PUSH,
+    VAULT,
+    observed,
+    secret_class,
+)
+
+if TYPE_CHECKING:
+    from keyturn.controllers.background import Reading
+
+KEY = ObjectKey("shop", "db")
+TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/token"}}}
+CANARY = "canary-3fGh"
+STRONG = "Aa1-" * 8
+ALL: dict[str, Any] = {"data": [], "dataFrom": [EVERYTHING]}
+AS_IT_IS: dict[str, Any] = {"state": AT_REST, "target": PUBLISHED_TARGET, "status": None}
+NEW: dict[str, Any] = {"state": None, "target": None, "status": {}}
+
+
+@pytest.fixture
+def shelves() -> Shelves:
+    return Shelves()
+
+
+async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, **others: Any) -> Reading:
+    look = observed(spec, **{**NEW, **others})
+    assert look.desired
+    stores: Any = shelves
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, reissue=False)
+    return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
+
+
+async def problem(shelves: Shelves, spec: dict[str, Any], **others: Any) -> Wait | Stalled:
+    reading = await read(shelves, spec, **others)
+    assert (reading.values, reading.found) == ({}, {})
+    assert reading.problem
+    assert CANARY not in reading.problem.message
+    assert reading.problem.__cause__ is reading.problem.__context__ is None
+    return reading.problem
+
+
+def from_(key: str, name: str = "api-key", **ref: str) -> dict[str, Any]:
+    return {"name": name, "from": {"storeRef": VAULT, "remoteRef": {"key": key, **ref}}}
+
+
+# What is read
+
+
+async def test_each_value_is_read_from_its_place(shelves: Shelves) -> None:
+    shelves.keep("prod/api", "one")
+    shelves.keep("prod/token", "two")
+    reading = await read(shelves, {"data": [PASSWORD, API_KEY, {**TOKEN, "keys": {"value": "TOKEN"}}]})
+    assert {name: texts(kept.data()) for name, kept in reading.values.items()} == {
+        "api-key": {"api-key": "one"},
+        "token": {"TOKEN": "two"},
+    }
+    assert reading.problem is None
+
+
+async def test_the_secret_that_is_written_is_not_read(shelves: Shelves) -> None:
+    shelves.here = True
+    shelves.keep(KEY.name, {"password": "one"})
+    own = {"name": "own", "from": {"storeRef": {"name": "here"}, "remoteRef": {"key": KEY.name}}}
+    reading = await read(shelves, {"data": [own]})
+    assert isinstance(reading.problem, Stalled)
+    assert reading.problem.reason == "InvalidSource"
+    assert shelves.asked == []
+
+
+@pytest.mark.parametrize(
+    ("content", "ref", "value"),
+    [
+        pytest.param('{"token": "a"}', {}, '{"token": "a"}', id="all of it"),
+        pytest.param('{"token": "a"}', {"property": "token"}, "a", id="a property of a document"),
+        pytest.param({"token": "a", "b": "c"}, {"property": "token"}, "a", id="a part"),
+        pytest.param('{"deep": {"er": "a"}}', {"property": "deep.er"}, "a", id="a path"),
+    ],
+)
+async def test_a_property_is_taken(content: Any, ref: dict[str, str], value: str, shelves: Shelves) -> None:
+    shelves.keep("prod/api", content)
+    reading = await read(shelves, {"data": [from_("prod/api", **ref)]})
+    assert texts(reading.values["api-key"].outputs) == {"value": value}
+
+
+@pytest.mark.parametrize(
+    ("fresh", "asked"),
+    [
+        pytest.param(False, ["read prod/api 3"], id="as it is shared"),
+        pytest.param(True, ["read prod/api 3 fresh"], id="anew"),
+    ],
+)
+async def test_a_version_is_asked_for(fresh: bool, asked: list[str], shelves: Shelves) -> None:  # noqa: FBT001
+    shelves.keep("prod/api", "a")
+    await read(shelves, {"data": [from_("prod/api", version="3")]}, fresh=fresh)
+    assert shelves.asked == asked
+
+
+async def test_what_was_read_tells_where_from_so_that_another_place_is_read_anew(shelves: Shelves) -> None:
+    shelves.keep("a", "same")
+    shelves.keep("b", "same")
+    one, other = [await read(shelves, {"data": [from_(key)]}) for key in "ab"]
+    assert one.values["api-key"].recipe != other.values["api-key"].recipe
+    assert "same" not in one.values["api-key"].recipe
+
+
+# All or nothing
+
+
+async def test_one_of_three_that_fails_leaves_nothing_and_is_named(shelves: Shelves) -> None:
+    shelves.keep("prod/api", CANARY)
+    shelves.keep("prod/app", {"a": CANARY})
+    found = await problem(shelves, {"data": [API_KEY, TOKEN], "dataFrom": [EVERYTHING]})
+    assert found.reason == "SourceNotFound"
+    assert found.message == (
+        "token: key 'prod/token' of SecretStore 'vault' is not there (NoSuchKey); store it, or write another key"
+    )
+
+
+async def test_of_two_that_fail_the_one_that_needs_a_person_is_named(shelves: Shelves) -> None:
+    shelves.fails["prod/api"] = Unreachable("Timeout")
+    found = await problem(shelves, {"data": [API_KEY, TOKEN]})
+    assert isinstance(found, Stalled)
+    assert found.message.startswith("token: key 'prod/token'")
+    assert found.message.endswith("; and 1 more could not be read")
+
+
+async def test_of_two_that_will_come_back_the_first_is_named(shelves: Shelves) -> None:
+    shelves.fails |= {"prod/api": Throttled("Busy", retry_after=60), "prod/token": Unreachable("Timeout")}
+    found = await problem(shelves, {"data": [API_KEY, TOKEN]})
+    assert isinstance(found, Wait)
+    assert found.after == timedelta(seconds=60)
+    assert found.message.startswith("api-key: key 'prod/api'")
+    assert found.message.endswith("; and 1 more could not be read")
+
+
+async def test_all_are_asked_at_the_same_time(shelves: Shelves) -> None:
+    events = [shelves.hang("prod/api"), shelves.hang("prod/token")]
+    reading = asyncio.ensure_future(read(shelves, {"data": [API_KEY, TOKEN]}))
+    await asyncio.sleep(0.01)
+    assert shelves.asked == ["read prod/api", "read prod/token"]
+    for event in events:
+        event.set()
+    assert (await reading).problem
+
+
+async def test_who_is_cancelled_asks_no_longer(shelves: Shelves) -> None:
+    shelves.keep("prod/api", "a")
+    shelves.hang("prod/api")
+    before = asyncio.all_tasks()
+    reading = asyncio.ensure_future(read(shelves, {"data": [API_KEY]}))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_defect_of_ours_is_no_trouble_of_a_store(shelves: Shelves) -> None:
+    shelves.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
+    with pytest.raises(ZeroDivisionError):
+        await read(shelves, {"data": [API_KEY]})
+
+
+# What a refusal means
+
+
+WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(
+            NotFound("NoSuchKey"),
+            Stalled("SourceNotFound", f"{WHERE} is not there (NoSuchKey); store it, or write another key"),
+            id="not there",
+        ),
+        pytest.param(
+            Unauthorized("Status401", "the login is refused"),
+            Stalled("ProviderError", f"{WHERE}: the store refused (Status401: the login is refused)"),
+            id="no login",
+        ),
+        pytest.param(
+            Denied("Status403"),
+            Stalled("ProviderError", f"{WHERE}: the store refused (Status403)"),
+            id="no right",
+        ),
+        pytest.param(
+            Refused("InvalidKey", "write a key such as prod/payments"),
+            Stalled(
+                "ProviderError", f"{WHERE}: the store refused (InvalidKey: write a key such as prod/payments)"
+            ),
+            id="never so",
+        ),
+        pytest.param(
+            Throttled("Status429", retry_after=90),
+            Wait(
+                "ProviderError",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
+                timedelta(seconds=90),
+            ),
+            id="too often, and it says when",
+        ),
+        pytest.param(
+            Throttled("Status429", retry_after=0.1),
+            Wait(
+                "ProviderError",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
+                timedelta(seconds=5),
+            ),
+            id="too often, and it says too soon",
+        ),
+        pytest.param(
+            Unreachable("Timeout"),
+            Wait(
+                "ProviderError",
+                f"{WHERE}: the store did not answer as it should (Timeout); retrying",
+                timedelta(seconds=5),
+            ),
+            id="no answer",
+        ),
+        pytest.param(
+            Conflict("Status409"),
+            Wait(
+                "ProviderError",
+                f"{WHERE}: the store did not answer as it should (Status409); retrying",
+                timedelta(seconds=5),
+            ),
+            id="somebody wrote in between",
+        ),
+        pytest.param(
+            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+            Stalled("StoreNotFound", "there is no SecretStore 'vault'"),
+            id="no such store",
+        ),
+    ],
+)
+async def test_a_refusal_waits_or_asks_for_a_person(
+    error: StoreError | Stalled, expected: Wait | Stalled, shelves: Shelves
+) -> None:
+    shelves.fails["prod/api"] = error
+    found = await problem(shelves, {"data": [API_KEY]})
+    assert (type(found), vars(found)) == (type(expected), vars(expected))
+
+
+@pytest.mark.parametrize(
+    ("content", "ref", "reason"),
+    [
+        pytest.param(CANARY, {"property": "token"}, "ProviderError", id="a property of what is no document"),
+        pytest.param(f'{{"{CANARY}": 1}}', {"property": "token"}, "SourceNotFound", id="no such property"),
+        pytest.param(
+            f'{{"token": null, "b": "{CANARY}"}}', {"property": "token"}, "ProviderError", id="null"
+        ),
+        pytest.param("", {}, "EmptyValue", id="nothing"),
+        pytest.param('{"token": ""}', {"property": "token"}, "EmptyValue", id="an empty property"),
+    ],
+)
+async def test_what_makes_no_value_says_so_and_quotes_nothing(
+    content: str, ref: dict[str, str], reason: str, shelves: Shelves
+) -> None:
+    shelves.keep("prod/api", content)
+    assert (await problem(shelves, {"data": [from_("prod/api", **ref)]})).reason == reason
+
+
+# The length that the class asks for
+
+
+@pytest.mark.parametrize("enforcement", ["Deny", None])
+async def test_a_value_that_is_too_short_is_not_taken(enforcement: str | None, shelves: Shelves) -> None:
+    shelves.keep("prod/api", CANARY)
+    given = secret_class(minLength=len(CANARY) + 1, **({"enforcement": enforcement} if enforcement else {}))
+    found = await problem(shelves, {"data": [API_KEY]}, given=given)
+    assert found.reason == "PolicyViolation"
+    assert found.message == (
+        f"{WHERE} is shorter than the {len(CANARY) + 1} characters that class strict asks for; store a longer one"
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(secret_class(minLength=len(CANARY)), id="just enough"),
+        pytest.param(secret_class(minLength=99, enforcement="Warn"), id="a class that warns"),
+        pytest.param(secret_class(), id="a class without a minimum"),
+        pytest.param(None, id="no class"),
+    ],
+)
+async def test_a_value_that_is_long_enough_is_taken(given: Any, shelves: Shelves) -> None:
+    shelves.keep("prod/api", CANARY)
+    assert (await read(shelves, {"data": [API_KEY]}, given=given)).problem is None
+
+
+# All properties of a key
+
+
+async def test_every_property_is_a_key_behind_its_prefix(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"user": "a", "pass.word": "b"})
+    reading = await read(shelves, {"data": [], "dataFrom": [EVERYTHING, {**EVERYTHING, "prefix": "APP_"}]})
+    assert [texts(kept.data()) for kept in reading.values.values()] == [
+        {"user": "a", "pass.word": "b"},
+        {"APP_user": "a", "APP_pass.word": "b"},
+    ]
+
+
+async def test_a_property_may_be_empty(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"user": "a", "note": ""})
+    assert texts((await read(shelves, ALL)).values["dataFrom[0]"].data()) == {"user": "a", "note": ""}
+
+
+async def test_what_data_writes_goes_before(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"password": "a", "user": "b"})
+    reading = await read(shelves, {"data": [PASSWORD], "dataFrom": [EVERYTHING]})
+    assert texts(reading.values["dataFrom[0]"].data()) == {"user": "b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param("{}", "EmptyValue", id="none"),
+        pytest.param(CANARY, "ProviderError", id="of what is no document"),
+        pytest.param(f'["{CANARY}"]', "ProviderError", id="of a list"),
+        pytest.param({"a b": CANARY}, "InvalidKeys", id="with a blank"),
+        pytest.param({"": CANARY}, "InvalidKeys", id="without a name"),
+        pytest.param({"..": CANARY}, "InvalidKeys", id="that leads away"),
+        pytest.param({"..a": CANARY}, "InvalidKeys", id="that begins as if it did"),
+        pytest.param({".": CANARY}, "InvalidKeys", id="a dot"),
+        pytest.param({"a\n": CANARY}, "InvalidKeys", id="with a line's end"),
+        pytest.param({"a" * 254: CANARY}, "InvalidKeys", id="that is too long"),
+        pytest.param({"a.previous": CANARY}, "InvalidKeys", id="of a value before"),
+        pytest.param({"ü": CANARY}, "InvalidKeys", id="with an umlaut"),
+    ],
+)
+async def test_properties_that_make_no_keys_are_refused(content: Any, reason: str, shelves: Shelves) -> None:
+    shelves.keep("prod/app", content)
+    found = await problem(shelves, ALL)
+    assert found.reason == reason
+    assert found.message.startswith("dataFrom[0]: key 'prod/app' of SecretStore 'vault'")
+
+
+async def test_a_property_whose_name_may_be_a_value_is_told_by_its_number(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"user": "a", f"{CANARY} as a name": "b", "port": "c"})
+    found = await problem(shelves, ALL)
+    assert (CANARY in found.message, "number 2 of 3 there" in found.message) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["a" * 253, ".a", ".a..b", "-", "_.-"])
+async def test_properties_that_make_keys_are_taken(name: str, shelves: Shelves) -> None:
+    shelves.keep("prod/app", {name: "a"})
+    assert (await read(shelves, ALL)).problem is None
+
+
+async def test_two_that_bring_the_same_key_are_told_apart_by_a_prefix(shelves: Shelves) -> None:
+    shelves.keep("prod/app", {"user": CANARY})
+    found = await problem(shelves, {"data": [], "dataFrom": [EVERYTHING, EVERYTHING]})
+    assert (found.reason, found.message) == (
+        "InvalidKeys",
+        "dataFrom[0] and dataFrom[1] both bring the key 'user'; give one of them another prefix",
+    )
+
+
+# What an earlier life has pushed
+
+GENERATED: dict[str, Any] = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
+
+
+def found_in(reading: Reading) -> dict[str, dict[str, str]]:
+    return {name: texts(kept.outputs) for name, kept in reading.found.items()}
+
+
+@pytest.mark.parametrize(
+    ("push", "content"),
+    [
+        pytest.param(PUSH, {"password": STRONG}, id="a document of parts"),
+        pytest.param(PUSH, f'{{"password": "{STRONG}"}}', id="a document of text"),
+        pytest.param({**PUSH, "secretKey": "password"}, STRONG, id="one value"),
+    ],
+)
+async def test_a_value_that_was_pushed_is_found_again(push: Any, content: Any, shelves: Shelves) -> None:
+    shelves.keep("shop/db", content)
+    reading = await read(shelves, {**GENERATED, "pushTo": [push]})
+    assert found_in(reading) == {"password": {"value": STRONG}}
+    assert shelves.asked == ["read shop/db fresh"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param({"other": STRONG}, id="another key"),
+        pytest.param({"password": "short"}, id="what the generator could not have made"),
+        pytest.param(CANARY, id="what is no document"),
+    ],
+)
+async def test_what_cannot_be_ours_is_not_taken_back(content: Any, shelves: Shelves) -> None:
+    if content is not None:
+        shelves.keep("shop/db", content)
+    reading = await read(shelves, {**GENERATED, "pushTo": [PUSH]})
+    assert (reading.problem, found_in(reading)) == (None, {})
+
+
+async def test_of_two_places_the_first_counts(shelves: Shelves) -> None:
+    other = {**PUSH, "remoteRef": {"key": "shop/other"}}
+    shelves.keep("shop/db", {"password": STRONG})
+    shelves.keep("shop/other", {"password": STRONG[::-1]})
+    reading = await read(shelves, {**GENERATED, "pushTo": [PUSH, other]})
+    assert found_in(reading) == {"password": {"value": STRONG}}
+
+
+async def test_nothing_is_made_anew_while_a_place_does_not_answer_that_may_hold_it(shelves: Shelves) -> None:
+    shelves.fails["shop/db"] = Unreachable("Timeout")
+    found = await problem(shelves, {**GENERATED, "pushTo": [PUSH]})
+    assert isinstance(found, Wait)
+    assert found.message.startswith("pushTo: key 'shop/db' of SecretStore 'vault'")
+
+
+async def test_a_place_is_not_read_where_the_value_is_not_lost(shelves: Shelves) -> None:
+    shelves.keep("prod/api", "a")
+    spec = {"data": [PASSWORD, API_KEY], "pushTo": [PUSH]}
+    await read(shelves, spec, **AS_IT_IS)
+    assert shelves.asked == ["read prod/api"]
+
+
+async def test_what_is_read_for_one_object_is_bounded(shelves: Shelves) -> None:
+    for place in range(5):
+        shelves.keep(f"prod/{place}", "x" * 1024 * 1024)
+    spec = {"data": [from_(f"prod/{place}", f"key-{place}") for place in range(5)]}
+    stalled = await problem(shelves, spec)
+    assert stalled.reason == "ProviderError"
+    assert "TooLarge" in stalled.message

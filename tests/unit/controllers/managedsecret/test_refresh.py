@@ -1,0 +1,571 @@
+"""When stores are read, what counts as another value, and what is remembered of a read that failed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.refresh import pulled_now
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import REFRESH
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.spec.store_refs import next_refresh
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.value import Value
+from keyturn.stores.providers.errors import NotFound, Unreachable
+from tests.support.memory_stores import Shelves
+from tests.unit.core import builders
+from tests.unit.core.builders import (
+    API_KEY,
+    EVERYTHING,
+    MADE,
+    NOW,
+    PASSWORD,
+    PUSH,
+    UID,
+    VAULT,
+    minutes,
+    observed,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.core.observation.observed import Observed
+
+KEY = ObjectKey("shop", "db")
+BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
+SPREAD: dict[str, Any] = {"data": [PASSWORD], "dataFrom": [EVERYTHING]}
+READ_BEFORE = {
+    "revision": 1,
+    "secretName": "db",
+    "conditions": [
+        {"type": "Refreshed", "status": "True", "reason": "Read", "message": "", "lastTransitionTime": MADE}
+    ],
+}
+NEW: dict[str, Any] = {"state": None, "target": None, "status": {}}
+
+
+def kept(**outputs: str) -> ItemValues:
+    return ItemValues(
+        "",
+        {name: Value.of_text(text) for name, text in outputs.items()},
+        {name: "api-key" if name == "value" else name for name in outputs},
+    )
+
+
+def recorded(
+    *values: Mapping[str, ItemValues], current: int | None = None, held: Held | None = None
+) -> State:
+    """Make a state of revisions with these values, the newest first."""
+    password = {"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})}
+    revisions = tuple(
+        Revision(builders.revision(len(values) - place), {**password, **one})
+        for place, one in enumerate(values)
+    )
+    return State(UID, MADE, Triggers(), revisions, current or len(values), held=held)
+
+
+AT_FIRST = recorded({"api-key": kept(value="first")})
+
+
+@dataclass
+class Watch:
+    """Looks at the stores of a managed secret, pass for pass, as time goes by."""
+
+    shelves: Shelves = field(default_factory=Shelves)
+    state: State | None = AT_FIRST
+    spec: dict[str, Any] = field(default_factory=lambda: BOTH)
+    now: datetime = NOW
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context.stores = self.shelves  # type: ignore[assignment]  # a fake
+        self.context.wake = self._wake
+
+    @property
+    def asked(self) -> int:
+        return len(self.shelves.asked)
+
+    def observed(self, **others: Any) -> Observed:
+        facts = self.state.facts() if self.state else None
+        new = {} if facts else NEW
+        status = {} if "status" in others else {"status": READ_BEFORE}
+        return observed(self.spec, **{"now": self.now, **status, **new, "state": facts, **others})
+
+    async def look(self, look: Observed | None = None, **others: Any) -> Pulled:
+        """Look as one pass does that forgets at its end what it has read."""
+        pulled = await pulled_now(KEY, look or self.observed(**others), self.context, self.state_now)
+        self.context.memory(KEY).forget_values()
+        return pulled
+
+    async def later(self, by: timedelta = timedelta(hours=1), **others: Any) -> Pulled:
+        if self.context.memory(KEY).outside.due is None:
+            await self.look(**others)
+        self.now += by
+        return await self.look(**others)
+
+    def restart(self) -> None:
+        self.context.memos.clear()
+
+    def _wake(self, key: ObjectKey) -> None:
+        assert key == KEY
+        self.woken += 1
+
+    async def state_now(self) -> State | None:
+        return self.state
+
+
+def due(watch: Watch) -> datetime:
+    desired = watch.observed().desired
+    assert desired
+    sources = [item.source for item in desired.pulled if item.source]
+    return next_refresh(timedelta(hours=1), sources, "shop", watch.now)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    shelves = Shelves()
+    shelves.keep("prod/api", "first")
+    return Watch(shelves)
+
+
+# When it is time
+
+
+async def test_a_first_value_is_read_at_once(watch: Watch) -> None:
+    watch.state = None
+    assert await watch.look() == Pulled(read=True, was_read=True, again=due(watch))
+
+
+async def test_one_that_was_read_is_read_when_its_time_comes(watch: Watch) -> None:
+    assert await watch.look() == Pulled(again=due(watch))
+    assert watch.asked == 0
+    moment = due(watch)
+    watch.now = moment - seconds(1)
+    await watch.look()
+    assert watch.asked == 0
+    watch.now = moment
+    assert await watch.look() == Pulled(read=True, was_read=True, again=moment + timedelta(hours=1))
+
+
+async def test_a_restart_moves_no_read(watch: Watch) -> None:
+    await watch.later()
+    before = (await watch.look()).again
+    watch.restart()
+    assert (await watch.look()).again == before
+    assert watch.asked == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param("False", id="what failed when the last process ended"),
+        pytest.param(None, id="what was never reported"),
+    ],
+)
+async def test_after_a_restart_is_read_at_once(said: str | None, watch: Watch) -> None:
+    status: dict[str, Any] = {**READ_BEFORE, "conditions": []}
+    if said:
+        status["conditions"] = [{**READ_BEFORE["conditions"][0], "status": said}]  # type: ignore[index]
+    assert (await watch.look(status=status)).read
+
+
+@pytest.mark.parametrize(
+    ("spec", "others"),
+    [
+        pytest.param({}, {"trouble": Stalled("InvalidSpec", "write another")}, id="that cannot be followed"),
+        pytest.param({"suspend": True}, {}, id="that is suspended"),
+        pytest.param({}, {"deleted": True}, id="that is deleted"),
+        pytest.param({}, {"state_is_foreign": True}, id="whose record is somebody else's"),
+        pytest.param({"data": [PASSWORD]}, {}, id="that pulls nothing"),
+    ],
+)
+async def test_nothing_is_read_for_one(spec: dict[str, Any], others: dict[str, Any], watch: Watch) -> None:
+    watch.spec = BOTH | spec
+    assert await watch.look(status={}, **others) == Pulled()
+    assert watch.asked == 0
+
+
+async def test_what_is_asked_for_is_read_anew(watch: Watch) -> None:
+    assert (await watch.look(annotations={REFRESH: "a"})).read
+    assert watch.shelves.asked == ["read prod/api fresh"]
+
+
+async def test_what_was_asked_for_before_there_was_a_record_is_read_anew(watch: Watch) -> None:
+    watch.state = None
+    assert (await watch.look(annotations={REFRESH: "a"})).read
+    assert watch.shelves.asked == ["read prod/api fresh"]
+
+
+@pytest.mark.parametrize(
+    ("state", "unfit"),
+    [
+        pytest.param(recorded({}), (), id="a new item"),
+        pytest.param(AT_FIRST, ("api-key",), id="another source"),
+    ],
+)
+async def test_what_the_spec_asks_for_is_read_at_once(state: State, unfit: Any, watch: Watch) -> None:
+    watch.state = state
+    assert (await watch.look(unfit=unfit)).read
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param([PASSWORD, {"name": "user", "generate": {"uuid": {}}}], id="more"),
+        pytest.param([{"name": "user", "generate": {"uuid": {}}}], id="others"),
+    ],
+)
+async def test_what_a_store_brings_is_read_anew_where_data_brings(data: Any, watch: Watch) -> None:
+    watch.spec, watch.state = {**SPREAD, "data": data}, recorded({"dataFrom[0]": kept(user="a")})
+    watch.shelves.keep("prod/app", {"user": "a"})
+    assert (await watch.look()).read
+
+
+async def test_what_a_store_brings_is_not_read_all_the_time(watch: Watch) -> None:
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": kept(user="a")})
+    await watch.look()
+    assert watch.asked == 0
+
+
+async def test_where_an_earlier_revision_came_back_its_lack_of_items_is_no_question(watch: Watch) -> None:
+    held = Held(2, 1, NOW, failed=True)
+    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, held=held)
+    await watch.look(unfit=["password"])
+    assert watch.asked == 0
+
+
+async def test_another_store_under_the_same_name_is_read_at_once(watch: Watch) -> None:
+    await watch.look()
+    watch.shelves.version = "2"
+    assert (await watch.look()).read
+    await watch.look()
+    assert watch.asked == 1
+
+
+async def test_what_is_written_once_is_read_once(watch: Watch) -> None:
+    watch.spec, watch.state = {**BOTH, "target": {"immutable": True}}, None
+    assert await watch.look() == Pulled(read=True, was_read=True)
+    watch.state = AT_FIRST
+    watch.shelves.keep("prod/api", "second")
+    await watch.later(timedelta(days=365))
+    watch.shelves.version = "2"
+    assert (await watch.look()).changed == frozenset()
+    assert (await watch.look(annotations={REFRESH: "a"})).changed == frozenset()
+
+
+# What is another value
+
+
+async def test_the_same_value_changes_nothing(watch: Watch) -> None:
+    assert (await watch.later()).changed == frozenset()
+
+
+async def test_another_value_is_a_change_until_it_is_taken_in(watch: Watch) -> None:
+    watch.shelves.keep("prod/api", "second")
+    assert await watch.later() == Pulled(
+        read=True, was_read=True, changed=frozenset({"api-key"}), again=watch.now + seconds(30)
+    )
+    watch.state = recorded({"api-key": kept(value="second")}, {"api-key": kept(value="first")})
+    assert (await watch.later(seconds(30))).changed == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("holds", "changed"),
+    [
+        pytest.param("first", False, id="what came back"),
+        pytest.param("second", False, id="what was given up"),
+        pytest.param("third", True, id="what neither has"),
+    ],
+)
+async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_change(
+    holds: str,
+    changed: bool,  # noqa: FBT001
+    watch: Watch,
+) -> None:
+    values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
+    watch.state = recorded(*values, current=1, held=Held(2, 1, NOW, failed=True))
+    watch.shelves.keep("prod/api", holds)
+    assert ((await watch.later()).changed == {"api-key"}) is changed
+
+
+async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: Watch) -> None:
+    watch.state = recorded({"api-key": kept(value="first")}, current=1, held=Held(2, 1, NOW, failed=True))
+    watch.shelves.keep("prod/api", "third")
+    assert (await watch.later()).changed == frozenset()
+
+
+def brought(**outputs: str) -> ItemValues:
+    """Make what was read of the source that SPREAD names."""
+    (item,) = (item for item in builders.desired(SPREAD).pulled)
+    assert item.source
+    return replace(kept(**outputs), recipe=item.source.text)
+
+
+@pytest.mark.parametrize("policy", [{}, {"deletionPolicy": "Retain"}, {"deletionPolicy": "Delete"}])
+async def test_a_property_that_comes_is_a_change(policy: dict[str, str], watch: Watch) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1", "b": "2", "c": "3"})
+
+    assert (await watch.later()).changed == {"dataFrom[0]"}
+
+
+@pytest.mark.parametrize("policy", [{}, {"deletionPolicy": "Retain"}])
+async def test_a_property_that_goes_stays_here_and_that_is_told_of(
+    policy: dict[str, str], watch: Watch
+) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    gone = await watch.later()
+    later = await watch.later(seconds(1))
+    watch.shelves.keep("prod/app", {"a": "1", "b": "2"})
+    back = await watch.later()
+
+    assert gone == replace(gone, read=True, changed=frozenset(), retained=frozenset({"dataFrom[0]"}))
+    assert later == replace(later, read=False, was_read=True, retained=frozenset({"dataFrom[0]"}))
+    assert back == replace(back, read=True, changed=frozenset(), retained=frozenset())
+
+
+async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(watch: Watch) -> None:
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "3"})
+    await watch.look()
+    watch.now += timedelta(hours=1)
+
+    steps = [await pulled_now(KEY, watch.observed(), watch.context, watch.state_now) for _ in range(2)]
+
+    last = watch.context.memory(KEY).outside.last
+    assert [sorted(one.changed | one.retained) for one in steps] == [["dataFrom[0]"], ["dataFrom[0]"]]
+    assert all(one.retained for one in steps)
+    assert last
+    assert last.values["dataFrom[0]"].data() == {"a": Value(b"3"), "b": Value(b"2")}
+
+
+async def test_a_property_that_goes_is_a_change_where_the_spec_says_so(watch: Watch) -> None:
+    watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    pulled = await watch.later()
+
+    assert pulled.changed == {"dataFrom[0]"}
+    assert not pulled.retained
+
+
+async def test_what_another_source_brought_does_not_stay(watch: Watch) -> None:
+    elsewhere = replace(brought(a="1", b="2"), recipe="another source")
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": elsewhere})
+    watch.shelves.keep("prod/app", {"a": "1"})
+
+    assert (await watch.later()).changed == {"dataFrom[0]"}
+
+
+async def test_a_property_that_goes_leaves_its_key_to_who_brings_it_now(watch: Watch) -> None:
+    other = {**EVERYTHING, "remoteRef": {"key": "prod/more"}}
+    watch.spec = {**SPREAD, "dataFrom": [EVERYTHING, other]}
+    watch.state = recorded({"dataFrom[0]": brought(a="1", b="2"), "dataFrom[1]": kept(c="3")})
+    watch.shelves.keep("prod/app", {"a": "1"})
+    watch.shelves.keep("prod/more", {"c": "3", "b": "4"})
+
+    pulled = await watch.later()
+
+    assert pulled.changed == {"dataFrom[0]", "dataFrom[1]"}
+    assert not pulled.retained
+
+
+async def test_a_property_that_loses_its_content_is_not_taken_and_that_is_remembered(watch: Watch) -> None:
+    watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": kept(a="1", b="")})
+    watch.shelves.keep("prod/app", {"a": "", "b": ""})
+    first = await watch.later()
+    assert first.problem
+    assert (first.problem.reason, first.again) == ("EmptyValue", watch.now + minutes(1))
+    assert first.problem.message.startswith("dataFrom[0]: what would go into the key 'a' is empty")
+    assert await watch.later(seconds(1)) == first
+    watch.shelves.keep("prod/app", {"a": "1", "b": ""})
+    assert (await watch.later(minutes(1))).read
+
+
+# What fails
+
+
+async def test_what_fails_is_remembered_until_it_is_tried_again(watch: Watch) -> None:
+    watch.shelves.fails["prod/api"] = Unreachable("Timeout")
+    first = await watch.later()
+    assert isinstance(first.problem, Wait)
+    assert first == Pulled(problem=first.problem, again=watch.now + seconds(5))
+    assert await watch.later(seconds(4)) == first
+    assert watch.asked == 1
+    del watch.shelves.fails["prod/api"]
+    assert await watch.later(seconds(1)) == Pulled(read=True, was_read=True, again=due(watch))
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        pytest.param(
+            Unreachable("Timeout"), [5, 10, 20, 40, 80, 160, 300, 300], id="one that will come back"
+        ),
+        pytest.param(NotFound("NoSuchKey"), [60, 120, 240, 300, 300], id="one that needs a person"),
+        pytest.param(Unreachable("Status503", retry_after=900), [900, 900], id="one that says when"),
+    ],
+)
+async def test_what_fails_is_tried_again_more_and_more_slowly(
+    error: Any, pauses: list[int], watch: Watch
+) -> None:
+    watch.shelves.fails["prod/api"] = error
+    await watch.later()
+    found = []
+    for count in range(len(pauses)):
+        again = (await watch.look()).again
+        assert again
+        assert watch.asked == count + 1
+        found.append((again - watch.now).total_seconds())
+        watch.now = again
+        await watch.look()
+    assert found == pauses
+
+
+@pytest.mark.parametrize("how", ["another spec", "another request", "another store", "the store is back"])
+async def test_what_failed_is_tried_at_once_after(how: str, watch: Watch) -> None:
+    watch.shelves.fails["prod/api"] = NotFound("NoSuchKey")
+    await watch.later()
+    del watch.shelves.fails["prod/api"]
+    look = watch.observed()
+    match how:
+        case "another spec":
+            metadata = look.managed.metadata.model_copy(update={"generation": 2})
+            look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
+        case "another request":
+            look = watch.observed(annotations={REFRESH: "a"})
+        case "another store":
+            watch.shelves.version = "2"
+        case _:
+            watch.context.memory(KEY).outside.try_again(watch.now)
+    assert (await watch.look(look)).read
+
+
+async def test_a_request_that_fails_is_not_tried_all_the_time(watch: Watch) -> None:
+    watch.shelves.fails["prod/api"] = NotFound("NoSuchKey")
+    for _ in range(3):
+        await watch.look(annotations={REFRESH: "a"})
+    assert watch.asked == 1
+
+
+async def test_that_it_was_read_is_known_until_it_fails(watch: Watch) -> None:
+    await watch.later()
+    assert (await watch.look()).was_read
+    watch.shelves.fails["prod/api"] = Unreachable("Timeout")
+    await watch.later()
+    assert not (await watch.look()).was_read
+
+
+async def test_after_a_defect_of_ours_it_is_read_again(watch: Watch) -> None:
+    watch.shelves.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
+    with pytest.raises(ZeroDivisionError):
+        await watch.later()
+    del watch.shelves.fails["prod/api"]
+    assert (await watch.look()).read
+
+
+# What takes long
+
+
+async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(watch: Watch) -> None:
+    event = watch.shelves.hang("prod/api")
+    async with asyncio.timeout(1):
+        assert await watch.later() == Pulled()
+        assert await watch.look() == Pulled()
+    assert (watch.asked, watch.woken) == (1, 0)
+    event.set()
+    await asyncio.sleep(0.01)
+    assert watch.woken == 1
+    assert (await watch.look()).read
+    assert watch.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "others"),
+    [
+        pytest.param(None, {}, id="of a first revision"),
+        pytest.param(recorded({}), {}, id="of a new item"),
+        pytest.param(AT_FIRST, {"unfit": ["api-key"]}, id="from another source"),
+    ],
+)
+async def test_that_a_value_is_awaited_is_told(
+    state: State | None, others: dict[str, Any], watch: Watch
+) -> None:
+    watch.state = state
+    watch.shelves.hang("prod/api")
+    pulled = await watch.look(**others)
+    assert isinstance(pulled.problem, Wait)
+    assert (pulled.problem.reason, pulled.again) == ("ReadingStores", None)
+
+
+async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None:
+    watch.state = None
+    event = watch.shelves.hang("prod/api")
+    await watch.look()
+    watch.spec = {
+        "data": [PASSWORD, {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": "b"}}}]
+    }
+    watch.shelves.keep("b", "of b")
+    look = watch.observed()
+    metadata = look.managed.metadata.model_copy(update={"generation": 2})
+    look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
+    before = watch.woken
+    await watch.look(look)
+    await asyncio.sleep(0.01)
+    event.set()
+    assert watch.shelves.asked == ["read prod/api", "read b"]
+    assert (await pulled_now(KEY, look, watch.context, watch.state_now)).read
+    last = watch.context.memory(KEY).outside.last
+    assert last
+    assert last.values["api-key"].outputs == {"value": Value(b"of b")}
+    assert watch.woken > before  # whoever waits for the old one looks once more
+
+
+async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch) -> None:
+    watch.shelves.hang("prod/api")
+    await watch.later()
+    reading = watch.context.memory(KEY).outside.reading
+    assert reading
+    watch.context.forget(KEY)
+    await asyncio.sleep(0.01)
+    assert reading.task.cancelled()
+
+
+async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
+    await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
+    assert watch.context.memory(KEY).outside.last
+    again = await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
+    assert (again.read, watch.asked) == (True, 1)
+    watch.context.memory(KEY).forget_values()
+    assert watch.context.memory(KEY).outside.last is None
+
+
+# What an earlier life has pushed
+
+
+async def test_a_place_that_may_hold_a_lost_value_is_read_before_anything_is_made(watch: Watch) -> None:
+    watch.spec, watch.state = {"pushTo": [PUSH]}, None
+    assert (await watch.look()).read
+    assert watch.shelves.asked == ["read shop/db fresh"]
+
+
+async def test_it_is_not_read_again_once_there_is_a_record(watch: Watch) -> None:
+    watch.spec = {"pushTo": [PUSH]}
+    assert await watch.later() == Pulled()
+    assert watch.asked == 0

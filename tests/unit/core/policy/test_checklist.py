@@ -1,0 +1,191 @@
+"""Which rules of the checklist a managed secret breaks, and how the points of the checklist follow from that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatus, PolicyViolation
+from keyturn.core.policy.checklist import (
+    GRACE,
+    POINTS,
+    All,
+    Signs,
+    findings_of,
+    judged,
+    policy_of,
+    told_twins,
+    told_violations,
+)
+from keyturn.core.policy.findings import Point, Verdict
+from keyturn.core.policy.rules import RULES, Violation
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Rest
+from tests.unit.core.builders import NOW, minutes, observed, revision, seconds, state, target
+
+LATE = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
+EVERYTHING = Signs(
+    weak=frozenset({"api-key"}),
+    shared=frozenset({"token", "pin"}),
+    unscheduled=frozenset({"token"}),
+    is_overdue=True,
+    kept_since=LATE,
+)
+
+
+def test_every_broken_rule_is_named_with_the_value_that_breaks_it() -> None:
+    assert [(one.rule, one.item) for one in findings_of(EVERYTHING)] == [
+        ("weakValue", None),
+        ("sharedValue", "pin"),
+        ("sharedValue", "token"),
+        ("noSchedule", None),
+        ("overdue", None),
+        ("notRevoked", None),
+    ]
+
+
+def test_without_signs_nothing_is_broken() -> None:
+    assert findings_of(Signs()) == ()
+
+
+def test_of_thousands_of_weak_keys_some_are_named() -> None:
+    (found,) = findings_of(Signs(weak=frozenset(f"key-{number:04}" for number in range(3000))))
+
+    assert [f"key-{number:04}" in found.message for number in (0, 9, 10)] == [True, True, False]
+    assert "2990" in found.message
+
+
+def test_none_of_them_keeps_anything_from_being_written() -> None:
+    assert isinstance(next_step(replace(observed(), signs=EVERYTHING)), Rest)
+
+
+def test_every_rule_belongs_to_a_point() -> None:
+    assert POINTS.keys() == {*RULES, *(one.rule for one in findings_of(EVERYTHING))}
+
+
+# The status
+
+
+def test_the_status_has_each_broken_rule_with_its_value() -> None:
+    broken = (Violation("minLength", "in any words", item="pin"), *findings_of(EVERYTHING))
+    policy = policy_of(broken)
+
+    assert policy
+    assert [(one.rule, one.item) for one in policy.violations] == [
+        ("minLength", "pin"),
+        ("weakValue", None),
+        ("sharedValue", "pin"),
+        ("sharedValue", "token"),
+        ("noSchedule", None),
+        ("overdue", None),
+        ("notRevoked", None),
+    ]
+    assert [one.message for one in policy.violations] == [one.message for one in broken]
+
+
+def test_where_no_rule_is_broken_the_status_has_none() -> None:
+    assert policy_of(()) is None
+
+
+def test_a_status_takes_so_many_rules_and_no_more() -> None:
+    policy = policy_of(Violation("minLength", "short") for _ in range(MOST_VIOLATIONS + 1))
+
+    assert policy
+    assert len(policy.violations) == MOST_VIOLATIONS
+    assert PolicyStatus.model_validate(policy.model_dump()) == policy
+
+
+def test_a_rule_that_this_version_does_not_know_is_left_out() -> None:
+    status = ManagedSecretStatus(
+        policy=PolicyStatus(
+            violations=[
+                PolicyViolation(rule='x"} 1\n', item="a", message=""),
+                PolicyViolation(rule="ofALaterVersion", message="new"),
+                PolicyViolation(rule="overdue", message=""),
+            ]
+        )
+    )
+
+    assert [one.rule for one in told_violations(status)] == ["overdue"]
+
+
+def test_twins_are_the_values_of_the_rules_about_environments() -> None:
+    rules = ("sharedValue", "distinctAcrossEnvironments", "minLength")
+    told = [PolicyViolation(rule=rule, item=f"of {rule}", message="") for rule in rules]
+    without = PolicyViolation(rule="sharedValue", message="token has the same value")
+    status = ManagedSecretStatus(policy=PolicyStatus(violations=[*told, without]))
+
+    assert told_twins(status) == {"of sharedValue", "of distinctAcrossEnvironments"}
+
+
+def test_a_status_without_broken_rules_tells_of_none() -> None:
+    assert told_violations(ManagedSecretStatus()) == ()
+    assert told_twins(ManagedSecretStatus(policy=PolicyStatus())) == frozenset()
+
+
+# How the points stand
+
+WELL = {
+    Point.STRENGTH: Verdict.PASS,
+    Point.ENVIRONMENTS: Verdict.PASS,
+    Point.SCHEDULE: Verdict.UNKNOWN,
+    Point.REVOCATION: Verdict.PASS,
+}
+SECRETS = All(count=2, has_environments=True)
+
+
+@pytest.mark.parametrize(
+    ("every", "change"),
+    [
+        pytest.param(SECRETS, {}, id="nothing is broken"),
+        pytest.param(
+            replace(SECRETS, has_environments=False),
+            {Point.ENVIRONMENTS: Verdict.UNKNOWN},
+            id="one environment",
+        ),
+        pytest.param(
+            replace(SECRETS, keeps_old=True),
+            {Point.REVOCATION: Verdict.UNKNOWN},
+            id="a workload needs an old value",
+        ),
+        pytest.param(All(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"),
+        *(
+            pytest.param(
+                replace(SECRETS, broken=frozenset({rule}), keeps_old=True),
+                {Point.REVOCATION: Verdict.UNKNOWN, point: Verdict.FAIL},
+                id=rule,
+            )
+            for rule, point in POINTS.items()
+        ),
+    ],
+)
+def test_each_point_follows_from_what_is_broken(every: All, change: dict[Point, Verdict]) -> None:
+    assert judged(every) == WELL | change
+
+
+# A suspended one wakes up once, to tell of an overlap that nobody may end
+
+
+def overlapping(ends: datetime | None) -> object:
+    newest = revision(2, "Triggered", made=NOW - minutes(1))
+    newest = replace(newest, previous=frozenset({"password.previous"}), valid_until=ends)
+    held = state(newest, revision(), rotated=NOW - minutes(1))
+    return next_step(observed({"suspend": True}, state=held, target=target(2, overlapping=True)))
+
+
+@pytest.mark.parametrize(
+    ("ends", "until"),
+    [
+        pytest.param(NOW + seconds(30), NOW + seconds(90), id="it lasts"),
+        pytest.param(NOW - seconds(59), NOW + seconds(1), id="it is just over"),
+        pytest.param(NOW - timedelta(hours=1), None, id="it was told"),
+        pytest.param(None, None, id="nobody knows when it ends"),
+    ],
+)
+def test_a_suspended_one_looks_when_its_overlap_counts_as_missed(
+    ends: datetime | None, until: datetime | None
+) -> None:
+    assert timedelta(seconds=60) == GRACE
+    assert overlapping(ends) == Rest(until)

@@ -1,0 +1,186 @@
+"""Which rules of its class a managed secret breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from keyturn.core.policy.rules import Evidence, denies, named, violations_of
+from keyturn.core.policy.strength import Strength
+from keyturn.core.spec.cadence import Cron, Every
+from tests.unit.core.builders import secret_class
+
+if TYPE_CHECKING:
+    from keyturn.api.secretclass import SecretClass
+
+Broken: TypeAlias = tuple[str, str | None, frozenset[str]]
+"""A rule, the value that breaks it, and what a rotation has to replace."""
+PASSWORD = frozenset({"password"})
+SHORT: Broken = ("minLength", "password", frozenset())
+WEAK: Broken = ("minEntropyBits", "password", frozenset())
+STRICT = secret_class(minLength=40, minEntropyBits=200)
+QUARTERLY = secret_class(maxInterval="90d")
+DISTINCT = secret_class(distinctAcrossEnvironments=True)
+STRONG = Strength(64, 300)
+QUARTER = Every(timedelta(days=90), 10)
+GOOD = Evidence({"password": STRONG}, QUARTER, PASSWORD)
+
+
+def broken(given: SecretClass | None, found: Evidence) -> list[Broken]:
+    return [(one.rule, one.item, one.cured_by) for one in violations_of(given, found)]
+
+
+def made(length: int, bits: float) -> Evidence:
+    return Evidence({"password": Strength(length, bits)})
+
+
+# Strength
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "rules"),
+    [
+        pytest.param(None, made(1, 1), [], id="no class"),
+        pytest.param(secret_class(), made(1, 1), [], id="a class without minimums"),
+        pytest.param(STRICT, made(40, 200), [], id="just enough"),
+        pytest.param(STRICT, made(39, 200), [SHORT], id="one character short"),
+        pytest.param(STRICT, made(40, 199), [WEAK], id="one bit short"),
+        pytest.param(STRICT, made(39, 199), [SHORT, WEAK], id="both"),
+    ],
+)
+def test_a_recipe_is_held_against_the_minimums(
+    given: SecretClass | None, found: Evidence, rules: list[Broken]
+) -> None:
+    assert broken(given, found) == rules
+
+
+def test_a_value_a_fraction_of_a_bit_short_is_not_called_enough() -> None:
+    (violation,) = violations_of(STRICT, made(40, 199.9))
+    assert "199" in violation.message
+
+
+@pytest.mark.parametrize(
+    ("older", "rules"),
+    [
+        pytest.param(Strength(40, 200), [], id="just enough"),
+        pytest.param(Strength(39, 200), ["minLength"], id="one character short"),
+        pytest.param(Strength(40, 199.9), ["minEntropyBits"], id="a fraction of a bit short"),
+        pytest.param(None, ["minEntropyBits"], id="made by nobody knows whom"),
+    ],
+)
+def test_an_older_value_is_held_against_them_too_and_a_rotation_cures_it(
+    older: Strength | None, rules: list[str]
+) -> None:
+    found = replace(GOOD, older={"password": older})
+    assert broken(STRICT, found) == [(rule, "password", PASSWORD) for rule in rules]
+    assert all(one.curable for one in violations_of(STRICT, found))
+
+
+def test_what_only_another_spec_cures_is_not_curable() -> None:
+    assert not any(one.curable for one in violations_of(STRICT, made(39, 199)))
+
+
+@pytest.mark.parametrize(
+    ("strength", "is_enough"),
+    [
+        pytest.param(Strength(32, 128), True, id="just enough"),
+        pytest.param(Strength(31, 128), False, id="one character short"),
+        pytest.param(Strength(32, 127.9), False, id="a tenth of a bit short"),
+    ],
+)
+def test_the_floor(strength: Strength, is_enough: bool) -> None:  # noqa: FBT001
+    assert strength.is_enough == is_enough
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(GOOD, id="an interval as long as it may be"),
+        pytest.param(replace(GOOD, cadence=Cron("0 3 1 * *", "UTC")), id="a schedule of every month"),
+        pytest.param(Evidence({}), id="nothing secret is generated"),
+    ],
+)
+def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
+    assert violations_of(QUARTERLY, found) == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "fact"),
+    [
+        pytest.param(replace(GOOD, cadence=None), "90d", id="no cadence"),
+        pytest.param(
+            replace(GOOD, cadence=Every(timedelta(days=90, seconds=1), 50)),
+            "90d1s",
+            id="a second too long, whatever the jitter",
+        ),
+        pytest.param(
+            replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")), "92d", id="a quarter of 92 days"
+        ),
+        pytest.param(
+            replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
+            "key, token",
+            id="values that never rotate",
+        ),
+    ],
+)
+def test_values_that_rotate_too_rarely_break_it(found: Evidence, fact: str) -> None:
+    assert broken(QUARTERLY, found) == [("maxInterval", None, frozenset())]
+    assert fact in violations_of(QUARTERLY, found)[0].message
+
+
+# Environments
+
+
+def test_an_equal_value_in_another_environment_breaks_the_rule_and_a_rotation_cures_it() -> None:
+    assert broken(DISTINCT, replace(GOOD, twins=PASSWORD)) == [
+        ("distinctAcrossEnvironments", "password", PASSWORD)
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", [secret_class(), secret_class(distinctAcrossEnvironments=False)], ids=["silent", "false"]
+)
+def test_a_class_that_does_not_ask_for_it_has_nothing_against_equal_values(given: SecretClass) -> None:
+    assert violations_of(given, replace(GOOD, twins=PASSWORD)) == ()
+
+
+# All together
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(None, True, id="nobody says"),
+        pytest.param(secret_class(), True, id="a class that does not say"),
+        pytest.param(secret_class(enforcement="Deny"), True, id="Deny"),
+        pytest.param(secret_class(enforcement="Warn"), False, id="Warn"),
+    ],
+)
+def test_a_class_denies_unless_it_warns(given: SecretClass | None, expected: bool) -> None:  # noqa: FBT001
+    assert denies(given) == expected
+
+
+def test_all_rules_are_named_each_with_the_value_that_breaks_it() -> None:
+    everything = secret_class(
+        minLength=40, minEntropyBits=200, maxInterval="90d", distinctAcrossEnvironments=True
+    )
+    found = Evidence({"password": Strength(32, 128)}, older={"password": Strength(36, 150)}, twins=PASSWORD)
+    violations = violations_of(everything, found)
+    rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
+    assert tuple(one.rule for one in violations) == rules
+    assert [one.item for one in violations] == ["password"] * 4 + [None, "password"]
+    assert named(violations) == "; ".join(f"{one.rule}: {one.message}" for one in violations)
+
+
+def test_a_key_is_made_stronger_in_its_own_way() -> None:
+    strength = Strength(241, 128, "a larger curve", "a larger curve")
+    found = violations_of(
+        secret_class(minLength=300, minEntropyBits=192), Evidence({"key": strength}, None, frozenset({"key"}))
+    )
+    assert ["a larger curve" in one.message for one in found] == [True, True]

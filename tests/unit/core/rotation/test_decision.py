@@ -1,0 +1,575 @@
+"""What is done next, for every situation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.errors import Stalled
+from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation import decision
+from keyturn.core.rotation.decision import next_number, next_step
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import (
+    Begin,
+    Claim,
+    Expire,
+    GoBack,
+    Overlap,
+    Publish,
+    Repair,
+    Rest,
+    Revoke,
+    RollOut,
+    Stage,
+    Step,
+    rotation_id,
+)
+from keyturn.core.state.state import Held, Triggers
+from tests.unit.core.builders import (
+    MADE,
+    NOW,
+    PASSWORD,
+    PUBLISHED,
+    UID,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    secret_class,
+    state,
+    target,
+    workload,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.state.state import StateFacts
+
+CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
+LOST = Reason(
+    "Lost", "the Secret and its state are gone; new values are made", frozenset({"password"}), rotates=True
+)
+TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+ADDED = Reason("SpecChanged", "data has new items: token", frozenset({"token"}), rotates=False)
+ASKED = {ROTATE: "leaver"}
+TWO = {"data": [PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
+STAGED = state(revision(2, "Triggered", made=NOW), revision())
+ROTATED: dict[str, Any] = {
+    "state": STAGED,
+    "target": target(2, published=NOW - seconds(6)),
+    "status": {"revision": 2},
+}
+EVERY_KEY = frozenset({"password"})
+WARNING = secret_class(enforcement="Warn")
+OUTDATED = Violation("minLength", "too old", frozenset({"password"}))
+
+
+def begun(number: int, uid: str = UID) -> dict[str, Any]:
+    running = {"id": f"{uid}/{number}", "reason": "Triggered", "step": "Stage", "startedAt": NOW}
+    return {"revision": 1, "secretName": "db", "rotation": running}
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        # From nothing to a Secret
+        pytest.param(
+            observed(state=None, target=None, status={}), Stage(1, CREATED), id="new: no record before it"
+        ),
+        pytest.param(observed(target=None, status={}), Publish(1), id="staged and not published"),
+        pytest.param(observed(), Rest(None), id="published, nothing to do"),
+        # A rotation
+        pytest.param(
+            observed(annotations=ASKED), Begin(f"{UID}/2", 2, TRIGGERED), id="a rotation begins on record"
+        ),
+        pytest.param(
+            observed(annotations=ASKED, status=begun(2)),
+            Stage(2, TRIGGERED),
+            id="a rotation on record is staged",
+        ),
+        pytest.param(
+            observed(annotations=ASKED, status=begun(1)),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the record is of an older rotation",
+        ),
+        pytest.param(
+            observed(annotations=ASKED, status=begun(2, uid="another")),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the record is of a namesake",
+        ),
+        pytest.param(observed(state=STAGED), Publish(2), id="a staged rotation is published"),
+        pytest.param(
+            observed(state=STAGED, status=begun(2)), Publish(2), id="staged, and the record still stands"
+        ),
+        pytest.param(
+            observed(state=STAGED, annotations=ASKED),
+            Publish(2),
+            id="a revision is published before the next is made",
+        ),
+        pytest.param(
+            observed(TWO), Begin(f"{UID}/2", 2, ADDED), id="a change of the spec begins on record too"
+        ),
+        pytest.param(
+            observed(annotations={"keyturn.dev/rotate": ""}),
+            Rest(None),
+            id="an empty annotation asks for nothing",
+        ),
+        # What others did to the two Secrets
+        pytest.param(
+            observed(target=target(differs=["password"])), Repair(1, EVERY_KEY), id="a key was edited"
+        ),
+        pytest.param(
+            observed(target=target(differs=["x"])),
+            Repair(1, frozenset({"x"})),
+            id="a key was added by somebody",
+        ),
+        pytest.param(
+            observed(target=target(dressed=False)), Repair(1, frozenset()), id="a label was removed"
+        ),
+        pytest.param(observed(target=target(None)), Publish(1), id="the revision's annotation was removed"),
+        pytest.param(observed(target=None), Repair(1, EVERY_KEY), id="the Secret was deleted"),
+        pytest.param(
+            observed(target=None, status={"revision": 1, "secretName": "old"}),
+            Publish(1),
+            id="the target has a new name",
+        ),
+        pytest.param(
+            observed(target=None, state=STAGED),
+            Publish(2),
+            id="deleted while a newer revision waits: that is published",
+        ),
+        pytest.param(
+            observed(target=target(differs=["password"]), annotations=ASKED),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="edited and to be rotated: one write serves both",
+        ),
+        pytest.param(
+            observed(state=None), Claim(1), id="the state was deleted: the Secret's values are kept"
+        ),
+        pytest.param(
+            observed(state=None, target=target(7), status={"revision": 9}),
+            Claim(7),
+            id="the Secret's revision counts",
+        ),
+        pytest.param(
+            observed(state=None, target=target(None), status={"revision": 9}),
+            Claim(10),
+            id="claimed without a revision: a new number",
+        ),
+        pytest.param(
+            observed(state=None, target=None),
+            Begin(f"{UID}/2", 2, LOST),
+            id="both are gone: new values, on record",
+        ),
+        pytest.param(
+            observed(state=state(revision(5), uid="first-life"), status={}, annotations=ASKED),
+            Claim(5),
+            id="made again: goes on, and a trigger at creation is recorded only",
+        ),
+        # Not now
+        pytest.param(
+            observed({"suspend": True}, state=None, target=None, status={}), Rest(None), id="suspended: new"
+        ),
+        pytest.param(observed({"suspend": True}, annotations=ASKED), Rest(None), id="suspended: triggered"),
+        pytest.param(
+            observed({"suspend": True}, target=target(owner=None)),
+            Rest(None),
+            id="suspended: not even a complaint",
+        ),
+    ],
+)
+def test_the_step_that_a_situation_asks_for(look: Observed, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
+    return (
+        "SecretNotOwned",
+        f"the Secret {secret!r} {whose} and is not touched; write another name,{remedy} or delete that Secret",
+    )
+
+
+@pytest.mark.parametrize(
+    ("look", "refusal"),
+    [
+        pytest.param(
+            observed(trouble=Stalled("NoSuchThing", "write another")),
+            ("NoSuchThing", "write another"),
+            id="trouble",
+        ),
+        pytest.param(
+            observed(
+                violations=(Violation("minLength", "too short"), Violation("minEntropyBits", "too weak"))
+            ),
+            ("PolicyViolation", "too short; too weak"),
+            id="every broken rule is told",
+        ),
+        pytest.param(
+            observed(violations=(OUTDATED,)), ("PolicyViolation", "too old"), id="a value that breaks a rule"
+        ),
+        pytest.param(
+            observed(TWO, violations=(OUTDATED,)),
+            ("PolicyViolation", "too old"),
+            id="a change that leaves such a value",
+        ),
+        pytest.param(
+            observed(annotations=ASKED, violations=(OUTDATED, Violation("minLength", "too short"))),
+            ("PolicyViolation", "too old; too short"),
+            id="a rotation that cures one of two",
+        ),
+        pytest.param(
+            observed(state=None, target=target(None, owner=None), status={}),
+            not_owned("db", "was made by somebody else", " adopt: IfUnowned,"),
+            id="a Secret without our label",
+        ),
+        pytest.param(
+            observed(target=target(owner="other")),
+            not_owned("db", "belongs to the ManagedSecret 'other'"),
+            id="a Secret of another ManagedSecret",
+        ),
+        pytest.param(
+            observed(state=None, target=None, state_is_foreign=True),
+            not_owned("db-keyturn", "was made by somebody else"),
+            id="the state's name is taken",
+        ),
+        pytest.param(
+            observed(state=None, target=None, state_is_foreign=True, state_owner="other"),
+            not_owned("db-keyturn", "belongs to the ManagedSecret 'other'"),
+            id="the state's name is taken by another ManagedSecret",
+        ),
+    ],
+)
+def test_what_a_person_must_mend_is_said_and_nothing_is_done(
+    look: Observed, refusal: tuple[str, str]
+) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(look)
+    assert (caught.value.reason, caught.value.message) == refusal
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        pytest.param(
+            observed(annotations=ASKED, violations=(OUTDATED,)),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="the rotation that cures it",
+        ),
+        pytest.param(
+            observed(uid="made-again", violations=(OUTDATED,)),
+            Claim(1),
+            id="what records and replaces nothing",
+        ),
+        pytest.param(
+            observed(target=None, given=WARNING, violations=(OUTDATED, Violation("maxInterval", "never"))),
+            Repair(1, EVERY_KEY),
+            id="anything where the class only warns",
+        ),
+    ],
+)
+def test_a_broken_rule_lets_through(look: Observed, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
+    with pytest.raises(Stalled, match="the spec cannot be read"):
+        next_step(replace(observed(), desired=None))
+    with pytest.raises(Stalled, match="holds no revision"):
+        decision._current(observed(state=None))
+
+
+# Workloads
+
+
+def test_a_published_revision_is_rolled_out_when_the_debounce_is_over() -> None:
+    api = consumer("api")
+    assert next_step(observed(None, api, **ROTATED)) == RollOut(api, "db=2")
+
+
+def test_before_that_it_rests_until_the_debounce_is_over() -> None:
+    early = observed(None, consumer("api"), **ROTATED | {"target": target(2, published=NOW - seconds(4))})
+    assert next_step(early) == Rest(NOW + seconds(1))
+
+
+def test_nobody_is_restarted_before_the_secret_is_put_right() -> None:
+    edited = target(2, published=PUBLISHED, differs=["password"])
+    assert next_step(observed(None, consumer("api"), **ROTATED | {"target": edited})) == Repair(2, EVERY_KEY)
+
+
+def test_one_that_waits_for_its_turn_is_looked_at_again_in_a_minute() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    assert next_step(observed(None, rolling, consumer("web"), **ROTATED)) == Rest(NOW + minutes(1))
+
+
+def test_it_rests_until_the_next_rotation_is_due() -> None:
+    hourly = {"rotation": {"every": "2h", "jitter": "0%"}}
+    assert next_step(observed(hourly)) == Rest(MADE + timedelta(hours=2))
+
+
+# A rollout that fails
+
+FAILED = consumer("api", marker="db=2", settled=False, failed=True)
+HOLD = {"rollout": {"onFailure": "Hold"}}
+
+
+def state_of_three(**others: Any) -> StateFacts:
+    return state(revision(3, "Triggered", **others), revision(2, "Triggered"), revision())
+
+
+def test_the_secret_goes_back_to_what_every_workload_ran_on() -> None:
+    assert next_step(observed(None, FAILED, **ROTATED)) == GoBack(1, 2, failed=True)
+
+
+def test_it_goes_back_past_a_revision_that_nobody_proved() -> None:
+    failed = consumer("api", marker="db=3", settled=False, failed=True)
+    look = observed(None, failed, state=state_of_three(fallback=1), target=target(3), status={"revision": 3})
+    assert next_step(look) == GoBack(1, 3, failed=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "changed"),
+    [
+        pytest.param(HOLD, {}, id="the spec says Hold"),
+        pytest.param(
+            None,
+            {"state": state(revision(2, "Triggered"), revision(), restorable=[2])},
+            id="its values are gone",
+        ),
+        pytest.param(
+            None,
+            {"state": state(revision(2, "Triggered", fallback=None), revision())},
+            id="none was ever run",
+        ),
+    ],
+)
+def test_where_it_cannot_go_back_it_stops_and_says_so(
+    spec: dict[str, Any] | None, changed: dict[str, Any]
+) -> None:
+    with pytest.raises(Stalled, match="did not get ready with revision 2") as caught:
+        next_step(observed(spec, FAILED, **ROTATED | changed))
+    assert caught.value.reason == "RolloutFailed"
+
+
+def test_a_return_that_fails_as_well_ends_there() -> None:
+    again = consumer("api", marker="db=1", settled=False, failed=True)
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(None, again, state=GIVEN_UP, target=target(1)))
+    assert caught.value.reason == "RolloutFailed"
+
+
+GIVEN_UP = state(
+    revision(2, "Triggered"), revision(), current=1, held=Held(2, 1, NOW - seconds(9), failed=True)
+)
+BACK: dict[str, Any] = {"state": GIVEN_UP, "target": target(1, published=NOW - seconds(8))}
+
+
+def test_after_a_return_the_earlier_revision_is_published() -> None:
+    assert next_step(observed(state=GIVEN_UP, target=target(2))) == Publish(1)
+
+
+def test_then_the_workloads_go_back_to_it() -> None:
+    hanging = consumer("api", marker="db=2", settled=False)
+    assert next_step(observed(None, hanging, **BACK)) == RollOut(hanging, "db=1")
+
+
+def test_then_it_waits_for_a_person() -> None:
+    with pytest.raises(Stalled, match="so revision 1 is back") as caught:
+        next_step(observed(DAILY, consumer("api", marker="db=1"), **BACK))
+    assert caught.value.reason == "RolledBack"
+
+
+DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "look", "number"),
+    [
+        pytest.param(DAILY, BACK | {"annotations": ASKED}, 3, id="a new trigger"),
+        pytest.param(
+            TWO,
+            BACK | {"state": replace(GIVEN_UP, held=Held(2, 0, NOW, failed=True))},
+            3,
+            id="a changed spec",
+        ),
+    ],
+)
+def test_a_person_has_the_next_revision_made(spec: dict[str, Any], look: dict[str, Any], number: int) -> None:
+    step = next_step(observed(spec, **look))
+    assert isinstance(step, Begin)
+    assert step.number == number
+
+
+@pytest.mark.parametrize("spec", [DAILY, TWO], ids=["due", "the spec that failed"])
+def test_nothing_else_does(spec: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(spec, **BACK))
+    assert caught.value.reason == "RolledBack"
+
+
+def test_while_a_workload_fails_no_schedule_makes_the_next_revision() -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(HOLD | DAILY, FAILED, **ROTATED))
+    assert caught.value.reason == "RolloutFailed"
+    step = next_step(observed(HOLD | DAILY, FAILED, **ROTATED | {"annotations": ASKED}))
+    assert isinstance(step, Begin)
+
+
+def test_it_looks_again_when_a_deadline_is_over() -> None:
+    rolling = consumer("api", marker="db=2", settled=False, restarted=NOW)
+    assert next_step(observed(None, rolling, **ROTATED)) == Rest(NOW + minutes(10))
+
+
+# A return that was asked for
+
+
+def asked(text: str) -> dict[str, Any]:
+    return {"annotations": {ROLLBACK: text}, "state": state_of_three(), "target": target(3)}
+
+
+@pytest.mark.parametrize("text", ["1", "1/again", "1 because of the incident"])
+def test_a_person_returns_to_a_revision(text: str) -> None:
+    assert next_step(observed(**asked(text))) == GoBack(1, 3, failed=False)
+
+
+def test_to_return_to_the_current_one_is_recorded_as_handled() -> None:
+    assert next_step(observed(**asked("3"))) == GoBack(3, 3, failed=False)
+
+
+def test_the_same_text_is_handled_once() -> None:
+    handled = replace(state_of_three(), triggers=Triggers(rollback="1"))
+    assert next_step(observed(**asked("1") | {"state": handled})) == Rest(None)
+
+
+def test_a_return_that_was_asked_for_leaves_nothing_to_mend() -> None:
+    held = replace(GIVEN_UP, held=Held(2, 1, NOW, failed=False))
+    assert next_step(observed(DAILY, **BACK | {"state": held})) == Rest(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "restorable", "kept"),
+    [
+        pytest.param("9", None, "write one of 1, 2", id="there is none"),
+        pytest.param("latest", None, "write one of 1, 2", id="no number"),
+        pytest.param(
+            "1", [3], "no earlier revision is kept, so remove the annotation", id="its values are gone"
+        ),
+    ],
+)
+def test_what_is_not_kept_cannot_come_back(text: str, restorable: list[int] | None, kept: str) -> None:
+    look = asked(text) | {"state": replace(state_of_three(), restorable=frozenset(restorable or [1, 2, 3]))}
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(**look))
+    assert caught.value.reason == "NoSuchRevision"
+    assert caught.value.message.endswith(f"; {kept}")
+    assert next_step(observed(**look | {"target": target(3, differs=["x"])})) == Repair(3, frozenset({"x"}))
+
+
+# The overlap
+
+
+def overlap(valid_until: datetime | None = None, *, ended: bool = False) -> dict[str, Any]:
+    newest = revision(
+        2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until, ended=ended
+    )
+    return {
+        "state": state(newest, revision()),
+        "target": target(2, overlapping=True),
+        "status": {"revision": 2},
+    }
+
+
+KEPT_FOR_A_DAY = {"rotation": {"overlap": "24h"}}
+
+
+def test_the_overlap_starts_when_every_workload_runs_the_new_value() -> None:
+    look = observed(KEPT_FOR_A_DAY, consumer(marker="db=2"), **overlap())
+    assert next_step(look) == Overlap(2, NOW + timedelta(days=1))
+
+
+def test_it_does_not_start_before() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    assert next_step(observed(KEPT_FOR_A_DAY, rolling, **overlap())) == Rest(None)
+
+
+def test_while_it_lasts_nothing_is_done() -> None:
+    assert next_step(observed(**overlap(NOW + seconds(1)))) == Rest(NOW + seconds(1))
+
+
+def test_its_end_is_recorded_and_then_the_value_before_is_taken_out() -> None:
+    assert next_step(observed(**overlap(NOW))) == Expire(2)
+    assert next_step(observed(**overlap(NOW, ended=True))) == Revoke(2)
+
+
+def test_a_clock_that_is_set_back_brings_nothing_up_again() -> None:
+    look = overlap(NOW + timedelta(hours=1), ended=True) | {"target": target(2)}
+    assert next_step(observed(**look)) == Rest(None)
+
+
+def test_somebody_who_takes_the_value_before_out_finds_it_put_back() -> None:
+    look = overlap(NOW + seconds(1)) | {"target": target(2)}
+    assert next_step(observed(**look)) == Repair(2, frozenset())
+
+
+# Numbers
+
+ENTRY = {"reason": "Triggered", "startedAt": NOW, "finishedAt": NOW, "result": "RolledBack"}
+GONE: dict[str, Any] = {"state": None, "target": None}
+
+
+@pytest.mark.parametrize(
+    ("look", "number"),
+    [
+        pytest.param(observed(**GONE, status={}), 1, id="the first"),
+        pytest.param(observed(), 2, id="the next"),
+        pytest.param(
+            observed(None, consumer(marker="db=8"), status={"revision": 9}),
+            2,
+            id="where the state knows, only it counts",
+        ),
+        pytest.param(observed(state=state(used=5)), 6, id="more were used before the record was lost"),
+        pytest.param(
+            observed(state=state(revision(7), used=5)), 8, id="fewer were used before the record was lost"
+        ),
+        pytest.param(observed(**GONE, status={"revision": 7}), 8, id="the state is lost: the status hints"),
+        pytest.param(
+            observed(**GONE, status={"revision": 1, "history": [{**ENTRY, "revision": 3}]}),
+            4,
+            id="the state is lost: the history hints",
+        ),
+        pytest.param(
+            observed(None, consumer(marker="db=7,x=9"), **GONE), 8, id="the state is lost: a marker hints"
+        ),
+        pytest.param(observed(**GONE, status={"revision": 10**9}), 10**9 + 1, id="the highest hint"),
+        pytest.param(
+            observed(**GONE, status={"revision": 10**9 + 1}), 1, id="a status that nobody can have written"
+        ),
+        pytest.param(
+            observed(None, consumer(marker="db=9999999999"), **GONE),
+            2,
+            id="a marker that nobody can have written",
+        ),
+        pytest.param(
+            observed(None, consumer(marker="db=7"), **GONE, trouble=Stalled("Any", "trouble")),
+            2,
+            id="the spec cannot be read, so nobody knows which Secret a marker means",
+        ),
+    ],
+)
+def test_a_new_number_is_one_more_than_what_is_known(look: Observed, number: int) -> None:
+    assert next_number(look) == number
+
+
+def test_a_rotation_is_named_by_what_identifies_it() -> None:
+    assert rotation_id("uid", 7) == "uid/7"
+
+
+def test_a_workload_that_uses_nothing_of_ours_has_no_say() -> None:
+    assert workload(uses=()).use_of("db") is None

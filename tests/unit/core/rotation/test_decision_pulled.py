@@ -1,0 +1,594 @@
+"""What follows when a store holds another value, the same one, or does not answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.source import StoreKind
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.labels import REFRESH, ROTATE
+from keyturn.core.observation.store_reads import Pulled, being_made
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Begin, Intend, Publish, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.rotation.triggers import reason_to_renew
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.revision import ItemValues
+from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.status.status import Outcome, status_of
+from keyturn.core.value import Value
+from tests.unit.core.builders import (
+    API_KEY,
+    EVERYTHING,
+    MADE,
+    NOW,
+    PASSWORD,
+    PUBLISHED,
+    PUSH,
+    UID,
+    consumer,
+    managed,
+    minutes,
+    observed,
+    push_problems,
+    pushed,
+    revision,
+    seconds,
+    secret_class,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.steps import Step
+
+BOTH: dict[str, Any] = {"data": [PASSWORD, API_KEY]}
+NAMES = ("password", "api-key")
+THERE = state(names=NAMES)
+AGAIN = NOW + minutes(17)
+READ = Pulled(read=True, was_read=True, again=AGAIN)
+CHANGED = replace(READ, changed=frozenset({"api-key"}))
+GONE = Stalled("SourceNotFound", "api-key: key 'prod/api' of SecretStore 'vault' is not there")
+AWAY = Wait("ProviderError", "api-key: the store does not answer", seconds(5))
+READING = Wait("ReadingStores", "the stores are being read", seconds(5))
+NOT_THERE = Pulled(problem=GONE, again=AGAIN)
+NO_ANSWER = Pulled(problem=AWAY, again=NOW + seconds(5))
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+
+
+def look_at(spec: dict[str, Any] | None = None, *consumers: Any, **others: Any) -> Observed:
+    return observed({**BOTH, **(spec or {})}, *consumers, **{"state": THERE, "pulled": READ, **others})
+
+
+def reason_of(look: Observed) -> Reason | None:
+    assert look.desired
+    return reason_to_renew(look, look.desired)
+
+
+def reason(name: str, message: str, *fresh: str, rotates: bool = False) -> Reason:
+    return Reason(name, message, frozenset(fresh), rotates)
+
+
+REFRESHED = reason("Refreshed", "stores hold other values: api-key", "api-key")
+TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates=True)
+OTHERS_WANTED = reason("SpecChanged", "the spec asks for other values: api-key", "api-key")
+ADDED = reason("SpecChanged", "data has new items: api-key", "api-key")
+ALL = reason("Created", "the Secret is written for the first time", *NAMES, rotates=True)
+
+
+# Another value is a revision
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        pytest.param(look_at(), None, id="the same value"),
+        pytest.param(look_at(pulled=CHANGED), REFRESHED, id="another value"),
+        pytest.param(
+            observed(pulled=CHANGED), None, id="another value of an item that the spec no longer has"
+        ),
+        pytest.param(
+            look_at(pulled=CHANGED, annotations={ROTATE: "a"}),
+            reason("Triggered", "a new trigger asks for it", "password", "api-key", rotates=True),
+            id="another value when a rotation is asked for: one revision",
+        ),
+        pytest.param(
+            look_at({"target": {"template": {"data": {"url": "x"}}}}, pulled=CHANGED),
+            reason("SpecChanged", "target.template.data changed", "api-key"),
+            id="another value when the spec changes: one revision",
+        ),
+        pytest.param(look_at(unfit=["api-key"]), OTHERS_WANTED, id="another source"),
+        pytest.param(look_at(unfit=["api-key"], pulled=NOT_THERE), None, id="another source that fails"),
+        pytest.param(
+            look_at(unfit=["api-key", "password"], pulled=NOT_THERE),
+            reason("SpecChanged", "the spec asks for other values: password", "password"),
+            id="another source that fails, and another recipe",
+        ),
+    ],
+)
+def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Observed, expected: Reason | None) -> None:
+    assert reason_of(look) == expected
+
+
+HELD = replace(
+    state(revision(2, "Refreshed"), revision(), names=NAMES, current=1), held=Held(2, 1, NOW, failed=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("pulled", "expected"),
+    [
+        pytest.param(READ, None, id="what was given up, or what came back"),
+        pytest.param(NOT_THERE, None, id="nothing"),
+        pytest.param(CHANGED, REFRESHED, id="what neither of the two revisions has"),
+    ],
+)
+def test_a_return_is_held_while_the_store_has(pulled: Pulled, expected: Reason | None) -> None:
+    assert reason_of(look_at(state=HELD, pulled=pulled)) == expected
+
+
+def test_it_is_begun_on_record_and_is_no_rotation() -> None:
+    assert next_step(look_at(pulled=CHANGED)) == Begin(f"{UID}/2", 2, REFRESHED)
+
+
+# What cannot be read holds up what needs it, and nothing else
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        pytest.param(
+            look_at(state=None, target=None, status={}, pulled=READ), Stage(1, ALL), id="new, and read"
+        ),
+        pytest.param(
+            look_at(annotations={ROTATE: "a"}, pulled=NOT_THERE),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="a rotation of what is generated goes on",
+        ),
+        pytest.param(
+            look_at(annotations={ROTATE: "a"}, unfit=["api-key"], pulled=NO_ANSWER),
+            Begin(f"{UID}/2", 2, TRIGGERED),
+            id="also where the spec asks for another source that fails",
+        ),
+        pytest.param(
+            look_at(state=state(revision(2), revision(), names=NAMES), pulled=NOT_THERE),
+            Publish(2),
+            id="what is staged is published",
+        ),
+        pytest.param(look_at(pulled=NOT_THERE), Rest(AGAIN, GONE), id="else it rests, and says why"),
+        pytest.param(
+            look_at(state=state(), pulled=NO_ANSWER),
+            Rest(NOW + seconds(5), AWAY),
+            id="an item that was added is waited for",
+        ),
+        pytest.param(
+            look_at(state=state(), pulled=NO_ANSWER, target=target(differs=["password"])),
+            Repair(1, frozenset({"password"})),
+            id="what was edited is put back before",
+        ),
+        pytest.param(
+            look_at({"pushTo": [PUSH]}, state=state(), pulled=NO_ANSWER),
+            Intend(pushed(PLACE, done=False)),
+            id="what is there is pushed before",
+        ),
+        pytest.param(
+            look_at(state=state(), pulled=Pulled()), Rest(None, READING), id="an added item is being read"
+        ),
+        pytest.param(
+            look_at(unfit=["api-key"], pulled=Pulled()),
+            Rest(None, READING),
+            id="another source is being read",
+        ),
+        pytest.param(look_at(pulled=Pulled(again=AGAIN)), Rest(AGAIN), id="it was not time to read"),
+        pytest.param(look_at(pulled=Pulled()), Rest(None), id="the read goes on and will wake it"),
+        pytest.param(
+            look_at(
+                {"pushTo": [PUSH]},
+                state=state(names=NAMES, pushed=(pushed(PLACE, done=False),)),
+                pulled=NO_ANSWER,
+                push_problems=push_problems(PLACE, error=GONE, again=NOW + seconds(2)),
+            ),
+            Rest(NOW + seconds(2), AWAY),
+            id="of two troubles what is read goes first, and the sooner is awaited",
+        ),
+        pytest.param(
+            look_at({"rotation": {"every": "1h", "jitter": "0%"}}, now=MADE + minutes(50), pulled=NOT_THERE),
+            Rest(MADE + minutes(60), GONE),
+            id="a rotation is due sooner than the next read",
+        ),
+        # A request
+        pytest.param(look_at(annotations={REFRESH: "a"}), Refresh(), id="read as asked for"),
+        pytest.param(
+            look_at(annotations={REFRESH: "a"}, pulled=CHANGED),
+            Begin(f"{UID}/2", 2, REFRESHED),
+            id="read as asked for, and another value: the revision records it",
+        ),
+        pytest.param(
+            look_at(annotations={REFRESH: "a"}, pulled=NOT_THERE),
+            Rest(AGAIN, GONE),
+            id="what could not be read is still asked for",
+        ),
+        pytest.param(
+            look_at(annotations={REFRESH: "a"}, state=state(names=NAMES, triggers=Triggers(refresh="a"))),
+            Rest(AGAIN),
+            id="asked for once",
+        ),
+        pytest.param(observed(annotations={REFRESH: "a"}), Rest(None), id="asked for where nothing is read"),
+    ],
+)
+def test_what_is_done_next(look: Observed, step: Step) -> None:
+    found = next_step(look)
+    if isinstance(found, Rest) and found.problem and isinstance(step, Rest) and step.problem is READING:
+        assert (type(found.problem), vars(found.problem)) == (Wait, vars(READING))
+        found = replace(found, problem=READING)
+    assert found == step
+
+
+def test_workloads_roll_while_a_store_does_not_answer() -> None:
+    behind = consumer("api")
+    two = state(revision(2, "Triggered", made=NOW - minutes(1)), revision(), names=NAMES)
+    look = look_at(None, behind, state=two, target=target(2, published=NOW - seconds(50)), pulled=NO_ANSWER)
+    assert next_step(look) == RollOut(behind, "db=2")
+
+
+def test_a_restart_that_is_due_sooner_is_not_put_off_by_a_store() -> None:
+    two = state(revision(2, "Triggered", made=NOW - minutes(1)), revision(), names=NAMES)
+    look = look_at(
+        None, consumer("api"), state=two, target=target(2, published=NOW - seconds(2)), pulled=NOT_THERE
+    )
+    assert next_step(look) == Rest(NOW + seconds(3), GONE)
+
+
+@pytest.mark.parametrize(
+    ("look", "error"),
+    [
+        pytest.param(look_at(state=None, target=None, status={}, pulled=NOT_THERE), GONE, id="the first one"),
+        pytest.param(
+            look_at(state=None, target=None, status={"revision": 1}, pulled=NO_ANSWER), AWAY, id="a lost one"
+        ),
+        pytest.param(
+            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=NO_ANSWER),
+            AWAY,
+            id="a place where a lost value may be found again",
+        ),
+    ],
+)
+def test_no_revision_is_made_without_a_value_that_it_needs(look: Observed, error: Wait | Stalled) -> None:
+    with pytest.raises(type(error)) as raised:
+        next_step(look)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(
+            look_at(state=None, target=None, status={}, pulled=Pulled()), id="of the first revision"
+        ),
+        pytest.param(
+            observed({"pushTo": [PUSH]}, state=None, target=None, status={}, pulled=Pulled()),
+            id="that may be found again",
+        ),
+    ],
+)
+def test_a_value_that_is_being_read_is_waited_for(look: Observed) -> None:
+    with pytest.raises(Wait) as raised:
+        next_step(look)
+    assert (raised.value.reason, raised.value.after) == ("ReadingStores", timedelta(seconds=5))
+
+
+def test_a_value_that_is_being_made_is_waited_for_alike() -> None:
+    assert (being_made().reason, being_made().after) == ("MakingValues", timedelta(seconds=5))
+
+
+# What is told
+
+
+def conditions(look: Observed, outcome: Outcome | None = None) -> dict[str, tuple[str, str, str]]:
+    told = status_of(look, outcome or Outcome(Rest(None))).conditions
+    return {one.type: (one.status, one.reason, one.message) for one in told}
+
+
+def said_before(status: str, reason: str, message: str) -> dict[str, Any]:
+    one = {"type": "Refreshed", "status": status, "reason": reason, "message": message}
+    return {"revision": 1, "secretName": "db", "conditions": [{**one, "lastTransitionTime": MADE}]}
+
+
+TWO_ENTRIES = "dataFrom[0], dataFrom[1]"
+EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        pytest.param(observed(), None, id="nothing is pulled"),
+        pytest.param(look_at(), EVERY_VALUE, id="read"),
+        pytest.param(look_at(pulled=Pulled(was_read=True)), EVERY_VALUE, id="read before, by this process"),
+        pytest.param(look_at(pulled=Pulled()), None, id="not read yet"),
+        pytest.param(
+            look_at(pulled=Pulled(), status=said_before("True", "Read", "by another process")),
+            ("True", "Read", "by another process"),
+            id="read before by another process",
+        ),
+        pytest.param(
+            look_at(pulled=Pulled(), status=said_before("False", "EmptyValue", "by another process")),
+            ("False", "EmptyValue", "by another process"),
+            id="failed before in another process",
+        ),
+        pytest.param(
+            look_at(pulled=Pulled(was_read=True), status=said_before("False", "EmptyValue", "long ago")),
+            EVERY_VALUE,
+            id="failed before, and read since",
+        ),
+        pytest.param(
+            look_at(pulled=Pulled(was_read=True, retained=frozenset({"dataFrom[1]", "dataFrom[0]"}))),
+            (
+                "True",
+                "Retained",
+                f"every value was read; what is gone at the store of {TWO_ENTRIES} stays, by deletionPolicy: Retain",
+            ),
+            id="something is gone there and stays",
+        ),
+        pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
+    ],
+)
+def test_refreshed_tells_of_the_last_read(look: Observed, told: tuple[str, str, str] | None) -> None:
+    assert conditions(look).get("Refreshed") == told
+
+
+PUSHES = {"pushTo": [PUSH]}
+TWO_PLACES = {"pushTo": [PUSH, {**PUSH, "remoteRef": {"key": "shop/other"}}]}
+ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        pytest.param(observed(), None, id="nothing is pushed"),
+        pytest.param(
+            observed(PUSHES, state=None, target=None, status={}),
+            ("False", "Progressing", "0 of 1 places hold the current revision"),
+            id="nothing is made yet",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))),
+            ("False", "Progressing", "0 of 1 places hold the current revision"),
+            id="intended",
+        ),
+        pytest.param(
+            observed(TWO_PLACES, state=state(pushed=(pushed(PLACE),))),
+            ("False", "Progressing", "1 of 2 places hold the current revision"),
+            id="one of two",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(revision(2), revision(), pushed=(pushed(PLACE, 1),))),
+            ("False", "Progressing", "0 of 1 places hold the current revision"),
+            id="the revision before",
+        ),
+        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), ALL_PUSHED, id="done"),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))),
+            (
+                "True",
+                "Kept",
+                "key 'shop/db' of SecretStore 'vault' has a value already, which updatePolicy: IfNotExists keeps",
+            ),
+            id="left as it was",
+        ),
+        pytest.param(
+            observed(
+                PUSHES,
+                state=state(pushed=(pushed(PLACE, done=False),)),
+                push_problems=push_problems(PLACE, error=GONE, again=AGAIN),
+            ),
+            ("False", GONE.reason, GONE.message),
+            id="failed",
+        ),
+    ],
+)
+def test_pushed_tells_how_many_places_have_it(look: Observed, told: tuple[str, str, str] | None) -> None:
+    assert conditions(look).get("Pushed") == told
+
+
+@pytest.mark.parametrize(
+    ("look", "error", "told"),
+    [
+        pytest.param(look_at(pulled=NO_ANSWER), AWAY, {"Ready": "True"}, id="a store is away: all is there"),
+        pytest.param(
+            look_at(pulled=NO_ANSWER, unfit=["api-key"]),
+            AWAY,
+            {"Ready": "True", "Reconciling": "True"},
+            id="a store is away: the spec asks for another source",
+        ),
+        pytest.param(
+            look_at(state=state(), pulled=NO_ANSWER),
+            AWAY,
+            {"Ready": "False", "Reconciling": "True"},
+            id="a store is away: a key is missing",
+        ),
+        pytest.param(
+            look_at(pulled=NOT_THERE), GONE, {"Ready": "True", "Stalled": "True"}, id="a person must act"
+        ),
+    ],
+)
+def test_what_kstatus_reads(look: Observed, error: Wait | Stalled, told: dict[str, str]) -> None:
+    found = conditions(look, Outcome(Rest(None, error), error))
+    assert {name: found[name][0] for name in ("Ready", "Reconciling", "Stalled") if name in found} == told
+
+
+def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> None:
+    lingering = frozenset({"password.previous"})
+    two = state(
+        revision(2, "Triggered", previous=lingering, valid_until=NOW + minutes(9)), revision(), names=NAMES
+    )
+    look = look_at(state=two, target=replace(target(2), overlapping=True), pulled=NO_ANSWER)
+    rotation = status_of(look, Outcome(Rest(None, AWAY), AWAY, attempts=7)).rotation
+    assert rotation
+    assert (rotation.step, rotation.attempts, rotation.message) == ("Overlap", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        pytest.param(observed(), (None, None), id="nothing was ever read"),
+        pytest.param(
+            look_at(state=state(names=NAMES, refreshed=PUBLISHED, triggers=Triggers(refresh="a"))),
+            (PUBLISHED, "a"),
+            id="read when it was asked for",
+        ),
+        pytest.param(
+            look_at(state=None, status={"lastRefreshTime": MADE, "lastRefresh": "b"}),
+            (MADE, "b"),
+            id="nobody knows, so it stays",
+        ),
+    ],
+)
+def test_the_status_tells_when_it_was_read_and_which_request_was_the_last(
+    look: Observed, told: tuple[Any, Any]
+) -> None:
+    status = status_of(look, Outcome(Rest(None)))
+    assert (status.last_refresh_time, status.last_refresh) == told
+
+
+# What is wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "interval"),
+    [
+        pytest.param({}, None, id="nothing is pulled"),
+        pytest.param({"refreshInterval": "10m"}, None, id="nothing is pulled, whatever is written"),
+        pytest.param(BOTH, timedelta(hours=1), id="the default"),
+        pytest.param({**BOTH, "refreshInterval": "10m"}, minutes(10), id="what is written"),
+        pytest.param({"data": [], "dataFrom": [EVERYTHING]}, timedelta(hours=1), id="all of a key"),
+        pytest.param({**BOTH, "target": {"immutable": True}}, None, id="written once"),
+    ],
+)
+def test_what_is_pulled_is_read_again(spec: dict[str, Any], interval: timedelta | None) -> None:
+    assert wanted_by(managed(spec), None).refresh_interval == interval
+
+
+URL = {"target": {"template": {"data": {"url": "x"}}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "keys"),
+    [
+        pytest.param(URL, {"password", "url"}, id="what is generated, and templates over it"),
+        pytest.param({**BOTH, **URL}, {"password"}, id="what is generated beside what is read"),
+        pytest.param({"data": [API_KEY]}, set(), id="nothing but what is read"),
+        pytest.param(
+            {"data": [{**PASSWORD, "keys": {"value": "pw"}}], "dataFrom": [EVERYTHING]},
+            {"pw"},
+            id="under the key that it has",
+        ),
+    ],
+)
+def test_what_is_made_here_may_be_pushed(spec: dict[str, Any], keys: set[str]) -> None:
+    assert wanted_by(managed(spec), None).made_here == keys
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        pytest.param(
+            {**BOTH, "pushTo": [PUSH, {**PUSH, "secretKey": "api-key"}]},
+            "pushTo[1].secretKey 'api-key' is no key that is made here; what stores hold is not pushed;"
+            " write one of: password",
+            id="what is read",
+        ),
+        pytest.param(
+            {**BOTH, **URL, "pushTo": [{**PUSH, "secretKey": "url"}]},
+            "pushTo[0].secretKey 'url' is no key that is made here; what stores hold is not pushed;"
+            " write one of: password",
+            id="a template that may have what is read",
+        ),
+        pytest.param(
+            {"data": [API_KEY], "pushTo": [PUSH]},
+            "pushTo[0] finds no key that is made here; what stores hold is not pushed; write one of: none, so"
+            " remove pushTo or generate a value",
+            id="nothing",
+        ),
+    ],
+)
+def test_what_a_store_holds_is_pushed_nowhere(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(Stalled) as stalled:
+        wanted_by(managed(spec), None)
+    assert (stalled.value.reason, stalled.value.message) == ("InvalidPush", message)
+
+
+def test_a_type_may_find_its_keys_in_what_a_store_brings() -> None:
+    desired = wanted_by(
+        managed({"data": [], "dataFrom": [EVERYTHING], "target": {"type": "kubernetes.io/tls"}}), None
+    )
+    assert [item.name for item in desired.pulled] == ["dataFrom[0]"]
+    assert not desired.keys
+    assert not desired.every_key
+
+
+def test_what_a_store_brings_gives_way_to_what_data_brings() -> None:
+    found = ItemValues("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    assert found.behind({"A", "C"}) == ItemValues("r", {"b": Value(b"2")}, {"b": "B"})
+
+
+def test_what_is_gone_from_a_store_stays_beside_what_is_found_there() -> None:
+    before = ItemValues("r", {"a": Value(b"1"), "b": Value(b"2")}, {"a": "A", "b": "B"})
+    found = ItemValues("r", {"b": Value(b"3")}, {"b": "B"})
+
+    assert found.with_gone(before, taken={"B"}) == ItemValues(
+        "r", {"a": Value(b"1"), "b": Value(b"3")}, {"a": "A", "b": "B"}
+    )
+    assert found.with_gone(before, taken={"A", "B"}) is None
+    assert found.with_gone(ItemValues("other", before.outputs, before.keys), taken=()) is None
+
+
+# The length that a class asks for
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [pytest.param(32, [], id="just enough"), pytest.param(31, ["api-key"], id="one short")],
+)
+def test_a_value_of_a_store_has_the_length_that_the_class_asks_for(length: int, expected: list[str]) -> None:
+    given = secret_class(minLength=32, minEntropyBits=999)
+    found = violations_of(given, Evidence({}, pulled={"api-key": length}))
+    assert [(one.rule, one.item, one.cured_by) for one in found] == [
+        ("minLength", name, frozenset({name})) for name in expected
+    ]
+
+
+def test_a_longer_value_in_the_store_cures_it() -> None:
+    (violation,) = violations_of(secret_class(minLength=32), Evidence({}, pulled={"api-key": 31}))
+    given = secret_class(minLength=32)
+    with pytest.raises(Stalled) as stalled:
+        next_step(look_at(given=given, violations=(violation,)))
+    assert stalled.value.reason == "PolicyViolation"
+    assert next_step(look_at(given=given, violations=(violation,), pulled=CHANGED)) == Begin(
+        f"{UID}/2", 2, REFRESHED
+    )
+
+
+# What is recorded
+
+
+def test_requests_to_rotate_and_to_read_are_handled_apart() -> None:
+    asked = Triggers("a", "b", rollback="3", refresh="c")
+    assert Triggers().with_handled(asked).refresh is None
+    assert Triggers().with_refreshed(asked) == Triggers(refresh="c")
+    assert Triggers(refresh="c").with_refreshed(Triggers()) == Triggers(refresh="c")
+    assert Triggers.at_first(asked) == Triggers("a", "b", "a", "3", "c")
+
+
+def test_one_record_is_kept_of_each_place() -> None:
+    before = State(UID, MADE, Triggers(), (), 1)
+    other = Destination(StoreKind.SECRET_STORE, "vault", "other")
+    after = before.with_pushed(pushed(PLACE, 1)).with_pushed(pushed(other, 1)).with_pushed(pushed(PLACE, 2))
+    assert after.pushed == (pushed(other, 1), pushed(PLACE, 2))
+    assert after.without_pushed(other.id).without_pushed(other.id).pushed == (pushed(PLACE, 2),)

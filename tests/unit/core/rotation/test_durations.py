@@ -1,0 +1,114 @@
+"""How long each step of a rotation took, from its begin until it was through, whichever process began it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.rotation.durations import duration_of, rollout_duration
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Expire, Publish, Repair, Revoke, Stage
+from keyturn.core.state.state import Held
+from tests.unit.core.builders import (
+    MADE,
+    NOW,
+    PUBLISHED,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.steps import Step
+
+WROTE = seconds(0.02)
+TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+
+
+def entry(
+    number: int, finished: Any = NOW, reason: str = "Triggered", result: str = "Succeeded"
+) -> dict[str, Any]:
+    return {"revision": number, "reason": reason, "startedAt": MADE, "finishedAt": finished, "result": result}
+
+
+def begun(ago: timedelta) -> Observed:
+    """See a rotation that is recorded in the status, and nothing more."""
+    rotation = {"id": "uid/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW - ago}
+    return observed(status={"revision": 1, "secretName": "db", "rotation": rotation})
+
+
+def published(*history: dict[str, Any], **facts: Any) -> Observed:
+    """See revision 2 in the Secret, made an hour ago."""
+    second = revision(2, "Triggered", previous=frozenset({"password.previous"}), **facts)
+    return observed(
+        status={"revision": 2, "secretName": "db", "history": list(history)},
+        state=state(second, revision()),
+        target=target(2, overlapping=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "look", "took"),
+    [
+        pytest.param(Stage(2, TRIGGERED), begun(minutes(5)), minutes(5) - seconds(1), id="staged late"),
+        # The status has whole seconds, so what seems to be less than one may be nothing.
+        pytest.param(Stage(2, TRIGGERED), begun(seconds(1)), WROTE, id="staged at once"),
+        pytest.param(Stage(1, TRIGGERED), observed(), WROTE, id="staged without a record"),
+        pytest.param(
+            Publish(2), observed(state=state(revision(2), revision())), minutes(60), id="published late"
+        ),
+        pytest.param(Publish(2), published(), None, id="published under another name"),
+        pytest.param(
+            Expire(2),
+            published(entry(2, NOW - minutes(30)), valid_until=NOW - minutes(10)),
+            minutes(20),
+            id="the overlap ended in time, whenever that was seen",
+        ),
+        pytest.param(
+            Expire(2),
+            published(entry(2, NOW - minutes(30)), valid_until=NOW + minutes(10)),
+            minutes(30),
+            id="an emergency ended the overlap",
+        ),
+        pytest.param(Expire(2), published(valid_until=NOW), None, id="the overlap of a rollout nobody knows"),
+        pytest.param(Expire(2), published(entry(2)), None, id="an overlap that had not begun"),
+        pytest.param(Revoke(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),
+        pytest.param(Revoke(2), published(valid_until=NOW + minutes(3)), WROTE, id="revoked at once"),
+        pytest.param(Revoke(2), published(), WROTE, id="revoked by an emergency"),
+        pytest.param(Repair(1, frozenset()), observed(), None, id="a repair is no step of a rotation"),
+    ],
+)
+def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Observed, took: timedelta | None) -> None:
+    assert duration_of(step, look, WROTE, NOW) == took
+
+
+def test_a_clock_that_was_put_back_makes_no_step_shorter_than_nothing() -> None:
+    look = published(valid_until=NOW)
+
+    assert duration_of(Revoke(2), look, seconds(-1), NOW - minutes(1)) == timedelta(0)
+
+
+def test_a_rollout_took_from_the_publication_until_all_were_through() -> None:
+    look = published()
+
+    assert rollout_duration(look, NOW) == ("RollOut", NOW - PUBLISHED)
+
+
+def test_a_return_took_from_when_it_was_decided() -> None:
+    held = Held(2, 1, NOW - minutes(4), failed=True)
+    look = observed(
+        {}, consumer(), state=state(revision(2), revision(), current=1, held=held), target=target(1)
+    )
+
+    assert rollout_duration(look, NOW) == ("Rollback", minutes(4))
+
+
+def test_where_nothing_is_published_nothing_was_rolled_out() -> None:
+    assert rollout_duration(observed(target=None), NOW) is None

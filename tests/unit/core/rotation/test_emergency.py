@@ -1,0 +1,712 @@
+"""What an emergency asks of a managed secret, what it lifts, and how far the secret is with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
+from keyturn.api.rollout import OnFailure
+from keyturn.api.source import StoreKind
+from keyturn.core.emergency.progress import Affected, affected
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.labels import ROLLBACK
+from keyturn.core.observation.emergency import EMERGENCY, Emergency, concerns
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.emergency import COOL_DOWN, lifted, published_from
+from keyturn.core.rotation.push import Unpushed
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Begin, Expire, GoBack, Publish, Refresh, Rest, Stage, rotation_id
+from keyturn.core.rotation.steps import Revoke as RevokeStep
+from keyturn.core.rotation.triggers import reason_to_renew, start_time
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.state import Held, Publication
+from tests.unit.core.builders import (
+    API_KEY,
+    MADE,
+    NOW,
+    PASSWORD,
+    PUBLISHED,
+    PUSH,
+    UID,
+    USERNAME,
+    consumer,
+    minutes,
+    observed,
+    push_problems,
+    pushed,
+    revision,
+    seconds,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.steps import Step
+
+TOKEN = {"name": "token", "generate": {"bytes": {}}}
+STARTED = NOW - minutes(1)
+INCIDENT = Emergency("inc-1", "uid-1", STARTED)
+GENTLE = replace(INCIDENT, revoke=Revoke.AFTER_ROLLOUT)
+THROUGH = replace(INCIDENT, is_through=True)
+OVER = replace(INCIDENT, is_open=False)
+LATER = Emergency("inc-2", "uid-2", NOW - seconds(10))
+CLOSED = {"rotation": {"windows": [{"cron": "0 0 1 1 *", "duration": "1m"}]}}
+
+
+def look(
+    spec: dict[str, Any] | None = None, *of: Any, emergencies: Any = (INCIDENT,), **given: Any
+) -> Observed:
+    """Look at a managed secret while emergencies concern it."""
+    found = observed(spec, *of, **given)
+    desired = lifted(found.desired, emergencies) if found.desired else None
+    return replace(found, desired=desired, emergencies=emergencies)
+
+
+def reason_of(found: Observed) -> Reason | None:
+    assert found.desired
+    return reason_to_renew(found, found.desired)
+
+
+def asked(*fresh: str, name: str = "inc-1") -> Reason:
+    return Reason(EMERGENCY, f"the emergency {name} asks for it", frozenset(fresh), rotates=True)
+
+
+def rotated(made: datetime = NOW, **others: Any) -> Any:
+    """Make the state after a rotation for an emergency."""
+    return state(revision(2, EMERGENCY, made=made), revision(1), **others)
+
+
+# Whether it asks
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(look(), id="values from before"),
+        pytest.param(look(CLOSED), id="windows that are closed"),
+        pytest.param(
+            look(state=state(held=Held(2, 1, NOW, failed=True))), id="a hold after a rollout that failed"
+        ),
+        pytest.param(
+            look(state=state(revision(1, "Claimed", made=NOW)), target=target(published=NOW)),
+            id="claimed now",
+        ),
+        pytest.param(
+            look(state=state(revision(2, "Refreshed", made=NOW, changed=["api-key"]), revision(1))),
+            id="only what is pulled is new",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1, made=STARTED + seconds(0.9))),
+                target=target(published=STARTED + seconds(0.9)),
+            ),
+            id="values that were made in its second",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(2, "Triggered"), revision(1)),
+                target=target(2, published=STARTED + seconds(0.9)),
+            ),
+            id="a rotation that published in its second",
+        ),
+        pytest.param(look(target=None), id="a Secret that somebody has deleted"),
+        pytest.param(
+            look(
+                state=state(revision(2), revision(1), current=1, publications=(Publication(1, PUBLISHED),)),
+                target=target(2, published=PUBLISHED),
+                status={"revision": 2},
+            ),
+            id="an earlier revision that comes back",
+        ),
+    ],
+)
+def test_it_asks_for_every_generated_value(found: Observed) -> None:
+    assert reason_of(found) == asked("password")
+
+
+def test_it_asks_for_all_that_is_generated_whatever_is_rotated_by_schedule() -> None:
+    found = look(
+        {"data": [PASSWORD, TOKEN], "rotation": {"only": ["token"]}}, state=state(names=("password", "token"))
+    )
+
+    assert reason_of(found) == asked("password", "token")
+
+
+def test_a_rotation_of_a_part_since_then_is_not_enough() -> None:
+    newest = revision(2, "RotationDue", made=NOW, changed=["token"])
+    found = look({"data": [PASSWORD, TOKEN]}, state=state(newest, revision(1), names=("password", "token")))
+
+    assert reason_of(found) == asked("password", "token")
+
+
+def test_several_rotations_since_then_are_enough_together() -> None:
+    revisions = (
+        revision(3, "Triggered", made=NOW, changed=["password"]),
+        revision(2, "RotationDue", made=NOW, changed=["token"]),
+        revision(1),
+    )
+    found = look(
+        {"data": [PASSWORD, TOKEN]}, state=state(*revisions, names=("password", "token")), target=target(3)
+    )
+
+    assert reason_of(found) is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(look(emergencies=(OVER,)), id="an emergency in which every service is updated"),
+        pytest.param(look(state=rotated(), target=target(2, published=NOW)), id="one that was served"),
+        pytest.param(
+            look(state=rotated(made=STARTED), target=target(2, published=NOW)),
+            id="one that was served in its second",
+        ),
+        pytest.param(
+            look(state=state(revision(2, EMERGENCY, made=NOW, changed=()), revision(1)), target=target(2)),
+            id="values that cannot be others",
+        ),
+        pytest.param(
+            look({"data": [USERNAME]}, state=state(names=("username",))), id="nothing that is generated"
+        ),
+        pytest.param(
+            look({"target": {"immutable": True}}, target=replace(target(), immutable=True)),
+            id="an immutable Secret",
+        ),
+        pytest.param(
+            look(state=state(revision(1, made=NOW)), target=target(published=NOW)),
+            id="a Secret that was made since",
+        ),
+        pytest.param(
+            look(state=state(revision(2, "Triggered"), revision(1))),
+            id="a rotation that has published nothing yet",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(2, "Triggered"), revision(1)),
+                target=target(2, published=STARTED + seconds(1)),
+            ),
+            id="a rotation that published in the second after",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1, made=STARTED + seconds(1))),
+                target=target(published=STARTED + seconds(1)),
+            ),
+            id="values that were made in the second after",
+        ),
+    ],
+)
+def test_it_asks_for_nothing(found: Observed) -> None:
+    assert reason_of(found) is None
+
+
+def test_what_was_never_there_is_made_for_no_emergency() -> None:
+    found = look(state=None, target=None, status={})
+
+    made = reason_of(found)
+
+    assert made
+    assert made.name == "Created"
+
+
+@pytest.mark.parametrize(("ago", "asks"), [(COOL_DOWN - seconds(1), False), (COOL_DOWN, True)])
+def test_the_next_one_waits_until_the_last_rotation_is_some_minutes_ago(ago: timedelta, asks: bool) -> None:  # noqa: FBT001
+    found = look(state=rotated(made=NOW - ago), target=target(2, published=NOW - ago), emergencies=(LATER,))
+
+    assert reason_of(found) == (asked("password", name="inc-2") if asks else None)
+    assert start_time(found) == NOW - ago + COOL_DOWN
+
+
+def test_the_first_of_several_is_named() -> None:
+    assert reason_of(look(emergencies=(LATER, INCIDENT))) == asked("password")
+
+
+def test_it_starts_at_once_where_a_hold_keeps_all_else() -> None:
+    held = state(held=Held(2, 1, NOW, failed=True))
+
+    assert start_time(look(state=held)) == STARTED
+    assert start_time(look(state=held, emergencies=())) is None
+
+
+# What it lifts
+
+
+def test_debounce_pace_overlap_and_the_way_back_are_lifted_and_waves_and_windows_stay() -> None:
+    spec = {
+        "rotation": {"overlap": "24h", **CLOSED["rotation"]},
+        "rollout": {
+            "debounce": "1h",
+            "maxConcurrent": 1,
+            "targets": [{"kind": "Deployment", "name": "api", "wave": 2}],
+        },
+    }
+    before = observed(spec).desired
+    after = look(spec).desired
+
+    assert before
+    assert after == replace(
+        before,
+        overlap=timedelta(0),
+        debounce=timedelta(0),
+        max_concurrent=1_000_000,
+        on_failure=OnFailure.HOLD,
+    )
+
+
+@pytest.mark.parametrize(("overlap", "left"), [("24h", seconds(1)), ("0s", seconds(0))])
+def test_after_the_rollout_an_overlap_ends_at_once(overlap: str, left: timedelta) -> None:
+    found = look({"rotation": {"overlap": overlap}}, emergencies=(GENTLE,))
+
+    assert found.desired
+    assert found.desired.overlap == left
+
+
+@pytest.mark.parametrize("emergency", [pytest.param(THROUGH, id="through"), pytest.param(OVER, id="over")])
+def test_who_is_done_with_it_goes_by_its_spec(emergency: Emergency) -> None:
+    assert look(emergencies=(emergency,)).desired == observed().desired
+
+
+# What is done
+
+
+def test_a_rotation_begins_at_once() -> None:
+    assert next_step(look(CLOSED)) == Begin(rotation_id(UID, 2), 2, asked("password"))
+
+
+def test_a_rotation_that_was_begun_goes_on_under_its_number() -> None:
+    begun = {"id": rotation_id(UID, 2), "reason": "Triggered", "step": "Stage", "startedAt": MADE}
+
+    assert next_step(look(status={"revision": 1, "rotation": begun})) == Stage(2, asked("password"))
+
+
+def test_a_part_that_is_not_published_yet_is_overtaken() -> None:
+    newest = revision(2, "SpecChanged", made=NOW, changed=["token"])
+    found = look({"data": [PASSWORD, TOKEN]}, state=state(newest, revision(1), names=("password", "token")))
+
+    assert next_step(found) == Begin(rotation_id(UID, 3), 3, asked("password", "token"))
+
+
+def test_what_was_taken_over_loses_its_overlap_before_it_is_published() -> None:
+    under_way = revision(2, "Triggered", previous=frozenset({"password.previous"}))
+
+    assert next_step(look(state=state(under_way, revision(1)))) == Expire(2)
+    ended = replace(under_way, ended=True)
+    assert next_step(look(state=state(ended, revision(1)))) == Publish(2)
+
+
+def test_what_was_taken_over_keeps_it_where_the_rollout_comes_first() -> None:
+    under_way = revision(2, "Triggered", previous=frozenset({"password.previous"}))
+
+    assert next_step(look(state=state(under_way, revision(1)), emergencies=(GENTLE,))) == Publish(2)
+
+
+SECOND_OF_IT = [
+    pytest.param(
+        INCIDENT, seconds(0.9), Rest(STARTED + seconds(1)), id="within the second of the declaration"
+    ),
+    pytest.param(INCIDENT, seconds(1), Publish(2), id="in the second after"),
+    pytest.param(OVER, seconds(0.9), Publish(2), id="of one in which every service is updated"),
+]
+
+
+@pytest.mark.parametrize(("emergency", "after", "step"), SECOND_OF_IT)
+def test_what_was_taken_over_is_published_when_it_is_known_to_be_newer(
+    emergency: Emergency, after: timedelta, step: Step
+) -> None:
+    records = state(revision(2, "Triggered", made=STARTED), revision(1))
+    found = look(state=records, status={"revision": 1}, emergencies=(emergency,), now=STARTED + after)
+
+    assert next_step(found) == step
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(
+            look(state=rotated(made=STARTED), status={"revision": 1}, now=STARTED),
+            id="what it asked for",
+        ),
+        pytest.param(
+            look(
+                state=state(revision(1), publications=(Publication(1, PUBLISHED),)),
+                target=None,
+                status={},
+                now=STARTED,
+            ),
+            id="what was there before",
+        ),
+    ],
+)
+def test_nothing_else_waits_for_the_end_of_that_second(found: Observed) -> None:
+    assert published_from(found) is None
+
+
+def test_where_nothing_is_recorded_nothing_is_published_early() -> None:
+    assert published_from(look(state=None, target=None, status={})) is None
+
+
+def test_what_is_readable_of_an_overlap_that_ended_is_taken_out() -> None:
+    ended = revision(2, EMERGENCY, made=NOW, previous=frozenset({"password.previous"}), ended=True)
+    found = look(state=state(ended, revision(1)), target=target(2, published=NOW, overlapping=True))
+
+    assert next_step(found) == RevokeStep(2)
+
+
+def test_a_workload_that_fails_brings_nothing_exposed_back() -> None:
+    broken = consumer(marker="db=2", settled=False, failed=True)
+    found = look(None, broken, state=rotated(), target=target(2, published=NOW))
+
+    with pytest.raises(Stalled) as stalled:
+        next_step(found)
+    assert stalled.value.reason == "RolloutFailed"
+
+
+def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
+    found = look(state=rotated(), target=target(2, published=NOW), annotations={ROLLBACK: "1"})
+
+    assert next_step(found) == GoBack(1, 2, failed=False)
+
+
+def test_nothing_is_done_while_it_is_suspended() -> None:
+    assert next_step(look({"suspend": True})) == Rest(None)
+
+
+# What stores hold is read anew
+
+PULLING = {"data": [PASSWORD, API_KEY]}
+
+
+def pulling(refreshed: datetime | None, **given: Any) -> Observed:
+    records = rotated(names=("password", "api-key"), refreshed=refreshed)
+    return look(PULLING, state=records, target=target(2, published=NOW), **given)
+
+
+@pytest.mark.parametrize("read", [None, STARTED - seconds(1), STARTED, STARTED + timedelta(milliseconds=999)])
+def test_stores_are_read_for_it_once(read: datetime | None) -> None:
+    assert pulling(read).rereads_for == ("inc-1",)
+    assert pulling(read, pulled=Pulled(read=True)).asks_to_refresh
+    assert next_step(pulling(read, pulled=Pulled(read=True))) == Refresh()
+    assert not pulling(STARTED + seconds(1)).asks_to_refresh
+
+
+def test_a_reading_in_the_second_of_the_declaration_is_told_from_an_earlier_one() -> None:
+    assert pulling(STARTED).read_for(STARTED) == STARTED + seconds(1)
+    assert pulling(STARTED).read_for(NOW) == max(NOW, STARTED + seconds(1))
+    assert pulling(STARTED + seconds(1)).read_for(STARTED) == STARTED
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pulling(None, emergencies=(THROUGH,)), id="who is through"),
+        pytest.param(look(), id="nothing is pulled"),
+        pytest.param(look(state=None, target=None, status={}), id="nothing is there"),
+    ],
+)
+def test_no_store_is_read_for_nothing(found: Observed) -> None:
+    assert found.rereads_for == ()
+    assert not found.asks_to_refresh
+
+
+def test_a_store_that_does_not_answer_holds_up_no_rotation() -> None:
+    trouble = Pulled(problem=Wait("Unreachable", "no answer", minutes(1)))
+    found = look(PULLING, state=state(names=("password", "api-key")), pulled=trouble)
+
+    assert next_step(found) == Begin(rotation_id(UID, 2), 2, asked("password"))
+
+
+# Whom it concerns
+
+
+def emergency(status: dict[str, Any] | None = None, **spec: Any) -> EmergencyRotation:
+    body = {"metadata": {"name": "inc-1"}, "spec": {"reason": "stolen", **spec}, "status": status or {}}
+    return EmergencyRotation.model_validate(body)
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        pytest.param(emergency(names=["db"]), True, id="by name"),
+        pytest.param(emergency(names=["mail"]), False, id="by another name"),
+        pytest.param(emergency(selector={}), True, id="all"),
+        pytest.param(emergency(selector={"matchLabels": {"team": "auth"}}), True, id="by label"),
+        pytest.param(emergency(selector={"matchLabels": {"team": "mail"}}), False, id="by another label"),
+        pytest.param(
+            emergency(
+                {"secrets": [{"name": "db", "state": "Pending"}]}, selector={"matchLabels": {"team": "mail"}}
+            ),
+            True,
+            id="by a label that it has lost since",
+        ),
+        pytest.param(
+            emergency({"servicesUpdatedAt": NOW}, selector={}), False, id="all, when every service is updated"
+        ),
+        pytest.param(
+            emergency(
+                {"servicesUpdatedAt": NOW, "secrets": [{"name": "db", "state": "RolledOut"}]}, selector={}
+            ),
+            True,
+            id="who was taken in before that",
+        ),
+    ],
+)
+def test_it_concerns(declared: EmergencyRotation, expected: bool) -> None:  # noqa: FBT001
+    assert concerns(declared, "db", {"team": "auth"}) is expected
+
+
+# How far a secret is
+
+SERVED = {"state": rotated(), "target": target(2, published=NOW), "status": {"revision": 2}}
+
+
+def far(found: Observed, error: Wait | Stalled | None = None, emergency: Emergency = INCIDENT) -> Affected:
+    return affected(emergency, found, error)
+
+
+def test_a_secret_that_waits_for_its_turn_is_pending() -> None:
+    assert far(look()) == Affected(AffectedState.PENDING)
+
+
+def test_what_keeps_it_from_being_rotated_is_told() -> None:
+    wait = Wait("Forbidden", "the quota is used up", seconds(5))
+    stalled = Stalled("PolicyViolation", "the class asks for more")
+
+    assert far(look(), wait) == Affected(AffectedState.PENDING, message="the quota is used up")
+    assert far(look(), stalled) == Affected(
+        AffectedState.STALLED, message="PolicyViolation: the class asks for more"
+    )
+    assert far(look({"suspend": True})) == Affected(
+        AffectedState.SUSPENDED, message="spec.suspend is true, so nothing is written"
+    )
+
+
+def test_a_spec_that_cannot_be_followed_is_told() -> None:
+    stalled = Stalled("InvalidSpec", "write another")
+
+    assert far(look(trouble=stalled), stalled) == Affected(
+        AffectedState.STALLED, message="InvalidSpec: write another"
+    )
+
+
+def test_an_immutable_secret_is_told() -> None:
+    found = look({"target": {"immutable": True}}, target=replace(target(), immutable=True))
+
+    assert far(found).message == "the Secret is immutable: write another target.name for one with new values"
+
+
+def test_a_secret_that_waits_because_of_another_emergency_is_told() -> None:
+    found = look(**SERVED, emergencies=(LATER,))
+    found = replace(
+        found, state=rotated(made=NOW - seconds(30)), target=target(2, published=NOW - seconds(30))
+    )
+
+    assert far(found, emergency=LATER).message == (
+        "another emergency rotated it a moment ago; it is rotated again at 12:04:30 UTC"
+    )
+    assert far(replace(found, now=NOW + COOL_DOWN), emergency=LATER).message is None
+
+
+def test_of_two_that_wait_the_first_is_told_when() -> None:
+    third = Emergency("inc-3", "uid-3", NOW)
+    found = look(**SERVED, emergencies=(LATER, third))
+    found = replace(
+        found, state=rotated(made=NOW - seconds(30)), target=target(2, published=NOW - seconds(30))
+    )
+
+    assert far(found, emergency=third) == Affected(AffectedState.PENDING)
+
+
+def test_a_secret_whose_workloads_run_on_it_is_through() -> None:
+    found = look(None, consumer(marker="db=2"), **SERVED)
+
+    assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW, workloads=("Deployment/api",))
+
+
+def test_a_secret_with_an_old_value_that_is_readable_is_not_through() -> None:
+    overlapping = state(
+        revision(2, EMERGENCY, made=NOW, previous=frozenset({"password.previous"})), revision(1)
+    )
+    found = look(**{**SERVED, "state": overlapping}, emergencies=(GENTLE,))
+
+    assert far(found, emergency=GENTLE) == Affected(
+        AffectedState.ROTATED, 2, NOW, message="the values before are still readable"
+    )
+
+
+def test_workloads_that_are_not_through_are_told() -> None:
+    found = look(None, consumer("api", marker="db=2", settled=False), consumer("web"), **SERVED)
+
+    told = far(found)
+
+    assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
+    assert told.message == "Deployment/api is rolling and 1 more"
+
+
+def test_a_workload_that_refuses_restarts_is_not_through() -> None:
+    told = far(look(None, consumer(restart="never"), **SERVED))
+
+    assert told.state is AffectedState.ROTATED
+    assert told.message == (
+        "Deployment/api is pending: refuses restarts by keyturn.dev/restart: never; restart it yourself"
+    )
+
+
+def test_a_workload_that_failed_is_told() -> None:
+    told = far(look(None, consumer(marker="db=2", settled=False, failed=True), **SERVED))
+
+    assert (told.state, told.revision) == (AffectedState.FAILED, 2)
+
+
+def test_exposed_values_that_came_back_are_told() -> None:
+    returned = rotated(current=1, publications=(Publication(2, NOW), Publication(1, PUBLISHED)))
+    found = look(state=returned, target=target(1, published=NOW), status={"revision": 1})
+
+    assert far(found) == Affected(
+        AffectedState.FAILED,
+        message="revision 1 is back, whose values are those before the emergency; rotate it anew",
+    )
+
+
+def test_a_rotation_that_was_taken_over_counts_from_its_publication() -> None:
+    found = look(
+        state=state(revision(2, "Triggered"), revision(1)),
+        target=target(2, published=NOW),
+        status={"revision": 2},
+    )
+
+    assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW)
+
+
+def test_a_rotation_is_not_forgotten_while_somebody_has_deleted_the_secret() -> None:
+    found = look(state=rotated(), target=None, status={"revision": 2})
+
+    assert far(found).revision == 2
+
+
+def test_a_later_revision_does_not_make_it_later() -> None:
+    revisions = (
+        revision(3, "SpecChanged", made=NOW + minutes(1), changed=()),
+        revision(2, EMERGENCY, made=NOW),
+        revision(1),
+    )
+    known = state(*revisions, publications=(Publication(2, NOW), Publication(1, PUBLISHED)))
+    found = look(state=known, target=target(3, published=NOW + minutes(1)), status={"revision": 3})
+
+    assert far(found) == Affected(AffectedState.ROLLED_OUT, 3, NOW)
+
+
+def test_what_is_not_made_here_is_named() -> None:
+    told = far(look({"data": [USERNAME]}, state=state(names=("username",))))
+    pulled = far(look({"data": [API_KEY, USERNAME]}, state=state(names=("username", "api-key"))))
+
+    assert told == Affected(
+        AffectedState.NOTHING_TO_ROTATE, message="written in the spec: username", literals=("username",)
+    )
+    assert pulled.message == "to be turned at its store: api-key (vault)"
+    assert far(pulling(NOW)).pulled == ("api-key (vault)",)
+    assert far(pulling(NOW)).message == "to be turned at its store: api-key (vault)"
+
+
+def test_a_secret_that_is_not_there_yet_is_pending() -> None:
+    assert far(look(state=None, target=None, status={})) == Affected(AffectedState.PENDING)
+
+
+# What it is pushed to
+
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
+NAME_ALONE = replace(PLACE, secret_key="username")  # noqa: S106  # a name
+AT = "key 'shop/db' of SecretStore 'vault'"
+
+
+def pushing(*records: Any, push: Any = (PUSH,), data: Any = (PASSWORD, USERNAME), **given: Any) -> Observed:
+    served = {**SERVED, "state": rotated(pushed=records, names=("password", "username"))}
+    return look({"data": list(data), "pushTo": list(push)}, **served, **given)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pushing(pushed(PLACE, 2)), id="what has the new values"),
+        pytest.param(
+            pushing(pushed(OTHER, 1), pushed(PLACE, 2)), id="what is not pushed to any more and stays"
+        ),
+        pytest.param(
+            pushing(
+                pushed(NAME_ALONE, 2, kept=True),
+                push=({**PUSH, "secretKey": "username"},),
+            ),
+            id="what is no other after a rotation",
+        ),
+    ],
+)
+def test_a_secret_is_through_with_what_it_is_pushed_to(found: Observed) -> None:
+    assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW, literals=("username",))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pushing(), id="not recorded"),
+        pytest.param(pushing(pushed(PLACE, 1)), id="of the revision before"),
+        pytest.param(pushing(pushed(PLACE, 2, done=False)), id="under way"),
+    ],
+)
+def test_a_store_that_has_the_values_before_is_told(found: Observed) -> None:
+    told = far(found)
+
+    assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
+    assert told.message == f"pushTo: {AT} has the values before"
+    assert told.unpushed == (Unpushed(AT, f"{AT} has the values before"),)
+
+
+@pytest.mark.parametrize(
+    ("error", "state_of_it"),
+    [
+        (Wait("Unreachable", "no answer", minutes(1)), AffectedState.ROTATED),
+        (Stalled("AuthenticationFailed", "no answer"), AffectedState.STALLED),
+    ],
+)
+def test_a_push_that_fails_is_told(error: Wait | Stalled, state_of_it: AffectedState) -> None:
+    found = pushing(pushed(PLACE, 1), push_problems=push_problems(PLACE, error=error, again=NOW))
+
+    assert far(found).state is state_of_it
+    assert far(found).message == f"pushTo: {AT} has the values before: no answer"
+
+
+def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> None:
+    pushes = ({**PUSH, "remoteRef": {"key": "shop/other"}}, {**PUSH, "updatePolicy": "IfNotExists"})
+    kept = pushed(replace(PLACE, replaces=False), 2, kept=True)
+
+    told = far(pushing(pushed(OTHER, 1), kept, push=pushes))
+
+    assert told.state is AffectedState.STALLED
+    assert told.message == (
+        f"pushTo: {AT} keeps what it had, by updatePolicy: IfNotExists; write Replace, or take it out of pushTo"
+        " once it holds nothing exposed; and 1 more of pushTo"
+    )
+
+
+def test_what_is_still_to_be_deleted_in_a_store_is_told() -> None:
+    gone = replace(OTHER, deletes=True)
+
+    told = far(pushing(pushed(PLACE, 2), pushed(gone, 1, deletes=True)))
+
+    assert told.message == "pushTo: key 'shop/other' of SecretStore 'vault' is to be deleted there"
+
+
+def test_workloads_and_readable_values_are_told_before_stores() -> None:
+    spec = {"pushTo": [PUSH]}
+
+    told = far(look(spec, consumer("web"), **SERVED))
+
+    assert told.message == "Deployment/web is pending: waits for its turn"
+    assert len(told.unpushed) == 1

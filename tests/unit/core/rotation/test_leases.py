@@ -1,0 +1,229 @@
+"""What stores have lent: when it is recorded, and when it is given back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.source import StoreKind
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.leases import next_return, returned_again
+from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
+from keyturn.core.spec.store_refs import Destination, Source
+from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.state import State, Triggers
+from tests.unit.core.builders import (
+    MADE,
+    NOW,
+    UID,
+    VAULT,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    secret_class,
+    state,
+    target,
+    use,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.rotation.steps import Step
+
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders")
+LENT: dict[str, Any] = {
+    "name": "password",
+    "from": {"storeRef": VAULT, "remoteRef": {"key": PLACE.key, "property": "password"}},
+}
+SPEC: dict[str, Any] = {"data": [LENT], "rotation": {"overlap": "10m"}}
+BOUND: dict[str, Any] = {**SPEC, "target": {"deletionPolicy": "Delete"}}
+
+
+def loan(id_: str = "new", ends: datetime = NOW + timedelta(hours=1)) -> StoreLease:
+    return StoreLease(PLACE.id, id_, "login", timedelta(hours=1), ends)
+
+
+OLD, NEW = loan("old", NOW + minutes(30)), loan()
+
+
+def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", **others: Any) -> Observed:
+    """Look at a revision that holds one of them, and came after one that had the old one."""
+    made = state(
+        revision(2, "Refreshed", made=NOW - minutes(5)),
+        revision(),
+        loans=loans,
+        borrowed={"password": held},
+        lent_before=frozenset({"old"}),
+    )
+    status = {"revision": 2, "secretName": "db"}
+    published = target(2, published=NOW - minutes(5))
+    return observed(spec, **{"state": made, "target": published, "status": status, **others})
+
+
+def pulled(*loans: StoreLease, in_hand: str = "") -> Pulled:
+    return Pulled(read=True, was_read=True, loans=loans, in_hand=frozenset({in_hand} - {""}))
+
+
+LATER = NOW + minutes(3)
+PRESSING = Emergency("leak", UID, NOW - minutes(1))
+ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        # The record
+        pytest.param(at_rest(pulled=pulled(NEW)), Borrow((NEW,)), id="taken: it is recorded first"),
+        pytest.param(at_rest(NEW, pulled=pulled(NEW)), Rest(None), id="recorded"),
+        pytest.param(
+            at_rest(NEW, pulled=pulled(loan(ends=NOW + timedelta(hours=2)))),
+            Borrow((loan(ends=NOW + timedelta(hours=2)),)),
+            id="renewed: its end is recorded",
+        ),
+        # What nobody could read
+        pytest.param(at_rest(NEW, loan("lost")), GiveBack(loan("lost")), id="in no revision: back at once"),
+        pytest.param(
+            at_rest(NEW, loan("kept"), pulled=pulled(NEW, in_hand="kept")),
+            Rest(None),
+            id="about to be in one",
+        ),
+        # What was read before
+        pytest.param(at_rest(OLD, NEW), Rest(NOW + minutes(5)), id="the overlap lasts"),
+        pytest.param(at_rest(OLD, NEW, now=NOW + minutes(5)), GiveBack(OLD), id="the overlap is over"),
+        pytest.param(
+            at_rest(loan("old", NOW + minutes(2)), NEW), Rest(NOW + minutes(2)), id="it ends before"
+        ),
+        pytest.param(
+            at_rest(loan("old", NOW), NEW), GiveBack(loan("old", NOW)), id="it has ended: it is forgotten"
+        ),
+        pytest.param(
+            at_rest(OLD, NEW, target=target(1)), Publish(2), id="not before the new one is published"
+        ),
+        pytest.param(
+            at_rest(OLD, NEW, target=target(2, published=None)), Rest(OLD.ends), id="nobody knows since when"
+        ),
+        pytest.param(at_rest(OLD, NEW, emergencies=(PRESSING,)), GiveBack(OLD), id="at once in an emergency"),
+        pytest.param(at_rest(OLD, NEW, held="old"), GiveBack(NEW), id="of a revision that was given up"),
+        # What failed
+        pytest.param(
+            at_rest(OLD, NEW, now=NOW + minutes(5), returns={"old": NOW + minutes(8)}),
+            Rest(NOW + minutes(8)),
+            id="it failed and waits",
+        ),
+        pytest.param(
+            at_rest(OLD, NEW, now=NOW + minutes(9), returns={"old": NOW + minutes(8)}),
+            GiveBack(OLD),
+            id="it is tried again",
+        ),
+        pytest.param(
+            at_rest(OLD, NEW, now=OLD.ends, returns={"old": OLD.ends + minutes(8)}),
+            GiveBack(OLD),
+            id="it failed until its end",
+        ),
+        # The ManagedSecret goes
+        pytest.param(
+            at_rest(NEW, spec=BOUND), Finalize(present=True), id="its Secret goes with it: it is kept"
+        ),
+        pytest.param(at_rest(NEW, spec=BOUND, finalized=True), Rest(None), id="kept"),
+        pytest.param(at_rest(NEW, finalized=True), Finalize(present=False), id="its Secret stays"),
+        pytest.param(
+            at_rest(NEW, spec=BOUND, finalized=True, deleted=True), GiveBack(NEW), id="deleted: back first"
+        ),
+        pytest.param(
+            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns={"new": LATER}),
+            Rest(LATER),
+            id="deleted, and the store is away",
+        ),
+        pytest.param(
+            at_rest(spec=BOUND, finalized=True, deleted=True), Finalize(present=False), id="deleted and back"
+        ),
+        pytest.param(
+            at_rest(NEW, finalized=True, deleted=True),
+            Finalize(present=False),
+            id="deleted without its Secret",
+        ),
+        pytest.param(
+            at_rest(spec=BOUND, finalized=True, deleted=True, state=None),
+            Finalize(present=False),
+            id="deleted without a record",
+        ),
+    ],
+)
+def test_what_is_lent_is_recorded_first_and_given_back_last(look: Observed, step: Step) -> None:
+    assert next_step(look) == step
+
+
+ALL_THROUGH = (consumer("api", marker="db=2", uses=(use(),)),)
+PLAIN: dict[str, Any] = {"data": [LENT]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "consumers", "now", "is_back"),
+    [
+        pytest.param(SPEC, (ROLLING,), minutes(6), False, id="one moves over"),
+        pytest.param(PLAIN, (ROLLING,), minutes(6), False, id="one moves over, no overlap is written"),
+        pytest.param(PLAIN, ALL_THROUGH, minutes(0), True, id="all have moved over"),
+        pytest.param(SPEC, ALL_THROUGH, minutes(0), False, id="all have moved over, and the overlap lasts"),
+        pytest.param(SPEC, ALL_THROUGH, minutes(6), True, id="all have moved over, and the overlap is over"),
+        pytest.param(PLAIN, (), minutes(29), False, id="nobody knows who reads it, for an hour"),
+        pytest.param(
+            PLAIN | {"rollout": {"restart": "None"}},
+            (consumer("api", marker="db=1", uses=(use(),)),),
+            minutes(0),
+            False,
+            id="one is restarted by somebody else",
+        ),
+    ],
+)
+def test_it_is_given_back_when_those_who_read_it_have_moved_over(
+    spec: dict[str, Any],
+    consumers: tuple[Consumer, ...],
+    now: timedelta,
+    is_back: bool,  # noqa: FBT001
+) -> None:
+    look = replace(at_rest(OLD, NEW, spec=spec, now=NOW + now), consumers=consumers)
+    assert isinstance(next_step(look), GiveBack) is is_back
+
+
+def test_a_class_may_say_how_long_it_works() -> None:
+    given = secret_class(rotation={"overlap": "10m"})
+    look = replace(at_rest(OLD, NEW, spec=PLAIN, given=given), consumers=ALL_THROUGH)
+    assert not isinstance(next_step(look), GiveBack)
+
+
+def test_the_first_revision_brings_what_it_holds_along() -> None:
+    new = observed(SPEC, state=None, target=None, status={}, pulled=pulled(NEW))
+    assert type(next_step(new)).__name__ == "Stage"
+
+
+def test_a_loan_is_recorded_once_and_forgotten() -> None:
+    longer = replace(NEW, ends=NOW + timedelta(hours=2))
+    before = State(UID, MADE, Triggers(), (), 1)
+    assert before.with_loans((OLD, NEW)).with_loans((longer,)).loans == (OLD, longer)
+    assert before.with_loans((OLD, NEW)).without_loan("old").loans == (NEW,)
+
+
+def test_all_that_is_taken_of_a_key_is_lent_at_one_place() -> None:
+    source = Source(PLACE.kind, PLACE.store, PLACE.key, "password", prefix="")
+    assert source.place == replace(source, part=None, prefix=None).place == PLACE.id
+
+
+def test_without_a_record_nothing_is_given_back() -> None:
+    look = observed(SPEC, state=None)
+    assert look.desired
+    assert (next_return(look, look.desired), returned_again(look, look.desired)) == (None, None)
+
+
+def test_half_of_its_time_it_is_left_alone() -> None:
+    assert NEW.due == NOW + minutes(30)
+    assert NEW.where == PLACE
+    assert seconds(1) < NEW.lasts

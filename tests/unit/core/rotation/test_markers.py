@@ -1,0 +1,140 @@
+"""Which marker a template gets when a revision is given up: what stood there, so that healthy pods stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.observation.observed import Sibling
+from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.markers import next_marker
+from keyturn.core.rotation.steps import RollOut
+from keyturn.core.state.state import Held, Publication
+from tests.unit.core import builders
+from tests.unit.core.builders import (
+    BEFORE,
+    NOW,
+    PUBLISHED,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    state,
+    target,
+    use,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Consumer, Observed
+
+DURING = PUBLISHED + minutes(2)
+BACK = PUBLISHED + minutes(5)
+"""Revision 2 was published, then revision 1 again."""
+
+
+def look(one: Consumer, **changed: Any) -> Observed:
+    known: dict[str, Any] = {
+        "state": state(
+            revision(2, "Triggered", made=PUBLISHED - seconds(1)),
+            revision(made=BEFORE - minutes(1)),
+            current=1,
+            held=Held(2, 1, BACK, failed=True),
+            publications=(Publication(2, PUBLISHED), Publication(1, BEFORE - minutes(1))),
+        ),
+        "target": target(1, published=BACK),
+        "status": {"revision": 1},
+        "now": BACK + seconds(1),
+    }
+    return observed(None, one, **known | changed)
+
+
+def pod(marker: str = "", created: datetime = BEFORE, **facts: Any) -> Pod:
+    return builders.pod("api-1", created=created, marker=marker, ready=None, **facts)
+
+
+def failed(*pods: Pod, marker: str = "db=2", siblings: tuple[Sibling, ...] = ()) -> Consumer:
+    uses = (use(), *(use(one.secret) for one in siblings))
+    made = consumer("api", *siblings, marker=marker, uses=uses, settled=False)
+    return replace(made, pods=PodsSeen(pods=(*pods, pod(marker, DURING))))
+
+
+TLS = Sibling("tls", 3, BEFORE - seconds(1))
+FIRST = Sibling("tls", 1, BEFORE + seconds(30))
+
+
+@pytest.mark.parametrize(
+    ("one", "marker"),
+    [
+        pytest.param(failed(pod()), "", id="none stood there"),
+        pytest.param(failed(pod("db=1")), "db=1", id="one stood there"),
+        pytest.param(failed(pod("db=1,tls=4")), "db=1,tls=4", id="with a secret that is gone since"),
+        pytest.param(failed(), "db=1", id="no healthy pod is left"),
+        pytest.param(failed(pod(leaves=NOW)), "db=1", id="the last healthy pod is terminating"),
+        pytest.param(failed(pod(), pod("db=1"), pod("db=1")), "db=1", id="most pods"),
+        pytest.param(failed(pod(), pod("db=1")), "", id="as many of both"),
+        pytest.param(
+            failed(pod(), pod(created=DURING)),
+            "db=1",
+            id="a pod without one was made under the failed revision",
+        ),
+        pytest.param(
+            failed(pod(created=BACK + seconds(1))), "", id="the healthy pod is newer than the return"
+        ),
+        pytest.param(failed(marker="db=2"), "db=1", id="pods of the failed template are not healthy"),
+        pytest.param(
+            failed(pod("db=1,tls=3"), marker="db=2,tls=3", siblings=(TLS,)),
+            "db=1,tls=3",
+            id="with another secret",
+        ),
+        pytest.param(
+            failed(pod("db=1,tls=2"), marker="db=2,tls=3", siblings=(TLS,)),
+            "db=1,tls=3",
+            id="another secret has turned meanwhile",
+        ),
+        pytest.param(
+            failed(pod(), marker="db=2,tls=3", siblings=(TLS,)),
+            "",
+            id="is newer than the other secret's revision",
+        ),
+        pytest.param(
+            failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=NOW),)),
+            "db=1,tls=3",
+            id="is older than the other secret's revision",
+        ),
+        pytest.param(
+            failed(pod(), marker="db=2,tls=3", siblings=(replace(TLS, published=None),)),
+            "db=1,tls=3",
+            id="nobody knows since when the other secret has its revision",
+        ),
+        pytest.param(
+            failed(pod(), marker="db=2,tls=1", siblings=(FIRST,)),
+            "",
+            id="waited for the other secret's first revision",
+        ),
+    ],
+)
+def test_a_template_gets_back_what_its_healthy_pods_have(one: Consumer, marker: str) -> None:
+    at = look(one)
+    assert at.desired
+    assert next_marker(one, at, at.desired) == marker
+    assert next_step(at) == RollOut(one, marker)
+
+
+def test_a_later_revision_is_not_a_return() -> None:
+    one = replace(consumer(marker="db=1"), pods=PodsSeen(pods=(pod("db=1"),)))
+    at = observed(None, one, state=state(revision(2, "Triggered"), revision()), target=target(2))
+    assert at.desired
+    assert next_marker(one, at, at.desired) == "db=2"
+
+
+def test_without_a_record_nothing_is_marked() -> None:
+    one = consumer(marker="db=2")
+    at = observed(None, one, state=None)
+    assert at.desired
+    assert next_marker(one, at, at.desired) == "db=2"

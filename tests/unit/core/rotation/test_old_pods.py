@@ -1,0 +1,481 @@
+"""Pods with earlier values that are waited for: which they are, when they are read, and what they do not fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.old_pods import held_up_before
+from keyturn.core.rotation.outdated_pods import are_newer, older_pods, pod_revision
+from keyturn.core.rotation.pod_reads import Need, need_of
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, pods_again, standings
+from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from keyturn.core.state.state import Held
+from keyturn.core.status.conditions import ConditionInput, conditions_of
+from keyturn.core.status.status import Outcome, status_of
+from tests.unit.core import builders
+from tests.unit.core.builders import (
+    BEFORE,
+    MADE,
+    NOW,
+    PUBLISHED,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    state,
+    target,
+    use,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Consumer, Observed
+
+CURRENT, ROLLING, FAILED = WorkloadState.CURRENT, WorkloadState.ROLLING, WorkloadState.FAILED
+KEPT = {"password.previous"}
+TWO = revision(2, "Triggered", made=PUBLISHED - seconds(1))
+LATE = PUBLISHED + minutes(10)
+LEFT = PUBLISHED + seconds(20)
+
+
+def pod(name: str = "api-1", marker: str = "", **facts: Any) -> Pod:
+    """Make a pod of which only the metadata was read."""
+    return builders.pod(name, marker=marker, **{"ready": None, **facts})
+
+
+def ending(name: str = "api-1", marker: str = "db=1", **facts: Any) -> Pod:
+    return pod(name, marker, **{"leaves": LEFT, **facts})
+
+
+def with_pods(one: Consumer, *pods: Pod) -> Consumer:
+    return replace(one, pods=PodsSeen(pods=pods))
+
+
+def settled(*pods: Pod, name: str = "api", **of_workload: Any) -> Consumer:
+    """Return one whose rollout to the second revision is through for its controller."""
+    return with_pods(consumer(name, marker="db=2", restarted=PUBLISHED, **of_workload), *pods)
+
+
+def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
+    known: dict[str, Any] = {
+        "state": state(two, revision(made=BEFORE)),
+        "target": target(2),
+        "status": {"revision": 2},
+    }
+    return observed(changed.pop("spec", None), *consumers, **known | changed)
+
+
+def standing_of(at: Observed) -> WorkloadProgress:
+    assert at.desired
+    return standings(at, at.desired)[0]
+
+
+# Which pods have earlier values
+
+
+@pytest.mark.parametrize(
+    ("one", "is_older"),
+    [
+        pytest.param(ending(marker="db=1"), True, id="terminating, of the template before"),
+        pytest.param(ending(marker=""), True, id="terminating, without a marker, older than the revision"),
+        pytest.param(
+            ending(marker="", created=PUBLISHED + seconds(1)),
+            False,
+            id="terminating, made after the revision",
+        ),
+        pytest.param(
+            ending(marker="db=1", created=PUBLISHED + seconds(1)),
+            False,
+            id="terminating, of the template before, made after the revision",
+        ),
+        pytest.param(ending(marker="db=2"), False, id="terminating, of the current template"),
+        pytest.param(ending(marker="db=9"), True, id="terminating, of a revision that is not known"),
+        pytest.param(pod(marker="db=1"), True, id="stays, of the template before"),
+        pytest.param(pod(marker="db=2"), False, id="stays, of the current template"),
+        pytest.param(pod(marker=""), False, id="stays, without a marker"),
+    ],
+)
+def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:  # noqa: FBT001
+    at = look(settled(one))
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ((one,) if is_older else ())
+
+
+def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
+    at = look(settled(ending(), uses=(use("db", "username"),)))
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ()
+
+
+def test_without_a_record_no_pod_is_older() -> None:
+    at = look(settled(ending()), state=None)
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ()
+    assert pod_revision(ending(), at, at.desired) is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "newer"),
+    [
+        pytest.param((), True, id="none"),
+        pytest.param((pod(created=PUBLISHED + seconds(1)),), True, id="made after it"),
+        pytest.param((pod(created=PUBLISHED),), False, id="made in the same second"),
+        pytest.param(
+            (ending(), pod(created=PUBLISHED + seconds(1))), True, id="the older one is terminating"
+        ),
+    ],
+)
+def test_pods_are_newer_than_a_revision_by_the_second(pods: tuple[Pod, ...], newer: bool) -> None:  # noqa: FBT001
+    assert are_newer(pods, PUBLISHED) == newer
+
+
+# What is said of them
+
+
+@pytest.mark.parametrize(
+    ("pods", "message"),
+    [
+        pytest.param((ending("a"),), "1 pod with revision 1 is still terminating: a", id="one"),
+        pytest.param(
+            (ending("b"), ending("a")), "2 pods with revision 1 are still terminating: a, b", id="two"
+        ),
+        pytest.param(
+            tuple(ending(name) for name in "abcde"),
+            "5 pods with revision 1 are still terminating: a, b, c and 2 more",
+            id="many",
+        ),
+        pytest.param(
+            (ending("a"), ending("b", "db=9")),
+            "2 pods with revisions 1 and 9 are still terminating: a, b",
+            id="of several revisions",
+        ),
+        pytest.param((pod("a", "db=1"),), "1 pod with revision 1 still runs: a", id="one that stays"),
+        pytest.param(
+            (pod("a", "db=1"), pod("b", "db=1"), ending("c")),
+            "2 pods with revision 1 still run: a, b; 1 pod with revision 1 is still terminating: c",
+            id="some that stay",
+        ),
+    ],
+)
+def test_they_are_counted_and_named(pods: tuple[Pod, ...], message: str) -> None:
+    one = settled(*pods)
+    assert standing_of(look(one)) == WorkloadProgress(
+        one, ROLLING, Turn.HINDERED, message, "EarlierPods", leaving=True
+    )
+
+
+def test_of_pods_from_before_every_record_no_revision_is_named() -> None:
+    lost = state(revision(2, "Lost", made=PUBLISHED - seconds(1)))
+    said = standing_of(look(settled(ending("a", "")), state=lost)).message
+    assert said == "1 pod with earlier values is still terminating: a"
+
+
+def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
+    one = replace(settled(), pods=PodsSeen(forbidden=True))
+    at = look(one)
+
+    said = standing_of(at)
+    assert (said.state, said.under_way) == (ROLLING, True)
+    assert said.message
+    assert said.message.startswith("whether pods with earlier values still run is unknown: the API server")
+    told = {one.type: one for one in conditions_of(ConditionInput(at, (said,), None, None))}[
+        "WorkloadsCurrent"
+    ]
+    assert (told.status, told.reason) == ("Unknown", "PodsUnknown")
+
+
+def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
+    at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
+    assert at.desired
+    everyone = standings(at, at.desired)
+    told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
+        "WorkloadsCurrent"
+    ]
+    assert (told.status, told.reason) == ("False", "RollingOut")
+
+
+# What waits for them, and what does not
+
+
+OVERLAPPING = revision(2, "Triggered", made=PUBLISHED - seconds(1), previous=KEPT)
+BOTH = target(2, overlapping=True)
+
+
+def test_the_overlap_begins_when_the_last_one_has_ended() -> None:
+    waiting = look(settled(ending()), two=OVERLAPPING, target=BOTH)
+    assert isinstance(next_step(waiting), Rest)
+    through = look(settled(pod(marker="db=2")), two=OVERLAPPING, target=BOTH)
+    assert next_step(through) == Overlap(2, NOW + timedelta(hours=1))
+
+
+def test_an_overlap_that_is_over_does_not_end_before_it_either() -> None:
+    over = replace(OVERLAPPING, valid_until=NOW)
+    assert isinstance(next_step(look(settled(ending()), two=over, target=BOTH)), Rest)
+    assert next_step(look(settled(), two=over, target=BOTH)) == Expire(2)
+
+
+def test_other_workloads_take_their_turn_meanwhile() -> None:
+    targets = [{"kind": "Deployment", "name": "api", "wave": -1}]
+    spec = {"rollout": {"targets": targets, "maxConcurrent": 1}}
+    at = look(settled(ending()), consumer("web", marker="db=1"), spec=spec)
+    assert at.desired
+    (only,) = next_restarts(at, at.desired, standings(at, at.desired))
+    assert only.workload.key.name == "web"
+
+
+def test_no_deadline_counts_for_them() -> None:
+    at = look(settled(ending()), now=LATE + minutes(60))
+    assert standing_of(at).state is ROLLING
+    step = next_step(at)
+    assert isinstance(step, Rest)
+    assert step.until == at.now + minutes(1)
+
+
+@pytest.mark.parametrize(
+    ("waited", "pause"),
+    [(0, 2), (8, 2), (20, 5), (240, 60), (3600, 60)],
+)
+def test_they_are_looked_at_more_and_more_rarely(waited: int, pause: int) -> None:
+    at = look(settled(ending()), now=LEFT + seconds(waited))
+    assert at.desired
+    assert pods_again(at, at.desired, standing_of(at)) == at.now + seconds(pause)
+
+
+def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> None:
+    at = look(settled())
+    assert at.desired
+    assert pods_again(at, at.desired, standing_of(at)) is None
+    stays = look(settled(pod(marker="db=1")))
+    assert stays.desired
+    assert pods_again(stays, stays.desired, standing_of(stays)) == NOW + minutes(1)
+
+
+# When they are read
+
+
+def asked(at: Observed) -> bool:
+    assert at.desired
+    return need_of(standing_of(at), at, at.desired) is Need.NOW
+
+
+DONE = {"revision": 2, "reason": "Triggered", "startedAt": MADE, "finishedAt": MADE, "result": "Succeeded"}
+HISTORY = {"revision": 2, "history": [DONE]}
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        pytest.param(look(settled()), True, id="its rollout seems to be through"),
+        pytest.param(look(settled(terminates=True)), True, id="its controller counts some"),
+        pytest.param(look(settled(terminates=False)), False, id="its controller counts none"),
+        pytest.param(look(settled(settled=False)), False, id="its rollout is not through"),
+        pytest.param(look(settled(), status=HISTORY), False, id="all was told to be through"),
+        pytest.param(
+            look(settled(), status=HISTORY, two=OVERLAPPING, target=BOTH),
+            True,
+            id="all was told to be through, and an overlap would begin",
+        ),
+        pytest.param(
+            look(settled(), status=HISTORY, two=replace(OVERLAPPING, valid_until=NOW), target=BOTH),
+            False,
+            id="an overlap lasts",
+        ),
+        pytest.param(look(consumer(renewed=True)), True, id="its pods were made anew by another one"),
+        pytest.param(look(consumer(uses=(use("db", "username"),))), False, id="uses nothing that changed"),
+        pytest.param(look(consumer(created=NOW)), False, id="is newer than the revision"),
+        pytest.param(observed(None, consumer(marker="db=1")), False, id="there is one revision only"),
+        pytest.param(observed(None, consumer(), state=None), False, id="there is no record"),
+    ],
+)
+def test_pods_are_read_where_something_is_about_to_be_said(at: Observed, expected: bool) -> None:  # noqa: FBT001
+    assert asked(at) == expected
+
+
+# Back at an earlier revision
+
+BACK: dict[str, Any] = {
+    "state": state(
+        TWO, revision(made=BEFORE), current=1, held=Held(2, 1, PUBLISHED + minutes(5), failed=True)
+    ),
+    "target": target(1, published=PUBLISHED + minutes(5)),
+    "now": PUBLISHED + minutes(6),
+}
+TOLD = {
+    "revision": 1,
+    "reason": "RolledBack",
+    "startedAt": PUBLISHED + minutes(5),
+    "finishedAt": NOW,
+    "result": "Succeeded",
+}
+
+
+def returned(*pods: Pod, **of_workload: Any) -> Consumer:
+    """Return one whose template is what it was before the failed revision: without a marker."""
+    return with_pods(consumer(created=BEFORE, **{"settled": False, **of_workload}), *pods)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [({"revision": 1}, True), ({"revision": 1, "history": [TOLD]}, False)]
+)
+def test_pods_are_read_until_the_return_was_told(status: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+    assert asked(look(returned(), **BACK, status=status)) == expected
+
+
+def test_a_return_is_not_through_while_pods_of_what_was_given_up_run() -> None:
+    at = look(returned(pod("a"), pod("b", "db=2")), **BACK)
+    said = standing_of(at)
+    assert (said.state, said.message) == (ROLLING, "1 pod with revision 2 still runs: b")
+    assert not said.leaving
+    assert standing_of(look(returned(pod("a")), **BACK)).state is CURRENT
+
+
+def told_as(state: str, number: int | None = None, name: str = "api") -> dict[str, Any]:
+    row = {"kind": "Deployment", "name": name, "state": state, "revision": number}
+    return {"revision": 1, "workloads": [row]}
+
+
+@pytest.mark.parametrize(
+    ("status", "of_workload", "expected"),
+    [
+        pytest.param(told_as("Rolling"), {}, ROLLING, id="it went back, and has not ended"),
+        pytest.param(told_as("Failed"), {}, ROLLING, id="it went back, and was late"),
+        pytest.param(told_as("Pending", 2), {}, ROLLING, id="it had the revision that was given up"),
+        pytest.param(told_as("Rolling"), {"settled": True}, CURRENT, id="it went back, and is through"),
+        pytest.param(told_as("Pending", 1), {}, CURRENT, id="it had never another revision"),
+        pytest.param(told_as("Rolling", name="web"), {}, CURRENT, id="nothing was told of it"),
+    ],
+)
+def test_one_that_goes_back_to_its_pods_is_waited_for_until_it_is_settled(
+    status: dict[str, Any], of_workload: dict[str, Any], expected: WorkloadState
+) -> None:
+    at = look(returned(pod("a"), **of_workload), **BACK, status=status)
+    assert standing_of(at).state is expected
+
+
+def test_an_unsettled_workload_is_current_where_nothing_was_given_up() -> None:
+    rolling = told_as("Rolling") | {"history": [DONE]}
+    assert standing_of(look(settled(settled=False), status=rolling)).state is CURRENT
+
+
+def test_a_return_that_is_late_has_failed() -> None:
+    late = {**BACK, "now": PUBLISHED + minutes(15)}
+    assert standing_of(look(returned(pod("b", "db=2")), **late)).state is FAILED
+    assert standing_of(look(returned(ending("b", "db=2")), **late)).state is ROLLING
+
+
+# Pods that hold the places of others
+
+
+def late(*pods: Pod, **of_workload: Any) -> Consumer:
+    """Return one that is not through at its deadline."""
+    return settled(*pods, **{"kind": "StatefulSet", "settled": False, "in_place": True, **of_workload})
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        pytest.param(late(ending()), ROLLING, id="an old one is terminating"),
+        pytest.param(late(ending(), pod("a", "db=2", ready=True)), ROLLING, id="and the new ones are ready"),
+        pytest.param(
+            late(ending(), pod("a", "db=2", ready=False)), FAILED, id="and a new one does not get ready"
+        ),
+        pytest.param(late(ending(marker="db=2")), FAILED, id="only a new one is terminating"),
+        pytest.param(late(pod("a", "db=1", ready=True)), FAILED, id="an old one runs"),
+        pytest.param(late(), FAILED, id="there is no old one"),
+        pytest.param(late(ending(), in_place=False), FAILED, id="new ones do not wait for old ones"),
+        pytest.param(late(ending(), complaint="a quota"), FAILED, id="new ones cannot be made"),
+        pytest.param(
+            late(ending(), kind="Deployment", failed=True), ROLLING, id="its own deadline was over before"
+        ),
+    ],
+)
+def test_a_rollout_has_not_failed_while_old_pods_hold_the_places_of_new_ones(
+    one: Consumer, expected: WorkloadState
+) -> None:
+    said = standing_of(look(one, now=LATE))
+    assert (said.state, said.leaving) == (expected, expected is ROLLING)
+
+
+@pytest.mark.parametrize(
+    ("since", "failed", "expected"),
+    [
+        pytest.param(LATE, False, ROLLING, id="its deadline counts from their end"),
+        pytest.param(LATE, True, ROLLING, id="its own deadline knows nothing of them"),
+        pytest.param(LATE - minutes(10), False, FAILED, id="it is over again"),
+    ],
+)
+def test_new_pods_get_their_time_when_the_old_ones_have_ended(
+    since: datetime,
+    failed: bool,  # noqa: FBT001
+    expected: WorkloadState,
+) -> None:
+    one = replace(late(pod("a", "db=2", ready=False), failed=failed), held_up=since)
+    assert standing_of(look(one, now=LATE + seconds(1))).state is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        pytest.param(late(), True, id="late"),
+        pytest.param(late(in_place=False), False, id="late, and new ones do not wait for old ones"),
+        pytest.param(late(terminates=False), False, id="late, and its controller counts none"),
+        pytest.param(replace(late(), held_up=LATE), True, id="was held up"),
+    ],
+)
+def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer, expected: bool) -> None:  # noqa: FBT001
+    assert asked(look(one, now=LATE)) == expected
+
+
+def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
+    at = look(late(), now=LATE)
+    assert at.desired
+    assert need_of(WorkloadProgress(late(), FAILED, Turn.NEXT, denied=True), at, at.desired) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param({"state": "Rolling", "terminating": 1}, True, id="terminating"),
+        pytest.param({"state": "Failed", "terminating": 1}, False, id="failed"),
+        pytest.param({"state": "Rolling", "message": "is still terminating"}, False, id="no number"),
+        pytest.param({"state": "Rolling"}, False, id="nothing was said"),
+        pytest.param(None, False, id="not told of"),
+    ],
+)
+def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None, expected: bool) -> None:  # noqa: FBT001
+    rows = [{"kind": "StatefulSet", "name": "api", **row}] if row else []
+    at = look(late(), status={"revision": 2, "workloads": rows})
+    assert held_up_before(at.consumers[0].workload, at) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "now", "expected"),
+    [
+        pytest.param(settled(ending("a"), ending("b"), pod("c", "db=1")), NOW, 2, id="two end, one runs"),
+        pytest.param(settled(pod("c", "db=1")), NOW, None, id="none ends"),
+        pytest.param(late(ending()), LATE, 1, id="one holds a place"),
+        pytest.param(
+            replace(late(ending()), held_up=PUBLISHED),
+            PUBLISHED + minutes(1),
+            1,
+            id="one held a place before",
+        ),
+        pytest.param(late(ending()), PUBLISHED + minutes(1), None, id="its deadline counts"),
+    ],
+)
+def test_the_status_counts_pods_whose_end_is_waited_for(
+    one: Consumer, now: datetime, expected: int | None
+) -> None:
+    at = look(one, now=now)
+    assert at.desired
+    (row,) = status_of(at, Outcome(next_step(at))).workloads
+    assert row.terminating == expected

@@ -1,0 +1,203 @@
+"""Which Secret may be written, and what comes first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
+from tests.unit.core.builders import PUBLISHED_TARGET, observed, state, target
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed, TargetFacts
+
+FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, dressed=False)
+MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}
+ADOPT: dict[str, Any] = {"target": {"adopt": "IfUnowned"}}
+ADOPT_INTO = {"target": {"creationPolicy": "Merge", "adopt": "IfUnowned"}}
+IMMUTABLE: dict[str, Any] = {"target": {"immutable": True}}
+NEW: dict[str, Any] = {"state": None, "status": {}}
+
+
+def refusal(found: Observed) -> Stalled | Wait:
+    with pytest.raises((Stalled, Wait)) as refused:
+        next_step(found)
+    assert isinstance(refused.value, Stalled | Wait)
+    return refused.value
+
+
+def test_a_secret_to_merge_into_is_waited_for() -> None:
+    refused = refusal(observed(MERGE, target=None, **NEW))
+
+    assert isinstance(refused, Wait)
+    assert (refused.reason, refused.message) == (
+        "TargetNotFound",
+        "the Secret 'db' is not there and creationPolicy: Merge does not make it; create it, or write Create",
+    )
+
+
+def test_a_secret_of_others_is_merged_into() -> None:
+    assert isinstance(next_step(observed(MERGE, target=FOREIGN, **NEW)), Stage)
+    assert next_step(observed(MERGE, target=FOREIGN)) == Publish(1)
+
+
+def test_a_secret_whose_owner_is_known_is_merged_into_all_the_same() -> None:
+    assert next_step(observed(MERGE, target=replace(FOREIGN, holder="Helm"))) == Publish(1)
+
+
+def test_what_nobody_owns_is_recorded_before_it_is_written() -> None:
+    assert next_step(observed(ADOPT, target=FOREIGN, **NEW)) == Adopt(1)
+    assert next_step(observed(ADOPT, target=FOREIGN, state=state())) == Adopt(2)
+    assert next_step(observed(ADOPT, target=replace(FOREIGN, recorded=True))) == Publish(1)
+
+
+def test_what_holds_nothing_to_keep_is_written_at_once() -> None:
+    assert isinstance(next_step(observed(ADOPT, target=replace(FOREIGN, recorded=True), **NEW)), Stage)
+
+
+def test_a_managed_secret_that_was_made_again_claims_its_state_before_it_adopts() -> None:
+    assert next_step(observed(ADOPT, target=FOREIGN, state=state(uid="another"))) == Claim(1)
+
+
+SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
+    "a foreign one": (
+        {},
+        FOREIGN,
+        "SecretNotOwned",
+        (
+            "the Secret 'db' was made by somebody else and is not touched;"
+            " write another name, adopt: IfUnowned, or delete that Secret"
+        ),
+    ),
+    "one of another ManagedSecret": (
+        ADOPT_INTO,
+        replace(FOREIGN, owner="other"),
+        "SecretNotOwned",
+        (
+            "the Secret 'db' belongs to the ManagedSecret 'other' and is not touched;"
+            " write another name, or delete that Secret"
+        ),
+    ),
+    "one that somebody owns": (
+        ADOPT,
+        replace(FOREIGN, holder="Helm (label x)"),
+        "SecretNotOwned",
+        (
+            "the Secret 'db' belongs to Helm (label x) and is not touched;"
+            " write another name, take that mark off it, or delete that Secret"
+        ),
+    ),
+    "one that a program fills": (
+        MERGE,
+        replace(FOREIGN, filled_by="Kubernetes (type x)"),
+        "SecretNotOwned",
+        "the Secret 'db' is filled by Kubernetes (type x) and is not touched; write another name",
+    ),
+    "one of another type": (
+        ADOPT,
+        replace(FOREIGN, other_type="kubernetes.io/tls"),
+        "TypeDiffers",
+        (
+            "the Secret 'db' is of type kubernetes.io/tls and the spec asks for Opaque,"
+            " which Kubernetes does not let change; write another name, or delete that Secret"
+        ),
+    ),
+    "one that takes nothing": (
+        MERGE,
+        replace(FOREIGN, immutable=True),
+        "Immutable",
+        ("the Secret 'db' is immutable and takes nothing more; write another name, or delete that Secret"),
+    ),
+    "one with a key of ours": (
+        MERGE,
+        replace(FOREIGN, taken=frozenset({"b", "a"})),
+        "KeyConflict",
+        (
+            "the Secret 'db' has already values under a, b; rename them by keys,"
+            " or write adopt: IfUnowned to keep them"
+        ),
+    ),
+    "one with a key of ours that cannot be adopted": (
+        ADOPT_INTO,
+        replace(FOREIGN, taken=frozenset({"a"}), recorded=True),
+        "KeyConflict",
+        "the Secret 'db' has already values under a; rename them by keys, or remove them from it",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "found", "reason", "sentence"),
+    [pytest.param(*case, id=name) for name, case in SENTENCES.items()],
+)
+def test_the_refusal_says_whose_it_is(
+    spec: dict[str, Any], found: TargetFacts, reason: str, sentence: str
+) -> None:
+    refused = refusal(observed(spec, target=found, **NEW))
+
+    assert (refused.reason, refused.message) == (reason, sentence)
+
+
+def test_a_key_that_is_to_be_adopted_is_no_conflict() -> None:
+    found = replace(FOREIGN, taken=frozenset({"password"}))
+
+    assert next_step(observed(ADOPT_INTO, target=found, **NEW)) == Adopt(1)
+
+
+WRITTEN_ONCE = replace(PUBLISHED_TARGET, immutable=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        pytest.param({"unfit": ["password"]}, "the spec asks for other values: password", id="another value"),
+        pytest.param(
+            {"annotations": {"keyturn.dev/rotate": "x"}}, "a new trigger asks for it", id="a trigger"
+        ),
+        pytest.param(
+            {"annotations": {"keyturn.dev/rollback": "1"}},
+            "keyturn.dev/rollback asks for revision 1",
+            id="a return",
+        ),
+    ],
+)
+def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str) -> None:
+    refused = refusal(observed(IMMUTABLE, target=WRITTEN_ONCE, **changed))
+
+    assert (refused.reason, refused.message) == (
+        "Immutable",
+        (
+            f"the Secret 'db' is immutable and keeps its values, but {why};"
+            " write another target.name for a Secret with new values, or take that change back"
+        ),
+    )
+
+
+def test_under_another_name_new_values_are_made() -> None:
+    found = observed(IMMUTABLE, target=None, unfit=["password"])
+
+    assert not isinstance(next_step(found), Rest)
+
+
+def test_nothing_is_done_for_what_is_being_deleted() -> None:
+    found = observed(target=None)
+    metadata = found.managed.metadata.model_copy(
+        update={"deletion_timestamp": datetime(2026, 11, 24, tzinfo=UTC)}
+    )
+
+    assert next_step(replace(found, managed=found.managed.model_copy(update={"metadata": metadata}))) == Rest(
+        None
+    )
+
+
+def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> None:
+    rest = observed()
+
+    assert next_step(replace(rest, unbound=True, left=("a", "b"))) == Bind()
+    assert next_step(replace(rest, left=("a", "b"))) == Release("a")
+    assert next_step(replace(rest, left=("a",), target=target(None))) == Publish(1)

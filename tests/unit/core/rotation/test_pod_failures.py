@@ -1,0 +1,229 @@
+"""When pods crash again and again by the fault of a revision, and what is said of a pod that does not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.pods import NOT_READY, Trouble
+from keyturn.core.rotation.pod_failures import trouble_of, worst_of
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
+from keyturn.core.state.state import Held
+from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.pods import Pod
+
+ROLLING, FAILED, PENDING = WorkloadState.ROLLING, WorkloadState.FAILED, WorkloadState.PENDING
+CRASH = Trouble("CrashLoopBackOff", "main", 1)
+MESSAGE = "its new pods crash: pod api-0: container main: CrashLoopBackOff, exit code 1"
+OLD = pod("old", marker="db=1")
+BAD_OLD = pod("old", marker="db=1", ready=False)
+AT_TWO: dict[str, Any] = {"state": state(revision(2, "Triggered"), revision()), "target": target(2)}
+HOLD = {"rollout": {"onFailure": "Hold"}}
+
+
+def crashing(name: str = "api-0", times: int = 3, **more: Any) -> Pod:
+    facts: dict[str, Any] = {"ready": False, "restarts": times, "crashes": times, "trouble": CRASH} | more
+    return pod(name, **facts)
+
+
+def rolling(pods: Iterable[Pod] | None, **more: Any) -> Consumer:
+    since: dict[str, Any] = {"marker": "db=2", "settled": False, "restarted": NOW - seconds(30)}
+    return consumer(pods=pods, **since | more)
+
+
+def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
+    return observed(spec, one, **AT_TWO | changed)
+
+
+def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> WorkloadProgress:
+    at = look(one, spec, **changed)
+    assert at.desired
+    (only,) = standings(at, at.desired)
+    return only
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        pytest.param([crashing(), OLD], FAILED, id="a new one crashes, an old one is ready"),
+        pytest.param([crashing()], FAILED, id="there is no old one, as with Recreate"),
+        pytest.param([crashing(times=2), OLD], ROLLING, id="it was restarted twice"),
+        pytest.param([crashing(), BAD_OLD], ROLLING, id="no old one is ready: it is not the revision"),
+        pytest.param([crashing(), BAD_OLD, pod("older", marker="")], FAILED, id="one old one is ready"),
+        pytest.param([crashing(), pod("new"), OLD], ROLLING, id="another new one is ready"),
+        pytest.param(
+            [crashing(), pod("new", restarts=3), OLD], FAILED, id="another one is ready until its next crash"
+        ),
+        pytest.param([crashing(marker="db=1")], ROLLING, id="it is an old one that crashes"),
+        pytest.param([crashing(leaves=NOW), OLD], ROLLING, id="it ends already"),
+        pytest.param(
+            [crashing(), pod("old", marker="db=1", ready=False, leaves=NOW)], FAILED, id="old ones end"
+        ),
+        pytest.param([OLD], ROLLING, id="there is no new one"),
+        pytest.param([], ROLLING, id="there is none"),
+        pytest.param(None, ROLLING, id="they were not read yet"),
+    ],
+)
+def test_a_workload_fails_early_where_new_pods_crash_and_old_ones_do_not(
+    pods: list[Pod] | None, expected: WorkloadState
+) -> None:
+    assert standing(rolling(pods)).state is expected
+
+
+def test_the_pod_and_its_reason_are_named() -> None:
+    one = rolling(
+        [crashing("api-1"), crashing(), crashing("api-2", trouble=Trouble("Error", "main", 2)), OLD]
+    )
+    found = standing(one)
+    assert (found.state, found.turn, found.reason, found.message) == (
+        FAILED,
+        Turn.HINDERED,
+        "CrashLoop",
+        MESSAGE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fail_fast", "times", "expected"),
+    [
+        pytest.param({"restarts": 5}, 4, ROLLING, id="fewer than written"),
+        pytest.param({"restarts": 5}, 5, FAILED, id="as many as written"),
+        pytest.param({"when": "Crashing"}, 3, FAILED, id="three where none are written"),
+        pytest.param({"when": "Never"}, 99, ROLLING, id="never"),
+    ],
+)
+def test_the_spec_says_how_often_is_too_often(
+    fail_fast: dict[str, Any], times: int, expected: WorkloadState
+) -> None:
+    one = rolling([crashing(times=times), OLD])
+    assert standing(one, {"rollout": {"failFast": fail_fast}}).state is expected
+
+
+def test_a_rollout_that_waits_for_a_person_fails_early_too() -> None:
+    assert standing(rolling([crashing(), OLD], hint="a partition")).state is FAILED
+
+
+# A failure that is known
+
+
+def said(reason: str | None = "CrashLoop", state: str = "Failed", number: int = 2) -> dict[str, Any]:
+    row = {"kind": "Deployment", "name": "api", "state": state, "revision": number}
+    return {
+        "revision": 2,
+        "secretName": "db",
+        "workloads": [row | {"reason": reason, "message": "in other words"}],
+    }
+
+
+BETWEEN_CRASHES = pod(restarts=5)
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "expected"),
+    [
+        pytest.param(said(), HOLD, FAILED, id="held: it has failed until it is through"),
+        pytest.param(said(), None, ROLLING, id="a return would follow from what the status says"),
+        pytest.param(said(number=1), HOLD, ROLLING, id="of another revision"),
+        pytest.param(said(state="Rolling"), HOLD, ROLLING, id="it had not failed"),
+        pytest.param(said("ProgressDeadlineExceeded"), HOLD, ROLLING, id="for another reason"),
+        pytest.param(said(None), HOLD, ROLLING, id="for no reason"),
+        pytest.param({"revision": 2, "secretName": "db"}, HOLD, ROLLING, id="nothing is known"),
+    ],
+)
+def test_a_pod_that_is_ready_between_two_crashes_has_not_recovered(
+    status: dict[str, Any], spec: dict[str, Any] | None, expected: WorkloadState
+) -> None:
+    found = standing(rolling([BETWEEN_CRASHES, OLD]), spec, status=status)
+    assert found.state is expected
+    assert found.message == ("in other words" if expected is FAILED else None)
+
+
+def test_what_was_held_has_recovered_with_a_pod_that_was_never_restarted() -> None:
+    found = standing(rolling([pod(), OLD]), HOLD, status=said())
+    assert found.state is ROLLING
+
+
+# Before another restart
+
+
+def test_pods_that_crash_with_a_revision_are_not_waited_for() -> None:
+    three = state(revision(3, "Triggered", fallback=1), revision(2, "Triggered"), revision())
+    changed: dict[str, Any] = {"state": three, "target": target(3, published=PUBLISHED)}
+    assert standing(rolling([crashing(), OLD]), **changed).turn is Turn.NEXT
+    assert standing(rolling([crashing(times=2), OLD]), **changed).turn is Turn.HINDERED
+
+
+def test_nobody_is_sent_after_pods_that_crash() -> None:
+    other = consumer("web", marker="db=1")
+    at = observed({"rollout": {"maxConcurrent": 9}}, rolling([crashing(), OLD]), other, **AT_TWO)
+    assert at.desired
+    assert next_restarts(at, at.desired, standings(at, at.desired)) == ()
+
+
+# What is said
+
+NO_IMAGE = Trouble("ImagePullBackOff", "main", None, "example.org/app:1")
+MILD = Trouble(NOT_READY, "main")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text"),
+    [
+        pytest.param(CRASH, "container main: CrashLoopBackOff, exit code 1", id="a crash"),
+        pytest.param(NO_IMAGE, "container main: ImagePullBackOff, image example.org/app:1", id="an image"),
+        pytest.param(Trouble("Unschedulable"), "Unschedulable", id="a pod without a node"),
+        pytest.param(
+            Trouble("Error", "init", 0), "container init: Error, exit code 0", id="an exit code of 0"
+        ),
+    ],
+)
+def test_a_trouble_is_told_in_reasons(trouble: Trouble, text: str) -> None:
+    assert str(trouble) == text
+    one = rolling([pod(ready=False, trouble=trouble)])
+    assert standing(one).message == f"pod api-0: {text}"
+
+
+def test_what_every_pod_passes_through_is_told_only_when_it_is_too_late() -> None:
+    one = rolling([pod(ready=False, trouble=MILD)])
+    late = standing(one, now=NOW + seconds(600))
+
+    assert (trouble_of(one), worst_of(one)) == (None, "pod api-0: container main: NotReady")
+    assert standing(one).message is None
+    assert late.message == ("its pods did not become available in time; pod api-0: container main: NotReady")
+
+
+def test_everything_that_is_known_is_told() -> None:
+    one = rolling([pod(ready=False, trouble=NO_IMAGE)], hint="a partition", complaint="a quota")
+    assert standing(one).message == f"a partition; a quota; pod api-0: {NO_IMAGE}"
+
+
+def test_a_pod_that_is_ready_or_ends_is_in_no_trouble() -> None:
+    assert (
+        trouble_of(rolling([pod(trouble=NO_IMAGE), pod("b", ready=False, leaves=NOW, trouble=NO_IMAGE)]))
+        is None
+    )
+
+
+def test_an_earlier_rollout_that_hangs_is_told_of_with_its_pod() -> None:
+    one = rolling([pod(marker="db=1", ready=False, trouble=NO_IMAGE)], marker="db=1")
+    found = standing(one)
+    assert (found.state, found.message) == (
+        PENDING,
+        f"waits for its last rollout to finish; pod api-0: {NO_IMAGE}",
+    )
+
+
+def test_nobody_goes_back_twice() -> None:
+    held = Held(2, 1, NOW, failed=True)
+    back = state(revision(2, "Triggered"), revision(), current=1, held=held)
+    at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))
+    assert at.desired
+    (found,) = standings(at, at.desired)
+    assert found.state is FAILED

@@ -1,0 +1,376 @@
+"""What is written into stores, in which order, and what is left there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.source import StoreKind
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.labels import REFRESH
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.push import next_push
+from keyturn.core.rotation.steps import (
+    Bind,
+    Finalize,
+    Intend,
+    Publish,
+    Push,
+    Refresh,
+    Release,
+    Rest,
+    RollOut,
+    Withdraw,
+)
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.state import Triggers
+from tests.unit.core.builders import (
+    NOW,
+    PUSH,
+    VAULT,
+    consumer,
+    observed,
+    push_problems,
+    pushed,
+    revision,
+    seconds,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.steps import Step
+
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
+KEPT_FOR = replace(PLACE, deletes=True)
+PUSHES = {"pushTo": [PUSH]}
+TWICE = {"pushTo": [PUSH, {"storeRef": VAULT, "remoteRef": {"key": "shop/other"}}]}
+DELETES = {"pushTo": [{**PUSH, "deletionPolicy": "Delete"}]}
+REFUSED = Stalled("ProviderError", "the store refused")
+AWAY = Wait("ProviderError", "the store does not answer", seconds(5))
+LATER = NOW + timedelta(minutes=3)
+
+
+def second(*records: Any) -> dict[str, Any]:
+    """Make a second revision that is published, and what is recorded of pushes before."""
+    made = state(revision(2, "Triggered", made=NOW), revision(), pushed=records)
+    return {"state": made, "target": target(2, published=NOW - seconds(60))}
+
+
+def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = LATER) -> dict[str, Any]:
+    return {"push_problems": push_problems(*places, error=error, again=again)}
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        # Once for each revision
+        pytest.param(observed(PUSHES), Intend(pushed(PLACE, done=False)), id="new: it is recorded first"),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),))), Push(PLACE, 1), id="recorded"
+        ),
+        pytest.param(observed(PUSHES, state=state(pushed=(pushed(PLACE),))), Rest(None), id="done"),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, kept=True),))), Rest(None), id="left as it was"
+        ),
+        pytest.param(
+            observed(PUSHES, **second(pushed(PLACE, 1))),
+            Intend(pushed(PLACE, 2, done=False)),
+            id="a new revision",
+        ),
+        pytest.param(
+            observed(PUSHES, **second(pushed(PLACE, 1, done=False))),
+            Intend(pushed(PLACE, 2, done=False)),
+            id="a new revision before the last was pushed",
+        ),
+        pytest.param(
+            observed(PUSHES, state=second()["state"]), Publish(2), id="a new revision is published before"
+        ),
+        # The spec changed
+        pytest.param(
+            observed({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
+            Intend(pushed(replace(PLACE, secret_key="password"), done=False)),  # noqa: S106
+            id="another value is pushed",
+        ),
+        pytest.param(
+            observed(
+                {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
+                state=state(pushed=(pushed(PLACE, kept=True),)),
+            ),
+            Intend(pushed(replace(PLACE, replaces=False), done=False)),
+            id="another policy",
+        ),
+        pytest.param(
+            observed({}, state=state(pushed=(pushed(PLACE),))), Withdraw(PLACE, deletes=False), id="no longer"
+        ),
+        pytest.param(
+            observed({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+            Intend(pushed(PLACE, done=False, deletes=True)),
+            id="no longer, and it goes there: that is recorded first",
+        ),
+        pytest.param(
+            observed({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
+            Withdraw(PLACE, deletes=True),
+            id="no longer, and nobody knows whether it is there",
+        ),
+        pytest.param(
+            observed({}, state=state(pushed=(pushed(PLACE, deletes=True, kept=True),)), finalized=True),
+            Withdraw(PLACE, deletes=False),
+            id="no longer, and what the store had before us stays",
+        ),
+        pytest.param(
+            observed({"pushTo": TWICE["pushTo"][1:]}, state=state(pushed=(pushed(PLACE),))),
+            Withdraw(PLACE, deletes=False),
+            id="elsewhere: the old place goes first",
+        ),
+        # One that goes with its ManagedSecret
+        pytest.param(observed(DELETES), Finalize(present=True), id="it is kept before anything is written"),
+        pytest.param(
+            observed(DELETES, finalized=True),
+            Intend(pushed(KEPT_FOR, done=False, deletes=True)),
+            id="it is kept: recorded next",
+        ),
+        pytest.param(
+            observed(DELETES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+            Intend(pushed(KEPT_FOR, deletes=True)),
+            id="it goes from now on: nothing is pushed for that",
+        ),
+        pytest.param(
+            observed(DELETES, state=state(pushed=(pushed(PLACE, kept=True),)), finalized=True),
+            Intend(pushed(KEPT_FOR, deletes=True, kept=True)),
+            id="it goes from now on, and was not ours",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
+            Intend(pushed(PLACE)),
+            id="it stays from now on",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), finalized=True),
+            Finalize(present=False),
+            id="nothing is left that would go",
+        ),
+        pytest.param(
+            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),))),
+            Finalize(present=True),
+            id="made again: it is kept again",
+        ),
+        pytest.param(
+            observed(DELETES, state=state(pushed=(pushed(KEPT_FOR, deletes=True),)), finalized=True),
+            Rest(None),
+            id="kept and done",
+        ),
+        pytest.param(
+            observed(finalized=True), Finalize(present=False), id="nothing is pushed any more: it is let go"
+        ),
+        # One that fails
+        pytest.param(
+            observed(TWICE, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+            Intend(pushed(OTHER, done=False)),
+            id="one that failed lets another go first",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE)),
+            Rest(LATER, REFUSED),
+            id="one that failed waits for its time",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE, again=NOW)),
+            Push(PLACE, 1),
+            id="its time has come",
+        ),
+        pytest.param(
+            observed(PUSHES, **second(pushed(PLACE, done=False)), **failed(PLACE)),
+            Intend(pushed(PLACE, 2, done=False)),
+            id="a newer revision is recorded all the same",
+        ),
+        pytest.param(
+            observed(
+                {},
+                state=state(pushed=(pushed(PLACE, done=False, deletes=True),)),
+                finalized=True,
+                **failed(PLACE),
+            ),
+            Rest(LATER, REFUSED),
+            id="one that could not be deleted waits as well",
+        ),
+        pytest.param(
+            observed({}, state=state(pushed=(pushed(PLACE),)), **failed(PLACE)),
+            Withdraw(PLACE, deletes=False),
+            id="to forget one asks no store",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), **failed(OTHER)),
+            Rest(None),
+            id="one that nobody speaks of any more is no problem",
+        ),
+    ],
+)
+def test_what_is_written_next(look: Observed, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def test_nothing_is_pushed_of_what_is_not_recorded() -> None:
+    look = observed(PUSHES, state=None)
+    assert look.desired
+    assert next_push(look, look.desired) is None
+
+
+def test_a_failed_push_lets_workloads_roll() -> None:
+    behind = consumer("api")
+    look = observed(PUSHES, behind, **second(pushed(PLACE, 2, done=False)), **failed(PLACE, error=AWAY))
+    assert next_step(look) == RollOut(behind, "db=2")
+
+
+def test_a_failed_push_does_not_put_off_what_is_due_sooner() -> None:
+    published = NOW - seconds(2)  # within the debounce
+    look = observed(
+        PUSHES,
+        consumer("api"),
+        state=second(pushed(PLACE, 2, done=False))["state"],
+        target=target(2, published=published),
+        **failed(PLACE, error=AWAY),
+    )
+    assert next_step(look) == Rest(published + seconds(5), AWAY)
+
+
+@pytest.mark.parametrize(
+    ("spec", "others", "step"),
+    [
+        pytest.param({}, {"unbound": True}, Bind(), id="is bound"),
+        pytest.param({}, {"left": ("old",)}, Release("old"), id="lets go"),
+    ],
+)
+def test_a_failed_push_does_not_keep_it_from_what_is_its_own(
+    spec: dict[str, Any], others: dict[str, Any], step: Step
+) -> None:
+    look = observed({**PUSHES, **spec}, state=state(pushed=(pushed(PLACE, done=False),)), **failed(PLACE))
+    assert next_step(replace(look, **others)) == step
+
+
+def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
+    soon = NOW + seconds(5)
+    problems = {
+        **push_problems(PLACE, error=REFUSED, again=LATER),
+        **push_problems(OTHER, error=AWAY, again=soon),
+    }
+    records = (pushed(PLACE, done=False), pushed(OTHER, done=False))
+    look = observed(TWICE, state=state(pushed=records), push_problems=problems)
+    assert next_step(look) == Rest(soon, REFUSED)
+
+
+# A ManagedSecret that is deleted
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        pytest.param(observed(PUSHES, deleted=True), Rest(None), id="nothing of ours keeps it"),
+        pytest.param(
+            observed(DELETES, deleted=True, finalized=True), Finalize(present=False), id="nothing was pushed"
+        ),
+        pytest.param(
+            observed(DELETES, state=None, target=None, deleted=True, finalized=True),
+            Finalize(present=False),
+            id="nobody knows what was pushed",
+        ),
+        pytest.param(
+            observed(
+                {},
+                state=state(pushed=(pushed(PLACE), pushed(OTHER, deletes=True))),
+                deleted=True,
+                finalized=True,
+            ),
+            Withdraw(OTHER, deletes=True),
+            id="what goes with it goes",
+        ),
+        pytest.param(
+            observed(
+                PUSHES,
+                state=state(pushed=(pushed(PLACE, deletes=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Intend(pushed(PLACE)),
+            id="what stays by the last word of the spec stays",
+        ),
+        pytest.param(
+            observed(
+                DELETES,
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Intend(pushed(KEPT_FOR, kept=True)),
+            id="what the store had before us stays",
+        ),
+        pytest.param(
+            observed(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),
+            Finalize(present=False),
+            id="what stays stays",
+        ),
+        pytest.param(
+            observed(
+                DELETES,
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+                deleted=True,
+                finalized=True,
+                **failed(PLACE),
+            ),
+            Rest(LATER, REFUSED),
+            id="what could not be deleted is waited for",
+        ),
+        pytest.param(
+            observed(
+                PUSHES,
+                state=state(pushed=(pushed(PLACE, done=False),)),
+                deleted=True,
+                **failed(PLACE, again=NOW),
+            ),
+            Rest(None),
+            id="what could not be pushed is nobody's problem any more",
+        ),
+        pytest.param(
+            observed(
+                None,
+                trouble=Stalled("InvalidSpec", "write another"),
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Withdraw(PLACE, deletes=True),
+            id="of a spec that cannot be read",
+        ),
+        pytest.param(
+            observed(
+                {**DELETES, "suspend": True},
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Withdraw(PLACE, deletes=True),
+            id="of a suspended one",
+        ),
+    ],
+)
+def test_a_deleted_one_takes_with_it_what_its_policy_says(look: Observed, step: Step) -> None:
+    assert next_step(look) == step
+
+
+def test_a_suspended_one_pushes_nothing() -> None:
+    assert next_step(observed({**PUSHES, "suspend": True})) == Rest(None)
+
+
+def test_that_stores_were_read_is_recorded_before_anything_is_pushed() -> None:
+    asked = {REFRESH: "now"}
+    look = observed(PUSHES, annotations=asked)
+    assert next_step(replace(look, pulled=replace(look.pulled, read=True))) == Refresh()
+    handled = replace(look, state=state(triggers=Triggers(refresh="now")))
+    assert next_step(replace(handled, pulled=replace(look.pulled, read=True))) == Intend(
+        pushed(PLACE, done=False)
+    )

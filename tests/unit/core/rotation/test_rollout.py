@@ -1,0 +1,675 @@
+"""Who is restarted, when, in which order, and with which marker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import MOST_WORKLOADS, WorkloadState
+from keyturn.core.observation.observed import Sibling
+from keyturn.core.rotation.markers import marker_for
+from keyturn.core.rotation.outdated_pods import runs_other_values
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, restart_due, standings
+from keyturn.core.rotation.steps import Rest
+from keyturn.core.state.state import Held, Publication
+from keyturn.core.status.status import Outcome, status_of
+from tests.unit.core.builders import (
+    BEFORE,
+    MADE,
+    NOW,
+    PUBLISHED,
+    consumer,
+    observed,
+    revision,
+    seconds,
+    state,
+    target,
+    use,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Consumer, Observed
+
+HISTORY = state(
+    revision(4, "Triggered", changed=["password"]),
+    revision(3, "SpecChanged", changed=["username"]),
+    revision(2, "Triggered", changed=["token"]),
+    names=("password", "username", "token"),
+    publications=(
+        Publication(3, PUBLISHED - timedelta(days=10)),
+        Publication(2, PUBLISHED - timedelta(days=20)),
+    ),
+)
+AT_FOUR: dict[str, Any] = {"state": HISTORY, "target": target(4)}
+CURRENT, PENDING = WorkloadState.CURRENT, WorkloadState.PENDING
+
+
+def look(*consumers: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> Observed:
+    return observed(spec, *consumers, **AT_FOUR | changed)
+
+
+def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
+    (only,) = everyone(look(one, **changed))
+    return only
+
+
+def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
+    assert at.desired
+    return standings(at, at.desired)
+
+
+def restarted(at: Observed) -> tuple[str, ...]:
+    assert at.desired
+    return tuple(one.workload.key.name for one in next_restarts(at, at.desired, standings(at, at.desired)))
+
+
+# How far a workload is
+
+
+@pytest.mark.parametrize(
+    ("one", "state", "turn", "reason"),
+    [
+        pytest.param(consumer(marker="db=4"), CURRENT, Turn.DONE, None, id="runs the newest"),
+        pytest.param(consumer(marker="db=3"), PENDING, Turn.NEXT, "WaitingForTurn", id="runs an older one"),
+        pytest.param(consumer(), PENDING, Turn.NEXT, "WaitingForTurn", id="was never restarted by us"),
+        pytest.param(
+            consumer(renewed=True), CURRENT, Turn.DONE, None, id="its pods are newer than the revision"
+        ),
+        pytest.param(
+            consumer(created=PUBLISHED + seconds(1)),
+            CURRENT,
+            Turn.DONE,
+            None,
+            id="was made after the revision",
+        ),
+        pytest.param(
+            consumer(marker="db=4", settled=False, hint="a partition"),
+            WorkloadState.ROLLING,
+            Turn.HINDERED,
+            "UpdatedByHand",
+            id="rolls",
+        ),
+        pytest.param(
+            consumer(marker="db=4", settled=False, failed=True),
+            WorkloadState.FAILED,
+            Turn.HINDERED,
+            "ProgressDeadlineExceeded",
+            id="failed",
+        ),
+        pytest.param(consumer(paused=True), PENDING, Turn.HINDERED, "Paused", id="is paused"),
+        pytest.param(
+            consumer(settled=False),
+            PENDING,
+            Turn.HINDERED,
+            "EarlierRollout",
+            id="still rolls for another reason",
+        ),
+        pytest.param(
+            consumer(restart="never"),
+            PENDING,
+            Turn.REFUSED,
+            "RestartNever",
+            id="refuses",
+        ),
+        pytest.param(
+            consumer(restart="never", renewed=True),
+            CURRENT,
+            Turn.DONE,
+            None,
+            id="refuses and was restarted by hand",
+        ),
+    ],
+)
+def test_a_workload_stands_where_its_marker_and_its_rollout_say(
+    one: Consumer, state: WorkloadState, turn: Turn, reason: str | None
+) -> None:
+    found = standing_of(one)
+    assert (found.state, found.turn, found.reason) == (state, turn, reason)
+    assert bool(found.message) is bool(reason)
+
+
+LISTED = {"rollout": {"restart": "Listed", "targets": [{"kind": "Deployment", "name": "api"}]}}
+NOBODY = {"rollout": {"restart": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "one", "turn", "reason"),
+    [
+        pytest.param(
+            NOBODY,
+            consumer(),
+            Turn.REFUSED,
+            "RestartDisabled",
+            id="restart: None",
+        ),
+        pytest.param(LISTED, consumer("api"), Turn.NEXT, "WaitingForTurn", id="listed"),
+        pytest.param(
+            LISTED,
+            consumer("web"),
+            Turn.REFUSED,
+            "NotListed",
+            id="not listed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", kind="StatefulSet"),
+            Turn.REFUSED,
+            "NotListed",
+            id="listed is one of the same name and another kind",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", uses=()),
+            Turn.REFUSED,
+            "NotConsuming",
+            id="listed, does not consume, has not agreed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", uses=(), restart="allow"),
+            Turn.NEXT,
+            "WaitingForTurn",
+            id="listed, does not consume, agreed",
+        ),
+        pytest.param(
+            LISTED,
+            consumer("api", restart="never"),
+            Turn.REFUSED,
+            "RestartNever",
+            id="listed and refuses",
+        ),
+    ],
+)
+def test_who_may_be_restarted(spec: dict[str, Any], one: Consumer, turn: Turn, reason: str) -> None:
+    found = standing_of(one, spec=spec)
+    assert (found.state, found.turn, found.reason) == (PENDING, turn, reason)
+
+
+@pytest.mark.parametrize(
+    ("turn", "waits"), [(Turn.DONE, False), (Turn.NEXT, True), (Turn.HINDERED, True), (Turn.REFUSED, False)]
+)
+def test_a_rotation_waits_for_who_can_still_come(turn: Turn, waits: bool) -> None:  # noqa: FBT001
+    assert WorkloadProgress(consumer(), PENDING, turn).under_way == waits
+
+
+# What a workload has missed
+
+
+@pytest.mark.parametrize(
+    ("keys", "marker", "created", "is_older"),
+    [
+        pytest.param((), "db=3", BEFORE, True, id="all keys, one revision behind"),
+        pytest.param(("password",), "db=3", BEFORE, True, id="the key that changed"),
+        pytest.param(("username",), "db=3", BEFORE, False, id="a key that did not change"),
+        pytest.param(("username",), "db=2", BEFORE, True, id="a key that changed two revisions ago"),
+        pytest.param(("token",), "db=2", BEFORE, False, id="a key that this very revision had changed"),
+        pytest.param(("other",), "db=1", BEFORE, True, id="older than what is kept: who knows"),
+        pytest.param(("other",), "db=9", BEFORE, True, id="from another life of the Secret"),
+        pytest.param(("password",), "", PUBLISHED, True, id="unmarked, made in the second of publication"),
+        pytest.param(("password",), "", PUBLISHED + seconds(1), False, id="unmarked, made a second later"),
+        pytest.param(("username",), "", BEFORE, False, id="unmarked, made after its key changed"),
+        pytest.param(
+            ("username",), "", PUBLISHED - timedelta(days=10), True, id="unmarked, made when its key changed"
+        ),
+        pytest.param(("token",), "", PUBLISHED - timedelta(days=99), True, id="unmarked and very old"),
+        pytest.param(("password",), "x=4,nonsense,db=", BEFORE, True, id="garbage is no marker"),
+    ],
+)
+def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
+    keys: tuple[str, ...],
+    marker: str,
+    created: datetime,
+    is_older: bool,  # noqa: FBT001
+) -> None:
+    one = consumer(uses=(use("db", *keys),), marker=marker, created=created)
+    at = look(one)
+    assert at.desired
+    assert runs_other_values(one, at, at.desired) == is_older
+
+
+def test_the_first_revision_makes_nobody_older() -> None:
+    assert standing_of(consumer(), state=state(), target=target()).turn is Turn.DONE
+
+
+def test_the_first_that_is_published_makes_nobody_older_even_if_another_was_made_before_it() -> None:
+    unpublished = state(revision(2, "SpecChanged", changed=["token"]), revision(), publications=())
+    assert standing_of(consumer(), state=unpublished, target=target(2)).turn is Turn.DONE
+
+
+def test_without_a_state_nothing_is_known_to_be_older() -> None:
+    at = look(consumer(), state=None)
+    assert at.desired
+    assert not runs_other_values(at.consumers[0], at, at.desired)
+
+
+# Turns
+
+
+def pending(*names: str, **of_workload: Any) -> tuple[Consumer, ...]:
+    return tuple(consumer(name, marker="db=3", **of_workload) for name in names)
+
+
+def test_one_at_a_time_in_alphabetical_order() -> None:
+    assert restarted(look(*pending("web", "api"))) == ("api",)
+
+
+def test_listed_ones_come_first_as_listed() -> None:
+    targets = [{"kind": "Deployment", "name": "web"}, {"kind": "Deployment", "name": "batch"}]
+    spec = {"rollout": {"targets": targets, "maxConcurrent": 9}}
+    assert restarted(look(*pending("api", "batch", "web"), spec=spec)) == ("web", "batch", "api")
+
+
+ROLLING = consumer("rolling", marker="db=4", settled=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "others", "names"),
+    [
+        pytest.param(1, (), ("a",), id="one"),
+        pytest.param(2, (), ("a", "b"), id="two"),
+        pytest.param(2, (ROLLING,), ("a",), id="two, one of whom rolls"),
+        pytest.param(1, (ROLLING,), (), id="one, who rolls"),
+        pytest.param(
+            1, (ROLLING, consumer("more", marker="db=4", settled=False)), (), id="more roll than may"
+        ),
+        pytest.param(1, pending("0", paused=True), ("a",), id="a paused one takes nobody's turn"),
+        pytest.param(
+            1,
+            (consumer("0", marker="db=4", settled=False, hint="a partition"),),
+            ("a",),
+            id="one whose rollout waits for a person takes nobody's turn",
+        ),
+        pytest.param(
+            9,
+            (consumer("bad", marker="db=4", settled=False, failed=True),),
+            (),
+            id="nobody is sent after a failure",
+        ),
+    ],
+)
+def test_as_many_roll_as_may(limit: int, others: tuple[Consumer, ...], names: tuple[str, ...]) -> None:
+    spec = {"rollout": {"maxConcurrent": limit}}
+    assert restarted(look(*others, *pending("a", "b", "c"), spec=spec)) == names
+
+
+# Waves
+
+WAVES = {
+    "rollout": {
+        "maxConcurrent": 9,
+        "targets": [
+            {"kind": "Deployment", "name": "migrate", "wave": -1},
+            {"kind": "Deployment", "name": "web", "wave": 1},
+        ],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("consumers", "names"),
+    [
+        pytest.param(pending("web", "api", "migrate"), ("migrate",), id="the lowest first"),
+        pytest.param(pending("web", "api", "batch"), ("api", "batch"), id="who is not listed is in wave 0"),
+        pytest.param(pending("web"), ("web",), id="the last"),
+        pytest.param(
+            (consumer("api", marker="db=4", settled=False), *pending("web")), (), id="the wave before rolls"
+        ),
+        pytest.param((*pending("api", paused=True), *pending("web")), (), id="the wave before is paused"),
+        pytest.param(
+            (*pending("api", restart="never"), *pending("web")), ("web",), id="who refuses holds up nobody"
+        ),
+        pytest.param(
+            (consumer("api", marker="db=4", settled=False, hint="a partition"), *pending("web")),
+            ("web",),
+            id="who waits for a person holds up nobody",
+        ),
+        pytest.param(
+            (*pending("api", hint="a partition"), *pending("web")), ("api",), id="it is restarted in its wave"
+        ),
+    ],
+)
+def test_a_wave_starts_when_the_one_before_is_through(
+    consumers: tuple[Consumer, ...], names: tuple[str, ...]
+) -> None:
+    assert restarted(look(*consumers, spec=WAVES)) == names
+
+
+# Deadlines
+
+LATE = PUBLISHED + timedelta(minutes=10)
+SINCE = PUBLISHED + seconds(6)
+
+
+def rolling(**of_workload: Any) -> Consumer:
+    return consumer(**{"marker": "db=4", "settled": False, "restarted": SINCE, **of_workload})
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "expected"),
+    [
+        pytest.param(rolling(), SINCE + seconds(599), WorkloadState.ROLLING, id="a second before"),
+        pytest.param(rolling(), SINCE + seconds(600), WorkloadState.FAILED, id="at the deadline"),
+        pytest.param(rolling(failed=True), SINCE, WorkloadState.FAILED, id="its own deadline was earlier"),
+        pytest.param(
+            rolling(hint="OnDelete"), SINCE + seconds(900), WorkloadState.ROLLING, id="waits for a person"
+        ),
+        pytest.param(
+            rolling(restarted=None), SINCE + seconds(900), WorkloadState.ROLLING, id="nobody knows since"
+        ),
+        pytest.param(
+            rolling(restarted=PUBLISHED - timedelta(days=1)),
+            PUBLISHED + seconds(599),
+            WorkloadState.ROLLING,
+            id="counted from the publication at the earliest",
+        ),
+    ],
+)
+def test_a_workload_has_failed_when_its_deadline_is_over(
+    one: Consumer, at: datetime, expected: WorkloadState
+) -> None:
+    assert standing_of(one, now=at).state is expected
+
+
+def test_the_deadline_can_be_written() -> None:
+    spec = {"rollout": {"progressDeadline": "1h"}}
+    assert standing_of(rolling(), spec=spec, now=SINCE + seconds(3599)).state is WorkloadState.ROLLING
+    assert standing_of(rolling(), spec=spec, now=SINCE + seconds(3600)).state is WorkloadState.FAILED
+
+
+def test_what_its_controller_complains_of_is_shown() -> None:
+    assert standing_of(rolling(complaint="a quota"), now=SINCE).message == "a quota"
+    failed = standing_of(rolling(complaint="a quota"), now=LATE + seconds(6))
+    assert failed.message == "its pods did not become available in time; a quota"
+    assert standing_of(consumer(marker="db=3", settled=False, complaint="a quota")).message == "a quota"
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "turn"),
+    [
+        pytest.param(
+            consumer(marker="db=3", settled=False, failed=True), NOW, Turn.HINDERED, id="failed long ago"
+        ),
+        pytest.param(consumer(settled=False, failed=True), NOW, Turn.HINDERED, id="was broken before us"),
+        pytest.param(
+            consumer(marker="db=5", settled=False, failed=True),
+            NOW,
+            Turn.NEXT,
+            id="failed with one that nobody ran",
+        ),
+        pytest.param(
+            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=10)),
+            NOW,
+            Turn.NEXT,
+            id="missed our deadline",
+        ),
+        pytest.param(
+            consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=9)),
+            NOW,
+            Turn.HINDERED,
+            id="still has time",
+        ),
+    ],
+)
+def test_a_rollout_of_ours_that_came_to_no_end_is_not_waited_for(
+    one: Consumer, at: datetime, turn: Turn
+) -> None:
+    revisions = (revision(6, "Triggered", base=5, fallback=4), revision(5, "Triggered"), *HISTORY.revisions)
+    later = state(*revisions, publications=HISTORY.publications)
+    assert standing_of(one, state=later, target=target(6, published=NOW - seconds(60)), now=at).turn is turn
+
+
+# After a return to an earlier revision
+
+BACK: dict[str, Any] = {
+    "state": state(
+        revision(5, "Triggered", changed=["password"]),
+        *HISTORY.revisions,
+        current=4,
+        held=Held(5, 1, NOW, failed=True),
+        publications=(Publication(5, NOW - seconds(60)), Publication(4, PUBLISHED), *HISTORY.publications),
+    ),
+    "target": target(4, published=NOW - seconds(1)),
+    "now": NOW,
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "turn"),
+    [
+        pytest.param(consumer(marker="db=5", settled=False), Turn.NEXT, id="hangs in what was given up"),
+        pytest.param(consumer(marker="db=5"), Turn.NEXT, id="ran what was given up"),
+        pytest.param(consumer(marker="db=4"), Turn.DONE, id="was not yet restarted"),
+        pytest.param(
+            consumer(marker="db=5", uses=(use("db", "username"),)), Turn.DONE, id="uses nothing that changed"
+        ),
+        pytest.param(consumer(created=NOW - seconds(30)), Turn.NEXT, id="was made while it was published"),
+        pytest.param(consumer(created=PUBLISHED + seconds(9)), Turn.DONE, id="was made before it"),
+        pytest.param(consumer(created=PUBLISHED - timedelta(days=1)), Turn.NEXT, id="was behind before"),
+    ],
+)
+def test_who_runs_what_was_given_up_comes_back(one: Consumer, turn: Turn) -> None:
+    assert standing_of(one, **BACK).turn is turn
+
+
+def test_the_way_back_waits_for_no_debounce() -> None:
+    assert restarted(look(consumer(marker="db=5", settled=False), **BACK)) == ("api",)
+
+
+# A later rollout, of another image or with more pods
+
+THROUGH = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}
+TOLD = {"revision": 4, "reason": "Triggered", "startedAt": MADE, "finishedAt": NOW, "result": "Succeeded"}
+LATER = {"now": PUBLISHED + timedelta(days=20)}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({}, WorkloadState.FAILED, id="nothing was told yet"),
+        pytest.param({"workloads": [THROUGH]}, CURRENT, id="it was through"),
+        pytest.param(
+            {"workloads": [THROUGH | {"state": "Rolling"}]}, WorkloadState.FAILED, id="it was rolling"
+        ),
+        pytest.param(
+            {"workloads": [THROUGH | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before"
+        ),
+        pytest.param(
+            {"workloads": [THROUGH | {"name": "web"}]}, WorkloadState.FAILED, id="another was through"
+        ),
+        pytest.param({"history": [TOLD]}, CURRENT, id="all were through"),
+        pytest.param(
+            {"history": [TOLD | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before, all"
+        ),
+    ],
+)
+@pytest.mark.parametrize("one", [rolling(), rolling(failed=True)], ids=["late", "failed"])
+def test_a_workload_that_was_through_does_not_fall_back(
+    one: Consumer, status: dict[str, Any], expected: WorkloadState
+) -> None:
+    assert standing_of(one, status={"revision": 4, **status}, **LATER).state is expected
+
+
+def test_after_a_return_it_counts_who_is_through_now() -> None:
+    before = {"revision": 4, "history": [TOLD]}
+
+    assert standing_of(rolling(), status=before, **BACK).state is WorkloadState.ROLLING
+
+
+# Somebody who reverts a restart
+
+
+@pytest.mark.parametrize(
+    ("told", "turn"),
+    [
+        pytest.param({"revision": 4}, Turn.REFUSED, id="for this revision"),
+        pytest.param({"restarted": 4}, Turn.REFUSED, id="and was told of it before"),
+        pytest.param({"restarted": 4, "revision": 3}, Turn.REFUSED, id="with an older marker put back"),
+        pytest.param({"revision": 3}, Turn.NEXT, id="for another revision"),
+        pytest.param({"revision": 4, "kind": "StatefulSet"}, Turn.NEXT, id="of another kind"),
+        pytest.param({"revision": 4, "name": "web"}, Turn.NEXT, id="of another name"),
+    ],
+)
+def test_who_takes_the_marker_off_is_told_and_not_fought(told: dict[str, Any], turn: Turn) -> None:
+    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
+    one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
+    assert one.turn is turn
+
+
+@pytest.mark.parametrize("count", [200, 201, MOST_WORKLOADS])
+def test_the_last_of_many_is_remembered_as_well(count: int) -> None:
+    """Who has no row in the status would be restarted again whenever somebody takes the marker off."""
+    names = [f"app-{number:04}" for number in range(count)]
+    rolled = look(*(consumer(name, marker="db=4") for name in names))
+    told = status_of(rolled, Outcome(Rest(None))).model_dump(mode="json", by_alias=True)
+
+    reverted = look(*(consumer(name, marker="db=4") for name in names[:-1]), consumer(names[-1]), status=told)
+
+    assert len(told["workloads"]) == count
+    assert everyone(reverted)[-1].turn is Turn.REFUSED
+
+
+def test_no_more_workloads_are_told_of_than_the_schema_takes() -> None:
+    many = look(*(consumer(f"app-{number:04}", marker="db=4") for number in range(MOST_WORKLOADS + 1)))
+
+    assert len(status_of(many, Outcome(Rest(None))).workloads) == MOST_WORKLOADS
+
+
+# Debounce
+
+
+@pytest.mark.parametrize(("after", "names"), [(4, ()), (5, ("api",))], ids=["a second early", "in time"])
+def test_a_restart_waits_for_the_debounce(after: int, names: tuple[str, ...]) -> None:
+    assert restarted(look(*pending("api"), now=PUBLISHED + seconds(after))) == names
+
+
+def due(
+    *siblings: Sibling, marker: str = "db=3", spec: dict[str, Any] | None = None, **changed: Any
+) -> datetime:
+    at = look(consumer("api", *siblings, marker=marker), spec=spec, **changed)
+    assert at.desired
+    return restart_due(at, at.desired, everyone(at)[0])
+
+
+@pytest.mark.parametrize(
+    ("siblings", "marker", "expected"),
+    [
+        pytest.param((), "db=3", PUBLISHED + seconds(5), id="alone"),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+            "db=3,tls=1",
+            PUBLISHED + seconds(8),
+            id="a sibling changed later: one restart serves both",
+        ),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED + seconds(3)),),
+            "db=3,tls=2",
+            PUBLISHED + seconds(5),
+            id="a sibling that it runs already",
+        ),
+        pytest.param(
+            (Sibling("tls", 2, PUBLISHED - seconds(9)),),
+            "db=3",
+            PUBLISHED + seconds(5),
+            id="a sibling of long ago",
+        ),
+        pytest.param((Sibling("tls", 2, None),), "db=3", PUBLISHED + seconds(5), id="nobody knows when"),
+    ],
+)
+def test_the_debounce_starts_with_the_last_change_that_the_workload_uses(
+    siblings: tuple[Sibling, ...], marker: str, expected: datetime
+) -> None:
+    assert due(*siblings, marker=marker) == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        pytest.param(PUBLISHED + seconds(60), PUBLISHED + seconds(65), id="after the change"),
+        pytest.param(PUBLISHED - seconds(60), PUBLISHED + seconds(5), id="before it"),
+    ],
+)
+def test_a_process_that_takes_over_waits_for_what_else_was_about_to_change(
+    since: datetime, expected: datetime
+) -> None:
+    at = replace(look(consumer(marker="db=3")), since=since)
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+
+
+def test_the_debounce_can_be_written() -> None:
+    assert due(spec={"rollout": {"debounce": "0s"}}) == PUBLISHED
+    assert due(spec={"rollout": {"debounce": "1m"}}) == PUBLISHED + seconds(60)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        pytest.param(seconds(4), PUBLISHED + seconds(6), id="it was restarted shortly before"),
+        pytest.param(seconds(10), PUBLISHED, id="it was restarted ten seconds before"),
+        pytest.param(timedelta(days=1), PUBLISHED, id="it was restarted long before"),
+    ],
+)
+def test_between_two_restarts_of_a_workload_are_ten_seconds_without_a_debounce_too(
+    before: timedelta, expected: datetime
+) -> None:
+    at = look(
+        consumer("api", marker="db=3", restarted=PUBLISHED - before), spec={"rollout": {"debounce": "0s"}}
+    )
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        pytest.param(60, NOW + seconds(70), id="as clocks differ"),
+        pytest.param(61, NOW, id="the clock was put back"),
+    ],
+)
+def test_no_restart_waits_for_the_clock_of_the_last_one_to_catch_up(ahead: int, expected: datetime) -> None:
+    at = look(consumer("api", marker="db=3", restarted=NOW + seconds(ahead)), now=NOW)
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        pytest.param(60, NOW + seconds(65), id="as clocks differ"),
+        pytest.param(61, NOW, id="the clock was put back"),
+    ],
+)
+def test_no_restart_waits_for_a_clock_to_catch_up(ahead: int, expected: datetime) -> None:
+    assert due(target=target(4, published=NOW + seconds(ahead))) == expected
+
+
+def test_without_a_time_of_publication_the_time_of_making_counts() -> None:
+    assert due(target=target(4, published=None)) == MADE + seconds(5)
+
+
+# Markers
+
+
+@pytest.mark.parametrize(
+    ("one", "marker"),
+    [
+        pytest.param(consumer(), "db=4", id="the first"),
+        pytest.param(consumer(marker="db=3"), "db=4", id="the next"),
+        pytest.param(
+            consumer("api", Sibling("tls", 7, NOW), Sibling("api-key", 2, NOW), uses=(use(), use("tls"))),
+            "api-key=2,db=4,tls=7",
+            id="with siblings, sorted",
+        ),
+        pytest.param(
+            consumer(marker="db=3,gone=5,kept=6", uses=(use(), use("kept"))),
+            "db=4,kept=6",
+            id="stale names go",
+        ),
+        pytest.param(consumer(marker="nonsense,=,db=x"), "db=4", id="garbage goes"),
+    ],
+)
+def test_a_marker_says_what_the_new_pods_read(one: Consumer, marker: str) -> None:
+    assert marker_for(one, "db", 4) == marker

@@ -1,0 +1,251 @@
+"""What a spec asks for once its class and the defaults have spoken."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.api.recipe import Recipe
+from keyturn.api.rollout import OnFailure, Restart
+from keyturn.api.target import SecretType
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.spec.cadence import Cron, Every, Window, cadence_of, windows_of
+from keyturn.core.spec.desired import Desired, Item, wanted_by
+from keyturn.core.value import Value
+from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class
+
+QUARTER, YEAR = timedelta(days=90), timedelta(days=365)
+TEN = Recipe({"password": {"length": 40}})
+
+
+def test_a_bare_spec_gets_every_default() -> None:
+    assert wanted_by(managed(), None) == Desired(
+        secret="db",  # noqa: S106
+        type=SecretType.OPAQUE,
+        labels={},
+        annotations={},
+        items=(Item("password", Recipe({"password": {}}), None, {"value": "password"}),),
+        cadence=None,
+        windows=(),
+        overlap=timedelta(hours=1),
+        history_limit=3,
+        rotates=frozenset({"password"}),
+        restart=Restart.AUTO,
+        targets=(),
+        debounce=timedelta(seconds=5),
+        waves={},
+        max_concurrent=1,
+        progress_deadline=timedelta(minutes=10),
+        on_failure=OnFailure.ROLLBACK,
+        templates={},
+    )
+
+
+def test_what_is_written_counts() -> None:
+    spec = {
+        "data": [USERNAME, {**PASSWORD, "keys": {"value": "pw"}, "keepPrevious": True}],
+        "target": {
+            "name": "credentials",
+            "type": "kubernetes.io/basic-auth",
+            "template": {
+                "metadata": {"labels": {"team": "auth"}, "annotations": {"note": "x"}},
+                "data": {"url": "redis://:{{ password }}@db"},
+            },
+        },
+        "rotation": {
+            "every": "90d",
+            "jitter": "0%",
+            "only": ["password"],
+            "windows": [{"cron": "0 2 * * 6", "timeZone": "Europe/Berlin", "duration": "3h"}],
+            "overlap": "0s",
+            "revisionHistoryLimit": 0,
+        },
+        "rollout": {
+            "restart": "Listed",
+            "targets": [{"kind": "StatefulSet", "name": "api", "wave": -2}],
+            "debounce": "0s",
+            "maxConcurrent": 3,
+            "progressDeadline": "5m",
+            "onFailure": "Hold",
+        },
+    }
+    assert wanted_by(managed(spec), None) == Desired(
+        secret="credentials",  # noqa: S106
+        type=SecretType.BASIC_AUTH,
+        labels={"team": "auth"},
+        annotations={"note": "x"},
+        items=(
+            Item("username", None, Value.of_text("shop"), {"value": "username"}),
+            Item("password", Recipe({"password": {}}), None, {"value": "pw"}, keep_previous=True),
+        ),
+        cadence=Every(QUARTER, 0),
+        windows=(Window(Cron("0 2 * * 6", "Europe/Berlin"), timedelta(hours=3)),),
+        overlap=timedelta(0),
+        history_limit=0,
+        rotates=frozenset({"password"}),
+        restart=Restart.LISTED,
+        targets=(WorkloadKey("shop", "StatefulSet", "api"),),
+        debounce=timedelta(0),
+        waves={WorkloadKey("shop", "StatefulSet", "api"): -2},
+        max_concurrent=3,
+        progress_deadline=timedelta(minutes=5),
+        on_failure=OnFailure.HOLD,
+        templates={"url": "redis://:{{ password }}@db"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("item", "recipe"),
+    [
+        pytest.param({"name": "x"}, TEN, id="names no source"),
+        pytest.param({"name": "x", "generate": {"uuid": {}}}, Recipe({"uuid": {}}), id="names its own"),
+        pytest.param({"name": "x", "literal": ""}, None, id="is an empty literal"),
+    ],
+)
+def test_the_class_brings_the_generator_of_an_item_that(item: dict[str, Any], recipe: Recipe | None) -> None:
+    found = wanted_by(managed({"data": [item]}), secret_class(generate={"password": {"length": 40}}))
+    assert found.items[0].recipe == recipe
+
+
+@pytest.mark.parametrize("given", [None, secret_class()], ids=["no class", "a class without a generator"])
+def test_an_item_without_a_source_is_refused(given: Any) -> None:
+    with pytest.raises(Stalled) as caught:
+        wanted_by(managed({"className": "strict", "data": [{"name": "x"}]}), given)
+    assert caught.value.reason == "NoGenerator"
+    assert caught.value.message == (
+        "data item 'x' has none of generate, from and literal and the class 'strict' brings no generator;"
+        " write generate: {password: {}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rotation", "of_class", "cadence"),
+    [
+        pytest.param(None, None, None, id="nobody says"),
+        pytest.param({"trigger": "a"}, None, None, id="a trigger alone"),
+        pytest.param({"every": "90d"}, None, Every(QUARTER, 10), id="the default jitter"),
+        pytest.param({"every": "90d"}, {"every": "365d"}, Every(QUARTER, 10), id="the spec before the class"),
+        pytest.param(
+            None, {"every": "365d", "jitter": "5%"}, Every(YEAR, 5), id="the class where the spec is silent"
+        ),
+        pytest.param({"trigger": "a"}, {"every": "365d"}, Every(YEAR, 10), id="the class beside a trigger"),
+        pytest.param({"every": "90d"}, {"jitter": "0%"}, Every(QUARTER, 0), id="the jitter of the class"),
+        pytest.param({"jitter": "20%"}, {"every": "365d"}, Every(YEAR, 20), id="the jitter of the spec"),
+        pytest.param(
+            {"schedule": {"cron": "0 3 * * *"}},
+            {"every": "365d"},
+            Cron("0 3 * * *", "UTC"),
+            id="a schedule in UTC",
+        ),
+        pytest.param(
+            None,
+            {"schedule": {"cron": "0 3 * * *", "timeZone": "Europe/Berlin"}},
+            Cron("0 3 * * *", "Europe/Berlin"),
+            id="a schedule with a time zone",
+        ),
+    ],
+)
+def test_the_cadence_is_the_first_that_somebody_wrote(
+    rotation: dict[str, Any] | None, of_class: dict[str, Any] | None, cadence: Every | Cron | None
+) -> None:
+    spec = {"rotation": rotation} if rotation else {}
+    given = secret_class(rotation=of_class) if of_class else None
+    assert wanted_by(managed(spec), given).cadence == cadence
+
+
+def test_without_any_cadence_nothing_turns() -> None:
+    assert cadence_of() is None
+
+
+SATURDAY = {"cron": "0 2 * * 6", "duration": "3h"}
+NIGHTLY = {"cron": "0 1 * * *", "duration": "1h"}
+ON_SATURDAY = Window(Cron("0 2 * * 6", "UTC"), timedelta(hours=3))
+BY_NIGHT = Window(Cron("0 1 * * *", "UTC"), timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("rotation", "of_class", "windows"),
+    [
+        pytest.param(None, None, (), id="nobody says"),
+        pytest.param({"windows": [SATURDAY, NIGHTLY]}, None, (ON_SATURDAY, BY_NIGHT), id="two, in UTC"),
+        pytest.param({"windows": [SATURDAY]}, {"windows": [NIGHTLY]}, (ON_SATURDAY,), id="the spec first"),
+        pytest.param({"every": "90d"}, {"windows": [NIGHTLY]}, (BY_NIGHT,), id="the class where silent"),
+        pytest.param({"windows": []}, {"windows": [NIGHTLY]}, (), id="the spec says none"),
+    ],
+)
+def test_the_windows_are_of_the_first_that_names_any(
+    rotation: dict[str, Any] | None, of_class: dict[str, Any] | None, windows: tuple[Window, ...]
+) -> None:
+    spec = {"rotation": rotation} if rotation else {}
+    given = secret_class(rotation=of_class) if of_class else None
+    assert wanted_by(managed(spec), given).windows == windows
+
+
+def test_without_anybody_to_ask_there_are_no_windows() -> None:
+    assert windows_of() == ()
+
+
+@pytest.mark.parametrize(
+    ("rotation", "of_class", "overlap"),
+    [
+        pytest.param({"overlap": "0s"}, {"overlap": "24h"}, timedelta(0), id="none, says the spec"),
+        pytest.param({"every": "90d"}, {"overlap": "24h"}, timedelta(days=1), id="the class where silent"),
+        pytest.param({"every": "90d"}, {"every": "90d"}, timedelta(hours=1), id="nobody says"),
+    ],
+)
+def test_the_overlap_is_of_the_first_that_writes_one(
+    rotation: dict[str, Any], of_class: dict[str, Any], overlap: timedelta
+) -> None:
+    found = wanted_by(managed({"rotation": rotation}), secret_class(rotation=of_class))
+    assert found.overlap == overlap
+
+
+def test_keys_read_as_people_write_them() -> None:
+    assert str(ObjectKey("shop", "db")) == "shop/db"
+    assert str(WorkloadKey("shop", "Deployment", "api")) == "Deployment/api"
+
+
+# Keys
+
+PAIR = {"name": "pair", "generate": {"password": {}}}
+
+
+def outputs_of(_: Recipe) -> tuple[str, ...]:
+    return ("value", "publicKey")
+
+
+def test_a_value_is_written_under_its_name_and_any_other_output_under_its_own() -> None:
+    assert wanted_by(managed({"data": [PAIR]}), None, outputs_of).keys == {
+        "pair": {"value": "pair", "publicKey": "publicKey"}
+    }
+
+
+def test_an_output_is_written_under_the_key_that_is_chosen() -> None:
+    chosen = {**PAIR, "keys": {"publicKey": "id.pub"}}
+    assert wanted_by(managed({"data": [chosen]}), None, outputs_of).keys == {
+        "pair": {"value": "pair", "publicKey": "id.pub"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(
+            [{**PAIR, "keys": {"privateKey": "x"}}],
+            "keys of data item 'pair' names privateKey, which it does not make; write one of value, publicKey",
+            id="an output that there is not",
+        ),
+        pytest.param(
+            [PAIR, {**PAIR, "name": "other"}],
+            "data items 'pair' and 'other' both write the key 'publicKey'; give one of them another by keys",
+            id="two items on one key",
+        ),
+    ],
+)
+def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(Stalled) as caught:
+        wanted_by(managed({"data": data}), None, outputs_of)
+    assert (caught.value.reason, caught.value.message) == ("InvalidKeys", message)

@@ -1,0 +1,222 @@
+"""What the state records, and what it forgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn.api.source import StoreKind
+from keyturn.core.spec.store_refs import Source
+from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
+from keyturn.core.state.state import Held, Publication, State, Triggers
+from keyturn.core.value import Value
+from tests.unit.core import builders
+from tests.unit.core.builders import MADE, NOW, UID
+
+
+def kept(text: str) -> ItemValues:
+    return ItemValues("", {"value": Value.of_text(text)}, {"value": "password"})
+
+
+def revision(number: int, **facts: Any) -> Revision:
+    return Revision(builders.revision(number, **facts), {"password": kept(f"of revision {number}")})
+
+
+def state(*numbers: int) -> State:
+    return State(UID, MADE, Triggers(), tuple(revision(number) for number in numbers), numbers[0])
+
+
+def numbers(state: State) -> list[int]:
+    return [one.facts.number for one in state.revisions]
+
+
+@pytest.mark.parametrize(
+    ("limit", "fallback", "left"),
+    [
+        pytest.param(3, 3, [4, 3, 2, 1], id="three old ones"),
+        pytest.param(2, 3, [4, 3, 2], id="two old ones"),
+        pytest.param(0, 3, [4, 3], id="none but the one to fall back on"),
+        pytest.param(0, None, [4], id="none"),
+        pytest.param(1, 1, [4, 3, 1], id="one, and an older one to fall back on"),
+    ],
+)
+def test_a_new_revision_is_current_and_the_oldest_are_dropped(
+    limit: int, fallback: int | None, left: list[int]
+) -> None:
+    after = state(3, 2, 1).with_revision(revision(4, fallback=fallback), limit)
+    assert numbers(after) == left
+    assert [one.number for one in after.older] == sorted({1, 2, 3} - set(left), reverse=True)
+    assert after.current_number == after.current.facts.number == after.newest.facts.number == 4
+
+
+def test_a_new_revision_lifts_a_hold() -> None:
+    held = replace(state(2, 1), current_number=1, held=Held(2, 1, NOW, failed=True))
+    assert held.with_revision(revision(3), 3).held is None
+
+
+def test_the_time_of_publication_is_recorded_of_the_current_one() -> None:
+    after = replace(state(2, 1), current_number=1).with_published(NOW).with_published(None)
+    assert after.publications == (Publication(1, NOW),)
+
+
+def test_a_fact_is_changed_of_the_current_one_alone() -> None:
+    before = replace(state(2, 1), current_number=1)
+    after = before.with_current_facts(replace(before.current.facts, ended=True))
+    assert [one.facts.ended for one in after.revisions] == [False, True]
+
+
+def test_the_values_that_are_needed_least_are_dropped_first() -> None:
+    before = state(4, 3, 2, 1)
+    one_less = before.without_oldest()
+    assert one_less
+    assert numbers(one_less) == [4, 3, 2]
+    assert [one.number for one in one_less.older] == [1]
+    two_less = one_less.without_oldest()
+    assert two_less
+    assert (numbers(two_less), two_less.without_oldest()) == ([4, 3], None)
+
+
+def test_a_revision_is_found_by_its_number() -> None:
+    recorded = state(2, 1)
+    assert recorded.revision(1) is recorded.revisions[1]
+    assert recorded.revision(3) is None
+    assert recorded.revision(None) is None
+
+
+def test_its_facts_tell_everything_but_values() -> None:
+    assert state(2, 1).facts() == builders.state(builders.revision(2), builders.revision(1), publications=())
+
+
+def test_its_facts_tell_of_revisions_whose_values_are_gone() -> None:
+    facts = state(3, 2, 1).with_revision(revision(4), 1).facts()
+    assert [one.number for one in facts.revisions] == [4, 3, 2, 1]
+    assert facts.restorable == {4, 3}
+    assert (facts.newest.number, facts.current.number, facts.revision(2)) == (4, 4, builders.revision(2))
+
+
+def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
+    life = Validity(NOW, NOW)
+    one = Revision(
+        builders.revision(),
+        {"tls": ItemValues("r", {"a": Value(b"1")}, {"a": "tls.crt"}, life)},
+        {"url": Rendered("{{ tls }}", Value(b"2"))},
+    )
+    facts = State(UID, MADE, Triggers(), (one,), 1).facts()
+    assert facts.every_key == {"tls.crt", "url"}
+    assert facts.names == {"tls"}
+    assert facts.lives == {"tls": life}
+    assert facts.templates == {"url": "{{ tls }}"}
+
+
+# What a revision puts into the Secret
+
+TURNED = Revision(
+    builders.revision(),
+    {
+        "token": ItemValues(
+            "r", {"value": Value(b"new")}, {"value": "TOKEN"}, previous={"value": Value(b"old")}
+        ),
+        "set": ItemValues(
+            "r", {"a": Value(b"one"), "b": Value(b"x")}, {"a": "a", "b": "b"}, overlap={"a": Value(b"two")}
+        ),
+    },
+    {"b": Rendered("{{ set.b }}", Value(b"rendered"))},
+)
+
+
+def test_a_revision_is_written_under_its_keys_and_a_template_goes_before_an_item() -> None:
+    assert TURNED.published_data(overlapping=False) == {
+        "TOKEN": Value(b"new"),
+        "a": Value(b"one"),
+        "b": Value(b"rendered"),
+    }
+
+
+READ = ItemValues(
+    Source(StoreKind.SECRET_STORE, "vault", "prod/api").text,
+    {"value": Value(b"stored")},
+    {"value": "api-key"},
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "keys"),
+    [
+        pytest.param({}, {"TOKEN", "a", "b"}, id="all, where no store gives anything"),
+        pytest.param({"b": READ}, {"TOKEN", "a"}, id="neither a value of a store nor a template beside one"),
+        pytest.param(
+            {found_under("other"): ItemValues("", {"value": Value(b"theirs")}, {"value": "other"})},
+            {"TOKEN", "a", "b"},
+            id="nor what an adopted Secret held beside",
+        ),
+    ],
+)
+def test_what_may_be_pushed_is_what_was_made_here(read: dict[str, ItemValues], keys: set[str]) -> None:
+    items = {"set": ItemValues("r", {"a": Value(b"one")}, {"a": "a"}), "token": TURNED.values["token"]}
+    one = replace(TURNED, values=items | read)
+
+    assert one.made_here() == {key: value for key, value in one.data().items() if key in keys}
+
+
+def test_while_the_overlap_lasts_the_value_before_is_there_as_well() -> None:
+    assert TURNED.published_data(overlapping=True) == {
+        "TOKEN": Value(b"new"),
+        "TOKEN.previous": Value(b"old"),
+        "a": Value(b"two"),
+        "b": Value(b"rendered"),
+    }
+
+
+def test_what_is_there_for_templates_only_is_not_there_as_the_value_before_either() -> None:
+    one = replace(TURNED, rendered={"TOKEN": Rendered("<{{ token }}>", Value(b"<new>"))})
+    assert one.published_data(overlapping=True).keys() == {"TOKEN", "a", "b"}
+
+
+def test_what_reads_otherwise_in_the_overlap_is_what_comes_after_it() -> None:
+    assert TURNED.values["set"].overlapping == {"a": Value(b"two"), "b": Value(b"x")}
+    settled = TURNED.values["set"].settled()
+    assert (settled.overlap, settled.previous, settled.outputs) == ({}, {}, TURNED.values["set"].outputs)
+
+
+@pytest.mark.parametrize(
+    ("previous", "ended", "overlaps"), [({"a"}, False, True), ({"a"}, True, False), (set(), False, False)]
+)
+def test_an_overlap_lasts_until_its_end_is_recorded(
+    previous: set[str],
+    ended: bool,  # noqa: FBT001
+    overlaps: bool,  # noqa: FBT001
+) -> None:
+    assert builders.revision(2, previous=frozenset(previous), ended=ended).overlaps is overlaps
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        pytest.param({"a": "1"}, {"a": "1"}, set(), id="nothing"),
+        pytest.param({"a": "1"}, {"a": "2"}, {"a"}, id="another value"),
+        pytest.param({}, {"a": "1"}, {"a"}, id="added"),
+        pytest.param({"a": "1"}, {}, {"a"}, id="removed"),
+        pytest.param({"a": "1", "b": "2"}, {"b": "2", "c": "1"}, {"a", "c"}, id="renamed"),
+    ],
+)
+def test_changed_are_the_keys_whose_value_is_another(
+    before: dict[str, str], after: dict[str, str], changed: set[str]
+) -> None:
+    def values(texts: dict[str, str]) -> dict[str, Value]:
+        return {name: Value.of_text(text) for name, text in texts.items()}
+
+    assert changed_keys(values(before), values(after)) == changed
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [Triggers("", None), Triggers(None, ""), Triggers("a", "b"), Triggers("a", ""), Triggers(rollback="3")],
+)
+def test_what_was_handled_is_never_unhandled(asked: Triggers) -> None:
+    assert Triggers().with_handled(asked).unhandled(asked) == ()
+
+
+def test_a_return_that_was_handled_stays_handled() -> None:
+    assert Triggers().with_handled(Triggers(rollback="3")).with_handled(Triggers()).rollback == "3"

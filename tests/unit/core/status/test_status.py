@@ -1,0 +1,777 @@
+"""What the status says in the main situations, and that it says the same of the same facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.policy.checklist import Signs
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
+from keyturn.core.state.state import Held, Triggers
+from keyturn.core.status.status import Outcome, status_of
+from tests.unit.core.builders import (
+    MADE,
+    NOW,
+    PASSWORD,
+    UID,
+    consumer,
+    minutes,
+    observed,
+    revision,
+    seconds,
+    secret_class,
+    state,
+    target,
+)
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
+    from keyturn.core.observation.observed import Observed
+
+RESTS = Outcome(Rest(None))
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+TWO = state(revision(2, "Triggered", made=NOW - minutes(1)), revision(), rotated=NOW - minutes(1))
+ROTATED: dict[str, Any] = {"state": TWO, "target": target(2, published=NOW - seconds(50))}
+QUARTERLY: dict[str, Any] = {"rotation": {"every": "90d", "jitter": "0%"}}
+ENTRY_1 = {
+    "revision": 1,
+    "reason": "Created",
+    "startedAt": "2026-11-24T11:00:00Z",
+    "finishedAt": "2026-11-24T11:00:05Z",
+    "result": "Succeeded",
+}
+
+
+def condition(
+    type_: str, status: str, reason: str, message: str, since: str = "2026-11-24T12:00:00Z"
+) -> dict[str, Any]:
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since,
+        "observedGeneration": 1,
+    }
+
+
+def written(look: Observed, outcome: Outcome = RESTS) -> dict[str, Any]:
+    return status_of(look, outcome).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def conditions(look: Observed, outcome: Outcome = RESTS) -> dict[str, tuple[str, str, str]]:
+    return {
+        one["type"]: (one["status"], one["reason"], one["message"])
+        for one in written(look, outcome)["conditions"]
+    }
+
+
+READY = condition("Ready", "True", "Published", "the Secret holds revision 1 with every key")
+IDLE = condition("Rotating", "False", "Idle", "no rotation is under way")
+NO_CONSUMERS = condition(
+    "WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"
+)
+COMPLIANT = condition("PolicyCompliant", "True", "Compliant", "every rule of the checklist holds")
+
+
+# The whole status
+
+
+def test_of_a_secret_that_was_just_created() -> None:
+    assert written(observed(QUARTERLY, status={})) == {
+        "observedGeneration": 1,
+        "secretName": "db",
+        "revision": 1,
+        "lastRotationTime": "2026-11-24T11:00:00Z",
+        "nextRotationTime": "2027-02-22T11:00:00Z",
+        "overdue": False,
+        "workloads": [],
+        "history": [ENTRY_1 | {"finishedAt": "2026-11-24T12:00:00Z"}],
+        "conditions": [READY, IDLE, NO_CONSUMERS, COMPLIANT],
+    }
+
+
+def test_what_is_only_recorded_has_rotated_nothing() -> None:
+    assert "lastRotationTime" not in written(observed(target=None, status={}))
+
+
+def test_of_a_rotation_that_rolls_out() -> None:
+    rolling = consumer("api", marker="db=2", settled=False)
+    look = observed(None, rolling, consumer("web"), status={"revision": 1, "history": [ENTRY_1]}, **ROTATED)
+    message = "Deployment/api is rolling and 1 more"
+    assert written(look) == {
+        "observedGeneration": 1,
+        "secretName": "db",
+        "revision": 2,
+        "lastRotationTime": "2026-11-24T11:59:00Z",
+        "overdue": False,
+        "rotation": {
+            "id": f"{UID}/2",
+            "reason": "Triggered",
+            "step": "RollOut",
+            "startedAt": "2026-11-24T11:59:00Z",
+            "attempts": 0,
+            "message": message,
+        },
+        "workloads": [
+            {
+                "kind": "Deployment",
+                "name": "api",
+                "via": ["envFrom"],
+                "state": "Rolling",
+                "revision": 2,
+                "reason": "RollingOut",
+            },
+            {
+                "kind": "Deployment",
+                "name": "web",
+                "via": ["envFrom"],
+                "state": "Pending",
+                "reason": "WaitingForTurn",
+                "message": "waits for its turn",
+            },
+        ],
+        "history": [ENTRY_1],
+        "conditions": [
+            condition("Ready", "True", "Published", "the Secret holds revision 2 with every key"),
+            condition("Rotating", "True", "RollOut", message),
+            condition(
+                "WorkloadsCurrent",
+                "False",
+                "RollingOut",
+                "0 of 2 workloads run the current revision; Deployment/api is rolling",
+            ),
+            COMPLIANT,
+        ],
+    }
+
+
+def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None:
+    wrong = Stalled("InvalidSpec", "write another")
+    look = observed(None, trouble=wrong, state=None, target=None, status={})
+    assert written(look, Outcome(None, wrong)) == {
+        "observedGeneration": 1,
+        "overdue": False,
+        "workloads": [],
+        "history": [],
+        "conditions": [
+            condition("Ready", "False", "InvalidSpec", "write another"),
+            IDLE,
+            condition(
+                "WorkloadsCurrent",
+                "Unknown",
+                "SpecNotFollowed",
+                "workloads are not checked until the spec is fixed",
+            ),
+            condition("Stalled", "True", "InvalidSpec", "write another"),
+        ],
+    }
+
+
+# Rotations
+
+
+def test_the_record_of_a_rotation_is_written_before_its_values_are_made() -> None:
+    record = written(observed(), Outcome(Begin(f"{UID}/2", 2, REASON)))["rotation"]
+    assert record == {
+        "id": f"{UID}/2",
+        "reason": "Triggered",
+        "step": "Stage",
+        "startedAt": "2026-11-24T12:00:00Z",
+        "attempts": 0,
+    }
+
+
+BEGUN = {"id": f"{UID}/2", "reason": "Triggered", "step": "Stage", "startedAt": NOW, "attempts": 0}
+TROUBLE = Wait("ApiServerUnavailable", "the API server does not answer", seconds(2))
+
+
+def test_a_rotation_that_cannot_go_on_says_why_and_how_often_it_tried() -> None:
+    failed = Outcome(Stage(2, REASON), TROUBLE, attempts=3)
+    rotation = status_of(observed(status={"revision": 1, "rotation": BEGUN}), failed).rotation
+    assert rotation
+    assert (rotation.id, rotation.step, rotation.attempts, rotation.message) == (
+        f"{UID}/2",
+        "Stage",
+        3,
+        "the API server does not answer",
+    )
+
+
+def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
+    rotation = status_of(observed(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
+    assert rotation
+    assert (rotation.step, rotation.attempts, rotation.message) == (
+        "Publish",
+        1,
+        "the API server does not answer",
+    )
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(observed(), id="nothing is under way"),
+        pytest.param(observed(status={"revision": 1, "rotation": BEGUN}), id="its reason was taken back"),
+        pytest.param(observed(target=None), id="a creation is none"),
+        pytest.param(observed(None, consumer(marker="db=2"), **ROTATED), id="it is done"),
+        pytest.param(
+            observed(None, consumer(restart="never"), **ROTATED), id="who refuses is not waited for"
+        ),
+    ],
+)
+def test_no_rotation_is_under_way(look: Observed) -> None:
+    assert status_of(look, RESTS).rotation is None
+
+
+def test_what_is_under_way_stays_where_nobody_can_know() -> None:
+    status = {"revision": 1, "rotation": BEGUN, "lastTrigger": "a", "lastRotationTime": MADE}
+    after = status_of(observed(state=None, target=None, status=status), Outcome(None, TROUBLE))
+    assert after.rotation
+    assert (after.rotation.id, after.last_trigger, after.last_rotation_time) == (f"{UID}/2", "a", MADE)
+
+
+def test_the_last_trigger_is_the_one_that_was_handled_last() -> None:
+    assert status_of(observed(state=state(triggers=Triggers("a", "b", "b"))), RESTS).last_trigger == "b"
+
+
+@pytest.mark.parametrize(
+    ("late", "overdue"), [(-1, False), (0, True)], ids=["a second early", "at that second"]
+)
+def test_what_is_due_and_not_done_is_overdue(late: int, overdue: bool) -> None:  # noqa: FBT001
+    look = observed(QUARTERLY, now=MADE + timedelta(days=90, seconds=late))
+    assert status_of(look, RESTS).overdue is overdue
+
+
+# History
+
+
+def history(look: Observed) -> list[tuple[int, str, str]]:
+    return [(one.revision, one.reason, one.result) for one in status_of(look, RESTS).history]
+
+
+def entries(*numbers: int) -> dict[str, Any]:
+    return {"revision": max(numbers), "history": [ENTRY_1 | {"revision": number} for number in numbers]}
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        pytest.param(
+            observed(None, consumer(marker="db=2"), status=entries(1), **ROTATED),
+            [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")],
+            id="a rotation that every workload runs",
+        ),
+        pytest.param(
+            observed(None, consumer(), status=entries(1), **ROTATED),
+            [(1, "Created", "Succeeded")],
+            id="not before that",
+        ),
+        pytest.param(observed(status=entries(1)), [(1, "Created", "Succeeded")], id="once"),
+        pytest.param(
+            observed(
+                state=state(
+                    revision(4, "Triggered"),
+                    revision(3, "SpecChanged"),
+                    revision(2, "RotationDue"),
+                    revision(),
+                ),
+                target=target(4),
+                status=entries(1),
+            ),
+            [
+                (4, "Triggered", "Succeeded"),
+                (3, "SpecChanged", "Superseded"),
+                (2, "RotationDue", "Superseded"),
+                (1, "Created", "Succeeded"),
+            ],
+            id="those that were passed over",
+        ),
+    ],
+)
+def test_a_revision_is_history_when_every_workload_runs_it(
+    look: Observed, expected: list[tuple[int, str, str]]
+) -> None:
+    assert history(look) == expected
+
+
+def test_the_history_has_the_last_ten() -> None:
+    look = observed(
+        state=state(revision(11, "Triggered")), target=target(11), status=entries(*range(10, 0, -1))
+    )
+    assert [number for number, *_ in history(look)] == list(range(11, 1, -1))
+
+
+# Conditions
+
+
+# A return to an earlier revision, and the overlap
+
+BACK: dict[str, Any] = {
+    "state": state(
+        revision(2, "Triggered", made=NOW - minutes(1)),
+        revision(),
+        current=1,
+        held=Held(2, 1, NOW - seconds(30), failed=True),
+    ),
+    "target": target(1, published=NOW - seconds(20)),
+    "status": {"revision": 2, "history": [ENTRY_1]},
+}
+
+
+def test_while_it_goes_back_the_step_is_named() -> None:
+    look = observed(None, consumer(marker="db=2", settled=False), **BACK)
+    assert conditions(look)["Rotating"][:2] == ("True", "Rollback")
+    assert conditions(observed(**BACK | {"target": target(2)}))["Rotating"] == (
+        "True",
+        "Rollback",
+        "the next step is Rollback",
+    )
+
+
+def test_when_it_is_back_the_history_tells_both_and_tells_it_once() -> None:
+    look = observed(None, consumer(marker="db=1"), **BACK)
+    assert history(look) == [
+        (1, "RolledBack", "Succeeded"),
+        (2, "Triggered", "RolledBack"),
+        (1, "Created", "Succeeded"),
+    ]
+    told = status_of(look, RESTS).model_dump(mode="json", by_alias=True, exclude_none=True)["history"]
+    again = observed(None, consumer(marker="db=1"), **BACK | {"status": {"revision": 1, "history": told}})
+    assert len(history(again)) == 3
+
+
+def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
+    assert conditions(observed(**BACK))["Rotating"] == (
+        "False",
+        "Held",
+        (
+            "scheduled rotation is paused since the rollback from revision 2;"
+            " run `keyturn rotate db` or change the spec"
+        ),
+    )
+
+
+def test_what_was_restarted_is_remembered_where_the_marker_was_taken_off() -> None:
+    entry = {"kind": "Deployment", "name": "api", "state": "Rolling", "restarted": 2, "revision": 2}
+    look = observed(None, consumer(), **ROTATED | {"status": {"revision": 2, "workloads": [entry]}})
+    (told,) = status_of(look, RESTS).workloads
+    assert (told.revision, told.restarted) == (None, 2)
+
+
+def overlap(valid_until: datetime | None) -> Observed:
+    newest = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=valid_until)
+    return observed(
+        status={"revision": 2, "history": [ENTRY_1]},
+        state=state(newest, revision()),
+        target=target(2, overlapping=True),
+    )
+
+
+def test_the_overlap_is_told_with_its_end() -> None:
+    look = overlap(NOW + timedelta(days=1))
+    assert written(look)["previous"] == {"revision": 1, "validUntil": "2026-11-25T12:00:00Z"}
+    assert conditions(look)["Rotating"] == (
+        "True",
+        "Overlap",
+        "the values before stay valid until 2026-11-25 12:00 UTC",
+    )
+    assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
+
+
+def test_before_every_workload_has_turned_nobody_knows_its_end() -> None:
+    assert written(overlap(None))["previous"] == {"revision": 1}
+    assert conditions(overlap(None))["Rotating"] == ("True", "Overlap", "the next step is Overlap")
+
+
+FORBIDDEN = Wait("Forbidden", "the API server forbids it", seconds(15))
+
+
+def revoked(valid_until: datetime | None, *consumers: Any) -> Observed:
+    """Look at a Secret that still holds the values before, though their overlap is over."""
+    previous = frozenset({"password.previous"})
+    ended = revision(2, "Triggered", previous=previous, valid_until=valid_until, ended=True)
+    return observed(
+        None,
+        *consumers,
+        status={"revision": 2, "history": [ENTRY_1]},
+        state=state(ended, revision()),
+        target=target(2, overlapping=True),
+    )
+
+
+def test_a_revocation_that_is_refused_is_no_end() -> None:
+    look, refused = revoked(NOW - minutes(5)), Outcome(Revoke(2), FORBIDDEN, attempts=2)
+    told = written(look, refused)
+    assert told["previous"] == {"revision": 1, "validUntil": "2026-11-24T11:55:00Z"}
+    assert (told["rotation"]["step"], told["rotation"]["attempts"]) == ("Revoke", 2)
+    assert conditions(look, refused)["Rotating"] == ("True", "Revoke", "the API server forbids it")
+    assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
+
+
+@pytest.mark.parametrize(
+    "valid_until",
+    [pytest.param(None, id="before it began"), pytest.param(NOW + minutes(5), id="before its end")],
+)
+def test_an_overlap_that_an_emergency_ends_should_have_ended_with_the_publication(
+    valid_until: datetime | None,
+) -> None:
+    assert written(revoked(valid_until))["previous"]["validUntil"] == "2026-11-24T11:00:01Z"
+
+
+def test_what_is_revoked_before_every_workload_has_turned_is_no_history() -> None:
+    look = revoked(None, consumer())
+    assert conditions(look)["Rotating"][1] == "Revoke"
+    assert history(look) == [(1, "Created", "Succeeded")]
+
+
+def test_a_secret_without_a_record_of_its_publication_was_published_when_it_was_made() -> None:
+    look = replace(revoked(None), target=target(2, overlapping=True, published=None))
+    assert written(look)["previous"]["validUntil"] == "2026-11-24T11:00:00Z"
+
+
+def test_a_revision_that_all_had_run_on_has_succeeded_even_if_the_next_came_in_its_overlap() -> None:
+    passed = revision(2, "Triggered", previous=frozenset({"password.previous"}), valid_until=NOW)
+    look = observed(
+        state=state(revision(3, "Triggered"), passed, revision()),
+        target=target(3),
+        status={"revision": 3, "history": [ENTRY_1]},
+    )
+    assert history(look)[:2] == [(3, "Triggered", "Succeeded"), (2, "Triggered", "Succeeded")]
+
+
+@pytest.mark.parametrize(
+    ("look", "outcome", "ready"),
+    [
+        pytest.param(
+            observed(), RESTS, ("True", "Published", "the Secret holds revision 1 with every key"), id="rests"
+        ),
+        pytest.param(
+            observed({"suspend": True}),
+            RESTS,
+            ("True", "Suspended", "nothing is written while spec.suspend is true"),
+            id="suspended, complete",
+        ),
+        pytest.param(
+            observed({"suspend": True}, target=None),
+            RESTS,
+            ("False", "Suspended", "spec.suspend is true and the Secret is not complete"),
+            id="suspended, not there",
+        ),
+        pytest.param(
+            observed(),
+            Outcome(None, Stalled("PolicyViolation", "too short")),
+            ("True", "PolicyViolation", "Secret unchanged: too short"),
+            id="stalled, complete",
+        ),
+        pytest.param(
+            observed(target=target(owner="other")),
+            Outcome(None, Stalled("SecretNotOwned", "not ours")),
+            ("False", "SecretNotOwned", "not ours"),
+            id="somebody else's",
+        ),
+        pytest.param(
+            observed({"data": [PASSWORD, {"name": "new", "literal": "x"}]}),
+            Outcome(None, TROUBLE),
+            ("False", "ApiServerUnavailable", "the API server does not answer"),
+            id="a key is missing",
+        ),
+        pytest.param(
+            observed(target=target(differs=["password"])),
+            Outcome(None, TROUBLE),
+            ("False", "ApiServerUnavailable", "the API server does not answer"),
+            id="a key was edited",
+        ),
+    ],
+)
+def test_ready_means_that_every_key_is_there(
+    look: Observed, outcome: Outcome, ready: tuple[str, str, str]
+) -> None:
+    assert conditions(look, outcome)["Ready"] == ready
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ready"),
+    [
+        pytest.param(
+            Outcome(Bind(), FORBIDDEN, attempts=1),
+            ("Forbidden", "Secret unchanged: the API server forbids it"),
+            id="a refusal",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=3),
+            ("ApiServerUnavailable", "Secret unchanged: the API server does not answer"),
+            id="an API server that is away for a while",
+        ),
+        pytest.param(
+            Outcome(Bind(), TROUBLE, attempts=2),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="not one that is away for a moment",
+        ),
+        pytest.param(
+            Outcome(Rest(None, FORBIDDEN), FORBIDDEN, attempts=9),
+            ("Published", "the Secret holds revision 1 with every key"),
+            id="nor what concerns a store only",
+        ),
+    ],
+)
+def test_a_write_that_waits_is_told_though_the_secret_is_whole(
+    outcome: Outcome, ready: tuple[str, str]
+) -> None:
+    found = conditions(observed(), outcome)
+    assert found["Ready"] == ("True", *ready)
+    assert "Reconciling" not in found
+
+
+BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"
+FAILED = "failed: its pods did not become available in time; see its events and its pods"
+
+
+@pytest.mark.parametrize(
+    ("look", "verdict"),
+    [
+        pytest.param(
+            observed(None, consumer(marker="db=2"), **ROTATED),
+            ("True", "AllCurrent", "1 of 1 workloads run the current revision"),
+            id="all run it",
+        ),
+        pytest.param(
+            observed(None, consumer(marker="db=2", failed=True, settled=False), **ROTATED),
+            ("False", "RolloutFailed", f"{BEHIND} {FAILED}"),
+            id="one failed",
+        ),
+        pytest.param(
+            observed(None, consumer(restart="never"), **ROTATED),
+            (
+                "False",
+                "RestartRefused",
+                f"{BEHIND} pending: refuses restarts by keyturn.dev/restart: never; restart it yourself",
+            ),
+            id="one refuses",
+        ),
+        pytest.param(
+            observed(missing_targets=("Deployment/gone", "DaemonSet/lost")),
+            (
+                "False",
+                "TargetNotFound",
+                "rollout.targets names what is not there: Deployment/gone, DaemonSet/lost",
+            ),
+            id="listed ones do not exist",
+        ),
+        pytest.param(
+            observed(state=None, target=None, status={}),
+            ("Unknown", "NotPublished", "no revision is published yet"),
+            id="nothing is published",
+        ),
+    ],
+)
+def test_workloads_are_current_when_each_runs_the_newest(
+    look: Observed, verdict: tuple[str, str, str]
+) -> None:
+    assert conditions(look)["WorkloadsCurrent"] == verdict
+
+
+def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
+    assert conditions(observed(state=TWO))["Rotating"] == ("True", "Publish", "the next step is Publish")
+
+
+@pytest.mark.parametrize(
+    ("violations", "verdict"),
+    [
+        pytest.param(
+            (), ("True", "Compliant", "every rule of the class and of the checklist holds"), id="none"
+        ),
+        pytest.param(
+            (Violation("minLength", "too short"), Violation("minEntropyBits", "too weak")),
+            ("False", "minLength", "minLength: too short; minEntropyBits: too weak"),
+            id="two",
+        ),
+    ],
+)
+def test_compliance_with_a_class_is_told(
+    violations: tuple[Violation, ...], verdict: tuple[str, str, str]
+) -> None:
+    assert conditions(observed(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
+
+
+def test_without_a_class_the_checklist_is_told() -> None:
+    breaks = replace(observed(), signs=Signs(is_overdue=True))
+
+    assert conditions(observed())["PolicyCompliant"] == (
+        "True",
+        "Compliant",
+        "every rule of the checklist holds",
+    )
+    assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "overdue")
+
+
+def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
+    look = observed(given=secret_class(), violations=(Violation("minLength", "too short"),))
+    breaks = replace(look, signs=Signs(is_overdue=True))
+    policy = status_of(breaks, RESTS).policy
+
+    assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "minLength")
+    assert policy
+    assert [one.rule for one in policy.violations] == ["minLength", "overdue"]
+
+
+def test_where_every_rule_holds_the_status_has_no_violations() -> None:
+    assert status_of(observed(given=secret_class()), RESTS).policy is None
+
+
+def test_of_a_spec_that_cannot_be_followed_no_rule_is_told() -> None:
+    assert "PolicyCompliant" not in conditions(observed(trouble=Stalled("InvalidSpec", "it cannot be read")))
+
+
+def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:
+    look = replace(observed(given=secret_class()), unchecked="no rights")
+    assert conditions(look)["PolicyCompliant"] == ("Unknown", "NotChecked", "no rights")
+
+
+BY_NIGHT: dict[str, Any] = {
+    "every": "1h",
+    "jitter": "0%",
+    "windows": [{"cron": "0 1 * * *", "duration": "2h"}],
+}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(observed({"rotation": BY_NIGHT}), id="what is due"),
+        pytest.param(observed({"rotation": BY_NIGHT | {"every": "90d", "trigger": "a"}}), id="a trigger"),
+    ],
+)
+def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
+    status = status_of(look, RESTS)
+    assert conditions(look)["Rotating"] == (
+        "False",
+        "WaitsForWindow",
+        "the next rotation starts when a window opens: 2026-11-25 01:00 UTC",
+    )
+    assert status.next_rotation_time == datetime(2026, 11, 25, 1, tzinfo=UTC)
+    assert status.overdue is False
+
+
+def test_what_is_suspended_does_not_wait_for_a_window() -> None:
+    assert conditions(observed({"rotation": BY_NIGHT, "suspend": True}))["Rotating"][1] == "Idle"
+
+
+def test_a_rotation_whose_window_went_by_is_overdue() -> None:
+    status = status_of(observed({"rotation": BY_NIGHT}, now=NOW + timedelta(days=2)), RESTS)
+    assert status.overdue
+    assert status.next_rotation_time == datetime(2026, 11, 27, 1, tzinfo=UTC)
+
+
+def changed(target_at: int) -> Observed:
+    """Look at a secret whose spec was changed, while its Secret holds revision `target_at`."""
+    edited = revision(2, "SpecChanged", made=NOW - minutes(1))
+    return observed(None, consumer(), state=state(edited, revision()), target=target(target_at))
+
+
+@pytest.mark.parametrize(
+    ("look", "error", "kstatus"),
+    [
+        pytest.param(observed(), None, set(), id="nothing is wrong"),
+        pytest.param(observed(), TROUBLE, set(), id="a routine matter waits"),
+        pytest.param(observed(target=None), TROUBLE, {"Reconciling"}, id="the Secret is not there yet"),
+        pytest.param(
+            changed(target_at=1), None, {"Reconciling"}, id="the Secret is as an earlier spec had it"
+        ),
+        pytest.param(changed(target_at=1), TROUBLE, {"Reconciling"}, id="and a routine matter waits"),
+        pytest.param(changed(target_at=1), Stalled("Any", "x"), {"Stalled"}, id="and a person must act"),
+        pytest.param(changed(target_at=2), TROUBLE, set(), id="the Secret is as the spec has it"),
+        pytest.param(observed(), Stalled("Any", "x"), {"Stalled"}, id="a person must act"),
+        pytest.param(
+            observed(target=None), Stalled("Any", "x"), {"Stalled"}, id="a person must act, nothing is there"
+        ),
+    ],
+)
+def test_kstatus_conditions_are_there_only_while_they_hold(
+    look: Observed, error: Wait | Stalled | None, kstatus: set[str]
+) -> None:
+    found = conditions(look, Outcome(None, error))
+    assert found.keys() & {"Reconciling", "Stalled"} == kstatus
+    assert all(found[type_][0] == "True" for type_ in kstatus)
+
+
+@pytest.mark.parametrize(
+    ("before", "since"),
+    [
+        pytest.param("True", "2026-01-01T00:00:00Z", id="it was so before"),
+        pytest.param("False", "2026-11-24T12:00:00Z", id="it turns now"),
+    ],
+)
+def test_a_condition_keeps_its_time_until_it_turns(before: str, since: str) -> None:
+    old = condition("Ready", before, "Whatever", "an older sentence", "2026-01-01T00:00:00Z")
+    look = observed(status={"revision": 1, "conditions": [old]}, now=NOW + timedelta(microseconds=5))
+    assert written(look)["conditions"][0] == READY | {"lastTransitionTime": since}
+
+
+# At rest
+
+workloads = st.lists(
+    st.builds(
+        consumer,
+        st.sampled_from(["api", "web", "batch"]),
+        marker=st.sampled_from(["", "db=1", "db=2", "db=7"]),
+        restart=st.sampled_from([None, "never", "allow"]),
+        paused=st.booleans(),
+        settled=st.booleans(),
+        failed=st.booleans(),
+        renewed=st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda one: one.workload.key,
+)
+errors = st.sampled_from([None, TROUBLE, Stalled("Any", "write another")])
+
+
+@given(
+    workloads,
+    errors,
+    st.sampled_from([None, QUARTERLY, {"suspend": True}]),
+    st.sampled_from([None, state(), TWO]),
+    st.sampled_from([None, target(), target(2), target(differs=["password"]), target(owner=None)]),
+    st.sampled_from([{}, {"revision": 1}, {"revision": 1, "rotation": BEGUN}, entries(1)]),
+    st.timedeltas(timedelta(0), timedelta(hours=1)),
+)
+def test_equal_facts_make_an_equal_status(
+    consumers: list[Any],
+    error: Wait | Stalled | None,
+    spec: dict[str, Any] | None,
+    recorded: Any,
+    found: Any,
+    status: dict[str, Any],
+    later: timedelta,
+) -> None:
+    """Whatever was written, the next look at the same world finds nothing to write."""
+
+    def look(before: dict[str, Any], after: timedelta) -> ManagedSecretStatus:
+        at = observed(spec, *consumers, status=before, state=recorded, target=found, now=NOW + after)
+        return status_of(at, Outcome(None, error, attempts=1))
+
+    first = look(status, timedelta(0))
+    again = look(first.model_dump(mode="json", by_alias=True, exclude_none=True), later)
+    assert again == first
+
+
+# The CRD
+
+
+def test_fields_that_an_older_crd_drops_are_named_while_they_are_missing() -> None:
+    lost = ("status.workloads", "status.history")
+
+    status, reason, message = conditions(replace(observed(), lost=lost))["CrdOutdated"]
+
+    assert (status, reason) == ("True", "FieldsMissing")
+    assert "the API server drops status.workloads, status.history; apply the CRDs" in message
+    assert "CrdOutdated" not in conditions(observed())

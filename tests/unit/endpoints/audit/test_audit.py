@@ -1,0 +1,263 @@
+"""How what was seen gets into its Secret, whatever the API server says to that."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.endpoints.audit import Audit, Settings
+from keyturn.endpoints.audit.event import told
+from keyturn.kube import errors
+from sandbox.pki import Authority
+from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event
+from tests.unit.endpoints.audit.test_classifier import cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from keyturn.kube.client import Api, Body
+
+NAMESPACE = "keyturn-system"
+
+
+@dataclass
+class OneSecret:
+    """An API server that keeps one Secret, and can refuse."""
+
+    body: Body | None = None
+    writes: int = 0
+    refusal: type[errors.ApiError] | None = None
+    before_write: Callable[[], object] = lambda: None
+    version: int = 0
+    refused: int = 0
+
+    async def request(self, _path: str, _body: Body) -> Body:
+        self._refuse()
+        return {"status": {"userInfo": {"username": "system:serviceaccount:keyturn-system:keyturn"}}}
+
+    async def get(self, _path: str, *, metadata_only: bool = False) -> Body:
+        self._refuse()
+        if self.body is None:
+            raise errors.NotFound("get", "secrets", 404, "NotFound")
+        return {"metadata": self.body["metadata"]} if metadata_only else copy.deepcopy(self.body)
+
+    async def create(self, _path: str, body: Body) -> Body:
+        self._refuse()
+        self.before_write()
+        if self.body is not None:
+            raise errors.AlreadyExists("create", "secrets", 409, "AlreadyExists")
+        return self._written(body)
+
+    async def replace(self, _path: str, body: Body) -> Body:
+        self._refuse()
+        self.before_write()
+        if (
+            self.body is None
+            or body["metadata"]["resourceVersion"] != self.body["metadata"]["resourceVersion"]
+        ):
+            raise errors.Conflict("update", "secrets", 409, "Conflict")
+        return self._written(body)
+
+    def _written(self, body: Body) -> Body:
+        self.version += 1
+        self.writes += 1
+        self.body = copy.deepcopy(body)
+        self.body["metadata"]["resourceVersion"] = str(self.version)
+        return copy.deepcopy(self.body)
+
+    def _refuse(self) -> None:
+        if self.refusal:
+            self.refused += 1
+            raise self.refusal("get", "secrets", 500, "Refused")
+
+
+@dataclass
+class Clock:
+    now: datetime = field(default_factory=lambda: at(days=1))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    Authority.new("audit").issue("keyturn").write(tmp_path, "server")
+    (tmp_path / "token").write_text(secrets.token_hex(32))
+    return Settings(0, tmp_path / "server.crt", tmp_path / "server.key", token_file=tmp_path / "token")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def replica(settings: Settings, clock: Clock) -> Callable[[OneSecret], Audit]:
+    def made(api: OneSecret) -> Audit:
+        return Audit(settings, cast("Api", api), NAMESPACE, cache(), lambda: clock.now)
+
+    return made
+
+
+def take(audit: Audit, *users: str) -> None:
+    for user in users:
+        one = told(event(user=user, name="login"))
+        assert one
+        audit._watcher.take(one)
+
+
+def readers(audit: Audit) -> dict[str, int]:
+    found = audit.readership("shop", ["auth"], START - timedelta(days=1))
+    return {one.subject: one.count for _, one in found.readers}
+
+
+async def test_a_record_is_made_once_there_is_something_and_again_only_if_somebody_is_new(
+    replica: Callable[[OneSecret], Audit],
+) -> None:
+    api = OneSecret()
+    audit = replica(api)
+    assert await audit._sync()
+    assert api.body is None
+    for users in ((API,), (API,), (), (ALICE,)):
+        take(audit, *users)
+        await audit._sync()
+    assert api.writes == 2
+
+
+async def test_counts_of_who_is_known_follow_after_ten_minutes(
+    replica: Callable[[OneSecret], Audit], clock: Clock
+) -> None:
+    api = OneSecret()
+    audit = replica(api)
+    take(audit, API)
+    await audit._sync()
+    take(audit, API)
+    clock.now += timedelta(minutes=9)
+    await audit._sync()
+    assert api.writes == 1
+    clock.now += timedelta(minutes=2)
+    await audit._sync()
+    assert api.writes == 2
+    await audit._sync()
+    assert api.writes == 2
+
+
+async def test_two_replicas_that_write_at_once_lose_nothing(replica: Callable[[OneSecret], Audit]) -> None:
+    api = OneSecret()
+    one, other = replica(api), replica(api)
+    await one._sync()
+    take(one, API, ALICE)
+    take(other, API)
+    assert await one._sync()
+    await other._sync()
+
+    def meanwhile() -> None:
+        api.before_write = lambda: None
+        assert api.body
+        api.version += 1
+        api.body["metadata"]["resourceVersion"] = str(api.version)
+
+    take(one, "bob")
+    take(other, "eve")
+    api.before_write = meanwhile
+    for audit in (one, other, one, other, one):
+        assert await audit._sync()
+    assert readers(one) == readers(other) == {API: 2, ALICE: 1, "bob": 1, "eve": 1}
+
+
+async def test_a_secret_of_somebody_else_is_not_touched(replica: Callable[[OneSecret], Audit]) -> None:
+    api = OneSecret()
+    api._written({"metadata": {"name": "keyturn-access"}, "type": "Opaque", "data": {}})
+    before = copy.deepcopy(api.body)
+    audit = replica(api)
+    take(audit, API)
+    with capture_logs() as logs:
+        assert await audit._sync()
+    assert api.body == before
+    assert [one["event"] for one in logs] == ["access log not persisted"]
+
+
+async def test_a_record_that_was_spoiled_begins_anew(replica: Callable[[OneSecret], Audit]) -> None:
+    api = OneSecret()
+    audit = replica(api)
+    take(audit, API)
+    await audit._sync()
+    assert api.body
+    api.body["data"]["journal"] = "eA=="
+    api.version += 1
+    api.body["metadata"]["resourceVersion"] = str(api.version)
+    take(audit, ALICE)
+    assert await audit._sync()
+    after = replica(api)
+    await after._sync()
+    assert readers(after) == {API: 1, ALICE: 1}
+
+
+async def test_without_the_right_to_it_goes_on_without_a_record(
+    replica: Callable[[OneSecret], Audit],
+) -> None:
+    audit = replica(OneSecret(refusal=errors.Forbidden))
+    take(audit, API)
+    assert await audit._sync()
+    assert readers(audit) == {API: 1}
+
+
+async def test_what_could_not_be_written_is_written_when_the_api_server_is_back(
+    replica: Callable[[OneSecret], Audit],
+) -> None:
+    api = OneSecret()
+    audit = replica(api)
+    take(audit, API)
+    api.refusal = errors.Unavailable
+    assert not await audit._sync()
+    api.refusal = None
+    assert await audit._sync()
+    assert api.writes == 1
+
+
+async def test_what_was_accepted_is_counted_and_written_at_the_end(
+    replica: Callable[[OneSecret], Audit],
+) -> None:
+    api = OneSecret()
+    audit = replica(api)
+    running = asyncio.create_task(audit.run())
+    async with asyncio.timeout(5):
+        await audit._is_ready.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    one = told(event(name="login"))
+    assert one
+    audit._intake.add([one, one])
+    await audit.aclose()
+
+    after = replica(api)
+    await after._sync()
+    assert readers(after) == {API: 2}
+
+
+async def test_nothing_is_judged_before_we_know_our_own_name(
+    replica: Callable[[OneSecret], Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.endpoints.audit.audit._RETRY_DELAY", 0)
+    api = OneSecret(refusal=errors.Unavailable)
+    audit = replica(api)
+    one = told(event(name="login"))
+    assert one
+    audit._intake.add([one])
+    running = asyncio.create_task(audit.run())
+    async with asyncio.timeout(5):
+        while api.refused < 3:  # noqa: ASYNC110 - it asks again by itself
+            await asyncio.sleep(0)
+        assert counted("secret_access_total") == {}
+        api.refusal = None
+        while not counted("secret_access_total"):  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    await audit.aclose()

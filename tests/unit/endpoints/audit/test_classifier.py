@@ -1,0 +1,324 @@
+"""Whom an audit event concerns, and what is counted and told of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.endpoints.audit.access_log import AccessLog
+from keyturn.endpoints.audit.baseline import Habits
+from keyturn.endpoints.audit.classifier import Watcher
+from keyturn.endpoints.audit.event import told
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.secret_informer import SecretMeta
+from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, login_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
+
+
+def cache(*, environment: str = "staging") -> InformerCache:
+    """Return a mirror of ManagedSecret shop/auth with a Secret of another name, and of a Secret that is a copy."""
+    cache = InformerCache()
+    metadata = {"name": "auth", "namespace": "shop", "uid": "1", "resourceVersion": "1"}
+    cache.put_managed({"metadata": metadata, "spec": {}})
+    for name in ("login", "auth-keyturn"):
+        cache.put_secret(SecretMeta("shop", name, "1", name, "auth", 1, None))
+    cache.put_secret(SecretMeta("shop", "copy", "1", "copy", "auth", 1, None, written=False))
+    labels = {"keyturn.dev/environment": environment}
+    cache.put_namespace({"metadata": {"name": "shop", "resourceVersion": "1", "labels": labels}})
+    return cache
+
+
+def watcher(
+    mirrored: InformerCache | None = None, *, allowed: tuple[str, ...] = (), many: int = 10
+) -> Watcher:
+    habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
+    return Watcher(
+        mirrored or cache(), habits, AccessLog(), allowed, is_ourselves=lambda subject: subject == OURSELVES
+    )
+
+
+def take(watcher: Watcher, *events: dict[str, Any]) -> None:
+    for one in events:
+        found = told(one)
+        assert found
+        watcher.take(found)
+
+
+def readers(watcher: Watcher) -> list[tuple[str, str, int]]:
+    return [
+        (one.subject, one.reach, one.count) for one in watcher.journal.readers_of("shop", ["auth"], START)
+    ]
+
+
+async def test_reads_of_target_and_state_are_reads_of_the_managed_secret(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    take(it, event(name="login"), event(name="auth-keyturn"))
+    assert readers(it) == [(API, "secret", 2)]
+    assert counted("secret_access_total") == {"get serviceaccount": 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_noted"),
+    [
+        pytest.param(event(user=OURSELVES, name="login"), True, id="a read of ours"),
+        pytest.param(event(user=OURSELVES, name="keyturn-access", code=404), True, id="of what is not there"),
+        pytest.param(event("update", user=OURSELVES, name="login"), False, id="a write of ours"),
+        pytest.param(event(user=OURSELVES, name="login", code=403), False, id="a refused one"),
+        pytest.param(event(name="login"), False, id="a read of another"),
+        pytest.param(event(name="keyturn-access", code=404), False, id="another's, of what is not there"),
+    ],
+)
+async def test_a_read_of_ours_that_comes_back_is_noted(
+    body: dict[str, Any],
+    is_noted: bool,  # noqa: FBT001
+    counted: Callable[[str], Any],
+) -> None:
+    noted: list[datetime] = []
+    it = watcher()
+    it.note_own = noted.append
+
+    take(it, body)
+
+    assert bool(noted) is is_noted
+    if "update" not in body["verb"] and OURSELVES in str(body):
+        assert counted("secret_access_total") == {}
+
+
+async def test_a_list_is_counted_from_the_namespaces_first_managed_secret_on(
+    counted: Callable[[str], Any],
+) -> None:
+    mirrored = cache()
+    it = watcher(mirrored)
+    take(it, event("list", name=""), event("list", namespace="bank", name=""))
+
+    metadata = {"name": "auth", "namespace": "bank", "uid": "2", "resourceVersion": "2"}
+    mirrored.put_managed({"metadata": metadata, "spec": {}})
+    take(it, event("list", namespace="bank", name=""))
+
+    assert counted("secret_access_total") == {"list serviceaccount": 2}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(name="other"),
+        event(name="copy"),
+        event(namespace="bank", name="auth"),
+        event("list", namespace="bank", name=""),
+        event(user=OURSELVES, name="login"),
+        event(user=OURSELVES, name="login", code=403),
+        event(name="other", code=403),
+    ],
+    ids=[
+        "a Secret of others",
+        "a copy",
+        "another namespace",
+        "a list elsewhere",
+        "ourselves",
+        "our own refusal",
+        "a refusal of others' Secrets",
+    ],
+)
+async def test_nothing_is_counted_of(body: dict[str, Any], counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, body)
+    assert list(it.journal.entries()) == []
+    for name in ("secret_access_total", "secret_access_refused_total", "secret_access_unusual_total"):
+        assert counted(name) == {}
+
+
+async def test_a_list_of_the_namespace_or_of_all_is_a_read(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, event("list", name=""), event("list", name="", namespace="", time=at(hours=1)))
+    assert readers(it) == [(API, "cluster", 1), (API, "namespace", 1)]
+    assert sum(counted("secret_access_total").values()) == 2
+
+
+async def test_who_deletes_a_secret_is_remembered_when_it_is_gone_already() -> None:
+    it = watcher()
+    take(it, event("delete", name="auth"))
+    assert readers(it) == [(API, "secret", 1)]
+
+
+async def test_a_refused_read_is_counted_and_is_no_read(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    take(it, event(name="login", code=403))
+    assert sum(counted("secret_access_refused_total").values()) == 1
+    assert readers(it) == []
+    refused = it.refused.readers_of("shop", ["auth"], START)
+    assert [(one.subject, one.count) for one in refused] == [(API, 1)]
+
+
+async def test_who_is_refused_is_named_in_the_log_once_in_an_hour() -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        for minutes in (0, 10, 61):
+            take(it, event(name="login", code=403, time=at(minutes=minutes)))
+        take(it, event("list", user=ALICE, name="", code=403))
+
+    assert [(one["event"], one["subject"], one["verb"], one["secret"]) for one in logs] == [
+        ("refused access", API, "get", "auth"),
+        ("refused access", API, "get", "auth"),
+        ("refused access", ALICE, "list", "all"),
+    ]
+
+
+async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        take(it, event(name="login"), event(name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+    assert [(one["reason"], one["subject"], one["namespace"], one["secret"]) for one in logs] == [
+        ("FirstRead", API, "shop", "auth")
+    ]
+
+
+async def test_reads_of_people_in_production_are_all_counted_and_told_once_in_an_hour(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(cache(environment="production"))
+    with capture_logs() as logs:
+        for minutes in (0, 10, 70):
+            take(it, event(user=ALICE, name="login", time=at(minutes=minutes)))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 3}
+    assert [one["reason"] for one in logs] == ["FirstRead", "PersonInProduction", "PersonInProduction"]
+
+
+async def test_people_elsewhere_and_programs_in_production_are_not_persons_in_production(
+    counted: Callable[[str], Any],
+) -> None:
+    take(watcher(), event(user=ALICE, name="login"))
+    take(watcher(cache(environment="production")), event(user=API, name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 2}
+
+
+async def test_a_person_who_lists_the_whole_cluster_is_in_production_too(
+    counted: Callable[[str], Any],
+) -> None:
+    take(watcher(cache(environment="production")), event("list", user=ALICE, namespace="", name=""))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "system:node:worker-1",
+        "system:kube-controller-manager",
+        "system:serviceaccount:kube-system:namespace-controller",
+        "system:serviceaccount:argocd:argocd-server",
+    ],
+)
+async def test_who_is_expected_everywhere_is_never_unusual(user: str, counted: Callable[[str], Any]) -> None:
+    it = watcher(cache(environment="production"), allowed=("system:serviceaccount:argocd:*",))
+    take(it, event(user=user, name="login"))
+    assert counted("secret_access_unusual_total") == {}
+    assert [one for one, _, _ in readers(it)] == [user]
+
+
+@pytest.mark.parametrize(
+    ("since", "user", "standing"),
+    [
+        (at(days=-30), API, "new"),
+        (at(days=-3), API, "unknown"),
+        (at(days=-3), "system:node:worker-1", "known"),
+    ],
+)
+async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str, standing: str) -> None:
+    it = watcher()
+    it.habits.since = since
+    take(it, event(user=user, name="login"), event(user=user, name="login", time=at(days=1)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
+
+
+async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
+    it = watcher()
+    it.habits.since = at(days=-3)
+    take(it, event(name="login"))
+    it.journal.sweep(lambda _: True, at(days=90))
+    take(it, event(name="login", time=at(days=100)))
+
+    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
+
+
+async def test_an_administrator_of_the_cluster_is_a_person_in_production(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher(cache(environment="production"))
+    take(it, event(user="system:admin", name="login"))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1, "PersonInProduction": 1}
+
+
+ROBOT = "system:serviceaccount:argocd:argocd-server"
+
+
+def with_class(*allowed: str, second: bool = False) -> InformerCache:
+    """Return a mirror whose ManagedSecret follows a class with these patterns, and perhaps a second one without."""
+    mirrored = cache(environment="production")
+    for name, class_name in (("auth", "strict"), *((("mail", ""),) if second else ())):
+        metadata = {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "2"}
+        mirrored.put_managed({"metadata": metadata, "spec": {"className": class_name}})
+    spec = {"access": {"allowed": list(allowed)}} if allowed else {}
+    mirrored.put_class({"metadata": {"name": "strict", "resourceVersion": "1"}, "spec": spec})
+    return mirrored
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "body", "unusual"),
+    [
+        (with_class("*:argocd:*"), event(user=ROBOT, name="login"), {}),
+        (with_class(ROBOT, "ada"), event("list", user=ROBOT, name=""), {}),
+        (with_class("*:argocd:*"), event(user=API, name="login"), {"FirstRead": 1}),
+        (with_class(), event(user=ROBOT, name="login"), {"FirstRead": 1}),
+        (with_class(ROBOT, second=True), event("list", user=ROBOT, name=""), {"FirstRead": 1}),
+        (with_class(ROBOT), event("list", user=ROBOT, name="", namespace=""), {"FirstRead": 1}),
+        (
+            with_class(ROBOT),
+            event(user=ALICE, name="login", impersonatedUser={"username": ROBOT}),
+            {"FirstRead": 1, "PersonInProduction": 1},
+        ),
+    ],
+    ids=[
+        "one that the class allows",
+        "a list of a namespace whose every class allows it",
+        "another one",
+        "a class that allows nobody",
+        "a list that reaches what another class has",
+        "a list of the whole cluster",
+        "who pretends to be it",
+    ],
+)
+async def test_whom_the_class_allows_is_not_unusual(
+    mirrored: InformerCache, body: dict[str, Any], unusual: dict[str, int], counted: Callable[[str], Any]
+) -> None:
+    take(watcher(mirrored), body)
+    assert counted("secret_access_unusual_total") == unusual
+
+
+async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callable[[str], Any]) -> None:
+    it = watcher(allowed=("system:serviceaccount:argocd:*",))
+    acting = {"username": "system:serviceaccount:argocd:argocd-server"}
+    take(it, event(user=ALICE, name="login", impersonatedUser=acting))
+    assert counted("secret_access_unusual_total") == {"FirstRead": 1}
+
+
+async def test_refused_logins_are_counted_and_an_address_that_goes_on_is_named(
+    counted: Callable[[str], Any],
+) -> None:
+    it = watcher()
+    with capture_logs() as logs:
+        take(it, *[login_failed("10.0.0.9")] * 79, login_failed("10.0.0.8"))
+    assert counted("authentication_failures_total") == {"apiserver": 80}
+    assert [(one["address"], one["times"]) for one in logs] == [("10.0.0.9", 20), ("10.0.0.9", 40)]

@@ -1,0 +1,176 @@
+"""What is read of an audit event, and what is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn.endpoints.audit.event import (
+    Access,
+    LoginFailed,
+    Missed,
+    NotAnEvent,
+    Refusal,
+    SubjectKind,
+    items_of,
+    told,
+)
+from tests.unit.endpoints.audit.audit_events import ALICE, API, START, event, event_list, login_failed
+
+READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
+
+
+def test_a_read_is_told_with_who_and_what() -> None:
+    assert told(event()) == READ
+
+
+@pytest.mark.parametrize(
+    ("user", "kind"),
+    [
+        (ALICE, "user"),
+        (API, "serviceaccount"),
+        ("system:node:worker-1", "node"),
+        ("system:kube-scheduler", "system"),
+        ("system:anonymous", "anonymous"),
+        ("systemic", "user"),
+        ("system:apiserver", "system"),
+        ("system:admin", "user"),
+        ("system:kube-scheduler-2", "user"),
+    ],
+)
+def test_the_kind_of_a_subject_is_said_by_its_name(user: str, kind: str) -> None:
+    found = told(event(user=user))
+    assert isinstance(found, Access)
+    assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("user", "kind"), [("system:node:worker-1", "user"), ("ada", "user"), ("system:apiserver", "system")]
+)
+def test_who_may_do_everything_is_a_person_but_for_the_control_plane(user: str, kind: str) -> None:
+    body = event(user=user)
+    body["user"]["groups"] = ["system:authenticated", "system:masters"]
+    found = told(body)
+
+    assert isinstance(found, Access)
+    assert found.kind == kind
+
+
+def test_who_takes_the_name_of_another_is_told_as_such() -> None:
+    found = told(event(user=ALICE, impersonatedUser={"username": API}))
+    assert found == replace(READ, subject=f"{ALICE} as {API}", kind=SubjectKind.USER)
+
+
+def test_a_list_reaches_all_of_a_namespace() -> None:
+    assert told(event("list", name="")) == replace(READ, verb="list", name="")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(event("watch", stage="ResponseComplete"), id="the end of a watch"),
+        pytest.param(event(stage="RequestReceived"), id="a request that has no answer yet"),
+        pytest.param(event(objectRef={"resource": "configmaps", "namespace": "shop"}), id="a ConfigMap"),
+        pytest.param(
+            event(objectRef={"resource": "secrets", "apiGroup": "x.test"}), id="another API's secrets"
+        ),
+        pytest.param(event(objectRef=None), id="no object"),
+    ],
+)
+def test_nothing_is_told_of(body: dict[str, Any]) -> None:
+    assert told(body) is None
+
+
+def test_a_watch_is_told_when_it_begins() -> None:
+    assert told(event("watch")) == replace(READ, verb="watch")
+
+
+def test_a_refusal_is_no_read() -> None:
+    assert told(event(code=403)) == Refusal(READ)
+
+
+def test_a_read_of_what_is_not_there_is_told_as_such() -> None:
+    assert told(event(code=404)) == Missed(READ)
+
+
+def test_a_refused_login_has_the_address_that_the_api_server_saw_and_not_what_the_client_says() -> None:
+    assert told(login_failed("10.0.0.9")) == LoginFailed(START, "10.0.0.9")
+
+
+def test_bodies_are_not_kept() -> None:
+    found = told(event(responseObject={"data": {"password": "c2VjcmV0"}}, requestObject={"data": {}}))
+    assert found == READ
+    assert "c2VjcmV0" not in repr(found)
+
+
+def test_a_long_name_is_cut_and_still_told_apart() -> None:
+    first, second = (told(event(user="u" * 5000 + end)) for end in "ab")
+    assert isinstance(first, Access)
+    assert isinstance(second, Access)
+    assert len(first.subject) == len(second.subject) == 256
+    assert first.subject != second.subject
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        7,
+        [],
+        {},
+        event(stageTimestamp="yesterday"),
+        event(stageTimestamp=None),
+        event(stageTimestamp="9999-12-31T23:59:59-12:00"),
+        event(stageTimestamp="0001-01-01T00:00:00Z"),
+        event(stageTimestamp="2026-11-01T12:00:00"),
+        {**event(), "user": None},
+        event(objectRef="secrets"),
+        event(responseStatus=["x"]),
+        event(responseStatus={"code": "200"}),
+        event(code=401, sourceIPs=[]),
+        {**event(), "verb": ["get"]},
+        {**event(), "user": {"username": 7}},
+        {**event(), "user": {"username": {}}},
+    ],
+    ids=range(17),
+)
+def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
+    with pytest.raises(NotAnEvent, match="an event lacks what every event has"):
+        told(broken)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "send an EventList"),
+        (b"\xff\xfe", "send an EventList"),
+        (b"[" * 90_000, "send an EventList"),
+        (b"[" * 90_000 + b"]" * 90_000, "send an EventList"),
+        (event_list(event(requestObject=[[]] * 100_000)), "send events at level Metadata"),
+        (b"[]", "send an EventList"),
+        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1beta1", "items": []}', "send an EventList"),
+        (b'{"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": {}}', "items must be a list"),
+        (event_list(*[{}] * 5001), "5000 events at a time at most"),
+    ],
+    ids=[
+        "empty",
+        "not text",
+        "open brackets",
+        "deep",
+        "wide",
+        "a list",
+        "an old version",
+        "no items",
+        "too many",
+    ],
+)
+def test_what_is_no_list_of_events_is_refused_with_what_to_send(body: bytes, sentence: str) -> None:
+    with pytest.raises(NotAnEvent, match=sentence):
+        items_of(body)
+
+
+def test_a_list_is_returned_as_it_came() -> None:
+    assert items_of(event_list(event(), 7)) == [json.loads(json.dumps(event())), 7]

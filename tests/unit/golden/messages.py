@@ -1,0 +1,143 @@
+"""Every sentence of denials, of the rules and of what keeps a workload back, as users read it.
+
+`python -m tests.unit.golden.messages` writes it to messages.txt. Other tests assert reasons, rules and values,
+so that a sentence can be reworded in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
+from keyturn.core.observation.pods import PodsSeen, Trouble
+from keyturn.core.policy.checklist import Signs, findings_of
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.policy.strength import Strength
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.spec.cadence import Cron, Every
+from keyturn.kube import errors
+from tests.unit.core.builders import NOW, consumer, observed, pod, revision, secret_class, state, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.core.observation.observed import Consumer
+    from keyturn.core.observation.pods import Pod
+    from keyturn.core.rotation.steps import Step
+
+FILE: Final = Path(__file__).with_name("messages.txt")
+_ASKED: Final = Reason("Triggered", "a new trigger asks for it", frozenset(), rotates=True)
+_STEPS: Final[tuple[Step, ...]] = (
+    Publish(2),
+    Release("old"),
+    Stage(2, _ASKED),
+    RollOut(consumer("api"), "db=2"),
+    DeletePod(consumer("web"), pod("web-1"), 2),
+    Begin("uid/2", 2, _ASKED),
+    Finalize(present=True),
+)
+_ANSWERS: Final = (
+    (errors.Invalid, 422),
+    (errors.Forbidden, 403),
+    (errors.Unauthorized, 401),
+    (errors.NotFound, 404),
+    (errors.Throttled, 429),
+    (errors.Unavailable, 503),
+    (errors.BadRequest, 400),
+)
+_TWO: Final[dict[str, Any]] = {
+    "state": state(revision(2, "Triggered"), revision()),
+    "target": target(2),
+    "status": {
+        "revision": 2,
+        "workloads": [{"kind": "Deployment", "name": "was-restarted", "state": "Current", "revision": 2}],
+    },
+}
+
+
+def _rolling(*pods: Pod, **facts: Any) -> Consumer:
+    return consumer("api", pods=pods, **{"marker": "db=2", "settled": False, **facts})
+
+
+_WORKLOADS: Final[tuple[tuple[dict[str, Any], Consumer], ...]] = (
+    ({}, consumer("api")),
+    ({}, consumer("api", paused=True)),
+    ({}, consumer("api", settled=False)),
+    ({}, consumer("api", restart="never")),
+    ({"restart": "None"}, consumer("api")),
+    ({"restart": "Listed"}, consumer("api")),
+    ({"targets": [{"kind": "Deployment", "name": "api"}]}, consumer("api", uses=())),
+    ({}, consumer("api", marker="db=2", settled=False, hint="its update strategy is OnDelete")),
+    ({}, consumer("api", marker="db=2", settled=False, complaint="its pods cannot be created")),
+    ({}, consumer("api", marker="db=2", settled=False, failed=True)),
+    ({}, consumer("api", marker="db=2", settled=False)),
+    ({}, _rolling(pod("api-0", ready=False, trouble=Trouble("ImagePullBackOff", "main")))),
+    ({}, _rolling(pod("api-0", ready=False, crashes=5, restarts=5, trouble=Trouble("Error", "main", 1)))),
+    ({}, _rolling(pod("api-0", ready=False, template="old"), kind="StatefulSet", templates=("new",))),
+    ({}, consumer("api", marker="db=2", pods=(pod("api-1", marker="db=1", leaves=NOW),))),
+    ({}, replace(consumer("api", marker="db=2"), pods=PodsSeen(forbidden=True))),
+    ({}, consumer("was-restarted")),
+)
+
+
+def sentences() -> Iterator[str]:
+    """Return each sentence after its reason or rule."""
+    for step in _STEPS:
+        for kind, status in _ANSWERS:
+            found = denied(
+                kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, observed()
+            )
+            yield f"{type(step).__name__} {status} {found.reason}: {found.message}"
+    for kind, status in _ANSWERS:
+        found = unread(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
+        yield f"look {status} {found.reason}: {found.message}"
+    yield from (f"look {one.reason}: {one.message}" for one in (contended(), unexpected()))
+    yield from (f"{one.rule}: {one.message}" for evidence in _evidence() for one in violations_of(*evidence))
+    yield from (f"{one.rule}: {one.message}" for one in findings_of(_SIGNS))
+    yield from _of_workloads()
+
+
+def _evidence() -> Iterator[tuple[Any, Evidence]]:
+    names = frozenset({"password"})
+    quarter = Every(timedelta(days=90), 10)
+    made = Evidence({"password": Strength(39, 199)}, quarter, names)
+    strict = secret_class(minLength=40, minEntropyBits=200)
+    rotates = secret_class(maxInterval="30d")
+    yield strict, made
+    yield strict, replace(made, strengths={}, older={"password": Strength(39, 199.9)}, pulled={"api-key": 3})
+    yield strict, replace(made, strengths={}, older={"password": None})
+    yield rotates, made
+    yield rotates, replace(made, cadence=None)
+    yield rotates, replace(made, cadence=Cron("0 3 1 */3 *", "UTC"))
+    yield rotates, replace(made, cadence=Every(timedelta(days=1), 10), rotates=frozenset())
+    yield secret_class(distinctAcrossEnvironments=True), replace(made, twins=names)
+
+
+_SIGNS: Final = Signs(
+    weak=frozenset({"api-key"}),
+    shared=frozenset({"token"}),
+    unscheduled=frozenset({"token"}),
+    is_overdue=True,
+    kept_since=datetime(2026, 5, 1, 12, 30, tzinfo=UTC),
+)
+
+
+def _of_workloads() -> Iterator[str]:
+    for rollout, one in _WORKLOADS:
+        look = observed({"rollout": rollout}, one, **_TWO)
+        assert look.desired
+        for found in standings(look, look.desired):
+            yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
+
+
+def text() -> str:
+    return "".join(f"{one}\n" for one in sentences())
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())

@@ -1,0 +1,440 @@
+"""What the watches told: only news count, and each change names whom it concerns."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
+from keyturn.kube.secret_informer import SecretMeta
+from tests.unit.core.builders import use, workload
+
+DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
+API = WorkloadKey("shop", "Deployment", "api")
+CANARY = "canary-7Qd0"
+
+
+def managed(version: int = 1, name: str = "db", **spec: Any) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": "u",
+        "generation": 1,
+        "resourceVersion": str(version),
+    }
+    return {"metadata": metadata, "spec": {"data": [{"name": "a", "generate": {"password": {}}}]} | spec}
+
+
+def secret(name: str = "db", version: int = 1, owner: str = "db", uid: str = "u") -> SecretMeta:
+    return SecretMeta("shop", name, str(version), uid, owner, 1, None)
+
+
+def secret_class(version: int = 1, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "strict", "resourceVersion": str(version)}, "spec": spec}
+
+
+# ManagedSecrets
+
+
+@pytest.mark.parametrize(
+    ("version", "is_news"),
+    [
+        pytest.param(6, True, id="newer"),
+        pytest.param(5, False, id="the same"),
+        pytest.param(4, False, id="older"),
+    ],
+)
+def test_only_a_newer_object_is_news(version: int, is_news: bool) -> None:  # noqa: FBT001
+    cache = InformerCache()
+    cache.put_managed(managed(5, owner="first"))
+    assert cache.put_managed(managed(version, owner="second")) == is_news
+    found = cache.managed(DB)
+    assert found
+    assert found[0].spec.owner == ("second" if is_news else "first")
+    assert cache.version_of(DB) == max(version, 5)
+
+
+def test_a_thousand_objects_take_less_than_three_kibibytes_each() -> None:
+    bodies = [managed(name=f"secret-{number}") for number in range(1000)]
+    cache = InformerCache()
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            cache.put_managed(body)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / 1000 < 3 * 1024
+
+
+# Large ones
+
+LARGE: dict[str, Any] = {"data": [{"name": "a", "literal": CANARY + "x" * 100_000}]}
+
+
+def test_of_a_thousand_large_objects_nearly_nothing_is_kept() -> None:
+    cache = InformerCache()
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            cache.put_managed(managed(name=f"secret-{number}", **LARGE))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / 1000 < 3 * 1024
+
+
+def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
+    cache = InformerCache()
+    body = managed(className="strict", owner="shop@example.com", suspend=True, **LARGE)
+    body["metadata"] |= {
+        "labels": {"app": "shop"},
+        "annotations": {"keyturn.dev/rotate": "now", "other": "x"},
+    }
+    cache.put_managed(body | {"status": {"revision": 7}})
+    assert cache.is_large(DB)
+    found = cache.managed(DB)
+    assert found
+    read, trouble = found
+    assert (read.status.revision, trouble, read.spec.data) == (7, None, [])
+    assert (read.spec.class_name, read.spec.owner, read.spec.suspend) == ("strict", "shop@example.com", True)
+    assert read.metadata.annotations == {"keyturn.dev/rotate": "now"}
+    assert cache.labels_of(DB) == {"app": "shop"}
+
+
+def test_an_object_that_has_become_small_is_kept_whole() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(1, **LARGE))
+    cache.put_managed(managed(2, owner="shop"))
+    found = cache.managed(DB)
+    assert found
+    assert (cache.is_large(DB), len(found[0].spec.data)) == (False, 1)
+
+
+@pytest.mark.parametrize("part", ["labels", "annotations", "finalizers"])
+def test_metadata_that_is_large_is_not_kept(part: str) -> None:
+    many = {f"keyturn.dev/{number}": "x" * 60 for number in range(10_000)}
+    body = managed()
+    body["metadata"][part] = list(many) if part == "finalizers" else many
+    cache = InformerCache()
+    cache.put_managed(body | {"status": {"revision": 7}})
+    found = cache.managed(DB)
+    assert found
+    assert len(str(found[0].metadata)) < 1000
+    assert cache.labels_of(DB) == {}
+    assert cache.managed_in("shop") == [DB]
+
+
+def test_beyond_64_mebibytes_of_all_only_the_smallest_are_kept_whole() -> None:
+    cache = InformerCache()
+    for number in range(5000):
+        spec: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 15_000}]}
+        cache.put_managed(managed(name=f"secret-{number}", **spec))
+    large = [key for key in cache.managed_keys() if cache.is_large(key)]
+    assert 400 < len(large) < 1000
+    cache.put_managed(managed(name="small"))
+    assert not cache.is_large(ObjectKey("shop", "small"))
+
+
+def test_who_reads_objects_one_by_one_keeps_them_whole() -> None:
+    cache = InformerCache(WHOLE)
+    cache.put_managed(managed(**LARGE))
+    found = cache.managed(DB)
+    assert found
+    assert (cache.is_large(DB), len(found[0].spec.data)) == (False, 1)
+
+
+def test_versions_are_numbers_and_not_text() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(9))
+    assert cache.put_managed(managed(10))
+
+
+def test_what_was_deleted_is_gone_and_may_come_again() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(9, className="strict"))
+    cache.drop_managed(DB)
+    assert cache.managed(DB) is None
+    assert not cache.has_managed(DB)
+    assert cache.version_of(DB) == -1
+    assert cache.of_class("strict") == []
+    assert cache.put_managed(managed(3))
+    assert list(cache.managed_keys()) == [DB]
+    assert cache.has_managed(DB)
+
+
+def test_users_of_a_class_are_those_that_name_it_now() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(1, className="strict"))
+    cache.put_managed(managed(2, name="cache", className="strict"))
+    cache.put_managed(managed(3))
+    assert cache.of_class("strict") == [CACHE]
+
+
+def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(data=[{"name": "a", "literal": {CANARY: 1}}]) | {"status": {"revision": 7}})
+    found = cache.managed(DB)
+    assert found
+    read, trouble = found
+    assert (read.metadata.name, read.status.revision, read.spec.data) == ("db", 7, [])
+    assert trouble
+    assert trouble.reason == "InvalidSpec"
+    assert trouble.message == "spec.data.0.literal: Input should be a valid string"
+
+
+def test_what_is_wrong_with_a_spec_is_told_without_the_words_of_a_library() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(rotation={"every": "999999d"}))
+    found = cache.managed(DB)
+    assert found
+    assert found[1]
+    assert found[1].message.startswith("spec.rotation.every: write a duration of at most")
+
+
+# Classes
+
+
+def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
+    cache = InformerCache()
+    cache.put_class(secret_class(minLength=CANARY))
+    with pytest.raises(Stalled) as caught:
+        cache.secret_class("strict")
+    assert caught.value.reason == "SecretClassInvalid"
+    assert (CANARY in caught.value.message) is False
+    assert cache.put_class(secret_class(2, minLength=40))
+    found = cache.secret_class("strict")
+    assert found
+    assert found.spec.min_length == 40
+
+
+def test_a_class_is_known_until_it_is_deleted() -> None:
+    cache = InformerCache()
+    assert cache.put_class(secret_class())
+    assert not cache.put_class(secret_class())
+    assert list(cache.class_names()) == ["strict"]
+    cache.drop_class("strict")
+    assert cache.secret_class("strict") is None
+
+
+def default_class(name: str, created: str, version: int = 1, mark: str = "true") -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "resourceVersion": str(version),
+        "creationTimestamp": created,
+        "annotations": {"keyturn.dev/is-default-class": mark},
+    }
+    return {"metadata": metadata, "spec": {}}
+
+
+def test_without_a_default_class_who_names_none_follows_none() -> None:
+    cache = InformerCache()
+    cache.put_class(secret_class())
+    cache.put_class(default_class("other", "2026-01-01T00:00:00Z", mark="false"))
+    cache.put_managed(managed())
+    assert cache.class_name(None) is None
+    assert cache.default_classes() == []
+    assert cache.of_class("strict") == []
+
+
+def test_the_newest_default_class_counts_and_of_two_the_first_by_name() -> None:
+    cache = InformerCache()
+    for name, created in (("old", "2025"), ("b", "2026"), ("a", "2026")):
+        cache.put_class(default_class(name, created))
+    assert cache.default_classes() == ["a", "b", "old"]
+    assert cache.class_name(None) == "a"
+    cache.drop_class("a")
+    cache.put_class(default_class("b", "2026", 2, mark="no"))
+    assert cache.default_classes() == ["old"]
+
+
+def test_a_default_class_is_followed_by_who_names_it_or_none_but_not_by_who_wants_none() -> None:
+    cache = InformerCache()
+    cache.put_class(default_class("usual", "2026"))
+    cache.put_managed(managed(1))
+    cache.put_managed(managed(1, name="cache", className="usual"))
+    cache.put_managed(managed(1, name="free", className=""))
+    cache.put_managed(managed(1, name="strict", className="strict"))
+    assert cache.of_class("usual") == [DB, CACHE]
+    assert cache.class_name("") is None
+    assert cache.class_name("strict") == "strict"
+
+
+def test_a_default_class_that_cannot_be_read_is_not_passed_over() -> None:
+    cache = InformerCache()
+    cache.put_class(default_class("usual", "2026") | {"spec": {"minLength": CANARY}})
+    assert cache.class_name(None) == "usual"
+    with pytest.raises(Stalled):
+        cache.secret_class("usual")
+
+
+# Namespaces
+
+
+def namespace(version: int = 1, environment: str | None = None, name: str = "shop") -> dict[str, Any]:
+    labels = {} if environment is None else {"keyturn.dev/environment": environment}
+    return {"metadata": {"name": name, "resourceVersion": str(version), "labels": labels}}
+
+
+def test_only_a_change_of_the_environment_is_news_of_a_namespace() -> None:
+    cache = InformerCache()
+    assert not cache.put_namespace(namespace(1))
+    assert cache.put_namespace(namespace(2, "production"))
+    assert not cache.put_namespace(namespace(3, "production"))
+    assert not cache.put_namespace(namespace(2, "development")), "an older one"
+    assert cache.environment("shop") == "production"
+    assert cache.put_namespace(namespace(4))
+    assert cache.environment("shop") is None
+
+
+def test_a_namespace_that_is_gone_has_no_environment() -> None:
+    cache = InformerCache()
+    cache.put_namespace(namespace(9, "production"))
+    cache.put_managed(managed())
+    assert cache.namespaces() == [namespace_key("shop")]
+    cache.drop_namespace(namespace_key("shop"))
+    assert cache.environment("shop") is None
+    assert cache.namespaces() == []
+    assert cache.put_namespace(namespace(3, "production")), "it may come again"
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("coming", "is_news"),
+    [
+        pytest.param(secret(version=6), True, id="newer"),
+        pytest.param(secret(version=5), False, id="the same"),
+        pytest.param(secret(version=4), False, id="older: the echo of a write before ours"),
+        pytest.param(secret(version=4, uid="another"), True, id="another Secret of that name"),
+    ],
+)
+def test_only_news_of_a_secret_count(coming: SecretMeta, is_news: bool) -> None:  # noqa: FBT001
+    cache = InformerCache()
+    cache.put_secret(secret(version=5))
+    assert cache.put_secret(coming) == is_news
+    assert cache.secret("shop", "db") == (coming if is_news else secret(version=5))
+
+
+def test_a_deleted_secret_tells_whose_it_was() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret(owner="writer"))
+    assert cache.drop_secret(DB) == "writer"
+    assert cache.drop_secret(DB) is None
+    assert cache.secret("shop", "db") is None
+
+
+def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:
+    cache = InformerCache()
+    for name in ("db", "db-keyturn", "one", "two"):
+        cache.put_secret(secret(name))
+    cache.put_secret(secret("cache", owner="cache"))
+    assert cache.written_by(DB) == {"db", "one", "two"}
+    assert cache.written_by(CACHE) == {"cache"}
+
+    cache.put_secret(replace(secret("copy"), written=False))
+    assert cache.written_by(DB) == {"db", "one", "two"}
+
+    cache.put_secret(secret("one", 2, owner="cache"))
+    cache.drop_secret(ObjectKey("shop", "db"))
+    assert cache.written_by(DB) == {"two"}
+    assert cache.written_by(CACHE) == {"cache", "one"}
+
+    cache.drop_secret(ObjectKey("shop", "two"))
+    assert cache.written_by(DB) == set()
+
+
+# Workloads
+
+
+def test_a_workload_concerns_who_writes_what_it_uses_and_who_lists_it() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret("db", owner="writer"))
+    cache.put_managed(managed(name="cache", rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
+    found = workload("api", uses=(use("db"), use("somebody-elses")))
+    assert cache.put_workload(found) == {ObjectKey("shop", "writer"), CACHE}
+    assert cache.put_workload(found) == set(), "nothing new"
+    assert cache.workload(API) == found
+    assert cache.workload_keys("Deployment") == [API]
+    assert cache.workload_keys("DaemonSet") == []
+
+
+def test_who_is_no_longer_used_or_listed_is_concerned_once_more_only() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret("db"))
+    cache.put_secret(secret("cache", owner="cache"))
+    cache.put_workload(workload("api", uses=(use("db"),)))
+    assert cache.put_workload(workload("api", uses=(use("cache"),))) == {DB, CACHE}
+    assert cache.put_workload(workload("api", uses=(use("cache"),), paused=True)) == {CACHE}
+    assert cache.users_of("shop", "db") == []
+    assert [one.key for one in cache.users_of("shop", "cache")] == [API]
+
+
+def test_a_deleted_workload_uses_nothing() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret("db"))
+    cache.put_workload(workload("api"))
+    cache.put_workload(workload("web"))
+    assert cache.drop_workload(API) == {DB}
+    assert cache.drop_workload(API) == set()
+    assert cache.workload(API) is None
+    assert [one.key.name for one in cache.users_of("shop", "db")] == ["web"]
+    assert cache.users_of("shop", "unknown") == []
+
+
+def test_a_list_of_targets_that_changed_concerns_the_new_ones() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(1, rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
+    cache.put_managed(managed(2, rollout={"targets": [{"kind": "Deployment", "name": "web"}]}))
+    assert cache.put_workload(workload("api", uses=())) == set()
+    assert cache.put_workload(workload("web", uses=())) == {DB}
+
+
+# The names of Secrets, for who may not list them
+
+
+def told(name: object) -> dict[str, Any]:
+    return {"status": {"secretName": name}}
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        pytest.param(managed(), {"db"}, id="its own name"),
+        pytest.param(managed(target={"name": "new"}), {"new"}, id="another"),
+        pytest.param(managed(target={"name": "new"}) | told("old"), {"new", "old"}, id="another than before"),
+        pytest.param(managed(**LARGE, target={"name": "new"}) | told("new"), {"new"}, id="a large one"),
+        pytest.param(managed(**LARGE) | {"status": {}}, {"db"}, id="a large one before its first turn"),
+        pytest.param(managed() | told(".."), {"db"}, id="no name"),
+        pytest.param(managed() | told(7), {"db"}, id="no text"),
+    ],
+)
+def test_secrets_are_named_by_spec_and_status(body: dict[str, Any], names: set[str]) -> None:
+    cache = InformerCache()
+    cache.put_managed(body)
+
+    assert cache.secret_names(DB) == {"db-keyturn", *names}
+
+
+def test_a_secret_that_was_written_under_another_name_is_named() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed())
+    cache.put_secret(secret("older"))
+    cache.put_secret(secret("another", owner="another"))
+
+    assert cache.secret_names(DB) == {"db", "db-keyturn", "older"}
+
+
+def test_of_one_that_is_gone_its_names_are_known() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(target={"name": "new"}))
+    cache.put_secret(secret("new"))
+    cache.drop_managed(DB)
+
+    assert {"db-keyturn", "new"} <= cache.secret_names(DB)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.kube import paths
+from keyturn.kube.events import Events, EventType, ObjectRef
+from tests.support.api_servers import Scripted, answer, refused, scripted, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+CANARY = "canary-5f1c0e"
+SOMETHING = ObjectRef("v1", "ConfigMap", "shop", "something", "uid-1")
+
+
+@asynccontextmanager
+async def running(events: Events) -> AsyncIterator[None]:
+    task = asyncio.create_task(events.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def told(script: Scripted) -> list[dict[str, Any]]:
+    return [json.loads(await request.text()) for request in script.asked]
+
+
+async def notes(script: Scripted) -> list[str]:
+    return [event["note"] for event in await told(script)]
+
+
+async def test_the_time_of_an_event_is_when_it_was_posted() -> None:
+    script = Scripted(answer())
+    then = datetime(2026, 11, 24, 3, 0, 0, 250, tzinfo=UTC)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", clock=lambda: then)
+        events.post(SOMETHING, "Created", "It is there.")
+        await events.flush()
+    (event,) = await told(script)
+    assert event["eventTime"] == "2026-11-24T03:00:00.000250Z"
+
+
+async def test_the_same_event_is_told_once_in_a_while() -> None:
+    script = Scripted(answer())
+    another = ObjectRef("v1", "ConfigMap", "shop", "another", "uid-2")
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        for about, note in [(SOMETHING, "a"), (SOMETHING, "a"), (SOMETHING, "b"), (another, "a")]:
+            events.post(about, "RotationFailed", note)
+        await events.flush()
+    assert await notes(script) == ["a", "b", "a"]
+
+
+async def test_an_event_is_told_again_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, clock = Scripted(answer()), [0.0]
+    monkeypatch.setattr("keyturn.kube.events.monotonic", lambda: clock[0])
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        for seconds in (0.0, 599.0, 601.0):
+            clock[0] = seconds
+            events.post(SOMETHING, "RotationFailed", "a")
+        await events.flush()
+    assert await notes(script) == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("coming", "kept"),
+    [
+        ("wG GGG", "wGG"),
+        ("wGG w", "wGw"),
+        ("wGG ww", "www"),
+        ("www w", "www"),
+        ("www G", "www"),
+    ],
+)
+async def test_a_full_queue_drops_the_oldest_good_news_first(coming: str, kept: str) -> None:
+    script = Scripted(answer())
+    types = {"G": EventType.NORMAL, "w": EventType.WARNING}
+    posted = coming.replace(" ", "")
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=3)
+        for number, letter in enumerate(posted):
+            events.post(SOMETHING, "Said", str(number), types[letter])
+        await events.flush()
+    assert "".join(posted[int(note)] for note in await notes(script)) == kept
+    assert events.dropped == len(posted) - 3
+
+
+async def test_of_bad_news_the_oldest_is_dropped() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=2)
+        for note in ("first", "second", "third"):
+            events.post(SOMETHING, "Failed", note, EventType.WARNING)
+        await events.flush()
+    assert await notes(script) == ["second", "third"]
+
+
+async def test_events_are_sent_in_a_burst() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", burst=3, rate=0.001)
+        async with running(events):
+            for number in range(5):
+                events.post(SOMETHING, "Created", str(number))
+            await until(lambda: len(script.asked) == 3)
+
+
+async def test_after_a_burst_events_are_sent_at_a_rate() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", burst=3, rate=10.0)
+        async with running(events):
+            for number in range(5):
+                events.post(SOMETHING, "Created", str(number))
+            await until(lambda: len(script.asked) == 5)
+    assert script.times[4] - script.times[0] > 0.15
+
+
+async def test_a_refused_event_is_dropped_and_the_next_one_told() -> None:
+    script = Scripted(refused(403, CANARY), answer())
+    with capture_logs() as lines:
+        async with scripted(script) as api:
+            events = Events(api, "keyturn")
+            async with running(events):
+                events.post(SOMETHING, "Created", "first")
+                events.post(SOMETHING, "Created", "second")
+                await until(lambda: len(script.asked) == 2)
+    assert await notes(script) == ["first", "second"]
+    assert events.dropped == 1
+    assert [line["event"] for line in lines] == ["event not told"]
+    assert CANARY not in str(lines)
+
+
+async def test_flushing_waits_for_the_event_that_is_being_sent() -> None:
+    script = Scripted(0.2)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        async with running(events):
+            events.post(SOMETHING, "Created", "first")
+            await until(lambda: len(script.asked) == 1)
+            started = asyncio.get_running_loop().time()
+            await events.flush()
+            assert asyncio.get_running_loop().time() - started > 0.1
+    assert events.dropped == 0
+
+
+async def test_flushing_ends_though_the_server_does_not_answer() -> None:
+    async with scripted(Scripted(30.0)) as api, asyncio.timeout(5):
+        events = Events(api, "keyturn")
+        events.post(SOMETHING, "Created", "first")
+        await events.flush(0.1)
+
+
+async def test_the_path_is_that_of_the_objects_namespace() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn")
+        events.post(SOMETHING, "Created", "first")
+        await events.flush()
+    assert script.asked[0].path == paths.events("shop")
+
+
+async def test_what_is_to_be_done_goes_before_what_is_to_be_told() -> None:
+    script = Scripted(answer())
+    is_busy = True
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: is_busy)
+        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
+        async with running(events):
+            await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
+            assert await notes(script) == []
+            is_busy = False
+            await until(lambda: len(script.asked) == 1)
+
+
+async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.2)
+    script = Scripted(answer(), answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: True)
+        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
+        events.post(SOMETHING, "Rotated", "Revision 3 is published.")
+        async with running(events):
+            await until(lambda: len(script.asked) == 2)
+
+
+async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.2)
+    script = Scripted(*[answer()] * 40)
+    looks = itertools.cycle([False, True])
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", is_busy=lambda: next(looks))
+        for number in range(40):
+            events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+        async with running(events):
+            await until(lambda: len(script.asked) == 40, 2)
+
+
+async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
+    script = Scripted(*[answer()] * 4)
+    is_busy = True
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=4, is_busy=lambda: is_busy)
+        async with running(events):
+            for number in range(2, 8):
+                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+            await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
+            assert await notes(script) == []
+            is_busy = False
+            await until(lambda: len(script.asked) == 4)
+    assert await notes(script) == [f"Revision {number} is published." for number in range(4, 8)]
+
+
+async def test_bad_news_are_told_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.5)
+    script = Scripted(*[answer()] * 400)
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", size=4, is_busy=lambda: True)
+        events.post(SOMETHING, "RotationFailed", "Nobody answers.", EventType.WARNING)
+        async with running(events), asyncio.timeout(10):
+            for number in itertools.count():
+                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+                await asyncio.sleep(0.01)
+                if script.asked:
+                    break
+    assert (await notes(script))[0] == "Nobody answers."

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.labels import OWNER_LABEL
+from keyturn.kube import secret_informer as secretwatch
+from keyturn.kube.secret_informer import SecretMeta, SecretWatch
+from tests.support.api_servers import Scripted, answer, refused, scripted, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from keyturn.kube.client import Api
+
+
+class World:
+    """What a watch has told so far."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, SecretMeta] = {}
+        self.gone: list[str] = []
+        self.puts = 0
+
+    def put(self, meta: SecretMeta) -> None:
+        self.there[meta.name] = meta
+        self.puts += 1
+
+    def lose(self, _namespace: str, name: str) -> None:
+        del self.there[name]
+        self.gone.append(name)
+
+
+@asynccontextmanager
+async def watching(api: Api, namespaces: Iterable[str] | None) -> AsyncIterator[tuple[World, SecretWatch]]:
+    context = World()
+    watch = SecretWatch(api, None if namespaces is None else list(namespaces), context.put, context.lose)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield context, watch
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_what_others_scribble_on_a_secret_is_nothing() -> None:
+    numbers = [secretwatch.number_of(text) for text in (None, "", "x", "-1", "²", "1" * 5000)]
+    times = [
+        secretwatch.time_of(text) for text in (None, "", "yesterday", "2026-11-24", "2026-11-24T03:00:00")
+    ]
+    assert {*numbers, *times} == {None}
+
+
+async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_lacks_it() -> None:
+    one = {"metadata": {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1"}}
+    script = Scripted(
+        answer(200, {"metadata": {"resourceVersion": "1", "continue": "more"}, "items": [one]}),
+        refused(410, "Expired"),
+        answer(200, {"metadata": {"resourceVersion": "2"}, "items": None}),
+        30.0,
+    )
+    async with scripted(script) as api, watching(api, ["shop"]) as (context, watch):
+        await watch.synced.wait()
+    assert context.gone == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
+async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str) -> None:
+    labels = {OWNER_LABEL: "a"}
+    metadata = {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1", "labels": labels}
+    changed = {"type": kind, "object": {"metadata": {**metadata, "resourceVersion": "5"}}}
+    script = Scripted(
+        answer(200, {"metadata": {"resourceVersion": "1"}, "items": [{"metadata": metadata}]}),
+        answer(200, f"{json.dumps(changed)}\n"),
+        30.0,
+    )
+    async with scripted(script) as api, watching(api, ["shop"]):
+        await until(lambda: len(script.asked) == 3)
+    assert [request.query.get("resourceVersion") for request in script.asked] == [None, "1", "5"]
+
+
+async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
+    script = Scripted(refused(403, "Forbidden"))
+    async with scripted(script) as api, watching(api, ["shop"]) as (_, watch):
+        before = watch.last_alive
+        await until(lambda: len(script.asked) > 5)
+        assert not watch.synced.is_set()
+        assert watch.last_alive > before  # it is refused, and does not hang
+
+
+def test_the_names_of_many_secrets_are_kept_once() -> None:
+    def parsed(namespace: str, name: str) -> dict[str, Any]:
+        """Make new strings each time, as a parser does."""
+        metadata = {
+            "namespace": "".join(list(namespace)),
+            "name": "".join(list(name)),
+            "uid": "u",
+            "resourceVersion": "1",
+            "labels": {OWNER_LABEL: "".join(list(name))},
+        }
+        return {"metadata": metadata}
+
+    one, two = secretwatch.meta_of(parsed("shop", "one")), secretwatch.meta_of(parsed("shop", "two"))
+    assert one.namespace is two.namespace
+    assert one.owner is one.name

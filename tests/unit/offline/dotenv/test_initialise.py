@@ -1,0 +1,474 @@
+"""What `keyturn init` writes, keeps, and leaves to a person."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+import re
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from tests.support.console import BIN
+from tests.unit.offline.dotenv.project_folder import EXAMPLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.offline.dotenv.project_folder import Folder
+
+_IGNORED = b".env\n.env.*\n!.env.example\nsecrets/\n"
+
+
+def columns(output: str) -> dict[str, list[str]]:
+    lines = (re.split(r" {3,}", line) for line in output.splitlines())
+    return {cells[0]: cells[1:] for cells in lines if len(cells) > 2}
+
+
+def test_a_new_file_is_the_example_with_values(folder: Folder) -> None:
+    folder.example("# top\n\nPORT=3000\nJWT_SECRET=change_me # signs\n\nexport DB_PASSWORD=\n# end")
+
+    folder.init()
+
+    jwt, password = folder.value("JWT_SECRET"), folder.value("DB_PASSWORD")
+    desired = f"# top\n\nPORT=3000\nJWT_SECRET={jwt} # signs\n\nexport DB_PASSWORD={password}\n# end"
+    assert folder.text().replace("'", "") == desired
+    assert len(base64.b64decode(folder.value("JWT_SECRET"))) == 32
+    assert len(folder.value("DB_PASSWORD")) == 40
+
+
+def test_without_a_word_it_is_the_development_file(shop: Folder) -> None:
+    shop.run("init")
+
+    assert sorted(path.name for path in shop.path.iterdir()) == [
+        ".env.development",
+        ".env.example",
+        ".gitignore",
+    ]
+
+
+def test_every_environment_has_values_of_its_own(shop: Folder) -> None:
+    environments = ("development", "staging", "production")
+
+    shop.run("init", *(f"--environment={name}" for name in environments))
+
+    for name in ("JWT_SECRET", "TWOFA_ENCRYPTION_KEY", "POSTGRES_PASSWORD", "DATABASE_URL"):
+        assert len({shop.value(name, environment) for environment in environments}) == 3
+    assert {shop.value("PORT", environment) for environment in environments} == {"3000"}
+
+
+@pytest.mark.parametrize("umask", ["000", "022", "777"])
+def test_only_the_owner_reads_and_writes_the_file(umask: str, shop: Folder) -> None:
+    script = f'umask {umask}; exec "$0" init'
+    subprocess.run(
+        ["sh", "-c", script, "keyturn"], cwd=shop.path, check=False, env=_path(), capture_output=True
+    )
+
+    assert stat.S_IMODE((shop.path / ".env.development").stat().st_mode) == 0o600
+
+
+def test_the_file_is_for_its_owner_alone_from_the_first_byte(
+    shop: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Look at the folder before rights are set, and when all is written and not yet in its place."""
+    looks: list[dict[str, str]] = []
+    for function in ("fchmod", "fsync"):
+        monkeypatch.setattr(os, function, _looking_first(getattr(os, function), shop, looks))
+
+    shop.run("init")
+
+    desired = {".env.development.….tmp": "0o600"}
+    assert [look for look in looks if any("development" in name for name in look)] == [desired, desired]
+    assert list(shop.path.glob("*.tmp")) == []
+
+
+def test_a_second_run_changes_no_byte_and_no_file(shop: Folder) -> None:
+    shop.run("init")
+    before = {path.name: (path.read_bytes(), path.stat().st_ino) for path in shop.path.iterdir()}
+
+    done = shop.run("init")
+
+    assert ".env.development is as it was" in done.output
+    assert {path.name: (path.read_bytes(), path.stat().st_ino) for path in shop.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("value", ["x", "'quoted'", '"a # b"', "change_me", "${OTHER}"])
+def test_a_value_that_is_there_stays(value: str, folder: Folder) -> None:
+    folder.example("JWT_SECRET=\nDB_PASSWORD=\n")
+    folder.env(f"DB_PASSWORD=\nOTHER=y\nJWT_SECRET={value}\n")
+
+    folder.init()
+
+    assert f"\nOTHER=y\nJWT_SECRET={value}\n" in folder.text()
+    assert folder.value("DB_PASSWORD")
+
+
+@pytest.mark.parametrize(
+    "line", ["JWT_SECRET=\n", "JWT_SECRET=''\n", "JWT_SECRET\n", "JWT_SECRET= # sign\n", ""]
+)
+def test_what_is_empty_or_not_there_is_made(line: str, folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    folder.env(f"A=1\n{line}Z=2 # unknown\n")
+
+    folder.init()
+
+    assert len(folder.value("JWT_SECRET")) == 44
+    text = folder.text()
+    assert text.startswith("A=1\n")
+    assert "Z=2 # unknown\n" in text
+
+
+def test_a_variable_that_the_example_got_is_added_as_it_is_there(folder: Folder) -> None:
+    folder.example("A=1\nMODE='a b' # comment\nTOKEN=\n")
+    folder.env("A=9")
+
+    folder.init()
+
+    assert re.fullmatch(r"A=9\nMODE='a b'\nTOKEN=\S{43}\n", folder.text())
+
+
+def test_what_is_added_has_the_order_of_the_example(folder: Folder) -> None:
+    folder.example("FIRST_TOKEN=\nB=1\nTOKEN=\nC=2\n")
+    folder.env("A=1\n")
+
+    folder.init()
+
+    assert list(folder.values()) == ["A", "FIRST_TOKEN", "B", "TOKEN", "C"]
+
+
+def test_a_secret_is_added_above_what_reads_it(folder: Folder) -> None:
+    folder.example("DB_PASSWORD=\nURL=pg://${DB_PASSWORD}@db\n")
+    folder.env("# mine\nURL=pg://${DB_PASSWORD}@db\n")
+
+    folder.init()
+
+    assert folder.value("URL") == f"pg://{folder.value('DB_PASSWORD')}@db"
+
+
+def test_the_example_is_never_written(shop: Folder) -> None:
+    shop.run("init")
+    shop.run("init", "--rotate", "JWT_SECRET")
+
+    assert (shop.path / ".env.example").read_text() == EXAMPLE
+
+
+def test_it_prints_what_was_chosen_and_why_and_no_value(shop: Folder) -> None:
+    output = shop.run("init").output
+
+    found = columns(output)
+    assert found["JWT_SECRET"] == ["made", "bytes length=32 encoding=base64", "its name, as class jwt-secret"]
+    assert found["TWOFA_ENCRYPTION_KEY"] == ["made", "bytes length=32 encoding=hex", "its hint"]
+    assert found["STRIPE_SECRET_KEY"] == ["missing", "given by a person", "its name: somebody else issues it"]
+    assert found["DATABASE_URL"] == ["copied", "-", "it reads POSTGRES_PASSWORD"]
+    assert not any(shop.value(name) in output for name in ("JWT_SECRET", "POSTGRES_PASSWORD"))
+
+
+def test_what_is_left_for_a_person_ends_with_3(shop: Folder) -> None:
+    done = shop.run("init")
+
+    assert done.exit_code == 3
+    assert done.output.splitlines()[-1] == ".env.development: STRIPE_SECRET_KEY is missing"
+
+
+def test_values_of_several_outputs_belong_together(folder: Folder) -> None:
+    folder.example("# keyturn: ecKey publicKey=JWT_PUBLIC_KEY\nJWT_PRIVATE_KEY=\nJWT_PUBLIC_KEY=\n")
+
+    folder.init()
+
+    private = serialization.load_pem_private_key(folder.value("JWT_PRIVATE_KEY").encode(), None)
+    assert serialization.load_pem_public_key(folder.value("JWT_PUBLIC_KEY").encode()) == private.public_key()
+
+
+def test_one_of_two_that_belong_together_is_not_made_alone(folder: Folder) -> None:
+    folder.example("# keyturn: ecKey publicKey=JWT_PUBLIC_KEY\nJWT_PRIVATE_KEY=\nJWT_PUBLIC_KEY=\n")
+    folder.env("JWT_PRIVATE_KEY=mine\n")
+
+    done = folder.run("init")
+
+    assert done.exit_code == 3
+    assert folder.value("JWT_PRIVATE_KEY") == "mine"
+    assert "it belongs to JWT_PRIVATE_KEY, which is there: rotate that" in done.output
+
+
+def test_a_template_is_rendered_of_the_values(folder: Folder) -> None:
+    folder.example(
+        "DB_USER=shop\nDB_PASSWORD=\n# keyturn: template\n"
+        'DATABASE_URL="pg://{{ DB_USER }}:{{ DB_PASSWORD | url_encode }}@db"\n'
+    )
+
+    folder.init()
+
+    assert folder.value("DATABASE_URL") == f"pg://shop:{folder.value('DB_PASSWORD')}@db"
+
+
+def test_a_template_waits_for_what_a_person_gives(folder: Folder) -> None:
+    folder.example("STRIPE_KEY=\n# keyturn: template\nPAY='{{ STRIPE_KEY }}/pay'\n")
+    assert folder.run("init").exit_code == 3
+
+    folder.env(folder.text().replace("STRIPE_KEY=", "STRIPE_KEY=sk"))
+    folder.init()
+
+    assert folder.value("PAY") == "sk/pay"
+
+
+# Between environments
+
+
+def test_a_value_that_two_environments_share_is_told(shop: Folder) -> None:
+    shop.run("init")
+    shop.env(shop.text(), "production")
+
+    done = shop.run("init", "--environment=production")
+
+    assert done.exit_code == 3
+    assert ".env.production: JWT_SECRET has the same value in .env.development\n" in done.output
+    assert "PORT has" not in done.output
+
+
+def test_a_value_is_compared_as_programs_read_it(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    folder.env("JWT_SECRET='same'\n")
+    folder.env('export JWT_SECRET="same" # other words\n', "staging")
+
+    done = folder.run("init", "--check")
+
+    assert ".env.staging: JWT_SECRET has the same value in .env.development\n" in done.output
+
+
+# .gitignore
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, _IGNORED),
+        (b"", _IGNORED),
+        (b"/dist/\n", b"/dist/\n" + _IGNORED),
+        (b"/dist/", b"/dist/\n" + _IGNORED),
+        (b"/dist/\r\n", b"/dist/\r\n" + _IGNORED.replace(b"\n", b"\r\n")),
+        (_IGNORED, _IGNORED),
+        (b"secrets/ \n.env\n.env.*\n# c\n!.env.example", b"secrets/ \n.env\n.env.*\n# c\n!.env.example"),
+        (
+            b".env\n!.env.example\n.env.*\nsecrets/\n",
+            b".env\n!.env.example\n.env.*\nsecrets/\n!.env.example\n",
+        ),
+        (b"\xff\n.env\n", b"\xff\n.env\n.env.*\n!.env.example\nsecrets/\n"),
+    ],
+    ids=["none", "empty", "others", "no newline", "CRLF", "all", "in other order", "undone", "not UTF-8"],
+)
+def test_gitignore_gets_the_lines_that_it_lacks(before: bytes | None, after: bytes, shop: Folder) -> None:
+    if before is not None:
+        shop.put(".gitignore", before, 0o640)
+
+    shop.run("init")
+    shop.run("init")
+
+    path = shop.path / ".gitignore"
+    assert path.read_bytes() == after
+    assert stat.S_IMODE(path.stat().st_mode) == (0o644 if before is None else 0o640)
+
+
+def test_git_sees_the_example_and_no_value(shop: Folder) -> None:
+    shop.run("init", *itertools.chain(*(("--environment", name) for name in ("development", "production"))))
+    shop.put(".env", "A=1")
+    (shop.path / "secrets").mkdir()
+    (shop.path / "secrets" / "a.txt").write_text("x")
+    subprocess.run(["git", "init", "-q"], cwd=shop.path, check=True)
+
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=shop.path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert listed.stdout.split() == [".env.example", ".gitignore"]
+
+
+# Rights
+
+
+def test_a_file_that_others_could_read_is_closed_without_a_change(folder: Folder) -> None:
+    folder.example("A=1\n")
+    path = folder.put(".env.development", "A=1\n", 0o644)
+
+    output = folder.init()
+
+    assert ".env.development is as it was; others could read it until now\n" in output
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("A=1\n", 0o600)
+
+
+# --rotate
+
+
+def test_only_the_named_value_is_replaced(shop: Folder) -> None:
+    shop.run("init", "--environment=production")
+    before = shop.values("production")
+    text = shop.text("production")
+
+    done = shop.run("init", "--environment=production", "--rotate=JWT_SECRET")
+
+    after = shop.values("production")
+    assert {name for name in before if before[name] != after[name]} == {"JWT_SECRET"}
+    assert shop.text("production") == text.replace(
+        str(before["JWT_SECRET"]), shop.value("JWT_SECRET", "production")
+    )
+    assert list(columns(done.output)) == ["NAME", "JWT_SECRET"]
+
+
+def test_several_values_are_replaced_at_once(shop: Folder) -> None:
+    shop.run("init")
+    before = shop.values()
+
+    shop.run("init", "--rotate=JWT_SECRET", "--rotate=POSTGRES_PASSWORD")
+
+    after = shop.values()
+    assert {name for name in before if before[name] != after[name]} == {
+        "JWT_SECRET",
+        "POSTGRES_PASSWORD",
+        "DATABASE_URL",
+    }
+
+
+def test_what_is_made_of_a_value_turns_with_it(folder: Folder) -> None:
+    folder.example(
+        "REGISTRY_PASSWORD=\n"
+        "# keyturn: dockerConfig registry=r.test username=ci passwordFrom.name=REGISTRY_PASSWORD\n"
+        "DOCKER_CONFIG_JSON=\nJWT_SECRET=\n# keyturn: template\nLOGIN='ci:{{ REGISTRY_PASSWORD }}'\n"
+    )
+    folder.init()
+    before = folder.values()
+
+    folder.init("--rotate=REGISTRY_PASSWORD")
+
+    after = folder.values()
+    assert after["JWT_SECRET"] == before["JWT_SECRET"]
+    assert after["LOGIN"] == f"ci:{after['REGISTRY_PASSWORD']}"
+    assert str(after["REGISTRY_PASSWORD"]) in str(after["DOCKER_CONFIG_JSON"])
+
+
+def test_a_pair_turns_together(folder: Folder) -> None:
+    folder.example("# keyturn: ecKey publicKey=JWT_PUBLIC_KEY\nJWT_PRIVATE_KEY=\nJWT_PUBLIC_KEY=\n")
+    folder.init()
+    before = folder.values()
+
+    folder.init("--rotate=JWT_PUBLIC_KEY")
+
+    assert all(folder.values()[name] != before[name] for name in before)
+
+
+def test_a_rotation_makes_nothing_else_that_is_missing(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\nDB_PASSWORD=\n")
+    folder.env("JWT_SECRET=old\nDB_PASSWORD=\n")
+
+    folder.run("init", "--rotate=JWT_SECRET")
+
+    assert re.fullmatch(r"JWT_SECRET=\S{44}\nDB_PASSWORD=\n", folder.text())
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("JWT_SECRTE", "nothing declares a variable 'JWT_SECRTE'; did you mean JWT_SECRET?"),
+        ("NODE_ENV", "NODE_ENV is no secret; give it a hint, such as # keyturn: password, if it is one"),
+        ("STRIPE_SECRET_KEY", "STRIPE_SECRET_KEY is issued by somebody else: get a new one there"),
+        ("DATABASE_URL", "DATABASE_URL only reads others: it reads POSTGRES_PASSWORD; rotate those"),
+    ],
+)
+def test_what_is_not_made_here_is_not_rotated(name: str, sentence: str, shop: Folder) -> None:
+    shop.run("init")
+
+    assert sentence in shop.refusal("init", "--rotate=JWT_SECRET", f"--rotate={name}")
+
+
+def test_a_value_that_is_not_there_is_not_rotated(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    assert "keyturn init --environment development makes it" in folder.refusal("init", "--rotate=JWT_SECRET")
+
+    folder.env("JWT_SECRET=\n")
+    assert "has no value of JWT_SECRET to replace" in folder.refusal("init", "--rotate=JWT_SECRET")
+
+
+# --check
+
+
+def test_a_complete_folder_passes(folder: Folder) -> None:
+    folder.example("JWT_SECRET=x\nPORT=\n")
+    folder.init("--environment=development", "--environment=production")
+    before = folder.everything()
+
+    assert folder.init("--check") == ""
+    assert folder.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("A=1\n", ".env.development: JWT_SECRET is missing\n"),
+        ("JWT_SECRET=\n", ".env.development: JWT_SECRET is missing\n"),
+        ("JWT_SECRET=change_me\n", ".env.development: JWT_SECRET is still the text of .env.example\n"),
+        (
+            "URL=${JWT_SECRET}\nJWT_SECRET=x\n",
+            ".env.development: URL reads JWT_SECRET, which is not set above it\n",
+        ),
+    ],
+    ids=["absent", "empty", "a sample", "the wrong order"],
+)
+def test_what_is_wrong_fails_the_check_and_is_not_mended(content: str, sentence: str, folder: Folder) -> None:
+    folder.example("JWT_SECRET=change_me\n")
+    folder.put(".gitignore", _IGNORED)
+    folder.env(content)
+    before = folder.everything()
+
+    done = folder.run("init", "--check")
+
+    assert (done.exit_code, done.output) == (1, sentence)
+    assert folder.everything() == before
+
+
+def test_a_check_finds_files_that_are_not_there_or_open_or_not_ignored(folder: Folder) -> None:
+    folder.example("A=1\n")
+    folder.put(".env.production", "A=1\n", 0o640)
+    folder.put(".gitignore", ".env\n.env.*\n!.env.example\n")
+
+    done = folder.run("init", "--check", "--environment=staging", "--environment=production")
+
+    assert done.exit_code == 1
+    assert done.output.splitlines() == [
+        ".gitignore: lacks the line secrets/",
+        ".env.staging: is not there; keyturn init --environment staging",
+        ".env.production: can be read by others; chmod 600, or keyturn init",
+    ]
+
+
+def test_without_a_word_every_file_that_is_there_is_checked(folder: Folder) -> None:
+    folder.example("TOKEN=\n")
+    folder.put(".gitignore", _IGNORED)
+    folder.env("TOKEN=\n", "staging")
+    folder.env("TOKEN=\n", "production")
+
+    lines = folder.run("init", "--check").output.splitlines()
+
+    assert lines == [".env.staging: TOKEN is missing", ".env.production: TOKEN is missing"]
+
+
+def _path() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+
+
+def _looking_first(
+    function: Callable[..., None], folder: Folder, looks: list[dict[str, str]]
+) -> Callable[..., None]:
+    def look(opened: int, *arguments: int) -> None:
+        fresh = [path for path in folder.path.iterdir() if ".tmp" in path.name]
+        looks.append(
+            {re.sub(r"\w{8}\.tmp$", "….tmp", path.name): oct(path.stat().st_mode & 0o777) for path in fresh}
+        )
+        function(opened, *arguments)
+
+    return look

@@ -1,0 +1,254 @@
+"""That ManagedSecret manifests make the same variables here as keys in a cluster."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from cryptography import x509
+
+from keyturn.offline.dotenv.read_manifests import variable_of
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from tests.unit.offline.dotenv.project_folder import Folder
+
+_EXAMPLES = ROOT / "manifests" / "examples"
+
+
+def managed(*data: dict[str, Any], name: str = "auth", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "ManagedSecret",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"data": list(data), **spec},
+    }
+
+
+def class_(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "SecretClass",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def init(folder: Folder, *bodies: dict[str, Any]) -> str:
+    return folder.init("-f", folder.put("secrets.yaml", yaml.safe_dump_all(bodies)))
+
+
+def refusal(folder: Folder, *bodies: dict[str, Any]) -> str:
+    return folder.refusal("init", "-f", folder.put("secrets.yaml", yaml.safe_dump_all(bodies)))
+
+
+def test_each_key_is_a_variable(folder: Folder) -> None:
+    password = {"name": "db-password", "generate": {"password": {"length": 40}}}
+
+    init(folder, managed({"name": "user", "literal": "shop"}, password))
+
+    assert re.fullmatch(r"# auth\nuser=shop\nDB_PASSWORD=\S+\n", folder.text())
+    assert len(folder.value("DB_PASSWORD")) == 40
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("jwt-secret", "JWT_SECRET"),
+        ("tls.crt", "TLS_CRT"),
+        (".dockerconfigjson", "DOCKERCONFIGJSON"),
+        ("2fa", "_2FA"),
+        ("JWT_SECRET", "JWT_SECRET"),
+        ("password", "password"),
+    ],
+)
+def test_a_key_that_no_shell_could_set_gets_a_name(key: str, name: str) -> None:
+    assert variable_of(key) == name
+
+
+def test_templates_are_rendered_as_in_a_cluster(folder: Folder) -> None:
+    url = "pg://{{ user }}:{{ password | url_encode }}@db"
+
+    init(
+        folder,
+        managed(
+            {"name": "user", "literal": "shop"},
+            {"name": "password", "generate": {"password": {}}},
+            target={"template": {"data": {"DATABASE_URL": url}}},
+        ),
+    )
+
+    assert folder.value("DATABASE_URL") == f"pg://shop:{folder.value('password')}@db"
+
+
+def test_the_keys_of_several_outputs_are_variables_each(folder: Folder) -> None:
+    init(
+        folder,
+        managed(
+            {
+                "name": "deploy",
+                "generate": {"sshKey": {}},
+                "keys": {"privateKey": "id", "publicKey": "id.pub"},
+            }
+        ),
+    )
+
+    assert folder.value("id").startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert folder.value("ID_PUB").startswith("ssh-ed25519 ")
+
+
+def test_a_shipped_class_brings_its_generator(folder: Folder) -> None:
+    init(folder, managed({"name": "KEY"}, className="jwt-secret"))
+
+    assert len(base64.b64decode(folder.value("KEY"))) == 32
+
+
+def test_a_class_beside_it_goes_before_the_shipped_one(folder: Folder) -> None:
+    own = class_("jwt-secret", generate={"bytes": {"length": 64, "encoding": "hex"}})
+
+    init(folder, own, managed({"name": "KEY"}, className="jwt-secret"))
+
+    assert len(folder.value("KEY")) == 128
+
+
+def test_a_default_class_beside_it_counts(folder: Folder) -> None:
+    own = class_("all", generate={"uuid": {}})
+    own["metadata"]["annotations"] = {"keyturn.dev/is-default-class": "true"}
+
+    init(folder, own, managed({"name": "KEY"}))
+
+    assert len(folder.value("KEY")) == 36
+
+
+def test_a_certificate_is_signed_by_the_one_of_another_manifest(folder: Folder) -> None:
+    leaf = {"certificate": {"commonName": "db", "issuer": {"secretRef": {"name": "ca"}}}}
+    ca = {"certificate": {"commonName": "ca", "isCA": True, "issuer": {"selfSigned": {}}}}
+    keys = {name: f"ca.{name}" for name in ("tls.crt", "tls.key", "ca.crt")}
+
+    init(
+        folder,
+        managed({"name": "leaf", "generate": leaf}, name="leaf"),
+        managed({"name": "ca", "generate": ca, "keys": keys}, name="ca"),
+    )
+
+    signer = x509.load_pem_x509_certificate(folder.value("CA_TLS_CRT").encode())
+    x509.load_pem_x509_certificate(folder.value("TLS_CRT").encode()).verify_directly_issued_by(signer)
+
+
+def test_what_a_store_has_is_for_a_person(folder: Folder) -> None:
+    pulled = {"name": "api-key", "from": {"storeRef": {"name": "aws"}, "remoteRef": {"key": "prod/pay"}}}
+    path = folder.put("secrets.yaml", yaml.safe_dump(managed(pulled, refreshInterval="1h")))
+
+    done = folder.run("init", "-f", path)
+
+    assert done.exit_code == 3
+    assert done.output.splitlines()[-1] == ".env.development: API_KEY is missing"
+    assert folder.text() == "# auth\nAPI_KEY=\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["auth-secrets", "passwords", "key-pairs", "basic-auth", "totp", "jwks", "docker-config"]
+)
+def test_the_examples_for_clusters_work_here(name: str, folder: Folder) -> None:
+    folder.init("-f", _EXAMPLES / f"{name}.yaml")
+
+    assert all(folder.values().values())
+
+
+def test_only_one_of_them_is_rotated(folder: Folder) -> None:
+    path = folder.put(
+        "secrets.yaml", yaml.safe_dump(managed(*({"name": n, "generate": {"uuid": {}}} for n in "AB")))
+    )
+    folder.init("-f", path)
+    before = folder.values()
+
+    folder.init("-f", path, "--rotate=B")
+
+    assert folder.values()["A"] == before["A"]
+    assert folder.values()["B"] != before["B"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "sentence"),
+    [
+        ([], "the manifests hold no ManagedSecret; name files that do"),
+        (
+            [managed({"name": "K"}, className="gold")],
+            "there is no SecretClass 'gold' in the manifests, nor among the shipped",
+        ),
+        ([managed({"name": "K"})], "ManagedSecret auth: data item 'K' has n"),
+        (
+            [managed({"name": "K", "generate": {"byts": {}}})],
+            "ManagedSecret auth: there is no generator 'byts'",
+        ),
+        (
+            [managed({"name": "K", "literal": ["canary"]})],
+            "ManagedSecret auth: spec.data.0.literal: Input should be",
+        ),
+        ([{**managed(), "spec": "canary"}], "a ManagedSecret of the manifests has no data; write spec.data"),
+        (
+            [{**managed({"name": "K", "literal": ""}), "metadata": "canary"}],
+            "ManagedSecret None: metadata: Input should be",
+        ),
+        (
+            [managed({"name": "K", "literal": "a"}), managed({"name": "K", "literal": "b"}, name="other")],
+            "K is written twice, also by other; give one of the keys another name by keys",
+        ),
+        (
+            [
+                class_("strict", minLength=64, generate={"bytes": {}}),
+                managed({"name": "K"}, className="strict"),
+            ],
+            "ManagedSecret auth: K would have 44 characters and class strict asks for 64",
+        ),
+        (
+            [managed({"name": "K", "literal": "canary"}, target={"template": {"data": {"A": "{{ LOST }}"}}})],
+            "auth: template 'A', line 1: there is no value 'LOST'",
+        ),
+        (
+            [managed({"name": "K", "literal": "canary"}, target={"template": {"data": {"K": "{{ K }}"}}})],
+            "auth: K is an item and a template; rename the item, and keep the template",
+        ),
+    ],
+    ids=[
+        "none",
+        "unknown class",
+        "no source",
+        "unknown generator",
+        "no text",
+        "no spec",
+        "no metadata",
+        "twice",
+        "too weak for its class",
+        "template",
+        "hidden item",
+    ],
+)
+def test_manifests_that_cannot_be_followed_are_refused(
+    bodies: list[dict[str, Any]], sentence: str, folder: Folder
+) -> None:
+    said = refusal(folder, *bodies)
+
+    assert sentence in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a: b: canary", b"- \xff", b"\0", b"a: &a [*a", b"[" * 100_000, b"x: 2026-99-99"],
+    ids=["colons", "invalid UTF-8", "NUL", "open", "deep", "date"],
+)
+def test_a_file_that_is_no_yaml_is_refused(content: bytes, folder: Folder) -> None:
+    path = folder.put("secrets.yaml", content)
+
+    said = folder.refusal("init", "-f", path)
+
+    assert f"{path} is not valid YAML" in said or "hold no ManagedSecret" in said
+    assert "canary" not in said
+
+
+def test_a_manifest_that_is_not_there_is_told(folder: Folder) -> None:
+    assert "there is no file nowhere.yaml; name a manifest" in folder.refusal("init", "-f", "nowhere.yaml")

@@ -1,0 +1,59 @@
+"""A loop whose clock jumps to the next thing that is due: an hour of sleeps passes in no time."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any
+
+from tests.unit.stores.fake_stores import Town
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from selectors import BaseSelector
+
+__all__ = ["in_no_time"]
+
+
+class _Selector:
+    """Waits for nothing: who would sleep is woken, and told that the time has passed."""
+
+    def __init__(self, selector: BaseSelector) -> None:
+        self.passed = 0.0
+        self._selector = selector
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = self._selector.select(0)
+        if not ready and timeout is not None and timeout > 0:
+            self.passed += timeout
+        if not ready and timeout is None:
+            raise RuntimeError("everybody waits for somebody else, for ever")
+        return ready
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._selector, name)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector: Any = _Selector(self._selector)
+
+    def time(self) -> float:
+        return 1000.0 + float(self._selector.passed)
+
+
+def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test in such a loop, and close the town that it is about."""
+
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            try:
+                runner.run(test(**fixtures))
+            finally:
+                for town in fixtures.values():
+                    if isinstance(town, Town):
+                        runner.run(town.stores.close())
+
+    return run

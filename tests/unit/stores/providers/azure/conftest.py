@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
+    from tests.unit.stores.providers.azure.fake_azure import Azure
+
+
+@pytest.fixture
+async def guard(azure: Azure) -> AsyncIterator[Guard]:
+    async with azure.guarded() as guard:
+        yield guard
+
+
+@pytest.fixture
+def store(azure: Azure, guard: Guard) -> Provider[Any]:
+    return azure.store(guard)

@@ -1,0 +1,230 @@
+"""What Azure keeps, and how: types, versions, tags, dates, pages and soft deletion."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import Outcome
+from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused
+from keyturn.stores.remote_keys import located
+from tests.unit.stores.providers.azure.exchanges import failing, refusal
+from tests.unit.stores.providers.azure.fake_azure import CLIENT
+
+if TYPE_CHECKING:
+    from keyturn.stores.providers import Provider
+    from tests.unit.stores.providers.azure.fake_azure import Azure
+
+
+# Values
+
+
+async def test_a_lone_text_is_written_as_text(store: Provider[Any], azure: Azure) -> None:
+    await store.write("key", Value(b"text"))
+    assert (azure.vault.newest("key").value, azure.vault.newest("key").content_type) == ("text", "text/plain")
+
+
+async def test_parts_are_written_as_one_json_document(store: Provider[Any], azure: Azure) -> None:
+    await store.write("key", {"b": Value(b"2"), "a": Value("ü".encode())})
+    there = azure.vault.newest("key")
+    assert (json.loads(there.value), there.content_type) == ({"a": "ü", "b": "2"}, "application/json")
+
+
+async def test_what_we_create_says_who_made_it(store: Provider[Any], azure: Azure) -> None:
+    await store.write("key", Value(b"x"))
+    assert azure.vault.newest("key").tags == {"managed-by": "keyturn"}
+
+
+async def test_what_we_replace_keeps_the_tags_that_it_had(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", tags={"cost-centre": "4711"})
+    await store.write("key", Value(b"y"))
+    assert azure.vault.newest("key").tags == {"cost-centre": "4711"}
+
+
+async def test_an_id_names_a_version(store: Provider[Any]) -> None:
+    first = (await store.write("key", Value(b"first"))).version
+    await store.write("key", Value(b"second"))
+    assert (await store.read("key", first)).content == Value(b"first")
+    assert (await store.read("key")).content == Value(b"second")
+
+
+@pytest.mark.parametrize("version", ["", "latest", "../other", "0" * 31, "g" * 32])
+async def test_what_is_no_version_is_not_asked_for(store: Provider[Any], azure: Azure, version: str) -> None:
+    assert (await failing(store.read("key", version))).code == "InvalidVersion"
+    assert azure.sent == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("shop_auth", "shop.auth", "ü", "k" * 128, f"{'k' * 64}/{'k' * 62}"),
+        *("/a", "a/", "a//b", "a/../b", "a--b/c", "a/b--c", "a-/b", "a/-b"),
+    ],
+)
+async def test_what_is_no_name_in_azure_is_refused(store: Provider[Any], azure: Azure, key: str) -> None:
+    refused = await failing(store.read(key))
+    assert (type(refused), refused.code) == (Refused, "InvalidKey")
+    assert azure.sent == []
+
+
+async def test_a_slash_is_written_as_two_hyphens(store: Provider[Any], azure: Azure) -> None:
+    await store.write("team-a/shop/db", Value(b"x"))
+    assert list(azure.vault.alive) == ["team-a--shop--db"]
+    assert (await store.read("team-a/shop/db")).content == Value(b"x")
+    assert await store.keys("team-a/s") == ("team-a/shop/db",)
+    await store.delete("team-a/shop/db")
+    assert azure.vault.alive == {}
+
+
+async def test_a_name_with_two_hyphens_is_read_as_it_is(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("ConnectionStrings--Db", "x")
+    assert (await store.read("ConnectionStrings--Db")).content == Value(b"x")
+
+
+def test_no_two_keys_with_slashes_are_the_same_name(store: Provider[Any]) -> None:
+    spelled = ("".join(letters) for length in range(1, 9) for letters in product("a-/", repeat=length))
+    taken = [key for key in spelled if "/" in key and is_taken(store, key)]
+    assert {"a/a", "a-a/a", "a/a/a"} <= set(taken)
+    assert len({key.replace("/", "--") for key in taken}) == len(taken)
+
+
+def test_below_a_prefix_no_namespace_reaches_the_names_of_another(store: Provider[Any]) -> None:
+    keys = ["".join(letters) for length in range(1, 7) for letters in product("a-/", repeat=length)]
+    reached: dict[str, str] = {}
+    for namespace, key in product(("a", "a-a", "a--a", "a--a--a"), keys):
+        found = below_a_prefix(key, namespace)
+        if found and is_taken(store, found):
+            assert reached.setdefault(found.replace("/", "--"), namespace) == namespace
+    assert set(reached.values()) == {"a", "a-a"}
+
+
+def below_a_prefix(key: str, namespace: str) -> str | None:
+    try:
+        return located(key, "{namespace}/", namespace)
+    except Refused:
+        return None
+
+
+def is_taken(store: Provider[Any], key: str) -> bool:
+    try:
+        store._check(key)
+    except Refused:
+        return False
+    return True
+
+
+async def test_more_than_a_page_is_listed(store: Provider[Any], azure: Azure) -> None:
+    names = [f"web-{number:03}" for number in range(60)]
+    for name in (*names, "api"):
+        azure.vault.seed(name, "x")
+    assert await store.keys("web") == tuple(names)
+
+
+async def test_as_much_as_azure_keeps_is_written_and_read(store: Provider[Any]) -> None:
+    content = Value(b"x" * 25600)
+    await store.write("key", content)
+    assert (await store.read("key")).content == content
+
+
+async def test_more_than_azure_keeps_is_refused_and_not_sent(store: Provider[Any], azure: Azure) -> None:
+    refused = await failing(store.write("key", Value(b"x" * 25601)))
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
+    assert azure.vault.alive == {}
+
+
+async def test_a_lone_value_that_is_no_text_is_refused(store: Provider[Any]) -> None:
+    refused = await failing(store.write("key", Value(b"\xff")))
+    assert (type(refused), refused.code) == (Refused, "NotText")
+
+
+# What is not of use
+
+
+async def test_a_disabled_secret_is_refused(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"enabled": False})
+    refused = await failing(store.read("key"))
+    assert (type(refused), refused.code) == (Refused, "SecretDisabled")
+
+
+async def test_a_disabled_secret_is_not_written_over(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"enabled": False})
+    assert (await failing(store.write("key", Value(b"y")))).code == "SecretDisabled"
+    assert azure.vault.newest("key").value == "x"
+
+
+async def test_an_expired_secret_is_not_found(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
+    refused = await failing(store.read("key"))
+    assert (type(refused), refused.code) == (NotFound, "Expired")
+
+
+async def test_an_expired_secret_is_written_over(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
+    assert (await store.write("key", Value(b"y"))).outcome is Outcome.CREATED
+    assert (await store.read("key")).content == Value(b"y")
+
+
+async def test_a_secret_of_tomorrow_is_refused(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"nbf": int(time.time()) + 86400})
+    refused = await failing(store.read("key"))
+    assert (type(refused), refused.code) == (Refused, "NotYetValid")
+
+
+async def test_a_secret_within_its_dates_is_read(store: Provider[Any], azure: Azure) -> None:
+    now = int(time.time())
+    azure.vault.seed("key", "x", attributes={"nbf": now - 60, "exp": now + 60})
+    assert (await store.read("key")).content == Value(b"x")
+
+
+# Deletion
+
+
+async def test_what_is_deleted_can_be_recovered(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x")
+    await store.delete("key")
+    assert (list(azure.vault.alive), list(azure.vault.deleted)) == ([], ["key"])
+
+
+async def test_a_deleted_name_is_recovered_before_it_is_written_over(
+    store: Provider[Any], azure: Azure
+) -> None:
+    azure.vault.seed("key", "old", tags={"cost-centre": "4711"})
+    await store.delete("key")
+    written = await store.write("key", Value(b"new"))
+    assert written.outcome is Outcome.CREATED
+    assert [one.value for one in azure.vault.alive["key"]] == ["old", "new"]
+    assert azure.vault.newest("key").tags == {"cost-centre": "4711"}
+    assert not [one for one in azure.sent if one.method == "DELETE" and "deletedsecrets" in one.path]
+
+
+async def test_a_deletion_and_a_recovery_that_take_their_time_are_waited_for(
+    store: Provider[Any], azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azure.core.pipeline.transport.AsyncHttpTransport.sleep", lambda *_: asyncio.sleep(0))
+    azure.vault.polls = 3
+    azure.vault.seed("key", "old")
+    await store.delete("key")
+    assert (await store.write("key", Value(b"new"))).outcome is Outcome.CREATED
+    assert (await store.read("key")).content == Value(b"new")
+
+
+async def test_who_may_not_recover_is_denied(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "old")
+    await store.delete("key")
+    azure.entra.applications[CLIENT].may = frozenset({"get", "set"})
+    assert isinstance(await failing(store.write("key", Value(b"new"))), Denied)
+
+
+@pytest.mark.parametrize("inner", ["ObjectIsBeingDeleted", "ObjectIsBeingRecovered"])
+async def test_a_name_that_is_being_deleted_is_a_conflict(
+    store: Provider[Any], azure: Azure, inner: str
+) -> None:
+    azure.instead = lambda sent: refusal(409, "Conflict", inner) if sent.method == "PUT" else None
+    await failing(store.read("key"))
+    assert isinstance(await failing(store.write("key", Value(b"x"))), Conflict)

@@ -1,0 +1,132 @@
+"""What may be written about a vault, and what its client costs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from keyturn.stores.providers import Reference, _azure_login, _azure_refusals, discover
+from keyturn.stores.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
+from keyturn.stores.providers.errors import Refused
+from keyturn.stores.providers.guard import AllowedHost
+from tests.unit.stores.providers.azure.fake_azure import CLIENT
+from tests.unit.stores.providers.azure.fake_entra_id import TENANT
+from tests.unit.stores.providers.provider_fixtures import guarded
+
+
+def settings(**other: object) -> dict[str, object]:
+    secret = {"clientId": CLIENT, "secretRef": {"name": "az", "key": "secret"}}
+    return {
+        "vaultUrl": "https://shop.vault.azure.net",
+        "tenantId": TENANT,
+        "auth": {"clientSecret": secret},
+        **other,
+    }
+
+
+def configured(**other: object) -> AzureKeyVaultConfig:
+    return AzureKeyVaultConfig.model_validate(settings(**other))
+
+
+def test_every_number_of_entra_id_that_we_explain_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "stores" / "azure.md").read_text()
+    assert {f"AADSTS{number}" for number in _azure_login._HINTS} == set(re.findall(r"`(AADSTS\d+)`", page))
+
+
+def test_every_refusal_that_we_explain_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "stores" / "azure.md").read_text()
+    code = "".join(path.read_text() for path in Path(_azure_login.__file__).parent.glob("*azure*.py"))
+    ours = {*_azure_refusals._MEANINGS, *re.findall(r'(?:Refused|NotFound)\(\s*"(\w+)",', code)}
+    assert ours - {DELETED, "NoNetwork", "NoIdentity", "TooManyKeys"} <= set(re.findall(r"`(\w+)`", page))
+
+
+IDENTITY = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
+
+
+def test_a_client_secret_is_asked_for_and_nobody_is_personated() -> None:
+    provider = discover()["azureKeyVault"]
+    assert provider.needs(configured()) == (Reference("Secret", "az", "secret"),)
+    assert provider.logs_in_as(configured()) is None
+
+
+def test_a_workload_identity_needs_no_secret_and_logs_in_as_its_service_account() -> None:
+    provider = discover()["azureKeyVault"]
+    config = configured(auth={"workloadIdentity": IDENTITY})
+    assert (provider.needs(config), provider.logs_in_as(config)) == ((), "web")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"vaultUrl": "http://shop.vault.azure.net"},
+        {"vaultUrl": "https://shop.vault.azure.net/secrets"},
+        {"vaultUrl": "https://user@shop.vault.azure.net"},
+        {"vaultUrl": "https://shop.vault.azure.net?x"},
+        {"vaultUrl": "https://localhost"},
+        {"tenantId": "contoso.onmicrosoft.com"},
+        {"tenantId": f"{TENANT}/../x"},
+        {"authorityHost": "https://login.microsoftonline.com/common"},
+        {"auth": {}},
+        {
+            "auth": {
+                "workloadIdentity": IDENTITY,
+                "clientSecret": {"clientId": CLIENT, "secretRef": {"name": "a", "key": "b"}},
+            }
+        },
+        {"auth": {"workloadIdentity": {**IDENTITY, "clientId": "x"}}},
+    ],
+    ids=range(11),
+)
+def test_settings_that_make_no_sense_are_refused(other: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="write"):
+        configured(**other)
+
+
+@pytest.mark.parametrize(
+    ("vault", "authority", "resource"),
+    [
+        ("https://shop.vault.azure.net/", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://Shop.Vault.Azure.net", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://shop.vault.azure.net:443", "https://login.microsoftonline.com", "https://vault.azure.net"),
+        ("https://shop.vault.azure.cn", "https://login.chinacloudapi.cn", "https://vault.azure.cn"),
+        (
+            "https://shop.vault.usgovcloudapi.net",
+            "https://login.microsoftonline.us",
+            "https://vault.usgovcloudapi.net",
+        ),
+    ],
+)
+async def test_the_cloud_of_a_vault_says_who_logs_us_in(vault: str, authority: str, resource: str) -> None:
+    async with guarded() as nobody_allowed:
+        place = place_of(configured(vaultUrl=vault), nobody_allowed)
+    assert (str(place.authority).rstrip("/"), place.resource) == (authority, resource)
+
+
+async def test_a_vault_of_no_known_cloud_needs_an_authority() -> None:
+    async with guarded(AllowedHost("shop.vault.local")) as allowing:
+        with pytest.raises(Refused) as refused:
+            place_of(configured(vaultUrl="https://shop.vault.local"), allowing)
+    assert refused.value.code == "NoAuthority"
+
+
+@pytest.mark.parametrize("url", ["https://shop.vault.azure.net:443/secrets", "https://Shop.Vault.Azure.net"])
+def test_a_link_that_names_the_port_is_the_same_vault(url: str) -> None:
+    assert netloc(URL(url, encoded=True)) == "shop.vault.azure.net"
+
+
+def test_the_first_use_of_the_sdk_costs_no_more_memory_than_a_store_may() -> None:
+    code = (
+        "import keyturn.stores.providers as p, keyturn.stores.providers.guard, gc\n"
+        "rss = lambda: int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])\n"
+        "p.discover(); gc.collect(); before = rss()\n"
+        "from keyturn.stores.providers import _azure_sdk; gc.collect(); print(rss() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(done.stdout) < 40 * 1024

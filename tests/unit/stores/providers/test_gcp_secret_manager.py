@@ -1,0 +1,877 @@
+"""What is special about Google Cloud: versions and their states, who signs what, and a transport of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import threading
+import time
+import traceback
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import jwt
+import pydantic
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.cloud import secretmanager_v1 as sm
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import Outcome, Policy, _gcp_crc32c, discover
+from keyturn.stores.providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+from keyturn.stores.providers.guard import AllowedHost, Guard
+from tests.support.api_servers import Scripted, answer
+from tests.unit.stores.providers.gcp.fake_google_cloud import (
+    EMAIL,
+    HOST,
+    POOL,
+    REFERENCE,
+    Google,
+    Towards,
+    guarding,
+    key_json,
+    store,
+    trusted,
+)
+from tests.unit.stores.providers.gcp.fake_secret_manager import (
+    AUDIENCE,
+    Refusal,
+    Service,
+    State,
+    Status,
+    serving,
+)
+from tests.unit.stores.providers.moto_server import free_port
+from tests.unit.stores.providers.resolver import Names
+from tests.unit.stores.providers.tls_server import authority, serving_tls
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from aiohttp import web
+
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard as GuardType
+
+CANARY = "canary-of-an-answer"
+SERVICE_ACCOUNT_TOKEN = "canary.token-of.service-account"  # noqa: S105  # of nobody
+EMAIL_TO_ACT_AS = "writer@shop.iam.gserviceaccount.com"
+
+
+@pytest.fixture(autouse=True)
+def _trusted(google: Google) -> Iterator[None]:
+    with trusted(google):
+        yield
+
+
+@pytest.fixture
+async def guard(google: Google) -> AsyncIterator[GuardType]:
+    async with guarding({HOST: google.port}) as guard:
+        yield guard
+
+
+@pytest.fixture
+async def manager(google: Google, guard: GuardType) -> AsyncIterator[Provider[Any]]:
+    opened = store(guard, google.address)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def instead(google: Google) -> Iterator[Callable[[Callable[[str, Any], Any]], None]]:
+    """Let something else answer for the length of a test."""
+
+    def answers(answering: Callable[[str, Any], Any]) -> None:
+        google.service.instead = answering
+
+    yield answers
+    google.service.instead = None
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refused:
+        await doing
+    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+    assert CANARY not in said
+    assert "PRIVATE KEY" not in said
+    assert SERVICE_ACCOUNT_TOKEN not in said
+    return refused.value
+
+
+def named(key: str) -> str:
+    return f"projects/shop/secrets/{key}"
+
+
+# Secrets and their versions
+
+
+async def test_a_number_an_alias_and_latest_name_versions(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), b"one", b"two", b"three").aliases["stable"] = 2
+    read = [await manager.read(prefix, version) for version in ("1", "stable", "latest", None)]
+    assert [found.content for found in read] == [
+        Value(b"one"),
+        Value(b"two"),
+        Value(b"three"),
+        Value(b"three"),
+    ]
+    assert [found.version for found in read] == ["1", "2", "3", "3"]
+
+
+@pytest.mark.parametrize("state", [State.DISABLED, State.DESTROYED])
+async def test_a_version_that_is_disabled_or_destroyed_is_not_found(
+    manager: Provider[Any], google: Google, prefix: str, state: int
+) -> None:
+    google.service.seed(named(prefix), b"one", b"two").versions[1].state = state
+    refused = await failing(manager.read(prefix))
+    assert (type(refused), refused.code) == (NotFound, "Disabled")
+    assert (await manager.read(prefix, "1")).content == Value(b"one")
+
+
+@pytest.mark.parametrize("version", ["../1", "1/../../x", "a b", "", "v" * 64, "é"])
+async def test_what_is_no_version_is_refused(manager: Provider[Any], version: str) -> None:
+    assert (await failing(manager.read("a", version))).code == "InvalidVersion"
+
+
+@pytest.mark.parametrize("key", ["a/b", "a.b", "a:b", "é", "k" * 256, "a b"])
+async def test_what_is_no_name_of_a_secret_is_not_even_asked_for(
+    manager: Provider[Any], google: Google, key: str
+) -> None:
+    before = len(google.service.asked)
+    assert (await failing(manager.read(key))).code == "InvalidKey"
+    assert len(google.service.asked) == before
+
+
+async def test_bytes_of_64_kib_are_written_and_read_as_they_are(manager: Provider[Any], prefix: str) -> None:
+    content = Value(bytes(range(256)) * 256)
+    await manager.write(prefix, content)
+    assert (await manager.read(prefix)).content == content
+    assert (await manager.write(prefix, content)).outcome is Outcome.UNCHANGED
+
+
+async def test_a_byte_more_than_the_service_takes_is_refused_before_anything_is_made(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    refused = await failing(manager.write(prefix, Value(b"x" * 65537)))
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
+    assert named(prefix) not in google.service.secrets
+
+
+async def test_content_that_its_checksum_does_not_fit_is_not_handed_on(
+    manager: Provider[Any], instead: Callable[[Any], None]
+) -> None:
+    payload = sm.SecretPayload(data=b"changed", data_crc32c=_gcp_crc32c.of(b"content"))
+    instead(lambda _, __: sm.AccessSecretVersionResponse(name="a/versions/1", payload=payload))
+    refused = await failing(manager.read("a"))
+    assert (type(refused), refused.code) == (Unreachable, "ChecksumMismatch")
+
+
+def test_the_checksum_is_the_one_of_castagnoli() -> None:
+    # Source: RFC 3720, B.4, and the check value of CRC-32C.
+    known = {b"123456789": 0xE3069283, b"\0" * 32: 0x8A9136AA, b"\xff" * 32: 0x62A8AB43, b"": 0}
+    assert {content: _gcp_crc32c.of(content) for content in known} == known
+
+
+async def test_what_we_create_says_who_made_it_and_is_everywhere(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    await manager.write(prefix, Value(b"x"))
+    made = google.service.secrets[named(prefix)]
+    assert (made.labels, made.replication) == ({"managed-by": "keyturn"}, "automatic")
+
+
+async def test_secrets_of_a_region_are_kept_in_it(google: Google, guard: GuardType, prefix: str) -> None:
+    regional = store(guard, google.address, location="europe-west3")
+    await regional.write(prefix, Value(b"x"))
+    assert (await regional.read(prefix)).content == Value(b"x")
+    assert await regional.keys(prefix) == (prefix,)
+    await regional.close()
+    assert google.service.secrets[f"projects/shop/locations/europe-west3/secrets/{prefix}"].replication == ""
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        (None, "secretmanager.googleapis.com"),
+        ("europe-west3", "secretmanager.europe-west3.rep.googleapis.com"),
+    ],
+)
+async def test_without_an_endpoint_the_public_one_is_asked(
+    google: Google, prefix: str, location: str | None, host: str
+) -> None:
+    parent = "projects/shop" + (f"/locations/{location}" if location else "")
+    google.service.seed(f"{parent}/secrets/{prefix}", b"x")
+    async with guarding({host: google.port}) as guard:
+        public = store(guard, None, **({"location": location} if location else {}))
+        assert (await public.read(prefix)).content == Value(b"x")
+        await public.close()
+
+
+async def test_more_than_a_page_of_secrets_is_listed(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    names = [f"{prefix}{number:03}" for number in range(205)]
+    for name in [*names, f"other-{prefix}"]:
+        google.service.seed(named(name), b"x")
+    assert await manager.keys(prefix) == tuple(names)
+
+
+async def test_a_list_without_end_ends(manager: Provider[Any], instead: Callable[[Any], None]) -> None:
+    page = sm.ListSecretsResponse(secrets=[sm.Secret(name=named("a"))], next_page_token="more")  # noqa: S106
+    instead(lambda _, __: page)
+    assert (await failing(manager.keys())).code == "TooManyKeys"
+
+
+async def test_a_secret_that_has_waited_for_a_version_gets_one(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), age=61)
+    assert (await manager.write(prefix, Value(b"x"))).outcome is Outcome.CREATED
+
+
+async def test_whoever_has_just_made_a_secret_writes_its_first_version(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), age=30)
+    refused = await failing(manager.write(prefix, Value(b"x"), Policy.IF_NOT_EXISTS))
+    assert isinstance(refused, Conflict)
+    assert google.service.secrets[named(prefix)].versions == []
+
+
+async def test_a_secret_whose_newest_version_is_disabled_is_written_anew(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), b"old").versions[0].state = State.DISABLED
+    written = await manager.write(prefix, Value(b"x"))
+    assert (written.outcome, written.version) == (Outcome.CREATED, "2")
+
+
+# Who we are
+
+
+async def test_a_key_signs_for_secret_manager_alone_and_for_ten_minutes(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    await failing(manager.read(f"{prefix}absent"))
+    token = google.service.asked[-1].metadata["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    issued = claims.pop("iat") + 60  # a minute before, for clocks that differ
+    lasts = claims.pop("exp") - issued
+    assert claims == {"iss": EMAIL, "sub": EMAIL, "aud": AUDIENCE}
+    assert (lasts, issued <= time.time()) == (600, True)
+
+
+async def test_the_service_is_shown_nothing_else_whatever_the_environment_holds(
+    google: Google, guard: GuardType, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "adc.json").write_text(key_json("stranger", client_email=f"{CANARY}@shop.test"))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
+    for name in ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT"):
+        monkeypatch.setenv(name, CANARY)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    google.service.seed(named(prefix), b"x")
+    opened = store(guard, google.address)
+    await opened.read(prefix)
+    await opened.close()
+    asked = google.service.asked[-1].metadata
+    assert asked.keys() == {"user-agent", "authorization", "x-goog-api-client", "x-goog-request-params"}
+    assert CANARY not in str(asked)
+
+
+async def test_without_a_login_nobody_looks_for_one(
+    google: Google, guard: GuardType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "adc.json").write_text(key_json())
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
+    before = len(google.service.asked)
+    opened = store(guard, google.address, referred={})
+    refused = await failing(opened.read("a"))
+    await opened.close()
+    assert (type(refused), refused.code, len(google.service.asked)) == (Unauthorized, "NoLogin", before)
+
+
+async def test_many_who_read_at_once_share_one_token(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), b"x")
+    before = len(google.service.asked)
+    await asyncio.gather(*(manager.read(prefix) for _ in range(20)))
+    assert len({asked.metadata["authorization"] for asked in google.service.asked[before:]}) == 1
+
+
+def no_rsa() -> str:
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(*pem).decode()
+
+
+HOSTILE_KEYS = {
+    "empty": "",
+    "no JSON": f"{{{CANARY}",
+    "a list": "[]",
+    "a file of the operator": json.dumps(
+        {"type": "external_account", "credential_source": {"file": "/etc/passwd"}, "audience": CANARY}
+    ),
+    "a program": json.dumps(
+        {"type": "external_account", "credential_source": {"executable": {"command": "/bin/id"}}}
+    ),
+    "a person": json.dumps({"type": "authorized_user", "refresh_token": CANARY}),
+    "without an ID": key_json(private_key_id=""),
+    "an ID with a line": key_json(private_key_id="a\nb"),
+    "without an email": key_json(client_email=None),
+    "another token_uri": key_json(token_uri=f"https://{CANARY}.example/token"),
+    "another universe": key_json(universe_domain="apis.example"),
+    "no PEM": key_json(private_key=CANARY),
+    "a list as PEM": json.dumps({**json.loads(key_json()), "private_key": [CANARY]}),
+    "no RSA": key_json(private_key=no_rsa()),
+    "a very long key": key_json(private_key="A" * 4000 + "\n" + json.loads(key_json())["private_key"]),
+    "a very long file": key_json(x="y" * 20_000),
+}
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS.values(), ids=HOSTILE_KEYS)
+async def test_what_is_no_service_accounts_key_is_no_login(
+    google: Google, guard: GuardType, key: str
+) -> None:
+    before = len(google.service.asked)
+    opened = store(guard, google.address, key=key)
+    refused = await failing(opened.read("a"))
+    await opened.close()
+    assert (type(refused), refused.code) == (Unauthorized, "NoLogin")
+    assert len(google.service.asked) == before
+
+
+async def test_whoever_wants_to_use_the_operators_own_login_reads_what_to_write_instead(
+    google: Google, guard: GuardType
+) -> None:
+    opened = store(guard, google.address, key=HOSTILE_KEYS["a file of the operator"])
+    assert "workloadIdentity" in (await failing(opened.read("a"))).hint
+    await opened.close()
+
+
+@pytest.mark.parametrize("auth", [{}, {"secretRef": {"name": "a", "key": "b"}, "workloadIdentity": None}])
+def test_a_store_has_exactly_one_login(auth: dict[str, Any]) -> None:
+    if auth:
+        auth = {**auth, "workloadIdentity": identity()["workloadIdentity"]}
+    with pytest.raises(pydantic.ValidationError, match="exactly one of secretRef and workloadIdentity"):
+        discover()["gcpSecretManager"].Config.model_validate({"projectId": "shop", "auth": auth})
+
+
+# Workload identity
+
+
+def identity(audience: str = f"//iam.googleapis.com/{POOL}", email: str | None = None) -> dict[str, Any]:
+    written = {"serviceAccountRef": {"name": "app"}, "audience": audience}
+    return {"workloadIdentity": {**written, **({"serviceAccountEmail": email} if email else {})}}
+
+
+class Pool:
+    """Where tokens are exchanged, and what it was asked."""
+
+    def __init__(self, google: Google, *answers: web.Response | float) -> None:
+        self.google = google
+        self.script = Scripted(*answers)
+        self.forms: list[dict[str, list[str]]] = []
+        self.tokens_asked: list[tuple[str, str, int]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.forms.append(parse_qs(await request.text()))
+        return await self.script.handle(request)
+
+    async def token_of(self, name: str, audience: str, seconds: int) -> Value:
+        self.tokens_asked.append((name, audience, seconds))
+        return Value.of_text(SERVICE_ACCOUNT_TOKEN)
+
+    @asynccontextmanager
+    async def store(self, auth: Any) -> AsyncIterator[Provider[Any]]:
+        tls = server_side(self.google.folder)
+        async with serving_tls(tls, "localhost", self.handle) as pool:
+            port = int(pool.rpartition(":")[2])
+            ports = {"sts.googleapis.com": port, "iamcredentials.googleapis.com": port}
+            async with guarding({HOST: self.google.port, **ports}) as guard:
+                opened = store(
+                    guard,
+                    self.google.address,
+                    auth=auth,
+                    referred={},
+                    token_of=self.token_of,
+                    namespace="shop",
+                )
+                yield opened
+                await opened.close()
+
+
+def server_side(folder: Path) -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415  # the name is a type above
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return context
+
+
+def exchanged(token: str = "federated", **more: Any) -> web.Response:  # noqa: S107  # of nobody
+    return answer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3599, **more})
+
+
+async def test_a_token_of_the_service_account_is_exchanged_at_the_pool(google: Google, prefix: str) -> None:
+    google.service.tokens.add("federated")
+    google.service.seed(named(prefix), b"x")
+    pool = Pool(google, exchanged())
+    async with pool.store(identity()) as opened:
+        assert (await opened.read(prefix)).content == Value(b"x")
+    assert pool.tokens_asked == [("app", f"https://iam.googleapis.com/{POOL}", 600)]
+    assert pool.forms == [
+        {
+            "grant_type": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+            "audience": [f"//iam.googleapis.com/{POOL}"],
+            "scope": ["https://www.googleapis.com/auth/cloud-platform"],
+            "requested_token_type": ["urn:ietf:params:oauth:token-type:access_token"],
+            "subject_token": [SERVICE_ACCOUNT_TOKEN],
+            "subject_token_type": ["urn:ietf:params:oauth:token-type:jwt"],
+        }
+    ]
+    (asked,) = pool.script.asked
+    assert (asked.host, asked.path, "Authorization" in asked.headers) == (
+        "sts.googleapis.com",
+        "/v1/token",
+        False,
+    )
+
+
+async def test_the_pool_of_a_gke_cluster_is_shown_a_token_for_its_namespace(google: Google) -> None:
+    cluster = "https://container.googleapis.com/v1/projects/shop/locations/europe-west3/clusters/main"
+    audience = f"identitynamespace:shop.svc.id.goog:{cluster}"
+    pool = Pool(google, exchanged())
+    async with pool.store(identity(audience)) as opened:
+        await failing(opened.read("absent"))
+    assert pool.tokens_asked == [("app", "shop.svc.id.goog", 600)]
+    assert pool.forms[0]["audience"] == [audience]
+
+
+async def test_a_service_account_of_google_cloud_is_acted_as(google: Google, prefix: str) -> None:
+    google.service.tokens.add("impersonated")
+    google.service.seed(named(prefix), b"x")
+    pool = Pool(google, exchanged(), answer(200, {"accessToken": "impersonated", "expireTime": "2026-01-01"}))
+    async with pool.store(identity(email=EMAIL_TO_ACT_AS)) as opened:
+        assert (await opened.read(prefix)).content == Value(b"x")
+    _, asked = pool.script.asked
+    assert asked.host == "iamcredentials.googleapis.com"
+    assert asked.path == f"/v1/projects/-/serviceAccounts/{EMAIL_TO_ACT_AS}:generateAccessToken"
+    assert asked.headers["Authorization"] == "Bearer federated"
+
+
+async def test_a_token_is_exchanged_once_for_all_who_read(google: Google, prefix: str) -> None:
+    google.service.tokens.add("federated")
+    google.service.seed(named(prefix), b"x")
+    pool = Pool(google, exchanged())
+    async with pool.store(identity()) as opened:
+        await asyncio.gather(*(opened.read(prefix) for _ in range(10)))
+    assert len(pool.forms) == 1
+
+
+async def test_a_token_that_lasts_a_moment_is_made_anew(google: Google, prefix: str) -> None:
+    google.service.tokens.add("federated")
+    google.service.seed(named(prefix), b"x")
+    pool = Pool(google, exchanged(expires_in=30))
+    async with pool.store(identity()) as opened:
+        for _ in range(2):
+            await opened.read(prefix)
+    assert len(pool.forms) == 2
+
+
+async def test_a_token_that_the_service_no_longer_takes_is_made_anew(google: Google, prefix: str) -> None:
+    google.service.tokens.add("second")
+    google.service.seed(named(prefix), b"x")
+    pool = Pool(google, exchanged("first"), exchanged("second"))
+    async with pool.store(identity()) as opened:
+        assert type(await failing(opened.read(prefix))) is Unauthorized
+        assert (await opened.read(prefix)).content == Value(b"x")
+
+
+@pytest.mark.parametrize(
+    ("response", "meaning"),
+    [
+        (answer(400, {"error": "invalid_grant", "error_description": CANARY}), Unauthorized),
+        (answer(401, {"error": CANARY}), Unauthorized),
+        (answer(403, {"error": CANARY}), Unauthorized),
+        (answer(404, CANARY), Unauthorized),
+        (answer(429, {"error": CANARY}, Retry_After="7"), Throttled),
+        (answer(500, CANARY), Unreachable),
+        (answer(200, CANARY), Unreachable),
+        (answer(200, {"access_token": None}), Unreachable),
+        (answer(200, {"access_token": f"{CANARY}\r\nX-Evil: 1"}), Unreachable),
+        (answer(200, {"access_token": CANARY * 1000}), Unreachable),
+        (answer(302, {}, Location="https://evil.example"), Refused),
+    ],
+    ids=range(11),
+)
+@pytest.mark.parametrize("step", ["exchange", "impersonation"])
+async def test_an_exchange_that_fails_means_what_its_status_says(
+    google: Google, response: web.Response, meaning: type[StoreError], step: str
+) -> None:
+    answers = [response] if step == "exchange" else [exchanged(), response]
+    pool = Pool(google, *answers)
+    async with pool.store(identity(email=EMAIL_TO_ACT_AS)) as opened:
+        refused = await failing(opened.read("a"))
+    assert type(refused) is meaning
+    assert refused.retry_after == (7.0 if meaning is Throttled else None)
+
+
+def test_it_says_whose_tokens_it_needs() -> None:
+    provider = discover()["gcpSecretManager"]
+    by_key = {"secretRef": {"name": "gcp", "key": "key.json"}}
+    keyed, federated = (
+        provider.Config.model_validate({"projectId": "shop", "auth": auth}) for auth in (by_key, identity())
+    )
+    assert (provider.needs(keyed), provider.logs_in_as(keyed)) == ((REFERENCE,), None)
+    assert (provider.needs(federated), provider.logs_in_as(federated)) == ((), "app")
+
+
+# What connects
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code"),
+    [
+        ("http://secretmanager.example", "PlainHttp"),
+        ("https://10.0.0.1", "InsideAddress"),
+        ("https://127.0.0.1:443", "InsideAddress"),
+        ("https://[::1]:443", "InsideAddress"),
+    ],
+)
+async def test_an_endpoint_inside_is_asked_only_if_an_administrator_allows_it(
+    endpoint: str, code: str
+) -> None:
+    guard = Guard()
+    opened = store(guard, endpoint)
+    assert (await failing(opened.read("a"))).code == code
+    await opened.close()
+    await guard.close()
+
+
+async def test_a_name_that_leads_inside_is_not_connected_to(google: Google) -> None:
+    before = len(google.service.asked)
+    guard = Guard(resolver=Names("127.0.0.1"))
+    opened = store(guard, google.address)
+    assert (await failing(opened.read("a"))).code == "InsideAddress"
+    await opened.close()
+    await guard.close()
+    assert len(google.service.asked) == before
+
+
+async def test_a_name_is_looked_up_once_for_a_connection(google: Google, prefix: str) -> None:
+    google.service.seed(named(prefix), b"x")
+    names = Names("127.0.0.1", "169.254.169.254")
+    guard = Guard([AllowedHost(HOST)], resolver=names)
+    opened = store(guard, google.address)
+    for _ in range(3):
+        await opened.read(prefix)
+    await opened.close()
+    await guard.close()
+    assert names.asked == 1
+
+
+async def test_after_a_failure_the_name_is_looked_up_anew(google: Google, prefix: str) -> None:
+    google.service.seed(named(prefix), b"x")
+    guard = Guard([AllowedHost(HOST)], resolver=Names("127.0.0.2", "127.0.0.1"))
+    opened = store(guard, google.address)
+    assert isinstance(await failing(opened.read(prefix)), Unreachable)
+    assert (await opened.read(prefix)).content == Value(b"x")
+    await opened.close()
+    await guard.close()
+
+
+async def test_a_name_that_is_nowhere_is_unreachable() -> None:
+    guard = Guard(resolver=Towards({}))
+    opened = store(guard, "https://nowhere.example")
+    assert isinstance(await failing(opened.read("a")), Unreachable)
+    await opened.close()
+    await guard.close()
+
+
+async def test_a_certificate_of_another_authority_is_not_taken(tmp_path: Path) -> None:
+    authority(tmp_path, HOST)
+    service = Service()
+    with serving(service, tmp_path) as port:
+        async with guarding({HOST: port}) as guard:
+            opened = store(guard, f"https://{HOST}:{port}")
+            assert isinstance(await failing(opened.read("a")), Unreachable)
+            await opened.close()
+    assert service.asked == []
+
+
+async def test_a_certificate_of_another_name_is_not_taken(google: Google) -> None:
+    async with guarding({"another.test": google.port}) as guard:
+        opened = store(guard, f"https://another.test:{google.port}")
+        assert isinstance(await failing(opened.read("a")), Unreachable)
+        await opened.close()
+
+
+async def test_plain_http_is_spoken_where_an_administrator_allows_it(prefix: str) -> None:
+    service = Service()
+    service.accounts["known"] = (EMAIL, jwt_key())
+    service.seed(named(prefix), b"x")
+    with serving(service, None) as port:
+        async with guarding({HOST: port}) as guard:
+            opened = store(guard, f"http://{HOST}:{port}")
+            assert (await opened.read(prefix)).content == Value(b"x")
+            await opened.close()
+
+
+def jwt_key() -> Any:
+    written = json.loads(key_json())["private_key"]
+    return serialization.load_pem_private_key(written.encode(), None).public_key()
+
+
+async def test_a_closed_store_leaves_no_connection(google: Google, guard: GuardType) -> None:
+    opened = store(guard, google.address)
+    await failing(opened.read("absent"))
+    assert connections(google.port) == 1
+    await opened.close()
+    for _ in range(100):
+        if not connections(google.port):
+            return
+        await asyncio.sleep(0.02)
+    assert connections(google.port) == 0
+
+
+def connections(port: int) -> int:
+    """Count those of this machine that lead to a port, from our side."""
+    established, end = "01", f":{port:04X}"
+    tables = [Path(f"/proc/self/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    lines = [line.split() for table in tables for line in table.splitlines()]
+    return sum(line[2].endswith(end) and line[3] == established for line in lines)
+
+
+async def test_to_close_a_store_does_not_disturb_who_still_reads(
+    google: Google, guard: GuardType, prefix: str, instead: Callable[[Any], None]
+) -> None:
+    google.service.seed(named(prefix), b"x")
+    has_come, goes_on = threading.Event(), threading.Event()
+
+    def waits(_: str, __: Any) -> None:
+        has_come.set()
+        goes_on.wait(10)
+
+    instead(waits)
+    opened = store(guard, google.address)
+    reading = asyncio.ensure_future(opened.read(prefix))
+    assert await asyncio.to_thread(has_come.wait, 10)
+    await opened.close()
+    goes_on.set()
+    assert (await reading).content == Value(b"x")
+
+
+# Trouble
+
+
+def refusing(status: Status, *details: Any) -> Callable[[str, Any], Any]:
+    """Refuse every call as Google does: with a text, and details in the trailing metadata."""
+
+    def refuse(_: str, __: Any) -> Any:
+        packed = []
+        for detail in details:
+            box = any_pb2.Any()
+            box.Pack(detail)
+            packed.append(box)
+        written = status_pb2.Status(code=status.value[0], message=CANARY, details=packed)
+        raise Refusal(status, (("grpc-status-details-bin", written.SerializeToString()),), CANARY)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (Status.NOT_FOUND, NotFound),
+        (Status.PERMISSION_DENIED, Denied),
+        (Status.UNAUTHENTICATED, Unauthorized),
+        (Status.RESOURCE_EXHAUSTED, Throttled),
+        (Status.UNAVAILABLE, Unreachable),
+        (Status.DEADLINE_EXCEEDED, Unreachable),
+        (Status.INTERNAL, Unreachable),
+        (Status.UNKNOWN, Unreachable),
+        (Status.DATA_LOSS, Unreachable),
+        (Status.CANCELLED, Unreachable),
+        (Status.ABORTED, Conflict),
+        (Status.ALREADY_EXISTS, Conflict),
+        (Status.INVALID_ARGUMENT, Refused),
+        (Status.OUT_OF_RANGE, Refused),
+        (Status.UNIMPLEMENTED, Refused),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+async def test_a_refusal_means_what_its_status_says(
+    manager: Provider[Any],
+    instead: Callable[[Any], None],
+    caplog: pytest.LogCaptureFixture,
+    status: Status,
+    meaning: type[StoreError],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    instead(refusing(status, error_details_pb2.ErrorInfo(reason=CANARY, domain=CANARY)))
+    assert type(await failing(manager.read("a"))) is meaning
+    assert CANARY not in caplog.text
+
+
+async def test_a_failed_precondition_elsewhere_is_a_refusal(
+    manager: Provider[Any], instead: Callable[[Any], None]
+) -> None:
+    instead(refusing(Status.FAILED_PRECONDITION))
+    assert type(await failing(manager.delete("a"))) is Refused
+
+
+@pytest.mark.parametrize(("told", "waits"), [(5, 5.0), (0, 1.0), (-3, 1.0), (10**9, 86400.0)])
+async def test_a_throttling_service_says_when_to_come_again(
+    manager: Provider[Any], instead: Callable[[Any], None], told: int, waits: float
+) -> None:
+    delay = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=told))
+    instead(refusing(Status.RESOURCE_EXHAUSTED, delay))
+    assert (await failing(manager.read("a"))).retry_after == waits
+
+
+async def test_a_throttled_call_is_not_tried_again_by_the_client(
+    manager: Provider[Any], google: Google, instead: Callable[[Any], None]
+) -> None:
+    instead(refusing(Status.RESOURCE_EXHAUSTED))
+    before = len(google.service.asked)
+    await failing(manager.read("a"))
+    assert len(google.service.asked) == before + 1
+
+
+async def test_details_that_are_none_are_no_answer(
+    manager: Provider[Any], instead: Callable[[Any], None]
+) -> None:
+    def refuse(_: str, __: Any) -> Any:
+        raise Refusal(Status.NOT_FOUND, (("grpc-status-details-bin", b"\xff" + CANARY.encode()),), CANARY)
+
+    instead(refuse)
+    assert isinstance(await failing(manager.read("a")), Unreachable | NotFound)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"",
+        b"\xff\xff\xff",
+        b"\x0a\x04\xff\xfe\xfd\xfc",  # a name that is no UTF-8
+        sm.AccessSecretVersionResponse.serialize(sm.AccessSecretVersionResponse(name=CANARY)),
+        sm.AccessSecretVersionResponse.serialize(sm.AccessSecretVersionResponse(name=f"a/versions/{CANARY}")),
+    ],
+    ids=range(5),
+)
+async def test_what_is_no_answer_is_unreachable(
+    manager: Provider[Any], instead: Callable[[Any], None], caplog: pytest.LogCaptureFixture, written: bytes
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    instead(lambda _, __: written)
+    assert isinstance(await failing(manager.read("a")), Unreachable)
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("size", [100 * 1024, 50 * 1024 * 1024], ids=["100 KiB", "50 MiB"])
+async def test_a_value_larger_than_the_service_keeps_is_not_taken(
+    manager: Provider[Any], instead: Callable[[Any], None], size: int
+) -> None:
+    payload = sm.SecretPayload(data=b"x" * size)
+    instead(lambda _, __: sm.AccessSecretVersionResponse(name="a/versions/1", payload=payload))
+    refused = await failing(manager.read("a"))
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
+
+
+async def test_an_answer_of_three_mebibytes_is_not_taken(
+    manager: Provider[Any], instead: Callable[[Any], None]
+) -> None:
+    secret = sm.Secret(name=named("a"), annotations={"a": "x" * 3 * 1024 * 1024})
+    instead(lambda _, __: sm.ListSecretsResponse(secrets=[secret]))
+    refused = await failing(manager.keys())
+    assert (type(refused), refused.code) == (Refused, "TooLarge")
+
+
+async def test_a_call_that_hangs_ends_in_time(google: Google, instead: Callable[[Any], None]) -> None:
+    over, answered = threading.Event(), []
+    instead(lambda _, __: answered.append(over.wait(60)))
+    async with guarding({HOST: google.port}, seconds=0.5) as guard:
+        opened = store(guard, google.address)
+        refused = await failing(opened.read("a"))
+        still_hangs = not answered
+        over.set()
+        await opened.close()
+    assert (type(refused), still_hangs) == (Unreachable, True)
+
+
+async def test_a_read_that_is_given_up_leaves_nothing_in_the_log(
+    google: Google, guard: GuardType, instead: Callable[[Any], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    has_come, is_given_up, is_refused = threading.Event(), threading.Event(), threading.Event()
+
+    def refuse_late(_: str, __: Any) -> Any:
+        has_come.set()
+        is_given_up.wait(10)
+        is_refused.set()
+        raise Refusal(Status.INTERNAL, (), CANARY)
+
+    def refuse_at_once(_: str, __: Any) -> Any:
+        raise Refusal(Status.PERMISSION_DENIED, (), CANARY)
+
+    instead(refuse_late)
+    opened = store(guard, google.address, patience=0.1)
+    while not has_come.is_set():  # a busy machine may not even have connected in that time
+        assert (await failing(opened.read("a"))).code == "Timeout"
+    is_given_up.set()
+    assert await asyncio.to_thread(is_refused.wait, 10)
+    instead(refuse_at_once)
+    # What comes later on the same connection has come after that.
+    while (await failing(opened.read("b"))).code == "Timeout":
+        pass
+    await opened.close()
+    assert CANARY not in caplog.text
+
+
+async def test_a_server_that_speaks_something_else_is_unreachable() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 " + CANARY.encode() + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, guarding({HOST: port}, seconds=2) as guard:
+        for scheme in ("http", "https"):
+            opened = store(guard, f"{scheme}://{HOST}:{port}")
+            assert isinstance(await failing(opened.read("a")), Unreachable)
+            await opened.close()
+
+
+async def test_neither_token_nor_value_reaches_the_log(
+    manager: Provider[Any], prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await manager.write(prefix, Value.of_text(CANARY))
+    await manager.read(prefix)
+    assert CANARY not in caplog.text
+    assert base64.b64encode(CANARY.encode()).decode() not in caplog.text
+    assert "Bearer" not in caplog.text

@@ -1,0 +1,69 @@
+"""Which Secrets a store of Kubernetes reads, and what its settings look like to the API server."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.errors import Refused, StoreError
+from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.unit.stores.providers.provider_fixtures import opened
+
+
+def secret(kind: str = "Opaque", **data: bytes) -> dict[str, Any]:
+    written = {name: base64.b64encode(content).decode() for name, content in data.items()}
+    return {"type": kind, "metadata": {"name": "a", "resourceVersion": "7"}, "data": written}
+
+
+async def read(*answers: Any, key: str = "a", namespace: str = "shop") -> Any:
+    script = Scripted(*answers)
+    async with scripted(script, timeout=1) as api:
+        return await opened("kubernetes", {}, api=api, namespace=namespace).read(key), script.asked
+
+
+async def failing(*answers: Any, **asked: str) -> StoreError:
+    with pytest.raises(StoreError) as refusal:
+        await read(*answers, **asked)
+    return refusal.value
+
+
+async def test_its_own_namespace_is_the_only_one_it_asks() -> None:
+    _, asked = await read(answer(body=secret()), key="a.b")
+    assert [request.path for request in asked] == ["/api/v1/namespaces/shop/secrets/a.b"]
+
+
+async def test_a_binary_part_comes_through() -> None:
+    found, _ = await read(answer(body=secret(key=b"\xff\x00")))
+    assert properties.take(found.content, "key") == Value(b"\xff\x00")
+
+
+@pytest.mark.parametrize("kind", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
+async def test_records_of_ours_and_tokens_of_accounts_are_not_read(kind: str) -> None:
+    assert (await failing(answer(body=secret(kind, token=b"x")))).code == "NotForReading"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (401, "Unauthorized", "Unauthorized"),
+        (403, "Forbidden", "Denied"),
+        (404, "NotFound", "NotFound"),
+        (404, "Unknown", "Unreachable"),
+        (400, "BadRequest", "Refused"),
+    ],
+)
+async def test_a_refusal_of_the_api_server_has_its_meaning(status: int, reason: str, kind: str) -> None:
+    assert type(await failing(refused(status, reason))).__name__ == kind
+
+
+async def test_a_throttling_api_server_says_when_to_come_again() -> None:
+    error = await failing(refused(429, "TooManyRequests", Retry_After="30"))
+    assert (type(error).__name__, error.retry_after) == ("Throttled", 30.0)
+
+
+async def test_without_a_namespace_nothing_is_read() -> None:
+    assert isinstance(await failing(answer(), namespace=""), Refused)

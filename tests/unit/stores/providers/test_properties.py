@@ -1,0 +1,262 @@
+"""How a property is taken out of JSON from strangers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import traceback
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import properties
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError
+from tests.support.machine_speed import pace
+
+CANARY = "canary-of-a-long-value"
+
+
+def take(document: str | bytes, path: str | None) -> str:
+    content = document.encode() if isinstance(document, str) else document
+    return properties.take(Value(content), path).reveal().decode()
+
+
+def refusal(document: str | bytes, path: str = "a") -> StoreError:
+    with pytest.raises(StoreError) as refused:
+        take(document, path)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "taken"),
+    [
+        pytest.param('{"a": "b"}', "a", "b", id="text"),
+        pytest.param('{"a": ""}', "a", "", id="empty text"),
+        pytest.param('{"a": {"b": {"c": "d"}}}', "a.b.c", "d", id="a path"),
+        pytest.param('{"tls.crt": "d"}', "tls.crt", "d", id="a name with a dot"),
+        pytest.param('{"a": {"tls.crt": "d"}}', "a.tls.crt", "d", id="a name with a dot below"),
+        pytest.param('{"a.b": {"c": "d"}}', "a.b.c", "d", id="a name with a dot above"),
+        pytest.param('{"a.b": "whole", "a": {"b": "path"}}', "a.b", "whole", id="the longest name first"),
+        pytest.param('{"a": ["x", {"b": "y"}]}', "a.1.b", "y", id="an item of a list"),
+        pytest.param('{"a": true, "b": 1}', "a", "true", id="true"),
+        pytest.param('{"a": false}', "a", "false", id="false"),
+        pytest.param('{"a": 12345678901234567890123}', "a", "12345678901234567890123", id="a long number"),
+        pytest.param('{"a": 1.10}', "a", "1.10", id="a number as it is written"),
+        pytest.param('{"a": 1e400}', "a", "1e400", id="a number beyond floats"),
+        pytest.param('{"a": -0.0}', "a", "-0.0", id="minus zero"),
+        pytest.param(
+            '{"a": {"b": [1.10, null, "ü\\n"]}}', "a", '{"b":[1.10,null,"ü\\n"]}', id="an object as JSON"
+        ),
+        pytest.param('{"a": "b", "a": "c"}', "a", "c", id="the last of two of a name"),
+        pytest.param('{"": {"": "b"}}', ".", "b", id="names of nothing"),
+    ],
+)
+def test_a_property_is_taken(document: str, path: str, taken: str) -> None:
+    assert take(document, path) == taken
+
+
+def test_without_a_path_bytes_stay_as_they_are() -> None:
+    content = b"\xff\x00 no JSON at all"
+    assert properties.take(Value(content), None) == Value(content)
+
+
+@pytest.mark.parametrize("path", ["b", "a.b", "a.0", "c.2", "c.-1", "c.x", "c.", "c.99999999999999999999"])
+def test_what_is_not_there_is_not_found(path: str) -> None:
+    assert isinstance(refusal('{"a": "text", "c": ["x", "y"]}', path), NotFound)
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        pytest.param("", "NotJson", id="nothing"),
+        pytest.param("secret", "NotJson", id="text"),
+        pytest.param('{"a": 1', "NotJson", id="half of a document"),
+        pytest.param('{"a": NaN}', "NotJson", id="NaN"),
+        pytest.param('{"a": Infinity}', "NotJson", id="Infinity"),
+        pytest.param(b'{"a": "\xff"}', "NotJson", id="invalid UTF-8"),
+        pytest.param('{"a": "b"}'.encode("utf-16"), "NotJson", id="UTF-16"),
+        pytest.param(b"\x89PNG\r\n\x1a\n", "NotJson", id="binary"),
+        pytest.param('{"a": "b\\u0000c"}', "NotText", id="NUL"),
+        pytest.param('{"a": "\\ud800"}', "NotText", id="half of a surrogate pair"),
+        pytest.param('{"a": null}', "NoValue", id="null"),
+        pytest.param('{"a": ' + "9" * 5000 + "}", "NotJson", id="a number of 5000 digits"),
+        pytest.param("[" * 33 + "]" * 33, "TooDeep", id="33 levels"),
+        pytest.param("[" * 100_000 + "]" * 100_000, "TooManyMembers", id="100,000 levels"),
+        pytest.param("[" * 20_000 + "]" * 20_000, "NotJson", id="as many levels as members are taken"),
+        pytest.param("[" + "1," * 20_000 + "1]", "TooManyMembers", id="20,001 members"),
+        pytest.param('{"a": "' + "b" * 256 * 1024 + '"}', "TooLarge", id="more than 256 KiB"),
+    ],
+)
+def test_what_no_secret_could_hold_is_refused(document: str | bytes, code: str) -> None:
+    refused = refusal(document)
+    assert (type(refused), refused.code) == (Refused, code)
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "said"),
+    [
+        pytest.param("text", "user.name", "no JSON, which the property 'user.name' needs", id="no JSON"),
+        pytest.param('{"a": {"b": null}}', "a.b", "the property 'a.b' is null", id="null"),
+        pytest.param('{"a": "b\\u0000c"}', "a", "the property 'a' has a character", id="NUL"),
+    ],
+)
+def test_a_refusal_names_the_property(document: str, path: str, said: str) -> None:
+    assert said in refusal(document, path).hint
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        pytest.param("text", "no JSON object; read it by data instead of dataFrom", id="no JSON"),
+        pytest.param('{"good": "x", "bad": null}', "the property 'bad' is null", id="null"),
+        pytest.param('{"good": "x", "bad": "b\\u0000c"}', "the property 'bad' has a character", id="NUL"),
+        pytest.param('{"a\\u0000b": "x"}', r"the property 'a\x00b' has a character", id="NUL in its name"),
+        pytest.param('{"' + "n" * 200 + '": null}', f"the property '{'n' * 64}' is null", id="a long name"),
+    ],
+)
+def test_of_all_properties_that_is_named_which_cannot_be_taken(document: str, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        properties.parts(Value.of_text(document))
+    assert said in refused.value.hint
+
+
+def test_32_levels_are_taken() -> None:
+    document = '{"a":' * 32 + '"b"' + "}" * 32
+    assert take(document, ".".join(["a"] * 32)) == "b"
+
+
+@pytest.mark.parametrize("path", ["", "a" * 513])
+def test_a_path_of_no_or_endless_length_is_refused(path: str) -> None:
+    assert refusal('{"a": "b"}', path).code == "InvalidProperty"
+
+
+@pytest.mark.parametrize("document", ["[" + "0," * 130_000 + "0]", '{"a":' * 40_000])
+def test_no_document_holds_others_up(document: str) -> None:
+    began = time.thread_time()
+    refusal(document)
+    assert time.thread_time() - began < 0.5 * pace()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        CANARY,
+        f'{{"a": "{CANARY}\\u0000"}}',
+        f'{{"a": "{CANARY}\\ud800"}}',
+        f'{{"a": "{CANARY}"',
+        b'{"a": "' + CANARY.encode() + b'\xff"}',
+        f'{{"{CANARY}": null, "a": null}}',
+    ],
+)
+def test_no_refusal_quotes_the_document(document: str | bytes) -> None:
+    refused = refusal(document)
+    assert CANARY not in "".join(traceback.format_exception(refused)) + repr(vars(refused))
+
+
+@given(st.text(), st.text())
+def test_any_text_and_path_end_in_a_value_or_a_refusal(text: str, path: str) -> None:
+    try:
+        properties.take(Value(text.encode(errors="replace")), path)
+    except StoreError:
+        return
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1), _JSON, max_size=4))
+def test_what_is_taken_reads_as_it_was(document: dict[str, object]) -> None:
+    for name, member in document.items():
+        with contextlib.suppress(Refused):  # null, NUL and half of a surrogate pair
+            taken = take(json.dumps(document), name)
+            assert taken == member if isinstance(member, str) else json.loads(taken) == member
+
+
+def test_every_property_of_the_first_level_is_taken() -> None:
+    taken = properties.parts(Value(b'{"a": "b", "c": 1, "d": {"e": true}}'))
+    assert {name: value.reveal() for name, value in taken.items()} == {
+        "a": b"b",
+        "c": b"1",
+        "d": b'{"e":true}',
+    }
+
+
+@pytest.mark.parametrize("document", [b"[]", b'"text"', b"1", b"null"])
+def test_what_is_no_object_has_no_properties(document: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        properties.parts(Value(document))
+    assert refused.value.code == "NoProperties"
+
+
+def test_more_than_1000_properties_are_refused() -> None:
+    document = json.dumps({str(number): "x" for number in range(1001)})
+    with pytest.raises(Refused) as refused:
+        properties.parts(Value.of_text(document))
+    assert refused.value.code == "TooManyProperties"
+
+
+def test_a_single_part_needs_no_name() -> None:
+    assert properties.take({"password": Value(b"x")}, None) == Value(b"x")
+
+
+def test_one_of_several_parts_needs_a_name() -> None:
+    with pytest.raises(Refused) as refused:
+        properties.take({"a": Value(b"x"), "b": Value(b"y")}, None)
+    assert refused.value.code == "NoProperty"
+
+
+def test_a_part_may_be_binary() -> None:
+    assert properties.take({"key": Value(b"\xff\x00")}, "key") == Value(b"\xff\x00")
+
+
+def test_parts_are_written_in_one_order() -> None:
+    one = properties.document({"b": Value(b"2"), "a": Value(b"1")})
+    assert one.reveal() == b'{"a": "1", "b": "2"}'
+
+
+@pytest.mark.parametrize(
+    ("found", "desired"),
+    [
+        pytest.param(Value(b"x"), Value(b"x"), id="equal bytes"),
+        pytest.param(
+            Value(b'{"b":"2",\n"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}, id="another spelling"
+        ),
+    ],
+)
+def test_contents_are_the_same_by_what_they_hold(
+    found: properties.Content, desired: properties.Content
+) -> None:
+    assert properties.are_same(found, desired)
+
+
+@pytest.mark.parametrize(
+    ("found", "desired"),
+    [
+        pytest.param(Value(b"x"), Value(b"y"), id="other bytes"),
+        pytest.param(Value(b'{"a":"1","b":"2"}'), {"a": Value(b"1")}, id="one more"),
+        pytest.param(Value(b'{"a":"1"}'), {"a": Value(b"1"), "b": Value(b"2")}, id="one less"),
+        pytest.param(Value(b"no JSON"), {"a": Value(b"1")}, id="no JSON"),
+        pytest.param({"a": Value(b"1")}, Value(b"1"), id="parts are no lone value"),
+    ],
+)
+def test_contents_differ_by_what_they_hold(found: properties.Content, desired: properties.Content) -> None:
+    assert not properties.are_same(found, desired)
+
+
+def test_a_document_is_parsed_once_for_all_who_take_something_out_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = properties.Document(Value(b'{"a": "b", "c": {"d": "e"}}'))
+    assert document.take("a") == Value(b"b")
+    monkeypatch.setattr(properties, "loaded", None)
+
+    assert document.take("c.d") == Value(b"e")
+    assert document.parts() == {"a": Value(b"b"), "c": Value(b'{"d":"e"}')}
+    assert document.take(None) == Value(b'{"a": "b", "c": {"d": "e"}}')

@@ -1,0 +1,283 @@
+"""What is special about Vault: check-and-set, folders, deleted versions, and whom the token is shown to."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import Outcome, Reference, RemoteValue, discover, properties
+from keyturn.stores.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+from keyturn.stores.providers.guard import AllowedHost
+from tests.support import vault as vaults
+from tests.support.api_servers import Scripted, answer, serving
+from tests.unit.stores.providers import provider_fixtures
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.tls_server import authority, serving_tls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from keyturn.stores.providers import Provider
+    from tests.support.vault import VaultServer
+
+pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
+
+TOKEN = "hvs.token-of-the-store"  # noqa: S105  # of nobody
+CANARY = "canary-of-an-answer"
+
+
+@pytest.fixture
+async def store(vault: VaultServer) -> AsyncIterator[Provider[Any]]:
+    async with guarded(LOOPBACK) as guard:
+        yield provider_fixtures.vault(vault.address, vault.token, guard)
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refused:
+        await doing
+    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+    assert CANARY not in said
+    assert TOKEN not in said
+    return refused.value
+
+
+def parts(**texts: str) -> dict[str, Value]:
+    return {name: Value.of_text(text) for name, text in texts.items()}
+
+
+# A real Vault
+
+
+async def test_a_path_of_folders_is_read(store: Provider[Any], vault: VaultServer, prefix: str) -> None:
+    vault.call("POST", f"secret/data/{prefix}a/b/c", {"data": {"x": "y"}})
+    found = await store.read(f"{prefix}a/b/c")
+    assert properties.take(found.content, "x") == Value(b"y")
+
+
+async def test_keys_are_listed_through_all_folders(
+    store: Provider[Any], vault: VaultServer, prefix: str
+) -> None:
+    for key in ("app/db", "app/deep/er/key", "app/db/admin", "apple", "other/app"):
+        vault.call("POST", f"secret/data/{prefix}/{key}", {"data": {"x": "y"}})
+    listed = await store.keys(f"{prefix}/app")
+    assert listed == tuple(
+        f"{prefix}/{key}" for key in ("app/db", "app/db/admin", "app/deep/er/key", "apple")
+    )
+
+
+async def test_numbers_and_lists_in_a_secret_stay_as_they_are(
+    store: Provider[Any], vault: VaultServer, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}a", {"data": {"n": 9007199254740991, "l": [1, {"a": None}]}})
+    found = await store.read(f"{prefix}a")
+    assert properties.take(found.content, "n") == Value(b"9007199254740991")
+    assert properties.take(found.content, "l") == Value(b'[1,{"a":null}]')
+
+
+async def test_an_older_version_that_is_destroyed_is_not_found(
+    store: Provider[Any], vault: VaultServer, prefix: str
+) -> None:
+    for text in ("one", "two"):
+        await store.write(f"{prefix}a", parts(x=text))
+    vault.call("PUT", f"secret/destroy/{prefix}a", {"versions": [1]})
+    assert isinstance(await failing(store.read(f"{prefix}a", "1")), NotFound)
+    assert (await store.read(f"{prefix}a")).version == "2"
+
+
+async def test_writers_at_once_lose_no_version(store: Provider[Any], prefix: str) -> None:
+    await store.write(f"{prefix}a", parts(x="0"))
+    done = await asyncio.gather(*(store.write(f"{prefix}a", parts(x=text)) for text in ("1", "2")))
+    assert sorted(str(one.version) for one in done) == ["2", "3"]
+
+
+async def test_what_is_written_over_a_deleted_one_is_created(store: Provider[Any], prefix: str) -> None:
+    await store.write(f"{prefix}a", parts(x="1"))
+    await store.delete(f"{prefix}a")
+    written = await store.write(f"{prefix}a", parts(x="2"))
+    assert (written.outcome, written.version) == (Outcome.CREATED, "2")
+
+
+async def test_a_deleted_secret_can_be_brought_back(
+    store: Provider[Any], vault: VaultServer, prefix: str
+) -> None:
+    await store.write(f"{prefix}a", parts(x="1"))
+    await store.delete(f"{prefix}a")
+    vault.call("PUT", f"secret/undelete/{prefix}a", {"versions": [1]})
+    assert properties.take((await store.read(f"{prefix}a")).content, "x") == Value(b"1")
+
+
+async def test_a_lone_value_that_is_no_object_is_refused(store: Provider[Any], prefix: str) -> None:
+    assert isinstance(await failing(store.write(f"{prefix}a", Value(b"text"))), Refused)
+
+
+async def test_another_mount_is_not_reached_by_a_key(vault: VaultServer, store: Provider[Any]) -> None:
+    vault.call("POST", "old/hidden", {"x": "y"})
+    for key in ("../../old/hidden", "..%2f..%2fold/hidden", "./../old/hidden", "a//../../../old/hidden"):
+        assert isinstance(await failing(store.read(key)), NotFound | Refused)
+
+
+# Whom the token is shown to
+
+
+async def asked_of(*answers: web.Response | float, **settings: str) -> tuple[StoreError, list[web.Request]]:
+    script = Scripted(*answers)
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
+        refused = await failing(provider_fixtures.vault(server, TOKEN, guard, **settings).read("a"))
+    return refused, script.asked
+
+
+async def test_a_hostile_server_gets_nothing_but_the_token_of_its_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("VAULT_TOKEN", "VAULT_ADDR", "VAULT_NAMESPACE"):
+        monkeypatch.setenv(name, CANARY)
+    _, asked = await asked_of(answer(403, {"errors": [CANARY]}))
+    assert [request.path for request in asked] == ["/v1/secret/data/a", "/v1/auth/token/lookup-self"]
+    assert [dict(request.headers) for request in asked] == [
+        {
+            "Host": asked[0].host,
+            "User-Agent": asked[0].headers["User-Agent"],
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "X-Vault-Token": TOKEN,
+            "X-Vault-Request": "true",
+        }
+    ] * 2
+
+
+async def test_a_redirect_does_not_carry_the_token_on() -> None:
+    async with serving(Scripted(answer()).handle) as elsewhere:
+        refused, asked = await asked_of(answer(307, {}, Location=f"{elsewhere}/{CANARY}"))
+    assert (refused.code, len(asked)) == ("Redirected", 1)
+
+
+async def test_the_namespace_of_the_settings_is_asked() -> None:
+    _, asked = await asked_of(answer(404), namespace="team/shop")
+    assert asked[0].headers["X-Vault-Namespace"] == "team/shop"
+
+
+@pytest.mark.parametrize("written", ["", "\n", "two words", "a\r\nX-Evil: 1", "ü", "a\0"])
+async def test_what_is_no_token_is_not_sent(written: str) -> None:
+    script = Scripted(answer())
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
+        assert isinstance(
+            await failing(provider_fixtures.vault(server, written, guard).read("a")), Unauthorized
+        )
+    assert script.asked == []
+
+
+async def test_a_newline_at_the_end_of_a_token_is_no_part_of_it(vault: VaultServer, prefix: str) -> None:
+    async with guarded(LOOPBACK) as guard:
+        store = provider_fixtures.vault(vault.address, f"{vault.token}\n", guard)
+        assert (await store.write(f"{prefix}a", parts(x="y"))).outcome is Outcome.CREATED
+
+
+@pytest.mark.parametrize(
+    ("server", "code"),
+    [("http://vault.example", "PlainHttp"), ("https://10.0.0.1:8200", "InsideAddress")],
+)
+async def test_a_server_inside_is_asked_only_if_an_administrator_allows_it(server: str, code: str) -> None:
+    async with guarded() as guard:
+        assert (await failing(provider_fixtures.vault(server, TOKEN, guard).read("a"))).code == code
+
+
+async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tls, _ = authority(tmp_path, "localhost")
+    other, _ = authority(tmp_path / "other", "localhost")
+    script = Scripted(answer(body={"data": {"data": {"x": "y"}, "metadata": {"version": 3}}}))
+    settings = {
+        "auth": {"token": {"secretRef": {"name": "vault", "key": "token"}}},
+        "caRef": {"name": "ca", "key": "ca.crt"},
+    }
+    referred = {
+        Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(TOKEN)),
+        Reference("ConfigMap", "ca", "ca.crt"): RemoteValue(Value((tmp_path / "tls.crt").read_bytes())),
+    }
+    async with (
+        serving_tls(tls, "localhost", script.handle) as good,
+        serving_tls(other, "localhost", script.handle) as bad,
+        guarded(AllowedHost("localhost")) as guard,
+    ):
+        store = opened("vault", {"server": good, **settings}, guard=guard, referred=referred)
+        assert (await store.read("a")).version == "3"
+        impostor = opened("vault", {"server": bad, **settings}, guard=guard, referred=referred)
+        assert isinstance(await failing(impostor.read("a")), Unreachable)
+
+
+# Trouble
+
+
+@pytest.mark.parametrize(
+    ("response", "meaning"),
+    [
+        (answer(401, {"errors": [CANARY]}), Unauthorized),
+        (answer(404, {"errors": [CANARY]}), NotFound),
+        (answer(429, {"errors": [CANARY]}, Retry_After="5"), Throttled),
+        (answer(400, {"errors": [CANARY]}), Refused),
+        (answer(500, CANARY), Unreachable),
+        (answer(503, {"errors": ["Vault is sealed"]}), Unreachable),
+        (answer(200, f"no JSON {CANARY}"), Unreachable),
+        (answer(200, {"data": CANARY}), Unreachable),
+        (answer(200, {"data": {"data": {"x": CANARY}}}), Unreachable),
+        (answer(200, []), Unreachable),
+        (answer(200, {"data": {"data": None, "metadata": {"version": 1}}}), NotFound),
+    ],
+    ids=range(11),
+)
+async def test_an_answer_means_what_its_status_says(
+    response: web.Response, meaning: type[StoreError]
+) -> None:
+    refused, asked = await asked_of(response)
+    assert (type(refused), len(asked)) == (meaning, 1)
+
+
+@pytest.mark.parametrize(
+    ("looked", "meaning"),
+    [(answer(), Denied), (answer(403, {"errors": [CANARY]}), Unauthorized), (answer(503), Unreachable)],
+    ids=["known", "unknown", "away"],
+)
+async def test_what_is_forbidden_is_denied_to_a_token_that_vault_knows(
+    looked: web.Response, meaning: type[StoreError]
+) -> None:
+    refused, asked = await asked_of(answer(403, {"errors": [CANARY]}), looked)
+    assert (type(refused), len(asked)) == (meaning, 2)
+
+
+async def test_a_throttling_server_says_when_to_come_again() -> None:
+    refused, _ = await asked_of(answer(429, {}, Retry_After="5"))
+    assert refused.retry_after == 5.0
+
+
+async def test_folders_without_end_end() -> None:
+    script = Scripted(answer(body={"data": {"keys": ["a/"]}}))
+    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
+        refused = await failing(provider_fixtures.vault(server, TOKEN, guard).keys())
+    assert refused.code == "TooManyKeys"
+
+
+def test_settings_ask_for_the_token_and_the_authorities() -> None:
+    provider = discover()["vault"]
+    token, ca = {"name": "t", "key": "token"}, {"name": "ca", "key": "ca.crt"}
+    config = provider.Config.model_validate(
+        {"server": "https://vault.example", "auth": {"token": {"secretRef": token}}, "caRef": ca}
+    )
+    assert provider.needs(config) == (
+        Reference("Secret", "t", "token"),
+        Reference("ConfigMap", "ca", "ca.crt"),
+    )

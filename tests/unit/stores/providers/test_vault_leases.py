@@ -1,0 +1,331 @@
+"""What Vault lends: a login for each read, renewed by whoever knows its lease, and given back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import Reference, RemoteValue, properties
+from keyturn.stores.providers.base import Lent
+from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
+from tests.support import vault as vaults
+from tests.support.api_servers import answer, serving
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.recording_server import Heard, Recording
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from aiohttp import web
+
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
+    from tests.support.vault import VaultServer
+
+pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
+
+CANARY = "canary-of-an-answer"
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refused:
+        await doing
+    assert CANARY not in "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+    return refused.value
+
+
+def user(found: RemoteValue) -> str:
+    return properties.take(found.content, "username").reveal().decode()
+
+
+def lent(found: RemoteValue) -> Lent:
+    assert found.lent
+    return found.lent
+
+
+def store_of(address: str, guard: Guard, token: str, mount: str = "database") -> Provider[Any]:
+    ref = {"secretRef": {"name": "vault", "key": "token"}}
+    return opened(
+        "vault",
+        {"server": address, "engine": "dynamic", "mount": mount, "auth": {"token": ref}},
+        guard=guard,
+        referred={Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(token))},
+        patience=15.0,
+    )
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[Guard]:
+    async with guarded(LOOPBACK) as guard:
+        yield guard
+
+
+# A real Vault
+
+
+class Lender:
+    """An engine that makes logins and lends them, with the times that a test wants."""
+
+    def __init__(self, server: VaultServer) -> None:
+        self._server = server
+        self.mount = f"lender-{secrets.token_hex(4)}"
+
+    def open(self, lasts: str = "1h", longest: str = "24h") -> str:
+        times = {"default_lease_ttl": lasts, "max_lease_ttl": longest}
+        self._server.call("POST", f"sys/mounts/{self.mount}", {"type": "lender", "config": times})
+        return self.mount
+
+    def alive(self) -> list[str]:
+        """Name the logins that would work now."""
+        return self._server.names(f"{self.mount}/live")
+
+
+@pytest.fixture
+def lender(vault: VaultServer) -> Lender:
+    return Lender(vault)
+
+
+async def test_each_read_makes_a_login_of_its_own(vault: VaultServer, guard: Guard, lender: Lender) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open())
+    found = await asyncio.gather(*(store.read("creds/orders") for _ in range(3)))
+    assert len({user(one) for one in found}) == len({lent(one).id for one in found}) == 3
+    assert {user(one) for one in found} == set(lender.alive())
+
+
+async def test_it_says_for_how_long_a_login_is_good(vault: VaultServer, guard: Guard, lender: Lender) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open("1h"))
+    assert lent(await store.read("creds/orders")).lasts == timedelta(hours=1)
+
+
+async def test_a_login_lives_on_by_renewal_up_to_its_longest_time(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open("3s", "6s"))
+    found = await store.read("creds/orders")
+    await asyncio.sleep(2)
+    assert await store.extend("creds/orders", lent(found)) == timedelta(seconds=3)
+    await asyncio.sleep(2)
+    assert lender.alive() == [user(found)], "it lived longer than its first lease"
+    left = await store.extend("creds/orders", lent(found))
+    assert left is not None
+    assert left < timedelta(seconds=3), "it says that it will not last"
+    await asyncio.sleep(3)
+    assert lender.alive() == [], "Vault has revoked it at the end of its lease"
+    assert await store.extend("creds/orders", lent(found)) is None
+
+
+async def test_another_provider_renews_and_gives_back_what_one_has_taken(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    mount = lender.open()
+    found = await store_of(vault.address, guard, vault.token, mount).read("creds/orders")
+    other = store_of(vault.address, guard, vault.token, mount)
+    assert await other.extend("creds/orders", lent(found)) is not None
+    for _ in range(2):
+        await other.give_back("creds/orders", lent(found))
+        assert lender.alive() == []
+
+
+async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, lender: Lender) -> None:
+    store = store_of(vault.address, guard, vault.token, lender.open())
+    await store.read("creds/orders")
+    assert (await failing(store.delete("creds/orders"))).code == "ReadOnly"
+    assert len(lender.alive()) == 1
+
+
+# A login that what was lent ends with
+
+
+class Drawer:
+    """Keeps a login, as a Secret does."""
+
+    def __init__(self) -> None:
+        self.login: Value | None = None
+
+    async def load(self) -> Value | None:
+        return self.login
+
+    async def save(self, login: Value) -> None:
+        self.login = login
+
+
+class Role:
+    """An AppRole that may read what a lender lends."""
+
+    def __init__(self, vault: VaultServer, guard: Guard, mount: str, longest: str = "1h") -> None:
+        self._vault, self._guard, self._mount = vault, guard, mount
+        policy = f'path "{mount}/*" {{ capabilities = ["read"] }}'
+        vault.call("PUT", f"sys/policies/acl/{mount}", {"policy": policy})
+        times = {"token_ttl": "1h", "token_max_ttl": longest}
+        vault.call("POST", f"auth/approle/role/{mount}", {"token_policies": mount, **times})
+        self._id = vault.call("GET", f"auth/approle/role/{mount}/role-id")["data"]["role_id"]
+        self._secret = vault.call("POST", f"auth/approle/role/{mount}/secret-id", {})["data"]["secret_id"]
+
+    def store(self, drawer: Drawer) -> Provider[Any]:
+        auth = {"appRole": {"roleId": self._id, "secretRef": {"name": "role", "key": "id"}}}
+        return opened(
+            "vault",
+            {"server": self._vault.address, "engine": "dynamic", "mount": self._mount, "auth": auth},
+            guard=self._guard,
+            referred={Reference("Secret", "role", "id"): RemoteValue(Value.of_text(self._secret))},
+            keep=drawer,
+            patience=15.0,
+        )
+
+
+async def test_another_process_goes_on_with_the_login_that_was_kept(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    role, drawer = Role(vault, guard, lender.open()), Drawer()
+    found = await role.store(drawer).read("creds/orders")
+    before = set(vault.names("auth/token/accessors"))
+    assert lent(found).login in before
+    assert await role.store(drawer).extend("creds/orders", lent(found)) is not None
+    assert set(vault.names("auth/token/accessors")) == before
+
+
+async def test_the_close_of_a_store_leaves_the_login_to_what_was_lent(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    store = Role(vault, guard, lender.open()).store(Drawer())
+    found = await store.read("creds/orders")
+    await store.close()
+    assert lender.alive() == [user(found)]
+
+
+@pytest.mark.parametrize("kept", [None, "", "no token\n", "hvs.of-somebody-else"])
+async def test_where_the_kept_login_is_none_it_logs_in_anew_and_keeps_that(
+    vault: VaultServer, guard: Guard, lender: Lender, kept: str | None
+) -> None:
+    drawer = Drawer()
+    drawer.login = None if kept is None else Value.of_text(kept)
+    found = await Role(vault, guard, lender.open()).store(drawer).read("creds/orders")
+    assert lender.alive() == [user(found)]
+    assert drawer.login
+    assert drawer.login != Value.of_text(kept or "")
+
+
+async def test_what_was_lent_to_a_login_that_is_gone_is_not_renewed(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    role, drawer = Role(vault, guard, lender.open()), Drawer()
+    store = role.store(drawer)
+    found = await store.read("creds/orders")
+    vault.call("POST", "auth/token/revoke-accessor", {"accessor": lent(found).login})
+    assert await store.extend("creds/orders", lent(found)) is None
+    second = await store.read("creds/orders")
+    assert lender.alive() == [user(second)]
+    assert lent(second).login != lent(found).login
+
+
+async def test_what_was_lent_to_an_earlier_login_is_not_said_to_last(
+    vault: VaultServer, guard: Guard, lender: Lender
+) -> None:
+    role = Role(vault, guard, lender.open())
+    found = await role.store(Drawer()).read("creds/orders")
+    other = role.store(Drawer())
+    assert await other.extend("creds/orders", lent(found)) is None
+    assert lender.alive() == [user(found)], "it lives on until its end"
+
+
+async def test_an_engine_that_lends_nothing_is_read_as_it_is(
+    vault: VaultServer, guard: Guard, prefix: str
+) -> None:
+    vault.call("POST", f"old/{prefix}a", {"username": "shop"})
+    store = store_of(vault.address, guard, vault.token, "old")
+    assert user(await store.read(f"{prefix}a")) == "shop"
+    vault.call("POST", f"old/{prefix}a", {"username": "other"})
+    assert user(await store.read(f"{prefix}a")) == "other"
+    assert (await failing(store.write(f"{prefix}a", {"x": Value(b"y")}))).code == "ReadOnly"
+    assert (await failing(store.read(f"{prefix}a", "1"))).code == "NoVersions"
+    assert type(await failing(store.read(f"{prefix}b"))) is NotFound
+
+
+# A Vault that answers as it is told
+
+
+class Booth:
+    """A Vault that lends for a hundred seconds, and remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.made: list[web.Response] = []
+        self.renewals: list[web.Response] = []
+        self.recording = Recording(self._answer)
+
+    def _answer(self, heard: Heard) -> web.Response:
+        if heard.path == "/v1/sys/leases/renew":
+            return self.renewals.pop(0) if self.renewals else answer(200, {"lease_duration": 100})
+        return self.made.pop(0) if self.made else response()
+
+
+def response(**more: object) -> web.Response:
+    lease = {"lease_id": "database/creds/a/1", "lease_duration": 100, "renewable": True}
+    return answer(200, {**lease, "data": {"username": "user-1"}, **more})
+
+
+LEASE = Lent("database/creds/a/1", "", timedelta(seconds=100))
+
+
+@pytest.fixture
+def booth() -> Booth:
+    return Booth()
+
+
+@pytest.fixture
+async def store(booth: Booth, guard: Guard) -> AsyncIterator[Provider[Any]]:
+    async with serving(booth.recording.handle) as address:
+        yield store_of(address, guard, "hvs.of-the-store")
+
+
+async def test_a_lease_is_named_and_measured(store: Provider[Any]) -> None:
+    assert (await store.read("creds/a")).lent == LEASE
+
+
+async def test_a_lease_is_renewed_by_its_name_alone(booth: Booth, store: Provider[Any]) -> None:
+    assert await store.extend("creds/a", LEASE) == timedelta(seconds=100)
+    assert [one.json for one in booth.recording.heard] == [{"lease_id": LEASE.id}]
+
+
+@pytest.mark.parametrize(
+    ("renewal", "left"),
+    [
+        pytest.param(answer(200, {"lease_duration": 40}), timedelta(seconds=40), id="nearly at its maximum"),
+        pytest.param(answer(200, {}), timedelta(0), id="no answer"),
+        pytest.param(answer(400, {"errors": [CANARY]}), None, id="gone"),
+        pytest.param(answer(403), None, id="not allowed"),
+    ],
+)
+async def test_where_vault_renews_no_longer_it_says_so(
+    booth: Booth, store: Provider[Any], renewal: web.Response, left: timedelta | None
+) -> None:
+    booth.renewals = [renewal]
+    assert await store.extend("creds/a", LEASE) == left
+
+
+async def test_while_vault_is_away_nobody_knows(booth: Booth, store: Provider[Any]) -> None:
+    booth.renewals = [answer(503)]
+    assert type(await failing(store.extend("creds/a", LEASE))) is Unreachable
+
+
+async def test_a_lease_without_an_end_lasts(booth: Booth, store: Provider[Any]) -> None:
+    booth.made = [response(lease_duration=0)]
+    assert lent(await store.read("creds/a")).lasts > timedelta(days=365)
+
+
+async def test_a_lease_of_a_name_without_end_is_none(booth: Booth, store: Provider[Any]) -> None:
+    booth.made = [response(lease_id="x" * 2000)]
+    assert (await store.read("creds/a")).lent is None
+
+
+@pytest.mark.parametrize("odd", [{"data": None}, {"data": CANARY}, {"data": [1]}])
+async def test_an_answer_without_data_is_none(
+    booth: Booth, store: Provider[Any], odd: dict[str, Any]
+) -> None:
+    booth.made = [response(**odd)]
+    assert type(await failing(store.read("creds/a"))) is Unreachable

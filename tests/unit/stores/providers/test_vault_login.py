@@ -1,0 +1,453 @@
+"""How stores of Vault log in: tokens, AppRoles and ServiceAccounts, each kept alive and shown to its server only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.stores.providers import Outcome, Reference, RemoteValue, _vault_auth, _vault_session, discover
+from keyturn.stores.providers.errors import (
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+from tests.support import vault as vaults
+from tests.support.api_servers import answer, serving
+from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
+from tests.unit.stores.providers.recording_server import Heard, Recording
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Mapping
+
+    from aiohttp import web
+
+    from keyturn.stores.providers import Provider
+    from keyturn.stores.providers.guard import Guard
+    from tests.support.vault import VaultServer
+
+pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
+
+CANARY = "canary-of-an-answer"
+SECRET_ID = "canary-secret-id-of-a-role"  # noqa: S105  # of nobody
+ACCOUNT_TOKEN = "canary.token-of.the-service-account"  # noqa: S105
+APP_ROLE = {"appRole": {"roleId": "shop", "secretRef": {"name": "role", "key": "id"}}}
+ACCOUNT = {"kubernetes": {"role": "shop", "serviceAccountRef": {"name": "reader"}}}
+
+
+async def failing(doing: Awaitable[object]) -> StoreError:
+    with pytest.raises(StoreError) as refused:
+        await doing
+    said = "".join(traceback.format_exception(refused.value)) + repr(vars(refused.value))
+    for secret in (CANARY, SECRET_ID, ACCOUNT_TOKEN, "hvs."):
+        assert secret not in said
+    return refused.value
+
+
+def store_of(
+    address: str,
+    guard: Guard,
+    auth: Any,
+    login: str = SECRET_ID,
+    settings: Mapping[str, str] | None = None,
+    **given: Any,
+) -> Provider[Any]:
+    names = [Reference("Secret", "role", "id"), Reference("Secret", "vault", "token")]
+    referred = dict.fromkeys(names, RemoteValue(Value.of_text(login)))
+    known = {"guard": guard, "referred": referred, "namespace": "shop", "patience": 15.0, **given}
+    return opened("vault", {"server": address, "auth": auth, **(settings or {})}, **known)
+
+
+# A real Vault with AppRoles
+
+
+class Role:
+    """An AppRole that may read and write what a policy of its own says."""
+
+    def __init__(self, server: VaultServer) -> None:
+        self._server = server
+        self.name = f"role-{secrets.token_hex(4)}"
+
+    def make(
+        self, *, may: str = '"read", "create", "update"', policy: str = "", **settings: str
+    ) -> tuple[str, str]:
+        """Return the role's ID and a secret ID."""
+        rules = policy or f'path "secret/*" {{ capabilities = [{may}] }}'
+        self._server.call("PUT", f"sys/policies/acl/{self.name}", {"policy": rules})
+        asked = {"token_policies": self.name, "token_ttl": "1h", **settings}
+        self._server.call("POST", f"auth/approle/role/{self.name}", asked)
+        known = self._server.call("GET", f"auth/approle/role/{self.name}/role-id")["data"]
+        made = self._server.call("POST", f"auth/approle/role/{self.name}/secret-id", {})["data"]
+        return known["role_id"], made["secret_id"]
+
+
+@pytest.fixture
+def role(vault: VaultServer) -> Role:
+    return Role(vault)
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[Guard]:
+    async with guarded(LOOPBACK) as guard:
+        yield guard
+
+
+def by_role(vault: VaultServer, guard: Guard, made: tuple[str, str], **settings: str) -> Provider[Any]:
+    auth = {"appRole": {"roleId": made[0], "secretRef": {"name": "role", "key": "id"}}}
+    return store_of(vault.address, guard, auth, made[1], settings)
+
+
+def tokens_of(vault: VaultServer) -> set[str]:
+    return set(vault.names("auth/token/accessors"))
+
+
+async def test_an_app_role_logs_in_once_for_many_reads(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}a", {"data": {"x": "y"}})
+    store, before = by_role(vault, guard, role.make()), tokens_of(vault)
+    found = await asyncio.gather(*(store.read(f"{prefix}a") for _ in range(10)))
+    assert {one.version for one in found} == {"1"}
+    assert len(tokens_of(vault) - before) == 1
+
+
+async def test_a_store_that_is_closed_leaves_no_token_behind(
+    vault: VaultServer, guard: Guard, role: Role
+) -> None:
+    store, before = by_role(vault, guard, role.make()), tokens_of(vault)
+    await store.check()
+    assert tokens_of(vault) != before
+    await store.close()
+    assert tokens_of(vault) == before
+
+
+async def test_a_token_of_a_secret_is_left_alone_by_a_close(vault: VaultServer, guard: Guard) -> None:
+    made = vault.call("POST", "auth/token/create", {"ttl": "1h"})["auth"]
+    token = {"token": {"secretRef": {"name": "vault", "key": "token"}}}
+    store = store_of(vault.address, guard, token, made["client_token"])
+    await store.check()
+    await store.close()
+    assert made["accessor"] in tokens_of(vault)
+
+
+async def test_a_token_that_was_revoked_is_replaced_by_the_next_read(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}a", {"data": {"x": "y"}})
+    store, before = by_role(vault, guard, role.make()), tokens_of(vault)
+    await store.read(f"{prefix}a")
+    (ours,) = tokens_of(vault) - before
+    vault.call("POST", "auth/token/revoke-accessor", {"accessor": ours})
+    assert (await store.read(f"{prefix}a")).version == "1"
+
+
+async def test_what_the_policies_do_not_allow_is_denied_and_the_token_kept(
+    vault: VaultServer, guard: Guard, role: Role
+) -> None:
+    store, before = by_role(vault, guard, role.make(may='"deny"')), tokens_of(vault)
+    assert type(await failing(store.read("a"))) is Denied
+    assert type(await failing(store.read("b"))) is Denied
+    assert len(tokens_of(vault) - before) == 1
+    await store.check()
+
+
+def allowed(path: str, *capabilities: str) -> str:
+    return f'path "{path}" {{ capabilities = {json.dumps(capabilities)} }}\n'
+
+
+async def test_the_rights_that_the_documentation_names_are_enough_to_read(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}/a", {"data": {"x": "y"}})
+    vault.call("POST", f"old/{prefix}/a", {"x": "y"})
+    policy = allowed(f"secret/data/{prefix}/*", "read") + allowed(f"old/{prefix}/*", "read")
+    made = role.make(policy=policy)
+    store, old = by_role(vault, guard, made), by_role(vault, guard, made, mount="old", version="v1")
+    await store.check()
+    for one in (store, old):
+        assert (await one.read(f"{prefix}/a")).content == Value(b'{"x":"y"}')
+        assert type(await failing(one.write(f"{prefix}/a", {"x": Value(b"z")}))) is Denied
+
+
+async def test_the_rights_that_the_documentation_names_are_enough_to_push(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    data = allowed(f"secret/data/{prefix}/*", "read", "create", "update", "delete")
+    store = by_role(vault, guard, role.make(policy=data + allowed(f"secret/metadata/{prefix}/*", "read")))
+    for text in (b"x", b"y"):
+        await store.write(f"{prefix}/a", {"x": Value(text)})
+    await store.delete(f"{prefix}/a")
+    assert (await store.write(f"{prefix}/a", {"x": Value(b"z")})).outcome is Outcome.CREATED
+
+
+@pytest.mark.parametrize("wrong", ["roleId", "secret"])
+async def test_a_role_or_secret_of_nobody_is_a_refused_login(
+    vault: VaultServer, guard: Guard, role: Role, wrong: str
+) -> None:
+    role_id, secret_id = role.make()
+    made = ("nobody", secret_id) if wrong == "roleId" else (role_id, SECRET_ID)
+    store = by_role(vault, guard, made)
+    for doing in (store.read("a"), store.check()):
+        refused = await failing(doing)
+        assert type(refused) is Unauthorized
+        assert "refused the login" in refused.hint
+
+
+async def test_a_token_that_vault_does_not_know_is_unauthorized(vault: VaultServer, guard: Guard) -> None:
+    token = {"token": {"secretRef": {"name": "vault", "key": "token"}}}
+    store = store_of(vault.address, guard, token, "hvs.of-nobody")
+    for doing in (store.read("a"), store.check()):
+        assert type(await failing(doing)) is Unauthorized
+
+
+async def test_a_short_token_is_renewed_and_then_replaced(
+    vault: VaultServer, guard: Guard, role: Role, prefix: str
+) -> None:
+    vault.call("POST", f"secret/data/{prefix}a", {"data": {"x": "y"}})
+    times = {"token_ttl": "2s", "token_max_ttl": "4s"}
+    made = role.make(**times)
+    store, before = by_role(vault, guard, made), tokens_of(vault)
+    observed = []
+    for _ in range(12):  # six seconds
+        await store.read(f"{prefix}a")
+        observed.append(tokens_of(vault) - before)
+        await asyncio.sleep(0.5)
+    first = observed[0]
+    assert all(first <= there for there in observed[:6])  # longer than it had at first
+    assert not first & observed[-1]  # and no longer than it may
+
+
+# A Vault that remembers
+
+
+class Booth:
+    """A Vault that gives tokens of a hundred seconds, and remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.logins: list[web.Response] = []
+        self.renewals: list[web.Response] = []
+        self.looks: list[web.Response] = []
+        self.reads: list[web.Response] = []
+        self.asked_for: list[tuple[str, str, int]] = []
+        self.recording = Recording(self._answer)
+
+    def _answer(self, heard: Heard) -> web.Response:
+        if heard.path.endswith("/login"):
+            return self.logins.pop(0) if self.logins else session(len(self.counted("/login")))
+        if heard.path.endswith("/renew-self"):
+            return self.renewals.pop(0) if self.renewals else session(0)
+        if heard.path.endswith("/lookup-self"):
+            return self.looks.pop(0) if self.looks else answer(200, {"data": {}})
+        return self.reads.pop(0) if self.reads else answer(404)
+
+    async def token_of(self, account: str, audience: str, seconds: int) -> Value:
+        self.asked_for.append((account, audience, seconds))
+        return Value.of_text(ACCOUNT_TOKEN)
+
+    def counted(self, ending: str) -> list[Heard]:
+        return [one for one in self.recording.heard if one.path.endswith(ending)]
+
+
+def session(number: int, lasts: object = 100, **more: object) -> web.Response:
+    token = f"hvs.canary-token-{number}"
+    return answer(200, {"auth": {"client_token": token, "lease_duration": lasts, "renewable": True, **more}})
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (_vault_auth, _vault_session):
+        monkeypatch.setattr(module, "_now", clock)
+    return clock
+
+
+@pytest.fixture
+def booth() -> Booth:
+    return Booth()
+
+
+@pytest.fixture
+async def address(booth: Booth) -> AsyncIterator[str]:
+    async with serving(booth.recording.handle) as address:
+        yield address
+
+
+async def test_a_service_account_shows_a_token_for_vault_alone(
+    booth: Booth, address: str, guard: Guard
+) -> None:
+    store = store_of(address, guard, ACCOUNT, token_of=booth.token_of)
+    assert type(await failing(store.read("a"))) is NotFound
+    login, read = booth.recording.heard
+    assert booth.asked_for == [("reader", "vault", 600)]
+    assert (login.method, login.path) == ("POST", "/v1/auth/kubernetes/login")
+    assert login.json == {"role": "shop", "jwt": ACCOUNT_TOKEN}
+    assert "X-Vault-Token" not in login.headers
+    assert read.headers["X-Vault-Token"] == "hvs.canary-token-1"
+    assert ACCOUNT_TOKEN.encode() not in read.words
+
+
+async def test_the_settings_name_another_mount_and_the_server_as_audience(
+    booth: Booth, address: str, guard: Guard
+) -> None:
+    auth = {"kubernetes": {**ACCOUNT["kubernetes"], "mountPath": "team/k8s", "audience": f"{address}/"}}
+    await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
+    assert booth.recording.paths[0] == "POST /v1/auth/team/k8s/login"
+    assert booth.asked_for == [("reader", f"{address}/", 600)]
+
+
+@pytest.mark.parametrize(
+    "audience", ["sts.amazonaws.com", "api://AzureADTokenExchange", "https://other.test"]
+)
+async def test_no_token_is_asked_for_that_is_good_elsewhere(
+    audience: str, booth: Booth, address: str, guard: Guard
+) -> None:
+    auth = {"kubernetes": {**ACCOUNT["kubernetes"], "audience": audience}}
+    refused = await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
+    assert (type(refused), refused.code) == (Refused, "ForeignAudience")
+    assert (booth.asked_for, booth.recording.heard) == ([], [])
+
+
+async def test_an_app_role_shows_its_id_and_secret(booth: Booth, address: str, guard: Guard) -> None:
+    await failing(store_of(address, guard, APP_ROLE, f"{SECRET_ID}\n").read("a"))
+    (login,) = booth.counted("/login")
+    assert login.path == "/v1/auth/approle/login"
+    assert login.json == {"role_id": "shop", "secret_id": SECRET_ID}
+
+
+async def test_a_token_is_renewed_when_half_of_its_time_is_over(
+    booth: Booth, address: str, guard: Guard, clock: Clock
+) -> None:
+    store = store_of(address, guard, APP_ROLE)
+    for passed, renewed in ((0, 0), (49, 0), (2, 1), (49, 1), (2, 2)):
+        clock.now += passed
+        await failing(store.read("a"))
+        assert (len(booth.counted("/login")), len(booth.counted("/renew-self"))) == (1, renewed)
+
+
+@pytest.mark.parametrize(
+    "renewal", [session(0, lasts=40), answer(403), answer(400, {"errors": [CANARY]}), answer(200, {})]
+)
+async def test_a_token_that_is_not_renewed_for_long_is_replaced(
+    booth: Booth, address: str, guard: Guard, clock: Clock, renewal: web.Response
+) -> None:
+    store = store_of(address, guard, APP_ROLE)
+    await failing(store.read("a"))
+    clock.now += 51
+    booth.renewals = [renewal]
+    await failing(store.read("a"))
+    assert booth.recording.heard[-1].headers["X-Vault-Token"] == "hvs.canary-token-2"
+
+
+async def test_a_token_that_cannot_be_renewed_is_replaced_at_once(
+    booth: Booth, address: str, guard: Guard, clock: Clock
+) -> None:
+    booth.logins = [session(1, renewable=False)]
+    store = store_of(address, guard, APP_ROLE)
+    for passed in (0, 51):
+        clock.now += passed
+        await failing(store.read("a"))
+    assert (len(booth.counted("/login")), len(booth.counted("/renew-self"))) == (2, 0)
+
+
+async def test_while_logins_fail_for_now_a_token_is_used_to_its_end(
+    booth: Booth, address: str, guard: Guard, clock: Clock
+) -> None:
+    store = store_of(address, guard, APP_ROLE)
+    await failing(store.read("a"))
+    clock.now += 60
+    booth.renewals = [answer(503)]
+    assert type(await failing(store.read("a"))) is NotFound
+    clock.now += 60
+    booth.logins = [answer(503)]
+    assert type(await failing(store.read("a"))) is Unreachable
+
+
+async def test_a_token_without_an_end_is_never_renewed(
+    booth: Booth, address: str, guard: Guard, clock: Clock
+) -> None:
+    booth.logins = [session(1, lasts=0)]
+    store = store_of(address, guard, APP_ROLE)
+    for passed in (0, 10**9):
+        clock.now += passed
+        await failing(store.read("a"))
+    assert len(booth.recording.heard) == 3
+
+
+async def test_a_refused_read_is_tried_once_more_with_a_new_login(
+    booth: Booth, address: str, guard: Guard
+) -> None:
+    booth.reads = [answer(403, {"errors": [CANARY]})] * 2
+    booth.looks = [answer(403)]
+    store = store_of(address, guard, APP_ROLE)
+    assert type(await failing(store.read("a"))) is Denied
+    assert [one.path for one in booth.recording.heard] == [
+        "/v1/auth/approle/login",
+        "/v1/secret/data/a",
+        "/v1/auth/token/lookup-self",
+        "/v1/auth/approle/login",
+        "/v1/secret/data/a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("response", "meaning"),
+    [
+        (answer(400, {"errors": [CANARY]}), Unauthorized),
+        (answer(403, {"errors": [CANARY]}), Unauthorized),
+        (answer(404, {"errors": [CANARY]}), Unauthorized),
+        (answer(429), Throttled),
+        (answer(500, {"errors": [CANARY]}), Unreachable),
+        (answer(200, {"auth": None}), Unauthorized),
+        (answer(200, {"auth": {"client_token": "", "mfa_requirement": {}}}), Unauthorized),
+        (answer(200, {"auth": {"client_token": f"{CANARY}\r\nX: y"}}), Unauthorized),
+        (answer(200, CANARY), Unreachable),
+    ],
+    ids=range(9),
+)
+async def test_a_login_that_gives_no_token_is_refused_or_waited_for(
+    booth: Booth, address: str, guard: Guard, response: web.Response, meaning: type[StoreError]
+) -> None:
+    booth.logins = [response]
+    refused = await failing(store_of(address, guard, APP_ROLE).read("a"))
+    assert (type(refused), len(booth.recording.heard)) == (meaning, 1)
+
+
+async def test_without_tokens_of_service_accounts_nobody_is_asked(
+    booth: Booth, address: str, guard: Guard
+) -> None:
+    assert (await failing(store_of(address, guard, ACCOUNT).read("a"))).code == "NoTokens"
+    assert booth.recording.heard == []
+
+
+async def test_a_close_that_fails_is_no_error(address: str, guard: Guard) -> None:
+    store = store_of(address, guard, APP_ROLE)
+    await failing(store.read("a"))
+    await guard.close()
+    await store.close()
+
+
+def test_settings_say_what_they_need_and_whom_they_log_in_as() -> None:
+    provider = discover()["vault"]
+
+    def asked(auth: object) -> tuple[object, object]:
+        config = provider.Config.model_validate({"server": "https://vault.example", "auth": auth})
+        return provider.needs(config), provider.logs_in_as(config)
+
+    assert asked(APP_ROLE) == ((Reference("Secret", "role", "id"),), None)
+    assert asked(ACCOUNT) == ((), "reader")

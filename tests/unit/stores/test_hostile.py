@@ -1,0 +1,105 @@
+"""Stores that are made to keep us busy: they hold up neither the loop nor the stores of others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from keyturn.stores import Reach
+from keyturn.stores.providers.errors import Refused, Unreachable
+from keyturn.stores.providers.guard import AllowedHost
+from tests.support.api_servers import serving
+from tests.support.machine_speed import pace
+from tests.unit.stores.fake_stores import OPERATOR, Town, ref
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LONGEST_LAG = 0.15
+"""Seconds of a processor in which nobody else on the loop got a turn."""
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    town = Town(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
+    yield town
+    await town.stores.close()
+
+
+@asynccontextmanager
+async def lag() -> AsyncIterator[list[float]]:
+    """Measure how long the loop gives nobody else a turn, in CPU seconds of ours."""
+    gaps = [0.0]
+
+    async def tick() -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0.001)
+            gaps.append(time.thread_time() - before)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        yield gaps
+    finally:
+        ticking.cancel()
+        await asyncio.wait([ticking])
+
+
+def headers(*outputs: str) -> dict[str, str]:
+    """Fill twenty headers with these, as often as they fit."""
+    each = len(outputs) // 20 or 1
+    parts = [outputs[start : start + each] for start in range(0, len(outputs), each)]
+    return {f"X-{number}": "".join(part) for number, part in enumerate(parts)}
+
+
+MANY: dict[str, Any] = {
+    "the same output 16,000 times": headers(*(["{{a}}"] * 16000)),
+    "8,000 outputs": headers(*(f"{{{{a{number:05}}}}}" for number in range(8000))),
+    "100 outputs that are hard to read": headers(
+        *(f"{{{{ a{'[b' * 80}[{number}{']' * 81} }}}}" for number in range(100))
+    ),
+}
+
+
+@pytest.mark.parametrize("written", [pytest.param(one, id=name) for name, one in MANY.items()])
+async def test_a_webhook_with_a_page_of_templates_holds_up_nobody(
+    written: dict[str, str], town: Town
+) -> None:
+    town.secret("hook", a="x")
+    key = town.store(
+        "hook",
+        provider="webhook",
+        url="https://hook.invalid/{{ key }}",
+        headers=written,
+        secretRef={"name": "hook"},
+    )
+    await town.refusal("warm up", ref("hook"))  # Liquid is loaded once
+    town.stores.forget(key)
+
+    async with lag() as gaps:
+        town.stores.health(key)
+        for number in range(3):
+            assert isinstance(await town.refusal(f"key {number}", ref("hook")), Refused | Unreachable)
+
+    assert max(gaps) < LONGEST_LAG * pace()
+
+
+async def test_the_same_output_as_often_as_it_fits_is_one(town: Town) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(request.headers["X-0"])))
+
+    town.secret("hook", a="x")
+    async with serving(handle) as server:
+        town.store(
+            "hook",
+            provider="webhook",
+            url=f"{server}/{{{{ key }}}}",
+            headers={"X-0": 500 * "{{a}}"},
+            secretRef={"name": "hook"},
+        )
+        assert await town.read("db", ref("hook")) == "500"

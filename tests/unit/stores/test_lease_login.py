@@ -1,0 +1,164 @@
+"""Where a login is kept that something lent ends with: beside what it was made from, for these settings alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
+from keyturn.core.value import Value
+from keyturn.kube import errors as api_errors
+from keyturn.stores.credentials import look_at
+from keyturn.stores.lease_login import SESSION_TYPE, SessionSecret
+from keyturn.stores.providers.errors import Refused, Unreachable
+from keyturn.stores.settings import plan_of
+from tests.unit.stores.fake_stores import Town
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from keyturn.stores.settings import StoreSettings
+
+LOGIN = Value.of_text("hvs.canary-of-a-login")
+VAULT = {"server": "https://vault.test", "engine": "dynamic", "mount": "database"}
+ROLE: dict[str, Any] = {"appRole": {"roleId": "shop", "secretRef": {"name": "role", "key": "id"}}}
+
+
+class Drawers:
+    """The Secrets of a cluster, written as the API server takes them."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.refuses: api_errors.ApiError | None = None
+
+    async def get(self, path: str) -> dict[str, Any]:
+        if isinstance(self.refuses, api_errors.Unavailable):
+            raise self.refuses
+        if path not in self.bodies:
+            raise api_errors.NotFound("get", path, 404, "NotFound")
+        return self.bodies[path]
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._put(f"{path}/{body['metadata']['name']}", body)
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        assert body["metadata"]["resourceVersion"] == self.bodies[path]["metadata"]["resourceVersion"]
+        return self._put(path, body)
+
+    def _put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self.refuses:
+            raise self.refuses
+        version = str(len(self.bodies) + int(body["metadata"].get("resourceVersion", 0)) + 1)
+        self.bodies[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        return self.bodies[path]
+
+    @property
+    def only(self) -> dict[str, Any]:
+        (body,) = self.bodies.values()
+        return body
+
+
+def plan(kind: str = SECRET_STORE, **settings: Any) -> StoreSettings:
+    town = Town()
+    whole = {"provider": "vault", **VAULT, "auth": ROLE, **settings}
+    key = town.store("lender", **whole) if kind == SECRET_STORE else town.cluster_store("lender", **whole)
+    store = town.cache.stores.store(key)
+    assert store
+    return plan_of(key, store)
+
+
+@pytest.fixture
+def drawers() -> Drawers:
+    return Drawers()
+
+
+def session(drawers: Drawers, of: StoreSettings | None = None, namespace: str = "shop") -> SessionSecret:
+    return SessionSecret(of or plan(), namespace, drawers)  # type: ignore[arg-type]  # a fake
+
+
+async def test_what_was_kept_is_found_by_another_process(drawers: Drawers) -> None:
+    await session(drawers).save(Value(b"the first"))
+    await session(drawers).save(LOGIN)
+    assert await session(drawers).load() == LOGIN
+
+
+async def test_it_goes_with_its_store_and_is_nobodys_login(drawers: Drawers) -> None:
+    await session(drawers).save(LOGIN)
+    body = drawers.only
+    assert body["type"] == SESSION_TYPE
+    assert [one["kind"] for one in body["metadata"]["ownerReferences"]] == ["SecretStore"]
+    assert [one["uid"] for one in body["metadata"]["ownerReferences"]] == ["uid-lender"]
+    town = Town()
+    town.records.put("/api/v1/namespaces/shop/secrets/role", body)
+    with pytest.raises(Refused, match="another"):
+        await look_at(plan().provider.needs(plan().config), "shop", town.records)  # type: ignore[arg-type]  # a fake
+
+
+async def test_stores_of_one_name_and_two_kinds_keep_apart(drawers: Drawers) -> None:
+    await session(drawers).save(LOGIN)
+    await session(drawers, plan(CLUSTER_SECRET_STORE)).save(Value(b"other"))
+    assert await session(drawers).load() == LOGIN
+    assert len(drawers.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"server": "https://other.test"},
+        {"mount": "other"},
+        {"auth": {"appRole": {**ROLE["appRole"], "roleId": "x"}}},
+    ],
+)
+async def test_a_login_for_other_settings_is_sent_nowhere(drawers: Drawers, other: dict[str, Any]) -> None:
+    await session(drawers).save(LOGIN)
+    assert await session(drawers, plan(**other)).load() is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda body: body.update(type="Opaque"), id="another type"),
+        pytest.param(lambda body: body.update(data=None), id="empty"),
+        pytest.param(lambda body: body["data"].pop("for"), id="for no settings"),
+        pytest.param(lambda body: body["data"].pop("token"), id="no login"),
+        pytest.param(lambda body: body["data"].update(token="no base64"), id="no base64"),  # noqa: S106
+    ],
+)
+async def test_what_somebody_else_wrote_is_no_login(
+    drawers: Drawers, spoil: Callable[[dict[str, Any]], object]
+) -> None:
+    await session(drawers).save(LOGIN)
+    spoil(drawers.only)
+    assert await session(drawers).load() is None
+
+
+async def test_a_secret_of_somebody_else_stays(drawers: Drawers) -> None:
+    await session(drawers).save(LOGIN)
+    drawers.only["type"] = "Opaque"
+    before = dict(drawers.only)
+    with structlog.testing.capture_logs() as logs:
+        await session(drawers).save(Value(b"other"))
+    assert drawers.only == before
+    assert [one["event"] for one in logs] == ["session not persisted"]
+
+
+async def test_without_the_right_to_write_it_goes_on_without(drawers: Drawers) -> None:
+    drawers.refuses = api_errors.Forbidden("create", "/", 403, "Forbidden")
+    with structlog.testing.capture_logs() as logs:
+        await session(drawers).save(LOGIN)
+    assert [one["log_level"] for one in logs] == ["warning"]
+    assert "canary" not in str(logs)
+
+
+async def test_while_the_api_server_is_away_nothing_is_lent_to_a_login(drawers: Drawers) -> None:
+    drawers.refuses = api_errors.Unavailable("get", "/", 0, "Timeout")
+    for doing in (session(drawers).load(), session(drawers).save(LOGIN)):
+        with pytest.raises(Unreachable):
+            await doing
+
+
+def test_a_store_that_lends_nothing_keeps_nothing() -> None:
+    assert plan().lends
+    assert not plan(engine="keyValue").lends
