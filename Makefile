@@ -23,7 +23,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-matrix soak redteam check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test unit test-matrix soak redteam check bench sandbox docs image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -42,6 +42,10 @@ test: check sandbox ## run every gate and every test; a skipped test fails it
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
+
+unit: $(READY) ## run the tests that need no cluster: minutes; ARGS="-k name" for some of them
+	@$(BIN)/python -m tests.support.programs Vault
+	$(BIN)/python -m pytest --no-header -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/unit $(ARGS)
 
 test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)

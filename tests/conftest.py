@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.manager import Options
 
 ROOT = Path(__file__).parents[1]
-_MEASURED = frozenset({"core", "api"})
+_MEASURED = frozenset({("unit", "core"), ("unit", "api")})
 """The folders whose tests reach each branch of the core and of the models."""
 soak.profile()
 
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Tracing takes as much time again, also of tests that reach nothing of what is measured.
     """
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] not in _MEASURED:
+        if item.path.relative_to(ROOT / "tests").parts[:2] not in _MEASURED:
             item.add_marker(pytest.mark.no_cover)
     if config.getoption("--cluster") == "sandbox":
         return

@@ -1,4 +1,4 @@
-"""What is asked of the operator while it is killed, step by step, and what must be there in the end."""
+"""Scenarios for kills: the steps of a user, and what must be there at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of kube/ look at the world with."""
+"""API servers of tests: one with scripted answers, and calls to a real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outside stores in memory, as the operator asks them, that fail, hang and forget as a test says."""
+"""Stores in memory, which fail, hang and forget as a test sets."""
 
 from __future__ import annotations
 

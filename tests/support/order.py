@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
 _LONG = ("faults", "e2e", "sandbox", "release", "benchmarks", "demo", "leaks", "project", "install")
-_TOGETHER = ("install", "ui")
+_TOGETHER = ("install", "cluster/dashboard")
 """Folders with control planes of their own that one process can take as a whole."""
+_DEEP = ("cluster", "install", "unit")
+"""Folders whose folders are sorted each for itself."""
 _PLANES = {"cluster", "plane", "scene", "troubled"}
 """Fixtures that bring a control plane with them."""
 
@@ -50,5 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _folder(nodeid: str) -> str:
-    """Name the folder below `tests`; a file that stands there alone is a folder of its own."""
-    return nodeid.partition("::")[0].removeprefix("tests/").partition("/")[0]
+    """Name the folder below `tests`, of `cluster`, `install` and `unit` the one below that.
+
+    A file that stands in `tests` alone is a folder of its own.
+    """
+    parts = nodeid.partition("::")[0].removeprefix("tests/").split("/")
+    return "/".join(parts[:2]) if parts[0] in _DEEP and len(parts) > 2 else parts[0]

@@ -1,4 +1,4 @@
-"""`python -m tests.support.programs`: build the programs that tests need, or fetch them, once into the cache.
+"""`python -m tests.support.programs [NAME ...]`: build programs that tests need, or fetch them, into the cache.
 
 Before the tests, not in them: a compiler beside a test takes the processor that its deadlines count on.
 """
@@ -6,6 +6,7 @@ Before the tests, not in them: a compiler beside a test takes the processor that
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,10 @@ _LONG = 5.0
 
 
 def main() -> None:
-    for name, program in _PROGRAMS.items():
+    for name in sys.argv[1:] or _PROGRAMS:
         print(f"tests: {name} …", end="", flush=True)  # noqa: T201
         began = time.monotonic()
-        program()
+        _PROGRAMS[name]()
         took = time.monotonic() - began
         print(f" made in {took:.0f} s" if took > _LONG else " is there", flush=True)  # noqa: T201
 

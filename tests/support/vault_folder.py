@@ -1,4 +1,4 @@
-"""What a real Vault keeps in a folder of a test's own, past all of our code."""
+"""One folder of a real Vault, read and written without our code."""
 
 from __future__ import annotations
 

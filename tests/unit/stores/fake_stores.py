@@ -1,4 +1,4 @@
-"""A town with stores, keepers who answer as they are told, and an API server that holds the logins."""
+"""Fake stores whose answers a test sets, and an API server in memory that holds their credentials."""
 
 from __future__ import annotations
 

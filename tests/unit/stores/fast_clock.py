@@ -1,4 +1,4 @@
-"""A loop whose clock jumps to the next thing that is due: an hour of sleeps passes in no time."""
+"""An event loop whose clock jumps to the next timer: an hour of sleeps takes milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each provider with a real store behind it, for the contract that all of them keep."""
+"""Each provider with a real store behind it, for the contract suite."""
 
 from __future__ import annotations
 

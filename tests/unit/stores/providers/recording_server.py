@@ -1,4 +1,4 @@
-"""A server that remembers every word it hears, and answers what a test wants."""
+"""A server that records each request, and answers what a test sets."""
 
 from __future__ import annotations
 
