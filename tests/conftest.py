@@ -20,6 +20,7 @@ from tests.leaks.witness import LeakGate, Witness
 from tests.support import order, soak
 from tests.support.figures import Figures
 from tests.support.kubectl import Kubectl, eventually
+from tests.support.objects import Objects
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -180,16 +181,19 @@ def operator(
 
 
 @pytest.fixture
-def namespace(kubectl: Kubectl) -> Iterator[str]:
+def namespace(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
     """A namespace of the test's own, ready for pods."""
+    del kubectl  # asked for so that the kinds are known
     name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    eventually(
-        lambda: kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
-        "the namespace's ServiceAccount",
-    )
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    # Not with kubectl, whose processes take longer than a short test.
+    with Objects.of(cluster.kubeconfig) as objects:
+        objects.create(name, {"kind": "Namespace", "metadata": {"name": name}})
+        eventually(
+            lambda: objects.find("ServiceAccount", name, "default") is not None,
+            "the namespace's ServiceAccount",
+        )
+        yield name
+        objects.delete("Namespace", "", name)
 
 
 @pytest.fixture
