@@ -1,3 +1,5 @@
+"""Calls to the API server that go wrong once, in `make test` some of them, in `make soak` each in every way."""
+
 from __future__ import annotations
 
 import random
@@ -9,6 +11,7 @@ import pytest
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, scenes
 from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
 from tests.support.operator import Operator
+from tests.support.soak import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +38,10 @@ _CALLS: dict[str, tuple[str, str, str]] = {
     "writes the status": ("PATCH", f"/managedsecrets/{NAME}/status", "status"),
     "restarts a workload": ("PATCH", f"/deployments/{CONSUMERS[0]}", CONSUMERS[0]),
 }
-_CASES = [(call, act) for call in _CALLS for act in _ACTS]
+_ALWAYS = ("the answer is lost", "409")
+"""What makes a retry find its own write, or that of another."""
+_OTHERS = [(call, act) for call in _CALLS for act in _ACTS if act not in _ALWAYS]
+_CASES = [*((call, act) for call in _CALLS for act in _ALWAYS), *draw(_OTHERS, 12)]
 
 
 @dataclass(frozen=True, slots=True)

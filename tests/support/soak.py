@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import os
 import random
+from typing import TYPE_CHECKING, TypeVar
 
 import hypothesis
 
-__all__ = ["SEED", "TIMES", "chance", "profile"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["SEED", "TIMES", "chance", "draw", "profile"]
+
+T = TypeVar("T")
 
 TIMES = int(os.environ.get("KEYTURN_SOAK") or 1)
 SEED = int(os.environ.get("KEYTURN_SEED") or 1124)
@@ -31,3 +37,11 @@ def profile() -> None:
 def chance() -> random.Random:
     """Return the numbers that moments are drawn from; one seed gives the same moments again."""
     return random.Random(SEED)  # noqa: S311  # nothing secret is drawn from it
+
+
+def draw(cases: Sequence[T], count: int) -> list[T]:
+    """Return `count` of the cases in their order, drawn by the seed; `make soak` has all of them."""
+    if TIMES > 1:
+        return list(cases)
+    drawn = chance().sample(range(len(cases)), count)
+    return [cases[place] for place in sorted(drawn)]
