@@ -31,7 +31,7 @@ _PATIENCE = 900.0
 _FOUND_BY_NAME = ("keyturn.generators", "keyturn.stores.providers", "detect_secrets.plugins")
 """Packages whose modules are looked for while the program runs, and so not seen by who reads its imports."""
 _READ_AS_FILES = ("xkcdpass", "tzdata")
-_LEFT_OUT = ("kopf", "botocore", "azure", "google", "grpc", "babel", "readline")
+_LEFT_OUT = ("kopf", "botocore", "azure", "google", "google_crc32c", "grpc", "babel", "readline")
 """What only `keyturn run` needs, filters of Liquid that no template has, and what GNU's terms would bind us to."""
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

@@ -39,7 +39,15 @@ _LAUNCHER = _HERE / "launcher"
 _NAMES = ("keyturn", "kubectl-keyturn", "kubectl_complete-keyturn")
 """What the launcher may be called, which decides what it runs as."""
 _LEFT_OUT = frozenset(
-    {"azure-keyvault-secrets", "babel", "botocore", "google-cloud-secret-manager", "kopf", "uvloop"}
+    {
+        "azure-keyvault-secrets",
+        "babel",
+        "botocore",
+        "google-cloud-secret-manager",
+        "google-crc32c",
+        "kopf",
+        "uvloop",
+    }
 )
 """What only `keyturn run` needs, and filters of Liquid that no template has."""
 _UNUSED = ("kubernetes/aio",)

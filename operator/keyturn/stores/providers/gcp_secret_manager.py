@@ -11,7 +11,7 @@ from keyturn.api.base import Schema
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 
-from . import _gcp_crc32c, properties
+from . import properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
 from .base import MOST_KEYS, Can, Content, Provider, ProviderContext, Reference, RemoteValue
@@ -128,7 +128,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
             raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
         if before is None:
             await self._make_room(key)
-        payload = {"data": value, "data_crc32c": _gcp_crc32c.of(value)}
+        payload = {"data": value, "data_crc32c": _checksum(value)}
         added = await self._google.call("add_secret_version", {"parent": self._name(key), "payload": payload})
         return _number(added.name)
 
@@ -183,9 +183,17 @@ def _content(payload: Any) -> Value:
     data = bytes(payload.data)
     if len(data) > _MAX_BYTES:
         raise Refused("TooLarge", f"Secret Manager keeps values of {_MAX_BYTES} bytes")
-    if "data_crc32c" in payload and payload.data_crc32c != _gcp_crc32c.of(data):
+    if "data_crc32c" in payload and payload.data_crc32c != _checksum(data):
         raise Unreachable("ChecksumMismatch")
     return Value(data)
+
+
+def _checksum(data: bytes) -> int:
+    """Return the CRC-32C (RFC 3720) that Google Cloud sends with each secret version."""
+    import google_crc32c  # noqa: PLC0415  # on first use: commands have no stores
+
+    checksum: int = google_crc32c.value(data)
+    return checksum
 
 
 def _last(name: str) -> str:

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import grpc
 import jwt
 from google.cloud import secretmanager_v1 as sm
 from google.protobuf import empty_pb2, timestamp_pb2
-
-from keyturn.stores.providers import _gcp_crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,7 +147,7 @@ class Service:
         secret, payload = self._secret(request.parent), request.payload
         if not 0 < len(payload.data) <= _LARGEST:
             raise Refusal(Status.INVALID_ARGUMENT)
-        if "data_crc32c" not in payload or payload.data_crc32c != _gcp_crc32c.of(payload.data):
+        if "data_crc32c" not in payload or payload.data_crc32c != google_crc32c.value(payload.data):
             raise Refusal(Status.INVALID_ARGUMENT)
         secret.versions.append(Version(payload.data))
         name = f"{_official(request.parent)}/versions/{len(secret.versions)}"
@@ -164,7 +163,7 @@ class Service:
         version = secret.versions[number - 1]
         if version.state != State.ENABLED:
             raise Refusal(Status.FAILED_PRECONDITION)
-        payload = sm.SecretPayload(data=version.data, data_crc32c=_gcp_crc32c.of(version.data))
+        payload = sm.SecretPayload(data=version.data, data_crc32c=google_crc32c.value(version.data))
         found = f"{_official(name)}/versions/{number}"
         return sm.AccessSecretVersionResponse(name=found, payload=payload)
 
