@@ -8,7 +8,6 @@ larger than 8192 bits.
 from __future__ import annotations
 
 import ssl
-import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -45,6 +44,12 @@ LARGEST_RSA: Final = 8192
 
 _CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
 """Python's default ciphers without DHE."""
+_CHECKS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+"""Checks of a server's chain, the same in each Python.
+
+Python 3.13 adds VERIFY_X509_STRICT, which requires key identifiers and key usages. The authorities of many clusters
+and companies lack them, and no other client requires them. An intermediate authority can be trusted, as in Go.
+"""
 _NOTHING_IN_COMMON: Final = frozenset(
     {"SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "WRONG_CURVE"}
 )
@@ -100,8 +105,7 @@ def client_context(authorities: bytes | None = None) -> ssl.SSLContext:
         raise ValueError("too large")
     context = _ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # it requires a certificate with the host's name
     context.set_ciphers(_CIPHERS)
-    if sys.version_info >= (3, 13):
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context.verify_flags = _CHECKS
     if authorities is None:
         context.load_default_certs()
     else:
@@ -113,8 +117,7 @@ def cluster_context(file: str | None) -> ssl.SSLContext:
     """Return a client context for the cluster's API server, which is trusted more: all default curves are offered."""
     context = ssl.create_default_context(cafile=file)
     context.set_ciphers(_CIPHERS)
-    # Python 3.13 requires key identifiers, which the authorities of many clusters lack; no other client does.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags = _CHECKS
     return context
 
 
