@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled
 from keyturn.runtime import tls
 
-from ._chains import certificates_in, is_signed_by, may_sign, path_length
+from ._chains import certificates_in
 from ._pem import private_key_in
+from ._verification import is_signed_by, is_verified, may_sign, permits_below
 from ._x509 import Authority
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from ._certificate_config import CertificateConfig
-    from ._pem import PrivateKey
     from .base import Outputs
 
-__all__ = ["authority_in"]
+__all__ = ["authority_in", "verify"]
 
 _MIN_REMAINING = timedelta(minutes=1)
 _MAX_KIB = tls.LARGEST_BUNDLE // 1024
@@ -49,23 +49,37 @@ def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: dat
         raise _refusal(secret, "has a tls.key that is not the one of its tls.crt; give it the right one")
     if not may_sign(certificate):
         raise _refusal(secret, "holds no CA; name one whose certificate was made with isCA: true")
-    if config.is_ca and path_length(certificate) == 0:
-        raise _refusal(secret, "holds a CA that may sign no further CA; name another, or remove isCA")
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc - _MIN_REMAINING:
-        raise _refusal(secret, f"holds a CA that {_validity_problem(certificate, now)}; renew it")
-    return _authority_of(chain, held, secret, key)
+    path = _path(chain, held, secret)
+    for depth, authority in enumerate(path):
+        if config.is_ca and not permits_below(authority, depth + 1):
+            raise _refusal(secret, "holds a CA that may sign no further CA; name another, or remove isCA")
+        if flaw := _validity_problem(authority, now):
+            raise _refusal(secret, f"holds a CA that {flaw}; renew it")
+    return Authority(path, key)
 
 
-def _authority_of(
-    chain: tuple[x509.Certificate, ...], held: Outputs, secret: str, key: PrivateKey
-) -> Authority:
+def verify(path: Sequence[x509.Certificate], secret: str) -> None:
+    """Check that clients accept a certificate that the CA of a Secret has just signed.
+
+    Raises:
+        Stalled: InvalidIssuer: they do not.
+    """
+    if not is_verified(path):
+        raise _refusal(
+            secret,
+            "holds a CA whose certificates clients reject; name one whose whole chain has CA flags, path lengths,"
+            " usages, name constraints and keys that permit them",
+        )
+
+
+def _path(chain: tuple[x509.Certificate, ...], held: Outputs, secret: str) -> tuple[x509.Certificate, ...]:
     known = (*chain, *(certificates_in(held["ca.crt"]) if "ca.crt" in held else ()))
     path = _path_to_root(chain[0], known)
     if path is None:
         raise _refusal(secret, "does not hold the root of its tls.crt; add it as ca.crt")
     if len(path) > tls.MOST_CERTIFICATES:
         raise _refusal(secret, f"is more than {tls.MOST_CERTIFICATES} certificates from its root; {_LEAVE}")
-    return Authority(tuple(path[:-1]) or (path[0],), path[-1], key)
+    return tuple(path)
 
 
 def _check_size(held: Outputs, secret: str) -> None:
@@ -81,8 +95,9 @@ def _check_size(held: Outputs, secret: str) -> None:
 def _path_to_root(
     certificate: x509.Certificate, known: Sequence[x509.Certificate]
 ) -> list[x509.Certificate] | None:
+    """Return the path; of two candidates with one name and key, the one with the later end."""
     by_subject: dict[x509.Name, list[x509.Certificate]] = {}
-    for candidate in dict.fromkeys(known):
+    for candidate in sorted(dict.fromkeys(known), key=lambda one: one.not_valid_after_utc, reverse=True):
         by_subject.setdefault(candidate.subject, []).append(candidate)
     path = [certificate]
     while not is_signed_by(path[-1], path[-1]):
@@ -105,7 +120,9 @@ def _refusal(secret: str, flaw: str) -> Stalled:
     return Stalled("InvalidIssuer", f"the Secret {secret!r} that signs the certificate {flaw}")
 
 
-def _validity_problem(certificate: x509.Certificate, now: datetime) -> str:
+def _validity_problem(certificate: x509.Certificate, now: datetime) -> str | None:
     if now < certificate.not_valid_before_utc:
         return f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only"
-    return f"ends at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if now > certificate.not_valid_after_utc - _MIN_REMAINING:
+        return f"ends at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    return None

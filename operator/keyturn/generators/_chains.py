@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from keyturn.runtime import tls
 
 from ._pem import is_small
+from ._verification import extension, first_end, is_ca, is_signed_by, is_verified, may_sign
 from ._x509 import BACKDATED, DEFAULT_USAGES, USAGES, alternative_names, subject_of, written
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from ._certificate_config import CertificateConfig
     from ._pem import PrivateKey
 
-__all__ = ["certificates_in", "fulfils", "is_signed_by", "joined", "may_sign", "path_length", "validity"]
-
-E = TypeVar("E", bound=x509.ExtensionType)
+__all__ = ["certificates_in", "fulfils", "joined", "validity"]
 
 _TOLERANCE = timedelta(seconds=1)
 _MAX_BUNDLE = 8  # less than the limit of a parsed bundle
@@ -57,25 +56,28 @@ def fulfils(
     chain: Sequence[x509.Certificate],
     roots: Sequence[x509.Certificate],
 ) -> bool:
-    """Whether a chain matches the settings; its validity in time is not checked."""
+    """Whether a chain matches the settings, and clients accept it; its validity now is not checked."""
     if not chain or chain[0].public_key() != key.public_key():
         return False
-    certificate, issuer = chain[0], _issuer_of(chain, roots)
+    certificate, path = chain[0], _verified_path(chain, roots)
     return (
-        issuer is not None
-        and (issuer == certificate) is (config.issuer.secret_ref is None)
+        path is not None
+        and (len(path) == 1) is (config.issuer.secret_ref is None)
         and _has_names(certificate, config)
-        and _is_ca(certificate) is config.is_ca
+        and is_ca(certificate) is config.is_ca
         and (may_sign(certificate) if config.is_ca else _has_usages(certificate, config))
-        and _lasts(certificate, issuer, config.duration)
+        and _lasts(path, config.duration)
     )
 
 
-def validity(pem: Value) -> tuple[datetime, datetime]:
-    """Return the validity of the first certificate of a chain, without its backdating."""
-    certificate = x509.load_pem_x509_certificate(pem.reveal())
-    end = certificate.not_valid_after_utc
-    return min(certificate.not_valid_before_utc + BACKDATED, end), end
+def validity(chain: Value, roots: Value) -> tuple[datetime, datetime]:
+    """Return the validity of a chain: from the start of its certificate, without backdating, to the first end."""
+    certificates = certificates_in(chain)
+    signing = [root for root in certificates_in(roots) if is_signed_by(certificates[-1], root)]
+    end = first_end(certificates)
+    if signing:
+        end = min(end, max(root.not_valid_after_utc for root in signing))
+    return min(certificates[0].not_valid_before_utc + BACKDATED, end), end
 
 
 def joined(fresh: Value, previous: Value) -> Value:
@@ -85,20 +87,23 @@ def joined(fresh: Value, previous: Value) -> Value:
     return written([*certificates, *older][:_MAX_BUNDLE]) if older else fresh
 
 
-def _issuer_of(
+def _verified_path(
     chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
-) -> x509.Certificate | None:
-    """Return the issuer of the first certificate if the chain leads to one of the roots, else None."""
+) -> tuple[x509.Certificate, ...] | None:
+    """Return the path from the first certificate to one of the roots that clients accept, if there is one."""
     if len(set(chain)) < len(chain):
         return None
     if not all(is_signed_by(lower, upper) for lower, upper in itertools.pairwise(chain)):
         return None
-    root = next((candidate for candidate in roots if is_signed_by(chain[-1], candidate)), None)
-    return root if len(chain) == 1 or root is None else chain[1]
+    for root in roots:
+        path = tuple(dict.fromkeys((*chain, root)))
+        if is_signed_by(chain[-1], root) and (len(path) == 1 or is_verified(path)):
+            return path
+    return None
 
 
 def _has_names(certificate: x509.Certificate, config: CertificateConfig) -> bool:
-    names = _extension(certificate, x509.SubjectAlternativeName)
+    names = extension(certificate, x509.SubjectAlternativeName)
     may_be_nameless = config.common_name is None and not certificate.subject.rdns
     return (may_be_nameless or certificate.subject == subject_of(config)) and (
         set(names or ()) == set(alternative_names(config))
@@ -107,44 +112,15 @@ def _has_names(certificate: x509.Certificate, config: CertificateConfig) -> bool
 
 def _has_usages(certificate: x509.Certificate, config: CertificateConfig) -> bool:
     """Compare the usages; without extension the certificate is valid for every usage."""
-    usages = _extension(certificate, x509.ExtendedKeyUsage)
+    usages = extension(certificate, x509.ExtendedKeyUsage)
     if usages is None:
         return config.usages is None
     return set(usages) == {USAGES[usage] for usage in config.usages or DEFAULT_USAGES}
 
 
-def _lasts(certificate: x509.Certificate, issuer: x509.Certificate, duration: timedelta) -> bool:
+def _lasts(path: Sequence[x509.Certificate], duration: timedelta) -> bool:
+    certificate, *authorities = path
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    is_cut_short = issuer != certificate and end == issuer.not_valid_after_utc
+    is_cut_short = bool(authorities) and end == first_end(authorities)
     is_long_enough = is_cut_short or end - start >= duration - _TOLERANCE
     return is_long_enough and end - start <= duration + BACKDATED + _TOLERANCE
-
-
-def path_length(certificate: x509.Certificate) -> int | None:
-    constraints = _extension(certificate, x509.BasicConstraints)
-    return constraints.path_length if constraints else None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = _extension(certificate, x509.BasicConstraints)
-    return constraints is not None and constraints.ca
-
-
-def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def may_sign(certificate: x509.Certificate) -> bool:
-    usage = _extension(certificate, x509.KeyUsage)
-    return _is_ca(certificate) and (usage is None or usage.key_cert_sign)

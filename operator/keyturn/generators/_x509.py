@@ -15,6 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyturn.core.value import Value
 
+from ._verification import first_end, last_start
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
@@ -50,12 +52,10 @@ _HASHES: Mapping[str, type[hashes.SHA384 | hashes.SHA512]] = {
 
 def signed(
     config: CertificateConfig, key: PrivateKey, issuer: Authority | None, now: datetime
-) -> tuple[Value, Value]:
-    """Return the chain of a new certificate without its root, and the root, both as PEM."""
+) -> tuple[x509.Certificate, ...]:
+    """Return the path of a new certificate to its root; itself alone if it is self-signed."""
     certificate = _certificate(config, key, issuer, now.replace(microsecond=0))
-    if issuer is None:
-        return written([certificate]), written([certificate])
-    return written([certificate, *issuer.intermediates]), written([issuer.root])
+    return (certificate, *issuer.path) if issuer else (certificate,)
 
 
 def _certificate(
@@ -63,8 +63,7 @@ def _certificate(
 ) -> x509.Certificate:
     start, end = now - BACKDATED, now + config.duration
     if issuer is not None:
-        start = max(start, issuer.certificate.not_valid_before_utc)
-        end = min(end, issuer.certificate.not_valid_after_utc)
+        start, end = max(start, last_start(issuer.path)), min(end, first_end(issuer.path))
     subject = subject_of(config)
     builder = (
         x509.CertificateBuilder()
@@ -148,15 +147,10 @@ def written(certificates: Iterable[x509.Certificate]) -> Value:
 class Authority:
     """A CA that may sign."""
 
-    chain: tuple[x509.Certificate, ...]
-    """Its certificate, then those up to the root, without the root unless it is the root itself."""
-    root: x509.Certificate
+    path: tuple[x509.Certificate, ...]
+    """Its certificate, and those up to the root."""
     key: PrivateKey
 
     @property
     def certificate(self) -> x509.Certificate:
-        return self.chain[0]
-
-    @property
-    def intermediates(self) -> tuple[x509.Certificate, ...]:
-        return tuple(certificate for certificate in self.chain if certificate != self.root)
+        return self.path[0]

@@ -35,8 +35,11 @@ class Certificate(Generator[CertificateConfig]):
             issuer = None
         else:
             issuer = _authority.authority_in(given.issuer or {}, self.issuer_secret, self.config, given.now)
-        chain, roots = _x509.signed(self.config, key, issuer, given.now)
-        return {_CHAIN: chain, _KEY: _pem.private_pem(key), _ROOTS: roots}
+        path = _x509.signed(self.config, key, issuer, given.now)
+        if self.issuer_secret is not None:
+            _authority.verify(path, self.issuer_secret)
+        chain, root = path[:-1] or path, path[-1:]
+        return {_CHAIN: _x509.written(chain), _KEY: _pem.private_pem(key), _ROOTS: _x509.written(root)}
 
     def accepts(self, outputs: Outputs) -> bool:
         from . import _chains, _pem  # noqa: PLC0415  # on first use: cryptography is large
@@ -83,7 +86,7 @@ class Certificate(Generator[CertificateConfig]):
         """Return the validity; renewBefore is a third of the validity if it is not set or not shorter."""
         from . import _chains  # noqa: PLC0415  # on first use: cryptography is large
 
-        start, end = _chains.validity(outputs[_CHAIN])
+        start, end = _chains.validity(outputs[_CHAIN], outputs[_ROOTS])
         before = self.config.renew_before
         if before is None or before >= end - start:
             before = (end - start) / 3

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import itertools
 import ssl
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import example as with_example
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled
 from keyturn.generators import GeneratorContext
+from tests.unit.generators.authorities import Profile, held
 from tests.unit.generators.generated import NOW, boxed, generator_of, opened, run
 
 if TYPE_CHECKING:
@@ -152,6 +156,15 @@ def test_a_ca_of_openssl_signs_for_us(tmp_path: Path) -> None:
     verify(made({**SERVER, **BY_CA}, authority), tmp_path / "leaf", "-purpose", "sslserver")
 
 
+def test_a_ca_whose_extensions_are_not_critical_signs_for_us(tmp_path: Path) -> None:
+    """So are those of some old authorities, which every client but a browser takes."""
+    authority = openssl_ca(tmp_path, "rsa:3072", "-addext", "basicConstraints=CA:TRUE")
+    signed = made({**SERVER, **BY_CA}, authority)
+    where = saved(signed, tmp_path / "leaf")
+    run("openssl", "verify", "-no-CApath", "-purpose", "sslserver", "-CAfile", ROOTS, CHAIN, cwd=where)
+    assert accepts({**SERVER, **BY_CA}, signed)
+
+
 @pytest.mark.parametrize("identifier", ["none", "01:02:03"], ids=["without", "of its own making"])
 def test_the_identifier_of_a_foreign_ca_is_taken_as_it_is(identifier: str, tmp_path: Path) -> None:
     named = (
@@ -204,9 +217,9 @@ def test_while_an_overlap_lasts_clients_trust_both_roots(tmp_path: Path) -> None
     during = overlap(SERVER, after, before)
     client = ssl.create_default_context(cadata=during[ROOTS].decode())
     said = []
-    for name, held in {"old": before, "new": after}.items():
+    for name, one in {"old": before, "new": after}.items():
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        load(server, held, tmp_path / name)
+        load(server, one, tmp_path / name)
         said.append(talk(server, client))
     assert said == [b"hello", b"hello"]
 
@@ -631,6 +644,141 @@ def test_two_intermediates_are_both_in_the_chain(tmp_path: Path) -> None:
 def test_it_asks_for_the_secret_that_signs_it_and_for_none_where_it_signs_itself() -> None:
     names = [generator_of("certificate", {**SERVER, **settings}).issuer_secret for settings in (BY_CA, {})]
     assert names == ["shop-ca", None]
+
+
+# Which chains clients accept
+
+
+def usages(*names: x509.ObjectIdentifier) -> x509.ExtendedKeyUsage:
+    return x509.ExtendedKeyUsage(names)
+
+
+ROOT = Profile()
+ENDED = ROOT.but(ends=timedelta(days=-1))
+FOR_CLIENTS = ROOT.but(extensions=(usages(ExtendedKeyUsageOID.CLIENT_AUTH),))
+FOR_ALL = ROOT.but(extensions=(usages(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE),))
+OTHER_NAMES = ROOT.but(extensions=(x509.NameConstraints([x509.DNSName("other.test")], None),))
+NOT_THE_SHOP = ROOT.but(extensions=(x509.NameConstraints(None, [x509.DNSName("shop.test")]),))
+THE_SHOP = ROOT.but(extensions=(x509.NameConstraints([x509.DNSName("shop.test")], None),))
+
+SHOP: Settings = {"dnsNames": ["a.shop.test"], **BY_CA}
+SHOP_CA: Settings = {**CA, **BY_CA, "duration": "90d"}
+FOREIGN_SHOP = Profile(
+    "a.shop.test",
+    timedelta(days=90),
+    timedelta(),
+    is_ca=False,
+    extensions=(
+        x509.SubjectAlternativeName([x509.DNSName("a.shop.test")]),
+        usages(ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
+    ),
+)
+FOREIGN_CA = Profile("Shop CA", timedelta(days=90), timedelta())
+
+Profiles = tuple[Profile, ...]
+REJECTED: Mapping[str, Profiles] = {
+    "an expired root": (ENDED, ROOT),
+    "an expired intermediate": (ROOT, ENDED, ROOT),
+    "an intermediate that is no CA": (ROOT, ROOT.but(is_ca=False), ROOT),
+    "a root that permits no intermediate": (ROOT.but(path_length=0), ROOT),
+    "an issuer for clients": (FOR_CLIENTS,),
+    "a root for clients": (FOR_CLIENTS, ROOT),
+}
+REJECTED_BY_NAME: Mapping[str, Profiles] = {
+    "an issuer for other names": (OTHER_NAMES,),
+    "a root that excludes the name": (NOT_THE_SHOP, ROOT),
+}
+EVERY_REJECTED = {**REJECTED, **REJECTED_BY_NAME}
+TOO_DEEP = (ROOT.but(path_length=1), ROOT)
+"""A root that permits one CA below it."""
+
+
+def on_ed25519(profiles: Profiles) -> Profiles:
+    return tuple(profile.but(key=ed25519.Ed25519PrivateKey.generate()) for profile in profiles)
+
+
+@pytest.mark.parametrize("profiles", EVERY_REJECTED.values(), ids=EVERY_REJECTED)
+def test_a_chain_that_clients_reject_signs_nothing(profiles: Profiles) -> None:
+    assert refusal(held(*profiles), SHOP)
+
+
+@pytest.mark.parametrize("profiles", REJECTED.values(), ids=REJECTED)
+def test_a_chain_on_ed25519_that_clients_reject_signs_nothing(profiles: Profiles) -> None:
+    assert refusal(held(*on_ed25519(profiles)), SHOP)
+
+
+@pytest.mark.parametrize("profiles", EVERY_REJECTED.values(), ids=EVERY_REJECTED)
+def test_a_certificate_that_clients_reject_is_not_accepted(profiles: Profiles) -> None:
+    assert not accepts(SHOP, held(*profiles, FOREIGN_SHOP))
+
+
+@pytest.mark.parametrize("profiles", EVERY_REJECTED.values(), ids=EVERY_REJECTED)
+def test_openssl_rejects_it_as_well(profiles: Profiles, tmp_path: Path) -> None:
+    assert not openssl_accepts(held(*profiles, FOREIGN_SHOP), tmp_path / "leaf")
+
+
+def test_a_ca_deeper_than_its_root_permits_is_neither_signed_nor_accepted(tmp_path: Path) -> None:
+    assert refusal(held(*TOO_DEEP), SHOP_CA)
+    assert not accepts(SHOP_CA, held(*TOO_DEEP, FOREIGN_CA))
+    assert not openssl_accepts(held(*TOO_DEEP, FOREIGN_CA, FOREIGN_SHOP), tmp_path / "leaf")
+
+
+def openssl_accepts(found: Held, folder: Path) -> bool:
+    trusting = ("-no-CApath", "-CAfile", ROOTS, "-untrusted", CHAIN)
+    command = ["openssl", "verify", "-purpose", "sslserver", *trusting, CHAIN]
+    done = subprocess.run(command, cwd=saved(found, folder), capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("on_curve", [lambda them: them, on_ed25519], ids=["P-256", "Ed25519"])
+@pytest.mark.parametrize(
+    ("profiles", "settings"),
+    [
+        ((ROOT,), SHOP),
+        ((ROOT.but(path_length=0),), SHOP),
+        ((ROOT.but(path_length=1), ROOT.but(path_length=0)), SHOP),
+        ((ROOT.but(path_length=1),), SHOP_CA),
+        ((ROOT.but(path_length=2), ROOT.but(path_length=1)), SHOP_CA),
+        ((FOR_CLIENTS, ROOT), {**SHOP, "usages": ["clientAuth"]}),
+        ((FOR_ALL, FOR_ALL), SHOP),
+        ((THE_SHOP, ROOT), SHOP),
+    ],
+    ids=[
+        "a root",
+        "a root for leaves alone",
+        "path lengths that suffice",
+        "a CA below a root",
+        "a CA below an intermediate",
+        "a usage that the root permits",
+        "authorities for every usage",
+        "a name that the root permits",
+    ],
+)
+def test_a_chain_within_its_limits_signs_and_is_accepted(
+    profiles: Profiles, settings: Settings, on_curve: Callable[[Profiles], Profiles]
+) -> None:
+    assert accepts(settings, made(settings, held(*on_curve(profiles))))
+
+
+def test_it_never_outlives_the_root_of_its_issuer() -> None:
+    signed = made(SHOP, held(ROOT.but(ends=timedelta(days=1)), ROOT))
+    (anchor,) = certificates(signed[ROOTS])
+    assert certificates(signed[CHAIN])[0].not_valid_after_utc == anchor.not_valid_after_utc
+    assert accepts(SHOP, signed)
+
+
+def test_one_that_outlives_its_root_is_renewed_before_the_root_ends() -> None:
+    found = held(ROOT.but(ends=timedelta(days=1)), ROOT, FOREIGN_SHOP)
+    (anchor,) = certificates(found[ROOTS])
+    assert (accepts(SHOP, found), life(SHOP, found).end) == (True, anchor.not_valid_after_utc)
+
+
+def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
+    """Both are trusted while a CA with a new certificate for its key is rolled out."""
+    root = ROOT.but(key=ec.generate_private_key(ec.SECP256R1()))
+    issuer, expired = held(root, ROOT), held(root.but(ends=timedelta(days=-1)))[ROOTS]
+    orders = [issuer[ROOTS] + expired, expired + issuer[ROOTS]]
+    assert {made(SHOP, {**issuer, ROOTS: order})[ROOTS] for order in orders} == {issuer[ROOTS]}
 
 
 # Settings
