@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["EPOCH", "files_of", "pack_folder", "pack_gzipped"]
+__all__ = ["EPOCH", "UNUSED_LOCALES", "files_of", "pack_folder", "pack_gzipped"]
 
 EPOCH = 0
+UNUSED_LOCALES: Final = re.compile(r"babel/locale-data/(?!(root|en|en_001|en_US)\.dat$)[^/]+\.dat")
+"""Files of the package babel, which Liquid imports: templates format numbers and dates as in English."""
 
 
 def pack_gzipped(files: Iterator[tuple[str, Path]], archive: Path, time: int = EPOCH) -> Path:

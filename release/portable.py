@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .checkout import Checkout
 
-__all__ = ["PLATFORMS", "PYTHONS", "Platform", "assemble", "build", "distributions", "locked"]
+__all__ = ["LEFT_OUT", "PLATFORMS", "PYTHONS", "Platform", "assemble", "build", "distributions", "locked"]
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _ROOT = Path(__file__).parents[1]
@@ -38,18 +38,10 @@ _HERE = Path(__file__).parent
 _LAUNCHER = _HERE / "launcher"
 _NAMES = ("keyturn", "kubectl-keyturn", "kubectl_complete-keyturn")
 """What the launcher may be called, which decides what it runs as."""
-_LEFT_OUT = frozenset(
-    {
-        "azure-keyvault-secrets",
-        "babel",
-        "botocore",
-        "google-cloud-secret-manager",
-        "google-crc32c",
-        "kopf",
-        "uvloop",
-    }
+LEFT_OUT = frozenset(
+    {"azure-keyvault-secrets", "botocore", "google-cloud-secret-manager", "google-crc32c", "kopf", "uvloop"}
 )
-"""What only `keyturn run` needs, and filters of Liquid that no template has."""
+"""Packages that only `keyturn run` needs."""
 _UNUSED = ("kubernetes/aio",)
 """A second client of 41 MB that no command loads."""
 _PATIENCE = 600.0
@@ -116,7 +108,7 @@ def distributions() -> frozenset[str]:
     while left:
         wanted = Requirement(left.pop())
         name = canonicalize_name(wanted.name)
-        if name not in found | _LEFT_OUT and _applies_anywhere(wanted):
+        if name not in found | LEFT_OUT and _applies_anywhere(wanted):
             found.add(name)
             left += _requirements(name)
     return frozenset(found)
@@ -195,7 +187,8 @@ def _files_of_wheel(info: Path) -> Iterator[str]:
     for line in (info / "RECORD").read_text().splitlines():
         name = line.rsplit(",", 2)[0].strip('"')
         by_installer = Path(name).name in {"INSTALLER", "REQUESTED", "RECORD"} and name.startswith(info.name)
-        if not by_installer and not name.startswith(("..", "bin/", *_UNUSED)):
+        is_unused = name.startswith(("..", "bin/", *_UNUSED)) or packing.UNUSED_LOCALES.fullmatch(name)
+        if not by_installer and not is_unused:
             yield name
 
 

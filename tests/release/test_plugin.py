@@ -91,6 +91,7 @@ def test_it_makes_values_without_a_cluster(plugin: Plugin, tmp_path: Path) -> No
     hints = ("passphrase words=10", "bytes length=32", "password length=40", "rsaKey")
     (tmp_path / ".env.example").write_text(
         "".join(f"# keyturn: {hint}\nVALUE_{number}=\n" for number, hint in enumerate(hints))
+        + "# keyturn: template\nURL='db://{{ VALUE_2 | url_encode }}'\n"
     )
 
     plugin.kubectl("keyturn", "init", cwd=tmp_path)
@@ -98,6 +99,7 @@ def test_it_makes_values_without_a_cluster(plugin: Plugin, tmp_path: Path) -> No
     found = dotenv_values(tmp_path / ".env.development")
     assert all(found.values())
     assert str(found["VALUE_0"]).count("-") == 9
+    assert str(found["URL"]).startswith("db://")
 
 
 def test_what_it_starts_has_the_environment_that_it_was_started_with(plugin: Plugin, tmp_path: Path) -> None:
