@@ -6,7 +6,7 @@ Points
 
 Modules
     facts, fingerprints, condition, operator   what a point reads: each thing once, values as keyed digests
-    unscheduled, strength_estimate             judgements that the operator shares
+    unscheduled, strength_estimate, guesses    judgements that the operator shares
     backup, restoring                          age files with the state Secrets of a namespace
     html, sarif, publishing, report_configmap  formats of a report
     evidence, monitor, probe                   proofs that the running operator collects
