@@ -14,7 +14,7 @@ import orjson
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from sandbox import ControlPlane
-from tests.support.kubectl import Kubectl, eventually
+from sandbox.harness import Kubectl, installation
 
 from .process import are_quiet
 
@@ -31,7 +31,6 @@ Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
 """Where a benchmark gets its control planes from."""
 
 T = TypeVar("T")
-_ROOT = Path(__file__).parents[1]
 _CONNECTIONS = 32
 _SETTLED = 2.0
 _PULSE = 0.25
@@ -91,16 +90,9 @@ async def fresh() -> AsyncIterator[Cluster]:
 def _install(plane: ControlPlane, folder: Path) -> Path:
     """Install the shipped manifests; return a kubeconfig with exactly the rights that they give."""
     kubectl = Kubectl(plane.kubeconfig)
-    kubectl("apply", "--server-side", "-k", str(_ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-    kubectl("apply", "-k", str(_ROOT / "manifests" / "base"))
-    # The operator that is measured is a process of this machine, not a pod that only pretends to run.
-    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
-    kubectl("create", "namespace", NAMESPACE)
-    eventually(
-        lambda: kubectl.run("get", "serviceaccount", "default", "-n", NAMESPACE).returncode == 0,
-        "the namespace's ServiceAccount",
-    )
+    installation.install_crds(kubectl)
+    installation.install(kubectl)  # without pods: the measured operator is a process of this machine
+    installation.create_namespace(kubectl, NAMESPACE)
     return plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "operator.kubeconfig")
 
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
-import orjson
+
+from sandbox import harness
+from sandbox.harness import installation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+    from collections.abc import AsyncIterator, Collection
 
     from .cluster import Cluster
 
 __all__ = ["Operator", "Usage", "are_quiet", "running"]
 
-_PATIENCE = 60.0
+_START_TIMEOUT = 60.0
 _QUIET_WITHIN = 900.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _REQUESTS = re.compile(
@@ -56,20 +55,14 @@ class Usage:
 
 
 class Operator:
-    """One operator process that runs."""
+    """One operator process that runs, and what it uses."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: harness.Operator) -> None:
         self._process = process
-        self._log = log
-        self._started: dict[str, Any] = {}
 
     async def has_logged(self, event: str) -> None:
-        """Wait until the process says `event`."""
-        async with asyncio.timeout(_PATIENCE):
-            while not any(line.get("event") == event for line in self._lines()):
-                if self._process.poll() is not None:
-                    raise RuntimeError(f"the operator ended with {self._process.returncode}: {self._log}")
-                await asyncio.sleep(0.02)
+        """Wait until the process logs an event."""
+        await asyncio.to_thread(self._process.wait_for_log, event, _START_TIMEOUT)
 
     async def is_quiet(self, seconds: float = 2.0) -> float:
         """Wait until it has used next to no processor for `seconds`; return when that began (loop time)."""
@@ -87,7 +80,7 @@ class Operator:
 
     async def usage(self) -> Usage:
         cpu = self.cpu()  # before the question, which itself takes some with many objects
-        url = f"http://127.0.0.1:{self._port('metrics_port')}/metrics"
+        url = f"http://127.0.0.1:{self._process.port('metrics_port')}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             counts = _REQUESTS.findall(await answer.text())
         requests = [(resource, verb, int(float(count))) for resource, verb, count in counts]
@@ -102,48 +95,28 @@ class Operator:
             ),
         )
 
-    async def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.to_thread(self._process.wait, 15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                await asyncio.to_thread(self._process.wait, 15)
-
     @property
     def health_port(self) -> int:
-        return self._port("health_port")
-
-    def _port(self, name: str) -> int:
-        if not self._started:
-            self._started = next(line for line in self._lines() if line.get("event") == "started")
-        port: int = self._started[name]
-        return port
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        with self._log.open("rb") as log:
-            yield from (orjson.loads(line) for line in log if line.startswith(b"{") and line.endswith(b"\n"))
+        return self._process.port("health_port")
 
 
 @asynccontextmanager
 async def running(cluster: Cluster, *arguments: str) -> AsyncIterator[Operator]:
     """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends."""
-    log = cluster.folder / "operator.log"
-    operator = Operator(_start(cluster, log, arguments), log)
+    process = harness.Operator(
+        cluster.operator_kubeconfig,
+        cluster.folder / "operator.log",
+        "--all-namespaces",
+        *arguments,
+        env={"POD_NAMESPACE": installation.NAMESPACE},
+    )
     try:
+        process.begin()
+        operator = Operator(process)
         await operator.has_logged("leading")
         yield operator
     finally:
-        await operator.stop()
-
-
-def _start(cluster: Cluster, log: Path, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "keyturn", "run", "--all-namespaces", "--log-format=json"]
-    command += ["--metrics-port=0", "--health-port=0", *arguments]
-    env = {**os.environ, "KUBECONFIG": str(cluster.operator_kubeconfig), "POD_NAMESPACE": "keyturn-system"}
-    with log.open("wb") as file:
-        return subprocess.Popen(command, env=env, stdout=file, stderr=file)
+        await asyncio.to_thread(process.end)
 
 
 async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:

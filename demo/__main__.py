@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from release.errors import ReleaseError
 from sandbox import SandboxError
+from sandbox.harness import HarnessError
 
 from . import story
 from .cluster import Cluster, Current, Refused, Sandbox
-from .errors import DemoError
-from .kubectl import Kubectl
 from .node import Node
 from .screen import Screen
+from .terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def main() -> int:
             _show(_cluster(options, screen, Path(folder)), screen)
     except Refused as refusal:
         screen.cross(str(refusal))
-    except (DemoError, ReleaseError, SandboxError) as error:
+    except (ReleaseError, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
         screen.cross("interrupted; what was made is removed")
@@ -80,31 +80,31 @@ def _cluster(options: argparse.Namespace, screen: Screen, folder: Path) -> Clust
 
 def _show(cluster: Cluster, screen: Screen) -> None:
     with _closing(cluster), ExitStack() as stack:
-        kubectl = Kubectl(screen, cluster.open())
-        story.install(kubectl, screen)
-        operator = cluster.operator(kubectl)
+        terminal = Terminal(screen, cluster.open())
+        story.install(terminal, screen)
+        operator = cluster.operator(terminal)
         stack.enter_context(_last_words(operator, screen))
         stack.enter_context(operator)
         operator.start()
-        _tell(cluster, kubectl, screen)
+        _tell(cluster, terminal, screen)
         screen.title("Clean up")
         with screen.progress("ending the operator", "the operator has ended"):
             operator.end()
 
 
-def _tell(cluster: Cluster, kubectl: Kubectl, screen: Screen) -> None:
+def _tell(cluster: Cluster, terminal: Terminal, screen: Screen) -> None:
     """Show the life of the secret, and after each value what real processes make of it."""
-    ask = partial(story.ask, kubectl, screen) if cluster.runs_processes else _nothing
-    story.write(kubectl, screen, cluster.example)
+    ask = partial(story.ask, terminal, screen) if cluster.runs_processes else _nothing
+    story.write(terminal, screen, cluster.example)
     ask()
-    first = story.rotate(kubectl, screen, cluster.clients(kubectl))
+    first = story.rotate(terminal, screen, cluster.clients(terminal))
     ask()
     if cluster.fault:
-        story.fail(kubectl, screen, cluster.fault)
+        story.fail(terminal, screen, cluster.fault)
         ask()
-    story.go_back(kubectl, screen, first)
+    story.go_back(terminal, screen, first)
     ask()
-    story.repair(kubectl, screen)
+    story.repair(terminal, screen)
 
 
 def _nothing() -> None:
@@ -127,7 +127,7 @@ def _last_words(operator: Operator, screen: Screen) -> Iterator[None]:
     """Show the end of the operator's log if something fails while it runs."""
     try:
         yield
-    except DemoError:
+    except HarnessError:
         screen.say("The operator's last words:")
         screen.output(operator.last_words())
         raise

@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from sandbox.harness import HarnessError, installation
+from sandbox.pki import write_private
+
 from .cluster import Refused
-from .errors import DemoError
-from .kubeconfig import write_private
-from .kubectl import Kubectl
 from .screen import Screen
+from .terminal import Terminal
 
 _NAMESPACE: Final = "keyturn-system"
 _OVERLAY: Final = "manifests/overlays/checkout"
@@ -42,7 +43,7 @@ def main() -> int:
     screen = Screen()
     try:
         kubeconfig = _prepared(screen, ask=not options.yes)
-    except (Refused, DemoError) as problem:
+    except (Refused, HarnessError) as problem:
         screen.cross(str(problem))
         return 1
     except KeyboardInterrupt:
@@ -77,23 +78,23 @@ def _prepared(screen: Screen, *, ask: bool) -> Path:
 
     Raises:
         Refused: Another operator is there, or the person said no.
-        DemoError: A command failed.
+        HarnessError: A command failed.
     """
-    kubectl = Kubectl(screen)
-    config: dict[str, Any] = kubectl.json("config view --minify --flatten --raw")
+    terminal = Terminal(screen)
+    config = installation.current_context(terminal.kubectl)
     context, cluster = config["current-context"], config["clusters"][0]
     screen.say(f"context {context} at {cluster['cluster']['server']}")
-    _refuse_another(kubectl)
+    _refuse_another(terminal)
     screen.say(f"{_OVERLAY} is applied there: CRDs, namespace {_NAMESPACE}, ServiceAccount and rights.")
     if ask and not screen.question("Go on?"):
         raise Refused("nothing was done; YES=1 goes on without asking")
-    kubectl.show(f"apply -k {_OVERLAY}")
-    kubectl.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
+    terminal.show(f"apply -k {_OVERLAY}")
+    terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
     return _kubeconfig(context, cluster)
 
 
-def _refuse_another(kubectl: Kubectl) -> None:
-    replicas = kubectl.quiet(
+def _refuse_another(terminal: Terminal) -> None:
+    replicas = terminal.quiet(
         f"get deployment keyturn -n {_NAMESPACE} --ignore-not-found -o jsonpath={{.spec.replicas}}"
     )
     if replicas not in {"", "0"}:
@@ -115,7 +116,7 @@ def _points() -> list[dict[str, Any]]:
         timeout=_CHECK_TIMEOUT,
     )
     if not done.stdout:
-        raise DemoError(f"keyturn check\n{done.stderr.strip()}")
+        raise HarnessError(f"keyturn check\n{done.stderr.strip()}")
     found: list[dict[str, Any]] = json.loads(done.stdout)["points"]
     return found
 
@@ -131,17 +132,15 @@ def _kubeconfig(context: str, cluster: dict[str, Any]) -> Path:
     }
     chosen = {"cluster": cluster["name"], "user": "keyturn", "namespace": _NAMESPACE}
     path = Path(sys.prefix) / f"checkout-{hashlib.sha256(context.encode()).hexdigest()[:8]}.kubeconfig"
-    write_private(
-        path,
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [cluster],
-            "users": [{"name": "keyturn", "user": {"exec": login}}],
-            "contexts": [{"name": "keyturn", "context": chosen}],
-            "current-context": "keyturn",
-        },
-    )
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "users": [{"name": "keyturn", "user": {"exec": login}}],
+        "contexts": [{"name": "keyturn", "context": chosen}],
+        "current-context": "keyturn",
+    }
+    write_private(path, json.dumps(config).encode())
     return path
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sandbox import ControlPlane, build
+from sandbox.harness import HarnessError, installation
+from sandbox.pki import write_private
 
-from .errors import DemoError
 from .faults import NEVER_READY
-from .kubeconfig import write_private
-from .kubectl import Kubectl
 from .operator import Process
+from .terminal import Terminal
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -62,11 +63,11 @@ class Cluster(ABC):
     def close(self) -> None:
         """Remove what the demo made, which is nothing if `open` was refused."""
 
-    def operator(self, kubectl: Kubectl) -> Operator:
+    def operator(self, terminal: Terminal) -> Operator:
         """Return the operator as it runs here; it is not started."""
-        return Process(kubectl, self.screen, self.folder)
+        return Process(terminal, self.screen, self.folder)
 
-    def clients(self, kubectl: Kubectl) -> AbstractContextManager[list[Answers]]:  # noqa: ARG002 - none here
+    def clients(self, terminal: Terminal) -> AbstractContextManager[list[Answers]]:  # noqa: ARG002 - none here
         """Send requests to `api` during a block, where something answers; the list has what came of them after it."""
         return nullcontext([])
 
@@ -99,48 +100,47 @@ class Current(Cluster):
     def __init__(self, screen: Screen, folder: Path, *, ask: bool) -> None:
         super().__init__(screen, folder)
         self._ask = ask
-        self._kubectl: Kubectl | None = None
+        self._terminal: Terminal | None = None
 
     def open(self) -> Path:
         self.screen.title("The cluster of the current context")
         kubeconfig = self.folder / "admin.kubeconfig"
         config = _current_context(self.screen)
-        write_private(kubeconfig, config)
+        write_private(kubeconfig, json.dumps(config).encode())
         server = config["clusters"][0]["cluster"]["server"]
         self.screen.say(f"context {config['current-context']} at {server}")
-        kubectl = Kubectl(self.screen, kubeconfig)
-        _refuse_what_is_there(kubectl)
+        terminal = Terminal(self.screen, kubeconfig)
+        _refuse_what_is_there(terminal)
         self.screen.say(
             "Keyturn is installed there, a namespace shop is made, and both are removed at the end."
         )
         if self._ask and not self.screen.question("Go on?"):
             raise Refused("nothing was done")
-        self._kubectl = kubectl  # from here on there may be something to remove
+        self._terminal = terminal  # from here on there may be something to remove
         return kubeconfig
 
     def close(self) -> None:
-        if (kubectl := self._kubectl) is None:
+        if (terminal := self._terminal) is None:
             return
         try:
-            kubectl.show("delete namespace shop --ignore-not-found --timeout=90s")
+            terminal.show("delete namespace shop --ignore-not-found --timeout=90s")
         finally:
-            kubectl.show("delete -k manifests/base --ignore-not-found --timeout=90s")
+            terminal.show("delete -k manifests/base --ignore-not-found --timeout=90s")
 
 
 def _current_context(screen: Screen) -> dict[str, Any]:
     """Copy the current context, so that a change of it does not move the demo to another cluster."""
     try:
-        config: dict[str, Any] = Kubectl(screen).json("config view --minify --flatten --raw")
-    except DemoError as error:
+        return installation.current_context(Terminal(screen).kubectl)
+    except HarnessError as error:
         raise Refused(f"there is no current context: {error}") from None
-    return config
 
 
-def _refuse_what_is_there(kubectl: Kubectl) -> None:
+def _refuse_what_is_there(terminal: Terminal) -> None:
     for thing in _OURS:
         try:
-            is_there = kubectl.quiet(f"get {thing} --ignore-not-found -o name --request-timeout=15s").strip()
-        except DemoError as error:
+            is_there = terminal.quiet(f"get {thing} --ignore-not-found -o name --request-timeout=15s").strip()
+        except HarnessError as error:
             raise Refused(f"the cluster cannot be asked: {error}") from None
         if is_there:
             raise Refused(

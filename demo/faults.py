@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .kubectl import Kubectl
+    from .terminal import Terminal
 
 _UNREADY_WITH = (
     '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"auth-secrets=3"}}}}}'
@@ -23,21 +23,21 @@ class Fault:
 
     sentence: str
     commands: tuple[str, ...]
-    show: Callable[[Kubectl], bool]
+    show: Callable[[Terminal], bool]
     """Show how the fault looks from outside, once there is something to see; says whether that was so."""
 
 
-def _nothing(_kubectl: Kubectl) -> bool:
+def _nothing(_terminal: Terminal) -> bool:
     return True
 
 
-def _crash_loop(kubectl: Kubectl) -> bool:
+def _crash_loop(terminal: Terminal) -> bool:
     """Show the pod that crashes, as the kubelet reports it, and what its process said at its end."""
-    for pod in kubectl.json("get pods -n shop -l app=api")["items"]:
+    for pod in terminal.json("get pods -n shop -l app=api")["items"]:
         for container in pod["status"].get("containerStatuses", ()):
             if container["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff":
-                kubectl.show("get pods -n shop -l app=api")
-                kubectl.show(f"logs {pod['metadata']['name']} -n shop")
+                terminal.show("get pods -n shop -l app=api")
+                terminal.show(f"logs {pod['metadata']['name']} -n shop")
                 return True
     return False
 

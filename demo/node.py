@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sandbox import RealNode
 
-    from .kubectl import Kubectl
     from .operator import Operator
     from .processes import Answers
+    from .terminal import Terminal
 
 
 class Node(Sandbox):
@@ -52,12 +52,12 @@ class Node(Sandbox):
             self._plane.start_node([archive])
         return self._plane.kubeconfig
 
-    def operator(self, kubectl: Kubectl) -> Operator:
-        return Pods(kubectl, self.screen)
+    def operator(self, terminal: Terminal) -> Operator:
+        return Pods(terminal, self.screen)
 
     @contextmanager
-    def clients(self, kubectl: Kubectl) -> Iterator[list[Answers]]:
-        address = kubectl.quiet("get service api -n shop -o jsonpath={.spec.clusterIP}")
+    def clients(self, terminal: Terminal) -> Iterator[list[Answers]]:
+        address = terminal.quiet("get service api -n shop -o jsonpath={.spec.clusterIP}")
         node = self._node()
         with processes.clients(
             node.command(node.app, "load", f"--url=http://{address}/", "--rate=20")

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import DemoError
+from sandbox.harness import HarnessError
+
 from .operator import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .kubectl import Kubectl
+    from .terminal import Terminal
 
 _ASKS = "load --url=http://127.0.0.1:8080/ --rate=50 --for=100ms"
 _END = 20.0
@@ -38,11 +39,11 @@ class Answers:
         return cls(said["sent"], said["failed"], (*said["env"], *said["file"]))
 
 
-def in_use(kubectl: Kubectl) -> set[str]:
+def in_use(terminal: Terminal) -> set[str]:
     """Return the fingerprints of all values that processes in the namespace work with."""
-    pods = [one["metadata"] for one in kubectl.json("get pods -n shop")["items"]]
+    pods = [one["metadata"] for one in terminal.json("get pods -n shop")["items"]]
     names = [pod["name"] for pod in pods if "deletionTimestamp" not in pod]
-    return {value for name in names for value in _asked(kubectl, name).values}
+    return {value for name in names for value in _asked(terminal, name).values}
 
 
 @contextmanager
@@ -68,8 +69,8 @@ def clients(command: Sequence[str]) -> Iterator[list[Answers]]:
         process.wait()
 
 
-def _asked(kubectl: Kubectl, pod: str) -> Answers:
-    answers = Answers.of(kubectl.quiet(f"exec {pod} -n shop -- /app {_ASKS}"))
+def _asked(terminal: Terminal, pod: str) -> Answers:
+    answers = Answers.of(terminal.quiet(f"exec {pod} -n shop -- /app {_ASKS}"))
     if not answers.values:
-        raise DemoError(f"{pod} does not say what it works with")
+        raise HarnessError(f"{pod} does not say what it works with")
     return answers

@@ -5,36 +5,36 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .kubectl import Kubectl
     from .screen import Screen
+    from .terminal import Terminal
 
 _TIMEOUT = 120.0
 
 
-def follow(kubectl: Kubectl, screen: Screen, has_ended: Callable[[dict[str, Any]], bool]) -> None:
+def follow(terminal: Terminal, screen: Screen, has_ended: Callable[[dict[str, Any]], bool]) -> None:
     """Show each change of the status until it says what ends it.
 
     Raises:
-        DemoError: That takes too long.
+        HarnessError: That takes too long.
     """
     began = time.monotonic()
     last = ""
 
     def is_over() -> bool:
         nonlocal last
-        status = kubectl.json("get ms auth-secrets -n shop").get("status", {})
+        status = terminal.json("get ms auth-secrets -n shop").get("status", {})
         line = describe(status)
         if line != last:
             screen.change(time.monotonic() - began, line)
             last = line
         return has_ended(status)
 
-    eventually("the end of the rotation", is_over, _TIMEOUT)
+    eventually(is_over, "the end of the rotation", _TIMEOUT)
 
 
 def describe(status: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .errors import DemoError
-from .kubectl import eventually
+from sandbox.harness import HarnessError, eventually
+
 from .processes import in_use
 from .rotation import follow, runs, went_back
 from .values import digests, fingerprint
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .faults import Fault
-    from .kubectl import Kubectl
     from .processes import Answers
     from .screen import Screen
+    from .terminal import Terminal
 
 _RENEWED = 90.0
 """Seconds in which a kubelet brings a changed Secret into the files of a running pod: a minute and a little."""
@@ -35,42 +35,42 @@ _EVENTS = (
 )
 
 
-def install(kubectl: Kubectl, screen: Screen) -> None:
+def install(terminal: Terminal, screen: Screen) -> None:
     screen.title("Install Keyturn, as a cluster admin does")
-    kubectl.show("apply -k manifests/base")
-    kubectl.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
-    kubectl.show("apply -k manifests/classes")
+    terminal.show("apply -k manifests/base")
+    terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
+    terminal.show("apply -k manifests/classes")
 
 
-def write(kubectl: Kubectl, screen: Screen, example: str) -> None:
+def write(terminal: Terminal, screen: Screen, example: str) -> None:
     screen.title("A secret that nobody typed, and two Deployments that use it")
-    kubectl.show(f"apply -f {example}")
+    terminal.show(f"apply -f {example}")
     with screen.progress("waiting for the Secret", "the Secret is written"):
-        kubectl.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=30s")
-    kubectl.show("get ms -n shop")
+        terminal.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=30s")
+    terminal.show("get ms -n shop")
     screen.say("Names and sizes; values are shown to nobody:")
-    kubectl.show("describe secret auth-secrets -n shop")
+    terminal.show("describe secret auth-secrets -n shop")
     with screen.progress("waiting for the pods", "both Deployments run"):
         for name in ("api", "worker"):
-            kubectl.show(f"rollout status deployment/{name} -n shop --timeout=90s")
+            terminal.show(f"rollout status deployment/{name} -n shop --timeout=90s")
 
 
-def ask(kubectl: Kubectl, screen: Screen) -> None:
+def ask(terminal: Terminal, screen: Screen) -> None:
     """See that the processes in the pods work with what is in the Secret; a kubelet renews files a little later."""
     claim = "each process of api and worker works with the value in the Secret"
     with screen.progress("waiting for the kubelet, which renews mounted files", f"{claim}: yes"):
-        eventually(claim, lambda: in_use(kubectl) == {_in_secret(kubectl)}, _RENEWED)
+        eventually(lambda: in_use(terminal) == {_in_secret(terminal)}, claim, _RENEWED)
 
 
 def rotate(
-    kubectl: Kubectl, screen: Screen, clients: AbstractContextManager[list[Answers]]
+    terminal: Terminal, screen: Screen, clients: AbstractContextManager[list[Answers]]
 ) -> Mapping[str, str]:
     """Rotate, and return what the values before can be known by."""
     screen.title("Rotate it now")
-    before = digests(kubectl, "shop", "auth-secrets")
+    before = digests(terminal, "shop", "auth-secrets")
     screen.say("What would that do?")
-    kubectl.show_keyturn("plan auth-secrets -n shop")
-    kubectl.show("annotate ms auth-secrets -n shop keyturn.dev/rotate=demo")
+    terminal.show_keyturn("plan auth-secrets -n shop")
+    terminal.show("annotate ms auth-secrets -n shop keyturn.dev/rotate=demo")
     screen.say(
         "New values, one write, then one workload after the other, 5 s after the last change (debounce):"
     )
@@ -78,57 +78,57 @@ def rotate(
         clients as answers,
         screen.progress("rotating", "rotated, and both Deployments run the new revision"),
     ):
-        follow(kubectl, screen, runs(2))
+        follow(terminal, screen, runs(2))
     for one in answers:
-        _check_answers(one, _in_secret(kubectl), screen)
-    after = digests(kubectl, "shop", "auth-secrets")
+        _check_answers(one, _in_secret(terminal), screen)
+    after = digests(terminal, "shop", "auth-secrets")
     _check("every value is another one", all(before[key] != after[key] for key in before), screen)
-    kubectl.show("get ms -n shop -o wide")
-    kubectl.show(f"get ms auth-secrets -n shop -o jsonpath='{_WORKLOADS}'")
-    kubectl.show(f"get ms auth-secrets -n shop -o jsonpath='{_CONDITIONS}'")
+    terminal.show("get ms -n shop -o wide")
+    terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_WORKLOADS}'")
+    terminal.show(f"get ms auth-secrets -n shop -o jsonpath='{_CONDITIONS}'")
     return before
 
 
-def fail(kubectl: Kubectl, screen: Screen, fault: Fault) -> None:
+def fail(terminal: Terminal, screen: Screen, fault: Fault) -> None:
     screen.title("A rotation that a workload does not survive")
     screen.say(fault.sentence)
     for command in fault.commands:
-        kubectl.show(command)
-    kubectl.show("rollout status deployment/api -n shop --timeout=90s")
-    before = digests(kubectl, "shop", "auth-secrets")
-    kubectl.show_keyturn("rotate auth-secrets -n shop")
+        terminal.show(command)
+    terminal.show("rollout status deployment/api -n shop --timeout=90s")
+    before = digests(terminal, "shop", "auth-secrets")
+    terminal.show_keyturn("rotate auth-secrets -n shop")
     is_shown = False
 
     def has_ended(status: dict[str, Any]) -> bool:
         nonlocal is_shown
-        is_shown = is_shown or fault.show(kubectl)
+        is_shown = is_shown or fault.show(terminal)
         return went_back(status)
 
     with screen.progress("rotating, and going back", "the revision before is back, and api runs it"):
-        follow(kubectl, screen, has_ended)
-    _check("the values before are back", digests(kubectl, "shop", "auth-secrets") == before, screen)
-    kubectl.show_keyturn("status auth-secrets -n shop")
+        follow(terminal, screen, has_ended)
+    _check("the values before are back", digests(terminal, "shop", "auth-secrets") == before, screen)
+    terminal.show_keyturn("status auth-secrets -n shop")
 
 
-def go_back(kubectl: Kubectl, screen: Screen, first: Mapping[str, str]) -> None:
+def go_back(terminal: Terminal, screen: Screen, first: Mapping[str, str]) -> None:
     screen.title("A person takes the first values back")
-    kubectl.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
-    _check("these are the first values", digests(kubectl, "shop", "auth-secrets") == first, screen)
-    kubectl.show_keyturn("history auth-secrets -n shop")
+    terminal.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
+    _check("these are the first values", digests(terminal, "shop", "auth-secrets") == first, screen)
+    terminal.show_keyturn("history auth-secrets -n shop")
 
 
-def repair(kubectl: Kubectl, screen: Screen) -> None:
+def repair(terminal: Terminal, screen: Screen) -> None:
     screen.title("Somebody deletes the Secret")
-    before, deleted, pods = digests(kubectl, "shop", "auth-secrets"), _uid(kubectl), _pods(kubectl)
+    before, deleted, pods = digests(terminal, "shop", "auth-secrets"), _uid(terminal), _pods(terminal)
     began = time.monotonic()
-    kubectl.show("delete secret auth-secrets -n shop")
-    eventually("the Secret's return", lambda: _uid(kubectl) not in ("", deleted), 30)
+    terminal.show("delete secret auth-secrets -n shop")
+    eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", 30)
     screen.tick("another Secret is in its place", time.monotonic() - began)
-    _check("same values", digests(kubectl, "shop", "auth-secrets") == before, screen)
-    _check("nobody was restarted", _pods(kubectl) == pods, screen)
+    _check("same values", digests(terminal, "shop", "auth-secrets") == before, screen)
+    _check("nobody was restarted", _pods(terminal) == pods, screen)
     screen.say("What happened so far, as everybody in the namespace can read it:")
-    eventually("the event of the repair", lambda: "DriftRepaired" in kubectl.quiet(_EVENTS), 15)
-    kubectl.show(_EVENTS)
+    eventually(lambda: "DriftRepaired" in terminal.quiet(_EVENTS), "the event of the repair", 15)
+    terminal.show(_EVENTS)
 
 
 def _check_answers(answers: Answers, new: str, screen: Screen) -> None:
@@ -137,19 +137,19 @@ def _check_answers(answers: Answers, new: str, screen: Screen) -> None:
     _check("with the value before, then with the new one, and no other", answers.values[1:] == (new,), screen)
 
 
-def _in_secret(kubectl: Kubectl) -> str:
-    return fingerprint(kubectl, "shop", "auth-secrets", "db-password")
+def _in_secret(terminal: Terminal) -> str:
+    return fingerprint(terminal, "shop", "auth-secrets", "db-password")
 
 
-def _uid(kubectl: Kubectl) -> str:
-    return kubectl.quiet("get secret auth-secrets -n shop --ignore-not-found -o jsonpath={.metadata.uid}")
+def _uid(terminal: Terminal) -> str:
+    return terminal.quiet("get secret auth-secrets -n shop --ignore-not-found -o jsonpath={.metadata.uid}")
 
 
-def _pods(kubectl: Kubectl) -> set[str]:
-    return set(kubectl.quiet("get pods -n shop -o name").split())
+def _pods(terminal: Terminal) -> set[str]:
+    return set(terminal.quiet("get pods -n shop -o name").split())
 
 
 def _check(claim: str, holds: bool, screen: Screen) -> None:  # noqa: FBT001 - it is the answer
     if not holds:
-        raise DemoError(f"{claim}: no")
+        raise HarnessError(f"{claim}: no")
     screen.tick(f"{claim}: yes")

@@ -10,9 +10,10 @@ import os
 import shlex
 import sys
 
-from .errors import DemoError
-from .kubectl import Kubectl
+from sandbox.harness import HarnessError
+
 from .screen import Screen
+from .terminal import Terminal
 
 
 def main() -> int:
@@ -21,10 +22,10 @@ def main() -> int:
     if own := os.environ.get("KEYTURN_ADMIN_KUBECONFIG"):
         os.environ["KUBECONFIG"] = own
     try:
-        request = Kubectl(Screen()).json(
+        request = Terminal(Screen()).json(
             f"create token keyturn -n keyturn-system --duration=1h --context {shlex.quote(context)}"
         )
-    except DemoError as problem:
+    except HarnessError as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - what a plugin says
         return 1
     status = request["status"]

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .kubectl import Kubectl
+    from .terminal import Terminal
 
 # Of this process alone, so that a digest says nothing to whoever might get hold of one.
 _KEY = secrets.token_bytes(32)
 
 
-def digests(kubectl: Kubectl, namespace: str, name: str) -> Mapping[str, str]:
+def digests(terminal: Terminal, namespace: str, name: str) -> Mapping[str, str]:
     """Return what tells the values of a Secret apart, by key."""
-    data = kubectl.json(f"get secret {name} -n {namespace}").get("data", {})
+    data = terminal.json(f"get secret {name} -n {namespace}").get("data", {})
     return {
         key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())
     }
 
 
-def fingerprint(kubectl: Kubectl, namespace: str, name: str, key: str) -> str:
+def fingerprint(terminal: Terminal, namespace: str, name: str, key: str) -> str:
     """Return what an application of the sandbox shows of a value that it works with; it is for comparing only."""
-    value = kubectl.json(f"get secret {name} -n {namespace}")["data"][key]
+    value = terminal.json(f"get secret {name} -n {namespace}")["data"][key]
     return hashlib.sha256(base64.b64decode(value)).hexdigest()

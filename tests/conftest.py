@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,11 @@ import pytest
 
 from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually, installation
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
 from tests.support import order, soak
 from tests.support.figures import Figures
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects
 from tests.support.operator import Operator
 
@@ -44,13 +42,7 @@ class Cluster:
 
     def account(self, namespace: str, name: str, path: Path) -> Path:
         """Write a kubeconfig with a token of a ServiceAccount, good for as long as the tests take."""
-        kubectl = Kubectl(self.kubeconfig)
-        content = kubectl.json("config", "view", "--minify", "--flatten", "--raw")
-        token = kubectl("create", "token", name, "-n", namespace, "--duration=12h").strip()
-        content["users"] = [{"name": name, "user": {"token": token}}]
-        content["contexts"][0]["context"] |= {"user": name, "namespace": namespace}
-        write_private(path, json.dumps(content).encode())
-        return path
+        return installation.write_account(Kubectl(self.kubeconfig), namespace, name, path, "12h")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,12 +109,7 @@ def _kind() -> Iterator[Path]:
 
 def _current(kubeconfig: Path) -> Path:
     """Copy the current context, so that no test can change the person's own file."""
-    kubectl = shutil.which("kubectl") or "kubectl"
-    shown = subprocess.run(
-        [kubectl, "config", "view", "--minify", "--flatten"], check=True, capture_output=True, timeout=20
-    )
-    kubeconfig.touch(mode=0o600)
-    kubeconfig.write_bytes(shown.stdout)
+    write_private(kubeconfig, json.dumps(installation.current_context(Kubectl())).encode())
     return kubeconfig
 
 
@@ -147,8 +134,7 @@ def troubled() -> Iterator[ControlPlane]:
 def kubectl(cluster: Cluster) -> Kubectl:
     """kubectl for a cluster that knows our kinds, our classes and our ServiceAccount."""
     kubectl = Kubectl(cluster.kubeconfig)
-    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    installation.install_crds(kubectl)
     kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
     return kubectl
 
@@ -156,8 +142,7 @@ def kubectl(cluster: Cluster) -> Kubectl:
 @pytest.fixture(scope="session")
 def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig with exactly the rights that the shipped manifests give."""
-    kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
-    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    installation.install(kubectl)
     path = tmp_path_factory.mktemp("operator") / "kubeconfig"
     return cluster.account("keyturn-system", "keyturn", path)
 

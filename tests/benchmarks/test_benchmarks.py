@@ -22,7 +22,7 @@ from benchmarks.latency import latency
 from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
 from keyturn.kube import paths
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

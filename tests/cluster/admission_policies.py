@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

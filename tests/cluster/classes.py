@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from tests.support.objects import Body, Objects

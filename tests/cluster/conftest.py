@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
     from tests.support.vault import VaultServer
     from tests.support.webhook import Webhook

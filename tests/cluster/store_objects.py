@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 from tests.support.vault_folder import Kept
 
 if TYPE_CHECKING:

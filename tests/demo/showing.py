@@ -14,7 +14,7 @@ import demo
 from tests.sandbox.helpers import processes_of
 
 if TYPE_CHECKING:
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 _ROOT = Path(demo.__file__).parents[1]
 

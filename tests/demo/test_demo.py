@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually
 from tests.demo.showing import Eavesdropper, begin, left_behind, run
 from tests.sandbox.helpers import processes_of
-from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from demo.cluster import Sandbox
-from demo.kubectl import ROOT
 from demo.node import Node
+from sandbox.harness.installation import ROOT
 
 if TYPE_CHECKING:
     from demo.cluster import Cluster

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.harness import Kubectl
 from sandbox.node import machine
 from tests.demo.showing import Eavesdropper, begin, left_behind, read_until
-from tests.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.timeout(900)
 _SHOWN = (

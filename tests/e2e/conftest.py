@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import installation
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 if os.geteuid() != 0:
@@ -62,11 +62,7 @@ def kubectl(machine: Machine) -> Kubectl:
 def namespace(machine: Machine) -> Iterator[str]:
     """A namespace of the test's own under restricted Pod Security, ready for pods."""
     name = f"test-{secrets.token_hex(4)}"
-    machine.kubectl("create", "namespace", name)
+    installation.create_namespace(machine.kubectl, name)
     machine.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    eventually(
-        lambda: machine.kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
-        "the namespace's ServiceAccount",
-    )
     yield name
     machine.kubectl("delete", "namespace", name, "--wait=false")

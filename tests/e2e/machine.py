@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from release import image
 from sandbox import ControlPlane
+from sandbox.harness import HarnessError, Kubectl, eventually
 from tests.install.installation import BASE
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ class Machine:
     def _ended_if_known(self) -> list[str]:
         try:
             return self.ended()
-        except (subprocess.TimeoutExpired, AssertionError) as error:
+        except (HarnessError, AssertionError) as error:
             return [str(error)]
 
     def _said(self, command: tuple[str, ...]) -> list[str]:
         try:
             done = self.kubectl.run(*command)
-        except subprocess.TimeoutExpired as error:
+        except HarnessError as error:
             return [str(error)]
         return (done.stdout + done.stderr).splitlines()
 

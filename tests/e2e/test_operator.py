@@ -6,15 +6,15 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.e2e.applications import application, managed_secret
 from tests.e2e.machine import NAMESPACE, OPERATORS, is_ready, names, restarts
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.harness import Kubectl
     from tests.e2e.machine import Installed, Machine
-    from tests.support.kubectl import Kubectl
 
 _OBJECTS = 200
 _LEASE_SECONDS = 10

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.e2e.applications import application, managed_secret, service
 from tests.install.installation import MANIFESTS
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.e2e.machine import Machine
-    from tests.support.kubectl import Kubectl
 
 _REPLICAS = 2
 

@@ -13,10 +13,10 @@ import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
+from sandbox.harness import eventually
 from tests.e2e.applications import managed_secret
 from tests.e2e.machine import install, names, restarts, running
 from tests.support import soak
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,17 +19,17 @@ import pytest
 
 from benchmarks.cluster import Bare, for_each
 from keyturn.kube import config, paths
+from sandbox.harness import eventually
 from sandbox.node.settings import ADDRESS
 from tests.conftest import ROOT
 from tests.e2e.applications import managed_secret
 from tests.e2e.machine import NAMESPACE, is_ready, killed, names, restarts
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sandbox.harness import Kubectl
     from tests.e2e.machine import Machine
-    from tests.support.kubectl import Kubectl
 
 _MOST = 400 * 1024 * 1024
 """Bytes, of the 512 MiB of manifests/base."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.support.kubectl import Kubectl
+from sandbox.harness import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import installation
 from tests.faults.apiserver import Cluster
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ def cluster() -> Iterator[Cluster]:
     """A cluster of this folder's own, for tests that break it."""
     with ControlPlane.start() as plane:
         cluster = Cluster(plane)
-        cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        installation.install_crds(cluster.kubectl)
         cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
-        cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
-        cluster.kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        installation.install(cluster.kubectl)
         yield cluster
 
 

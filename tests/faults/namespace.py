@@ -6,8 +6,9 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, Cluster, state_of, values_of
-from tests.support.kubectl import deployment, eventually
+from tests.support.objects import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, state_of
 from tests.faults.namespace import BYSTANDER, CONSUMERS, ROTATED, scenes
 from tests.faults.proxy import FaultProxy, end_watch, refuse
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, Scene, scenes
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

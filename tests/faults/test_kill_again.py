@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.kill_scenarios import (
     ADOPTION,
     BINDING,
@@ -25,7 +26,6 @@ from tests.faults.kill_scenarios import (
     singles,
 )
 from tests.faults.namespace import scenes
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 from tests.support.soak import draw
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import Scene, digest, managed_secret, scenes
-from tests.support.kubectl import deployment, eventually
+from tests.support.objects import deployment
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import USER
 from tests.faults.namespace import NAME, Scene
 from tests.faults.test_kill_shape import Stage, moments
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

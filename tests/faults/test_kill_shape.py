@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, state_of, values_of
 from tests.faults.namespace import Scene, digest, managed_secret
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.conftest import ROOT
 from tests.faults.namespace import scenes
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

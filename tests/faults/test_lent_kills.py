@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.vault_namespace import operator_of, shops
-from tests.support.kubectl import eventually
 from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.vault_namespace import Shop, operator_of, shops
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import after, lose, refuse
 from tests.support.vault import BUILD_SECONDS, running
 

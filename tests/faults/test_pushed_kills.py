@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.vault_namespace import PASSWORD, Shop, operator_of, shops
-from tests.support.kubectl import eventually
 from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, scenes
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_no_more(
         _assert_rotated_once(stage, before)
     finally:
         os.kill(pair.leader.pid, signal.SIGCONT)
-    assert pair.leader.wait_for_death(20) == 1
+    assert pair.leader.wait_for_end(20) == 1
     lost = [line for line in pair.leader.lines() if line["event"] == "leadership lost"]
     assert [(line["level"], line["why"]) for line in lost] == [("error", "not renewed in time")]
     # What had left before the pause may have been read by the API server a moment after it.

@@ -12,18 +12,18 @@ import pytest
 import yaml
 
 from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from sandbox.harness import eventually
 from tests.cluster.namespace import password
 from tests.gitops.argocd import SETTINGS, run_action
 from tests.gitops.judge import CHECKS
 from tests.support.initial_status import filled_in
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import ControlPlane
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
-    from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
 
 _MANIFESTS = Path(__file__).parents[2] / "manifests"

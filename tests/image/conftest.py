@@ -7,9 +7,9 @@ import pytest
 from release import image as images
 from release.oci import Image
 from sandbox import ControlPlane
-from tests.conftest import ROOT, Cluster
+from sandbox.harness import Kubectl, installation
+from tests.conftest import Cluster
 from tests.image.container import ACCOUNT, Container
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +27,14 @@ def cluster() -> Iterator[Cluster]:
 def kubectl(cluster: Cluster) -> Kubectl:
     """kubectl for this cluster, which knows our kinds; the one of all tests is for another cluster."""
     kubectl = Kubectl(cluster.kubeconfig)
-    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    installation.install_crds(kubectl)
     return kubectl
 
 
 @pytest.fixture(scope="package")
 def operator_kubeconfig(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig with exactly the rights that the shipped manifests give."""
-    kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
-    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    installation.install(kubectl)
     return cluster.account("keyturn-system", "keyturn", tmp_path_factory.mktemp("operator") / "kubeconfig")
 
 

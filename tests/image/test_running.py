@@ -11,17 +11,17 @@ import yaml
 
 from keyturn import __version__
 from release.source import source
+from sandbox.harness import eventually
 from tests.image.container import ACCOUNT, PYTHON
 from tests.image.seconds import SECONDS
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
     from tests.image.container import Container
-    from tests.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.timeout(SECONDS)
 _NAMELESS = ("unshare", "--user", "--map-user=65532", "--map-group=65532")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl
 from tests.install.installation import BASE, NAMESPACED, Installation
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.harness.installation import wait_for_crds
+
 if TYPE_CHECKING:
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 BASE = MANIFESTS / "base"
@@ -36,7 +38,7 @@ class Installation:
         kubectl("apply", "-f", "-", given=_SHOP)
         done = kubectl.run("apply", "-k", str(folder))
         assert done.returncode == 0, done.stderr
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        wait_for_crds(kubectl)
         return cls(kubectl, folder, done.stderr)
 
     def may(self, verb: str, resource: str, namespace: str) -> bool:

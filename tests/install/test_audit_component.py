@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from keyturn.cli.run.command import run_command
+from sandbox.harness import Kubectl
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from pathlib import Path

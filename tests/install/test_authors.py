@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.install.installation import BASE
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.install.installation import Installation
-    from tests.support.kubectl import Kubectl
 
 Body = dict[str, Any]
 

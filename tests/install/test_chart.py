@@ -14,9 +14,9 @@ import yaml
 
 from keyturn import __version__
 from keyturn.cli.run.command import run_command
+from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, ROOT, Refused, helm, render
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED, NO_LIST
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

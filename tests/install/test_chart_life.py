@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, helm
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from keyturn import __version__
+from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.support.initial_status import filled_in
-from tests.support.kubectl import deployment, eventually
+from tests.support.objects import deployment
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import ControlPlane
+    from sandbox.harness import Kubectl
     from tests.install.installation import Installation
-    from tests.support.kubectl import Kubectl
 
 
 def managed(name: str, **spec: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually, installation
 from tests.install.installation import NO_LIST, Installation
 from tests.support.console import Console
-from tests.support.kubectl import Kubectl, deployment, eventually
+from tests.support.objects import deployment
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def plane() -> Iterator[ControlPlane]:
 def installed(plane: ControlPlane) -> Installation:
     """Keyturn of the overlay, without its pods: the operator is a process of the tests."""
     installed = Installation.of(NO_LIST, Kubectl(plane.kubeconfig))
-    installed.kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    installation.scale_to_zero(installed.kubectl)
     return installed
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.kubectl import deployment, eventually
+from sandbox.harness import eventually
+from tests.support.objects import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.install.installation import Installation
-    from tests.support.kubectl import Kubectl
 
 # With every right besides, so that what is refused here is refused by a policy; kubectl patch reads before it writes.
 _OPERATOR = ("--as=system:serviceaccount:keyturn-system:keyturn", "--as-group=system:masters")

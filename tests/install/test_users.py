@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.harness import Kubectl
     from tests.install.installation import Installation
-    from tests.support.kubectl import Kubectl
 
 _ROLES = ("view", "edit", "admin")
 _LOOK, _WRITE = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}

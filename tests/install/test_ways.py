@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually
 from tests.install.helm import BUILD_SECONDS
 from tests.install.walking import Checkout, blocks
-from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

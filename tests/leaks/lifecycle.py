@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.namespace import NAME, managed_secret
 from tests.leaks.store_lifecycle import Trade
 from tests.leaks.witness import generated
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster

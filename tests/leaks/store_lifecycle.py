@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import front
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import installation
 from tests.faults.apiserver import USER, Cluster
 from tests.faults.namespace import scenes
 from tests.leaks.lifecycle import Life
@@ -45,8 +46,7 @@ def cluster() -> Iterator[Cluster]:
     """A cluster of its own: every call and every object in it belongs to this one life."""
     with ControlPlane.start() as plane:
         cluster = Cluster(plane)
-        cluster.kubectl("apply", "--server-side", "-k", str(_ROOT / "crds"))
-        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+        installation.install_crds(cluster.kubectl)
         cluster.kubectl("apply", "-k", str(_ROOT / "manifests" / "base" / "access"))
         cluster.kubectl("apply", "-f", "-", given=_CLASSES)
         yield cluster

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox import ControlPlane
+from sandbox.harness import HarnessError, Kubectl
 from tests.leaks.scan import forms_of_all, traces
-from tests.support.kubectl import Kubectl
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Witness:
     def look(self, kubectl: Kubectl, where: str) -> None:
         try:
             found = kubectl.run("get", "secrets", where, "-o", "json")
-        except subprocess.TimeoutExpired:
+        except HarnessError:
             return  # a test may have taken the API server away
         if found.returncode == 0:
             for secret in json.loads(found.stdout)["items"]:

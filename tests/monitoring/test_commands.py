@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.workloads import deployment, env_from
 from tests.support.forked_cli import run
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     import subprocess
 
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 _PAGES = Path(__file__).parents[2] / "docs" / "alerts"
 _TYPED = {

@@ -16,6 +16,7 @@ from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.exposition import ChecklistFacts, expose
 from keyturn.runtime import metrics
+from sandbox.harness import eventually
 from tests.cluster.namespace import password
 from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
@@ -24,7 +25,6 @@ from tests.monitoring.dashboard import QUERIES, filled
 from tests.monitoring.prometheus import BUILD_SECONDS, promtool, terms
 from tests.monitoring.quiet import QUIET
 from tests.monitoring.rules import ALERTS, RECORDS, series
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sandbox.harness import Kubectl
 from tests.install.installation import BASE
 from tests.monitoring.dashboard import DASHBOARD
 from tests.monitoring.rules import ALERTS, GROUPS, MANIFESTS
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from keyturn.endpoints.exposition import expose
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 _ROOT = Path(__file__).parents[2]
 _PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.support.console import BIN
 from tests.support.forked_cli import Forked, run
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

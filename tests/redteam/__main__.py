@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sandbox import ControlPlane, SandboxError
+from sandbox.harness import HarnessError
 from tests.redteam.attack import chosen
 from tests.redteam.field import Field
 from tests.redteam.fight import ALL, fight
@@ -40,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     try:
         _run(chosen(tuple(options.attack), ALL), rows, options.logs)
+    except (AssertionError, HarnessError) as error:  # the next attack has no clean field
+        print(f"redteam: {error}", file=sys.stderr)
+        return _told(rows, 2)
     except (LookupError, SandboxError) as error:
         print(f"redteam: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return _told(rows, 130)
-    except AssertionError as error:  # the next attack has no clean field
-        print(f"redteam: {error}", file=sys.stderr)
-        return _told(rows, 2)
     return _told(rows, int(any(row.broken for row in rows)))
 
 

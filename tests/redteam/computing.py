@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, made, signed, write_secret
 from tests.cluster.namespace import password
 from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
 from tests.redteam.neighbour import first
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import front, refuse
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, signed, write_secret
 from tests.cluster.namespace import literal, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
 from tests.redteam.servers import dripping
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.namespace import Space
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects, Refused
 from tests.support.operator import Operator
 
@@ -118,7 +118,7 @@ class Field:
             env=env,
             program=program,
             under=tuple(under),
-            patience=_START,
+            start_timeout=_START,
         )
         self.logs.append(operator)
         operator.start()
@@ -215,11 +215,9 @@ def _let_go(body: Body) -> None:
 
 
 def _install(kubectl: Kubectl) -> None:
-    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    installation.install_crds(kubectl)
     kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
-    kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
-    kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+    installation.install(kubectl)
     kubectl("create", "namespace", HOME)
     for name in _ROLES:
         kubectl("create", "serviceaccount", name, "-n", HOME)

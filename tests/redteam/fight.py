@@ -7,6 +7,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from sandbox.harness import HarnessError
 from tests.redteam import computing, crowd, memory, ports, rights, stores
 from tests.redteam.attack import ATTACKS
 from tests.redteam.verdict import LIMITS, Hold, Row
@@ -39,7 +40,7 @@ def fight(
         field.start()
         with attack.under_way(field):
             _watch(row, neighbour, looks)
-    except AssertionError as error:
+    except (AssertionError, HarnessError) as error:
         row.broken.append(str(error).partition("\n")[0] or "something was not as it should be")
     _look_at_operator(row, field)
     row.judge(limits)

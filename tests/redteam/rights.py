@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from sandbox.harness import Kubectl, eventually
 from tests.cluster.hostile_specs import write_secret
 from tests.cluster.hostile_vault import hostile
 from tests.cluster.namespace import literal, password
@@ -15,7 +16,6 @@ from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.redteam.attack import attack
 from tests.redteam.field import ROOT
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Refused
 
 if TYPE_CHECKING:

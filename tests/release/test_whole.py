@@ -22,11 +22,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 from keyturn import __version__
 from release import checkout, image, notes, olm, portable, provenance, whole
 from release.errors import ReleaseError
+from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.release.installed import release
 from tests.release.sigstore import verifies_blob, verifies_envelope
 from tests.release.test_signing import key
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.kubectl import Kubectl, eventually
+from sandbox.harness import Kubectl, installation
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
@@ -24,6 +24,5 @@ def kubectl(troubled: ControlPlane) -> Kubectl:
 def namespace(kubectl: Kubectl) -> str:
     """A namespace of the test's own, ready for pods."""
     name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    eventually(lambda: kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0)
+    installation.create_namespace(kubectl, name)
     return name

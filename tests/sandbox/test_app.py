@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import runtime
+from sandbox.harness import eventually
 from sandbox.node import images
 from tests.sandbox.helpers import somebody_listens
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

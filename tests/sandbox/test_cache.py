@@ -11,8 +11,8 @@ import pytest
 
 import sandbox
 from sandbox import SandboxError, build, cache, parts
+from sandbox.harness import eventually
 from sandbox.node import images, programs
-from tests.support.kubectl import eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
 BUILDER = """

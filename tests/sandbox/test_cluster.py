@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.support.kubectl import Kubectl, deployment, eventually
+from sandbox.harness import Kubectl, eventually
+from tests.support.objects import deployment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import sandbox
 from sandbox import runtime
+from sandbox.harness import Kubectl, eventually
 from tests.sandbox.helpers import commands_of, processes_of
-from tests.support.kubectl import Kubectl, eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
 

@@ -13,8 +13,8 @@ import pytest
 
 import sandbox
 from sandbox import ControlPlane, SandboxError, runtime
+from sandbox.harness import Kubectl, eventually
 from tests.sandbox.helpers import processes_of, somebody_listens
-from tests.support.kubectl import Kubectl, eventually
 
 ROOT = Path(sandbox.__file__).parents[1]
 OWNER = """

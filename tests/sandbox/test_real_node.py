@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox import ControlPlane, RealNode, SandboxError
+from sandbox.harness import Kubectl, eventually, installation
 from sandbox.node import inside, machine
 from tests.sandbox.helpers import containers_of, node_leftovers_of
 from tests.sandbox.pods import pod, service
-from tests.support.kubectl import Kubectl, deployment, eventually
+from tests.support.objects import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +59,8 @@ def running(plane: ControlPlane) -> str:
     """The namespace of a pod `app` that is ready, with a value as environment variable and as file, and a Service."""
     kubectl = Kubectl(plane.kubeconfig)
     namespace = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", namespace)
+    installation.create_namespace(kubectl, namespace)
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    eventually(lambda: kubectl.run("get", "serviceaccount", "default", "-n", namespace).returncode == 0)
     kubectl("create", "secret", "generic", "app", f"--from-literal=password={VALUE}", "-n", namespace)
     app = pod("app", SECRET_FILE="/secret/password")  # noqa: S106  # a path
     app["spec"]["volumes"] = [{"name": "secret", "secret": {"secretName": "app"}}]

@@ -14,10 +14,10 @@ import pytest
 
 import sandbox
 from sandbox import ControlPlane, SandboxError, runtime
+from sandbox.harness import Kubectl, eventually
 from sandbox.node import machine
 from tests.sandbox.helpers import containers_of, leftovers_of, node_leftovers_of
 from tests.sandbox.pods import pod
-from tests.support.kubectl import Kubectl, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

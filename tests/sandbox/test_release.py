@@ -10,7 +10,7 @@ from sandbox import SandboxError, releases
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 def test_a_plane_is_of_the_chosen_release(kubectl: Kubectl) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -18,25 +15,12 @@ from keyturn.kube.connection import ApiCredentials, Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from sandbox import ControlPlane
 
 Answer = web.Response | float
 """What a scripted server answers, or for how many seconds it says nothing."""
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds, or fail."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  # the world outside sets no events
-            await asyncio.sleep(0.02)
-
-
-def kubectl(kubeconfig: Path, *arguments: str) -> str:
-    command = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={kubeconfig}", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 async def forgotten(plane: ControlPlane, meanwhile: Callable[[Path], object] = lambda _: None) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from types import TracebackType
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
     from tests.support.objects import Body
 
 __all__ = ["Onlooker", "Shown", "meant", "shown"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Body", "Objects", "Refused"]
+__all__ = ["Body", "Objects", "Refused", "deployment"]
 
 Body = dict[str, Any]
 
@@ -149,3 +149,20 @@ def _path(kind: str, namespace: str, name: str = "") -> str:
         return f"/{group}/{plural}/{name}".rstrip("/")
     group, plural = _NAMESPACED[kind]
     return f"/{group}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
+
+
+def deployment(name: str, *, replicas: int = 3, annotations: dict[str, str] | None = None) -> Body:
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": annotations or {}},
+                "spec": {"containers": [{"name": "main", "image": "example.org/none"}]},
+            },
+        },
+    }

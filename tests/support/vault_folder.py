@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 from keyturn.core.value import Value
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import Kubectl, installation
 from tests.cluster.api.objects import Objects
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
@@ -20,7 +20,7 @@ def kubectl(troubled: ControlPlane) -> Kubectl:
     """kubectl for a cluster that knows our kinds, and where no operator writes a status."""
     kubectl = Kubectl(troubled.kubeconfig)
     kubectl("apply", "-f", str(CRDS))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    installation.wait_for_crds(kubectl)
     return kubectl
 
 

@@ -21,12 +21,12 @@ from keyturn.api.status import (
     WorkloadState,
     WorkloadStatus,
 )
+from sandbox.harness import eventually
 from tests.cluster.api.objects import cluster_secret_store, managed_secret, secret_class, secret_store
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.api.objects import Body
-    from tests.support.kubectl import Kubectl
 
 _NOW = datetime.now(UTC).replace(microsecond=0)
 _DUE = _NOW + timedelta(days=30)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 WEAK = "hunter2"
 _FORMS = ("table", "json", "sarif", "html")
@@ -237,7 +237,7 @@ def plain() -> Iterator[Console]:
 
 
 def test_without_encryption_the_point_fails(plain: Console) -> None:
-    from tests.support.kubectl import Kubectl  # noqa: PLC0415 - not to shadow the type
+    from sandbox.harness import Kubectl  # noqa: PLC0415 - not to shadow the type
 
     assert plain.kubeconfig
     Kubectl(plain.kubeconfig)("create", "secret", "generic", "any", "--from-literal=password=hunter2")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.harness import eventually
 from tests.cluster.checklist import audit_command
 from tests.cluster.endpoints.test_audit_webhook import audited, space  # noqa: F401  # an API server with its audit webhook
 from tests.support.console import Console
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.endpoints.test_audit_webhook import Audited

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.cluster.checklist.audit_command import audited
 from tests.conftest import ROOT
 from tests.support.console import Console
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
     from tests.unit.checklist.git_repository import Repository
 

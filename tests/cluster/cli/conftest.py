@@ -10,8 +10,8 @@ from tests.support.console import Console
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

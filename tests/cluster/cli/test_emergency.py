@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import Space
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.support.console import Console
-    from tests.support.kubectl import Kubectl
 
 _DECLARE = ("emergency", "declare", "INC-7", "--reason", "a laptop was stolen")
 

@@ -10,9 +10,9 @@ from tests.cluster.namespace import password
 from tests.unit.cli.test_errors import _COMMANDS
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.support.console import Console
-    from tests.support.kubectl import Kubectl
 _READS, _WRITES = _COMMANDS[:3], [*_COMMANDS[3:4], ("suspend", "auth"), ("rollback", "auth", "--to=1")]
 
 

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from keyturn.cli.commands import main
 from keyturn.kube import paths
 from keyturn.kube.client import Api
+from sandbox.harness import eventually
 from tests.cluster.namespace import MARKER, bytes_, literal, password
 from tests.cluster.workloads import deployment, env, env_from, stateful_set, volume
 from tests.support.console import Console, cells
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value

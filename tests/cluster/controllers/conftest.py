@@ -11,7 +11,7 @@ from tests.support.gitops_probe import Onlooker, meant, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 @pytest.fixture(scope="session", autouse=True)

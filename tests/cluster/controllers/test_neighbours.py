@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.hostile_specs import large_key, made, signed, write_secret
 from tests.cluster.namespace import Space, password
 from tests.hostile import corpus
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.dashboard.scene import CANARY, ROOT, Scene, applied, managed, role
 from tests.cluster.dashboard.stage import set_up
 from tests.support.browser import browser
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects
 from tests.support.operator import Operator
 
@@ -25,10 +25,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("ui")
     with ControlPlane.start() as plane, Objects.of(plane.kubeconfig) as objects:
         kubectl = Kubectl(plane.kubeconfig)
-        kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-        kubectl("apply", "-k", str(_installation(folder)))
-        kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        installation.install_crds(kubectl)
+        installation.install(kubectl, _installation(folder))
         for namespace in ("shop", "bank", "stage"):
             kubectl("create", "namespace", namespace)
         _people(kubectl)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from http.client import HTTPMessage
 
     from sandbox import ControlPlane
+    from sandbox.harness import Kubectl
     from tests.support.browser import Page
-    from tests.support.kubectl import Kubectl
     from tests.support.objects import Objects
     from tests.support.operator import Operator
 

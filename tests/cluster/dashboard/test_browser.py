@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.dashboard.scene import CANARY, HOSTILE, log_in, url_of
 from tests.cluster.dashboard.stage import STATES
 from tests.support.chromium import SECONDS
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.dashboard.scene import Scene

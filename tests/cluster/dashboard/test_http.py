@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from sandbox.harness import eventually
 from sandbox.pki import Authority
 from tests.cluster.dashboard.scene import ROOT, Client, url_of
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

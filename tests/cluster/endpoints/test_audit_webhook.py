@@ -15,10 +15,10 @@ from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, eventually, installation
 from sandbox.pki import Authority
 from sandbox.runtime import free_ports
 from tests.cluster.namespace import Space, password
-from tests.support.kubectl import Kubectl, eventually
 from tests.support.objects import Objects
 from tests.support.operator import Operator
 
@@ -79,10 +79,8 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     )
     with ControlPlane.start(apiserver_flags=flags) as plane:
         kubectl = Kubectl(plane.kubeconfig)
-        kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-        kubectl("apply", "-k", str(ROOT / "manifests" / "base"))
-        kubectl("scale", "deployment", "keyturn", "-n", "keyturn-system", "--replicas=0")
+        installation.install_crds(kubectl)
+        installation.install(kubectl)
         kubectl("apply", "-f", str(AUDIT / "rbac.yaml"))
         kubectl("apply", "-f", str(ROOT / "manifests" / "components" / "encryption-proof" / "metrics.yaml"))
         kubectl("create", "secret", "generic", "any", "--from-literal=one=1")
@@ -120,8 +118,7 @@ def _write_files(folder: Path, port: int) -> None:
 def space(audited: Audited) -> Iterator[Space]:
     """A namespace with a managed secret."""
     name = f"test-{secrets.token_hex(4)}"
-    audited.kubectl("create", "namespace", name)
-    eventually(lambda: audited.kubectl.run("get", "sa", "default", "-n", name).returncode == 0)
+    installation.create_namespace(audited.kubectl, name)
     space = Space(audited.objects, name)
     space.managed(password())
     eventually(lambda: space.find("Secret", "auth") is not None, "the Secret")

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from sandbox.harness import eventually
 from sandbox.pki import Authority
 from tests.conftest import ROOT
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 _COMPONENT = ROOT / "manifests" / "components" / "metrics-auth"
 _AUDIENCE = "--audience=keyturn-metrics"

@@ -15,7 +15,7 @@ from tests.unit.controllers.test_discovery import PLURALS
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 async def test_what_kopf_watches_of_ours_is_what_is_waited_for(plane: ControlPlane, kubectl: Kubectl) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube.events import Events, EventType, ObjectRef
-from tests.support.api_servers import kubectl
+from sandbox.harness import Kubectl
 
 if TYPE_CHECKING:
     from keyturn.kube.client import Api
@@ -21,7 +21,7 @@ async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api,
     events.post(something, "RotationFailed", "The class is gone.", EventType.WARNING)
     await events.flush()
     shown = await asyncio.to_thread(
-        kubectl, cluster.kubeconfig, "describe", "configmap", "something", "-n", namespace
+        Kubectl(cluster.kubeconfig), "describe", "configmap", "something", "-n", namespace
     )
     lines = [line.split(maxsplit=4) for line in shown.splitlines() if "Rotat" in line]
     assert [(type_, reason, source, note) for type_, reason, _, source, note in lines] == [

@@ -13,7 +13,8 @@ from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Body, Patch
 from keyturn.kube.leader_election import Elector, LeadershipLost, Terms
 from keyturn.kube.lease_holder import holder_of, signature
-from tests.support.api_servers import kubectl, secret, until
+from sandbox.harness import Kubectl, until
+from tests.support.api_servers import secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,7 +93,7 @@ async def test_the_lease_reads_as_client_go_writes_it(cluster: Cluster, api: Api
     async with running(one):
         await one.leading()
         first = await spec_of(api, namespace)
-        shown = await asyncio.to_thread(kubectl, cluster.kubeconfig, "get", "lease", "-n", namespace)
+        shown = await asyncio.to_thread(Kubectl(cluster.kubeconfig), "get", "lease", "-n", namespace)
         await asyncio.sleep(2 * TERMS.retry_period)
         later = await spec_of(api, namespace)
     assert shown.splitlines()[1].split()[:2] == [NAME, "one"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from keyturn.core.labels import OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.kube import paths
 from keyturn.kube.secret_informer import SecretMeta
-from tests.support.api_servers import forgotten, kubectl, secret, until
+from sandbox.harness import Kubectl, until
+from tests.support.api_servers import forgotten, secret
 from tests.unit.kube.test_secret_informer import watching
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_lis
         await troubled_api.create(path, secret(name, owner=name))
 
     def change(kubeconfig: Path) -> None:
-        kubectl(kubeconfig, "delete", "secret", "lost", "-n", troubled_namespace)
-        kubectl(kubeconfig, "create", "secret", "generic", "new", "-n", troubled_namespace)
+        Kubectl(kubeconfig)("delete", "secret", "lost", "-n", troubled_namespace)
+        Kubectl(kubeconfig)("create", "secret", "generic", "new", "-n", troubled_namespace)
         label = f"{OWNER_LABEL}=new"
-        kubectl(kubeconfig, "label", "secret", "new", label, "-n", troubled_namespace)
+        Kubectl(kubeconfig)("label", "secret", "new", label, "-n", troubled_namespace)
 
     async with watching(troubled_api, [troubled_namespace]) as (context, watch):
         await watch.synced.wait()
@@ -113,7 +114,7 @@ async def test_a_restart_of_the_api_server_loses_nothing(
         await asyncio.to_thread(troubled.stop_apiserver)
         await asyncio.to_thread(troubled.start_apiserver)
         await troubled_api.create(path, secret("b", owner="b"))
-        await until(lambda: "b" in context.there, seconds=40)
+        await until(lambda: "b" in context.there, timeout=40)
     assert context.gone == []
 
 

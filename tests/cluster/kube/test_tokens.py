@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.kube import errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
-from tests.support.api_servers import kubectl
+from sandbox.harness import Kubectl
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
@@ -29,7 +29,7 @@ def claims(token: Value) -> dict[str, Any]:
 
 @pytest.fixture
 def account(cluster: Cluster, namespace: str) -> str:
-    kubectl(cluster.kubeconfig, "create", "serviceaccount", "app", "-n", namespace)
+    Kubectl(cluster.kubeconfig)("create", "serviceaccount", "app", "-n", namespace)
     return "app"
 
 

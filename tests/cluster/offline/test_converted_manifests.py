@@ -11,7 +11,7 @@ from tests.unit.offline.convert.cases import CASES, Case
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 @pytest.mark.parametrize(

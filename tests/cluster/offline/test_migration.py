@@ -12,18 +12,18 @@ import yaml
 
 from keyturn.core.value import Value
 from keyturn.offline.convert import convert
+from sandbox.harness import eventually
 from tests.cluster.namespace import OWNER
 from tests.cluster.workloads import deployment, env
 from tests.support.console import BIN
-from tests.support.kubectl import eventually
 from tests.unit.offline.convert.test_migration import _LETS_GO, _LOOKS_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 # As the operator of External Secrets would find it served: the schema is nobody's business here.
 _CRD = {

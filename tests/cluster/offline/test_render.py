@@ -12,7 +12,7 @@ from tests.unit.offline.dotenv.project_folder import EXAMPLE
 from tests.unit.offline.dotenv.test_render import declared
 
 if TYPE_CHECKING:
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
     from tests.unit.offline.dotenv.project_folder import Folder
 
 

@@ -7,8 +7,8 @@ import pytest
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from sandbox import ControlPlane
+from sandbox.harness import Kubectl, installation
 from tests.conftest import ROOT, Cluster
-from tests.support.kubectl import Kubectl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ def installed(own_plane: Cluster) -> Kubectl:
     """kubectl for that plane, with Keyturn installed and no pod of it."""
     kubectl = Kubectl(own_plane.kubeconfig)
     kubectl("apply", "-k", str(ROOT / "manifests" / "overlays" / "checkout"))
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    installation.wait_for_crds(kubectl)
     return kubectl
 
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.install.checks.roles import ACCOUNT, OWN
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 _COMMAND = [sys.executable, "-m", "demo.checkout"]
 

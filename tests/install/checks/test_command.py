@@ -15,18 +15,18 @@ from keyturn.installation.checks.rights import Place, rights_of
 from keyturn.kube.client import Patch
 from keyturn.kube.lease_holder import signature
 from keyturn.runtime import build
+from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.install.checks.roles import ACCOUNT, OWN, without
 from tests.support.console import Console
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from keyturn.kube.client import Api
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/keyturn-system/leases"
 _RIGHTS = len(list(rights_of(Place(OWN, None))))

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from keyturn.installation.checks.rights import Place, Right, rights_of
+from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.install.checks.roles import OWN, without
 from tests.support.console import Console
-from tests.support.kubectl import eventually
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.kube.client import Api
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 _CRD = yaml.safe_load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text())
 _OUTDATED = 'keyturn_crd_outdated{crd="managedsecrets.keyturn.dev"}'

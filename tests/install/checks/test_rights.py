@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyturn.kube.client import Api
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 _EVERYWHERE = Place(OWN, None)
 _ALL = tuple(rights_of(_EVERYWHERE))

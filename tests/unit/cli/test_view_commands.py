@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 from tests.unit.cli.test_errors import at
 

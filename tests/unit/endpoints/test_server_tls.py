@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from keyturn.endpoints import server_tls as servertls
 from keyturn.endpoints.server_tls import ServerTls
+from sandbox.harness import until
 from sandbox.pki import Authority
-from tests.support.api_servers import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext
-from tests.support.kubectl import Kubectl
+from sandbox.harness import Kubectl
 from tests.unit.generators.generated import NEEDED, NOW, boxed, generator_of, opened
 
 if TYPE_CHECKING:

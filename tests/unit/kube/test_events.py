@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from keyturn.kube import paths
 from keyturn.kube.events import Events, EventType, ObjectRef
-from tests.support.api_servers import Scripted, answer, refused, scripted, until
+from sandbox.harness import until
+from tests.support.api_servers import Scripted, answer, refused, scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,8 @@ import pytest
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch
 from keyturn.kube.secret_informer import SecretMeta, SecretWatch
-from tests.support.api_servers import Scripted, answer, refused, scripted, until
+from sandbox.harness import until
+from tests.support.api_servers import Scripted, answer, refused, scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

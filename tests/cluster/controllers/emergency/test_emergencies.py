@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.controllers.managedsecret.test_windows import closed
 from tests.cluster.controllers.test_process import of_object
 from tests.cluster.namespace import Space, literal, password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 from tests.support.vault import BUILD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.harness import Kubectl
     from tests.cluster.store_objects import Stores, Vault
-    from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
     from tests.support.operator import Operator
 

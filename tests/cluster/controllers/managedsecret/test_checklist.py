@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import Space, bytes_, literal, password
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.cluster.classes import Class
     from tests.cluster.store_objects import Stores
-    from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
 
 SCHEDULE: dict[str, Any] = {"every": "90d"}

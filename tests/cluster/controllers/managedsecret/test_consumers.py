@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster import workloads
 from tests.cluster.namespace import MARKER, bytes_, password
 from tests.cluster.workloads import daemon_set, deployment, env, env_from, stateful_set
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tests.cluster.namespace import bytes_, literal, password
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
-    from tests.support.kubectl import Kubectl
 
 
 def test_a_managed_secret_becomes_a_secret_with_every_key(space: Space) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

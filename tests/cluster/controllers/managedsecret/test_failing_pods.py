@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.cluster.workloads import deployment, env_from, stateful_set
 from tests.conftest import ROOT
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
-    from tests.support.kubectl import Kubectl
     from tests.support.objects import Body
 
 _SANDBOX = "sandbox.keyturn.dev"

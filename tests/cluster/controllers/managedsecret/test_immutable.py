@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import bytes_, literal, password
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

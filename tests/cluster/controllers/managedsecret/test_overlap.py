@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import bytes_, password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

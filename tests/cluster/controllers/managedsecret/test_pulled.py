@@ -6,9 +6,9 @@ import base64
 from typing import TYPE_CHECKING
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.namespace import password
 from tests.cluster.workloads import deployment, env, env_from
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

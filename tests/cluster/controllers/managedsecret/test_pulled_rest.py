@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.controllers.managedsecret.test_nothing_changes import has_looked_at_all
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import after
 from tests.support.vault import BUILD_SECONDS
 

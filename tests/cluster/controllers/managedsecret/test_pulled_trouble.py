@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.namespace import password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.classes import Class

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.namespace import bytes_, literal, password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import after, refuse
 from tests.support.vault import BUILD_SECONDS
 

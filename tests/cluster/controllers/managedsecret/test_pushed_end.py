@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.namespace import password
-from tests.support.kubectl import eventually
 from tests.support.store_proxy import refuse
 from tests.support.vault import BUILD_SECONDS
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.cluster.store_objects import Vault
-    from tests.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import is_rolled
 from tests.cluster.workloads import daemon_set, deployment, env_from, stateful_set
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.admission_policies import asked
 from tests.cluster.namespace import Space, bytes_, password
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 from tests.support.webhook import allow, deny, patch
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster import workloads
 from tests.cluster.namespace import is_rolled
 from tests.cluster.workloads import deployment, env_from, stateful_set
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

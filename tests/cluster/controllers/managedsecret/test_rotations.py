@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.namespace import bytes_, literal, password
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value

@@ -10,7 +10,7 @@ import bcrypt
 import pytest
 import yaml
 
-from tests.support.kubectl import eventually
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

@@ -6,8 +6,8 @@ import base64
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sandbox.harness import eventually
 from tests.cluster.workloads import deployment, env_from
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

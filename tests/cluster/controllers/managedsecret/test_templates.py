@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.namespace import bytes_, literal, password
 from tests.cluster.workloads import deployment, env
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.harness import eventually
 from tests.cluster.controllers.emergency.test_emergencies import declare, services_updated, states, until
 from tests.cluster.namespace import bytes_, is_rolled, password
 from tests.cluster.workloads import daemon_set, deployment, env_from, stateful_set
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.policy.checklist import POINTS
+from sandbox.harness import eventually
 from tests.cluster.classes import Class
 from tests.cluster.namespace import OWNER, Space, bytes_, literal, password
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

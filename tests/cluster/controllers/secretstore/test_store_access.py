@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
+from sandbox.harness import eventually
 from tests.cluster.hostile_vault import hostile
 from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, pulled
-from tests.support.kubectl import eventually
 from tests.unit.stores.providers.moto_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.kubectl import Kubectl
+    from sandbox.harness import Kubectl
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.cluster.hostile_vault import Hostile, hostile, hung
 from tests.cluster.store_objects import Stores
-from tests.support.kubectl import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
     from tests.support.operator import Operator
 
 

@@ -11,8 +11,8 @@ from keyturn.stores.providers import discover
 from tests.unit.stores.providers.provider_fixtures import opened
 
 if TYPE_CHECKING:
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 
 async def test_the_api_server_takes_the_settings_of_every_provider(kubectl: Kubectl) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.stores.providers import Provider
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from keyturn.stores.providers.guard import Guard
     from sandbox import ControlPlane
+    from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.support.kubectl import Kubectl
     from tests.support.vault import VaultServer
 
 pytestmark = pytest.mark.timeout(vaults.BUILD_SECONDS)
@@ -63,7 +63,7 @@ def reviewed(cluster: Cluster, plane: ControlPlane, vault: VaultServer) -> str:
 
 
 def _kubectl(cluster: Cluster) -> Callable[..., str]:
-    from tests.support.kubectl import Kubectl  # noqa: PLC0415
+    from sandbox.harness import Kubectl  # noqa: PLC0415
 
     return Kubectl(cluster.kubeconfig)
 

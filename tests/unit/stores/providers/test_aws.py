@@ -21,7 +21,8 @@ from keyturn.stores.providers.errors import (
     Unreachable,
 )
 from keyturn.stores.providers.guard import Guard
-from tests.support.api_servers import Scripted, answer, serving, until
+from sandbox.harness import until
+from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers.provider_fixtures import (
     LOOPBACK,
     SECRET_KEY,

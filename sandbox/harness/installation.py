@@ -1,0 +1,77 @@
+"""Installs Keyturn from the manifests of this checkout, and writes kubeconfigs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox.pki import write_private
+
+from .waiting import eventually
+
+if TYPE_CHECKING:
+    from .kubectl import Kubectl
+
+__all__ = [
+    "NAMESPACE",
+    "ROOT",
+    "create_namespace",
+    "current_context",
+    "install",
+    "install_crds",
+    "scale_to_zero",
+    "wait_for_crds",
+    "write_account",
+]
+
+NAMESPACE = "keyturn-system"
+"""The namespace of the operator in `manifests/base`."""
+ROOT = Path(__file__).parents[2]
+"""The checkout."""
+_CRD_TIMEOUT = "--timeout=60s"
+
+
+def install_crds(kubectl: Kubectl) -> None:
+    kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+    wait_for_crds(kubectl)
+
+
+def wait_for_crds(kubectl: Kubectl) -> None:
+    """Wait until the API server serves each kind."""
+    kubectl("wait", "--for=condition=Established", "crd", "--all", _CRD_TIMEOUT)
+
+
+def install(kubectl: Kubectl, manifests: Path = ROOT / "manifests" / "base") -> None:
+    """Install the manifests; the operator itself is a process on this machine, so its Deployment has no pods."""
+    kubectl("apply", "-k", str(manifests))
+    scale_to_zero(kubectl)
+
+
+def scale_to_zero(kubectl: Kubectl) -> None:
+    kubectl("scale", "deployment", "keyturn", "-n", NAMESPACE, "--replicas=0")
+
+
+def create_namespace(kubectl: Kubectl, name: str) -> None:
+    """Create a namespace, and wait until pods can run in it."""
+    kubectl("create", "namespace", name)
+    eventually(
+        lambda: kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
+        "the namespace's ServiceAccount",
+    )
+
+
+def current_context(kubectl: Kubectl) -> dict[str, Any]:
+    """Return a kubeconfig of the current context alone, with its certificates and credentials."""
+    config: dict[str, Any] = kubectl.json("config", "view", "--minify", "--flatten", "--raw")
+    return config
+
+
+def write_account(kubectl: Kubectl, namespace: str, name: str, path: Path, duration: str) -> Path:
+    """Write a kubeconfig with a token of a ServiceAccount that is valid for a duration."""
+    config = current_context(kubectl)
+    token = kubectl("create", "token", name, "-n", namespace, f"--duration={duration}").strip()
+    config["users"] = [{"name": name, "user": {"token": token}}]
+    config["contexts"][0]["context"] |= {"user": name, "namespace": namespace}
+    write_private(path, json.dumps(config).encode())
+    return path

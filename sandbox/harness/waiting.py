@@ -1,0 +1,48 @@
+"""Waits until a condition holds, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from .errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["eventually", "until"]
+
+_TIMEOUT = 60.0
+_POLL_INTERVAL = 0.05
+_ASYNC_POLL_INTERVAL = 0.02
+
+
+def eventually(
+    holds: Callable[[], bool],
+    what: str = "it",
+    timeout: float = _TIMEOUT,
+    instead: Callable[[], object] | None = None,
+) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        HarnessError: The timeout is over; the message has `what`, and what `instead` returns.
+    """
+    deadline = time.monotonic() + timeout
+    while not holds():
+        if time.monotonic() >= deadline:
+            found = f": {instead()}" if instead else ""
+            raise HarnessError(f"{what} did not come true within {timeout:.0f} s{found}")
+        time.sleep(_POLL_INTERVAL)
+
+
+async def until(holds: Callable[[], bool], timeout: float = _TIMEOUT) -> None:  # noqa: ASYNC109  # as `eventually`
+    """Wait in asyncio until a condition holds.
+
+    Raises:
+        TimeoutError: The timeout is over.
+    """
+    async with asyncio.timeout(timeout):
+        while not holds():  # noqa: ASYNC110  # what is outside this process sets no events
+            await asyncio.sleep(_ASYNC_POLL_INTERVAL)
