@@ -23,7 +23,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test unit test-matrix soak redteam check bench sandbox docs image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test unit test-matrix soak redteam check bench sandbox docs chart image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -68,7 +68,6 @@ check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, l
 	$(BIN)/python .ci/words
 	$(BIN)/keyturn crds --check crds
 	$(BIN)/python .ci/command-reference --check
-	.ci/chart-copies --check
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
 	$(BIN)/python -m benchmarks $(or $(ARGS),all)
@@ -82,6 +81,9 @@ docs: $(READY) ## build the documentation into site/
 
 image: $(READY) ## build the operator's image into an archive; OUTPUT=… for where, else it is in the cache
 	@$(BIN)/python -m release image $(if $(OUTPUT),--output "$(OUTPUT)")
+
+chart: $(READY) ## assemble the Helm chart in dist/charts/keyturn
+	@$(BIN)/python -m release chart
 
 plugin: $(READY) ## make kubectl keyturn for this platform, as one program in an archive, into dist/
 	@$(BIN)/python -m release plugin
@@ -97,10 +99,9 @@ release: $(READY) ## make every file of a release into dist/, VERSION=…, signe
 		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
 
-generate: $(READY) ## regenerate the CRDs, the API and command reference, and the copies in the chart
+generate: $(READY) ## regenerate the CRDs, and the API and command reference
 	$(BIN)/keyturn crds --output crds
 	$(BIN)/python .ci/command-reference
-	.ci/chart-copies
 
 format: $(READY) ## format the code and apply fixes of ruff
 	$(BIN)/ruff check --fix

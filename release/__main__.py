@@ -1,4 +1,4 @@
-"""The command line: `python -m release all | image | plugin | krew | bundle`."""
+"""The command line: `python -m release all | chart | image | plugin | krew | bundle`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from . import image, krew, olm, order, plugin
+from . import chart, image, krew, olm, order, plugin
 from .errors import ReleaseError
 
 _DIST = Path(__file__).parents[1] / "dist"
@@ -29,6 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dist", type=Path, default=_DIST, help="the folder that is written into")
     parts = parser.add_subparsers(required=True)
     order.add_to(parts.add_parser("all", help="make every file of a release, into a folder of its own"))
+    one = parts.add_parser("chart", help="assemble the Helm chart, as a folder")
+    one.set_defaults(make=lambda options: print(chart.assemble(options.dist / "charts")))
     one = parts.add_parser("plugin", help="make kubectl keyturn for this platform")
     one.set_defaults(make=lambda options: print(plugin.build(options.dist)))
     one = parts.add_parser("krew", help="describe the archives that are there for Krew")

@@ -1,4 +1,7 @@
-"""How the chart becomes a package that Helm installs, and the OCI layout that a registry takes.
+"""How the chart is assembled from this checkout, packed for Helm, and put into the OCI layout that a registry takes.
+
+`charts/keyturn` has the templates. The CRDs and the manifests that a template includes are those of `crds` and
+`manifests`: a chart cannot read other folders, so they are copied when it is assembled.
 
 Source: Helm, "Charts" and "Use OCI-based registries"; OCI, "Image Layout Specification".
 """
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,25 +25,72 @@ from . import packing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["layout", "package"]
+__all__ = ["CONTENT", "assemble", "layout", "package"]
 
-_CHART = Path(__file__).parents[1] / "charts" / "keyturn"
+_ROOT = Path(__file__).parents[1]
+_CHART = _ROOT / "charts" / "keyturn"
+_MANIFESTS: Mapping[str, str] = {
+    "operator": "base/operator/*.yaml",
+    "own-account": "base/own-account/*.yaml",
+    "authors": "base/authors/*.yaml",
+    "access": "base/access/*.yaml",
+    "environments": "base/environments/*.yaml",
+    "users": "base/users/aggregate.yaml",
+    "class-reader": "base/users/classes.yaml",
+    "tokens": "components/workload-identity/*.yaml",
+    "ui": "components/ui/*.yaml",
+    "ui-https": "components/ui-https/*.yaml",
+    "classes": "classes/*.yaml",
+    "monitoring": "monitoring/*.*",
+    "audit": "monitoring/audit/*.yaml",
+    "encryption-proof": "components/encryption-proof/*.yaml",
+    "pod-deletion": "components/pod-deletion/*.yaml",
+    "metrics-auth": "components/metrics-auth/*.yaml",
+}
+"""The folders of the chart's `manifests`, and the files of `manifests` that each has."""
+_OF_HELM = ("kustomization.yaml", "deployment.yaml", "namespace.yaml", "operator/networkpolicy.yaml")
+"""Files that templates of the chart or Helm itself make, and patches."""
 _CONFIG = "application/vnd.cncf.helm.config.v1+json"
-_CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+CONTENT = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+"""The media type of the layer that is the packed chart."""
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _ANNOTATION = "org.opencontainers.image"
 
 
+def assemble(folder: Path) -> Path:
+    """Write the chart, as Helm installs it, in place of an older one; return its folder."""
+    chart = folder / _CHART.name
+    shutil.rmtree(chart, ignore_errors=True)
+    shutil.copytree(_CHART, chart)
+    for name, source in _sources():
+        (chart / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, chart / name)
+    return chart
+
+
+def _sources() -> Iterator[tuple[str, Path]]:
+    """Name the files that come from other folders, each by its path in the chart."""
+    for source in sorted((_ROOT / "crds").glob("keyturn.dev_*.yaml")):
+        yield f"crds/{source.name}", source
+    for folder, pattern in _MANIFESTS.items():
+        for source in sorted((_ROOT / "manifests").glob(pattern)):
+            name = f"{folder}/{source.name}"
+            if not name.endswith(_OF_HELM):
+                yield f"manifests/{name}", source
+
+
 def package(into: Path, time: int = packing.EPOCH) -> Path:
     """Pack the chart as `helm package` does, its description first."""
-    files = sorted(_files(), key=lambda file: file[0] != f"{_CHART.name}/Chart.yaml")
-    return packing.pack_gzipped(iter(files), into / f"keyturn-{__version__}.tgz", time)
+    with tempfile.TemporaryDirectory(prefix="keyturn-chart-") as scratch:
+        chart = assemble(Path(scratch))
+        files = sorted(_files(chart), key=lambda file: file[0] != f"{chart.name}/Chart.yaml")
+        return packing.pack_gzipped(iter(files), into / f"keyturn-{__version__}.tgz", time)
 
 
-def _files() -> Iterator[tuple[str, Path]]:
-    ignored = (_CHART / ".helmignore").read_text().split()
-    for name, path in packing.files_of(_CHART, f"{_CHART.name}/"):
+def _files(chart: Path) -> Iterator[tuple[str, Path]]:
+    ignored = (chart / ".helmignore").read_text().split()
+    for name, path in packing.files_of(chart, f"{chart.name}/"):
         if not any(fnmatch(path.name, pattern) for pattern in ignored):
             yield name, path
 
@@ -54,7 +105,7 @@ def layout(package: Path, into: Path) -> Path:
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": _blob(folder, _CONFIG, _encoded(chart)),
-            "layers": [_blob(folder, _CONTENT, package.read_bytes())],
+            "layers": [_blob(folder, CONTENT, package.read_bytes())],
             "annotations": {
                 f"{_ANNOTATION}.title": chart["name"],
                 f"{_ANNOTATION}.description": chart["description"],

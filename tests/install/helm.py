@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import subprocess
@@ -11,12 +12,16 @@ from typing import Any
 
 import yaml
 
+from release import chart
 from tests.support.goprogram import built
 
 __all__ = ["BUILD_SECONDS", "CHART", "IMAGE", "ROOT", "Refused", "helm", "render", "run"]
 
 ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts" / "keyturn"
+_SCRATCH = tempfile.TemporaryDirectory(prefix="keyturn-chart-")
+atexit.register(_SCRATCH.cleanup)
+CHART = chart.assemble(Path(_SCRATCH.name))
+"""The chart, assembled as by `make chart`, for as long as the tests run."""
 IMAGE = "--set=image.repository=keyturn.invalid/keyturn"
 """The name that manifests/base has; the chart has none."""
 BUILD_SECONDS = 1200

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from keyturn import __version__
+from release import chart
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
@@ -74,11 +75,21 @@ def flux() -> dict[str, dict[str, Any]]:
     return {body["kind"]: body for body in bodies}
 
 
-def test_both_find_the_chart_in_the_repository() -> None:
-    source, release = application()["spec"]["source"], flux()["HelmRelease"]["spec"]
+def test_both_find_the_chart_where_it_is_pushed_to() -> None:
+    source, repository = application()["spec"]["source"], flux()["OCIRepository"]["spec"]
+    (registry,) = re.findall(r"helm push keyturn-([\d.]+)\.tgz oci://(\S+)", _PAGE)
 
-    assert {source["path"], release["chart"]["spec"]["chart"]} == {str(CHART.relative_to(ROOT))}
-    assert {source["targetRevision"], flux()["GitRepository"]["spec"]["ref"]["tag"]} == {f"v{__version__}"}
+    assert (source["targetRevision"], source["repoURL"]) == registry
+    assert (repository["ref"]["tag"], repository["url"]) == (registry[0], f"oci://{registry[1]}/keyturn")
+    assert (source["chart"], registry[0]) == ("keyturn", __version__)
+
+
+def test_flux_installs_the_chart_of_its_repository() -> None:
+    (name,) = {flux()[kind]["metadata"]["name"] for kind in ("OCIRepository", "HelmRelease")}
+    selector = flux()["OCIRepository"]["spec"]["layerSelector"]
+
+    assert flux()["HelmRelease"]["spec"]["chartRef"] == {"kind": "OCIRepository", "name": name}
+    assert selector == {"mediaType": chart.CONTENT, "operation": "copy"}
 
 
 def test_both_namespaces_are_restricted_as_that_of_the_base() -> None:
