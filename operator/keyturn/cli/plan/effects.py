@@ -8,33 +8,8 @@ from typing import TYPE_CHECKING, assert_never
 from keyturn.api.status import RotationStatus
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.reasons import CLAIMED
-from keyturn.core.rotation.steps import (
-    Adopt,
-    Begin,
-    Bind,
-    Borrow,
-    Claim,
-    Decline,
-    DeletePod,
-    Expire,
-    Finalize,
-    GiveBack,
-    GoBack,
-    Intend,
-    OutsideStep,
-    Overlap,
-    Publish,
-    Push,
-    Refresh,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-    Stage,
-    Withdraw,
-)
 from keyturn.core.spec.items import previous_key
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Publication, StateFacts, Triggers
@@ -47,7 +22,6 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.rotation.steps import Step
     from keyturn.core.spec.desired import Desired
 
 __all__ = ["Makers", "pushed", "taken", "with_dependents"]
@@ -65,35 +39,43 @@ class Makers:
     """Items with values that expire, at a time that is known after their generation only."""
 
 
-def taken(step: Step, observed: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
+def taken(step: steps.Step, observed: Observed, makers: Makers) -> Observed:  # noqa: C901, PLR0911, PLR0912  # a line for each step there is
     match step:
-        case Begin():
+        case steps.Begin():
             return _begun(step, observed)
-        case Claim() | Adopt():
+        case steps.Claim() | steps.Adopt():
             return _claimed(step, observed)
-        case Stage():
+        case steps.Stage():
             return _staged(step, observed, makers)
-        case Publish() | Repair():
+        case steps.Publish() | steps.Repair():
             return _published(step, observed)
-        case RollOut():
+        case steps.RollOut():
             return _rolled(step, observed)
-        case Overlap():
+        case steps.Overlap():
             return _with_current(observed, valid_until=step.until)
-        case Expire():
+        case steps.Expire():
             return _with_current(observed, ended=True)
-        case Revoke():
+        case steps.Revoke():
             return replace(
                 observed, target=replace(observed.target, overlapping=False) if observed.target else None
             )
-        case Bind():
+        case steps.Bind():
             return replace(observed, unbound=False)
-        case Release():
+        case steps.Release():
             return replace(observed, left=observed.left[1:])
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
+        case (
+            steps.Refresh()
+            | steps.Finalize()
+            | steps.Intend()
+            | steps.Push()
+            | steps.Withdraw()
+            | steps.Borrow()
+            | steps.GiveBack()
+        ):
             return pushed(step, observed)
-        case Decline():
+        case steps.Decline():
             return _declined(observed, observed.state) if observed.state else observed
-        case GoBack() | DeletePod() | Rest():
+        case steps.GoBack() | steps.DeletePod() | steps.Rest():
             return observed  # in a simulation no rollout fails
         case _:
             assert_never(step)
@@ -104,13 +86,13 @@ def _declined(observed: Observed, state: StateFacts) -> Observed:
     return replace(observed, state=replace(state, triggers=handled, held=None))
 
 
-def _begun(step: Begin, observed: Observed) -> Observed:
+def _begun(step: steps.Begin, observed: Observed) -> Observed:
     rotation = RotationStatus(id=step.id, reason=step.reason.name, step="Stage", started_at=observed.now)
     status = observed.managed.status.model_copy(update={"rotation": rotation})
     return replace(observed, managed=observed.managed.model_copy(update={"status": status}))
 
 
-def _claimed(step: Claim | Adopt, observed: Observed) -> Observed:
+def _claimed(step: steps.Claim | steps.Adopt, observed: Observed) -> Observed:
     facts = RevisionFacts(step.number, CLAIMED, observed.now, frozenset())
     state = StateFacts(
         uid=observed.uid,
@@ -127,7 +109,7 @@ def _claimed(step: Claim | Adopt, observed: Observed) -> Observed:
     return replace(observed, state=state, target=target)
 
 
-def _staged(step: Stage, observed: Observed, makers: Makers) -> Observed:
+def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
     desired, before = observed.desired, observed.state
     if desired is None:
         return observed
@@ -199,9 +181,9 @@ def _publications(observed: Observed) -> tuple[Publication, ...]:
     return (*made, *observed.state.publications)
 
 
-def _published(step: Publish | Repair, observed: Observed) -> Observed:
+def _published(step: steps.Publish | steps.Repair, observed: Observed) -> Observed:
     current, before = observed.current, observed.target
-    is_repair = isinstance(step, Repair) and before is not None and before.published is not None
+    is_repair = isinstance(step, steps.Repair) and before is not None and before.published is not None
     target = TargetFacts(
         owner=observed.name,
         revision=step.number,
@@ -213,7 +195,7 @@ def _published(step: Publish | Repair, observed: Observed) -> Observed:
     return replace(observed, target=target)
 
 
-def _rolled(step: RollOut, observed: Observed) -> Observed:
+def _rolled(step: steps.RollOut, observed: Observed) -> Observed:
     def restarted(workload: Workload) -> Workload:
         return replace(workload, marker=step.marker, settled=False, restarted=observed.now)
 
@@ -234,9 +216,9 @@ def _with_current(
     return replace(observed, state=replace(observed.state, revisions=tuple(revisions)))
 
 
-def pushed(step: OutsideStep, observed: Observed) -> Observed:
+def pushed(step: steps.OutsideStep, observed: Observed) -> Observed:
     """Simulate such a step."""
-    if isinstance(step, Finalize):
+    if isinstance(step, steps.Finalize):
         finalizers = [FINALIZER] if step.present else []
         metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
         return replace(observed, managed=observed.managed.model_copy(update={"metadata": metadata}))
@@ -244,22 +226,24 @@ def pushed(step: OutsideStep, observed: Observed) -> Observed:
 
 
 def _recorded(  # one case per step
-    step: Refresh | Intend | Push | Withdraw | Borrow | GiveBack, observed: Observed, state: StateFacts
+    step: steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack,
+    observed: Observed,
+    state: StateFacts,
 ) -> StateFacts:
     match step:
-        case Refresh():
+        case steps.Refresh():
             return replace(state, triggers=state.triggers.with_refreshed(observed.requested))
-        case Intend(record=record):
+        case steps.Intend(record=record):
             others = tuple(one for one in state.pushed if one.place != record.place)
             return replace(state, pushed=(*others, record))
-        case Push(destination=destination):
+        case steps.Push(destination=destination):
             done = [replace(one, done=True) if one.place == destination.id else one for one in state.pushed]
             return replace(state, pushed=tuple(done))
-        case Withdraw(destination=destination):
+        case steps.Withdraw(destination=destination):
             return replace(state, pushed=tuple(one for one in state.pushed if one.place != destination.id))
-        case Borrow(loans=loans):
+        case steps.Borrow(loans=loans):
             return replace(state, loans=(*state.loans, *loans))
-        case GiveBack(loan=loan):
+        case steps.GiveBack(loan=loan):
             return replace(state, loans=tuple(one for one in state.loans if one != loan))
         case _:
             assert_never(step)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Adopt, Rest, RollOut, Stage
 
 from .effects import Makers, taken, with_dependents
 from .waits import everyone, is_hindered, waited
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.reasons import Reason
     from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.rotation.steps import Step
 
 __all__ = ["Foresight", "Restart", "foresee"]
 
@@ -72,7 +71,7 @@ class Foresight:
 class _Moment:
     """A step with the observation before and after it."""
 
-    step: Step
+    step: steps.Step
     before: Observed
     after: Observed
 
@@ -91,7 +90,7 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
                 break
             observed = replace(observed, violations=())
             continue
-        after = waited(observed) if isinstance(step, Rest) else taken(step, observed, makers)
+        after = waited(observed) if isinstance(step, steps.Rest) else taken(step, observed, makers)
         if after is None or after is observed:
             break
         moments.append(_Moment(step, observed, after))
@@ -105,8 +104,8 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
 def _told(
     moments: list[_Moment], refusals: list[Stalled | Wait], began: Observed, end: Observed, makers: Makers
 ) -> Foresight:
-    staged = next((one for one in moments if isinstance(one.step, Stage)), None)
-    reason = staged.step.reason if staged and isinstance(staged.step, Stage) else None
+    staged = next((one for one in moments if isinstance(one.step, steps.Stage)), None)
+    reason = staged.step.reason if staged and isinstance(staged.step, steps.Stage) else None
     current = staged.after.current if staged else None
     restarts = _restarts(moments)
     restarted = {one.key for one in restarts}
@@ -114,7 +113,7 @@ def _told(
         refusals=tuple(refusals),
         reason=reason,
         number=current.number if current else None,
-        adopts=next((one.step.number for one in moments if isinstance(one.step, Adopt)), None),
+        adopts=next((one.step.number for one in moments if isinstance(one.step, steps.Adopt)), None),
         fresh=with_dependents(reason.fresh, makers) if reason else frozenset(),
         starts=staged.before.now if staged else began.now,
         restarts=restarts,
@@ -129,13 +128,13 @@ def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
     restarts: list[Restart] = []
     round_, is_new_round = 0, True
     for moment in moments:
-        if isinstance(moment.step, RollOut):
+        if isinstance(moment.step, steps.RollOut):
             round_ += is_new_round
             is_new_round = False
             key = moment.step.consumer.workload.key
             standing = next(one for one in everyone(moment.before) if one.consumer.workload.key == key)
             restarts.append(Restart(standing, round_, obstacles.get(key)))
-        elif isinstance(moment.step, Rest):
+        elif isinstance(moment.step, steps.Rest):
             is_new_round = True
             obstacles |= {
                 one.consumer.workload.key: one.message or "waits"

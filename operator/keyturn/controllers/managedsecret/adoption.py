@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import Adopt, Claim
+    from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Body
 
@@ -29,7 +29,7 @@ __all__ = ["adopted", "claimed"]
 
 
 async def claimed(
-    step: Claim, key: ObjectKey, observed: Observed, desired: Desired, context: Context
+    step: steps.Claim, key: ObjectKey, observed: Observed, desired: Desired, context: Context
 ) -> State:
     """Return a state with the values of an existing Secret. Triggers of a new object are recorded as handled."""
     state = await load_state(key, context)
@@ -58,7 +58,12 @@ async def claimed(
 
 
 async def adopted(
-    step: Adopt, key: ObjectKey, observed: Observed, desired: Desired, state: State | None, context: Context
+    step: steps.Adopt,
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    state: State | None,
+    context: Context,
 ) -> State:
     """Return a state with the found values as a revision; workloads that read the Secret already run it."""
     body = await load_target(key, desired.secret, context)

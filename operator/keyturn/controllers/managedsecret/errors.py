@@ -6,17 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.rotation.steps import (
-    Begin,
-    DeletePod,
-    Finalize,
-    Publish,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-)
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.stuck_pods import delete_command
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
@@ -24,7 +14,6 @@ from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import Step
 
 __all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unread"]
 
@@ -35,7 +24,7 @@ _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
 
-def denied(error: errors.ApiError, step: Step, observed: Observed) -> Wait | Stalled:
+def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
     """Return the error of a step with our own message; a message of the API server may quote a value."""
     what = _what(step, observed)
     match error:
@@ -104,49 +93,49 @@ def _unanswered(error: errors.ApiError, what: str) -> str:
     return f"{_answered(error, what)}; it is in trouble, or an admission webhook is"
 
 
-def _against_forbidden(step: Step) -> str:
+def _against_forbidden(step: steps.Step) -> str:
     advice = "look at the namespace's quota and admission policies and at the operator's rights"
-    if isinstance(step, DeletePod):
+    if isinstance(step, steps.DeletePod):
         return f"{advice}, or run: {_command(step)}"
     return advice
 
 
-def _command(step: DeletePod) -> str:
+def _command(step: steps.DeletePod) -> str:
     return delete_command(step.consumer.workload.key.namespace, step.pod.name)
 
 
-def _against_invalid(step: Step, observed: Observed) -> str:
+def _against_invalid(step: steps.Step, observed: Observed) -> str:
     match step:
-        case Publish() | Repair() | Revoke() | Release():
+        case steps.Publish() | steps.Repair() | steps.Revoke() | steps.Release():
             return (
                 "write the values that its type asks for, look at the admission policies, or, if it is"
                 " immutable or of another type, delete it: it is made again with the same values"
             )
-        case RollOut():
+        case steps.RollOut():
             return "look at the admission policies for workloads, or restart it yourself"
-        case DeletePod():
+        case steps.DeletePod():
             return f"look at the admission policies for pods, or run: {_command(step)}"
-        case Begin() | Finalize() | Rest():
+        case steps.Begin() | steps.Finalize() | steps.Rest():
             return "look at the admission policies, and apply the CRDs of this version"
         case _:
             state = state_name(observed.name)
             return f"look at the admission policies; {state!r} keeps the values, so leave it there"
 
 
-def _what(step: Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
+def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object
     """Return what a step writes."""
     match step:
-        case Finalize():
+        case steps.Finalize():
             return "the finalizers of the ManagedSecret"
-        case Publish() | Repair() | Revoke():
+        case steps.Publish() | steps.Repair() | steps.Revoke():
             return f"the Secret {secret_of(observed.managed)!r}"
-        case Release(secret=secret):
+        case steps.Release(secret=secret):
             return f"the Secret {secret!r}"
-        case RollOut(consumer=consumer):
+        case steps.RollOut(consumer=consumer):
             return str(consumer.workload.key)
-        case DeletePod(pod=pod):
+        case steps.DeletePod(pod=pod):
             return f"the pod {pod.name!r}"
-        case Begin() | Rest():
+        case steps.Begin() | steps.Rest():
             return "the status"
         case _:
             return f"the Secret {state_name(observed.name)!r}"

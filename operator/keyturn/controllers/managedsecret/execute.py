@@ -5,32 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.markers import next_marker
-from keyturn.core.rotation.steps import (
-    Adopt,
-    Begin,
-    Bind,
-    Borrow,
-    Claim,
-    Decline,
-    DeletePod,
-    Expire,
-    Finalize,
-    GiveBack,
-    GoBack,
-    Intend,
-    Overlap,
-    Publish,
-    Push,
-    Refresh,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-    Stage,
-    Withdraw,
-)
 from keyturn.core.rotation.stuck_pods import is_deletable
 from keyturn.core.rotation.transitions import refreshed, with_decision
 from keyturn.core.state.state import state_name
@@ -52,14 +28,13 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import OutsideStep, Step
     from keyturn.core.state.state import State
 
 __all__ = ["take"]
 
 
 async def take(  # one case per step
-    step: Step, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Step, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Execute one step.
 
@@ -67,21 +42,38 @@ async def take(  # one case per step
         ApiError: The write failed; the earlier object is unchanged.
     """
     match step:
-        case Begin():
+        case steps.Begin():
             await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
-        case Claim() | Adopt() | Bind() | Stage() | GoBack() | Overlap() | Expire() | Decline():
+        case (
+            steps.Claim()
+            | steps.Adopt()
+            | steps.Bind()
+            | steps.Stage()
+            | steps.GoBack()
+            | steps.Overlap()
+            | steps.Expire()
+            | steps.Decline()
+        ):
             await write_state(key, await _state_after(step, key, observed, context), observed, context)
-        case Release(secret=secret):
+        case steps.Release(secret=secret):
             await release(replace(key, name=secret), context)
-        case Publish() | Repair() | Revoke():
+        case steps.Publish() | steps.Repair() | steps.Revoke():
             await write_target(step, key, observed, context)
-        case RollOut():
+        case steps.RollOut():
             await _roll(step, observed, context)
-        case DeletePod():
+        case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
+        case (
+            steps.Refresh()
+            | steps.Finalize()
+            | steps.Intend()
+            | steps.Push()
+            | steps.Withdraw()
+            | steps.Borrow()
+            | steps.GiveBack()
+        ):
             await _take_outside(step, key, observed, context)
-        case Rest():
+        case steps.Rest():
             pass
         case _:
             assert_never(step)
@@ -91,23 +83,30 @@ async def take(  # one case per step
 
 
 async def _state_after(
-    step: Claim | Adopt | Bind | Stage | GoBack | Overlap | Expire | Decline,
+    step: steps.Claim
+    | steps.Adopt
+    | steps.Bind
+    | steps.Stage
+    | steps.GoBack
+    | steps.Overlap
+    | steps.Expire
+    | steps.Decline,
     key: ObjectKey,
     observed: Observed,
     context: Context,
 ) -> State:
     """Return the state that a step writes; Bind writes the recorded one unchanged."""
-    if isinstance(step, Bind):
+    if isinstance(step, steps.Bind):
         return known(await load_state(key, context), key)
-    if isinstance(step, Claim):
+    if isinstance(step, steps.Claim):
         return await claimed(step, key, observed, wanted_of(observed), context)
     before = await _state_as_seen(key, observed, context)
     match step:
-        case Adopt():
+        case steps.Adopt():
             return await adopted(step, key, observed, wanted_of(observed), before, context)
-        case Stage():
+        case steps.Stage():
             return await staged(step, key, observed, wanted_of(observed), before, context)
-        case GoBack() | Overlap() | Expire() | Decline():
+        case steps.GoBack() | steps.Overlap() | steps.Expire() | steps.Decline():
             return with_decision(step, observed, known(before, key), context.now())
 
 
@@ -123,27 +122,29 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -
     return state
 
 
-async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
+async def _take_outside(
+    step: steps.OutsideStep, key: ObjectKey, observed: Observed, context: Context
+) -> None:
     """Run an operation at a store and record it; its failure is kept in memory."""
-    if isinstance(step, Finalize):
+    if isinstance(step, steps.Finalize):
         await finalized(step, key, observed, context)
         return
     state = known(await _state_as_seen(key, observed, context), key)
     match step:
-        case Refresh():
+        case steps.Refresh():
             after: State | None = refreshed(state, observed, context.now())
-        case Intend(record=record):
+        case steps.Intend(record=record):
             context.memory(key).outside.forget_push(
                 record.place
             )  # a different push, which starts without back-off
             after = state.with_pushed(record)
-        case Push():
+        case steps.Push():
             after = await pushed(step, key, state, context)
-        case Withdraw():
+        case steps.Withdraw():
             after = await withdrawn(step, key, state, context)
-        case Borrow(loans=loans):
+        case steps.Borrow(loans=loans):
             after = state.with_loans(loans)
-        case GiveBack():
+        case steps.GiveBack():
             after = await given_back(step, key, state, context)
         case _:
             assert_never(step)
@@ -154,7 +155,7 @@ async def _take_outside(step: OutsideStep, key: ObjectKey, observed: Observed, c
 # Workloads
 
 
-async def _roll(step: RollOut, observed: Observed, context: Context) -> None:
+async def _roll(step: steps.RollOut, observed: Observed, context: Context) -> None:
     """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
     workload_key = step.consumer.workload.key
     async with context.rolling(workload_key):
@@ -170,7 +171,7 @@ async def _roll(step: RollOut, observed: Observed, context: Context) -> None:
                 context.cache.put_workload(workload_of(workload_key.kind, body))
 
 
-async def _delete_pod(step: DeletePod, secret: str, context: Context) -> None:
+async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> None:
     """Delete a pod that its StatefulSet does not replace, if the StatefulSet is unchanged since the decision."""
     key = step.consumer.workload.key
     context.pods.forget(key)  # the next observation reads the pods again, whether or not this succeeds

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import Stage
+    from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.generators import Generator, Outputs
 
@@ -39,7 +39,12 @@ _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
 
 async def staged(
-    step: Stage, key: ObjectKey, observed: Observed, desired: Desired, state: State | None, context: Context
+    step: steps.Stage,
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    state: State | None,
+    context: Context,
 ) -> State:
     """Return the state with the new revision.
 
@@ -232,7 +237,7 @@ def _was_published(current: RevisionFacts, observed: Observed, desired: Desired)
 
 
 def _on_top(
-    revision: Revision, step: Stage, observed: Observed, desired: Desired, state: State | None
+    revision: Revision, step: steps.Stage, observed: Observed, desired: Desired, state: State | None
 ) -> State:
     now = revision.facts.made
     is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)

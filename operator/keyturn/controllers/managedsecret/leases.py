@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.background import BackgroundWork
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.rotation.steps import GiveBack
+    from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
     from keyturn.core.state.lease import StoreLease
@@ -180,7 +180,7 @@ class LeaseManager:
 # Revocation
 
 
-async def given_back(step: GiveBack, key: ObjectKey, state: State, context: Context) -> State | None:
+async def given_back(step: steps.GiveBack, key: ObjectKey, state: State, context: Context) -> State | None:
     """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
     An expired lease needs no revocation. One that the store refuses to revoke is dropped and expires.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import Finalize, Push, Withdraw
+    from keyturn.core.rotation import steps
     from keyturn.core.state.revision import Revision
     from keyturn.core.state.state import Pushed, State
     from keyturn.stores.providers import Content
@@ -44,7 +44,7 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 
 
-async def pushed(step: Push, key: ObjectKey, state: State, context: Context) -> State | None:
+async def pushed(step: steps.Push, key: ObjectKey, state: State, context: Context) -> State | None:
     """Push the current revision to a key of a store; return the new state, or None if not done yet.
 
     Idempotent: the store is read before it is written.
@@ -71,7 +71,7 @@ async def pushed(step: Push, key: ObjectKey, state: State, context: Context) -> 
     return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
 
 
-async def withdrawn(step: Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
+async def withdrawn(step: steps.Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
     """Delete a pushed key if the spec says so; return the state without it, or None if not done yet."""
     destination = step.destination
     if step.deletes:
@@ -85,7 +85,7 @@ async def withdrawn(step: Withdraw, key: ObjectKey, state: State, context: Conte
     return state.without_pushed(destination.id)
 
 
-async def finalized(step: Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
+async def finalized(step: steps.Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Add or remove our finalizer on the ManagedSecret."""
     metadata = observed.managed.metadata
     others = [one for one in metadata.finalizers if one != FINALIZER]

@@ -11,9 +11,9 @@ import structlog
 from keyturn.controllers.emergency.reconcile import note_standing
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.restart_backoff import denied_again
-from keyturn.core.rotation.steps import DeletePod, Publish, Rest, RollOut
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from keyturn.runtime import failpoints, metrics
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.steps import Step
 
 __all__ = ["reconcile"]
 
@@ -196,17 +195,17 @@ async def _report_unseen(key: ObjectKey, wait: Wait, context: Context) -> None:
         _log.warning("observation failed", secret=str(key), error=error)
 
 
-async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Outcome | Step:
+async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Outcome | steps.Step:
     """Execute the next step; return the step, or the outcome of the pass if none is left."""
-    step: Step | None = None
+    step: steps.Step | None = None
     try:
         step = next_step(observed)
-        if isinstance(step, Rest):
+        if isinstance(step, steps.Rest):
             return _at_rest(step, key, context)
         began = asyncio.get_running_loop().time()
         await _execute(step, key, observed, context)
     except (Wait, Stalled) as error:
-        if isinstance(step, RollOut | DeletePod) and concerns_one(error):
+        if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             _record_denial(step, error, key, observed, context)
             return step
         memory = context.memory(key)
@@ -217,7 +216,11 @@ async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Ou
 
 
 def _record_denial(
-    step: RollOut | DeletePod, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
+    step: steps.RollOut | steps.DeletePod,
+    error: Wait | Stalled,
+    key: ObjectKey,
+    observed: Observed,
+    context: Context,
 ) -> None:
     """Record a failed restart with its back-off, and continue with the other workloads."""
     memory, workload = context.memory(key), step.consumer.workload
@@ -231,7 +234,7 @@ def _record_denial(
         tell_denied(workload, error, key, observed, context)
 
 
-def _at_rest(step: Rest, key: ObjectKey, context: Context) -> Outcome:
+def _at_rest(step: steps.Rest, key: ObjectKey, context: Context) -> Outcome:
     if step.problem is None:
         return Outcome(step)
     memory = context.memory(key)
@@ -239,16 +242,16 @@ def _at_rest(step: Rest, key: ObjectKey, context: Context) -> Outcome:
     return Outcome(step, step.problem, memory.attempts)
 
 
-def _yields(done: Step, observed: Observed) -> bool:
+def _yields(done: steps.Step, observed: Observed) -> bool:
     """Whether the pass continues at the end of the work queue.
 
     If many secrets rotate at once, all are published before the first workload restarts, and all restarts are
     requested before the first is reported: a rollout of pods loads the API server for every tenant.
     """
-    return isinstance(done, RollOut) or (isinstance(done, Publish) and bool(observed.consumers))
+    return isinstance(done, steps.RollOut) or (isinstance(done, steps.Publish) and bool(observed.consumers))
 
 
-async def _execute(step: Step, key: ObjectKey, observed: Observed, context: Context) -> None:
+async def _execute(step: steps.Step, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Execute a step, and map an API error to one with our own message."""
     name = type(step).__name__
     failpoints.reached("before", name)
@@ -262,7 +265,7 @@ async def _execute(step: Step, key: ObjectKey, observed: Observed, context: Cont
 
 
 def _next_time(key: ObjectKey, outcome: Outcome, context: Context) -> datetime | None:
-    until = outcome.step.until if isinstance(outcome.step, Rest) else None
+    until = outcome.step.until if isinstance(outcome.step, steps.Rest) else None
     match outcome.error:
         case Wait(after=after):
             again = context.now() + _backoff(after, context, key)

@@ -12,35 +12,12 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of
 from keyturn.core.rotation.markers import goes_back
 from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollout import standings
-from keyturn.core.rotation.steps import (
-    Adopt,
-    Begin,
-    Borrow,
-    Claim,
-    Decline,
-    DeletePod,
-    Expire,
-    Finalize,
-    GiveBack,
-    GoBack,
-    Intend,
-    Overlap,
-    Publish,
-    Push,
-    Refresh,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-    Stage,
-    Withdraw,
-)
 from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube.events import EventType, ObjectRef
@@ -57,7 +34,6 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
-    from keyturn.core.rotation.steps import OutsideStep, Step
 
 __all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
 
@@ -67,33 +43,41 @@ _EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(step: Step, key: ObjectKey, observed: Observed, seconds: float, context: Context) -> None:
+def tell_step(step: steps.Step, key: ObjectKey, observed: Observed, seconds: float, context: Context) -> None:
     """Report a step that was executed."""
     _time_step(step, observed, seconds, context)
     match step:
-        case Repair():
+        case steps.Repair():
             _report_repair(step, key, observed, context)
-        case GoBack():
+        case steps.GoBack():
             _report_rollback(step, key, observed, context)
-        case RollOut(consumer=consumer):
+        case steps.RollOut(consumer=consumer):
             _report_restart(consumer, key, observed, context)
-        case DeletePod():
+        case steps.DeletePod():
             _report_deleted_pod(step, key, context)
-        case Refresh() | Finalize() | Intend() | Push() | Withdraw() | Borrow() | GiveBack():
+        case (
+            steps.Refresh()
+            | steps.Finalize()
+            | steps.Intend()
+            | steps.Push()
+            | steps.Withdraw()
+            | steps.Borrow()
+            | steps.GiveBack()
+        ):
             _report_store_step(step, key, observed, context)
-        case Rest():
+        case steps.Rest():
             pass
         case _:
             _post_change(step, observed, context)
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
 
 
-def _post_change(step: Step, observed: Observed, context: Context) -> None:
+def _post_change(step: steps.Step, observed: Observed, context: Context) -> None:
     """Post an Event about a change of the state or of the Secret."""
     match step:
-        case Claim(number=number) | Adopt(number=number):
+        case steps.Claim(number=number) | steps.Adopt(number=number):
             post(observed, context, "Claimed", f"the Secret's values are kept as revision {number}")
-        case Publish(number=number):
+        case steps.Publish(number=number):
             was_there = observed.managed.status.revision is not None
             is_first = observed.current is not None and observed.current.reason == CREATED and not was_there
             post(
@@ -102,28 +86,35 @@ def _post_change(step: Step, observed: Observed, context: Context) -> None:
                 "Created" if is_first else "Published",
                 f"revision {number} is in the Secret",
             )
-        case Revoke(number=number):
+        case steps.Revoke(number=number):
             post(observed, context, "Revoked", f"the values before revision {number} are out of the Secret")
-        case Decline() if observed.desired:
+        case steps.Decline() if observed.desired:
             post(observed, context, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING)
-        case Release(secret=secret):
+        case steps.Release(secret=secret):
             note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
             post(observed, context, "Released", note)
 
 
-def _facts(step: Step) -> dict[str, object]:
+def _facts(step: steps.Step) -> dict[str, object]:
     match step:
-        case Begin(number=number, reason=reason) | Stage(number=number, reason=reason):
+        case steps.Begin(number=number, reason=reason) | steps.Stage(number=number, reason=reason):
             return {"revision": number, "reason": reason.name}
-        case Release(secret=secret):
+        case steps.Release(secret=secret):
             return {"released": secret}
-        case Claim() | Adopt() | Publish() | Revoke() | Overlap() | Expire():
+        case (
+            steps.Claim()
+            | steps.Adopt()
+            | steps.Publish()
+            | steps.Revoke()
+            | steps.Overlap()
+            | steps.Expire()
+        ):
             return {"revision": step.number}
         case _:
             return {}
 
 
-def _report_repair(step: Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
@@ -131,38 +122,38 @@ def _report_repair(step: Repair, key: ObjectKey, observed: Observed, context: Co
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
-def _time_step(step: Step, observed: Observed, wrote: float, context: Context) -> None:
+def _time_step(step: steps.Step, observed: Observed, wrote: float, context: Context) -> None:
     took = duration_of(step, observed, timedelta(seconds=wrote), context.now())
     if took is not None:
-        name = "Overlap" if isinstance(step, Expire) else type(step).__name__
+        name = "Overlap" if isinstance(step, steps.Expire) else type(step).__name__
         metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
-def _report_store_step(step: OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_store_step(step: steps.OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Report an operation at a store; one in progress is reported at its end."""
     name = type(step).__name__
     problem = None
-    if isinstance(step, Push | Withdraw):
+    if isinstance(step, steps.Push | steps.Withdraw):
         problem = context.memory(key).outside.push_problems.get(step.destination.id)
     if problem is not None:
         if problem.error.reason != "Pushing":
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, GiveBack) and step.loan.id in context.memory(key).outside.returns:
+    if isinstance(step, steps.GiveBack) and step.loan.id in context.memory(key).outside.returns:
         return
     match step:
-        case GiveBack(loan=loan):
+        case steps.GiveBack(loan=loan):
             post(observed, context, "GivenBack", f"what {loan.where} had lent before is given back")
-        case Push(destination=destination, number=number):
+        case steps.Push(destination=destination, number=number):
             post(observed, context, "Pushed", f"{destination} has revision {number}")
-        case Withdraw(destination=destination, deletes=True):
+        case steps.Withdraw(destination=destination, deletes=True):
             post(observed, context, "Withdrawn", f"{destination} is deleted")
-        case Refresh():
+        case steps.Refresh():
             post(observed, context, "Refreshed", "the stores were read as was asked, and hold nothing else")
     _log.info("step done", step=name, secret=str(key))
 
 
-def _report_rollback(step: GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_what_failed(observed)
@@ -206,7 +197,7 @@ def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, cont
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
-def _report_deleted_pod(step: DeletePod, key: ObjectKey, context: Context) -> None:
+def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context) -> None:
     workload, pod = step.consumer.workload, step.pod
     context.events.post(
         _workload_ref(workload),

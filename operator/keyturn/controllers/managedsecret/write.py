@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from keyturn.controllers.context import Published, Writing
 from keyturn.core.errors import Stalled
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
 from keyturn.core.rotation.push import binder_of
-from keyturn.core.rotation.steps import Publish, Repair, Revoke
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
@@ -78,7 +78,7 @@ async def write_state(key: ObjectKey, state: State, observed: Observed, context:
 
 
 async def write_target(
-    step: Publish | Repair | Revoke, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Publish | steps.Repair | steps.Revoke, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Write the target Secret with the current revision.
 
@@ -86,7 +86,7 @@ async def write_target(
         Conflict: The stored object differs from what was sent; the next observation reports it.
     """
     memory = context.memory(key)
-    is_new = isinstance(step, Publish)
+    is_new = isinstance(step, steps.Publish)
     published = _newly_published(observed, context) if is_new else _first_published(observed)
     state = known(await load_state(key, context), key)
     body = await _body(key, observed, state, published, context)
@@ -99,7 +99,7 @@ async def write_target(
     if what := _not_as_sent(written, key, observed, state):
         memory.fight = was_changed(observed, what)
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
-    memory.fight = repaired(observed) if isinstance(step, Repair) else over(observed)
+    memory.fight = repaired(observed) if isinstance(step, steps.Repair) else over(observed)
     agree_now(key, observed, context)
 
 

@@ -13,6 +13,7 @@ from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
+from . import steps
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .leases import next_loans, next_return, returned_again, returned_last
@@ -32,27 +33,6 @@ from .rollout import (
     standings,
     watched_until,
 )
-from .steps import (
-    Adopt,
-    Begin,
-    Bind,
-    Claim,
-    Decline,
-    DeletePod,
-    Expire,
-    GoBack,
-    Overlap,
-    Publish,
-    Refresh,
-    Release,
-    Repair,
-    Rest,
-    Revoke,
-    RollOut,
-    Stage,
-    Step,
-    rotation_id,
-)
 from .stuck_pods import pod_to_delete
 from .triggers import is_requested, reason_to_renew, start_time, turns_nothing
 
@@ -70,7 +50,7 @@ __all__ = ["hinted", "next_number", "next_step"]
 _RECHECK_INTERVAL = timedelta(minutes=1)
 
 
-def next_step(observed: Observed) -> Step:
+def next_step(observed: Observed) -> steps.Step:
     """Return the next step.
 
     Raises:
@@ -82,9 +62,9 @@ def next_step(observed: Observed) -> Step:
         again = min(
             (when for when in (pushed_again(observed), returned_last(observed)) if when), default=None
         )
-        return last_pushes(observed) or Rest(again, push_problem(observed))
+        return last_pushes(observed) or steps.Rest(again, push_problem(observed))
     if observed.managed.spec.suspend:
-        return Rest(_overlap_missed(observed))
+        return steps.Rest(_overlap_missed(observed))
     desired = _allowed(observed)
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
@@ -117,10 +97,12 @@ def _overlap_missed(observed: Observed) -> datetime | None:
     return missed if missed > observed.now else None
 
 
-def _end_overlap(observed: Observed) -> Expire | None:
+def _end_overlap(observed: Observed) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
     current = observed.current
-    return Expire(current.number) if current and current.overlaps and revokes_at_once(observed) else None
+    return (
+        steps.Expire(current.number) if current and current.overlaps and revokes_at_once(observed) else None
+    )
 
 
 def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
@@ -134,33 +116,33 @@ def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wai
     return observed.pulled.problem or being_read()
 
 
-def _outside(observed: Observed, desired: Desired) -> PushStep | Refresh | None:
+def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh | None:
     if observed.pulled.read and observed.asks_to_refresh:
-        return Refresh()
+        return steps.Refresh()
     return next_push(observed, desired)
 
 
-def _claim(observed: Observed, desired: Desired) -> Claim | Adopt | None:
+def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
     if observed.state and observed.state.uid != observed.uid:
-        return Claim(observed.state.newest.number)
+        return steps.Claim(observed.state.newest.number)
     if adopts_first(observed, desired):
-        return Adopt(next_number(observed))
+        return steps.Adopt(next_number(observed))
     if observed.state is None and observed.target and observed.is_ours:
-        return Claim(hinted(observed.target) or next_number(observed))
+        return steps.Claim(hinted(observed.target) or next_number(observed))
     return None
 
 
-def _asked(observed: Observed, desired: Desired) -> GoBack | Decline | None:
+def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline | None:
     """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
-    return Decline() if is_requested(observed) and turns_nothing(desired) else None
+    return steps.Decline() if is_requested(observed) and turns_nothing(desired) else None
 
 
-def _let_go(observed: Observed) -> Bind | Release | None:
+def _let_go(observed: Observed) -> steps.Bind | steps.Release | None:
     if observed.unbound:
-        return Bind()
-    return Release(observed.left[0]) if observed.left else None
+        return steps.Bind()
+    return steps.Release(observed.left[0]) if observed.left else None
 
 
 def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
@@ -206,52 +188,54 @@ def _violation(observed: Observed) -> Stalled:
     return Stalled("PolicyViolation", "; ".join(violation.message for violation in observed.violations))
 
 
-def _begin_or_stage(observed: Observed, reason: Reason) -> Begin | Stage:
+def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.Stage:
     number = next_number(observed)
     if reason.name == CREATED:  # nothing is replaced, so no fence is needed
-        return Stage(number, reason)
-    id_ = rotation_id(observed.uid, number)
+        return steps.Stage(number, reason)
+    id_ = steps.rotation_id(observed.uid, number)
     running = observed.managed.status.rotation
     if running is None or running.id != id_:
-        return Begin(id_, number, reason)
-    return Stage(number, reason)
+        return steps.Begin(id_, number, reason)
+    return steps.Stage(number, reason)
 
 
-def _write(observed: Observed, desired: Desired) -> Publish | Repair | Revoke | Rest | None:
+def _write(
+    observed: Observed, desired: Desired
+) -> steps.Publish | steps.Repair | steps.Revoke | steps.Rest | None:
     """Return the write that the Secret needs, unless drift repair is backing off."""
     step = _lacking(observed, desired)
-    if isinstance(step, Publish) and (start := published_from(observed)):
-        return Rest(start)
+    if isinstance(step, steps.Publish) and (start := published_from(observed)):
+        return steps.Rest(start)
     if step is None or not is_contested(observed):
         return step
-    is_new = isinstance(step, Publish | Revoke) and not was_sent(observed)
-    return step if is_new else Rest(until(observed), contest(observed))
+    is_new = isinstance(step, steps.Publish | steps.Revoke) and not was_sent(observed)
+    return step if is_new else steps.Rest(until(observed), contest(observed))
 
 
-def _lacking(observed: Observed, desired: Desired) -> Publish | Repair | Revoke | None:
+def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Revoke | None:
     current = _current(observed)
     target = observed.target
     if target is None:
         status = observed.managed.status
         published_before = status.revision == current.number and status.secret_name == desired.secret
         every_key = observed.state.every_key if observed.state else frozenset()
-        return Repair(current.number, every_key) if published_before else Publish(current.number)
+        return steps.Repair(current.number, every_key) if published_before else steps.Publish(current.number)
     if target.revision != current.number:
-        return Publish(current.number)
+        return steps.Publish(current.number)
     lacks_overlap = current.overlaps and not target.overlapping
     if target.differs or lacks_overlap or not target.dressed:
-        return Repair(current.number, target.differs)
+        return steps.Repair(current.number, target.differs)
     if target.overlapping and not current.overlaps:
-        return Revoke(current.number)
+        return steps.Revoke(current.number)
     return None
 
 
 def _roll_out(
     observed: Observed, desired: Desired, problem: Wait | Stalled | None
-) -> GoBack | RollOut | DeletePod | Overlap | Expire | Rest:
+) -> steps.GoBack | steps.RollOut | steps.DeletePod | steps.Overlap | steps.Expire | steps.Rest:
     all_standings = standings(observed, desired)
     if restarts := next_restarts(observed, desired, all_standings):
-        return RollOut(restarts[0], next_marker(restarts[0], observed, desired))
+        return steps.RollOut(restarts[0], next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
         return stuck
     if any_failed(all_standings):
@@ -262,18 +246,18 @@ def _roll_out(
     refuse_unknown_return(observed)
     if is_through:
         ask_for_help(observed, _current(observed))
-    return Rest(
+    return steps.Rest(
         _wake_up(observed, desired, all_standings), problem or push_problem(observed) or contest(observed)
     )
 
 
-def _overlap(observed: Observed, desired: Desired) -> Overlap | Expire | None:
+def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | None:
     current = _current(observed)
     if not current.overlaps:
         return None
     if current.valid_until is None:
-        return Overlap(current.number, observed.now + desired.overlap)
-    return Expire(current.number) if observed.now >= current.valid_until else None
+        return steps.Overlap(current.number, observed.now + desired.overlap)
+    return steps.Expire(current.number) if observed.now >= current.valid_until else None
 
 
 def _wake_up(

@@ -9,14 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .steps import Expire, Publish, Revoke, Stage
+from . import steps
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
 
-    from .steps import Step
 
 __all__ = ["duration_of", "rollout_duration"]
 
@@ -25,7 +24,7 @@ _PRECISION = timedelta(seconds=1)
 """Precision of times in the status, which have whole seconds."""
 
 
-def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
+def duration_of(step: steps.Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     """Return the duration of a step that completes now; `wrote` is the duration of its write.
 
     None if it is no step of a rotation, or its begin is unknown.
@@ -34,16 +33,16 @@ def duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime)
     return None if took is None else max(took, _ZERO)
 
 
-def _duration_of(step: Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
+def _duration_of(step: steps.Step, observed: Observed, wrote: timedelta, now: datetime) -> timedelta | None:
     match step:
-        case Stage():
+        case steps.Stage():
             begun = observed.managed.status.rotation
             return max(wrote, now - begun.started_at - _PRECISION) if begun else wrote
-        case Publish(number=number) if number != observed.managed.status.revision and observed.current:
+        case steps.Publish(number=number) if number != observed.managed.status.revision and observed.current:
             return now - observed.current.made
-        case Expire():
+        case steps.Expire():
             return _overlapped(observed, now)
-        case Revoke():
+        case steps.Revoke():
             until = observed.current.valid_until if observed.current else None
             return max(wrote, now - until) if until else wrote
         case _:

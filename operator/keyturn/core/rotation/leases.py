@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import steps
 from .emergency import revokes_at_once
 from .rollout import Turn, standings
-from .steps import Borrow, GiveBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 __all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned_again", "returned_last"]
 
 
-def next_loans(observed: Observed) -> Borrow | None:
+def next_loans(observed: Observed) -> steps.Borrow | None:
     """Return the step that records new or renewed leases, before anything else uses them."""
     if observed.state is None:
         return None  # the first revision records them
     new = tuple(loan for loan in observed.pulled.loans if loan not in observed.state.loans)
-    return Borrow(new) if new else None
+    return steps.Borrow(new) if new else None
 
 
-def next_return(observed: Observed, desired: Desired) -> GiveBack | None:
+def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if its value was never published, else when no workload needs it."""
     ready = (loan for loan in _idle(observed) if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
 
 
-def last_return(observed: Observed) -> GiveBack | None:
+def last_return(observed: Observed) -> steps.GiveBack | None:
     """Return the next lease to revoke of a deleted ManagedSecret."""
     return _first(observed.state.loans if observed.state else (), observed)
 
@@ -98,8 +98,8 @@ def _was_read(loan: StoreLease, state: StateFacts | None) -> bool:
     return state is not None and loan.id in state.lent_before
 
 
-def _first(loans: Iterable[StoreLease], observed: Observed) -> GiveBack | None:
-    return next((GiveBack(loan) for loan in loans if _retry_at(loan, observed) <= observed.now), None)
+def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | None:
+    return next((steps.GiveBack(loan) for loan in loans if _retry_at(loan, observed) <= observed.now), None)
 
 
 def _retry_at(loan: StoreLease, observed: Observed) -> datetime:

@@ -9,8 +9,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Pushed
 
+from . import steps
 from .leases import are_kept_for, last_return
-from .steps import Finalize, GiveBack, Intend, Push, Withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ __all__ = [
     "unpushed",
 ]
 
-PushStep = Finalize | Intend | Push | Withdraw | GiveBack
+PushStep = steps.Finalize | steps.Intend | steps.Push | steps.Withdraw | steps.GiveBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def next_push(observed: Observed, desired: Desired) -> PushStep | None:
     if observed.state is None:
         return None
     if _is_kept_for(observed, desired, observed.state) and not observed.is_finalized:
-        return Finalize(present=True)
+        return steps.Finalize(present=True)
     return next(_steps(observed, observed.state, desired), None) or _unfinalized(
         observed, desired, observed.state
     )
@@ -67,13 +67,13 @@ def last_pushes(observed: Observed) -> PushStep | None:
         {push.id for push in observed.desired.pushes if not push.deletes} if observed.desired else frozenset()
     )
     if stays := [record for record in left if record.kept or record.place in retained]:
-        return Intend(replace(stays[0], deletes=False))
+        return steps.Intend(replace(stays[0], deletes=False))
     ready = [record for record in left if not _waits(record.place, observed)]
     if ready:
-        return Withdraw(Destination.at(ready[0].place), deletes=True)
+        return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
         return last_return(observed)
-    return None if left else Finalize(present=False)
+    return None if left else steps.Finalize(present=False)
 
 
 def binder_of(observed: Observed, desired: Desired, record: State | StateFacts) -> str:
@@ -162,18 +162,18 @@ def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[
         recorded = state.pushed_to(place)
         record = _record(destination, recorded, state.current_number)
         if record != recorded:
-            yield Intend(record)
+            yield steps.Intend(record)
         elif not record.done and not _waits(place, observed):
-            yield Push(destination, state.current_number)
+            yield steps.Push(destination, state.current_number)
 
 
 def _withdrawal(record: Pushed, observed: Observed) -> Iterator[PushStep]:
     deletes = record.deletes and not record.kept  # foreign content is not deleted
     if deletes and record.done:
         # From here on it is unknown whether the key exists, in case the spec adds the push again.
-        yield Intend(replace(record, done=False))
+        yield steps.Intend(replace(record, done=False))
     elif not deletes or not _waits(record.place, observed):
-        yield Withdraw(Destination.at(record.place), deletes)
+        yield steps.Withdraw(Destination.at(record.place), deletes)
 
 
 def _record(destination: Destination, found: Pushed | None, number: int) -> Pushed:
@@ -192,10 +192,10 @@ def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> boo
     )
 
 
-def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> Finalize | None:
+def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> steps.Finalize | None:
     is_needed = any(record.deletes for record in state.pushed) or are_kept_for(observed, desired)
     if observed.is_finalized and not is_needed:
-        return Finalize(present=False)
+        return steps.Finalize(present=False)
     return None
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
 
+from . import steps
 from .ownership import refuse_change
 from .restart_backoff import fallback_of
-from .steps import GoBack
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 
 
-def requested_return(observed: Observed, desired: Desired) -> GoBack | None:
+def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
     """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked = _unhandled_return(observed)
     if asked is None or observed.state is None or asked not in observed.state.restorable:
         return None
     refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
-    return GoBack(asked, observed.state.current_number, failed=False)
+    return steps.GoBack(asked, observed.state.current_number, failed=False)
 
 
 def refuse_unknown_return(observed: Observed) -> None:
@@ -49,7 +49,7 @@ def refuse_unknown_return(observed: Observed) -> None:
     raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
 
 
-def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> GoBack:
+def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.GoBack:
     """Return the rollback to the last good revision.
 
     Raises:
@@ -57,7 +57,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     """
     good = fallback_of(observed, desired)
     if good is not None:
-        return GoBack(good, current.number, failed=True)
+        return steps.GoBack(good, current.number, failed=True)
     help_ = told_of_stuck(observed.consumers) or (
         f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.observation.workload import read_marker
 
+from . import steps
 from .pod_failures import pods_known
 from .restart_backoff import denial_of
-from .steps import DeletePod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 
-def pod_to_delete(observed: Observed, desired: Desired) -> DeletePod | None:
+def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | None:
     """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
     if observed.held is None:
         return None
@@ -51,7 +51,7 @@ def pod_to_delete(observed: Observed, desired: Desired) -> DeletePod | None:
             continue
         for pod in consumer.pods.pods:
             if is_deletable(pod, consumer.workload, desired.secret, observed.held.number):
-                return DeletePod(consumer, pod, observed.held.number)
+                return steps.DeletePod(consumer, pod, observed.held.number)
     return None
 
 

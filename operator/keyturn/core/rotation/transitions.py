@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from keyturn.core.state.state import Held
 
-from .steps import Decline, Expire, GoBack, Overlap
+from . import steps
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,18 +19,21 @@ __all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
 
 
 def with_decision(
-    step: GoBack | Overlap | Expire | Decline, observed: Observed, state: State, now: datetime
+    step: steps.GoBack | steps.Overlap | steps.Expire | steps.Decline,
+    observed: Observed,
+    state: State,
+    now: datetime,
 ) -> State:
     """Return the state with the decision of a step."""
     facts = state.current.facts
     match step:
-        case Overlap(until=until):
+        case steps.Overlap(until=until):
             return state.with_current_facts(replace(facts, valid_until=until))
-        case Expire():
+        case steps.Expire():
             return state.with_current_facts(replace(facts, ended=True))
-        case GoBack():
+        case steps.GoBack():
             return gone_back(step, observed, state, now)
-        case Decline():
+        case steps.Decline():
             handled = state.triggers.with_handled(observed.requested)
             # A rolled back revision is superseded by the content of the stores, as by any rotation.
             return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
@@ -57,7 +60,7 @@ def publication_of(observed: Observed) -> datetime | None:
     return observed.current.made if was_there else None
 
 
-def gone_back(step: GoBack, observed: Observed, state: State, now: datetime) -> State:
+def gone_back(step: steps.GoBack, observed: Observed, state: State, now: datetime) -> State:
     """Return the state with an earlier revision as current, and rotations paused if it is another one."""
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:

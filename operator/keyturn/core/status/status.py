@@ -16,12 +16,12 @@ from keyturn.api.status import (
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
+from keyturn.core.rotation import steps
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.pod_reads import ROLLED_BACK
 from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
-from keyturn.core.rotation.steps import Begin, Rest, rotation_id
 from keyturn.core.rotation.triggers import is_overdue, start_time
 
 from .conditions import ConditionInput, broken_rules, conditions_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.rollout import WorkloadProgress
-    from keyturn.core.rotation.steps import Step
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
@@ -50,7 +49,7 @@ SUCCEEDED = "Succeeded"
 class Outcome:
     """Result of a reconcile: the next step, the error that blocks it, and the number of consecutive failures."""
 
-    step: Step | None
+    step: steps.Step | None
     error: Wait | Stalled | None = None
     attempts: int = 0
 
@@ -87,7 +86,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 def _hindrance(outcome: Outcome) -> Wait | None:
     """Return the error that users should see: none at rest, ApiServerUnavailable only from the third failure."""
     error = outcome.error
-    if not isinstance(error, Wait) or isinstance(outcome.step, Rest):
+    if not isinstance(error, Wait) or isinstance(outcome.step, steps.Rest):
         return None
     is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _UNAVAILABLE_ATTEMPTS
     return None if is_short else error
@@ -123,7 +122,7 @@ def _last_refresh(observed: Observed) -> str | None:
 def _rotation(
     observed: Observed, outcome: Outcome, everyone: tuple[WorkloadProgress, ...]
 ) -> RotationStatus | None:
-    if isinstance(outcome.step, Begin):
+    if isinstance(outcome.step, steps.Begin):
         return RotationStatus(
             id=outcome.step.id,
             reason=outcome.step.reason.name,
@@ -133,21 +132,21 @@ def _rotation(
     state, before = observed.state, observed.managed.status.rotation
     if state is None or observed.desired is None:  # the progress is unknown
         return before
-    begun = rotation_id(observed.uid, state.newest.number + 1)
+    begun = steps.rotation_id(observed.uid, state.newest.number + 1)
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
     step = _step_under_way(observed, everyone)
     if step is None or state.newest.reason == CREATED:
         return None
     rotation = RotationStatus(
-        id=rotation_id(observed.uid, state.newest.number),
+        id=steps.rotation_id(observed.uid, state.newest.number),
         reason=state.newest.reason,
         step=step,
         started_at=_second(state.newest.made),
         message=_waiting_for(everyone),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
-    return rotation if isinstance(outcome.step, Rest) else _with_outcome(rotation, outcome)
+    return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
 
 
 def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
@@ -155,7 +154,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
         return rotation
     message = {"message": outcome.error.message}
     # Without a count for Stalled: it is reconciled every minute, and each count would be a status update.
-    is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, Rest)
+    is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, steps.Rest)
     counted = {"attempts": outcome.attempts} if is_counted else {}
     return rotation.model_copy(update=message | counted)
 
