@@ -30,7 +30,7 @@ from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Adopt, Stage
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.state.revision import ItemValues, Revision
-from keyturn.core.state.state import State, Triggers
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors
@@ -41,7 +41,7 @@ from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
 from tests.hostile import corpus
 from tests.support.memory_stores import Shelves
-from tests.unit.core.builders import EVERYTHING, MADE, NOW, UID, managed, observed, revision
+from tests.unit.core.builders import EVERYTHING, NOW, managed, observed, record, revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ def recorded(desired: Desired, values: Mapping[str, Mapping[str, bytes]], recipe
         name: ItemValues(recipe, {output: Value(content) for output, content in outputs.items()}, keys[name])
         for name, outputs in values.items()
     }
-    return State(UID, MADE, Triggers(), (Revision(revision(), kept),), 1)
+    return record((revision(), Revision(kept)))
 
 
 async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:

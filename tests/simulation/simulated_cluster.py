@@ -377,7 +377,7 @@ class Cluster:
         """Say whether the state can tell what has changed since a revision."""
         if revision is None:
             return True
-        return STATE in self.objects and state_of(self.objects[STATE]).revision(revision) is not None
+        return STATE in self.objects and revision in state_of(self.objects[STATE]).revisions
 
     def _revise(self, path: str) -> None:
         """Note whose pods have read something else than the revision that was just recorded."""

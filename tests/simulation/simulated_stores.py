@@ -34,7 +34,9 @@ class Outside(Shelves):
     ) -> Written:
         record = self._record(ref, key)
         assert record is not None, "a push is recorded before it is done"
-        assert record.number == self._town.state().current_number, "what is pushed is the current revision"
+        assert record.number == self._town.state().facts.current_number, (
+            "what is pushed is the current revision"
+        )
         if record.deletes:
             finalizers = self._town.objects[MANAGED]["metadata"].get("finalizers", [])
             assert FINALIZER in finalizers, "what goes with its ManagedSecret is kept for that before"
@@ -55,7 +57,7 @@ class Outside(Shelves):
 
     def _record(self, ref: StoreRef, key: str) -> Any:
         assert ref.kind
-        return self._town.state().facts().pushed_to(Destination(ref.kind, ref.name, key).id)
+        return self._town.state().facts.pushed_to(Destination(ref.kind, ref.name, key).id)
 
 
 class Town(Cluster):
@@ -102,8 +104,8 @@ class Town(Cluster):
             self._hold_state(state_of(body))
 
     def _hold_target(self, body: Body) -> None:
-        current = self.state().current
-        recorded = current.published_data(overlapping=current.facts.overlaps)
+        state = self.state()
+        recorded = state.current.published_data(overlapping=state.facts.current.overlaps)
         assert body["data"].keys() == recorded.keys(), "no Secret is published in parts"
         assert body["data"] == {key: value.to_base64() for key, value in recorded.items()}
         assert recorded, "no Secret is emptied"
@@ -112,7 +114,7 @@ class Town(Cluster):
 
     def _hold_state(self, after: State) -> None:
         before = self.state()
-        is_new = after.newest.facts.number > before.newest.facts.number
+        is_new = after.facts.newest.number > before.facts.newest.number
         target = self.objects.get(TARGET)
-        if is_new and target and after.newest.facts.reason == REFRESHED:
-            assert meta_of(target).revision == before.current_number, "no revisions pile up"
+        if is_new and target and after.facts.newest.reason == REFRESHED:
+            assert meta_of(target).revision == before.facts.current_number, "no revisions pile up"

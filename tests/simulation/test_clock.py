@@ -38,7 +38,7 @@ def put_back(cluster: Cluster, time: timedelta) -> None:
 
 
 def revision(cluster: Cluster) -> int:
-    return state_of(cluster.objects[STATE]).current_number
+    return state_of(cluster.objects[STATE]).facts.current_number
 
 
 def conditions(cluster: Cluster) -> dict[str, str]:

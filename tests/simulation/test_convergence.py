@@ -85,7 +85,7 @@ class Story:
     def is_held(self) -> bool:
         """Say whether an earlier revision came back."""
         body = self.cluster.objects.get(STATE)
-        return body is not None and state_of(body).held is not None
+        return body is not None and state_of(body).facts.held is not None
 
     def is_edited(self) -> bool:
         """Say whether the Secret holds what no revision has, so that only the state knows better."""
@@ -93,7 +93,7 @@ class Story:
         data = self.cluster.data()
         if body is None or not data:
             return False
-        revisions = state_of(body).revisions
+        revisions = state_of(body).revisions.values()
         return all({key: value.to_base64() for key, value in one.data().items()} != data for one in revisions)
 
 
@@ -204,7 +204,7 @@ def ask_for_a_longer_password(story: Story) -> None:
 def doom_the_next_revision(story: Story) -> None:
     """Let no pod get ready with what is made next."""
     if body := story.cluster.objects.get(STATE):
-        story.cluster.doomed.add(state_of(body).newest.facts.number + 1)
+        story.cluster.doomed.add(state_of(body).facts.newest.number + 1)
         story.dooms = story.may_return = True
         story.may_change |= set(story.baseline)  # what was asked for before may be what fails
 
@@ -212,7 +212,7 @@ def doom_the_next_revision(story: Story) -> None:
 def ask_for_the_oldest(story: Story) -> None:
     """Ask for the oldest revision whose values are kept, by a text that is new."""
     if body := story.cluster.objects.get(STATE):
-        oldest = state_of(body).revisions[-1].facts.number
+        oldest = min(state_of(body).revisions)
         annotations = story.cluster.objects[MANAGED]["metadata"]["annotations"]
         annotations[ROLLBACK] = f"{oldest}/{story.new_text()}"
         story.cluster.touch_managed()
@@ -293,9 +293,9 @@ def all_is_well(story: Story) -> None:
     managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     state = state_of(cluster.objects[STATE])
     names = {item.name for item in managed.spec.data}
-    desired = state.current.values.keys() if state.held else names
+    desired = state.current.values.keys() if state.facts.held else names
     assert data.keys() == {*desired, *overlap_of(state)}
-    recorded = state.current.published_data(overlapping=state.current.facts.overlaps)
+    recorded = state.current.published_data(overlapping=state.facts.current.overlaps)
     assert {name for name in data if recorded[name].to_base64() != data[name]} == set(), (
         "the Secret is what is recorded"
     )
@@ -303,20 +303,20 @@ def all_is_well(story: Story) -> None:
     assert changed <= story.may_change | {"password.previous"}, "values change for a reason only"
     conditions = {one.type: one.status for one in managed.status.conditions}
     assert conditions["Ready"] == ("True" if names <= state.current.values.keys() else "False")
-    assert managed.status.revision == state.current_number
-    assert state.held is not None or state.current_number == state.newest.facts.number
-    assert state.uid == managed.metadata.uid
+    assert managed.status.revision == state.facts.current_number
+    assert state.facts.held is not None or state.facts.current_number == state.facts.newest.number
+    assert state.facts.uid == managed.metadata.uid
     workloads_are_well(story, conditions)
 
 
 def overlap_of(state: State) -> set[str]:
     """Return the keys that are there only while the overlap lasts: at rest, where somebody is waited for."""
-    return set(state.current.overlap_data()) if state.current.facts.overlaps else set()
+    return set(state.current.overlap_data()) if state.facts.current.overlaps else set()
 
 
 def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
     cluster, data = story.cluster, story.cluster.data()
-    doomed = state_of(cluster.objects[STATE]).current_number in cluster.doomed
+    doomed = state_of(cluster.objects[STATE]).facts.current_number in cluster.doomed
     for name, pods in cluster.pods.items():
         assert pods.read is not None
         # Who reads only a key that is gone cannot be found where nothing tells any more that it was ever there.

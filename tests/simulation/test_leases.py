@@ -48,7 +48,7 @@ class Lender(Outside):
         """What was lent to a process that died before its very next write, so that nobody could know of it."""
 
     async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
-        recorded = {loan.id for loan in self._town.state().loans}
+        recorded = {loan.id for loan in self._town.state().facts.loans}
         assert lent.id in recorded, "what is given back is forgotten afterwards"
         with self._town.write():
             await super().give_back(ref, namespace, key, lent)
@@ -180,11 +180,11 @@ async def test_wherever_it_dies_only_the_login_lives_that_the_secret_holds(story
 async def test_another_process_goes_on_with_the_same_login(after: int) -> None:
     bank = Bank()
     await bank.settle()
-    before, written = bank.data(), bank.state().newest.facts.number
+    before, written = bank.data(), bank.state().facts.newest.number
     for _ in range(max(after // 25, 1)):
         bank.restart()
         bank.now += timedelta(minutes=min(after, 25))
         await bank.settle()
     assert bank.data() == before
-    assert bank.state().newest.facts.number == written
+    assert bank.state().facts.newest.number == written
     assert bank.lender.lent == 1

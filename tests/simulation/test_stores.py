@@ -130,7 +130,7 @@ def come_back(story: Story) -> None:
 def tamper_with_what_was_pushed(story: Story) -> None:
     if PLACE in story.town.outside.holds:
         story.town.outside.keep(PLACE, {"password": story.new_text()})
-        story.tampered = story.town.state().current_number if STATE in story.town.objects else -1
+        story.tampered = story.town.state().facts.current_number if STATE in story.town.objects else -1
 
 
 # What people do
@@ -161,7 +161,7 @@ def ask_to_read(story: Story) -> None:
 @of_the_living
 def ask_for_the_oldest(story: Story) -> None:
     if STATE in story.town.objects:
-        oldest = story.town.state().revisions[-1].facts.number
+        oldest = min(story.town.state().revisions)
         story.metadata["annotations"][ROLLBACK] = f"{oldest}/{story.new_text()}"
         story.town.touch_managed()
         story.may_rotate = True
@@ -170,7 +170,7 @@ def ask_for_the_oldest(story: Story) -> None:
 @of_the_living
 def doom_the_next_revision(story: Story) -> None:
     if STATE in story.town.objects:
-        story.town.doomed.add(story.town.state().newest.facts.number + 1)
+        story.town.doomed.add(story.town.state().facts.newest.number + 1)
         story.may_rotate = True
 
 
@@ -311,7 +311,7 @@ def is_still_asked_for(story: Story) -> bool:
     if MANAGED not in story.town.objects or STATE not in story.town.objects:
         return False
     asked = story.metadata["annotations"].get(ROTATE)
-    return asked is not None and asked != story.town.state().triggers.annotation
+    return asked is not None and asked != story.town.state().facts.triggers.annotation
 
 
 async def nothing_more_happens(story: Story) -> None:
@@ -331,7 +331,7 @@ async def nothing_more_happens(story: Story) -> None:
 def all_is_well(story: Story) -> None:
     town = story.town
     state, managed = town.state(), ManagedSecret.model_validate(town.objects[MANAGED])
-    recorded = state.current.published_data(overlapping=state.current.facts.overlaps)
+    recorded = state.current.published_data(overlapping=state.facts.current.overlaps)
     if TARGET in town.objects:
         assert town.data() == {key: value.to_base64() for key, value in recorded.items()}
     password = state.current.values["password"].outputs["value"].to_base64()
@@ -347,10 +347,10 @@ def place_is_well(story: Story, managed: ManagedSecret, state: State) -> bool:
     """Say whether the place has what it must, as far as it can be written."""
     outside = story.town.outside
     if PLACE in outside.fails:
-        return all(one.done and one.number == state.current_number for one in state.pushed)
+        return all(one.done and one.number == state.facts.current_number for one in state.facts.pushed)
     values, items = state.current.values, {item.name for item in managed.spec.data}
     is_as_the_spec_says = values.keys() - {"dataFrom[0]"} == items
-    if is_as_the_spec_says and story.tampered != state.current_number:
+    if is_as_the_spec_says and story.tampered != state.facts.current_number:
         made = {name: values[name].outputs["value"] for name in items - {"api-key"}}
         assert are_same(outside.holds[PLACE], made), "the place has what is made here"
     return True
@@ -362,8 +362,8 @@ def all_has_arrived(story: Story) -> None:
     managed = ManagedSecret.model_validate(town.objects[MANAGED])
     conditions = {one.type: one.status for one in managed.status.conditions}
     assert conditions["Refreshed"] == "True"
-    assert "Stalled" in conditions or state.held or conditions["Ready"] == "True"
-    if state.held or state.current_number in town.doomed:
+    assert "Stalled" in conditions or state.facts.held or conditions["Ready"] == "True"
+    if state.facts.held or state.facts.current_number in town.doomed:
         return
     api, app = town.outside.holds[API], town.outside.holds[APP]
     assert isinstance(api, Value)

@@ -46,7 +46,7 @@ async def looks(cluster: Cluster, seconds: int) -> None:
 
 
 def overlap_begun(cluster: Cluster) -> bool:
-    return state_of(cluster.objects[STATE]).current.facts.valid_until is not None
+    return state_of(cluster.objects[STATE]).facts.current.valid_until is not None
 
 
 def ended(cluster: Cluster) -> list[int]:
@@ -112,7 +112,7 @@ def test_a_first_rotation_that_fails_leaves_the_healthy_pods_whenever_the_operat
 
         pods = cluster.pods["api"]
         assert (pods.made, pods.marker, pods.restarted_for) == (made, "", [2])
-        assert state_of(cluster.objects[STATE]).current_number == 1
+        assert state_of(cluster.objects[STATE]).facts.current_number == 1
         assert ended(cluster) == [1, 2, 1]
 
     asyncio.run(story())

@@ -97,7 +97,8 @@ def _differences(present: dict[str, Body], restored: dict[str, Body], mark: byte
             continue
         before = state_of(restored[name])
         if _marks(now, mark) != _marks(before, mark):
-            evidence = f"the backup has revision {before.current_number}, the cluster {now.current_number}"
+            numbers = before.facts.current_number, now.facts.current_number
+            evidence = f"the backup has revision {numbers[0]}, the cluster {numbers[1]}"
             yield _finding(
                 Verdict.FAIL, f"it came back with other values: {evidence}", _BACK_UP_MORE_OFTEN, where
             )

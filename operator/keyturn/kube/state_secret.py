@@ -19,7 +19,16 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
-from keyturn.core.state.state import HIGHEST_REVISION, Held, Publication, Pushed, State, Triggers, state_name
+from keyturn.core.state.state import (
+    HIGHEST_REVISION,
+    Held,
+    Publication,
+    Pushed,
+    State,
+    StateFacts,
+    Triggers,
+    state_name,
+)
 from keyturn.core.value import Value
 
 from .ownership import owner_reference
@@ -88,25 +97,30 @@ def unreadable(name: str) -> Stalled:
 
 
 def _state_document(state: State) -> dict[str, Any]:
+    facts = state.facts
     return {
         "format": _FORMAT,
-        "uid": state.uid,
-        "rotated": state.rotated,
-        "triggers": asdict(state.triggers),
-        "current": state.current_number,
-        "revisions": [_revision_document(revision) for revision in state.revisions],
-        "older": [_facts_document(facts) for facts in state.older],
-        "publications": [asdict(publication) for publication in state.publications],
-        "held": asdict(state.held) if state.held else None,
-        "used": state.used,
-        "refreshed": state.refreshed,
-        "pushed": [asdict(record) for record in state.pushed],
-        "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in state.loans],
+        "uid": facts.uid,
+        "rotated": facts.rotated,
+        "triggers": asdict(facts.triggers),
+        "current": facts.current_number,
+        "revisions": [
+            _facts_document(one) | _revision_document(state.revisions[one.number])
+            for one in facts.revisions
+            if one.number in state.revisions
+        ],
+        "older": [_facts_document(one) for one in facts.older],
+        "publications": [asdict(publication) for publication in facts.publications],
+        "held": asdict(facts.held) if facts.held else None,
+        "used": facts.used,
+        "refreshed": facts.refreshed,
+        "pushed": [asdict(record) for record in facts.pushed],
+        "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in facts.loans],
     }
 
 
 def _revision_document(revision: Revision) -> dict[str, Any]:
-    return _facts_document(revision.facts) | {
+    return {
         "values": {name: _kept_document(kept) for name, kept in sorted(revision.values.items())},
         "rendered": {
             key: {"template": rendered.template, "value": rendered.value.to_base64()}
@@ -138,13 +152,17 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
 
 
 def _state_from(document: dict[str, Any]) -> State:
-    state = State(
+    revisions = {_number(item["number"]): _revision_from(item) for item in reversed(document["revisions"])}
+    facts = StateFacts(
         uid=_text(document["uid"]),
         rotated=_time(document["rotated"]),
         triggers=Triggers(**{name: text and _text(text) for name, text in document["triggers"].items()}),
-        revisions=tuple(_revision_from(item) for item in document["revisions"]),
+        revisions=_every_facts(document),
+        restorable=frozenset(revisions),
         current_number=_number(document["current"]),
-        older=tuple(_facts_from(item) for item in document["older"]),
+        keys={},
+        templates={},
+        lives={},
         publications=tuple(
             Publication(_number(item["number"]), _time(item["time"])) for item in document["publications"]
         ),
@@ -154,14 +172,16 @@ def _state_from(document: dict[str, Any]) -> State:
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
         loans=tuple(_loan_from(item) for item in document.get("loans", ())),
     )
-    if state.revision(state.current_number) is None:
-        raise ValueError("no current revision")
-    return state
+    return State.of(facts, revisions)  # fails without a current revision
+
+
+def _every_facts(document: dict[str, Any]) -> tuple[RevisionFacts, ...]:
+    every = [_facts_from(item) for item in (*document["revisions"], *document["older"])]
+    return tuple(sorted(every, key=lambda facts: facts.number, reverse=True))
 
 
 def _revision_from(document: dict[str, Any]) -> Revision:
     return Revision(
-        _facts_from(document),
         {_text(name): _kept_from(kept) for name, kept in document["values"].items()},
         {
             _text(key): Rendered(_text(rendered["template"]), Value.from_base64(rendered["value"]))

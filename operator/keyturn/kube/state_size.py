@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
@@ -33,11 +32,11 @@ def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") 
 
 
 def _shorten(state: State) -> State:
-    if state.older:
-        return replace(state, older=state.older[: len(state.older) // 2])
-    if shorter := state.without_oldest():
-        return shorter
-    raise too_large()
+    older = len(state.facts.older)
+    shorter = state.facts.with_older(older // 2) if older else state.facts.without_oldest()
+    if shorter is None:
+        raise too_large()
+    return state.with_facts(shorter)
 
 
 def too_large() -> Stalled:

@@ -250,7 +250,8 @@ def _carried_keys(body: Body, key: ObjectKey, state: State) -> frozenset[str]:
 
 def _carried(body: Body, state: State) -> Revision:
     annotations = body["metadata"].get("annotations") or {}
-    return state.revision(number_of(annotations.get(REVISION_ANNOTATION))) or state.current
+    number = number_of(annotations.get(REVISION_ANNOTATION))
+    return state.current if number is None else state.revisions.get(number, state.current)
 
 
 def _differing(
@@ -287,7 +288,9 @@ def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State
     if state is None and _owner(body, key) == key.name:
         return frozenset()  # it is own, and only its record is lost
     carried = _carried_keys(body, key, state) if state else frozenset[str]()
-    adopted = [revision.data() for revision in state.revisions] if state and desired.shape.adopts else []
+    adopted = (
+        [revision.data() for revision in state.revisions.values()] if state and desired.shape.adopts else []
+    )
     brought = state.current.data().keys() if state else frozenset[str]()  # may come from dataFrom
     return frozenset(
         name

@@ -10,7 +10,6 @@ from keyturn.checklist.facts import Facts
 from keyturn.checklist.recovery import Drill
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision
-from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body
 from tests.unit.core import builders
@@ -55,9 +54,7 @@ def _namespace(path: str) -> str:
 
 def state(value: bytes) -> Body:
     kept = ItemValues("", {"value": Value(value)}, {"value": "password"})
-    made = State(
-        builders.UID, builders.MADE, Triggers(), (Revision(builders.revision(), {"password": kept}),), 1
-    )
+    made = builders.record((builders.revision(), Revision({"password": kept})))
     return state_body(ObjectKey("shop", "auth"), made, None)
 
 

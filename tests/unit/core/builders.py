@@ -16,8 +16,8 @@ from keyturn.core.observation.secret_refs import Use
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
 from keyturn.core.observation.workload import Workload
 from keyturn.core.spec.desired import Desired, wanted_by
-from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.state.state import Publication, Pushed, StateFacts, Triggers
+from keyturn.core.state.revision import Revision, RevisionFacts
+from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -133,6 +133,12 @@ def state(
             **others,
         },
     )
+
+
+def record(*revisions: tuple[RevisionFacts, Revision], **facts: Any) -> State:
+    """Make a state with values, its newest revision first."""
+    known = state(*(of_revision for of_revision, _ in revisions), **{"publications": (), **facts})
+    return State.of(known, {of_revision.number: values for of_revision, values in revisions})
 
 
 def target(

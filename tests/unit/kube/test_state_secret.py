@@ -21,17 +21,18 @@ from keyturn.core.state.revision import ItemValues, Rendered, Revision, Revision
 from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import state_body, state_of
+from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 CANARY = "canary-7Qd0"
 
 
-def revision(number: int, text: str) -> Revision:
-    facts = RevisionFacts(number, "Triggered", WHEN, frozenset({"password"}))
+def revision(number: int, text: str) -> tuple[RevisionFacts, Revision]:
+    of_revision = RevisionFacts(number, "Triggered", WHEN, frozenset({"password"}))
     kept = ItemValues(
         "",
         {"value": Value.of_text(text)},
@@ -39,15 +40,15 @@ def revision(number: int, text: str) -> Revision:
         Validity(WHEN, WHEN),
         loan="database/creds/db/1",
     )
-    return Revision(facts, {"password": kept}, {"url": Rendered("{{ password }}", Value.of_text(text))})
+    rendered = {"url": Rendered("{{ password }}", Value.of_text(text))}
+    return of_revision, Revision({"password": kept}, rendered)
 
 
-STATE = State(
-    "uid",
-    WHEN,
-    Triggers(),
-    (revision(2, CANARY), revision(1, f"old {CANARY}")),
-    2,
+STATE = make.record(
+    revision(2, CANARY),
+    revision(1, f"old {CANARY}"),
+    uid="uid",
+    rotated=WHEN,
     publications=(Publication(1, WHEN),),
     held=Held(2, 1, WHEN, failed=True),
     pushed=(
@@ -92,7 +93,6 @@ values = st.builds(
 )
 revisions = st.builds(
     Revision,
-    facts=facts,
     values=st.dictionaries(names, values, max_size=3),
     rendered=st.dictionaries(names, st.builds(Rendered, template=texts, value=content), max_size=2),
 )
@@ -112,32 +112,60 @@ pushes = st.builds(
     deletes=st.booleans(),
     kept=st.booleans(),
 )
+
+
+def state(known: Sequence[tuple[RevisionFacts, Revision | None]], newest: Revision, **others: Any) -> State:
+    """Make a state; values of revisions without any are dropped, except for those of the newest."""
+    ordered = sorted(known, key=lambda one: one[0].number, reverse=True)
+    values = {of_revision.number: found or newest for of_revision, found in ordered[:1]}
+    values |= {of_revision.number: found for of_revision, found in ordered if found}
+    return State.of(make.state(*(of_revision for of_revision, _ in ordered), **others), values)
+
+
 states = st.builds(
-    State,
+    state,
     uid=texts,
     rotated=times,
     triggers=st.builds(
         Triggers, spec=optional, annotation=optional, last=optional, rollback=optional, refresh=optional
     ),
-    revisions=st.lists(revisions, min_size=1, max_size=3).map(tuple),
-    current_number=st.integers(1, 10**9),
-    older=st.lists(facts, max_size=3).map(tuple),
+    known=st.lists(
+        st.tuples(facts, st.none() | revisions), min_size=1, max_size=6, unique_by=lambda one: one[0].number
+    ),
+    newest=revisions,
     publications=st.lists(st.builds(Publication, st.integers(1, 10**9), times), max_size=3).map(tuple),
     used=st.integers(0, 10**9),
     refreshed=st.none() | times,
     pushed=st.lists(pushes, max_size=3).map(tuple),
     held=st.none() | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans()),
-).map(lambda one: replace(one, current_number=one.newest.facts.number))
+)
 
 
 def test_a_state_of_before_there_were_stores_is_read() -> None:
     body = edited(lambda read: [read.pop(name) for name in ("refreshed", "pushed")])
-    assert state_of(body) == replace(STATE, pushed=())
+    assert state_of(body) == STATE.with_facts(replace(STATE.facts, pushed=()))
 
 
 @given(states)
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     assert state_of(state_body(KEY, state, None)) == state
+
+
+@given(states)
+def test_a_state_that_is_read_is_written_in_the_same_bytes(state: State) -> None:
+    body = state_body(KEY, state, None)
+    assert state_body(KEY, state_of(body), None) == body
+
+
+def test_a_revision_without_values_is_written_under_older() -> None:
+    known = make.state(make.revision(3), make.revision(2), make.revision(1))
+    body = state_body(KEY, State.of(known, {3: revision(3, CANARY)[1], 1: revision(1, CANARY)[1]}), None)
+
+    written = orjson.loads(base64.b64decode(body["data"]["state"]))
+
+    assert [one["number"] for one in written["revisions"]] == [3, 1]
+    assert [one["number"] for one in written["older"]] == [2]
+    assert "values" not in written["older"][0]
 
 
 def test_the_state_secret_is_ours_and_of_its_own_type() -> None:

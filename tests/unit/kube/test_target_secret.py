@@ -15,8 +15,8 @@ from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.spec.desired import wanted_by
-from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
-from keyturn.core.state.state import State, Triggers
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.kube.target_secret import (
     Stamp,
@@ -27,7 +27,8 @@ from keyturn.kube.target_secret import (
     target_facts,
     values_of,
 )
-from tests.unit.core.builders import managed
+from tests.unit.core.builders import managed, record
+from tests.unit.core.builders import revision as of_revision
 
 KEY = ObjectKey("shop", "db")
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -39,16 +40,17 @@ STAMP = Stamp(2, WHEN)
 CANARY = "canary-7Qd0"
 
 
-def revision(number: int, **values: str) -> Revision:
-    facts = RevisionFacts(number, "Triggered", WHEN, frozenset(values))
+def revision(**values: str) -> Revision:
     kept = {
         name: ItemValues("", {"value": Value.of_text(text)}, {"value": name}) for name, text in values.items()
     }
-    return Revision(facts, kept)
+    return Revision(kept)
 
 
-STATE = State(
-    "uid", WHEN, Triggers(), (revision(2, password=CANARY), revision(1, password=f"old {CANARY}")), 2
+STATE = record(
+    (of_revision(2), revision(password=CANARY)),
+    (of_revision(1), revision(password=f"old {CANARY}")),
+    uid="uid",
 )
 
 
@@ -151,12 +153,16 @@ def test_keys_that_were_changed_differ(data: dict[str, str] | None, differs: set
 
 
 def test_a_target_is_compared_with_the_revision_that_it_carries() -> None:
-    older = dressed_target(KEY, WANTED, replace(STATE, current_number=1), Stamp(1, WHEN), None)
+    older = dressed_target(
+        KEY, WANTED, STATE.with_facts(replace(STATE.facts, current_number=1)), Stamp(1, WHEN), None
+    )
     assert look(older) == replace(AS_WRITTEN, revision=1)
 
 
 def test_a_target_whose_revision_is_gone_is_compared_with_the_newest() -> None:
-    unknown = dressed_target(KEY, WANTED, replace(STATE, current_number=1), Stamp(9, WHEN), None)
+    unknown = dressed_target(
+        KEY, WANTED, STATE.with_facts(replace(STATE.facts, current_number=1)), Stamp(9, WHEN), None
+    )
     assert look(unknown) == replace(AS_WRITTEN, revision=9, differs=frozenset({"password"}))
 
 
@@ -292,7 +298,7 @@ def test_only_our_keys_are_merged_and_only_those_are_compared() -> None:
 
 
 def test_a_key_that_the_next_revision_has_not_is_taken_out_of_a_merged_secret() -> None:
-    state = replace(STATE, revisions=(revision(2, token="t"), STATE.revisions[1]))  # noqa: S106
+    state = State.of(STATE.facts, {**STATE.revisions, 2: revision(token="t")})  # noqa: S106
     found = existing({"password": f"old {CANARY}", "theirs": "x"}, **OURS)
 
     assert texts(dressed_target(KEY, MERGED, state, STAMP, found)) == {"token": "t", "theirs": "x"}

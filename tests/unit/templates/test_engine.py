@@ -17,7 +17,7 @@ import pytest
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
-from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
+from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.templates import TemplateFailed
 from keyturn.templates.filters import FILTERS
@@ -577,8 +577,7 @@ TEXTS = {"a": "{{ username }} {{ 'x' | bcrypt }}", "b": "{{ key }}", "time": "{{
 def revision(texts: Mapping[str, str] = TEXTS, **values: str) -> Revision:
     """Make a revision with its templates rendered at `NOW`."""
     kept = {name: ItemValues("", one(text), {"value": name}) for name, text in values.items()}
-    facts = RevisionFacts(1, "Created", NOW, frozenset())
-    return Revision(facts, kept, templates.rendered(texts, kept, None, NOW))
+    return Revision(kept, templates.rendered(texts, kept, None, NOW))
 
 
 def anew(before: Revision, texts: Mapping[str, str] = TEXTS, **values: str) -> set[str]:

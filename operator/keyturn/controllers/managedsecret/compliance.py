@@ -57,7 +57,7 @@ async def note_values(key: ObjectKey, desired: Desired, state: State | None, con
         )
         memory.weak, memory.older, memory.lengths = judged
     if state and memory.first is None:
-        memory.first = state.current_number
+        memory.first = state.facts.current_number
     is_compared = state and context.cache.environment(key.namespace)
     for other in context.tags.put(key, _secret_values(desired, state) if state and is_compared else ()):
         context.wake(other)

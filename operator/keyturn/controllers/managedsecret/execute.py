@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.core.rotation import steps
+from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.markers import next_marker
 from keyturn.core.rotation.stuck_pods import is_deletable
-from keyturn.core.rotation.transitions import refreshed, with_decision
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
@@ -44,17 +43,6 @@ async def take(  # one case per step
     match step:
         case steps.Begin():
             await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
-        case (
-            steps.Claim()
-            | steps.Adopt()
-            | steps.Bind()
-            | steps.Stage()
-            | steps.GoBack()
-            | steps.Overlap()
-            | steps.Expire()
-            | steps.Decline()
-        ):
-            await write_state(key, await _state_after(step, key, observed, context), observed, context)
         case steps.Release(secret=secret):
             await release(replace(key, name=secret), context)
         case steps.Publish() | steps.Repair() | steps.Revoke():
@@ -63,34 +51,21 @@ async def take(  # one case per step
             await _roll(step, observed, context)
         case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
-        case (
-            steps.Refresh()
-            | steps.Finalize()
-            | steps.Intend()
-            | steps.Push()
-            | steps.Withdraw()
-            | steps.Borrow()
-            | steps.GiveBack()
-        ):
+        case steps.Finalize():
+            await finalized(step, key, observed, context)
+        case steps.Push() | steps.Withdraw() | steps.GiveBack():
             await _take_outside(step, key, observed, context)
         case steps.Rest():
             pass
         case _:
-            assert_never(step)
+            await write_state(key, await _state_after(step, key, observed, context), observed, context)
 
 
 # State Secret
 
 
 async def _state_after(
-    step: steps.Claim
-    | steps.Adopt
-    | steps.Bind
-    | steps.Stage
-    | steps.GoBack
-    | steps.Overlap
-    | steps.Expire
-    | steps.Decline,
+    step: steps.Claim | steps.Adopt | steps.Bind | steps.Stage | transitions.Recorded,
     key: ObjectKey,
     observed: Observed,
     context: Context,
@@ -101,13 +76,14 @@ async def _state_after(
     if isinstance(step, steps.Claim):
         return await claimed(step, key, observed, wanted_of(observed), context)
     before = await _state_as_seen(key, observed, context)
-    match step:
-        case steps.Adopt():
-            return await adopted(step, key, observed, wanted_of(observed), before, context)
-        case steps.Stage():
-            return await staged(step, key, observed, wanted_of(observed), before, context)
-        case steps.GoBack() | steps.Overlap() | steps.Expire() | steps.Decline():
-            return with_decision(step, observed, known(before, key), context.now())
+    if isinstance(step, steps.Adopt):
+        return await adopted(step, key, observed, wanted_of(observed), before, context)
+    if isinstance(step, steps.Stage):
+        return await staged(step, key, observed, wanted_of(observed), before, context)
+    if isinstance(step, steps.Intend):  # a different push, which starts without back-off
+        context.memory(key).outside.forget_push(step.record.place)
+    state = known(before, key)
+    return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
 
 async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -> State | None:
@@ -117,33 +93,21 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -
         Conflict: The state has changed: an earlier attempt succeeded, though its response was lost.
     """
     state = await load_state(key, context) if observed.state else None
-    if (state.facts() if state else None) != observed.state:
+    if (state.facts if state else None) != observed.state:
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
     return state
 
 
 async def _take_outside(
-    step: steps.OutsideStep, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Push | steps.Withdraw | steps.GiveBack, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Run an operation at a store and record it; its failure is kept in memory."""
-    if isinstance(step, steps.Finalize):
-        await finalized(step, key, observed, context)
-        return
     state = known(await _state_as_seen(key, observed, context), key)
     match step:
-        case steps.Refresh():
-            after: State | None = refreshed(state, observed, context.now())
-        case steps.Intend(record=record):
-            context.memory(key).outside.forget_push(
-                record.place
-            )  # a different push, which starts without back-off
-            after = state.with_pushed(record)
         case steps.Push():
             after = await pushed(step, key, state, context)
         case steps.Withdraw():
             after = await withdrawn(step, key, state, context)
-        case steps.Borrow(loans=loans):
-            after = state.with_loans(loans)
         case steps.GiveBack():
             after = await given_back(step, key, state, context)
         case _:

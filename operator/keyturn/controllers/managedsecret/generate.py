@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.workload import read_marker
-from keyturn.core.rotation.rollout import standings
-from keyturn.core.rotation.transitions import publication_of
+from keyturn.core.rotation import transitions
 from keyturn.core.spec.desired import VALUE
-from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, RevisionFacts, changed_keys
-from keyturn.core.state.state import State, Triggers
+from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys
+from keyturn.core.state.state import State
 from keyturn.generators import GeneratorContext, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
@@ -64,14 +62,20 @@ async def staged(
         else:
             values[item.name] = _kept(item, found, desired)
     now = context.now()
-    facts = RevisionFacts(step.number, step.reason.name, now, frozenset())
     rendered = await _render(key.namespace, desired, values, state, now)
-    revision = Revision(facts, values | others_kept(desired, before), rendered)
-    revision = replace(revision, facts=_facts(revision, observed, desired, state))
+    revision = Revision(values | others_kept(desired, before), rendered)
     outside = context.memory(key).outside
     outside.forget_made()
     last = outside.last
-    return _on_top(revision, step, observed, desired, state).with_loans(last.loans if last else ())
+    facts = transitions.stage(
+        step,
+        state.facts if state else None,
+        observed,
+        desired,
+        _content_of(revision, state.current if state else None),
+        now,
+    ).with_loans(last.loans if last else ())
+    return State.newer(facts, revision, state)
 
 
 def making_order(desired: Desired) -> tuple[Item, ...]:
@@ -118,7 +122,7 @@ def _carried(state: State | None) -> Mapping[str, ItemValues]:
     """Return the current values without those that an ended overlap kept readable."""
     if state is None:
         return {}
-    values, ended = state.current.values, state.current.facts.ended
+    values, ended = state.current.values, state.facts.current.ended
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
 
 
@@ -205,54 +209,12 @@ async def _render(
     return await threadpools.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
 
 
-def _facts(revision: Revision, observed: Observed, desired: Desired, state: State | None) -> RevisionFacts:
-    base = state.current if state else None
+def _content_of(revision: Revision, base: Revision | None) -> transitions.Content:
     previous = frozenset(revision.overlap_data())
-    changed = changed_keys(base.data() if base else {}, revision.data())
     appeared = frozenset(key for key in previous if key not in revision.data())
-    return replace(
-        revision.facts,
-        changed=changed | appeared,
-        base=base.facts.number if base else None,
-        fallback=_fallback(observed, desired),
+    return transitions.Content(
+        keys={name: kept.keys for name, kept in revision.values.items()},
+        templates={key: rendered.template for key, rendered in revision.rendered.items()},
+        changed=changed_keys(base.data() if base else {}, revision.data()) | appeared,
         previous=previous,
     )
-
-
-def _fallback(observed: Observed, desired: Desired) -> int | None:
-    """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
-    if observed.current is None:
-        return None
-    under_way = any(one.under_way for one in standings(observed, desired))
-    is_through = not under_way and _was_published(observed.current, observed, desired)
-    return observed.current.number if is_through else observed.current.fallback
-
-
-def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
-    """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
-    if publication_of(observed) is not None or current.valid_until is not None:
-        return True
-    markers = (read_marker(one.workload.marker) for one in observed.consumers)
-    return any(marked.get(desired.secret) == current.number for marked in markers)
-
-
-def _on_top(
-    revision: Revision, step: steps.Stage, observed: Observed, desired: Desired, state: State | None
-) -> State:
-    now = revision.facts.made
-    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
-    read_at = observed.read_for(now) if is_read else None
-    if state is None:
-        handled = Triggers.at_first(observed.requested)
-        return State(observed.uid, now, handled, (revision,), revision.facts.number, refreshed=read_at)
-    # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
-    handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
-    if read_at:
-        handled = handled.with_refreshed(observed.requested)
-    handed_on = replace(
-        state,
-        rotated=now if step.reason.rotates else state.rotated,
-        triggers=handled,
-        refreshed=read_at or state.refreshed,
-    )
-    return handed_on.with_published(publication_of(observed)).with_revision(revision, desired.history_limit)

@@ -14,6 +14,7 @@ import structlog
 
 from keyturn.controllers.background import InHand, Taking, begin, lent, loan_of
 from keyturn.core.errors import Stalled
+from keyturn.core.rotation import transitions
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class LeaseManager:
         if not all(one and item.source and one.recipe == item.source.text for item, one in kept):
             return None
         names = {one.loan for _, one in kept if one}
-        loan = next((loan for loan in self._state.loans if {loan.id} == names), None)
+        loan = next((loan for loan in self._state.facts.loans if {loan.id} == names), None)
         return Borrowed(loan, None) if loan else None
 
     async def _renew(self, source: Source, loan: StoreLease) -> StoreLease | None:
@@ -190,7 +191,7 @@ async def given_back(step: steps.GiveBack, key: ObjectKey, state: State, context
         return None
     outside.returns.pop(loan.id, None)
     outside.returning.pop(loan.id, None)
-    return state.without_loan(loan.id)
+    return state.with_facts(transitions.give_back(step, state.facts))
 
 
 async def _revoke(loan: StoreLease, key: ObjectKey, context: Context) -> bool:

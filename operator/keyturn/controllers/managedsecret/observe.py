@@ -150,14 +150,14 @@ async def _with_secrets(key: ObjectKey, observed: Observed, context: Context) ->
         )
     try:
         state = await load_state(key, context) if state_meta else None
-        if state and past(state.rotated, observed.now) is None:
+        if state and past(state.facts.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
         return replace(observed, left=left, trouble=observed.trouble or stalled)
     target = await load_target(key, secret, context) if target_meta else None
     if observed.desired:
         await compliance.note_values(key, observed.desired, state, context)
-    facts = state.facts() if state else None
+    facts = state.facts if state else None
     observed = replace(
         observed,
         state=facts,
@@ -237,7 +237,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
         return facts
     found = await threadpools.for_tenant(key.namespace, adopted_values, desired, values_of(target))
     adopted = [kept.data() for kept in found.values()]
-    known = [one.data() for one in state.revisions] if state else []
+    known = [one.data() for one in state.revisions.values()] if state else []
     recorded = all(
         any(data.get(name) == value for data in known) for one in adopted for name, value in one.items()
     )

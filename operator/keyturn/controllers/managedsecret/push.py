@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -10,8 +9,8 @@ import structlog
 
 from keyturn.controllers.background import BackgroundJob, begin
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.store_reads import PushProblem
+from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths
 from keyturn.kube.client import Patch
@@ -58,17 +57,16 @@ async def pushed(step: steps.Push, key: ObjectKey, state: State, context: Contex
             destination.ref,
             key.namespace,
             destination.key,
-            _content(destination, state.current),
+            _content(destination, state.current, step.number),
             policy,
         ),
         key,
         context,
     )
-    record = state.facts().pushed_to(destination.id)
-    if written is None or record is None:
+    if written is None or state.facts.pushed_to(destination.id) is None:
         return None
     outside.forget_push(destination.id)
-    return state.with_pushed(replace(record, done=True, kept=written.outcome is Outcome.KEPT))
+    return state.with_facts(transitions.push(step, state.facts, kept=written.outcome is Outcome.KEPT))
 
 
 async def withdrawn(step: steps.Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
@@ -82,18 +80,17 @@ async def withdrawn(step: steps.Withdraw, key: ObjectKey, state: State, context:
         if done is None:
             return None
     context.memory(key).outside.forget_push(destination.id)
-    return state.without_pushed(destination.id)
+    return state.with_facts(transitions.withdraw(step, state.facts))
 
 
 async def finalized(step: steps.Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Add or remove our finalizer on the ManagedSecret."""
     metadata = observed.managed.metadata
-    others = [one for one in metadata.finalizers if one != FINALIZER]
     body = {
         "metadata": {
             "resourceVersion": metadata.resource_version,
             "uid": metadata.uid,
-            "finalizers": [*others, FINALIZER] if step.present else others,
+            "finalizers": transitions.finalizers(step, metadata.finalizers),
         }
     }
     written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
@@ -103,7 +100,7 @@ async def finalized(step: steps.Finalize, key: ObjectKey, observed: Observed, co
         context.cache.put_managed(written)
 
 
-def _content(destination: Destination, revision: Revision) -> Content:
+def _content(destination: Destination, revision: Revision, number: int) -> Content:
     """Return what is to be pushed to a place.
 
     Raises:
@@ -114,7 +111,7 @@ def _content(destination: Destination, revision: Revision) -> Content:
         what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"
         raise Stalled(
             "InvalidPush",
-            f"pushTo: revision {revision.facts.number} has {what} for {destination} to be pushed",
+            f"pushTo: revision {number} has {what} for {destination} to be pushed",
         )
     return data[destination.secret_key] if destination.secret_key else data
 
@@ -123,7 +120,7 @@ async def _delete(
     destination: Destination, state: State, key: ObjectKey, context: Context
 ) -> bool | Wait | Stalled:
     """Delete a pushed key, unless another writer has changed it."""
-    record = state.facts().pushed_to(destination.id)
+    record = state.facts.pushed_to(destination.id)
     try:
         found = await context.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
         if record is not None and _is_ours(found.content, record, state):
@@ -146,7 +143,7 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
         return False
     return any(
         all(name in data and data[name] == value for name, value in pushed.items())
-        for data in (revision.data() for revision in state.revisions)
+        for data in (revision.data() for revision in state.revisions.values())
     )
 
 

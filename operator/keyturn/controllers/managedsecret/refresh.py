@@ -264,7 +264,7 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
     """Return the items that differ from the current revision and from the one that was rolled back."""
     if state is None:
         return frozenset()
-    held = state.revision(observed.held.number) if observed.held else state.current
+    held = state.revisions.get(observed.held.number) if observed.held else state.current
     if held is None:
         return frozenset()  # the values of the failed revision are gone
     return frozenset(

@@ -10,6 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
 from keyturn.core.rotation.push import binder_of
+from keyturn.core.rotation.transitions import published_at
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
@@ -62,7 +63,7 @@ async def write_state(key: ObjectKey, state: State, observed: Observed, context:
     """
     memory, name = context.memory(key), state_name(key.name)
     there = context.cache.secret(key.namespace, name)
-    binder = binder_of(observed, observed.desired, state) if observed.desired else ""
+    binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
     state, body = fitted(key, state, there.resource_version if there else None, binder)
     written = await _write_secret(key, body, context)
     meta = meta_of(written)
@@ -70,7 +71,7 @@ async def write_state(key: ObjectKey, state: State, observed: Observed, context:
         context.cache.put_secret(meta)
         raise changed_on_write(name, "what it keeps")  # a revision that is not recorded is not published
     memory.state, memory.state_version = state, meta.resource_version
-    memory.state_facts, memory.checked = state.facts(), None
+    memory.state_facts, memory.checked = state.facts, None
     context.cache.put_secret(meta)
 
 
@@ -87,7 +88,7 @@ async def write_target(
     """
     memory = context.memory(key)
     is_new = isinstance(step, steps.Publish)
-    published = _newly_published(observed, context) if is_new else _first_published(observed)
+    published = published_at(step, observed, context.now())
     state = known(await load_state(key, context), key)
     body = await _body(key, observed, state, published, context)
     written = await _write_secret(key, body, context)
@@ -95,7 +96,7 @@ async def write_target(
     memory.target = written
     context.cache.put_secret(meta)
     if is_new:
-        memory.published = Published(state.current_number, int(meta.resource_version))
+        memory.published = Published(state.facts.current_number, int(meta.resource_version))
     if what := _not_as_sent(written, key, observed, state):
         memory.fight = was_changed(observed, what)
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
@@ -106,7 +107,7 @@ async def write_target(
 async def _body(
     key: ObjectKey, observed: Observed, state: State, published: datetime, context: Context
 ) -> Body:
-    desired, facts = wanted_of(observed), state.current.facts
+    desired, facts = wanted_of(observed), state.facts.current
     found = await load_target(key, desired.secret, context) if observed.target else None
     stamp = Stamp(facts.number, published, facts.overlaps, observed.uid if desired.shape.deletes else "")
     body = dressed_target(key, desired, state, stamp, found)
@@ -132,20 +133,6 @@ async def release(key: ObjectKey, context: Context) -> None:
     except errors.NotFound:
         pass  # already deleted
     context.cache.drop_secret(key)
-
-
-def _newly_published(observed: Observed, context: Context) -> datetime:
-    """Return the publication time for a Secret with a new name: that of the revision, which was published before."""
-    number = observed.current.number if observed.current else None
-    is_renamed = observed.target is None and observed.managed.status.revision == number
-    return _first_published(observed) if is_renamed else context.now()
-
-
-def _first_published(observed: Observed) -> datetime:
-    """Return the earlier publication time: a repair publishes no new revision, and running pods have it."""
-    if observed.target and observed.target.published:
-        return observed.target.published
-    return observed.current.made if observed.current else observed.now
 
 
 async def _write_secret(key: ObjectKey, body: Body, context: Context) -> Body:

@@ -28,7 +28,8 @@ Modules
     outdated_pods, old_pods, stuck_pods, pod_reads, pod_failures, rollout_obstacles   pods during a rollout
     rollback, revision_diff            return to an earlier revision; keys that differ between revisions
     push, leases                       push to stores; renewal and revocation of leases
-    transitions, durations             what a step records; how long steps take
+    transitions                        what each step records in the state; `keyturn plan` simulates with it
+    durations                          how long steps take
 
 Imports: `core.observation` and below.
 """

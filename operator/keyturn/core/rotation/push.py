@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.store_reads import PushProblem
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import State, StateFacts
+    from keyturn.core.state.state import StateFacts
 
 __all__ = [
     "Unpushed",
@@ -76,15 +76,13 @@ def last_pushes(observed: Observed) -> PushStep | None:
     return None if left else steps.Finalize(present=False)
 
 
-def binder_of(observed: Observed, desired: Desired, record: State | StateFacts) -> str:
+def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:
     """Return the UID of the owner reference of the state Secret; empty for none.
 
     While the state has pushes to delete or leases to revoke it must outlive its ManagedSecret: foreground deletion
     would delete the dependents first.
     """
-    is_needed = observed.is_finalized and bool(
-        record.loans or any(record_.deletes for record_ in record.pushed)
-    )
+    is_needed = observed.is_finalized and bool(state.loans or any(record.deletes for record in state.pushed))
     return observed.uid if desired.shape.deletes and not is_needed else ""
 
 

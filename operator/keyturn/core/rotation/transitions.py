@@ -1,49 +1,270 @@
-"""Transitions of the state that generate no values: what a step records before it is executed."""
+"""Transitions: what each step records in the state, without its values.
+
+The operator adds the values and writes the result (`State.with_facts`, `State.of`); `keyturn plan` simulates with the
+same functions, with an estimate of the content. A step without a function here records nothing in the state.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from keyturn.core.state.state import Held
+from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.workload import read_marker
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
+from .decision import next_number
+from .reasons import CLAIMED
+from .rollout import standings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.state.state import State
+    from keyturn.core.spec.desired import Desired
 
-__all__ = ["gone_back", "publication_of", "refreshed", "with_decision"]
+__all__ = [
+    "Content",
+    "Recorded",
+    "adopt",
+    "claim",
+    "finalizers",
+    "give_back",
+    "publication_of",
+    "published_at",
+    "push",
+    "record",
+    "stage",
+    "take_over",
+    "withdraw",
+]
+
+_AtStore: TypeAlias = (
+    steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
+)
+Recorded: TypeAlias = steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | _AtStore
+"""Steps that generate no revision."""
 
 
-def with_decision(
-    step: steps.GoBack | steps.Overlap | steps.Expire | steps.Decline,
-    observed: Observed,
-    state: State,
-    now: datetime,
-) -> State:
-    """Return the state with the decision of a step."""
-    facts = state.current.facts
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Facts about the values of a new revision: computed by the operator, estimated by a plan."""
+
+    keys: Mapping[str, Mapping[str, str]]
+    """Items, with the key of each output."""
+    templates: Mapping[str, str]
+    changed: frozenset[str]
+    """Keys that differ from the base revision."""
+    previous: frozenset[str]
+    """Keys that have another value, or exist at all, only during the overlap."""
+
+
+def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    """Return what a step records that generates no revision."""
     match step:
-        case steps.Overlap(until=until):
-            return state.with_current_facts(replace(facts, valid_until=until))
-        case steps.Expire():
-            return state.with_current_facts(replace(facts, ended=True))
         case steps.GoBack():
-            return gone_back(step, observed, state, now)
+            return go_back(step, state, observed, now)
+        case steps.Overlap(until=until):
+            return state.with_current(replace(state.current, valid_until=until))
+        case steps.Expire():
+            return state.with_current(replace(state.current, ended=True))
         case steps.Decline():
-            handled = state.triggers.with_handled(observed.requested)
-            # A rolled back revision is superseded by the content of the stores, as by any rotation.
-            return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
+            return decline(state, observed)
+        case _:
+            return _record_at_store(step, state, observed, now)
+
+
+def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    match step:
+        case steps.Refresh():
+            return refresh(state, observed, now)
+        case steps.Intend(record=pushed):
+            return state.with_pushed(pushed)
+        case steps.Push():
+            return push(step, state)
+        case steps.Withdraw():
+            return withdraw(step, state)
+        case steps.Borrow(loans=loans):
+            return state.with_loans(loans)
+        case steps.GiveBack():
+            return give_back(step, state)
         case _:
             assert_never(step)
 
 
-def refreshed(state: State, observed: Observed, now: datetime) -> State:
+# New revisions
+
+
+def take_over(state: StateFacts, observed: Observed) -> StateFacts:
+    """Claim the state for a recreated ManagedSecret. Triggers of a new object are recorded as handled."""
+    handled = state.triggers.with_handled(observed.requested).with_refreshed(observed.requested)
+    # The generation at which rotation was held belongs to the previous object.
+    held = state.held and replace(state.held, generation=0)
+    # If the Secret is gone too, the state alone records that it was published.
+    known = state if observed.target else state.with_published(state.current.made)
+    return replace(known, uid=observed.uid, triggers=handled, held=held)
+
+
+def claim(
+    step: steps.Claim, observed: Observed, content: Content, created: datetime, now: datetime
+) -> StateFacts:
+    """Record an own Secret that was created at `created` and has no state."""
+    # The state had recorded which workloads run which revision; a revision after the first may concern them all.
+    changed = _every_key(content.keys) if step.number > 1 else frozenset[str]()
+    facts = RevisionFacts(step.number, CLAIMED, now, changed)
+    rotated = min(observed.managed.status.last_rotation_time or created, observed.now)
+    first = _first_state(facts, observed, content, rotated)
+    return replace(first, used=next_number(observed) - 1)  # the state is lost, but no number is used twice
+
+
+def adopt(
+    step: steps.Adopt,
+    state: StateFacts | None,
+    observed: Observed,
+    desired: Desired,
+    content: Content,
+    now: datetime,
+) -> StateFacts:
+    """Record the content of a Secret without owner; workloads that read it already run it."""
+    base = state.current_number if state else None
+    facts = RevisionFacts(step.number, CLAIMED, now, frozenset(), base=base, fallback=step.number)
+    if state is None:
+        # The age of the values counts from now; otherwise they would be rotated at once.
+        return _first_state(facts, observed, content, now)
+    return _on_top(facts, state, observed, desired, content)
+
+
+def stage(
+    step: steps.Stage,
+    state: StateFacts | None,
+    observed: Observed,
+    desired: Desired,
+    content: Content,
+    now: datetime,
+) -> StateFacts:
+    """Record a new revision."""
+    facts = RevisionFacts(
+        number=step.number,
+        reason=step.reason.name,
+        made=now,
+        changed=content.changed,
+        base=state.current_number if state else None,
+        fallback=_fallback(observed, desired),
+        previous=content.previous,
+    )
+    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
+    read_at = observed.read_for(now) if is_read else None
+    if state is None:
+        return replace(_first_state(facts, observed, content, now), refreshed=read_at)
+    # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
+    handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
+    handed_on = replace(
+        state,
+        rotated=now if step.reason.rotates else state.rotated,
+        triggers=handled.with_refreshed(observed.requested) if read_at else handled,
+        refreshed=read_at or state.refreshed,
+    )
+    return _on_top(facts, handed_on, observed, desired, content)
+
+
+def _first_state(facts: RevisionFacts, observed: Observed, content: Content, rotated: datetime) -> StateFacts:
+    return StateFacts(
+        uid=observed.uid,
+        rotated=rotated,
+        triggers=Triggers.at_first(observed.requested),
+        revisions=(facts,),
+        restorable=frozenset({facts.number}),
+        current_number=facts.number,
+        keys=content.keys,
+        templates=content.templates,
+        lives={},
+    )
+
+
+def _on_top(
+    facts: RevisionFacts, state: StateFacts, observed: Observed, desired: Desired, content: Content
+) -> StateFacts:
+    newer = state.with_published(publication_of(observed)).with_revision(facts, desired.history_limit)
+    return replace(newer, keys=content.keys, templates=content.templates, lives={})
+
+
+def _every_key(keys: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+    return frozenset(key for of_outputs in keys.values() for key in of_outputs.values())
+
+
+def _fallback(observed: Observed, desired: Desired) -> int | None:
+    """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
+    if observed.current is None:
+        return None
+    under_way = any(one.under_way for one in standings(observed, desired))
+    is_through = not under_way and _was_published(observed.current, observed, desired)
+    return observed.current.number if is_through else observed.current.fallback
+
+
+def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
+    """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
+    if publication_of(observed) is not None or current.valid_until is not None:
+        return True
+    markers = (read_marker(one.workload.marker) for one in observed.consumers)
+    return any(marked.get(desired.secret) == current.number for marked in markers)
+
+
+# Requests and rollbacks
+
+
+def go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    """Make an earlier revision the current one, and pause rotations if it is another one."""
+    triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
+    if step.number == step.given_up:
+        return replace(state, triggers=triggers)
+    return replace(
+        state.with_published(publication_of(observed)),
+        triggers=triggers,
+        current_number=step.number,
+        held=Held(step.given_up, observed.managed.metadata.generation, now, step.failed),
+    )
+
+
+def decline(state: StateFacts, observed: Observed) -> StateFacts:
+    handled = state.triggers.with_handled(observed.requested)
+    # A rolled back revision is superseded by the content of the stores, as by any rotation.
+    return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
+
+
+def refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     triggers = state.triggers.with_refreshed(observed.requested)
     return replace(state, triggers=triggers, refreshed=observed.read_for(now))
+
+
+# Stores
+
+
+def push(step: steps.Push, state: StateFacts, *, kept: bool | None = None) -> StateFacts:
+    """Record a push as done; `kept` is whether the store already had other content, None if unchanged."""
+    pushed = state.pushed_to(step.destination.id)
+    if pushed is None:
+        return state
+    return state.with_pushed(replace(pushed, done=True, kept=pushed.kept if kept is None else kept))
+
+
+def withdraw(step: steps.Withdraw, state: StateFacts) -> StateFacts:
+    return state.without_pushed(step.destination.id)
+
+
+def give_back(step: steps.GiveBack, state: StateFacts) -> StateFacts:
+    return state.without_loan(step.loan.id)
+
+
+def finalizers(step: steps.Finalize, before: Iterable[str]) -> list[str]:
+    """Return the finalizers of a ManagedSecret after such a step."""
+    others = [name for name in before if name != FINALIZER]
+    return [*others, FINALIZER] if step.present else others
+
+
+# Times of publication
 
 
 def publication_of(observed: Observed) -> datetime | None:
@@ -60,14 +281,18 @@ def publication_of(observed: Observed) -> datetime | None:
     return observed.current.made if was_there else None
 
 
-def gone_back(step: steps.GoBack, observed: Observed, state: State, now: datetime) -> State:
-    """Return the state with an earlier revision as current, and rotations paused if it is another one."""
-    triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
-    if step.number == step.given_up:
-        return replace(state, triggers=triggers)
-    return replace(
-        state.with_published(publication_of(observed)),
-        triggers=triggers,
-        current_number=step.number,
-        held=Held(step.given_up, observed.managed.metadata.generation, now, step.failed),
-    )
+def published_at(
+    step: steps.Publish | steps.Repair | steps.Revoke, observed: Observed, now: datetime
+) -> datetime:
+    """Return the publication time that a write of the target Secret sets.
+
+    Only a new revision has a new one: a repair publishes nothing new, nor does a Secret with a new name, and running
+    pods have that revision.
+    """
+    number = observed.current.number if observed.current else None
+    is_renamed = observed.target is None and observed.managed.status.revision == number
+    if isinstance(step, steps.Publish) and not is_renamed:
+        return now
+    if observed.target and observed.target.published:
+        return observed.target.published
+    return observed.current.made if observed.current else observed.now

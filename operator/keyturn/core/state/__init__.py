@@ -3,8 +3,8 @@
 The state is written before the target: a process that dies between two writes leaves what the next one needs.
 
 Modules
-    state      `State` with values and `StateFacts` without: revisions, current revision, triggers, leases, pushes
-    revision   one revision: values, reason, time, what changed, and until when previous values stay valid
+    state      `StateFacts`: revisions, current revision, triggers, leases, pushes; `State`: facts and values
+    revision   one revision: its values, and its facts: reason, time, what changed, end of the overlap
     lease      a dynamic credential of a store
 
 `StateFacts` is what observations carry; values stay in `State`, which is dropped after a reconcile.

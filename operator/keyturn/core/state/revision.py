@@ -144,9 +144,8 @@ class RevisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Revision of the Secret with every value."""
+    """Values of one revision of the Secret."""
 
-    facts: RevisionFacts
     values: Mapping[str, ItemValues]
     rendered: Mapping[str, Rendered] = field(default_factory=dict)
 

@@ -120,6 +120,7 @@ class StateFacts:
     """Facts of the state, without values; decisions use only these."""
 
     uid: str
+    """UID of the ManagedSecret that the handled triggers belong to."""
     rotated: datetime
     triggers: Triggers
     revisions: tuple[RevisionFacts, ...]
@@ -127,16 +128,21 @@ class StateFacts:
     restorable: frozenset[int]
     """Revisions whose values are still recorded."""
     current_number: int
+    """The revision that the Secret must hold: the newest, unless it was rolled back."""
     keys: Mapping[str, Mapping[str, str]]
     """Items of the current revision, with the key of each output."""
     templates: Mapping[str, str]
     lives: Mapping[str, Validity]
     publications: tuple[Publication, ...] = ()
+    """Earlier publications, the newest first; the current one is in the target Secret's annotations."""
     held: Held | None = None
     used: int = 0
+    """Highest revision number known from before an earlier record was lost."""
     refreshed: datetime | None = None
+    """When pulled values last changed, or were read on request."""
     pushed: tuple[Pushed, ...] = ()
     loans: tuple[StoreLease, ...] = ()
+    """Leases that are not revoked yet."""
     borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
     """Lease identifiers by item of the current revision, for the items with a lease."""
     lent_before: frozenset[str] = frozenset()
@@ -165,83 +171,22 @@ class StateFacts:
     def pushed_to(self, place: str) -> Pushed | None:
         return next((record for record in self.pushed if record.place == place), None)
 
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Record of one ManagedSecret, with values; the newest revision first."""
-
-    uid: str
-    """UID of the ManagedSecret that the handled triggers belong to."""
-    rotated: datetime
-    triggers: Triggers
-    revisions: tuple[Revision, ...]
-    current_number: int
-    """The revision that the Secret must hold: the newest, unless it was rolled back."""
-    older: tuple[RevisionFacts, ...] = ()
-    """Revisions whose values are dropped."""
-    publications: tuple[Publication, ...] = ()
-    """Earlier publications, the newest first; the current one is in the target Secret's annotations."""
-    held: Held | None = None
-    used: int = 0
-    """Highest revision number known from before an earlier record was lost."""
-    refreshed: datetime | None = None
-    """When pulled values last changed, or were read on request."""
-    pushed: tuple[Pushed, ...] = ()
-    loans: tuple[StoreLease, ...] = ()
-    """Leases that are not revoked yet."""
-
-    @property
-    def newest(self) -> Revision:
-        return self.revisions[0]
-
-    @property
-    def current(self) -> Revision:
-        return next(revision for revision in self.revisions if revision.facts.number == self.current_number)
-
-    def revision(self, number: int | None) -> Revision | None:
-        return next((revision for revision in self.revisions if revision.facts.number == number), None)
-
-    def facts(self) -> StateFacts:
-        current = self.current
-        every = (*(revision.facts for revision in self.revisions), *self.older)
-        return StateFacts(
-            uid=self.uid,
-            rotated=self.rotated,
-            triggers=self.triggers,
-            revisions=tuple(sorted(every, key=lambda revision: revision.number, reverse=True)),
-            restorable=_shared_numbers(tuple(revision.facts.number for revision in self.revisions)),
-            current_number=self.current_number,
-            keys=_shared_keys(
-                tuple((name, tuple(kept.keys.items())) for name, kept in sorted(current.values.items()))
-            ),
-            templates={key: rendered.template for key, rendered in current.rendered.items()},
-            lives={name: kept.life for name, kept in current.values.items() if kept.life},
-            publications=self.publications,
-            held=self.held,
-            used=self.used,
-            refreshed=self.refreshed,
-            pushed=self.pushed,
-            loans=self.loans,
-            borrowed=current.borrowed or _NO_ITEMS,
-            lent_before=_ids_in(revision for revision in self.revisions if revision is not current),
-        )
-
-    def with_pushed(self, record: Pushed) -> State:
+    def with_pushed(self, record: Pushed) -> StateFacts:
         others = tuple(known for known in self.pushed if known.place != record.place)
         return replace(self, pushed=(*others, record))
 
-    def without_pushed(self, place: str) -> State:
+    def without_pushed(self, place: str) -> StateFacts:
         return replace(self, pushed=tuple(record for record in self.pushed if record.place != place))
 
-    def with_loans(self, loans: Iterable[StoreLease]) -> State:
+    def with_loans(self, loans: Iterable[StoreLease]) -> StateFacts:
         new = {loan.id: loan for loan in loans}
         return replace(self, loans=tuple(({loan.id: loan for loan in self.loans} | new).values()))
 
-    def without_loan(self, id_: str) -> State:
+    def without_loan(self, id_: str) -> StateFacts:
         return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
 
-    def with_published(self, time: datetime | None) -> State:
-        """Return the state with the time at which the current revision was published.
+    def with_published(self, time: datetime | None) -> StateFacts:
+        """Return the facts with the time at which the current revision was published.
 
         Called before it is replaced.
         """
@@ -250,45 +195,88 @@ class State:
         made = Publication(self.current_number, time)
         return replace(self, publications=(made, *self.publications)[:_MAX_FACTS])
 
-    def with_current_facts(self, facts: RevisionFacts) -> State:
-        changed = replace(self.current, facts=facts)
-        return replace(
-            self,
-            revisions=tuple(changed if revision is self.current else revision for revision in self.revisions),
-        )
+    def with_current(self, facts: RevisionFacts) -> StateFacts:
+        """Return the facts with other ones of the current revision."""
+        changed = (facts if one.number == self.current_number else one for one in self.revisions)
+        return replace(self, revisions=tuple(changed))
 
-    def with_revision(self, revision: Revision, limit: int) -> State:
-        """Return the state with a newer revision, and the values of only the `limit` latest earlier ones.
+    def with_revision(self, revision: RevisionFacts, limit: int) -> StateFacts:
+        """Return the facts with a newer revision; the values of only the `limit` latest earlier ones are kept.
 
         The last revision on which every workload ran is always kept, because a failed rollout returns to it.
         """
-        stay = {earlier.facts.number for earlier in self.revisions[:limit]} | {revision.facts.fallback}
-        dropped = [earlier.facts for earlier in self.revisions if earlier.facts.number not in stay]
-        return replace(
+        recorded = [one.number for one in self.revisions if one.number in self.restorable]
+        stay = self.restorable & {*recorded[:limit], revision.fallback}
+        newer = replace(
             self,
-            revisions=(
-                revision,
-                *(earlier for earlier in self.revisions if earlier.facts.number in stay),
-            ),
-            current_number=revision.facts.number,
-            older=(*dropped, *self.older)[:_MAX_FACTS],
+            revisions=(revision, *self.revisions),
+            restorable=stay | {revision.number},
+            current_number=revision.number,
             held=None,
         )
+        return newer.with_older(_MAX_FACTS)
 
-    def without_oldest(self) -> State | None:
-        """Return the state without the values of the oldest revision that is neither current nor the fallback.
+    @property
+    def older(self) -> tuple[RevisionFacts, ...]:
+        """Revisions whose values are dropped."""
+        return tuple(one for one in self.revisions if one.number not in self.restorable)
+
+    def with_older(self, limit: int) -> StateFacts:
+        """Return the facts with only the `limit` newest of the revisions whose values are dropped."""
+        forgotten = {one.number for one in self.older[limit:]}
+        return replace(self, revisions=tuple(one for one in self.revisions if one.number not in forgotten))
+
+    def without_oldest(self) -> StateFacts | None:
+        """Return the facts without the values of the oldest revision that is neither current nor the fallback.
 
         None if there is none.
         """
-        spare = [
-            revision
-            for revision in self.revisions
-            if revision.facts.number not in {self.current_number, self.current.facts.fallback}
-        ]
+        spare = self.restorable - {self.current_number, self.current.fallback}
         if not spare:
             return None
-        left = tuple(revision for revision in self.revisions if revision is not spare[-1])
-        return replace(self, revisions=left, older=(spare[-1].facts, *self.older)[:_MAX_FACTS])
+        return replace(self, restorable=self.restorable - {min(spare)}).with_older(_MAX_FACTS)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Record of one ManagedSecret: facts, and the values of the restorable revisions; made by `State.of`."""
+
+    facts: StateFacts
+    revisions: Mapping[int, Revision]
+    """Values by number, the newest first."""
+
+    @classmethod
+    def of(cls, facts: StateFacts, revisions: Mapping[int, Revision]) -> State:
+        """Return a state of these revisions; they determine the facts about values."""
+        ordered = {number: revisions[number] for number in sorted(revisions, reverse=True)}
+        current = ordered[facts.current_number]
+        known = replace(
+            facts,
+            restorable=_shared_numbers(tuple(ordered)),
+            keys=_shared_keys(
+                tuple((name, tuple(kept.keys.items())) for name, kept in sorted(current.values.items()))
+            ),
+            templates={key: rendered.template for key, rendered in current.rendered.items()},
+            lives={name: kept.life for name, kept in current.values.items() if kept.life},
+            borrowed=current.borrowed or _NO_ITEMS,
+            lent_before=_ids_in(revision for revision in ordered.values() if revision is not current),
+        )
+        return cls(known, ordered)
+
+    @classmethod
+    def newer(cls, facts: StateFacts, revision: Revision, before: State | None) -> State:
+        """Return the state with a new current revision, without the values of revisions that `facts` drops."""
+        revisions = {**(before.revisions if before else {}), facts.current_number: revision}
+        return cls.of(facts, {number: revisions[number] for number in facts.restorable})
+
+    @property
+    def current(self) -> Revision:
+        """Values of the revision that the Secret must hold."""
+        return self.revisions[self.facts.current_number]
+
+    def with_facts(self, facts: StateFacts) -> State:
+        """Return the state after a change of its facts, without the values of revisions that it drops."""
+        return State.of(facts, {number: self.revisions[number] for number in facts.restorable})
 
 
 # Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.

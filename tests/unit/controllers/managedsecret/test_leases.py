@@ -17,14 +17,14 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.state.revision import Revision
-from keyturn.core.state.state import State, Triggers
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unreachable
 from tests.support.memory_stores import Shelves, texts
 from tests.unit.core import builders
-from tests.unit.core.builders import MADE, NOW, UID, VAULT, minutes, observed
+from tests.unit.core.builders import NOW, VAULT, minutes, observed
 
 if TYPE_CHECKING:
     from keyturn.controllers.background import Reading
+    from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
 ORDERS = "creds/orders"
@@ -51,7 +51,7 @@ class Desk:
 
     async def read(self, *, reissue: bool = False) -> Reading:
         new: dict[str, Any] = {"state": None, "target": None, "status": {}}
-        look = observed(self.spec, now=self.now, **({"state": self.state.facts()} if self.state else new))
+        look = observed(self.spec, now=self.now, **({"state": self.state.facts} if self.state else new))
         assert look.desired
         stores: Any = self.shelves
         borrower = LeaseManager(
@@ -63,8 +63,7 @@ class Desk:
         """Read, and record it as a revision."""
         reading = await self.read(**how)
         assert reading.problem is None
-        state = State(UID, MADE, Triggers(), (Revision(builders.revision(), reading.values),), 1)
-        self.state = state.with_loans(reading.loans)
+        self.state = builders.record((builders.revision(), Revision(reading.values)), loans=reading.loans)
         self.restart()
         return reading
 
@@ -202,7 +201,7 @@ async def test_what_was_never_asked_for_is_of_another_loan(desk: Desk, spec: dic
 async def test_one_that_is_given_back_is_replaced(desk: Desk) -> None:
     await desk.take_in()
     assert desk.state
-    desk.state = desk.state.without_loan("creds/orders/1")
+    desk.state = desk.state.with_facts(desk.state.facts.without_loan("creds/orders/1"))
     assert user(await desk.read()) == "user-2"
 
 
@@ -243,9 +242,9 @@ class Return:
     async def __call__(self) -> bool:
         """Say whether it is no longer recorded."""
         assert self.desk.state
-        (loan,) = self.desk.state.loans
+        (loan,) = self.desk.state.facts.loans
         after = await given_back(GiveBack(loan), KEY, self.desk.state, self.context)
-        return after is not None and not after.loans
+        return after is not None and not after.facts.loans
 
     @property
     def again(self) -> datetime | None:

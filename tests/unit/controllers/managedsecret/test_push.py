@@ -17,18 +17,18 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Push, Withdraw
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.revision import ItemValues, Rendered, Revision
-from keyturn.core.state.state import State, Triggers
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Unreachable
 from tests.support.memory_stores import Shelves, texts
 from tests.unit.core import builders
-from tests.unit.core.builders import MADE, NOW, UID, minutes, seconds
+from tests.unit.core.builders import NOW, minutes, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.controllers.background import BackgroundWork
     from keyturn.core.observation.store_reads import PushProblem
+    from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
@@ -46,18 +46,17 @@ def read(key: str) -> ItemValues:
 def recorded(*values: Mapping[str, ItemValues], destination: Destination = PLACE, **rendered: str) -> State:
     """Make a state of revisions with these values, the newest first, and the intention to push it."""
     revisions = tuple(
-        Revision(
+        (
             builders.revision(len(values) - place),
-            one,
-            {name: Rendered("", Value.of_text(text)) for name, text in rendered.items()},
+            Revision(one, {name: Rendered("", Value.of_text(text)) for name, text in rendered.items()}),
         )
         for place, one in enumerate(values)
     )
-    record = builders.pushed(destination, len(values), done=False)
-    return State(UID, MADE, Triggers(), revisions, len(values), pushed=(record,))
+    return builders.record(*revisions, pushed=(builders.pushed(destination, len(values), done=False),))
 
 
 FIRST, SECOND = {"password": kept("first")}, {"password": kept("second")}
+WITHOUT_PUSH = builders.record((builders.revision(), Revision(FIRST)))
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Desk:
         return self.outside.push_problems.get(PLACE.id)
 
     async def push(self, state: State, destination: Destination = PLACE) -> State | None:
-        return await pushed(Push(destination, state.current_number), KEY, state, self.context)
+        return await pushed(Push(destination, state.facts.current_number), KEY, state, self.context)
 
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
         return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.context)
@@ -122,7 +121,7 @@ async def test_all_is_written_as_one_document_and_that_it_is_done_is_recorded(de
     before = recorded(FIRST)
     after = await desk.push(before)
     assert desk.there() == {"password": "first"}
-    assert after == replace(before, pushed=(builders.pushed(PLACE),))
+    assert after == before.with_facts(replace(before.facts, pushed=(builders.pushed(PLACE),)))
     assert desk.problem is None
 
 
@@ -165,7 +164,7 @@ async def test_what_others_have_written(
     desk.shelves.keep("shop/db", "another")
     after = await desk.push(recorded(FIRST, destination=destination), destination)
     assert after
-    assert (desk.there(), after.pushed[0].kept) == (there, is_kept)
+    assert (desk.there(), after.facts.pushed[0].kept) == (there, is_kept)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +291,7 @@ async def test_no_second_write_begins_before_the_first_has_ended(desk: Desk) -> 
     after = await desk.push(later)
     assert desk.there() == {"password": "second"}
     assert after
-    assert after.pushed == (builders.pushed(PLACE, 2),)
+    assert after.facts.pushed == (builders.pushed(PLACE, 2),)
 
 
 async def test_a_write_that_ends_in_failure_is_told_at_its_end(desk: Desk) -> None:
@@ -321,7 +320,7 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Des
 async def test_what_goes_is_deleted_and_forgotten(desk: Desk) -> None:
     desk.shelves.keep("shop/db", {"password": "first"})
     after = await desk.withdraw(recorded(FIRST))
-    assert (desk.there(), after) == (None, replace(recorded(FIRST), pushed=()))
+    assert (desk.there(), after) == (None, WITHOUT_PUSH)
 
 
 async def test_one_value_that_goes_is_deleted(desk: Desk) -> None:
@@ -343,17 +342,17 @@ async def test_what_somebody_else_has_put_there_meanwhile_stays(
     there: str | dict[str, str], desk: Desk
 ) -> None:
     desk.shelves.keep("shop/db", there)
-    assert await desk.withdraw(recorded(FIRST)) == replace(recorded(FIRST), pushed=())
+    assert await desk.withdraw(recorded(FIRST)) == WITHOUT_PUSH
     assert desk.there() == there
 
 
 async def test_what_is_gone_already_is_forgotten(desk: Desk) -> None:
-    assert await desk.withdraw(recorded(FIRST)) == replace(recorded(FIRST), pushed=())
+    assert await desk.withdraw(recorded(FIRST)) == WITHOUT_PUSH
 
 
 async def test_what_stays_is_forgotten_and_no_store_asked(desk: Desk) -> None:
     desk.shelves.keep("shop/db", "first")
-    assert await desk.withdraw(recorded(FIRST), deletes=False) == replace(recorded(FIRST), pushed=())
+    assert await desk.withdraw(recorded(FIRST), deletes=False) == WITHOUT_PUSH
     assert (desk.there(), desk.shelves.asked) == ("first", [])
 
 

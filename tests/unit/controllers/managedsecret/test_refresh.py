@@ -17,7 +17,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.store_refs import next_refresh
 from keyturn.core.state.revision import ItemValues, Revision
-from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.state.state import Held, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
 from tests.support.memory_stores import Shelves
@@ -29,7 +29,6 @@ from tests.unit.core.builders import (
     NOW,
     PASSWORD,
     PUSH,
-    UID,
     VAULT,
     minutes,
     observed,
@@ -68,10 +67,10 @@ def recorded(
     """Make a state of revisions with these values, the newest first."""
     password = {"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})}
     revisions = tuple(
-        Revision(builders.revision(len(values) - place), {**password, **one})
+        (builders.revision(len(values) - place), Revision({**password, **one}))
         for place, one in enumerate(values)
     )
-    return State(UID, MADE, Triggers(), revisions, current or len(values), held=held)
+    return builders.record(*revisions, current=current, held=held)
 
 
 AT_FIRST = recorded({"api-key": kept(value="first")})
@@ -97,7 +96,7 @@ class Watch:
         return len(self.shelves.asked)
 
     def observed(self, **others: Any) -> Observed:
-        facts = self.state.facts() if self.state else None
+        facts = self.state.facts if self.state else None
         new = {} if facts else NEW
         status = {} if "status" in others else {"status": READ_BEFORE}
         return observed(self.spec, **{"now": self.now, **status, **new, "state": facts, **others})

@@ -20,7 +20,7 @@ from keyturn.core.rotation.triggers import reason_to_renew
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.revision import ItemValues
-from keyturn.core.state.state import Held, State, Triggers
+from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import (
@@ -587,7 +587,7 @@ def test_requests_to_rotate_and_to_read_are_handled_apart() -> None:
 
 
 def test_one_record_is_kept_of_each_place() -> None:
-    before = State(UID, MADE, Triggers(), (), 1)
+    before = state()
     other = Destination(StoreKind.SECRET_STORE, "vault", "other")
     after = before.with_pushed(pushed(PLACE, 1)).with_pushed(pushed(other, 1)).with_pushed(pushed(PLACE, 2))
     assert after.pushed == (pushed(other, 1), pushed(PLACE, 2))

@@ -16,9 +16,7 @@ from keyturn.core.rotation.leases import next_return, returned_again
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
-from keyturn.core.state.state import State, Triggers
 from tests.unit.core.builders import (
-    MADE,
     NOW,
     UID,
     VAULT,
@@ -207,7 +205,7 @@ def test_the_first_revision_brings_what_it_holds_along() -> None:
 
 def test_a_loan_is_recorded_once_and_forgotten() -> None:
     longer = replace(NEW, ends=NOW + timedelta(hours=2))
-    before = State(UID, MADE, Triggers(), (), 1)
+    before = state()
     assert before.with_loans((OLD, NEW)).with_loans((longer,)).loans == (OLD, longer)
     assert before.with_loans((OLD, NEW)).without_loan("old").loans == (NEW,)
 

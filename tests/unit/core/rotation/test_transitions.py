@@ -1,43 +1,54 @@
-"""What a step records in the state that generates no values."""
+"""What each step records in the state, without its values."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.rotation.steps import Decline, Expire, GoBack, Overlap
-from keyturn.core.rotation.transitions import publication_of, refreshed, with_decision
-from keyturn.core.state.revision import Revision
-from keyturn.core.state.state import Held, Publication, State, Triggers
+from keyturn.api.source import StoreKind
+from keyturn.core.labels import FINALIZER
+from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.transitions import record
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.revision import RevisionFacts
+from keyturn.core.state.state import Held, Publication, Pushed, StateFacts, Triggers
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import TargetFacts
 
 ROLLBACK = {"keyturn.dev/rollback": "2026-11"}
 ROTATE = {"keyturn.dev/rotate": "leaver"}
 
 
-def state(*numbers: int) -> State:
-    revisions = tuple(Revision(make.revision(number), {}) for number in numbers)
-    return State(UID, MADE, Triggers(), revisions, numbers[0])
+def state(*numbers: int) -> StateFacts:
+    return make.state(*(make.revision(number) for number in numbers), publications=())
 
 
 def test_an_overlap_is_recorded_of_the_current_revision() -> None:
-    after = with_decision(Overlap(2, NOW + minutes(5)), make.observed(), state(2, 1), NOW)
+    after = record(steps.Overlap(2, NOW + minutes(5)), state(2, 1), make.observed(), NOW)
 
-    assert [revision.facts.valid_until for revision in after.revisions] == [NOW + minutes(5), None]
+    assert [revision.valid_until for revision in after.revisions] == [NOW + minutes(5), None]
 
 
 def test_the_end_of_an_overlap_is_recorded_of_the_current_revision() -> None:
-    after = with_decision(Expire(2), make.observed(), state(2, 1), NOW)
+    after = record(steps.Expire(2), state(2, 1), make.observed(), NOW)
 
-    assert [revision.facts.ended for revision in after.revisions] == [True, False]
+    assert [revision.ended for revision in after.revisions] == [True, False]
 
 
 def test_a_declined_request_is_handled_and_a_hold_ends() -> None:
     held = replace(state(1), held=Held(2, 1, NOW, failed=False), triggers=Triggers(rollback="before"))
 
-    after = with_decision(Decline(), make.observed(annotations=ROTATE | ROLLBACK), held, NOW)
+    after = record(steps.Decline(), held, make.observed(annotations=ROTATE | ROLLBACK), NOW)
 
     assert (after.triggers.annotation, after.triggers.rollback, after.held) == ("leaver", "before", None)
 
@@ -47,7 +58,7 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
         annotations=ROLLBACK, state=make.state(make.revision(2), make.revision(1)), target=make.target(2)
     )
 
-    after = with_decision(GoBack(1, given_up=2, failed=True), observed, state(2, 1), NOW)
+    after = record(steps.GoBack(1, given_up=2, failed=True), state(2, 1), observed, NOW)
 
     assert after.current_number == 1
     assert after.held == Held(2, 1, NOW, failed=True)
@@ -58,8 +69,8 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
 def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
     before = state(2, 1)
 
-    after = with_decision(
-        GoBack(2, given_up=2, failed=False), make.observed(annotations=ROLLBACK), before, NOW
+    after = record(
+        steps.GoBack(2, given_up=2, failed=False), before, make.observed(annotations=ROLLBACK), NOW
     )
 
     assert after == replace(before, triggers=Triggers(rollback="2026-11"))
@@ -68,7 +79,7 @@ def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
 def test_a_rollback_without_a_request_keeps_the_last_request() -> None:
     before = replace(state(2, 1), triggers=Triggers(rollback="before"))
 
-    after = with_decision(GoBack(1, given_up=2, failed=True), make.observed(), before, NOW)
+    after = record(steps.GoBack(1, given_up=2, failed=True), before, make.observed(), NOW)
 
     assert after.triggers.rollback == "before"
 
@@ -76,7 +87,7 @@ def test_a_rollback_without_a_request_keeps_the_last_request() -> None:
 def test_a_read_on_request_is_handled_and_has_a_time() -> None:
     observed = make.observed(annotations={"keyturn.dev/refresh": "now"})
 
-    after = refreshed(state(1), observed, NOW)
+    after = record(steps.Refresh(), state(1), observed, NOW)
 
     assert (after.triggers.refresh, after.refreshed) == ("now", observed.read_for(NOW))
 
@@ -94,4 +105,244 @@ def test_a_read_on_request_is_handled_and_has_a_time() -> None:
     ],
 )
 def test_the_time_of_publication(changes: dict[str, object], time: object) -> None:
-    assert publication_of(make.observed(**changes)) == time  # type: ignore[arg-type]
+    assert transitions.publication_of(make.observed(**changes)) == time  # type: ignore[arg-type]
+
+
+# New revisions
+
+CONTENT = transitions.Content(
+    keys={"token": {"value": "TOKEN"}},
+    templates={"url": "{{ token }}"},
+    changed=frozenset({"TOKEN"}),
+    previous=frozenset({"TOKEN.previous"}),
+)
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+SPEC_CHANGE = Reason("SpecChanged", "data has new items", frozenset({"password"}), rotates=False)
+HELD = Held(1, 7, NOW, failed=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "publications"),
+    [(make.target(), ()), (None, (Publication(1, MADE),))],
+    ids=["with its Secret", "alone"],
+)
+def test_the_state_of_a_recreated_object_is_taken_over(
+    target: TargetFacts | None, publications: tuple[Publication, ...]
+) -> None:
+    observed = make.observed(uid="new", annotations=ROTATE, target=target)
+
+    after = transitions.take_over(replace(state(1), held=HELD), observed)
+
+    assert (after.uid, after.triggers.annotation, after.held) == (
+        "new",
+        "leaver",
+        replace(HELD, generation=0),
+    )
+    assert (after.revisions, after.publications) == (state(1).revisions, publications)
+
+
+@pytest.mark.parametrize(
+    ("number", "changed"),
+    [(1, frozenset()), (4, frozenset({"TOKEN"}))],
+    ids=["the first", "a later one, which workloads may lack"],
+)
+def test_a_claimed_revision_has_changed_for_workloads_unless_it_is(
+    number: int, changed: frozenset[str]
+) -> None:
+    observed = make.observed(state=None, status={"revision": 3})
+
+    after = transitions.claim(steps.Claim(number), observed, CONTENT, MADE, NOW)
+
+    assert after.revisions == (RevisionFacts(number, "Claimed", NOW, changed),)
+    assert (after.uid, after.current_number, after.restorable, after.used) == (
+        UID,
+        number,
+        frozenset({number}),
+        3,
+    )
+    assert (after.keys, after.templates) == (CONTENT.keys, CONTENT.templates)
+
+
+@pytest.mark.parametrize(
+    ("status", "rotated"),
+    [
+        pytest.param({}, MADE, id="unknown to the status"),
+        pytest.param({"lastRotationTime": PUBLISHED}, PUBLISHED, id="known"),
+        pytest.param({"lastRotationTime": NOW + minutes(5)}, NOW, id="in the future"),
+    ],
+)
+def test_the_last_rotation_of_a_claimed_secret(status: dict[str, object], rotated: datetime) -> None:
+    observed = make.observed(state=None, status=status)
+
+    assert transitions.claim(steps.Claim(1), observed, CONTENT, MADE, NOW).rotated == rotated
+
+
+def test_the_age_of_adopted_values_counts_from_their_adoption() -> None:
+    observed = make.observed(state=None, target=make.target(None, owner=None), annotations=ROTATE)
+
+    after = transitions.adopt(steps.Adopt(1), None, observed, make.desired(), CONTENT, NOW)
+
+    assert after.revisions == (RevisionFacts(1, "Claimed", NOW, frozenset(), fallback=1),)
+    assert (after.rotated, after.triggers.annotation, after.publications) == (NOW, "leaver", ())
+
+
+def test_a_secret_is_adopted_over_a_recorded_revision() -> None:
+    observed = make.observed()
+
+    after = transitions.adopt(steps.Adopt(2), state(1), observed, make.desired(), CONTENT, NOW)
+
+    assert after.newest == RevisionFacts(2, "Claimed", NOW, frozenset(), base=1, fallback=2)
+    assert (after.rotated, after.publications) == (MADE, (Publication(1, PUBLISHED),))
+    assert (after.current_number, after.restorable, after.keys) == (2, frozenset({1, 2}), CONTENT.keys)
+
+
+def staged(reason: Reason, before: StateFacts | None, **look: Any) -> StateFacts:
+    observed = make.observed(**{"annotations": ROTATE, "state": before, **look})
+    assert observed.desired
+    number = before.newest.number + 1 if before else 1
+    return transitions.stage(steps.Stage(number, reason), before, observed, observed.desired, CONTENT, NOW)
+
+
+def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
+    after = staged(REASON, replace(state(2, 1), held=HELD, used=9))
+
+    assert after.newest == RevisionFacts(
+        3, "Triggered", NOW, CONTENT.changed, base=2, fallback=1, previous=CONTENT.previous
+    )
+    assert (after.current_number, after.restorable, after.held, after.used) == (
+        3,
+        frozenset({3, 2, 1}),
+        None,
+        9,
+    )
+    assert (after.rotated, after.triggers.annotation, after.refreshed) == (NOW, "leaver", None)
+    assert (after.keys, after.templates, after.lives) == (CONTENT.keys, CONTENT.templates, {})
+
+
+def test_a_change_of_the_spec_leaves_the_request_open() -> None:
+    after = staged(SPEC_CHANGE, state(1))
+
+    assert (after.rotated, after.triggers.annotation) == (MADE, None)
+
+
+def test_the_first_revision_handles_all_requests() -> None:
+    after = staged(REASON, None, target=None, status={})
+
+    assert after.revisions == (
+        RevisionFacts(1, "Triggered", NOW, CONTENT.changed, previous=CONTENT.previous),
+    )
+    assert (after.rotated, after.triggers.annotation) == (NOW, "leaver")
+
+
+@pytest.mark.parametrize("before", [None, state(1)], ids=["first", "later"])
+def test_a_revision_with_values_of_stores_has_the_time_of_their_read(before: StateFacts | None) -> None:
+    reason = replace(SPEC_CHANGE, fresh=frozenset({"api-key"}))
+    asked = {"keyturn.dev/refresh": "now"}
+
+    after = staged(reason, before, spec={"data": [make.API_KEY]}, annotations=asked)
+
+    assert (after.refreshed, after.triggers.refresh) == (NOW, "now")
+
+
+@pytest.mark.parametrize(
+    ("look", "fallback"),
+    [
+        pytest.param({}, 2, id="published, and no workload waits"),
+        pytest.param({"target": make.target(1)}, 1, id="not published"),
+        pytest.param({"target": make.target(1), "consumers": ["db=2"]}, 2, id="a workload runs it"),
+        pytest.param({"consumers": ["db=1"]}, 1, id="a workload lacks it"),
+    ],
+)
+def test_a_failed_rollout_returns_to_the_last_revision_that_all_workloads_ran(
+    look: dict[str, Any], fallback: int
+) -> None:
+    consumers = [make.consumer(marker=marker) for marker in look.pop("consumers", [])]
+    observed = make.observed(None, *consumers, **{"state": state(2, 1), "target": make.target(2), **look})
+    assert observed.desired
+
+    after = transitions.stage(
+        steps.Stage(3, REASON), observed.state, observed, observed.desired, CONTENT, NOW
+    )
+
+    assert after.newest.fallback == fallback
+
+
+def test_an_overlap_that_began_shows_that_the_revision_was_published() -> None:
+    before = replace(state(2, 1), revisions=(make.revision(2, valid_until=NOW), make.revision(1)))
+
+    assert staged(REASON, before, target=make.target(1)).newest.fallback == 2
+
+
+# Stores
+
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
+LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
+
+
+def pushing(*records: Pushed, loans: tuple[StoreLease, ...] = ()) -> StateFacts:
+    return replace(state(1), pushed=records, loans=loans)
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "after"),
+    [
+        pytest.param(
+            steps.Intend(make.pushed(PLACE, 2, done=False)),
+            pushing(make.pushed(PLACE, 1), make.pushed(OTHER)),
+            pushing(make.pushed(OTHER), make.pushed(PLACE, 2, done=False)),
+            id="an intention",
+        ),
+        pytest.param(
+            steps.Push(PLACE, 1),
+            pushing(make.pushed(PLACE, done=False, kept=True)),
+            pushing(make.pushed(PLACE, kept=True)),
+            id="a push",
+        ),
+        pytest.param(steps.Push(PLACE, 1), pushing(), pushing(), id="a push whose record is gone"),
+        pytest.param(
+            steps.Withdraw(PLACE, deletes=True),
+            pushing(make.pushed(PLACE), make.pushed(OTHER)),
+            pushing(make.pushed(OTHER)),
+            id="a deletion",
+        ),
+        pytest.param(steps.Borrow((LEASE,)), pushing(), pushing(loans=(LEASE,)), id="a lease"),
+        pytest.param(steps.GiveBack(LEASE), pushing(loans=(LEASE,)), pushing(), id="a revocation"),
+    ],
+)
+def test_a_step_at_a_store_is_recorded(
+    step: transitions.Recorded, before: StateFacts, after: StateFacts
+) -> None:
+    assert record(step, before, make.observed(), NOW) == after
+
+
+def test_a_push_records_whether_the_store_kept_its_content() -> None:
+    after = transitions.push(steps.Push(PLACE, 1), pushing(make.pushed(PLACE, done=False)), kept=True)
+
+    assert after == pushing(make.pushed(PLACE, kept=True))
+
+
+@pytest.mark.parametrize("before", [["foreign"], [FINALIZER, "foreign"]], ids=["without", "with"])
+def test_foreign_finalizers_stay(before: list[str]) -> None:
+    assert transitions.finalizers(steps.Finalize(present=True), before) == ["foreign", FINALIZER]
+    assert transitions.finalizers(steps.Finalize(present=False), before) == ["foreign"]
+
+
+# Times of publication
+
+
+@pytest.mark.parametrize(
+    ("step", "look", "time"),
+    [
+        pytest.param(steps.Publish(1), {"target": make.target(2)}, NOW, id="a new revision"),
+        pytest.param(steps.Publish(1), {"target": None}, MADE, id="a Secret with a new name"),
+        pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
+        pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
+        pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),
+        pytest.param(steps.Revoke(1), {"target": None, "state": None}, NOW, id="nothing is known"),
+    ],
+)
+def test_the_publication_time_of_a_write(
+    step: steps.Publish | steps.Repair | steps.Revoke, look: dict[str, Any], time: datetime
+) -> None:
+    assert transitions.published_at(step, make.observed(**look), NOW) == time

@@ -13,23 +13,24 @@ from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity
 from keyturn.core.state.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
 from tests.unit.core import builders
-from tests.unit.core.builders import MADE, NOW, UID
+from tests.unit.core.builders import NOW
 
 
 def kept(text: str) -> ItemValues:
     return ItemValues("", {"value": Value.of_text(text)}, {"value": "password"})
 
 
-def revision(number: int, **facts: Any) -> Revision:
-    return Revision(builders.revision(number, **facts), {"password": kept(f"of revision {number}")})
+def values(number: int) -> Revision:
+    return Revision({"password": kept(f"of revision {number}")})
 
 
 def state(*numbers: int) -> State:
-    return State(UID, MADE, Triggers(), tuple(revision(number) for number in numbers), numbers[0])
+    return builders.record(*((builders.revision(number), values(number)) for number in numbers))
 
 
-def numbers(state: State) -> list[int]:
-    return [one.facts.number for one in state.revisions]
+def with_newer(before: State, number: int, limit: int, **facts: Any) -> State:
+    after = before.facts.with_revision(builders.revision(number, **facts), limit)
+    return State.newer(after, values(number), before)
 
 
 @pytest.mark.parametrize(
@@ -45,52 +46,63 @@ def numbers(state: State) -> list[int]:
 def test_a_new_revision_is_current_and_the_oldest_are_dropped(
     limit: int, fallback: int | None, left: list[int]
 ) -> None:
-    after = state(3, 2, 1).with_revision(revision(4, fallback=fallback), limit)
-    assert numbers(after) == left
-    assert [one.number for one in after.older] == sorted({1, 2, 3} - set(left), reverse=True)
-    assert after.current_number == after.current.facts.number == after.newest.facts.number == 4
+    after = with_newer(state(3, 2, 1), 4, limit, fallback=fallback)
+    assert [*after.revisions] == left
+    assert [one.number for one in after.facts.older] == sorted({1, 2, 3} - set(left), reverse=True)
+    assert after.facts.current_number == after.facts.current.number == after.facts.newest.number == 4
 
 
 def test_a_new_revision_lifts_a_hold() -> None:
-    held = replace(state(2, 1), current_number=1, held=Held(2, 1, NOW, failed=True))
-    assert held.with_revision(revision(3), 3).held is None
+    held = replace(state(2, 1).facts, current_number=1, held=Held(2, 1, NOW, failed=True))
+    assert held.with_revision(builders.revision(3), 3).held is None
 
 
 def test_the_time_of_publication_is_recorded_of_the_current_one() -> None:
-    after = replace(state(2, 1), current_number=1).with_published(NOW).with_published(None)
+    after = replace(state(2, 1).facts, current_number=1).with_published(NOW).with_published(None)
     assert after.publications == (Publication(1, NOW),)
 
 
 def test_a_fact_is_changed_of_the_current_one_alone() -> None:
-    before = replace(state(2, 1), current_number=1)
-    after = before.with_current_facts(replace(before.current.facts, ended=True))
-    assert [one.facts.ended for one in after.revisions] == [False, True]
+    before = replace(state(2, 1).facts, current_number=1)
+    after = before.with_current(replace(before.current, ended=True))
+    assert [one.ended for one in after.revisions] == [False, True]
 
 
 def test_the_values_that_are_needed_least_are_dropped_first() -> None:
     before = state(4, 3, 2, 1)
-    one_less = before.without_oldest()
+    one_less = before.facts.without_oldest()
     assert one_less
-    assert numbers(one_less) == [4, 3, 2]
+    assert [*before.with_facts(one_less).revisions] == [4, 3, 2]
     assert [one.number for one in one_less.older] == [1]
     two_less = one_less.without_oldest()
     assert two_less
-    assert (numbers(two_less), two_less.without_oldest()) == ([4, 3], None)
+    assert (two_less.restorable, two_less.without_oldest()) == (frozenset({4, 3}), None)
+
+
+def test_facts_of_the_oldest_revisions_are_forgotten() -> None:
+    facts = builders.state(*(builders.revision(number) for number in (9, 8, 7, 6)), restorable={9, 6})
+    assert [one.number for one in facts.with_older(1).revisions] == [9, 8, 6]
 
 
 def test_a_revision_is_found_by_its_number() -> None:
-    recorded = state(2, 1)
+    recorded = state(2, 1).facts
     assert recorded.revision(1) is recorded.revisions[1]
     assert recorded.revision(3) is None
     assert recorded.revision(None) is None
 
 
+def test_a_rollback_changes_what_is_current() -> None:
+    before = state(2, 1)
+    after = before.with_facts(replace(before.facts, current_number=1))
+    assert (after.current, before.current) == (values(1), values(2))
+
+
 def test_its_facts_tell_everything_but_values() -> None:
-    assert state(2, 1).facts() == builders.state(builders.revision(2), builders.revision(1), publications=())
+    assert state(2, 1).facts == builders.state(builders.revision(2), builders.revision(1), publications=())
 
 
 def test_its_facts_tell_of_revisions_whose_values_are_gone() -> None:
-    facts = state(3, 2, 1).with_revision(revision(4), 1).facts()
+    facts = with_newer(state(3, 2, 1), 4, 1).facts
     assert [one.number for one in facts.revisions] == [4, 3, 2, 1]
     assert facts.restorable == {4, 3}
     assert (facts.newest.number, facts.current.number, facts.revision(2)) == (4, 4, builders.revision(2))
@@ -99,11 +111,10 @@ def test_its_facts_tell_of_revisions_whose_values_are_gone() -> None:
 def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
     life = Validity(NOW, NOW)
     one = Revision(
-        builders.revision(),
         {"tls": ItemValues("r", {"a": Value(b"1")}, {"a": "tls.crt"}, life)},
         {"url": Rendered("{{ tls }}", Value(b"2"))},
     )
-    facts = State(UID, MADE, Triggers(), (one,), 1).facts()
+    facts = builders.record((builders.revision(), one)).facts
     assert facts.every_key == {"tls.crt", "url"}
     assert facts.names == {"tls"}
     assert facts.lives == {"tls": life}
@@ -113,7 +124,6 @@ def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
 # What a revision puts into the Secret
 
 TURNED = Revision(
-    builders.revision(),
     {
         "token": ItemValues(
             "r", {"value": Value(b"new")}, {"value": "TOKEN"}, previous={"value": Value(b"old")}
@@ -204,10 +214,10 @@ def test_an_overlap_lasts_until_its_end_is_recorded(
 def test_changed_are_the_keys_whose_value_is_another(
     before: dict[str, str], after: dict[str, str], changed: set[str]
 ) -> None:
-    def values(texts: dict[str, str]) -> dict[str, Value]:
+    def data(texts: dict[str, str]) -> dict[str, Value]:
         return {name: Value.of_text(text) for name, text in texts.items()}
 
-    assert changed_keys(values(before), values(after)) == changed
+    assert changed_keys(data(before), data(after)) == changed
 
 
 @pytest.mark.parametrize(
