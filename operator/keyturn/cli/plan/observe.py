@@ -30,7 +30,7 @@ from keyturn.kube.ownership import foreign_owner
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.workloads import KINDS, workload_of
 
-from .effects import Makers
+from .estimate import Makers
 
 if TYPE_CHECKING:
     from datetime import datetime

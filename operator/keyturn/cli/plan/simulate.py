@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.transitions import with_dependents
 
-from .effects import Makers, taken, with_dependents
+from .effects import taken
 from .waits import everyone, is_hindered, waited
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.reasons import Reason
     from keyturn.core.rotation.rollout import WorkloadProgress
+
+    from .estimate import Makers
 
 __all__ = ["Foresight", "Restart", "foresee"]
 
@@ -114,7 +117,7 @@ def _told(
         reason=reason,
         number=current.number if current else None,
         adopts=next((one.step.number for one in moments if isinstance(one.step, steps.Adopt)), None),
-        fresh=with_dependents(reason.fresh, makers) if reason else frozenset(),
+        fresh=with_dependents(reason.fresh, makers.needs) if reason else frozenset(),
         starts=staged.before.now if staged else began.now,
         restarts=restarts,
         left=tuple(one for one in everyone(end) if one.consumer.workload.key not in restarted),

@@ -51,7 +51,9 @@ async def staged(
         Stalled: A value or a template cannot be generated.
     """
     before = _carried(state)
-    fresh = _with_dependents(step.reason.fresh, desired)
+    fresh = transitions.with_dependents(
+        step.reason.fresh, {item.name: _needs(item) for item in desired.items}
+    )
     values: dict[str, ItemValues] = {}
     for item in making_order(desired):
         found = before.get(item.name)
@@ -64,17 +66,12 @@ async def staged(
     now = context.now()
     rendered = await _render(key.namespace, desired, values, state, now)
     revision = Revision(values | others_kept(desired, before), rendered)
-    outside = context.memory(key).outside
-    outside.forget_made()
-    last = outside.last
-    facts = transitions.stage(
-        step,
-        state.facts if state else None,
-        observed,
-        desired,
-        _content_of(revision, state.current if state else None),
-        now,
-    ).with_loans(last.loans if last else ())
+    context.memory(key).outside.forget_made()
+    last = context.memory(key).outside.last
+    content = _content_of(revision, state)
+    recorded = state.facts if state else None
+    facts = transitions.stage(step, recorded, observed, desired, content, now)
+    facts = facts.with_loans(last.loans if last else ())
     return State.newer(facts, revision, state)
 
 
@@ -107,15 +104,6 @@ def making_order(desired: Desired) -> tuple[Item, ...]:
 
 def _needs(item: Item) -> frozenset[str]:
     return generator_for(item.recipe).needs if item.recipe else frozenset()
-
-
-def _with_dependents(fresh: frozenset[str], desired: Desired) -> frozenset[str]:
-    """Add the items that depend on a new value."""
-    grown = fresh
-    for item in making_order(desired):
-        if _needs(item) & grown:
-            grown |= {item.name}
-    return grown
 
 
 def _carried(state: State | None) -> Mapping[str, ItemValues]:
@@ -209,12 +197,10 @@ async def _render(
     return await threadpools.for_tenant(namespace, templates.rendered, desired.templates, values, before, now)
 
 
-def _content_of(revision: Revision, base: Revision | None) -> transitions.Content:
-    previous = frozenset(revision.overlap_data())
-    appeared = frozenset(key for key in previous if key not in revision.data())
+def _content_of(revision: Revision, state: State | None) -> transitions.Content:
     return transitions.Content(
         keys={name: kept.keys for name, kept in revision.values.items()},
         templates={key: rendered.template for key, rendered in revision.rendered.items()},
-        changed=changed_keys(base.data() if base else {}, revision.data()) | appeared,
-        previous=previous,
+        changed=changed_keys(state.current.data() if state else {}, revision.data()),
+        previous=frozenset(revision.overlap_data()),
     )

@@ -39,6 +39,7 @@ __all__ = [
     "record",
     "stage",
     "take_over",
+    "with_dependents",
     "withdraw",
 ]
 
@@ -60,6 +61,10 @@ class Content:
     """Keys that differ from the base revision."""
     previous: frozenset[str]
     """Keys that have another value, or exist at all, only during the overlap."""
+
+    @property
+    def every_key(self) -> frozenset[str]:
+        return _keys_in(self.keys) | self.templates.keys()
 
 
 def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
@@ -113,7 +118,7 @@ def claim(
 ) -> StateFacts:
     """Record an own Secret that was created at `created` and has no state."""
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
-    changed = _every_key(content.keys) if step.number > 1 else frozenset[str]()
+    changed = _keys_in(content.keys) if step.number > 1 else frozenset[str]()
     facts = RevisionFacts(step.number, CLAIMED, now, changed)
     rotated = min(observed.managed.status.last_rotation_time or created, observed.now)
     first = _first_state(facts, observed, content, rotated)
@@ -150,7 +155,7 @@ def stage(
         number=step.number,
         reason=step.reason.name,
         made=now,
-        changed=content.changed,
+        changed=content.changed | (content.previous - content.every_key),
         base=state.current_number if state else None,
         fallback=_fallback(observed, desired),
         previous=content.previous,
@@ -168,6 +173,13 @@ def stage(
         refreshed=read_at or state.refreshed,
     )
     return _on_top(facts, handed_on, observed, desired, content)
+
+
+def with_dependents(fresh: frozenset[str], needs: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Add the items that depend on a new value; `needs` are the items on which each item depends."""
+    while more := {name for name, needed in needs.items() if needed & fresh} - fresh:
+        fresh |= more
+    return fresh
 
 
 def _first_state(facts: RevisionFacts, observed: Observed, content: Content, rotated: datetime) -> StateFacts:
@@ -191,7 +203,7 @@ def _on_top(
     return replace(newer, keys=content.keys, templates=content.templates, lives={})
 
 
-def _every_key(keys: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+def _keys_in(keys: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
     return frozenset(key for of_outputs in keys.values() for key in of_outputs.values())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.plan.effects import Makers
+from keyturn.cli.plan.estimate import Makers
 from keyturn.cli.plan.model import Plan, notes, pushes, values
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _document, _lines

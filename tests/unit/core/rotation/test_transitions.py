@@ -207,7 +207,13 @@ def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
     after = staged(REASON, replace(state(2, 1), held=HELD, used=9))
 
     assert after.newest == RevisionFacts(
-        3, "Triggered", NOW, CONTENT.changed, base=2, fallback=1, previous=CONTENT.previous
+        3,
+        "Triggered",
+        NOW,
+        frozenset({"TOKEN", "TOKEN.previous"}),
+        base=2,
+        fallback=1,
+        previous=CONTENT.previous,
     )
     assert (after.current_number, after.restorable, after.held, after.used) == (
         3,
@@ -229,7 +235,7 @@ def test_the_first_revision_handles_all_requests() -> None:
     after = staged(REASON, None, target=None, status={})
 
     assert after.revisions == (
-        RevisionFacts(1, "Triggered", NOW, CONTENT.changed, previous=CONTENT.previous),
+        RevisionFacts(1, "Triggered", NOW, CONTENT.changed | CONTENT.previous, previous=CONTENT.previous),
     )
     assert (after.rotated, after.triggers.annotation) == (NOW, "leaver")
 

@@ -1,0 +1,146 @@
+"""The simulated effect of each step: what the operator records, see also tests/simulation/test_plan.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.api.source import StoreKind
+from keyturn.cli.plan.effects import taken
+from keyturn.cli.plan.estimate import Makers, content_found, content_generated
+from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import StoreLease
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW, UID, minutes
+
+MAKERS = Makers(needs={}, merges={})
+PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
+RECORDED = make.state(
+    make.revision(previous={"password.previous"}), pushed=(make.pushed(PLACE, done=False),), loans=(LEASE,)
+)
+REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
+ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, id=type(step).__name__)
+        for step in (
+            steps.Overlap(1, NOW + minutes(5)),
+            steps.Expire(1),
+            steps.Decline(),
+            steps.Refresh(),
+            steps.Intend(make.pushed(PLACE, 2, done=False)),
+            steps.Push(PLACE, 1),
+            steps.Withdraw(PLACE, deletes=True),
+            steps.Borrow((replace(LEASE, id="creds/2"),)),
+            steps.GiveBack(LEASE),
+        )
+    ],
+)
+def test_a_plan_records_what_the_operator_records(step: transitions.Recorded) -> None:
+    observed = make.observed(annotations=ASKED, state=RECORDED)
+
+    after = taken(step, observed, MAKERS)
+
+    assert after == replace(observed, state=transitions.record(step, RECORDED, observed, NOW))
+    assert after.state != RECORDED
+
+
+def test_without_a_state_nothing_is_recorded() -> None:
+    observed = make.observed(state=None)
+
+    assert taken(steps.Expire(1), observed, MAKERS) is observed
+
+
+def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content() -> None:
+    observed = make.observed(annotations=ASKED, state=RECORDED, unfit=["password"])
+    assert observed.desired
+    step = steps.Stage(2, REASON)
+    content = content_generated(REASON.fresh, observed.desired, RECORDED, MAKERS)
+
+    after = taken(step, observed, MAKERS)
+
+    expected = transitions.stage(step, RECORDED, observed, observed.desired, content, NOW)
+    assert (after.state, after.unfit) == (expected, frozenset())
+
+
+@pytest.mark.parametrize("before", [None, RECORDED], ids=["unknown", "recorded"])
+def test_a_plan_adopts_what_the_operator_adopts(before: Any) -> None:
+    observed = make.observed(state=before, target=make.target(None, owner=None))
+    assert observed.desired
+    step, content = steps.Adopt(2), content_found(observed.desired)
+
+    after = taken(step, observed, MAKERS)
+
+    assert after.state == transitions.adopt(step, before, observed, observed.desired, content, NOW)
+    assert after.target == replace(make.target(None, owner=None), recorded=True)
+
+
+def test_a_plan_claims_a_secret_without_state() -> None:
+    observed = make.observed(state=None)
+    assert observed.desired
+    step, content = steps.Claim(1), content_found(observed.desired)
+
+    assert taken(step, observed, MAKERS).state == transitions.claim(step, observed, content, NOW, NOW)
+
+
+def test_a_plan_takes_the_state_of_an_earlier_object_over() -> None:
+    observed = make.observed(state=replace(RECORDED, uid="another"))
+
+    assert taken(steps.Claim(1), observed, MAKERS).state == replace(RECORDED, uid=UID)
+
+
+@pytest.mark.parametrize(
+    "step", [steps.Stage(2, REASON), steps.Claim(1), steps.Adopt(1)], ids=["Stage", "Claim", "Adopt"]
+)
+def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> None:
+    observed = replace(make.observed(), desired=None)
+
+    assert taken(step, observed, MAKERS) is observed
+
+
+@pytest.mark.parametrize(
+    "step",
+    [steps.Publish(1), steps.Repair(1, frozenset()), steps.Revoke(1)],
+    ids=["Publish", "Repair", "Revoke"],
+)
+def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Revoke) -> None:
+    observed = make.observed(state=RECORDED, target=make.target(7, differs=["password"], dressed=False))
+
+    published = transitions.published_at(step, observed, NOW)
+
+    assert taken(step, observed, MAKERS).target == make.target(1, published=published, overlapping=True)
+
+
+def test_a_restart_ends_a_failed_rollout() -> None:
+    failed = make.consumer(settled=True, failed=True, marker="db=1")
+    observed = make.observed(None, failed, make.consumer("other"))
+
+    first, second = taken(steps.RollOut(failed, "db=2"), observed, MAKERS).consumers
+
+    assert (first.workload.marker, first.workload.failed, first.workload.settled) == ("db=2", False, False)
+    assert (first.workload.restarted, second) == (NOW, observed.consumers[1])
+
+
+def test_a_rotation_is_begun_in_the_status() -> None:
+    begun = taken(steps.Begin("uid/2", 2, REASON), make.observed(), MAKERS).managed.status.rotation
+
+    assert begun
+    assert (begun.id, begun.reason, begun.step, begun.started_at) == ("uid/2", "Triggered", "Stage", NOW)
+
+
+def test_steps_that_write_neither_state_nor_secret() -> None:
+    observed = replace(make.observed(), unbound=True, left=("old", "older"))
+
+    assert not taken(steps.Bind(), observed, MAKERS).unbound
+    assert taken(steps.Release("old"), observed, MAKERS).left == ("older",)
+    assert taken(steps.Finalize(present=True), observed, MAKERS).is_finalized
+    assert taken(steps.GoBack(1, given_up=2, failed=True), observed, MAKERS) is observed
