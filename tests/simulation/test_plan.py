@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.cli.plan.effects import taken
+from keyturn.cli.plan import effects
 from keyturn.cli.plan.estimate import Makers
 from keyturn.controllers.managedsecret import execute, reconcile
 from keyturn.core.labels import REFRESH, ROTATE
@@ -48,7 +48,7 @@ class Comparison:
             return  # in progress
         if isinstance(step, steps.GoBack):
             return  # in a simulation no rollout fails
-        expected = taken(step, observed, MAKERS)
+        expected = effects.apply(step, observed, MAKERS)
         if STATE in self.town.objects:
             assert comparable(self.town.state().facts) == comparable(expected.state), step
         if isinstance(step, steps.Publish | steps.Repair | steps.Revoke):

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from .estimate import Makers
 
-__all__ = ["taken"]
+__all__ = ["apply"]
 
 
-def taken(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
+def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
+    """Return the observation after a step; unchanged if the simulation ends with it."""
     match step:
         case steps.Claim() | steps.Adopt():
             return _claimed(step, observed)

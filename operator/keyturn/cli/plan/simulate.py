@@ -14,7 +14,7 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.transitions import with_dependents
 
-from .effects import taken
+from . import effects
 from .waits import everyone, is_hindered, waited
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def foresee(observed: Observed, makers: Makers) -> Foresight:
                 break
             observed = replace(observed, violations=())
             continue
-        after = waited(observed) if isinstance(step, steps.Rest) else taken(step, observed, makers)
+        after = waited(observed) if isinstance(step, steps.Rest) else effects.apply(step, observed, makers)
         if after is None or after is observed:
             break
         moments.append(_Moment(step, observed, after))

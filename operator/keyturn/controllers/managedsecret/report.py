@@ -55,15 +55,7 @@ def tell_step(step: steps.Step, key: ObjectKey, observed: Observed, seconds: flo
             _report_restart(consumer, key, observed, context)
         case steps.DeletePod():
             _report_deleted_pod(step, key, context)
-        case (
-            steps.Refresh()
-            | steps.Finalize()
-            | steps.Intend()
-            | steps.Push()
-            | steps.Withdraw()
-            | steps.Borrow()
-            | steps.GiveBack()
-        ):
+        case _ if isinstance(step, steps.OutsideStep):
             _report_store_step(step, key, observed, context)
         case steps.Rest():
             pass

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.source import StoreKind
-from keyturn.cli.plan.effects import taken
+from keyturn.cli.plan.effects import apply
 from keyturn.cli.plan.estimate import Makers, content_found, content_generated
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.reasons import Reason
@@ -48,7 +48,7 @@ ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}
 def test_a_plan_records_what_the_operator_records(step: transitions.Recorded) -> None:
     observed = make.observed(annotations=ASKED, state=RECORDED)
 
-    after = taken(step, observed, MAKERS)
+    after = apply(step, observed, MAKERS)
 
     assert after == replace(observed, state=transitions.record(step, RECORDED, observed, NOW))
     assert after.state != RECORDED
@@ -57,7 +57,7 @@ def test_a_plan_records_what_the_operator_records(step: transitions.Recorded) ->
 def test_without_a_state_nothing_is_recorded() -> None:
     observed = make.observed(state=None)
 
-    assert taken(steps.Expire(1), observed, MAKERS) is observed
+    assert apply(steps.Expire(1), observed, MAKERS) is observed
 
 
 def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content() -> None:
@@ -66,7 +66,7 @@ def test_a_plan_stages_what_the_operator_stages_with_an_estimate_of_the_content(
     step = steps.Stage(2, REASON)
     content = content_generated(REASON.fresh, observed.desired, RECORDED, MAKERS)
 
-    after = taken(step, observed, MAKERS)
+    after = apply(step, observed, MAKERS)
 
     expected = transitions.stage(step, RECORDED, observed, observed.desired, content, NOW)
     assert (after.state, after.unfit) == (expected, frozenset())
@@ -78,7 +78,7 @@ def test_a_plan_adopts_what_the_operator_adopts(before: Any) -> None:
     assert observed.desired
     step, content = steps.Adopt(2), content_found(observed.desired)
 
-    after = taken(step, observed, MAKERS)
+    after = apply(step, observed, MAKERS)
 
     assert after.state == transitions.adopt(step, before, observed, observed.desired, content, NOW)
     assert after.target == replace(make.target(None, owner=None), recorded=True)
@@ -89,13 +89,13 @@ def test_a_plan_claims_a_secret_without_state() -> None:
     assert observed.desired
     step, content = steps.Claim(1), content_found(observed.desired)
 
-    assert taken(step, observed, MAKERS).state == transitions.claim(step, observed, content, NOW, NOW)
+    assert apply(step, observed, MAKERS).state == transitions.claim(step, observed, content, NOW, NOW)
 
 
 def test_a_plan_takes_the_state_of_an_earlier_object_over() -> None:
     observed = make.observed(state=replace(RECORDED, uid="another"))
 
-    assert taken(steps.Claim(1), observed, MAKERS).state == replace(RECORDED, uid=UID)
+    assert apply(steps.Claim(1), observed, MAKERS).state == replace(RECORDED, uid=UID)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_plan_takes_the_state_of_an_earlier_object_over() -> None:
 def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> None:
     observed = replace(make.observed(), desired=None)
 
-    assert taken(step, observed, MAKERS) is observed
+    assert apply(step, observed, MAKERS) is observed
 
 
 @pytest.mark.parametrize(
@@ -117,21 +117,21 @@ def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.R
 
     published = transitions.published_at(step, observed, NOW)
 
-    assert taken(step, observed, MAKERS).target == make.target(1, published=published, overlapping=True)
+    assert apply(step, observed, MAKERS).target == make.target(1, published=published, overlapping=True)
 
 
 def test_a_restart_ends_a_failed_rollout() -> None:
     failed = make.consumer(settled=True, failed=True, marker="db=1")
     observed = make.observed(None, failed, make.consumer("other"))
 
-    first, second = taken(steps.RollOut(failed, "db=2"), observed, MAKERS).consumers
+    first, second = apply(steps.RollOut(failed, "db=2"), observed, MAKERS).consumers
 
     assert (first.workload.marker, first.workload.failed, first.workload.settled) == ("db=2", False, False)
     assert (first.workload.restarted, second) == (NOW, observed.consumers[1])
 
 
 def test_a_rotation_is_begun_in_the_status() -> None:
-    begun = taken(steps.Begin("uid/2", 2, REASON), make.observed(), MAKERS).managed.status.rotation
+    begun = apply(steps.Begin("uid/2", 2, REASON), make.observed(), MAKERS).managed.status.rotation
 
     assert begun
     assert (begun.id, begun.reason, begun.step, begun.started_at) == ("uid/2", "Triggered", "Stage", NOW)
@@ -140,7 +140,7 @@ def test_a_rotation_is_begun_in_the_status() -> None:
 def test_steps_that_write_neither_state_nor_secret() -> None:
     observed = replace(make.observed(), unbound=True, left=("old", "older"))
 
-    assert not taken(steps.Bind(), observed, MAKERS).unbound
-    assert taken(steps.Release("old"), observed, MAKERS).left == ("older",)
-    assert taken(steps.Finalize(present=True), observed, MAKERS).is_finalized
-    assert taken(steps.GoBack(1, given_up=2, failed=True), observed, MAKERS) is observed
+    assert not apply(steps.Bind(), observed, MAKERS).unbound
+    assert apply(steps.Release("old"), observed, MAKERS).left == ("older",)
+    assert apply(steps.Finalize(present=True), observed, MAKERS).is_finalized
+    assert apply(steps.GoBack(1, given_up=2, failed=True), observed, MAKERS) is observed
