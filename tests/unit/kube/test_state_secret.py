@@ -168,6 +168,13 @@ def test_a_revision_without_values_is_written_under_older() -> None:
     assert "values" not in written["older"][0]
 
 
+def test_of_two_revisions_with_one_number_the_first_counts() -> None:
+    def repeat(read: dict[str, Any]) -> None:
+        read["revisions"].append({**read["revisions"][1], "number": 2})
+
+    assert state_of(edited(repeat)).current == STATE.current
+
+
 def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
     body = state_body(KEY, STATE, "7")
     del body["data"]

@@ -91,6 +91,12 @@ def test_a_revision_is_found_by_its_number() -> None:
     assert recorded.revision(None) is None
 
 
+def test_facts_of_a_hundred_revisions_without_values_are_kept() -> None:
+    known = [builders.revision(number) for number in range(101, 0, -1)]
+    facts = builders.state(*known, restorable={101}).with_revision(builders.revision(102, fallback=None), 0)
+    assert [one.number for one in facts.older] == list(range(101, 1, -1))
+
+
 def test_a_rollback_changes_what_is_current() -> None:
     before = state(2, 1)
     after = before.with_facts(replace(before.facts, current_number=1))
