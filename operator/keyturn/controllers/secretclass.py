@@ -16,8 +16,7 @@ from keyturn.core.spec.cadence import Every, cadence_of, windows_of
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Patch
-from keyturn.kube.status import status_patch
+from keyturn.kube import status as statuses
 
 if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
@@ -43,16 +42,13 @@ async def reconcile_class(name: str, context: Context) -> None:
         return  # an object that cannot be parsed gets no status; its users report the error
     if secret_class is None:
         return
-    changes = status_patch(secret_class.status, _status(secret_class, _flaw(secret_class), context))
-    if not changes:
-        return
-    metadata = {"resourceVersion": secret_class.metadata.resource_version}
-    body = {"metadata": metadata, "status": changes}
+    status = _status(secret_class, _flaw(secret_class), context)
     try:
-        written = await context.api.patch(f"{paths.secret_class(name)}/status", body, Patch.MERGE)
+        written = await statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
-    context.cache.put_class(written)
+    if written is not None:
+        context.cache.put_class(written.body)
 
 
 def _flaw(secret_class: SecretClass) -> Stalled | None:

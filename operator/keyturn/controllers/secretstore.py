@@ -10,9 +10,8 @@ from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Patch
+from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType, ObjectRef
-from keyturn.kube.status import status_patch
 from keyturn.stores.key_isolation import shared_keys
 
 if TYPE_CHECKING:
@@ -45,16 +44,15 @@ async def reconcile_store(key: StoreKey, context: Context) -> None:
     health = context.stores.health(key)
     if health is None:
         return  # a health check is in progress and enqueues the store at its end
-    changes = status_patch(store.status, status_of(store, health, context.now(), shared_keys(key, store)))
-    if not changes:
-        return
-    metadata = {"resourceVersion": store.metadata.resource_version, "uid": store.metadata.uid}
+    status = status_of(store, health, context.now(), shared_keys(key, store))
     path = paths.store_status(key.kind, key.namespace, key.name)
     try:
-        written = await context.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+        written = await statuses.write(context.api, path, store, status)
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
-    context.cache.put_store(key, written)
+    if written is None:
+        return
+    context.cache.put_store(key, written.body)
     if _is_turn(store, health):
         _tell(key, store, health, context)
 

@@ -8,7 +8,7 @@ Modules
     target_secret, state_secret, state_size, ownership   Secrets of ours
     secret_informer, secret_poller, secret_sight, read_rounds   how changes of Secrets are noticed: watch, or reads
     workloads, pods                              restarts, pods of a rollout
-    events, status                               Events, status patches
+    events, status                               Events; writes of a status
     cache                                        informer cache
 
 Errors are typed (`errors.NotFound`, `errors.Conflict`, ...) and never carry a body.

@@ -53,6 +53,10 @@ def emergency_rotation(namespace: str, name: str) -> str:
     return _member(emergency_rotations(namespace), name)
 
 
+def emergency_rotation_status(namespace: str, name: str) -> str:
+    return f"{emergency_rotation(namespace, name)}/status"
+
+
 def config_maps(namespace: str) -> str:
     return _collection(_CORE, "configmaps", namespace)
 
@@ -85,6 +89,10 @@ def namespaces() -> str:
 
 def secret_class(name: str) -> str:
     return _member(secret_classes(), name)
+
+
+def secret_class_status(name: str) -> str:
+    return f"{secret_class(name)}/status"
 
 
 def workloads(kind: str, namespace: str | None = None) -> str:

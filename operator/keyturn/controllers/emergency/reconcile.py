@@ -13,10 +13,8 @@ from keyturn.core.emergency.status import rows_of, status_of, wake_up
 from keyturn.core.emergency.timeline import DECLARED
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Patch
+from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType, ObjectRef
-from keyturn.kube.status import status_patch
-from keyturn.runtime import failpoints
 
 from .report_configmap import brought_up_to_date
 
@@ -102,15 +100,11 @@ def _known(declared: Declared, context: Context) -> Mapping[str, Affected | None
 async def _write(
     key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
 ) -> None:
-    changes = status_patch(emergency.status, status)
-    if not changes:
+    path = paths.emergency_rotation_status(key.namespace, key.name)
+    written = await statuses.write(context.api, path, emergency, status, failpoint="Clock")
+    if written is None:
         return
-    metadata = {"resourceVersion": emergency.metadata.resource_version, "uid": emergency.metadata.uid}
-    path = f"{paths.emergency_rotation(key.namespace, key.name)}/status"
-    failpoints.reached("before", "Clock")
-    written = await context.api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
-    failpoints.reached("after", "Clock")
-    context.cache.put_emergency(key, written)
+    context.cache.put_emergency(key, written.body)
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Patch
-from keyturn.kube.status import status_patch
+from keyturn.kube import status as statuses
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
@@ -28,25 +27,17 @@ async def write_status(
     Raises:
         Conflict: The object has changed; the cache gets the newer one.
     """
-    metadata = managed.metadata
-    changes = status_patch(managed.status, status)
-    if not changes:
-        return
-    body = {
-        "metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid},
-        "status": changes,
-    }
+    path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        written = await context.api.patch(
-            paths.managed_secret_status(key.namespace, key.name), body, Patch.MERGE
-        )
+        written = await statuses.write(context.api, path, managed, status)
     except errors.Conflict:
         await _look_again(key, context)
         raise
-    context.cache.put_managed(written)
-    kept = written.get("status", {})
-    if not context.lost and any(name not in kept for name, part in changes.items() if part is not None):
-        context.doubt_crds()  # the API server drops fields that the CRD lacks
+    if written is None:
+        return
+    context.cache.put_managed(written.body)
+    if written.dropped and not context.lost:
+        context.doubt_crds()
 
 
 async def _look_again(key: ObjectKey, context: Context) -> None:
