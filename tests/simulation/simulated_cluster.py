@@ -63,7 +63,7 @@ class Pods:
 class Quiet:
     """Takes events and tells nobody."""
 
-    def post(self, *_: object) -> None:
+    def record(self, *_: object) -> None:
         pass
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.labels import REFRESH, ROTATE
+from keyturn.kube.events import ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 from tests.simulation.simulated_stores import API, PLACE, Town
 
 if TYPE_CHECKING:
-    from keyturn.kube.events import ObjectRef
+    from keyturn.kube.events import About
 
 VAULT = {"kind": "SecretStore", "name": "vault"}
 PULLED = {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": API}}}
@@ -27,8 +28,8 @@ class Posted:
 
     notes: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def post(self, regarding: ObjectRef, reason: str, note: str, *_: object) -> None:
-        self.notes.append((regarding.kind, reason, note))
+    def record(self, about: About, reason: str, note: str, *_: object) -> None:
+        self.notes.append((ref_of(about).kind, reason, note))
 
     @property
     def reasons(self) -> list[str]:

@@ -23,6 +23,7 @@ from .secretclass import SecretClass
 from .secretstore import ClusterSecretStore, ProviderChoice, SecretStore
 
 __all__ = [
+    "API_VERSION",
     "GROUP",
     "VERSION",
     "ClusterSecretStore",
@@ -36,3 +37,4 @@ __all__ = [
 
 GROUP = "keyturn.dev"
 VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"

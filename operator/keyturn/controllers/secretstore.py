@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
-from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.events import EventType
 from keyturn.stores.key_isolation import shared_keys
 
 if TYPE_CHECKING:
@@ -86,7 +86,4 @@ def _tell(key: StoreKey, store: AnyStore, health: Health, context: Context) -> N
     _log.warning("store not ready", store=str(key), reason=health.reason, message=health.message)
     if key.is_for_all and not context.cache.sees_namespaces:
         return  # Events of cluster-wide objects need a namespace in which this operator has no permission.
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", key.kind, key.namespace or None, key.name, store.metadata.uid
-    )
-    context.events.post(regarding, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)
+    context.events.record(store, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)

@@ -1,6 +1,6 @@
 """Recorder of Kubernetes Events: rate-limited, deduplicated, and never blocking a reconcile.
 
-`post` only appends to a queue. Events that exceed the queue, that the server rejects, or that repeat one within 10
+`record` only appends to a queue. Events that exceed the queue, that the server rejects, or that repeat one within 10
 minutes are dropped; the object's status has the same facts.
 """
 
@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
+from keyturn.api import (
+    API_VERSION,
+    ClusterSecretStore,
+    EmergencyRotation,
+    ManagedSecret,
+    SecretClass,
+    SecretStore,
+)
+from keyturn.core.observation.workload import Workload
 from keyturn.runtime import metrics
 
 from . import errors, paths
@@ -53,6 +62,12 @@ class ObjectRef:
     namespace: str | None
     name: str
     uid: str
+
+
+About: TypeAlias = (
+    ManagedSecret | SecretClass | EmergencyRotation | SecretStore | ClusterSecretStore | Workload | ObjectRef
+)
+"""What an event can be about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +112,19 @@ class Events:
         self._sending = asyncio.Lock()
         self._posted: OrderedDict[int, float] = OrderedDict()
 
-    def post(
+    def record(
         self,
-        regarding: ObjectRef,
+        about: About,
         reason: str,
         note: str,
         type: EventType = EventType.NORMAL,  # noqa: A002
     ) -> None:
-        """Queue an event; `note` is a fixed sentence with names, revisions and reasons, never a value.
+        """Queue an event about an object.
 
-        It never blocks and never raises; the event is sent later, or dropped.
+        `note` is a fixed sentence with names, revisions and reasons, never a value. It never blocks and never raises:
+        the event is sent later, or dropped.
         """
+        regarding = ref_of(about)
         if self._is_repeated(hash((regarding.uid, type, reason, note))):
             return
         if len(self._queue) >= self._size and not self._make_room(type):
@@ -203,6 +220,18 @@ class Events:
                 **({"namespace": regarding.namespace} if regarding.namespace else {}),
             },
         }
+
+
+def ref_of(about: About) -> ObjectRef:
+    """Return the reference to a workload, or to an object of a kind of ours, whose model has the kind's name."""
+    if isinstance(about, ObjectRef):
+        return about
+    if isinstance(about, Workload):
+        return ObjectRef("apps/v1", about.key.kind, about.key.namespace, about.key.name, about.uid)
+    metadata = about.metadata
+    return ObjectRef(
+        API_VERSION, type(about).__name__, metadata.namespace or None, metadata.name, metadata.uid
+    )
 
 
 def _name(event: _Event) -> str:

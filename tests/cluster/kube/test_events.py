@@ -17,8 +17,8 @@ async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api,
     made = await api.create(f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "something"}})
     something = ObjectRef("v1", "ConfigMap", namespace, "something", made["metadata"]["uid"])
     events = Events(api, "keyturn-7d9f")
-    events.post(something, "Rotated", "Revision 2 is published.")
-    events.post(something, "RotationFailed", "The class is gone.", EventType.WARNING)
+    events.record(something, "Rotated", "Revision 2 is published.")
+    events.record(something, "RotationFailed", "The class is gone.", EventType.WARNING)
     await events.flush()
     shown = await asyncio.to_thread(
         Kubectl(cluster.kubeconfig), "describe", "configmap", "something", "-n", namespace
@@ -32,7 +32,7 @@ async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api,
 
 async def test_an_event_about_a_cluster_scoped_object_is_accepted(api: Api) -> None:
     events = Events(api, "keyturn-7d9f")
-    events.post(ObjectRef("v1", "Node", None, "somewhere", "uid-2"), "PolicyViolation", "Too long.")
+    events.record(ObjectRef("v1", "Node", None, "somewhere", "uid-2"), "PolicyViolation", "Too long.")
     await events.flush()
     assert events.dropped == 0
 
@@ -42,6 +42,6 @@ async def test_an_event_about_a_cluster_scoped_object_is_accepted(api: Api) -> N
 )
 async def test_an_event_with_long_words_is_accepted(api: Api, namespace: str, name: str, note: str) -> None:
     events = Events(api, "i" * 300)
-    events.post(ObjectRef("v1", "Secret", namespace, name, "uid-3"), "Created", note)
+    events.record(ObjectRef("v1", "Secret", namespace, name, "uid-3"), "Created", note)
     await events.flush()
     assert events.dropped == 0

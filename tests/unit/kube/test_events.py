@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn.api import ManagedSecret, SecretClass
 from keyturn.kube import paths
-from keyturn.kube.events import Events, EventType, ObjectRef
+from keyturn.kube.events import Events, EventType, ObjectRef, ref_of
 from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from keyturn.kube.events import About
 
 
 CANARY = "canary-5f1c0e"
@@ -46,10 +50,40 @@ async def test_the_time_of_an_event_is_when_it_was_posted() -> None:
     then = datetime(2026, 11, 24, 3, 0, 0, 250, tzinfo=UTC)
     async with scripted(script) as api:
         events = Events(api, "keyturn", clock=lambda: then)
-        events.post(SOMETHING, "Created", "It is there.")
+        events.record(SOMETHING, "Created", "It is there.")
         await events.flush()
     (event,) = await told(script)
     assert event["eventTime"] == "2026-11-24T03:00:00.000250Z"
+
+
+OURS = {"name": "it", "uid": "uid-3"}
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        pytest.param(
+            ManagedSecret.model_validate(
+                {"metadata": {**OURS, "namespace": "shop"}, "spec": {"data": [{"name": "a", "literal": "b"}]}}
+            ),
+            ObjectRef("keyturn.dev/v1alpha1", "ManagedSecret", "shop", "it", "uid-3"),
+            id="an object of ours",
+        ),
+        pytest.param(
+            SecretClass.model_validate({"metadata": OURS, "spec": {}}),
+            ObjectRef("keyturn.dev/v1alpha1", "SecretClass", None, "it", "uid-3"),
+            id="an object without a namespace",
+        ),
+        pytest.param(
+            make.workload("api"),
+            ObjectRef("apps/v1", "Deployment", "shop", "api", "uid-of-api"),
+            id="a workload",
+        ),
+        pytest.param(SOMETHING, SOMETHING, id="a reference"),
+    ],
+)
+def test_an_event_refers_to_its_object(about: About, expected: ObjectRef) -> None:
+    assert ref_of(about) == expected
 
 
 async def test_the_same_event_is_told_once_in_a_while() -> None:
@@ -58,7 +92,7 @@ async def test_the_same_event_is_told_once_in_a_while() -> None:
     async with scripted(script) as api:
         events = Events(api, "keyturn")
         for about, note in [(SOMETHING, "a"), (SOMETHING, "a"), (SOMETHING, "b"), (another, "a")]:
-            events.post(about, "RotationFailed", note)
+            events.record(about, "RotationFailed", note)
         await events.flush()
     assert await notes(script) == ["a", "b", "a"]
 
@@ -70,7 +104,7 @@ async def test_an_event_is_told_again_after_ten_minutes(monkeypatch: pytest.Monk
         events = Events(api, "keyturn")
         for seconds in (0.0, 599.0, 601.0):
             clock[0] = seconds
-            events.post(SOMETHING, "RotationFailed", "a")
+            events.record(SOMETHING, "RotationFailed", "a")
         await events.flush()
     assert await notes(script) == ["a", "a"]
 
@@ -92,7 +126,7 @@ async def test_a_full_queue_drops_the_oldest_good_news_first(coming: str, kept: 
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=3)
         for number, letter in enumerate(posted):
-            events.post(SOMETHING, "Said", str(number), types[letter])
+            events.record(SOMETHING, "Said", str(number), types[letter])
         await events.flush()
     assert "".join(posted[int(note)] for note in await notes(script)) == kept
     assert events.dropped == len(posted) - 3
@@ -103,7 +137,7 @@ async def test_of_bad_news_the_oldest_is_dropped() -> None:
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=2)
         for note in ("first", "second", "third"):
-            events.post(SOMETHING, "Failed", note, EventType.WARNING)
+            events.record(SOMETHING, "Failed", note, EventType.WARNING)
         await events.flush()
     assert await notes(script) == ["second", "third"]
 
@@ -114,7 +148,7 @@ async def test_events_are_sent_in_a_burst() -> None:
         events = Events(api, "keyturn", burst=3, rate=0.001)
         async with running(events):
             for number in range(5):
-                events.post(SOMETHING, "Created", str(number))
+                events.record(SOMETHING, "Created", str(number))
             await until(lambda: len(script.asked) == 3)
 
 
@@ -124,7 +158,7 @@ async def test_after_a_burst_events_are_sent_at_a_rate() -> None:
         events = Events(api, "keyturn", burst=3, rate=10.0)
         async with running(events):
             for number in range(5):
-                events.post(SOMETHING, "Created", str(number))
+                events.record(SOMETHING, "Created", str(number))
             await until(lambda: len(script.asked) == 5)
     assert script.times[4] - script.times[0] > 0.15
 
@@ -135,8 +169,8 @@ async def test_a_refused_event_is_dropped_and_the_next_one_told() -> None:
         async with scripted(script) as api:
             events = Events(api, "keyturn")
             async with running(events):
-                events.post(SOMETHING, "Created", "first")
-                events.post(SOMETHING, "Created", "second")
+                events.record(SOMETHING, "Created", "first")
+                events.record(SOMETHING, "Created", "second")
                 await until(lambda: len(script.asked) == 2)
     assert await notes(script) == ["first", "second"]
     assert events.dropped == 1
@@ -149,7 +183,7 @@ async def test_flushing_waits_for_the_event_that_is_being_sent() -> None:
     async with scripted(script) as api:
         events = Events(api, "keyturn")
         async with running(events):
-            events.post(SOMETHING, "Created", "first")
+            events.record(SOMETHING, "Created", "first")
             await until(lambda: len(script.asked) == 1)
             started = asyncio.get_running_loop().time()
             await events.flush()
@@ -160,7 +194,7 @@ async def test_flushing_waits_for_the_event_that_is_being_sent() -> None:
 async def test_flushing_ends_though_the_server_does_not_answer() -> None:
     async with scripted(Scripted(30.0)) as api, asyncio.timeout(5):
         events = Events(api, "keyturn")
-        events.post(SOMETHING, "Created", "first")
+        events.record(SOMETHING, "Created", "first")
         await events.flush(0.1)
 
 
@@ -168,7 +202,7 @@ async def test_the_path_is_that_of_the_objects_namespace() -> None:
     script = Scripted(answer())
     async with scripted(script) as api:
         events = Events(api, "keyturn")
-        events.post(SOMETHING, "Created", "first")
+        events.record(SOMETHING, "Created", "first")
         await events.flush()
     assert script.asked[0].path == paths.events("shop")
 
@@ -178,7 +212,7 @@ async def test_what_is_to_be_done_goes_before_what_is_to_be_told() -> None:
     is_busy = True
     async with scripted(script) as api:
         events = Events(api, "keyturn", is_busy=lambda: is_busy)
-        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
+        events.record(SOMETHING, "Rotated", "Revision 2 is published.")
         async with running(events):
             await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
             assert await notes(script) == []
@@ -191,8 +225,8 @@ async def test_work_without_end_holds_up_events_for_a_while_only(monkeypatch: py
     script = Scripted(answer(), answer())
     async with scripted(script) as api:
         events = Events(api, "keyturn", is_busy=lambda: True)
-        events.post(SOMETHING, "Rotated", "Revision 2 is published.")
-        events.post(SOMETHING, "Rotated", "Revision 3 is published.")
+        events.record(SOMETHING, "Rotated", "Revision 2 is published.")
+        events.record(SOMETHING, "Rotated", "Revision 3 is published.")
         async with running(events):
             await until(lambda: len(script.asked) == 2)
 
@@ -206,7 +240,7 @@ async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
     async with scripted(script) as api:
         events = Events(api, "keyturn", is_busy=lambda: next(looks))
         for number in range(40):
-            events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+            events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
         async with running(events):
             await until(lambda: len(script.asked) == 40, 2)
 
@@ -218,7 +252,7 @@ async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
         events = Events(api, "keyturn", size=4, is_busy=lambda: is_busy)
         async with running(events):
             for number in range(2, 8):
-                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+                events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
             await asyncio.sleep(0.3)  # nothing can be waited for: nothing happens
             assert await notes(script) == []
             is_busy = False
@@ -231,10 +265,10 @@ async def test_bad_news_are_told_in_the_middle_of_a_long_rush(monkeypatch: pytes
     script = Scripted(*[answer()] * 400)
     async with scripted(script) as api:
         events = Events(api, "keyturn", size=4, is_busy=lambda: True)
-        events.post(SOMETHING, "RotationFailed", "Nobody answers.", EventType.WARNING)
+        events.record(SOMETHING, "RotationFailed", "Nobody answers.", EventType.WARNING)
         async with running(events), asyncio.timeout(10):
             for number in itertools.count():
-                events.post(SOMETHING, "Rotated", f"Revision {number} is published.")
+                events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
                 await asyncio.sleep(0.01)
                 if script.asked:
                     break

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keyturn.api import API_VERSION
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_lines, print_names
@@ -57,7 +58,7 @@ class Wish:
         if self.selector == {}:
             spec["selector"] = {}
         return {
-            "apiVersion": "keyturn.dev/v1alpha1",
+            "apiVersion": API_VERSION,
             "kind": "EmergencyRotation",
             "metadata": {"name": name_of(self.incident)},
             "spec": {name: given for name, given in spec.items() if given is not None},

@@ -14,7 +14,7 @@ from keyturn.core.emergency.timeline import DECLARED
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
-from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.events import EventType
 
 from .report_configmap import brought_up_to_date
 
@@ -129,13 +129,9 @@ def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Cont
     found = context.cache.managed(key)
     if found is None:
         return  # an emergency may name an object that does not exist
-    metadata = found[0].metadata
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
-    )
     name = emergency.metadata.name
     note = f"the EmergencyRotation {name} concerns it: what is generated is made anew at once"
-    context.events.post(regarding, "EmergencyDeclared", note)
+    context.events.record(found[0], "EmergencyDeclared", note)
 
 
 def _report_entry(
@@ -143,12 +139,8 @@ def _report_entry(
 ) -> None:
     if entry.reason in _QUIET:
         return
-    metadata = emergency.metadata
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", "EmergencyRotation", metadata.namespace, metadata.name, metadata.uid
-    )
     is_good = entry.reason in _GOOD_NEWS
     reason = "EmergencyDeclared" if entry.reason == DECLARED else entry.reason
-    context.events.post(regarding, reason, entry.what, EventType.NORMAL if is_good else EventType.WARNING)
+    context.events.record(emergency, reason, entry.what, EventType.NORMAL if is_good else EventType.WARNING)
     tell = _log.info if is_good else _log.warning
     tell("emergency", emergency=str(key), reason=entry.reason, what=entry.what)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api import API_VERSION
 from keyturn.core.emergency.deadlines import report_name
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
@@ -122,7 +123,7 @@ def _is_ours(there: Body, emergency: EmergencyRotation) -> bool:
 
 def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
     owner = {
-        "apiVersion": "keyturn.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "EmergencyRotation",
         "name": emergency.metadata.name,
         "uid": emergency.metadata.uid,

@@ -12,17 +12,16 @@ from keyturn.core.rotation.old_pods import had_what_was_given_up
 from keyturn.core.rotation.reasons import REFRESHED
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.status.status import ROLLED_BACK, SUCCEEDED
-from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
 if TYPE_CHECKING:
-    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["count_what_failed", "post", "post_about", "tell_ends"]
+__all__ = ["count_what_failed", "tell_ends"]
 
 _log = structlog.get_logger()
 
@@ -67,7 +66,7 @@ def _report_rollout(
         step, took = timed
         metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
     who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
-    post(observed, context, "RolledOut", f"{who} revision {entry.revision}")
+    context.events.record(observed.managed, "RolledOut", f"{who} revision {entry.revision}")
 
 
 def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
@@ -112,9 +111,13 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
     if entry.result != SUCCEEDED:
         return
     if entry.reason == REFRESHED:
-        post(observed, context, "Refreshed", f"revision {entry.revision} holds what the stores hold")
+        context.events.record(
+            observed.managed, "Refreshed", f"revision {entry.revision} holds what the stores hold"
+        )
         return
-    post(observed, context, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})")
+    context.events.record(
+        observed.managed, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})"
+    )
 
 
 def _report_failed_rollout(
@@ -129,9 +132,8 @@ def _report_failed_rollout(
         return
     metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
     names = ", ".join(sorted(failed))
-    post(
-        observed,
-        context,
+    context.events.record(
+        observed.managed,
         "RotationFailed",
         f"not available with the new revision: {names}",
         EventType.WARNING,
@@ -141,18 +143,3 @@ def _report_failed_rollout(
 
 def _failed(status: ManagedSecretStatus) -> set[str]:
     return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}
-
-
-def post(
-    observed: Observed, context: Context, reason: str, note: str, type_: EventType = EventType.NORMAL
-) -> None:
-    post_about(observed.managed, context, reason, note, type_)
-
-
-def post_about(managed: ManagedSecret, context: Context, reason: str, note: str, type_: EventType) -> None:
-    """Post an Event about an object that was not observed."""
-    metadata = managed.metadata
-    regarding = ObjectRef(
-        "keyturn.dev/v1alpha1", "ManagedSecret", metadata.namespace, metadata.name, metadata.uid
-    )
-    context.events.post(regarding, reason, note, type_)

@@ -20,10 +20,10 @@ from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
-from keyturn.kube.events import EventType, ObjectRef
+from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
-from .events import count_what_failed, post, post_about, tell_ends
+from .events import count_what_failed, tell_ends
 from .write_status import write_status
 
 if TYPE_CHECKING:
@@ -68,23 +68,28 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
     """Post an Event about a change of the state or of the Secret."""
     match step:
         case steps.Claim(number=number) | steps.Adopt(number=number):
-            post(observed, context, "Claimed", f"the Secret's values are kept as revision {number}")
+            context.events.record(
+                observed.managed, "Claimed", f"the Secret's values are kept as revision {number}"
+            )
         case steps.Publish(number=number):
             was_there = observed.managed.status.revision is not None
             is_first = observed.current is not None and observed.current.reason == CREATED and not was_there
-            post(
-                observed,
-                context,
+            context.events.record(
+                observed.managed,
                 "Created" if is_first else "Published",
                 f"revision {number} is in the Secret",
             )
         case steps.Revoke(number=number):
-            post(observed, context, "Revoked", f"the values before revision {number} are out of the Secret")
+            context.events.record(
+                observed.managed, "Revoked", f"the values before revision {number} are out of the Secret"
+            )
         case steps.Decline() if observed.desired:
-            post(observed, context, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING)
+            context.events.record(
+                observed.managed, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING
+            )
         case steps.Release(secret=secret):
             note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
-            post(observed, context, "Released", note)
+            context.events.record(observed.managed, "Released", note)
 
 
 def _facts(step: steps.Step) -> dict[str, object]:
@@ -110,7 +115,7 @@ def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, conte
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
-    post(observed, context, "DriftRepaired", note)
+    context.events.record(observed.managed, "DriftRepaired", note)
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
@@ -135,13 +140,17 @@ def _report_store_step(step: steps.OutsideStep, key: ObjectKey, observed: Observ
         return
     match step:
         case steps.GiveBack(loan=loan):
-            post(observed, context, "GivenBack", f"what {loan.where} had lent before is given back")
+            context.events.record(
+                observed.managed, "GivenBack", f"what {loan.where} had lent before is given back"
+            )
         case steps.Push(destination=destination, number=number):
-            post(observed, context, "Pushed", f"{destination} has revision {number}")
+            context.events.record(observed.managed, "Pushed", f"{destination} has revision {number}")
         case steps.Withdraw(destination=destination, deletes=True):
-            post(observed, context, "Withdrawn", f"{destination} is deleted")
+            context.events.record(observed.managed, "Withdrawn", f"{destination} is deleted")
         case steps.Refresh():
-            post(observed, context, "Refreshed", "the stores were read as was asked, and hold nothing else")
+            context.events.record(
+                observed.managed, "Refreshed", "the stores were read as was asked, and hold nothing else"
+            )
     _log.info("step done", step=name, secret=str(key))
 
 
@@ -151,7 +160,9 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
         count_what_failed(observed)
     why = f"workloads did not get ready{_failures(observed)}" if step.failed else "it was asked for"
     note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
-    post(observed, context, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL)
+    context.events.record(
+        observed.managed, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL
+    )
     _log.warning(
         "revision rolled back",
         secret=str(key),
@@ -181,8 +192,8 @@ def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, cont
     what = "its pods are made anew for"
     if observed.desired and goes_back(consumer, observed, observed.desired):
         what = "its pods go back to"  # pods that run that revision stay
-    context.events.post(
-        _workload_ref(workload),
+    context.events.record(
+        workload,
         "Restarted",
         f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
     )
@@ -191,8 +202,8 @@ def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, cont
 
 def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context) -> None:
     workload, pod = step.consumer.workload, step.pod
-    context.events.post(
-        _workload_ref(workload),
+    context.events.record(
+        workload,
         "PodDeleted",
         f"pod {pod.name} is deleted, so that it is made again: it has revision {step.withdrawn} of the Secret of"
         f" ManagedSecret {key.name}, which was taken back, and was never ready",
@@ -202,10 +213,6 @@ def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context)
     )
 
 
-def _workload_ref(workload: Workload) -> ObjectRef:
-    return ObjectRef("apps/v1", workload.key.kind, workload.key.namespace, workload.key.name, workload.uid)
-
-
 def tell_denied(
     workload: Workload, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
@@ -213,7 +220,7 @@ def tell_denied(
     told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
     if told and told_reason(told) == error.reason:
         return
-    post(observed, context, error.reason, error.message, EventType.WARNING)
+    context.events.record(observed.managed, error.reason, error.message, EventType.WARNING)
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
 
 
@@ -256,7 +263,7 @@ def _report_trouble(
     if was_told is None and _is_in_status(managed.status, error):
         return
     if error.reason != "ApiServerUnavailable":  # an Event would be lost as well
-        post_about(managed, context, error.reason, error.message, EventType.WARNING)
+        context.events.record(managed, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("reconcile stalled", secret=str(key), reason=error.reason, message=error.message)
     else:
@@ -276,5 +283,5 @@ def _report_violations(
     if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return
     text = named(observed.violations)
-    post(observed, context, "PolicyViolation", text, EventType.WARNING)
+    context.events.record(observed.managed, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)

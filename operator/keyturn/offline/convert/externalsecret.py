@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api import API_VERSION
 from keyturn.api.duration import format_duration
 
 from .items import sources
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from .inputs import Body, Inputs
     from .items import Sources
 
-__all__ = ["API", "cluster_external_secret", "external_secret", "parse_go_duration"]
+__all__ = ["cluster_external_secret", "external_secret", "parse_go_duration"]
 
-API: Final = "keyturn.dev/v1alpha1"
 _MIN_INTERVAL: Final = timedelta(seconds=10)
 _DEFAULT_INTERVAL: Final = timedelta(hours=1)
 _MAX_NAME_LENGTH: Final = 63
@@ -87,7 +87,7 @@ def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs
     if refresh.rotation:
         converted["rotation"] = refresh.rotation
     named = {**metadata, "name": short} if name else metadata
-    return {"apiVersion": API, "kind": "ManagedSecret", "metadata": named, "spec": converted}
+    return {"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": named, "spec": converted}
 
 
 def _short(spec: StrictReader, name: str) -> str:

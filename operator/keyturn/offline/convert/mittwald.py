@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api import API_VERSION
+
 from .metadata import kept, pass_over
 from .strict_reader import StrictReader
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["is_generated", "secret"]
 
-_API: Final = "keyturn.dev/v1alpha1"
 _GROUP: Final = "secret-generator.v1.mittwald.de"
 _MIN_LENGTH: Final = 32
 _ENCODINGS: Final = {
@@ -63,7 +64,7 @@ def secret(body: Body, report: Report) -> list[dict[str, Any]]:
         )
         return []
     spec = {"target": {"adopt": "IfUnowned"}, "data": items}
-    return [{"apiVersion": _API, "kind": "ManagedSecret", "metadata": object_, "spec": spec}]
+    return [{"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": object_, "spec": spec}]
 
 
 def _items(annotations: StrictReader) -> list[dict[str, Any]]:

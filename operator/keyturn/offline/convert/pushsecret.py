@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api import API_VERSION
+
 from .generators import generated
 from .items import store_ref
 from .metadata import kept, pass_over
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from .refs import StoreRef
 
 __all__ = ["push_secret"]
-
-_API: Final = "keyturn.dev/v1alpha1"
 
 
 def push_secret(
@@ -90,7 +90,7 @@ def _of_generator(
         "write rotation.every where it is to turn",
     )
     items = [{"name": name, **source} for name, source in made.items()]
-    new = {"apiVersion": _API, "kind": "ManagedSecret", "metadata": metadata, "spec": {"data": items}}
+    new = {"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": metadata, "spec": {"data": items}}
     return new, [new]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api import API_VERSION
+
 from .metadata import kept, pass_over
 from .providers import PROVIDERS, Store
 from .strict_reader import StrictReader
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["store"]
 
-_API: Final = "keyturn.dev/v1alpha1"
 _CLUSTER: Final = "ClusterSecretStore"
 
 
@@ -34,7 +35,7 @@ def store(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     _tell_of_settings(spec)
     document.tell_unread()
     converted = {
-        "apiVersion": _API,
+        "apiVersion": API_VERSION,
         "kind": kind,
         "metadata": metadata,
         "spec": {"provider": provider, **shared},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keyturn import templates
+from keyturn.api import API_VERSION
 from keyturn.core.errors import Stalled
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
@@ -54,7 +55,7 @@ def manifest(declaration: Declaration, example: Document, name: str, namespace: 
     _check(rendered, names)
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     target = {"target": {"template": {"data": rendered}}} if rendered else {}
-    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": metadata}
+    body = {"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": metadata}
     body["spec"] = {**target, "data": data}
     text = yaml.safe_dump(body, sort_keys=False, width=1000, allow_unicode=True)
     if not is_visible(text):
