@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from keyturn.kube import errors, paths
+from keyturn.runtime.jitter import pauses
 
 from .discovery import unnamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from keyturn.kube.secret_sight import SightOf
 
     from .context import Context
@@ -72,7 +69,7 @@ class Upkeep:
 
     async def _sweep(self) -> None:
         """List all kinds; retries until the API server answers and serves them."""
-        for pause in _backoffs():
+        for pause in pauses(1.0, 30.0):
             try:
                 await self._watches.sweep()
             except errors.ApiError as error:
@@ -84,7 +81,7 @@ class Upkeep:
 
     async def _discover(self) -> None:
         """Wait until discovery names every kind; the sweep after kopf's lists finds what has changed meanwhile."""
-        for pause in _backoffs():
+        for pause in pauses(1.0, 30.0):
             try:
                 lacking = await unnamed(self._context.api)
             except errors.ApiError as error:
@@ -105,7 +102,3 @@ class Upkeep:
             hint = {} if self.is_primed.is_set() else {"hint": _HINT}
             _log.warning("objects not listed", reason=trouble, error=error, **hint)
         self._trouble = trouble
-
-
-def _backoffs() -> Iterator[float]:
-    return (min(30.0, 2.0**tries) * random.uniform(0.5, 1) for tries in count())  # noqa: S311 - it spreads a herd

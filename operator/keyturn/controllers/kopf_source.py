@@ -5,13 +5,13 @@ kopf's other handlers keep state in annotations and would copy a Secret's data t
 
 from __future__ import annotations
 
-import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, StoreKey
 from keyturn.kube import config
+from keyturn.runtime.jitter import pauses
 
 from .event_handlers import name_of, namespace_of, object_key, workload_key
 from .kopf_lists import WatchOnlyResponse
@@ -126,10 +126,7 @@ class _Backoffs:
     """Endless sequence of pauses between attempts, so that an API server that is away for an hour ends nothing."""
 
     def __iter__(self) -> Iterator[float]:
-        pause = 1.0
-        while True:
-            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads a herd, it guards nothing
-            pause = min(pause * 2, 30.0)
+        return pauses(1.0, 30.0)
 
 
 class NoDiffs(kopf.DiffBaseStorage):

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from keyturn.core.backoff import backoff
 from keyturn.runtime import logs, metrics
+from keyturn.runtime.jitter import jittered
 
 from .fair_queue import FairQueue
 
@@ -30,6 +32,7 @@ _log = structlog.get_logger()
 
 # Clocks are set and machines suspend, so no sleep is longer than this.
 _MAX_SLEEP = timedelta(minutes=1)
+_MIN_BACKOFF = timedelta(seconds=2)
 _MAX_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
 _RESERVED_SHARE = 8
@@ -184,17 +187,17 @@ class WorkQueue(Generic[K]):
     def _backoff(self, key: K, error: BaseException) -> timedelta:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         # Half of the back-off is jitter, so that keys that failed together do not return together.
-        longest = min(_MAX_BACKOFF, timedelta(seconds=2.0 ** min(failures, 16)))
-        backoff = longest * (1 + self._chance()) / 2
+        longest = backoff(_MIN_BACKOFF, failures, _MAX_BACKOFF)
+        pause = timedelta(seconds=jittered(longest.total_seconds(), chance=self._chance))
         metrics.WORK_FAILED.inc()
         _log.error(
             "reconcile failed",
             key=str(key),
             failures=failures,
-            retry_after_seconds=round(backoff.total_seconds(), 1),
+            retry_after_seconds=round(pause.total_seconds(), 1),
             **logs.describe(error),
         )
-        return backoff
+        return pause
 
     async def _pause(self) -> None:
         earliest = self._due.earliest()

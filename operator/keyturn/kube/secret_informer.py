@@ -6,7 +6,6 @@ gap is no event of any watch.
 """
 
 import asyncio
-import random
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
@@ -17,8 +16,10 @@ from typing import Any, Final
 
 import structlog
 
+from keyturn.core.backoff import backoff
 from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.core.state.state import HIGHEST_REVISION
+from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
 from .client import Api, Body
@@ -174,9 +175,8 @@ class _Stream:
         self._failures = 0
 
     async def _pause(self) -> None:
-        longest = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
+        self._failures += 1
+        await asyncio.sleep(jittered(backoff(0.5, self._failures, _LONGEST_PAUSE), least=0.2))
 
 
 def _key(body: Body) -> tuple[str, str]:

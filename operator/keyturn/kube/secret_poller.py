@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from keyturn.core.backoff import backoff
+from keyturn.runtime.jitter import jittered
+
 from . import errors, paths
 from .read_rounds import LATEST, Rounds
 from .secret_informer import meta_of
@@ -170,8 +173,7 @@ class SecretReads:
             self._on_gone(namespace, name)
 
     async def _pause(self) -> None:
-        longest = min(_MAX_DELAY, 0.5 * 2.0 ** min(self._failures, 10))
-        await asyncio.sleep(longest * random.uniform(0.2, 1.0))  # noqa: S311  # spreads, guards nothing
+        await asyncio.sleep(jittered(backoff(0.5, self._failures + 1, _MAX_DELAY), least=0.2))
 
     def _log_failure(self, namespace: str, error: errors.ApiError) -> None:
         if namespace not in self._troubled:

@@ -5,6 +5,7 @@ Modules
     build                            version and commit
     threadpools, concurrency         blocking work per tenant; limits per owner
     background_tasks, scheduling     tasks that outlive a caller; priority of the event loop
+    jitter                           random parts of pauses, and endless back-off
     event_loop_stalls                calls that block the event loop
     tls, tls_files, rsa_parts        TLS contexts, renewed certificate files, consistency of RSA keys
     lazy_imports                     imports without optional dependencies
@@ -12,5 +13,5 @@ Modules
     invisible_characters             escapes of characters that a terminal does not show
     failpoints                       kill points for tests
 
-Imports: `core` (its errors).
+Imports: `core` (its errors and its back-off).
 """

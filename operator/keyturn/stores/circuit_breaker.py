@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keyturn.core.backoff import backoff
+
 from .providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class Breaker:
         if now < self.quiet_until:
             return  # sent before the pause began
         self.refusals += 1
-        guess = min(2.0 ** (min(self.refusals, 16) - 1), _MAX_GUESSED_PAUSE)
+        guess = backoff(1.0, self.refusals, _MAX_GUESSED_PAUSE)
         self.wished = guess if error.retry_after is None else min(error.retry_after, _MAX_PAUSE)
         self.quiet_until = now + self.wished
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
+
+from keyturn.core.backoff import backoff
 
 from .connections import NO_ACCOUNT, NO_RIGHT
 from .consent import NO_CONSENT
@@ -158,14 +161,13 @@ class HealthCheck:
     # Checks
 
     async def _tend(self) -> None:
-        pause = _MIN_INTERVAL
-        while True:
+        for attempts in count(1):
             await self._check()
             in_order = self.health is not None and self.health.is_ready
             if in_order and not self._breaker.is_open and not self._breaker.is_doubted:
                 return
-            await asyncio.sleep(max(min(pause, self._longest), self._breaker.quiet(_now())))
-            pause *= 2
+            pause = backoff(_MIN_INTERVAL, attempts, self._longest)
+            await asyncio.sleep(max(pause, self._breaker.quiet(_now())))
 
     @property
     def _longest(self) -> float:

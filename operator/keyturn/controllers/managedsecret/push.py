@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from keyturn.controllers.background import BackgroundJob, begin
+from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import PushProblem
 from keyturn.core.rotation import transitions
@@ -189,4 +190,4 @@ def _wake(place: str, key: ObjectKey, context: Context) -> None:
 def _retry_time(problem: Wait | Stalled, place: str, outside: BackgroundWork, context: Context) -> datetime:
     attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
     first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
-    return context.now() + max(first, min(first * 2.0 ** min(attempts - 1, 10), _MAX_RETRY_DELAY))
+    return context.now() + max(first, backoff(first, attempts, _MAX_RETRY_DELAY))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.controllers.emergency.reconcile import note_standing
+from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
 from keyturn.core.rotation import steps
@@ -268,7 +269,7 @@ def _next_time(key: ObjectKey, outcome: Outcome, context: Context) -> datetime |
     until = outcome.step.until if isinstance(outcome.step, steps.Rest) else None
     match outcome.error:
         case Wait(after=after):
-            again = context.now() + _backoff(after, context, key)
+            again = context.now() + backoff(after, context.memory(key).attempts, _MAX_RETRY_DELAY)
         case Stalled():
             again = context.now() + _STALLED_INTERVAL
         case None:
@@ -278,9 +279,4 @@ def _next_time(key: ObjectKey, outcome: Outcome, context: Context) -> datetime |
 
 def _retry_time(first: timedelta, context: Context, key: ObjectKey, attempt: int) -> datetime:
     context.memory(key).attempts = attempt
-    return context.now() + _backoff(first, context, key)
-
-
-def _backoff(first: timedelta, context: Context, key: ObjectKey) -> timedelta:
-    """Return the pause after a failure: the first one, doubled with each further failure, at most 5 min."""
-    return min(first * 2.0 ** min(max(context.memory(key).attempts - 1, 0), 10), _MAX_RETRY_DELAY)
+    return context.now() + backoff(first, attempt, _MAX_RETRY_DELAY)

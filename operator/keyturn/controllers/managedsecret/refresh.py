@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from keyturn.controllers.background import begin
+from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.rotation.reasons import REFRESHED
@@ -232,8 +233,8 @@ async def _read(
         return ended
     outside.was_read = False
     first = ended.problem.after if isinstance(ended.problem, Wait) else _RETRY_DELAY
-    outside.due = observed.now + max(first, min(first * 2.0 ** min(outside.attempts, 10), _MAX_RETRY_DELAY))
     outside.attempts += 1
+    outside.due = observed.now + max(first, backoff(first, outside.attempts, _MAX_RETRY_DELAY))
     return ended
 
 

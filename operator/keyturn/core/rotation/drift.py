@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import DriftHistory
 
@@ -114,4 +115,4 @@ def _known(observed: Observed) -> DriftHistory | None:
 
 def _delay(fight: DriftHistory) -> timedelta:
     times = fight.repairs - _IMMEDIATE_REPAIRS
-    return min(_MIN_DELAY * 2 ** min(times - 1, 10), _MAX_DELAY) if times > 0 else timedelta(0)
+    return backoff(_MIN_DELAY, times, _MAX_DELAY) if times > 0 else timedelta(0)

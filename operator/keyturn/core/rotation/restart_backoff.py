@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import OnFailure
 from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.core.backoff import backoff
 from keyturn.core.legacy_status import legacy_reason
 from keyturn.core.observation.observed import Denial
 
@@ -49,7 +50,7 @@ def denied_again(
     known = before if before and before.number == number else None
     since = known.since if known else _rejected_since(workload, observed, desired)
     times = known.times + 1 if known else 1
-    pause = min(_MIN_DELAY * 2 ** min(times - 1, 10), _MAX_DELAY)
+    pause = backoff(_MIN_DELAY, times, _MAX_DELAY)
     return Denial(number, since, observed.now + pause, times, error.reason, error.message)
 
 

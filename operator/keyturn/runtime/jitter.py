@@ -1,0 +1,24 @@
+"""Random parts of pauses: clients that fail together do not return together."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from typing import TYPE_CHECKING
+
+from keyturn.core.backoff import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["jittered", "pauses"]
+
+
+def jittered(pause: float, least: float = 0.5, chance: Callable[[], float] = random.random) -> float:
+    """Return a random part of a pause, from the share `least` of it to all of it."""
+    return pause * (least + (1 - least) * chance())
+
+
+def pauses(first: float, longest: float) -> Iterator[float]:
+    """Yield the pauses between endless attempts: exponential back-off, of which half is jitter."""
+    return (jittered(backoff(first, attempts, longest)) for attempts in count(1))
