@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 from pydantic.alias_generators import to_camel
 
-__all__ = ["Schema", "first_flaw", "rules"]
+__all__ = ["Schema", "rules", "validation_sentence"]
 
 
 class Schema(pydantic.BaseModel):
@@ -34,8 +34,13 @@ def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [dict(zip(names, parts, strict=False)) for parts in given]}
 
 
-def first_flaw(error: pydantic.ValidationError) -> tuple[tuple[int | str, ...], str]:
-    """Return path and message of the first validation error; of a rule of Keyturn, that rule's own message."""
+def validation_sentence(error: pydantic.ValidationError, *path: str) -> str:
+    """Return path and message of the first error, such as "spec.data.0.name: field required".
+
+    `path` leads to the validated part. Of a rule of Keyturn it is that rule's own message.
+    """
     first = error.errors(include_input=False, include_url=False)[0]
     raised = first.get("ctx", {}).get("error")
-    return first["loc"], str(raised) if isinstance(raised, ValueError) else first["msg"]
+    message = str(raised) if isinstance(raised, ValueError) else first["msg"]
+    place = ".".join((*path, *(str(part) for part in first["loc"])))
+    return ": ".join(filter(None, (place, message[:1].lower() + message[1:])))

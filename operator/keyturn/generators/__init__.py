@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pydantic
 
 from keyturn import generators
-from keyturn.api.base import first_flaw
+from keyturn.api.base import validation_sentence
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
 
@@ -72,7 +72,7 @@ def make(recipe: Recipe) -> Generator[Any]:
     try:
         config = generator_class.Config.model_validate(recipe.settings)
     except pydantic.ValidationError as error:
-        raise Stalled("InvalidGenerator", _sentence(recipe.kind, error)) from error
+        raise Stalled("InvalidGenerator", validation_sentence(error, recipe.kind)) from error
     generator = generator_class(config)
     _check_strength(generator)
     return generator
@@ -105,12 +105,6 @@ def _check_strength(generator: Generator[Any]) -> None:
         f"{generator.kind} gives {strength.length} characters and {bits} bits of entropy, "
         f"at least {LEAST_LENGTH} and {LEAST_BITS} are needed; {generator.remedy()}",
     )
-
-
-def _sentence(kind: str, error: pydantic.ValidationError) -> str:
-    where, message = first_flaw(error)
-    place = ".".join((kind, *(str(part) for part in where)))
-    return f"{place}: {message[0].lower()}{message[1:]}"
 
 
 @functools.lru_cache(maxsize=1024)

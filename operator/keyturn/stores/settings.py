@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydantic
 
+from keyturn.api.base import validation_sentence
 from keyturn.api.secretstore import ClusterSecretStore
-from keyturn.kube.cache.parsing import sentence
 
 from .providers import discover, provider_of
 from .providers.errors import Refused
@@ -76,9 +76,9 @@ def plan_of(key: StoreKey, store: AnyStore) -> StoreSettings:
     try:
         config = provider.Config.model_validate(choice.settings)
     except pydantic.ValidationError as error:
-        wrong = sentence(error)
+        wrong = validation_sentence(error, "spec.provider", choice.kind)
     if wrong:
-        raise Refused("InvalidSettings", f"spec.provider.{choice.kind}: {wrong}")
+        raise Refused("InvalidSettings", wrong)
     prefix = store.spec.key_prefix if isinstance(store, ClusterSecretStore) else None
     if prefix and not provider.takes_prefix(config):  # such a store may precede the validation rule
         raise Refused(

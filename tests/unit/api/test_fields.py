@@ -7,7 +7,7 @@ from datetime import timedelta
 import pydantic
 import pytest
 
-from keyturn.api.base import first_flaw
+from keyturn.api.base import validation_sentence
 from keyturn.api.duration import Duration, Pause, format_duration, parse_duration
 from keyturn.api.meta import NEVER_LOOKED, Conditions
 from keyturn.api.recipe import Recipe
@@ -125,7 +125,9 @@ def test_a_refused_input_is_named_by_its_place_and_by_the_sentence_of_its_rule()
     with pytest.raises(pydantic.ValidationError) as of_pydantic:
         _CONDITIONS.validate_python([{}])
 
-    where, sentence = first_flaw(ours.value)
-    assert (where, sentence.startswith("Value error")) == ((), False)
+    sentence = validation_sentence(ours.value)
     assert "10s" in sentence
-    assert first_flaw(of_pydantic.value)[0] == (0, "type")
+    assert not sentence.lower().startswith(("value error", ":"))
+    assert validation_sentence(ours.value, "spec", "interval") == f"spec.interval: {sentence}"
+    assert validation_sentence(of_pydantic.value).startswith("0.type: f")
+    assert validation_sentence(of_pydantic.value, "status").startswith("status.0.type: f")

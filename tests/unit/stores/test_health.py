@@ -252,7 +252,7 @@ async def test_settings_that_contradict_each_other_are_named_without_a_word_of_t
     health = town.stores.health(key)
     assert health
     assert health.reason == "InvalidSettings"
-    assert "spec.provider.vault: server: write the address of the server without a path" in health.message
+    assert "spec.provider.vault.server: write the address of the server without a path" in health.message
     assert "canary" not in health.message
 
 

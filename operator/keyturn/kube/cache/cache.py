@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pydantic
 
+from keyturn.api.base import validation_sentence
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, WorkloadKey
@@ -13,7 +14,7 @@ from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
 from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache
-from .parsing import light, readable, sentence
+from .parsing import light, readable
 from .secrets import SecretCache
 from .store_references import StoreReferenceIndex
 from .stores import StoreCache
@@ -135,7 +136,9 @@ class InformerCache:
         try:
             self._classes[name] = SecretClass.model_validate(body)
         except pydantic.ValidationError as error:
-            self._classes[name] = Stalled("SecretClassInvalid", f"SecretClass {name!r}: {sentence(error)}")
+            self._classes[name] = Stalled(
+                "SecretClassInvalid", f"SecretClass {name!r}: {validation_sentence(error)}"
+            )
         self._default_since.pop(name, None)
         if (metadata.get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
             self._default_since[name] = metadata["creationTimestamp"]

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import pydantic
 
+from keyturn.api.base import validation_sentence
 from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
-
-from .parsing import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +77,9 @@ class EmergencyCache:
         try:
             emergency = EmergencyRotation.model_validate(body)
         except pydantic.ValidationError as error:
-            self._of_namespace[key.namespace][key.name] = Stalled("InvalidSpec", f"{key}: {sentence(error)}")
+            self._of_namespace[key.namespace][key.name] = Stalled(
+                "InvalidSpec", f"{key}: {validation_sentence(error)}"
+            )
         else:
             declared = self._of_namespace[key.namespace][key.name] = Declared.of(
                 emergency, _declared_by(body)

@@ -6,17 +6,11 @@ from typing import Any
 
 import pydantic
 
-from keyturn.api.base import first_flaw
+from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.core.errors import Stalled
 
-__all__ = ["light", "readable", "sentence", "without_spec"]
-
-
-def sentence(error: pydantic.ValidationError) -> str:
-    """Return path and message of the first error."""
-    where, message = first_flaw(error)
-    return f"{'.'.join(str(part) for part in where)}: {message}"
+__all__ = ["light", "readable", "without_spec"]
 
 
 def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
@@ -24,7 +18,7 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
     try:
         return ManagedSecret.model_validate(body), None
     except pydantic.ValidationError as error:
-        return without_spec(body), Stalled("InvalidSpec", sentence(error))
+        return without_spec(body), Stalled("InvalidSpec", validation_sentence(error))
 
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:

@@ -10,7 +10,7 @@ import pydantic
 import yaml
 
 from keyturn import generators
-from keyturn.api.base import first_flaw
+from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
@@ -102,9 +102,7 @@ def _validated(kind: type[_Kind], body: Mapping[str, Any]) -> _Kind:
     try:
         return kind.model_validate({**body, "status": {}})
     except pydantic.ValidationError as error:
-        where, message = first_flaw(error)
-        place = ".".join(str(part) for part in where)
-        sentence = f"{kind.__name__} {known.get('name')}: {place}: {message}"
+        sentence = f"{kind.__name__} {known.get('name')}: {validation_sentence(error)}"
     raise Refused(sentence)
 
 

@@ -186,12 +186,12 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
         ),
         (
             [managed({"name": "K", "literal": ["canary"]})],
-            "ManagedSecret auth: spec.data.0.literal: Input should be",
+            "ManagedSecret auth: spec.data.0.literal: ",
         ),
         ([{**managed(), "spec": "canary"}], "a ManagedSecret of the manifests has no data; write spec.data"),
         (
             [{**managed({"name": "K", "literal": ""}), "metadata": "canary"}],
-            "ManagedSecret None: metadata: Input should be",
+            "ManagedSecret None: metadata: ",
         ),
         (
             [managed({"name": "K", "literal": "a"}), managed({"name": "K", "literal": "b"}, name="other")],
