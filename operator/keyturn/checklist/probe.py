@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.times import to_second
 from keyturn.endpoints.audit import persistence
 from keyturn.endpoints.audit.access_log import AccessLog, crowd_of
 from keyturn.endpoints.audit.baseline import Habits
@@ -57,7 +58,7 @@ class Probe:
             return [_proven(f"your reads are recorded, the last one at {known:%Y-%m-%d %H:%M} UTC")]
         path = paths.secret(target.secret.namespace, target.secret.name)
         await self.facts.api.get(path, metadata_only=True)
-        return [_not_yet(target) if known else await self._wait(who, target, now.replace(microsecond=0))]
+        return [_not_yet(target) if known else await self._wait(who, target, to_second(now))]
 
     async def _wait(self, who: str, target: Declared, since: datetime) -> Finding:
         self.tell(

@@ -15,6 +15,7 @@ import pydantic
 
 from keyturn.api.base import Schema
 from keyturn.core.policy.findings import Point, Report, Verdict
+from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -85,7 +86,7 @@ def merged(
 ) -> tuple[Published, ...]:
     """Merge a report into the published one; points that were not checked stay."""
     known = {one.point: one for one in before}
-    now = now.replace(microsecond=0)
+    now = to_second(now)
     for point, verdict in report.verdicts.items():
         if point in looked_at or point not in known:
             last = known.get(point)

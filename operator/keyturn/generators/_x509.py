@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from keyturn.core.times import to_second
 from keyturn.core.value import Value
 
 from ._verification import first_end, last_start
@@ -54,7 +55,7 @@ def signed(
     config: CertificateConfig, key: PrivateKey, issuer: Authority | None, now: datetime
 ) -> tuple[x509.Certificate, ...]:
     """Return the path of a new certificate to its root; itself alone if it is self-signed."""
-    certificate = _certificate(config, key, issuer, now.replace(microsecond=0))
+    certificate = _certificate(config, key, issuer, to_second(now))
     return (certificate, *issuer.path) if issuer else (certificate,)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.times import to_second
 
 from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
 from .timeline import added
@@ -63,10 +64,10 @@ def _row(
         name=name,
         state=affected.state,
         revision=affected.revision,
-        rotated_at=_second((before.rotated_at if before else None) or affected.rotated or now)
+        rotated_at=to_second((before.rotated_at if before else None) or affected.rotated or now)
         if is_new
         else None,
-        updated_at=_second(updated) if affected.state in _DONE else None,
+        updated_at=to_second(updated) if affected.state in _DONE else None,
         message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
     )
 
@@ -148,7 +149,7 @@ def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
 def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
     """Return when each stage was reached; a stage stays reached."""
     before, rows, emergency = found.emergency.status, found.rows, found.emergency
-    now, started = _second(found.now), found.started
+    now, started = to_second(found.now), found.started
     rotated = max((row.rotated_at or now for row in rows), default=now)
     updated = max((row.updated_at or now for row in rows), default=now)
     all_rotated = bool(rows) and all(_is_rotated(row) for row in rows)
@@ -281,7 +282,3 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
     if found.trouble:
         return ConditionVerdict("True", found.trouble.reason, found.trouble.message)
     return None
-
-
-def _second(time: datetime) -> datetime:
-    return time.replace(microsecond=0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState, TimelineEntry
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.times import to_second
 
 from .deadlines import NEAR, who_acknowledges
 
@@ -129,4 +130,4 @@ def _with_detail(timeline: list[TimelineEntry], new: TimelineEntry) -> list[Time
 
 
 def _entry(time: datetime, reason: str, what: str, who: str = OPERATOR) -> TimelineEntry:
-    return TimelineEntry(time=time.replace(microsecond=0), reason=reason, what=what, who=who or "unknown")
+    return TimelineEntry(time=to_second(time), reason=reason, what=what, who=who or "unknown")

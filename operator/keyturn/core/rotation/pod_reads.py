@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.times import to_second
 
 from .reasons import CREATED
 from .rollout import Turn
@@ -82,5 +83,5 @@ def _is_asserted(observed: Observed) -> bool:
         return False
     if observed.held is None:
         return any(entry.revision == current.number for entry in history)
-    back = (current.number, ROLLED_BACK, observed.held.at.replace(microsecond=0))
+    back = (current.number, ROLLED_BACK, to_second(observed.held.at))
     return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)

@@ -19,6 +19,7 @@ from keyturn.core.rotation.reasons import SPEC_CHANGED
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.triggers import turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -287,7 +288,7 @@ def stamped(
         status=verdict.status,
         reason=verdict.reason,
         message=verdict.message,
-        last_transition_time=last.last_transition_time if last and stays else now.replace(microsecond=0),
+        last_transition_time=last.last_transition_time if last and stays else to_second(now),
         observed_generation=generation,
     )
 

@@ -23,6 +23,7 @@ from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.triggers import is_overdue, start_time
+from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of
 
@@ -65,7 +66,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
         revision=_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
-        next_rotation_time=_second(start) if start else None,
+        next_rotation_time=to_second(start) if start else None,
         overdue=is_overdue(observed),
         last_trigger=_last_trigger(observed),
         last_refresh_time=_last_refresh_time(observed),
@@ -101,7 +102,7 @@ def _last_rotation_time(observed: Observed) -> datetime | None:
     """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
     if observed.state is None or _revision(observed) is None:
         return observed.managed.status.last_rotation_time
-    return _second(observed.state.rotated)
+    return to_second(observed.state.rotated)
 
 
 def _last_trigger(observed: Observed) -> str | None:
@@ -112,7 +113,7 @@ def _last_trigger(observed: Observed) -> str | None:
 def _last_refresh_time(observed: Observed) -> datetime | None:
     if observed.state is None:
         return observed.managed.status.last_refresh_time
-    return _second(observed.state.refreshed) if observed.state.refreshed else None
+    return to_second(observed.state.refreshed) if observed.state.refreshed else None
 
 
 def _last_refresh(observed: Observed) -> str | None:
@@ -127,7 +128,7 @@ def _rotation(
             id=outcome.step.id,
             reason=outcome.step.reason.name,
             step="Stage",
-            started_at=_second(observed.now),
+            started_at=to_second(observed.now),
         )
     state, before = observed.state, observed.managed.status.rotation
     if state is None or observed.desired is None:  # the progress is unknown
@@ -142,7 +143,7 @@ def _rotation(
         id=steps.rotation_id(observed.uid, state.newest.number),
         reason=state.newest.reason,
         step=step,
-        started_at=_second(state.newest.made),
+        started_at=to_second(state.newest.made),
         message=_waiting_for(everyone),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
@@ -181,11 +182,11 @@ def _previous(observed: Observed) -> PreviousStatus | None:
     if current is None or current.base is None:
         return None
     if _is_to_be_revoked(observed):
-        return PreviousStatus(revision=current.base, valid_until=_second(_ended(current, observed)))
+        return PreviousStatus(revision=current.base, valid_until=to_second(_ended(current, observed)))
     if not current.overlaps:
         return None
     until = current.valid_until
-    return PreviousStatus(revision=current.base, valid_until=_second(until) if until else None)
+    return PreviousStatus(revision=current.base, valid_until=to_second(until) if until else None)
 
 
 def _ended(current: RevisionFacts, observed: Observed) -> datetime:
@@ -271,11 +272,7 @@ def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,
-        started_at=_second(one.made),
-        finished_at=_second(observed.now),
+        started_at=to_second(one.made),
+        finished_at=to_second(observed.now),
         result=result,
     )
-
-
-def _second(time: datetime) -> datetime:
-    return time.replace(microsecond=0)
