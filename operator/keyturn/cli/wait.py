@@ -12,6 +12,7 @@ import click
 
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_of
 from keyturn.kube import errors, paths
+from keyturn.runtime.clock import loop_time
 
 from . import managed
 from .text import clock, length
@@ -42,11 +43,11 @@ class Waiting:
     patience: timedelta | None
     label: str = ""
     """Prefix of each line, if there are several."""
-    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    began: float = field(default_factory=loop_time)
 
     @property
     def seconds(self) -> float:
-        return asyncio.get_running_loop().time() - self.began
+        return loop_time() - self.began
 
     @property
     def left(self) -> float | None:

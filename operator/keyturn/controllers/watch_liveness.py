@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from keyturn.runtime.clock import loop_time
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -16,7 +18,7 @@ _STUCK_AFTER = 180.0
 
 def is_stuck(last_alive: float) -> bool:
     """Whether a watch with its last activity at that time of the event loop hangs."""
-    return asyncio.get_running_loop().time() - last_alive > _STUCK_AFTER
+    return loop_time() - last_alive > _STUCK_AFTER
 
 
 class WatchLiveness:
@@ -36,7 +38,7 @@ class WatchLiveness:
         finally:
             # A failure counts as activity: the probe is to find watches that hang.
             if is_watch or path in self.beats:
-                self.beats[path] = asyncio.get_running_loop().time()
+                self.beats[path] = loop_time()
         if response.ok and not is_watch and (path in self.beats or "limit" in request.url.query):
             self.relisted.set()
         return response

@@ -19,6 +19,7 @@ from keyturn.kube import errors
 from keyturn.kube.callers import bearer_token, caller_of, is_allowed, is_like_a_token
 from keyturn.kube.jwt import end_of
 from keyturn.runtime import metrics
+from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -160,10 +161,10 @@ class Scrapers:
 
     def _kept(self, key: bytes) -> _Verdict | None:
         known = self._known.get(key)
-        return known.verdict if known and _now() < known.until else None
+        return known.verdict if known and loop_time() < known.until else None
 
     def _keep(self, key: bytes, verdict: _Verdict, seconds: float) -> _Verdict:
-        self._known[key] = _Known(verdict, _now() + seconds)
+        self._known[key] = _Known(verdict, loop_time() + seconds)
         self._known.move_to_end(key)
         while len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
@@ -171,11 +172,7 @@ class Scrapers:
 
     def _log_limited(self, event: str, **fields: object) -> None:
         """Log at most once a minute, since clients decide how often this happens."""
-        now = _now()
+        now = loop_time()
         if now >= self._silent_until.get(event, now):
             self._silent_until[event] = now + _LOG_INTERVAL
             _log.warning(event, **fields)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -18,6 +18,8 @@ import orjson
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from keyturn.runtime.clock import loop_time
+
 from . import errors, paths, wire
 from .clock import ServerClock
 from .paging import Pace, TooMuch
@@ -170,7 +172,7 @@ class Api:
         }
         call = self._call("watch", path, asked, headers=wire.READ_METADATA if metadata_only else wire.READ)
         timeout = aiohttp.ClientTimeout(sock_connect=self._timeout, sock_read=timeout_seconds + STREAM_GRACE)
-        started = _now()
+        started = loop_time()
         failure = ""
         try:
             async with self._open(call, timeout) as response:
@@ -233,7 +235,7 @@ class Api:
         return await self._once(call)
 
     async def _once(self, call: Call) -> bytes:
-        started = _now()
+        started = loop_time()
         status, refusal, failure = 0, None, ""
         try:
             deadline = self._deadline(call, started)
@@ -273,7 +275,7 @@ class Api:
 
     def _report(self, call: Call, status: int, started: float) -> None:
         if self.on_response is not None:
-            self.on_response(call.verb, paths.resource(call.path), status, _now() - started)
+            self.on_response(call.verb, paths.resource(call.path), status, loop_time() - started)
 
 
 async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
@@ -297,10 +299,6 @@ def _page(answer: Body, *, first: bool) -> tuple[Page, str]:
     return Page(answer.get("items") or [], metadata["resourceVersion"], first), metadata.get("continue", "")
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 class FencedBody(aiohttp.BytesPayload):
     """Request body that is not sent after a given loop time."""
 
@@ -310,6 +308,6 @@ class FencedBody(aiohttp.BytesPayload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         # There is no await between this check and the socket; a request without its body is not executed.
-        if asyncio.get_running_loop().time() >= self._until:
+        if loop_time() >= self._until:
             raise TimeoutError
         await super().write_with_length(writer, content_length)

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import structlog
 
+from keyturn.runtime.clock import loop_time
+
 from . import errors, paths
 from .client import Api, Body
 from .lease_hindrance import Hindrance
@@ -118,7 +120,7 @@ class Elector:
 
     async def _seek(self) -> None:
         """Read the Lease, and acquire it if it is free."""
-        started = _now()
+        started = loop_time()
         try:
             lease = await self._read()
             if self._is_free(lease):
@@ -137,12 +139,12 @@ class Elector:
         A deleted Lease proves nothing: its holder may write until it notices, so its term must expire first.
         """
         if lease is not None and lease.get("spec") != self._seen:
-            before, self._seen, self._seen_at = self._seen, lease.get("spec") or {}, _now()
+            before, self._seen, self._seen_at = self._seen, lease.get("spec") or {}, loop_time()
             self._log_leader(before.get("holderIdentity"))
         if self._seen.get("holderIdentity", "") in {"", self.identity}:
             return True
         term = self._seen.get("leaseDurationSeconds") or self._terms.lease_duration
-        return _now() >= self._seen_at + term
+        return loop_time() >= self._seen_at + term
 
     def _log_leader(self, before: str | None) -> None:
         leader = self._seen.get("holderIdentity")
@@ -184,7 +186,7 @@ class Elector:
 
     async def _renew(self) -> None:
         """Renew the Lease, or detect its loss."""
-        started = _now()
+        started = loop_time()
         if self._lease is None or started >= self._until:
             raise self._lost("not renewed in time")
         try:
@@ -245,7 +247,3 @@ class Elector:
 def _micro_time() -> str:
     """Return the current time in the format of `kubectl get lease`; no decision depends on it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

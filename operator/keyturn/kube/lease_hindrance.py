@@ -1,10 +1,11 @@
 """Obstacle that keeps a process from acquiring the Lease: logged with back-off, and reported as not ready."""
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+
+from keyturn.runtime.clock import loop_time
 
 from . import errors
 
@@ -35,7 +36,7 @@ class Hindrance:
 
     def met(self, error: errors.ApiError | TimeoutError) -> None:
         """Record why the Lease could not be read or acquired."""
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         text = _sentence(error, self.namespace)
         self._since = self._since if self._text else now
         self._is_lasting = isinstance(error, errors.Forbidden | errors.NotFound)
@@ -57,7 +58,7 @@ class Hindrance:
 
     def problems(self) -> list[str]:
         """Return why the process is not ready: permanent obstacles at once, others after _GRACE."""
-        over = asyncio.get_running_loop().time() >= self._since + _GRACE
+        over = loop_time() >= self._since + _GRACE
         return [f"lease not reachable: {self._text}"] if self._text and (self._is_lasting or over) else []
 
     @property

@@ -19,6 +19,7 @@ import structlog
 from keyturn.core.backoff import backoff
 from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.core.state.state import HIGHEST_REVISION
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
@@ -74,7 +75,7 @@ class SecretWatch:
     @property
     def last_alive(self) -> float:
         """Loop time of the last answer or error, of the namespace for which that is longest ago."""
-        return min((stream.last_alive for stream in self._streams), default=_now())
+        return min((stream.last_alive for stream in self._streams), default=loop_time())
 
     async def fresh(self) -> None:
         """Wait until every namespace is listed."""
@@ -101,7 +102,7 @@ class _Stream:
         on_gone: Callable[[str, str], None],
     ) -> None:
         self.listed = asyncio.Event()
-        self.last_alive = _now()
+        self.last_alive = loop_time()
         self._api = api
         self._namespace = namespace
         self._path = paths.secrets(namespace)
@@ -123,7 +124,7 @@ class _Stream:
                     self._version = None
                 _log.warning("secrets not watched", namespace=self._namespace, error=error)
                 # An error counts as alive: liveness detects hung connections, and a restart fixes no outage.
-                self.last_alive = _now()
+                self.last_alive = loop_time()
                 await self._pause()
 
     async def _list(self) -> None:
@@ -171,7 +172,7 @@ class _Stream:
         self._on_gone(*key)
 
     def _mark_alive(self) -> None:
-        self.last_alive = _now()
+        self.last_alive = loop_time()
         self._failures = 0
 
     async def _pause(self) -> None:
@@ -223,7 +224,3 @@ def time_of(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return time if time and time.tzinfo else None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

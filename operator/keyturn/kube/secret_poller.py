@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from keyturn.core.backoff import backoff
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
@@ -86,7 +87,7 @@ class SecretReads:
     @property
     def last_alive(self) -> float:
         """Now: each read has a timeout, so none hangs unnoticed."""
-        return _now()
+        return loop_time()
 
     async def fresh(self) -> None:
         """Read every Secret once, up to _CONCURRENCY at a time, and start the rounds.
@@ -114,7 +115,7 @@ class SecretReads:
                 await self._pause()
 
     async def _start_next(self, group: asyncio.TaskGroup) -> None:
-        now = _now()
+        now = loop_time()
         self._follow(now)
         key = self._rounds.take(now)
         if key is None:
@@ -132,7 +133,7 @@ class SecretReads:
     async def _in_turn(self, key: ObjectKey, names: Collection[str]) -> None:
         try:
             if not await self._read(key, names):
-                self._rounds.again(key, _now())
+                self._rounds.again(key, loop_time())
         finally:
             self._slots.release()
 
@@ -156,7 +157,7 @@ class SecretReads:
             self._log_failure(key.namespace, error)
             is_passing = isinstance(error, _PASSING)
             if is_passing:
-                self._failures, self._failed = self._failures + 1, _now()
+                self._failures, self._failed = self._failures + 1, loop_time()
             return not is_passing
         self._troubled.discard(key.namespace)
         self._failures = 0
@@ -186,7 +187,3 @@ class SecretReads:
         if self._rounds.late > _MAX_LATE and is_calm and now - self._logged > _LOG_INTERVAL:
             self._logged = now
             _log.warning("secrets read late", by_seconds=round(self._rounds.late), per_second=PER_SECOND)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

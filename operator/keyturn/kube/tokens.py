@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.value import Value
+from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
 from .jwt import issuer_of
@@ -58,7 +58,7 @@ class Tokens:
         known = self._known.get(at)
         if known:
             return known.token
-        asked = _now()
+        asked = loop_time()
         answer = await self._api.request(path, _request(audience))
         token, life = _token(answer, path)
         if issuer_of(token.reveal()) == audience:  # the default audience of the API server is its issuer
@@ -75,7 +75,7 @@ class Tokens:
         self._known.clear()
 
     def _drop_expired(self) -> None:
-        now = _now()
+        now = loop_time()
         for at in [at for at, known in self._known.items() if known.until <= now]:
             del self._known[at]
 
@@ -96,7 +96,3 @@ def _token(answer: Body, path: str) -> tuple[Value, int]:
     if not isinstance(token, str) or not isinstance(life, int):
         raise errors.Unavailable("request", path, 0, "MalformedAnswer")
     return Value.of_text(token), min(life, _LIFE)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

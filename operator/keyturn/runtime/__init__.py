@@ -5,7 +5,7 @@ Modules
     build                            version and commit
     threadpools, concurrency         blocking work per tenant; limits per owner
     background_tasks, scheduling     tasks that outlive a caller; priority of the event loop
-    jitter                           random parts of pauses, and endless back-off
+    clock, jitter                    monotonic time; random parts of pauses, and endless back-off
     event_loop_stalls                calls that block the event loop
     tls, tls_files, rsa_parts        TLS contexts, renewed certificate files, consistency of RSA keys
     lazy_imports                     imports without optional dependencies

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from keyturn.core.errors import Wait
+from keyturn.runtime.clock import loop_time
 
 from .scheduling import yield_processor
 
@@ -266,7 +267,7 @@ class _Office:
 
     def _owner(self, name: str) -> _Owner:
         if name not in self._owners and len(self._owners) >= _MAX_OWNERS:
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             self._owners = {key: owner for key, owner in self._owners.items() if not owner.is_idle(now)}
         return self._owners.setdefault(name, _Owner())
 

@@ -24,6 +24,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
+from keyturn.runtime.clock import loop_time
 
 from .cache import Cache
 from .client import StoreClient
@@ -245,7 +246,7 @@ class Stores:
         """Close idle stores, until cancelled."""
         while True:
             await asyncio.sleep(_TIDY_INTERVAL)
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             for shared in list(self._shared.values()):
                 shared.doors.tidy(now - _IDLE_TIMEOUT)
             for key, past in list(self._pasts.items()):

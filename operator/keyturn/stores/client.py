@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from keyturn.runtime.clock import loop_time
+
 from .circuit_breaker import Breaker, Past, RateLimiter
 from .connections import ConnectionPool
 from .health_check import HealthCheck
@@ -121,12 +123,12 @@ class StoreClient:
     def close(self) -> Past:
         """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
         # A cancelled request counts as a failure only if the store had time to answer.
-        is_silent = any(began <= _now() - _SILENT_AFTER for began in self._unanswered)
+        is_silent = any(began <= loop_time() - _SILENT_AFTER for began in self._unanswered)
         failures = self._breaker.failures + is_silent
         self._flights.close()
         self.standing.close()
         self.doors.close()
-        return Past(failures, min(self._bucket.last, _now()), _now())
+        return Past(failures, min(self._bucket.last, loop_time()), loop_time())
 
     def _user(self, namespace: str) -> str:
         """Return the key of the connection for `namespace`; a shared connection has no consumer."""
@@ -176,9 +178,9 @@ class StoreClient:
     ) -> T:
         """Send a request, and repeat it once if the credential has changed meanwhile."""
         self.standing.hold_login()
-        door = await self._door(user, _now() - oldest)
+        door = await self._door(user, loop_time() - oldest)
         while True:
-            began = _now()
+            began = loop_time()
             try:
                 return await self._send(door, operation, doing, cost)
             except Unauthorized as error:
@@ -211,7 +213,7 @@ class StoreClient:
             try:
                 return await self._made(door, operation, doing)
             except Throttled:
-                if self._breaker.quiet(_now()) > _MAX_WAITED_PAUSE:
+                if self._breaker.quiet(loop_time()) > _MAX_WAITED_PAUSE:
                     raise
             await self._wait_for_pause(door)
             return await self._made(door, operation, doing)
@@ -222,9 +224,9 @@ class StoreClient:
         Raises:
             Throttled: The wait would be too long.
         """
-        if (wait := self._bucket.wait(_now())) > _MAX_RATE_WAIT:
+        if (wait := self._bucket.wait(loop_time())) > _MAX_RATE_WAIT:
             raise Throttled("RateLimit", "more is asked for than the store's ratePerSecond", retry_after=wait)
-        await asyncio.sleep(self._bucket.take(_now(), cost))
+        await asyncio.sleep(self._bucket.take(loop_time(), cost))
 
     @asynccontextmanager
     async def _alone_after_a_refusal(self) -> AsyncIterator[None]:
@@ -247,7 +249,7 @@ class StoreClient:
             raise Unreachable(
                 "NoAnswer", "it did not answer recently; it is probed, and requests resume when it answers"
             )
-        if (quiet := self._breaker.quiet(_now())) > _MAX_WAITED_PAUSE:
+        if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
             raise Throttled("Paused", "the store asked for a pause", retry_after=quiet)
         if refusal := door.refusal:
             raise again(refusal)
@@ -256,7 +258,7 @@ class StoreClient:
     async def _made(
         self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
-        began = _now()
+        began = loop_time()
         self._unanswered.append(began)
         try:
             async with door.entered() as provider:
@@ -270,11 +272,7 @@ class StoreClient:
         return done
 
     def _heard(self, operation: str, error: StoreError | None, door: StoreConnection, began: float) -> None:
-        tell(self.plan.provider.kind, operation, error, _now() - began)
+        tell(self.plan.provider.kind, operation, error, loop_time() - began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
             self.standing.heard(error, door.namespace)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

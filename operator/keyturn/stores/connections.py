@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.concurrency import KeyedLimiter
 
 from .consent import hold_to_consent
@@ -85,7 +86,7 @@ class StoreConnection:
     def __init__(self, namespace: str, provider: Provider[Any], login: Credentials, tasks: Tasks) -> None:
         self.namespace = namespace
         self.login = login
-        self.looked_at = self.used_at = _now()
+        self.looked_at = self.used_at = loop_time()
         self._provider = provider
         self._tasks = tasks
         self._guests = 0
@@ -100,7 +101,7 @@ class StoreConnection:
             yield self._provider
         finally:
             self._guests -= 1
-            self.used_at = _now()
+            self.used_at = loop_time()
             if self._is_retired and not self._guests:
                 self._close()
 
@@ -116,13 +117,13 @@ class StoreConnection:
     def refused(self, error: StoreError) -> None:
         """Record that the store rejects this credential, and since when."""
         if self.refusal is None:
-            self._refusal = (error, _now() + _REJECTION_SECONDS)
+            self._refusal = (error, loop_time() + _REJECTION_SECONDS)
 
     @property
     def refusal(self) -> StoreError | None:
         """The rejection of the credential, while it is not used again."""
         error, until = self._refusal or (None, -inf)
-        return error if _now() < until else None
+        return error if loop_time() < until else None
 
     @property
     def is_spent(self) -> bool:
@@ -158,7 +159,7 @@ class ConnectionPool:
             needs = await self._needs()
             if connection and is_fit and (connection.looked_at > looked_at or not needs):
                 return connection
-            began = _now()
+            began = loop_time()
             login = await self._login(namespace, needs)
             self._hold_open()
             if connection and is_fit and connection.login.versions == login.versions:
@@ -283,7 +284,3 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
             )
         case _:
             return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.backoff import backoff
+from keyturn.runtime.clock import loop_time
 
 from .connections import NO_ACCOUNT, NO_RIGHT
 from .consent import NO_CONSENT
@@ -113,7 +114,7 @@ class HealthCheck:
     def heard(self, error: StoreError | None, user: str, *, of_check: bool = False) -> None:
         """Record the result of a request on the connection of `user`."""
         was_open, self._user = self._breaker.is_open, user
-        self._breaker.heard(error, _now(), of_check=of_check)
+        self._breaker.heard(error, loop_time(), of_check=of_check)
         match error:
             case None | NotFound() | Denied() | Conflict():
                 self._trouble, self._works = None, True
@@ -167,7 +168,7 @@ class HealthCheck:
             if in_order and not self._breaker.is_open and not self._breaker.is_doubted:
                 return
             pause = backoff(_MIN_INTERVAL, attempts, self._longest)
-            await asyncio.sleep(max(pause, self._breaker.quiet(_now())))
+            await asyncio.sleep(max(pause, self._breaker.quiet(loop_time())))
 
     @property
     def _longest(self) -> float:
@@ -185,17 +186,17 @@ class HealthCheck:
             self._judge(was_open=False)
             return
         try:
-            door = await self._doors.door(user, _now())
+            door = await self._doors.door(user, loop_time())
         except StoreError as missing:
             self.not_opened(missing)
             return
         if self._was_tried(door):
             return
         async with self._checks.taken(self._plan.whose(user)):
-            began = _now()
+            began = loop_time()
             error = await _checked(door)
-        self._tried = (door.login.versions, _now())
-        tell(self._plan.provider.kind, "check", error, _now() - began)
+        self._tried = (door.login.versions, loop_time())
+        tell(self._plan.provider.kind, "check", error, loop_time() - began)
         self.heard(error, user, of_check=True)
 
     def _was_tried(self, door: StoreConnection) -> bool:
@@ -203,7 +204,9 @@ class HealthCheck:
         if self._trouble is not None and self._trouble.code in _CLUSTER_ERRORS:
             return False
         tried, at = self._tried or (None, -inf)
-        return self._trouble is not None and tried == door.login.versions and _now() < at + _RETRY_INTERVAL
+        return (
+            self._trouble is not None and tried == door.login.versions and loop_time() < at + _RETRY_INTERVAL
+        )
 
 
 async def _checked(door: StoreConnection) -> StoreError | None:
@@ -215,7 +218,3 @@ async def _checked(door: StoreConnection) -> StoreError | None:
     except StoreError as error:
         return error.with_traceback(None)
     return None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -49,7 +49,7 @@ async def test_a_token_is_made_once_and_used_for_most_of_its_life(
     tokens = Tokens(api)
     first = await tokens.token(namespace, account, AUDIENCE)
     began, passed = asyncio.get_running_loop().time(), 0.0
-    monkeypatch.setattr("keyturn.kube.tokens._now", lambda: began + passed)
+    monkeypatch.setattr("keyturn.kube.tokens.loop_time", lambda: began + passed)
 
     passed = 470.0
     assert await tokens.token(namespace, account, AUDIENCE) is first

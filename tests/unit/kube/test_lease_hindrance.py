@@ -23,12 +23,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-
-    class Loop:
-        def time(self) -> float:
-            return clock.now
-
-    monkeypatch.setattr("keyturn.kube.lease_hindrance.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("keyturn.kube.lease_hindrance.loop_time", lambda: clock.now)
     return clock
 
 

@@ -18,6 +18,7 @@ from keyturn.core.emergency.status import open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Patch
+from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,8 +96,7 @@ async def follow(
 ) -> None:
     """Print each change until every workload in the namespaces runs the new values."""
     told: dict[str, str] = {}
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = loop_time()
     try:
         async with asyncio.timeout(patience.total_seconds()):
             while True:
@@ -105,7 +105,7 @@ async def follow(
                     said = _said(one)
                     if told.get(one.metadata.namespace) != said:
                         told[one.metadata.namespace] = said
-                        line = f"{loop.time() - began:6.1f} s  {one.metadata.namespace}: {said}"
+                        line = f"{loop_time() - began:6.1f} s  {one.metadata.namespace}: {said}"
                         print_lines(line, err=err)
                 if all(one.status.services_updated_at for one in found):
                     return

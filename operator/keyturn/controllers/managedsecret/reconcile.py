@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from keyturn.core.rotation.restart_backoff import denied_again
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from keyturn.runtime import failpoints, metrics
+from keyturn.runtime.clock import loop_time
 
 from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
 from .execute import take
@@ -203,7 +203,7 @@ async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Ou
         step = next_step(observed)
         if isinstance(step, steps.Rest):
             return _at_rest(step, key, context)
-        began = asyncio.get_running_loop().time()
+        began = loop_time()
         await _execute(step, key, observed, context)
     except (Wait, Stalled) as error:
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
@@ -212,7 +212,7 @@ async def _next_step(key: ObjectKey, observed: Observed, context: Context) -> Ou
         memory = context.memory(key)
         memory.attempts += 1
         return Outcome(step, error, memory.attempts)
-    tell_step(step, key, observed, asyncio.get_running_loop().time() - began, context)
+    tell_step(step, key, observed, loop_time() - began, context)
     return step
 
 

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from keyturn.runtime import metrics
+from keyturn.runtime.clock import loop_time
 
 from .event import NotAnEvent, items_of, told
 from .rejected_batches import Deferred
@@ -85,7 +86,7 @@ class Endpoint:
             self._reading -= 1
 
     async def _accept(self, body: bytes) -> web.Response:
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if lost := self._deferred.lost(now):
             _drop("busy", lost)
         if self._intake.is_full:

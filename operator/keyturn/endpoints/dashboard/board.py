@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.status.summary import Known, SummaryState, standing_of
+from keyturn.runtime.clock import loop_time
 
 from .clocks import clock_of
 
@@ -79,12 +80,11 @@ class Board:
 
     async def rows(self) -> list[BoardRow]:
         """Return the rows of all namespaces, the most urgent first."""
-        loop = asyncio.get_running_loop()
         async with self._making:
-            began = loop.time()
+            began = loop_time()
             if began >= self._until:
                 self._rows = await asyncio.to_thread(rows_of, self._mirror, self._now())
-                self._until = loop.time() + (loop.time() - began) * _CACHE_FACTOR
+                self._until = loop_time() + (loop_time() - began) * _CACHE_FACTOR
             return self._rows
 
 

@@ -17,6 +17,7 @@ from keyturn.kube import errors
 from keyturn.kube.callers import is_like_a_token
 from keyturn.kube.jwt import end_of
 from keyturn.runtime import metrics
+from keyturn.runtime.clock import loop_time
 
 from . import answers, pages
 from .board import Board, clocks_of
@@ -193,7 +194,7 @@ class Ui:
     async def log_in(self, request: web.Request) -> web.Response:
         answers.refuse_other_sites(request)
         address = request.remote or ""
-        if wait := self._throttle.wait(address, asyncio.get_running_loop().time()):
+        if wait := self._throttle.wait(address, loop_time()):
             return answers.again(int(wait) + 1)
         token = (await answers.form(request)).get("token", "").strip()
         try:

@@ -11,6 +11,7 @@ import structlog
 from keyturn.api import GROUP
 from keyturn.kube import errors
 from keyturn.kube.callers import is_allowed
+from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,13 +82,13 @@ class Rights:
         return frozenset(one for one, may in zip(asked, answers, strict=True) if may)
 
     async def _may(self, session: Session, resource: str, namespace: str) -> bool:
-        key, loop = (resource, namespace), asyncio.get_running_loop()
+        key = (resource, namespace)
         known = session.answers.get(key)
-        if known and loop.time() < known[1]:
+        if known and loop_time() < known[1]:
             return known[0]
         async with self._turns:
             may = await self._ask(session.viewer, resource, namespace)
-        session.answers[key] = may, loop.time() + _CACHE_SECONDS
+        session.answers[key] = may, loop_time() + _CACHE_SECONDS
         return may
 
     async def _ask(self, viewer: Caller, resource: str, namespace: str) -> bool:

@@ -113,7 +113,7 @@ def _planned(one: Environment, declaration: Declaration) -> _Plan:
     document = replace(declaration.start if one.document is None else one.document, name=one.path.name)
     values, _ = document.values({})
     present = {name: Value.of_text(text) for name, text in values.items() if text}
-    making = made(declaration, present, _now())
+    making = made(declaration, present, datetime.now(UTC))
     changes = {name: quoting.written(name, value) for name, value in making.fresh.items()}
     new = [variable.name for variable in declaration.variables if variable.name not in document.raw]
     every = {name: _as_in(declaration.start, name) for name in new} | changes
@@ -131,7 +131,7 @@ def _rotated(one: Environment, declaration: Declaration, variables: frozenset[st
         raise Refused(
             f"{one.path.name} has no value of {', '.join(absent)} to replace; keyturn init makes it"
         )
-    making = made(declaration, present, _now(), variables)
+    making = made(declaration, present, datetime.now(UTC), variables)
     changes = {name: quoting.written(name, value) for name, value in making.fresh.items()}
     turned = frozenset(changes)
     return _Plan(one, _verified(one.document, changes, making), making, turned)
@@ -174,10 +174,6 @@ def _hold_to_made(name: str, declaration: Declaration) -> None:
             )
         case Copied():
             raise Refused(f"{name} is no secret; give it a hint, such as # keyturn: password, if it is one")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 # All files

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from keyturn.core.value import Value
+from keyturn.runtime.clock import loop_time
 
 from . import errors, properties
 from .errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
@@ -79,7 +80,7 @@ class AzureLogin:
             StoreError: It is unreachable or throttling.
         """
         async with self._asking:
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             if self._token is None or now >= self._until:
                 self._token, seconds = await self._request()
                 self._until = now + max(seconds - _RENEWAL_MARGIN, seconds / 2)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from yarl import URL
 
 from keyturn.core.value import Value
+from keyturn.runtime.clock import loop_time
 
 from ._aws_client import Client, Keys
 from .errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
@@ -81,9 +82,9 @@ class StsLogin:
         """
         if self._config.role_arn is None:
             return self._static()
-        if self._role is None or _now() >= self._role.stale:
+        if self._role is None or loop_time() >= self._role.stale:
             async with self._taking:
-                if self._role is None or _now() >= self._role.stale:
+                if self._role is None or loop_time() >= self._role.stale:
                     self._role = await self._take_role(self._config.role_arn, self._role)
         return self._role.keys
 
@@ -94,11 +95,11 @@ class StsLogin:
         return self._config.role_arn is not None
 
     async def _take_role(self, arn: str, before: _Role | None) -> _Role:
-        asked = _now()
+        asked = loop_time()
         try:
             answer = await self._assume(arn)
         except (Throttled, Unreachable):
-            if before is None or _now() >= before.ends:
+            if before is None or loop_time() >= before.ends:
                 raise
             return before  # still valid for some minutes
         keys, lasts = _keys_of(answer), _seconds_of(answer)
@@ -200,7 +201,3 @@ def _text(value: Value) -> str:
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

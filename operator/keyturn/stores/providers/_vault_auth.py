@@ -15,6 +15,7 @@ import pydantic
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
+from keyturn.runtime.clock import loop_time
 
 from ._refs import KeyRef, ServiceAccountRef
 from ._vault_http import seconds
@@ -175,7 +176,7 @@ class VaultLogin:
         text = found.reveal().decode("ascii", "replace") if found else ""
         if not is_token(text):
             return None
-        asked = _now()
+        asked = loop_time()
         try:
             answer = await self._http.ask("GET", "auth/token/lookup-self", token=text)
         except (Denied, NotFound, Refused) as error:
@@ -194,7 +195,7 @@ class VaultLogin:
         """Renew a session, and return whether that was worth it: near its maximum Vault extends by seconds only."""
         if not session.is_renewable or session.is_over:
             return False
-        asked = _now()
+        asked = loop_time()
         try:
             answer = await self._http.ask("POST", "auth/token/renew-self", {}, token=session.token)
         except (Denied, NotFound, Refused):
@@ -207,7 +208,7 @@ class VaultLogin:
         if self._auth.token is not None:
             return Session(self._text_of(self._auth.token.secret_ref))
         mount, body = await self._credentials()
-        asked = _now()
+        asked = loop_time()
         try:
             answer = await self._http.ask("POST", f"auth/{mount}/login", body)
         except (Denied, NotFound, Refused) as error:
@@ -255,7 +256,3 @@ class VaultLogin:
         if not is_token(text):
             raise Unauthorized("NoLogin", "the Secret holds no login under this key")
         return text
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

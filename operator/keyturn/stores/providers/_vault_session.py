@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass, field
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.runtime.clock import loop_time
 
 from ._vault_http import seconds
 from .errors import Unauthorized
@@ -35,16 +36,16 @@ class Session:
     @property
     def left(self) -> float:
         """Seconds until it ends."""
-        return max(self.ends - _now(), 0.0)
+        return max(self.ends - loop_time(), 0.0)
 
     @property
     def is_stale(self) -> bool:
         """Whether half of its duration is over."""
-        return not isinf(self.ends) and self.ends - _now() <= self.lasts / 2
+        return not isinf(self.ends) and self.ends - loop_time() <= self.lasts / 2
 
     @property
     def is_over(self) -> bool:
-        return self.ends <= _now()
+        return self.ends <= loop_time()
 
 
 def session_of(answer: Mapping[str, Any], asked: float) -> Session:
@@ -73,7 +74,3 @@ def session_about(token: str, answer: Mapping[str, Any], asked: float) -> Sessio
     lasts = seconds(about, "creation_ttl") or inf
     ends = inf if isinf(lasts) else asked + seconds(about, "ttl")
     return Session(token, lasts, ends, about.get("renewable") is True, _name(about))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

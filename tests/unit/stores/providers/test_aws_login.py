@@ -152,7 +152,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_sts, "_now", clock)
+    monkeypatch.setattr(_sts, "loop_time", clock)
     return clock
 
 

@@ -273,7 +273,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (_vault_auth, _vault_session):
-        monkeypatch.setattr(module, "_now", clock)
+        monkeypatch.setattr(module, "loop_time", clock)
     return clock
 
 
