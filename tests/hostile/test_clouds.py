@@ -94,7 +94,6 @@ async def tried(store: Provider[Any]) -> None:
         store,
         store.check,
         partial(store.read, "shop-auth"),
-        partial(store.keys, "shop"),
         partial(store.write, "shop-auth", {"password": Value.of_text("x")}),
         partial(store.delete, "shop-auth"),
     )
@@ -102,7 +101,7 @@ async def tried(store: Provider[Any]) -> None:
 
 async def read(store: Provider[Any]) -> None:
     """Ask for what has answers of any size."""
-    await _asked(store, partial(store.read, "shop-auth"), partial(store.keys, "shop"))
+    await _asked(store, partial(store.read, "shop-auth"))
 
 
 async def _asked(store: Provider[Any], *asked: Callable[[], Awaitable[object]]) -> None:
@@ -139,8 +138,8 @@ def aws(kind: str, cloud: Cloud) -> Provider[Any]:
 @refused_too
 @large(
     {
-        **answers.pages("SecretList", shape={"ARN": _ARN, "Name": "a", "Tags": []}),
-        **answers.pages("Parameters", shape={"Name": "a", "Type": "String", "Value": "x", "Version": 1}),
+        **answers.pages("VersionStages", shape={"a": "x"}),
+        **answers.pages("Parameter", shape={"Name": "a", "Type": "String", "Value": "x", "Version": 1}),
     }
 )
 async def test_what_aws_answers_is_read_apart(body: bytes, status: int, cloud: Cloud) -> None:

@@ -127,9 +127,6 @@ class Kept(Provider[KeptConfig]):
             raise NotFound("NoSuchKey")
         return RemoteValue(Value.of_text(text), version or "1")
 
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        raise NotImplementedError
-
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:  # noqa: ARG002
         await self.keeper.answer(f"write {key}", await self._login())
         assert isinstance(content, Value)

@@ -10,17 +10,16 @@ from ._aws_client import Client
 from ._aws_settings import AwsConfig
 from ._sts import StsLogin
 from .base import Provider, ProviderContext, Reference
-from .errors import Refused, Unauthorized, Unreachable
+from .errors import Unauthorized, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Aws", "AwsConfig", "AwsStore", "member", "tags", "text_of"]
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AwsConfig)
 
-_PAGES: Final = 500
 _ENDED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 
 
@@ -71,17 +70,6 @@ class Aws:
             if error.code not in _ENDED or not self.login.forget(keys):
                 raise
         return await self._client.call(await self.login.keys(), operation, parameters)
-
-    async def pages(self, operation: str, **parameters: Any) -> AsyncIterator[dict[str, Any]]:
-        """Call a listing operation, page by page."""
-        token: dict[str, str] = {}
-        for _ in range(_PAGES):
-            page = await self.call(operation, **parameters, **token)
-            yield page
-            if not page.get("NextToken"):
-                return
-            token = {"NextToken": page["NextToken"]}
-        raise Refused("TooManyKeys", "the list does not end; write a longer prefix")
 
 
 class AwsStore(Provider[A]):

@@ -1,6 +1,6 @@
 """Azure's Key Vault client over the guard; imported on first use, since it is large.
 
-It implements the protocol: paths, versions, pages, challenges, the wait for deletions. Retries, logs, credentials
+It implements the protocol: paths, versions, challenges, the wait for deletions. Retries, logs, credentials
 from the environment and connections of its own are off. Of an error it gets the status alone, so its exceptions
 quote none.
 """
@@ -26,7 +26,6 @@ from keyturn.core.value import Value
 from . import _azure
 from ._azure_refusals import MALFORMED, meaning_of
 from ._bounded import hold_to_bounds
-from .base import MOST_KEYS
 from .errors import Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ T = TypeVar("T")
 _VERSION: Final = "7.5"
 _EXPIRED: Final = 0
 """The client takes each token as expired, so it asks our cache for one each time."""
-_PAGE: Final = 25
-_PAGES: Final = 500
 _ALLOWED_HEADERS: Final = frozenset({"accept", "authorization", "content-type", "x-ms-client-request-id"})
 """Headers that the service needs; others, such as the client's User-Agent, are dropped."""
 
@@ -92,9 +89,6 @@ class Vault:
         """Recover a deleted secret, wait until it is available, and return its tags."""
         return await _without_client_errors(self._recover(name))
 
-    async def names(self) -> list[str]:
-        return await _without_client_errors(self._names())
-
     async def _get(self, name: str, version: str | None) -> Kept:
         return _kept(await self._client.get_secret(name, version))
 
@@ -104,16 +98,6 @@ class Vault:
 
     async def _recover(self, name: str) -> dict[str, str]:
         return _tags(await self._client.recover_deleted_secret(name))
-
-    async def _names(self) -> list[str]:
-        found: list[str] = []
-        pages = self._client.list_properties_of_secrets(max_page_size=_PAGE).by_page()
-        for _ in range(_PAGES):
-            page = await anext(pages, None)
-            if page is None or len(found) > MOST_KEYS:
-                return found
-            found += [_text(one.name) async for one in page]
-        raise Refused("TooManyKeys", "the list does not end; write a longer prefix")
 
 
 class _Credential:

@@ -6,18 +6,16 @@ import json
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
 
 from yarl import URL
 
 from keyturn.kube import errors as api_errors
-from keyturn.kube.client import Page
 
 from . import errors
 from .errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
     from keyturn.kube.client import Body
 
@@ -26,10 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
-_PAGE: Final = 250
-_MAX_PAGES: Final = 100
 _JSON: Final = "application/json"
-_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _REASON: Final = re.compile(r"[A-Z][A-Za-z]{0,62}")
 
 
@@ -59,33 +54,14 @@ class Cluster:
         except api_errors.NotFound:
             return
 
-    async def pages(self, path: str, *, metadata_only: bool = True) -> AsyncGenerator[Page, None]:
-        """List a collection in pages, metadata only by default."""
-        accept = _METADATA if metadata_only else _JSON
-        following = ""
-        for number in range(_MAX_PAGES):
-            asked = {"limit": _PAGE, **({"continue": following} if following else {})}
-            answer = await self._ask("list", "GET", f"{path}?{urlencode(asked)}", accept=accept)
-            metadata = answer.get("metadata")
-            items = answer.get("items") or []
-            if not isinstance(metadata, dict) or not isinstance(items, list):
-                raise Unreachable("MalformedAnswer")
-            yield Page(items, str(metadata.get("resourceVersion")), number == 0)
-            following = str(metadata.get("continue") or "")
-            if not following:
-                return
-        raise errors.Refused("TooManyKeys", "the list does not end")
-
-    async def _ask(
-        self, verb: str, method: str, path: str, body: Body | None = None, *, accept: str = _JSON
-    ) -> Body:
+    async def _ask(self, verb: str, method: str, path: str, body: Body | None = None) -> Body:
         token = self._kubeconfig.token
         login = {"Authorization": f"Bearer {token}"} if token else {}
         typed = {"Content-Type": _JSON} if body is not None else {}
         answer = await self._guard.ask(
             method,
             URL(self._kubeconfig.server + path, encoded=True),
-            headers={"Accept": accept, **typed, **login},
+            headers={"Accept": _JSON, **typed, **login},
             body=json.dumps(body).encode() if body is not None else None,
             trust=self._kubeconfig.trust,
         )

@@ -16,7 +16,7 @@ from .errors import NotFound, Refused, Unauthorized, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["below", "names_in", "read_file"]
+__all__ = ["below", "read_file"]
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a pipe must not block
 _OPENED: Final = "/proc/self/fd/{}"
@@ -61,18 +61,6 @@ def read_file(folder: Path, name: str) -> RemoteValue:
     raise AssertionError  # `_meaning` raises, or the block has returned
 
 
-def names_in(folder: Path) -> tuple[str, ...]:
-    """Return the names of the files in `folder`, without the entries of Kubernetes, which start with two dots."""
-    with _meaning():
-        home = folder.resolve()
-        return tuple(
-            entry.name
-            for entry in os.scandir(home)
-            if not entry.name.startswith("..") and entry.is_file() and _is_inside(Path(entry.path), home)
-        )
-    raise AssertionError
-
-
 def _content(opened: int) -> bytes:
     with os.fdopen(os.dup(opened), "rb") as file:
         content = file.read(LARGEST + 1)
@@ -84,10 +72,6 @@ def _content(opened: int) -> bytes:
 def _hold_inside(path: Path, home: Path) -> None:
     if not path.is_relative_to(home):
         raise Refused("OutsideFolder", "the file leads out of the store's folder")
-
-
-def _is_inside(path: Path, home: Path) -> bool:
-    return path.resolve().is_relative_to(home)
 
 
 @contextmanager

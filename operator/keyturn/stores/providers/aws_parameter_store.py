@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
 
 __all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
-
-_PAGE_SIZE: Final = 10
-_DESCRIBED_PAGE_SIZE: Final = 50
 
 
 class AwsParameterStoreConfig(AwsConfig):
@@ -36,20 +33,6 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
         answer = await self._aws.call("GetParameter", Name=name, WithDecryption=True)
         parameter = member(answer, "Parameter", dict)
         return RemoteValue(text_of(parameter, "Value"), str(member(parameter, "Version", int)))
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        start = _named(prefix)
-        folder = start[: start.rfind("/") + 1]
-        if folder:  # needs permission for this path only
-            pages = self._aws.pages("GetParametersByPath", Path=folder, Recursive=True, MaxResults=_PAGE_SIZE)
-        else:
-            either = [prefix, f"/{prefix}"]
-            begins = [{"Key": "Name", "Option": "BeginsWith", "Values": either}] if prefix else []
-            pages = self._aws.pages(
-                "DescribeParameters", ParameterFilters=begins, MaxResults=_DESCRIBED_PAGE_SIZE
-            )
-        names = [member(one, "Name", str) async for page in pages for one in member(page, "Parameters", list)]
-        return tuple(names if prefix.startswith("/") else map(_key_of, names))
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text = _text(properties.document(content))
@@ -74,11 +57,6 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 def _named(key: str) -> str:
     """Return the name of a parameter: AWS's paths start with a slash, keys of a ManagedSecret do not."""
     return f"/{key}" if "/" in key and not key.startswith(("/", "arn:")) else key
-
-
-def _key_of(name: str) -> str:
-    """Remove the slash that `_named` adds."""
-    return name[1:] if name.startswith("/") and "/" in name[1:] else name
 
 
 def _text(value: Value) -> str:

@@ -51,13 +51,6 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
             return RemoteValue(_content(answer), member(answer, "VersionId", str))
         raise NotFound("Deleted")
 
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        filters = [{"Key": "name", "Values": [prefix]}] if prefix else []
-        pages = self._aws.pages("ListSecrets", Filters=filters, MaxResults=100)
-        return tuple(
-            [member(one, "Name", str) async for page in pages for one in member(page, "SecretList", list)]
-        )
-
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
         if before is None and not await self._is_deleted(key):

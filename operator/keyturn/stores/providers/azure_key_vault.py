@@ -70,10 +70,6 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         kept = await self._kept(key, version)
         return RemoteValue(kept.value, kept.version)
 
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        names = await (await self._opened()).names()  # Azure lists all or nothing
-        return tuple(name.replace(_SLASH, "/") for name in names) if "/" in prefix else tuple(names)
-
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
         vault, name = await self._opened(), _name(key)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST",
-    "MOST_KEYS",
     "Can",
     "Content",
     "Keep",
@@ -46,8 +45,6 @@ T = TypeVar("T")
 
 LARGEST: Final = 1024 * 1024
 """Bytes of one value, and of all its parts: the size limit of a Secret."""
-MOST_KEYS: Final = 10_000
-"""Maximum keys of one listing."""
 _MAX_KEY_LENGTH: Final = 1024
 _CHECK_KEY: Final = "keyturn-looks-whether-it-may-log-in"
 _ATTEMPTS: Final = 3
@@ -62,7 +59,6 @@ TokenOf: TypeAlias = Callable[[str, str, int], Awaitable[Value]]
 class Can(Enum):
     """Optional capabilities of a provider."""
 
-    LIST = auto()
     WRITE = auto()
     VERSIONS = auto()
     """Older versions can be read."""
@@ -208,15 +204,6 @@ class Provider(ABC, Generic[C]):
             raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
         return found
 
-    async def keys(self, prefix: str = "") -> tuple[str, ...]:
-        """Return the keys that start with `prefix`, sorted; none is no error."""
-        if prefix:
-            self._check(prefix)
-        found = {key for key in await self._within(self._keys(prefix)) if key.startswith(prefix)}
-        if len(found) > MOST_KEYS:
-            raise Refused("TooManyKeys", f"more than {MOST_KEYS} keys; write a longer prefix")
-        return tuple(sorted(found))
-
     async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
         """Set one key to `content`. Idempotent: it compares before it writes."""
         self._check(key)
@@ -252,10 +239,6 @@ class Provider(ABC, Generic[C]):
 
     @abstractmethod
     async def _read(self, key: str, version: str | None) -> RemoteValue: ...
-
-    @abstractmethod
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        """Return keys that may start with `prefix`, in any order."""
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         """Replace what was read, or raise Conflict if the store can detect it; return the new version."""

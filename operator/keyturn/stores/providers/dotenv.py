@@ -18,7 +18,7 @@ from keyturn.core.value import Value
 
 from . import _disk, work
 from ._refs import KeyRef
-from .base import LARGEST, Can, Provider, ProviderContext, Reference, RemoteValue
+from .base import LARGEST, Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused
 from .files import FolderPath
 
@@ -62,7 +62,6 @@ class Dotenv(Provider[DotenvConfig]):
 
     kind = "dotenv"
     Config = DotenvConfig
-    can = frozenset({Can.LIST})
     parts_with = "_"
 
     def __init__(self, config: DotenvConfig, given: ProviderContext) -> None:
@@ -82,10 +81,6 @@ class Dotenv(Provider[DotenvConfig]):
         if value is None:
             raise NotFound("NoSuchVariable")
         return RemoteValue(value, file.version)
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a file is read whole
-        _, variables = await self._variables()
-        return tuple(name for name, value in variables.items() if value is not None)
 
     async def _variables(self) -> tuple[RemoteValue, Mapping[str, Value | None]]:
         file = self._file() if self.config.path is None else await asyncio.to_thread(self._file)

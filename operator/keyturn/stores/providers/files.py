@@ -9,7 +9,7 @@ from keyturn.api.base import Schema
 from keyturn.api.spelled import Spelled
 
 from . import _disk
-from .base import Can, Provider, RemoteValue
+from .base import Provider, RemoteValue
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -39,13 +39,9 @@ class Files(Provider[FilesConfig]):
 
     kind = "files"
     Config = FilesConfig
-    can = frozenset({Can.LIST})
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         return await asyncio.to_thread(lambda: _disk.read_file(self._folder(), key))
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # a folder is listed whole
-        return await asyncio.to_thread(lambda: _disk.names_in(self._folder()))
 
     def _folder(self) -> Path:
         return _disk.below(self.given.files_root, self.config.path)

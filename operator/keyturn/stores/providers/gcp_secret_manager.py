@@ -14,7 +14,7 @@ from keyturn.core.value import Value
 from . import properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
-from .base import MOST_KEYS, Can, Content, Provider, ProviderContext, Reference, RemoteValue
+from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = ["GcpSecretManager", "GcpSecretManagerConfig"]
 
 _MAX_BYTES: Final = 64 * 1024
 """Maximum bytes of one version."""
-_PAGE: Final = 100
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
@@ -108,19 +107,6 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         else:
             return RemoteValue(_content(answer.payload), _number(answer.name))
         raise NotFound("Disabled", "the version is disabled or destroyed; enable it or add another")
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        request: dict[str, Any] = {"parent": self.config.parent, "page_size": _PAGE}
-        if prefix:
-            request["filter"] = f'name:"{prefix}"'  # matches a part of the name; the caller filters by prefix
-        found: list[str] = []
-        for _ in range(MOST_KEYS // _PAGE + 1):
-            page = await self._google.call("list_secrets", request)
-            found += [_last(one.name) for one in page.secrets]
-            if not page.next_page_token:
-                return tuple(found)
-            request["page_token"] = page.next_page_token
-        raise Refused("TooManyKeys", "the list does not end; write a longer prefix")
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
 
@@ -76,14 +76,13 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     kind = "kubernetes"
     Config = KubernetesConfig
-    can = frozenset({Can.LIST})
 
     def __init__(self, config: KubernetesConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._other: Cluster | None = None
         self._opening = asyncio.Lock()
         if config.kubeconfig_ref is not None:
-            self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]  # of this store, not of all
+            self.can = frozenset({Can.WRITE})  # type: ignore[misc]  # of this store, not of all
 
     @classmethod
     def needs(cls, config: KubernetesConfig) -> tuple[Reference, ...]:
@@ -106,19 +105,6 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         return _found(await self._secret(key))
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # no selector knows prefixes
-        names: list[str] = []
-        api = await self._api()
-        try:
-            async for page in api.pages(paths.secrets(self._namespace), metadata_only=True):
-                if page.first:
-                    names.clear()
-                names.extend(_name(item) for item in page.items)
-            return tuple(names)
-        except api_errors.ApiError as error:
-            meant = _meaning(error)
-        raise meant
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         data = {name: part.to_base64() for name, part in properties.parts(content).items()}
@@ -234,14 +220,6 @@ def _version(body: Body) -> str:
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if isinstance(version, str):
         return version
-    raise Unreachable("MalformedAnswer")
-
-
-def _name(item: Any) -> str:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if isinstance(name, str):
-        return name
     raise Unreachable("MalformedAnswer")
 
 

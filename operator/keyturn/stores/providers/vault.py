@@ -15,7 +15,7 @@ from . import _vault_leases, properties
 from ._refs import KeyRef
 from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
-from .base import MOST_KEYS, Can, Content, Lent, Provider, ProviderContext, Reference, RemoteValue
+from .base import Can, Content, Lent, Provider, ProviderContext, Reference, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Vault", "VaultConfig"]
 
 _MOUNT: Final = "secret"
-_MAX_FOLDERS: Final = 1000
 
 Server = Annotated[
     str,
@@ -103,9 +102,9 @@ class Vault(Provider[VaultConfig]):
         self._http = Http(config.server, config.namespace, authorities, given)
         self._login = VaultLogin(config.auth, self._http, given, given.keep if config.is_dynamic else None)
         if config.is_dynamic:
-            self.can = frozenset({Can.LIST})  # type: ignore[misc]  # of this store, not of all
+            self.can = frozenset()  # type: ignore[misc]  # of this store, not of all
         elif not config.has_versions:
-            self.can = frozenset({Can.LIST, Can.WRITE})  # type: ignore[misc]
+            self.can = frozenset({Can.WRITE})  # type: ignore[misc]
 
     @classmethod
     def needs(cls, config: VaultConfig) -> tuple[Reference, ...]:
@@ -144,20 +143,6 @@ class Vault(Provider[VaultConfig]):
         query = f"?version={_number(version)}" if version else ""
         answer = _at(await self._ask("GET", f"data/{key}", query=query), "data")
         return RemoteValue(_content(_at(answer, "data")), str(_at(answer, "metadata").get("version")))
-
-    async def _keys(self, prefix: str) -> tuple[str, ...]:
-        found: list[str] = []
-        folders = [prefix[: prefix.rfind("/") + 1]]
-        for _ in range(_MAX_FOLDERS):
-            if not folders or len(found) > MOST_KEYS:
-                return tuple(found)
-            folder = folders.pop()
-            for name in await self._names(folder):
-                if name.endswith("/"):
-                    folders.extend([folder + name] if _may_hold(folder + name, prefix) else [])
-                else:
-                    found.append(folder + name)
-        raise Refused("TooManyKeys", f"more than {_MAX_FOLDERS} folders; write a longer prefix")
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         fields = properties.fields(content)
@@ -205,14 +190,6 @@ class Vault(Provider[VaultConfig]):
         except NotFound:
             return {}
 
-    async def _names(self, folder: str) -> list[str]:
-        path = f"metadata/{folder}" if self.config.has_versions else folder
-        try:
-            names = _at(await self._ask("GET", path, query="?list=true"), "data").get("keys")
-        except NotFound:
-            return []
-        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
     ) -> dict[str, Any]:
@@ -257,10 +234,6 @@ class Vault(Provider[VaultConfig]):
 def _newest(facts: Mapping[str, Any]) -> int:
     newest = str(facts.get("current_version", 0))
     return int(newest) if newest.isdecimal() else 0
-
-
-def _may_hold(folder: str, prefix: str) -> bool:
-    return folder.startswith(prefix) or prefix.startswith(folder)
 
 
 def _number(version: str) -> str:

@@ -163,9 +163,6 @@ class Webhook(Provider[WebhookConfig]):
         path = self.config.result.json_path
         return RemoteValue(await work.done(self.given.owner, self._taken, path, answer.body))
 
-    async def _keys(self, prefix: str) -> tuple[str, ...]:  # noqa: ARG002  # there is no way to ask
-        raise Refused("NoList", "a webhook lists no keys; name each one")
-
     async def _ask(self, asked: Request) -> Answer:
         if self.given.guard is None:
             raise Refused("NoNetwork", "this store needs the network")

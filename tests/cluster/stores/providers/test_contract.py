@@ -53,9 +53,6 @@ def patient(kinds: list[str]) -> list[Any]:
 every = pytest.mark.parametrize("kind", patient(SHOPS))
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_writer = pytest.mark.parametrize("kind", patient(WRITERS))
-every_lister = pytest.mark.parametrize(
-    "kind", patient([kind for kind in SHOPS if kind not in KINDS or Can.LIST in discover()[kind].can])
-)
 every_remote = pytest.mark.parametrize(
     "kind", patient([kind for kind in SHOPS if kind not in {"files", "dotenv"}])
 )
@@ -161,24 +158,6 @@ async def test_an_absent_property_is_not_found(shop: Shop, prefix: str) -> None:
     found = await shop.provider.read(f"{prefix}login")
     with pytest.raises(NotFound):
         properties.take(found.content, "absent")
-
-
-@every_lister
-async def test_it_lists_the_keys_with_a_prefix(shop: Shop, prefix: str) -> None:
-    for name in ("web-a", "web-b", "api-a"):
-        await shop.seed(f"{prefix}{name}", LOGIN)
-    assert await shop.provider.keys(f"{prefix}web") == (f"{prefix}web-a", f"{prefix}web-b")
-
-
-@every_lister
-async def test_no_key_with_a_prefix_is_no_error(shop: Shop, prefix: str) -> None:
-    assert await shop.provider.keys(f"{prefix}nothing") == ()
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if Can.LIST not in discover()[kind].can])
-async def test_what_cannot_list_says_so(shop: Shop, prefix: str) -> None:
-    refusal = await failing(shop.provider.keys(prefix))
-    assert (type(refusal), refusal.code) == (Refused, "NoList")
 
 
 @every

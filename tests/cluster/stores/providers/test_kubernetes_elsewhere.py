@@ -17,6 +17,7 @@ from keyturn.stores.providers import (
 )
 from keyturn.stores.providers.errors import (
     Denied,
+    NotFound,
     Refused,
     Unauthorized,
 )
@@ -154,9 +155,9 @@ async def test_nobody_rides_on_the_connection_that_a_certificate_has_opened(
     nobody = yaml.safe_load(admin)
     nobody["users"][0]["user"] = {"token": TOKEN}
     async with guarded(LOOPBACK) as guard:
-        assert await store_of(admin, guard, namespace).keys("nothing") == ()
+        assert type(await failing(store_of(admin, guard, namespace).read("nothing"))) is NotFound
         stranger = store_of(yaml.safe_dump(nobody), guard, namespace)
-        assert type(await failing(stranger.keys())) is Unauthorized
+        assert type(await failing(stranger.read("nothing"))) is Unauthorized
 
 
 async def test_a_certificate_is_shown_where_no_file_can_be_in_memory(
@@ -165,4 +166,4 @@ async def test_a_certificate_is_shown_where_no_file_can_be_in_memory(
     monkeypatch.delattr(os, "memfd_create")
     async with guarded(LOOPBACK) as guard:
         store = store_of(cluster.kubeconfig.read_bytes(), guard, namespace)
-        assert await store.keys("nothing") == ()
+        assert type(await failing(store.read("nothing"))) is NotFound

@@ -55,8 +55,8 @@ def of_text(text: str | bytes, version: str | None = "7") -> Provider[Any]:
     return opened("dotenv", SETTINGS, referred={REFERENCE: RemoteValue(content, version)})
 
 
-async def variables(provider: Provider[Any]) -> dict[str, str]:
-    found = {key: (await provider.read(key)).content for key in await provider.keys()}
+async def variables(provider: Provider[Any], *names: str) -> dict[str, str]:
+    found = {key: (await provider.read(key)).content for key in names}
     return {key: value.reveal().decode() for key, value in found.items() if isinstance(value, Value)}
 
 
@@ -68,7 +68,8 @@ async def failing(provider: Provider[Any], key: str = "A") -> StoreError:
 
 async def test_it_reads_what_python_dotenv_reads() -> None:
     theirs = dotenv.dotenv_values(stream=io.StringIO(WILD))
-    assert await variables(of_text(WILD)) == {name: text for name, text in theirs.items() if text is not None}
+    expected = {name: text for name, text in theirs.items() if text is not None}
+    assert await variables(of_text(WILD), *expected) == expected
 
 
 async def test_a_variable_without_a_value_is_not_there() -> None:
@@ -77,14 +78,14 @@ async def test_a_variable_without_a_value_is_not_there() -> None:
 
 async def test_nothing_comes_from_the_environment_of_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", "of the operator")
-    assert await variables(of_text("A=${CANARY}\nB=${CANARY:-mine}\n")) == {"A": "", "B": "mine"}
+    assert await variables(of_text("A=${CANARY}\nB=${CANARY:-mine}\n"), "A", "B") == {"A": "", "B": "mine"}
 
 
 async def test_nothing_goes_into_the_environment_of_the_operator() -> None:
     import os  # noqa: PLC0415
 
     before = dict(os.environ)
-    await variables(of_text("KEYTURN_DOTENV_TEST=x\n"))
+    await variables(of_text("KEYTURN_DOTENV_TEST=x\n"), "KEYTURN_DOTENV_TEST")
     assert dict(os.environ) == before
 
 
@@ -144,11 +145,11 @@ async def test_a_file_is_read_through_once_for_all_who_read_it(text: str, read_t
 async def test_a_changed_file_is_read_through_again(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=old\n")
     provider = opened("dotenv", {"path": str(tmp_path / ".env")}, files_root=tmp_path.parent)
-    assert await variables(provider) == {"A": "old"}
+    assert await variables(provider, "A") == {"A": "old"}
 
     (tmp_path / ".env").write_text("A=new\n")
 
-    assert await variables(provider) == {"A": "new"}
+    assert await variables(provider, "A") == {"A": "new"}
 
 
 @pytest.mark.parametrize("text", [b"A=\xff", b"A=a\0b", "A=b".encode("utf-16")])
@@ -157,7 +158,7 @@ async def test_what_is_no_text_is_refused(text: bytes) -> None:
 
 
 async def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
-    assert await variables(of_text(b"\xef\xbb\xbfA=b\n")) == {"A": "b"}
+    assert await variables(of_text(b"\xef\xbb\xbfA=b\n"), "A") == {"A": "b"}
 
 
 async def test_a_line_that_is_none_is_named_by_its_number_only() -> None:
@@ -178,7 +179,9 @@ async def test_a_file_of_each_environment_is_read(tmp_path: Path) -> None:
     for name in ("production", "staging"):
         (tmp_path / f".env.{name}").write_text(f"STAGE={name}\n")
     read = [
-        await variables(opened("dotenv", {"path": str(tmp_path / f".env.{name}")}, files_root=tmp_path))
+        await variables(
+            opened("dotenv", {"path": str(tmp_path / f".env.{name}")}, files_root=tmp_path), "STAGE"
+        )
         for name in ("production", "staging")
     ]
     assert read == [{"STAGE": "production"}, {"STAGE": "staging"}]

@@ -270,7 +270,6 @@ async def tried(store: Provider[Any]) -> list[str]:
     asked: tuple[Callable[[], Awaitable[object]], ...] = (
         store.check,
         partial(store.read, "shop-auth"),
-        partial(store.keys, "shop"),
         partial(store.write, "shop-auth", {"password": Value.of_text(PUSHED)}),
         partial(store.delete, "shop-auth"),
     )

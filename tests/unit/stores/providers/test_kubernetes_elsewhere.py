@@ -179,12 +179,12 @@ def secret(**data: bytes) -> dict[str, Any]:
     return {"type": "Opaque", "metadata": {"name": "a", "resourceVersion": "7"}, "data": written}
 
 
-async def heard_by(*answers: web.Response, doing: str = "read") -> tuple[Any, Recording]:
+async def heard_by(*answers: web.Response) -> tuple[Any, Recording]:
     left = list(answers)
     recording = Recording(lambda _: left.pop(0) if len(left) > 1 else left[0])
     async with serving(recording.handle) as server, guarded(LOOPBACK) as guard:
         store = store_of(yaml.safe_dump(kubeconfig(server)), guard)
-        found = (await asyncio.gather(getattr(store, doing)("a"), return_exceptions=True))[0]
+        found = (await asyncio.gather(store.read("a"), return_exceptions=True))[0]
     if isinstance(found, BaseException):
         assert CANARY not in "".join(traceback.format_exception(found)) + repr(vars(found))
     return found, recording
@@ -229,31 +229,6 @@ async def test_an_answer_means_what_its_status_says(
 ) -> None:
     error, recording = await heard_by(response)
     assert (type(error), len(recording.heard)) == (meaning, 1)
-
-
-async def test_names_are_listed_in_pages_and_without_data() -> None:
-    def page(*names: str, following: str = "") -> web.Response:
-        items = [{"metadata": {"name": name}} for name in names]
-        return answer(body={"metadata": {"resourceVersion": "7", "continue": following}, "items": items})
-
-    listed, recording = await heard_by(page("a", "ab", following="more"), page("b", "a2"), doing="keys")
-    assert listed == ("a", "a2", "ab")
-    assert "PartialObjectMetadataList" in recording.heard[0].headers["Accept"]
-    assert [one.path.partition("?")[2] for one in recording.heard] == ["limit=250", "limit=250&continue=more"]
-
-
-@pytest.mark.parametrize(
-    "odd", [{"items": []}, {"metadata": {}, "items": CANARY}, {"metadata": {}, "items": [7]}]
-)
-async def test_a_list_that_is_none_is_unreachable(odd: dict[str, Any]) -> None:
-    error, _ = await heard_by(answer(body=odd), doing="keys")
-    assert type(error) is Unreachable
-
-
-async def test_a_list_without_end_ends() -> None:
-    endless = {"metadata": {"continue": "more"}, "items": None}
-    error, _ = await heard_by(answer(body=endless), doing="keys")
-    assert error.code == "TooManyKeys"
 
 
 async def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:

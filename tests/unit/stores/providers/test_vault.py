@@ -69,17 +69,6 @@ async def test_a_path_of_folders_is_read(store: Provider[Any], vault: VaultServe
     assert properties.take(found.content, "x") == Value(b"y")
 
 
-async def test_keys_are_listed_through_all_folders(
-    store: Provider[Any], vault: VaultServer, prefix: str
-) -> None:
-    for key in ("app/db", "app/deep/er/key", "app/db/admin", "apple", "other/app"):
-        vault.call("POST", f"secret/data/{prefix}/{key}", {"data": {"x": "y"}})
-    listed = await store.keys(f"{prefix}/app")
-    assert listed == tuple(
-        f"{prefix}/{key}" for key in ("app/db", "app/db/admin", "app/deep/er/key", "apple")
-    )
-
-
 async def test_numbers_and_lists_in_a_secret_stay_as_they_are(
     store: Provider[Any], vault: VaultServer, prefix: str
 ) -> None:
@@ -262,13 +251,6 @@ async def test_what_is_forbidden_is_denied_to_a_token_that_vault_knows(
 async def test_a_throttling_server_says_when_to_come_again() -> None:
     refused, _ = await asked_of(answer(429, {}, Retry_After="5"))
     assert refused.retry_after == 5.0
-
-
-async def test_folders_without_end_end() -> None:
-    script = Scripted(answer(body={"data": {"keys": ["a/"]}}))
-    async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
-        refused = await failing(provider_fixtures.vault(server, TOKEN, guard).keys())
-    assert refused.code == "TooManyKeys"
 
 
 def test_settings_ask_for_the_token_and_the_authorities() -> None:

@@ -635,11 +635,6 @@ async def test_a_server_that_does_not_take_us_is_not(status: int, meaning: type[
         assert type(await failing(hook(f"{server}/{{{{ key }}}}", guard).check())) is meaning
 
 
-async def test_it_lists_nothing() -> None:
-    async with guarded() as guard:
-        assert (await failing(hook("https://a.example/{{ key }}", guard).keys())).code == "NoList"
-
-
 # Hostile templates
 
 

@@ -1,4 +1,4 @@
-"""A vault: the documented REST API of Key Vault's secrets, with versions, pages and soft deletion.
+"""A vault: the documented REST API of Key Vault's secrets, with versions and soft deletion.
 
 Source: Microsoft, "Azure Key Vault REST API reference", Secrets, 7.5.
 """
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _VERSIONS: Final = {"7.4", "7.5", "7.6"}
 _LARGEST: Final = 25600
-_PAGE: Final = 25
 _DAY: Final = 86400
 
 
@@ -76,15 +75,13 @@ class KeyVault:
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.status)
 
-    def _operation(  # noqa: C901, PLR0911  # as many as the API has
+    def _operation(  # noqa: PLR0911  # as many as the API has
         self, method: str, path: list[str], query: dict[str, str], body: str
     ) -> tuple[str, Callable[[], Any]]:
         """Find what is asked for, and the permission that it needs."""
         if query.get("api-version") not in _VERSIONS:
             raise Refusal(400, "BadParameter")
         match (method, *path):
-            case ("GET", "secrets"):
-                return "list", lambda: self._page(query)
             case ("GET", "secrets", name, "versions"):
                 return "list", lambda: {"value": [self._item(name, one) for one in self._found(name)]}
             case ("GET", "secrets", name, *rest):
@@ -102,18 +99,6 @@ class KeyVault:
             case ("DELETE", "deletedsecrets", name):
                 return "purge", lambda: self._purge(name)
         raise Refusal(405, "MethodNotAllowed")
-
-    def _page(self, query: dict[str, str]) -> dict[str, Any]:
-        most = int(query.get("maxresults", _PAGE))
-        if not 1 <= most <= _PAGE:
-            raise Refusal(400, "BadParameter")
-        start = int(query.get("$skiptoken", 0))
-        names = sorted(self.alive)
-        items = [
-            self._item(name, self.alive[name][-1], versioned=False) for name in names[start : start + most]
-        ]
-        link = f"{self.base}/secrets?api-version=7.5&$skiptoken={start + most}&maxresults={most}"
-        return {"value": items, "nextLink": link if start + most < len(names) else None}
 
     def _read(self, name: str, version: str) -> dict[str, Any]:
         if self._is_pending(name):

@@ -1,4 +1,4 @@
-"""What Azure keeps, and how: types, versions, tags, dates, pages and soft deletion."""
+"""What Azure keeps, and how: types, versions, tags, dates and soft deletion."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ async def test_a_slash_is_written_as_two_hyphens(store: Provider[Any], azure: Az
     await store.write("team-a/shop/db", Value(b"x"))
     assert list(azure.vault.alive) == ["team-a--shop--db"]
     assert (await store.read("team-a/shop/db")).content == Value(b"x")
-    assert await store.keys("team-a/s") == ("team-a/shop/db",)
     await store.delete("team-a/shop/db")
     assert azure.vault.alive == {}
 
@@ -117,13 +116,6 @@ def is_taken(store: Provider[Any], key: str) -> bool:
     except Refused:
         return False
     return True
-
-
-async def test_more_than_a_page_is_listed(store: Provider[Any], azure: Azure) -> None:
-    names = [f"web-{number:03}" for number in range(60)]
-    for name in (*names, "api"):
-        azure.vault.seed(name, "x")
-    assert await store.keys("web") == tuple(names)
 
 
 async def test_as_much_as_azure_keeps_is_written_and_read(store: Provider[Any]) -> None:

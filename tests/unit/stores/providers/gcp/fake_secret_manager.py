@@ -122,19 +122,6 @@ class Service:
         del self.secrets[request.name]
         return empty_pb2.Empty()
 
-    def list_secrets(self, request: sm.ListSecretsRequest) -> sm.ListSecretsResponse:
-        sought = re.fullmatch(r'name:"([A-Za-z0-9_-]+)"', request.filter) if request.filter else None
-        if request.filter and not sought:
-            raise Refusal(Status.INVALID_ARGUMENT)
-        start = f"{request.parent}/secrets/"
-        names = [name for name in self.secrets if name.startswith(start)]
-        names = [name for name in names if not sought or sought[1].lower() in name.lower()]
-        first = int(request.page_token or 0)
-        last = first + (request.page_size or 25000)
-        secrets = [sm.Secret(name=_official(name)) for name in names[first:last]]
-        token = str(last) if last < len(names) else ""
-        return sm.ListSecretsResponse(secrets=secrets, next_page_token=token, total_size=len(names))
-
     def list_secret_versions(self, request: sm.ListSecretVersionsRequest) -> sm.ListSecretVersionsResponse:
         versions = self._secret(request.parent).versions
         newest_first = [
@@ -202,7 +189,6 @@ _METHODS: dict[str, tuple[Any, Any]] = {
     "DeleteSecret": (sm.DeleteSecretRequest, Service.delete_secret),
     "GetSecret": (sm.GetSecretRequest, Service.get_secret),
     "ListSecretVersions": (sm.ListSecretVersionsRequest, Service.list_secret_versions),
-    "ListSecrets": (sm.ListSecretsRequest, Service.list_secrets),
 }
 
 
