@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import OWNER_LABEL
-from keyturn.kube.state_secret import STATE_TYPE, state_of
+from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
+from keyturn.kube.state_secret import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ class Backup:
 
     def body(self, name: str, namespace: str) -> Body:
         """Return a Secret for another namespace, without an owner until its ManagedSecret exists."""
-        labels = {OWNER_LABEL: name.removesuffix(_SUFFIX), "app.kubernetes.io/managed-by": "keyturn"}
+        labels = {OWNER_LABEL: name.removesuffix(_SUFFIX), MANAGED_BY: KEYTURN}
         return {
             "apiVersion": "v1",
             "kind": "Secret",

@@ -6,6 +6,7 @@ import contextlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from keyturn.core.labels import ENVIRONMENT
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["look", "look_at_two"]
 
 _PRODUCTION = "production"
-_LABEL = "keyturn.dev/environment"
 _REMEDY = "let each environment make its own: rotate one of them, or declare a ManagedSecret in each"
 
 
@@ -45,8 +45,8 @@ async def look(facts: Facts) -> list[Finding]:
             Finding(
                 Point.ENVIRONMENTS,
                 Verdict.UNKNOWN,
-                f"no two namespaces are labelled {_LABEL}={_PRODUCTION} and with another environment",
-                f"label them: kubectl label namespace NAME {_LABEL}={_PRODUCTION}",
+                f"no two namespaces are labelled {ENVIRONMENT}={_PRODUCTION} and with another environment",
+                f"label them: kubectl label namespace NAME {ENVIRONMENT}={_PRODUCTION}",
             )
         ]
     by_mark: defaultdict[bytes, list[Held]] = defaultdict(list)

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.labels import OWNER_LABEL, UNREADABLE_TYPES
 from keyturn.core.value import Value
-from keyturn.kube.state_secret import STATE_TYPE
 
 from .strength_estimate import is_public, is_weak
 
@@ -22,9 +21,7 @@ __all__ = ["Held", "held_in", "marked"]
 
 _LEFT_OUT: Final = frozenset(
     {
-        STATE_TYPE,
-        "keyturn.dev/session",
-        "kubernetes.io/service-account-token",
+        *UNREADABLE_TYPES,
         "helm.sh/release.v1",
         "bootstrap.kubernetes.io/token",
     }

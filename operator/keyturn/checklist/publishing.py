@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.kube import errors, paths
 
 from . import report_configmap
@@ -60,6 +61,6 @@ async def _found(api: Api, namespace: str) -> dict[str, Any]:
     try:
         return await api.get(paths.config_map(namespace, report_configmap.NAME))
     except errors.NotFound:
-        labels = {"app.kubernetes.io/managed-by": "keyturn"}
+        labels = {MANAGED_BY: KEYTURN}
         metadata = {"name": report_configmap.NAME, "namespace": namespace, "labels": labels}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}

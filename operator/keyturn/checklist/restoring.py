@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keyturn.core.labels import STATE_TYPE
 from keyturn.kube import errors, paths
-from keyturn.kube.state_secret import STATE_TYPE
 
 from .backup import Backup, NoBackup
 

@@ -1,34 +1,84 @@
-"""Annotations, labels and finalizers that Keyturn reads and writes on Kubernetes objects."""
+"""Names on Kubernetes objects: labels, annotations, the finalizer, and types of Secrets, of Keyturn and of others."""
 
 from __future__ import annotations
 
 from typing import Final
 
 __all__ = [
+    "ACCESS_TYPE",
     "ACKNOWLEDGE_AUDIT",
     "ACKNOWLEDGE_REPORT",
+    "CONSENT",
+    "CONTROLLER",
+    "CREATION_POLICY",
+    "DEFAULT_CLASS",
+    "ENVIRONMENT",
     "FINALIZER",
+    "HOLDER",
+    "KEYTURN",
+    "MANAGED_BY",
     "MARKER",
     "OVERLAP_ANNOTATION",
     "OWNER_LABEL",
+    "PREFIX",
     "PUBLISHED_ANNOTATION",
     "REFRESH",
+    "RELEASED_BY",
     "RESTART",
     "REVISION_ANNOTATION",
     "ROLLBACK",
     "ROTATE",
+    "SERVICE_ACCOUNT_TOKEN",
+    "SESSION_TYPE",
+    "STATE_TYPE",
+    "STORE",
+    "TEMPLATE",
+    "UNREADABLE_TYPES",
 ]
 
+PREFIX: Final = "keyturn.dev/"
+
+# What users write.
+
+ROTATE = "keyturn.dev/rotate"
+REFRESH = "keyturn.dev/refresh"
+ROLLBACK = "keyturn.dev/rollback"
+ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
+ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
+RESTART = "keyturn.dev/restart"
+"""Of a workload: never, or allow."""
+CONSENT: Final = "keyturn.dev/stores"
+"""Of a ServiceAccount: the stores that may use its tokens."""
+DEFAULT_CLASS: Final = "keyturn.dev/is-default-class"
+ENVIRONMENT: Final = "keyturn.dev/environment"
+"""Label of a namespace."""
+
+# What Keyturn writes.
 
 OWNER_LABEL: Final = "keyturn.dev/managed-secret"
 REVISION_ANNOTATION: Final = "keyturn.dev/revision"
 PUBLISHED_ANNOTATION: Final = "keyturn.dev/published"
 OVERLAP_ANNOTATION: Final = "keyturn.dev/overlap"
-ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
-ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
+RELEASED_BY: Final = "keyturn.dev/released-by"
+CREATION_POLICY: Final = "keyturn.dev/creation-policy"
+TEMPLATE: Final = "keyturn.dev/template"
+"""Labels and annotations that come from the template of the target."""
 MARKER = "keyturn.dev/secret-versions"
-RESTART = "keyturn.dev/restart"
 FINALIZER = "keyturn.dev/pushed"
-REFRESH = "keyturn.dev/refresh"
-ROTATE = "keyturn.dev/rotate"
-ROLLBACK = "keyturn.dev/rollback"
+HOLDER: Final = "keyturn.dev/holder"
+"""Annotation of the Lease with its holder's identity, version and commit; valid only for that holder."""
+STORE: Final = "keyturn.dev/store"
+CONTROLLER: Final = "keyturn.dev/keyturn"
+"""Reporting controller of Events."""
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+KEYTURN: Final = "keyturn"
+"""Value of the label managed-by."""
+
+# Types of Secrets.
+
+STATE_TYPE: Final = "keyturn.dev/state"
+SESSION_TYPE: Final = "keyturn.dev/session"
+ACCESS_TYPE: Final = "keyturn.dev/access"
+SERVICE_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105  # a type
+UNREADABLE_TYPES: Final = frozenset({SESSION_TYPE, STATE_TYPE, SERVICE_ACCOUNT_TOKEN})
+"""Types that no store reads or gets as credentials: Keyturn's records, and tokens of ServiceAccounts."""

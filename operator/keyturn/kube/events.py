@@ -24,13 +24,12 @@ from keyturn.api import (
     SecretClass,
     SecretStore,
 )
+from keyturn.core.labels import CONTROLLER
 from keyturn.core.observation.workload import Workload
 from keyturn.runtime import metrics
 
 from . import errors, paths
 from .client import Api, Body
-
-CONTROLLER: Final = "keyturn.dev/keyturn"
 
 _REPEAT_AFTER: Final = 600.0
 """Seconds within which an equal event about the same object is not repeated."""

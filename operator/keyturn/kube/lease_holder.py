@@ -3,17 +3,15 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from keyturn import __version__
+from keyturn.core.labels import HOLDER
 from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["ANNOTATION", "Holder", "holder_of", "signature"]
-
-ANNOTATION: Final = "keyturn.dev/holder"
-"""Annotation of the Lease with its holder's identity, version and commit; valid only for that holder."""
+__all__ = ["Holder", "holder_of", "signature"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,12 @@ def holder_of(lease: Body) -> Holder | None:
 def signature(identity: str) -> dict[str, str]:
     """Return the annotation for a Lease that this process holds."""
     document = {"identity": identity, "version": __version__, "commit": build.commit()}
-    return {ANNOTATION: json.dumps(document)}
+    return {HOLDER: json.dumps(document)}
 
 
 def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
     try:
-        document = json.loads(annotations.get(ANNOTATION, ""))
+        document = json.loads(annotations.get(HOLDER, ""))
     except ValueError:
         return {}
     # An older Keyturn takes over the Lease with the annotation of its predecessor.

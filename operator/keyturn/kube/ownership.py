@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
+from keyturn.core.labels import KEYTURN, MANAGED_BY, SERVICE_ACCOUNT_TOKEN, SESSION_TYPE, STATE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,14 +22,12 @@ _KIND = "ManagedSecret"
 
 # Types of Secrets that are internal to a program; no other writer may change them.
 _FILLED_BY = {
-    "kubernetes.io/service-account-token": "Kubernetes",
+    SERVICE_ACCOUNT_TOKEN: "Kubernetes",
     "bootstrap.kubernetes.io/token": "Kubernetes",
     "helm.sh/release.v1": "Helm",
-    "keyturn.dev/session": "Keyturn",
-    "keyturn.dev/state": "Keyturn",
+    SESSION_TYPE: "Keyturn",
+    STATE_TYPE: "Keyturn",
 }
-_MANAGED_BY = "app.kubernetes.io/managed-by"
-_OURSELVES = "keyturn"
 _NAME = re.compile(r"[\w./:-]{1,64}")
 # Labels and annotations of programs that continue to write the Secrets that have them. Sources: the projects'
 # documentation of their labels and annotations.
@@ -87,13 +86,13 @@ def _owners(metadata: Mapping[str, Any], uid: str) -> Iterator[str]:
     for annotation, who in _ANNOTATIONS.items():
         if annotation in annotations:
             yield f"{who} (annotation {annotation})"
-    if labels.get(_MANAGED_BY, _OURSELVES) != _OURSELVES:
-        yield f"{labels[_MANAGED_BY]} (label {_MANAGED_BY})"
+    if labels.get(MANAGED_BY, KEYTURN) != KEYTURN:
+        yield f"{labels[MANAGED_BY]} (label {MANAGED_BY})"
 
 
 def other_writer(metadata: Mapping[str, Any]) -> str | None:
     """Return the last field manager other than Keyturn that owns fields; managers choose their own names."""
-    others = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") != _OURSELVES)
+    others = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") != KEYTURN)
     last = max(others, key=lambda entry: entry.get("time") or "", default=None)
     name = (last or {}).get("manager") or ""
     return name if _NAME.fullmatch(name) else None

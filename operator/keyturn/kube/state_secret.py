@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.labels import MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
@@ -42,13 +42,11 @@ if TYPE_CHECKING:
 
     from .client import Body
 
-__all__ = ["STATE_TYPE", "state_body", "state_of", "unreadable"]
+__all__ = ["state_body", "state_of", "unreadable"]
 
-STATE_TYPE = "keyturn.dev/state"
 _STATE_KEY = "state"
 _FORMAT = 2
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
-_PART_OF = "app.kubernetes.io/managed-by"
 
 
 def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str = "") -> Body:
@@ -56,7 +54,7 @@ def state_body(key: ObjectKey, state: State, resource_version: str | None, binde
     metadata: dict[str, Any] = {
         "name": state_name(key.name),
         "namespace": key.namespace,
-        "labels": {OWNER_LABEL: key.name, _PART_OF: "keyturn"},
+        "labels": {OWNER_LABEL: key.name, MANAGED_BY: "keyturn"},
     }
     if resource_version:
         metadata["resourceVersion"] = resource_version

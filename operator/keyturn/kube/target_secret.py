@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
+from keyturn.core.labels import (
+    CREATION_POLICY,
+    OVERLAP_ANNOTATION,
+    OWNER_LABEL,
+    PUBLISHED_ANNOTATION,
+    RELEASED_BY,
+    REVISION_ANNOTATION,
+    TEMPLATE,
+)
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.state.revision import changed_keys
 from keyturn.core.value import Value
@@ -43,13 +51,10 @@ __all__ = [
 LARGEST = 1024 * 1024
 """Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""
 _TOLERANCE = timedelta(days=1)  # by which a clock may have been set back
-_RELEASED_ANNOTATION = "keyturn.dev/released-by"
-_CREATION_ANNOTATION = "keyturn.dev/creation-policy"
-_TEMPLATE_ANNOTATION = "keyturn.dev/template"
 """Labels and annotations that came from the template, so they are removed when they leave it."""
 _MERGE = "Merge"
 # Annotations that are removed when the current spec does not set them.
-_PASSING = (OVERLAP_ANNOTATION, _RELEASED_ANNOTATION, _CREATION_ANNOTATION, _TEMPLATE_ANNOTATION)
+_PASSING = (OVERLAP_ANNOTATION, RELEASED_BY, CREATION_POLICY, TEMPLATE)
 
 
 def owner_of(body: Body) -> str | None:
@@ -95,7 +100,7 @@ def dressed_target(key: ObjectKey, desired: Desired, state: State, stamp: Stamp,
 
 def _owner(body: Body, key: ObjectKey) -> str | None:
     """Return the owner of a Secret; a released one that has no new owner still counts as its former owner's."""
-    was_ours = (body["metadata"].get("annotations") or {}).get(_RELEASED_ANNOTATION) == key.name
+    was_ours = (body["metadata"].get("annotations") or {}).get(RELEASED_BY) == key.name
     return owner_of(body) or (key.name if was_ours else None)
 
 
@@ -105,8 +110,8 @@ def released_target(found: Body) -> Body:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     ours = {REVISION_ANNOTATION, PUBLISHED_ANNOTATION, *_PASSING}
     left = {name: text for name, text in annotations.items() if name not in ours}
-    if annotations.get(_CREATION_ANNOTATION) != _MERGE:
-        left[_RELEASED_ANNOTATION] = labels.get(OWNER_LABEL, "")
+    if annotations.get(CREATION_POLICY) != _MERGE:
+        left[RELEASED_BY] = labels.get(OWNER_LABEL, "")
     metadata = {
         **{name: metadata[name] for name in metadata if name not in {"managedFields", "creationTimestamp"}},
         "labels": {name: text for name, text in labels.items() if name != OWNER_LABEL},
@@ -174,7 +179,7 @@ def values_of(body: Body) -> dict[str, Value]:
 def _metadata(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata to write: Keyturn's own, with foreign labels and annotations kept."""
     labels, annotations = before.get("labels") or {}, before.get("annotations") or {}
-    gone = set(annotations.get(_TEMPLATE_ANNOTATION, "").split(",")) - _of_template(desired)
+    gone = set(annotations.get(TEMPLATE, "").split(",")) - _of_template(desired)
     others = {
         "labels": {name: text for name, text in labels.items() if f"label:{name}" not in gone},
         "annotations": {
@@ -200,8 +205,8 @@ def _of_template(desired: Desired) -> set[str]:
 def _annotations(desired: Desired, stamp: Stamp) -> dict[str, str]:
     passing = {
         OVERLAP_ANNOTATION: "true" if stamp.overlapping else "",
-        _CREATION_ANNOTATION: _MERGE if desired.shape.merges else "",
-        _TEMPLATE_ANNOTATION: ",".join(sorted(_of_template(desired))),
+        CREATION_POLICY: _MERGE if desired.shape.merges else "",
+        TEMPLATE: ",".join(sorted(_of_template(desired))),
     }
     return {
         **desired.annotations,
@@ -269,7 +274,7 @@ def _differing(
 def _holds_keys_of_others(body: Body, desired: Desired, state: State | None) -> bool:
     """Whether it was merged into a foreign Secret, whose keys a whole write would remove."""
     annotations = body["metadata"].get("annotations") or {}
-    if desired.shape.merges or annotations.get(_CREATION_ANNOTATION) != _MERGE:
+    if desired.shape.merges or annotations.get(CREATION_POLICY) != _MERGE:
         return False
     ours = _carried(body, state).published_data(overlapping=True) if state else {}
     return not values_of(body).keys() <= ours.keys()

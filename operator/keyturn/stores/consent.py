@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keyturn.core.labels import CONSENT
 from keyturn.kube import paths
 
 from .providers.errors import Unauthorized
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from keyturn.core.keys import StoreKey
     from keyturn.kube.client import Api
 
-__all__ = ["NO_CONSENT", "STORES", "hold_to_consent"]
+__all__ = ["NO_CONSENT", "hold_to_consent"]
 
 NO_CONSENT: Final = "NoConsent"
-STORES: Final = "keyturn.dev/stores"
 
 
 async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Api) -> None:
@@ -30,11 +30,11 @@ async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Ap
     """
     body = await api.get(paths.service_account(namespace, account))
     annotations = body["metadata"].get("annotations") or {}
-    named = {one.strip() for one in annotations.get(STORES, "").split(",")}
+    named = {one.strip() for one in annotations.get(CONSENT, "").split(",")}
     desired = f"{store.kind}/{store.name}" if store.is_for_all else store.name
     if desired not in named:
         raise Unauthorized(
             NO_CONSENT,
             f"the ServiceAccount {account!r} in the namespace {namespace!r} does not agree to this store; annotate it"
-            f" with {STORES}: {desired} (several are parted by commas)",
+            f" with {CONSENT}: {desired} (several are parted by commas)",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from keyturn.core.labels import UNREADABLE_TYPES
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
@@ -23,10 +24,6 @@ __all__ = ["LOGIN_NOT_FOUND", "Credentials", "look_at"]
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 
 _SECRET: Final = "Secret"  # noqa: S105  # a kind
-_NO_CREDENTIALS: Final = frozenset(
-    {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
-)
-"""Types of Secrets that are never sent to a store: Keyturn's records, and tokens of ServiceAccounts."""
 
 
 class Credentials(NamedTuple):
@@ -76,7 +73,7 @@ async def _read(reference: Reference, namespace: str, api: Api) -> Body:
 
 
 def _found(reference: Reference, namespace: str, body: Body) -> RemoteValue:
-    if body.get("type") in _NO_CREDENTIALS:
+    if body.get("type") in UNREADABLE_TYPES:
         raise Refused(
             "NotForLogin",
             f"the Secret {reference.name!r} is an account's token or the operator's own record; name another",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from keyturn.api import GROUP, VERSION
+from keyturn.api import API_VERSION
+from keyturn.core.labels import KEYTURN, MANAGED_BY, SESSION_TYPE, STORE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 
     from .settings import StoreSettings
 
-__all__ = ["SESSION_TYPE", "SessionSecret"]
+__all__ = ["SessionSecret"]
 
-SESSION_TYPE: Final = "keyturn.dev/session"
 _TOKEN: Final = "token"  # noqa: S105  # a key
 _FOR: Final = "for"
 
@@ -109,11 +109,11 @@ class SessionSecret:
         metadata: dict[str, Any] = {
             "name": self._name,
             "namespace": self._namespace,
-            "labels": {"app.kubernetes.io/managed-by": "keyturn"},
-            "annotations": {"keyturn.dev/store": key.name},
+            "labels": {MANAGED_BY: KEYTURN},
+            "annotations": {STORE: key.name},
             "ownerReferences": [
                 {
-                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "apiVersion": API_VERSION,
                     "kind": key.kind,
                     "name": key.name,
                     "uid": self._plan.uid,

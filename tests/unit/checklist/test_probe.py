@@ -10,6 +10,7 @@ import pytest
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared, Facts
 from keyturn.checklist.probe import Probe
+from keyturn.core.labels import ACCESS_TYPE
 from keyturn.endpoints.audit import persistence as record
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Entry
 from keyturn.endpoints.audit.baseline import Habits
@@ -25,7 +26,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class Server:
     """An API server with a record in which one has read auth so long ago, or nobody has."""
 
-    def __init__(self, ago: timedelta | None, who: str = "me", type_: str = record.TYPE) -> None:
+    def __init__(self, ago: timedelta | None, who: str = "me", type_: str = ACCESS_TYPE) -> None:
         self.reads: list[str] = []
         journal = AccessLog()
         if ago is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from keyturn import __version__
-from keyturn.kube.lease_holder import ANNOTATION, Holder, holder_of, signature
+from keyturn.core.labels import HOLDER
+from keyturn.kube.lease_holder import Holder, holder_of, signature
 from keyturn.runtime import build
 
 _SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
@@ -25,7 +26,7 @@ def test_a_holder_says_which_keyturn_it_is() -> None:
 
 @pytest.mark.parametrize(
     "annotations",
-    [None, {}, signature("the one before"), {ANNOTATION: "{"}, {ANNOTATION: '"0.1.0"'}, {ANNOTATION: "null"}],
+    [None, {}, signature("the one before"), {HOLDER: "{"}, {HOLDER: '"0.1.0"'}, {HOLDER: "null"}],
     ids=["no annotations", "none of ours", "another's", "no JSON", "a text", "null"],
 )
 def test_what_it_does_not_say_is_unknown(annotations: dict[str, str] | None) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keyturn.api.base import Schema
 from keyturn.api.source import StoreRef
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.core.labels import CONSENT
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.stores import Reach, StoreEvents, Stores
-from keyturn.stores.consent import STORES
 from keyturn.stores.providers import Can, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
@@ -172,7 +172,7 @@ class Records:
         if self.are_forbidden:
             raise api_errors.Forbidden("get", path, 403, "Forbidden")
         if "/serviceaccounts/" in path:
-            return {"metadata": {"annotations": {STORES: self.consent}}}
+            return {"metadata": {"annotations": {CONSENT: self.consent}}}
         if path not in self.bodies:
             raise api_errors.NotFound("get", path, 404, "NotFound")
         return self.bodies[path]

@@ -10,6 +10,7 @@ from keyturn.api import API_VERSION
 from keyturn.core.emergency.deadlines import report_name
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
@@ -131,7 +132,7 @@ def _new(name: str, emergency: EmergencyRotation, text: str) -> dict[str, Any]:
     metadata = {
         "name": name,
         "namespace": emergency.metadata.namespace,
-        "labels": {"app.kubernetes.io/managed-by": "keyturn"},
+        "labels": {MANAGED_BY: KEYTURN},
         "ownerReferences": [owner],
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
+from keyturn.core.labels import ROTATE
 from keyturn.core.legacy_status import legacy_violations
 
 from .findings import Point, Verdict
@@ -113,7 +114,7 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         yield Violation(
             _SHARED,
             f"{name} has the same value as in another environment; rotate it, such as by the annotation"
-            " keyturn.dev/rotate",
+            f" {ROTATE}",
             item=name,
         )
     if signs.unscheduled:

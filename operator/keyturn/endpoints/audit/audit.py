@@ -13,6 +13,7 @@ import structlog
 
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import ACCESS_TYPE
 from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools
 
@@ -179,7 +180,7 @@ class Audit:
             try:
                 persistence.merge(whole, self._habits, self.journal, self.refused)
             except persistence.Unreadable:
-                if whole.get("type") != persistence.TYPE:
+                if whole.get("type") != ACCESS_TYPE:
                     _log.warning(
                         "access log not persisted", reason="the Secret is foreign", name=persistence.NAME
                     )

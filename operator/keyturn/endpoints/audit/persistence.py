@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from keyturn.core.emergency.readers import ReaderStatus
+from keyturn.core.labels import ACCESS_TYPE, KEYTURN, MANAGED_BY
 
 from .access_log import AccessScope, Entry
 from .baseline import MOST_PAIRS, TAG_BYTES
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from .access_log import AccessLog
     from .baseline import Habits
 
-__all__ = ["NAME", "TYPE", "RecordRow", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
+__all__ = ["NAME", "RecordRow", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
 
 NAME: Final = "keyturn-access"
-TYPE: Final = "keyturn.dev/access"
 _KEY_BYTES: Final = 32
 _MAX_ROWS: Final = 20_000
 _MAX_JOURNAL_BYTES: Final = 400 * 1024
@@ -112,7 +112,7 @@ def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, re
     metadata: dict[str, Any] = {
         "name": NAME,
         "namespace": namespace,
-        "labels": {"app.kubernetes.io/managed-by": "keyturn"},
+        "labels": {MANAGED_BY: KEYTURN},
     }
     if version:
         metadata["resourceVersion"] = version
@@ -125,7 +125,7 @@ def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, re
         **_columns("refused", refused, _MAX_REFUSED_BYTES),
     }
     encoded = {name: base64.b64encode(content).decode() for name, content in data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": TYPE, "data": encoded}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": ACCESS_TYPE, "data": encoded}
 
 
 def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> None:
@@ -134,7 +134,7 @@ def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> No
     Raises:
         Unreadable: It is not one of ours; nothing was changed.
     """
-    if body.get("type") != TYPE:
+    if body.get("type") != ACCESS_TYPE:
         raise Unreadable
     try:
         data = {name: base64.b64decode(text) for name, text in body["data"].items()}

@@ -10,6 +10,7 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, WorkloadKey
+from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT
 from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["WHOLE", "InformerCache", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str
-_DEFAULT_CLASS = "keyturn.dev/is-default-class"
-_ENVIRONMENT = "keyturn.dev/environment"
 
 
 class InformerCache:
@@ -140,7 +139,7 @@ class InformerCache:
                 "SecretClassInvalid", f"SecretClass {name!r}: {validation_sentence(error)}"
             )
         self._default_since.pop(name, None)
-        if (metadata.get("annotations") or {}).get(_DEFAULT_CLASS) == "true":
+        if (metadata.get("annotations") or {}).get(DEFAULT_CLASS) == "true":
             self._default_since[name] = metadata["creationTimestamp"]
         return True
 
@@ -203,7 +202,7 @@ class InformerCache:
 
     def environment(self, namespace: str) -> str | None:
         """Return the environment in a namespace's label."""
-        return self._labels.get(namespace, {}).get(_ENVIRONMENT) or None
+        return self._labels.get(namespace, {}).get(ENVIRONMENT) or None
 
     def labels(self, namespace: str) -> Mapping[str, str] | None:
         """Return the labels of a namespace; None for an unknown one."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from keyturn.core.labels import PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -27,7 +29,6 @@ _MAX_TOTAL: Final = 64 * 1024 * 1024
 """Bytes of all whole objects, beyond which only objects up to _SMALL are kept whole."""
 _SMALL: Final = 4 * 1024
 _MAX_STATUS: Final = 64 * 1024
-_OURS: Final = "keyturn.dev/"
 _METADATA: Final = ("name", "namespace", "uid", "generation", "resourceVersion")
 _TIMES: Final = ("creationTimestamp", "deletionTimestamp")
 _SPEC: Final = ("className", "owner", "suspend")
@@ -116,7 +117,7 @@ def slim(body: Mapping[str, Any]) -> dict[str, Any]:
         name: metadata[name] for name in (*_METADATA, *_TIMES, "labels", "finalizers") if name in metadata
     }
     annotations = metadata.get("annotations") or {}
-    if ours := {name: text for name, text in annotations.items() if name.startswith(_OURS)}:
+    if ours := {name: text for name, text in annotations.items() if name.startswith(PREFIX)}:
         kept["annotations"] = ours
     return {"metadata": kept, "spec": body.get("spec") or {}, "status": body.get("status") or {}}
 

@@ -14,6 +14,7 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import DEFAULT_CLASS, PREFIX
 from keyturn.core.policy import rules as policy
 from keyturn.core.spec.desired import VALUE, wanted_by
 
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["declared_by", "variable_of"]
 
 _Kind = TypeVar("_Kind", ManagedSecret, SecretClass)
-_GROUP: Final = "keyturn.dev/"
 _STANDS_IN: Final = "nothing"
-_DEFAULT_CLASS: Final = "keyturn.dev/is-default-class"
 
 
 def declared_by(paths: Iterable[Path]) -> Declaration:
@@ -84,7 +83,7 @@ def _bodies(path: Path) -> Iterator[dict[str, Any]]:
         raise Refused(
             f"{path} is not valid YAML; kubectl apply --dry-run=client -f {path} says what is wrong"
         )
-    yield from (one for one in bodies if str(one.get("apiVersion", "")).startswith(_GROUP))
+    yield from (one for one in bodies if str(one.get("apiVersion", "")).startswith(PREFIX))
 
 
 def _classes(bodies: Iterable[dict[str, Any]]) -> dict[str, SecretClass]:
@@ -155,7 +154,7 @@ def _wanted(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Desir
 def _class_of(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> SecretClass | None:
     name = managed.spec.class_name
     if name is None:
-        marked = (one for one in classes.values() if one.metadata.annotations.get(_DEFAULT_CLASS) == "true")
+        marked = (one for one in classes.values() if one.metadata.annotations.get(DEFAULT_CLASS) == "true")
         return next(marked, None)
     if name and name not in classes:
         raise Refused(

@@ -9,6 +9,7 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.api.spelled import Spelled
+from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, UNREADABLE_TYPES
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Kubernetes", "KubernetesConfig"]
 
-_UNREADABLE_TYPES: Final = frozenset(
-    {"keyturn.dev/session", "keyturn.dev/state", "kubernetes.io/service-account-token"}
-)
-"""Types of Secrets that are not read: Keyturn's records, and tokens of ServiceAccounts."""
-_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-_OWNER: Final = "keyturn.dev/managed-secret"
-_US: Final = "keyturn"
 _MEANINGS: Final[Mapping[type[api_errors.ApiError], type[StoreError]]] = {
     api_errors.NotFound: NotFound,
     api_errors.Unauthorized: Unauthorized,
@@ -113,7 +107,7 @@ class Kubernetes(Provider[KubernetesConfig]):
         metadata = there["metadata"]
         if before is not None and metadata["resourceVersion"] != before.version:
             raise Conflict("Changed")
-        labels = {**(metadata.get("labels") or {}), _MANAGED_BY: _US}
+        labels = {**(metadata.get("labels") or {}), MANAGED_BY: KEYTURN}
         body = {**there, "metadata": {**metadata, "labels": labels}, "data": data}
         api = await self._elsewhere()
         try:
@@ -143,9 +137,9 @@ class Kubernetes(Provider[KubernetesConfig]):
         """Read a Secret that may be replaced: one of a push, and not of another Keyturn."""
         body = await self._secret(key)
         labels = body["metadata"].get("labels") or {}
-        if not isinstance(labels, dict) or labels.get(_MANAGED_BY) != _US or _OWNER in labels:
+        if not isinstance(labels, dict) or labels.get(MANAGED_BY) != KEYTURN or OWNER_LABEL in labels:
             raise Refused(
-                "NotOurs", f"another made this Secret; label it {_MANAGED_BY}={_US} to have it overwritten"
+                "NotOurs", f"another made this Secret; label it {MANAGED_BY}={KEYTURN} to have it overwritten"
             )
         return body
 
@@ -157,7 +151,7 @@ class Kubernetes(Provider[KubernetesConfig]):
             meant = _meaning(error)
         else:
             _version(body)  # a valid object
-            if body.get("type") in _UNREADABLE_TYPES:
+            if body.get("type") in UNREADABLE_TYPES:
                 raise Refused(
                     "NotForReading", "this Secret is an account's token or the operator's own record"
                 )

@@ -7,6 +7,8 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.core.labels import CONSENT
+
 if TYPE_CHECKING:
     from keyturn.offline.convert.inputs import Inputs
     from keyturn.offline.convert.strict_reader import StrictReader
@@ -78,7 +80,7 @@ class Store:
         part.report.changed(
             part.at("name"),
             "has to agree to the store",
-            f"annotate {name} with keyturn.dev/stores: {desired}",
+            f"annotate {name} with {CONSENT}: {desired}",
         )
         return {"name": name}
 
