@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlencode
 
 import aiohttp
@@ -23,9 +23,20 @@ from keyturn.runtime.clock import loop_time
 from . import errors, paths, wire
 from .clock import ServerClock
 from .paging import Pace, TooMuch
-from .wire import Body, Call, Change, Headers, Patch
+from .wire import Body, Call, Change, Headers, Patch, Response
 
-__all__ = ["Api", "Body", "Change", "FencedBody", "OnResponse", "Page", "Params", "Patch"]
+__all__ = [
+    "Api",
+    "Body",
+    "Change",
+    "Client",
+    "FencedBody",
+    "OnResponse",
+    "Page",
+    "Params",
+    "Patch",
+    "Transport",
+]
 
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
@@ -53,16 +64,29 @@ class Page:
     first: bool
 
 
-class Api:
-    """Client of one API server; the caller opens and closes the session."""
+class Transport(Protocol):
+    """Sends calls to one API server."""
+
+    async def send(self, call: Call, until: float) -> Response:
+        """Send a call, unless the loop time `until` has passed.
+
+        Raises:
+            TimeoutError: It has.
+            aiohttp.ClientError, OSError: There is no answer.
+        """
+
+
+class Client:
+    """Client of one API server over any transport; without watches."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        transport: Transport,
         server: str,
         *,
         timeout: float = 30.0,
         connections: int = 50,
+        attempts: int = 3,
         fence: Callable[[], float] | None = None,
         on_response: OnResponse | None = None,
     ) -> None:
@@ -73,8 +97,9 @@ class Api:
         self.fence = fence
         self.clock = ServerClock()
         self.on_response = on_response
-        self._session = session
+        self._transport = transport
         self._server = server.rstrip("/")
+        self._retry_delays = _RETRY_DELAYS[: attempts - 1]
         self._timeout = timeout
         self._slots = asyncio.Semaphore(connections)
 
@@ -142,13 +167,112 @@ class Api:
                 token, first, again = "", True, again - 1
                 continue
             pace.took(len(data))
-            page, token = _page(wire.parsed(call, data), first=first)
+            page, token = _page(call, wire.parsed(call, data), first=first)
             del data  # so that only one page is in memory
             yield page
             del page
             first = False
             if not token:
                 return
+
+    def _call(
+        self,
+        verb: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        headers: Headers | None = None,
+        data: bytes | None = None,
+    ) -> Call:
+        address = f"{self._server}{path}?{urlencode(params)}" if params else self._server + path
+        return Call(verb, path, URL(address, encoded=True), headers or wire.WRITE, data)
+
+    async def _write(self, call: Call, *, repeatable: bool = False) -> Body:
+        return wire.parsed(call, await self._answer(call, repeatable=repeatable))
+
+    async def _answer(self, call: Call, *, repeatable: bool = True) -> bytes:
+        """Send `call` until it is answered or rejected permanently, or the attempts are used up."""
+        for pause in self._retry_delays:
+            try:
+                return await self._once(call)
+            except errors.Throttled as error:
+                # Rejected before it was executed, so even a create is retried (as in client-go).
+                wait = max(error.retry_after or 0, pause)
+                if wait > LONGEST_PAUSE:
+                    raise
+            except errors.Unavailable:
+                if not repeatable:
+                    raise
+                wait = pause
+            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311  # spreads the herd, guards nothing
+        return await self._once(call)
+
+    async def _once(self, call: Call) -> bytes:
+        started = loop_time()
+        response, failure = None, ""
+        try:
+            deadline = self._deadline(call, started)
+            async with asyncio.timeout_at(deadline), self._slots:
+                response = await self._transport.send(call, deadline)
+        except TimeoutError:
+            failure = "Timeout"
+        except (aiohttp.ClientError, OSError) as error:
+            failure = type(error).__name__
+        self._report(call, response.status if response else 0, started)
+        if response is None:
+            # Raised outside the handler, so the library's error with its headers and bytes is not the context.
+            raise errors.Unavailable(call.verb, call.path, 0, failure)
+        self.clock.heard(response.date)
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise wire.refusal(call, response)
+        if response.body is None:
+            raise TooMuch
+        return response.body
+
+    def _deadline(self, call: Call, now: float) -> float:
+        """Return the loop time at which `call` times out; a write ends before leadership does.
+
+        Raises:
+            NotLeading: Leadership has ended, so the write is not sent.
+        """
+        if self.fence is None or call.verb in wire.READS:
+            return now + self._timeout
+        fence = self.fence()
+        if fence <= now:
+            raise errors.NotLeading(call.verb, call.path, 0, "NotLeading")
+        return min(fence, now + self._timeout)
+
+    def _report(self, call: Call, status: int, started: float) -> None:
+        if self.on_response is not None:
+            self.on_response(call.verb, paths.resource(call.path), status, loop_time() - started)
+
+
+class _SessionTransport:
+    """An aiohttp session, which adds the credentials."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def send(self, call: Call, until: float) -> Response:
+        async with _open(self._session, call, _UNTIMED, until) as response:
+            return await _response(response, call.most)
+
+
+class Settings(TypedDict, total=False):
+    """Settings of `Client`."""
+
+    timeout: float
+    connections: int
+    fence: Callable[[], float] | None
+    on_response: OnResponse | None
+
+
+class Api(Client):
+    """Client of one API server over a session, which the caller opens and closes."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, **settings: Unpack[Settings]) -> None:
+        super().__init__(_SessionTransport(session), server, **settings)
+        self._session = session
 
     async def watch(
         self,
@@ -175,10 +299,10 @@ class Api:
         started = loop_time()
         failure = ""
         try:
-            async with self._open(call, timeout) as response:
+            async with _open(self._session, call, timeout) as response:
                 self._report(call, response.status, started)
                 if response.status != HTTPStatus.OK:
-                    raise wire.refusal(call, response, await response.read())
+                    raise wire.refusal(call, await _response(response))
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
@@ -190,92 +314,24 @@ class Api:
             # Raised outside the handler, so the library's error with its headers and bytes is not the context.
             raise errors.Unavailable(call.verb, path, 0, failure)
 
-    def _call(
-        self,
-        verb: str,
-        path: str,
-        params: Params | None = None,
-        *,
-        headers: Headers | None = None,
-        data: bytes | None = None,
-    ) -> Call:
-        address = f"{self._server}{path}?{urlencode(params)}" if params else self._server + path
-        return Call(verb, path, URL(address, encoded=True), headers or wire.WRITE, data)
 
-    def _open(
-        self, call: Call, timeout: aiohttp.ClientTimeout, until: float = inf
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._session.request(
-            wire.METHODS[call.verb],
-            call.url,
-            data=call.data and FencedBody(call.data, until),
-            headers=call.headers,
-            allow_redirects=False,
-            timeout=timeout,
-        )
+def _open(
+    session: aiohttp.ClientSession, call: Call, timeout: aiohttp.ClientTimeout, until: float = inf
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    return session.request(
+        wire.METHODS[call.verb],
+        call.url,
+        data=call.data and FencedBody(call.data, until),
+        headers=call.headers,
+        allow_redirects=False,
+        timeout=timeout,
+    )
 
-    async def _write(self, call: Call, *, repeatable: bool = False) -> Body:
-        return wire.parsed(call, await self._answer(call, repeatable=repeatable))
 
-    async def _answer(self, call: Call, *, repeatable: bool = True) -> bytes:
-        """Send `call` until it is answered or rejected permanently, at most three times."""
-        for pause in _RETRY_DELAYS:
-            try:
-                return await self._once(call)
-            except errors.Throttled as error:
-                # Rejected before it was executed, so even a create is retried (as in client-go).
-                wait = max(error.retry_after or 0, pause)
-                if wait > LONGEST_PAUSE:
-                    raise
-            except errors.Unavailable:
-                if not repeatable:
-                    raise
-                wait = pause
-            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311  # spreads the herd, guards nothing
-        return await self._once(call)
-
-    async def _once(self, call: Call) -> bytes:
-        started = loop_time()
-        status, refusal, failure = 0, None, ""
-        try:
-            deadline = self._deadline(call, started)
-            async with asyncio.timeout_at(deadline), self._slots:
-                async with self._open(call, _UNTIMED, deadline) as response:
-                    body = await _read(response, call.most)
-                status = response.status
-                self.clock.heard(response.headers.get("Date"))
-                if status >= HTTPStatus.MULTIPLE_CHOICES:
-                    refusal = wire.refusal(call, response, body or b"")
-        except TimeoutError:
-            failure = "Timeout"
-        except (aiohttp.ClientError, OSError) as error:
-            failure = type(error).__name__
-        self._report(call, status, started)
-        if failure:
-            # Raised outside the handler, so the library's error with its headers and bytes is not the context.
-            raise errors.Unavailable(call.verb, call.path, 0, failure)
-        if refusal:
-            raise refusal
-        if body is None:
-            raise TooMuch
-        return body
-
-    def _deadline(self, call: Call, now: float) -> float:
-        """Return the loop time at which `call` times out; a write ends before leadership does.
-
-        Raises:
-            NotLeading: Leadership has ended, so the write is not sent.
-        """
-        if self.fence is None or call.verb in wire.READS:
-            return now + self._timeout
-        fence = self.fence()
-        if fence <= now:
-            raise errors.NotLeading(call.verb, call.path, 0, "NotLeading")
-        return min(fence, now + self._timeout)
-
-    def _report(self, call: Call, status: int, started: float) -> None:
-        if self.on_response is not None:
-            self.on_response(call.verb, paths.resource(call.path), status, loop_time() - started)
+async def _response(response: aiohttp.ClientResponse, most: float = inf) -> Response:
+    headers = response.headers
+    retry_after = wire.seconds(headers.get("Retry-After", ""))
+    return Response(response.status, await _read(response, most), retry_after, headers.get("Date"))
 
 
 async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
@@ -292,11 +348,16 @@ async def _read(response: aiohttp.ClientResponse, most: float) -> bytes | None:
     return b"".join(parts)
 
 
-def _page(answer: Body, *, first: bool) -> tuple[Page, str]:
+def _page(call: Call, answer: Body, *, first: bool) -> tuple[Page, str]:
     """Return a page, and the continue token of the next one."""
-    metadata = answer["metadata"]
     # A metadata list without members has `"items": null`.
-    return Page(answer.get("items") or [], metadata["resourceVersion"], first), metadata.get("continue", "")
+    metadata, items = answer.get("metadata"), answer.get("items") or []
+    if not isinstance(metadata, dict) or not isinstance(items, list):
+        raise wire.malformed(call)
+    version, token = metadata.get("resourceVersion"), metadata.get("continue", "")
+    if not isinstance(version, str) or not isinstance(token, str):
+        raise wire.malformed(call)
+    return Page(items, version, first), token
 
 
 class FencedBody(aiohttp.BytesPayload):

@@ -6,7 +6,6 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import aiohttp
 import orjson
 from aiohttp.hdrs import ACCEPT, CONTENT_TYPE
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -46,6 +45,18 @@ class Call(NamedTuple):
     """Maximum bytes of the answer."""
 
 
+class Response(NamedTuple):
+    """Answer to a call."""
+
+    status: int
+    body: bytes | None
+    """None if it exceeds the call's maximum; the rest is not read."""
+    retry_after: float | None = None
+    """Seconds."""
+    date: str | None = None
+    """The Date header; None of a server whose clock does not count."""
+
+
 READS: Final = frozenset({"get", "list", "watch", "request"})
 METHODS: Final = MappingProxyType(
     {
@@ -77,7 +88,7 @@ PATCH: Final = MappingProxyType({kind: _headers(_JSON, kind.value) for kind in P
 def parsed(call: Call, data: bytes) -> Body:
     body = _load(data)
     if not isinstance(body, dict):
-        raise errors.Unavailable(call.verb, call.path, 0, "MalformedAnswer")
+        raise malformed(call)
     return body
 
 
@@ -97,14 +108,13 @@ def change(call: Call, line: bytes) -> Change:
     return Change(event["type"], event["object"])
 
 
-def refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> errors.ApiError:
-    return errors.of_answer(
-        call.verb,
-        call.path,
-        response.status,
-        _reason(_load(body)),
-        retry_after=_seconds(response.headers.get("Retry-After", "")),
-    )
+def refusal(call: Call, response: Response) -> errors.ApiError:
+    reason = _reason(_load(response.body or b""))
+    return errors.of_answer(call.verb, call.path, response.status, reason, retry_after=response.retry_after)
+
+
+def malformed(call: Call) -> errors.ApiError:
+    return errors.Unavailable(call.verb, call.path, 0, "MalformedAnswer")
 
 
 def _reason(status: Any) -> str:
@@ -113,5 +123,5 @@ def _reason(status: Any) -> str:
     return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else "Unknown"
 
 
-def _seconds(retry_after: str) -> float | None:
+def seconds(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isdecimal() else None

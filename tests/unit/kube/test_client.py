@@ -59,6 +59,24 @@ async def test_an_error_of_a_strange_answer_has_no_word_of_it(given: Any) -> Non
     assert CANARY not in everything_in(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"items": []},
+        {"metadata": CANARY, "items": []},
+        {"metadata": {}, "items": []},
+        {"metadata": {"resourceVersion": "7"}, "items": CANARY},
+        {"metadata": {"resourceVersion": "7", "continue": [CANARY]}, "items": []},
+    ],
+    ids=["no metadata", "text as metadata", "no version", "text as items", "a list as token"],
+)
+async def test_a_list_of_a_strange_form_is_an_error_without_a_word_of_it(given: Any) -> None:
+    async with scripted(Scripted(answer(200, given))) as api:
+        with pytest.raises(errors.Unavailable) as refusal:
+            await pages_of(api, SECRETS)
+    assert CANARY not in everything_in(refusal.value)
+
+
 async def test_a_watch_that_says_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "STREAM_GRACE", 0.1)
     async with scripted(Scripted(30.0)) as api, asyncio.timeout(5):

@@ -14,8 +14,7 @@ from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 
-from . import _kubeconfig, properties, work
-from ._cluster import Cluster
+from . import _cluster, _kubeconfig, properties, work
 from ._refs import KeyRef
 from .base import Can, Content, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
@@ -23,7 +22,7 @@ from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.kube.client import Api, Body
+    from keyturn.kube.client import Body, Client
 
 __all__ = ["Kubernetes", "KubernetesConfig"]
 
@@ -73,7 +72,7 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     def __init__(self, config: KubernetesConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
-        self._other: Cluster | None = None
+        self._other: Client | None = None
         self._opening = asyncio.Lock()
         if config.kubeconfig_ref is not None:
             self.can = frozenset({Can.WRITE})  # type: ignore[misc]  # of this store, not of all
@@ -158,27 +157,27 @@ class Kubernetes(Provider[KubernetesConfig]):
             return body
         raise meant
 
-    async def _api(self) -> Api | Cluster:
+    async def _api(self) -> Client:
         if self.config.kubeconfig_ref is not None:
             return await self._elsewhere()
         if self.given.api is None or not self.given.namespace:
             raise Refused("NoNamespace", "this store reads the Secrets of one namespace")
         return self.given.api
 
-    async def _elsewhere(self) -> Cluster:
+    async def _elsewhere(self) -> Client:
         async with self._opening:
             if self._other is None:
                 self._other = await self._opened()
             return self._other
 
-    async def _opened(self) -> Cluster:
+    async def _opened(self) -> Client:
         if self.given.guard is None or self.config.kubeconfig_ref is None or self.config.namespace is None:
             raise Refused("NoCluster", "another cluster needs kubeconfigRef, namespace and the network")
         found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
         parsed = await work.done(self.given.owner, _kubeconfig.parsed, found.content.reveal())
-        return Cluster(parsed, self.given.guard)
+        return _cluster.client_of(parsed, self.given.guard)
 
     @property
     def _namespace(self) -> str:

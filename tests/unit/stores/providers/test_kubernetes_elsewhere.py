@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import (
@@ -229,6 +230,12 @@ async def test_an_answer_means_what_its_status_says(
 ) -> None:
     error, recording = await heard_by(response)
     assert (type(error), len(recording.heard)) == (meaning, 1)
+
+
+async def test_the_clock_of_another_cluster_is_not_compared_with_ours() -> None:
+    with capture_logs() as logged:
+        await heard_by(answer(body=secret(), Date="Sat, 01 Jan 2000 00:00:00 GMT"))
+    assert logged == []
 
 
 async def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
