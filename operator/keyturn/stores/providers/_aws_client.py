@@ -157,7 +157,7 @@ class _Service:
 
         model = self.model.operation_model(operation)
         tokens = {name: str(uuid.uuid4()) for name in model.idempotent_members}
-        asked = self.serializer.serialize_to_request({**tokens, **parameters}, model)
+        asked = self.serializer.serialize_to_request({**parameters, **tokens}, model)
         prepare_request_dict(asked, endpoint_url=self.endpoint)
         request = create_request_object(asked)
         if keys:
