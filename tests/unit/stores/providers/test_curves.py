@@ -94,7 +94,7 @@ async def test_so_it_is_with_a_server_that_hangs_up_without_an_alert(tmp_path: P
 
     server, trust = authority(tmp_path, NAME)
     server.set_ecdh_curve(curve)
-    trust = tls.client_context((tmp_path / "tls.crt").read_bytes())
+    trust = tls.client_context((tmp_path / "ca.crt").read_bytes())
     async with serving_tls(server, NAME, handle) as url, guarding() as guard:
         assert (await guard.ask("GET", url, trust=trust)).body == b"hello"
 

@@ -196,7 +196,7 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
     }
     referred = {
         Reference("Secret", "vault", "token"): RemoteValue(Value.of_text(TOKEN)),
-        Reference("ConfigMap", "ca", "ca.crt"): RemoteValue(Value((tmp_path / "tls.crt").read_bytes())),
+        Reference("ConfigMap", "ca", "ca.crt"): RemoteValue(Value((tmp_path / "ca.crt").read_bytes())),
     }
     async with (
         serving_tls(tls, "localhost", script.handle) as good,

@@ -351,7 +351,7 @@ async def test_the_authorities_of_ca_ref_are_trusted_and_no_others(tmp_path: Pat
     tls, _ = authority(tmp_path, "localhost")
     other, _ = authority(tmp_path / "other", "localhost")
     script = Scripted(answer(200, "x"))
-    ca = RemoteValue(Value((tmp_path / "tls.crt").read_bytes()))
+    ca = RemoteValue(Value((tmp_path / "ca.crt").read_bytes()))
     async with (
         serving_tls(tls, "localhost", script.handle) as good,
         serving_tls(other, "localhost", script.handle) as bad,

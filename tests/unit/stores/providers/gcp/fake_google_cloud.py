@@ -51,7 +51,7 @@ def running(folder: Path) -> Iterator[Google]:
     service.accounts["known"] = (EMAIL, private_key("known").public_key())
     with pytest.MonkeyPatch.context() as patch:
         # gRPC reads this once in a process; a machine of ours may have a value for it.
-        patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(folder / "tls.crt"))
+        patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(folder / "ca.crt"))
         with serving(service, folder) as port:
             yield Google(service, port, folder)
 
@@ -60,7 +60,7 @@ def running(folder: Path) -> Iterator[Google]:
 def trusted(google: Google) -> Iterator[None]:
     """Let this process trust the service's certificate, as an administrator would."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(google.folder / "tls.crt"))
+        patch.setenv("SSL_CERT_FILE", str(google.folder / "ca.crt"))
         yield
 
 
