@@ -1,6 +1,7 @@
 """JSON Web Keys (RFC 7517, 7518 and 8037); imported on first use, as cryptography is large.
 
-Implemented here, because libraries search for primes when they parse an RSA key, which blocks for 0.2 s.
+Implemented here, because `accepts` reads keys in the event loop, and libraries take 0.2 s for an RSA key: they search
+for its primes.
 """
 
 from __future__ import annotations
