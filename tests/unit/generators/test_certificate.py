@@ -712,6 +712,11 @@ def test_a_certificate_that_clients_reject_is_not_accepted(profiles: Profiles) -
     assert not accepts(SHOP, held(*profiles, FOREIGN_SHOP))
 
 
+@pytest.mark.parametrize("profiles", REJECTED.values(), ids=REJECTED)
+def test_a_certificate_below_ed25519_that_clients_reject_is_not_accepted(profiles: Profiles) -> None:
+    assert not accepts(SHOP, held(*on_ed25519(profiles), FOREIGN_SHOP))
+
+
 @pytest.mark.parametrize("profiles", EVERY_REJECTED.values(), ids=EVERY_REJECTED)
 def test_openssl_rejects_it_as_well(profiles: Profiles, tmp_path: Path) -> None:
     assert not openssl_accepts(held(*profiles, FOREIGN_SHOP), tmp_path / "leaf")
