@@ -51,16 +51,18 @@ _MIN_WALK_LENGTH: Final = 4
 _MIN_PAIRS: Final = 4
 _SEPARATOR_BITS: Final = 2.0
 """A repeated separator, as between the words of a passphrase."""
-_SWITCH_BITS: Final = 3.0
-"""The first piece after single characters: random texts have such pieces by chance."""
+_SWITCH_BITS: Final = 5.0
+"""A piece after a single letter or digit: random texts have such pieces by chance."""
 _YEAR_BITS: Final = math.log2(150)
 _DAY_BITS: Final = math.log2(366)
 _TIME_BITS: Final = math.log2(24 * 60 * 60)
 _KEY_BITS: Final = math.log2(47)
 _TURN_BITS: Final = math.log2(6) + 1
 """One of six directions, at one of the keys of a walk."""
+_MONTH_AND_DAY: Final = r"(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12]\d|3[01])"
 _DATE: Final = re.compile(
-    r"(?:19|20)\d\d(?:([-/._]?)\d\d\1\d\d)?|\d\d(?P<dot>[-/.])\d\d(?P=dot)(?:19|20)\d\d"
+    rf"(?P<year>(?:19|20)\d\d)(?:([-/._]?){_MONTH_AND_DAY})?"
+    r"|(?:0[1-9]|[12]\d|3[01])(?P<dot>[-/.])(?:0[1-9]|1[0-2])(?P=dot)(?:19|20)\d\d"
 )
 _TIME: Final = re.compile(r"[T ]?[0-2]\d:[0-5]\d(?::[0-5]\d)?Z?")
 _LEET: Final = tuple(
@@ -147,8 +149,8 @@ def _parse(text: _Text, enough: float, kinds: Sequence[_Kind]) -> float:
     while place < len(text.plain) and bits < enough:
         piece = _cheapest(text, place, switch, kinds)
         bits += piece.bits + switch if piece else text.each
+        switch = 0.0 if piece or not text.plain[place].isalnum() else _SWITCH_BITS
         place += piece.length if piece else 1
-        switch = 0.0 if piece else _SWITCH_BITS
     return bits
 
 

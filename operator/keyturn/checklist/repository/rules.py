@@ -19,6 +19,7 @@ from keyturn.checklist.strength_estimate import bits_of
 from keyturn.core.value import Value
 
 from .git import CannotLook
+from .token_forms import TOKEN_FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ _NO_RULES: Final = (
 )
 _PLACEHOLDER_BITS: Final = 20.0
 """Values with fewer bits are examples, such as password and changeme."""
-_CANDIDATE: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY")
+_CANDIDATE: Final = re.compile(r"[A-Za-z0-9_+/=-]{16}|://|PRIVATE KEY|\dQ~")
 """A cheap pattern that every line with a finding matches, and most lines do not."""
 _ESCAPES: Final = frozenset({"\\n", "\\r", "\\t"})
 """Escapes within a string whose letter is not part of the next word."""
@@ -43,7 +44,6 @@ _OVERLAP: Final = 512
 _LEFT_OUT: Final = frozenset({"AzureStorageKeyDetector", "PrivateKeyDetector", "JwtTokenDetector"})
 """These match checksums of lock files, or have a pattern of ours instead."""
 _OURS: Final = (
-    ("Azure Storage Account access key", re.compile(r"AccountKey=([A-Za-z0-9+/]{86}==)")),
     (
         "Private Key",
         re.compile(
@@ -51,11 +51,6 @@ _OURS: Final = (
             r"(?:[\"'\s+]|\\{1,2}[nr]?){1,20}([A-Za-z0-9+/=]{16,80})"
         ),
     ),
-    ("Age Key", re.compile(r"\b(AGE-SECRET-KEY-1[A-Z0-9]{58})\b")),
-    ("GitHub Token", re.compile(r"\b(github_pat_[A-Za-z0-9_]{80,90})\b")),
-    ("GitLab Token", re.compile(r"\b(glpat-[A-Za-z0-9_-]{20,})\b")),
-    ("Google API Key", re.compile(r"\b(AIza[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])")),
-    ("Vault Token", re.compile(r"\b(hv[sb]\.[A-Za-z0-9_-]{24,200})\b")),
 )
 _JWT: Final = re.compile(r"\b(eyJ[A-Za-z0-9_-]{8,})\.(eyJ[A-Za-z0-9_-]{8,})\.([A-Za-z0-9_-]{16,})")
 
@@ -76,7 +71,11 @@ def hits(text: str) -> Iterator[Hit]:
     if not lines:
         return
     piece = "\n".join(lines)
-    for rule, secret in {(rule, secret): None for rule, finder in _rules() for secret in finder(piece)}:
+    rules: dict[str, str] = {}
+    for rule, finder in _rules():
+        for secret in finder(piece):
+            rules.setdefault(secret, rule)
+    for secret, rule in rules.items():
         place = piece.find(secret)
         if place < 0 or not _stands_alone(piece, place, secret) or _is_example(secret):
             continue
@@ -128,7 +127,8 @@ def load() -> None:
 
 @functools.cache
 def _rules() -> tuple[tuple[str, Callable[[str], Iterator[str]]], ...]:
-    ours = tuple((name, functools.partial(_of_pattern, pattern)) for name, pattern in _OURS)
+    forms = ((f"{issuer} token", re.compile(form)) for issuer, form in TOKEN_FORMS)
+    ours = tuple((name, functools.partial(_of_pattern, pattern)) for name, pattern in (*_OURS, *forms))
     return (*ours, ("JSON Web Token", _tokens), *_theirs())
 
 
