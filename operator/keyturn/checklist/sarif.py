@@ -1,79 +1,116 @@
-"""Report as SARIF 2.1.0, which code hosts display next to the code."""
+"""Report as SARIF 2.1.0 in the subset that GitHub code scanning accepts.
+
+Code scanning shows each result as a problem, and refuses a file with a result that has no physical location. So the
+results are the failed checks only; unknown points are notifications of the run, and what passed is left out.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from keyturn import __version__
 from keyturn.core.policy.findings import Point, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from keyturn.core.policy.findings import Finding, Report
 
 __all__ = ["sarif"]
 
-_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_KINDS = {
-    Verdict.FAIL: "fail",
-    Verdict.UNKNOWN: "open",
-    Verdict.PASS: "pass",
-    Verdict.NOT_APPLICABLE: "notApplicable",
-}
+_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_MAX_RESULTS: Final = 5_000
+"""Code scanning shows that many of a run."""
+_SEVERITY: Final = "8.0"
+"""High, on the scale of CVSS."""
 
 
 def sarif(report: Report) -> dict[str, Any]:
-    """Return every finding as a result, and every point as a rule."""
-    driver = {
-        "name": "keyturn audit",
-        "version": __version__,
-        "rules": [
-            {
-                "id": point.value,
-                "name": point.value.title().replace("-", ""),
-                "shortDescription": {"text": point.asks},
-                "defaultConfiguration": {"level": "error"},
-            }
-            for point in Point
-        ],
-    }
+    """Return every failed check as a result, and every point as a rule."""
+    failed = [one for one in report.findings if one.verdict is Verdict.FAIL]
+    unknown = [one for one in report.findings if one.verdict is Verdict.UNKNOWN]
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": driver},
+                "tool": {"driver": _driver()},
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(one) for one in report.findings],
+                "invocations": [
+                    {
+                        "executionSuccessful": True,
+                        "toolExecutionNotifications": [_notification(one) for one in unknown],
+                    }
+                ],
+                "results": list(_results(failed[:_MAX_RESULTS])),
             }
         ],
     }
 
 
-def _result(one: Finding) -> dict[str, Any]:
-    text = f"{one.evidence}. To be done: {one.remedy}" if one.remedy else one.evidence
+def _driver() -> dict[str, Any]:
+    return {"name": "keyturn audit", "version": __version__, "rules": [_rule(point) for point in Point]}
+
+
+def _rule(point: Point) -> dict[str, Any]:
     return {
-        "ruleId": one.point.value,
-        "ruleIndex": one.point.number - 1,
-        "kind": _KINDS[one.verdict],
-        "level": "error" if one.verdict is Verdict.FAIL else "none",
-        "message": {"text": text},
-        "locations": _locations(one),
-        "partialFingerprints": {"keyturn/v1": _fingerprint(one)},
+        "id": point.value,
+        "name": point.value.title().replace("-", ""),
+        "shortDescription": {"text": point.asks},
+        "fullDescription": {"text": f"Point {point.number} of the secrets checklist: {point.asks}."},
+        "help": {"text": f"keyturn audit --only {point.value} prints the evidence and the remedies."},
+        "defaultConfiguration": {"level": "error"},
+        "properties": {"tags": ["security"], "precision": "high", "security-severity": _SEVERITY},
     }
 
 
-def _locations(one: Finding) -> list[dict[str, Any]]:
+def _results(failed: Iterable[Finding]) -> Iterable[dict[str, Any]]:
+    """Number equal findings: a file with two tokens of one form has two alerts."""
+    seen = Counter[str]()
+    for one in failed:
+        fingerprint = _fingerprint(one)
+        seen[fingerprint] += 1
+        yield {
+            "ruleId": one.point.value,
+            "ruleIndex": one.point.number - 1,
+            "kind": "fail",
+            "level": "error",
+            "message": {"text": _text(one)},
+            "locations": [_location(one)],
+            # Code scanning compares this one; the line of a moved finding is no part of it.
+            "partialFingerprints": {"primaryLocationLineHash": f"{fingerprint}:{seen[fingerprint]}"},
+        }
+
+
+def _notification(one: Finding) -> dict[str, Any]:
+    return {
+        "level": "warning",
+        "message": {"text": _text(one)},
+        "associatedRule": {"id": one.point.value, "index": one.point.number - 1},
+    }
+
+
+def _text(one: Finding) -> str:
+    return f"{one.evidence}. To be done: {one.remedy}" if one.remedy else one.evidence
+
+
+def _location(one: Finding) -> dict[str, Any]:
+    """Return a file of the repository, or a path that stands for an object of the cluster or for a whole point."""
+    if one.where and one.point is Point.SOURCE_CONTROL:
+        return _physical(one.where, one.line)
     if not one.where:
-        return []
-    if one.point is not Point.SOURCE_CONTROL:
-        return [{"logicalLocations": [{"fullyQualifiedName": one.where, "kind": "object"}]}]
-    # A path of the working tree, at which a code host displays the finding.
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(one.where), "uriBaseId": "%SRCROOT%"}}
-    if one.line:
-        place["region"] = {"startLine": one.line}
-    return [{"physicalLocation": place}]
+        return _physical(f"checklist/{one.point.value}")
+    return _physical(f"cluster/{one.where}") | {
+        "logicalLocations": [{"fullyQualifiedName": one.where, "kind": "object"}]
+    }
+
+
+def _physical(path: str, line: int = 0) -> dict[str, Any]:
+    artifact = {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": line or 1}}}
 
 
 def _fingerprint(one: Finding) -> str:

