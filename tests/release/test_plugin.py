@@ -123,6 +123,16 @@ def test_it_knows_issued_keys_in_a_repository(plugin: Plugin, repository: Reposi
     assert token not in done.stdout
 
 
+def test_it_prints_a_report_as_a_page(plugin: Plugin, repository: Repository) -> None:
+    repository.commit({"a.py": "print(1)\n"})
+    question = ("audit", "--repository", str(repository.folder), "--only", "source-control", "-o", "html")
+
+    done = plugin.run("keyturn", *question)
+
+    assert done.stdout == here(*question).stdout
+    assert done.stdout.startswith("<!doctype html>")
+
+
 def test_it_backs_up(plugin: Plugin, space: Space, console: Console, tmp_path: Path) -> None:
     space.managed()
     keeper = x25519.Identity.generate()
