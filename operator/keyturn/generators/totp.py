@@ -6,7 +6,8 @@ import base64
 import binascii
 import secrets
 from typing import Annotated
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import pyotp
 
 from keyturn.api.base import Schema
 from keyturn.core.value import Value
@@ -60,25 +61,13 @@ class Totp(Generator[TotpConfig]):
         return Strength(length=len(base64.b32encode(bytes(_BYTES))), bits=8 * _BYTES)
 
     def _uri(self, secret: str) -> str:
-        """Return the key URI.
-
-        Source: https://github.com/google/google-authenticator/wiki/Key-Uri-Format
-        """
-        labels = (
-            [self.config.account] if self.config.issuer is None else [self.config.issuer, self.config.account]
-        )
-        about = {} if self.config.issuer is None else {"issuer": self.config.issuer}
-        query = urlencode({"secret": secret, **about}, quote_via=quote)
-        return f"otpauth://totp/{':'.join(quote(label, safe='') for label in labels)}?{query}"
+        return pyotp.TOTP(secret, name=self.config.account, issuer=self.config.issuer).provisioning_uri()
 
 
 def _secret_in(uri: Value) -> Value | None:
-    """Return the secret in a URI of Keyturn; None for anything else."""
+    """Return the secret in a key URI; None for anything else."""
     try:
-        parts = urlsplit(uri.reveal().decode("ascii"))
-        secrets_ = parse_qs(parts.query, strict_parsing=True).get("secret", [])
+        found = pyotp.parse_uri(uri.reveal().decode("ascii"))
     except ValueError:  # UnicodeDecodeError is a ValueError
         return None
-    if (parts.scheme, parts.netloc, len(secrets_)) != ("otpauth", "totp", 1):
-        return None
-    return Value.of_text(secrets_[0])
+    return Value.of_text(found.secret) if isinstance(found, pyotp.TOTP) else None
