@@ -31,7 +31,7 @@ help: ## say what there is
 
 venv: $(READY) ## set up .venv from the locks
 
-demo: $(READY) ## show the life of a secret on a real control plane; NODE=real: in containers, as root; CLUSTER=current for your own cluster (YES=1: do not ask)
+demo: $(READY) ## show the life of a secret on a real control plane; NODE=real: in containers, as root; CLUSTER=kind for a new cluster of kind; CLUSTER=current for your own cluster (YES=1: do not ask)
 	@$(BIN)/python -m demo $(if $(NODE),--node "$(NODE)") $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
 
 run: $(READY) ## run the operator of this checkout against the current context (YES=1: do not ask; ARGS="--namespace shop")

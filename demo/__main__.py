@@ -16,7 +16,7 @@ from sandbox import SandboxError
 from sandbox.harness import HarnessError
 
 from . import story
-from .cluster import Cluster, Current, Refused, Sandbox
+from .cluster import Cluster, Current, Kind, Refused, Sandbox
 from .node import Node
 from .screen import Screen
 from .terminal import Terminal
@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Show the life of a secret.")
     parser.add_argument(
         "--cluster",
-        choices=("sandbox", "current"),
+        choices=("sandbox", "kind", "current"),
         default="sandbox",
-        help="a control plane of its own, or the cluster of the current kubeconfig context",
+        help="a control plane of its own, a new cluster of kind, or that of the current kubeconfig context",
     )
     parser.add_argument(
         "--node",
@@ -69,8 +69,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cluster(options: argparse.Namespace, screen: Screen, folder: Path) -> Cluster:
-    if options.cluster == "current" and options.node:
-        raise Refused("NODE is of the demo's own control plane: leave NODE or CLUSTER=current out")
+    if options.cluster != "sandbox" and options.node:
+        raise Refused(f"NODE is of the demo's own control plane: leave NODE or CLUSTER={options.cluster} out")
+    if options.cluster == "kind":
+        return Kind(screen, folder)
     if options.cluster == "current":
         return Current(screen, folder, ask=not options.yes)
     if options.node == "real":

@@ -1,13 +1,13 @@
-"""Where the demo runs: on a control plane of its own, or on the cluster of the current context."""
+"""Where the demo runs: on a control plane of its own, on a new cluster of kind, or on the current context's."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sandbox import ControlPlane, build
+from sandbox import ControlPlane, build, kind
 from sandbox.harness import HarnessError, installation
 from sandbox.pki import write_private
 
@@ -92,6 +92,23 @@ class Sandbox(Cluster):
                 "ending the control plane", "the control plane is gone, with all it held"
             ):
                 self._plane.stop()
+
+
+class Kind(Cluster):
+    """A new cluster of kind that lives as long as the demo."""
+
+    def __init__(self, screen: Screen, folder: Path) -> None:
+        super().__init__(screen, folder)
+        self._cluster = ExitStack()
+
+    def open(self) -> Path:
+        self.screen.title("A Kubernetes cluster of kind, in a container of this machine")
+        with self.screen.progress("creating the cluster; its image has 400 MB", "the cluster is ready"):
+            return self._cluster.enter_context(kind.cluster(self.folder / "admin.kubeconfig"))
+
+    def close(self) -> None:
+        with self.screen.progress("deleting the cluster", "the cluster is deleted"):
+            self._cluster.close()
 
 
 class Current(Cluster):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.kube.config import NotConfigured
-from sandbox import ControlPlane
+from sandbox import ControlPlane, kind
 from sandbox.harness import Kubectl, eventually, installation
 from sandbox.pki import write_private
 from tests.leaks.witness import LeakGate, Witness
@@ -89,22 +88,10 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             with ControlPlane.start() as plane:
                 yield Cluster(plane.kubeconfig, plane)
         case "kind":
-            with _kind() as kubeconfig:
+            with kind.cluster(folder / "kubeconfig") as kubeconfig:
                 yield Cluster(kubeconfig, None)
         case _:
             yield Cluster(_current(folder / "kubeconfig"), None)
-
-
-@contextmanager
-def _kind() -> Iterator[Path]:
-    from pytest_kind import KindCluster  # noqa: PLC0415 - only where Docker is
-
-    kind = KindCluster("keyturn-tests")
-    kind.create()
-    try:
-        yield Path(kind.kubeconfig_path)
-    finally:
-        kind.delete()
 
 
 def _current(kubeconfig: Path) -> Path:
