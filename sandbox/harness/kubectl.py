@@ -42,6 +42,7 @@ class Kubectl:
             timeout: The limit of one call, in seconds.
             folder: The working directory, which paths in arguments are relative to.
         """
+        self.kubeconfig = kubeconfig
         self._command = (_PROGRAM, *(() if kubeconfig is None else (f"--kubeconfig={kubeconfig}",)))
         self._limit = () if request_timeout is None else (f"--request-timeout={request_timeout}",)
         self._timeout = timeout

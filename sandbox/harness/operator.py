@@ -111,11 +111,13 @@ class Operator:
     def returncode(self) -> int | None:
         return self._started.poll()
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Return what this process has logged since its last start."""
-        text = self.log.read_bytes()[self._offset :].decode()
-        *whole, _being_written = text.split("\n")
-        return [json.loads(line) for line in whole if line.startswith("{")]
+    def lines(self, text: str = "") -> list[dict[str, Any]]:
+        """Return what this process has logged since its last start, in lines that contain `text`."""
+        with self.log.open(encoding="utf-8") as log:
+            log.seek(self._offset)
+            # The last line may be incomplete; a long log has more lines than a wait can parse at each look.
+            whole = (line for line in log if line.startswith("{") and line.endswith("\n"))
+            return [json.loads(line) for line in whole if text in line]
 
     def wait_for_log(self, event: str, timeout: float = _START_TIMEOUT) -> dict[str, Any]:
         """Wait until the operator logs an event, and return that line.
@@ -126,7 +128,7 @@ class Operator:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             code = self.returncode  # before the log, which has all its lines when it has ended
-            for line in self.lines():
+            for line in self.lines(event):
                 if line.get("event") == event:
                     return line
             if code is not None:

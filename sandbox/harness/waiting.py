@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["eventually", "until"]
 
 _TIMEOUT = 60.0
-_POLL_INTERVAL = 0.05
+_POLL_INTERVAL, _LONG_POLL_INTERVAL = 0.05, 0.2
+_SHORT_WAIT = 2.0
+"""Seconds after which a wait looks less often: each look takes processor time from what it waits for."""
 _ASYNC_POLL_INTERVAL = 0.02
 
 
@@ -29,12 +31,13 @@ def eventually(
     Raises:
         HarnessError: The timeout is over; the message has `what`, and what `instead` returns.
     """
-    deadline = time.monotonic() + timeout
+    started = time.monotonic()
     while not holds():
-        if time.monotonic() >= deadline:
+        waited = time.monotonic() - started
+        if waited >= timeout:
             found = f": {instead()}" if instead else ""
             raise HarnessError(f"{what} did not come true within {timeout:.0f} s{found}")
-        time.sleep(_POLL_INTERVAL)
+        time.sleep(_POLL_INTERVAL if waited < _SHORT_WAIT else _LONG_POLL_INTERVAL)
 
 
 async def until(holds: Callable[[], bool], timeout: float = _TIMEOUT) -> None:  # noqa: ASYNC109  # as `eventually`

@@ -37,7 +37,7 @@ def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Spac
     """A namespace of the test's own that the operator serves; nothing that happens in it makes it stumble."""
     yield Space(objects, namespace)
     assert operator.returncode is None
-    assert not [line for line in operator.lines() if _is_stumble(line, namespace)]
+    assert not [line for line in operator.lines(namespace) if _is_stumble(line, namespace)]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from tests.faults.apiserver import USER, Cluster
 from tests.faults.namespace import scenes
 from tests.leaks.lifecycle import Life
 from tests.leaks.scan import leaks
+from tests.leaks.witness import Witness, generated
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ def test_a_scanned_place_is_not_empty(life: Life, place: str) -> None:
 def test_no_value_is_found_outside_of_secrets_in_any_form(life: Life) -> None:
     found = leaks(life.values, life.places)
     assert found == set()
+
+
+def test_the_gate_of_every_run_remembers_the_value_of_each_secret(life: Life) -> None:
+    kubeconfig, everything = life.cluster.plane.kubeconfig, generated(life.cluster.items("/api/v1/secrets"))
+    of_all, of_one, of_none = Witness(), Witness(), Witness()
+
+    of_all.look(kubeconfig)
+    of_one.look(kubeconfig, life.scene.namespace)
+    of_none.look(kubeconfig, "kube-system")
+
+    # Counts, because a failure shows what it compares.
+    missing = [len(everything - witness.values.keys()) for witness in (of_all, of_one, of_none)]
+    assert missing == [0, 0, len(everything)]
 
 
 def test_an_error_that_nobody_thought_of_was_logged_with_its_place(life: Life) -> None:

@@ -7,10 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
 
 from sandbox import ControlPlane
-from sandbox.harness import HarnessError, Kubectl
 from tests.leaks.scan import forms_of_all, traces
+from tests.support.objects import Objects, Refused
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
@@ -37,21 +39,22 @@ class Witness:
         """Look before the fixtures clean up."""
         arguments = getattr(item, "funcargs", {})
         if isinstance(arguments.get("namespace"), str) and "kubectl" in arguments:
-            self.look(arguments["kubectl"], f"--namespace={arguments['namespace']}")
+            self.look(arguments["kubectl"].kubeconfig, arguments["namespace"])
         if begun := BEGUN - self.logs.keys():
             self.logs |= dict.fromkeys(begun, item.nodeid)
             for plane in set(_planes_among(arguments.values())):
-                self.look(Kubectl(plane.kubeconfig), "--all-namespaces")
+                self.look(plane.kubeconfig)
 
-    def look(self, kubectl: Kubectl, where: str) -> None:
+    def look(self, kubeconfig: Path, namespace: str = "") -> None:
+        """Remember the values of all Secrets of a namespace, or of the cluster."""
         try:
-            found = kubectl.run("get", "secrets", where, "-o", "json")
-        except HarnessError:
-            return  # a test may have taken the API server away
-        if found.returncode == 0:
-            for secret in json.loads(found.stdout)["items"]:
-                name = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
-                self.values |= dict.fromkeys(generated([secret]) - self.values.keys(), name)
+            with Objects.of(kubeconfig) as objects:
+                found = objects.all("Secret", namespace)
+        except (Refused, HTTPError, ConfigException):
+            return  # a test may have taken the API server away, or all of it
+        for secret in found:
+            name = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
+            self.values |= dict.fromkeys(generated([secret]) - self.values.keys(), name)
 
     def leaks(self) -> set[str]:
         """Say which values stand in which logs: whose they are, in which form, and in the midst of what."""

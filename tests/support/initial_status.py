@@ -15,7 +15,9 @@ _CRDS = Path(__file__).parents[2] / "crds"
 
 @functools.cache
 def _by_kind() -> dict[str, dict[str, Any]]:
-    bodies = (yaml.safe_load(path.read_text()) for path in _CRDS.glob("keyturn.dev_*.yaml"))
+    bodies = (
+        yaml.load(path.read_text(), Loader=yaml.CSafeLoader) for path in _CRDS.glob("keyturn.dev_*.yaml")
+    )
     return {body["spec"]["names"]["kind"]: body["spec"]["versions"][0] for body in bodies}
 
 

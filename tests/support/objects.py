@@ -96,6 +96,7 @@ class Objects:
             raise
 
     def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
+        """Return the objects of a namespace, of all namespaces where it is empty."""
         return cast("list[Body]", self._call("GET", _path(kind, namespace), None, query)["items"])
 
     def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
@@ -148,7 +149,8 @@ def _path(kind: str, namespace: str, name: str = "") -> str:
         group, plural = _CLUSTER_WIDE[kind]
         return f"/{group}/{plural}/{name}".rstrip("/")
     group, plural = _NAMESPACED[kind]
-    return f"/{group}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
+    where = f"namespaces/{namespace}/" if namespace else ""
+    return f"/{group}/{where}{plural}/{name}".rstrip("/")
 
 
 def deployment(name: str, *, replicas: int = 3, annotations: dict[str, str] | None = None) -> Body:
