@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-OBJECTS = 20
-EVENTS = 4000
+OBJECTS = 5
+EVENTS = 800
 
 
 @pytest.fixture

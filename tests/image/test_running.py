@@ -71,7 +71,7 @@ def test_the_image_serves_with_the_account_of_its_pod(
 ) -> None:
     assert cluster.plane
     account = container.root / ACCOUNT
-    user = yaml.safe_load(operator_kubeconfig.read_text())["users"][0]["user"]
+    user = yaml.load(operator_kubeconfig.read_text(), Loader=yaml.CSafeLoader)["users"][0]["user"]
     (account / "token").write_text(user["token"])
     (account / "namespace").write_text("keyturn-system")
     (account / "ca.crt").write_bytes(cluster.plane.ca_file.read_bytes())

@@ -86,7 +86,7 @@ def test_the_service_finds_both_replicas(running: Kubectl) -> None:
 
 def test_the_network_policy_lets_in_what_the_container_serves() -> None:
     deployment, policy = (
-        yaml.safe_load((BASE / "operator" / name).read_text())["spec"]
+        yaml.load((BASE / "operator" / name).read_text(), Loader=yaml.CSafeLoader)["spec"]
         for name in ("deployment.yaml", "networkpolicy.yaml")
     )
     (container,) = deployment["template"]["spec"]["containers"]

@@ -23,7 +23,9 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> dict[tuple[str, s
     resources, components = ([os.path.relpath(one, tmp_path)] for one in (request.param, AUDIT))
     body = {"kind": "Kustomization", "resources": resources, "components": components}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    rendered = yaml.safe_load_all(Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path)))
+    rendered = yaml.load_all(
+        Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path)), Loader=yaml.CSafeLoader
+    )
     return {(one["kind"], one["metadata"]["name"]): one for one in rendered}
 
 
@@ -53,7 +55,7 @@ def test_the_port_is_open_all_the_way(objects: dict[tuple[str, str], Any]) -> No
 
 
 def test_the_api_server_knows_the_service_by_its_name_and_port(objects: dict[tuple[str, str], Any]) -> None:
-    webhook = yaml.safe_load((AUDIT / "apiserver" / "webhook.yaml").read_text())
+    webhook = yaml.load((AUDIT / "apiserver" / "webhook.yaml").read_text(), Loader=yaml.CSafeLoader)
     metadata = objects["Service", "keyturn-audit"]["metadata"]
     (port,) = objects["Service", "keyturn-audit"]["spec"]["ports"]
     cluster = webhook["clusters"][0]["cluster"]
@@ -63,5 +65,5 @@ def test_the_api_server_knows_the_service_by_its_name_and_port(objects: dict[tup
 
 
 def test_no_level_of_the_policy_sends_bodies() -> None:
-    policy = yaml.safe_load((AUDIT / "apiserver" / "policy.yaml").read_text())
+    policy = yaml.load((AUDIT / "apiserver" / "policy.yaml").read_text(), Loader=yaml.CSafeLoader)
     assert {rule["level"] for rule in policy["rules"]} == {"Metadata", "None"}

@@ -395,7 +395,9 @@ def test_who_has_the_usual_rights_notices_nothing(user: str, kubectl: Kubectl) -
 def test_an_argo_cd_of_namespaces_needs_what_the_page_says(kubectl: Kubectl) -> None:
     """The rules on the page about GitOps are enough, and less is not."""
     page = (BASE.parents[1] / "docs" / "gitops.md").read_text()
-    role = yaml.safe_load(page.partition("<!-- rights -->\n\n```yaml\n")[2].partition("```")[0])
+    role = yaml.load(
+        page.partition("<!-- rights -->\n\n```yaml\n")[2].partition("```")[0], Loader=yaml.CSafeLoader
+    )
     metadata = {"name": "authors-narrow", "namespace": "shop"}
     rules = role["rules"]
     given = [role | {"metadata": metadata}, bound("authors-narrow", "narrow", "authors-narrow")]

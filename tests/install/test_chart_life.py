@@ -244,7 +244,7 @@ def test_the_notes_show_a_manifest_that_is_taken(chart: Chart, installed: tuple[
     manifest = re.search(r"^  apiVersion: .*?(?=^$|\Z)", installed[0].said, re.MULTILINE | re.DOTALL)
     assert manifest
 
-    first = yaml.safe_load(manifest[0])
+    first = yaml.load(manifest[0], Loader=yaml.CSafeLoader)
     done = chart.kubectl.run("apply", "--dry-run=server", "-n", "shop", "-f", "-", given=first)
 
     assert (first["kind"], done.returncode, done.stderr) == ("ManagedSecret", 0, "")

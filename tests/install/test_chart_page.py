@@ -67,11 +67,15 @@ def pinned(module: str, name: str) -> str:
 
 
 def application() -> dict[str, Any]:
-    return dict(yaml.safe_load((MANIFESTS / "gitops" / "argocd" / "application.yaml").read_text()))
+    return dict(
+        yaml.load((MANIFESTS / "gitops" / "argocd" / "application.yaml").read_text(), Loader=yaml.CSafeLoader)
+    )
 
 
 def flux() -> dict[str, dict[str, Any]]:
-    bodies = yaml.safe_load_all((MANIFESTS / "gitops" / "flux" / "keyturn.yaml").read_text())
+    bodies = yaml.load_all(
+        (MANIFESTS / "gitops" / "flux" / "keyturn.yaml").read_text(), Loader=yaml.CSafeLoader
+    )
     return {body["kind"]: body for body in bodies}
 
 
@@ -93,7 +97,7 @@ def test_flux_installs_the_chart_of_its_repository() -> None:
 
 
 def test_both_namespaces_are_restricted_as_that_of_the_base() -> None:
-    base = yaml.safe_load((BASE / "operator" / "namespace.yaml").read_text())
+    base = yaml.load((BASE / "operator" / "namespace.yaml").read_text(), Loader=yaml.CSafeLoader)
     enforced = {key: text for key, text in base["metadata"]["labels"].items() if key.endswith("/enforce")}
 
     assert flux()["Namespace"]["metadata"]["labels"] == enforced
@@ -119,12 +123,14 @@ def test_the_chart_takes_the_values_of_both(tool: str, tmp_path: Path) -> None:
 def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "install" / "index.md").read_text()
     (block,) = re.findall(r"^    ```text\n(.*?)^    ```$", page, re.MULTILINE | re.DOTALL)
-    body = yaml.safe_load(textwrap.dedent(block)) | {"resources": [os.path.relpath(BASE / "users", tmp_path)]}
+    body = yaml.load(textwrap.dedent(block), Loader=yaml.CSafeLoader) | {
+        "resources": [os.path.relpath(BASE / "users", tmp_path)]
+    }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
 
     made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
 
-    assert [one["metadata"]["name"] for one in yaml.safe_load_all(made)] == [
+    assert [one["metadata"]["name"] for one in yaml.load_all(made, Loader=yaml.CSafeLoader)] == [
         *("keyturn-admin", "keyturn-edit", "keyturn-view")
     ]
 
@@ -132,7 +138,7 @@ def test_a_part_of_the_rights_of_users_can_be_left_out_with_kustomize(tmp_path: 
 def test_the_image_is_taken_by_its_digest_with_kustomize(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "install" / "index.md").read_text()
     (block,) = re.findall(r"^```text\n(images:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    body = yaml.safe_load(block) | {"resources": [os.path.relpath(BASE, tmp_path)]}
+    body = yaml.load(block, Loader=yaml.CSafeLoader) | {"resources": [os.path.relpath(BASE, tmp_path)]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
 
     made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))

@@ -31,7 +31,7 @@ def rendered(folder: Path, resource: Path, *components: Path, **more: Any) -> li
     body = {"kind": "Kustomization", "resources": resources, "components": added, **more}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
     kubectl = Kubectl(folder / "no-cluster")
-    return list(yaml.safe_load_all(kubectl("kustomize", str(folder))))
+    return list(yaml.load_all(kubectl("kustomize", str(folder)), Loader=yaml.CSafeLoader))
 
 
 def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
@@ -46,7 +46,9 @@ def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str 
 
 def test_tokens_are_made_with_the_component_only(folder: Path) -> None:
     with_it = rendered(folder, BASE)
-    without = list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE))))
+    without = list(
+        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
+    )
 
     assert makers_of_tokens(with_it) == [("ClusterRole", "keyturn-tokens", None)]
     assert makers_of_tokens(without) == []
@@ -54,7 +56,7 @@ def test_tokens_are_made_with_the_component_only(folder: Path) -> None:
 
 def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
     # As the overlay's folder does with the other rights, so that the lines can be copied there.
-    shop = yaml.safe_load((NAMESPACED / "shop" / "kustomization.yaml").read_text())
+    shop = yaml.load((NAMESPACED / "shop" / "kustomization.yaml").read_text(), Loader=yaml.CSafeLoader)
     objects = rendered(folder, BASE / "access", namespace="shop", patches=shop["patches"])
 
     assert makers_of_tokens(objects) == [("Role", "keyturn-tokens", "shop")]
@@ -66,7 +68,9 @@ def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
 
 @pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
 def test_no_role_lists_secrets_with_the_component(installation: Path, folder: Path) -> None:
-    without = list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(installation))))
+    without = list(
+        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(installation)), Loader=yaml.CSafeLoader)
+    )
     with_it = rendered(folder, installation, _COMPONENTS / "no-list")
 
     assert verbs_on_secrets(without) - verbs_on_secrets(with_it) == {"list", "watch"}
@@ -98,7 +102,9 @@ def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
 
 
 def test_pods_are_deleted_with_the_component_only(folder: Path) -> None:
-    without = list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE))))
+    without = list(
+        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
+    )
     with_it = rendered(folder, BASE, _COMPONENTS / "pod-deletion")
 
     (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
@@ -173,7 +179,7 @@ def test_components_keep_what_others_have_mounted(folder: Path) -> None:
 
 def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
     before, after = (
-        list(yaml.safe_load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)))),
+        list(yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)),
         rendered(folder, BASE, _COMPONENTS / "ui"),
     )
     roles = [one for one in after if one["kind"].endswith("Role") and one not in before]
@@ -267,7 +273,12 @@ def test_the_monitor_shows_the_token_that_is_taken(
 def test_whatever_is_installed_carries_the_label_that_uninstalling_goes_by() -> None:
     folders = (BASE, _COMPONENTS, MANIFESTS / "monitoring", NAMESPACED)
     paths = [path for folder in folders for path in folder.rglob("*.yaml") if path.parent.name != "apiserver"]
-    bodies = [body for path in paths for body in yaml.safe_load_all(path.read_text()) if is_object(body)]
+    bodies = [
+        body
+        for path in paths
+        for body in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader)
+        if is_object(body)
+    ]
 
     assert len(bodies) > 30
     assert [

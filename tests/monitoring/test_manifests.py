@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def rendered(folder: Path, tmp_path: Path) -> dict[str, Any]:
     kubectl = Kubectl(tmp_path / "no-cluster")
-    return {one["kind"]: one for one in yaml.safe_load_all(kubectl("kustomize", str(folder)))}
+    return {
+        one["kind"]: one for one in yaml.load_all(kubectl("kustomize", str(folder)), Loader=yaml.CSafeLoader)
+    }
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_the_severities_are_those_that_routes_know() -> None:
 
 
 def test_the_monitor_finds_the_metrics_of_the_installation(objects: dict[str, Any]) -> None:
-    service = yaml.safe_load((BASE / "operator" / "service.yaml").read_text())
+    service = yaml.load((BASE / "operator" / "service.yaml").read_text(), Loader=yaml.CSafeLoader)
     monitor = objects["ServiceMonitor"]["spec"]
 
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
@@ -83,7 +85,8 @@ def test_the_dashboard_is_found_by_the_sidecar_and_has_a_steady_name(objects: di
 def test_nothing_of_it_overwrites_a_part_of_the_installation(objects: dict[str, Any], tmp_path: Path) -> None:
     kubectl = Kubectl(tmp_path / "no-cluster")
     installed = {
-        (one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(kubectl("kustomize", str(BASE)))
+        (one["kind"], one["metadata"]["name"])
+        for one in yaml.load_all(kubectl("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
     }
 
     assert {(kind, one["metadata"]["name"]) for kind, one in objects.items()} & installed == set()

@@ -256,7 +256,7 @@ def _account(space: Space, name: str, to: str = "") -> None:
 def _let_make_tokens(field: Field, space: Space) -> None:
     """Give the operator the right of the component for workload identity, in one namespace."""
     here = ("-n", space.namespace)
-    rules = next(yaml.safe_load_all(_COMPONENT.read_text()))["rules"]
+    rules = next(yaml.load_all(_COMPONENT.read_text(), Loader=yaml.CSafeLoader))["rules"]
     role = {"apiVersion": _RBAC, "kind": "Role", "metadata": {"name": "tokens"}, "rules": rules}
     field.kubectl("create", "-f", "-", *here, given=role)
     field.kubectl("create", "rolebinding", "tokens", "--role=tokens", _SELF, *here)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.conftest import Cluster
 
-_CRD = yaml.safe_load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text())
+_CRD = yaml.load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text(), Loader=yaml.CSafeLoader)
 _OUTDATED = 'keyturn_crd_outdated{crd="managedsecrets.keyturn.dev"}'
 
 

@@ -36,7 +36,7 @@ _BASE = ("operator/rbac.yaml", "access/access.yaml", "environments/environments.
 
 def given(manifest: str) -> Iterator[tuple[str, str, str, str, str]]:
     """List what the Roles of a manifest give, one verb on one resource at a time."""
-    for role in yaml.safe_load_all((ROOT / manifest).read_text()):
+    for role in yaml.load_all((ROOT / manifest).read_text(), Loader=yaml.CSafeLoader):
         if role["kind"] not in {"Role", "ClusterRole"}:
             continue
         for rule in role["rules"]:

@@ -483,25 +483,25 @@ def imported(repository: Repository, commits: int, secret: str = "") -> None:
     repository.git("fast-import", "--quiet", given=b"".join(lines))
 
 
-def test_the_oldest_of_20_000_commits_is_reached(repository: Repository) -> None:
-    imported(repository, 20_000, aws_key())
+def test_the_oldest_of_10_500_commits_is_reached(repository: Repository) -> None:
+    imported(repository, 10_500, aws_key())
 
     done = repository.audit()
 
     assert [where for where, _ in done.found("Fail")] == ["f0"]
     assert done.found("Unknown") == []
-    assert "history: 10000 of 20001 commits" in done.errors
+    assert "history: 10000 of 10501 commits" in done.errors
 
 
 def test_when_time_is_over_it_says_how_far_it_came(repository: Repository) -> None:
-    imported(repository, 20_000)
+    imported(repository, 200)
 
     done = repository.audit("--time-limit", "0s")
 
     assert done.code == 2
     assert [evidence for _, evidence in done.found("Unknown")] == [
         "time was over after 0 of 2 files",
-        "time was over after 1 of 20001 commits, the newest first",
+        "time was over after 1 of 201 commits, the newest first",
     ]
 
 
