@@ -1,11 +1,14 @@
-"""In which order tests run, and which stay in one process: what is long first, and a folder's tests in one go.
+"""In which order tests run, and which stay in one process: long folders first, then waiting next to computing tests.
 
-Two processes that share the tests end together only if the last pieces are short. A folder's control plane runs while
-its tests do, so tests of other folders do not come in between; idle, it takes 3 % of a core.
+Processes that share the tests end together only if the last pieces are short. A long folder's control plane runs
+while its tests do, so tests of other folders do not come in between. Other tests share the control plane of their
+process, and wait for it much of their time: files of tests that only compute come in between, so that the processors
+have work.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,8 +31,7 @@ class ByFolder(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no type
     """Hands out files, and some folders as a whole."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = _folder(nodeid)
-        return f"tests/{folder}" if folder in _TOGETHER else nodeid.partition("::")[0]
+        return _scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,6 +51,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         length = 0 if folder in _LONG else 1 if folder in has_plane else 2
         turns.setdefault(folder, (length, len(turns)))
     items.sort(key=lambda item: turns[_folder(item.nodeid)])
+    lengths = [turns[_folder(item.nodeid)][0] for item in items]
+    long, waiting = lengths.count(0), lengths.count(0) + lengths.count(1)
+    items[long:] = _spread(items[long:waiting], items[waiting:])
+
+
+def _spread(waiting: list[pytest.Item], computing: list[pytest.Item]) -> list[pytest.Item]:
+    """Put the files of computing tests evenly between those of waiting tests."""
+    files = [
+        ((place + 0.5) / len(every), tests)
+        for every in (_by_file(waiting), _by_file(computing))
+        for place, tests in enumerate(every)
+    ]
+    return [item for _, tests in sorted(files, key=lambda file: file[0]) for item in tests]
+
+
+def _by_file(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    return [list(tests) for _, tests in groupby(items, lambda item: _scope(item.nodeid))]
+
+
+def _scope(nodeid: str) -> str:
+    """Name what one process gets as a whole: a file, or a folder."""
+    folder = _folder(nodeid)
+    return f"tests/{folder}" if folder in _TOGETHER else nodeid.partition("::")[0]
 
 
 def _folder(nodeid: str) -> str:

@@ -1,0 +1,58 @@
+"""The order of tests: long folders first, then files that wait and files that compute by turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, cast
+
+from tests.support import order
+
+if TYPE_CHECKING:
+    import pytest
+
+
+@dataclass(frozen=True)
+class Item:
+    """What the order depends on."""
+
+    nodeid: str
+    fixturenames: tuple[str, ...] = ()
+
+
+def of(file: str, *fixtures: str) -> list[Item]:
+    return [Item(f"tests/{file}.py::test_{number}", fixtures) for number in range(2)]
+
+
+def ordered(*files: list[Item]) -> list[str]:
+    """Return the files in the order in which they run; one that comes twice is there twice."""
+    items = [item for tests in files for item in tests]
+    order.pytest_collection_modifyitems(cast("list[pytest.Item]", items))
+    return [file for file, _ in groupby(item.nodeid.partition("::")[0] for item in items)]
+
+
+def test_long_folders_come_first_and_whole() -> None:
+    files = ordered(
+        of("unit/core/test_a"), of("faults/test_a"), of("gitops/test_a", "cluster"), of("faults/test_b")
+    )
+
+    assert files[:2] == ["tests/faults/test_a.py", "tests/faults/test_b.py"]
+
+
+def test_files_that_compute_are_spread_between_those_that_wait() -> None:
+    waiting = [of(f"cluster/cli/test_{name}", "cluster") for name in "abc"]
+    computing = [of(f"unit/core/test_{number}") for number in range(6)]
+
+    files = ordered(*computing, *waiting)
+
+    kinds = [file.split("/")[1] for file in files]
+    assert kinds == ["unit", "cluster", "unit"] * 3
+
+
+def test_a_folder_that_one_process_takes_stays_whole() -> None:
+    together = [of(f"cluster/dashboard/test_{name}", "scene") for name in "ab"]
+
+    files = ordered(*together, *(of(f"unit/core/test_{number}") for number in range(4)))
+
+    place = files.index("tests/cluster/dashboard/test_a.py")
+    assert files[place + 1] == "tests/cluster/dashboard/test_b.py"
