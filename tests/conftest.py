@@ -14,7 +14,7 @@ from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane, kind
 from sandbox.harness import Kubectl, eventually, installation
 from sandbox.pki import write_private
-from tests.leaks.witness import LeakGate, Witness
+from tests.leaks.leak_gate import LeakGate, ValueRecorder
 from tests.support import order, soak
 from tests.support.figures import Figures
 from tests.support.objects import Objects
@@ -73,9 +73,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    witness = Witness()
-    config.pluginmanager.register(witness, "leak-witness")
-    config.pluginmanager.register(LeakGate(witness), "leak-gate")
+    recorder = ValueRecorder()
+    config.pluginmanager.register(recorder, "value-recorder")
+    config.pluginmanager.register(LeakGate(recorder), "leak-gate")
     config.pluginmanager.register(Figures(), "figures")
     config.pluginmanager.register(order, "order")
 

@@ -9,7 +9,7 @@ from tests.cluster.classes import Class
 from tests.cluster.namespace import Space
 from tests.cluster.store_objects import Stores, Vault
 from tests.support.objects import Objects
-from tests.support.store_proxy import front
+from tests.support.store_proxy import store_proxy
 from tests.support.vault import running
 from tests.support.webhook import webhook
 
@@ -50,7 +50,7 @@ def vault_server() -> Iterator[VaultServer]:
 @pytest.fixture
 def vault(space: Space, vault_server: VaultServer) -> Iterator[Vault]:
     """A SecretStore of that Vault, with a proxy between."""
-    with front(vault_server.address) as before:
+    with store_proxy(vault_server.address) as before:
         vault = Vault(vault_server, space.namespace, space, before)
         vault.write_store()
         yield vault

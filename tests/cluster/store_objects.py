@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
-from tests.support.vault_folder import Kept
+from tests.support.vault_folder import VaultFolder
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
-    from tests.support.store_proxy import Front
+    from tests.support.store_proxy import StoreProxy
 
 __all__ = ["Stores", "Vault", "pulled"]
 
@@ -112,11 +112,11 @@ class Stores:
 
 
 @dataclass(frozen=True, slots=True)
-class Vault(Kept):
+class Vault(VaultFolder):
     """A SecretStore of a real Vault with something before it, and what is kept there."""
 
     space: Space
-    front: Front
+    store_proxy: StoreProxy
 
     def write_store(self, name: str = "store", **spec: Any) -> None:
         """Create the SecretStore with its login, or give it another spec."""
@@ -124,7 +124,7 @@ class Vault(Kept):
         if not self.space.find("Secret", "login"):
             self.space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": data})
         auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
-        vault = {"server": self.front.address, "auth": auth}
+        vault = {"server": self.store_proxy.address, "auth": auth}
         Stores(self.space, Path()).write({"vault": vault}, name, **{"refresh": {"minInterval": "1s"}, **spec})
 
     def push(self, name: str = "auth", **more: Any) -> Body:

@@ -55,8 +55,8 @@ def left_behind(scratch: Path) -> list[str]:
     return folders + processes_of(scratch)
 
 
-class Eavesdropper:
-    """Reads the demo's Secret again and again, as an admin can, and keeps every value in both its forms."""
+class ValueCollector:
+    """Reads the Secret of the demo in a loop, as an admin can, and collects each value, plain and in base64."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self.heard: set[str] = set()

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
-from tests.demo.showing import Eavesdropper, begin, left_behind, run
+from tests.demo.showing import ValueCollector, begin, left_behind, run
 from tests.sandbox.helpers import processes_of
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def test_on_the_current_cluster_no_value_is_shown_and_everything_is_removed(
     scratch: Path, plane: ControlPlane, kubectl: Kubectl
 ) -> None:
     before = there(kubectl)
-    with Eavesdropper(kubectl) as eavesdropper:
+    with ValueCollector(kubectl) as collector:
         code, said = run(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig)
 
     assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
-    assert len(eavesdropper.heard) >= 4, "two values in two forms"
-    assert not any(value in said for value in eavesdropper.heard)
+    assert len(collector.heard) >= 4, "two values in two forms"
+    assert not any(value in said for value in collector.heard)
     assert there(kubectl) == before
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.harness import Kubectl
 from sandbox.node import machine
-from tests.demo.showing import Eavesdropper, begin, left_behind, read_until
+from tests.demo.showing import ValueCollector, begin, left_behind, read_until
 
 pytestmark = pytest.mark.timeout(900)
 _SHOWN = (
@@ -47,15 +47,15 @@ def test_it_shows_the_life_of_a_secret_in_real_containers(scratch: Path) -> None
         said = read_until(process, "✓ the operator works")
         kubeconfigs = list(scratch.glob("keyturn-sandbox/*/kubeconfig"))
         assert len(kubeconfigs) == 1, said
-        with Eavesdropper(Kubectl(*kubeconfigs)) as eavesdropper:
+        with ValueCollector(Kubectl(*kubeconfigs)) as collector:
             said += read_until(process, "Clean up")
         rest, _ = process.communicate(timeout=120)
         said += rest
 
     assert (process.returncode, [line for line in _SHOWN if line not in said]) == (0, []), said
     assert said.count(_ASKED) == _REVISIONS
-    assert len(eavesdropper.heard) >= 4, "two values in two forms"
-    told = {*eavesdropper.heard, *(hashlib.sha256(one.encode()).hexdigest() for one in eavesdropper.heard)}
+    assert len(collector.heard) >= 4, "two values in two forms"
+    told = {*collector.heard, *(hashlib.sha256(one.encode()).hexdigest() for one in collector.heard)}
     assert not any(text in said for text in told)
     assert left_of_node(scratch) == []
 

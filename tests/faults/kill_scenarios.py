@@ -13,9 +13,9 @@ from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, di
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tests.faults.namespace import Scene
+    from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["PLOTS", "Deaths", "End", "Facts", "Plot", "facts", "pairs", "singles"]
+__all__ = ["SCENARIOS", "End", "Facts", "KillScenario", "Kills", "facts", "pairs", "singles"]
 
 API, WEB = CONSUMERS
 _OWNER = "keyturn.dev/managed-secret"
@@ -43,124 +43,126 @@ class End:
     marker: Mapping[str, str] = field(default_factory=dict)
     stalled: str | None = None
     secret: str = NAME
-    holds: Callable[[Scene], bool] = lambda _: True
+    holds: Callable[[WorkloadNamespace], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plot:
+class KillScenario:
     """One thing that is asked, the steps that it takes, and its end."""
 
     name: str
     spec: Mapping[str, Any]
-    provoke: Callable[[Scene], None]
+    provoke: Callable[[WorkloadNamespace], None]
     steps: tuple[str, ...]
     end: End
-    prepare: Callable[[Scene], None] = lambda _: None
+    prepare: Callable[[WorkloadNamespace], None] = lambda _: None
     """Done before the ManagedSecret is there."""
-    advance: Callable[[Scene], None] = lambda _: None
+    advance: Callable[[WorkloadNamespace], None] = lambda _: None
     """Done when it is at rest, before anybody dies."""
     base: int = 1
     """The revision at which it is at rest then; 0 where there is no ManagedSecret yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deaths:
-    """A plot in which one process after the other dies at a point of its own."""
+class Kills:
+    """A scenario, and the failpoints at which one process after the other is killed."""
 
-    plot: Plot
+    scenario: KillScenario
     failpoints: tuple[str, ...]
 
     @property
     def id(self) -> str:
-        return f"{self.plot.name}, dies {' and '.join(self.failpoints)}"
+        return f"{self.scenario.name}, dies {' and '.join(self.failpoints)}"
 
 
-def singles(plot: Plot, *steps: int) -> list[Deaths]:
-    """Let one process die before a step of the plot, and another one after it."""
+def singles(scenario: KillScenario, *steps: int) -> list[Kills]:
+    """Let one process die before a step of the scenario, and another one after it."""
     return [
-        Deaths(plot, (_point(plot, moment, step, 0),)) for step in steps for moment in ("before", "after")
+        Kills(scenario, (_point(scenario, moment, step, 0),))
+        for step in steps
+        for moment in ("before", "after")
     ]
 
 
-def pairs(plot: Plot, *steps: int) -> list[Deaths]:
+def pairs(scenario: KillScenario, *steps: int) -> list[Kills]:
     """Let a process die after one of the steps, and the next one after a later one: every pair of these."""
     return [
-        Deaths(plot, (_point(plot, "after", first, 0), _point(plot, "after", second, first + 1)))
+        Kills(scenario, (_point(scenario, "after", first, 0), _point(scenario, "after", second, first + 1)))
         for first, second in combinations(steps, 2)
     ]
 
 
-def _point(plot: Plot, moment: str, step: int, since: int) -> str:
+def _point(scenario: KillScenario, moment: str, step: int, since: int) -> str:
     """Name a step for a process that begins with step `since`."""
-    name = plot.steps[step]
-    times = plot.steps[since : step + 1].count(name)
+    name = scenario.steps[step]
+    times = scenario.steps[since : step + 1].count(name)
     return f"{moment}:{name}" + (f"#{times}" if times > 1 else "")
 
 
-def facts(scene: Scene, secret: str = NAME) -> Facts:
-    target = scene.cluster.get(scene.secret(secret))
-    workloads = [scene.cluster.get(scene.deployment(name)) for name in (*CONSUMERS, BYSTANDER)]
+def facts(space: WorkloadNamespace, secret: str = NAME) -> Facts:
+    target = space.cluster.get(space.secret(secret))
+    workloads = [space.cluster.get(space.deployment(name)) for name in (*CONSUMERS, BYSTANDER)]
     annotations = target["metadata"].get("annotations") or {}
     return Facts(
         revision=int(annotations.get("keyturn.dev/revision", 0)),
         values={key: digest(value) for key, value in values_of(target).items()},
         generations={one["metadata"]["name"]: one["metadata"]["generation"] for one in workloads},
-        markers={one["metadata"]["name"]: scene.marker(one) for one in workloads},
+        markers={one["metadata"]["name"]: space.marker(one) for one in workloads},
     )
 
 
 # What is asked
 
 
-def _rotate(scene: Scene) -> None:
-    scene.trigger("leaver")
+def _rotate(space: WorkloadNamespace) -> None:
+    space.trigger("leaver")
 
 
-def _break_with_the_second(scene: Scene) -> None:
+def _break_with_the_second(space: WorkloadNamespace) -> None:
     def change(body: Any) -> None:
         annotations = body["spec"]["template"]["metadata"].setdefault("annotations", {})
         annotations["sandbox.keyturn.dev/fails-with"] = f"{NAME}=2"
 
-    scene.cluster.edit(scene.deployment(API), change)
+    space.cluster.edit(space.deployment(API), change)
 
 
-def _rotate_once(scene: Scene) -> None:
-    scene.trigger("before")
-    scene.wait_for(2)
+def _rotate_once(space: WorkloadNamespace) -> None:
+    space.trigger("before")
+    space.wait_for(2)
 
 
-def _go_back(scene: Scene) -> None:
-    scene.cluster.edit(
-        scene.managed, lambda body: body["metadata"].setdefault("annotations", {}).update({_ROLLBACK: "1"})
+def _go_back(space: WorkloadNamespace) -> None:
+    space.cluster.edit(
+        space.managed, lambda body: body["metadata"].setdefault("annotations", {}).update({_ROLLBACK: "1"})
     )
 
 
-def _make_one_that_nobody_owns(scene: Scene) -> None:
+def _make_one_that_nobody_owns(space: WorkloadNamespace) -> None:
     data = {KEPT: base64.b64encode(b"made-by-hand-and-kept-for-years-00").decode()}
-    path = scene.target.rpartition("/")[0]
-    scene.cluster.create(path, {"metadata": {"name": NAME}, "data": data})
+    path = space.target.rpartition("/")[0]
+    space.cluster.create(path, {"metadata": {"name": NAME}, "data": data})
 
 
-def _adopt(scene: Scene) -> None:
-    scene.create(target={"adopt": "IfUnowned"})
+def _adopt(space: WorkloadNamespace) -> None:
+    space.create(target={"adopt": "IfUnowned"})
 
 
-def _bind(scene: Scene) -> None:
-    scene.cluster.edit(scene.managed, lambda body: body["spec"].update(target={"deletionPolicy": "Delete"}))
+def _bind(space: WorkloadNamespace) -> None:
+    space.cluster.edit(space.managed, lambda body: body["spec"].update(target={"deletionPolicy": "Delete"}))
 
 
-def _is_bound(scene: Scene) -> bool:
-    uid = scene.cluster.get(scene.managed)["metadata"]["uid"]
-    found = (scene.cluster.get(path)["metadata"] for path in (scene.target, scene.state))
+def _is_bound(space: WorkloadNamespace) -> bool:
+    uid = space.cluster.get(space.managed)["metadata"]["uid"]
+    found = (space.cluster.get(path)["metadata"] for path in (space.target, space.state))
     return all([one["uid"] for one in metadata.get("ownerReferences", ())] == [uid] for metadata in found)
 
 
-def _rename(scene: Scene) -> None:
-    scene.cluster.edit(scene.managed, lambda body: body["spec"].update(target={"name": "renamed"}))
+def _rename(space: WorkloadNamespace) -> None:
+    space.cluster.edit(space.managed, lambda body: body["spec"].update(target={"name": "renamed"}))
 
 
-def _is_released(scene: Scene) -> bool:
-    left, now = (scene.cluster.get(scene.secret(name)) for name in (NAME, "renamed"))
+def _is_released(space: WorkloadNamespace) -> bool:
+    left, now = (space.cluster.get(space.secret(name)) for name in (NAME, "renamed"))
     owners = [(one["metadata"].get("labels") or {}).get(_OWNER) for one in (left, now)]
     return owners == [None, NAME] and values_of(left) == values_of(now)
 
@@ -178,7 +180,7 @@ _KEEPS = [
     {"name": "username", "literal": "shop"},
 ]
 
-OVERLAP = Plot(
+OVERLAP = KillScenario(
     "rotates with an overlap",
     {"data": _KEEPS, "rotation": {**_only([ROTATED]), "overlap": "1s"}},
     _rotate,
@@ -191,7 +193,7 @@ OVERLAP = Plot(
         {API: f"{NAME}=2", WEB: f"{NAME}=2"},
     ),
 )
-FAILURE = Plot(
+FAILURE = KillScenario(
     "fails and goes back",
     {"rollout": {"debounce": "0s", "progressDeadline": "2s"}},
     _rotate,
@@ -204,7 +206,7 @@ FAILURE = Plot(
     ),
     prepare=_break_with_the_second,
 )
-RETURN = Plot(
+RETURN = KillScenario(
     "goes back when asked",
     {},
     _go_back,
@@ -219,7 +221,7 @@ RETURN = Plot(
     advance=_rotate_once,
     base=2,
 )
-ADOPTION = Plot(
+ADOPTION = KillScenario(
     "adopts a Secret",
     {},
     _adopt,
@@ -234,12 +236,14 @@ ADOPTION = Plot(
     prepare=_make_one_that_nobody_owns,
     base=0,
 )
-BINDING = Plot("binds its Secrets to it", {}, _bind, ("Repair", "Bind"), End(1, (_CREATED,), holds=_is_bound))
-RELEASE = Plot(
+BINDING = KillScenario(
+    "binds its Secrets to it", {}, _bind, ("Repair", "Bind"), End(1, (_CREATED,), holds=_is_bound)
+)
+RELEASE = KillScenario(
     "lets go of a name",
     {},
     _rename,
     ("Publish", "Release"),
     End(1, (_CREATED,), secret="renamed", holds=_is_released),  # noqa: S106  # its name
 )
-PLOTS = (OVERLAP, FAILURE, RETURN, ADOPTION, BINDING, RELEASE)
+SCENARIOS = (OVERLAP, FAILURE, RETURN, ADOPTION, BINDING, RELEASE)

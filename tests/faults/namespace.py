@@ -21,7 +21,7 @@ _SALT = secrets.token_bytes(16)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """What is in one namespace at one time, values as salted digests: a failed comparison may show it."""
 
     revision: int
@@ -38,7 +38,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class WorkloadNamespace:
     """A namespace with one ManagedSecret, two Deployments that use its Secret and one that does not."""
 
     cluster: Cluster
@@ -86,12 +86,12 @@ class Scene:
     def wait_for(self, revision: int, timeout: float = 30.0) -> None:
         eventually(lambda: self.is_at(revision), f"revision {revision} in {self.namespace}", timeout)
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         body = self.cluster.get(self.managed)
         target, state = self.cluster.get(self.target), state_of(self.cluster.get(self.state))
         workloads = [self.cluster.get(self.deployment(name)) for name in (*CONSUMERS, BYSTANDER)]
         status = body.get("status") or {}
-        return Look(
+        return Snapshot(
             revision=int(target["metadata"]["annotations"]["keyturn.dev/revision"]),
             values={name: digest(value) for name, value in values_of(target).items()},
             recorded=recorded(state),
@@ -164,14 +164,14 @@ def managed_secret(**spec: Any) -> dict[str, Any]:
     }
 
 
-def scenes(cluster: Cluster, count: int) -> list[Scene]:
+def workload_namespaces(cluster: Cluster, count: int) -> list[WorkloadNamespace]:
     """Make namespaces with their Deployments, and wait until those have settled."""
     names = [f"faults-{secrets.token_hex(4)}" for _ in range(count)]
     for name in names:
         cluster.create("/api/v1/namespaces", {"metadata": {"name": name}})
     for name in names:
         _with_deployments(cluster, name)
-    made = [Scene(cluster, name) for name in names]
+    made = [WorkloadNamespace(cluster, name) for name in names]
     eventually(lambda: all(_settled(cluster, names)), "settled Deployments", 60)
     return made
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, workload_namespaces
 from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
 from tests.support.operator import Operator
 from tests.support.soak import draw
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Look, Scene
+    from tests.faults.namespace import Snapshot, WorkloadNamespace
     from tests.faults.proxy import Act, Asked, Rule
 
 _ACTS: dict[str, Act] = {
@@ -49,8 +49,8 @@ class Story:
     """What was there before a rotation and after it, with one call that went wrong on the way."""
 
     rule: Rule
-    before: Look
-    after: Look
+    before: Snapshot
+    after: Snapshot
     stored: list[int]
     """For each revision, how many sets of values the API server has ever taken for it."""
 
@@ -78,40 +78,40 @@ def operator(
 @pytest.fixture(scope="module")
 def stories(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> dict[tuple[str, str], Story]:
     """Create and rotate one object for each case; each has its own call that goes wrong once."""
-    stage = dict(zip(_CASES, scenes(cluster, len(_CASES)), strict=True))
+    stage = dict(zip(_CASES, workload_namespaces(cluster, len(_CASES)), strict=True))
     rules = {}
-    for (call, act), scene in stage.items():
+    for (call, act), space in stage.items():
         if call.startswith("creates"):
-            rules[call, act] = proxy.rule(_is(scene, call), _ACTS[act])
-        scene.create()
-    for scene in stage.values():
-        scene.wait_for(1, 60)
-    before = {case: scene.look() for case, scene in stage.items()}
-    for (call, act), scene in stage.items():
+            rules[call, act] = proxy.rule(_is(space, call), _ACTS[act])
+        space.create()
+    for space in stage.values():
+        space.wait_for(1, 60)
+    before = {case: space.snapshot() for case, space in stage.items()}
+    for (call, act), space in stage.items():
         if not call.startswith("creates"):
-            rules[call, act] = proxy.rule(_is(scene, call), _ACTS[act])
-        scene.trigger("leaver")
-    for scene in stage.values():
-        scene.wait_for(2, 60)
+            rules[call, act] = proxy.rule(_is(space, call), _ACTS[act])
+        space.trigger("leaver")
+    for space in stage.values():
+        space.wait_for(2, 60)
     assert operator.returncode is None
     return {
-        case: Story(rules[case], before[case], scene.look(), _stored(proxy, scene))
-        for case, scene in stage.items()
+        case: Story(rules[case], before[case], space.snapshot(), _stored(proxy, space))
+        for case, space in stage.items()
     }
 
 
-def _is(scene: Scene, call: str) -> Callable[[Asked], bool]:
+def _is(space: WorkloadNamespace, call: str) -> Callable[[Asked], bool]:
     method, path, name = _CALLS[call]
     return lambda asked: (
         asked.method == method
-        and f"/namespaces/{scene.namespace}/" in asked.path
+        and f"/namespaces/{space.namespace}/" in asked.path
         and asked.path.endswith(path)
         and asked.name == name
     )
 
 
-def _stored(proxy: FaultProxy, scene: Scene) -> list[int]:
-    names = (f"{scene.namespace}/{NAME}", f"{scene.namespace}/{NAME}-keyturn")
+def _stored(proxy: FaultProxy, space: WorkloadNamespace) -> list[int]:
+    names = (f"{space.namespace}/{NAME}", f"{space.namespace}/{NAME}-keyturn")
     return [len(values) for name in names for values in proxy.stored[name].values()]
 
 
@@ -140,8 +140,8 @@ def test_each_consumer_restarts_once(story: Story) -> None:
 
 def test_ten_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> None:
     chance, acts = random.Random(20261124), list(_ACTS.values())  # noqa: S311 - a test that can be repeated
-    stage = scenes(cluster, 10)
-    namespaces = {scene.namespace for scene in stage}
+    stage = workload_namespaces(cluster, 10)
+    namespaces = {space.namespace for space in stage}
 
     async def anything(asked: Asked, forward: object) -> object:
         return await chance.choice(acts)(asked, forward)  # type: ignore[arg-type]
@@ -155,37 +155,37 @@ def test_ten_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, o
         anything,  # type: ignore[arg-type]
         times=10_000,
     )
-    for scene in stage:
-        scene.create()
+    for space in stage:
+        space.create()
     for number in (1, 2, 3):
-        for scene in stage:
-            scene.wait_for(number, 90)
+        for space in stage:
+            space.wait_for(number, 90)
         if number < 3:
-            for scene in stage:
-                scene.trigger(f"trigger {number}")
+            for space in stage:
+                space.trigger(f"trigger {number}")
     storm.times = 0
 
-    looks = [scene.look() for scene in stage]
+    looks = [space.snapshot() for space in stage]
     assert storm.hits > 30
-    assert {tuple(_stored(proxy, scene)) for scene in stage} == {(1,) * 6}
-    assert all(look.generations == {**dict.fromkeys(CONSUMERS, 3), BYSTANDER: 1} for look in looks)
-    assert all(sorted(look.history) == [1, 2, 3] for look in looks)
+    assert {tuple(_stored(proxy, space)) for space in stage} == {(1,) * 6}
+    assert all(snapshot.generations == {**dict.fromkeys(CONSUMERS, 3), BYSTANDER: 1} for snapshot in looks)
+    assert all(sorted(snapshot.history) == [1, 2, 3] for snapshot in looks)
     assert operator.returncode is None
 
 
 def test_a_lost_answer_while_the_watch_hangs_makes_no_second_value(
     cluster: Cluster, proxy: FaultProxy, operator: Operator
 ) -> None:
-    (scene,) = scenes(cluster, 1)
-    scene.create()
-    scene.wait_for(1)
+    (space,) = workload_namespaces(cluster, 1)
+    space.create()
+    space.wait_for(1)
     proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith("/secrets")
     try:
-        rule = proxy.rule(_is(scene, "updates the state"), lose)
-        scene.trigger("leaver")
-        scene.wait_for(2)
+        rule = proxy.rule(_is(space, "updates the state"), lose)
+        space.trigger("leaver")
+        space.wait_for(2)
         assert rule.hits == 1
-        assert set(_stored(proxy, scene)) == {1}
+        assert set(_stored(proxy, space)) == {1}
         assert operator.returncode is None
     finally:
         proxy.is_hung = lambda _: False

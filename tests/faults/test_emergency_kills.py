@@ -10,7 +10,16 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, Scene, scenes
+from tests.faults.namespace import (
+    BYSTANDER,
+    CONSUMERS,
+    FIXED,
+    KEPT,
+    NAME,
+    ROTATED,
+    WorkloadNamespace,
+    workload_namespaces,
+)
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Look
+    from tests.faults.namespace import Snapshot
 
 pytestmark = pytest.mark.timeout(600)
 _KILLED = -9
@@ -33,7 +42,7 @@ _KEPT_PREVIOUS = [
 _SPEC: dict[str, Any] = {"data": _KEPT_PREVIOUS, "rotation": {"overlap": "24h", "trigger": "at-creation"}}
 
 # Where a process dies before the declaration, after it was asked for a rotation, and where one dies after it.
-DEATHS: dict[str, tuple[str, str]] = {
+KILLS: dict[str, tuple[str, str]] = {
     **{
         f"{moment} {step}": ("", f"{moment}:{step}")
         for step in ("Clock", "Begin", "Stage", "Publish", "RollOut", "Report")
@@ -56,8 +65,8 @@ class Story:
     """What was there before, how the processes ended, and what is there after another one went on."""
 
     codes: list[int]
-    before: Look
-    after: Look
+    before: Snapshot
+    after: Snapshot
     keys: set[str]
     emergency: dict[str, Any]
     report: str
@@ -69,49 +78,51 @@ def stories(
 ) -> dict[str, Story]:
     """Let processes die in each emergency, and one other process find all that they left."""
     folder, kubeconfig = tmp_path_factory.mktemp("emergency"), accounts("emergency")
-    stage = dict(zip(DEATHS, scenes(cluster, len(DEATHS)), strict=True))
+    stage = dict(zip(KILLS, workload_namespaces(cluster, len(KILLS)), strict=True))
     home = next(iter(stage.values()))
-    for scene in stage.values():
-        scene.create(**_SPEC)
+    for space in stage.values():
+        space.create(**_SPEC)
     with _operator(kubeconfig, folder / "rest.log", home) as operator:
-        for scene in stage.values():
-            scene.wait_for(1)
+        for space in stage.values():
+            space.wait_for(1)
         operator.stop()
-    before = {name: scene.look() for name, scene in stage.items()}
+    before = {name: space.snapshot() for name, space in stage.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        codes = list(pool.map(lambda name: _die(DEATHS[name], stage[name], kubeconfig, folder), DEATHS))
+        codes = list(pool.map(lambda name: _die(KILLS[name], stage[name], kubeconfig, folder), KILLS))
     with _operator(kubeconfig, folder / "whole.log", home) as operator:
-        for name, scene in stage.items():
-            eventually(lambda scene=scene: _is_over(scene), f"the end of: {name}", _PATIENCE)  # type: ignore[misc]
+        for name, space in stage.items():
+            eventually(lambda space=space: _is_over(space), f"the end of: {name}", _PATIENCE)  # type: ignore[misc]
         operator.stop()
     return {
-        name: Story(code, before[name], scene.look(), _keys(scene), _emergency(scene), _report(scene))
-        for (name, scene), code in zip(stage.items(), codes, strict=True)
+        name: Story(code, before[name], space.snapshot(), _keys(space), _emergency(space), _report(space))
+        for (name, space), code in zip(stage.items(), codes, strict=True)
     }
 
 
-def _operator(kubeconfig: Path, log: Path, home: Scene, *arguments: str, failpoint: str = "") -> Operator:
+def _operator(
+    kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
+) -> Operator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
     return Operator(kubeconfig, log, *arguments, env=env)
 
 
-def _die(places: tuple[str, str], scene: Scene, kubeconfig: Path, folder: Path) -> list[int]:
+def _die(places: tuple[str, str], space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:
     codes, (first, second) = [], places
     if first:
-        scene.trigger("leaver")
-        codes.append(_die_once(first, scene, kubeconfig, folder))
-    scene.cluster.create(_path(scene).rpartition("/")[0], _declaration())
+        space.trigger("leaver")
+        codes.append(_die_once(first, space, kubeconfig, folder))
+    space.cluster.create(_path(space).rpartition("/")[0], _declaration())
     if second:
-        codes.append(_die_once(second, scene, kubeconfig, folder))
+        codes.append(_die_once(second, space, kubeconfig, folder))
     return codes
 
 
-def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> int:
-    only = f"--namespace={scene.namespace}"
+def _die_once(failpoint: str, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
+    only = f"--namespace={space.namespace}"
     with _operator(
-        kubeconfig, folder / f"{scene.namespace}.log", scene, only, failpoint=failpoint
+        kubeconfig, folder / f"{space.namespace}.log", space, only, failpoint=failpoint
     ) as operator:
         return operator.wait_for_kill()
 
@@ -125,30 +136,30 @@ def _declaration() -> dict[str, Any]:
     }
 
 
-def _path(scene: Scene) -> str:
-    return f"{MANAGED}/namespaces/{scene.namespace}/emergencyrotations/{_INCIDENT}"
+def _path(space: WorkloadNamespace) -> str:
+    return f"{MANAGED}/namespaces/{space.namespace}/emergencyrotations/{_INCIDENT}"
 
 
-def _emergency(scene: Scene) -> dict[str, Any]:
-    return dict(scene.cluster.get(_path(scene)).get("status") or {})
+def _emergency(space: WorkloadNamespace) -> dict[str, Any]:
+    return dict(space.cluster.get(_path(space)).get("status") or {})
 
 
-def _report(scene: Scene) -> str:
-    path = f"/api/v1/namespaces/{scene.namespace}/configmaps/{_INCIDENT}-report"
-    found = scene.cluster.get(path)
+def _report(space: WorkloadNamespace) -> str:
+    path = f"/api/v1/namespaces/{space.namespace}/configmaps/{_INCIDENT}-report"
+    found = space.cluster.get(path)
     return str(found["data"]["report.md"]) if found else ""
 
 
-def _keys(scene: Scene) -> set[str]:
-    return set(scene.cluster.get(scene.target)["data"])
+def _keys(space: WorkloadNamespace) -> set[str]:
+    return set(space.cluster.get(space.target)["data"])
 
 
-def _is_over(scene: Scene) -> bool:
-    updated = _emergency(scene).get("servicesUpdatedAt")
-    return bool(updated) and scene.is_at(2) and "| every workload runs on the new values |" in _report(scene)
+def _is_over(space: WorkloadNamespace) -> bool:
+    updated = _emergency(space).get("servicesUpdatedAt")
+    return bool(updated) and space.is_at(2) and "| every workload runs on the new values |" in _report(space)
 
 
-@pytest.fixture(params=DEATHS)
+@pytest.fixture(params=KILLS)
 def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
     return stories[request.param]
 

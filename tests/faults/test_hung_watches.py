@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.namespace import scenes
+from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy
 from tests.support.operator import Operator
 
@@ -38,9 +38,9 @@ def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
 def operator(
     cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
 ) -> Iterator[Operator]:
-    (scene,) = scenes(cluster, 1)
+    (space,) = workload_namespaces(cluster, 1)
     kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
-    options, env = f"--namespace={scene.namespace}", {"POD_NAMESPACE": scene.namespace}
+    options, env = f"--namespace={space.namespace}", {"POD_NAMESPACE": space.namespace}
     with Operator(kubeconfig, log, options, env=env, program=("-c", _HASTY)) as operator:
         operator.wait_for_log("leading")
         yield operator

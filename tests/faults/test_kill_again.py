@@ -19,13 +19,13 @@ from tests.faults.kill_scenarios import (
     OVERLAP,
     RELEASE,
     RETURN,
-    Deaths,
     Facts,
+    Kills,
     facts,
     pairs,
     singles,
 )
-from tests.faults.namespace import scenes
+from tests.faults.namespace import workload_namespaces
 from tests.support.operator import Operator
 from tests.support.soak import draw
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
     from tests.faults.apiserver import Call, Cluster
     from tests.faults.kill_scenarios import End
-    from tests.faults.namespace import Scene
+    from tests.faults.namespace import WorkloadNamespace
 
 pytestmark = pytest.mark.timeout(600)
 _KILLED = -9
 _AT_ONCE = 3
 _PATIENCE = 60.0
 
-DEATHS = [
+KILLS = [
     *singles(OVERLAP, 5, 6, 7),
     *draw(pairs(OVERLAP, 1, 2, 3, 5, 6), 4),
     *singles(FAILURE, 4, 5, 6),
@@ -61,8 +61,8 @@ DEATHS = [
 class Story:
     """What was there before the deaths, how the processes ended, what is there after another one went on."""
 
-    deaths: Deaths
-    scene: Scene
+    kills: Kills
+    space: WorkloadNamespace
     before: Facts
     returncodes: list[int]
     after: Facts
@@ -70,80 +70,82 @@ class Story:
 
     @property
     def end(self) -> End:
-        return self.deaths.plot.end
+        return self.kills.scenario.end
 
 
 @pytest.fixture(scope="module")
 def stories(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Story]:
-    """Let processes die in each plot, and one other process find all that they left."""
+    """Kill processes in each scenario; then let one other process continue all of them."""
     folder, kubeconfig = tmp_path_factory.mktemp("again"), accounts("again")
-    stage = dict(zip(DEATHS, scenes(cluster, len(DEATHS)), strict=True))
+    stage = dict(zip(KILLS, workload_namespaces(cluster, len(KILLS)), strict=True))
     _come_to_rest(stage, kubeconfig, folder)
-    before = {deaths: facts(scene) for deaths, scene in stage.items()}
+    before = {kills: facts(space) for kills, space in stage.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        codes = list(pool.map(lambda deaths: _die(deaths, stage[deaths], kubeconfig, folder), DEATHS))
+        codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), KILLS))
     with _operator(kubeconfig, folder / "whole.log", next(iter(stage.values()))) as operator:
-        for deaths, scene in stage.items():
-            _wait_for_the_end(deaths, scene)
+        for kills, space in stage.items():
+            _wait_for_the_end(kills, space)
         operator.stop()
     return {
-        deaths.id: Story(
-            deaths,
-            stage[deaths],
-            before[deaths],
+        kills.id: Story(
+            kills,
+            stage[kills],
+            before[kills],
             code,
-            facts(stage[deaths], deaths.plot.end.secret),
-            stage[deaths].status(),
+            facts(stage[kills], kills.scenario.end.secret),
+            stage[kills].status(),
         )
-        for deaths, code in zip(DEATHS, codes, strict=True)
+        for kills, code in zip(KILLS, codes, strict=True)
     }
 
 
-def _come_to_rest(stage: dict[Deaths, Scene], kubeconfig: Path, folder: Path) -> None:
-    for deaths, scene in stage.items():
-        deaths.plot.prepare(scene)
-        if deaths.plot.base:
-            scene.create(**deaths.plot.spec)
+def _come_to_rest(stage: dict[Kills, WorkloadNamespace], kubeconfig: Path, folder: Path) -> None:
+    for kills, space in stage.items():
+        kills.scenario.prepare(space)
+        if kills.scenario.base:
+            space.create(**kills.scenario.spec)
     with _operator(kubeconfig, folder / "rest.log", next(iter(stage.values()))) as operator:
-        existing = {deaths: scene for deaths, scene in stage.items() if deaths.plot.base}
-        for scene in existing.values():
-            scene.wait_for(1)
-        for deaths, scene in existing.items():
-            deaths.plot.advance(scene)
+        existing = {kills: space for kills, space in stage.items() if kills.scenario.base}
+        for space in existing.values():
+            space.wait_for(1)
+        for kills, space in existing.items():
+            kills.scenario.advance(space)
         operator.stop()
 
 
-def _operator(kubeconfig: Path, log: Path, home: Scene, *arguments: str, failpoint: str = "") -> Operator:
+def _operator(
+    kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
+) -> Operator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
     return Operator(kubeconfig, log, *arguments, env=env)
 
 
-def _die(deaths: Deaths, scene: Scene, kubeconfig: Path, folder: Path) -> list[int]:
-    deaths.plot.provoke(scene)
-    return [_die_once(failpoint, scene, kubeconfig, folder) for failpoint in deaths.failpoints]
+def _die(kills: Kills, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:
+    kills.scenario.provoke(space)
+    return [_die_once(failpoint, space, kubeconfig, folder) for failpoint in kills.failpoints]
 
 
-def _die_once(failpoint: str, scene: Scene, kubeconfig: Path, folder: Path) -> int:
-    only = f"--namespace={scene.namespace}"
-    log = folder / f"{scene.namespace}.log"
-    with _operator(kubeconfig, log, scene, only, failpoint=failpoint) as operator:
+def _die_once(failpoint: str, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
+    only = f"--namespace={space.namespace}"
+    log = folder / f"{space.namespace}.log"
+    with _operator(kubeconfig, log, space, only, failpoint=failpoint) as operator:
         return operator.wait_for_kill()
 
 
-def _wait_for_the_end(deaths: Deaths, scene: Scene) -> None:
-    eventually(lambda: _has_ended(deaths.plot.end, scene), f"the end of: {deaths.id}", _PATIENCE)
+def _wait_for_the_end(kills: Kills, space: WorkloadNamespace) -> None:
+    eventually(lambda: _has_ended(kills.scenario.end, space), f"the end of: {kills.id}", _PATIENCE)
 
 
-def _has_ended(end: End, scene: Scene) -> bool:
+def _has_ended(end: End, space: WorkloadNamespace) -> bool:
     """Say whether everything has come to rest, by the status and in truth.
 
     Of a spec that asks for no rotation the status tells last, when all else is written.
     """
-    body = scene.cluster.get(scene.managed) or {}
+    body = space.cluster.get(space.managed) or {}
     status = body.get("status") or {}
     if status.get("observedGeneration") != body.get("metadata", {}).get("generation"):
         return False
@@ -153,20 +155,20 @@ def _has_ended(end: End, scene: Scene) -> bool:
     is_current = all(
         conditions[type_]["status"] == "True" for type_ in ("Ready", "WorkloadsCurrent") if is_told
     )
-    return is_told and is_current and _history(status) == end.history and end.holds(scene)
+    return is_told and is_current and _history(status) == end.history and end.holds(space)
 
 
 def _history(status: dict[str, Any]) -> tuple[tuple[int, str, str], ...]:
     return tuple((one["revision"], one["reason"], one["result"]) for one in status.get("history") or ())
 
 
-@pytest.fixture(params=[deaths.id for deaths in DEATHS])
+@pytest.fixture(params=[kills.id for kills in KILLS])
 def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
     return stories[request.param]
 
 
 def test_each_process_died_where_it_was_to(story: Story) -> None:
-    assert story.returncodes == [_KILLED] * len(story.deaths.failpoints)
+    assert story.returncodes == [_KILLED] * len(story.kills.failpoints)
 
 
 def test_no_value_is_lost_and_none_turns_that_need_not(story: Story) -> None:
@@ -207,17 +209,17 @@ def writes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[Call]:
     """Start once more when all is done, under another name; return what that one wrote."""
-    folder, home = tmp_path_factory.mktemp("once-more"), next(iter(stories.values())).scene
+    folder, home = tmp_path_factory.mktemp("once-more"), next(iter(stories.values())).space
     with _operator(accounts("once-more"), folder / "operator.log", home) as operator:
         operator.wait_for_log("leading")
         eventually(lambda: operator.has_looked(cluster.managed_secrets), "a look at every object")
         operator.stop()
-    return cluster.writes("once-more", {story.scene.namespace for story in stories.values()})
+    return cluster.writes("once-more", {story.space.namespace for story in stories.values()})
 
 
 def test_one_more_start_writes_nothing(writes: list[Call], stories: dict[str, Story]) -> None:
     by_story = {
-        name: [(call.verb, call.uri) for call in writes if call.namespace == story.scene.namespace]
+        name: [(call.verb, call.uri) for call in writes if call.namespace == story.space.namespace]
         for name, story in stories.items()
     }
 

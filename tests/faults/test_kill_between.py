@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.namespace import Scene, digest, managed_secret, scenes
+from tests.faults.namespace import WorkloadNamespace, digest, managed_secret, workload_namespaces
 from tests.support.objects import deployment
 from tests.support.operator import Operator
 
@@ -28,7 +28,7 @@ _AT_ONCE = 3
 _DEBOUNCE = "8s"  # longer than a process takes to start and to die
 
 # Which secrets are to turn, and where the process dies that is started then; the next word goes on from there.
-DEATHS: dict[str, tuple[tuple[str, str], ...]] = {
+KILLS: dict[str, tuple[tuple[str, str], ...]] = {
     "both, dies with values made": (("first second", "after:Stage"),),
     "both, dies before the restart": (("first second", "before:RollOut"),),
     "both, dies after the restart": (("first second", "after:RollOut"),),
@@ -47,41 +47,41 @@ DEATHS: dict[str, tuple[tuple[str, str], ...]] = {
 class Pair:
     """A namespace with two ManagedSecrets and a Deployment that uses the Secrets of both."""
 
-    scene: Scene
+    space: WorkloadNamespace
 
     def managed(self, name: str) -> str:
-        return f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+        return f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets/{name}"
 
     def create(self) -> None:
-        cluster = self.scene.cluster
+        cluster = self.space.cluster
         for name in _SECRETS:
             body = managed_secret(rollout={"debounce": _DEBOUNCE})
             body["metadata"]["name"] = name
             cluster.create(self.managed(name).rpartition("/")[0], body)
-        cluster.create(self.scene.deployment(_WORKLOAD).rpartition("/")[0], _with_both())
+        cluster.create(self.space.deployment(_WORKLOAD).rpartition("/")[0], _with_both())
 
     def rotate(self, names: str) -> None:
         for name in names.split():
-            self.scene.cluster.edit(
+            self.space.cluster.edit(
                 self.managed(name), lambda body: body["spec"]["rotation"].update(trigger="leaver")
             )
 
     def wait_for(self, revision: int) -> None:
-        eventually(lambda: self._is_at(revision), f"revision {revision} in {self.scene.namespace}")
+        eventually(lambda: self._is_at(revision), f"revision {revision} in {self.space.namespace}")
 
     def _is_at(self, revision: int) -> bool:
         for name in _SECRETS:
-            status = self.scene.cluster.get(self.managed(name)).get("status") or {}
+            status = self.space.cluster.get(self.managed(name)).get("status") or {}
             told = [entry["revision"] for entry in status.get("history") or ()]
             if status.get("rotation") or told[:1] != [revision]:
                 return False
         return True
 
     def workload(self) -> Any:
-        return self.scene.cluster.get(self.scene.deployment(_WORKLOAD))
+        return self.space.cluster.get(self.space.deployment(_WORKLOAD))
 
     def values(self) -> dict[str, str]:
-        found = ((name, values_of(self.scene.cluster.get(self.scene.secret(name)))) for name in _SECRETS)
+        found = ((name, values_of(self.space.cluster.get(self.space.secret(name)))) for name in _SECRETS)
         return {f"{name}/{key}": digest(value) for name, data in found for key, value in data.items()}
 
 
@@ -106,14 +106,14 @@ def stories(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Story]:
     folder, kubeconfig = tmp_path_factory.mktemp("between"), accounts("between")
-    stage = dict(zip(DEATHS, map(Pair, scenes(cluster, len(DEATHS))), strict=True))
-    home = next(iter(stage.values())).scene
+    stage = dict(zip(KILLS, map(Pair, workload_namespaces(cluster, len(KILLS))), strict=True))
+    home = next(iter(stage.values())).space
     for pair in stage.values():
         pair.create()
     _run_until(stage, 1, _operator(kubeconfig, folder / "rest.log", home))
     before = {name: (pair.workload(), pair.values()) for name, pair in stage.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        codes = list(pool.map(lambda name: _die(name, stage[name], kubeconfig, folder), DEATHS))
+        codes = list(pool.map(lambda name: _die(name, stage[name], kubeconfig, folder), KILLS))
     _run_until(stage, 2, _operator(kubeconfig, folder / "whole.log", home))
     return {
         name: Story(code, before[name], (pair.workload(), pair.values()))
@@ -128,7 +128,9 @@ def _run_until(stage: dict[str, Pair], revision: int, operator: Operator) -> Non
         operator.stop()
 
 
-def _operator(kubeconfig: Path, log: Path, home: Scene, *arguments: str, failpoint: str = "") -> Operator:
+def _operator(
+    kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
+) -> Operator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
@@ -136,18 +138,18 @@ def _operator(kubeconfig: Path, log: Path, home: Scene, *arguments: str, failpoi
 
 
 def _die(name: str, pair: Pair, kubeconfig: Path, folder: Path) -> list[int]:
-    namespace, codes = pair.scene.namespace, []
-    for names, failpoint in DEATHS[name]:
+    namespace, codes = pair.space.namespace, []
+    for names, failpoint in KILLS[name]:
         pair.rotate(names)
         if not failpoint:
             continue
         log, only = folder / f"{namespace}.log", f"--namespace={namespace}"
-        with _operator(kubeconfig, log, pair.scene, only, failpoint=failpoint) as operator:
+        with _operator(kubeconfig, log, pair.space, only, failpoint=failpoint) as operator:
             codes.append(operator.wait_for_kill())
     return codes
 
 
-@pytest.fixture(params=DEATHS)
+@pytest.fixture(params=KILLS)
 def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
     return stories[request.param]
 
@@ -166,4 +168,4 @@ def test_the_workload_was_restarted_once(story: Story) -> None:
     (before, _), (after, _) = story.before, story.after
 
     assert after["metadata"]["generation"] - before["metadata"]["generation"] == 1
-    assert Scene.marker(after) == "first=2,second=2"
+    assert WorkloadNamespace.marker(after) == "first=2,second=2"

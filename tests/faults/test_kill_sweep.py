@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, workload_namespaces
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Call, Cluster
-    from tests.faults.namespace import Look, Scene
+    from tests.faults.namespace import Snapshot, WorkloadNamespace
 
 _KILLED = -9
 _AT_ONCE = 3
 _DATA = "data"
 
 
-def _create(scene: Scene) -> None:
-    scene.create()
+def _create(space: WorkloadNamespace) -> None:
+    space.create()
 
 
-def _rotate(scene: Scene) -> None:
-    scene.trigger("leaver")
+def _rotate(space: WorkloadNamespace) -> None:
+    space.trigger("leaver")
 
 
-def _edit_the_secret(scene: Scene) -> None:
-    scene.cluster.edit(scene.target, lambda body: body[_DATA].update({KEPT: "ZWRpdGVk"}))
+def _edit_the_secret(space: WorkloadNamespace) -> None:
+    space.cluster.edit(space.target, lambda body: body[_DATA].update({KEPT: "ZWRpdGVk"}))
 
 
-def _delete_the_secret(scene: Scene) -> None:
-    scene.cluster.delete(scene.target)
+def _delete_the_secret(space: WorkloadNamespace) -> None:
+    space.cluster.delete(space.target)
 
 
-def _delete_the_state(scene: Scene) -> None:
-    scene.cluster.delete(scene.state)
+def _delete_the_state(space: WorkloadNamespace) -> None:
+    space.cluster.delete(space.state)
 
 
-def _make_it_again(scene: Scene) -> None:
-    scene.cluster.delete(scene.managed)
-    scene.create()
+def _make_it_again(space: WorkloadNamespace) -> None:
+    space.cluster.delete(space.managed)
+    space.create()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is asked of the operator, where it dies over it, and what is to be there in the end."""
 
-    provoke: Callable[[Scene], None]
+    provoke: Callable[[WorkloadNamespace], None]
     failpoint: str
     revision: int
     fresh: frozenset[str] = frozenset()
@@ -62,7 +62,9 @@ class Case:
         return f"{self.provoke.__name__.strip('_')}, dies {self.failpoint}"
 
 
-def _cases(provoke: Callable[[Scene], None], steps: str, revision: int = 1, fresh: str = "") -> list[Case]:
+def _cases(
+    provoke: Callable[[WorkloadNamespace], None], steps: str, revision: int = 1, fresh: str = ""
+) -> list[Case]:
     return [
         Case(provoke, f"{moment}:{step}", revision, frozenset(fresh.split()))
         for step in steps.split()
@@ -85,10 +87,10 @@ class Story:
     """What was there before the death, how the process ended, what is there after another one went on."""
 
     case: Case
-    scene: Scene
-    before: Look | None
+    space: WorkloadNamespace
+    before: Snapshot | None
     returncode: int
-    after: Look
+    after: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,39 +107,39 @@ def stories(
 ) -> dict[str, Story]:
     """Let one process die in each case, and one other process find all that they left."""
     folder, kubeconfig = tmp_path_factory.mktemp("sweep"), accounts("sweep")
-    stage = dict(zip(CASES, scenes(cluster, len(CASES)), strict=True))
-    existing = {case: scene for case, scene in stage.items() if case.provoke is not _create}
+    stage = dict(zip(CASES, workload_namespaces(cluster, len(CASES)), strict=True))
+    existing = {case: space for case, space in stage.items() if case.provoke is not _create}
     _run_until_at_rest(existing, kubeconfig, folder, 1)
-    before = {case: scene.look() for case, scene in existing.items()}
+    before = {case: space.snapshot() for case, space in existing.items()}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
     _run_until_at_rest(stage, kubeconfig, folder, None)
     return {
-        case.id: Story(case, stage[case], before.get(case), code, stage[case].look())
+        case.id: Story(case, stage[case], before.get(case), code, stage[case].snapshot())
         for case, code in zip(CASES, codes, strict=True)
     }
 
 
 def _run_until_at_rest(
-    stage: dict[Case, Scene], kubeconfig: Path, folder: Path, revision: int | None
+    stage: dict[Case, WorkloadNamespace], kubeconfig: Path, folder: Path, revision: int | None
 ) -> None:
     if revision is not None:
-        for scene in stage.values():
-            scene.create()
+        for space in stage.values():
+            space.create()
     home = next(iter(stage.values())).namespace
     with Operator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
-        for case, scene in stage.items():
-            scene.wait_for(revision or case.revision)
+        for case, space in stage.items():
+            space.wait_for(revision or case.revision)
         operator.stop()
 
 
-def _die(case: Case, scene: Scene, kubeconfig: Path, folder: Path) -> int:
-    case.provoke(scene)
+def _die(case: Case, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
+    case.provoke(space)
     operator = Operator(
         kubeconfig,
-        folder / f"{scene.namespace}.log",
-        f"--namespace={scene.namespace}",
-        env={"POD_NAMESPACE": scene.namespace, "KEYTURN_FAILPOINT": case.failpoint},
+        folder / f"{space.namespace}.log",
+        f"--namespace={space.namespace}",
+        env={"POD_NAMESPACE": space.namespace, "KEYTURN_FAILPOINT": case.failpoint},
     )
     with operator:
         return operator.wait_for_kill()
@@ -210,7 +212,7 @@ def restart(
 ) -> Restart:
     """Start once more when all is done, under another name, and let it look at everything."""
     kubeconfig, folder = accounts("restart"), tmp_path_factory.mktemp("restart")
-    all_scenes = [story.scene for story in stories.values()]
+    all_scenes = [story.space for story in stories.values()]
     before = _versions(all_scenes)
     with Operator(
         kubeconfig, folder / "restart.log", env={"POD_NAMESPACE": all_scenes[0].namespace}
@@ -218,13 +220,13 @@ def restart(
         operator.wait_for_log("leading")
         eventually(lambda: operator.has_looked(cluster.managed_secrets), "a look at every object")
         operator.stop()
-    own = {scene.namespace for scene in all_scenes}
+    own = {space.namespace for space in all_scenes}
     # Other tests leave objects behind whose stores are gone: of these there is something new to say.
     return Restart((before, _versions(all_scenes)), cluster.writes("restart", own))
 
 
-def _versions(all_scenes: list[Scene]) -> dict[str, str]:
-    return {path: version for scene in all_scenes for path, version in scene.versions().items()}
+def _versions(all_scenes: list[WorkloadNamespace]) -> dict[str, str]:
+    return {path: version for space in all_scenes for path, version in space.versions().items()}
 
 
 def test_a_restart_with_nothing_to_do_changes_no_object(restart: Restart) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.conftest import ROOT
-from tests.faults.namespace import scenes
+from tests.faults.namespace import workload_namespaces
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def no_cluster_stores(cluster: Cluster) -> Iterator[Callable[[], None]]:
 def test_a_kind_that_is_away_for_a_while_is_watched_again(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, no_cluster_stores: Callable[[], None]
 ) -> None:
-    meanwhile, after = scenes(cluster, 2)
+    meanwhile, after = workload_namespaces(cluster, 2)
     log, env = tmp_path / "operator.log", {"POD_NAMESPACE": after.namespace}
     with Operator(accounts("away"), log, "--all-namespaces", env=env) as operator:
         operator.wait_for_log("leading")

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.vault_namespace import operator_of, shops
+from tests.faults.vault_namespace import operator_of, vault_namespaces
 from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.vault_namespace import Shop
+    from tests.faults.vault_namespace import VaultNamespace
     from tests.support.store_proxy import Answer
     from tests.support.vault import VaultServer
 
@@ -33,18 +33,18 @@ _AT_ONCE_GONE = {"overlap": "0s"}
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
-    """A shop with a store that lends logins, which it reaches by an AppRole."""
+class LeasingNamespace:
+    """A namespace with a store of dynamic credentials, with an AppRole as login."""
 
-    shop: Shop
+    vault: VaultNamespace
     lasts: str = "1h"
 
     @property
     def mount(self) -> str:
-        return f"lender-{self.shop.folder}"
+        return f"lender-{self.vault.folder}"
 
     def open(self) -> None:
-        vault, namespace = self.shop.server, self.shop.scene.namespace
+        vault, namespace = self.vault.server, self.vault.space.namespace
         times = {"default_lease_ttl": self.lasts, "max_lease_ttl": "24h"}
         vault.call("POST", f"sys/mounts/{self.mount}", {"type": "lender", "config": times})
         rights = {f"{self.mount}/*": "read", "sys/leases/revoke": "update"}
@@ -55,26 +55,26 @@ class Lent:
         )
         role = vault.call("GET", f"auth/approle/role/{self.mount}/role-id")["data"]["role_id"]
         secret = vault.call("POST", f"auth/approle/role/{self.mount}/secret-id", {})["data"]["secret_id"]
-        self.shop.cluster.create(
+        self.vault.cluster.create(
             f"/api/v1/namespaces/{namespace}/secrets",
             {"metadata": {"name": "role"}, "data": {"id": base64.b64encode(secret.encode()).decode()}},
         )
         auth = {"appRole": {"roleId": role, "secretRef": {"name": "role", "key": "id"}}}
         settings = {
-            "server": self.shop.front.address,
+            "server": self.vault.store_proxy.address,
             "engine": "dynamic",
             "mount": self.mount,
             "auth": auth,
         }
         body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretStore", "metadata": {"name": "lender"}}
         spec = {"provider": {"vault": settings}, "refresh": {"minInterval": "1s"}}
-        self.shop.cluster.create(f"{MANAGED}/namespaces/{namespace}/secretstores", {**body, "spec": spec})
+        self.vault.cluster.create(f"{MANAGED}/namespaces/{namespace}/secretstores", {**body, "spec": spec})
 
     def create(self, role: str = "orders", **spec: Any) -> None:
-        self.shop.create(**{"data": self.pull(role), "rotation": _AT_ONCE_GONE, **spec})
+        self.vault.create(**{"data": self.pull(role), "rotation": _AT_ONCE_GONE, **spec})
 
     def pull(self, role: str) -> list[dict[str, Any]]:
-        lent = [
+        leasing = [
             {
                 "name": name,
                 "from": {
@@ -84,56 +84,56 @@ class Lent:
             }
             for name in ("username", "password")
         ]
-        return [*lent, {"name": "salt", "generate": {"bytes": {}}}]  # without which there is no rotation
+        return [*leasing, {"name": "salt", "generate": {"bytes": {}}}]  # without which there is no rotation
 
     def alive(self) -> list[str]:
         """Name the logins that would work now."""
-        return self.shop.server.names(f"{self.mount}/live")
+        return self.vault.server.names(f"{self.mount}/live")
 
     def user(self) -> str | None:
         """Name the login that the Secret holds."""
-        found = self.shop.cluster.get(self.shop.scene.secret("auth"))
+        found = self.vault.cluster.get(self.vault.space.secret("auth"))
         return values_of(found)["username"].decode() if found else None
 
     def is_settled(self) -> bool:
         """Say whether the Secret holds the one login that there is."""
-        return self.shop.holds(Ready="True", Refreshed="True") and self.alive() == [self.user()]
+        return self.vault.holds(Ready="True", Refreshed="True") and self.alive() == [self.user()]
 
 
-def _create(lent: Lent) -> None:
-    lent.create()
+def _create(leasing: LeasingNamespace) -> None:
+    leasing.create()
 
 
-def _ask_for_another(lent: Lent) -> None:
-    lent.shop.respec(data=lent.pull("billing"))
+def _ask_for_another(leasing: LeasingNamespace) -> None:
+    leasing.vault.respec(data=leasing.pull("billing"))
 
 
-def _delete(lent: Lent) -> None:
-    lent.shop.cluster.delete(lent.shop.managed())
+def _delete(leasing: LeasingNamespace) -> None:
+    leasing.vault.cluster.delete(leasing.vault.managed())
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class KillScenario:
     """What is there before, what is asked, and which revision is there in the end."""
 
     before: dict[str, Any] | None
-    provoke: Callable[[Lent], None]
+    provoke: Callable[[LeasingNamespace], None]
     revision: int | None
     """None where the ManagedSecret goes."""
 
 
-PLOTS = {
-    "created": Plot(None, _create, 1),
-    "asked for another": Plot({}, _ask_for_another, 2),
-    "deleted": Plot({"target": {"deletionPolicy": "Delete"}}, _delete, None),
+SCENARIOS = {
+    "created": KillScenario(None, _create, 1),
+    "asked for another": KillScenario({}, _ask_for_another, 2),
+    "deleted": KillScenario({"target": {"deletionPolicy": "Delete"}}, _delete, None),
 }
-DEATHS = {
+KILLS = {
     "created": "Stage Publish",
     "asked for another": "Borrow Begin Stage Publish GiveBack",
     "deleted": "GiveBack Finalize",
 }
 # After a step is before the next one, whose place in the code is the same.
-CASES = [f"{plot}, dies after:{step}" for plot, steps in DEATHS.items() for step in steps.split()]
+CASES = [f"{scenario}, dies after:{step}" for scenario, steps in KILLS.items() for step in steps.split()]
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,8 @@ def server() -> Iterator[VaultServer]:
 class Story:
     """How it went."""
 
-    plot: Plot
-    lent: Lent
+    scenario: KillScenario
+    leasing: LeasingNamespace
     before: str | None
     returncode: int
 
@@ -161,54 +161,59 @@ def stories(
 ) -> Iterator[dict[str, Story]]:
     """Let a process die in each case, and one other process find all that they left."""
     folder, kubeconfig = tmp_path_factory.mktemp("lent"), accounts("lent")
-    with shops(cluster, server, len(CASES)) as opened:
-        stage = dict(zip(CASES, map(Lent, opened), strict=True))
-        for lent in stage.values():
-            lent.open()
-        existing = {case: lent for case, lent in stage.items() if _plot(case).before is not None}
-        for case, lent in existing.items():
-            lent.create(**(_plot(case).before or {}))
-        _live(existing, kubeconfig, folder, lambda _, lent: lent.is_settled() and _is_kept(lent))
-        before = {case: lent.user() for case, lent in existing.items()}
+    with vault_namespaces(cluster, server, len(CASES)) as opened:
+        stage = dict(zip(CASES, map(LeasingNamespace, opened), strict=True))
+        for leasing in stage.values():
+            leasing.open()
+        existing = {case: leasing for case, leasing in stage.items() if _scenario(case).before is not None}
+        for case, leasing in existing.items():
+            leasing.create(**(_scenario(case).before or {}))
+        _live(existing, kubeconfig, folder, lambda _, leasing: leasing.is_settled() and _is_kept(leasing))
+        before = {case: leasing.user() for case, leasing in existing.items()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
         _live(stage, kubeconfig, folder, _is_at_its_end)
         yield {
-            case: Story(_plot(case), lent, before.get(case), code)
-            for (case, lent), code in zip(stage.items(), codes, strict=True)
+            case: Story(_scenario(case), leasing, before.get(case), code)
+            for (case, leasing), code in zip(stage.items(), codes, strict=True)
         }
 
 
-def _plot(case: str) -> Plot:
-    return PLOTS[case.partition(",")[0]]
+def _scenario(case: str) -> KillScenario:
+    return SCENARIOS[case.partition(",")[0]]
 
 
-def _is_kept(lent: Lent) -> bool:
+def _is_kept(leasing: LeasingNamespace) -> bool:
     """Say whether what was lent is given back before a ManagedSecret goes that takes its Secret along."""
-    body = lent.shop.cluster.get(lent.shop.managed())
+    body = leasing.vault.cluster.get(leasing.vault.managed())
     deletes = bool(body["spec"].get("target", {}).get("deletionPolicy") == "Delete")
     return bool(body["metadata"].get("finalizers")) == deletes
 
 
-def _is_at_its_end(case: str, lent: Lent) -> bool:
-    if _plot(case).revision is None:
-        return lent.shop.cluster.get(lent.shop.managed()) is None
-    is_there = bool(lent.shop.status().get("revision") == _plot(case).revision)
-    return is_there and lent.is_settled()
+def _is_at_its_end(case: str, leasing: LeasingNamespace) -> bool:
+    if _scenario(case).revision is None:
+        return leasing.vault.cluster.get(leasing.vault.managed()) is None
+    is_there = bool(leasing.vault.status().get("revision") == _scenario(case).revision)
+    return is_there and leasing.is_settled()
 
 
-def _live(stage: dict[str, Lent], kubeconfig: Path, folder: Path, ends: Callable[[str, Lent], bool]) -> None:
+def _live(
+    stage: dict[str, LeasingNamespace],
+    kubeconfig: Path,
+    folder: Path,
+    ends: Callable[[str, LeasingNamespace], bool],
+) -> None:
     home = next(iter(stage.values()))
-    with operator_of(home.shop, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
-        for case, lent in stage.items():
-            eventually(lambda case=case, lent=lent: ends(case, lent), f"the end of: {case}", 60)  # type: ignore[misc]
+    with operator_of(home.vault, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
+        for case, leasing in stage.items():
+            eventually(lambda case=case, leasing=leasing: ends(case, leasing), f"the end of: {case}", 60)  # type: ignore[misc]
         operator.stop()
 
 
-def _die(case: str, lent: Lent, kubeconfig: Path, folder: Path) -> int:
-    _plot(case).provoke(lent)
-    log, failpoint = folder / f"{lent.shop.folder}.log", case.rpartition(" ")[2]
-    with operator_of(lent.shop, kubeconfig, log, failpoint=failpoint) as operator:
+def _die(case: str, leasing: LeasingNamespace, kubeconfig: Path, folder: Path) -> int:
+    _scenario(case).provoke(leasing)
+    log, failpoint = folder / f"{leasing.vault.folder}.log", case.rpartition(" ")[2]
+    with operator_of(leasing.vault, kubeconfig, log, failpoint=failpoint) as operator:
         return operator.wait_for_kill(60)
 
 
@@ -222,67 +227,71 @@ def test_the_process_died_there(story: Story) -> None:
 
 
 def test_the_one_login_that_lives_is_the_one_that_the_secret_holds(story: Story) -> None:
-    expected = [] if story.plot.revision is None else [story.lent.user()]
-    assert story.lent.alive() == expected
+    expected = [] if story.scenario.revision is None else [story.leasing.user()]
+    assert story.leasing.alive() == expected
 
 
 def test_what_was_asked_for_is_one_revision(story: Story) -> None:
-    if story.plot.revision is None:
+    if story.scenario.revision is None:
         return
-    assert story.lent.shop.status()["revision"] == story.plot.revision
-    assert (story.lent.user() == story.before) == (story.plot.revision == 1 and story.before is not None)
+    assert story.leasing.vault.status()["revision"] == story.scenario.revision
+    assert (story.leasing.user() == story.before) == (
+        story.scenario.revision == 1 and story.before is not None
+    )
 
 
 # One at a time
 
 
 @pytest.fixture
-def lent(request: pytest.FixtureRequest, cluster: Cluster, server: VaultServer) -> Iterator[Lent]:
-    with shops(cluster, server, 1) as (shop,):
-        opened = Lent(shop, getattr(request, "param", "1h"))
+def leasing(
+    request: pytest.FixtureRequest, cluster: Cluster, server: VaultServer
+) -> Iterator[LeasingNamespace]:
+    with vault_namespaces(cluster, server, 1) as (vault,):
+        opened = LeasingNamespace(vault, getattr(request, "param", "1h"))
         opened.open()
         yield opened
 
 
-@pytest.mark.parametrize("lent", ["40s"], indirect=True)
+@pytest.mark.parametrize("leasing", ["40s"], indirect=True)
 def test_a_process_that_takes_over_renews_the_same_login_and_restarts_nobody(
-    lent: Lent, accounts: Callable[[str], Path], tmp_path: Path
+    leasing: LeasingNamespace, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kubeconfig, log = accounts("lent"), tmp_path / "operator.log"
-    lent.create()
-    with operator_of(lent.shop, kubeconfig, log) as operator:
-        eventually(lent.is_settled, "a login")
+    leasing.create()
+    with operator_of(leasing.vault, kubeconfig, log) as operator:
+        eventually(leasing.is_settled, "a login")
         operator.kill()
-    before, known = lent.user(), set(lent.shop.server.names("auth/token/accessors"))
+    before, known = leasing.user(), set(leasing.vault.server.names("auth/token/accessors"))
     for _ in range(2):
-        with operator_of(lent.shop, kubeconfig, log) as operator:
+        with operator_of(leasing.vault, kubeconfig, log) as operator:
             deadline = time.monotonic() + 22
             while time.monotonic() < deadline:  # longer in all than the first lease
-                assert lent.alive() == [before], "the login that the Secret holds works at any time"
+                assert leasing.alive() == [before], "the login that the Secret holds works at any time"
                 time.sleep(0.5)
             operator.kill()
-    assert lent.user() == before
-    assert lent.shop.status()["revision"] == 1
-    assert set(lent.shop.server.names("auth/token/accessors")) == known, "nobody logged in anew"
+    assert leasing.user() == before
+    assert leasing.vault.status()["revision"] == 1
+    assert set(leasing.vault.server.names("auth/token/accessors")) == known, "nobody logged in anew"
 
 
-@pytest.mark.parametrize("lent", ["6s"], indirect=True)
+@pytest.mark.parametrize("leasing", ["6s"], indirect=True)
 def test_a_login_that_was_made_and_never_told_ends_by_itself_and_another_comes(
-    lent: Lent, accounts: Callable[[str], Path], tmp_path: Path
+    leasing: LeasingNamespace, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kubeconfig = accounts("lent")
-    lent.create()
-    with operator_of(lent.shop, kubeconfig, tmp_path / "dies.log") as operator:
+    leasing.create()
+    with operator_of(leasing.vault, kubeconfig, tmp_path / "dies.log") as operator:
 
         def kill(hand_on: Callable[[], Answer]) -> Answer:
             hand_on()
             os.kill(operator.pid, signal.SIGKILL)
             return None
 
-        lent.shop.front.fault = lambda asked: kill if "/creds/" in asked.path else None
+        leasing.vault.store_proxy.fault = lambda asked: kill if "/creds/" in asked.path else None
         assert operator.wait_for_kill(60) == _KILLED
-    lent.shop.front.fault = lambda _: None
-    assert len(lent.alive()) == 1, "it was made before the death"
-    with operator_of(lent.shop, kubeconfig, tmp_path / "lives.log") as operator:
-        eventually(lent.is_settled, "only the login that is known lives", 30)
+    leasing.vault.store_proxy.fault = lambda _: None
+    assert len(leasing.alive()) == 1, "it was made before the death"
+    with operator_of(leasing.vault, kubeconfig, tmp_path / "lives.log") as operator:
+        eventually(leasing.is_settled, "only the login that is known lives", 30)
         operator.stop()

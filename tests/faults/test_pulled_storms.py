@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.vault_namespace import Shop, operator_of, shops
+from tests.faults.vault_namespace import VaultNamespace, operator_of, vault_namespaces
 from tests.support.store_proxy import after, lose, refuse
 from tests.support.vault import BUILD_SECONDS, running
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.faults.apiserver import Cluster
     from tests.support.operator import Operator
-    from tests.support.store_proxy import Asked, Fault, Front
+    from tests.support.store_proxy import Fault, ProxiedRequest, StoreProxy
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
@@ -32,11 +32,11 @@ _SOON = 10.0
 _IN_THE_END = 90.0
 
 
-def _errors(_: Front) -> Callable[[Asked], Fault | None]:
+def _errors(_: StoreProxy) -> Callable[[ProxiedRequest], Fault | None]:
     """Three of ten requests fail, and half of those were done all the same."""
     chance = random.Random(30)  # noqa: S311  # a test that can be repeated
 
-    def fault(_: Asked) -> Fault | None:
+    def fault(_: ProxiedRequest) -> Fault | None:
         if chance.random() > 0.3:
             return None
         return chance.choice((refuse(500), lose))
@@ -44,16 +44,16 @@ def _errors(_: Front) -> Callable[[Asked], Fault | None]:
     return fault
 
 
-def _latency(_: Front) -> Callable[[Asked], Fault | None]:
+def _latency(_: StoreProxy) -> Callable[[ProxiedRequest], Fault | None]:
     return lambda _: after(5.0)
 
 
-def _throttling(_: Front) -> Callable[[Asked], Fault | None]:
+def _throttling(_: StoreProxy) -> Callable[[ProxiedRequest], Fault | None]:
     return lambda _: refuse(429, Retry_After="3")
 
 
-def _hung(front: Front) -> Callable[[Asked], Fault | None]:
-    return lambda _: front.hang
+def _hung(store_proxy: StoreProxy) -> Callable[[ProxiedRequest], Fault | None]:
+    return lambda _: store_proxy.hang
 
 
 FAULTS = {"errors": _errors, "latency": _latency, "throttling": _throttling, "hung": _hung}
@@ -65,8 +65,8 @@ PASS_BY = frozenset({"throttling", "hung"})
 class Storm:
     """What was seen."""
 
-    well: Shop
-    sick: dict[str, Shop]
+    well: VaultNamespace
+    sick: dict[str, VaultNamespace]
     seconds: dict[str, float] = field(default_factory=dict)
     """How long it took until all of a shop was done."""
     asked: dict[str, int] = field(default_factory=dict)
@@ -85,57 +85,59 @@ def storm(
 ) -> Iterator[Storm]:
     log = tmp_path_factory.mktemp("storms") / "operator.log"
     with running() as server, ExitStack() as stack:
-        well, *rest = (stack.enter_context(shops(cluster, server, 1))[0] for _ in range(len(FAULTS) + 1))
+        well, *rest = (
+            stack.enter_context(vault_namespaces(cluster, server, 1))[0] for _ in range(len(FAULTS) + 1)
+        )
         storm = Storm(well, dict(zip(FAULTS, rest, strict=True)))
         with operator_of(well, accounts("storms"), log, "--all-namespaces") as operator:
             operator.wait_for_log("leading")
             _rage(storm, operator)
             operator.stop()
-        for name, shop in storm.sick.items():
+        for name, vault in storm.sick.items():
             writes = cluster.writes("storms")
             storm.written[name] = sum(
-                shop.folder in one.uri and one.uri.endswith("/status") for one in writes
+                vault.folder in one.uri and one.uri.endswith("/status") for one in writes
             )
         yield storm
 
 
 def _rage(storm: Storm, operator: Operator) -> None:
-    for name, shop in storm.sick.items():
-        shop.front.fault = FAULTS[name](shop.front)
-        _fill(shop)
+    for name, vault in storm.sick.items():
+        vault.store_proxy.fault = FAULTS[name](vault.store_proxy)
+        _fill(vault)
     time.sleep(1.0)  # so that every worker has had to do with them
     began = time.monotonic()
     _fill(storm.well)
     eventually(lambda: _is_done(storm.well), "the store that is well", _IN_THE_END)
     storm.seconds["well"] = time.monotonic() - began
-    asked = {name: len(shop.front.asked) for name, shop in storm.sick.items()}
+    asked = {name: len(vault.store_proxy.asked) for name, vault in storm.sick.items()}
     looks, busy = operator.looks(), _processor(operator)
     time.sleep(_WINDOW)  # what is asked for in a time is what is tested
     storm.looks, storm.busy = operator.looks() - looks, _processor(operator) - busy
-    for name, shop in storm.sick.items():
-        storm.asked[name] = len(shop.front.asked) - asked[name]
+    for name, vault in storm.sick.items():
+        storm.asked[name] = len(vault.store_proxy.asked) - asked[name]
         if name in PASS_BY:
-            shop.front.fault = lambda _: None
-            shop.front.ends.set()
+            vault.store_proxy.fault = lambda _: None
+            vault.store_proxy.ends.set()
     began = time.monotonic()
-    for name, shop in storm.sick.items():
-        eventually(lambda shop=shop: _is_done(shop), f"the store with {name}", _IN_THE_END)  # type: ignore[misc]
+    for name, vault in storm.sick.items():
+        eventually(lambda vault=vault: _is_done(vault), f"the store with {name}", _IN_THE_END)  # type: ignore[misc]
         storm.seconds[name] = time.monotonic() - began
 
 
-def _fill(shop: Shop) -> None:
+def _fill(vault: VaultNamespace) -> None:
     for number in range(_PULLS):
-        shop.keep(f"pull-{number}", token=f"token {number}")
+        vault.keep(f"pull-{number}", token=f"token {number}")
         data = [{"name": "password", "generate": {"password": {}}}]
-        data.append(shop.pull("token", "token", f"pull-{number}"))
-        shop.create(f"pull-{number}", data=data, refreshInterval="10s")
+        data.append(vault.pull("token", "token", f"pull-{number}"))
+        vault.create(f"pull-{number}", data=data, refreshInterval="10s")
     for number in range(_PUSHES):
-        shop.create(f"push-{number}", pushTo=[shop.push(f"push-{number}")])
+        vault.create(f"push-{number}", pushTo=[vault.push(f"push-{number}")])
 
 
-def _is_done(shop: Shop) -> bool:
-    pulled = all(shop.holds(f"pull-{number}", Ready="True") for number in range(_PULLS))
-    return pulled and all(shop.holds(f"push-{number}", Pushed="True") for number in range(_PUSHES))
+def _is_done(vault: VaultNamespace) -> bool:
+    pulled = all(vault.holds(f"pull-{number}", Ready="True") for number in range(_PULLS))
+    return pulled and all(vault.holds(f"push-{number}", Pushed="True") for number in range(_PUSHES))
 
 
 def _processor(operator: Operator) -> float:
@@ -151,20 +153,20 @@ def test_objects_of_another_store_are_done_soon(storm: Storm) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_all_arrives_in_the_end(name: str, storm: Storm) -> None:
     assert storm.seconds[name] < _IN_THE_END
-    shop = storm.sick[name]
+    vault = storm.sick[name]
     for number in range(_PULLS):
-        found = shop.values(f"pull-{number}")
+        found = vault.values(f"pull-{number}")
         assert found
         assert found.keys() == {"password", "token"}
-        assert found["token"] == (shop.kept_there(f"pull-{number}") or {})["token"]
+        assert found["token"] == (vault.kept_there(f"pull-{number}") or {})["token"]
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_revision_is_written_once_whatever_was_lost(name: str, storm: Storm) -> None:
-    shop = storm.sick[name]
+    vault = storm.sick[name]
     for number in range(_PUSHES):
-        assert shop.kept_there(f"push-{number}") == shop.values(f"push-{number}")
-        assert shop.versions(f"push-{number}") == 1
+        assert vault.kept_there(f"push-{number}") == vault.values(f"push-{number}")
+        assert vault.versions(f"push-{number}") == 1
 
 
 @pytest.mark.parametrize("name", FAULTS)

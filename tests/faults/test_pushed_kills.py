@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.vault_namespace import PASSWORD, Shop, operator_of, shops
+from tests.faults.vault_namespace import PASSWORD, VaultNamespace, operator_of, vault_namespaces
 from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:
@@ -27,51 +27,51 @@ _KILLED = -9
 _AT_ONCE = 3
 
 
-def _pushing(shop: Shop) -> dict[str, Any]:
-    return {"data": [PASSWORD], "pushTo": [shop.push()], "rotation": {"trigger": "first"}}
+def _pushing(vault: VaultNamespace) -> dict[str, Any]:
+    return {"data": [PASSWORD], "pushTo": [vault.push()], "rotation": {"trigger": "first"}}
 
 
-def _deleting(shop: Shop) -> dict[str, Any]:
-    return {"data": [PASSWORD], "pushTo": [shop.push(deletionPolicy="Delete")]}
+def _deleting(vault: VaultNamespace) -> dict[str, Any]:
+    return {"data": [PASSWORD], "pushTo": [vault.push(deletionPolicy="Delete")]}
 
 
-def _pulling(shop: Shop) -> dict[str, Any]:
-    shop.keep("theirs", token="first")  # noqa: S106
-    return {"data": [PASSWORD, shop.pull("token", "token", "theirs")], "refreshInterval": "30d"}
+def _pulling(vault: VaultNamespace) -> dict[str, Any]:
+    vault.keep("theirs", token="first")  # noqa: S106
+    return {"data": [PASSWORD, vault.pull("token", "token", "theirs")], "refreshInterval": "30d"}
 
 
-def _create(shop: Shop) -> None:
-    shop.create(**_deleting(shop))
+def _create(vault: VaultNamespace) -> None:
+    vault.create(**_deleting(vault))
 
 
-def _rotate(shop: Shop) -> None:
-    shop.respec(rotation={"trigger": "second"})
+def _rotate(vault: VaultNamespace) -> None:
+    vault.respec(rotation={"trigger": "second"})
 
 
-def _delete(shop: Shop) -> None:
-    shop.cluster.delete(shop.managed())
+def _delete(vault: VaultNamespace) -> None:
+    vault.cluster.delete(vault.managed())
 
 
-def _push_no_longer(shop: Shop) -> None:
-    shop.cluster.edit(shop.managed(), lambda body: body["spec"].pop("pushTo"))
+def _push_no_longer(vault: VaultNamespace) -> None:
+    vault.cluster.edit(vault.managed(), lambda body: body["spec"].pop("pushTo"))
 
 
-def _change_there(shop: Shop) -> None:
-    shop.keep("theirs", token="second")  # noqa: S106
-    shop.annotate(refresh="now")
+def _change_there(vault: VaultNamespace) -> None:
+    vault.keep("theirs", token="second")  # noqa: S106
+    vault.annotate(refresh="now")
 
 
-def _only_look(shop: Shop) -> None:
-    shop.annotate(refresh="now")
+def _only_look(vault: VaultNamespace) -> None:
+    vault.annotate(refresh="now")
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class KillScenario:
     """What is there before, what is asked, and what must be there in the end."""
 
-    before: Callable[[Shop], dict[str, Any]] | None
-    provoke: Callable[[Shop], None]
-    ends: Callable[[Shop], bool]
+    before: Callable[[VaultNamespace], dict[str, Any]] | None
+    provoke: Callable[[VaultNamespace], None]
+    ends: Callable[[VaultNamespace], bool]
     revision: int | None
     """None where the ManagedSecret goes."""
     versions: int = 0
@@ -80,32 +80,32 @@ class Plot:
     stays_there: bool = True
 
 
-def _has_pushed(shop: Shop) -> bool:
-    return shop.holds(Ready="True", Pushed="True")
+def _has_pushed(vault: VaultNamespace) -> bool:
+    return vault.holds(Ready="True", Pushed="True")
 
 
-def _is_read(shop: Shop) -> bool:
-    return shop.holds(Ready="True", Refreshed="True") and shop.status().get("lastRefresh") == "now"
+def _is_read(vault: VaultNamespace) -> bool:
+    return vault.holds(Ready="True", Refreshed="True") and vault.status().get("lastRefresh") == "now"
 
 
-def _is_gone(shop: Shop) -> bool:
-    return shop.cluster.get(shop.managed()) is None
+def _is_gone(vault: VaultNamespace) -> bool:
+    return vault.cluster.get(vault.managed()) is None
 
 
-def _is_withdrawn(shop: Shop) -> bool:
-    body = shop.cluster.get(shop.managed())
-    return shop.holds(Ready="True") and not body["metadata"].get("finalizers")
+def _is_withdrawn(vault: VaultNamespace) -> bool:
+    body = vault.cluster.get(vault.managed())
+    return vault.holds(Ready="True") and not body["metadata"].get("finalizers")
 
 
-PLOTS = {
-    "created": Plot(None, _create, _has_pushed, 1, 1),
-    "rotated": Plot(_pushing, _rotate, _has_pushed, 2, 2, frozenset({"password"})),
-    "deleted": Plot(_deleting, _delete, _is_gone, None, 1, stays_there=False),
-    "pushed no longer": Plot(_deleting, _push_no_longer, _is_withdrawn, 1, 1, stays_there=False),
-    "changed there": Plot(_pulling, _change_there, _is_read, 2, fresh=frozenset({"token"})),
-    "looked at": Plot(_pulling, _only_look, _is_read, 1),
+SCENARIOS = {
+    "created": KillScenario(None, _create, _has_pushed, 1, 1),
+    "rotated": KillScenario(_pushing, _rotate, _has_pushed, 2, 2, frozenset({"password"})),
+    "deleted": KillScenario(_deleting, _delete, _is_gone, None, 1, stays_there=False),
+    "pushed no longer": KillScenario(_deleting, _push_no_longer, _is_withdrawn, 1, 1, stays_there=False),
+    "changed there": KillScenario(_pulling, _change_there, _is_read, 2, fresh=frozenset({"token"})),
+    "looked at": KillScenario(_pulling, _only_look, _is_read, 1),
 }
-DEATHS = {
+KILLS = {
     "created": "Stage Publish Finalize Intend Push",
     "rotated": "Publish Intend Push Report",
     "deleted": "Withdraw Finalize",
@@ -114,15 +114,15 @@ DEATHS = {
     "looked at": "Refresh",
 }
 # After a step is before the next one, whose place in the code is the same.
-CASES = [f"{plot}, dies after:{step}" for plot, steps in DEATHS.items() for step in steps.split()]
+CASES = [f"{scenario}, dies after:{step}" for scenario, steps in KILLS.items() for step in steps.split()]
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
     """How it went."""
 
-    plot: Plot
-    shop: Shop
+    scenario: KillScenario
+    vault: VaultNamespace
     before: dict[str, str] | None
     returncode: int
 
@@ -142,50 +142,55 @@ def stories(
 ) -> Iterator[dict[str, Story]]:
     """Let a process die in each case, and one other process find all that they left."""
     folder, kubeconfig = tmp_path_factory.mktemp("pushed"), accounts("pushed")
-    with shops(cluster, server, len(CASES)) as opened:
+    with vault_namespaces(cluster, server, len(CASES)) as opened:
         stage = dict(zip(CASES, opened, strict=True))
-        existing = {case: shop for case, shop in stage.items() if _plot(case).before}
-        for case, shop in existing.items():
-            shop.create(**_prepared(case, shop))
-        _live(existing, kubeconfig, folder, lambda _, shop: _is_at_rest(shop))
-        before = {case: shop.values() for case, shop in existing.items()}
+        existing = {case: vault for case, vault in stage.items() if _scenario(case).before}
+        for case, vault in existing.items():
+            vault.create(**_prepared(case, vault))
+        _live(existing, kubeconfig, folder, lambda _, vault: _is_at_rest(vault))
+        before = {case: vault.values() for case, vault in existing.items()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
-        _live(stage, kubeconfig, folder, lambda case, shop: _plot(case).ends(shop))
+        _live(stage, kubeconfig, folder, lambda case, vault: _scenario(case).ends(vault))
         yield {
-            case: Story(_plot(case), shop, before.get(case), code)
-            for (case, shop), code in zip(stage.items(), codes, strict=True)
+            case: Story(_scenario(case), vault, before.get(case), code)
+            for (case, vault), code in zip(stage.items(), codes, strict=True)
         }
 
 
-def _plot(case: str) -> Plot:
-    return PLOTS[case.partition(",")[0]]
+def _scenario(case: str) -> KillScenario:
+    return SCENARIOS[case.partition(",")[0]]
 
 
-def _prepared(case: str, shop: Shop) -> dict[str, Any]:
-    prepare = _plot(case).before
+def _prepared(case: str, vault: VaultNamespace) -> dict[str, Any]:
+    prepare = _scenario(case).before
     assert prepare
-    return prepare(shop)
+    return prepare(vault)
 
 
-def _is_at_rest(shop: Shop) -> bool:
-    return shop.holds(Ready="True") and (
-        shop.holds(Pushed="True") or "pushTo" not in shop.cluster.get(shop.managed())["spec"]
+def _is_at_rest(vault: VaultNamespace) -> bool:
+    return vault.holds(Ready="True") and (
+        vault.holds(Pushed="True") or "pushTo" not in vault.cluster.get(vault.managed())["spec"]
     )
 
 
-def _live(stage: dict[str, Shop], kubeconfig: Path, folder: Path, ends: Callable[[str, Shop], bool]) -> None:
+def _live(
+    stage: dict[str, VaultNamespace],
+    kubeconfig: Path,
+    folder: Path,
+    ends: Callable[[str, VaultNamespace], bool],
+) -> None:
     home = next(iter(stage.values()))
     with operator_of(home, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
-        for case, shop in stage.items():
-            eventually(lambda case=case, shop=shop: ends(case, shop), f"the end of: {case}", 60)  # type: ignore[misc]
+        for case, vault in stage.items():
+            eventually(lambda case=case, vault=vault: ends(case, vault), f"the end of: {case}", 60)  # type: ignore[misc]
         operator.stop()
 
 
-def _die(case: str, shop: Shop, kubeconfig: Path, folder: Path) -> int:
-    _plot(case).provoke(shop)
-    log, failpoint = folder / f"{shop.folder}.log", case.rpartition(" ")[2]
-    with operator_of(shop, kubeconfig, log, failpoint=failpoint) as operator:
+def _die(case: str, vault: VaultNamespace, kubeconfig: Path, folder: Path) -> int:
+    _scenario(case).provoke(vault)
+    log, failpoint = folder / f"{vault.folder}.log", case.rpartition(" ")[2]
+    with operator_of(vault, kubeconfig, log, failpoint=failpoint) as operator:
         return operator.wait_for_kill(60)
 
 
@@ -199,44 +204,44 @@ def test_the_process_died_there(story: Story) -> None:
 
 
 def test_no_value_is_lost_and_each_is_made_once(story: Story) -> None:
-    values = story.shop.values()
+    values = story.vault.values()
     assert values
     if story.before is not None:
         changed = {name for name in values.keys() | story.before.keys() if values[name] != story.before[name]}
-        assert changed == story.plot.fresh
-    if story.plot.revision is not None:
-        assert story.shop.status()["revision"] == story.plot.revision
+        assert changed == story.scenario.fresh
+    if story.scenario.revision is not None:
+        assert story.vault.status()["revision"] == story.scenario.revision
 
 
 def test_the_store_holds_what_the_secret_holds_and_was_written_once_for_each(story: Story) -> None:
-    if not story.plot.versions:
+    if not story.scenario.versions:
         return
-    expected = story.shop.values() if story.plot.stays_there else None
-    assert story.shop.kept_there() == expected
-    assert story.shop.versions() == story.plot.versions
+    expected = story.vault.values() if story.scenario.stays_there else None
+    assert story.vault.kept_there() == expected
+    assert story.vault.versions() == story.scenario.versions
 
 
 def test_a_death_between_the_stores_answer_and_its_record_writes_nothing_twice(
     cluster: Cluster, server: VaultServer, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kubeconfig = accounts("pushed")
-    with shops(cluster, server, 1) as (shop,):
-        shop.create(pushTo=[shop.push()])
-        with operator_of(shop, kubeconfig, tmp_path / "dies.log") as operator:
+    with vault_namespaces(cluster, server, 1) as (vault,):
+        vault.create(pushTo=[vault.push()])
+        with operator_of(vault, kubeconfig, tmp_path / "dies.log") as operator:
 
             def kill(hand_on: Callable[[], Answer]) -> Answer:
                 hand_on()
                 os.kill(operator.pid, signal.SIGKILL)
                 return None
 
-            shop.front.fault = lambda asked: kill if asked.method == "POST" else None
+            vault.store_proxy.fault = lambda asked: kill if asked.method == "POST" else None
             assert operator.wait_for_kill(60) == _KILLED
-        shop.front.fault = lambda _: None
-        assert shop.kept_there() == shop.values(), "it was written before the death"
+        vault.store_proxy.fault = lambda _: None
+        assert vault.kept_there() == vault.values(), "it was written before the death"
 
-        with operator_of(shop, kubeconfig, tmp_path / "lives.log") as operator:
-            eventually(lambda: _has_pushed(shop), "it is told that it is pushed")
+        with operator_of(vault, kubeconfig, tmp_path / "lives.log") as operator:
+            eventually(lambda: _has_pushed(vault), "it is told that it is pushed")
             operator.stop()
 
-        assert shop.kept_there() == shop.values()
-        assert shop.versions() == 1
+        assert vault.kept_there() == vault.values()
+        assert vault.versions() == 1

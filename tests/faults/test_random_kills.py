@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, workload_namespaces
 from tests.support.operator import Operator
 from tests.support.soak import TIMES, chance
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Look, Scene
+    from tests.faults.namespace import Snapshot, WorkloadNamespace
 
 _ROUNDS, _OBJECTS, _KILLS = 4 * TIMES, 5, 2
 pytestmark = pytest.mark.timeout(300 * TIMES)
@@ -24,21 +24,21 @@ def test_rotations_survive_kills_at_any_moment(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     moments = chance()
-    stage = scenes(cluster, _OBJECTS)
+    stage = workload_namespaces(cluster, _OBJECTS)
     home = stage[0].namespace
     operator = Operator(
         accounts("random"),
         tmp_path / "operator.log",
-        *(f"--namespace={scene.namespace}" for scene in stage),
+        *(f"--namespace={space.namespace}" for space in stage),
         env={"POD_NAMESPACE": home},
     )
-    for scene in stage:
-        scene.create()
+    for space in stage:
+        space.create()
     with operator:
         looks = _looks(stage, 1)
         for number in range(2, _ROUNDS + 2):
-            for scene in stage:
-                scene.trigger(f"trigger {number}")
+            for space in stage:
+                space.trigger(f"trigger {number}")
             for _ in range(_KILLS):
                 time.sleep(moments.uniform(0, 0.25))  # not a wait for something: the moment is the point
                 operator.kill()
@@ -51,13 +51,13 @@ def test_rotations_survive_kills_at_any_moment(
             looks = newer
 
 
-def _looks(stage: list[Scene], number: int) -> list[Look]:
-    for scene in stage:
-        scene.wait_for(number)
-    return [scene.look() for scene in stage]
+def _looks(stage: list[WorkloadNamespace], number: int) -> list[Snapshot]:
+    for space in stage:
+        space.wait_for(number)
+    return [space.snapshot() for space in stage]
 
 
-def _assert_one_rotation_on(old: Look, new: Look) -> None:
+def _assert_one_rotation_on(old: Snapshot, new: Snapshot) -> None:
     assert new.revision == old.revision + 1
     assert {name for name in new.values if new.values[name] != old.values[name]} == {ROTATED}
     assert new.values.keys() == {ROTATED, KEPT, FIXED}

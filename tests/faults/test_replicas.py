@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, scenes
+from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Call, Cluster
-    from tests.faults.namespace import Look, Scene
+    from tests.faults.namespace import Snapshot, WorkloadNamespace
 
 _BUSY = 8
 """Objects that rotate at once, so that a leader is hit in the midst of its work."""
@@ -36,12 +36,12 @@ class Pair:
 
 @pytest.fixture
 def pair(
-    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, stage: list[Scene]
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, stage: list[WorkloadNamespace]
 ) -> Iterator[Pair]:
     home = f"replicas-{secrets.token_hex(4)}"
     cluster.create("/api/v1/namespaces", {"metadata": {"name": home}})
     names = f"leader-{home[-8:]}", f"standby-{home[-8:]}"
-    serving = [f"--namespace={scene.namespace}" for scene in stage]
+    serving = [f"--namespace={space.namespace}" for space in stage]
     with ExitStack() as stack:
         replicas: list[Operator] = []
         for name in names:
@@ -57,35 +57,35 @@ def pair(
 
 
 @pytest.fixture
-def stage(cluster: Cluster) -> list[Scene]:
-    stage = scenes(cluster, _BUSY)
-    for scene in stage:
-        scene.create(rollout={"debounce": "1s"})
+def stage(cluster: Cluster) -> list[WorkloadNamespace]:
+    stage = workload_namespaces(cluster, _BUSY)
+    for space in stage:
+        space.create(rollout={"debounce": "1s"})
     return stage
 
 
 @pytest.fixture
-def before(stage: list[Scene], pair: Pair) -> list[Look]:
+def before(stage: list[WorkloadNamespace], pair: Pair) -> list[Snapshot]:
     assert pair.leader.returncode is None
-    for scene in stage:
-        scene.wait_for(1)
-    return [scene.look() for scene in stage]
+    for space in stage:
+        space.wait_for(1)
+    return [space.snapshot() for space in stage]
 
 
-def _rotate(stage: list[Scene]) -> None:
+def _rotate(stage: list[WorkloadNamespace]) -> None:
     """Ask all for a rotation, and return when the first has published and none has restarted anybody."""
-    for scene in stage:
-        scene.trigger("leaver")
+    for space in stage:
+        space.trigger("leaver")
     eventually(
         lambda: bool((stage[0].cluster.get(stage[0].managed)["status"] or {}).get("rotation")), "a rotation"
     )
 
 
-def _assert_rotated_once(stage: list[Scene], before: list[Look]) -> None:
-    for scene in stage:
-        scene.wait_for(2)
-    for scene, old in zip(stage, before, strict=True):
-        new = scene.look()
+def _assert_rotated_once(stage: list[WorkloadNamespace], before: list[Snapshot]) -> None:
+    for space in stage:
+        space.wait_for(2)
+    for space, old in zip(stage, before, strict=True):
+        new = space.snapshot()
         assert (old.revision, new.revision) == (1, 2)
         assert new.values[KEPT] == old.values[KEPT]
         assert new.values[ROTATED] != old.values[ROTATED]
@@ -103,7 +103,7 @@ def _since(calls: list[Call], moment: datetime) -> list[Call]:
 
 
 def test_a_standby_writes_nothing_and_ends_a_rotation_of_a_killed_leader(
-    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+    cluster: Cluster, stage: list[WorkloadNamespace], pair: Pair, before: list[Snapshot]
 ) -> None:
     _rotate(stage)
     pair.leader.kill()  # at once: the audit log tells afterwards who wrote what until now
@@ -116,7 +116,7 @@ def test_a_standby_writes_nothing_and_ends_a_rotation_of_a_killed_leader(
 
 
 def test_a_leader_that_is_asked_to_end_hands_over_in_its_midst(
-    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+    cluster: Cluster, stage: list[WorkloadNamespace], pair: Pair, before: list[Snapshot]
 ) -> None:
     _rotate(stage)
     led = _holder(cluster, pair)
@@ -130,7 +130,7 @@ def test_a_leader_that_is_asked_to_end_hands_over_in_its_midst(
 
 
 def test_a_leader_that_was_paused_beyond_its_lease_writes_no_more(
-    cluster: Cluster, stage: list[Scene], pair: Pair, before: list[Look]
+    cluster: Cluster, stage: list[WorkloadNamespace], pair: Pair, before: list[Snapshot]
 ) -> None:
     _rotate(stage)
     os.kill(pair.leader.pid, signal.SIGSTOP)

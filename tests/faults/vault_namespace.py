@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.namespace import Scene, digest
+from tests.faults.namespace import WorkloadNamespace, digest
 from tests.support.operator import Operator
-from tests.support.store_proxy import Front, front
-from tests.support.vault_folder import Kept
+from tests.support.store_proxy import StoreProxy, store_proxy
+from tests.support.vault_folder import VaultFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.support.vault import VaultServer
 
-__all__ = ["Shop", "operator_of", "shops"]
+__all__ = ["VaultNamespace", "operator_of", "vault_namespaces"]
 
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
 PASSWORD = {"name": "password", "generate": {"password": {}}}
 
 
 @dataclass(frozen=True, slots=True)
-class Shop(Kept):
-    """Such a namespace."""
+class VaultNamespace(VaultFolder):
+    """A namespace with a SecretStore of a Vault, behind a proxy."""
 
-    scene: Scene
-    front: Front
+    space: WorkloadNamespace
+    store_proxy: StoreProxy
 
     @property
     def cluster(self) -> Cluster:
-        return self.scene.cluster
+        return self.space.cluster
 
     def open(self) -> None:
         """Create the namespace, the login and the store."""
-        namespace = self.scene.namespace
+        namespace = self.space.namespace
         self.cluster.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
         token = base64.b64encode(self.server.token.encode()).decode()
         self.cluster.create(
@@ -49,14 +49,14 @@ class Shop(Kept):
         )
         auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
         spec = {
-            "provider": {"vault": {"server": self.front.address, "auth": auth}},
+            "provider": {"vault": {"server": self.store_proxy.address, "auth": auth}},
             "refresh": {"minInterval": "1s"},
         }
         body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretStore", "metadata": {"name": "store"}}
         self.cluster.create(f"{MANAGED}/namespaces/{namespace}/secretstores", {**body, "spec": spec})
 
     def managed(self, name: str = "auth") -> str:
-        return f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+        return f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets/{name}"
 
     def create(self, name: str = "auth", **spec: Any) -> None:
         whole = {"data": [PASSWORD], "rollout": {"debounce": "0s"}, **spec}
@@ -92,7 +92,7 @@ class Shop(Kept):
 
     def values(self, name: str = "auth") -> dict[str, str] | None:
         """Return what the Secret holds, as digests that a failure may show."""
-        found = self.cluster.get(self.scene.secret(name))
+        found = self.cluster.get(self.space.secret(name))
         return {key: digest(value) for key, value in values_of(found).items()} if found else None
 
     def kept_there(self, name: str = "auth") -> dict[str, str] | None:
@@ -102,21 +102,23 @@ class Shop(Kept):
 
 
 @contextmanager
-def shops(cluster: Cluster, server: VaultServer, count: int) -> Iterator[list[Shop]]:
-    """Open shops with one front before all of them."""
-    with front(server.address) as before:
+def vault_namespaces(cluster: Cluster, server: VaultServer, count: int) -> Iterator[list[VaultNamespace]]:
+    """Create namespaces whose stores share one proxy."""
+    with store_proxy(server.address) as before:
         names = [f"shop-{secrets.token_hex(4)}" for _ in range(count)]
-        made = [Shop(server, name, Scene(cluster, name), before) for name in names]
-        for shop in made:
-            shop.open()
+        made = [VaultNamespace(server, name, WorkloadNamespace(cluster, name), before) for name in names]
+        for vault in made:
+            vault.open()
         yield made
 
 
-def operator_of(shop: Shop, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "") -> Operator:
+def operator_of(
+    vault: VaultNamespace, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = ""
+) -> Operator:
     """Make an operator that may reach stores; it serves this namespace only, unless `arguments` say otherwise."""
-    namespace = shop.scene.namespace
+    namespace = vault.space.namespace
     # As if the term of one that died before were over.
-    shop.cluster.delete(_LEASE.format(namespace))
+    vault.cluster.delete(_LEASE.format(namespace))
     env = {"POD_NAMESPACE": namespace, "KEYTURN_FAILPOINT": failpoint}
     options = arguments or (f"--namespace={namespace}",)
     return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)

@@ -40,7 +40,7 @@ from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _v
 from keyturn.stores.providers.errors import StoreError
 from keyturn.stores.providers.guard import Answer
 from tests.hostile import corpus
-from tests.support.memory_stores import Shelves
+from tests.support.memory_stores import InMemoryStores
 from tests.unit.core.builders import EVERYTHING, NOW, managed, observed, record, revision
 
 if TYPE_CHECKING:
@@ -297,12 +297,12 @@ async def test_a_dotenv_file_is_read_apart() -> None:
 
 @pytest.mark.parametrize("body", [corpus.wide_json(), corpus.deep_json()], ids=["wide", "deep"])
 async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes) -> None:
-    shelves: Any = Shelves()
+    remote: Any = InMemoryStores()
     look = observed({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
     assert look.desired is not None
-    shelves.keep("prod/app", body.decode())
-    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), shelves, lambda: NOW, reissue=False)
-    await read_all(KEY, look, look.desired, shelves, borrower, fresh=False)
+    remote.keep("prod/app", body.decode())
+    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), remote, lambda: NOW, reissue=False)
+    await read_all(KEY, look, look.desired, remote, borrower, fresh=False)
 
 
 async def _refusable(doing: Any) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.namespace import NAME, managed_secret
-from tests.leaks.store_lifecycle import Trade
-from tests.leaks.witness import generated
+from tests.leaks.leak_gate import generated
+from tests.leaks.store_lifecycle import StoreLifecycle
 
 if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
-    from tests.faults.namespace import Scene
+    from tests.faults.namespace import WorkloadNamespace
     from tests.support.operator import Operator
 
 
@@ -27,11 +27,11 @@ def canary() -> str:
 
 
 @dataclass(slots=True, repr=False)
-class Life:
-    """Everything that can happen to secrets, once each, and every value that there was meanwhile."""
+class Lifecycle:
+    """Each event in the life of a secret, once, and every value that existed meanwhile."""
 
     cluster: Cluster
-    scene: Scene
+    space: WorkloadNamespace
     operator: Operator
     canaries: set[str] = field(default_factory=set)
     values: set[bytes] = field(default_factory=set)
@@ -67,18 +67,18 @@ class Life:
         spec["data"].append({"name": "fixed", "literal": self._canary()})
         spec["data"].append({"name": "raw", "generate": {"bytes": {"encoding": "hex"}}})
         spec["data"].append({"name": "id", "generate": {"uuid": {}}})
-        self.scene.create(**spec)
-        self.scene.wait_for(1)
+        self.space.create(**spec)
+        self.space.wait_for(1)
 
     def _rotation(self) -> None:
-        self.scene.trigger("leaver")
-        self.scene.wait_for(2)
+        self.space.trigger("leaver")
+        self.space.wait_for(2)
 
     def _drift(self) -> None:
         edited = base64.b64encode(self._canary().encode()).decode()
-        self.scene.cluster.edit(self.scene.target, lambda body: body["data"].update(password=edited))
+        self.space.cluster.edit(self.space.target, lambda body: body["data"].update(password=edited))
         self._remember()
-        eventually(lambda: self.cluster.get(self.scene.target)["data"]["password"] != edited, "the repair")
+        eventually(lambda: self.cluster.get(self.space.target)["data"]["password"] != edited, "the repair")
 
     def _bad_literals(self) -> None:
         """A type whose data the API server refuses, and quotes in its refusal."""
@@ -90,12 +90,12 @@ class Life:
 
     def _foreign_secret(self) -> None:
         body = {"metadata": {"name": "foreign"}, "stringData": {"key": self._canary()}}
-        self.cluster.create(f"/api/v1/namespaces/{self.scene.namespace}/secrets", body)
+        self.cluster.create(f"/api/v1/namespaces/{self.space.namespace}/secrets", body)
         self._create("foreign")
         self._wait_for("foreign", "Stalled")
 
     def _quota(self) -> None:
-        path = f"/api/v1/namespaces/{self.scene.namespace}/resourcequotas"
+        path = f"/api/v1/namespaces/{self.space.namespace}/resourcequotas"
         self.cluster.create(path, {"metadata": {"name": "full"}, "spec": {"hard": {"secrets": "1"}}})
         eventually(
             lambda: "used" in (self.cluster.get(f"{path}/full").get("status") or {}), "the quota's status"
@@ -175,7 +175,7 @@ class Life:
         eventually(lambda: self._says("returned", "RolledBack"), "the first revision again")
 
     def _stores(self) -> None:
-        Trade(self, self._canary).lead()
+        StoreLifecycle(self, self._canary).lead()
 
     def _is_turned(self, name: str) -> bool:
         return bool(self._status(name).get("revision") == 2)
@@ -184,18 +184,18 @@ class Life:
         self._annotate(name, rotate="now")
 
     def _annotate(self, name: str, **annotations: str) -> None:
-        path = f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+        path = f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets/{name}"
         ours = {f"keyturn.dev/{short}": text for short, text in annotations.items()}
         self.cluster.edit(path, lambda body: _annotated(body, ours))
 
     def _foreign(self, name: str, **data: str) -> None:
         body = {"metadata": {"name": name}, "stringData": data}
-        self.cluster.create(f"/api/v1/namespaces/{self.scene.namespace}/secrets", body)
+        self.cluster.create(f"/api/v1/namespaces/{self.space.namespace}/secrets", body)
 
     def _spoiled_state(self) -> None:
         text = base64.b64encode(self._canary().encode()).decode()
-        self.cluster.edit(self.scene.state, lambda body: body["data"].update(state=text))
-        self.scene.trigger("after spoiling")
+        self.cluster.edit(self.space.state, lambda body: body["data"].update(state=text))
+        self.space.trigger("after spoiling")
         self._wait_for(NAME, "Stalled")
 
     def _broken_state(self) -> None:
@@ -204,7 +204,7 @@ class Life:
         self._create("broken", rotation={"schedule": schedule})
         self._wait_for("broken", "Ready")
         self._remember()
-        path = f"/api/v1/namespaces/{self.scene.namespace}/secrets/broken-keyturn"
+        path = f"/api/v1/namespaces/{self.space.namespace}/secrets/broken-keyturn"
         self.cluster.edit(path, self._break)
         eventually(lambda: bool(self.failures()), "an error that nobody has thought of")
 
@@ -230,10 +230,10 @@ class Life:
         body = managed_secret(**spec)
         body["metadata"]["name"] = name
         body["spec"] = {key: part for key, part in body["spec"].items() if part is not None}
-        self.cluster.create(f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets", body)
+        self.cluster.create(f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets", body)
 
     def _status(self, name: str) -> Any:
-        path = f"{MANAGED}/namespaces/{self.scene.namespace}/managedsecrets/{name}"
+        path = f"{MANAGED}/namespaces/{self.space.namespace}/managedsecrets/{name}"
         return (self.cluster.get(path) or {}).get("status") or {}
 
     def _is(self, name: str, condition: str) -> bool:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.support.store_proxy import front
+from tests.support.store_proxy import store_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.leaks.lifecycle import Life
-    from tests.support.store_proxy import Answer, Asked, Fault, Front
+    from tests.leaks.lifecycle import Lifecycle
+    from tests.support.store_proxy import Answer, Fault, ProxiedRequest, StoreProxy
 
 _REFUSALS = (302, 400, 403, 404, 429, 500)
 _ODD = ("words", "list", "nul", "deep")
@@ -22,30 +22,30 @@ _PASSWORD = {"name": "password", "generate": {"password": {}}}
 
 
 @dataclass(slots=True, repr=False)
-class Trade:
-    """One server that says what it keeps and what it must not, and all kinds of store that lead to it."""
+class StoreLifecycle:
+    """One server with canaries in its answers, and a store of each kind that uses it."""
 
-    life: Life
+    lifecycle: Lifecycle
     canary: Callable[[], str]
     kept: dict[str, str] = field(default_factory=dict)
-    server: Front | None = None
+    server: StoreProxy | None = None
 
     def lead(self) -> None:
-        with front("http://127.0.0.1:9") as server:
+        with store_proxy("http://127.0.0.1:9") as server:
             self.server = server
             server.fault = self._fault
             self._log_in()
             for happening in (self._vault, self._webhook, self._dotenv, self._cluster, self._pushes):
                 happening()
-                self.life._remember()
+                self.lifecycle._remember()
 
     # What the server says
 
-    def _fault(self, asked: Asked) -> Fault:
+    def _fault(self, asked: ProxiedRequest) -> Fault:
         answer = self._answer(asked)
         return lambda _: answer
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: ProxiedRequest) -> Answer:
         name = asked.path.rpartition("/")[2].partition("?")[0]
         if name == "lookup-self":
             return self._json({"data": {"id": self.canary(), "ttl": 0}})
@@ -76,7 +76,7 @@ class Trade:
     def _log_in(self) -> None:
         kubeconfig = f"clusters: [{self.canary()}\n"
         broken = f'A="{self.canary()}\nB={self.canary()}\nC {self.canary()}\nD=$(({self.canary()}))\n'
-        self.life._foreign("login", token=self.canary(), env=broken, kubeconfig=kubeconfig)
+        self.lifecycle._foreign("login", token=self.canary(), env=broken, kubeconfig=kubeconfig)
 
     def _vault(self) -> None:
         """Values that come well, are refused in each way, and are nothing that a Secret could hold."""
@@ -84,8 +84,8 @@ class Trade:
         self._pull("well", "vault", "well", property="token")
         self._wait("well", "True")
         self.kept.clear()  # the next look finds another
-        self.life._annotate("well", refresh="now")
-        eventually(lambda: self.life._status("well").get("revision") == 2, "the second value")
+        self.lifecycle._annotate("well", refresh="now")
+        eventually(lambda: self.lifecycle._status("well").get("revision") == 2, "the second value")
         self._pull("part", "vault", "well", property="token.part")
         self._pull("absent", "vault", "well", property="nobody")
         self._create("spread", dataFrom=[self._ref("vault", "list")])
@@ -159,8 +159,8 @@ class Trade:
     def _store(self, name: str, provider: Any) -> None:
         body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretStore", "metadata": {"name": name}}
         spec = {"provider": provider, "refresh": {"minInterval": "1s"}}
-        self.life.cluster.create(
-            f"{MANAGED}/namespaces/{self.life.scene.namespace}/secretstores", {**body, "spec": spec}
+        self.lifecycle.cluster.create(
+            f"{MANAGED}/namespaces/{self.lifecycle.space.namespace}/secretstores", {**body, "spec": spec}
         )
 
     def _ref(self, store: str, key: str, **ref: str) -> Any:
@@ -171,12 +171,12 @@ class Trade:
 
     def _create(self, name: str, **spec: Any) -> None:
         body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": name}}
-        self.life.cluster.create(
-            f"{MANAGED}/namespaces/{self.life.scene.namespace}/managedsecrets", {**body, "spec": spec}
+        self.lifecycle.cluster.create(
+            f"{MANAGED}/namespaces/{self.lifecycle.space.namespace}/managedsecrets", {**body, "spec": spec}
         )
 
     def _condition(self, name: str, type_: str) -> str | None:
-        found = self.life._status(name).get("conditions") or ()
+        found = self.lifecycle._status(name).get("conditions") or ()
         return next((one["status"] for one in found if one["type"] == type_), None)
 
     def _is_told(self, name: str) -> bool:

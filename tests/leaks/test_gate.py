@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaks.leak_gate import LEAKED
 from tests.leaks.scan import forms_of_all, traces
-from tests.leaks.witness import LEAKED
 
 _ROOT = Path(__file__).parents[2]
 _VALUE = b"no-secret-but-long-enough-for-one"
 _CONFTEST = """
 from pathlib import Path
-from tests.leaks.witness import LeakGate, Witness
+from tests.leaks.leak_gate import LeakGate, ValueRecorder
 
 def pytest_configure(config):
-    witness = Witness()
+    recorder = ValueRecorder()
     if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        witness.values[{value!r}] = "Secret shop/db"
-        witness.logs[Path("operator.log")] = "test_it.py::test_one"
-    config.pluginmanager.register(LeakGate(witness))
+        recorder.values[{value!r}] = "Secret shop/db"
+        recorder.logs[Path("operator.log")] = "test_it.py::test_one"
+    config.pluginmanager.register(LeakGate(recorder))
 """
 _TESTS = "def test_one(): pass\ndef test_other(): pass\n"
 

@@ -12,10 +12,10 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import installation
 from tests.faults.apiserver import USER, Cluster
-from tests.faults.namespace import scenes
-from tests.leaks.lifecycle import Life
+from tests.faults.namespace import workload_namespaces
+from tests.leaks.leak_gate import ValueRecorder, generated
+from tests.leaks.lifecycle import Lifecycle
 from tests.leaks.scan import leaks
-from tests.leaks.witness import Witness, generated
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -54,57 +54,63 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
+def lifecycle(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lifecycle:
     """One operator at its most talkative, for one namespace, through everything that can happen."""
     folder = tmp_path_factory.mktemp("leaks")
-    (scene,) = scenes(cluster, 1)
+    (space,) = workload_namespaces(cluster, 1)
     kubeconfig = cluster.account("leaks", folder)
     operator = Operator(
         kubeconfig,
         folder / "operator.log",
-        f"--namespace={scene.namespace}",
+        f"--namespace={space.namespace}",
         "--allow-host=127.0.0.1",
         env={"POD_NAMESPACE": "keyturn-faults"},
         program=("-m", "keyturn"),  # its command line and environment are looked at
     )
     with operator:
-        life = Life(cluster, scene, operator)
-        life.lead()
-    return life
+        lifecycle = Lifecycle(cluster, space, operator)
+        lifecycle.lead()
+    return lifecycle
 
 
-def test_the_life_had_enough_to_leak(life: Life) -> None:
-    counts = len(life.canaries), len(life.values)  # apart, so that a failure shows no more than these
+def test_the_life_had_enough_to_leak(lifecycle: Lifecycle) -> None:
+    counts = (
+        len(lifecycle.canaries),
+        len(lifecycle.values),
+    )  # apart, so that a failure shows no more than these
     assert min(counts) >= 6
     assert max(counts) >= 14
 
 
 @pytest.mark.parametrize("place", [*_OURS, *_SERVERS])
-def test_a_scanned_place_is_not_empty(life: Life, place: str) -> None:
-    size = len(life.places[place])
+def test_a_scanned_place_is_not_empty(lifecycle: Lifecycle, place: str) -> None:
+    size = len(lifecycle.places[place])
     assert size > 20
 
 
-def test_no_value_is_found_outside_of_secrets_in_any_form(life: Life) -> None:
-    found = leaks(life.values, life.places)
+def test_no_value_is_found_outside_of_secrets_in_any_form(lifecycle: Lifecycle) -> None:
+    found = leaks(lifecycle.values, lifecycle.places)
     assert found == set()
 
 
-def test_the_gate_of_every_run_remembers_the_value_of_each_secret(life: Life) -> None:
-    kubeconfig, everything = life.cluster.plane.kubeconfig, generated(life.cluster.items("/api/v1/secrets"))
-    of_all, of_one, of_none = Witness(), Witness(), Witness()
+def test_the_gate_of_every_run_remembers_the_value_of_each_secret(lifecycle: Lifecycle) -> None:
+    kubeconfig, everything = (
+        lifecycle.cluster.plane.kubeconfig,
+        generated(lifecycle.cluster.items("/api/v1/secrets")),
+    )
+    of_all, of_one, of_none = ValueRecorder(), ValueRecorder(), ValueRecorder()
 
-    of_all.look(kubeconfig)
-    of_one.look(kubeconfig, life.scene.namespace)
-    of_none.look(kubeconfig, "kube-system")
+    of_all.record(kubeconfig)
+    of_one.record(kubeconfig, lifecycle.space.namespace)
+    of_none.record(kubeconfig, "kube-system")
 
     # Counts, because a failure shows what it compares.
     missing = [len(everything - witness.values.keys()) for witness in (of_all, of_one, of_none)]
     assert missing == [0, 0, len(everything)]
 
 
-def test_an_error_that_nobody_thought_of_was_logged_with_its_place(life: Life) -> None:
-    failures = life.failures()
+def test_an_error_that_nobody_thought_of_was_logged_with_its_place(lifecycle: Lifecycle) -> None:
+    failures = lifecycle.failures()
     assert failures
     assert all(line["error"] and line["frames"] for line in failures)
 
@@ -137,27 +143,29 @@ def test_the_scan_finds_what_is_there(hidden: object) -> None:
 # What the API server has noted
 
 
-def _calls(life: Life) -> list[Call]:
-    calls = [call for call in life.cluster.audit() if call.user == f"{USER}:leaks"]
+def _calls(lifecycle: Lifecycle) -> list[Call]:
+    calls = [call for call in lifecycle.cluster.audit() if call.user == f"{USER}:leaks"]
     assert len(calls) > 50
     return calls
 
 
-def test_secrets_are_only_read_by_name_created_and_replaced(life: Life) -> None:
-    verbs = {call.verb for call in _calls(life) if call.resource == "secrets"}
+def test_secrets_are_only_read_by_name_created_and_replaced(lifecycle: Lifecycle) -> None:
+    verbs = {call.verb for call in _calls(lifecycle) if call.resource == "secrets"}
     assert verbs == {"get", "list", "watch", "create", "update"}
 
 
-def test_secrets_are_listed_and_watched_by_our_label_only(life: Life) -> None:
-    many = [call for call in _calls(life) if call.resource == "secrets" and call.verb in {"list", "watch"}]
+def test_secrets_are_listed_and_watched_by_our_label_only(lifecycle: Lifecycle) -> None:
+    many = [
+        call for call in _calls(lifecycle) if call.resource == "secrets" and call.verb in {"list", "watch"}
+    ]
     assert many
     assert all("labelSelector=keyturn.dev%2Fmanaged-secret" in call.uri for call in many)
 
 
-def test_an_operator_of_one_namespace_touches_no_other(life: Life) -> None:
-    namespaces = {call.namespace for call in _calls(life) if call.resource not in _FOR_ALL}
-    assert namespaces == {life.scene.namespace, "keyturn-faults"}
-    own = [call for call in _calls(life) if call.namespace == "keyturn-faults"]
+def test_an_operator_of_one_namespace_touches_no_other(lifecycle: Lifecycle) -> None:
+    namespaces = {call.namespace for call in _calls(lifecycle) if call.resource not in _FOR_ALL}
+    assert namespaces == {lifecycle.space.namespace, "keyturn-faults"}
+    own = [call for call in _calls(lifecycle) if call.namespace == "keyturn-faults"]
     assert {call.resource for call in own} == {"leases", "configmaps"}
     reads = {(call.verb, call.uri.rpartition("/")[2]) for call in own if call.resource == "configmaps"}
     assert reads == {("get", "keyturn-checklist")}

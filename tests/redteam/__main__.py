@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NoReturn
 from sandbox import ControlPlane, SandboxError
 from sandbox.harness import HarnessError
 from tests.redteam.attack import chosen
-from tests.redteam.field import Field
 from tests.redteam.fight import ALL, fight
-from tests.redteam.neighbour import neighbour
+from tests.redteam.target import AttackTarget
+from tests.redteam.tenant import tenant
 from tests.redteam.verdict import shown, summary
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def _run(attacks: list[Attack], rows: list[Row], logs: Path | None) -> None:
         folder = logs or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-redteam-")))
         print("redteam: a control plane starts", flush=True)
         plane = stack.enter_context(ControlPlane.start())
-        field = stack.enter_context(Field.of(plane, folder))
-        next_door = stack.enter_context(neighbour(field))
+        target = stack.enter_context(AttackTarget.of(plane, folder))
+        next_door = stack.enter_context(tenant(target))
         for attack in attacks:
             print(f"redteam: {attack.name}: {attack.what}", flush=True)
-            rows.append(fight(field, next_door, attack))
+            rows.append(fight(target, next_door, attack))
             print(summary(rows[-1]), flush=True)
 
 

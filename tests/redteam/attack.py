@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
 
 __all__ = ["ATTACKS", "Attack", "attack"]
 
@@ -24,7 +24,7 @@ class Attack:
     findings: tuple[str, ...]
     """Those of the review that it repeats."""
     what: str
-    under_way: Callable[[Field], AbstractContextManager[None]]
+    under_way: Callable[[AttackTarget], AbstractContextManager[None]]
     """It runs while the block does; its end asks, and raises an AssertionError where it is not held."""
     needs_root: bool
 
@@ -35,10 +35,10 @@ ATTACKS: Final[dict[str, Attack]] = {}
 
 def attack(
     *findings: str, needs_root: bool = False
-) -> Callable[[Callable[[Field], Iterator[None]]], Callable[[Field], Iterator[None]]]:
+) -> Callable[[Callable[[AttackTarget], Iterator[None]]], Callable[[AttackTarget], Iterator[None]]]:
     """Make an attack of a generator: it begins, yields while a neighbour is served, and asks what became of it."""
 
-    def taken(run: Callable[[Field], Iterator[None]]) -> Callable[[Field], Iterator[None]]:
+    def taken(run: Callable[[AttackTarget], Iterator[None]]) -> Callable[[AttackTarget], Iterator[None]]:
         name = run.__name__.replace("_", "-")
         what = (inspect.getdoc(run) or "").partition("\n")[0]
         ATTACKS[name] = Attack(name, findings, what, contextmanager(run), needs_root)

@@ -14,14 +14,14 @@ from tests.cluster.namespace import password
 from tests.cluster.store_objects import Stores, pulled
 from tests.hostile import corpus
 from tests.redteam.attack import attack
-from tests.redteam.neighbour import first
-from tests.support.store_proxy import front, refuse
+from tests.redteam.tenant import first
+from tests.support.store_proxy import refuse, store_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
     from tests.support.objects import Body
 
 _SOON: Final = 5.0
@@ -31,9 +31,9 @@ _MOST_OF_A_PATH: Final = '$[?@.a == "c" || @.a == "d"]'
 
 
 @attack("F1")
-def chain_of_certificates(field: Field) -> Iterator[None]:
+def chain_of_certificates(target: AttackTarget) -> Iterator[None]:
     """A CA that is 800 certificates away from its root signs three certificates."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     write_secret(space, "ca", corpus.chain(800))
     for number in range(3):
         signed(space, f"web-{number}")
@@ -42,9 +42,9 @@ def chain_of_certificates(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def large_ca_key(field: Field) -> Iterator[None]:
+def large_ca_key(target: AttackTarget) -> Iterator[None]:
     """A CA with a key of 30,000 bits signs three certificates."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     write_secret(space, "ca", corpus.big_authority(30_000))
     for number in range(3):
         signed(space, f"web-{number}")
@@ -53,9 +53,9 @@ def large_ca_key(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def large_client_key(field: Field) -> Iterator[None]:
+def large_client_key(target: AttackTarget) -> Iterator[None]:
     """A kubeconfig shows servers a key of 40,000 bits."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     key = corpus.rsa_key(40_000)
     shown = corpus.certificate("client", "root", corpus.ec_key(), key)
     _write_kubeconfig(space, _kubeconfig(shown, corpus.private(key)))
@@ -64,9 +64,9 @@ def large_client_key(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def adopted_keys(field: Field) -> Iterator[None]:
+def adopted_keys(target: AttackTarget) -> Iterator[None]:
     """Ten Secrets with a key of 30,000 bits, or of 700 KB, are adopted as keys of RSA."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     large = corpus.rsa_key(30_000)
     block = b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 700_000 + b"\n-----END PRIVATE KEY-----"
     for number in range(10):
@@ -78,9 +78,9 @@ def adopted_keys(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def template_bombs(field: Field) -> Iterator[None]:
+def template_bombs(target: AttackTarget) -> Iterator[None]:
     """180 templates in three namespaces loop, grow and nest as much as they may."""
-    spaces = field.spaces(3)
+    spaces = target.spaces(3)
     texts = list(corpus.TEMPLATES.values()) * 15
 
     def bomb(job: tuple[Space, int]) -> None:
@@ -88,22 +88,22 @@ def template_bombs(field: Field) -> Iterator[None]:
         page = {"template": {"data": {"page": texts[number]}}}
         space.manage(password(), name=f"bomb-{number}", target=page)
 
-    field.each([(space, number) for space in spaces for number in range(len(texts))], bomb)
+    target.each([(space, number) for space in spaces for number in range(len(texts))], bomb)
     yield
     for space in spaces:
         until_looked_at(space)
 
 
 @attack("F1")
-def paths_through_json(field: Field) -> Iterator[None]:
+def paths_through_json(target: AttackTarget) -> Iterator[None]:
     """Sixty stores follow costly JSONPaths through wide and deep documents, a third of them as much as they may."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     bodies = {
         "wide": corpus.wide_json(),
         "deep": corpus.deep_json(),
         "most": json.dumps([{"a": "b"}] * 4900).encode(),
     }
-    with front("") as server:
+    with store_proxy("") as server:
         server.fault = lambda asked: refuse(200, bodies.get(asked.path.strip("/"), b"{}"))
         for number in range(40):
             path = corpus.JSONPATHS[number % len(corpus.JSONPATHS)]
@@ -122,9 +122,9 @@ def paths_through_json(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def rare_schedules(field: Field) -> Iterator[None]:
+def rare_schedules(target: AttackTarget) -> Iterator[None]:
     """A hundred objects have sixteen windows each that open on a 29th of February."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     windows = [{"cron": cron, "duration": "1h"} for cron in corpus.CRONS[:16]]
     for number in range(100):
         rotation = {"every": "90d", "windows": windows}
@@ -134,9 +134,9 @@ def rare_schedules(field: Field) -> Iterator[None]:
 
 
 @attack("F1")
-def documents(field: Field) -> Iterator[None]:
+def documents(target: AttackTarget) -> Iterator[None]:
     """Kubeconfigs of YAML that grows or nests, .env files that refer to themselves, and too many properties."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     bodies = {str(many): corpus.wide_json(many) for many in (40_000, 1000)}
     contents = [corpus.yaml_bomb(), corpus.deep_yaml(), b"a: " + b"[[" * 20_000, b"- " * 30_000]
     for number, content in enumerate(contents):
@@ -145,7 +145,7 @@ def documents(field: Field) -> Iterator[None]:
         write_secret(space, name, {".env": corpus.dotenv(lines)})
         Stores(space, Path()).write({"dotenv": {"secretRef": {"name": name, "key": ".env"}}}, name)
         space.manage(pulled("it", "A1", name), name=name)
-    with front("") as server:
+    with store_proxy("") as server:
         server.fault = lambda asked: refuse(200, bodies.get(asked.path.strip("/"), b"{}"))
         Stores(space, Path()).write({"webhook": {"url": f"{server.address}/{{{{ key }}}}"}}, "wide")
         for many in bodies:
@@ -158,16 +158,16 @@ def documents(field: Field) -> Iterator[None]:
 
 
 @attack("F7")
-def slow_generators(field: Field) -> Iterator[None]:
+def slow_generators(target: AttackTarget) -> Iterator[None]:
     """Sixty objects with eight keys of 8192 bits each; a neighbour asks for a login and a certificate."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     keys = [large_key(number, 8192) for number in range(8)]
     for number in range(60):
         space.manage(*keys, name=f"keys-{number}")
     yield
-    other = field.namespace("next-door")
+    other = target.namespace("next-door")
     for name, recipe in (("basicAuth", {}), ("certificate", {"commonName": "shop.test"})):
-        wait = first(field, other, made("it", **{name: recipe}), name=name.lower())
+        wait = first(target, other, made("it", **{name: recipe}), name=name.lower())
         assert wait.own <= _SOON, f"a neighbour's {name} takes {wait.own:.1f} s"
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox import ControlPlane
-from tests.redteam.field import Field
-from tests.redteam.neighbour import Neighbour, neighbour
+from tests.redteam.target import AttackTarget
+from tests.redteam.tenant import OtherTenant, tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +20,12 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="package")
-def field(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    with Field.of(plane, tmp_path_factory.mktemp("redteam")) as field:
-        yield field
+def target(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackTarget]:
+    with AttackTarget.of(plane, tmp_path_factory.mktemp("redteam")) as target:
+        yield target
 
 
 @pytest.fixture(scope="package")
-def next_door(field: Field) -> Iterator[Neighbour]:
-    with neighbour(field) as next_door:
+def next_door(target: AttackTarget) -> Iterator[OtherTenant]:
+    with tenant(target) as next_door:
         yield next_door

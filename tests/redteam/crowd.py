@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
 
 _HOSTILE: Final = 150
 _TOUCHED: Final = 20
@@ -27,22 +27,22 @@ _TOUCHED: Final = 20
 
 
 @attack("F1", "F2", "F7", "F8", "F10")
-def hostile_namespaces(field: Field) -> Iterator[None]:
+def hostile_namespaces(target: AttackTarget) -> Iterator[None]:
     """150 namespaces each have a bad CA, a bomb, large keys, large texts, and stores of a server that drips."""
-    yield from hostile_crowd(field, _HOSTILE)
+    yield from hostile_crowd(target, _HOSTILE)
 
 
-def hostile_crowd(field: Field, many: int) -> Iterator[None]:
+def hostile_crowd(target: AttackTarget, many: int) -> Iterator[None]:
     with dripping() as address:
-        spaces, turns = field.spaces(many), itertools.count()
-        field.each(spaces, partial(_arm, address=address))
+        spaces, turns = target.spaces(many), itertools.count()
+        target.each(spaces, partial(_arm, address=address))
 
         def touch() -> None:
             turn = next(turns)
             for space in spaces[:_TOUCHED]:
                 _write_store(space, f"{address}/{turn}")
 
-        with field.meanwhile(touch):
+        with target.meanwhile(touch):
             yield
         refused = partial(spaces[-1].condition, "Stalled", "web")
         eventually(lambda: refused() is not None, "a refusal of the last CA", 180.0)

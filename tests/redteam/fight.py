@@ -14,8 +14,8 @@ from tests.redteam.verdict import LIMITS, Hold, Row
 
 if TYPE_CHECKING:
     from tests.redteam.attack import Attack
-    from tests.redteam.field import Field
-    from tests.redteam.neighbour import Neighbour
+    from tests.redteam.target import AttackTarget
+    from tests.redteam.tenant import OtherTenant
     from tests.redteam.verdict import Limits
 
 __all__ = ["ALL", "fight"]
@@ -29,7 +29,7 @@ _NUMBERS: Final = count()
 
 
 def fight(
-    field: Field, neighbour: Neighbour, attack: Attack, limits: Limits = LIMITS, *, looks: int = _LOOKS
+    target: AttackTarget, tenant: OtherTenant, attack: Attack, limits: Limits = LIMITS, *, looks: int = _LOOKS
 ) -> Row:
     """Run one attack, and take away all that it made."""
     row = Row(attack.name, attack.findings)
@@ -37,31 +37,31 @@ def fight(
         row.left_out = "only root may take the port of a name server"
         return row
     try:
-        field.start()
-        with attack.under_way(field):
-            _watch(row, neighbour, looks)
+        target.start()
+        with attack.under_way(target):
+            _watch(row, tenant, looks)
     except (AssertionError, HarnessError) as error:
         row.broken.append(str(error).partition("\n")[0] or "something was not as it should be")
-    _look_at_operator(row, field)
+    _look_at_operator(row, target)
     row.judge(limits)
-    field.clear()  # not after Ctrl-C: then the whole cluster goes
+    target.clear()  # not after Ctrl-C: then the whole cluster goes
     return row
 
 
-def _watch(row: Row, neighbour: Neighbour, looks: int) -> None:
+def _watch(row: Row, tenant: OtherTenant, looks: int) -> None:
     for look in range(looks):
         began = time.monotonic()
-        row.served.append(neighbour.served(f"neighbour-{next(_NUMBERS)}"))
+        row.served.append(tenant.served(f"neighbour-{next(_NUMBERS)}"))
         if look < looks - 1:
             time.sleep(max(0.0, _APART - (time.monotonic() - began)))
 
 
-def _look_at_operator(row: Row, field: Field) -> None:
-    if field.operator.returncode is not None:
-        row.broken.append(f"the operator ended with {field.operator.returncode}")
+def _look_at_operator(row: Row, target: AttackTarget) -> None:
+    if target.operator.returncode is not None:
+        row.broken.append(f"the operator ended with {target.operator.returncode}")
     else:
-        row.memory = field.memory()
-    for line in (line for operator in field.logs for line in operator.lines()):
+        row.memory = target.memory()
+    for line in (line for operator in target.logs for line in operator.lines()):
         if line.get("event") == "event loop held up":
             row.holds.append(Hold(line["place"], line["seconds"], line["processor_seconds"]))
         if line.get("event") == "reconcile failed":

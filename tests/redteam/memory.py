@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
 
 _KIB: Final = 1024
 _LITERAL: Final = 16 * _KIB
@@ -19,30 +19,30 @@ _LITERALS: Final = 8  # 128 KiB are the bound of a spec, less what else is in it
 
 
 @attack("F2")
-def largest_objects(field: Field) -> Iterator[None]:
+def largest_objects(target: AttackTarget) -> Iterator[None]:
     """A thousand ManagedSecrets of the largest size that is taken, and a start of the operator."""
-    spaces = field.spaces(14)
+    spaces = target.spaces(14)
     texts = [literal(f"text-{number}", "x" * (_LITERAL - 16)) for number in range(_LITERALS)]
 
     def write(number: int) -> None:
         spaces[number % len(spaces)].manage(*texts, name=f"large-{number}", suspend=number % 10 > 0)
 
-    field.each(range(1000), write)
-    field.start()
+    target.each(range(1000), write)
+    target.start()
     yield
 
 
 @attack("F2")
-def largest_workloads(field: Field) -> Iterator[None]:
+def largest_workloads(target: AttackTarget) -> Iterator[None]:
     """150 StatefulSets with a mebibyte of environment each, and a start of the operator."""
-    spaces = field.spaces(3)
+    spaces = target.spaces(3)
     env = [{"name": f"TEXT_{number}", "value": "x" * (64 * _KIB)} for number in range(16)]
 
     def write(number: int) -> None:
         _stateful_set(spaces[number % len(spaces)], f"large-{number}", env)
 
-    field.each(range(150), write)
-    field.start()
+    target.each(range(150), write)
+    target.start()
     yield
 
 

@@ -11,16 +11,16 @@ from tests.redteam.attack import attack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
 
 _HALF: Final = b"GET /metrics HTTP/1.1\r\nHost: keyturn\r\nX-Slow: "
 _EACH: Final = 400
 
 
 @attack("F11")
-def half_requests(field: Field) -> Iterator[None]:
+def half_requests(target: AttackTarget) -> Iterator[None]:
     """800 requests that never end are held open at both ports, and again each second."""
-    ports = field.operator.wait_for_log("started")
+    ports = target.operator.wait_for_log("started")
     held: list[socket.socket] = []
 
     def come() -> None:
@@ -30,11 +30,11 @@ def half_requests(field: Field) -> Iterator[None]:
 
     try:
         come()
-        with field.meanwhile(come):
+        with target.meanwhile(come):
             yield
             for _ in range(5):
-                assert field.operator.get("/livez", health=True)[0] == 200, "/livez does not answer"
-                assert field.operator.get("/metrics")[0] == 200, "/metrics does not answer"
+                assert target.operator.get("/livez", health=True)[0] == 200, "/livez does not answer"
+                assert target.operator.get("/metrics")[0] == 200, "/metrics does not answer"
     finally:
         _close(held)
 

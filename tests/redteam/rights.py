@@ -15,14 +15,14 @@ from tests.cluster.namespace import literal, password
 from tests.cluster.store_objects import Stores, pulled
 from tests.cluster.workloads import deployment, env_from
 from tests.redteam.attack import attack
-from tests.redteam.field import ROOT
+from tests.redteam.target import ROOT
 from tests.support.objects import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
     from tests.support.objects import Body
 
 _COMPONENT: Final = ROOT / "manifests" / "components" / "workload-identity" / "tokens.yaml"
@@ -37,11 +37,11 @@ _CONTROLLER: Final = "clusterrole-aggregation-controller"
 
 
 @attack("F3")
-def tokens_of_accounts(field: Field) -> Iterator[None]:
+def tokens_of_accounts(target: AttackTarget) -> Iterator[None]:
     """Stores at the attacker's server want tokens of accounts: of others, for AWS, for the API server."""
     with hostile() as server:
-        (author,), (editor,) = field.spaces(who="author"), field.spaces()
-        _let_make_tokens(field, editor)
+        (author,), (editor,) = target.spaces(who="author"), target.spaces()
+        _let_make_tokens(target, editor)
         yield
         assert _is_refused(author, _store(_vault(server.address, "app"))), "an author makes a store"
         _account(editor, "silent")
@@ -62,9 +62,9 @@ def tokens_of_accounts(field: Field) -> Iterator[None]:
 
 
 @attack("F4")
-def lines_of_templates(field: Field) -> Iterator[None]:
+def lines_of_templates(target: AttackTarget) -> Iterator[None]:
     """Templates that fail at a line that a character of somebody's value chooses."""
-    (space,), (author,) = field.spaces(), field.spaces(who="author")
+    (space,), (author,) = target.spaces(), target.spaces(who="author")
     Stores(space, Path()).write({"kubernetes": {}}, "here")
     lines = "\n".join(
         f"{{% if c == '{letter}' %}}{{{{ values[n] }}}}{{% endif %}}"
@@ -83,9 +83,9 @@ def lines_of_templates(field: Field) -> Iterator[None]:
 
 
 @attack("F5")
-def equal_literals(field: Field) -> Iterator[None]:
+def equal_literals(target: AttackTarget) -> Iterator[None]:
     """Merges with a literal that is what a Secret holds, and with one that is not."""
-    (space,), (author,) = field.spaces(), field.spaces(who="author")
+    (space,), (author,) = target.spaces(), target.spaces(who="author")
     write_secret(space, "theirs", {"pin": b"1234"})
     yield
     said = []
@@ -98,10 +98,10 @@ def equal_literals(field: Field) -> Iterator[None]:
 
 
 @attack("F6")
-def deputies(field: Field) -> Iterator[None]:
+def deputies(target: AttackTarget) -> Iterator[None]:
     """Who may write ManagedSecrets alone reads, merges, adopts, deletes and restarts what is others'."""
-    (author,) = field.spaces(who="author")
-    own = _of_all_rights(field, author)
+    (author,) = target.spaces(who="author")
+    own = _of_all_rights(target, author)
     write_secret(own, "theirs", {"pin": b"1234"})
     listed = {"targets": [{"kind": "Deployment", "name": "payments"}]}
     signed = {"name": "web", "generate": {"certificate": {"commonName": "w", "issuer": _issuer("theirs")}}}
@@ -122,9 +122,9 @@ def deputies(field: Field) -> Iterator[None]:
 
 
 @attack("F6")
-def restarts_without_end(field: Field) -> Iterator[None]:
+def restarts_without_end(target: AttackTarget) -> Iterator[None]:
     """A value that changes twenty times in twenty seconds, and the workload that uses it."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     space.create(deployment("payments", env_from("auth")))
     space.managed(literal("option", "0"))
     before, turns = space.generation("Deployment", "payments"), itertools.count(1)
@@ -133,7 +133,7 @@ def restarts_without_end(field: Field) -> Iterator[None]:
         text = str(next(turns))
         space.respec(lambda spec: spec["data"][0].update(literal=text))
 
-    with field.meanwhile(change):
+    with target.meanwhile(change):
         yield
         eventually(lambda: next(turns) > 15, "changes")
     eventually(lambda: (space.condition("WorkloadsCurrent") or {}).get("status") == "True", "the restarts")
@@ -142,14 +142,14 @@ def restarts_without_end(field: Field) -> Iterator[None]:
 
 
 @attack("F9")
-def stolen_token(field: Field) -> Iterator[None]:
+def stolen_token(target: AttackTarget) -> Iterator[None]:
     """The operator's own token tries to become cluster-admin, with the right to make tokens besides."""
-    space = field.namespace("stolen-from")
+    space = target.namespace("stolen-from")
     space.create(deployment("payments", env_from("auth")))
     space.manage(password())
     write_secret(space, "theirs", {"pin": b"1234"})
-    _let_make_tokens(field, space)
-    thief, here = Kubectl(field.operator_kubeconfig), ("-n", space.namespace)
+    _let_make_tokens(target, space)
+    thief, here = Kubectl(target.operator_kubeconfig), ("-n", space.namespace)
     minted = {"kubernetes.io/service-account.name": _CONTROLLER}
     other = {"kubernetes.io/service-account.name": "default"}
     theirs = {**_secret("theirs", space.namespace), "data": {"pin": "MTIzNA=="}}
@@ -231,8 +231,8 @@ def _is_refused(space: Space, body: Body) -> bool:
     return False
 
 
-def _of_all_rights(field: Field, space: Space) -> Space:
-    return type(space)(field.objects, space.namespace)
+def _of_all_rights(target: AttackTarget, space: Space) -> Space:
+    return type(space)(target.objects, space.namespace)
 
 
 def _vault(address: str, account: str, **more: str) -> Body:
@@ -253,13 +253,13 @@ def _account(space: Space, name: str, to: str = "") -> None:
     space.create({"kind": "ServiceAccount", "metadata": {"name": name, "annotations": annotations}})
 
 
-def _let_make_tokens(field: Field, space: Space) -> None:
+def _let_make_tokens(target: AttackTarget, space: Space) -> None:
     """Give the operator the right of the component for workload identity, in one namespace."""
     here = ("-n", space.namespace)
     rules = next(yaml.load_all(_COMPONENT.read_text(), Loader=yaml.CSafeLoader))["rules"]
     role = {"apiVersion": _RBAC, "kind": "Role", "metadata": {"name": "tokens"}, "rules": rules}
-    field.kubectl("create", "-f", "-", *here, given=role)
-    field.kubectl("create", "rolebinding", "tokens", "--role=tokens", _SELF, *here)
+    target.kubectl("create", "-f", "-", *here, given=role)
+    target.kubectl("create", "rolebinding", "tokens", "--role=tokens", _SELF, *here)
 
 
 def _until_not_ready(space: Space, store: str) -> None:

@@ -12,13 +12,13 @@ from tests.redteam.attack import attack
 from tests.redteam.computing import until_refused
 from tests.redteam.servers import dripping, silent
 from tests.support.objects import Refused
-from tests.support.store_proxy import front, refuse
+from tests.support.store_proxy import refuse, store_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
 
 _TENANTS: Final = 14
 _OBJECTS: Final = 42
@@ -39,73 +39,73 @@ _MOUNTED: Final = 'mount --bind "$0" /etc/resolv.conf && hostname nowhere.invali
 
 
 @attack("F8")
-def dripping_servers(field: Field) -> Iterator[None]:
+def dripping_servers(target: AttackTarget) -> Iterator[None]:
     """14 namespaces read 42 objects each from a server that answers a byte a second."""
     with dripping() as address:
-        _fill(field, address)
+        _fill(target, address)
         yield
 
 
 @attack("F8")
-def dripping_servers_of_new_specs(field: Field) -> Iterator[None]:
+def dripping_servers_of_new_specs(target: AttackTarget) -> Iterator[None]:
     """The same, and the spec of every store changes once a second."""
     with dripping() as address:
-        spaces, turns = _fill(field, address), itertools.count()
+        spaces, turns = _fill(target, address), itertools.count()
 
         def touch() -> None:
             turn = next(turns)
             for space in spaces:
                 _write(space, f"{address}/{turn}")
 
-        with field.meanwhile(touch):
+        with target.meanwhile(touch):
             yield
 
 
 @attack("F8")
-def failing_servers(field: Field) -> Iterator[None]:
+def failing_servers(target: AttackTarget) -> Iterator[None]:
     """14 namespaces read 42 objects each from a server that answers with an error."""
-    with front("") as server:
+    with store_proxy("") as server:
         server.fault = lambda _: refuse(500)
-        _fill(field, server.address)
+        _fill(target, server.address)
         yield
 
 
 @attack("F10")
-def replaced_store(field: Field) -> Iterator[None]:
+def replaced_store(target: AttackTarget) -> Iterator[None]:
     """One store changes 300 times while 14 objects read from it, by a server that drips."""
     with dripping() as address:
-        (space,) = field.spaces()
+        (space,) = target.spaces()
         _write(space, address)
         for number in range(_TENANTS):
             space.manage(pulled("it", f"key-{number}"), name=f"reader-{number}")
         turns = itertools.count()
-        with field.meanwhile(lambda: _write(space, f"{address}/{next(turns)}"), every=0.02):
+        with target.meanwhile(lambda: _write(space, f"{address}/{next(turns)}"), every=0.02):
             yield
             while next(turns) < _CHANGES:
                 time.sleep(0.5)
 
 
 @attack("F12", "F13", needs_root=True)
-def dead_name_server(field: Field) -> Iterator[None]:
+def dead_name_server(target: AttackTarget) -> Iterator[None]:
     """150 namespaces with 8 stores each whose names are never answered; the machine's own name is not, either."""
     with silent() as address:
-        resolver = field.folder / "resolv.conf"
+        resolver = target.folder / "resolv.conf"
         resolver.write_text(f"nameserver {address}\n")
-        field.start(under=("unshare", "--mount", "--uts", "sh", "-c", _MOUNTED, str(resolver)))
+        target.start(under=("unshare", "--mount", "--uts", "sh", "-c", _MOUNTED, str(resolver)))
 
         def write(space: Space) -> None:
             for number in range(8):
                 _write(space, f"https://{space.namespace}-{number}.test", f"store-{number}")
             space.manage(*(pulled(f"it-{number}", "any", f"store-{number}") for number in range(8)))
 
-        field.each(field.spaces(150), write)
+        target.each(target.spaces(150), write)
         yield
 
 
 @attack("F15")
-def addresses_inside(field: Field) -> Iterator[None]:
+def addresses_inside(target: AttackTarget) -> Iterator[None]:
     """Stores at addresses inside, each written another way."""
-    (space,) = field.spaces()
+    (space,) = target.spaces()
     taken = []
     for number, url in enumerate(_INSIDE):
         try:
@@ -122,12 +122,12 @@ def addresses_inside(field: Field) -> Iterator[None]:
         assert ready["reason"] == "InvalidSettings", f"{store} was asked"
 
 
-def _fill(field: Field, address: str) -> list[Space]:
-    spaces = field.spaces(_TENANTS)
+def _fill(target: AttackTarget, address: str) -> list[Space]:
+    spaces = target.spaces(_TENANTS)
     for space in spaces:
         _write(space, address)
     jobs = [(space, number) for space in spaces for number in range(_OBJECTS)]
-    field.each(jobs, lambda job: job[0].manage(pulled("it", f"key-{job[1]}"), name=f"reader-{job[1]}"))
+    target.each(jobs, lambda job: job[0].manage(pulled("it", f"key-{job[1]}"), name=f"reader-{job[1]}"))
     return spaces
 
 

@@ -13,19 +13,19 @@ import pytest
 from tests.redteam.__main__ import main
 from tests.redteam.attack import ATTACKS, Attack, attack, chosen
 from tests.redteam.crowd import hostile_crowd
-from tests.redteam.field import Processors
 from tests.redteam.fight import ALL, fight
-from tests.redteam.neighbour import PATIENCE, Served, Wait
+from tests.redteam.target import Processors
+from tests.redteam.tenant import PATIENCE, Served, Wait
 from tests.redteam.verdict import Hold, Limits, Row, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.redteam.field import Field
-    from tests.redteam.neighbour import Neighbour
+    from tests.redteam.target import AttackTarget
+    from tests.redteam.tenant import OtherTenant
 
 _FEW = 10
-NOT_BY_SECONDS = Limits(neighbour=math.nextafter(PATIENCE, 0.0), hold=math.inf)
+NOT_BY_SECONDS = Limits(tenant=math.nextafter(PATIENCE, 0.0), hold=math.inf)
 """Whoever was served at all was served in time: a busy machine makes all slow."""
 
 
@@ -147,13 +147,13 @@ def test_the_table_says_what_is_broken_and_what_was_left_out() -> None:
 
 def test_what_an_attack_asks_decides() -> None:
     @attack("F0")
-    def an_example(_: Field) -> Iterator[None]:
+    def an_example(_: AttackTarget) -> Iterator[None]:
         """It is broken."""
         yield
         raise AssertionError("it got through")
 
     taken = ATTACKS.pop("an-example")
-    nothing: Field = None  # type: ignore[assignment]  # it looks at none
+    nothing: AttackTarget = None  # type: ignore[assignment]  # it looks at none
     with pytest.raises(AssertionError, match="it got through"), taken.under_way(nothing):
         pass
 
@@ -161,12 +161,14 @@ def test_what_an_attack_asks_decides() -> None:
 # A short run
 
 
-def test_a_few_hostile_namespaces_are_held(field: Field, next_door: Neighbour) -> None:
+def test_a_few_hostile_namespaces_are_held(target: AttackTarget, next_door: OtherTenant) -> None:
     crowd = contextmanager(partial(hostile_crowd, many=_FEW))
     few = Attack("few-hostile-namespaces", ("F1", "F8"), "Ten of them.", crowd, needs_root=False)
-    assert fight(field, next_door, few, NOT_BY_SECONDS, looks=1).broken == []
+    assert fight(target, next_door, few, NOT_BY_SECONDS, looks=1).broken == []
 
 
 @pytest.mark.parametrize("name", ["deputies", "stolen-token"])
-def test_what_one_may_not_is_not_done_for_one(name: str, field: Field, next_door: Neighbour) -> None:
-    assert fight(field, next_door, ALL[name], NOT_BY_SECONDS, looks=1).broken == []
+def test_what_one_may_not_is_not_done_for_one(
+    name: str, target: AttackTarget, next_door: OtherTenant
+) -> None:
+    assert fight(target, next_door, ALL[name], NOT_BY_SECONDS, looks=1).broken == []

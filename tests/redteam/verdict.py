@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.redteam.neighbour import Wait
+from tests.redteam.tenant import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.redteam.neighbour import Served
+    from tests.redteam.tenant import Served
 
 __all__ = ["LIMITS", "Hold", "Limits", "Row", "shown", "summary"]
 
@@ -19,7 +19,7 @@ __all__ = ["LIMITS", "Hold", "Limits", "Row", "shown", "summary"]
 class Limits:
     """What is held: a neighbour served in time, a loop that goes on, and the memory of manifests/base."""
 
-    neighbour: float = 5.0
+    tenant: float = 5.0
     """Seconds to the first Secret."""
     hold: float = 0.1
     """Seconds of processor time in one call of the event loop."""
@@ -54,7 +54,7 @@ class Row:
     def judge(self, limits: Limits = LIMITS) -> None:
         """Add what is not held, by numbers, to what the attack has found itself."""
         for what, wait in (("generated", self.generated), ("pulled", self.pulled)):
-            if wait.own > limits.neighbour:
+            if wait.own > limits.tenant:
                 self.broken.append(f"a neighbour's first {what} value takes {wait.own:.1f} s")
         if (hold := self.longest) and hold.processor > limits.hold:
             self.broken.append(f"{hold.place} holds up the loop for {hold.processor:.2f} s")

@@ -10,7 +10,7 @@ from keyturn.core.spec.store_refs import Destination
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
-from tests.support.memory_stores import Shelves
+from tests.support.memory_stores import InMemoryStores
 
 if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 API, APP, PLACE = "prod/api", "prod/app", "shop/db"
 
 
-class Outside(Shelves):
+class SimulatedStore(InMemoryStores):
     """A store whose writes count as the process's own: it may die at either end of each."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, cluster: StoreCluster) -> None:
         super().__init__()
-        self._town = town
+        self._cluster = cluster
 
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
     ) -> Written:
         record = self._record(ref, key)
         assert record is not None, "a push is recorded before it is done"
-        assert record.number == self._town.state().facts.current_number, (
+        assert record.number == self._cluster.state().facts.current_number, (
             "what is pushed is the current revision"
         )
         if record.deletes:
-            finalizers = self._town.objects[MANAGED]["metadata"].get("finalizers", [])
+            finalizers = self._cluster.objects[MANAGED]["metadata"].get("finalizers", [])
             assert FINALIZER in finalizers, "what goes with its ManagedSecret is kept for that before"
         if key in self.fails:
             return await super().write(ref, namespace, key, content, policy)
-        with self._town.write():
+        with self._cluster.write():
             return await super().write(ref, namespace, key, content, policy)
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
@@ -52,19 +52,19 @@ class Outside(Shelves):
         assert not record.kept, "what is deleted is ours"
         if key in self.fails:
             await super().delete(ref, namespace, key)
-        with self._town.write():
+        with self._cluster.write():
             await super().delete(ref, namespace, key)
 
     def _record(self, ref: StoreRef, key: str) -> Any:
         assert ref.kind
-        return self._town.state().facts.pushed_to(Destination(ref.kind, ref.name, key).id)
+        return self._cluster.state().facts.pushed_to(Destination(ref.kind, ref.name, key).id)
 
 
-class Town(Cluster):
+class StoreCluster(Cluster):
     """The cluster, the store, and the operator between them."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.outside = Outside(self)
+        self.outside = SimulatedStore(self)
         self.outside.keep(API, "first")
         self.outside.keep(APP, {"user": "shop", "note": ""})
         super().__init__(spec)

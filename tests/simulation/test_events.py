@@ -12,7 +12,7 @@ from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.kube.events import ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
-from tests.simulation.simulated_stores import API, PLACE, Town
+from tests.simulation.simulated_stores import API, PLACE, StoreCluster
 
 if TYPE_CHECKING:
     from keyturn.kube.events import About
@@ -114,23 +114,23 @@ async def test_a_rollout_that_fails_is_told_with_the_return() -> None:
 
 
 async def test_another_value_of_a_store_is_told_as_refreshed() -> None:
-    town = Town({"data": [PULLED], "refreshInterval": "1h"})
-    posted = await settled(town, "api")
+    cluster = StoreCluster({"data": [PULLED], "refreshInterval": "1h"})
+    posted = await settled(cluster, "api")
 
-    town.outside.keep(API, "second")
-    ask(town, REFRESH)
-    await town.settle()
+    cluster.outside.keep(API, "second")
+    ask(cluster, REFRESH)
+    await cluster.settle()
 
     assert posted.reasons == ["Published", "Restarted", "RolledOut", "Refreshed"]
     assert posted.notes[-1][-1] == "revision 2 holds what the stores hold"
 
 
 async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
-    town = Town({"data": [PULLED], "refreshInterval": "1h"})
-    posted = await settled(town, "api")
+    cluster = StoreCluster({"data": [PULLED], "refreshInterval": "1h"})
+    posted = await settled(cluster, "api")
 
-    ask(town, REFRESH)
-    await town.settle()
+    ask(cluster, REFRESH)
+    await cluster.settle()
 
     assert posted.notes == [
         ("ManagedSecret", "Refreshed", "the stores were read as was asked, and hold nothing else")
@@ -139,11 +139,11 @@ async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
 
 async def test_what_is_pushed_and_taken_back_is_told() -> None:
     push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}
-    town = Town({"data": [PASSWORD], "pushTo": [push]})
-    posted = await settled(town)
+    cluster = StoreCluster({"data": [PASSWORD], "pushTo": [push]})
+    posted = await settled(cluster)
 
-    del town.change_managed()["pushTo"]
-    await town.settle()
+    del cluster.change_managed()["pushTo"]
+    await cluster.settle()
 
     assert posted.reasons == ["Withdrawn"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keyturn.core.keys import ObjectKey
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
-from tests.simulation.simulated_stores import API, Town
+from tests.simulation.simulated_stores import API, StoreCluster
 
 SPEC: dict[str, Any] = {
     "data": [
@@ -71,16 +71,16 @@ async def test_one_that_is_gone_when_its_turn_comes_gives_it_back() -> None:
 async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered() -> None:
     vault = {"kind": "SecretStore", "name": "vault"}
     pulled = {"name": "api-key", "from": {"storeRef": vault, "remoteRef": {"key": API}}}
-    town = Town({"data": [*SPEC["data"], pulled]})
-    answers = town.outside.hang(API)
-    town.tell()
-    await town.look()
-    assert town.context.large.has_turn(KEY), "what it is read for is in memory"
+    cluster = StoreCluster({"data": [*SPEC["data"], pulled]})
+    answers = cluster.outside.hang(API)
+    cluster.tell()
+    await cluster.look()
+    assert cluster.context.large.has_turn(KEY), "what it is read for is in memory"
 
-    reading = town.context.memory(KEY).outside.reading
+    reading = cluster.context.memory(KEY).outside.reading
     assert reading
     answers.set()
     await reading.task
-    await town.settle()
-    assert "api-key" in town.data()
-    assert not town.context.large.has_turn(KEY)
+    await cluster.settle()
+    assert "api-key" in cluster.data()
+    assert not cluster.context.large.has_turn(KEY)

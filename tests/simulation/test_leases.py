@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
-from tests.simulation.simulated_stores import Outside, Town
+from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,11 +36,11 @@ def _quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-class Lender(Outside):
+class LeasingStore(SimulatedStore):
     """A store that lends: to take something and to give it back count as writes, at whose ends a process may die."""
 
-    def __init__(self, town: Bank) -> None:
-        super().__init__(town)
+    def __init__(self, cluster: LeaseCluster) -> None:
+        super().__init__(cluster)
         self.lasts = HOUR
         self.longer = HOUR
         self.ends: dict[str, datetime] = {}
@@ -48,37 +48,37 @@ class Lender(Outside):
         """What was lent to a process that died before its very next write, so that nobody could know of it."""
 
     async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
-        recorded = {loan.id for loan in self._town.state().facts.loans}
+        recorded = {loan.id for loan in self._cluster.state().facts.loans}
         assert lent.id in recorded, "what is given back is forgotten afterwards"
-        with self._town.write():
+        with self._cluster.write():
             await super().give_back(ref, namespace, key, lent)
 
     async def _lent(self, key: str) -> RemoteValue | StoreError | Any:
-        bank = self._town
-        with bank.write():
-            if bank.dies_at in {bank.writes + 0.5, bank.writes + 1}:
+        cluster = self._cluster
+        with cluster.write():
+            if cluster.dies_at in {cluster.writes + 0.5, cluster.writes + 1}:
                 self.untold.add(f"{key}/{self.lent + 1}")
             found = await super()._lent(key)
-            self.ends[self.out[-1]] = bank.now + HOUR
+            self.ends[self.out[-1]] = cluster.now + HOUR
             return found
 
     async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
         longer = await super().extend(ref, namespace, key, lent)
         if longer:
-            self.ends[lent.id] = self._town.now + longer
+            self.ends[lent.id] = self._cluster.now + longer
         return longer
 
     def alive(self) -> set[str]:
         """Name what lives, and is not lost to everybody."""
-        return {id_ for id_ in self.out if self.ends[id_] > self._town.now} - self.untold
+        return {id_ for id_ in self.out if self.ends[id_] > self._cluster.now} - self.untold
 
 
-class Bank(Town):
+class LeaseCluster(StoreCluster):
     """Such a store, and an operator that dies without a farewell."""
 
     def __init__(self, **spec: Any) -> None:
         super().__init__({"data": items("orders"), "rotation": {"overlap": "0s"}, **spec})
-        self.outside = Lender(self)
+        self.outside = LeasingStore(self)
         self.restart()
 
     def restart(self) -> None:
@@ -88,8 +88,8 @@ class Bank(Town):
         self.tell()
 
     @property
-    def lender(self) -> Lender:
-        assert isinstance(self.outside, Lender)
+    def lender(self) -> LeasingStore:
+        assert isinstance(self.outside, LeasingStore)
         return self.outside
 
     def published(self) -> set[str]:
@@ -117,38 +117,38 @@ def items(role: str) -> list[dict[str, Any]]:
     ]
 
 
-def nothing(_: Bank) -> None:
+def nothing(_: LeaseCluster) -> None:
     pass
 
 
-def ask_for_another(bank: Bank) -> None:
-    bank.change_managed().update(data=items("billing"))
+def ask_for_another(cluster: LeaseCluster) -> None:
+    cluster.change_managed().update(data=items("billing"))
 
 
-def stop_asking(bank: Bank) -> None:
-    bank.change_managed().update(data=[{"name": "note", "literal": "none"}])
+def stop_asking(cluster: LeaseCluster) -> None:
+    cluster.change_managed().update(data=[{"name": "note", "literal": "none"}])
 
 
-def grow_old(bank: Bank) -> None:
-    bank.lender.longer = None
-    bank.now += timedelta(minutes=31)
+def grow_old(cluster: LeaseCluster) -> None:
+    cluster.lender.longer = None
+    cluster.now += timedelta(minutes=31)
 
 
-def delete(bank: Bank) -> None:
-    bank.delete_managed()
+def delete(cluster: LeaseCluster) -> None:
+    cluster.delete_managed()
 
 
-async def lived(bank: Bank, event: Callable[[Bank], None], dies_at: float | None) -> None:
+async def lived(cluster: LeaseCluster, event: Callable[[LeaseCluster], None], dies_at: float | None) -> None:
     """Tell a story, and let the operator die at one of the writes of it."""
     if event is not nothing:
-        await bank.settle()
-    event(bank)
-    bank.writes, bank.dies_at = 0, dies_at
-    await bank.settle()
-    bank.dies_at = None
+        await cluster.settle()
+    event(cluster)
+    cluster.writes, cluster.dies_at = 0, dies_at
+    await cluster.settle()
+    cluster.dies_at = None
     if event is grow_old:
-        bank.lender.longer = HOUR
-    await bank.settle()
+        cluster.lender.longer = HOUR
+    await cluster.settle()
 
 
 STORIES = {
@@ -163,28 +163,28 @@ STORIES = {
 @pytest.mark.parametrize("story", STORIES)
 async def test_wherever_it_dies_only_the_login_lives_that_the_secret_holds(story: str) -> None:
     event, spec = STORIES[story]
-    whole = Bank(**spec)
+    whole = LeaseCluster(**spec)
     await lived(whole, event, None)
     writes = whole.writes
     assert 0 < writes < MANY
     for half in range(2, 2 * writes + 2):
-        bank = Bank(**spec)
-        await lived(bank, event, half / 2)
-        bank.collect()
-        left = bank.lender.alive()
-        assert left == bank.published(), f"it died at write {half / 2}"
+        cluster = LeaseCluster(**spec)
+        await lived(cluster, event, half / 2)
+        cluster.collect()
+        left = cluster.lender.alive()
+        assert left == cluster.published(), f"it died at write {half / 2}"
         assert bool(left) == (event not in {delete, stop_asking}), f"it died at write {half / 2}"
 
 
 @pytest.mark.parametrize("after", [1, 29, 31, 3000], ids=lambda minutes: f"{minutes} minutes")
 async def test_another_process_goes_on_with_the_same_login(after: int) -> None:
-    bank = Bank()
-    await bank.settle()
-    before, written = bank.data(), bank.state().facts.newest.number
+    cluster = LeaseCluster()
+    await cluster.settle()
+    before, written = cluster.data(), cluster.state().facts.newest.number
     for _ in range(max(after // 25, 1)):
-        bank.restart()
-        bank.now += timedelta(minutes=min(after, 25))
-        await bank.settle()
-    assert bank.data() == before
-    assert bank.state().facts.newest.number == written
-    assert bank.lender.lent == 1
+        cluster.restart()
+        cluster.now += timedelta(minutes=min(after, 25))
+        await cluster.settle()
+    assert cluster.data() == before
+    assert cluster.state().facts.newest.number == written
+    assert cluster.lender.lent == 1

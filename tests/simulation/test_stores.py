@@ -18,7 +18,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
 from keyturn.stores.providers.properties import are_same
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
-from tests.simulation.simulated_stores import API, APP, PLACE, Town
+from tests.simulation.simulated_stores import API, APP, PLACE, StoreCluster
 from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ Action: TypeAlias = "Callable[[Story], None]"
 
 @dataclass
 class Story:
-    """The town, and what may have become of what is pushed."""
+    """The cluster, and what may have become of what is pushed."""
 
-    town: Town = field(default_factory=lambda: Town(new_spec()))
+    cluster: StoreCluster = field(default_factory=lambda: StoreCluster(new_spec()))
     count: int = 0
     password: str | None = field(default=None, repr=False)
     may_rotate: bool = False
@@ -73,48 +73,48 @@ class Story:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        metadata: dict[str, Any] = self.town.objects[MANAGED]["metadata"]
+        metadata: dict[str, Any] = self.cluster.objects[MANAGED]["metadata"]
         return metadata
 
     @property
     def spec(self) -> dict[str, Any]:
-        spec: dict[str, Any] = self.town.objects[MANAGED]["spec"]
+        spec: dict[str, Any] = self.cluster.objects[MANAGED]["spec"]
         return spec
 
     def is_there(self) -> bool:
-        return MANAGED in self.town.objects and not self.metadata.get("deletionTimestamp")
+        return MANAGED in self.cluster.objects and not self.metadata.get("deletionTimestamp")
 
 
 # What the store does
 
 
 def store_another(story: Story) -> None:
-    story.town.outside.keep(API, story.new_text())
+    story.cluster.outside.keep(API, story.new_text())
 
 
 def store_other_properties(story: Story) -> None:
-    story.town.outside.keep(APP, {"user": story.new_text(), "note": "", f"more-{story.count % 3}": "more"})
+    story.cluster.outside.keep(APP, {"user": story.new_text(), "note": "", f"more-{story.count % 3}": "more"})
 
 
 def empty_the_value(story: Story) -> None:
-    story.town.outside.keep(API, "")
+    story.cluster.outside.keep(API, "")
 
 
 def empty_a_property(story: Story) -> None:
-    story.town.outside.keep(APP, {"user": "", "note": ""})
+    story.cluster.outside.keep(APP, {"user": "", "note": ""})
 
 
 def empty_the_document(story: Story) -> None:
-    story.town.outside.keep(APP, {})
+    story.cluster.outside.keep(APP, {})
 
 
 def lose_the_value(story: Story) -> None:
-    story.town.outside.holds.pop(API, None)
+    story.cluster.outside.holds.pop(API, None)
 
 
 def fail(*keys: str, error: Any) -> Action:
     def failing(story: Story) -> None:
-        story.town.outside.fails |= dict.fromkeys(keys, error)
+        story.cluster.outside.fails |= dict.fromkeys(keys, error)
 
     failing.__name__ = f"{type(error).__name__} for {', '.join(keys)}"
     return failing
@@ -122,15 +122,15 @@ def fail(*keys: str, error: Any) -> Action:
 
 def come_back(story: Story) -> None:
     """Heal the store, as its breaker tells the operator."""
-    story.town.outside.fails.clear()
-    for memory in story.town.context.memos.values():
-        memory.outside.try_again(story.town.now)
+    story.cluster.outside.fails.clear()
+    for memory in story.cluster.context.memos.values():
+        memory.outside.try_again(story.cluster.now)
 
 
 def tamper_with_what_was_pushed(story: Story) -> None:
-    if PLACE in story.town.outside.holds:
-        story.town.outside.keep(PLACE, {"password": story.new_text()})
-        story.tampered = story.town.state().facts.current_number if STATE in story.town.objects else -1
+    if PLACE in story.cluster.outside.holds:
+        story.cluster.outside.keep(PLACE, {"password": story.new_text()})
+        story.tampered = story.cluster.state().facts.current_number if STATE in story.cluster.objects else -1
 
 
 # What people do
@@ -147,7 +147,7 @@ def of_the_living(action: Action) -> Action:
 
 @of_the_living
 def trigger(story: Story) -> None:
-    story.town.change_managed()
+    story.cluster.change_managed()
     story.metadata["annotations"][ROTATE] = story.new_text()
     story.may_rotate = True
 
@@ -155,48 +155,48 @@ def trigger(story: Story) -> None:
 @of_the_living
 def ask_to_read(story: Story) -> None:
     story.metadata["annotations"][REFRESH] = story.new_text()
-    story.town.touch_managed()
+    story.cluster.touch_managed()
 
 
 @of_the_living
 def ask_for_the_oldest(story: Story) -> None:
-    if STATE in story.town.objects:
-        oldest = min(story.town.state().revisions)
+    if STATE in story.cluster.objects:
+        oldest = min(story.cluster.state().revisions)
         story.metadata["annotations"][ROLLBACK] = f"{oldest}/{story.new_text()}"
-        story.town.touch_managed()
+        story.cluster.touch_managed()
         story.may_rotate = True
 
 
 @of_the_living
 def doom_the_next_revision(story: Story) -> None:
-    if STATE in story.town.objects:
-        story.town.doomed.add(story.town.state().facts.newest.number + 1)
+    if STATE in story.cluster.objects:
+        story.cluster.doomed.add(story.cluster.state().facts.newest.number + 1)
         story.may_rotate = True
 
 
 @of_the_living
 def toggle_the_push(story: Story) -> None:
-    spec = story.town.change_managed()
+    spec = story.cluster.change_managed()
     if spec.pop("pushTo", None) is None:
         spec["pushTo"] = new_spec()["pushTo"]
 
 
 @of_the_living
 def toggle_what_becomes_of_it(story: Story) -> None:
-    for push in story.town.change_managed().get("pushTo", ()):
+    for push in story.cluster.change_managed().get("pushTo", ()):
         push["deletionPolicy"] = "Retain" if push.get("deletionPolicy") == "Delete" else "Delete"
 
 
 @of_the_living
 def toggle_the_item(story: Story) -> None:
-    spec = story.town.change_managed()
+    spec = story.cluster.change_managed()
     left = [item for item in spec["data"] if item["name"] != "api-key"]
     spec["data"] = left if len(left) < len(spec["data"]) else new_spec()["data"]
 
 
 @of_the_living
 def take_the_property_over(story: Story) -> None:
-    spec = story.town.change_managed()
+    spec = story.cluster.change_managed()
     left = [item for item in spec["data"] if item["name"] != "user"]
     spec["data"] = (
         left
@@ -211,17 +211,17 @@ def take_the_property_over(story: Story) -> None:
 @of_the_living
 def make_it_again(story: Story) -> None:
     """Delete the ManagedSecret; when it is gone, the same one is made again."""
-    story.town.delete_managed()
+    story.cluster.delete_managed()
 
 
 def lose_the_state(story: Story) -> None:
-    if TARGET in story.town.objects and story.is_there():
-        story.town.objects.pop(STATE, None)
+    if TARGET in story.cluster.objects and story.is_there():
+        story.cluster.objects.pop(STATE, None)
 
 
 def lose_the_secret(story: Story) -> None:
-    if STATE in story.town.objects:
-        story.town.objects.pop(TARGET, None)
+    if STATE in story.cluster.objects:
+        story.cluster.objects.pop(TARGET, None)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -263,14 +263,14 @@ Tale: TypeAlias = "list[tuple[Action, float | None, str]]"
 async def told(tale: Tale) -> Story:
     story = Story()
     await rest(story)
-    story.town.add_workload("all", None)
-    story.town.add_workload("key", frozenset({"api-key"}))
+    story.cluster.add_workload("all", None)
+    story.cluster.add_workload("key", frozenset({"api-key"}))
     for action, death, then in tale:
         action(story)
-        story.town.dies_at = death and story.town.writes + death
+        story.cluster.dies_at = death and story.cluster.writes + death
         if then == "look":
-            await story.town.look()
-            story.town.tell()
+            await story.cluster.look()
+            story.cluster.tell()
         elif then == "rest":
             await rest(story)
     await rest(story)
@@ -283,7 +283,7 @@ async def told(tale: Tale) -> Story:
 
 def mend(story: Story) -> None:
     """Have the store hold everything."""
-    outside = story.town.outside
+    outside = story.cluster.outside
     api, app = outside.holds.get(API), outside.holds.get(APP)
     if not isinstance(api, Value) or not api.reveal():
         outside.keep(API, story.new_text())
@@ -293,14 +293,14 @@ def mend(story: Story) -> None:
 
 async def rest(story: Story) -> None:
     """Let the operator come to rest, with every store read since."""
-    town = story.town
-    await town.settle()
-    if MANAGED not in town.objects:
-        town.create_managed(new_spec())
+    cluster = story.cluster
+    await cluster.settle()
+    if MANAGED not in cluster.objects:
+        cluster.create_managed(new_spec())
     for _ in range(2):
-        town.now += HOUR
-        await town.settle()
-    if MANAGED in town.objects and STATE in town.objects:
+        cluster.now += HOUR
+        await cluster.settle()
+    if MANAGED in cluster.objects and STATE in cluster.objects:
         all_is_well(story)
     await nothing_more_happens(story)
     story.may_rotate = is_still_asked_for(story)
@@ -308,32 +308,32 @@ async def rest(story: Story) -> None:
 
 def is_still_asked_for(story: Story) -> bool:
     """Say whether a rotation waits for a store, since what it makes would lack an item."""
-    if MANAGED not in story.town.objects or STATE not in story.town.objects:
+    if MANAGED not in story.cluster.objects or STATE not in story.cluster.objects:
         return False
     asked = story.metadata["annotations"].get(ROTATE)
-    return asked is not None and asked != story.town.state().facts.triggers.annotation
+    return asked is not None and asked != story.cluster.state().facts.triggers.annotation
 
 
 async def nothing_more_happens(story: Story) -> None:
     """Look some more, an hour apart and then in a new process: nothing is written."""
-    town, before = story.town, story.town.writes
+    cluster, before = story.cluster, story.cluster.writes
     for _ in range(3):
-        town.now += HOUR
-        town.tell()
-        await town.look()
-    town.restart()
-    town.tell()
-    await town.look()
-    await town.look()
-    assert town.writes == before, "nothing is written at rest, nor by a restart"
+        cluster.now += HOUR
+        cluster.tell()
+        await cluster.look()
+    cluster.restart()
+    cluster.tell()
+    await cluster.look()
+    await cluster.look()
+    assert cluster.writes == before, "nothing is written at rest, nor by a restart"
 
 
 def all_is_well(story: Story) -> None:
-    town = story.town
-    state, managed = town.state(), ManagedSecret.model_validate(town.objects[MANAGED])
+    cluster = story.cluster
+    state, managed = cluster.state(), ManagedSecret.model_validate(cluster.objects[MANAGED])
     recorded = state.current.published_data(overlapping=state.facts.current.overlaps)
-    if TARGET in town.objects:
-        assert town.data() == {key: value.to_base64() for key, value in recorded.items()}
+    if TARGET in cluster.objects:
+        assert cluster.data() == {key: value.to_base64() for key, value in recorded.items()}
     password = state.current.values["password"].outputs["value"].to_base64()
     assert story.may_rotate or story.password in {None, password}, "what is generated is not lost to a store"
     story.password = password
@@ -345,7 +345,7 @@ def all_is_well(story: Story) -> None:
 
 def place_is_well(story: Story, managed: ManagedSecret, state: State) -> bool:
     """Say whether the place has what it must, as far as it can be written."""
-    outside = story.town.outside
+    outside = story.cluster.outside
     if PLACE in outside.fails:
         return all(one.done and one.number == state.facts.current_number for one in state.facts.pushed)
     values, items = state.current.values, {item.name for item in managed.spec.data}
@@ -358,14 +358,14 @@ def place_is_well(story: Story, managed: ManagedSecret, state: State) -> bool:
 
 def all_has_arrived(story: Story) -> None:
     """Say of a store that is well again: everything of it is in the Secret."""
-    town, state = story.town, story.town.state()
-    managed = ManagedSecret.model_validate(town.objects[MANAGED])
+    cluster, state = story.cluster, story.cluster.state()
+    managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     conditions = {one.type: one.status for one in managed.status.conditions}
     assert conditions["Refreshed"] == "True"
     assert "Stalled" in conditions or state.facts.held or conditions["Ready"] == "True"
-    if state.facts.held or state.facts.current_number in town.doomed:
+    if state.facts.held or state.facts.current_number in cluster.doomed:
         return
-    api, app = town.outside.holds[API], town.outside.holds[APP]
+    api, app = cluster.outside.holds[API], cluster.outside.holds[APP]
     assert isinstance(api, Value)
     assert isinstance(app, dict)
     items = {item.name for item in managed.spec.data}
@@ -374,7 +374,7 @@ def all_has_arrived(story: Story) -> None:
         expected["user"] = Value(b"ours").to_base64()
     if "api-key" in items:
         expected["api-key"] = api.to_base64()
-    found = {name: data for name, data in town.data().items() if not name.startswith("password")}
+    found = {name: data for name, data in cluster.data().items() if not name.startswith("password")}
     assert found == expected
 
 
@@ -390,37 +390,37 @@ def test_values_arrive_and_none_is_lost(tale: Tale) -> None:
 async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
     story = Story()
     await rest(story)
-    before = story.town.data()["password"]
-    story.town.objects.clear()
-    story.town.create_managed(new_spec())
-    story.town.restart()
+    before = story.cluster.data()["password"]
+    story.cluster.objects.clear()
+    story.cluster.create_managed(new_spec())
+    story.cluster.restart()
     await rest(story)
-    assert story.town.data()["password"] == before
+    assert story.cluster.data()["password"] == before
 
 
 async def test_it_is_not_made_anew_while_the_store_does_not_answer() -> None:
     story = Story()
     await rest(story)
-    before = story.town.data()["password"]
-    story.town.objects.clear()
-    story.town.create_managed(new_spec())
-    story.town.restart()
-    story.town.outside.fails[PLACE] = Unreachable("Timeout")
-    await story.town.settle()
-    assert TARGET not in story.town.objects
+    before = story.cluster.data()["password"]
+    story.cluster.objects.clear()
+    story.cluster.create_managed(new_spec())
+    story.cluster.restart()
+    story.cluster.outside.fails[PLACE] = Unreachable("Timeout")
+    await story.cluster.settle()
+    assert TARGET not in story.cluster.objects
     come_back(story)
     await rest(story)
-    assert story.town.data()["password"] == before
+    assert story.cluster.data()["password"] == before
 
 
 async def test_a_revision_that_comes_back_brings_no_value_of_a_store_to_a_place() -> None:
     story = Story()
     await rest(story)
-    story.town.add_workload("all", None)
+    story.cluster.add_workload("all", None)
     doom_the_next_revision(story)
     take_the_property_over(story)
     await rest(story)
-    place = story.town.outside.holds[PLACE]
+    place = story.cluster.outside.holds[PLACE]
     assert isinstance(place, dict)
     assert place.keys() == {"password"}
 
@@ -428,7 +428,7 @@ async def test_a_revision_that_comes_back_brings_no_value_of_a_store_to_a_place(
 async def test_what_data_brings_counts_at_once_also_while_the_store_fails() -> None:
     story = Story()
     await rest(story)
-    story.town.outside.fails[APP] = Unreachable("Timeout")
+    story.cluster.outside.fails[APP] = Unreachable("Timeout")
     take_the_property_over(story)
-    await story.town.settle()
-    assert story.town.data()["user"] == Value(b"ours").to_base64()
+    await story.cluster.settle()
+    assert story.cluster.data()["user"] == Value(b"ours").to_base64()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.support.objects import Body
 
-__all__ = ["Onlooker", "Shown", "meant", "shown"]
+__all__ = ["GitOpsProbe", "Shown", "meant", "shown"]
 
 _LINE = r'jsonpath={.metadata.generation}|{.spec.suspend}|{.status}{"\n"}'
 
@@ -30,8 +30,8 @@ class Shown(NamedTuple):
     argo: str
 
 
-class Onlooker:
-    """Notes every change of every ManagedSecret, for as long as it is there."""
+class GitOpsProbe:
+    """Watches every ManagedSecret, and records each change."""
 
     def __init__(self, kubectl: Kubectl, notes: Path) -> None:
         self._kubectl = kubectl

@@ -1,4 +1,4 @@
-"""Stores in memory, which fail, hang and forget as a test sets."""
+"""A store in memory, whose failures and delays a test sets."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
     from keyturn.stores.providers import Content
 
-__all__ = ["Shelves", "texts"]
+__all__ = ["InMemoryStores", "texts"]
 
 
 @dataclass
-class Shelves:
-    """Takes the place of keyturn.stores.Stores; there is one store whose keys count, whatever it is called."""
+class InMemoryStores:
+    """A fake of `keyturn.stores.Stores` with one store, which each name refers to."""
 
     holds: dict[str, Content] = field(default_factory=dict, repr=False)
     fails: dict[str, StoreError | Stalled] = field(default_factory=dict)

@@ -23,7 +23,7 @@ _TOGETHER = ("install", "cluster/dashboard")
 """Folders with control planes of their own that one process can take as a whole."""
 _DEEP = ("cluster", "install", "unit")
 """Folders whose folders are sorted each for itself."""
-_PLANES = {"cluster", "plane", "scene", "troubled"}
+_PLANES = {"cluster", "plane", "dashboard", "troubled"}
 """Fixtures that bring a control plane with them."""
 
 

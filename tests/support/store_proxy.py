@@ -1,4 +1,4 @@
-"""A proxy before the server of a store: it writes down what is asked, and goes wrong as it is told."""
+"""A proxy of the server of a store: it records the requests, and injects faults."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Asked", "Front", "after", "front", "lose", "refuse"]
+__all__ = ["ProxiedRequest", "StoreProxy", "after", "lose", "refuse", "store_proxy"]
 
 _TIMEOUT = 60.0
 _HANGS = 120.0
 
 
-class Asked(NamedTuple):
+class ProxiedRequest(NamedTuple):
     """One request."""
 
     method: str
@@ -58,13 +58,13 @@ def lose(hand_on: Callable[[], Answer]) -> Answer:
 
 
 @dataclass(eq=False)
-class Front:
-    """What was asked of it, and what it does."""
+class StoreProxy:
+    """The requests so far, and the fault of the next one."""
 
     server: str
     address: str = ""
-    asked: list[Asked] = field(default_factory=list)
-    fault: Callable[[Asked], Fault | None] = lambda _: None
+    asked: list[ProxiedRequest] = field(default_factory=list)
+    fault: Callable[[ProxiedRequest], Fault | None] = lambda _: None
     """Chooses what goes wrong with a request; nothing where it returns None."""
     ends: threading.Event = field(default_factory=threading.Event)
 
@@ -89,16 +89,16 @@ class Front:
 
 
 @contextmanager
-def front(server: str) -> Iterator[Front]:
+def store_proxy(server: str) -> Iterator[StoreProxy]:
     """Run one before the server at an address."""
-    made = Front(server)
+    made = StoreProxy(server)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked = Asked(self.command, self.path, time.monotonic())
+            asked = ProxiedRequest(self.command, self.path, time.monotonic())
             made.asked.append(asked)
             headers = {name: text for name, text in self.headers.items() if name.lower() != "connection"}
             fault = made.fault(asked) or (lambda hand_on: hand_on())

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from tests.support.vault import VaultServer
 
-__all__ = ["Kept"]
+__all__ = ["VaultFolder"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A folder of the key-value engine."""
+class VaultFolder:
+    """A folder of the key-value engine, read and written without Keyturn."""
 
     server: VaultServer
     folder: str

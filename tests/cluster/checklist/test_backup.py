@@ -14,7 +14,7 @@ from tests.cluster.checklist.audit_command import audited
 from tests.cluster.namespace import Space, bytes_, literal, password
 from tests.leaks.scan import leaks
 from tests.support.console import Console
-from tests.unit.checklist.test_backup import Somebody, somebody
+from tests.unit.checklist.test_backup import Recipient, new_recipient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Somebody:
-    return somebody(tmp_path / "keeper.txt")
+def keeper(tmp_path: Path) -> Recipient:
+    return new_recipient(tmp_path / "keeper.txt")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def empty(space: Space, kubectl: Kubectl) -> Iterator[Space]:
 
 
 @pytest.fixture
-def file(space: Space, console: Console, keeper: Somebody, tmp_path: Path) -> Path:
+def file(space: Space, console: Console, keeper: Recipient, tmp_path: Path) -> Path:
     """A backup of two ManagedSecrets."""
     space.managed(password(), bytes_(), literal("user", "shop"))
     space.managed(password(), name="other")
@@ -52,7 +52,7 @@ def secrets_in(space: Space) -> list[str]:
 
 
 def test_a_backup_is_for_its_recipients_and_its_owner_only(
-    file: Path, space: Space, keeper: Somebody
+    file: Path, space: Space, keeper: Recipient
 ) -> None:
     content = file.read_bytes()
     revealed = [value.reveal() for value in space.values().values()]
@@ -67,7 +67,7 @@ def test_a_backup_is_for_its_recipients_and_its_owner_only(
 
 
 def test_what_is_restored_elsewhere_has_the_same_values(
-    file: Path, space: Space, empty: Space, console: Console, keeper: Somebody
+    file: Path, space: Space, empty: Space, console: Console, keeper: Recipient
 ) -> None:
     there = Console(console.kubeconfig, empty.namespace)
     there("restore", str(file), "--identity", str(keeper.identity))
@@ -78,7 +78,7 @@ def test_what_is_restored_elsewhere_has_the_same_values(
     assert same == {"password": True, "token": True, "user": True}
 
 
-def test_a_restore_writes_over_nothing(file: Path, space: Space, console: Console, keeper: Somebody) -> None:
+def test_a_restore_writes_over_nothing(file: Path, space: Space, console: Console, keeper: Recipient) -> None:
     before = space.version("Secret", "auth-keyturn")
 
     refused = console.refusal("restore", str(file), "--identity", str(keeper.identity))
@@ -88,7 +88,7 @@ def test_a_restore_writes_over_nothing(file: Path, space: Space, console: Consol
 
 
 def test_a_restore_that_fails_half_way_leaves_nothing(
-    file: Path, empty: Space, console: Console, keeper: Somebody
+    file: Path, empty: Space, console: Console, keeper: Recipient
 ) -> None:
     foreign = {"kind": "Secret", "metadata": {"name": "other-keyturn"}, "data": {"a": "Yg=="}}
     empty.create(foreign)
@@ -104,13 +104,13 @@ def test_a_restore_that_fails_half_way_leaves_nothing(
 # The drill
 
 
-def drill(console: Console, file: Path, keeper: Somebody, empty: Space) -> Any:
+def drill(console: Console, file: Path, keeper: Recipient, empty: Space) -> Any:
     options = ("--backup", str(file), "--identity", str(keeper.identity), "--drill", empty.namespace)
     return audited(console, "--only", "recovery", *options)
 
 
 def test_a_drill_proves_the_recovery_and_leaves_nothing(
-    file: Path, empty: Space, console: Console, keeper: Somebody
+    file: Path, empty: Space, console: Console, keeper: Recipient
 ) -> None:
     done = drill(console, file, keeper, empty)
 
@@ -120,7 +120,7 @@ def test_a_drill_proves_the_recovery_and_leaves_nothing(
 
 
 def test_a_drill_finds_what_the_backup_does_not_have(
-    file: Path, space: Space, empty: Space, console: Console, keeper: Somebody
+    file: Path, space: Space, empty: Space, console: Console, keeper: Recipient
 ) -> None:
     space.rotated()
     space.managed(name="new")
@@ -138,7 +138,7 @@ def test_a_drill_finds_what_the_backup_does_not_have(
 
 
 def test_a_drill_into_a_namespace_in_use_touches_nothing(
-    file: Path, space: Space, console: Console, keeper: Somebody
+    file: Path, space: Space, console: Console, keeper: Recipient
 ) -> None:
     before = {name: space.version("Secret", name) for name in secrets_in(space)}
 
@@ -149,7 +149,7 @@ def test_a_drill_into_a_namespace_in_use_touches_nothing(
 
 
 def test_a_drill_without_the_right_to_it_is_said(
-    file: Path, empty: Space, viewer: Console, keeper: Somebody
+    file: Path, empty: Space, viewer: Console, keeper: Recipient
 ) -> None:
     done = drill(viewer, file, keeper, empty)
 
@@ -160,7 +160,7 @@ def test_a_drill_without_the_right_to_it_is_said(
 # Bad input
 
 
-def test_an_existing_file_is_not_written_over(console: Console, keeper: Somebody, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_written_over(console: Console, keeper: Recipient, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_text("mine")
     link = tmp_path / "link"
@@ -173,7 +173,7 @@ def test_an_existing_file_is_not_written_over(console: Console, keeper: Somebody
 
 
 def test_a_namespace_without_values_is_no_backup(
-    empty: Space, console: Console, keeper: Somebody, tmp_path: Path
+    empty: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     there = Console(console.kubeconfig, empty.namespace)
 
@@ -185,11 +185,11 @@ def test_a_namespace_without_values_is_no_backup(
 
 @pytest.mark.parametrize("what", ["another key", "cut off", "changed", "no age file"])
 def test_what_cannot_be_opened_is_one_sentence(
-    what: str, file: Path, empty: Space, console: Console, keeper: Somebody, tmp_path: Path
+    what: str, file: Path, empty: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     content, identity = file.read_bytes(), keeper.identity
     if what == "another key":
-        identity = somebody(tmp_path / "other").identity
+        identity = new_recipient(tmp_path / "other").identity
     changed = {"cut off": content[:-20], "changed": content[:-1] + b"\0", "no age file": b"a: 1\n"}
     file.write_bytes(changed.get(what, content))
     there = Console(console.kubeconfig, empty.namespace)
@@ -202,7 +202,7 @@ def test_what_cannot_be_opened_is_one_sentence(
 
 @pytest.mark.parametrize("path", ["nowhere", "folder", "pipe"])
 def test_a_file_that_cannot_be_read_is_said(
-    path: str, console: Console, keeper: Somebody, tmp_path: Path
+    path: str, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -219,7 +219,7 @@ def test_a_drill_takes_all_of_its_options(console: Console, tmp_path: Path) -> N
 
 
 def test_no_word_of_a_backup_is_a_value(
-    space: Space, empty: Space, console: Console, keeper: Somebody, tmp_path: Path
+    space: Space, empty: Space, console: Console, keeper: Recipient, tmp_path: Path
 ) -> None:
     canary = secrets.token_urlsafe(32)
     space.managed(literal("given", canary), password())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.gitops_probe import Onlooker, meant, shown
+from tests.support.gitops_probe import GitOpsProbe, meant, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def onlooker(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def probe(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whatever a test does, GitOps tools take what the operator tells as it is meant."""
-    with Onlooker(kubectl, tmp_path_factory.mktemp("onlooker") / "notes") as onlooker:
+    with GitOpsProbe(kubectl, tmp_path_factory.mktemp("gitops-probe") / "notes") as probe:
         yield
-    observed = onlooker.situations()
+    observed = probe.situations()
     assert observed
     told = zip(observed, shown(observed), strict=True)
     assert [(body["status"], one) for body, one in told if one != meant(body)] == []

@@ -7,8 +7,8 @@ import yaml
 
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
-from tests.cluster.dashboard.scene import CANARY, ROOT, Scene, applied, managed, role
-from tests.cluster.dashboard.stage import set_up
+from tests.cluster.dashboard.dashboard_cluster import CANARY, ROOT, Dashboard, applied, managed, role
+from tests.cluster.dashboard.dashboard_objects import set_up
 from tests.support.browser import browser
 from tests.support.objects import Objects
 from tests.support.operator import Operator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="package")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     folder = tmp_path_factory.mktemp("ui")
     with ControlPlane.start() as plane, Objects.of(plane.kubeconfig) as objects:
         kubectl = Kubectl(plane.kubeconfig)
@@ -30,7 +30,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         for namespace in ("shop", "bank", "stage"):
             kubectl("create", "namespace", namespace)
         _people(kubectl)
-        yield Scene(plane, kubectl, objects, folder)
+        yield Dashboard(plane, kubectl, objects, folder)
 
 
 def _installation(folder: Path) -> Path:
@@ -51,39 +51,41 @@ def _people(kubectl: Kubectl) -> None:
 
 
 @pytest.fixture(scope="package")
-def account(scene: Scene) -> Path:
+def account(dashboard: Dashboard) -> Path:
     """What the operator logs in with: the rights of the base and of the component, and no others."""
-    path = scene.folder / "account"
-    return scene.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
+    path = dashboard.folder / "account"
+    return dashboard.plane.service_account_kubeconfig("keyturn-system", "keyturn", path)
 
 
 @pytest.fixture(scope="package")
-def operator(scene: Scene, account: Path) -> Iterator[Operator]:
+def operator(dashboard: Dashboard, account: Path) -> Iterator[Operator]:
     """An operator that leads, with secrets in shop and in bank that hold a canary."""
     options = ("--namespace=shop", "--namespace=bank", "--ui-port=0")
     environment = {"POD_NAMESPACE": "keyturn-system"}
-    with Operator(account, scene.folder / "log", *options, env=environment) as operator:
+    with Operator(account, dashboard.folder / "log", *options, env=environment) as operator:
         operator.wait_for_log("leading")
         for namespace, name in (("shop", "checkout"), ("bank", "ledger")):
             items = {"name": "fixed", "literal": CANARY}, {"name": "token", "generate": {"bytes": {}}}
-            scene.objects.create(namespace, managed(name, *items, owner=f"team-{namespace}"))
-        eventually(lambda: _is_ready(scene, "shop", "checkout") and _is_ready(scene, "bank", "ledger"))
+            dashboard.objects.create(namespace, managed(name, *items, owner=f"team-{namespace}"))
+        eventually(
+            lambda: _is_ready(dashboard, "shop", "checkout") and _is_ready(dashboard, "bank", "ledger")
+        )
         yield operator
 
 
-def _is_ready(scene: Scene, namespace: str, name: str) -> bool:
-    status = scene.objects.get("ManagedSecret", namespace, name).get("status") or {}
+def _is_ready(dashboard: Dashboard, namespace: str, name: str) -> bool:
+    status = dashboard.objects.get("ManagedSecret", namespace, name).get("status") or {}
     return any((one["type"], one["status"]) == ("Ready", "True") for one in status.get("conditions", ()))
 
 
 @pytest.fixture(scope="package")
-def bystander(scene: Scene) -> Iterator[Operator]:
+def bystander(dashboard: Dashboard) -> Iterator[Operator]:
     """An operator that never leads, and shows statuses that a test has written: one of each kind."""
-    set_up(scene)
+    set_up(dashboard)
     options = ("--namespace=stage", "--ui-port=0")
     environment = {"POD_NAMESPACE": "default"}
-    log = scene.folder / "bystander.log"
-    with Operator(scene.plane.kubeconfig, log, *options, env=environment) as operator:
+    log = dashboard.folder / "bystander.log"
+    with Operator(dashboard.plane.kubeconfig, log, *options, env=environment) as operator:
         operator.wait_for_log("watching")
         yield operator
 

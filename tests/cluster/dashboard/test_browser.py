@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.cluster.dashboard.scene import CANARY, HOSTILE, log_in, url_of
-from tests.cluster.dashboard.stage import STATES
+from tests.cluster.dashboard.dashboard_cluster import CANARY, HOSTILE, log_in, url_of
+from tests.cluster.dashboard.dashboard_objects import STATES
 from tests.support.chromium import SECONDS
 
 if TYPE_CHECKING:
-    from tests.cluster.dashboard.scene import Scene
+    from tests.cluster.dashboard.dashboard_cluster import Dashboard
     from tests.support.browser import Page
     from tests.support.operator import Operator
 
@@ -39,8 +39,10 @@ def test_who_is_not_logged_in_sees_a_login_and_nothing_else(page: Page, operator
     assert not re.search("shop|bank|checkout|ledger", page.source)
 
 
-def test_a_service_account_sees_its_own_namespaces_only(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_a_service_account_sees_its_own_namespaces_only(
+    page: Page, operator: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, operator, dashboard.token("developer"))
 
     assert page.path == "/ui"
     assert "shop/checkout" in page.text
@@ -48,14 +50,18 @@ def test_a_service_account_sees_its_own_namespaces_only(page: Page, operator: Op
     assert not re.search("bank|ledger", page.source)
 
 
-def test_who_may_list_everywhere_sees_every_namespace(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("auditor"))
+def test_who_may_list_everywhere_sees_every_namespace(
+    page: Page, operator: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, operator, dashboard.token("auditor"))
 
     assert {"shop/checkout", "bank/ledger"} <= set(page.text.split())
 
 
-def test_a_page_of_another_namespace_is_not_found(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_a_page_of_another_namespace_is_not_found(
+    page: Page, operator: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, operator, dashboard.token("developer"))
     page.open(url_of(operator, "/ui/secrets/bank/ledger"))
     theirs = page.text
     page.open(url_of(operator, "/ui/secrets/shop/no-such"))
@@ -74,9 +80,9 @@ def test_a_page_of_another_namespace_is_not_found(page: Page, operator: Operator
     ],
 )
 def test_a_login_is_refused_and_said_why(
-    person: str, audience: str, said: str, page: Page, operator: Operator, scene: Scene
+    person: str, audience: str, said: str, page: Page, operator: Operator, dashboard: Dashboard
 ) -> None:
-    log_in(page, operator, scene.token(person, audience))
+    log_in(page, operator, dashboard.token(person, audience))
 
     assert said in page.text
     assert page.path == "/ui/login"
@@ -95,9 +101,9 @@ def test_a_token_that_nobody_made_is_refused_and_not_repeated(page: Page, operat
 
 
 def test_the_cookie_is_for_the_page_alone_and_not_for_scripts(
-    page: Page, operator: Operator, scene: Scene
+    page: Page, operator: Operator, dashboard: Dashboard
 ) -> None:
-    token = scene.token("developer")
+    token = dashboard.token("developer")
     log_in(page, operator, token)
 
     (cookie,) = page.cookies()
@@ -107,8 +113,8 @@ def test_the_cookie_is_for_the_page_alone_and_not_for_scripts(
     assert not any(part in url for url in page.asked for part in token.split("."))
 
 
-def test_a_logout_ends_the_session_for_good(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_a_logout_ends_the_session_for_good(page: Page, operator: Operator, dashboard: Dashboard) -> None:
+    log_in(page, operator, dashboard.token("developer"))
     (cookie,) = page.cookies()
 
     page.follow(".bar button")
@@ -119,8 +125,8 @@ def test_a_logout_ends_the_session_for_good(page: Page, operator: Operator, scen
     assert page.path == "/ui/login"
 
 
-def test_a_restart_ends_every_session(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_a_restart_ends_every_session(page: Page, operator: Operator, dashboard: Dashboard) -> None:
+    log_in(page, operator, dashboard.token("developer"))
     assert page.path == "/ui"
 
     operator.kill()
@@ -134,8 +140,8 @@ def test_a_restart_ends_every_session(page: Page, operator: Operator, scene: Sce
 # What is shown
 
 
-def test_every_state_stands_in_its_group(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("auditor"))
+def test_every_state_stands_in_its_group(page: Page, bystander: Operator, dashboard: Dashboard) -> None:
+    log_in(page, bystander, dashboard.token("auditor"))
 
     shown = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('tbody tr')].map(row =>"
@@ -156,8 +162,8 @@ def test_every_state_stands_in_its_group(page: Page, bystander: Operator, scene:
     }
 
 
-def test_an_emergency_shows_its_clock(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("steward"))
+def test_an_emergency_shows_its_clock(page: Page, bystander: Operator, dashboard: Dashboard) -> None:
+    log_in(page, bystander, dashboard.token("steward"))
 
     text = page.evaluate("document.querySelector('.emergency:has(.done)').innerText")
     lines = [line for line in text.splitlines() if line]
@@ -171,15 +177,19 @@ def test_an_emergency_shows_its_clock(page: Page, bystander: Operator, scene: Sc
     assert "ask security@example.test" in text
 
 
-def test_who_may_list_emergencies_only_sees_no_secrets(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("steward"))
+def test_who_may_list_emergencies_only_sees_no_secrets(
+    page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("steward"))
 
     assert "There is no ManagedSecret where you may look." in page.text
     assert page.evaluate("document.querySelectorAll('tbody tr').length") == 0
 
 
-def test_one_secret_has_a_page_with_its_workloads(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("auditor"))
+def test_one_secret_has_a_page_with_its_workloads(
+    page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("auditor"))
     page.follow("a[href='/ui/secrets/stage/session-keys']")
 
     assert page.path == "/ui/secrets/stage/session-keys"
@@ -187,16 +197,20 @@ def test_one_secret_has_a_page_with_its_workloads(page: Page, bystander: Operato
     assert "RollOut: Deployment/worker is rolling" in page.text
 
 
-def test_one_emergency_has_a_page_with_its_timeline(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("steward"))
+def test_one_emergency_has_a_page_with_its_timeline(
+    page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("steward"))
     page.follow("a[href='/ui/emergencies/stage/inc-2026-042']")
 
     assert "declared: the laptop was stolen" in page.text
     assert "api is not ready" in page.text
 
 
-def test_a_replica_that_stands_by_says_who_leads(page: Page, bystander: Operator, scene: Scene) -> None:
-    log_in(page, bystander, scene.token("auditor"))
+def test_a_replica_that_stands_by_says_who_leads(
+    page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("auditor"))
 
     def told() -> bool:
         page.open(url_of(bystander))
@@ -205,8 +219,8 @@ def test_a_replica_that_stands_by_says_who_leads(page: Page, bystander: Operator
     eventually(told, "a word about the leader")
 
 
-def test_the_replica_that_leads_says_so(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_the_replica_that_leads_says_so(page: Page, operator: Operator, dashboard: Dashboard) -> None:
+    log_in(page, operator, dashboard.token("developer"))
 
     assert "this replica leads" in page.text
 
@@ -216,9 +230,9 @@ def test_the_replica_that_leads_says_so(page: Page, operator: Operator, scene: S
     ["/ui", "/ui?namespace=stage", "/ui/secrets/stage/hostile", "/ui/emergencies/stage/inc-hostile"],
 )
 def test_hostile_names_and_messages_are_text(
-    path: str, page: Page, bystander: Operator, scene: Scene
+    path: str, page: Page, bystander: Operator, dashboard: Dashboard
 ) -> None:
-    log_in(page, bystander, scene.token("auditor"))
+    log_in(page, bystander, dashboard.token("auditor"))
     page.open(url_of(bystander, path))
 
     assert HOSTILE in page.text
@@ -228,18 +242,18 @@ def test_hostile_names_and_messages_are_text(
 
 
 def test_a_namespace_that_is_not_there_shows_nothing_of_what_was_asked(
-    page: Page, operator: Operator, scene: Scene
+    page: Page, operator: Operator, dashboard: Dashboard
 ) -> None:
-    log_in(page, operator, scene.token("developer"))
+    log_in(page, operator, dashboard.token("developer"))
     page.open(url_of(operator, "/ui?namespace=%3Cscript%3E"))
 
     assert "script" not in page.source
     assert "There is no ManagedSecret where you may look." in page.text
 
 
-def test_no_value_reaches_any_page(page: Page, operator: Operator, scene: Scene) -> None:
-    secret = scene.objects.get("Secret", "shop", "checkout")
-    log_in(page, operator, scene.token("auditor"))
+def test_no_value_reaches_any_page(page: Page, operator: Operator, dashboard: Dashboard) -> None:
+    secret = dashboard.objects.get("Secret", "shop", "checkout")
+    log_in(page, operator, dashboard.token("auditor"))
     observed = [page.source]
     for path in ("/ui/secrets/shop/checkout", "/ui/secrets/bank/ledger", "/ui?namespace=shop"):
         page.open(url_of(operator, path))
@@ -252,12 +266,12 @@ def test_no_value_reaches_any_page(page: Page, operator: Operator, scene: Scene)
     assert sum(value in text for value in values for text in observed) == 0
 
 
-def test_new_values_are_seen_after_a_reload(page: Page, operator: Operator, scene: Scene) -> None:
-    log_in(page, operator, scene.token("developer"))
+def test_new_values_are_seen_after_a_reload(page: Page, operator: Operator, dashboard: Dashboard) -> None:
+    log_in(page, operator, dashboard.token("developer"))
     page.open(url_of(operator, "/ui/secrets/shop/checkout"))
     before = revision(page)
 
-    scene.kubectl(
+    dashboard.kubectl(
         "annotate", "ms", "checkout", "-n", "shop", f"keyturn.dev/rotate=after-{before}", "--overwrite"
     )
 
@@ -276,9 +290,9 @@ def revision(page: Page) -> int:
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_is_forbidden(
-    page: Page, bystander: Operator, scene: Scene
+    page: Page, bystander: Operator, dashboard: Dashboard
 ) -> None:
-    log_in(page, bystander, scene.token("auditor"))
+    log_in(page, bystander, dashboard.token("auditor"))
     page.follow("a[href='/ui/secrets/stage/redis']")
 
     ours = url_of(bystander, "/")
@@ -290,10 +304,10 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_forbidden(
 @pytest.mark.parametrize("width", [320, 768, 1400])
 @pytest.mark.parametrize("path", ["/ui", "/ui/secrets/stage/hostile", "/ui/emergencies/stage/inc-2026-042"])
 def test_nothing_is_wider_than_the_screen(
-    width: int, path: str, page: Page, bystander: Operator, scene: Scene
+    width: int, path: str, page: Page, bystander: Operator, dashboard: Dashboard
 ) -> None:
     page.look(width=width)
-    log_in(page, bystander, scene.token("auditor"))
+    log_in(page, bystander, dashboard.token("auditor"))
     page.open(url_of(bystander, path))
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -301,13 +315,13 @@ def test_nothing_is_wider_than_the_screen(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_stands_out_from_what_is_behind_it(
-    theme: str, page: Page, bystander: Operator, scene: Scene
+    theme: str, page: Page, bystander: Operator, dashboard: Dashboard
 ) -> None:
     page.look(theme=theme)
     found = []
     log_in(page, bystander, "no-token-of-anybody")
     found += page.evaluate(_CONTRASTS)
-    log_in(page, bystander, scene.token("auditor"))
+    log_in(page, bystander, dashboard.token("auditor"))
     for path in ("/ui", "/ui/secrets/stage/session-keys", "/ui/emergencies/stage/inc-2026-042"):
         page.open(url_of(bystander, path))
         found += page.evaluate(_CONTRASTS)

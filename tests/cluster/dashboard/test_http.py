@@ -15,14 +15,14 @@ from cryptography import x509
 
 from sandbox.harness import eventually
 from sandbox.pki import Authority
-from tests.cluster.dashboard.scene import ROOT, Client, url_of
+from tests.cluster.dashboard.dashboard_cluster import ROOT, Client, url_of
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.cluster.dashboard.scene import Scene
+    from tests.cluster.dashboard.dashboard_cluster import Dashboard
 
 _NAMESPACES = ("--namespace=shop", "--namespace=bank")
 _HERE = {"POD_NAMESPACE": "keyturn-system"}
@@ -34,17 +34,19 @@ def client(operator: Operator) -> Client:
 
 
 @pytest.fixture
-def inside(client: Client, scene: Scene) -> Client:
+def inside(client: Client, dashboard: Dashboard) -> Client:
     """Somebody who is logged in."""
-    assert client.log_in(scene.token("developer")).status == 303
+    assert client.log_in(dashboard.token("developer")).status == 303
     return client
 
 
 @pytest.fixture(scope="module")
-def besieged(scene: Scene, account: Path, operator: Operator) -> Iterator[Operator]:
+def besieged(dashboard: Dashboard, account: Path, operator: Operator) -> Iterator[Operator]:
     """An operator that nobody can log in to any more after the first test."""
     assert operator.returncode is None  # it leads, and goes on doing so
-    with Operator(account, scene.folder / "besieged.log", *_NAMESPACES, "--ui-port=0", env=_HERE) as other:
+    with Operator(
+        account, dashboard.folder / "besieged.log", *_NAMESPACES, "--ui-port=0", env=_HERE
+    ) as other:
         other.wait_for_log("watching")
         yield other
 
@@ -60,11 +62,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encrypted(scene: Scene, account: Path, files: Path, operator: Operator) -> Iterator[Operator]:
+def encrypted(dashboard: Dashboard, account: Path, files: Path, operator: Operator) -> Iterator[Operator]:
     """An operator that serves its page by https."""
     assert operator.returncode is None  # it leads, and goes on doing so
     options = (f"--ui-cert={files / 'server.crt'}", f"--ui-key={files / 'server.key'}", "--ui-port=0")
-    with Operator(account, scene.folder / "encrypted.log", *_NAMESPACES, *options, env=_HERE) as other:
+    with Operator(account, dashboard.folder / "encrypted.log", *_NAMESPACES, *options, env=_HERE) as other:
         other.wait_for_log("watching")
         yield other
 
@@ -79,9 +81,9 @@ def failures(operator: Operator) -> str:
 # Off by default
 
 
-def test_without_the_option_there_is_no_page(scene: Scene, account: Path, operator: Operator) -> None:
+def test_without_the_option_there_is_no_page(dashboard: Dashboard, account: Path, operator: Operator) -> None:
     assert operator.returncode is None  # it leads, and goes on doing so
-    with Operator(account, scene.folder / "plain.log", *_NAMESPACES, env=_HERE) as other:
+    with Operator(account, dashboard.folder / "plain.log", *_NAMESPACES, env=_HERE) as other:
         started = other.wait_for_log("started")
 
         assert "ui_port" not in started
@@ -132,8 +134,10 @@ def test_no_path_leads_out(path: str, inside: Client) -> None:
         pytest.param({"Sec_Fetch_Site": "same-site"}, id="a site beside ours"),
     ],
 )
-def test_forms_of_other_sites_are_not_taken(headers: dict[str, str], inside: Client, scene: Scene) -> None:
-    login = inside.post("/ui/login", {"token": scene.token("developer")}, **headers)
+def test_forms_of_other_sites_are_not_taken(
+    headers: dict[str, str], inside: Client, dashboard: Dashboard
+) -> None:
+    login = inside.post("/ui/login", {"token": dashboard.token("developer")}, **headers)
     logout = inside.post("/ui/logout", {"proof": "any"}, **headers)
 
     assert [(one.status, one.cookie) for one in (login, logout)] == [(403, ""), (403, "")]
@@ -150,33 +154,33 @@ def test_a_logout_of_nobody_is_no_error(client: Client) -> None:
     assert client.post("/ui/logout", {}).headers["Location"] == "/ui/login"
 
 
-def test_a_second_login_ends_the_first(inside: Client, scene: Scene) -> None:
+def test_a_second_login_ends_the_first(inside: Client, dashboard: Dashboard) -> None:
     first = dict(inside.headers)
-    inside.log_in(scene.token("auditor"))
+    inside.log_in(dashboard.token("auditor"))
 
     assert inside.get().status == 200
     assert Client(inside.base, headers=first).get().status == 303
 
 
-def test_the_token_is_taken_from_no_url_and_no_header(client: Client, scene: Scene) -> None:
-    token = scene.token("developer")
+def test_the_token_is_taken_from_no_url_and_no_header(client: Client, dashboard: Dashboard) -> None:
+    token = dashboard.token("developer")
 
     assert client.get(f"/ui/login?token={token}").cookie == ""
     assert client.get("/ui", Authorization=f"Bearer {token}").status == 303
 
 
-def test_what_the_documentation_says_lets_one_in(client: Client, scene: Scene) -> None:
+def test_what_the_documentation_says_lets_one_in(client: Client, dashboard: Dashboard) -> None:
     page = (ROOT / "docs" / "ui.md").read_text()
     commands = re.findall(r"^\$ kubectl (create .*)$", page, re.MULTILINE)
-    *before, token = [scene.kubectl(*shlex.split(command)) for command in commands]
+    *before, token = [dashboard.kubectl(*shlex.split(command)) for command in commands]
 
     assert len(before) == 3
     assert client.log_in(token).status == 303
     assert "shop/</span>checkout" in client.get().text
 
 
-def test_no_token_is_logged(inside: Client, operator: Operator, scene: Scene) -> None:
-    token = scene.token("developer")
+def test_no_token_is_logged(inside: Client, operator: Operator, dashboard: Dashboard) -> None:
+    token = dashboard.token("developer")
     inside.log_in(token)
     inside.post("/ui/login", {"token": f"{token}x"})
 
@@ -188,7 +192,7 @@ def test_no_token_is_logged(inside: Client, operator: Operator, scene: Scene) ->
 # Floods
 
 
-def test_many_refused_logins_are_slowed_down_and_counted(besieged: Operator, scene: Scene) -> None:
+def test_many_refused_logins_are_slowed_down_and_counted(besieged: Operator, dashboard: Dashboard) -> None:
     client = Client(url_of(besieged, ""))
     before = failures(besieged)
     answers = [client.log_in(secrets.token_urlsafe(32)) for _ in range(12)]
@@ -196,18 +200,18 @@ def test_many_refused_logins_are_slowed_down_and_counted(besieged: Operator, sce
     assert [one.status for one in answers] == [401] * 10 + [429] * 2
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 61
     assert (before, failures(besieged)) == ("0.0", "10.0")
-    assert client.log_in(scene.token("developer")).status == 429
+    assert client.log_in(dashboard.token("developer")).status == 429
 
 
-def test_good_logins_are_not_slowed_down(operator: Operator, scene: Scene) -> None:
-    token = scene.token("developer")
+def test_good_logins_are_not_slowed_down(operator: Operator, dashboard: Dashboard) -> None:
+    token = dashboard.token("developer")
     statuses = [Client(url_of(operator, "")).log_in(token).status for _ in range(12)]
 
     assert statuses == [303] * 12
 
 
-def test_somebody_has_five_sessions_at_most(operator: Operator, scene: Scene) -> None:
-    token = scene.token("developer")
+def test_somebody_has_five_sessions_at_most(operator: Operator, dashboard: Dashboard) -> None:
+    token = dashboard.token("developer")
     clients = [Client(url_of(operator, "")) for _ in range(6)]
     for client in clients:
         client.log_in(token)
@@ -235,10 +239,10 @@ def test_in_plain_it_is_for_the_pod_itself_only(operator: Operator) -> None:
     assert [can_connect(host, operator) for host in ("127.0.0.1", "127.0.0.2")] == [True, False]
 
 
-def test_by_https_it_is_for_all(encrypted: Operator, files: Path, scene: Scene) -> None:
+def test_by_https_it_is_for_all(encrypted: Operator, files: Path, dashboard: Dashboard) -> None:
     tls = ssl.create_default_context(cafile=files / "ca.crt")
     client = Client(url_of(encrypted, "", "https"), tls)
-    answer = client.log_in(scene.token("developer"))
+    answer = client.log_in(dashboard.token("developer"))
 
     name, *attributes = answer.headers["Set-Cookie"].split("; ")
     assert name.startswith("__Host-keyturn-ui=")
@@ -247,9 +251,11 @@ def test_by_https_it_is_for_all(encrypted: Operator, files: Path, scene: Scene) 
     assert can_connect("127.0.0.2", encrypted)
 
 
-def test_a_replica_that_stands_by_names_the_leader(encrypted: Operator, files: Path, scene: Scene) -> None:
+def test_a_replica_that_stands_by_names_the_leader(
+    encrypted: Operator, files: Path, dashboard: Dashboard
+) -> None:
     client = Client(url_of(encrypted, "", "https"), ssl.create_default_context(cafile=files / "ca.crt"))
-    client.log_in(scene.token("developer"))
+    client.log_in(dashboard.token("developer"))
     told = f"{socket.gethostname()} leads, this replica stands by"
 
     eventually(lambda: told in client.get().text, "a word about the leader")

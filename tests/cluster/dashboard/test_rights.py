@@ -14,13 +14,13 @@ from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.kube import config, errors
 from keyturn.kube.client import Api
 from keyturn.kube.jwt import end_of
-from tests.cluster.dashboard.scene import applied, role
+from tests.cluster.dashboard.dashboard_cluster import applied, role
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.cluster.dashboard.scene import Scene
+    from tests.cluster.dashboard.dashboard_cluster import Dashboard
 
 _SOON = datetime(2200, 1, 1, tzinfo=UTC)
 _NAMESPACES = {"shop", "bank", "stage"}
@@ -35,21 +35,21 @@ async def api(account: Path) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def powerless(scene: Scene, tmp_path: Path) -> AsyncIterator[Api]:
-    path = scene.plane.service_account_kubeconfig("shop", "stranger", tmp_path / "stranger")
+async def powerless(dashboard: Dashboard, tmp_path: Path) -> AsyncIterator[Api]:
+    path = dashboard.plane.service_account_kubeconfig("shop", "stranger", tmp_path / "stranger")
     connection = await config.load(str(path))
     async with config.session(connection) as session:
         yield Api(session, connection.server)
 
 
-async def session_of(name: str, scene: Scene, api: Api) -> Session:
-    viewer = await viewer_of(scene.token(name), api)
+async def session_of(name: str, dashboard: Dashboard, api: Api) -> Session:
+    viewer = await viewer_of(dashboard.token(name), api)
     assert viewer
     return Session(viewer, _SOON)
 
 
-async def test_a_token_for_the_page_names_its_account_and_end(scene: Scene, api: Api) -> None:
-    token = scene.token("developer")
+async def test_a_token_for_the_page_names_its_account_and_end(dashboard: Dashboard, api: Api) -> None:
+    token = dashboard.token("developer")
     viewer, end = await viewer_of(token, api), end_of(token.encode())
 
     assert viewer
@@ -59,13 +59,13 @@ async def test_a_token_for_the_page_names_its_account_and_end(scene: Scene, api:
     assert timedelta(minutes=55) < end - datetime.now(UTC) <= timedelta(hours=1)
 
 
-async def test_a_token_for_the_api_server_is_none_for_the_page(scene: Scene, api: Api) -> None:
-    assert await viewer_of(scene.token("developer", "https://kubernetes.default.svc"), api) is None
+async def test_a_token_for_the_api_server_is_none_for_the_page(dashboard: Dashboard, api: Api) -> None:
+    assert await viewer_of(dashboard.token("developer", "https://kubernetes.default.svc"), api) is None
 
 
-async def test_without_the_component_nobody_can_be_asked_about(scene: Scene, powerless: Api) -> None:
+async def test_without_the_component_nobody_can_be_asked_about(dashboard: Dashboard, powerless: Api) -> None:
     with pytest.raises(errors.Forbidden):
-        await viewer_of(scene.token("developer"), powerless)
+        await viewer_of(dashboard.token("developer"), powerless)
 
 
 @pytest.mark.parametrize(
@@ -78,36 +78,38 @@ async def test_without_the_component_nobody_can_be_asked_about(scene: Scene, pow
     ],
 )
 async def test_a_scope_is_what_they_may_list(
-    name: str, scope: VisibleNamespaces, scene: Scene, api: Api
+    name: str, scope: VisibleNamespaces, dashboard: Dashboard, api: Api
 ) -> None:
-    session = await session_of(name, scene, api)
+    session = await session_of(name, dashboard, api)
 
     assert await Rights(api).scope(session, _NAMESPACES, _NAMESPACES) == scope
 
 
 async def test_a_right_that_is_taken_away_is_gone_soon(
-    scene: Scene, api: Api, monkeypatch: pytest.MonkeyPatch
+    dashboard: Dashboard, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rights, "_CACHE_SECONDS", 0.0)
-    scene.kubectl("create", "serviceaccount", "leaver", "-n", "shop")
-    applied(scene.kubectl, role("leaver", "bank", "managedsecrets"))
-    session, asked = await session_of("leaver", scene, api), Rights(api)
+    dashboard.kubectl("create", "serviceaccount", "leaver", "-n", "shop")
+    applied(dashboard.kubectl, role("leaver", "bank", "managedsecrets"))
+    session, asked = await session_of("leaver", dashboard, api), Rights(api)
     before = await asked.scope(session, _NAMESPACES, ())
-    scene.kubectl("delete", "rolebinding", "leaver", "-n", "bank")
+    dashboard.kubectl("delete", "rolebinding", "leaver", "-n", "bank")
 
     assert before.secrets == {"bank"}
     assert (await asked.scope(session, _NAMESPACES, ())).secrets == set()
 
 
-async def test_an_answer_is_remembered_for_a_while(scene: Scene, api: Api, powerless: Api) -> None:
-    session = await session_of("developer", scene, api)
+async def test_an_answer_is_remembered_for_a_while(dashboard: Dashboard, api: Api, powerless: Api) -> None:
+    session = await session_of("developer", dashboard, api)
     known = await Rights(api).scope(session, {"shop"}, ())
 
     assert await Rights(powerless).scope(session, {"shop"}, ()) == known
 
 
-async def test_what_is_not_answered_is_not_taken_for_a_yes(scene: Scene, api: Api, powerless: Api) -> None:
-    session = await session_of("auditor", scene, api)
+async def test_what_is_not_answered_is_not_taken_for_a_yes(
+    dashboard: Dashboard, api: Api, powerless: Api
+) -> None:
+    session = await session_of("auditor", dashboard, api)
 
     with pytest.raises(Unknown):
         await Rights(powerless).scope(session, _NAMESPACES, ())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
+class Recipient:
     """Who may open a backup."""
 
     recipient: str
@@ -26,20 +26,20 @@ class Somebody:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Somebody:
-    return somebody(tmp_path / "keeper.txt")
+def keeper(tmp_path: Path) -> Recipient:
+    return new_recipient(tmp_path / "keeper.txt")
 
 
-def somebody(path: Path) -> Somebody:
+def new_recipient(path: Path) -> Recipient:
     identity = pyrage.x25519.Identity.generate()
     path.write_text(f"# created: today\n# public key: {identity.to_public()}\n{identity}\n")
-    return Somebody(str(identity.to_public()), path)
+    return Recipient(str(identity.to_public()), path)
 
 
 @pytest.mark.parametrize(
     "written", ["", "age1", "ssh-rsa x", "AGE-SECRET-KEY-1ABC", "-----BEGIN", "me@shop.test"]
 )
-def test_a_recipient_that_is_none_is_named_by_its_place(written: str, keeper: Somebody) -> None:
+def test_a_recipient_that_is_none_is_named_by_its_place(written: str, keeper: Recipient) -> None:
     with pytest.raises(NoBackup, match="recipient 2 is no public key") as refused:
         recipients_of([keeper.recipient, written])
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 
-class Shelf:
+class PagedCollection:
     """A collection of objects, each with some text."""
 
     def __init__(self, *sizes: int) -> None:
@@ -47,27 +47,27 @@ class Shelf:
 
 
 @asynccontextmanager
-async def asking(shelf: Shelf) -> AsyncIterator[Api]:
-    async with serving(shelf.handle) as server, aiohttp.ClientSession() as session:
+async def asking(collection: PagedCollection) -> AsyncIterator[Api]:
+    async with serving(collection.handle) as server, aiohttp.ClientSession() as session:
         yield Api(session, server)
 
 
-async def pages_of(shelf: Shelf, limit: int = 500) -> list[list[str]]:
-    async with asking(shelf) as api, aclosing(api.pages("/shelf", limit=limit)) as pages:
+async def pages_of(collection: PagedCollection, limit: int = 500) -> list[list[str]]:
+    async with asking(collection) as api, aclosing(api.pages("/objects", limit=limit)) as pages:
         return [[body["metadata"]["name"] for body in page.items] async for page in pages]
 
 
 async def test_a_list_of_small_objects_soon_comes_in_large_pages() -> None:
-    shelf = Shelf(*[10] * 2000)
-    pages = await pages_of(shelf)
+    collection = PagedCollection(*[10] * 2000)
+    pages = await pages_of(collection)
     assert [len(page) for page in pages] == [50, 100, 200, 400, 500, 500, 250]
     assert [name for page in pages for name in page] == [str(number) for number in range(2000)]
 
 
 async def test_no_answer_of_many_objects_is_larger_than_the_bound_whatever_they_weigh() -> None:
-    shelf = Shelf(*[10] * 60, *[MIB] * 30, *[10] * 60)
+    collection = PagedCollection(*[10] * 60, *[MIB] * 30, *[10] * 60)
     largest = 0
-    async with asking(shelf) as api, aclosing(api.pages("/shelf")) as pages:
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
         names = []
         async for page in pages:
             names += [body["metadata"]["name"] for body in page.items]
@@ -78,19 +78,19 @@ async def test_no_answer_of_many_objects_is_larger_than_the_bound_whatever_they_
 
 
 async def test_an_object_that_is_larger_than_the_bound_comes_alone() -> None:
-    assert await pages_of(Shelf(10, MOST_BYTES + 1, 10)) == [["0"], ["1"], ["2"]]
+    assert await pages_of(PagedCollection(10, MOST_BYTES + 1, 10)) == [["0"], ["1"], ["2"]]
 
 
 async def test_a_list_whose_moment_has_gone_twice_comes_again_in_bounded_pages() -> None:
-    shelf = Shelf(*[10] * 120)
-    shelf.gone_at = {2, 4}
-    pages = await pages_of(shelf)
+    collection = PagedCollection(*[10] * 120)
+    collection.gone_at = {2, 4}
+    pages = await pages_of(collection)
     assert [len(page) for page in pages] == [50, 100, 120]
-    assert 0 not in shelf.limits
+    assert 0 not in collection.limits
 
 
 async def test_a_list_that_takes_longer_than_any_moment_is_kept_is_given_up() -> None:
-    shelf = Shelf(*[10] * 1200)
-    shelf.gone_at = {2, 4, 6}
+    collection = PagedCollection(*[10] * 1200)
+    collection.gone_at = {2, 4, 6}
     with pytest.raises(errors.Gone):
-        await pages_of(shelf)
+        await pages_of(collection)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.stores.providers import Content
 
-__all__ = ["Keeper", "Town", "cluster_ref", "now", "ref", "revealed"]
+__all__ = ["FakeStoreServer", "FakeStores", "cluster_ref", "now", "ref", "revealed"]
 
 OPERATOR = "keyturn-system"
 
@@ -50,8 +50,8 @@ def revealed(found: RemoteValue) -> str:
 
 
 @dataclass
-class Keeper:
-    """A store's server: what it holds, whom it knows, and what it was asked when."""
+class FakeStoreServer:
+    """The server of a store: its values, the login that it accepts, and its requests by time."""
 
     values: dict[str, str] = field(default_factory=dict)
     knows: str | None = None
@@ -80,8 +80,8 @@ class Keeper:
         return len(self.times(what))
 
 
-class KeptConfig(Schema):
-    """A store of this town."""
+class FakeProviderConfig(Schema):
+    """A store of the fake provider."""
 
     login: KeyRef | None = None
     """The key of a Secret."""
@@ -91,54 +91,54 @@ class KeptConfig(Schema):
     """Whether it is another store for each namespace."""
 
 
-class Kept(Provider[KeptConfig]):
-    """Asks the keeper."""
+class FakeProvider(Provider[FakeProviderConfig]):
+    """A provider whose server is a `FakeStoreServer`."""
 
     kind = "kept"
-    Config = KeptConfig
+    Config = FakeProviderConfig
     can = frozenset({Can.WRITE, Can.VERSIONS})
     rate = 1e6
-    keeper: ClassVar[Keeper]
+    server: ClassVar[FakeStoreServer]
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.keeper.opened += 1
+        self.server.opened += 1
 
     @classmethod
-    def needs(cls, config: KeptConfig) -> tuple[Reference, ...]:
+    def needs(cls, config: FakeProviderConfig) -> tuple[Reference, ...]:
         return (config.login.in_secret(),) if config.login else ()
 
     @classmethod
-    def logs_in_as(cls, config: KeptConfig) -> str | None:
+    def logs_in_as(cls, config: FakeProviderConfig) -> str | None:
         return config.account
 
     @classmethod
-    def is_personal(cls, config: KeptConfig) -> bool:
+    def is_personal(cls, config: FakeProviderConfig) -> bool:
         return config.by_namespace or super().is_personal(config)
 
     async def check(self) -> None:
-        await self.keeper.answer("check", await self._login())
+        await self.server.answer("check", await self._login())
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         place = f"{self.given.namespace}:{key}" if self.config.by_namespace else key
-        text = self.keeper.values.get(place)  # as it is when the request comes, however long the answer takes
-        await self.keeper.answer(f"read {key}", await self._login())
+        text = self.server.values.get(place)  # as it is when the request comes, however long the answer takes
+        await self.server.answer(f"read {key}", await self._login())
         if text is None:
             raise NotFound("NoSuchKey")
         return RemoteValue(Value.of_text(text), version or "1")
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:  # noqa: ARG002
-        await self.keeper.answer(f"write {key}", await self._login())
+        await self.server.answer(f"write {key}", await self._login())
         assert isinstance(content, Value)
-        self.keeper.values[key] = content.reveal().decode()
+        self.server.values[key] = content.reveal().decode()
         return "2"
 
     async def _delete(self, key: str) -> None:
-        await self.keeper.answer(f"delete {key}", await self._login())
-        self.keeper.values.pop(key, None)
+        await self.server.answer(f"delete {key}", await self._login())
+        self.server.values.pop(key, None)
 
     async def close(self) -> None:
-        self.keeper.closed += 1
+        self.server.closed += 1
 
     async def _login(self) -> str:
         if self.config.login:
@@ -151,8 +151,8 @@ class Kept(Provider[KeptConfig]):
         return "nobody"
 
 
-class Records:
-    """The API server, as far as stores ask it."""
+class FakeApiServer:
+    """The requests of stores to the API server: Secrets, ServiceAccounts and their tokens."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Any]] = {}
@@ -191,17 +191,17 @@ class Records:
         self.bodies[path] = {**body, "metadata": metadata}
 
 
-class Town:
-    """Everything that stores work with, and what a test says and asks."""
+class FakeStores:
+    """`Stores` over a fake provider, a fake API server and an informer cache, with helpers of tests."""
 
     def __init__(self, reach: Reach | None = None) -> None:
-        self.keeper = Keeper()
-        Kept.keeper = self.keeper
-        self.records = Records()
+        self.server = FakeStoreServer()
+        FakeProvider.server = self.server
+        self.api = FakeApiServer()
         self.cache = InformerCache()
         self.cache.sees_namespaces = True
         self.stores = Stores(
-            self.records,  # type: ignore[arg-type]  # a fake
+            self.api,  # type: ignore[arg-type]  # a fake
             self.cache,
             reach or Reach(namespace=OPERATOR),
         )
@@ -226,7 +226,7 @@ class Town:
 
     def secret(self, name: str, namespace: str = "shop", type_: str = "Opaque", **data: str) -> None:
         encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
-        self.records.put(paths.secret(namespace, name), {"type": type_, "data": encoded})
+        self.api.put(paths.secret(namespace, name), {"type": type_, "data": encoded})
 
     def namespace(self, name: str, **labels: str) -> None:
         version = str(next(self._versions))

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.stores.fake_stores import Town
+from tests.unit.stores.fake_stores import FakeStores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -44,7 +44,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in such a loop, and close the town that it is about."""
+    """Run a test in such a loop, and close its stores."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -52,8 +52,8 @@ def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
             try:
                 runner.run(test(**fixtures))
             finally:
-                for town in fixtures.values():
-                    if isinstance(town, Town):
-                        runner.run(town.stores.close())
+                for fake in fixtures.values():
+                    if isinstance(fake, FakeStores):
+                        runner.run(fake.stores.close())
 
     return run

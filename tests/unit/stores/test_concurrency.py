@@ -12,7 +12,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.stores import Reach
 from keyturn.stores.providers.guard import AllowedHost
 from tests.support.api_servers import answer, serving
-from tests.unit.stores.fake_stores import OPERATOR, Town, ref, revealed
+from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref, revealed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,50 +141,54 @@ async def server() -> AsyncIterator[SlowServer]:
 
 
 @pytest.fixture
-async def town(server: SlowServer) -> AsyncIterator[Town]:
-    town = Town(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
+async def fake(server: SlowServer) -> AsyncIterator[FakeStores]:
+    fake = FakeStores(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
     for namespace, token in (("shop", "slow"), ("office", "quick")):
-        town.secret("login", namespace, token=token)
+        fake.secret("login", namespace, token=token)
     auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
     for number in range(_STORES):
-        town.store(f"slow-{number}", provider="vault", server=server.address, auth=auth)
-    town.store("quick", "office", provider="vault", server=server.address, auth=auth)
-    yield town
+        fake.store(f"slow-{number}", provider="vault", server=server.address, auth=auth)
+    fake.store("quick", "office", provider="vault", server=server.address, auth=auth)
+    yield fake
     server.end()
-    await town.stores.close()
+    await fake.stores.close()
 
 
-async def test_slow_stores_of_one_namespace_hold_up_no_other(town: Town, server: SlowServer) -> None:
+async def test_slow_stores_of_one_namespace_hold_up_no_other(fake: FakeStores, server: SlowServer) -> None:
     slow = [
-        asyncio.ensure_future(town.stores.read(ref(f"slow-{number}"), "shop", "key"))
+        asyncio.ensure_future(fake.stores.read(ref(f"slow-{number}"), "shop", "key"))
         for number in range(_STORES)
     ]
     await server.until_waited_for(40)
     async with asyncio.timeout(_IN_TIME):
-        assert "here" in revealed(await town.stores.read(ref("quick"), "office", "key"))
+        assert "here" in revealed(await fake.stores.read(ref("quick"), "office", "key"))
     assert server.most_waiting == 40, "the others of the namespace wait for its own"
     server.end()
     await asyncio.gather(*slow)
 
 
-async def test_one_store_does_not_take_all_turns_of_its_namespace(town: Town, server: SlowServer) -> None:
+async def test_one_store_does_not_take_all_turns_of_its_namespace(
+    fake: FakeStores, server: SlowServer
+) -> None:
     slow = [
-        asyncio.ensure_future(town.stores.read(ref("slow-0"), "shop", f"key-{number}"))
+        asyncio.ensure_future(fake.stores.read(ref("slow-0"), "shop", f"key-{number}"))
         for number in range(100)
     ]
     await server.until_waited_for(20)
-    other = asyncio.ensure_future(town.stores.read(ref("slow-1"), "shop", "key"))
+    other = asyncio.ensure_future(fake.stores.read(ref("slow-1"), "shop", "key"))
     await server.until_waited_for(21)
     server.end()
     await asyncio.gather(*slow, other)
 
 
-async def test_nobody_waits_for_the_check_of_a_slow_store_of_another(town: Town, server: SlowServer) -> None:
+async def test_nobody_waits_for_the_check_of_a_slow_store_of_another(
+    fake: FakeStores, server: SlowServer
+) -> None:
     for number in range(_STORES):
-        town.stores.health(_key("shop", f"slow-{number}"))
+        fake.stores.health(_key("shop", f"slow-{number}"))
     await server.until_waited_for(8)
-    town.stores.health(_key("office", "quick"))
-    await town.until(lambda: town.reason(_key("office", "quick")) is not None, _IN_TIME)
+    fake.stores.health(_key("office", "quick"))
+    await fake.until(lambda: fake.reason(_key("office", "quick")) is not None, _IN_TIME)
     assert server.most_waiting == 8
 
 

@@ -15,49 +15,49 @@ from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
-    from tests.unit.stores.fake_stores import Town
+    from tests.unit.stores.fake_stores import FakeStores
 
 LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
 
 
 @pytest.fixture
-def locked(town: Town) -> Town:
-    """A town whose store takes one login only, which is in a Secret."""
-    town.store(**LOGIN)
-    town.keeper.values["db"] = "hunter2"
-    town.keeper.knows = "first"
-    town.secret("login", token="first", other="canary")  # noqa: S106
-    return town
+def locked(fake: FakeStores) -> FakeStores:
+    """Stores whose server accepts one login only, which is in a Secret."""
+    fake.store(**LOGIN)
+    fake.server.values["db"] = "hunter2"
+    fake.server.knows = "first"
+    fake.secret("login", token="first", other="canary")  # noqa: S106
+    return fake
 
 
-def logins(town: Town) -> list[str]:
-    return [login for _, what, login in town.keeper.asked if what.startswith("read")]
+def logins(fake: FakeStores) -> list[str]:
+    return [login for _, what, login in fake.server.asked if what.startswith("read")]
 
 
 @in_no_time
-async def test_the_store_is_opened_with_what_its_settings_name(locked: Town) -> None:
+async def test_the_store_is_opened_with_what_its_settings_name(locked: FakeStores) -> None:
     assert await locked.read() == "hunter2"
     assert logins(locked) == ["first"]
 
 
 @in_no_time
-async def test_a_login_that_was_changed_is_picked_up_by_the_next_read(locked: Town) -> None:
+async def test_a_login_that_was_changed_is_picked_up_by_the_next_read(locked: FakeStores) -> None:
     await locked.read()
-    locked.keeper.knows = "second"
+    locked.server.knows = "second"
     locked.secret("login", token="second")  # noqa: S106
 
     assert await locked.read(fresh=True) == "hunter2"
 
-    assert (locked.keeper.opened, locked.keeper.closed) == (2, 1)
+    assert (locked.server.opened, locked.server.closed) == (2, 1)
 
 
 @in_no_time
-async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: Town) -> None:
+async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: FakeStores) -> None:
     locked.store(interval=3600, **LOGIN)
     await locked.read()
-    locked.keeper.knows = "second"
+    locked.server.knows = "second"
     locked.secret("login", token="second")  # noqa: S106
-    locked.keeper.values["cache"] = "x"
+    locked.server.values["cache"] = "x"
 
     assert await locked.read("cache") == "x"
 
@@ -66,8 +66,10 @@ async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: Town) 
 
 
 @in_no_time
-async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_whoever_reads(locked: Town) -> None:
-    locked.keeper.knows = "another"
+async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_whoever_reads(
+    locked: FakeStores,
+) -> None:
+    locked.server.knows = "another"
     found = await asyncio.gather(*(locked.refusal(f"k{number}") for number in range(100)))
     assert {type(error) for error in found} == {Unauthorized}
     tried = len(logins(locked))
@@ -83,40 +85,42 @@ async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_whoever
 
 @in_no_time
 async def test_a_login_that_is_tried_again_is_tried_by_a_provider_that_remembers_nothing(
-    locked: Town,
+    locked: FakeStores,
 ) -> None:
-    locked.keeper.knows = "another"
+    locked.server.knows = "another"
     await locked.refusal()
-    assert locked.keeper.opened == 1
+    assert locked.server.opened == 1
 
     await asyncio.sleep(11)
-    locked.keeper.knows = "first"
+    locked.server.knows = "first"
 
     assert await locked.read() == "hunter2"
-    assert (locked.keeper.opened, locked.keeper.closed) == (2, 1)
+    assert (locked.server.opened, locked.server.closed) == (2, 1)
 
 
 @in_no_time
-async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_nothing(locked: Town) -> None:
-    locked.keeper.knows = "second"
-    locked.keeper.delay = 5
+async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_nothing(
+    locked: FakeStores,
+) -> None:
+    locked.server.knows = "second"
+    locked.server.delay = 5
     early = asyncio.create_task(locked.refusal())
     await asyncio.sleep(1)
 
     locked.secret("login", token="second")  # noqa: S106
     locked.store(**LOGIN)
-    locked.keeper.delay = 0
+    locked.server.delay = 0
     assert await locked.read() == "hunter2"
 
     assert (await early).code == "Closed"
     await asyncio.sleep(60)
-    assert locked.keeper.opened - locked.keeper.closed == 1
+    assert locked.server.opened - locked.server.closed == 1
 
 
 @in_no_time
-async def test_a_login_that_is_not_there_says_what_to_create(town: Town) -> None:
-    town.store(**LOGIN)
-    error = await town.refusal()
+async def test_a_login_that_is_not_there_says_what_to_create(fake: FakeStores) -> None:
+    fake.store(**LOGIN)
+    error = await fake.refusal()
     assert (type(error), error.code, error.hint) == (
         Unauthorized,
         "LoginNotFound",
@@ -125,77 +129,79 @@ async def test_a_login_that_is_not_there_says_what_to_create(town: Town) -> None
 
 
 @in_no_time
-async def test_a_login_without_its_key_says_which_key(town: Town) -> None:
-    town.store(**LOGIN)
-    town.secret("login", password="x")  # noqa: S106
+async def test_a_login_without_its_key_says_which_key(fake: FakeStores) -> None:
+    fake.store(**LOGIN)
+    fake.secret("login", password="x")  # noqa: S106
     assert (
-        await town.refusal()
+        await fake.refusal()
     ).hint == "the Secret 'login' in the namespace 'shop' has no key 'token'; add it"
 
 
 @in_no_time
-async def test_a_login_that_may_not_be_read_says_so(town: Town) -> None:
-    town.store(**LOGIN)
-    town.records.are_forbidden = True
-    error = await town.refusal()
+async def test_a_login_that_may_not_be_read_says_so(fake: FakeStores) -> None:
+    fake.store(**LOGIN)
+    fake.api.are_forbidden = True
+    error = await fake.refusal()
     assert (type(error), error.code) == (Unauthorized, "LoginNotFound")
     assert error.hint.startswith("the operator may not read the Secret 'login' in the namespace 'shop'")
 
 
 @in_no_time
-async def test_many_who_miss_a_login_do_not_ask_the_api_server_each(town: Town) -> None:
-    town.store(**LOGIN)
-    await asyncio.gather(*(town.refusal(f"k{number}") for number in range(1000)))
+async def test_many_who_miss_a_login_do_not_ask_the_api_server_each(fake: FakeStores) -> None:
+    fake.store(**LOGIN)
+    await asyncio.gather(*(fake.refusal(f"k{number}") for number in range(1000)))
     for number in range(1000):
-        await town.refusal(f"k{number}")
-    assert len(town.records.asked) < 30
+        await fake.refusal(f"k{number}")
+    assert len(fake.api.asked) < 30
 
 
 @in_no_time
-async def test_a_login_that_is_taken_away_is_used_no_more(locked: Town) -> None:
+async def test_a_login_that_is_taken_away_is_used_no_more(locked: FakeStores) -> None:
     await locked.read()
-    del locked.records.bodies[paths.secret("shop", "login")]
+    del locked.api.bodies[paths.secret("shop", "login")]
 
     await asyncio.sleep(16)
 
     assert (await locked.refusal()).code == "LoginNotFound"
-    assert locked.keeper.closed == locked.keeper.opened == 1
+    assert locked.server.closed == locked.server.opened == 1
 
 
 @in_no_time
-async def test_an_api_server_that_is_away_does_not_close_a_store(locked: Town) -> None:
+async def test_an_api_server_that_is_away_does_not_close_a_store(locked: FakeStores) -> None:
     await locked.read()
-    locked.records.is_away = True
+    locked.api.is_away = True
     await asyncio.sleep(300)
 
     assert await locked.read() == "hunter2"
 
 
 @in_no_time
-async def test_without_an_api_server_no_store_is_opened_and_none_is_said_to_be_away(locked: Town) -> None:
-    locked.records.is_away = True
+async def test_without_an_api_server_no_store_is_opened_and_none_is_said_to_be_away(
+    locked: FakeStores,
+) -> None:
+    locked.api.is_away = True
     for _ in range(10):
         error = await locked.refusal()
         assert (type(error), error.code) == (Unreachable, "ApiServerUnavailable")
-    locked.records.is_away = False
+    locked.api.is_away = False
     assert await locked.read() == "hunter2"
     assert locked.recovered == []
 
 
 @pytest.mark.parametrize("type_", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
 @in_no_time
-async def test_what_is_no_login_is_sent_nowhere(type_: str, town: Town) -> None:
-    town.store(**LOGIN)
-    town.secret("login", type_=type_, token="canary")  # noqa: S106
+async def test_what_is_no_login_is_sent_nowhere(type_: str, fake: FakeStores) -> None:
+    fake.store(**LOGIN)
+    fake.secret("login", type_=type_, token="canary")  # noqa: S106
 
-    error = await town.refusal()
+    error = await fake.refusal()
 
     assert (type(error), error.code) == (Refused, "NotForLogin")
-    assert town.keeper.asked == []
+    assert fake.server.asked == []
 
 
 @in_no_time
-async def test_only_the_keys_that_are_named_are_handed_over(locked: Town) -> None:
+async def test_only_the_keys_that_are_named_are_handed_over(locked: FakeStores) -> None:
     await locked.read()
     (shared,) = locked.stores._shared.values()
     (door,) = shared.doors._open.values()
@@ -203,27 +209,27 @@ async def test_only_the_keys_that_are_named_are_handed_over(locked: Town) -> Non
 
 
 @in_no_time
-async def test_a_cluster_store_takes_its_login_from_the_operators_namespace(town: Town) -> None:
-    town.cluster_store(**LOGIN)
-    town.keeper.values["db"] = "hunter2"
-    town.secret("login", namespace="shop", token="of a tenant")  # noqa: S106
-    town.secret("login", namespace=OPERATOR, token="of the administrator")  # noqa: S106
+async def test_a_cluster_store_takes_its_login_from_the_operators_namespace(fake: FakeStores) -> None:
+    fake.cluster_store(**LOGIN)
+    fake.server.values["db"] = "hunter2"
+    fake.secret("login", namespace="shop", token="of a tenant")  # noqa: S106
+    fake.secret("login", namespace=OPERATOR, token="of the administrator")  # noqa: S106
 
-    await town.read("db", cluster_ref())
+    await fake.read("db", cluster_ref())
 
-    assert logins(town) == ["of the administrator"]
+    assert logins(fake) == ["of the administrator"]
 
 
 @in_no_time
-async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespace(town: Town) -> None:
-    town.cluster_store(account="app")
-    town.keeper.values["db"] = "hunter2"
+async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespace(fake: FakeStores) -> None:
+    fake.cluster_store(account="app")
+    fake.server.values["db"] = "hunter2"
 
     for namespace in ("shop", "office"):
-        await town.read("db", cluster_ref(), namespace=namespace)
+        await fake.read("db", cluster_ref(), namespace=namespace)
 
-    assert logins(town) == ["token 1 of shop", "token 2 of office"]
-    assert set(town.records.asked) == {
+    assert logins(fake) == ["token 1 of shop", "token 2 of office"]
+    assert set(fake.api.asked) == {
         path(namespace, "app")
         for path in (paths.service_account, paths.token)
         for namespace in ("shop", "office")
@@ -232,37 +238,39 @@ async def test_who_logs_in_as_a_service_account_gets_a_token_of_its_own_namespac
 
 @in_no_time
 @pytest.mark.parametrize("consent", ["", "other", "vault-2", "ClusterSecretStore/vault"])
-async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(consent: str, town: Town) -> None:
-    town.store(account="app")
-    town.records.consent = consent
+async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(
+    consent: str, fake: FakeStores
+) -> None:
+    fake.store(account="app")
+    fake.api.consent = consent
 
     with pytest.raises(Unauthorized, match="NoConsent") as refused:
-        await town.read()
+        await fake.read()
 
     assert refused.value.hint == (
         "the ServiceAccount 'app' in the namespace 'shop' does not agree to this store; annotate it with"
         " keyturn.dev/stores: vault (several are parted by commas)"
     )
-    assert town.records.tokens == []
+    assert fake.api.tokens == []
 
 
 @in_no_time
-async def test_an_account_that_names_a_store_does_not_mean_the_one_of_the_cluster(town: Town) -> None:
-    town.cluster_store(account="app")
-    town.records.consent = "vault"
+async def test_an_account_that_names_a_store_does_not_mean_the_one_of_the_cluster(fake: FakeStores) -> None:
+    fake.cluster_store(account="app")
+    fake.api.consent = "vault"
 
     with pytest.raises(Unauthorized, match="NoConsent") as refused:
-        await town.read("db", cluster_ref())
+        await fake.read("db", cluster_ref())
 
     assert "keyturn.dev/stores: ClusterSecretStore/vault" in refused.value.hint
 
 
 @in_no_time
-async def test_a_store_gets_tokens_of_the_account_that_it_names_only(town: Town) -> None:
-    town.store(account="app")
-    town.keeper.values["db"] = "hunter2"
-    await town.read()
-    (shared,) = town.stores._shared.values()
+async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeStores) -> None:
+    fake.store(account="app")
+    fake.server.values["db"] = "hunter2"
+    await fake.read()
+    (shared,) = fake.stores._shared.values()
     (door,) = shared.doors._open.values()
     async with door.entered() as provider:
         assert provider.given.token_of
@@ -271,19 +279,19 @@ async def test_a_store_gets_tokens_of_the_account_that_it_names_only(town: Town)
 
 
 @in_no_time
-async def test_a_login_of_one_namespace_that_is_refused_is_no_trouble_of_the_others(town: Town) -> None:
-    key = town.cluster_store(account="app")
-    town.keeper.values["db"] = "hunter2"
-    town.keeper.knows = "token 2 of office"
+async def test_a_login_of_one_namespace_that_is_refused_is_no_trouble_of_the_others(fake: FakeStores) -> None:
+    key = fake.cluster_store(account="app")
+    fake.server.values["db"] = "hunter2"
+    fake.server.knows = "token 2 of office"
 
-    assert isinstance(await town.refusal("db", cluster_ref(), namespace="shop"), Unauthorized)
-    assert await town.read("db", cluster_ref(), namespace="office") == "hunter2"
-    assert town.reason(key) == "Valid"
+    assert isinstance(await fake.refusal("db", cluster_ref(), namespace="shop"), Unauthorized)
+    assert await fake.read("db", cluster_ref(), namespace="office") == "hunter2"
+    assert fake.reason(key) == "Valid"
 
 
 @in_no_time
-async def test_an_error_never_carries_what_was_read(locked: Town) -> None:
-    locked.keeper.knows = "another"
+async def test_an_error_never_carries_what_was_read(locked: FakeStores) -> None:
+    locked.server.knows = "another"
     error = await locked.refusal()
     observed: list[BaseException] = []
     at: BaseException | None = error
@@ -295,12 +303,12 @@ async def test_an_error_never_carries_what_was_read(locked: Town) -> None:
 
 
 @in_no_time
-async def test_a_look_at_the_login_costs_one_request_in_a_while(locked: Town) -> None:
+async def test_a_look_at_the_login_costs_one_request_in_a_while(locked: FakeStores) -> None:
     began = now()
     while now() < began + 150:
         await asyncio.sleep(0.5)
         await locked.read()
-    assert len(locked.records.asked) <= 12
+    assert len(locked.api.asked) <= 12
 
 
 def test_a_token_that_a_policy_denies_is_no_outage_of_the_api_server() -> None:

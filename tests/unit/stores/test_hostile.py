@@ -15,7 +15,7 @@ from keyturn.stores.providers.errors import Refused, Unreachable
 from keyturn.stores.providers.guard import AllowedHost
 from tests.support.api_servers import serving
 from tests.support.machine_speed import pace
-from tests.unit.stores.fake_stores import OPERATOR, Town, ref
+from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,10 +25,10 @@ LONGEST_LAG = 0.15
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    town = Town(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
-    yield town
-    await town.stores.close()
+async def fake() -> AsyncIterator[FakeStores]:
+    fake = FakeStores(Reach(OPERATOR, None, [AllowedHost("127.0.0.1")]))
+    yield fake
+    await fake.stores.close()
 
 
 @asynccontextmanager
@@ -68,38 +68,38 @@ MANY: dict[str, Any] = {
 
 @pytest.mark.parametrize("written", [pytest.param(one, id=name) for name, one in MANY.items()])
 async def test_a_webhook_with_a_page_of_templates_holds_up_nobody(
-    written: dict[str, str], town: Town
+    written: dict[str, str], fake: FakeStores
 ) -> None:
-    town.secret("hook", a="x")
-    key = town.store(
+    fake.secret("hook", a="x")
+    key = fake.store(
         "hook",
         provider="webhook",
         url="https://hook.invalid/{{ key }}",
         headers=written,
         secretRef={"name": "hook"},
     )
-    await town.refusal("warm up", ref("hook"))  # Liquid is loaded once
-    town.stores.forget(key)
+    await fake.refusal("warm up", ref("hook"))  # Liquid is loaded once
+    fake.stores.forget(key)
 
     async with lag() as gaps:
-        town.stores.health(key)
+        fake.stores.health(key)
         for number in range(3):
-            assert isinstance(await town.refusal(f"key {number}", ref("hook")), Refused | Unreachable)
+            assert isinstance(await fake.refusal(f"key {number}", ref("hook")), Refused | Unreachable)
 
     assert max(gaps) < LONGEST_LAG * pace()
 
 
-async def test_the_same_output_as_often_as_it_fits_is_one(town: Town) -> None:
+async def test_the_same_output_as_often_as_it_fits_is_one(fake: FakeStores) -> None:
     async def handle(request: web.Request) -> web.Response:
         return web.Response(text=str(len(request.headers["X-0"])))
 
-    town.secret("hook", a="x")
+    fake.secret("hook", a="x")
     async with serving(handle) as server:
-        town.store(
+        fake.store(
             "hook",
             provider="webhook",
             url=f"{server}/{{{{ key }}}}",
             headers={"X-0": 500 * "{{a}}"},
             secretRef={"name": "hook"},
         )
-        assert await town.read("db", ref("hook")) == "500"
+        assert await fake.read("db", ref("hook")) == "500"

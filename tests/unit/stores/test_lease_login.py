@@ -15,7 +15,7 @@ from keyturn.stores.credentials import look_at
 from keyturn.stores.lease_login import SessionSecret
 from keyturn.stores.providers.errors import Refused, Unreachable
 from keyturn.stores.settings import plan_of
-from tests.unit.stores.fake_stores import Town
+from tests.unit.stores.fake_stores import FakeStores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ VAULT = {"server": "https://vault.test", "engine": "dynamic", "mount": "database
 ROLE: dict[str, Any] = {"appRole": {"roleId": "shop", "secretRef": {"name": "role", "key": "id"}}}
 
 
-class Drawers:
+class FakeSecrets:
     """The Secrets of a cluster, written as the API server takes them."""
 
     def __init__(self) -> None:
@@ -62,46 +62,48 @@ class Drawers:
 
 
 def plan(kind: str = SECRET_STORE, **settings: Any) -> StoreSettings:
-    town = Town()
+    fake = FakeStores()
     whole = {"provider": "vault", **VAULT, "auth": ROLE, **settings}
-    key = town.store("lender", **whole) if kind == SECRET_STORE else town.cluster_store("lender", **whole)
-    store = town.cache.stores.store(key)
+    key = fake.store("lender", **whole) if kind == SECRET_STORE else fake.cluster_store("lender", **whole)
+    store = fake.cache.stores.store(key)
     assert store
     return plan_of(key, store)
 
 
 @pytest.fixture
-def drawers() -> Drawers:
-    return Drawers()
+def fake_secrets() -> FakeSecrets:
+    return FakeSecrets()
 
 
-def session(drawers: Drawers, of: StoreSettings | None = None, namespace: str = "shop") -> SessionSecret:
-    return SessionSecret(of or plan(), namespace, drawers)  # type: ignore[arg-type]  # a fake
+def session(
+    fake_secrets: FakeSecrets, of: StoreSettings | None = None, namespace: str = "shop"
+) -> SessionSecret:
+    return SessionSecret(of or plan(), namespace, fake_secrets)  # type: ignore[arg-type]  # a fake
 
 
-async def test_what_was_kept_is_found_by_another_process(drawers: Drawers) -> None:
-    await session(drawers).save(Value(b"the first"))
-    await session(drawers).save(LOGIN)
-    assert await session(drawers).load() == LOGIN
+async def test_what_was_kept_is_found_by_another_process(fake_secrets: FakeSecrets) -> None:
+    await session(fake_secrets).save(Value(b"the first"))
+    await session(fake_secrets).save(LOGIN)
+    assert await session(fake_secrets).load() == LOGIN
 
 
-async def test_it_goes_with_its_store_and_is_nobodys_login(drawers: Drawers) -> None:
-    await session(drawers).save(LOGIN)
-    body = drawers.only
+async def test_it_goes_with_its_store_and_is_nobodys_login(fake_secrets: FakeSecrets) -> None:
+    await session(fake_secrets).save(LOGIN)
+    body = fake_secrets.only
     assert body["type"] == SESSION_TYPE
     assert [one["kind"] for one in body["metadata"]["ownerReferences"]] == ["SecretStore"]
     assert [one["uid"] for one in body["metadata"]["ownerReferences"]] == ["uid-lender"]
-    town = Town()
-    town.records.put("/api/v1/namespaces/shop/secrets/role", body)
+    fake = FakeStores()
+    fake.api.put("/api/v1/namespaces/shop/secrets/role", body)
     with pytest.raises(Refused, match="another"):
-        await look_at(plan().provider.needs(plan().config), "shop", town.records)  # type: ignore[arg-type]  # a fake
+        await look_at(plan().provider.needs(plan().config), "shop", fake.api)  # type: ignore[arg-type]  # a fake
 
 
-async def test_stores_of_one_name_and_two_kinds_keep_apart(drawers: Drawers) -> None:
-    await session(drawers).save(LOGIN)
-    await session(drawers, plan(CLUSTER_SECRET_STORE)).save(Value(b"other"))
-    assert await session(drawers).load() == LOGIN
-    assert len(drawers.bodies) == 2
+async def test_stores_of_one_name_and_two_kinds_keep_apart(fake_secrets: FakeSecrets) -> None:
+    await session(fake_secrets).save(LOGIN)
+    await session(fake_secrets, plan(CLUSTER_SECRET_STORE)).save(Value(b"other"))
+    assert await session(fake_secrets).load() == LOGIN
+    assert len(fake_secrets.bodies) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,11 @@ async def test_stores_of_one_name_and_two_kinds_keep_apart(drawers: Drawers) -> 
         {"auth": {"appRole": {**ROLE["appRole"], "roleId": "x"}}},
     ],
 )
-async def test_a_login_for_other_settings_is_sent_nowhere(drawers: Drawers, other: dict[str, Any]) -> None:
-    await session(drawers).save(LOGIN)
-    assert await session(drawers, plan(**other)).load() is None
+async def test_a_login_for_other_settings_is_sent_nowhere(
+    fake_secrets: FakeSecrets, other: dict[str, Any]
+) -> None:
+    await session(fake_secrets).save(LOGIN)
+    assert await session(fake_secrets, plan(**other)).load() is None
 
 
 @pytest.mark.parametrize(
@@ -128,34 +132,34 @@ async def test_a_login_for_other_settings_is_sent_nowhere(drawers: Drawers, othe
     ],
 )
 async def test_what_somebody_else_wrote_is_no_login(
-    drawers: Drawers, spoil: Callable[[dict[str, Any]], object]
+    fake_secrets: FakeSecrets, spoil: Callable[[dict[str, Any]], object]
 ) -> None:
-    await session(drawers).save(LOGIN)
-    spoil(drawers.only)
-    assert await session(drawers).load() is None
+    await session(fake_secrets).save(LOGIN)
+    spoil(fake_secrets.only)
+    assert await session(fake_secrets).load() is None
 
 
-async def test_a_secret_of_somebody_else_stays(drawers: Drawers) -> None:
-    await session(drawers).save(LOGIN)
-    drawers.only["type"] = "Opaque"
-    before = dict(drawers.only)
+async def test_a_secret_of_somebody_else_stays(fake_secrets: FakeSecrets) -> None:
+    await session(fake_secrets).save(LOGIN)
+    fake_secrets.only["type"] = "Opaque"
+    before = dict(fake_secrets.only)
     with structlog.testing.capture_logs() as logs:
-        await session(drawers).save(Value(b"other"))
-    assert drawers.only == before
+        await session(fake_secrets).save(Value(b"other"))
+    assert fake_secrets.only == before
     assert [one["event"] for one in logs] == ["session not persisted"]
 
 
-async def test_without_the_right_to_write_it_goes_on_without(drawers: Drawers) -> None:
-    drawers.refuses = api_errors.Forbidden("create", "/", 403, "Forbidden")
+async def test_without_the_right_to_write_it_goes_on_without(fake_secrets: FakeSecrets) -> None:
+    fake_secrets.refuses = api_errors.Forbidden("create", "/", 403, "Forbidden")
     with structlog.testing.capture_logs() as logs:
-        await session(drawers).save(LOGIN)
+        await session(fake_secrets).save(LOGIN)
     assert [one["log_level"] for one in logs] == ["warning"]
     assert "canary" not in str(logs)
 
 
-async def test_while_the_api_server_is_away_nothing_is_lent_to_a_login(drawers: Drawers) -> None:
-    drawers.refuses = api_errors.Unavailable("get", "/", 0, "Timeout")
-    for doing in (session(drawers).load(), session(drawers).save(LOGIN)):
+async def test_while_the_api_server_is_away_nothing_is_lent_to_a_login(fake_secrets: FakeSecrets) -> None:
+    fake_secrets.refuses = api_errors.Unavailable("get", "/", 0, "Timeout")
+    for doing in (session(fake_secrets).load(), session(fake_secrets).save(LOGIN)):
         with pytest.raises(Unreachable):
             await doing
 

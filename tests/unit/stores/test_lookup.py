@@ -12,21 +12,21 @@ from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
-    from tests.unit.stores.fake_stores import Town
+    from tests.unit.stores.fake_stores import FakeStores
 
 
-async def stalled(town: Town, store: StoreRef, namespace: str = "shop") -> Stalled:
+async def stalled(fake: FakeStores, store: StoreRef, namespace: str = "shop") -> Stalled:
     with pytest.raises(Stalled) as caught:
-        await town.read("db", store, namespace=namespace)
+        await fake.read("db", store, namespace=namespace)
     return caught.value
 
 
 @in_no_time
-async def test_a_store_that_is_not_there_is_named_with_those_that_are(town: Town) -> None:
-    town.store("aws"), town.store("vault")
-    town.store("theirs", namespace="office")
+async def test_a_store_that_is_not_there_is_named_with_those_that_are(fake: FakeStores) -> None:
+    fake.store("aws"), fake.store("vault")
+    fake.store("theirs", namespace="office")
 
-    found = await stalled(town, ref("azure"))
+    found = await stalled(fake, ref("azure"))
 
     assert found.reason == "StoreNotFound"
     assert found.message == (
@@ -36,22 +36,22 @@ async def test_a_store_that_is_not_there_is_named_with_those_that_are(town: Town
 
 
 @in_no_time
-async def test_a_store_of_another_namespace_is_not_there(town: Town) -> None:
-    town.keeper.values["db"] = "hunter2"
-    town.store("vault", namespace="office")
+async def test_a_store_of_another_namespace_is_not_there(fake: FakeStores) -> None:
+    fake.server.values["db"] = "hunter2"
+    fake.store("vault", namespace="office")
 
-    found = await stalled(town, ref("vault"))
+    found = await stalled(fake, ref("vault"))
 
     assert found.reason == "StoreNotFound"
     assert found.message == ("there is no SecretStore 'vault' in this namespace; create it")
 
 
 @in_no_time
-async def test_stores_for_others_are_not_named(town: Town) -> None:
-    town.cluster_store("for-us", names=["shop"])
-    town.cluster_store("for-others", names=["office"])
+async def test_stores_for_others_are_not_named(fake: FakeStores) -> None:
+    fake.cluster_store("for-us", names=["shop"])
+    fake.cluster_store("for-others", names=["office"])
 
-    found = await stalled(town, cluster_ref("nobodys"))
+    found = await stalled(fake, cluster_ref("nobodys"))
 
     assert found.message == (
         "there is no ClusterSecretStore 'nobodys'; create it or write one of these as storeRef.name: for-us"
@@ -59,12 +59,12 @@ async def test_stores_for_others_are_not_named(town: Town) -> None:
 
 
 @in_no_time
-async def test_a_cluster_store_serves_the_namespaces_that_it_names(town: Town) -> None:
-    town.keeper.values["db"] = "hunter2"
-    town.cluster_store(names=["shop"])
+async def test_a_cluster_store_serves_the_namespaces_that_it_names(fake: FakeStores) -> None:
+    fake.server.values["db"] = "hunter2"
+    fake.cluster_store(names=["shop"])
 
-    assert await town.read("db", cluster_ref()) == "hunter2"
-    found = await stalled(town, cluster_ref(), namespace="office")
+    assert await fake.read("db", cluster_ref()) == "hunter2"
+    found = await stalled(fake, cluster_ref(), namespace="office")
 
     assert found.reason == "NamespaceNotAllowed"
     assert found.message == (
@@ -74,31 +74,31 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_names(town: Town) -
 
 
 @in_no_time
-async def test_a_cluster_store_that_names_nobody_serves_nobody(town: Town) -> None:
-    town.cluster_store(names=None)
-    assert (await stalled(town, cluster_ref())).reason == "NamespaceNotAllowed"
+async def test_a_cluster_store_that_names_nobody_serves_nobody(fake: FakeStores) -> None:
+    fake.cluster_store(names=None)
+    assert (await stalled(fake, cluster_ref())).reason == "NamespaceNotAllowed"
 
 
 @in_no_time
-async def test_a_cluster_store_serves_the_namespaces_that_it_selects(town: Town) -> None:
-    town.keeper.values["db"] = "hunter2"
-    town.cluster_store(selector={"matchLabels": {"team": "auth"}})
-    town.namespace("shop", team="auth")
-    town.namespace("office", team="books")
+async def test_a_cluster_store_serves_the_namespaces_that_it_selects(fake: FakeStores) -> None:
+    fake.server.values["db"] = "hunter2"
+    fake.cluster_store(selector={"matchLabels": {"team": "auth"}})
+    fake.namespace("shop", team="auth")
+    fake.namespace("office", team="books")
 
-    assert await town.read("db", cluster_ref()) == "hunter2"
-    assert (await stalled(town, cluster_ref(), namespace="office")).reason == "NamespaceNotAllowed"
+    assert await fake.read("db", cluster_ref()) == "hunter2"
+    assert (await stalled(fake, cluster_ref(), namespace="office")).reason == "NamespaceNotAllowed"
 
-    town.namespace("shop", team="books")
-    assert (await stalled(town, cluster_ref())).reason == "NamespaceNotAllowed"
+    fake.namespace("shop", team="books")
+    assert (await stalled(fake, cluster_ref())).reason == "NamespaceNotAllowed"
 
 
 @in_no_time
-async def test_an_operator_that_sees_no_labels_says_so(town: Town) -> None:
-    town.cluster_store(selector={})
-    town.cache.sees_namespaces = False
+async def test_an_operator_that_sees_no_labels_says_so(fake: FakeStores) -> None:
+    fake.cluster_store(selector={})
+    fake.cache.sees_namespaces = False
 
-    found = await stalled(town, cluster_ref())
+    found = await stalled(fake, cluster_ref())
 
     assert found.message.endswith(
         "the operator serves chosen namespaces and does not see their labels, so allowedNamespaces.selector"
@@ -107,11 +107,11 @@ async def test_an_operator_that_sees_no_labels_says_so(town: Town) -> None:
 
 
 @in_no_time
-async def test_a_cached_value_is_not_given_to_who_may_no_longer_have_it(town: Town) -> None:
-    town.keeper.values["db"] = "hunter2"
-    town.cluster_store(names=["shop", "office"])
-    await town.read("db", cluster_ref(), namespace="office")
+async def test_a_cached_value_is_not_given_to_who_may_no_longer_have_it(fake: FakeStores) -> None:
+    fake.server.values["db"] = "hunter2"
+    fake.cluster_store(names=["shop", "office"])
+    await fake.read("db", cluster_ref(), namespace="office")
 
-    town.cluster_store(names=["shop"])
+    fake.cluster_store(names=["shop"])
 
-    assert (await stalled(town, cluster_ref(), namespace="office")).reason == "NamespaceNotAllowed"
+    assert (await stalled(fake, cluster_ref(), namespace="office")).reason == "NamespaceNotAllowed"

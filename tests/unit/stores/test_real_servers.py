@@ -14,7 +14,7 @@ from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
 from keyturn.stores.providers.guard import AllowedHost
 from tests.support import vault as vaults
-from tests.unit.stores.fake_stores import OPERATOR, Town, cluster_ref, ref
+from tests.unit.stores.fake_stores import OPERATOR, FakeStores, cluster_ref, ref
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    town = Town(Reach(OPERATOR, tmp_path, [AllowedHost("127.0.0.1")]))
-    yield town
-    await town.stores.close()
+async def fake(tmp_path: Path) -> AsyncIterator[FakeStores]:
+    fake = FakeStores(Reach(OPERATOR, tmp_path, [AllowedHost("127.0.0.1")]))
+    yield fake
+    await fake.stores.close()
 
 
 @pytest.fixture(scope="session")
@@ -40,48 +40,48 @@ def vault() -> Iterator[VaultServer]:
 
 
 async def test_a_changed_file_is_read_when_the_interval_is_over_or_at_once_by_who_asks_for_it_fresh(
-    town: Town, tmp_path: Path
+    fake: FakeStores, tmp_path: Path
 ) -> None:
-    town.cluster_store("files", provider="files", path=str(tmp_path), interval=0.3)
+    fake.cluster_store("files", provider="files", path=str(tmp_path), interval=0.3)
     (tmp_path / "db").write_text("old")
-    assert await town.read("db", cluster_ref("files")) == "old"
+    assert await fake.read("db", cluster_ref("files")) == "old"
     (tmp_path / "db").write_text("new")
 
-    assert await town.read("db", cluster_ref("files")) == "old"
-    assert await town.read("db", cluster_ref("files"), fresh=True) == "new"
+    assert await fake.read("db", cluster_ref("files")) == "old"
+    assert await fake.read("db", cluster_ref("files"), fresh=True) == "new"
     (tmp_path / "db").write_text("newer")
     await asyncio.sleep(0.35)
-    assert await town.read("db", cluster_ref("files")) == "newer"
+    assert await fake.read("db", cluster_ref("files")) == "newer"
 
 
 @pytest.mark.parametrize("key", ["../office.db", "..", "shop.x/../../office.db", "/etc/passwd", "office.db"])
-async def test_no_key_leads_out_of_the_prefix(key: str, town: Town, tmp_path: Path) -> None:
-    town.cluster_store("files", provider="files", path=str(tmp_path), prefix="{namespace}.")
+async def test_no_key_leads_out_of_the_prefix(key: str, fake: FakeStores, tmp_path: Path) -> None:
+    fake.cluster_store("files", provider="files", path=str(tmp_path), prefix="{namespace}.")
     for namespace in ("shop", "office"):
         (tmp_path / f"{namespace}.db").write_text(f"of {namespace}")
 
-    assert await town.read("db", cluster_ref("files")) == "of shop"
-    assert isinstance(await town.refusal(key, cluster_ref("files")), Refused | NotFound)
+    assert await fake.read("db", cluster_ref("files")) == "of shop"
+    assert isinstance(await fake.refusal(key, cluster_ref("files")), Refused | NotFound)
 
 
-async def test_a_link_that_leads_out_of_the_folder_is_not_followed(town: Town, tmp_path: Path) -> None:
+async def test_a_link_that_leads_out_of_the_folder_is_not_followed(fake: FakeStores, tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     folder.mkdir()
     (tmp_path / "outside").write_text("canary")
     (folder / "db").symlink_to(tmp_path / "outside")
-    town.cluster_store("files", provider="files", path=str(folder))
+    fake.cluster_store("files", provider="files", path=str(folder))
 
-    assert isinstance(await town.refusal("db", cluster_ref("files")), Refused)
+    assert isinstance(await fake.refusal("db", cluster_ref("files")), Refused)
 
 
 async def test_a_store_of_one_namespace_reads_no_files_whatever_its_spec_says(
-    town: Town, tmp_path: Path
+    fake: FakeStores, tmp_path: Path
 ) -> None:
     # The API server refuses such a spec; who weakened its rules must not open the operator's files by that.
     (tmp_path / "db").write_text("canary")
-    town.store("files", provider="files", path=str(tmp_path))
+    fake.store("files", provider="files", path=str(tmp_path))
 
-    error = await town.refusal("db", ref("files"))
+    error = await fake.refusal("db", ref("files"))
 
     assert (type(error), error.code) == (Refused, "NoFilesRoot")
 
@@ -89,18 +89,18 @@ async def test_a_store_of_one_namespace_reads_no_files_whatever_its_spec_says(
 # .env files
 
 
-async def test_an_edited_env_file_in_a_config_map_is_seen(town: Town) -> None:
-    town.store("env", provider="dotenv", configMapRef={"name": "env", "key": ".env"}, interval=0.3)
+async def test_an_edited_env_file_in_a_config_map_is_seen(fake: FakeStores) -> None:
+    fake.store("env", provider="dotenv", configMapRef={"name": "env", "key": ".env"}, interval=0.3)
     path = paths.config_map("shop", "env")
-    town.records.put(path, {"data": {".env": "DB=old"}})
-    assert await town.read("DB", ref("env")) == "old"
-    town.records.put(path, {"data": {".env": "DB=new"}})
+    fake.api.put(path, {"data": {".env": "DB=old"}})
+    assert await fake.read("DB", ref("env")) == "old"
+    fake.api.put(path, {"data": {".env": "DB=new"}})
 
     await asyncio.sleep(1.1)
-    assert await town.read("DB", ref("env"), fresh=True) == "new"
-    town.records.put(path, {"data": {".env": "DB=newer"}})
+    assert await fake.read("DB", ref("env"), fresh=True) == "new"
+    fake.api.put(path, {"data": {".env": "DB=newer"}})
     await asyncio.sleep(0.35)
-    assert await town.read("DB", ref("env")) == "newer"
+    assert await fake.read("DB", ref("env")) == "newer"
 
 
 # Kubernetes
@@ -111,27 +111,29 @@ def part(found: RemoteValue, name: str) -> bytes:
     return found.content[name].reveal()
 
 
-async def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks_and_no_other(town: Town) -> None:
-    town.cluster_store("here", provider="kubernetes")
-    town.secret("db", namespace="shop", password="of shop")  # noqa: S106
-    town.secret("db", namespace="office", password="of office")  # noqa: S106
-    town.secret("only-theirs", namespace="office", password="canary")  # noqa: S106
+async def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks_and_no_other(
+    fake: FakeStores,
+) -> None:
+    fake.cluster_store("here", provider="kubernetes")
+    fake.secret("db", namespace="shop", password="of shop")  # noqa: S106
+    fake.secret("db", namespace="office", password="of office")  # noqa: S106
+    fake.secret("only-theirs", namespace="office", password="canary")  # noqa: S106
 
     for namespace in ("shop", "office", "shop"):
-        found = await town.stores.read(cluster_ref("here"), namespace, "db")
+        found = await fake.stores.read(cluster_ref("here"), namespace, "db")
         assert part(found, "password") == f"of {namespace}".encode()
     with pytest.raises(NotFound):
-        await town.stores.read(cluster_ref("here"), "shop", "only-theirs")
+        await fake.stores.read(cluster_ref("here"), "shop", "only-theirs")
     with pytest.raises(Refused):
-        await town.stores.read(cluster_ref("here"), "shop", "../../office/secrets/db")
+        await fake.stores.read(cluster_ref("here"), "shop", "../../office/secrets/db")
 
 
 @pytest.mark.parametrize("type_", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
-async def test_records_and_accounts_tokens_are_no_values(type_: str, town: Town) -> None:
-    town.store("here", provider="kubernetes")
-    town.secret("record", type_=type_, state="canary")
+async def test_records_and_accounts_tokens_are_no_values(type_: str, fake: FakeStores) -> None:
+    fake.store("here", provider="kubernetes")
+    fake.secret("record", type_=type_, state="canary")
     with pytest.raises(Refused):
-        await town.stores.read(ref("here"), "shop", "record")
+        await fake.stores.read(ref("here"), "shop", "record")
 
 
 # Vault
@@ -150,42 +152,42 @@ def store_of(vault: VaultServer) -> dict[str, Any]:
 
 
 async def test_a_token_that_was_revoked_and_replaced_is_no_interruption(
-    town: Town, vault: VaultServer
+    fake: FakeStores, vault: VaultServer
 ) -> None:
-    town.store("vault", interval=60, **store_of(vault))
+    fake.store("vault", interval=60, **store_of(vault))
     vault.call("POST", "secret/data/rotated", {"data": {"password": "hunter2"}})
     first = token_of(vault)
-    town.secret("login", token=first)
-    await town.read("rotated", ref("vault"))
+    fake.secret("login", token=first)
+    await fake.read("rotated", ref("vault"))
 
     vault.call("POST", "auth/token/revoke", {"token": first})
-    town.secret("login", token=token_of(vault))
+    fake.secret("login", token=token_of(vault))
 
-    assert await town.read("rotated", ref("vault"), fresh=True) == '{"password":"hunter2"}'
+    assert await fake.read("rotated", ref("vault"), fresh=True) == '{"password":"hunter2"}'
 
 
 async def test_a_token_that_was_revoked_is_said_to_be_refused_until_there_is_another(
-    town: Town, vault: VaultServer
+    fake: FakeStores, vault: VaultServer
 ) -> None:
-    key = town.store("vault", interval=1, **store_of(vault))
-    town.secret("login", token="hvs.nobodys")  # noqa: S106
-    assert type(await town.refusal("x", ref("vault"))) is Unauthorized
-    assert town.reason(key) == "AuthenticationFailed"
+    key = fake.store("vault", interval=1, **store_of(vault))
+    fake.secret("login", token="hvs.nobodys")  # noqa: S106
+    assert type(await fake.refusal("x", ref("vault"))) is Unauthorized
+    assert fake.reason(key) == "AuthenticationFailed"
 
-    town.secret("login", token=token_of(vault))
+    fake.secret("login", token=token_of(vault))
 
-    await town.until(lambda: town.reason(key) == "Valid", 20)
-    assert key in town.recovered
+    await fake.until(lambda: fake.reason(key) == "Valid", 20)
+    assert key in fake.recovered
 
 
-async def test_a_vault_is_written_below_the_prefix_only(town: Town, vault: VaultServer) -> None:
-    town.cluster_store("vault", prefix="{namespace}/", **store_of(vault))
-    town.secret("login", namespace=OPERATOR, token=token_of(vault))
+async def test_a_vault_is_written_below_the_prefix_only(fake: FakeStores, vault: VaultServer) -> None:
+    fake.cluster_store("vault", prefix="{namespace}/", **store_of(vault))
+    fake.secret("login", namespace=OPERATOR, token=token_of(vault))
     vault.call("POST", "secret/data/office/db", {"data": {"password": "canary"}})
 
-    await town.stores.write(cluster_ref("vault"), "shop", "db", {"password": Value(b"ours")}, Policy.REPLACE)
+    await fake.stores.write(cluster_ref("vault"), "shop", "db", {"password": Value(b"ours")}, Policy.REPLACE)
     for key in ("../office/db", "%2e%2e/office/db", "..%2foffice/db", "x/../../office/db"):
-        assert isinstance(await town.refusal(key, cluster_ref("vault")), Refused)
+        assert isinstance(await fake.refusal(key, cluster_ref("vault")), Refused)
 
     there = vault.call("GET", "secret/data/shop/db")["data"]["data"]
     assert there == {"password": "ours"}

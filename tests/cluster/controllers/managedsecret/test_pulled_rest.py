@@ -46,7 +46,7 @@ def _entries(plane: ControlPlane, namespace: str) -> Iterator[dict[str, str]]:
 
 
 def reads(vault: Vault) -> int:
-    return vault.front.count("GET", of="/data/")
+    return vault.store_proxy.count("GET", of="/data/")
 
 
 def test_the_same_values_are_read_and_nothing_is_written(
@@ -74,19 +74,19 @@ def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
     space.managed(vault.pull("token", "token"), refreshInterval="30d")
     space.managed(name="pushed", pushTo=[vault.push("pushed")])
     space.until_condition("Pushed", "True", "Pushed", "pushed")
-    before, asked = writes(plane, space.namespace), vault.front.count("GET", "POST", of="/secret/")
+    before, asked = writes(plane, space.namespace), vault.store_proxy.count("GET", "POST", of="/secret/")
 
     with operator.away():
         pass
     eventually(lambda: has_looked_at_all(space, operator), "a look at every object")
 
     assert writes(plane, space.namespace) == before
-    assert vault.front.count("GET", "POST", of="/secret/") == asked
+    assert vault.store_proxy.count("GET", "POST", of="/secret/") == asked
 
 
 def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, plane: ControlPlane) -> None:
     vault.keep(token="first")  # noqa: S106
-    vault.front.fault = lambda asked: after(0.2) if "/data/" in asked.path else None
+    vault.store_proxy.fault = lambda asked: after(0.2) if "/data/" in asked.path else None
 
     space.managed(vault.pull("token", "token"))
 
@@ -96,12 +96,12 @@ def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, 
 
 def test_a_reading_that_goes_on_is_told(space: Space, vault: Vault) -> None:
     vault.keep(token="first")  # noqa: S106
-    vault.front.fault = lambda asked: vault.front.hang if "/data/" in asked.path else None
+    vault.store_proxy.fault = lambda asked: vault.store_proxy.hang if "/data/" in asked.path else None
 
     space.manage(vault.pull("token", "token"))
 
     space.until_condition("Ready", "False", "ReadingStores")
-    vault.front.ends.set()
+    vault.store_proxy.ends.set()
 
 
 def test_many_that_read_the_same_make_one_read(space: Space, vault: Vault) -> None:

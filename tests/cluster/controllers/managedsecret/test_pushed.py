@@ -16,7 +16,7 @@ from tests.support.vault import BUILD_SECONDS
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
     from tests.cluster.store_objects import Stores, Vault
-    from tests.support.store_proxy import Asked, Fault
+    from tests.support.store_proxy import Fault, ProxiedRequest
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 AUTH = "/secret/data/"
@@ -55,14 +55,14 @@ def test_it_is_written_once_for_each_revision(space: Space, vault: Vault) -> Non
     vault.until_kept(space.values())
     pushed(space)
     space.looked_at()
-    assert (vault.versions(), vault.front.count("POST", of=AUTH)) == (2, 2)
+    assert (vault.versions(), vault.store_proxy.count("POST", of=AUTH)) == (2, 2)
 
 
 def test_what_is_there_already_is_not_written_again(space: Space, vault: Vault) -> None:
     vault.keep(username="shop")
     space.managed(literal("username", "shop"), pushTo=[vault.push()])
     pushed(space)
-    assert (vault.versions(), vault.front.count("POST", of=AUTH)) == (1, 0)
+    assert (vault.versions(), vault.store_proxy.count("POST", of=AUTH)) == (1, 0)
 
 
 def test_what_differs_there_is_written_over(space: Space, vault: Vault) -> None:
@@ -125,24 +125,24 @@ def test_one_that_fails_holds_up_no_rollout_and_is_tried_again(space: Space, vau
     space.managed(pushTo=[vault.push()])
     pushed(space)
     space.run(deployment("api", env_from("auth")))
-    vault.front.fault = lambda asked: writes_fail() if asked.method == "POST" else None
+    vault.store_proxy.fault = lambda asked: writes_fail() if asked.method == "POST" else None
 
     space.rotate()
     space.until_condition("Pushed", "False", "ProviderError")
     eventually(lambda: space.marker("api") == "auth=2", "the restart")
     assert vault.kept() != space.values()
 
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
     vault.until_kept(space.values())
     pushed(space)
     space.settled(revision=2)
 
 
 def test_one_that_fails_lets_another_go(space: Space, vault: Vault) -> None:
-    def fault(asked: Asked) -> Fault | None:
+    def fault(asked: ProxiedRequest) -> Fault | None:
         return refuse(403) if "/bad" in asked.path else None
 
-    vault.front.fault = fault
+    vault.store_proxy.fault = fault
     space.manage(password(), pushTo=[vault.push("good")])
     vault.until_kept({"password": space_value(space)}, "good")
 
@@ -160,7 +160,7 @@ def space_value(space: Space) -> Value:
 
 
 def test_one_that_was_mended_is_tried_at_once(space: Space, vault: Vault) -> None:
-    vault.front.fault = lambda asked: refuse(403) if "/bad" in asked.path else None
+    vault.store_proxy.fault = lambda asked: refuse(403) if "/bad" in asked.path else None
     space.manage(password(), pushTo=[vault.push("good")])
     pushed(space)
     space.respec(lambda spec: spec.update(pushTo=[vault.push("bad")]))
@@ -212,7 +212,7 @@ def test_a_suspended_one_pushes_nothing(space: Space, vault: Vault) -> None:
 
 
 def test_a_slow_store_is_waited_for_without_an_alarm(space: Space, vault: Vault) -> None:
-    vault.front.fault = lambda asked: after(1.0) if AUTH in asked.path else None
+    vault.store_proxy.fault = lambda asked: after(1.0) if AUTH in asked.path else None
     space.managed(bytes_(), pushTo=[vault.push()])
     vault.until_kept(space.values())
     pushed(space)

@@ -74,13 +74,13 @@ def test_what_was_there_before_us_is_never_deleted(space: Space, vault: Vault) -
 def test_a_store_that_is_away_keeps_it_until_it_is_back(space: Space, vault: Vault) -> None:
     space.managed(password(), pushTo=[vault.push(deletionPolicy="Delete")])
     pushed(space)
-    vault.front.fault = lambda _: refuse(503)
+    vault.store_proxy.fault = lambda _: refuse(503)
 
     space.objects.delete("ManagedSecret", space.namespace, "auth")
     space.until_condition("Pushed", "False", "ProviderError")
     assert finalizers(space) == ["keyturn.dev/pushed"]
 
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
     eventually(lambda: space.find("ManagedSecret", "auth") is None, "it goes at last")
     assert vault.kept() is None
 
@@ -88,7 +88,7 @@ def test_a_store_that_is_away_keeps_it_until_it_is_back(space: Space, vault: Vau
 def test_one_that_waits_for_its_store_goes_when_the_key_may_stay(space: Space, vault: Vault) -> None:
     space.managed(password(), pushTo=[vault.push(deletionPolicy="Delete")])
     pushed(space)
-    vault.front.fault = lambda _: refuse(503)
+    vault.store_proxy.fault = lambda _: refuse(503)
     space.objects.delete("ManagedSecret", space.namespace, "auth")
     said = space.until_condition("Pushed", "False", "ProviderError")
     assert "deletionPolicy: Retain" in str(said["conditions"])
@@ -96,18 +96,18 @@ def test_one_that_waits_for_its_store_goes_when_the_key_may_stay(space: Space, v
     space.respec(lambda spec: spec["pushTo"][0].update(deletionPolicy="Retain"))
 
     eventually(lambda: space.find("ManagedSecret", "auth") is None, "it goes")
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
     assert vault.kept() == space.values()
 
 
 def test_one_that_was_let_go_does_not_delete_it_later(space: Space, vault: Vault) -> None:
     space.managed(password(), pushTo=[vault.push(deletionPolicy="Delete")])
     pushed(space)
-    vault.front.fault = lambda _: refuse(503)
+    vault.store_proxy.fault = lambda _: refuse(503)
     space.objects.delete("ManagedSecret", space.namespace, "auth")
     space.respec(lambda spec: spec["pushTo"][0].update(deletionPolicy="Retain"))
     eventually(lambda: space.find("ManagedSecret", "auth") is None, "it goes")
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
 
     space.managed(password())
 
@@ -182,13 +182,13 @@ def test_a_store_that_is_away_is_asked_before_a_value_is_made(space: Space, vaul
     lost = space.values()
     for kind, name in (("ManagedSecret", "auth"), ("Secret", "auth"), ("Secret", "auth-keyturn")):
         space.delete(kind, name)
-    vault.front.fault = lambda _: refuse(503)
+    vault.store_proxy.fault = lambda _: refuse(503)
 
     space.manage(password(), pushTo=[vault.push()])
     space.until_condition("Ready", "False", "ProviderError")
     assert space.find("Secret", "auth") is None
 
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
     space.settled()
     assert space.values() == lost
 
@@ -224,7 +224,7 @@ def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
     gone = {"deletionPolicy": "Delete"}
     space.managed(password(), pushTo=[vault.push(**gone)], target=gone)
     pushed(space)
-    vault.front.fault = lambda _: refuse(503)  # so that Kubernetes is faster
+    vault.store_proxy.fault = lambda _: refuse(503)  # so that Kubernetes is faster
 
     kubectl(
         "delete",
@@ -236,7 +236,7 @@ def test_who_is_deleted_in_the_foreground_takes_along_what_was_pushed(
     )
     eventually(lambda: space.find("Secret", "auth") is None, "the Secret goes with its ManagedSecret", 150)
     assert space.find("Secret", "auth-keyturn"), "what is to be undone is known"
-    vault.front.fault = lambda _: None
+    vault.store_proxy.fault = lambda _: None
 
     # The longer Kubernetes took, the longer is the pause after the last refusal.
     eventually(lambda: space.find("ManagedSecret", "auth") is None, "the ManagedSecret is gone", 180)

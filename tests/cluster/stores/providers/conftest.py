@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.unit.stores.providers.conftest import azure, google, locked, moto, prefix, shop, vault
+from tests.unit.stores.providers.conftest import azure, google, locked, moto, prefix, tested, vault
 
-__all__ = ["azure", "google", "locked", "moto", "prefix", "shop", "vault"]
+__all__ = ["azure", "google", "locked", "moto", "prefix", "tested", "vault"]

@@ -16,7 +16,7 @@ from keyturn.stores.providers.errors import (
 from tests.support import vault as vaults
 from tests.support.api_servers import serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded
-from tests.unit.stores.providers.test_vault_login import Booth, failing, store_of
+from tests.unit.stores.providers.test_vault_login import ScriptedVault, failing, store_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -136,11 +136,11 @@ async def test_another_account_or_role_is_a_refused_login(
 
 
 @pytest.fixture
-def booth() -> Booth:
-    return Booth()
+def scripted() -> ScriptedVault:
+    return ScriptedVault()
 
 
 @pytest.fixture
-async def address(booth: Booth) -> AsyncIterator[str]:
-    async with serving(booth.recording.handle) as address:
+async def address(scripted: ScriptedVault) -> AsyncIterator[str]:
+    async with serving(scripted.recording.handle) as address:
         yield address

@@ -24,7 +24,7 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from tests.support.memory_stores import Shelves, texts
+from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core.builders import (
     API_KEY,
     AT_REST,
@@ -51,20 +51,22 @@ NEW: dict[str, Any] = {"state": None, "target": None, "status": {}}
 
 
 @pytest.fixture
-def shelves() -> Shelves:
-    return Shelves()
+def remote() -> InMemoryStores:
+    return InMemoryStores()
 
 
-async def read(shelves: Shelves, spec: dict[str, Any], *, fresh: bool = False, **others: Any) -> Reading:
+async def read(
+    remote: InMemoryStores, spec: dict[str, Any], *, fresh: bool = False, **others: Any
+) -> Reading:
     look = observed(spec, **{**NEW, **others})
     assert look.desired
-    stores: Any = shelves
+    stores: Any = remote
     borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, reissue=False)
     return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
 
 
-async def problem(shelves: Shelves, spec: dict[str, Any], **others: Any) -> Wait | Stalled:
-    reading = await read(shelves, spec, **others)
+async def problem(remote: InMemoryStores, spec: dict[str, Any], **others: Any) -> Wait | Stalled:
+    reading = await read(remote, spec, **others)
     assert (reading.values, reading.found) == ({}, {})
     assert reading.problem
     assert CANARY not in reading.problem.message
@@ -79,10 +81,10 @@ def from_(key: str, name: str = "api-key", **ref: str) -> dict[str, Any]:
 # What is read
 
 
-async def test_each_value_is_read_from_its_place(shelves: Shelves) -> None:
-    shelves.keep("prod/api", "one")
-    shelves.keep("prod/token", "two")
-    reading = await read(shelves, {"data": [PASSWORD, API_KEY, {**TOKEN, "keys": {"value": "TOKEN"}}]})
+async def test_each_value_is_read_from_its_place(remote: InMemoryStores) -> None:
+    remote.keep("prod/api", "one")
+    remote.keep("prod/token", "two")
+    reading = await read(remote, {"data": [PASSWORD, API_KEY, {**TOKEN, "keys": {"value": "TOKEN"}}]})
     assert {name: texts(kept.data()) for name, kept in reading.values.items()} == {
         "api-key": {"api-key": "one"},
         "token": {"TOKEN": "two"},
@@ -90,14 +92,14 @@ async def test_each_value_is_read_from_its_place(shelves: Shelves) -> None:
     assert reading.problem is None
 
 
-async def test_the_secret_that_is_written_is_not_read(shelves: Shelves) -> None:
-    shelves.here = True
-    shelves.keep(KEY.name, {"password": "one"})
+async def test_the_secret_that_is_written_is_not_read(remote: InMemoryStores) -> None:
+    remote.here = True
+    remote.keep(KEY.name, {"password": "one"})
     own = {"name": "own", "from": {"storeRef": {"name": "here"}, "remoteRef": {"key": KEY.name}}}
-    reading = await read(shelves, {"data": [own]})
+    reading = await read(remote, {"data": [own]})
     assert isinstance(reading.problem, Stalled)
     assert reading.problem.reason == "InvalidSource"
-    assert shelves.asked == []
+    assert remote.asked == []
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,11 @@ async def test_the_secret_that_is_written_is_not_read(shelves: Shelves) -> None:
         pytest.param('{"deep": {"er": "a"}}', {"property": "deep.er"}, "a", id="a path"),
     ],
 )
-async def test_a_property_is_taken(content: Any, ref: dict[str, str], value: str, shelves: Shelves) -> None:
-    shelves.keep("prod/api", content)
-    reading = await read(shelves, {"data": [from_("prod/api", **ref)]})
+async def test_a_property_is_taken(
+    content: Any, ref: dict[str, str], value: str, remote: InMemoryStores
+) -> None:
+    remote.keep("prod/api", content)
+    reading = await read(remote, {"data": [from_("prod/api", **ref)]})
     assert texts(reading.values["api-key"].outputs) == {"value": value}
 
 
@@ -122,16 +126,18 @@ async def test_a_property_is_taken(content: Any, ref: dict[str, str], value: str
         pytest.param(True, ["read prod/api 3 fresh"], id="anew"),
     ],
 )
-async def test_a_version_is_asked_for(fresh: bool, asked: list[str], shelves: Shelves) -> None:  # noqa: FBT001
-    shelves.keep("prod/api", "a")
-    await read(shelves, {"data": [from_("prod/api", version="3")]}, fresh=fresh)
-    assert shelves.asked == asked
+async def test_a_version_is_asked_for(fresh: bool, asked: list[str], remote: InMemoryStores) -> None:  # noqa: FBT001
+    remote.keep("prod/api", "a")
+    await read(remote, {"data": [from_("prod/api", version="3")]}, fresh=fresh)
+    assert remote.asked == asked
 
 
-async def test_what_was_read_tells_where_from_so_that_another_place_is_read_anew(shelves: Shelves) -> None:
-    shelves.keep("a", "same")
-    shelves.keep("b", "same")
-    one, other = [await read(shelves, {"data": [from_(key)]}) for key in "ab"]
+async def test_what_was_read_tells_where_from_so_that_another_place_is_read_anew(
+    remote: InMemoryStores,
+) -> None:
+    remote.keep("a", "same")
+    remote.keep("b", "same")
+    one, other = [await read(remote, {"data": [from_(key)]}) for key in "ab"]
     assert one.values["api-key"].recipe != other.values["api-key"].recipe
     assert "same" not in one.values["api-key"].recipe
 
@@ -139,48 +145,48 @@ async def test_what_was_read_tells_where_from_so_that_another_place_is_read_anew
 # All or nothing
 
 
-async def test_one_of_three_that_fails_leaves_nothing_and_is_named(shelves: Shelves) -> None:
-    shelves.keep("prod/api", CANARY)
-    shelves.keep("prod/app", {"a": CANARY})
-    found = await problem(shelves, {"data": [API_KEY, TOKEN], "dataFrom": [EVERYTHING]})
+async def test_one_of_three_that_fails_leaves_nothing_and_is_named(remote: InMemoryStores) -> None:
+    remote.keep("prod/api", CANARY)
+    remote.keep("prod/app", {"a": CANARY})
+    found = await problem(remote, {"data": [API_KEY, TOKEN], "dataFrom": [EVERYTHING]})
     assert found.reason == "SourceNotFound"
     assert found.message == (
         "token: key 'prod/token' of SecretStore 'vault' is not there (NoSuchKey); store it, or write another key"
     )
 
 
-async def test_of_two_that_fail_the_one_that_needs_a_person_is_named(shelves: Shelves) -> None:
-    shelves.fails["prod/api"] = Unreachable("Timeout")
-    found = await problem(shelves, {"data": [API_KEY, TOKEN]})
+async def test_of_two_that_fail_the_one_that_needs_a_person_is_named(remote: InMemoryStores) -> None:
+    remote.fails["prod/api"] = Unreachable("Timeout")
+    found = await problem(remote, {"data": [API_KEY, TOKEN]})
     assert isinstance(found, Stalled)
     assert found.message.startswith("token: key 'prod/token'")
     assert found.message.endswith("; and 1 more could not be read")
 
 
-async def test_of_two_that_will_come_back_the_first_is_named(shelves: Shelves) -> None:
-    shelves.fails |= {"prod/api": Throttled("Busy", retry_after=60), "prod/token": Unreachable("Timeout")}
-    found = await problem(shelves, {"data": [API_KEY, TOKEN]})
+async def test_of_two_that_will_come_back_the_first_is_named(remote: InMemoryStores) -> None:
+    remote.fails |= {"prod/api": Throttled("Busy", retry_after=60), "prod/token": Unreachable("Timeout")}
+    found = await problem(remote, {"data": [API_KEY, TOKEN]})
     assert isinstance(found, Wait)
     assert found.after == timedelta(seconds=60)
     assert found.message.startswith("api-key: key 'prod/api'")
     assert found.message.endswith("; and 1 more could not be read")
 
 
-async def test_all_are_asked_at_the_same_time(shelves: Shelves) -> None:
-    events = [shelves.hang("prod/api"), shelves.hang("prod/token")]
-    reading = asyncio.ensure_future(read(shelves, {"data": [API_KEY, TOKEN]}))
+async def test_all_are_asked_at_the_same_time(remote: InMemoryStores) -> None:
+    events = [remote.hang("prod/api"), remote.hang("prod/token")]
+    reading = asyncio.ensure_future(read(remote, {"data": [API_KEY, TOKEN]}))
     await asyncio.sleep(0.01)
-    assert shelves.asked == ["read prod/api", "read prod/token"]
+    assert remote.asked == ["read prod/api", "read prod/token"]
     for event in events:
         event.set()
     assert (await reading).problem
 
 
-async def test_who_is_cancelled_asks_no_longer(shelves: Shelves) -> None:
-    shelves.keep("prod/api", "a")
-    shelves.hang("prod/api")
+async def test_who_is_cancelled_asks_no_longer(remote: InMemoryStores) -> None:
+    remote.keep("prod/api", "a")
+    remote.hang("prod/api")
     before = asyncio.all_tasks()
-    reading = asyncio.ensure_future(read(shelves, {"data": [API_KEY]}))
+    reading = asyncio.ensure_future(read(remote, {"data": [API_KEY]}))
     await asyncio.sleep(0.01)
     reading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -189,10 +195,10 @@ async def test_who_is_cancelled_asks_no_longer(shelves: Shelves) -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_defect_of_ours_is_no_trouble_of_a_store(shelves: Shelves) -> None:
-    shelves.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
+async def test_a_defect_of_ours_is_no_trouble_of_a_store(remote: InMemoryStores) -> None:
+    remote.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
     with pytest.raises(ZeroDivisionError):
-        await read(shelves, {"data": [API_KEY]})
+        await read(remote, {"data": [API_KEY]})
 
 
 # What a refusal means
@@ -270,10 +276,10 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
     ],
 )
 async def test_a_refusal_waits_or_asks_for_a_person(
-    error: StoreError | Stalled, expected: Wait | Stalled, shelves: Shelves
+    error: StoreError | Stalled, expected: Wait | Stalled, remote: InMemoryStores
 ) -> None:
-    shelves.fails["prod/api"] = error
-    found = await problem(shelves, {"data": [API_KEY]})
+    remote.fails["prod/api"] = error
+    found = await problem(remote, {"data": [API_KEY]})
     assert (type(found), vars(found)) == (type(expected), vars(expected))
 
 
@@ -290,20 +296,22 @@ async def test_a_refusal_waits_or_asks_for_a_person(
     ],
 )
 async def test_what_makes_no_value_says_so_and_quotes_nothing(
-    content: str, ref: dict[str, str], reason: str, shelves: Shelves
+    content: str, ref: dict[str, str], reason: str, remote: InMemoryStores
 ) -> None:
-    shelves.keep("prod/api", content)
-    assert (await problem(shelves, {"data": [from_("prod/api", **ref)]})).reason == reason
+    remote.keep("prod/api", content)
+    assert (await problem(remote, {"data": [from_("prod/api", **ref)]})).reason == reason
 
 
 # The length that the class asks for
 
 
 @pytest.mark.parametrize("enforcement", ["Deny", None])
-async def test_a_value_that_is_too_short_is_not_taken(enforcement: str | None, shelves: Shelves) -> None:
-    shelves.keep("prod/api", CANARY)
+async def test_a_value_that_is_too_short_is_not_taken(
+    enforcement: str | None, remote: InMemoryStores
+) -> None:
+    remote.keep("prod/api", CANARY)
     given = secret_class(minLength=len(CANARY) + 1, **({"enforcement": enforcement} if enforcement else {}))
-    found = await problem(shelves, {"data": [API_KEY]}, given=given)
+    found = await problem(remote, {"data": [API_KEY]}, given=given)
     assert found.reason == "PolicyViolation"
     assert found.message == (
         f"{WHERE} is shorter than the {len(CANARY) + 1} characters that class strict asks for; store a longer one"
@@ -319,31 +327,31 @@ async def test_a_value_that_is_too_short_is_not_taken(enforcement: str | None, s
         pytest.param(None, id="no class"),
     ],
 )
-async def test_a_value_that_is_long_enough_is_taken(given: Any, shelves: Shelves) -> None:
-    shelves.keep("prod/api", CANARY)
-    assert (await read(shelves, {"data": [API_KEY]}, given=given)).problem is None
+async def test_a_value_that_is_long_enough_is_taken(given: Any, remote: InMemoryStores) -> None:
+    remote.keep("prod/api", CANARY)
+    assert (await read(remote, {"data": [API_KEY]}, given=given)).problem is None
 
 
 # All properties of a key
 
 
-async def test_every_property_is_a_key_behind_its_prefix(shelves: Shelves) -> None:
-    shelves.keep("prod/app", {"user": "a", "pass.word": "b"})
-    reading = await read(shelves, {"data": [], "dataFrom": [EVERYTHING, {**EVERYTHING, "prefix": "APP_"}]})
+async def test_every_property_is_a_key_behind_its_prefix(remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {"user": "a", "pass.word": "b"})
+    reading = await read(remote, {"data": [], "dataFrom": [EVERYTHING, {**EVERYTHING, "prefix": "APP_"}]})
     assert [texts(kept.data()) for kept in reading.values.values()] == [
         {"user": "a", "pass.word": "b"},
         {"APP_user": "a", "APP_pass.word": "b"},
     ]
 
 
-async def test_a_property_may_be_empty(shelves: Shelves) -> None:
-    shelves.keep("prod/app", {"user": "a", "note": ""})
-    assert texts((await read(shelves, ALL)).values["dataFrom[0]"].data()) == {"user": "a", "note": ""}
+async def test_a_property_may_be_empty(remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {"user": "a", "note": ""})
+    assert texts((await read(remote, ALL)).values["dataFrom[0]"].data()) == {"user": "a", "note": ""}
 
 
-async def test_what_data_writes_goes_before(shelves: Shelves) -> None:
-    shelves.keep("prod/app", {"password": "a", "user": "b"})
-    reading = await read(shelves, {"data": [PASSWORD], "dataFrom": [EVERYTHING]})
+async def test_what_data_writes_goes_before(remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {"password": "a", "user": "b"})
+    reading = await read(remote, {"data": [PASSWORD], "dataFrom": [EVERYTHING]})
     assert texts(reading.values["dataFrom[0]"].data()) == {"user": "b"}
 
 
@@ -364,28 +372,30 @@ async def test_what_data_writes_goes_before(shelves: Shelves) -> None:
         pytest.param({"ü": CANARY}, "InvalidKeys", id="with an umlaut"),
     ],
 )
-async def test_properties_that_make_no_keys_are_refused(content: Any, reason: str, shelves: Shelves) -> None:
-    shelves.keep("prod/app", content)
-    found = await problem(shelves, ALL)
+async def test_properties_that_make_no_keys_are_refused(
+    content: Any, reason: str, remote: InMemoryStores
+) -> None:
+    remote.keep("prod/app", content)
+    found = await problem(remote, ALL)
     assert found.reason == reason
     assert found.message.startswith("dataFrom[0]: key 'prod/app' of SecretStore 'vault'")
 
 
-async def test_a_property_whose_name_may_be_a_value_is_told_by_its_number(shelves: Shelves) -> None:
-    shelves.keep("prod/app", {"user": "a", f"{CANARY} as a name": "b", "port": "c"})
-    found = await problem(shelves, ALL)
+async def test_a_property_whose_name_may_be_a_value_is_told_by_its_number(remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {"user": "a", f"{CANARY} as a name": "b", "port": "c"})
+    found = await problem(remote, ALL)
     assert (CANARY in found.message, "number 2 of 3 there" in found.message) == (False, True)
 
 
 @pytest.mark.parametrize("name", ["a" * 253, ".a", ".a..b", "-", "_.-"])
-async def test_properties_that_make_keys_are_taken(name: str, shelves: Shelves) -> None:
-    shelves.keep("prod/app", {name: "a"})
-    assert (await read(shelves, ALL)).problem is None
+async def test_properties_that_make_keys_are_taken(name: str, remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {name: "a"})
+    assert (await read(remote, ALL)).problem is None
 
 
-async def test_two_that_bring_the_same_key_are_told_apart_by_a_prefix(shelves: Shelves) -> None:
-    shelves.keep("prod/app", {"user": CANARY})
-    found = await problem(shelves, {"data": [], "dataFrom": [EVERYTHING, EVERYTHING]})
+async def test_two_that_bring_the_same_key_are_told_apart_by_a_prefix(remote: InMemoryStores) -> None:
+    remote.keep("prod/app", {"user": CANARY})
+    found = await problem(remote, {"data": [], "dataFrom": [EVERYTHING, EVERYTHING]})
     assert (found.reason, found.message) == (
         "InvalidKeys",
         "dataFrom[0] and dataFrom[1] both bring the key 'user'; give one of them another prefix",
@@ -409,11 +419,13 @@ def found_in(reading: Reading) -> dict[str, dict[str, str]]:
         pytest.param({**PUSH, "secretKey": "password"}, STRONG, id="one value"),
     ],
 )
-async def test_a_value_that_was_pushed_is_found_again(push: Any, content: Any, shelves: Shelves) -> None:
-    shelves.keep("shop/db", content)
-    reading = await read(shelves, {**GENERATED, "pushTo": [push]})
+async def test_a_value_that_was_pushed_is_found_again(
+    push: Any, content: Any, remote: InMemoryStores
+) -> None:
+    remote.keep("shop/db", content)
+    reading = await read(remote, {**GENERATED, "pushTo": [push]})
     assert found_in(reading) == {"password": {"value": STRONG}}
-    assert shelves.asked == ["read shop/db fresh"]
+    assert remote.asked == ["read shop/db fresh"]
 
 
 @pytest.mark.parametrize(
@@ -425,39 +437,41 @@ async def test_a_value_that_was_pushed_is_found_again(push: Any, content: Any, s
         pytest.param(CANARY, id="what is no document"),
     ],
 )
-async def test_what_cannot_be_ours_is_not_taken_back(content: Any, shelves: Shelves) -> None:
+async def test_what_cannot_be_ours_is_not_taken_back(content: Any, remote: InMemoryStores) -> None:
     if content is not None:
-        shelves.keep("shop/db", content)
-    reading = await read(shelves, {**GENERATED, "pushTo": [PUSH]})
+        remote.keep("shop/db", content)
+    reading = await read(remote, {**GENERATED, "pushTo": [PUSH]})
     assert (reading.problem, found_in(reading)) == (None, {})
 
 
-async def test_of_two_places_the_first_counts(shelves: Shelves) -> None:
+async def test_of_two_places_the_first_counts(remote: InMemoryStores) -> None:
     other = {**PUSH, "remoteRef": {"key": "shop/other"}}
-    shelves.keep("shop/db", {"password": STRONG})
-    shelves.keep("shop/other", {"password": STRONG[::-1]})
-    reading = await read(shelves, {**GENERATED, "pushTo": [PUSH, other]})
+    remote.keep("shop/db", {"password": STRONG})
+    remote.keep("shop/other", {"password": STRONG[::-1]})
+    reading = await read(remote, {**GENERATED, "pushTo": [PUSH, other]})
     assert found_in(reading) == {"password": {"value": STRONG}}
 
 
-async def test_nothing_is_made_anew_while_a_place_does_not_answer_that_may_hold_it(shelves: Shelves) -> None:
-    shelves.fails["shop/db"] = Unreachable("Timeout")
-    found = await problem(shelves, {**GENERATED, "pushTo": [PUSH]})
+async def test_nothing_is_made_anew_while_a_place_does_not_answer_that_may_hold_it(
+    remote: InMemoryStores,
+) -> None:
+    remote.fails["shop/db"] = Unreachable("Timeout")
+    found = await problem(remote, {**GENERATED, "pushTo": [PUSH]})
     assert isinstance(found, Wait)
     assert found.message.startswith("pushTo: key 'shop/db' of SecretStore 'vault'")
 
 
-async def test_a_place_is_not_read_where_the_value_is_not_lost(shelves: Shelves) -> None:
-    shelves.keep("prod/api", "a")
+async def test_a_place_is_not_read_where_the_value_is_not_lost(remote: InMemoryStores) -> None:
+    remote.keep("prod/api", "a")
     spec = {"data": [PASSWORD, API_KEY], "pushTo": [PUSH]}
-    await read(shelves, spec, **AS_IT_IS)
-    assert shelves.asked == ["read prod/api"]
+    await read(remote, spec, **AS_IT_IS)
+    assert remote.asked == ["read prod/api"]
 
 
-async def test_what_is_read_for_one_object_is_bounded(shelves: Shelves) -> None:
+async def test_what_is_read_for_one_object_is_bounded(remote: InMemoryStores) -> None:
     for place in range(5):
-        shelves.keep(f"prod/{place}", "x" * 1024 * 1024)
+        remote.keep(f"prod/{place}", "x" * 1024 * 1024)
     spec = {"data": [from_(f"prod/{place}", f"key-{place}") for place in range(5)]}
-    stalled = await problem(shelves, spec)
+    stalled = await problem(remote, spec)
     assert stalled.reason == "ProviderError"
     assert "TooLarge" in stalled.message

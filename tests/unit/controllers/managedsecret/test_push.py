@@ -19,7 +19,7 @@ from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.revision import ItemValues, Rendered, Revision
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Unreachable
-from tests.support.memory_stores import Shelves, texts
+from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -60,17 +60,17 @@ WITHOUT_PUSH = builders.record((builders.revision(), Revision(FIRST)))
 
 
 @dataclass
-class Desk:
+class Pusher:
     """Pushes for a managed secret, step for step, as time goes by."""
 
-    shelves: Shelves = field(default_factory=Shelves)
+    remote: InMemoryStores = field(default_factory=InMemoryStores)
     now: datetime = NOW
     woken: int = 0
     is_woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
-        self.context.stores = self.shelves  # type: ignore[assignment]  # a fake
+        self.context.stores = self.remote  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
 
     @property
@@ -95,7 +95,7 @@ class Desk:
             await self.is_woken.wait()
 
     def there(self, key: str = "shop/db") -> dict[str, str] | str | None:
-        match self.shelves.holds.get(key):
+        match self.remote.holds.get(key):
             case None:
                 return None
             case Value() as value:
@@ -110,42 +110,42 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def pusher() -> Pusher:
+    return Pusher()
 
 
 # What is written
 
 
-async def test_all_is_written_as_one_document_and_that_it_is_done_is_recorded(desk: Desk) -> None:
+async def test_all_is_written_as_one_document_and_that_it_is_done_is_recorded(pusher: Pusher) -> None:
     before = recorded(FIRST)
-    after = await desk.push(before)
-    assert desk.there() == {"password": "first"}
+    after = await pusher.push(before)
+    assert pusher.there() == {"password": "first"}
     assert after == before.with_facts(replace(before.facts, pushed=(builders.pushed(PLACE),)))
-    assert desk.problem is None
+    assert pusher.problem is None
 
 
-async def test_one_value_is_written_alone(desk: Desk) -> None:
-    assert await desk.push(recorded(FIRST, destination=ALONE), ALONE)
-    assert desk.there() == "first"
+async def test_one_value_is_written_alone(pusher: Pusher) -> None:
+    assert await pusher.push(recorded(FIRST, destination=ALONE), ALONE)
+    assert pusher.there() == "first"
 
 
-async def test_what_a_store_holds_is_not_written_into_another(desk: Desk) -> None:
+async def test_what_a_store_holds_is_not_written_into_another(pusher: Pusher) -> None:
     values = {**FIRST, "api-key": read("api-key"), "dataFrom[0]": read("user")}
-    assert await desk.push(recorded(values, url="of both"))
-    assert desk.there() == {"password": "first"}
+    assert await pusher.push(recorded(values, url="of both"))
+    assert pusher.there() == {"password": "first"}
 
 
-async def test_a_template_is_written_where_nothing_of_a_store_is_in_it(desk: Desk) -> None:
-    assert await desk.push(recorded(FIRST, url="rendered"))
-    assert desk.there() == {"password": "first", "url": "rendered"}
+async def test_a_template_is_written_where_nothing_of_a_store_is_in_it(pusher: Pusher) -> None:
+    assert await pusher.push(recorded(FIRST, url="rendered"))
+    assert pusher.there() == {"password": "first", "url": "rendered"}
 
 
-async def test_what_is_there_already_is_not_written_again(desk: Desk) -> None:
-    await desk.push(recorded(FIRST))
-    content = desk.shelves.holds["shop/db"]
-    assert await desk.push(recorded(FIRST))
-    assert desk.shelves.holds["shop/db"] is content
+async def test_what_is_there_already_is_not_written_again(pusher: Pusher) -> None:
+    await pusher.push(recorded(FIRST))
+    content = pusher.remote.holds["shop/db"]
+    assert await pusher.push(recorded(FIRST))
+    assert pusher.remote.holds["shop/db"] is content
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ async def test_what_others_have_written(
     destination: Destination,
     there: Any,
     is_kept: bool,  # noqa: FBT001
-    desk: Desk,
+    pusher: Pusher,
 ) -> None:
-    desk.shelves.keep("shop/db", "another")
-    after = await desk.push(recorded(FIRST, destination=destination), destination)
+    pusher.remote.keep("shop/db", "another")
+    after = await pusher.push(recorded(FIRST, destination=destination), destination)
     assert after
-    assert (desk.there(), after.facts.pushed[0].kept) == (there, is_kept)
+    assert (pusher.there(), after.facts.pushed[0].kept) == (there, is_kept)
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ async def test_what_others_have_written(
     ],
 )
 async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
-    destination: Destination, values: Mapping[str, ItemValues], message: str, desk: Desk
+    destination: Destination, values: Mapping[str, ItemValues], message: str, pusher: Pusher
 ) -> None:
-    desk.shelves.keep("shop/db", "what was there")
-    assert await desk.push(recorded(values, destination=destination), destination) is None
-    assert desk.problem
-    assert (desk.problem.error.reason, desk.problem.error.message) == ("InvalidPush", message)
-    assert desk.there() == "what was there"
+    pusher.remote.keep("shop/db", "what was there")
+    assert await pusher.push(recorded(values, destination=destination), destination) is None
+    assert pusher.problem
+    assert (pusher.problem.error.reason, pusher.problem.error.message) == ("InvalidPush", message)
+    assert pusher.there() == "what was there"
 
 
 # What fails
@@ -230,85 +230,89 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
     ],
 )
 async def test_a_push_that_fails_is_tried_again_more_and_more_slowly(
-    error: Any, expected: Wait | Stalled, pauses: list[int], desk: Desk
+    error: Any, expected: Wait | Stalled, pauses: list[int], pusher: Pusher
 ) -> None:
-    desk.shelves.fails["shop/db"] = error
+    pusher.remote.fails["shop/db"] = error
     found = []
     for _ in pauses:
-        assert await desk.push(recorded(FIRST)) is None
-        assert desk.problem
-        found.append((desk.problem.again - desk.now).total_seconds())
-        assert (type(desk.problem.error), vars(desk.problem.error)) == (type(expected), vars(expected))
-        assert desk.problem.error.__context__ is None
-        desk.now = desk.problem.again
+        assert await pusher.push(recorded(FIRST)) is None
+        assert pusher.problem
+        found.append((pusher.problem.again - pusher.now).total_seconds())
+        assert (type(pusher.problem.error), vars(pusher.problem.error)) == (type(expected), vars(expected))
+        assert pusher.problem.error.__context__ is None
+        pusher.now = pusher.problem.again
     assert found == pauses
 
 
-async def test_a_push_that_succeeds_forgets_what_failed_before(desk: Desk) -> None:
-    desk.shelves.fails["shop/db"] = Unreachable("Timeout")
+async def test_a_push_that_succeeds_forgets_what_failed_before(pusher: Pusher) -> None:
+    pusher.remote.fails["shop/db"] = Unreachable("Timeout")
     for _ in range(3):
-        await desk.push(recorded(FIRST))
-    del desk.shelves.fails["shop/db"]
-    assert await desk.push(recorded(FIRST))
-    assert desk.problem is None
-    desk.shelves.fails["shop/db"] = Unreachable("Timeout")
-    await desk.push(recorded(FIRST))
-    assert desk.problem
-    assert desk.problem.again == NOW + seconds(5)
+        await pusher.push(recorded(FIRST))
+    del pusher.remote.fails["shop/db"]
+    assert await pusher.push(recorded(FIRST))
+    assert pusher.problem is None
+    pusher.remote.fails["shop/db"] = Unreachable("Timeout")
+    await pusher.push(recorded(FIRST))
+    assert pusher.problem
+    assert pusher.problem.again == NOW + seconds(5)
 
 
-async def test_a_defect_of_ours_is_no_trouble_of_a_store(desk: Desk) -> None:
-    desk.shelves.fails["shop/db"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
+async def test_a_defect_of_ours_is_no_trouble_of_a_store(pusher: Pusher) -> None:
+    pusher.remote.fails["shop/db"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
     with pytest.raises(ZeroDivisionError):
-        await desk.push(recorded(FIRST))
-    del desk.shelves.fails["shop/db"]
-    assert await desk.push(recorded(FIRST))
+        await pusher.push(recorded(FIRST))
+    del pusher.remote.fails["shop/db"]
+    assert await pusher.push(recorded(FIRST))
 
 
 # What takes long
 
 
-async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_is_done(desk: Desk) -> None:
-    event = desk.shelves.hang("shop/db")
+async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_is_done(pusher: Pusher) -> None:
+    event = pusher.remote.hang("shop/db")
     async with asyncio.timeout(1):
-        assert await desk.push(recorded(FIRST)) is None
-    assert desk.problem
-    assert (desk.problem.error.reason, desk.problem.again, desk.woken) == ("Pushing", NOW + minutes(2), 0)
-    await desk.until_written(event)
-    assert (desk.problem.again, desk.woken) == (NOW, 1)
-    assert await desk.push(recorded(FIRST))
-    assert desk.shelves.asked == ["write shop/db"]
-    assert desk.problem is None
+        assert await pusher.push(recorded(FIRST)) is None
+    assert pusher.problem
+    assert (pusher.problem.error.reason, pusher.problem.again, pusher.woken) == (
+        "Pushing",
+        NOW + minutes(2),
+        0,
+    )
+    await pusher.until_written(event)
+    assert (pusher.problem.again, pusher.woken) == (NOW, 1)
+    assert await pusher.push(recorded(FIRST))
+    assert pusher.remote.asked == ["write shop/db"]
+    assert pusher.problem is None
 
 
-async def test_no_second_write_begins_before_the_first_has_ended(desk: Desk) -> None:
-    event = desk.shelves.hang("shop/db")
-    await desk.push(recorded(FIRST))
+async def test_no_second_write_begins_before_the_first_has_ended(pusher: Pusher) -> None:
+    event = pusher.remote.hang("shop/db")
+    await pusher.push(recorded(FIRST))
     later = recorded(SECOND, FIRST)
-    assert await desk.push(later) is None
-    assert desk.shelves.asked == ["write shop/db"]
-    await desk.until_written(event)
-    after = await desk.push(later)
-    assert desk.there() == {"password": "second"}
+    assert await pusher.push(later) is None
+    assert pusher.remote.asked == ["write shop/db"]
+    await pusher.until_written(event)
+    after = await pusher.push(later)
+    assert pusher.there() == {"password": "second"}
     assert after
     assert after.facts.pushed == (builders.pushed(PLACE, 2),)
 
 
-async def test_a_write_that_ends_in_failure_is_told_at_its_end(desk: Desk) -> None:
-    event = desk.shelves.hang("shop/db")
-    await desk.push(recorded(FIRST))
-    desk.shelves.fails["shop/db"] = Unreachable("Timeout")
-    await desk.until_written(event)
-    assert await desk.push(recorded(FIRST)) is None
-    assert desk.problem
-    assert desk.problem.error.reason == "ProviderError"
+async def test_a_write_that_ends_in_failure_is_told_at_its_end(pusher: Pusher) -> None:
+    event = pusher.remote.hang("shop/db")
+    await pusher.push(recorded(FIRST))
+    pusher.remote.fails["shop/db"] = Unreachable("Timeout")
+    await pusher.until_written(event)
+    assert await pusher.push(recorded(FIRST)) is None
+    assert pusher.problem
+    assert pusher.problem.error.reason == "ProviderError"
 
 
-async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Desk) -> None:
-    desk.shelves.hang("shop/db")
-    await desk.push(recorded(FIRST))
-    writing = desk.outside.writing[PLACE.id]
-    desk.context.forget(KEY)
+async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(pusher: Pusher) -> None:
+    pusher.remote.hang("shop/db")
+    await pusher.push(recorded(FIRST))
+    writing = pusher.outside.writing[PLACE.id]
+    pusher.context.forget(KEY)
     async with asyncio.timeout(5):
         await asyncio.wait([writing.task])
     assert writing.task.cancelled()
@@ -317,66 +321,66 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(desk: Des
 # What is no longer pushed
 
 
-async def test_what_goes_is_deleted_and_forgotten(desk: Desk) -> None:
-    desk.shelves.keep("shop/db", {"password": "first"})
-    after = await desk.withdraw(recorded(FIRST))
-    assert (desk.there(), after) == (None, WITHOUT_PUSH)
+async def test_what_goes_is_deleted_and_forgotten(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", {"password": "first"})
+    after = await pusher.withdraw(recorded(FIRST))
+    assert (pusher.there(), after) == (None, WITHOUT_PUSH)
 
 
-async def test_one_value_that_goes_is_deleted(desk: Desk) -> None:
-    desk.shelves.keep("shop/db", "first")
-    assert await desk.withdraw(recorded(FIRST, destination=ALONE))
-    assert desk.there() is None
+async def test_one_value_that_goes_is_deleted(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", "first")
+    assert await pusher.withdraw(recorded(FIRST, destination=ALONE))
+    assert pusher.there() is None
 
 
-async def test_an_earlier_one_of_ours_is_deleted_as_well(desk: Desk) -> None:
-    desk.shelves.keep("shop/db", {"password": "first"})
-    assert await desk.withdraw(recorded(SECOND, FIRST))
-    assert desk.there() is None
+async def test_an_earlier_one_of_ours_is_deleted_as_well(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", {"password": "first"})
+    assert await pusher.withdraw(recorded(SECOND, FIRST))
+    assert pusher.there() is None
 
 
 @pytest.mark.parametrize(
     "there", [{"password": "else"}, {"password": "first", "user": "else"}, "no document"]
 )
 async def test_what_somebody_else_has_put_there_meanwhile_stays(
-    there: str | dict[str, str], desk: Desk
+    there: str | dict[str, str], pusher: Pusher
 ) -> None:
-    desk.shelves.keep("shop/db", there)
-    assert await desk.withdraw(recorded(FIRST)) == WITHOUT_PUSH
-    assert desk.there() == there
+    pusher.remote.keep("shop/db", there)
+    assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
+    assert pusher.there() == there
 
 
-async def test_what_is_gone_already_is_forgotten(desk: Desk) -> None:
-    assert await desk.withdraw(recorded(FIRST)) == WITHOUT_PUSH
+async def test_what_is_gone_already_is_forgotten(pusher: Pusher) -> None:
+    assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
 
 
-async def test_what_stays_is_forgotten_and_no_store_asked(desk: Desk) -> None:
-    desk.shelves.keep("shop/db", "first")
-    assert await desk.withdraw(recorded(FIRST), deletes=False) == WITHOUT_PUSH
-    assert (desk.there(), desk.shelves.asked) == ("first", [])
+async def test_what_stays_is_forgotten_and_no_store_asked(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", "first")
+    assert await pusher.withdraw(recorded(FIRST), deletes=False) == WITHOUT_PUSH
+    assert (pusher.there(), pusher.remote.asked) == ("first", [])
 
 
-async def test_a_deletion_that_fails_is_remembered(desk: Desk) -> None:
-    desk.shelves.fails["shop/db"] = Unreachable("Timeout")
-    assert await desk.withdraw(recorded(FIRST)) is None
-    assert desk.problem
-    assert desk.problem.again == NOW + timedelta(seconds=5)
+async def test_a_deletion_that_fails_is_remembered(pusher: Pusher) -> None:
+    pusher.remote.fails["shop/db"] = Unreachable("Timeout")
+    assert await pusher.withdraw(recorded(FIRST)) is None
+    assert pusher.problem
+    assert pusher.problem.again == NOW + timedelta(seconds=5)
 
 
-async def test_a_deletion_waits_for_the_write_before_it(desk: Desk) -> None:
-    event = desk.shelves.hang("shop/db")
-    await desk.push(recorded(FIRST))
-    assert await desk.withdraw(recorded(FIRST)) is None
-    await desk.until_written(event)
-    assert await desk.withdraw(recorded(FIRST))
-    assert desk.there() is None
-    assert desk.shelves.asked == ["write shop/db", "read shop/db fresh", "delete shop/db"]
+async def test_a_deletion_waits_for_the_write_before_it(pusher: Pusher) -> None:
+    event = pusher.remote.hang("shop/db")
+    await pusher.push(recorded(FIRST))
+    assert await pusher.withdraw(recorded(FIRST)) is None
+    await pusher.until_written(event)
+    assert await pusher.withdraw(recorded(FIRST))
+    assert pusher.there() is None
+    assert pusher.remote.asked == ["write shop/db", "read shop/db fresh", "delete shop/db"]
 
 
-async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(desk: Desk) -> None:
-    desk.shelves.fails["shop/db"] = Unreachable("Timeout")
+async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(pusher: Pusher) -> None:
+    pusher.remote.fails["shop/db"] = Unreachable("Timeout")
     for _ in range(4):
-        await desk.push(recorded(FIRST))
-    desk.outside.try_again(NOW)
-    assert desk.problem
-    assert desk.problem.again == NOW
+        await pusher.push(recorded(FIRST))
+    pusher.outside.try_again(NOW)
+    assert pusher.problem
+    assert pusher.problem.again == NOW

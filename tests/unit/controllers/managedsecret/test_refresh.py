@@ -20,7 +20,7 @@ from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import Held, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
-from tests.support.memory_stores import Shelves
+from tests.support.memory_stores import InMemoryStores
 from tests.unit.core import builders
 from tests.unit.core.builders import (
     API_KEY,
@@ -80,7 +80,7 @@ AT_FIRST = recorded({"api-key": kept(value="first")})
 class Watch:
     """Looks at the stores of a managed secret, pass for pass, as time goes by."""
 
-    shelves: Shelves = field(default_factory=Shelves)
+    remote: InMemoryStores = field(default_factory=InMemoryStores)
     state: State | None = AT_FIRST
     spec: dict[str, Any] = field(default_factory=lambda: BOTH)
     now: datetime = NOW
@@ -88,12 +88,12 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
-        self.context.stores = self.shelves  # type: ignore[assignment]  # a fake
+        self.context.stores = self.remote  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
 
     @property
     def asked(self) -> int:
-        return len(self.shelves.asked)
+        return len(self.remote.asked)
 
     def observed(self, **others: Any) -> Observed:
         facts = self.state.facts if self.state else None
@@ -133,9 +133,9 @@ def due(watch: Watch) -> datetime:
 
 @pytest.fixture
 def watch() -> Watch:
-    shelves = Shelves()
-    shelves.keep("prod/api", "first")
-    return Watch(shelves)
+    remote = InMemoryStores()
+    remote.keep("prod/api", "first")
+    return Watch(remote)
 
 
 # When it is time
@@ -197,13 +197,13 @@ async def test_nothing_is_read_for_one(spec: dict[str, Any], others: dict[str, A
 
 async def test_what_is_asked_for_is_read_anew(watch: Watch) -> None:
     assert (await watch.look(annotations={REFRESH: "a"})).read
-    assert watch.shelves.asked == ["read prod/api fresh"]
+    assert watch.remote.asked == ["read prod/api fresh"]
 
 
 async def test_what_was_asked_for_before_there_was_a_record_is_read_anew(watch: Watch) -> None:
     watch.state = None
     assert (await watch.look(annotations={REFRESH: "a"})).read
-    assert watch.shelves.asked == ["read prod/api fresh"]
+    assert watch.remote.asked == ["read prod/api fresh"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_what_the_spec_asks_for_is_read_at_once(state: State, unfit: Any, 
 )
 async def test_what_a_store_brings_is_read_anew_where_data_brings(data: Any, watch: Watch) -> None:
     watch.spec, watch.state = {**SPREAD, "data": data}, recorded({"dataFrom[0]": kept(user="a")})
-    watch.shelves.keep("prod/app", {"user": "a"})
+    watch.remote.keep("prod/app", {"user": "a"})
     assert (await watch.look()).read
 
 
@@ -246,7 +246,7 @@ async def test_where_an_earlier_revision_came_back_its_lack_of_items_is_no_quest
 
 async def test_another_store_under_the_same_name_is_read_at_once(watch: Watch) -> None:
     await watch.look()
-    watch.shelves.version = "2"
+    watch.remote.version = "2"
     assert (await watch.look()).read
     await watch.look()
     assert watch.asked == 1
@@ -256,9 +256,9 @@ async def test_what_is_written_once_is_read_once(watch: Watch) -> None:
     watch.spec, watch.state = {**BOTH, "target": {"immutable": True}}, None
     assert await watch.look() == Pulled(read=True, was_read=True)
     watch.state = AT_FIRST
-    watch.shelves.keep("prod/api", "second")
+    watch.remote.keep("prod/api", "second")
     await watch.later(timedelta(days=365))
-    watch.shelves.version = "2"
+    watch.remote.version = "2"
     assert (await watch.look()).changed == frozenset()
     assert (await watch.look(annotations={REFRESH: "a"})).changed == frozenset()
 
@@ -271,7 +271,7 @@ async def test_the_same_value_changes_nothing(watch: Watch) -> None:
 
 
 async def test_another_value_is_a_change_until_it_is_taken_in(watch: Watch) -> None:
-    watch.shelves.keep("prod/api", "second")
+    watch.remote.keep("prod/api", "second")
     assert await watch.later() == Pulled(
         read=True, was_read=True, changed=frozenset({"api-key"}), again=watch.now + seconds(30)
     )
@@ -294,13 +294,13 @@ async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_chang
 ) -> None:
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
     watch.state = recorded(*values, current=1, held=Held(2, 1, NOW, failed=True))
-    watch.shelves.keep("prod/api", holds)
+    watch.remote.keep("prod/api", holds)
     assert ((await watch.later()).changed == {"api-key"}) is changed
 
 
 async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: Watch) -> None:
     watch.state = recorded({"api-key": kept(value="first")}, current=1, held=Held(2, 1, NOW, failed=True))
-    watch.shelves.keep("prod/api", "third")
+    watch.remote.keep("prod/api", "third")
     assert (await watch.later()).changed == frozenset()
 
 
@@ -315,7 +315,7 @@ def brought(**outputs: str) -> ItemValues:
 async def test_a_property_that_comes_is_a_change(policy: dict[str, str], watch: Watch) -> None:
     watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
     watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
-    watch.shelves.keep("prod/app", {"a": "1", "b": "2", "c": "3"})
+    watch.remote.keep("prod/app", {"a": "1", "b": "2", "c": "3"})
 
     assert (await watch.later()).changed == {"dataFrom[0]"}
 
@@ -326,11 +326,11 @@ async def test_a_property_that_goes_stays_here_and_that_is_told_of(
 ) -> None:
     watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
     watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
-    watch.shelves.keep("prod/app", {"a": "1"})
+    watch.remote.keep("prod/app", {"a": "1"})
 
     gone = await watch.later()
     later = await watch.later(seconds(1))
-    watch.shelves.keep("prod/app", {"a": "1", "b": "2"})
+    watch.remote.keep("prod/app", {"a": "1", "b": "2"})
     back = await watch.later()
 
     assert gone == replace(gone, read=True, changed=frozenset(), retained=frozenset({"dataFrom[0]"}))
@@ -340,7 +340,7 @@ async def test_a_property_that_goes_stays_here_and_that_is_told_of(
 
 async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(watch: Watch) -> None:
     watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": brought(a="1", b="2")})
-    watch.shelves.keep("prod/app", {"a": "3"})
+    watch.remote.keep("prod/app", {"a": "3"})
     await watch.look()
     watch.now += timedelta(hours=1)
 
@@ -356,7 +356,7 @@ async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(
 async def test_a_property_that_goes_is_a_change_where_the_spec_says_so(watch: Watch) -> None:
     watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, "deletionPolicy": "Delete"}]}
     watch.state = recorded({"dataFrom[0]": brought(a="1", b="2")})
-    watch.shelves.keep("prod/app", {"a": "1"})
+    watch.remote.keep("prod/app", {"a": "1"})
 
     pulled = await watch.later()
 
@@ -367,7 +367,7 @@ async def test_a_property_that_goes_is_a_change_where_the_spec_says_so(watch: Wa
 async def test_what_another_source_brought_does_not_stay(watch: Watch) -> None:
     elsewhere = replace(brought(a="1", b="2"), recipe="another source")
     watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": elsewhere})
-    watch.shelves.keep("prod/app", {"a": "1"})
+    watch.remote.keep("prod/app", {"a": "1"})
 
     assert (await watch.later()).changed == {"dataFrom[0]"}
 
@@ -376,8 +376,8 @@ async def test_a_property_that_goes_leaves_its_key_to_who_brings_it_now(watch: W
     other = {**EVERYTHING, "remoteRef": {"key": "prod/more"}}
     watch.spec = {**SPREAD, "dataFrom": [EVERYTHING, other]}
     watch.state = recorded({"dataFrom[0]": brought(a="1", b="2"), "dataFrom[1]": kept(c="3")})
-    watch.shelves.keep("prod/app", {"a": "1"})
-    watch.shelves.keep("prod/more", {"c": "3", "b": "4"})
+    watch.remote.keep("prod/app", {"a": "1"})
+    watch.remote.keep("prod/more", {"c": "3", "b": "4"})
 
     pulled = await watch.later()
 
@@ -387,13 +387,13 @@ async def test_a_property_that_goes_leaves_its_key_to_who_brings_it_now(watch: W
 
 async def test_a_property_that_loses_its_content_is_not_taken_and_that_is_remembered(watch: Watch) -> None:
     watch.spec, watch.state = SPREAD, recorded({"dataFrom[0]": kept(a="1", b="")})
-    watch.shelves.keep("prod/app", {"a": "", "b": ""})
+    watch.remote.keep("prod/app", {"a": "", "b": ""})
     first = await watch.later()
     assert first.problem
     assert (first.problem.reason, first.again) == ("EmptyValue", watch.now + minutes(1))
     assert first.problem.message.startswith("dataFrom[0]: what would go into the key 'a' is empty")
     assert await watch.later(seconds(1)) == first
-    watch.shelves.keep("prod/app", {"a": "1", "b": ""})
+    watch.remote.keep("prod/app", {"a": "1", "b": ""})
     assert (await watch.later(minutes(1))).read
 
 
@@ -401,13 +401,13 @@ async def test_a_property_that_loses_its_content_is_not_taken_and_that_is_rememb
 
 
 async def test_what_fails_is_remembered_until_it_is_tried_again(watch: Watch) -> None:
-    watch.shelves.fails["prod/api"] = Unreachable("Timeout")
+    watch.remote.fails["prod/api"] = Unreachable("Timeout")
     first = await watch.later()
     assert isinstance(first.problem, Wait)
     assert first == Pulled(problem=first.problem, again=watch.now + seconds(5))
     assert await watch.later(seconds(4)) == first
     assert watch.asked == 1
-    del watch.shelves.fails["prod/api"]
+    del watch.remote.fails["prod/api"]
     assert await watch.later(seconds(1)) == Pulled(read=True, was_read=True, again=due(watch))
 
 
@@ -424,7 +424,7 @@ async def test_what_fails_is_remembered_until_it_is_tried_again(watch: Watch) ->
 async def test_what_fails_is_tried_again_more_and_more_slowly(
     error: Any, pauses: list[int], watch: Watch
 ) -> None:
-    watch.shelves.fails["prod/api"] = error
+    watch.remote.fails["prod/api"] = error
     await watch.later()
     found = []
     for count in range(len(pauses)):
@@ -439,9 +439,9 @@ async def test_what_fails_is_tried_again_more_and_more_slowly(
 
 @pytest.mark.parametrize("how", ["another spec", "another request", "another store", "the store is back"])
 async def test_what_failed_is_tried_at_once_after(how: str, watch: Watch) -> None:
-    watch.shelves.fails["prod/api"] = NotFound("NoSuchKey")
+    watch.remote.fails["prod/api"] = NotFound("NoSuchKey")
     await watch.later()
-    del watch.shelves.fails["prod/api"]
+    del watch.remote.fails["prod/api"]
     look = watch.observed()
     match how:
         case "another spec":
@@ -450,14 +450,14 @@ async def test_what_failed_is_tried_at_once_after(how: str, watch: Watch) -> Non
         case "another request":
             look = watch.observed(annotations={REFRESH: "a"})
         case "another store":
-            watch.shelves.version = "2"
+            watch.remote.version = "2"
         case _:
             watch.context.memory(KEY).outside.try_again(watch.now)
     assert (await watch.look(look)).read
 
 
 async def test_a_request_that_fails_is_not_tried_all_the_time(watch: Watch) -> None:
-    watch.shelves.fails["prod/api"] = NotFound("NoSuchKey")
+    watch.remote.fails["prod/api"] = NotFound("NoSuchKey")
     for _ in range(3):
         await watch.look(annotations={REFRESH: "a"})
     assert watch.asked == 1
@@ -466,16 +466,16 @@ async def test_a_request_that_fails_is_not_tried_all_the_time(watch: Watch) -> N
 async def test_that_it_was_read_is_known_until_it_fails(watch: Watch) -> None:
     await watch.later()
     assert (await watch.look()).was_read
-    watch.shelves.fails["prod/api"] = Unreachable("Timeout")
+    watch.remote.fails["prod/api"] = Unreachable("Timeout")
     await watch.later()
     assert not (await watch.look()).was_read
 
 
 async def test_after_a_defect_of_ours_it_is_read_again(watch: Watch) -> None:
-    watch.shelves.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
+    watch.remote.fails["prod/api"] = ZeroDivisionError()  # type: ignore[assignment]  # whatever it is
     with pytest.raises(ZeroDivisionError):
         await watch.later()
-    del watch.shelves.fails["prod/api"]
+    del watch.remote.fails["prod/api"]
     assert (await watch.look()).read
 
 
@@ -483,7 +483,7 @@ async def test_after_a_defect_of_ours_it_is_read_again(watch: Watch) -> None:
 
 
 async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(watch: Watch) -> None:
-    event = watch.shelves.hang("prod/api")
+    event = watch.remote.hang("prod/api")
     async with asyncio.timeout(1):
         assert await watch.later() == Pulled()
         assert await watch.look() == Pulled()
@@ -507,7 +507,7 @@ async def test_that_a_value_is_awaited_is_told(
     state: State | None, others: dict[str, Any], watch: Watch
 ) -> None:
     watch.state = state
-    watch.shelves.hang("prod/api")
+    watch.remote.hang("prod/api")
     pulled = await watch.look(**others)
     assert isinstance(pulled.problem, Wait)
     assert (pulled.problem.reason, pulled.again) == ("ReadingStores", None)
@@ -515,12 +515,12 @@ async def test_that_a_value_is_awaited_is_told(
 
 async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None:
     watch.state = None
-    event = watch.shelves.hang("prod/api")
+    event = watch.remote.hang("prod/api")
     await watch.look()
     watch.spec = {
         "data": [PASSWORD, {"name": "api-key", "from": {"storeRef": VAULT, "remoteRef": {"key": "b"}}}]
     }
-    watch.shelves.keep("b", "of b")
+    watch.remote.keep("b", "of b")
     look = watch.observed()
     metadata = look.managed.metadata.model_copy(update={"generation": 2})
     look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
@@ -528,7 +528,7 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     await watch.look(look)
     await asyncio.sleep(0.01)
     event.set()
-    assert watch.shelves.asked == ["read prod/api", "read b"]
+    assert watch.remote.asked == ["read prod/api", "read b"]
     assert (await pulled_now(KEY, look, watch.context, watch.state_now)).read
     last = watch.context.memory(KEY).outside.last
     assert last
@@ -537,7 +537,7 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
 
 
 async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch) -> None:
-    watch.shelves.hang("prod/api")
+    watch.remote.hang("prod/api")
     await watch.later()
     reading = watch.context.memory(KEY).outside.reading
     assert reading
@@ -561,7 +561,7 @@ async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
 async def test_a_place_that_may_hold_a_lost_value_is_read_before_anything_is_made(watch: Watch) -> None:
     watch.spec, watch.state = {"pushTo": [PUSH]}, None
     assert (await watch.look()).read
-    assert watch.shelves.asked == ["read shop/db fresh"]
+    assert watch.remote.asked == ["read shop/db fresh"]
 
 
 async def test_it_is_not_read_again_once_there_is_a_record(watch: Watch) -> None:

@@ -18,7 +18,7 @@ from keyturn.endpoints.dashboard.sessions import Session
 from keyturn.endpoints.dashboard.words import tone_of
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.callers import Caller
-from tests.cluster.dashboard.scene import CANARY, HOSTILE
+from tests.cluster.dashboard.dashboard_cluster import CANARY, HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -45,21 +45,21 @@ def names(kind: str | None = None) -> dict[str, Any]:
 def test_a_managed_secret_uses_the_stores_that_its_spec_names(
     spec: dict[str, Any], used: set[StoreKey]
 ) -> None:
-    shelf = StoreCache()
-    shelf.note_user(AUTH, spec)
-    assert {key for key in (OURS, ALL) if AUTH in shelf.users_of(key)} == used
+    cache = StoreCache()
+    cache.note_user(AUTH, spec)
+    assert {key for key in (OURS, ALL) if AUTH in cache.users_of(key)} == used
 
 
 def test_who_names_another_store_uses_the_first_one_no_more() -> None:
-    shelf = StoreCache()
-    shelf.note_user(AUTH, {"dataFrom": [names()]})
-    shelf.note_user(DB, {"dataFrom": [names()]})
-    shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
+    cache = StoreCache()
+    cache.note_user(AUTH, {"dataFrom": [names()]})
+    cache.note_user(DB, {"dataFrom": [names()]})
+    cache.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
 
-    assert [shelf.users_of(key) for key in (OURS, ALL)] == [{DB}, {AUTH}]
-    shelf.forget_user(DB)
-    shelf.forget_user(AUTH)
-    assert (shelf._uses, dict(shelf._users)) == ({}, {})
+    assert [cache.users_of(key) for key in (OURS, ALL)] == [{DB}, {AUTH}]
+    cache.forget_user(DB)
+    cache.forget_user(AUTH)
+    assert (cache._uses, dict(cache._users)) == ({}, {})
 
 
 def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
@@ -82,31 +82,31 @@ def test_only_a_newer_store_is_news() -> None:
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> None:
-    shelf = StoreCache()
-    shelf.put(OURS, store(provider={"vault": {}, CANARY: {}}))
+    cache = StoreCache()
+    cache.put(OURS, store(provider={"vault": {}, CANARY: {}}))
 
     with pytest.raises(Stalled) as caught:
-        shelf.store(OURS)
+        cache.store(OURS)
 
     assert caught.value.reason == "StoreInvalid"
     assert caught.value.message == (
         "SecretStore shop/vault: spec.provider: write exactly one provider under provider, such as kubernetes: {}"
     )
-    assert shelf.identity(OURS) is None
+    assert cache.identity(OURS) is None
 
 
 def test_stores_are_named_by_kind_and_namespace() -> None:
-    shelf = StoreCache()
+    cache = StoreCache()
     for key in (OURS, ALL, StoreKey(SECRET_STORE, "office", "theirs"), StoreKey(SECRET_STORE, "shop", "aws")):
-        shelf.put(key, store())
-    assert shelf.names(SECRET_STORE, "shop") == ["aws", "vault"]
-    assert shelf.names(CLUSTER_SECRET_STORE, "") == ["vault"]
+        cache.put(key, store())
+    assert cache.names(SECRET_STORE, "shop") == ["aws", "vault"]
+    assert cache.names(CLUSTER_SECRET_STORE, "") == ["vault"]
 
 
 def test_users_of_a_store_that_selects_are_those_whom_labels_concern() -> None:
-    shelf = StoreCache()
-    shelf.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
-    shelf.put(ALL, store(allowedNamespaces={"names": ["shop"]}))
-    assert shelf.selected_users() == set()
-    shelf.put(ALL, store(allowedNamespaces={"selector": {}}))
-    assert shelf.selected_users() == {AUTH}
+    cache = StoreCache()
+    cache.note_user(AUTH, {"dataFrom": [names(CLUSTER_SECRET_STORE)]})
+    cache.put(ALL, store(allowedNamespaces={"names": ["shop"]}))
+    assert cache.selected_users() == set()
+    cache.put(ALL, store(allowedNamespaces={"selector": {}}))
+    assert cache.selected_users() == {AUTH}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.unit.stores.providers.azure.fake_azure import Azure
     from tests.unit.stores.providers.gcp.fake_google_cloud import Google
     from tests.unit.stores.providers.moto_server import Moto
-    from tests.unit.stores.providers.provider_fixtures import Shop
+    from tests.unit.stores.providers.provider_fixtures import ProviderUnderTest
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +63,9 @@ def prefix() -> str:
 
 
 @pytest.fixture
-async def shop(  # noqa: C901, PLR0912  # a case for each kind
+async def tested(  # noqa: C901, PLR0912  # a case for each kind
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[Shop]:
+) -> AsyncIterator[ProviderUnderTest]:
     ask: Any = request.getfixturevalue
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -104,6 +104,6 @@ async def shop(  # noqa: C901, PLR0912  # a case for each kind
         case _:
             raise AssertionError(f"give {kind} a shop")
     async with AsyncExitStack() as stack:
-        shop = await stack.enter_async_context(opening)
-        yield shop
-        await shop.provider.close()
+        tested = await stack.enter_async_context(opening)
+        yield tested
+        await tested.provider.close()

@@ -39,7 +39,7 @@ SECRET_KEY = "wJalrXUtnFEMIK7MDENGbPxRfiCYcanaryKEY000"  # noqa: S105  # of nobo
 
 
 @dataclass
-class Shop:
+class ProviderUnderTest:
     """A provider that works, the same for a stranger and for a store that is away, and its back door."""
 
     provider: Provider[Any]
@@ -68,15 +68,15 @@ def opened(kind: str, settings: Mapping[str, Any], **given: Any) -> Provider[Any
 
 
 @asynccontextmanager
-async def files(folder: Path) -> AsyncIterator[Shop]:
+async def files(folder: Path) -> AsyncIterator[ProviderUnderTest]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         (folder / key).write_text(json.dumps(parts))
 
-    yield Shop(opened("files", {"path": str(folder)}, files_root=folder.parent), seed)
+    yield ProviderUnderTest(opened("files", {"path": str(folder)}, files_root=folder.parent), seed)
 
 
 @asynccontextmanager
-async def dotenv(folder: Path) -> AsyncIterator[Shop]:
+async def dotenv(folder: Path) -> AsyncIterator[ProviderUnderTest]:
     file = folder / ".env"
     file.touch()
     lines: dict[str, str] = {}
@@ -85,7 +85,7 @@ async def dotenv(folder: Path) -> AsyncIterator[Shop]:
         lines[key] = json.dumps(parts).replace("\\", "\\\\").replace("'", "\\'")
         file.write_text("".join(f"{name}='{text}'\n" for name, text in lines.items()))
 
-    yield Shop(opened("dotenv", {"path": str(file)}, files_root=folder), seed)
+    yield ProviderUnderTest(opened("dotenv", {"path": str(file)}, files_root=folder), seed)
 
 
 # AWS
@@ -111,7 +111,9 @@ def aws(
 
 
 @asynccontextmanager
-async def aws_secrets_manager(moto: Moto, locked: Moto, role: str | None = None) -> AsyncIterator[Shop]:
+async def aws_secrets_manager(
+    moto: Moto, locked: Moto, role: str | None = None
+) -> AsyncIterator[ProviderUnderTest]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         text = json.dumps(parts)
         named = [
@@ -123,18 +125,18 @@ async def aws_secrets_manager(moto: Moto, locked: Moto, role: str | None = None)
         else:
             moto.call("secretsmanager", "secretsmanager.CreateSecret", Name=key, SecretString=text)
 
-    async with _aws_shop("awsSecretsManager", moto, locked, seed, role) as shop:
-        yield shop
+    async with _aws_shop("awsSecretsManager", moto, locked, seed, role) as tested:
+        yield tested
 
 
 @asynccontextmanager
-async def aws_parameter_store(moto: Moto, locked: Moto) -> AsyncIterator[Shop]:
+async def aws_parameter_store(moto: Moto, locked: Moto) -> AsyncIterator[ProviderUnderTest]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         text = json.dumps(parts)
         moto.call("ssm", "AmazonSSM.PutParameter", Name=key, Value=text, Type="SecureString", Overwrite=True)
 
-    async with _aws_shop("awsParameterStore", moto, locked, seed) as shop:
-        yield shop
+    async with _aws_shop("awsParameterStore", moto, locked, seed) as tested:
+        yield tested
 
 
 @asynccontextmanager
@@ -144,12 +146,12 @@ async def _aws_shop(
     locked: Moto,
     seed: Callable[[str, Mapping[str, str]], Awaitable[None]],
     role: str | None = None,
-) -> AsyncIterator[Shop]:
+) -> AsyncIterator[ProviderUnderTest]:
     def taking(sts: str) -> dict[str, Any]:
         return {"roleArn": role, "stsEndpoint": sts} if role else {}
 
     async with guarded(LOOPBACK) as guard:
-        yield Shop(
+        yield ProviderUnderTest(
             aws(kind, moto.address, guard, taking(moto.address)),
             seed,
             stranger=aws(kind, locked.address, guard, taking(locked.address)),
@@ -162,14 +164,14 @@ async def _aws_shop(
 
 
 @asynccontextmanager
-async def azure_key_vault(folder: Path) -> AsyncIterator[Shop]:
+async def azure_key_vault(folder: Path) -> AsyncIterator[ProviderUnderTest]:
     secret, wrong = secrets.token_hex(20), secrets.token_hex(20)
     async with fake_azure.running(folder, secret) as azure, azure.guarded() as guard:
 
         async def seed(key: str, parts: Mapping[str, str]) -> None:
             azure.vault.seed(key, json.dumps(parts))
 
-        yield Shop(
+        yield ProviderUnderTest(
             azure.store(guard),
             seed,
             stranger=azure.store(guard, wrong),
@@ -179,7 +181,7 @@ async def azure_key_vault(folder: Path) -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def azure_by_identity(folder: Path) -> AsyncIterator[Shop]:
+async def azure_by_identity(folder: Path) -> AsyncIterator[ProviderUnderTest]:
     async with fake_azure.running(folder, secrets.token_hex(20)) as azure, azure.guarded() as guard:
 
         async def seed(key: str, parts: Mapping[str, str]) -> None:
@@ -188,7 +190,7 @@ async def azure_by_identity(folder: Path) -> AsyncIterator[Shop]:
         deaf = azure.federated(guard, [])
         nowhere = f"https://{azure.name}.vault.test:{free_port()}"
         deaf.config = deaf.config.model_copy(update={"vault_url": nowhere})
-        yield Shop(
+        yield ProviderUnderTest(
             azure.federated(guard, []),
             seed,
             stranger=azure.federated(guard, [], subject="system:serviceaccount:shop:other"),
@@ -201,7 +203,7 @@ async def azure_by_identity(folder: Path) -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def gcp_secret_manager(google: Google) -> AsyncIterator[Shop]:
+async def gcp_secret_manager(google: Google) -> AsyncIterator[ProviderUnderTest]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         google.service.seed(f"projects/shop/secrets/{key}", json.dumps(parts).encode())
 
@@ -210,7 +212,7 @@ async def gcp_secret_manager(google: Google) -> AsyncIterator[Shop]:
     with googles.trusted(google):
         async with googles.guarding(names) as guard:
             stranger = googles.store(guard, google.address, key=unknown)
-            yield Shop(
+            yield ProviderUnderTest(
                 googles.store(guard, google.address),
                 seed,
                 stranger=stranger,
@@ -232,7 +234,7 @@ def webhook_settings(server: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def webhook() -> AsyncIterator[Shop]:
+async def webhook() -> AsyncIterator[ProviderUnderTest]:
     kept: dict[str, str] = {}
     token, wrong = secrets.token_hex(20), secrets.token_hex(20)
 
@@ -250,7 +252,7 @@ async def webhook() -> AsyncIterator[Shop]:
         return opened("webhook", webhook_settings(server), guard=guard, referred=referred, patience=15.0)
 
     async with serving(handle) as server, guarded(LOOPBACK) as guard:
-        yield Shop(
+        yield ProviderUnderTest(
             store(server, guard, token),
             seed,
             stranger=store(server, guard, wrong),
@@ -274,7 +276,7 @@ def vault(address: str, token: str, guard: Guard, **settings: str) -> Provider[A
 
 
 @asynccontextmanager
-async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop]:
+async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[ProviderUnderTest]:
     async def seed(key: str, parts: Mapping[str, str]) -> None:
         if "mount" in settings:
             server.call("POST", f"{settings['mount']}/{key}", parts)
@@ -282,7 +284,7 @@ async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop
             server.call("POST", f"secret/data/{key}", {"data": parts})
 
     async with guarded(LOOPBACK) as guard:
-        yield Shop(
+        yield ProviderUnderTest(
             vault(server.address, server.token, guard, **settings),
             seed,
             stranger=vault(server.address, "hvs.canary-token-of-nobody", guard, **settings),
@@ -292,7 +294,7 @@ async def vault_shop(server: VaultServer, **settings: str) -> AsyncIterator[Shop
 
 
 @asynccontextmanager
-async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
+async def vault_by_role(server: VaultServer) -> AsyncIterator[ProviderUnderTest]:
     """Open the same as an AppRole, whose tokens may do all that the tests do."""
     policy = 'path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }'
     server.call("PUT", "sys/policies/acl/shop", {"policy": policy})
@@ -311,7 +313,7 @@ async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
             known = {"guard": guard, "referred": referred, "patience": 15.0}
             return opened("vault", {"server": address, "auth": auth}, **known)
 
-        yield Shop(
+        yield ProviderUnderTest(
             store(server.address, login),
             seed,
             # Of another role: Vault locks one whose secret is guessed at.
@@ -325,7 +327,7 @@ async def vault_by_role(server: VaultServer) -> AsyncIterator[Shop]:
 
 
 @asynccontextmanager
-async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
+async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[ProviderUnderTest]:
     connection = await config.load(str(kubeconfig))
     nobody = ApiCredentials("Bearer canary-token-of-nobody")
     stranger = config.Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
@@ -347,7 +349,7 @@ async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
         def store(api: Api) -> Provider[Any]:
             return opened("kubernetes", {}, api=api, namespace=namespace)
 
-        yield Shop(
+        yield ProviderUnderTest(
             store(api),
             seed,
             stranger=store(Api(of_stranger, connection.server)),
@@ -366,7 +368,7 @@ def _without_login(kubeconfig: Path) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterator[Shop]:
+async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterator[ProviderUnderTest]:
     """Open the same cluster as if it were another, by a kubeconfig; what is seeded looks as if it was pushed."""
     connection = await config.load(str(kubeconfig))
     written = yaml.safe_load(kubeconfig.read_bytes())  # noqa: ASYNC240
@@ -395,7 +397,7 @@ async def kubernetes_elsewhere(kubeconfig: Path, namespace: str) -> AsyncIterato
             )
 
         admin = written["users"][0]["user"]
-        yield Shop(
+        yield ProviderUnderTest(
             store(connection.server, admin),
             seed,
             stranger=store(connection.server, {"token": "canary-token-of-nobody"}),

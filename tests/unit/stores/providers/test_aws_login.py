@@ -82,8 +82,8 @@ def refusing_role(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=body)
 
 
-class Desk:
-    """An STS and a store, each of which remembers what it hears."""
+class FakeAws:
+    """An STS and a store that record their requests."""
 
     def __init__(self) -> None:
         self.roles: list[web.Response] = []
@@ -105,15 +105,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def aws() -> FakeAws:
+    return FakeAws()
 
 
-class Opened:
-    """Opens stores between the servers of a desk."""
+class AwsStores:
+    """Opens stores of a fake AWS."""
 
-    def __init__(self, desk: Desk, sts: str, store: str, guard: Guard) -> None:
-        self._desk = desk
+    def __init__(self, aws: FakeAws, sts: str, store: str, guard: Guard) -> None:
+        self._aws = aws
         self._base = {**aws_settings(store), "stsEndpoint": sts}
         self._guard = guard
 
@@ -128,18 +128,18 @@ class Opened:
             {**self._base, "auth": auth, "roleArn": ROLE},
             guard=self._guard,
             namespace="shop",
-            token_of=self._desk.token_of if with_tokens else None,
+            token_of=self._aws.token_of if with_tokens else None,
         )
 
 
 @pytest.fixture
-async def stores(desk: Desk) -> AsyncIterator[Opened]:
+async def stores(aws: FakeAws) -> AsyncIterator[AwsStores]:
     async with (
-        serving(desk.sts.handle) as sts,
-        serving(desk.store.handle) as store,
+        serving(aws.sts.handle) as sts,
+        serving(aws.store.handle) as store,
         guarded(LOOPBACK) as guard,
     ):
-        yield Opened(desk, sts, store, guard)
+        yield AwsStores(aws, sts, store, guard)
 
 
 class Clock:
@@ -161,11 +161,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("kind", BOTH)
 async def test_a_role_is_taken_with_the_access_key_and_signs_what_follows(
-    kind: str, desk: Desk, stores: Opened
+    kind: str, aws: FakeAws, stores: AwsStores
 ) -> None:
     await failing(stores.by_key(kind, roleArn=ROLE, externalId="shop-42").read("a"))
 
-    (asked,) = desk.sts.heard
+    (asked,) = aws.sts.heard
     assert {
         name: asked.form.get(name) for name in ("Action", "RoleArn", "RoleSessionName", "ExternalId")
     } == {
@@ -175,84 +175,88 @@ async def test_a_role_is_taken_with_the_access_key_and_signs_what_follows(
         "ExternalId": "shop-42",
     }
     assert f"Credential={ACCESS_KEY}/" in asked.headers["Authorization"]
-    (read,) = desk.store.heard
+    (read,) = aws.store.heard
     assert "Credential=ASIA0000000000000001/" in read.headers["Authorization"]
     assert read.headers["X-Amz-Security-Token"] == SESSION_TOKEN
     for secret in (SECRET_KEY, ROLE_SECRET):
         assert secret.encode() not in asked.words + read.words
 
 
-async def test_a_service_account_takes_a_role_with_a_token_for_sts_alone(desk: Desk, stores: Opened) -> None:
+async def test_a_service_account_takes_a_role_with_a_token_for_sts_alone(
+    aws: FakeAws, stores: AwsStores
+) -> None:
     await failing(stores.by_identity().read("a"))
 
-    (asked,) = desk.sts.heard
-    assert desk.asked_for == [("reader", "sts.amazonaws.com", 600)]
+    (asked,) = aws.sts.heard
+    assert aws.asked_for == [("reader", "sts.amazonaws.com", 600)]
     assert (asked.form["Action"], asked.form["WebIdentityToken"]) == (
         "AssumeRoleWithWebIdentity",
         ACCOUNT_TOKEN,
     )
     assert "Authorization" not in asked.headers
-    (read,) = desk.store.heard
+    (read,) = aws.store.heard
     assert "Credential=ASIA0000000000000001/" in read.headers["Authorization"]
     assert ACCOUNT_TOKEN.encode() not in read.words
 
 
-async def test_many_reads_take_a_role_once(desk: Desk, stores: Opened) -> None:
+async def test_many_reads_take_a_role_once(aws: FakeAws, stores: AwsStores) -> None:
     store = stores.by_key(roleArn=ROLE)
     await asyncio.gather(*(failing(store.read(f"a{number}")) for number in range(20)))
-    assert (len(desk.sts.heard), len(desk.store.heard)) == (1, 20)
+    assert (len(aws.sts.heard), len(aws.store.heard)) == (1, 20)
 
 
 async def test_keys_of_a_role_are_replaced_minutes_before_they_end(
-    desk: Desk, stores: Opened, clock: Clock
+    aws: FakeAws, stores: AwsStores, clock: Clock
 ) -> None:
     store = stores.by_identity()
     for passed, taken in ((0, 1), (3299, 1), (2, 2)):
         clock.now += passed
         await failing(store.read("a"))
-        assert len(desk.sts.heard) == taken
-    assert "Credential=ASIA0000000000000002/" in desk.store.heard[-1].headers["Authorization"]
+        assert len(aws.sts.heard) == taken
+    assert "Credential=ASIA0000000000000002/" in aws.store.heard[-1].headers["Authorization"]
 
 
 async def test_a_shorter_end_that_sts_names_counts_by_its_own_clock(
-    desk: Desk, stores: Opened, clock: Clock
+    aws: FakeAws, stores: AwsStores, clock: Clock
 ) -> None:
-    desk.roles = [given_role(1, lasts=900)]
+    aws.roles = [given_role(1, lasts=900)]
     store = stores.by_key(roleArn=ROLE)
     for passed, taken in ((0, 1), (599, 1), (2, 2)):
         clock.now += passed
         await failing(store.read("a"))
-        assert len(desk.sts.heard) == taken
+        assert len(aws.sts.heard) == taken
 
 
 @pytest.mark.parametrize("trouble", [refusing_role(500, "InternalFailure"), refusing_role(400, "Throttling")])
 async def test_while_sts_is_away_keys_are_used_to_their_end(
-    desk: Desk, stores: Opened, clock: Clock, trouble: web.Response
+    aws: FakeAws, stores: AwsStores, clock: Clock, trouble: web.Response
 ) -> None:
     store = stores.by_key(roleArn=ROLE)
     await failing(store.read("a"))
     clock.now += 3400
-    desk.roles = [trouble]
+    aws.roles = [trouble]
     assert (await failing(store.read("a"))).code == "ResourceNotFoundException"
     clock.now += 200
-    desk.roles = [refusing_role(500, "InternalFailure")]
+    aws.roles = [refusing_role(500, "InternalFailure")]
     assert isinstance(await failing(store.read("a")), Unreachable)
 
 
-async def test_keys_that_the_store_calls_expired_are_replaced_once(desk: Desk, stores: Opened) -> None:
+async def test_keys_that_the_store_calls_expired_are_replaced_once(aws: FakeAws, stores: AwsStores) -> None:
     store = stores.by_key(roleArn=ROLE)
     ended = {"__type": "ExpiredTokenException"}
-    desk.values = [answer(400, ended), answer(400, {"__type": "ResourceNotFoundException"})]
+    aws.values = [answer(400, ended), answer(400, {"__type": "ResourceNotFoundException"})]
     assert (await failing(store.read("a"))).code == "ResourceNotFoundException"
-    desk.values = [answer(400, ended), answer(400, ended)]
+    aws.values = [answer(400, ended), answer(400, ended)]
     assert isinstance(await failing(store.read("a")), Unauthorized)
-    assert len(desk.sts.heard) == 3
+    assert len(aws.sts.heard) == 3
 
 
-async def test_an_access_key_that_is_called_expired_is_not_tried_again(desk: Desk, stores: Opened) -> None:
-    desk.values = [answer(400, {"__type": "ExpiredTokenException"})] * 2
+async def test_an_access_key_that_is_called_expired_is_not_tried_again(
+    aws: FakeAws, stores: AwsStores
+) -> None:
+    aws.values = [answer(400, {"__type": "ExpiredTokenException"})] * 2
     refused = await failing(stores.by_key().read("a"))
-    assert (type(refused), len(desk.store.heard), len(desk.sts.heard)) == (Unauthorized, 1, 0)
+    assert (type(refused), len(aws.store.heard), len(aws.sts.heard)) == (Unauthorized, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -271,24 +275,24 @@ async def test_an_access_key_that_is_called_expired_is_not_tried_again(desk: Des
     ids=range(9),
 )
 async def test_a_role_that_is_not_given_is_a_refused_login(
-    desk: Desk, stores: Opened, response: web.Response, meaning: type[StoreError], code: str
+    aws: FakeAws, stores: AwsStores, response: web.Response, meaning: type[StoreError], code: str
 ) -> None:
-    desk.roles = [response]
+    aws.roles = [response]
     refused = await failing(stores.by_identity().read("a"))
-    assert (type(refused), refused.code, desk.store.heard) == (meaning, code, [])
+    assert (type(refused), refused.code, aws.store.heard) == (meaning, code, [])
 
 
 @pytest.mark.parametrize("missing", ["SessionToken", "AccessKeyId", "Credentials"])
-async def test_keys_with_a_part_missing_are_not_used(desk: Desk, stores: Opened, missing: str) -> None:
+async def test_keys_with_a_part_missing_are_not_used(aws: FakeAws, stores: AwsStores, missing: str) -> None:
     text = given_role().text or ""
-    desk.roles = [web.Response(text=text.replace(missing, "Other"))]
+    aws.roles = [web.Response(text=text.replace(missing, "Other"))]
     assert (await failing(stores.by_key(roleArn=ROLE).read("a"))).code == "MalformedAnswer"
-    assert desk.store.heard == []
+    assert aws.store.heard == []
 
 
-async def test_without_tokens_of_service_accounts_nobody_is_asked(desk: Desk, stores: Opened) -> None:
+async def test_without_tokens_of_service_accounts_nobody_is_asked(aws: FakeAws, stores: AwsStores) -> None:
     assert (await failing(stores.by_identity(with_tokens=False).read("a"))).code == "NoTokens"
-    assert desk.sts.heard == []
+    assert aws.sts.heard == []
 
 
 @pytest.mark.parametrize(
@@ -310,17 +314,17 @@ async def test_without_tokens_of_service_accounts_nobody_is_asked(desk: Desk, st
         ("http://sts.eu-central-1.amazonaws.com", "ForeignSts"),
     ],
 )
-async def test_a_token_of_an_account_goes_to_aws_alone(endpoint: str, code: str, desk: Desk) -> None:
+async def test_a_token_of_an_account_goes_to_aws_alone(endpoint: str, code: str, aws: FakeAws) -> None:
     auth = {"webIdentity": {"serviceAccountRef": {"name": "reader"}}}
     settings = {**aws_settings(""), "endpoint": None, "auth": auth, "roleArn": ROLE, "stsEndpoint": endpoint}
     guard = Guard(resolver=Asked())  # every name leads inside
-    store = opened("awsSecretsManager", settings, guard=guard, namespace="shop", token_of=desk.token_of)
+    store = opened("awsSecretsManager", settings, guard=guard, namespace="shop", token_of=aws.token_of)
 
     refused = await failing(store.read("a"))
 
     await guard.close()
     assert (type(refused), refused.code) == (Refused, code)
-    assert (desk.asked_for == []) is (code == "ForeignSts")
+    assert (aws.asked_for == []) is (code == "ForeignSts")
 
 
 async def test_an_sts_inside_is_never_asked() -> None:
@@ -355,28 +359,28 @@ async def test_sts_is_asked_in_the_region_of_the_store(
 # Looking whether the login works
 
 
-async def test_a_look_asks_sts_who_we_are_and_no_value(desk: Desk, stores: Opened) -> None:
+async def test_a_look_asks_sts_who_we_are_and_no_value(aws: FakeAws, stores: AwsStores) -> None:
     identity = "<Response><GetCallerIdentityResult><Account>1</Account></GetCallerIdentityResult></Response>"
-    desk.roles = [given_role(), web.Response(text=identity)]
+    aws.roles = [given_role(), web.Response(text=identity)]
     await stores.by_key(roleArn=ROLE).check()
-    assert [one.form["Action"] for one in desk.sts.heard] == ["AssumeRole", "GetCallerIdentity"]
-    assert "Credential=ASIA0000000000000001/" in desk.sts.heard[1].headers["Authorization"]
-    assert desk.store.heard == []
+    assert [one.form["Action"] for one in aws.sts.heard] == ["AssumeRole", "GetCallerIdentity"]
+    assert "Credential=ASIA0000000000000001/" in aws.sts.heard[1].headers["Authorization"]
+    assert aws.store.heard == []
 
 
-async def test_a_look_at_a_key_that_sts_does_not_know_is_refused(desk: Desk, stores: Opened) -> None:
-    desk.roles = [refusing_role(403, "InvalidClientTokenId")]
+async def test_a_look_at_a_key_that_sts_does_not_know_is_refused(aws: FakeAws, stores: AwsStores) -> None:
+    aws.roles = [refusing_role(403, "InvalidClientTokenId")]
     refused = await failing(stores.by_key().check())
     assert type(refused) is Unauthorized
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
-async def test_where_sts_may_be_at_another_address_a_look_asks_the_store(desk: Desk, code: str) -> None:
-    desk.values = [answer(400, {"__type": code})]
-    async with serving(desk.store.handle) as store, guarded(LOOPBACK) as guard:
+async def test_where_sts_may_be_at_another_address_a_look_asks_the_store(aws: FakeAws, code: str) -> None:
+    aws.values = [answer(400, {"__type": code})]
+    async with serving(aws.store.handle) as store, guarded(LOOPBACK) as guard:
         known = {"guard": guard, "referred": access_key()}
         await opened("awsSecretsManager", aws_settings(store), **known).check()
-    assert [one.json for one in desk.store.heard] == [{"SecretId": "keyturn-looks-whether-it-may-log-in"}]
+    assert [one.json for one in aws.store.heard] == [{"SecretId": "keyturn-looks-whether-it-may-log-in"}]
 
 
 # A server that knows users, roles and policies

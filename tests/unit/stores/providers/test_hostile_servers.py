@@ -156,7 +156,7 @@ class Victim:
         return {reference: RemoteValue(Value.of_text(self.login)) for reference in references}
 
 
-class Town:
+class HostileServers:
     """Stores of many tenants, each with a hostile server of its own, all over one guard in one process."""
 
     def __init__(self, stack: AsyncExitStack, answering: Callable[..., Any]) -> None:
@@ -287,29 +287,29 @@ async def printed(doing: Awaitable[object]) -> str:
 
 
 @pytest.fixture
-async def town(hostility: Callable[..., Any]) -> AsyncIterator[Town]:
+async def servers(hostility: Callable[..., Any]) -> AsyncIterator[HostileServers]:
     async with AsyncExitStack() as stack:
-        town = Town(stack, hostility)
-        await town.open()
-        yield town
+        servers = HostileServers(stack, hostility)
+        await servers.open()
+        yield servers
 
 
 @pytest.mark.parametrize("hostility", KINDS_OF_HOSTILITY, ids=IDS)
 @pytest.mark.timeout(120)
 async def test_a_hostile_server_hears_one_login_and_says_nothing_through_us(
-    town: Town, caplog: pytest.LogCaptureFixture
+    servers: HostileServers, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    stores = [victim.store for victim in town.victims.values() if victim.store]
+    stores = [victim.store for victim in servers.victims.values() if victim.store]
     async with asyncio.timeout(LONGEST):
         said = await asyncio.gather(*map(tried, stores))
 
-    logins = {name: victim.login for name, victim in town.victims.items()}
-    for name, victim in town.victims.items():
+    logins = {name: victim.login for name, victim in servers.victims.items()}
+    for name, victim in servers.victims.items():
         assert victim.heard, f"{name} was asked"
         others = [login for other, login in logins.items() if other != name]
         assert leaks_of([OPERATOR, *others], victim.words) == set(), name
-    assert town.elsewhere == []
+    assert servers.elsewhere == []
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp.")]
     shown = "\n".join([*ours, *chain.from_iterable(said)])
     assert leaks_of([OPERATOR, CANARY, PUSHED, *logins.values()], shown) == set()

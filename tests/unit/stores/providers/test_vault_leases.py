@@ -69,7 +69,7 @@ async def guard() -> AsyncIterator[Guard]:
 # A real Vault
 
 
-class Lender:
+class LeaseEngine:
     """An engine that makes logins and lends them, with the times that a test wants."""
 
     def __init__(self, server: VaultServer) -> None:
@@ -87,62 +87,66 @@ class Lender:
 
 
 @pytest.fixture
-def lender(vault: VaultServer) -> Lender:
-    return Lender(vault)
+def engine(vault: VaultServer) -> LeaseEngine:
+    return LeaseEngine(vault)
 
 
-async def test_each_read_makes_a_login_of_its_own(vault: VaultServer, guard: Guard, lender: Lender) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open())
+async def test_each_read_makes_a_login_of_its_own(
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
+) -> None:
+    store = store_of(vault.address, guard, vault.token, engine.open())
     found = await asyncio.gather(*(store.read("creds/orders") for _ in range(3)))
     assert len({user(one) for one in found}) == len({lent(one).id for one in found}) == 3
-    assert {user(one) for one in found} == set(lender.alive())
+    assert {user(one) for one in found} == set(engine.alive())
 
 
-async def test_it_says_for_how_long_a_login_is_good(vault: VaultServer, guard: Guard, lender: Lender) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open("1h"))
+async def test_it_says_for_how_long_a_login_is_good(
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
+) -> None:
+    store = store_of(vault.address, guard, vault.token, engine.open("1h"))
     assert lent(await store.read("creds/orders")).lasts == timedelta(hours=1)
 
 
 async def test_a_login_lives_on_by_renewal_up_to_its_longest_time(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open("3s", "6s"))
+    store = store_of(vault.address, guard, vault.token, engine.open("3s", "6s"))
     found = await store.read("creds/orders")
     await asyncio.sleep(2)
     assert await store.extend("creds/orders", lent(found)) == timedelta(seconds=3)
     await asyncio.sleep(2)
-    assert lender.alive() == [user(found)], "it lived longer than its first lease"
+    assert engine.alive() == [user(found)], "it lived longer than its first lease"
     left = await store.extend("creds/orders", lent(found))
     assert left is not None
     assert left < timedelta(seconds=3), "it says that it will not last"
     await asyncio.sleep(3)
-    assert lender.alive() == [], "Vault has revoked it at the end of its lease"
+    assert engine.alive() == [], "Vault has revoked it at the end of its lease"
     assert await store.extend("creds/orders", lent(found)) is None
 
 
 async def test_another_provider_renews_and_gives_back_what_one_has_taken(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    mount = lender.open()
+    mount = engine.open()
     found = await store_of(vault.address, guard, vault.token, mount).read("creds/orders")
     other = store_of(vault.address, guard, vault.token, mount)
     assert await other.extend("creds/orders", lent(found)) is not None
     for _ in range(2):
         await other.give_back("creds/orders", lent(found))
-        assert lender.alive() == []
+        assert engine.alive() == []
 
 
-async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, lender: Lender) -> None:
-    store = store_of(vault.address, guard, vault.token, lender.open())
+async def test_a_deletion_gives_nothing_back(vault: VaultServer, guard: Guard, engine: LeaseEngine) -> None:
+    store = store_of(vault.address, guard, vault.token, engine.open())
     await store.read("creds/orders")
     assert (await failing(store.delete("creds/orders"))).code == "ReadOnly"
-    assert len(lender.alive()) == 1
+    assert len(engine.alive()) == 1
 
 
 # A login that what was lent ends with
 
 
-class Drawer:
+class LoginSecret:
     """Keeps a login, as a Secret does."""
 
     def __init__(self) -> None:
@@ -167,71 +171,71 @@ class Role:
         self._id = vault.call("GET", f"auth/approle/role/{mount}/role-id")["data"]["role_id"]
         self._secret = vault.call("POST", f"auth/approle/role/{mount}/secret-id", {})["data"]["secret_id"]
 
-    def store(self, drawer: Drawer) -> Provider[Any]:
+    def store(self, login_secret: LoginSecret) -> Provider[Any]:
         auth = {"appRole": {"roleId": self._id, "secretRef": {"name": "role", "key": "id"}}}
         return opened(
             "vault",
             {"server": self._vault.address, "engine": "dynamic", "mount": self._mount, "auth": auth},
             guard=self._guard,
             referred={Reference("Secret", "role", "id"): RemoteValue(Value.of_text(self._secret))},
-            keep=drawer,
+            keep=login_secret,
             patience=15.0,
         )
 
 
 async def test_another_process_goes_on_with_the_login_that_was_kept(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    role, drawer = Role(vault, guard, lender.open()), Drawer()
-    found = await role.store(drawer).read("creds/orders")
+    role, login_secret = Role(vault, guard, engine.open()), LoginSecret()
+    found = await role.store(login_secret).read("creds/orders")
     before = set(vault.names("auth/token/accessors"))
     assert lent(found).login in before
-    assert await role.store(drawer).extend("creds/orders", lent(found)) is not None
+    assert await role.store(login_secret).extend("creds/orders", lent(found)) is not None
     assert set(vault.names("auth/token/accessors")) == before
 
 
 async def test_the_close_of_a_store_leaves_the_login_to_what_was_lent(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    store = Role(vault, guard, lender.open()).store(Drawer())
+    store = Role(vault, guard, engine.open()).store(LoginSecret())
     found = await store.read("creds/orders")
     await store.close()
-    assert lender.alive() == [user(found)]
+    assert engine.alive() == [user(found)]
 
 
 @pytest.mark.parametrize("kept", [None, "", "no token\n", "hvs.of-somebody-else"])
 async def test_where_the_kept_login_is_none_it_logs_in_anew_and_keeps_that(
-    vault: VaultServer, guard: Guard, lender: Lender, kept: str | None
+    vault: VaultServer, guard: Guard, engine: LeaseEngine, kept: str | None
 ) -> None:
-    drawer = Drawer()
-    drawer.login = None if kept is None else Value.of_text(kept)
-    found = await Role(vault, guard, lender.open()).store(drawer).read("creds/orders")
-    assert lender.alive() == [user(found)]
-    assert drawer.login
-    assert drawer.login != Value.of_text(kept or "")
+    login_secret = LoginSecret()
+    login_secret.login = None if kept is None else Value.of_text(kept)
+    found = await Role(vault, guard, engine.open()).store(login_secret).read("creds/orders")
+    assert engine.alive() == [user(found)]
+    assert login_secret.login
+    assert login_secret.login != Value.of_text(kept or "")
 
 
 async def test_what_was_lent_to_a_login_that_is_gone_is_not_renewed(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    role, drawer = Role(vault, guard, lender.open()), Drawer()
-    store = role.store(drawer)
+    role, login_secret = Role(vault, guard, engine.open()), LoginSecret()
+    store = role.store(login_secret)
     found = await store.read("creds/orders")
     vault.call("POST", "auth/token/revoke-accessor", {"accessor": lent(found).login})
     assert await store.extend("creds/orders", lent(found)) is None
     second = await store.read("creds/orders")
-    assert lender.alive() == [user(second)]
+    assert engine.alive() == [user(second)]
     assert lent(second).login != lent(found).login
 
 
 async def test_what_was_lent_to_an_earlier_login_is_not_said_to_last(
-    vault: VaultServer, guard: Guard, lender: Lender
+    vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
-    role = Role(vault, guard, lender.open())
-    found = await role.store(Drawer()).read("creds/orders")
-    other = role.store(Drawer())
+    role = Role(vault, guard, engine.open())
+    found = await role.store(LoginSecret()).read("creds/orders")
+    other = role.store(LoginSecret())
     assert await other.extend("creds/orders", lent(found)) is None
-    assert lender.alive() == [user(found)], "it lives on until its end"
+    assert engine.alive() == [user(found)], "it lives on until its end"
 
 
 async def test_an_engine_that_lends_nothing_is_read_as_it_is(
@@ -250,7 +254,7 @@ async def test_an_engine_that_lends_nothing_is_read_as_it_is(
 # A Vault that answers as it is told
 
 
-class Booth:
+class ScriptedVault:
     """A Vault that lends for a hundred seconds, and remembers what it hears."""
 
     def __init__(self) -> None:
@@ -273,13 +277,13 @@ LEASE = Lent("database/creds/a/1", "", timedelta(seconds=100))
 
 
 @pytest.fixture
-def booth() -> Booth:
-    return Booth()
+def scripted() -> ScriptedVault:
+    return ScriptedVault()
 
 
 @pytest.fixture
-async def store(booth: Booth, guard: Guard) -> AsyncIterator[Provider[Any]]:
-    async with serving(booth.recording.handle) as address:
+async def store(scripted: ScriptedVault, guard: Guard) -> AsyncIterator[Provider[Any]]:
+    async with serving(scripted.recording.handle) as address:
         yield store_of(address, guard, "hvs.of-the-store")
 
 
@@ -287,9 +291,9 @@ async def test_a_lease_is_named_and_measured(store: Provider[Any]) -> None:
     assert (await store.read("creds/a")).lent == LEASE
 
 
-async def test_a_lease_is_renewed_by_its_name_alone(booth: Booth, store: Provider[Any]) -> None:
+async def test_a_lease_is_renewed_by_its_name_alone(scripted: ScriptedVault, store: Provider[Any]) -> None:
     assert await store.extend("creds/a", LEASE) == timedelta(seconds=100)
-    assert [one.json for one in booth.recording.heard] == [{"lease_id": LEASE.id}]
+    assert [one.json for one in scripted.recording.heard] == [{"lease_id": LEASE.id}]
 
 
 @pytest.mark.parametrize(
@@ -302,30 +306,30 @@ async def test_a_lease_is_renewed_by_its_name_alone(booth: Booth, store: Provide
     ],
 )
 async def test_where_vault_renews_no_longer_it_says_so(
-    booth: Booth, store: Provider[Any], renewal: web.Response, left: timedelta | None
+    scripted: ScriptedVault, store: Provider[Any], renewal: web.Response, left: timedelta | None
 ) -> None:
-    booth.renewals = [renewal]
+    scripted.renewals = [renewal]
     assert await store.extend("creds/a", LEASE) == left
 
 
-async def test_while_vault_is_away_nobody_knows(booth: Booth, store: Provider[Any]) -> None:
-    booth.renewals = [answer(503)]
+async def test_while_vault_is_away_nobody_knows(scripted: ScriptedVault, store: Provider[Any]) -> None:
+    scripted.renewals = [answer(503)]
     assert type(await failing(store.extend("creds/a", LEASE))) is Unreachable
 
 
-async def test_a_lease_without_an_end_lasts(booth: Booth, store: Provider[Any]) -> None:
-    booth.made = [response(lease_duration=0)]
+async def test_a_lease_without_an_end_lasts(scripted: ScriptedVault, store: Provider[Any]) -> None:
+    scripted.made = [response(lease_duration=0)]
     assert lent(await store.read("creds/a")).lasts > timedelta(days=365)
 
 
-async def test_a_lease_of_a_name_without_end_is_none(booth: Booth, store: Provider[Any]) -> None:
-    booth.made = [response(lease_id="x" * 2000)]
+async def test_a_lease_of_a_name_without_end_is_none(scripted: ScriptedVault, store: Provider[Any]) -> None:
+    scripted.made = [response(lease_id="x" * 2000)]
     assert (await store.read("creds/a")).lent is None
 
 
 @pytest.mark.parametrize("odd", [{"data": None}, {"data": CANARY}, {"data": [1]}])
 async def test_an_answer_without_data_is_none(
-    booth: Booth, store: Provider[Any], odd: dict[str, Any]
+    scripted: ScriptedVault, store: Provider[Any], odd: dict[str, Any]
 ) -> None:
-    booth.made = [response(**odd)]
+    scripted.made = [response(**odd)]
     assert type(await failing(store.read("creds/a"))) is Unreachable

@@ -229,7 +229,7 @@ async def test_a_short_token_is_renewed_and_then_replaced(
 # A Vault that remembers
 
 
-class Booth:
+class ScriptedVault:
     """A Vault that gives tokens of a hundred seconds, and remembers what it hears."""
 
     def __init__(self) -> None:
@@ -278,23 +278,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def booth() -> Booth:
-    return Booth()
+def scripted() -> ScriptedVault:
+    return ScriptedVault()
 
 
 @pytest.fixture
-async def address(booth: Booth) -> AsyncIterator[str]:
-    async with serving(booth.recording.handle) as address:
+async def address(scripted: ScriptedVault) -> AsyncIterator[str]:
+    async with serving(scripted.recording.handle) as address:
         yield address
 
 
 async def test_a_service_account_shows_a_token_for_vault_alone(
-    booth: Booth, address: str, guard: Guard
+    scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
-    store = store_of(address, guard, ACCOUNT, token_of=booth.token_of)
+    store = store_of(address, guard, ACCOUNT, token_of=scripted.token_of)
     assert type(await failing(store.read("a"))) is NotFound
-    login, read = booth.recording.heard
-    assert booth.asked_for == [("reader", "vault", 600)]
+    login, read = scripted.recording.heard
+    assert scripted.asked_for == [("reader", "vault", 600)]
     assert (login.method, login.path) == ("POST", "/v1/auth/kubernetes/login")
     assert login.json == {"role": "shop", "jwt": ACCOUNT_TOKEN}
     assert "X-Vault-Token" not in login.headers
@@ -303,100 +303,102 @@ async def test_a_service_account_shows_a_token_for_vault_alone(
 
 
 async def test_the_settings_name_another_mount_and_the_server_as_audience(
-    booth: Booth, address: str, guard: Guard
+    scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
     auth = {"kubernetes": {**ACCOUNT["kubernetes"], "mountPath": "team/k8s", "audience": f"{address}/"}}
-    await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
-    assert booth.recording.paths[0] == "POST /v1/auth/team/k8s/login"
-    assert booth.asked_for == [("reader", f"{address}/", 600)]
+    await failing(store_of(address, guard, auth, token_of=scripted.token_of).read("a"))
+    assert scripted.recording.paths[0] == "POST /v1/auth/team/k8s/login"
+    assert scripted.asked_for == [("reader", f"{address}/", 600)]
 
 
 @pytest.mark.parametrize(
     "audience", ["sts.amazonaws.com", "api://AzureADTokenExchange", "https://other.test"]
 )
 async def test_no_token_is_asked_for_that_is_good_elsewhere(
-    audience: str, booth: Booth, address: str, guard: Guard
+    audience: str, scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
     auth = {"kubernetes": {**ACCOUNT["kubernetes"], "audience": audience}}
-    refused = await failing(store_of(address, guard, auth, token_of=booth.token_of).read("a"))
+    refused = await failing(store_of(address, guard, auth, token_of=scripted.token_of).read("a"))
     assert (type(refused), refused.code) == (Refused, "ForeignAudience")
-    assert (booth.asked_for, booth.recording.heard) == ([], [])
+    assert (scripted.asked_for, scripted.recording.heard) == ([], [])
 
 
-async def test_an_app_role_shows_its_id_and_secret(booth: Booth, address: str, guard: Guard) -> None:
+async def test_an_app_role_shows_its_id_and_secret(
+    scripted: ScriptedVault, address: str, guard: Guard
+) -> None:
     await failing(store_of(address, guard, APP_ROLE, f"{SECRET_ID}\n").read("a"))
-    (login,) = booth.counted("/login")
+    (login,) = scripted.counted("/login")
     assert login.path == "/v1/auth/approle/login"
     assert login.json == {"role_id": "shop", "secret_id": SECRET_ID}
 
 
 async def test_a_token_is_renewed_when_half_of_its_time_is_over(
-    booth: Booth, address: str, guard: Guard, clock: Clock
+    scripted: ScriptedVault, address: str, guard: Guard, clock: Clock
 ) -> None:
     store = store_of(address, guard, APP_ROLE)
     for passed, renewed in ((0, 0), (49, 0), (2, 1), (49, 1), (2, 2)):
         clock.now += passed
         await failing(store.read("a"))
-        assert (len(booth.counted("/login")), len(booth.counted("/renew-self"))) == (1, renewed)
+        assert (len(scripted.counted("/login")), len(scripted.counted("/renew-self"))) == (1, renewed)
 
 
 @pytest.mark.parametrize(
     "renewal", [session(0, lasts=40), answer(403), answer(400, {"errors": [CANARY]}), answer(200, {})]
 )
 async def test_a_token_that_is_not_renewed_for_long_is_replaced(
-    booth: Booth, address: str, guard: Guard, clock: Clock, renewal: web.Response
+    scripted: ScriptedVault, address: str, guard: Guard, clock: Clock, renewal: web.Response
 ) -> None:
     store = store_of(address, guard, APP_ROLE)
     await failing(store.read("a"))
     clock.now += 51
-    booth.renewals = [renewal]
+    scripted.renewals = [renewal]
     await failing(store.read("a"))
-    assert booth.recording.heard[-1].headers["X-Vault-Token"] == "hvs.canary-token-2"
+    assert scripted.recording.heard[-1].headers["X-Vault-Token"] == "hvs.canary-token-2"
 
 
 async def test_a_token_that_cannot_be_renewed_is_replaced_at_once(
-    booth: Booth, address: str, guard: Guard, clock: Clock
+    scripted: ScriptedVault, address: str, guard: Guard, clock: Clock
 ) -> None:
-    booth.logins = [session(1, renewable=False)]
+    scripted.logins = [session(1, renewable=False)]
     store = store_of(address, guard, APP_ROLE)
     for passed in (0, 51):
         clock.now += passed
         await failing(store.read("a"))
-    assert (len(booth.counted("/login")), len(booth.counted("/renew-self"))) == (2, 0)
+    assert (len(scripted.counted("/login")), len(scripted.counted("/renew-self"))) == (2, 0)
 
 
 async def test_while_logins_fail_for_now_a_token_is_used_to_its_end(
-    booth: Booth, address: str, guard: Guard, clock: Clock
+    scripted: ScriptedVault, address: str, guard: Guard, clock: Clock
 ) -> None:
     store = store_of(address, guard, APP_ROLE)
     await failing(store.read("a"))
     clock.now += 60
-    booth.renewals = [answer(503)]
+    scripted.renewals = [answer(503)]
     assert type(await failing(store.read("a"))) is NotFound
     clock.now += 60
-    booth.logins = [answer(503)]
+    scripted.logins = [answer(503)]
     assert type(await failing(store.read("a"))) is Unreachable
 
 
 async def test_a_token_without_an_end_is_never_renewed(
-    booth: Booth, address: str, guard: Guard, clock: Clock
+    scripted: ScriptedVault, address: str, guard: Guard, clock: Clock
 ) -> None:
-    booth.logins = [session(1, lasts=0)]
+    scripted.logins = [session(1, lasts=0)]
     store = store_of(address, guard, APP_ROLE)
     for passed in (0, 10**9):
         clock.now += passed
         await failing(store.read("a"))
-    assert len(booth.recording.heard) == 3
+    assert len(scripted.recording.heard) == 3
 
 
 async def test_a_refused_read_is_tried_once_more_with_a_new_login(
-    booth: Booth, address: str, guard: Guard
+    scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
-    booth.reads = [answer(403, {"errors": [CANARY]})] * 2
-    booth.looks = [answer(403)]
+    scripted.reads = [answer(403, {"errors": [CANARY]})] * 2
+    scripted.looks = [answer(403)]
     store = store_of(address, guard, APP_ROLE)
     assert type(await failing(store.read("a"))) is Denied
-    assert [one.path for one in booth.recording.heard] == [
+    assert [one.path for one in scripted.recording.heard] == [
         "/v1/auth/approle/login",
         "/v1/secret/data/a",
         "/v1/auth/token/lookup-self",
@@ -421,18 +423,18 @@ async def test_a_refused_read_is_tried_once_more_with_a_new_login(
     ids=range(9),
 )
 async def test_a_login_that_gives_no_token_is_refused_or_waited_for(
-    booth: Booth, address: str, guard: Guard, response: web.Response, meaning: type[StoreError]
+    scripted: ScriptedVault, address: str, guard: Guard, response: web.Response, meaning: type[StoreError]
 ) -> None:
-    booth.logins = [response]
+    scripted.logins = [response]
     refused = await failing(store_of(address, guard, APP_ROLE).read("a"))
-    assert (type(refused), len(booth.recording.heard)) == (meaning, 1)
+    assert (type(refused), len(scripted.recording.heard)) == (meaning, 1)
 
 
 async def test_without_tokens_of_service_accounts_nobody_is_asked(
-    booth: Booth, address: str, guard: Guard
+    scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
     assert (await failing(store_of(address, guard, ACCOUNT).read("a"))).code == "NoTokens"
-    assert booth.recording.heard == []
+    assert scripted.recording.heard == []
 
 
 async def test_a_close_that_fails_is_no_error(address: str, guard: Guard) -> None:

@@ -25,8 +25,8 @@ _FOUND = "leaks"
 _SHORTEST_LINE = 32
 
 
-class Witness:
-    """Remembers, in memory only, each value that a test had in reach of an operator, and each operator's log."""
+class ValueRecorder:
+    """Records, in memory only, each value that an operator could read in a test, and the log of each operator."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, str] = {}
@@ -39,13 +39,13 @@ class Witness:
         """Look before the fixtures clean up."""
         arguments = getattr(item, "funcargs", {})
         if isinstance(arguments.get("namespace"), str) and "kubectl" in arguments:
-            self.look(arguments["kubectl"].kubeconfig, arguments["namespace"])
+            self.record(arguments["kubectl"].kubeconfig, arguments["namespace"])
         if begun := BEGUN - self.logs.keys():
             self.logs |= dict.fromkeys(begun, item.nodeid)
             for plane in set(_planes_among(arguments.values())):
-                self.look(plane.kubeconfig)
+                self.record(plane.kubeconfig)
 
-    def look(self, kubeconfig: Path, namespace: str = "") -> None:
+    def record(self, kubeconfig: Path, namespace: str = "") -> None:
         """Remember the values of all Secrets of a namespace, or of the cluster."""
         try:
             with Objects.of(kubeconfig) as objects:
@@ -110,13 +110,13 @@ class LeakGate:
     and tell the one that started them where something was found, never what.
     """
 
-    def __init__(self, witness: Witness) -> None:
-        self._witness = witness
+    def __init__(self, recorder: ValueRecorder) -> None:
+        self._recorder = recorder
         self._found: set[str] = set()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self._found |= self._witness.leaks()
+        self._found |= self._recorder.leaks()
         if to_controller := getattr(session.config, "workeroutput", None):
             to_controller[_FOUND] = sorted(self._found)
         elif self._found:

@@ -1,4 +1,4 @@
-"""What somebody sees who shares the cluster with an attacker: the seconds to their first Secrets."""
+"""Another tenant of the cluster under attack: the seconds until its first Secrets exist."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cluster.namespace import Space
-    from tests.redteam.field import Field
+    from tests.redteam.target import AttackTarget
     from tests.support.objects import Body
 
-__all__ = ["PATIENCE", "Neighbour", "Served", "Wait", "first", "neighbour"]
+__all__ = ["PATIENCE", "OtherTenant", "Served", "Wait", "first", "tenant"]
 
 PATIENCE: Final = 60.0
 
@@ -46,19 +46,19 @@ class Served(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Comes with a new namespace each time, and with a store of their own that answers at once."""
+class OtherTenant:
+    """A tenant with a new namespace each time, and a store that answers at once."""
 
-    field: Field
+    target: AttackTarget
     address: str
     """Of their store, by a name that has to be looked up."""
 
     def served(self, name: str) -> Served:
         """Write a store, one ManagedSecret that generates and one that pulls; wait for both Secrets."""
-        space = self.field.namespace(name)
+        space = self.target.namespace(name)
         token = base64.b64encode(b"hvs.neighbour").decode()
         space.create({"kind": "Secret", "metadata": {"name": "login"}, "data": {"token": token}})
-        clock = _Clock(self.field)
+        clock = _Clock(self.target)
         auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
         Stores(space, Path()).write({"vault": {"server": self.address, "auth": auth}})
         space.manage(password(), name="generated")
@@ -68,14 +68,14 @@ class Neighbour:
 
 
 @contextmanager
-def neighbour(field: Field) -> Iterator[Neighbour]:
+def tenant(target: AttackTarget) -> Iterator[OtherTenant]:
     with hostile() as server:  # what it says is all right, for a neighbour
-        yield Neighbour(field, server.address.replace("127.0.0.1", "localhost"))
+        yield OtherTenant(target, server.address.replace("127.0.0.1", "localhost"))
 
 
-def first(field: Field, space: Space, *data: Body, name: str) -> Wait:
+def first(target: AttackTarget, space: Space, *data: Body, name: str) -> Wait:
     """Return how long a new ManagedSecret waits for its Secret."""
-    clock = _Clock(field)
+    clock = _Clock(target)
     space.manage(*data, name=name)
     return _until(space, clock, name)[name]
 
@@ -83,9 +83,9 @@ def first(field: Field, space: Space, *data: Body, name: str) -> Wait:
 class _Clock:
     """What has gone by since it was made."""
 
-    def __init__(self, field: Field) -> None:
-        self._field = field
-        self._began, self._processors = time.monotonic(), field.processors()
+    def __init__(self, target: AttackTarget) -> None:
+        self._field = target
+        self._began, self._processors = time.monotonic(), target.processors()
 
     def now(self) -> Wait:
         starved = self._field.processors().starved_since(self._processors)

@@ -31,7 +31,7 @@ __all__ = [
     "ROOT",
     "Answer",
     "Client",
-    "Scene",
+    "Dashboard",
     "condition",
     "log_in",
     "managed",
@@ -44,7 +44,7 @@ HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>\"
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Dashboard:
     """An API server with our kinds, and three namespaces: shop, bank and stage."""
 
     plane: ControlPlane

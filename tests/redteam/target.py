@@ -1,4 +1,4 @@
-"""Where attacks happen: a cluster with Keyturn as it is shipped, an operator, and namespaces of attackers."""
+"""The target of attacks: a cluster with Keyturn as it is shipped, an operator, and namespaces of attackers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox import ControlPlane
     from tests.support.objects import Body
 
-__all__ = ["HOME", "Field", "Processors"]
+__all__ = ["HOME", "AttackTarget", "Processors"]
 
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = "redteam"
@@ -60,8 +60,8 @@ class Processors(NamedTuple):
 
 
 @dataclass(eq=False)
-class Field:
-    """Attacks take namespaces from it, and may start the operator again; `clear` takes all of that away."""
+class AttackTarget:
+    """Attacks create namespaces in it, and may restart the operator; `clear` removes both."""
 
     kubectl: Kubectl
     objects: Objects

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.dashboard.scene import HOSTILE, at, condition, managed
+from tests.cluster.dashboard.dashboard_cluster import HOSTILE, at, condition, managed
 
 if TYPE_CHECKING:
-    from tests.cluster.dashboard.scene import Scene
+    from tests.cluster.dashboard.dashboard_cluster import Dashboard
 
 __all__ = ["STATES", "set_up"]
 
@@ -103,14 +103,14 @@ STATES: dict[str, tuple[str, Status]] = {
 }
 
 
-def set_up(scene: Scene) -> None:
-    scene.kubectl("apply", "-f", "-", given=_lease())
+def set_up(dashboard: Dashboard) -> None:
+    dashboard.kubectl("apply", "-f", "-", given=_lease())
     for name, (_, shown) in STATES.items():
         owner = HOSTILE if name == "hostile" else "team-shop@example.test"
-        scene.objects.create("stage", managed(name, owner=owner))
-        scene.objects.edit_status("ManagedSecret", "stage", name, _put(shown))
-    _emergency(scene, "inc-2026-042", "the laptop of a database admin was stolen", _going_on())
-    _emergency(scene, "inc-hostile", HOSTILE, {})
+        dashboard.objects.create("stage", managed(name, owner=owner))
+        dashboard.objects.edit_status("ManagedSecret", "stage", name, _put(shown))
+    _emergency(dashboard, "inc-2026-042", "the laptop of a database admin was stolen", _going_on())
+    _emergency(dashboard, "inc-hostile", HOSTILE, {})
 
 
 def _put(shown: Status) -> Any:
@@ -127,11 +127,11 @@ def _lease() -> dict[str, Any]:
     }
 
 
-def _emergency(scene: Scene, name: str, reason: str, shown: Status) -> None:
+def _emergency(dashboard: Dashboard, name: str, reason: str, shown: Status) -> None:
     spec = {"reason": reason, "incident": "INC-2026-042", "contact": "security@example.test", "selector": {}}
-    scene.objects.create("stage", {"kind": "EmergencyRotation", "metadata": {"name": name}, "spec": spec})
+    dashboard.objects.create("stage", {"kind": "EmergencyRotation", "metadata": {"name": name}, "spec": spec})
     if shown:
-        scene.objects.edit_status("EmergencyRotation", "stage", name, _put(shown))
+        dashboard.objects.edit_status("EmergencyRotation", "stage", name, _put(shown))
 
 
 def _going_on() -> Status:
