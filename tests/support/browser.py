@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import websocket
 
+from sandbox.harness import eventually
 from tests.support.chromium import chromium
 
 if TYPE_CHECKING:
@@ -177,9 +178,11 @@ def _page(home: Path) -> Iterator[Page]:
 
 
 def _port(home: Path) -> int:
-    told = home / "profile" / "DevToolsActivePort"
-    deadline = time.monotonic() + _PATIENCE
-    while not (told.exists() and "\n" in told.read_text()):
-        assert time.monotonic() < deadline, (home / "log").read_text()[-2000:]
-        time.sleep(0.05)
-    return int(told.read_text().splitlines()[0])
+    written = home / "profile" / "DevToolsActivePort"
+    eventually(
+        lambda: written.exists() and "\n" in written.read_text(),
+        "the port of Chromium",
+        _PATIENCE,
+        instead=lambda: (home / "log").read_text()[-2000:],
+    )
+    return int(written.read_text().splitlines()[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
+from sandbox.harness import eventually
 from tests.support.goprogram import built
 
 if TYPE_CHECKING:
@@ -72,10 +72,7 @@ def running() -> Iterator[VaultServer]:
         assert process.stdout
         address, token = process.stdout.readline().split()
         server = VaultServer(f"http://{address}", token)
-        deadline = time.monotonic() + _START
-        while not server.is_active():
-            assert time.monotonic() < deadline, "Vault did not become active"
-            time.sleep(0.05)
+        eventually(server.is_active, "an active Vault", _START)
         for mount, version in (("secret", "2"), ("old", "1")):
             server.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": version}})
         server.call("POST", "sys/auth/approle", {"type": "approle"})
