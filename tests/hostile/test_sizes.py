@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh
+from keyturn.generators import GeneratorContext, _authority, _chains, _jwk, _pem, _ssh, _verification
 from keyturn.runtime import tls
 from keyturn.stores.providers import _client_certificate
 from tests.hostile import corpus
@@ -71,7 +71,7 @@ def test_the_way_to_the_root_is_looked_for_by_names(monkeypatch: pytest.MonkeyPa
 
     def check(*given: Any) -> bool:
         tried.append(given)
-        return _chains.is_signed_by(*given)
+        return _verification.is_signed_by(*given)
 
     monkeypatch.setattr(_authority, "is_signed_by", check)
 

@@ -17,7 +17,7 @@ from keyturn.core.labels import REFRESH, ROTATE
 from keyturn.core.rotation import steps
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
-from tests.simulation.simulated_stores import Town
+from tests.simulation.simulated_stores import StoreCluster
 from tests.unit.core.builders import API_KEY, PUSH
 
 if TYPE_CHECKING:
@@ -38,28 +38,28 @@ _AT_STORES = steps.Push | steps.Withdraw | steps.GiveBack
 class Comparison:
     """Takes the place of `execute.take`: compares each executed step with its simulated effect."""
 
-    town: Town
+    cluster: StoreCluster
     compared: set[str] = field(default_factory=set)
 
     async def take(self, step: steps.Step, key: ObjectKey, observed: Observed, context: Context) -> None:
-        before = self.town.objects.get(STATE)
+        before = self.cluster.objects.get(STATE)
         await execute.take(step, key, observed, context)
-        if isinstance(step, _AT_STORES) and self.town.objects.get(STATE) == before:
+        if isinstance(step, _AT_STORES) and self.cluster.objects.get(STATE) == before:
             return  # in progress
         if isinstance(step, steps.GoBack):
             return  # in a simulation no rollout fails
         expected = effects.apply(step, observed, MAKERS)
-        if STATE in self.town.objects:
-            assert comparable(self.town.state().facts) == comparable(expected.state), step
+        if STATE in self.cluster.objects:
+            assert comparable(self.cluster.state().facts) == comparable(expected.state), step
         if isinstance(step, steps.Publish | steps.Repair | steps.Revoke):
             assert expected.target
-            meta = meta_of(self.town.objects[TARGET])
+            meta = meta_of(self.cluster.objects[TARGET])
             assert (meta.revision, meta.published, meta.overlapping) == (
                 expected.target.revision,
                 expected.target.published,
                 expected.target.overlapping,
             ), step
-        managed = self.town.objects.get(MANAGED)
+        managed = self.cluster.objects.get(MANAGED)
         if managed and isinstance(step, steps.Begin | steps.Finalize):
             found = ManagedSecret.model_validate(managed)
             assert found.status.rotation == expected.managed.status.rotation
@@ -73,71 +73,71 @@ def comparable(facts: StateFacts | None) -> StateFacts | None:
 
 
 @pytest.fixture
-def town(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    made = Comparison(Town({"data": [PASSWORD], "rotation": {"overlap": "2m"}}))
+    made = Comparison(StoreCluster({"data": [PASSWORD], "rotation": {"overlap": "2m"}}))
     monkeypatch.setattr(reconcile, "take", made.take)
     yield made
     structlog.reset_defaults()
 
 
-def annotate(town: Town, name: str, text: str) -> None:
-    town.objects[MANAGED]["metadata"]["annotations"][name] = text
-    town.touch_managed()
+def annotate(cluster: StoreCluster, name: str, text: str) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][name] = text
+    cluster.touch_managed()
 
 
-async def test_a_rotation(town: Comparison) -> None:
-    town.town.add_workload("api", None)
-    await town.town.settle()
-    annotate(town.town, ROTATE, "now")
+async def test_a_rotation(cluster: Comparison) -> None:
+    cluster.cluster.add_workload("api", None)
+    await cluster.cluster.settle()
+    annotate(cluster.cluster, ROTATE, "now")
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    assert town.compared >= {"Stage", "Publish", "Begin", "RollOut", "Overlap", "Expire", "Revoke"}
+    assert cluster.compared >= {"Stage", "Publish", "Begin", "RollOut", "Overlap", "Expire", "Revoke"}
 
 
-async def test_a_change_of_the_spec_while_a_request_waits_for_its_window(town: Comparison) -> None:
-    await town.town.settle()
-    town.town.change_managed()["rotation"] = {"windows": [{"cron": "0 2 * * *", "duration": "1h"}]}
-    annotate(town.town, ROTATE, "now")
-    await town.town.settle()
-    spec = town.town.change_managed()
+async def test_a_change_of_the_spec_while_a_request_waits_for_its_window(cluster: Comparison) -> None:
+    await cluster.cluster.settle()
+    cluster.cluster.change_managed()["rotation"] = {"windows": [{"cron": "0 2 * * *", "duration": "1h"}]}
+    annotate(cluster.cluster, ROTATE, "now")
+    await cluster.cluster.settle()
+    spec = cluster.cluster.change_managed()
     spec["data"].append(TOKEN)
     spec["target"] = {"template": {"data": {"url": "{{ password }}"}}}
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    facts = town.town.state().facts
+    facts = cluster.cluster.state().facts
     assert (facts.current_number, facts.triggers.annotation) == (2, None)
 
 
-async def test_a_lost_state(town: Comparison) -> None:
-    town.town.add_workload("api", None)
-    await town.town.settle()
-    annotate(town.town, ROTATE, "now")
-    await town.town.settle()
-    town.town.now += timedelta(hours=1)
-    del town.town.objects[STATE]
-    town.compared.clear()
+async def test_a_lost_state(cluster: Comparison) -> None:
+    cluster.cluster.add_workload("api", None)
+    await cluster.cluster.settle()
+    annotate(cluster.cluster, ROTATE, "now")
+    await cluster.cluster.settle()
+    cluster.cluster.now += timedelta(hours=1)
+    del cluster.cluster.objects[STATE]
+    cluster.compared.clear()
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    assert "Claim" in town.compared
-
-
-async def test_a_recreated_object(town: Comparison) -> None:
-    spec: dict[str, Any] = town.town.objects[MANAGED]["spec"]
-    await town.town.settle()
-    town.town.create_managed(spec)
-    annotate(town.town, ROTATE, "now")
-
-    await town.town.settle()
-
-    assert "Claim" in town.compared
+    assert "Claim" in cluster.compared
 
 
-async def test_an_adopted_secret(town: Comparison) -> None:
-    town.town.objects[MANAGED]["spec"]["target"] = {"adopt": "IfUnowned"}
+async def test_a_recreated_object(cluster: Comparison) -> None:
+    spec: dict[str, Any] = cluster.cluster.objects[MANAGED]["spec"]
+    await cluster.cluster.settle()
+    cluster.cluster.create_managed(spec)
+    annotate(cluster.cluster, ROTATE, "now")
+
+    await cluster.cluster.settle()
+
+    assert "Claim" in cluster.compared
+
+
+async def test_an_adopted_secret(cluster: Comparison) -> None:
+    cluster.cluster.objects[MANAGED]["spec"]["target"] = {"adopt": "IfUnowned"}
     metadata = {
         "name": "db",
         "namespace": "shop",
@@ -145,44 +145,44 @@ async def test_an_adopted_secret(town: Comparison) -> None:
         "resourceVersion": "1",
         "creationTimestamp": "2026-11-24T11:00:00Z",
     }
-    town.town.objects[TARGET] = {
+    cluster.cluster.objects[TARGET] = {
         "metadata": metadata,
         "type": "Opaque",
         "data": {"password": "Zm91bmQ="},
     }
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    assert "Adopt" in town.compared
+    assert "Adopt" in cluster.compared
 
 
-async def test_stores(town: Comparison) -> None:
-    spec = town.town.change_managed()
+async def test_stores(cluster: Comparison) -> None:
+    spec = cluster.cluster.change_managed()
     spec |= {"data": [PASSWORD, API_KEY], "pushTo": [{**PUSH, "deletionPolicy": "Delete"}]}
-    await town.town.settle()
-    annotate(town.town, REFRESH, "now")
-    await town.town.settle()
-    del town.town.change_managed()["pushTo"]
+    await cluster.cluster.settle()
+    annotate(cluster.cluster, REFRESH, "now")
+    await cluster.cluster.settle()
+    del cluster.cluster.change_managed()["pushTo"]
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    assert town.compared >= {"Finalize", "Intend", "Push", "Refresh", "Withdraw"}
-
-
-async def test_a_request_that_can_rotate_nothing(town: Comparison) -> None:
-    town.town.change_managed()["data"] = [API_KEY]
-    await town.town.settle()
-    annotate(town.town, ROTATE, "now")
-
-    await town.town.settle()
-
-    assert "Decline" in town.compared
+    assert cluster.compared >= {"Finalize", "Intend", "Push", "Refresh", "Withdraw"}
 
 
-async def test_a_deleted_target(town: Comparison) -> None:
-    await town.town.settle()
-    del town.town.objects[TARGET]
+async def test_a_request_that_can_rotate_nothing(cluster: Comparison) -> None:
+    cluster.cluster.change_managed()["data"] = [API_KEY]
+    await cluster.cluster.settle()
+    annotate(cluster.cluster, ROTATE, "now")
 
-    await town.town.settle()
+    await cluster.cluster.settle()
 
-    assert "Repair" in town.compared
+    assert "Decline" in cluster.compared
+
+
+async def test_a_deleted_target(cluster: Comparison) -> None:
+    await cluster.cluster.settle()
+    del cluster.cluster.objects[TARGET]
+
+    await cluster.cluster.settle()
+
+    assert "Repair" in cluster.compared
