@@ -71,13 +71,13 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
     """Return what a step records that generates no revision."""
     match step:
         case steps.GoBack():
-            return go_back(step, state, observed, now)
+            return _go_back(step, state, observed, now)
         case steps.Overlap(until=until):
             return state.with_current(replace(state.current, valid_until=until))
         case steps.Expire():
             return state.with_current(replace(state.current, ended=True))
         case steps.Decline():
-            return decline(state, observed)
+            return _decline(state, observed)
         case _:
             return _record_at_store(step, state, observed, now)
 
@@ -85,7 +85,7 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
 def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     match step:
         case steps.Refresh():
-            return refresh(state, observed, now)
+            return _refresh(state, observed, now)
         case steps.Intend(record=pushed):
             return state.with_pushed(pushed)
         case steps.Push():
@@ -227,7 +227,7 @@ def _was_published(current: RevisionFacts, observed: Observed, desired: Desired)
 # Requests and rollbacks
 
 
-def go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Make an earlier revision the current one, and pause rotations if it is another one."""
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
@@ -240,13 +240,13 @@ def go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: date
     )
 
 
-def decline(state: StateFacts, observed: Observed) -> StateFacts:
+def _decline(state: StateFacts, observed: Observed) -> StateFacts:
     handled = state.triggers.with_handled(observed.requested)
     # A rolled back revision is superseded by the content of the stores, as by any rotation.
     return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
 
 
-def refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+def _refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     triggers = state.triggers.with_refreshed(observed.requested)
     return replace(state, triggers=triggers, refreshed=observed.read_for(now))
 

@@ -279,6 +279,13 @@ def test_an_overlap_that_began_shows_that_the_revision_was_published() -> None:
     assert staged(REASON, before, target=make.target(1)).newest.fallback == 2
 
 
+def test_items_that_depend_on_a_new_value_are_new_as_well() -> None:
+    needs = {"login": frozenset({"url"}), "url": frozenset({"password"}), "token": frozenset[str]()}
+
+    assert transitions.with_dependents(frozenset({"password"}), needs) == {"password", "url", "login"}
+    assert transitions.with_dependents(frozenset({"login"}), needs) == {"login"}
+
+
 # Stores
 
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
