@@ -68,12 +68,12 @@ async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_
         (
             "Deployment",
             "Restarted",
-            "its pods are made anew for revision 2 of the Secret of ManagedSecret db",
+            "restarted to use revision 2 of ManagedSecret db",
         ),
         (
             "Deployment",
             "Restarted",
-            "its pods are made anew for revision 2 of the Secret of ManagedSecret db",
+            "restarted to use revision 2 of ManagedSecret db",
         ),
         ("ManagedSecret", "RolledOut", "2 workloads were restarted and run revision 2"),
         ("ManagedSecret", "Rotated", "every workload runs revision 2 (Triggered)"),

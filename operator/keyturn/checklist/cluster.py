@@ -118,7 +118,7 @@ async def _guarded(
 
 def _not_served(point: Point, trouble: errors.ApiError) -> Finding:
     if trouble.path == _METRICS:
-        evidence, remedy = "the API server serves no /metrics to you", "ask whoever runs it"
+        evidence, remedy = "the API server serves no /metrics to you", "ask the administrator of the cluster"
     else:
         evidence, remedy = "Keyturn is not installed there", "install it: kubectl apply -k manifests/base"
     return Finding(point, Verdict.UNKNOWN, evidence, remedy)

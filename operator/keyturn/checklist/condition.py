@@ -19,7 +19,5 @@ def told(one: Declared, point: Point, but: Collection[str] = ()) -> Iterator[Fin
     """Return the violated rules of a point, except those that are checked otherwise."""
     for broken in told_violations(one.managed.status):
         if POINTS[broken.rule] is point and broken.rule not in but:
-            evidence = f"it breaks the rule {broken.rule}: {broken.message}"
-            yield Finding(
-                point, Verdict.FAIL, evidence, "change the spec or rotate, as the rule says", one.where
-            )
+            evidence = f"it violates the rule {broken.rule}: {broken.message}"
+            yield Finding(point, Verdict.FAIL, evidence, "change the spec or rotate", one.where)

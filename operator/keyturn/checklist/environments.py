@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["look", "look_at_two"]
 
 _PRODUCTION = "production"
-_REMEDY = "let each environment make its own: rotate one of them, or declare a ManagedSecret in each"
+_REMEDY = "use a value of its own in each environment: rotate one, or declare a ManagedSecret in each"
 
 
 async def look(facts: Facts) -> list[Finding]:
@@ -35,8 +35,8 @@ async def look(facts: Facts) -> list[Finding]:
             Finding(
                 Point.ENVIRONMENTS,
                 Verdict.NOT_APPLICABLE,
-                "one namespace alone is compared with none",
-                "look at all with -A, or at another cluster as well with --compare-context",
+                "a single namespace cannot be compared",
+                "check all namespaces with -A, or another cluster with --compare-context",
             )
         ]
     environments = await facts.environments()

@@ -33,10 +33,10 @@ _BACK_UP_MORE_OFTEN = (
 def not_tried() -> list[Finding]:
     """Return the finding without a drill: an untested backup is none."""
     remedy = (
-        "take one with keyturn backup, make an empty namespace, and have it restored there:"
+        "write a backup with keyturn backup, create an empty namespace, and test the restore there:"
         " keyturn audit --only recovery --backup FILE --identity FILE --drill NAMESPACE"
     )
-    return [_finding(Verdict.UNKNOWN, "no recovery was tried", remedy)]
+    return [_finding(Verdict.UNKNOWN, "no recovery was tested", remedy)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> 
             _finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret that could have an old value")
         )
     elif not any(one.verdict is Verdict.FAIL or one.verdict is Verdict.UNKNOWN for one in found):
-        evidence = f"of {len(declared)} ManagedSecrets none hands an old value out after its overlap"
+        evidence = f"none of {len(declared)} ManagedSecrets has an old value available after its overlap"
         found.append(_finding(Verdict.PASS, evidence))
     if held is None or any(not one.owner for one in held):
         evidence = "not checked for Secrets that Keyturn does not manage"
@@ -57,13 +57,13 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
     if pushed is None:
         return
     if pushed.status != "True":
-        evidence = f"a store it is pushed to may still have the value before ({pushed.reason})"
+        evidence = f"a store that it is pushed to may still have the previous value ({pushed.reason})"
         verdict = Verdict.UNKNOWN if pushed.reason in _IN_PROGRESS else Verdict.FAIL
-        yield _finding(verdict, evidence, "see what its condition Pushed says", one.where)
+        yield _finding(verdict, evidence, "its condition Pushed shows why", one.where)
     elif pushed.reason == "Kept":
         evidence = "a store it is pushed to keeps what it had, by updatePolicy: IfNotExists"
         yield _finding(
-            Verdict.UNKNOWN, evidence, "look what it is, or write updatePolicy: Replace", one.where
+            Verdict.UNKNOWN, evidence, "check that value, or write updatePolicy: Replace", one.where
         )
 
 
@@ -71,7 +71,7 @@ def _in_workloads(one: Declared) -> Iterator[Finding]:
     """Judge workloads that run with previous values, which they have in memory."""
     current = _condition(one, "WorkloadsCurrent")
     if current is not None and (current.status, current.reason) == ("False", "RestartRefused"):
-        evidence = "a workload that refuses restarts runs with the value before"
+        evidence = "a workload that opted out of restarts runs with the previous value"
         yield _finding(Verdict.UNKNOWN, evidence, "restart it yourself; keyturn status names it", one.where)
 
 
@@ -84,19 +84,19 @@ def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: d
     if previous is None:
         if keys := kept.get((one.secret.namespace, one.secret.name)):
             evidence = f"its overlap is over, and the Secret still has {', '.join(sorted(keys))}"
-            yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
+            yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
     elif previous.valid_until is None:
         yield _finding(
             Verdict.UNKNOWN,
             f"revision {previous.revision} is revoked once every workload runs on the next one, and one does not",
-            "see what keyturn status says of its workloads",
+            "keyturn status lists its workloads",
             one.where,
         )
     elif previous.valid_until + _GRACE < now:
         yield _finding(
             Verdict.FAIL,
             f"revision {previous.revision} was to be revoked at {previous.valid_until:%Y-%m-%d %H:%M} UTC",
-            "see what keyturn status says of it, and whether the operator is up",
+            "check keyturn status, and that the operator runs",
             one.where,
         )
 

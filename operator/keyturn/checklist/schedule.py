@@ -34,7 +34,7 @@ _HEADER: Final = (
     "Windows",
     "Owner",
 )
-_WRITE: Final = "write it anew: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
+_WRITE: Final = "write it again: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def judged(declared: list[Declared], namespace: str | None, committed: str | Non
         found.append(
             _finding(
                 Verdict.UNKNOWN,
-                "no schedule was named, so nobody knows whether one is written down",
+                "no schedule was given, so it is unknown whether one is documented",
                 "keyturn audit schedule > SCHEDULE.md, commit it, and name it with --schedule",
             )
         )
@@ -100,13 +100,15 @@ def _late(declared: list[Declared]) -> Iterator[Finding]:
                 f" since {status.next_rotation_time:%Y-%m-%d %H:%M} UTC" if status.next_rotation_time else ""
             )
             evidence = f"its rotation is overdue{due}"
-            yield _finding(Verdict.FAIL, evidence, "see what keyturn status says of it", one.where)
+            yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
         too_rare = [*told(one, Point.SCHEDULE, _CHECKED_RULES)]
         yield from too_rare
         if not too_rare and one.desired and (names := unscheduled(one.desired)):
             left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
-            evidence = left_out if one.desired.cadence else "nothing says when its values rotate"
-            yield _finding(Verdict.FAIL, evidence, "write rotation.every, or a class that does", one.where)
+            evidence = left_out if one.desired.cadence else "it has no rotation schedule"
+            yield _finding(
+                Verdict.FAIL, evidence, "write rotation.every, or use a class that has one", one.where
+            )
 
 
 def _differences(rows: list[_Row], committed: list[_Row]) -> Iterator[Finding]:
@@ -115,11 +117,11 @@ def _differences(rows: list[_Row], committed: list[_Row]) -> Iterator[Finding]:
         if where not in there:
             yield _finding(Verdict.FAIL, "the schedule does not have it", _WRITE, where)
         elif where not in here:
-            yield _finding(Verdict.FAIL, "the schedule has it, and the cluster has not", _WRITE, where)
+            yield _finding(Verdict.FAIL, "the schedule has it, and the cluster does not", _WRITE, where)
         elif here[where] != there[where]:
             names = [field.name for field in fields(_Row) if _differs(here[where], there[where], field.name)]
             columns = ", ".join(_HEADER[_columns()[name]] for name in names)
-            yield _finding(Verdict.FAIL, f"the schedule says something else of it: {columns}", _WRITE, where)
+            yield _finding(Verdict.FAIL, f"the schedule differs from the cluster: {columns}", _WRITE, where)
 
 
 def _differs(one: _Row, other: _Row, name: str) -> bool:

@@ -18,7 +18,7 @@ __all__ = ["look"]
 
 
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
-    """Judge managed values by recipe and class, and all others by themselves."""
+    """Judge managed values by recipe and class, and all others by an estimate."""
     held = await facts.held()
     by_recipe = {(one.secret.namespace, one.secret.name, key) for one in declared for key in one.generated}
     made = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) in by_recipe]
@@ -28,7 +28,7 @@ async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
     known = frozenset({one.where for one in weak})
     found = [finding for one in declared for finding in told(one, Point.STRENGTH, _double(one, known))] + weak
     if not found:
-        evidence = f"{len(made)} values are made by recipes; of {len(others)} others none is found to be weak"
+        evidence = f"{len(made)} values are generated; none of {len(others)} others looks weak"
         found = [Finding(Point.STRENGTH, Verdict.PASS, evidence)]
     return found
 

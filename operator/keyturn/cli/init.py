@@ -127,9 +127,9 @@ def _tell_services(folder: Path, one: Filled) -> None:
     try:
         services = users_of(folder, one.touched, one.file)
     except Refused as refused:
-        print_lines(f"start anew what uses it; {refused}")
+        print_lines(f"restart what uses it; {refused}")
         return
     if services:
-        print_lines(f"start anew: docker compose up -d --force-recreate {' '.join(sorted(services))}")
+        print_lines(f"to restart: docker compose up -d --force-recreate {' '.join(sorted(services))}")
     elif services is not None:
         print_lines("no service of the compose file uses it")

@@ -275,12 +275,13 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
         case api_errors.Forbidden():
             return Unauthorized(
                 NO_RIGHT,
-                "the operator may make no tokens of ServiceAccounts; add manifests/components/workload-identity",
+                "the operator is not allowed to create ServiceAccount tokens; enable the component workload-identity"
+                " (Helm: workloadIdentity.enabled=true)",
             )
         case api_errors.Invalid():
             return Unauthorized(
                 NO_RIGHT,
-                "an admission policy lets the operator make no such token; keyturn-own-tokens knows those for stores",
+                "an admission policy denies this token to the operator; keyturn-own-tokens lists the ones for stores",
             )
         case _:
             return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)

@@ -273,7 +273,7 @@ def test_what_the_caller_may_not_read_is_said_with_the_right_to_ask_for(
         "strength": f"you may not list secrets in namespace {space.namespace}",
         "at-rest": "you may not get /metrics of the API server",
         "access-log": "you may not get /metrics of the API server",
-        "recovery": "no recovery was tried",
+        "recovery": "no recovery was tested",
     }
     remedies = {one["point"]: one["remedy"] for one in done.document["findings"]}
     assert "nonResourceURLs: [/metrics]" in remedies["at-rest"]
@@ -333,8 +333,8 @@ def test_what_a_schedule_does_not_say_is_found(space: Space, console: Console, t
 
     assert done.code == 1
     assert dict(done.found("Fail")) == {
-        f"{space.namespace}/auth": "the schedule says something else of it: Rotates",
-        f"{space.namespace}/gone": "the schedule has it, and the cluster has not",
+        f"{space.namespace}/auth": "the schedule differs from the cluster: Rotates",
+        f"{space.namespace}/gone": "the schedule has it, and the cluster does not",
         f"{space.namespace}/new": "the schedule does not have it",
     }
 
@@ -360,7 +360,7 @@ def test_values_that_never_rotate_are_named(space: Space, console: Console) -> N
 
     found = audited(console, "--only", "schedule").found("Fail")
 
-    assert found == [(f"{space.namespace}/auth", "nothing says when its values rotate")]
+    assert found == [(f"{space.namespace}/auth", "it has no rotation schedule")]
 
 
 @pytest.mark.parametrize("content", ["", "\0\xff|||", "| a | b |\n" * 10_000, "| --- | x |"])

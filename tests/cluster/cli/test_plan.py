@@ -418,7 +418,7 @@ def test_a_manifest_that_is_not_applied_is_planned(space: Space, console: Consol
     assert (plan["revision"], plan["nextRevision"], plan["reason"]) == (None, 1, "Created")
     assert {one["name"]: one["action"] for one in plan["values"]} == {"password": "Make", "user": "Make"}
     assert [(one["name"], one["restarted"], one["why"]) for one in plan["workloads"]] == [
-        ("api", False, "the first revision restarts nobody")
+        ("api", False, "the first revision restarts no workload")
     ]
 
 

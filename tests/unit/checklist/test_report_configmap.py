@@ -26,7 +26,7 @@ ENCRYPTED = Finding(Point.AT_REST, Verdict.PASS, "the API server encrypts: aescb
 PLAIN = Finding(
     Point.AT_REST, Verdict.FAIL, "the API server writes Secrets as they are (identity)", "encrypt"
 )
-UNTRIED = Finding(Point.RECOVERY, Verdict.UNKNOWN, "no recovery was tried", "try one")
+UNTRIED = Finding(Point.RECOVERY, Verdict.UNKNOWN, "no recovery was tested", "try one")
 
 
 def weak(where: str) -> Finding:

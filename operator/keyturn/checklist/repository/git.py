@@ -175,12 +175,12 @@ def shown(path: bytes) -> str:
 def _why(folder: Path, said: bytes) -> str:
     if b"dubious ownership" in said:
         return (
-            f"git does not trust {folder}, which somebody else owns;"
+            f"git does not trust {folder}, which another user owns;"
             f" run: git config --global --add safe.directory {folder.resolve()}"
         )
     if re.search(rb"not a git repository", said, re.IGNORECASE):
         return f"{folder} is no Git repository; name one with --repository"
-    return f"git cannot look at {folder}; run git status there to see why"
+    return f"git cannot read {folder}; run git status there to see why"
 
 
 def _broken(command: str, folder: Path) -> CannotLook:

@@ -77,8 +77,8 @@ def templates(path: bytes, content: bytes) -> Iterator[Finding]:
                 Point.SOURCE_CONTROL,
                 Verdict.FAIL,
                 f"{shown(name.encode('utf-8', 'replace'))} has what looks like a real value",
-                "leave it empty there, and replace the value wherever it is used: it is known to everybody who"
-                " can read the repository",
+                "leave it empty there, and replace the value wherever it is used: everyone who can read the"
+                " repository knows it",
                 shown(path),
                 number,
             )

@@ -30,7 +30,7 @@ _ITEMS_PER_CHECK: Final = 100
 _ROTATE: Final = "replace the value wherever it is used, and then take it out of the file"
 _ROTATE_OLD: Final = (
     "replace the value wherever it is used: it stays readable in every clone,"
-    " even after the history is written anew"
+    " even after the history is rewritten"
 )
 
 
@@ -71,10 +71,13 @@ def look(git: Git, is_late: Callable[[], bool], tell: Callable[[str], None]) -> 
     yield from found.findings
     if found.more:
         yield Finding(
-            Point.SOURCE_CONTROL, Verdict.FAIL, f"{found.more} more like these", "mend these, then look again"
+            Point.SOURCE_CONTROL,
+            Verdict.FAIL,
+            f"{found.more} more like these",
+            "fix these, then run the audit again",
         )
     if found.skipped.counts:
-        yield Finding(Point.SOURCE_CONTROL, Verdict.NOT_APPLICABLE, f"not looked at: {found.skipped}")
+        yield Finding(Point.SOURCE_CONTROL, Verdict.NOT_APPLICABLE, f"not checked: {found.skipped}")
 
 
 # Files
@@ -104,7 +107,7 @@ def _file(look: _Look, path: bytes, content: bytes) -> None:
         look.findings += kept_out.templates(path, content)
     for hit in hits(text):
         if look.is_new(hit.rule, name, hit.secret.reveal()):
-            look.fail(f"a line holds what looks like: {hit.rule}", _ROTATE, name, hit.line + 1)
+            look.fail(f"a line has what looks like: {hit.rule}", _ROTATE, name, hit.line + 1)
     if MANIFEST.search(path):
         _manifest(look, name, text, "")
 
@@ -131,7 +134,7 @@ def _history(look: _Look) -> Iterator[Finding]:
     try:
         _commits(look, progress, total)
     except CannotLook as problem:
-        remedy = "mend it, or clone it anew, and look again"
+        remedy = "repair it or clone it again, then run the audit again"
         yield Finding(Point.SOURCE_CONTROL, Verdict.UNKNOWN, str(problem), remedy)
         return
     if not progress.is_over:
@@ -141,7 +144,7 @@ def _history(look: _Look) -> Iterator[Finding]:
             Point.SOURCE_CONTROL,
             Verdict.UNKNOWN,
             f"only the last {total} commits are in this clone",
-            "run git fetch --unshallow, then look again",
+            "run git fetch --unshallow, then run the audit again",
         )
     elif len(look.findings) == before and not look.more:
         what = "nothing more" if before else "nothing secret"
@@ -164,7 +167,7 @@ def _unfinished(how_far: str) -> Finding:
     return Finding(
         Point.SOURCE_CONTROL,
         Verdict.UNKNOWN,
-        f"time was over after {how_far}",
+        f"the time limit was reached after {how_far}",
         "allow more with --time-limit",
     )
 

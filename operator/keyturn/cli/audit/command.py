@@ -63,7 +63,7 @@ def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> 
         return written
     raise click.BadParameter(
         f"{written!r} cannot be a report: write up to 63 lower-case letters, digits and dashes, with no dash at"
-        f" either end, and not {OPERATOR}, which is what the operator finds by itself"
+        f" either end, and not {OPERATOR}, which has the findings of the operator"
     )
 
 

@@ -187,7 +187,7 @@ def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
         return standing.message
     use, reason = standing.consumer.use, plan.foresight.reason
     if reason and reason.name == CREATED:
-        return "the first revision restarts nobody"
+        return "the first revision restarts no workload"
     if reason and use and use.keys is not None:
         return f"takes only what stays: {listed(use.keys)}"
     return "runs the current values"

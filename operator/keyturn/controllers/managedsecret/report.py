@@ -189,14 +189,10 @@ def _failures(observed: Observed) -> str:
 def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, context: Context) -> None:
     workload, number = consumer.workload, observed.current.number if observed.current else 0
     metrics.WORKLOAD_RESTARTS.labels(workload.key.kind, "Started").inc()
-    what = "its pods are made anew for"
+    what = "restarted to use"
     if observed.desired and goes_back(consumer, observed, observed.desired):
-        what = "its pods go back to"  # pods that run that revision stay
-    context.events.record(
-        workload,
-        "Restarted",
-        f"{what} revision {number} of the Secret of ManagedSecret {key.name}",
-    )
+        what = "rolled back to"  # pods that run that revision stay
+    context.events.record(workload, "Restarted", f"{what} revision {number} of ManagedSecret {key.name}")
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 

@@ -107,8 +107,8 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         # The message leaves out the cause: a short or a default value would be a hint for an attacker.
         yield Violation(
             "weakValue",
-            f"{_few(signs.weak)} does not reach 32 characters and 128 bits, as far as can be told;"
-            " replace it where it comes from, best by one that is generated",
+            f"{_few(signs.weak)} looks weak: estimated below 32 characters or 128 bits; replace it at its source,"
+            " preferably by a generated value",
         )
     for name in sorted(signs.shared):
         yield Violation(
@@ -120,15 +120,15 @@ def _findings(signs: Signs) -> Iterator[Violation]:
     if signs.unscheduled:
         yield Violation(
             "noSchedule",
-            f"nothing says when {_few(signs.unscheduled)} rotates; write rotation.every, or a class that does",
+            f"{_few(signs.unscheduled)} has no rotation schedule; write rotation.every, or use a class that has one",
         )
     if signs.is_overdue:
-        yield Violation("overdue", "a rotation is due and has not begun; see what keyturn status says of it")
+        yield Violation("overdue", "a rotation is due and has not begun; keyturn status shows why")
     if signs.kept_since:
         yield Violation(
             "notRevoked",
-            f"the values before should have been taken out of the Secret at {signs.kept_since:%Y-%m-%d %H:%M} UTC;"
-            " see what keyturn status says of it",
+            "the previous values are still in the Secret; their overlap ended at"
+            f" {signs.kept_since:%Y-%m-%d %H:%M} UTC; keyturn status shows why",
         )
 
 

@@ -46,7 +46,7 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
     metadata = kept(document.part("metadata"), is_namespaced=False)
     named = spec.text("externalSecretName")
     inner = kept(spec.part("externalSecretMetadata"))
-    spec.changed("refreshTime", "is of no use: nobody has to look for namespaces")
+    spec.changed("refreshTime", "is not needed: namespaces are watched")
     for name in ("namespaceSelector", "namespaceSelectors", "namespaces"):
         spec.lost(
             name,

@@ -26,7 +26,7 @@ def kept(metadata: StrictReader, *, is_namespaced: bool = True) -> dict[str, Any
     """Return the metadata of the new object, which has the same name."""
     metadata.ignore(*_SERVER_FIELDS)
     for name in ("ownerReferences", "finalizers"):
-        metadata.changed(name, "is left out: whoever wrote it writes it again where it is wanted")
+        metadata.changed(name, "is left out: its controller sets it again where needed")
     body: dict[str, Any] = {}
     for name in ("name", "namespace") if is_namespaced else ("name",):
         if written := metadata.text(name):

@@ -86,7 +86,7 @@ def _of_generator(
         return None, []
     document.report.changed(
         selector.at("generatorRef"),
-        f"is a Secret {metadata.get('name')} now as well, with the value that is pushed; it is not made anew",
+        f"is a Secret {metadata.get('name')} now as well, with the value that is pushed; it is not generated again",
         "write rotation.every where it is to turn",
     )
     items = [{"name": name, **source} for name, source in made.items()]

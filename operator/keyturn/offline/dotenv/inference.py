@@ -97,7 +97,7 @@ def _secret(name: str) -> Inferred:
     words = _words(name)
     known = set(words)
     if known & _ISSUED_ELSEWHERE or name.upper().endswith(_ISSUED):
-        return Inferred(IssuedElsewhere(), "its name: somebody else issues it")
+        return Inferred(IssuedElsewhere(), "its name: another service issues it")
     if words[-2:] == ["PRIVATE", "KEY"]:
         return Inferred(
             IssuedElsewhere(), "no random text is a private key; a hint says which, such as ecKey"

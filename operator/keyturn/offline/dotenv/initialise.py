@@ -170,7 +170,7 @@ def _hold_to_made(name: str, declaration: Declaration) -> None:
             raise Refused(f"{name} only reads others: {variable.why}; rotate those")
         case IssuedElsewhere():
             raise Refused(
-                f"{name} is issued by somebody else: get a new one there and write it into the file"
+                f"{name} is issued by another service: get a new one there and write it into the file"
             )
         case Copied():
             raise Refused(f"{name} is no secret; give it a hint, such as # keyturn: password, if it is one")

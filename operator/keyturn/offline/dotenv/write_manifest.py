@@ -153,7 +153,7 @@ def _notes(declaration: Declaration, read: frozenset[str], rendered: Mapping[str
         if isinstance(one.source, Rendered | Composed) and one.name not in rendered
     ]
     if given:
-        yield f"Issued by somebody else, so not here: {', '.join(given)}; add them with `from` and a SecretStore."
+        yield f"Issued by other services, so not here: {', '.join(given)}; add them with `from` and a SecretStore."
     if lost:
         yield f"Made of those, so not here: {', '.join(lost)}; add a template once they are."
     if plain:

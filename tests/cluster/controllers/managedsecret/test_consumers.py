@@ -197,7 +197,7 @@ def test_an_event_on_the_workload_says_why_it_was_restarted(space: Space) -> Non
     space.rotated()
 
     note = space.until_event("Restarted", "api")
-    assert note == "its pods are made anew for revision 2 of the Secret of ManagedSecret auth"
+    assert note == "restarted to use revision 2 of ManagedSecret auth"
 
 
 def test_a_workload_of_another_namespace_is_never_touched(space: Space) -> None:

@@ -500,8 +500,8 @@ def test_when_time_is_over_it_says_how_far_it_came(repository: Repository) -> No
 
     assert done.code == 2
     assert [evidence for _, evidence in done.found("Unknown")] == [
-        "time was over after 0 of 2 files",
-        "time was over after 1 of 201 commits, the newest first",
+        "the time limit was reached after 0 of 2 files",
+        "the time limit was reached after 1 of 201 commits, the newest first",
     ]
 
 
@@ -513,7 +513,7 @@ def test_one_huge_commit_ends_in_time_as_well(repository: Repository) -> None:
     found = [*source_control.look(git.opened(repository.folder), lambda: next(times), told.append)]
 
     assert [one.evidence for one in found if one.verdict == "Unknown"] == [
-        "time was over after 1 of 2 commits, the newest first"
+        "the time limit was reached after 1 of 2 commits, the newest first"
     ]
 
 

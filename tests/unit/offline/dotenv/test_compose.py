@@ -90,7 +90,7 @@ def test_a_rotation_names_the_services_also_of_what_reads_the_value(folder: Fold
 
     output = folder.init("--rotate=DB_PASSWORD")
 
-    assert output.splitlines()[-1] == "start anew: docker compose up -d --force-recreate api db"
+    assert output.splitlines()[-1] == "to restart: docker compose up -d --force-recreate api db"
 
 
 @pytest.mark.parametrize("content", ["a: b: c", "services: []", "- x", "", "\0"], ids=repr)
@@ -102,5 +102,5 @@ def test_a_compose_file_that_cannot_be_read_holds_nothing_up(content: str, folde
     output = folder.init("--rotate=DB_PASSWORD")
 
     assert output.splitlines()[-1] == (
-        "start anew what uses it; compose.yaml cannot be read as a compose file with services"
+        "restart what uses it; compose.yaml cannot be read as a compose file with services"
     )

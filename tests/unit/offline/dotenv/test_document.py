@@ -257,7 +257,7 @@ def test_a_name_that_nothing_can_be_called_by_is_refused_and_not_printed(name: s
     with pytest.raises(Refused) as refused:
         read(f"OK=1\n{name}=canary\n")
 
-    assert str(refused.value) == ".env.test, line 2, has a name that nothing can be called by; mend it"
+    assert str(refused.value) == ".env.test, line 2, has an invalid name; fix it"
 
 
 def test_lines_that_double_each_other_are_refused() -> None:

@@ -162,7 +162,11 @@ def test_it_prints_what_was_chosen_and_why_and_no_value(shop: Folder) -> None:
     found = columns(output)
     assert found["JWT_SECRET"] == ["made", "bytes length=32 encoding=base64", "its name, as class jwt-secret"]
     assert found["TWOFA_ENCRYPTION_KEY"] == ["made", "bytes length=32 encoding=hex", "its hint"]
-    assert found["STRIPE_SECRET_KEY"] == ["missing", "given by a person", "its name: somebody else issues it"]
+    assert found["STRIPE_SECRET_KEY"] == [
+        "missing",
+        "given by a person",
+        "its name: another service issues it",
+    ]
     assert found["DATABASE_URL"] == ["copied", "-", "it reads POSTGRES_PASSWORD"]
     assert not any(shop.value(name) in output for name in ("JWT_SECRET", "POSTGRES_PASSWORD"))
 
@@ -376,7 +380,7 @@ def test_a_rotation_makes_nothing_else_that_is_missing(folder: Folder) -> None:
     [
         ("JWT_SECRTE", "nothing declares a variable 'JWT_SECRTE'; did you mean JWT_SECRET?"),
         ("NODE_ENV", "NODE_ENV is no secret; give it a hint, such as # keyturn: password, if it is one"),
-        ("STRIPE_SECRET_KEY", "STRIPE_SECRET_KEY is issued by somebody else: get a new one there"),
+        ("STRIPE_SECRET_KEY", "STRIPE_SECRET_KEY is issued by another service: get a new one there"),
         ("DATABASE_URL", "DATABASE_URL only reads others: it reads POSTGRES_PASSWORD; rotate those"),
     ],
 )

@@ -263,7 +263,7 @@ def test_what_it_leaves_out_is_told_above_it(shop: Folder) -> None:
     lines = rendered(shop, "--to=kubernetes").splitlines()
 
     assert lines[:2] == [
-        "# Issued by somebody else, so not here: STRIPE_SECRET_KEY; add them with `from` and a SecretStore.",
+        "# Issued by other services, so not here: STRIPE_SECRET_KEY; add them with `from` and a SecretStore.",
         "# No secrets, so not here: NODE_ENV, PORT, JWT_EXPIRES_IN; a ConfigMap holds them.",
     ]
 
