@@ -100,5 +100,5 @@ def _selector(part: StrictReader) -> dict[str, Any]:
 
 def _tell_of_settings(spec: StrictReader) -> None:
     spec.changed("controller", "chooses one of several operators, of which there is one here")
-    spec.changed("retrySettings", "is of no use: Keyturn tries again by itself, slower each time")
+    spec.changed("retrySettings", "is of no use: Keyturn retries with exponential back-off")
     spec.changed("refreshInterval", "is of no use: Keyturn looks at a store when it needs to")

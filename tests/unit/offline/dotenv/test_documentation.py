@@ -67,7 +67,7 @@ def test_the_example_is_a_compose_file_for_every_environment(project: Path) -> N
             "--to=compose",
             "--environment",
             environment,
-            "--output=docker_compose.secrets.yaml",
+            "--output=compose.secrets.yaml",
         ]
         subprocess.run([BIN / "keyturn", *command], cwd=project, check=True)
 
