@@ -6,13 +6,13 @@ for its primes.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, assert_never
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from keyturn.core import base64url
 from keyturn.core.value import Value
 from keyturn.runtime import tls
 
@@ -118,16 +118,16 @@ def _key(entry: Entry) -> PrivateKey | None:
         case "RSA":
             return _rsa_key(entry)
         case "EC":
-            secret = int.from_bytes(_bytes(entry["d"]))
+            secret = int.from_bytes(base64url.decode(entry["d"]))
             return ec.derive_private_key(secret, ec.SECP256R1())
         case "OKP":
-            return ed25519.Ed25519PrivateKey.from_private_bytes(_bytes(entry["d"]))
+            return ed25519.Ed25519PrivateKey.from_private_bytes(base64url.decode(entry["d"]))
     return None
 
 
 def _rsa_key(entry: Entry) -> PrivateKey:
     n, e, d, p, q, dp, dq, qi = (
-        int.from_bytes(_bytes(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
+        int.from_bytes(base64url.decode(entry[name])) for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi")
     )
     if max(number.bit_length() for number in (n, e, d, p, q, dp, dq, qi)) > tls.LARGEST_RSA:
         raise ValueError("too large")
@@ -136,11 +136,7 @@ def _rsa_key(entry: Entry) -> PrivateKey:
 
 
 def _text(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64url.encode(content).decode("ascii")
 
 
 def _minimal_bytes(number: int) -> bytes:

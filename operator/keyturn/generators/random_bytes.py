@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pydantic
 
 from keyturn.api.base import Schema, rules
+from keyturn.core import base64url
 from keyturn.core.value import Value
 
 from .base import LEAST_LENGTH, SingleValue, Strength
@@ -22,25 +23,16 @@ __all__ = ["BytesConfig", "RandomBytes"]
 Encoding = Literal["base64", "base64url", "hex", "base32", "raw"]
 
 
-def _to_base64url(content: bytes) -> bytes:
-    # Without padding, like JOSE and secrets.token_urlsafe(): "=" has a meaning in URLs.
-    return base64.urlsafe_b64encode(content).rstrip(b"=")
-
-
-def _from_base64url(written: bytes) -> bytes:
-    return base64.urlsafe_b64decode(written + b"=" * (-len(written) % 4))
-
-
 _ENCODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,
-    "base64url": _to_base64url,
+    "base64url": base64url.encode,
     "hex": binascii.hexlify,
     "base32": base64.b32encode,
     "raw": bytes,
 }
 _DECODE: Mapping[Encoding, Callable[[bytes], bytes]] = {
     "base64": base64.b64decode,
-    "base64url": _from_base64url,
+    "base64url": base64url.decode,
     "hex": binascii.unhexlify,
     "base32": base64.b32decode,
     "raw": bytes,

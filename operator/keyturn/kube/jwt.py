@@ -1,17 +1,18 @@
-"""Claims of a JSON Web Token (RFC 7519) without verification: issuer, audiences and expiry."""
+"""Header and claims of a JSON Web Token (RFC 7519) without verification: issuer, audiences and expiry."""
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from keyturn.core import base64url
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["audiences_of", "end_of", "issuer_of"]
+__all__ = ["audiences_of", "end_of", "has_header", "issuer_of"]
 
 
 def issuer_of(token: bytes) -> str | None:
@@ -34,9 +35,19 @@ def end_of(token: bytes) -> datetime | None:
         return None
 
 
+def has_header(token: bytes) -> bool:
+    """Whether a text starts with the header of a token, which names an algorithm."""
+    return "alg" in _part(token, 0)
+
+
 def _claims(token: bytes) -> Mapping[str, Any]:
+    return _part(token, 1)
+
+
+def _part(token: bytes, place: int) -> Mapping[str, Any]:
+    """Parse a part of a token; empty if it is no JSON object."""
     try:
-        claims = orjson.loads(urlsafe_b64decode(token.split(b".")[1] + b"=="))
+        part = orjson.loads(base64url.decode(token.split(b".")[place]))
     except (IndexError, ValueError):
         return {}
-    return claims if isinstance(claims, dict) else {}
+    return part if isinstance(part, dict) else {}

@@ -16,6 +16,7 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from . import errors, properties
+from ._refs import credential_text
 from .errors import Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -125,11 +126,8 @@ class AzureLogin:
         found = self._given.referred.get(ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the client secret is not there")
-        try:
-            text = found.content.reveal().decode("ascii").strip()
-        except UnicodeDecodeError:
-            text = ""
-        if not text or not text.isprintable():
+        text = credential_text(found.content)
+        if not text:
             raise Unauthorized("NoLogin", "the Secret holds no client secret under this key")
         return text
 

@@ -1,8 +1,8 @@
-"""References of settings to a key of a Secret or ConfigMap, and to a ServiceAccount."""
+"""References of settings to a key of a Secret or ConfigMap, and to a ServiceAccount; the text of a credential."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from keyturn.api.base import Schema
 from keyturn.api.meta import Name
@@ -10,7 +10,10 @@ from keyturn.api.spelled import Spelled
 
 from .base import Reference
 
-__all__ = ["DataKey", "KeyRef", "ServiceAccountRef"]
+if TYPE_CHECKING:
+    from keyturn.core.value import Value
+
+__all__ = ["DataKey", "KeyRef", "ServiceAccountRef", "credential_text"]
 
 DataKey = Annotated[
     str,
@@ -42,3 +45,12 @@ class ServiceAccountRef(Schema):
 
     name: Name
     """The name of the ServiceAccount."""
+
+
+def credential_text(value: Value) -> str:
+    """Return a credential as text for a header or form: printable ASCII without the space around it, or ""."""
+    try:
+        text = value.reveal().decode("ascii").strip()
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""

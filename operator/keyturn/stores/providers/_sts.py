@@ -16,6 +16,7 @@ from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
 from ._aws_client import Client, Keys
+from ._refs import credential_text
 from .errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class StsLogin:
         if identity is not None:
             token = await self._token(identity)
             return await self._request(
-                None, "AssumeRoleWithWebIdentity", {**desired, "WebIdentityToken": _text(token)}
+                None, "AssumeRoleWithWebIdentity", {**desired, "WebIdentityToken": credential_text(token)}
             )
         known = {"ExternalId": external_id} if external_id else {}
         return await self._request(self._static(), "AssumeRole", {**desired, **known})
@@ -164,7 +165,7 @@ class StsLogin:
         values = [one.content for one in found if one is not None and isinstance(one.content, Value)]
         if len(values) != len(found):
             raise Unauthorized("NoLogin", "the Secret with the access key is not there")
-        key_id, secret = map(_text, values)
+        key_id, secret = map(credential_text, values)
         if not key_id or not secret:
             raise Unauthorized("NoLogin", "the Secret holds no access key under these keys")
         return Keys(key_id, secret)
@@ -192,12 +193,3 @@ def _seconds_of(answer: Mapping[str, Any]) -> float:
 def _session_name(namespace: str) -> str:
     """Return the session name for CloudTrail, which has the consumer's namespace."""
     return f"keyturn-{namespace}"[:_MAX_SESSION_NAME] if namespace else "keyturn"
-
-
-def _text(value: Value) -> str:
-    """Return a value for a header or form: printable ASCII, or an empty text."""
-    try:
-        text = value.reveal().decode("ascii").strip()
-    except UnicodeDecodeError:
-        return ""
-    return text if text.isprintable() else ""

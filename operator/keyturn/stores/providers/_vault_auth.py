@@ -17,7 +17,7 @@ from keyturn.api.spelled import Spelled
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
-from ._refs import KeyRef, ServiceAccountRef
+from ._refs import KeyRef, ServiceAccountRef, credential_text
 from ._vault_http import seconds
 from ._vault_session import Session, is_token, session_about, session_of
 from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
@@ -249,10 +249,7 @@ class VaultLogin:
         found = self._given.referred.get(ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the login is not there")
-        try:
-            text = found.content.reveal().decode("ascii").strip()
-        except UnicodeDecodeError:
-            text = ""
+        text = credential_text(found.content)
         if not is_token(text):
             raise Unauthorized("NoLogin", "the Secret holds no login under this key")
         return text
