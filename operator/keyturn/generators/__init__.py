@@ -17,12 +17,8 @@ Imports: `runtime` (TLS limits), `core`, `api`.
 from __future__ import annotations
 
 import functools
-import importlib
-import inspect
 import math
-import pkgutil
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
@@ -30,12 +26,12 @@ from keyturn import generators
 from keyturn.api.base import validation_sentence
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
+from keyturn.runtime import plugins
 
 from .base import LEAST_BITS, LEAST_LENGTH, Generator, GeneratorContext, Outputs, SingleValue, Strength
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import ModuleType
+    from collections.abc import Mapping
 
 
 __all__ = [
@@ -55,8 +51,7 @@ __all__ = [
 @functools.cache
 def discover() -> Mapping[str, type[Generator[Any]]]:
     """Return the generator classes by kind, in alphabetical order."""
-    by_kind = {generator.kind: generator for generator in _classes()}
-    return MappingProxyType(dict(sorted(by_kind.items())))
+    return plugins.discover(__name__, Generator)  # type: ignore[type-abstract]  # only its subclasses are created
 
 
 def make(recipe: Recipe) -> Generator[Any]:
@@ -76,23 +71,6 @@ def make(recipe: Recipe) -> Generator[Any]:
     generator = generator_class(config)
     _check_strength(generator)
     return generator
-
-
-def _classes() -> Iterator[type[Generator[Any]]]:
-    for info in pkgutil.iter_modules(__path__):
-        if info.name.startswith("_"):  # shared modules, and those imported on first use
-            continue
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        yield from (member for member in vars(module).values() if _is_generator_of(module, member))
-
-
-def _is_generator_of(module: ModuleType, member: object) -> TypeGuard[type[Generator[Any]]]:
-    return (
-        inspect.isclass(member)
-        and issubclass(member, Generator)
-        and not inspect.isabstract(member)
-        and member.__module__ == module.__name__
-    )
 
 
 def _check_strength(generator: Generator[Any]) -> None:

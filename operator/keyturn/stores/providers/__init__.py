@@ -12,18 +12,15 @@ Imports: `kube` for stores in Kubernetes, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import functools
-import importlib
-import inspect
-import pkgutil
 import re
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
+
+from keyturn.runtime import plugins
 
 from .base import Can, Content, Outcome, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import ModuleType
+    from collections.abc import Mapping
 
 __all__ = [
     "Can",
@@ -43,37 +40,18 @@ __all__ = [
 @functools.cache
 def discover() -> Mapping[str, type[Provider[Any]]]:
     """Find the providers by their kind, in alphabetical order; no SDK is imported for that."""
-    found = {provider.kind: provider for provider in _classes()}
-    return MappingProxyType(dict(sorted(found.items())))
+    return plugins.discover(__name__, Provider)  # type: ignore[type-abstract]  # only its subclasses are created
 
 
 def provider_of(kind: str) -> type[Provider[Any]] | None:
     """Return the provider of a kind, whose file is named as it is; the others' are not imported for that."""
     name = re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", kind)
-    found = _classes_in(name) if name in _modules() else ()
+    if name not in _modules():
+        return None
+    found = plugins.plugins_in(f"{__name__}.{name}", Provider)  # type: ignore[type-abstract]  # as above
     return next((one for one in found if one.kind == kind), None)
-
-
-def _classes() -> Iterator[type[Provider[Any]]]:
-    for name in _modules():
-        yield from _classes_in(name)
 
 
 @functools.cache
 def _modules() -> tuple[str, ...]:
-    """Name the files that may be providers; what several of them share begins with an underscore."""
-    return tuple(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
-
-
-def _classes_in(name: str) -> Iterator[type[Provider[Any]]]:
-    module = importlib.import_module(f"{__name__}.{name}")
-    yield from (member for member in vars(module).values() if _is_provider_of(module, member))
-
-
-def _is_provider_of(module: ModuleType, member: object) -> TypeGuard[type[Provider[Any]]]:
-    return (
-        inspect.isclass(member)
-        and issubclass(member, Provider)
-        and not inspect.isabstract(member)
-        and member.__module__ == module.__name__
-    )
+    return plugins.module_names(__name__)
