@@ -106,27 +106,22 @@ class WorkQueue(Generic[K]):
         work: Work[K],
         *,
         workers: int = 16,
-        gate: asyncio.Event | None = None,
         grace: timedelta = timedelta(seconds=10),
     ) -> None:
-        """Process keys until cancelled, while `gate` is set; then wait up to `grace` for work in progress.
+        """Process keys until cancelled; then wait up to `grace` for work in progress.
 
         `work` returns when its key is due next, or None. After an exception the key is retried with exponential
         back-off.
         """
         async with asyncio.TaskGroup() as group:
             try:
-                await self._dispatch(group, work, workers, gate)
+                await self._dispatch(group, work, workers)
             except asyncio.CancelledError:
                 await self._drain(grace)
                 raise
 
-    async def _dispatch(
-        self, group: asyncio.TaskGroup, work: Work[K], workers: int, gate: asyncio.Event | None
-    ) -> None:
+    async def _dispatch(self, group: asyncio.TaskGroup, work: Work[K], workers: int) -> None:
         while True:
-            if gate is not None:
-                await gate.wait()
             self._wake.clear()
             for due in self._due.pop(self._now()):
                 self.add(due)

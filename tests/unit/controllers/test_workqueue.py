@@ -370,35 +370,6 @@ def test_a_failure_is_logged_without_its_words() -> None:
     )
 
 
-def test_nothing_is_worked_on_before_the_gate_opens() -> None:
-    gate = asyncio.Event()
-
-    async def scenario(bench: Bench) -> None:
-        bench.queue.add("a")
-        bench.queue.add_at("b", bench.at(1))
-        await asyncio.sleep(5)
-        gate.set()
-        await asyncio.sleep(1)
-
-    assert play(scenario, gate=gate).begun == [(5, "a"), (5, "b")]
-
-
-def test_nothing_more_is_begun_when_the_gate_closes() -> None:
-    gate = asyncio.Event()
-    gate.set()
-
-    async def scenario(bench: Bench) -> None:
-        bench.lasts["a"] = 2
-        bench.queue.add("a")
-        bench.queue.add("b")
-        await asyncio.sleep(1)
-        gate.clear()
-        await asyncio.sleep(9)
-
-    bench = play(scenario, gate=gate, workers=1)
-    assert (bench.begun, bench.ended) == ([(0, "a")], [(2, "a")])
-
-
 def test_a_cancelled_queue_lets_begun_work_end_and_begins_none() -> None:
     async def scenario(bench: Bench) -> None:
         bench.lasts["a"] = 5
