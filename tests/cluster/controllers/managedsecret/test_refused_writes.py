@@ -137,7 +137,7 @@ def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: S
 def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
     space: Space, policy: Policy
 ) -> None:
-    space.managed(rollout={"progressDeadline": "10s", "onFailure": "Hold"})
+    space.managed(rollout={"progressDeadline": "2s", "onFailure": "Hold"})
     space.run(deployment("api", env_from("auth")))
     policy.refuse("deployments", unless="false", reason="Forbidden")
 
