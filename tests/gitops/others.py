@@ -62,10 +62,15 @@ def _store(kind: str, health: Health, generation: int = 1, shared: str | None = 
 def _stores(kind: str) -> Mapping[str, Expected]:
     told = {
         "it takes the login": (VALID, "Current", "Healthy", "the last check of the store succeeded"),
-        "each namespace has its own login": (IN_USE, "Current", "Healthy", "each namespace has a login"),
+        "each namespace has its own login": (
+            IN_USE,
+            "Current",
+            "Healthy",
+            "each namespace has its own credentials",
+        ),
         "it refuses the login": (
             health_of(errors.Unauthorized("Status401")),
-            *("Failed", "Degraded", "refuses the login"),
+            *("Failed", "Degraded", "authentication failed"),
         ),
         "it cannot be used so": (
             health_of(errors.Refused("InsideAddress", "allow it")),
@@ -77,11 +82,11 @@ def _stores(kind: str) -> Mapping[str, Expected]:
         ),
         "it has had enough": (
             health_of(errors.Throttled("Status429")),
-            *("InProgress", "Progressing", "fewer requests"),
+            *("InProgress", "Progressing", "throttles requests"),
         ),
         "it did something else": (
             health_of(errors.StoreError("Odd")),
-            *("InProgress", "Progressing", "did not do"),
+            *("InProgress", "Progressing", "did not execute"),
         ),
     }
     found = {name: Expected(_store(kind, health), *said) for name, (health, *said) in told.items()}

@@ -26,7 +26,7 @@ __all__ = ["authority_in", "verify"]
 
 _MIN_REMAINING = timedelta(minutes=1)
 _MAX_KIB = tls.LARGEST_BUNDLE // 1024
-_LEAVE = "leave there only those that lead from the CA to its root"
+_LEAVE = "keep only the chain from the CA to its root"
 
 
 def authority_in(held: Outputs, secret: str, config: CertificateConfig, now: datetime) -> Authority:

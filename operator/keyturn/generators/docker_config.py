@@ -92,7 +92,7 @@ class DockerConfig(Generator[DockerConfigConfig]):
         if password is None:
             raise Stalled(
                 "InvalidGenerator",
-                f"passwordFrom names {name!r}, which is no password; write the name of one",
+                f"passwordFrom names {name!r}, which is not a password; write the name of one",
             )
         try:
             return password.reveal().decode()
@@ -100,7 +100,8 @@ class DockerConfig(Generator[DockerConfigConfig]):
             pass
         # Raised outside the handler, because the error quotes the value.
         raise Stalled(
-            "InvalidGenerator", f"passwordFrom names {name!r}, which is no text; write the name of a password"
+            "InvalidGenerator",
+            f"passwordFrom names {name!r}, which is not text; write the name of a password",
         )
 
 

@@ -27,7 +27,7 @@ Separator = Annotated[
     str,
     Spelled(
         r"^[ -@\[-`{-~]{1,4}$",
-        "separator takes one to four digits, blanks or marks of ASCII, such as -; letters would run into the words",
+        "separator takes one to four digits, blanks or marks of ASCII, such as -; letters look like words",
         4,
     ),
 ]

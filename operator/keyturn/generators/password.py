@@ -39,7 +39,7 @@ class PasswordConfig(Schema):
             (" || ".join(f"!has(self.{name}) || self.{name}" for name in _CLASSES), _ALL_OFF),
             (
                 "!has(self.symbolCharacters) || !has(self.symbols) || self.symbols",
-                "symbols: false leaves symbolCharacters without use; keep one",
+                "symbols: false makes symbolCharacters useless; remove one of them",
             ),
         )
     )
@@ -165,7 +165,7 @@ class Password(SingleValue[PasswordConfig]):
             yield _ALL_OFF
         for name, members in self._classes.items():
             if not members:
-                yield f"exclude leaves no {name} to draw; write {name}: false or exclude fewer of them"
+                yield f"exclude leaves no {name}; write {name}: false or exclude fewer characters"
         if not self.config.allow_repeat and self.config.length > len(self._alphabet):
             lack = f"{self.config.length} of {len(self._alphabet)} characters cannot all differ"
             yield f"{lack}; write allowRepeat: true or allow more characters"

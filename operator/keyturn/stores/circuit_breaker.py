@@ -82,7 +82,7 @@ class Breaker:
     failed_checks: int = 0
     """Consecutive checks without an answer."""
     refusals: int = 0
-    """How often in a row the store asked for a pause and throttled the next request."""
+    """How often in a row the store requested a pause (Retry-After) and throttled the next request."""
     quiet_until: float = -inf
     wished: float = 0.0
     """Length of the pause that the store last asked for."""

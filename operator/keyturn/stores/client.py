@@ -225,7 +225,7 @@ class StoreClient:
             Throttled: The wait would be too long.
         """
         if (wait := self._bucket.wait(loop_time())) > _MAX_RATE_WAIT:
-            raise Throttled("RateLimit", "more is asked for than the store's ratePerSecond", retry_after=wait)
+            raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
         await asyncio.sleep(self._bucket.take(loop_time(), cost))
 
     @asynccontextmanager
@@ -247,10 +247,10 @@ class StoreClient:
         """
         if self._breaker.is_open:
             raise Unreachable(
-                "NoAnswer", "it did not answer recently; it is probed, and requests resume when it answers"
+                "NoAnswer", "requests resume when a probe succeeds; the store's condition Ready has the cause"
             )
         if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
-            raise Throttled("Paused", "the store asked for a pause", retry_after=quiet)
+            raise Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
         if refusal := door.refusal:
             raise again(refusal)
         await asyncio.sleep(quiet)

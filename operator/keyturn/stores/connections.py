@@ -270,18 +270,18 @@ def _meaning(error: api_errors.ApiError, namespace: str, account: str) -> StoreE
             )
         case api_errors.Forbidden(reason=reason) if reason == OWN_AUDIENCE:
             return Refused(
-                OWN_AUDIENCE, "a token for the API server itself is sent nowhere; write another audience"
+                OWN_AUDIENCE, "a token for the API server is not sent to a store; write another audience"
             )
         case api_errors.Forbidden():
             return Unauthorized(
                 NO_RIGHT,
-                "the operator is not allowed to create ServiceAccount tokens; enable the component workload-identity"
+                "the operator may not create ServiceAccount tokens; enable the component workload-identity"
                 " (Helm: workloadIdentity.enabled=true)",
             )
         case api_errors.Invalid():
             return Unauthorized(
                 NO_RIGHT,
-                "an admission policy denies this token to the operator; keyturn-own-tokens lists the ones for stores",
+                "an admission policy denies this token; keyturn-own-tokens lists the audiences of stores",
             )
         case _:
             return Unreachable("ApiServerUnavailable", retry_after=error.retry_after)

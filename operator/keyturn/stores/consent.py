@@ -35,6 +35,6 @@ async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Ap
     if desired not in named:
         raise Unauthorized(
             NO_CONSENT,
-            f"the ServiceAccount {account!r} in the namespace {namespace!r} does not agree to this store; annotate it"
-            f" with {CONSENT}: {desired} (several are parted by commas)",
+            f"the ServiceAccount {account!r} in the namespace {namespace!r} does not consent to this store; annotate"
+            f" it with {CONSENT}: {desired} (separate several with commas)",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .credentials import LOGIN_NOT_FOUND
-from .providers.errors import Refused, Throttled, Unauthorized, Unreachable, hint_of
+from .providers.errors import UNTRUSTED, Refused, Throttled, Unauthorized, Unreachable, detail_of, hint_of
 
 if TYPE_CHECKING:
     from .providers.errors import StoreError
@@ -27,7 +27,7 @@ VALID: Final = Health(is_ready=True, reason="Valid", message="the last check of 
 IN_USE: Final = Health(
     is_ready=True,
     reason="Valid",
-    message="the settings are valid; each namespace has a login of its own, which is checked on first use",
+    message="the settings are valid; each namespace has its own credentials, which are checked on first use",
 )
 
 
@@ -37,15 +37,22 @@ def health_of(error: StoreError) -> Health:
         case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
             return Health(is_ready=False, reason=LOGIN_NOT_FOUND, message=error.hint)
         case Unauthorized():
-            return _with_details(error, "AuthenticationFailed", "the store refuses the login")
+            return _with_details(error, "AuthenticationFailed", "authentication failed")
         case Throttled():
-            return _with_details(error, "Throttled", "the store asks for fewer requests", passes=True)
+            return _with_details(error, "Throttled", "the store throttles requests", passes=True)
         case Unreachable():
-            return _with_details(error, "Unreachable", "the store does not answer", passes=True)
+            return _without_answer(error)
         case Refused():
-            return _with_details(error, "InvalidSettings", "the settings of the store cannot be used")
+            return _with_details(error, "InvalidSettings", "the settings of the store are invalid")
         case _:
-            return _with_details(error, "Unknown", "the store did not do what was asked", passes=True)
+            return _with_details(error, "Unknown", "the store did not execute the request", passes=True)
+
+
+def _without_answer(error: Unreachable) -> Health:
+    if error.code == UNTRUSTED:
+        return Health(is_ready=False, reason="CertificateInvalid", message=detail_of(error))
+    message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
+    return Health(is_ready=False, reason="Unreachable", message=message, passes=True)
 
 
 def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:

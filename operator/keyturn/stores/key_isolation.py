@@ -35,9 +35,9 @@ def shared_keys(key: StoreKey, store: AnyStore) -> str | None:
     if plan.is_personal or not plan.provider.takes_prefix(plan.config):
         return None
     return (
-        "each namespace that it allows may read, and by pushTo overwrite, the keys of the others, as keyPrefix has no"
-        f" {_PLACE} in it; where they are to be kept apart, write keyPrefix: '{_PLACE}{plan.provider.parts_with}' and"
-        " move their keys there"
+        "each allowed namespace may read, and by pushTo overwrite, the keys of the others, because keyPrefix has no"
+        f" {_PLACE}; to separate them, write keyPrefix: '{_PLACE}{plan.provider.parts_with}' and move their keys"
+        " there"
     )
 
 

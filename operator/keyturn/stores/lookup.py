@@ -41,12 +41,12 @@ def _check_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cac
         return
     unseen = allowed is not None and allowed.selector is not None and not cache.sees_namespaces
     hint = (
-        "; the operator serves chosen namespaces and does not see their labels, so allowedNamespaces.selector"
-        " selects none: name the namespace in allowedNamespaces.names"
+        "; the operator watches selected namespaces and cannot read their labels, so allowedNamespaces.selector"
+        " matches none: name the namespace in allowedNamespaces.names"
         if unseen
-        else f"; have {namespace!r} named or selected in its spec.allowedNamespaces, or write a SecretStore"
+        else f"; add {namespace!r} to its spec.allowedNamespaces, or use a SecretStore"
     )
-    raise Stalled("NamespaceNotAllowed", f"{key} does not serve the namespace {namespace!r}{hint}")
+    raise Stalled("NamespaceNotAllowed", f"{key} does not allow the namespace {namespace!r}{hint}")
 
 
 def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: InformerCache) -> bool:

@@ -34,7 +34,7 @@ class Crowd:
         if self._inside[namespace] >= self._most:
             raise Throttled(
                 "TooManyReads",
-                f"{self._most} reads of its namespace are under way; stores that answer slowly keep them waiting",
+                f"{self._most} reads of its namespace are in progress, because stores answer slowly",
                 retry_after=_RETRY_AFTER,
             )
         self._inside[namespace] += 1

@@ -49,7 +49,7 @@ def _filled(prefix: str, namespace: str, *, rooted: bool) -> str:
     if not namespace or _OPEN_ENDED.search(prefix) or _leads_away(filled.removesuffix("/"), rooted=rooted):
         raise Refused(
             "InvalidPrefix",
-            "the store's keyPrefix leads out of itself; write one such as {namespace}/, with / or _ after it",
+            "the store's keyPrefix is not safe as a path; write one such as {namespace}/, with / or _ after it",
         )
     return filled
 

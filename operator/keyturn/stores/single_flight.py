@@ -83,4 +83,4 @@ def closed() -> Unreachable:
 
 def again(error: StoreError) -> StoreError:
     """Copy an error for a further caller, so that no traceback grows with each of them."""
-    return type(error)(error.code, error.hint, retry_after=error.retry_after)
+    return type(error)(error.code, error.hint, retry_after=error.retry_after, host=error.host)

@@ -171,7 +171,7 @@ def _verdict(templates: Mapping[str, str], names: _Names, *, is_open: bool) -> s
     total = sum(len(text.encode()) for text in templates.values())
     if total > _MAX_TOTAL:
         most = _MAX_TOTAL // 1024
-        return f"the templates together may have {most} KiB; spread them over several ManagedSecrets"
+        return f"the templates together may have {most} KiB; split them over several ManagedSecrets"
     try:
         for key, text in templates.items():
             template = Template(key, text)

@@ -56,7 +56,7 @@ class Budget:
         self._steps -= steps
         self._size -= size
         if self._steps < 0 or self._size < 0:
-            raise Refused("it takes too much work; loop less, or make the text elsewhere")
+            raise Refused("it takes too much computation; use fewer loops")
 
 
 # Values other than text.

@@ -123,7 +123,7 @@ class Template:
         except (LiquidError, LiquidInterrupt) as error:
             sentence, line = _reason(error), self._line_of(error)
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-            sentence, line = "it cannot be computed with the values that there are", 1
+            sentence, line = "it cannot be rendered with the present values", 1
         # Raised outside the handler, so that Liquid's message about the values is not even the context.
         raise TemplateFailed(self._key, self.flaw(sentence, line))
 
@@ -156,13 +156,11 @@ def _reason(error: LiquidError | LiquidInterrupt) -> str:
         case Refused():
             return error.sentence
         case UndefinedError():
-            return (
-                "it reads what is not there; give it a default, such as {{ config.user | default: 'shop' }}"
-            )
+            return "it reads an unknown name; give it a default, such as {{ config.user | default: 'shop' }}"
         case LiquidSyntaxError():
-            return "break and continue belong into a for loop"
+            return "break and continue are allowed in a for loop only"
         case _:
-            return "it compares or computes what it cannot"
+            return "it compares or computes values of unsuitable types"
 
 
 # Rendering and its cost.

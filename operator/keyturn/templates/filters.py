@@ -52,7 +52,7 @@ def guarded(budget: Budget, name: str, *given: object, **named: object) -> objec
         made = failed
     # Raised outside the handler, so that messages about the value are not even the context.
     if made is failed or (isinstance(made, int) and abs(made) >= _MAX_INTEGER):
-        raise Refused(f"the filter {name} cannot take what it is given")
+        raise Refused(f"the filter {name} does not accept this input")
     if isinstance(made, str):
         _check_size(len(made))
     budget.spend(0, size_of(made))

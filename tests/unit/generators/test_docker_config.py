@@ -74,11 +74,11 @@ def test_it_has_no_strength_of_its_own() -> None:
     [
         (
             {"privateKey": Value(b"x")},
-            "passwordFrom names 'registry-password', which is no password; write the name of one",
+            "passwordFrom names 'registry-password', which is not a password; write the name of one",
         ),
         (
             {"value": Value(b"canary\xff")},
-            "passwordFrom names 'registry-password', which is no text; write the name of a password",
+            "passwordFrom names 'registry-password', which is not text; write the name of a password",
         ),
     ],
     ids=["a key", "raw bytes"],

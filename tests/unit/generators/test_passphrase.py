@@ -90,7 +90,7 @@ def test_a_separator_that_could_run_into_words_is_refused(separator: str) -> Non
         of(separator=separator)
     assert refusal.value.message == (
         "passphrase.separator: separator takes one to four digits, blanks or marks of ASCII, such as -;"
-        " letters would run into the words"
+        " letters look like words"
     )
 
 

@@ -245,7 +245,7 @@ def test_settings_under_the_floor_are_refused_with_what_to_write(
         ),
         (
             {"exclude": "0123456789"},
-            "exclude leaves no digits to draw; write digits: false or exclude fewer of them",
+            "exclude leaves no digits; write digits: false or exclude fewer characters",
         ),
         (
             {"allowRepeat": False, "lower": False, "symbols": False, "length": 40},

@@ -248,8 +248,8 @@ async def test_no_token_is_made_of_an_account_that_does_not_name_the_store(
         await fake.read()
 
     assert refused.value.hint == (
-        "the ServiceAccount 'app' in the namespace 'shop' does not agree to this store; annotate it with"
-        " keyturn.dev/stores: vault (several are parted by commas)"
+        "the ServiceAccount 'app' in the namespace 'shop' does not consent to this store; annotate it with"
+        " keyturn.dev/stores: vault (separate several with commas)"
     )
     assert fake.api.tokens == []
 

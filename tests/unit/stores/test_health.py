@@ -38,34 +38,38 @@ async def test_a_new_store_is_checked_and_told(fake: FakeStores) -> None:
         (
             Unauthorized("Status401"),
             "AuthenticationFailed",
-            "the store refuses the login (Status401)",
+            "authentication failed (Status401)",
         ),
         (
             Refused("InsideAddress", "allow it"),
             "InvalidSettings",
-            "the settings of the store cannot be used (InsideAddress): allow it",
+            "the settings of the store are invalid (InsideAddress): allow it",
         ),
         (Unreachable("Timeout"), "Unreachable", "the store does not answer (Timeout)"),
         (
-            Unreachable("ClientConnectorDNSError"),
+            Unreachable("Timeout", host="vault.example.com"),
             "Unreachable",
-            (
-                "the store does not answer (ClientConnectorDNSError): its host name cannot be resolved;"
-                " check the host or the region in the spec"
-            ),
+            "Timeout: no answer from vault.example.com",
         ),
         (
-            Unreachable("ClientConnectorCertificateError"),
+            Unreachable("ClientConnectorDNSError", host="vault.example.com"),
             "Unreachable",
-            (
-                "the store does not answer (ClientConnectorCertificateError): its TLS certificate is not trusted; set"
-                " caRef to a ConfigMap with its CA"
-            ),
+            "cannot resolve vault.example.com; check the host or the region in the spec",
+        ),
+        (
+            Unreachable("NoAddress"),
+            "Unreachable",
+            "cannot resolve its host; check the host or the region in the spec",
+        ),
+        (
+            Unreachable("ClientConnectorCertificateError", host="vault.example.com"),
+            "CertificateInvalid",
+            ("the TLS certificate of vault.example.com is not trusted; set caRef to a ConfigMap with its CA"),
         ),
         (
             Throttled("Status429", retry_after=60),
             "Throttled",
-            "the store asks for fewer requests (Status429)",
+            "the store throttles requests (Status429)",
         ),
     ],
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
@@ -224,7 +228,7 @@ async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_some
     assert fake.server.asked == []
     health = fake.stores.health(key)
     assert health
-    assert health.message.startswith("the settings are valid; each namespace has a login of its own")
+    assert health.message.startswith("the settings are valid; each namespace has its own credentials")
 
 
 @in_no_time

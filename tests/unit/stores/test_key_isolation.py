@@ -57,9 +57,7 @@ def test_keys_of_a_store_for_several_without_a_namespace_in_its_prefix_are_share
     said = shared_keys(KEY, store(**spec))
 
     assert said
-    assert said.startswith(
-        "each namespace that it allows may read, and by pushTo overwrite, the keys of the others"
-    )
+    assert said.startswith("each allowed namespace may read, and by pushTo overwrite, the keys of the others")
     assert "write keyPrefix: '{namespace}/' and move their keys there" in said
 
 

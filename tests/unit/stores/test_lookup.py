@@ -68,8 +68,8 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_names(fake: FakeSto
 
     assert found.reason == "NamespaceNotAllowed"
     assert found.message == (
-        "ClusterSecretStore vault does not serve the namespace 'office'; have 'office' named or selected in its"
-        " spec.allowedNamespaces, or write a SecretStore"
+        "ClusterSecretStore vault does not allow the namespace 'office'; add 'office' to its"
+        " spec.allowedNamespaces, or use a SecretStore"
     )
 
 
@@ -101,8 +101,8 @@ async def test_an_operator_that_sees_no_labels_says_so(fake: FakeStores) -> None
     found = await stalled(fake, cluster_ref())
 
     assert found.message.endswith(
-        "the operator serves chosen namespaces and does not see their labels, so allowedNamespaces.selector"
-        " selects none: name the namespace in allowedNamespaces.names"
+        "the operator watches selected namespaces and cannot read their labels, so allowedNamespaces.selector"
+        " matches none: name the namespace in allowedNamespaces.names"
     )
 
 

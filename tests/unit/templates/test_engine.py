@@ -262,7 +262,7 @@ def test_templates_of_more_than_64_kib_together_are_refused() -> None:
 
     assert (
         refused.value.message
-        == "the templates together may have 64 KiB; spread them over several ManagedSecrets"
+        == "the templates together may have 64 KiB; split them over several ManagedSecrets"
     )
 
 
@@ -287,7 +287,7 @@ def test_what_was_looked_at_once_is_known(text: str) -> None:
 
 DECODED = "line 1: what was decoded is not UTF-8 text; write {{ … | base64_encode }}"
 NOT_TEXT = "line 1: keystore is not UTF-8 text; write {{ … | base64_encode }}"
-ABSENT = "line 1: it reads what is not there; give it a default, such as {{ config.user | default: 'shop' }}"
+ABSENT = "line 1: it reads an unknown name; give it a default, such as {{ config.user | default: 'shop' }}"
 UNRENDERED = {
     "bytes as a text": ("{{ keystore }}", NOT_TEXT),
     "bytes in a filter for texts": ("{{ keystore | upcase }}", NOT_TEXT),
@@ -307,26 +307,26 @@ UNRENDERED = {
     "an absent property in a filter": ("{% assign c = config | parse_json %}{{ c.user | upcase }}", ABSENT),
     "a text that is no base64": (
         "a\n{{ canary | base64_decode }}",
-        "line 2: the filter base64_decode cannot take what it is given",
+        "line 2: the filter base64_decode does not accept this input",
     ),
     "a text that is no JSON": (
         "{{ canary | parse_json }}",
-        "line 1: the filter parse_json cannot take what it is given",
+        "line 1: the filter parse_json does not accept this input",
     ),
     "a text that is no date": (
         "{{ canary | date: '%Y' }}",
-        "line 1: the filter date cannot take what it is given",
+        "line 1: the filter date does not accept this input",
     ),
-    "a text that is no list": ("{{ canary | sort }}", "line 1: the filter sort cannot take what it is given"),
+    "a text that is no list": ("{{ canary | sort }}", "line 1: the filter sort does not accept this input"),
     "a division by zero": (
         "{{ 1 | divided_by: 0 }}",
-        "line 1: the filter divided_by cannot take what it is given",
+        "line 1: the filter divided_by does not accept this input",
     ),
     "a comparison of a text and a number": (
         "{% if canary > 1 %}{% endif %}",
-        "line 1: it compares or computes what it cannot",
+        "line 1: it compares or computes values of unsuitable types",
     ),
-    "a break outside of a loop": ("{% break %}", "line 1: break and continue belong into a for loop"),
+    "a break outside of a loop": ("{% break %}", "line 1: break and continue are allowed in a for loop only"),
 }
 
 
@@ -369,7 +369,7 @@ def test_no_filter_tells_what_it_cannot_take(name: str, given: str) -> None:
 
 # Bounded
 
-TOO_MUCH = "it takes too much work; loop less, or make the text elsewhere"
+TOO_MUCH = "it takes too much computation; use fewer loops"
 TOO_LARGE = "it makes more than the 1024 KiB that a Secret holds"
 DOUBLED = "{% assign x = 'a' %}{% for n in (1..40) %}{% assign x = x | append: x %}{% endfor %}"
 HALF = "{% assign x = 'abcdefgh' %}{% for n in (1..16) %}{% assign x = x | append: x %}{% endfor %}"
@@ -441,7 +441,7 @@ BOMBS = {
     "a range as a list": ("{{ (1..1000000000) | join }}", "a range may have 10000 numbers"),
     "numbers that explode": (
         "{% assign n = 9 %}{% for i in (1..60) %}{% assign n = n | times: n %}{% endfor %}",
-        "the filter times cannot take what it is given",
+        "the filter times does not accept this input",
     ),
     "a number of 5000 digits in JSON": (
         "{{ config | replace: '5432', '" + 450 * "9" + "' | parse_json | json }}",
@@ -508,7 +508,7 @@ def test_all_templates_of_a_secret_share_one_budget() -> None:
     with pytest.raises(TemplateFailed) as failed:
         templates.render(ten, {}, NOW)
 
-    assert "too much work" in failed.value.flaw
+    assert "too much computation" in failed.value.flaw
 
 
 def test_a_loop_of_a_few_thousand_turns_is_fine() -> None:

@@ -137,7 +137,7 @@ class _Documents:
             if self._bytes > _MAX_BYTES:
                 raise Refused(
                     "TooLarge",
-                    f"what one ManagedSecret reads may have {_MAX_BYTES} bytes; spread it over several",
+                    f"values of stores may have {_MAX_BYTES} bytes in one ManagedSecret; split them over several",
                 )
             self._known[id(found)] = found, Document(found.content)
         return self._known[id(found)][1]
@@ -211,13 +211,11 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     """Map an error of a store to Wait, or to Stalled if it needs manual action."""
     detail = detail_of(error)
     if isinstance(error, NotFound):
-        return Stalled("SourceNotFound", f"{where} is not there ({detail}); store it, or write another key")
+        return Stalled("SourceNotFound", f"{where} does not exist ({detail}); store it, or write another key")
     if isinstance(error, Throttled | Unreachable | Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
-        return Wait(
-            "ProviderError", f"{where}: the store did not answer as it should ({detail}); retrying", after
-        )
-    return Stalled("ProviderError", f"{where}: the store refused ({detail})")
+        return Wait("ProviderError", f"{where}: request failed ({detail}); retrying", after)
+    return Stalled("ProviderError", f"{where}: the store rejects the request ({detail})")
 
 
 def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed) -> None:
@@ -239,7 +237,7 @@ def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed)
 
 
 def empty(where: str) -> Stalled:
-    return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps what it has; store a value there")
+    return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps its value; store a value there")
 
 
 def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desired) -> ItemValues:

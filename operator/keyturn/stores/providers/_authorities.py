@@ -34,7 +34,7 @@ def _context(bundle: bytes) -> ssl.SSLContext:
         raise Refused(
             "NoAuthorities",
             f"caRef has more than {tls.MOST_CERTIFICATES} certificates or {tls.LARGEST_BUNDLE // 1024} KiB;"
-            " leave those that did not sign the server's",
+            " keep only the authorities of the server's certificate",
         )
     try:
         return tls.client_context(bundle)

@@ -221,7 +221,7 @@ def _without_botocore_errors(doing: Callable[[], T]) -> T:
     try:
         return doing()
     except ParamValidationError:
-        refusal: StoreError = Refused("InvalidParameter", "AWS takes no such key or value")
+        refusal: StoreError = Refused("InvalidParameter", "AWS rejects this key or value")
     except (BotoCoreError, ResponseParserError, *_PARSER_ERRORS):
         refusal = Unreachable("MalformedAnswer")
     raise refusal

@@ -138,7 +138,7 @@ def place_of(config: AzureKeyVaultConfig, guard: Guard) -> Place:
             "write https://NAME.vault.azure.net; another host needs --allow-host of an administrator",
         )
     if config.authority_host is None and cloud is None:
-        raise Refused("NoAuthority", "write authorityHost, for the vault is in no cloud that we know")
+        raise Refused("NoAuthority", "write authorityHost, because the vault is in no known cloud")
     authority = URL(config.authority_host or f"https://{cloud.logins[0] if cloud else ''}").origin()
     if netloc(authority) not in _LOGINS and not _is_allowed(authority, guard):
         raise Refused(
@@ -165,7 +165,7 @@ def admit_challenge(header: str, place: Place) -> None:
         return
     authority = _url(named)
     if not authority or netloc(authority) not in _LOGINS | {netloc(place.authority)}:
-        raise Refused("ForeignAuthority", "the vault sends us to an authority that is not its cloud's")
+        raise Refused("ForeignAuthority", "the vault names a login authority that is not its cloud's")
     if authority.path.strip("/").partition("/")[0].lower() != place.tenant:
         raise Refused("ForeignTenant", "the vault belongs to another tenant; write its ID as tenantId")
     resource = said.get("resource") or said.get("scope", "").removesuffix("/.default")

@@ -39,7 +39,7 @@ _MAX_SECONDS: Final = 86400
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 
 _FOREIGN_SUBJECT: Final = (
-    "no federated credential of the identity fits; it needs the cluster's issuer,"
+    "the identity has no matching federated credential; it needs the cluster's issuer,"
     f" the subject system:serviceaccount:NAMESPACE:NAME and the audience {AUDIENCE}"
 )
 _HINTS: Final[Mapping[str, str]] = {

@@ -19,7 +19,9 @@ __all__ = ["MALFORMED", "meaning_of"]
 MALFORMED: Final = Unreachable("MalformedAnswer")
 
 _ROLE: Final = "give the identity the role Key Vault Secrets User, or Key Vault Secrets Officer to write"
-_NETWORK: Final = "the vault's network rules keep us out; allow the cluster's addresses or a private endpoint"
+_NETWORK: Final = (
+    "the vault's network rules deny the operator; allow the cluster's addresses or a private endpoint"
+)
 _MEANINGS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
     "SecretDisabled": (Refused, "the secret is disabled; enable it or set a new version"),
     "ForbiddenByFirewall": (Refused, _NETWORK),
@@ -29,11 +31,11 @@ _MEANINGS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
         Denied,
         "the vault's access policies do not allow this; add the permission or use roles",
     ),
-    DELETED: (Conflict, "the name waits for its end; recover it or write another one"),
+    DELETED: (Conflict, "the secret is deleted and recoverable; recover it, or write another name"),
 }
 _HINTS: Final[Mapping[type[StoreError], str]] = {
     Denied: _ROLE,
-    Unauthorized: "the vault does not take the token of this tenant and identity; compare tenantId and clientId",
+    Unauthorized: "the vault rejects the token of this tenant and identity; check tenantId and clientId",
 }
 
 

@@ -132,7 +132,7 @@ class _Transport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     async def send(self, request: HttpRequest, **_: Any) -> AsyncHttpResponse:
         url = URL(request.url, encoded=True)
         if url.scheme != "https" or _azure.netloc(url) != _azure.netloc(self._place.vault):
-            raise Refused("ForeignPage", "the vault sends us elsewhere for the rest of its list")
+            raise Refused("ForeignPage", "the vault names another server for the next page of its list")
         headers = {name: text for name, text in request.headers.items() if name.lower() in _ALLOWED_HEADERS}
         body = request.content.encode() if isinstance(request.content, str) else request.content
         answer = await self._guard.ask(request.method, url, headers=headers, body=body)
@@ -224,7 +224,7 @@ async def _without_client_errors(doing: Awaitable[T]) -> T:
     ):  # raised by a parser for malformed input
         refusal = MALFORMED
     # Outside the except block, so that the client's exception is not the context.
-    raise type(refusal)(refusal.code, refusal.hint, retry_after=refusal.retry_after)
+    raise type(refusal)(refusal.code, refusal.hint, retry_after=refusal.retry_after, host=refusal.host)
 
 
 def _kept(secret: KeyVaultSecret) -> Kept:

@@ -44,10 +44,14 @@ class _GuardTransport:
                 body=call.data,
                 trust=self._trust,
             )
+        except errors.Unreachable as error:
+            code, hint = error.code, error.hint
         except errors.Refused as error:
             if error.code != "TooLarge" or call.most == inf:
                 raise
+            return Response(200, None)
         else:
             retry_after = errors.seconds(answer.headers.get("Retry-After"))
             return Response(answer.status, answer.body, retry_after)
-        return Response(200, None)
+        # Raised outside the handler: the error of the guard names the host, which a Secret holds.
+        raise errors.Unreachable(code, hint)

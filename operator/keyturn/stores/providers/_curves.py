@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Curves", "Server", "failed_for_want_of_a_curve"]
 
 _NO_COMMON_CURVE: Final = (
-    "its TLS takes none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or it wants a"
-    " client certificate; let it take P-256"
+    "its TLS supports none of the curves P-256, X25519 and P-384 with ECDHE and AES-GCM, ChaCha20 or AES, or needs a"
+    " client certificate; enable P-256"
 )
 _MAX_SERVERS: Final = 1000
 """Maximum remembered servers."""

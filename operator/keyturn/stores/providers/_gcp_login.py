@@ -203,7 +203,7 @@ def _refusal(status: int, retry_after: str | None) -> StoreError:
     if isinstance(error, Unreachable | errors.Throttled):
         return error
     return Unauthorized(
-        error.code, "Google does not take the ServiceAccount's token; see the pool's audience and bindings"
+        error.code, "Google rejects the ServiceAccount's token; check the pool's audience and bindings"
     )
 
 

@@ -27,9 +27,9 @@ _AS_DATA: Final = "write what the file holds into the kubeconfig (kubectl config
 _REFUSED: Final[Mapping[str, Mapping[str, str]]] = {
     "cluster": {
         "certificate-authority": f"certificate-authority names a file; {_AS_DATA}",
-        "insecure-skip-tls-verify": "insecure-skip-tls-verify trusts everybody; write certificate-authority-data",
-        "proxy-url": "proxy-url is not followed; write a server that is reached without a proxy",
-        "tls-server-name": "tls-server-name is not followed; write a server whose certificate names it",
+        "insecure-skip-tls-verify": "insecure-skip-tls-verify is not supported; write certificate-authority-data",
+        "proxy-url": "proxy-url is not supported; write a server that is reachable without a proxy",
+        "tls-server-name": "tls-server-name is not supported; write a server whose certificate has its name",
     },
     "user": {
         "exec": "exec would start a program; write a token, such as one of a ServiceAccount",
@@ -134,7 +134,7 @@ def _trust(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContex
     if authorities is not None and not tls.is_bounded(authorities):
         _refuse(
             f"certificate-authority-data has more than {tls.MOST_CERTIFICATES} certificates;"
-            " leave those that did not sign the server's"
+            " keep only the authorities of the server's certificate"
         )
     try:
         context = tls.client_context(authorities)

@@ -130,7 +130,7 @@ class StsLogin:
                 raise
             code = error.code
         # Without the role the store would reject every request.
-        hint = "the role was not given; look at roleArn, its trust policy, and the login under auth"
+        hint = "STS denies the role; check roleArn, its trust policy, and the credentials under auth"
         raise Unauthorized(code, hint)
 
     async def _token(self, identity: WebIdentity) -> Value:
@@ -148,7 +148,7 @@ class StsLogin:
         if guard is None or not guard.allows(url.host or "", url.port or 0):
             raise Refused(
                 "ForeignSts",
-                "a ServiceAccount's token is sent to STS of AWS alone; write its address as stsEndpoint, such as"
+                "a ServiceAccount's token is sent only to STS of AWS; write its address as stsEndpoint, such as"
                 " https://sts.eu-central-1.amazonaws.com, or have an administrator --allow-host yours",
             )
 

@@ -93,7 +93,7 @@ class VaultAuth(Schema):
     model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_WAY))
 
     token: TokenAuth | None = None
-    """A token that somebody else renews."""
+    """A token that another program renews."""
     app_role: AppRoleAuth | None = None
     """An AppRole."""
     kubernetes: KubernetesAuth | None = None
@@ -218,7 +218,7 @@ class VaultLogin:
         else:
             return session_of(answer, asked)
         raise Unauthorized(
-            code, "Vault refused the login; look at mountPath, the role, and what it is bound to"
+            code, "Vault rejects the login; check mountPath, the role, and its bound ServiceAccounts"
         )
 
     async def _credentials(self) -> tuple[str, Mapping[str, str]]:

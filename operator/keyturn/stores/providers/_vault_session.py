@@ -52,7 +52,9 @@ def session_of(answer: Mapping[str, Any], asked: float) -> Session:
     auth = answer.get("auth")
     token = auth.get("client_token") if isinstance(auth, dict) else None
     if not isinstance(auth, dict) or not isinstance(token, str) or not is_token(token):
-        raise Unauthorized("NoToken", "Vault gave no token; a login with a second factor cannot be used")
+        raise Unauthorized(
+            "NoToken", "Vault returned no token; a login with a second factor is not supported"
+        )
     lasts = seconds(auth, "lease_duration") or inf
     return Session(token, lasts, asked + lasts, auth.get("renewable") is True, _name(auth))
 

@@ -65,9 +65,7 @@ class Result:
         if not found:
             raise NotFound("NoSuchPath")
         if len(found) > 1:
-            raise Refused(
-                "SeveralFound", "result.jsonPath leads to several places; add what tells them apart"
-            )
+            raise Refused("SeveralFound", "result.jsonPath matches several values; make it match one")
         return properties.value_of(found[0])
 
     def _hold_to_items(self, document: Any) -> None:
@@ -77,7 +75,9 @@ class Result:
             before = type(self._path)(env=self._path.env, segments=self._path.segments[:place])
             reached = self._found(before, document)
             if sum(len(one) for one in reached if isinstance(one, dict | list)) > _MAX_ITEMS:
-                raise Refused("TooManyItems", f"a filter looks at {_MAX_ITEMS} items at most; ask for fewer")
+                raise Refused(
+                    "TooManyItems", f"a filter is evaluated for {_MAX_ITEMS} items at most; narrow the path"
+                )
 
     def _found(self, path: Any, document: Any) -> list[Any]:
         import jsonpath  # noqa: PLC0415  # is loaded now

@@ -208,7 +208,7 @@ class Provider(ABC, Generic[C]):
         """Set one key to `content`. Idempotent: it compares before it writes."""
         self._check(key)
         if Can.WRITE not in self.can:
-            raise Refused("ReadOnly", f"{self.kind} is only read; push to another store")
+            raise Refused("ReadOnly", f"{self.kind} is read-only; push to another store")
         for _ in range(_ATTEMPTS - 1):
             try:
                 return await self._within(self._brought(key, content, policy))
@@ -220,10 +220,10 @@ class Provider(ABC, Generic[C]):
         """Delete `key`, recoverably if the store can. Absence is success."""
         self._check(key)
         if Can.WRITE not in self.can:
-            raise Refused("ReadOnly", f"{self.kind} is only read; nothing is deleted there")
+            raise Refused("ReadOnly", f"{self.kind} is read-only; nothing is deleted there")
         await self._within(self._delete(key))
 
-    async def extend(self, key: str, lent: Lent) -> timedelta | None:  # noqa: ARG002  # few lend
+    async def extend(self, key: str, lent: Lent) -> timedelta | None:  # noqa: ARG002  # few support leases
         """Renew the lease of `key`, and return how long it is valid from now; None if it is not extended.
 
         Raises:

@@ -138,7 +138,7 @@ def _parsed(text: str) -> Mapping[str, str | None]:
     faulty = next((one.original.line for one in bindings if one.error), None)
     if faulty is not None:
         # python-dotenv would skip the line; a key that vanishes after a typing error is worse than an error.
-        raise Refused("NotParsed", f"line {faulty} of the .env file is no NAME=value; mend it")
+        raise Refused("NotParsed", f"line {faulty} of the .env file is not NAME=value; correct it")
     return _filled((one.key, one.value) for one in bindings if one.key is not None)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "UNTRUSTED",
     "Conflict",
     "Denied",
     "NotFound",
@@ -30,15 +31,18 @@ __all__ = [
     "word",
 ]
 
+UNTRUSTED: Final = "ClientConnectorCertificateError"
+"""Code if the server's TLS certificate is not trusted, or has another name."""
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._]{0,63}")
 _CAUSES: Final = MappingProxyType(
     {
-        "ClientConnectorDNSError": "its host name cannot be resolved; check the host or the region in the spec",
-        "NoAddress": "its host name cannot be resolved; check the host or the region in the spec",
-        "ClientConnectorCertificateError": "its TLS certificate is not trusted; set caRef to a ConfigMap with its CA",
+        "ClientConnectorDNSError": "cannot resolve {host}; check the host or the region in the spec",
+        "NoAddress": "cannot resolve {host}; check the host or the region in the spec",
+        UNTRUSTED: "the TLS certificate of {host} is not trusted; set caRef to a ConfigMap with its CA",
     }
 )
 """Messages for codes of connection errors of libraries."""
+_NO_ANSWER: Final = "no answer from {host}"
 _MAX_RETRY_AFTER: Final = 86400.0
 _ANSWERS: Final = frozenset(
     {
@@ -52,12 +56,15 @@ _ANSWERS: Final = frozenset(
 class StoreError(Exception):
     """A store did not execute a request."""
 
-    def __init__(self, code: str, hint: str = "", *, retry_after: float | None = None) -> None:
-        """`code` is one word, `hint` a message of ours on what to do."""
+    def __init__(
+        self, code: str, hint: str = "", *, retry_after: float | None = None, host: str = ""
+    ) -> None:
+        """`code` is one word, `hint` a message of ours on what to do, `host` the server that the spec names."""
         super().__init__(f"{code}: {hint}" if hint else code)
         self.code = code
         self.hint = hint
         self.retry_after = retry_after
+        self.host = host
 
 
 class NotFound(StoreError):
@@ -126,11 +133,14 @@ def word(code: object) -> str:
 
 
 def hint_of(error: StoreError) -> str:
-    """Return the hint of an error, or the meaning of its code."""
-    return error.hint or _CAUSES.get(error.code, "")
+    """Return the hint of an error, or the meaning of its code with the host."""
+    meaning = _CAUSES.get(error.code, _NO_ANSWER if error.host else "")
+    return error.hint or meaning.format(host=error.host or "its host")
 
 
 def detail_of(error: StoreError) -> str:
     """Return the code of an error with its meaning."""
     hint = hint_of(error)
+    if error.code in _CAUSES:
+        return hint
     return f"{error.code}: {hint}" if hint else error.code

@@ -187,7 +187,7 @@ class Guard:
                 return [(one["host"], one["port"]) for one in found]
         except OSError:  # and TimeoutError
             pass
-        raise Unreachable("NoAddress")
+        raise Unreachable("NoAddress", host=str(url.host))
 
     async def ask(
         self,
@@ -219,7 +219,7 @@ class Guard:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             refusal, failure = None, type(error).__name__
         # Outside the except block, so that the library's error with headers and bytes is not the context.
-        raise refusal.with_traceback(None) if refusal else Unreachable(failure)
+        raise refusal.with_traceback(None) if refusal else Unreachable(failure, host=str(admitted.host))
 
     async def _with_curves(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
         """Try each curve until a handshake succeeds; no request is sent before."""
@@ -250,9 +250,9 @@ class Guard:
             method, url, headers=headers, data=body, ssl=trust or self._trust, allow_redirects=False
         ) as response:
             if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
-                raise Refused("Redirected", "the server sends us elsewhere; write the URL that it leads to")
+                raise Refused("Redirected", "the server redirects; write the URL of its final target")
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise Refused("Compressed", "the server answers compressed though asked not to")
+                raise Refused("Compressed", "the server sends a compressed response, which is not supported")
             return Answer(response.status, response.headers, await self._body(response))
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:

@@ -138,7 +138,8 @@ class Kubernetes(Provider[KubernetesConfig]):
         labels = body["metadata"].get("labels") or {}
         if not isinstance(labels, dict) or labels.get(MANAGED_BY) != KEYTURN or OWNER_LABEL in labels:
             raise Refused(
-                "NotOurs", f"another made this Secret; label it {MANAGED_BY}={KEYTURN} to have it overwritten"
+                "NotOurs",
+                f"the Secret is foreign; label it {MANAGED_BY}={KEYTURN} to allow Keyturn to overwrite it",
             )
         return body
 
@@ -196,7 +197,7 @@ def _parts(content: Value) -> Content:
         return properties.parts(content)
     except Refused:
         pass
-    raise Refused("NoProperties", "a Secret has keys, a lone value has none; leave out secretKey")
+    raise Refused("NoProperties", "a Secret has keys and a single value has none; remove secretKey")
 
 
 def _found(body: Body) -> RemoteValue:

@@ -59,7 +59,7 @@ class VaultConfig(Schema):
         json_schema_extra=rules(
             (
                 "!has(self.engine) || self.engine != 'dynamic' || (has(self.mount) && !has(self.version))",
-                "an engine that lends credentials has a mount such as database, and no version",
+                "a dynamic engine needs a mount such as database, and has no version",
             )
         )
     )
@@ -69,7 +69,7 @@ class VaultConfig(Schema):
     mount: VaultPath | None = None
     """Where the engine is mounted; secret where absent."""
     engine: Engine | None = None
-    """What is mounted: keyValue (the default), or dynamic for one that makes credentials and lends them."""
+    """Kind of the engine: keyValue (the default), or dynamic for one that generates credentials with a lease."""
     version: Version | None = None
     """The version of the key-value engine, v1 or v2; v2 where absent."""
     namespace: VaultPath | None = None
@@ -213,7 +213,7 @@ class Vault(Provider[VaultConfig]):
     async def _another(self, session: Session, code: str) -> Session:
         if self._login.forget(session):
             return await self._login.session()
-        raise Unauthorized(code, "Vault does not know the token; write a new one that has the default policy")
+        raise Unauthorized(code, "Vault rejects the token; write a new one with the default policy")
 
     async def _checked(self) -> None:
         session = await self._login.session()

@@ -51,7 +51,7 @@ _OURS: Final = [
 _IS_NAME: Final = "^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
 _NAMES: Final = (
     f"self.all(name, name.matches('{_IS_NAME}') && !(name.lowerAscii() in {_OURS}))",
-    "name headers like X-Api-Key; what belongs to the connection, such as Host, is not yours to set",
+    "name headers like X-Api-Key; connection headers, such as Host, cannot be set",
 )
 _BODIES: Final = (
     "!has(self.body) || (has(self.method) && self.method == 'POST')",

@@ -83,8 +83,8 @@ def test_a_store_for_all_serves_whom_it_names(space: Space, stores: Stores, othe
 
     said = other.stalled("NamespaceNotAllowed")
     assert said == (
-        f"ClusterSecretStore {stores.for_all} does not serve the namespace {other.namespace!r}; have"
-        f" {other.namespace!r} named or selected in its spec.allowedNamespaces, or write a SecretStore"
+        f"ClusterSecretStore {stores.for_all} does not allow the namespace {other.namespace!r}; add"
+        f" {other.namespace!r} to its spec.allowedNamespaces, or use a SecretStore"
     )
     stores.write_files(allowedNamespaces={"names": [space.namespace, other.namespace]})
 

@@ -142,7 +142,7 @@ def test_an_account_that_does_not_agree_is_named_until_it_does(
     stores.write(vault(server.address))
     said = stores.until("AuthenticationFailed")
     assert "the ServiceAccount 'app'" in said
-    assert "does not agree to this store; annotate it with keyturn.dev/stores: store" in said
+    assert "does not consent to this store; annotate it with keyturn.dev/stores: store" in said
     assert server.logins == []
 
     space.annotate("ServiceAccount", "app", stores="another, store")

@@ -106,7 +106,7 @@ async def test_a_server_that_takes_none_of_them_is_told_what_to_take(tmp_path: P
             await guard.ask("GET", url, trust=trust)
     error = refused.value
     assert (type(error), error.code) == (Unreachable, "NoCommonCurve")
-    assert error.hint.endswith("let it take P-256")
+    assert error.hint.endswith("enable P-256")
     assert error.__context__ is None
 
 

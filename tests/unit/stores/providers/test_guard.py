@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from keyturn.runtime import threadpools as threads
 from keyturn.stores.providers import _lookups
 from keyturn.stores.providers._networks import FORBIDDEN, Network
-from keyturn.stores.providers.errors import Refused, StoreError, Unreachable
+from keyturn.stores.providers.errors import UNTRUSTED, Refused, StoreError, Unreachable, detail_of
 from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.support.api_servers import serving
 from tests.unit.stores.providers.resolver import Names
@@ -492,7 +493,23 @@ async def test_a_server_that_is_trusted_is_asked(tmp_path: Path) -> None:
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
     server, _ = authority(tmp_path, "good.example")
-    assert isinstance(await failing(asked(server, None, "good.example")), Unreachable)
+    error = await failing(asked(server, None, "good.example"))
+    assert isinstance(error, Unreachable)
+    assert (error.code, error.host) == (UNTRUSTED, "good.example")
+
+
+class NoNames(Names):
+    async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[Any]:
+        raise OSError(host, port, family)
+
+
+async def test_an_error_names_the_host_that_has_no_address() -> None:
+    async with guarding(resolver=NoNames()) as guard:
+        found = await failing(guard.ask("GET", "https://no.example"))
+        with pytest.raises(Unreachable) as refused:
+            await guard.addresses(URL("https://no.example"))
+    assert "no.example" in detail_of(found)
+    assert "no.example" in detail_of(refused.value)
 
 
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from keyturn.stores.providers.errors import (
     Throttled,
     Unauthorized,
     Unreachable,
+    detail_of,
 )
 from tests.support.api_servers import answer, refused, serving
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened
@@ -162,6 +163,12 @@ def test_a_flag_that_is_off_is_no_reason_to_refuse() -> None:
 )
 async def test_a_server_inside_is_asked_only_if_an_administrator_allows_it(server: str, code: str) -> None:
     assert (await refusal_of(json.dumps(kubeconfig(server)))).code == code
+
+
+async def test_an_error_does_not_name_the_server_which_a_secret_holds() -> None:
+    error = await refusal_of(json.dumps(kubeconfig("https://127.0.0.1:1")))
+    assert (type(error), error.host) == (Unreachable, "")
+    assert "127.0.0.1" not in detail_of(error)
 
 
 async def test_without_its_secret_or_the_network_nothing_is_read() -> None:

@@ -199,7 +199,7 @@ async def test_a_role_or_secret_of_nobody_is_a_refused_login(
     for doing in (store.read("a"), store.check()):
         refused = await failing(doing)
         assert type(refused) is Unauthorized
-        assert "refused the login" in refused.hint
+        assert "rejects the login" in refused.hint
 
 
 async def test_a_token_that_vault_does_not_know_is_unauthorized(vault: VaultServer, guard: Guard) -> None:

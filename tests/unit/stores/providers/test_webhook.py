@@ -325,7 +325,7 @@ def test_the_api_server_refuses_them_as_well() -> None:
     rules = json.dumps(structural(discover()["webhook"].Config))
     for part in (
         "path and query only",
-        "is not yours to set",
+        "cannot be set",
         "a body needs method: POST",
         "JSONPath such as",
     ):
