@@ -101,7 +101,7 @@ def test_a_rule_about_other_namespaces_is_said_not_to_be_checked(
 
     assert said["reason"] == "NotChecked"
     assert said["message"] == (
-        "distinctAcrossEnvironments cannot be checked: the operator serves chosen namespaces and does not see"
+        "distinctAcrossEnvironments cannot be checked: the operator watches selected namespaces and cannot read"
         " the labels of others"
     )
 

@@ -209,7 +209,7 @@ _TEMPLATES = (
 _IS_LIGHT = (
     f"{_LITERALS} + {_TEMPLATES} <= 131072",
     (
-        "literals, templates and annotations have at most 131072 characters together; spread them over several"
+        "literals, templates and annotations have at most 131072 characters together; split them over several"
         " ManagedSecrets, or keep long texts in a store and read them with from"
     ),
 )

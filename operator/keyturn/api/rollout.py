@@ -77,7 +77,7 @@ class Rollout(Schema):
             ),
             (
                 "!has(self.restart) || self.restart != 'None' || !has(self.targets)",
-                "restart: None restarts nobody; remove targets, or write restart: Listed",
+                "restart: None restarts no workload; remove targets, or write restart: Listed",
             ),
         )
     )

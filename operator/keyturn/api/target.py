@@ -113,7 +113,7 @@ _LABELS_ARE_THEIRS = (
         f"!{_MERGES} || !has(self.template) || !has(self.template.metadata)"
         " || !(has(self.template.metadata.labels) || has(self.template.metadata.annotations))"
     ),
-    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata",
+    "with Merge the Secret's labels and annotations are foreign and stay; remove target.template.metadata",
     ".template.metadata",
 )
 
@@ -129,12 +129,12 @@ class Target(Schema):
             ("!has(self.name) || !self.name.endsWith('-keyturn')", NAMES_OF_STATES, ".name"),
             (
                 f"!{_MERGES} || !has(self.deletionPolicy) || self.deletionPolicy != 'Delete'",
-                "with Merge the Secret is somebody else's and stays; remove deletionPolicy: Delete",
+                "with Merge the Secret is foreign and stays; remove deletionPolicy: Delete",
                 ".deletionPolicy",
             ),
             (
                 f"!{_MERGES} || !has(self.immutable) || !self.immutable",
-                "with Merge the Secret is somebody else's to make immutable; remove immutable",
+                "with Merge the Secret is foreign and cannot be made immutable; remove immutable",
                 ".immutable",
             ),
             (

@@ -54,7 +54,7 @@ def _waited(command: Callable[..., None]) -> Callable[..., None]:
 @_answered
 @place
 def rotate_command(selection: Selection, manner: Manner, where: Where) -> None:
-    """Request new values for NAME now, or when the next window opens where it has windows.
+    """Request new values for NAME now, or when its next window opens.
 
     It sets the annotation keyturn.dev/rotate to a new text and nothing else. `keyturn plan NAME` shows what follows.
     """
@@ -78,19 +78,19 @@ def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
     _carry_out("refresh", actions.refresh, selection, manner, where)
 
 
-@click.command("rollback", short_help="Go back to an earlier revision.")
+@click.command("rollback", short_help="Publish an earlier revision again.")
 @name
 @click.option(
     "--to",
     type=click.IntRange(min=1),
     metavar="REVISION",
-    help="The revision; else the one before the current.",
+    help="The revision. Default: the previous one.",
 )
 @_waited
 @_answered
 @place
 def rollback_command(name: str, to: int | None, manner: Manner, where: Where) -> None:
-    """Put an earlier revision of NAME back into its Secret and restart its workloads on it.
+    """Publish an earlier revision of NAME again and restart its workloads.
 
     Afterwards scheduled rotation is paused until the next `keyturn rotate` or change of the spec.
     """
@@ -118,7 +118,7 @@ def suspend_command(selection: Selection, manner: Manner, where: Where) -> None:
 @_answered
 @place
 def resume_command(selection: Selection, manner: Manner, where: Where) -> None:
-    """Remove spec.suspend of NAME; what came due meanwhile is done at once, or in the next window."""
+    """Remove spec.suspend of NAME; overdue rotations start at once, or in the next window."""
     from . import actions
 
     _carry_out("resume", actions.resume, selection, manner, where)

@@ -69,7 +69,7 @@ async def refresh(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     """Request a read of the stores."""
     name = found.key.name
     if not _pulls(found.managed):
-        raise NotApplicable(f"nothing of {name} is read from a store; write `from` or `dataFrom`")
+        raise NotApplicable(f"no value of {name} is read from a store; write `from` or `dataFrom`")
     request = f"cli-{secrets.token_hex(6)}"
     now = await managed.annotate(cluster, name, REFRESH, request)
     return Asked(now, "refresh", "refresh requested", request, lambda now: now.status.last_refresh == request)
@@ -96,10 +96,8 @@ def _hold_to_what_turns(found: FoundManagedSecret) -> None:
     spec, name, pulls = found.managed.spec, found.key.name, _pulls(found.managed)
     if found.trouble or not (pulls or spec.data) or not all(_is_given(item) for item in spec.data):
         return
-    instead = (
-        f"have the stores read with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
-    )
-    raise NotApplicable(f"{name} has nothing to rotate, since no value of it is generated; {instead}")
+    instead = f"read the stores with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
+    raise NotApplicable(f"{name} has nothing to rotate, because none of its values is generated; {instead}")
 
 
 def _is_given(item: DataItem) -> bool:

@@ -51,7 +51,7 @@ manifests_option = click.option(
 @click.option(
     "--rotate", "rotated", metavar="NAME", multiple=True, help="Replace this value only; repeatable."
 )
-@click.option("--check", is_flag=True, help="Write nothing; end with 1 where something is wrong.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if something is wrong.")
 def init_command(
     environments: tuple[str, ...],
     manifests: tuple[Path, ...],
@@ -64,8 +64,7 @@ def init_command(
     Missing or empty values are generated as a hint in .env.example says, such as `# keyturn: bytes length=32`, or by
     the name of the variable. An existing value is never overwritten. No value is printed.
 
-    Ends with 3 where a value is left for a person: one that an external party issues, or one that two environments
-    share.
+    Ends with 3 if a value remains for you to write: one that is issued externally, or that two environments share.
     """
     from keyturn.offline.dotenv import initialise
     from keyturn.offline.dotenv.errors import Refused
@@ -111,8 +110,8 @@ def _fill(
 def _tell(one: Filled, *, only_replaced: bool) -> None:
     from .text import table
 
-    state = "is new" if one.is_new else "is changed" if one.is_changed else "is as it was"
-    closed = "; others could read it until now" if one.was_open else ""
+    state = "is new" if one.is_new else "is changed" if one.is_changed else "is unchanged"
+    closed = "; until now other users could read it" if one.was_open else ""
     print_lines(f"{one.file} {state}{closed}")
     lines = [line for line in one.lines if not only_replaced or line.fate == "replaced"]
     if lines:

@@ -34,12 +34,12 @@ _FORMS = ("dotenv", "compose", "kubernetes")
     type=click.Path(path_type=Path),
     help="The file to write. Default: .env, or standard output for what has no value.",
 )
-@click.option("--name", help="kubernetes: the name; else that of the folder with -secrets.")
+@click.option("--name", help="kubernetes: the name. Default: the folder's name with -secrets.")
 @click.option("-n", "--namespace", metavar="NAME", help="kubernetes: the namespace.")
 @click.option(
     "--with-values",
     is_flag=True,
-    help="kubernetes: a Secret with its values on standard output, no declaration.",
+    help="kubernetes: print a Secret with its values instead of a ManagedSecret.",
 )
 def render_command(
     form: str,
@@ -68,7 +68,7 @@ def render_command(
         elif form == "compose":
             _compose(folder, manifests, environment, output)
         elif manifests:
-            raise click.UsageError("manifests are declarations already: kubectl apply them, and leave out -f")
+            raise click.UsageError("manifests need no conversion: apply them with kubectl, and remove -f")
         elif with_values:
             _secret(folder, environment, name, namespace, output)
         else:
@@ -115,7 +115,7 @@ def _secret(
     from keyturn.offline.dotenv.write_manifest import default_name
 
     if output:
-        raise click.UsageError("--with-values prints, so that no file of it stays: leave out --output")
+        raise click.UsageError("--with-values prints to standard output only: remove --output")
     source = render.source_at(folder, (), environment)
     _tell_undeclared(source)
     secret = render.secret_object(name or default_name(folder), namespace, source)
@@ -124,7 +124,7 @@ def _secret(
 
 def _tell_undeclared(source: Source) -> None:
     for name in source.undeclared:
-        print_lines(f"{source.file}: {name} is left out, since nothing declares it", err=True)
+        print_lines(f"{source.file}: {name} is left out, because it is not declared", err=True)
 
 
 def _print(text: str, origin: str, output: Path | None) -> None:

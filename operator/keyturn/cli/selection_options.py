@@ -50,7 +50,7 @@ _labels = click.option(
     "--selector",
     "labels",
     metavar="SELECTOR",
-    help="Those whose labels match, such as team=auth,tier!=test.",
+    help="Select by labels, such as team=auth,tier!=test.",
 )
 
 

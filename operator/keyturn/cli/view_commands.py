@@ -32,8 +32,8 @@ _documents = formats(Output.TABLE, Output.WIDE, Output.JSON, Output.YAML, defaul
 def status_command(*, selection: Selection, watches: bool, output: Output, where: Where) -> None:
     """Show the state of ManagedSecrets, the worst first; with one NAME, each of its workloads as well.
 
-    Without NAME it shows every ManagedSecret of the namespace. Ends with 0 where nothing needs a person, with 3 where
-    one is Failed, Stalled, Overdue or Unseen, and with 1 where a NAME is not there.
+    Without NAME it shows every ManagedSecret of the namespace. Ends with 0 if no manual action is required, with
+    3 if one is Failed, Stalled, Overdue or Unseen, and with 1 if a NAME does not exist.
     """
     from . import cluster
 
@@ -54,7 +54,7 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
     "-f",
     "--filename",
     type=click.File("rb"),
-    help="A manifest that need not be applied yet; - for standard input.",
+    help="A manifest, applied or not; - for standard input.",
 )
 @_documents
 @place
@@ -62,7 +62,7 @@ def plan_command(*, selection: Selection, filename: IO[bytes] | None, output: Ou
     """Show what a rotation of NAME would do now: which values it replaces, which workloads restart, and when.
 
     With -f it shows what applying each ManagedSecret of a manifest would do. Nothing is written, and no value is
-    read: of the caller's own Secrets only metadata, where that is allowed. Ends with 3 where it would be refused.
+    read: of the caller's own Secrets only metadata, where that is allowed. Ends with 3 if it would be refused.
     """
     from . import cluster
     from .plan import command as plan

@@ -88,7 +88,7 @@ def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_
     name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
     if not is_taken_up and last.managed.status.rotation is None:
         return (
-            f"timed out after {after} waiting for {name}: the operator has not taken up the request"
+            f"timed out after {after} waiting for {name}: the operator has not started the request"
             f" (now {standing.state}); see `keyturn status {name}` and `keyturn check`"
         )
     state = f"{standing.state}: {standing.message}" if standing.message else standing.state
@@ -101,7 +101,7 @@ def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_
 def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> Iterator[str]:
     """Yield the changes between two statuses."""
     if after.rotation and after.rotation.step == "Stage" and before.rotation is None:
-        yield f"revision {after.rotation.id.rpartition('/')[2]} is on its way ({after.rotation.reason})"
+        yield f"revision {after.rotation.id.rpartition('/')[2]} is in progress ({after.rotation.reason})"
     if after.revision != before.revision:
         yield f"revision {after.revision} is in the Secret {after.secret_name}"
     elif after.rotation is None and _comes_sooner(before, after) and after.next_rotation_time:

@@ -16,7 +16,7 @@ _POOL = "//iam.googleapis.com/projects/123/locations/global/workloadIdentityPool
 _IDENTITY = {"workloadIdentity": {"serviceAccountRef": {"name": "app"}, "audience": _POOL}}
 _ONE_LOGIN = "write exactly one of secretRef and workloadIdentity"
 _URL = "write a URL such as https://vault.shop.test/v1/{{ key }}, with templates in its path and query only"
-_HEADERS = "name headers like X-Api-Key; what belongs to the connection, such as Host, is not yours to set"
+_HEADERS = "name headers like X-Api-Key; connection headers, such as Host, cannot be set"
 
 
 def google(**settings: object) -> Body:

@@ -62,7 +62,7 @@ GENERATORS = {
     "symbols that are off and named": (
         "password",
         {"symbols": False, "symbolCharacters": "-"},
-        "password: Invalid value: symbols: false leaves symbolCharacters without use; keep one",
+        "password: Invalid value: symbols: false makes symbolCharacters useless; remove one of them",
     ),
     "symbols that are letters": (
         "password",
@@ -128,7 +128,7 @@ GENERATORS = {
         {"separator": "x"},
         (
             'passphrase.separator: Invalid value: "x": separator takes one to four digits, blanks or marks of'
-            " ASCII, such as -; letters would run into the words"
+            " ASCII, such as -; letters look like words"
         ),
     ),
     "an RSA key of 2048 bits": (

@@ -25,7 +25,7 @@ _EXTERNAL = (
     "externalId is shown where an access key takes a role; write roleArn and auth.accessKey, or remove it"
 )
 _ARN = "write the ARN of a role, such as arn:aws:iam::123456789012:role/shop"
-_LENDS = "an engine that lends credentials has a mount such as database, and no version"
+_LENDS = "a dynamic engine needs a mount such as database, and has no version"
 _BOTH = "kubeconfigRef and namespace name one place in another cluster; write both, or none for this one"
 _NAMESPACE = "write a namespace of the other cluster, of lower-case letters, digits and '-'"
 _OTHER = {"kubeconfigRef": {"name": "other", "key": "kubeconfig"}}

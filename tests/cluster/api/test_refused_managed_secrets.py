@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 _KEY = "a key of a Secret has letters, digits, '-', '_' or '.' only and does not start with '..'"
 _TOO_HEAVY = (
-    "literals, templates and annotations have at most 131072 characters together; spread them over several"
+    "literals, templates and annotations have at most 131072 characters together; split them over several"
     " ManagedSecrets, or keep long texts in a store and read them with from"
 )
 _SOURCE = "every item of data needs generate, from or literal, or a className whose class brings a generator"
@@ -261,7 +261,7 @@ def merging(**target: object) -> Body:
 
 
 _THEIRS = (
-    "with Merge labels and annotations are left to whoever made the Secret; remove target.template.metadata"
+    "with Merge the Secret's labels and annotations are foreign and stay; remove target.template.metadata"
 )
 _PREVIOUS = "keys that end in .previous are written by keepPrevious; choose another"
 
@@ -312,14 +312,14 @@ SHAPE = {
     "somebody else's Secret that is deleted": (
         merging(deletionPolicy="Delete"),
         (
-            "spec.target.deletionPolicy: Invalid value: with Merge the Secret is somebody else's and stays;"
+            "spec.target.deletionPolicy: Invalid value: with Merge the Secret is foreign and stays;"
             " remove deletionPolicy: Delete"
         ),
     ),
     "somebody else's Secret that is made immutable": (
         merging(immutable=True),
         (
-            "spec.target.immutable: Invalid value: with Merge the Secret is somebody else's to make immutable;"
+            "spec.target.immutable: Invalid value: with Merge the Secret is foreign and cannot be made immutable;"
             " remove immutable"
         ),
     ),

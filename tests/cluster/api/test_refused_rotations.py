@@ -214,7 +214,7 @@ ROLLOUT = {
     "None with targets": (
         rolling(restart="None", targets=[_DEPLOYMENT]),
         (
-            "spec.rollout: Invalid value: restart: None restarts nobody; remove targets, or write"
+            "spec.rollout: Invalid value: restart: None restarts no workload; remove targets, or write"
             " restart: Listed"
         ),
     ),

@@ -50,7 +50,8 @@ def test_of_what_is_given_nothing_is_asked(space: Space, console: Console) -> No
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Error: auth has nothing to rotate, since no value of it is generated; change the literals of its spec\n"
+        "Error: auth has nothing to rotate, because none of its values is generated;"
+        " change the literals of its spec\n"
     )
     assert "keyturn.dev/rotate" not in (
         space.get("ManagedSecret", "auth")["metadata"].get("annotations") or {}
@@ -65,7 +66,7 @@ def test_of_what_stores_hold_a_refresh_is_asked_instead(space: Space, console: C
 
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: auth has nothing to rotate, since no value of it is generated; have the stores read with"
+        "Error: auth has nothing to rotate, because none of its values is generated; read the stores with"
         " `keyturn refresh auth`\n"
     )
 
@@ -96,7 +97,7 @@ def test_waiting_tells_each_change_once(space: Space, console: Console) -> None:
 
     told = steps(console("rotate", "auth", "--wait"))
 
-    assert [line for line in told if not line.startswith("revision 2 is on its way")] == [
+    assert [line for line in told if not line.startswith("revision 2 is in progress")] == [
         "managedsecret/auth rotation requested",
         "revision 2 is in the Secret auth",
         "Deployment/api is Rolling",
@@ -121,7 +122,9 @@ def test_a_rollout_that_fails_fails_the_waiting(space: Space, console: Console) 
     done = console.run("rotate", "auth", "--wait", "--timeout=60s")
 
     assert done.returncode == 1
-    assert "Error: stalled by RolloutFailed: a workload did not get ready with revision 2" in done.stderr
+    assert (
+        "Error: stalled by RolloutFailed: Deployment/api did not become ready with revision 2" in done.stderr
+    )
     assert console.run("status").returncode == 3
 
 

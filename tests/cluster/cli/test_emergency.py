@@ -66,7 +66,7 @@ def test_the_same_again_is_no_second_incident(space: Space, console: Console) ->
 
     assert "was declared before" in console(*_DECLARE, "--all")
     assert refused(console, *_DECLARE, "--secret", "auth") == (
-        f"  in {space.namespace}: it was declared before, with another content; declare this one under another number"
+        f"  in {space.namespace}: it was declared before with other content; use another incident number"
     )
 
 
@@ -77,7 +77,7 @@ def test_the_same_again_is_no_second_incident(space: Space, console: Console) ->
         (("--all", "--secret", "auth"), "Error: write one of --selector, --secret and --all"),
         (("--secret", "auht"), "Error: there is no ManagedSecret auht; nothing is declared"),
         (("-l", "team=nobody"), "Error: no ManagedSecret is selected, so nothing is declared"),
-        (("-l", "team"), "Error: 'team' is no label; write KEY=VALUE, several with commas"),
+        (("-l", "team"), "Error: 'team' is not a label; write KEY=VALUE, several with commas"),
         (("--all", "-A", "--in", "shop"), "Error: write -A or --in, not both"),
     ],
 )
@@ -93,7 +93,7 @@ def test_what_cannot_be_meant_declares_nothing(
 def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
     assert refused(console, "emergency", "declare", "№ 42!", "--reason", "x", "--all") != ""
     assert refused(console, "emergency", "declare", "!!", "--reason", "x", "--all") == (
-        "Error: '!!' makes no name; use letters, digits and '-', such as INC-2026-042"
+        "Error: '!!' has no valid name; use letters, digits and '-', such as INC-2026-042"
     )
 
 
@@ -141,7 +141,7 @@ def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
     assert done.stdout == f"emergencyrotation/inc-7 declared in {last.namespace}, for 1: auth\n"
     first_line, second = done.stderr.splitlines()[-2:]
     assert first_line == "Error: inc-7 is not declared"
-    assert second.startswith(f"  in {first.namespace}: it was declared before, with another content")
+    assert second.startswith(f"  in {first.namespace}: it was declared before with other content")
 
 
 def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
@@ -180,7 +180,7 @@ def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) 
 
     assert console("emergency", "status") == "no emergency is declared\n"
     assert refused(console, "emergency", "report", "INC-8") == (
-        "Error: no emergency 'INC-8' is declared here; -A looks into every namespace"
+        "Error: no emergency 'INC-8' is declared in this namespace; use -A for all namespaces"
     )
 
 
@@ -198,7 +198,7 @@ def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None
         "Error: write one of --audit and --report"
     )
     assert refused(console, "emergency", "acknowledge", "INC-7", "--report", "--by", " ") == (
-        "Error: --by is empty; write who acknowledges it"
+        "Error: --by is empty; write the name of the person who acknowledges it"
     )
 
 

@@ -179,7 +179,7 @@ def test_a_plan_reads_so(space: Space, console: Console) -> None:
         ["  Then again", "<time>, at <time>"],
         [
             "  Restarts",
-            "0s after the last change, 1 at a time; one that is not ready after 10m means Rollback",
+            "0s after the last change, 1 at a time; Rollback if one is not ready after 10m",
         ],
         [""],
         ["VALUE", "KEYS", "FROM", "WHAT HAPPENS"],
@@ -218,7 +218,7 @@ def test_without_any_right_on_secrets_the_plan_is_the_same(
     whole, partly = console.json("plan", "auth"), viewer.json("plan", "auth")
 
     assert partly.pop("notes") == [
-        "you may not get Secrets: that they are there and whose they are is as the status says"
+        "you may not get Secrets: their existence and owner are taken from the status"
     ]
     assert whole.pop("notes") == []
     assert partly | {"startsAt": None} == whole | {"startsAt": None}
@@ -336,7 +336,7 @@ def test_a_suspended_one_is_planned_as_if_resumed(space: Space, console: Console
 
     assert plan["now"]["state"] == "Suspended"
     assert plan["nextRevision"] == 2
-    assert plan["notes"] == ["spec.suspend is true: nothing of this happens before `keyturn resume`"]
+    assert plan["notes"] == ["spec.suspend is true: the plan starts after `keyturn resume`"]
 
 
 def test_a_rotation_upon_a_rollback_counts_on(space: Space, console: Console) -> None:
@@ -361,8 +361,8 @@ def test_a_rotation_that_runs_is_said(space: Space, console: Console) -> None:
 
     plan = console.json("plan", "auth")
 
-    assert plan["notes"] == ["revision 2 is on its way (RollOut); this is what follows upon it"]
-    assert plan["workloads"][0]["why"] == "waits: the Deployment is paused"
+    assert plan["notes"] == ["revision 2 is in progress (RollOut); the plan starts after it"]
+    assert plan["workloads"][0]["why"] == "waits because the Deployment is paused"
 
 
 def test_a_rotation_after_a_failed_one_is_planned(space: Space, console: Console) -> None:
@@ -479,7 +479,7 @@ def test_a_manifest_of_no_form_at_all_is_refused(spec: str, console: Console) ->
     )
 
     assert done.returncode == 2
-    assert "the manifest does not have the form of a ManagedSecret" in done.stderr
+    assert "the manifest is not a valid ManagedSecret" in done.stderr
 
 
 def test_a_spec_that_cannot_be_read_is_refused_with_the_field(console: Console) -> None:

@@ -50,7 +50,8 @@ def test_they_see_where_values_come_from_and_go_to(
     ]
     assert (plan["refusals"], plan["nextRevision"]) == ([], 2)
     assert any(
-        note.startswith("not every place has its values: pushTo: key 'copy'") for note in plan["notes"]
+        note.startswith("not every store has the current values: pushTo: key 'copy'")
+        for note in plan["notes"]
     )
     assert "key 'copy' of SecretStore 'here'" in printed[0]
     assert "ProviderError" in printed[1]
@@ -72,7 +73,7 @@ def test_a_store_in_trouble_is_told_and_a_rotation_is_still_planned(
     status = viewer.run("status", "auth")
 
     assert plan["refusals"] == []
-    assert any("what stores hold stays as it was read last" in note for note in plan["notes"])
+    assert any("values of stores stay as last read" in note for note in plan["notes"])
     assert (status.returncode, cells(status.stdout)[1][1]) == (3, "Stalled")
     assert "SourceNotFound" in status.stdout
 

@@ -315,4 +315,4 @@ def test_the_version_of_the_client_needs_no_cluster(tmp_path: Path) -> None:
     nowhere = Console(None, OWN, {"HOME": str(tmp_path)})
 
     assert nowhere("version", "--client") == f"Client:      {build.version()}\n"
-    assert nowhere.refusal("version").startswith("no cluster to talk to")
+    assert nowhere.refusal("version").startswith("no cluster is configured")

@@ -24,7 +24,7 @@ LATER = NOW + timedelta(days=1)
 EVERY = frozenset(Point)
 ENCRYPTED = Finding(Point.AT_REST, Verdict.PASS, "the API server encrypts: aescbc")
 PLAIN = Finding(
-    Point.AT_REST, Verdict.FAIL, "the API server writes Secrets as they are (identity)", "encrypt"
+    Point.AT_REST, Verdict.FAIL, "the API server stores Secrets unencrypted (identity)", "encrypt"
 )
 UNTRIED = Finding(Point.RECOVERY, Verdict.UNKNOWN, "no recovery was tested", "try one")
 
@@ -57,7 +57,7 @@ def test_it_has_the_form_of_conditions() -> None:
                 "type": "AtRest",
                 "status": "False",
                 "reason": "Fail",
-                "message": "the API server writes Secrets as they are (identity)",
+                "message": "the API server stores Secrets unencrypted (identity)",
                 "lastTransitionTime": "2026-05-01T12:00:00Z",
                 "lastProbeTime": "2026-05-01T12:00:00Z",
             }

@@ -184,7 +184,7 @@ def test_each_that_is_waited_for_fails_by_itself(console: Console) -> None:
 
     assert done.returncode == 1
     assert sorted(done.stderr.splitlines()) == [
-        f"managedsecret/{name} failed: timed out after 1s waiting for {name}: the operator has not taken up the"
+        f"managedsecret/{name} failed: timed out after 1s waiting for {name}: the operator has not started the"
         f" request (now Ready); see `keyturn status {name}` and `keyturn check`"
         for name in ("auth", "queue")
     ]

@@ -277,7 +277,7 @@ def test_before_the_first_look_a_schedule_is_not_called_none(api: FakeApi, conso
     api.put(fresh)
     api.put(managed("never"))
 
-    assert "  Scheduled    counted from the first revision, which the operator has not made yet\n" in console(
+    assert "  Scheduled    counted from the first revision, which does not exist yet\n" in console(
         "plan", "fresh"
     )
     assert "  Scheduled    none (no rotation.every and no rotation.schedule)\n" in console("plan", "never")

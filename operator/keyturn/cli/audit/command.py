@@ -24,7 +24,7 @@ _HELP = """Check a cluster, a namespace or a Git repository against the checklis
 
 Secrets are read with your own rights, and no value is printed. What you cannot read is listed as unknown.
 
-Ends with 0 where every point has passed, with 1 where one has failed, and with 2 where one is unknown. With
+Ends with 0 if every point passed, with 1 if one failed, and with 2 if one is unknown. With
 --publish it writes one ConfigMap, of verdicts and counts, into the operator's namespace.
 """
 POINTS = (
@@ -101,46 +101,45 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--only", "points", type=click.Choice(POINTS), multiple=True, help="Check this point only; repeatable."
 )
-@click.option("--allow-unknown", is_flag=True, help="End with 0 also where a point is unknown.")
+@click.option("--allow-unknown", is_flag=True, help="Exit with 0 even if a point is unknown.")
 @click.option(
     "--time-limit",
     default="10m",
     show_default=True,
     callback=_seconds,
-    help="How long the history of a repository is read, the newest commits first.",
+    help="Time limit for the history of a repository, which is read from the newest commit.",
 )
 @click.option(
     "--compare-context",
     metavar="NAME",
-    help="Another context, of a cluster that must have no value of this one.",
+    help="Another context, whose cluster must share no value with this one.",
 )
 @click.option(
     "--schedule",
     "committed",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The schedule that is committed; `keyturn audit schedule` writes it.",
+    help="The committed schedule, written by `keyturn audit schedule`.",
 )
 @click.option(
     "--backup",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A backup to restore for a drill, with the next two.",
+    help="A backup to restore for a drill; needs --identity and --drill.",
 )
 @identity_option
-@click.option("--drill", metavar="NAMESPACE", help="An empty namespace, which is empty again afterwards.")
+@click.option("--drill", metavar="NAMESPACE", help="An empty namespace for the drill; it is emptied again.")
 @click.option(
     "--publish",
     "report_name",
     callback=_report_name,
     metavar="NAME",
-    help="Have the operator serve the verdicts as metrics, as the report of this name.",
+    help="Publish the verdicts under this name; the operator serves them as metrics.",
 )
 @click.option(
     "--operator-namespace",
     metavar="NAMESPACE",
-    help="Where the operator is, if its Deployment does not tell: it knows who reads Secrets, and finds published"
-    " verdicts there.",
+    help="The operator's namespace, with access records and published verdicts. Default: that of its Deployment.",
 )
 @click.option(
     "-o",

@@ -36,7 +36,7 @@ identity_option = click.option(
 )
 @place
 def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> None:
-    """Save every value that Keyturn generated in a namespace in a file that only the recipients can decrypt.
+    """Save the generated values of a namespace in a file that only the recipients can decrypt.
 
     It reads the state Secrets, so it needs the right to list Secrets. Values that come from stores are not included.
     """
@@ -50,7 +50,7 @@ def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> N
 @identity_option
 @place
 def restore_command(file: Path, identity: Path | None, where: Where) -> None:
-    """Restore the values of FILE into a namespace that has none of Keyturn; nothing is overwritten.
+    """Restore the values of FILE into a namespace without ManagedSecrets; nothing is overwritten.
 
     Apply the ManagedSecrets afterwards: they take over these values and write the Secrets as they were.
     """

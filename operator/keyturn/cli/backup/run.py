@@ -31,7 +31,7 @@ _LARGEST: Final = 1024 * 1024 * 1024
 def backup(where: Where, written: Sequence[str], output: Path) -> None:
     """Write a backup to a new file."""
     if os.path.lexists(output):
-        raise click.ClickException(f"there is {output} already; name a file that is new")
+        raise click.ClickException(f"{output} already exists; name a new file")
     try:
         recipients = recipients_of(written)
 
@@ -93,4 +93,4 @@ def _read_file(file: Path) -> bytes:
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise NoBackup(f"it cannot be read: {reason}") from None
-    raise NoBackup("it is no file, or larger than any backup")
+    raise NoBackup("it is not a file, or larger than any backup")

@@ -1,4 +1,4 @@
-"""`keyturn check`: whether a cluster fits this version, and what keeps an operator there from its work."""
+"""`keyturn check`: checks whether a cluster suits this version and the operator can work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_command(pre: bool, output: Output | None, where: Where) -> None:  # no
     """Check whether the operator can work in this cluster, with advice for each problem.
 
     It reads and writes nothing but access reviews. An admin asks for the rights of the operator's ServiceAccount; in
-    a pod of the operator it asks for its own. Ends with 1 where a point has failed.
+    a pod of the operator it asks for its own. Ends with 1 if a point failed.
     """
     from keyturn.cli import cluster
 

@@ -48,7 +48,7 @@ async def before(api: Api, namespace: str) -> list[Point]:
         return [*found, _unknown("install", error)]
     advice = "log in as a cluster admin"
     refused = [Point.failed("install", f"you may not {one}", advice) for one in missing]
-    return [*found, *(refused or [Point.ok("install", f"you have all {len(asked)} rights that it takes")])]
+    return [*found, *(refused or [Point.ok("install", f"you have all {len(asked)} required rights")])]
 
 
 async def points(api: Api, namespace: str) -> list[Point]:
@@ -144,7 +144,7 @@ async def _rights(api: Api, desired: Iterable[Right], account: Account) -> list[
     except errors.ApiError as error:
         return [_unknown("rights", error)]
     if not missing:
-        return [Point.ok("rights", f"{account.user} has all {len(asked)} that it needs")]
+        return [Point.ok("rights", f"{account.user} has all {len(asked)} required rights")]
     return list(_refused(asked, missing, account))
 
 
@@ -153,7 +153,7 @@ def _refused(asked: list[Right], missing: list[Right], account: Account) -> Iter
     given, lacking = (Counter(one.manifest for one in some) for some in (asked, missing))
     for manifest, count in lacking.items():
         if count == given[manifest] and count > 1:
-            said = f"{account.user} has none of the {count} rights that {manifest} gives"
+            said = f"{account.user} has none of the {count} rights in {manifest}"
             yield Point.failed("rights", said, _apply(manifest))
     for one in missing:
         if lacking[one.manifest] < given[one.manifest] or lacking[one.manifest] == 1:

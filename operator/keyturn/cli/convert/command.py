@@ -17,12 +17,12 @@ __all__ = ["convert_command"]
     type=click.Path(exists=True, allow_dash=True),
     multiple=True,
     required=True,
-    help="A file, a folder with all below it, or - for standard input; repeatable.",
+    help="A file, a folder with its subfolders, or - for standard input; repeatable.",
 )
 @click.option(
     "--all", "keeps_others", is_flag=True, help="Print all other documents as well, except Secrets."
 )
-@click.option("--lenient", is_flag=True, help="End with 0 even where meaning is lost.")
+@click.option("--lenient", is_flag=True, help="Exit with 0 even if meaning is lost.")
 def convert_command(
     files: tuple[str, ...],
     keeps_others: bool,  # noqa: FBT001 - click passes flags so
@@ -33,7 +33,7 @@ def convert_command(
     What has no counterpart is listed on standard error and above the manifest that lacks it. No cluster is needed,
     and no value of a Secret is printed. Name files that refer to one another in one call.
 
-    Ends with 0 where all is converted, with 1 where meaning is lost, and with 2 where a file cannot be read.
+    Ends with 0 if all is converted, with 1 if meaning is lost, and with 2 if a file cannot be read.
     """
     from . import run  # noqa: PLC0415  # when it runs, so that help and completion answer at once
 

@@ -57,7 +57,7 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
         names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         print_lines(f"Left out, as they need no conversion: {names}; {_ALL}", err=True)
     if not conversion.manifests:
-        print_lines("There is nothing of External Secrets to convert", err=True)
+        print_lines("No object of External Secrets to convert", err=True)
 
 
 # Input
@@ -91,7 +91,7 @@ def _parsed(name: str, content: bytes) -> Iterator[Mapping[str, Any]]:
         if document is None:
             continue
         if not isinstance(document, dict):
-            raise _Unreadable(f"{name} holds something that is no object of Kubernetes")
+            raise _Unreadable(f"{name} has a document that is not a Kubernetes object")
         yield from _items(name, document)
 
 
@@ -114,7 +114,7 @@ def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]
     if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
         for item in items:
             if not isinstance(item, dict):
-                raise _Unreadable(f"{name} has a list with something that is no object of Kubernetes")
+                raise _Unreadable(f"{name} has a list with an item that is not a Kubernetes object")
             yield from _items(name, item)
     else:
         yield document

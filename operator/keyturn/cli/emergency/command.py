@@ -82,7 +82,7 @@ def declare_command(  # click passes options by name
     namespaces: tuple[str, ...],
     where: Where,
 ) -> None:
-    """Declare INCIDENT: everything that is selected is rotated at once, whatever its windows and overlaps are.
+    """Declare INCIDENT: rotate everything that is selected at once, regardless of windows and overlaps.
 
     A declaration cannot be changed. With -A it is made in each namespace that has something to rotate.
     """
@@ -118,7 +118,7 @@ def status_command(
 ) -> None:
     """Show the progress of every incident; with INCIDENT, also which of its secrets are not done.
 
-    Ends with 0 where nothing needs a person, and with 3 where a deadline is missed or a person must act.
+    Ends with 0 if no manual action is required, and with 3 if it is, or if a deadline is missed.
     """
     from keyturn.cli import cluster
 

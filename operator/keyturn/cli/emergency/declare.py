@@ -77,7 +77,7 @@ def labels_in(selector: str) -> dict[str, str]:
     for part in selector.split(","):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise click.UsageError(f"{part!r} is no label; write KEY=VALUE, several with commas")
+            raise click.UsageError(f"{part!r} is not a label; write KEY=VALUE, several with commas")
         labels[key.strip()] = value.lstrip("=").strip()
     return labels
 
@@ -87,7 +87,7 @@ def name_of(incident: str) -> str:
     name = re.sub(r"[^a-z0-9.-]+", "-", incident.lower())[:_LONGEST_NAME].strip("-.")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name):
         raise click.UsageError(
-            f"{incident!r} makes no name; use letters, digits and '-', such as INC-2026-042"
+            f"{incident!r} has no valid name; use letters, digits and '-', such as INC-2026-042"
         )
     return name
 
@@ -181,6 +181,6 @@ async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> s
         if there["spec"] == body["spec"]:
             return "was declared before"
         raise click.ClickException(
-            "it was declared before, with another content; declare this one under another number"
+            "it was declared before with other content; use another incident number"
         ) from None
     return _NEW

@@ -59,7 +59,7 @@ async def acknowledge(
     """Set the annotation that completes a stage of an incident."""
     annotation = _ANNOTATIONS[what]
     if not by.strip():
-        raise click.UsageError("--by is empty; write who acknowledges it")
+        raise click.UsageError("--by is empty; write the name of the person who acknowledges it")
     documents, failed = [], []
     for one in await _known(cluster, incident, scope):
         name, namespace = one.metadata.name, one.metadata.namespace
@@ -120,7 +120,7 @@ async def follow(
 def _said(one: EmergencyRotation) -> str:
     conditions = {condition.type: condition for condition in one.status.conditions}
     if "Stalled" in conditions:
-        return f"a person must act: {conditions['Stalled'].message}"
+        return f"manual action required: {conditions['Stalled'].message}"
     if one.status.services_updated_at:
         return conditions["ServicesUpdated"].message
     return conditions["Rotated"].message if "Rotated" in conditions else "waits for the operator"
@@ -135,7 +135,7 @@ async def _known(cluster: Cluster, incident: str, scope: Scope) -> list[Emergenc
     found = await _found(cluster, incident, scope)
     if not found:
         raise click.ClickException(
-            f"no emergency {incident!r} is declared here; -A looks into every namespace"
+            f"no emergency {incident!r} is declared in this namespace; use -A for all namespaces"
         )
     return found
 

@@ -86,8 +86,7 @@ def _read(body: dict[str, Any]) -> FoundManagedSecret:
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # the error would quote the input
     raise Unreadable(
-        "the manifest does not have the form of a ManagedSecret;"
-        " kubectl apply --dry-run=server -f FILE says what is wrong"
+        "the manifest is not a valid ManagedSecret; kubectl apply --dry-run=server -f FILE shows the errors"
     )
 
 
@@ -107,7 +106,7 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
         raise Unreadable("the manifest has to hold a ManagedSecret with a name; one has none")
     given = metadata.get("namespace") or namespace
     if not isinstance(given, str) or given in {".", ".."} or metadata["name"] in {"", ".", ".."}:
-        raise Unreadable("the manifest names no ManagedSecret that there can be; look at its metadata")
+        raise Unreadable("the manifest's metadata is invalid for a ManagedSecret")
     return Declared(body, given)
 
 

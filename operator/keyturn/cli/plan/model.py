@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 _WHAT_IS_KEPT = {
-    "Refreshed": "what stores hold stays as it was read last",
-    "Pushed": "not every place has its values",
+    "Refreshed": "values of stores stay as last read",
+    "Pushed": "not every store has the current values",
 }
 
 
@@ -109,7 +109,7 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
     if item.name in plan.foresight.fresh:
         return ("Make" if is_new else "Replace"), "is read" if item.source else ""
     if plan.foresight.adopts:
-        return "Keep", "where the Secret has it; else it is made"
+        return "Keep", "if the Secret has it; otherwise it is generated"
     if item.literal is not None:
         return "Keep", "a literal"
     if item.source is not None:
@@ -189,21 +189,21 @@ def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
     if reason and reason.name == CREATED:
         return "the first revision restarts no workload"
     if reason and use and use.keys is not None:
-        return f"takes only what stays: {listed(use.keys)}"
+        return f"uses only unchanged keys: {listed(use.keys)}"
     return "runs the current values"
 
 
 def notes(plan: Plan) -> Iterator[str]:
     if plan.found.managed.spec.suspend:
-        yield "spec.suspend is true: nothing of this happens before `keyturn resume`"
+        yield "spec.suspend is true: the plan starts after `keyturn resume`"
     status, metadata = plan.found.managed.status, plan.found.managed.metadata
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
-        yield f"revision {number} is on its way ({status.rotation.step}); this is what follows upon it"
+        yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
     if plan.is_rotation and status.revision and status.observed_generation != metadata.generation:
-        yield "the operator has not looked at the last change of the spec yet; what it does is not part of this"
+        yield "the operator has not reconciled the last change of the spec; the plan does not include it"
     for target in plan.now.missing_targets:
-        yield f"rollout.targets names {target}, which is not there"
+        yield f"rollout.targets names {target}, which does not exist"
     for said in _of_stores(plan.found.managed):
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)

@@ -82,9 +82,7 @@ async def look_at(
         )
     secrets = await _secrets(cluster.api, found.key, secret_of(found.managed))
     if secrets is None:
-        blind_spots.append(
-            "you may not get Secrets: that they are there and whose they are is as the status says"
-        )
+        blind_spots.append("you may not get Secrets: their existence and owner are taken from the status")
     before = _wanted_before(observed, applied, cache) if applied else observed.desired
     # No store is read: the plan assumes unchanged values.
     observed = replace(
@@ -139,7 +137,7 @@ async def _put_classes(api: Api, desired: str | None, cache: InformerCache) -> l
                 cache.put_class(body)
     except errors.Forbidden:
         if desired is None:
-            return ["you may not list SecretClasses: what a default class would say is missing here"]
+            return ["you may not list SecretClasses: the plan ignores a default class"]
     else:
         return []
     with contextlib.suppress(errors.NotFound):
@@ -155,7 +153,7 @@ async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
                 for body in page.items:
                     cache.put_workload(workload_of(kind, body))
         except errors.Forbidden:
-            blind_spots.append(f"you may not list {kind}s: those that use the Secret are missing here")
+            blind_spots.append(f"you may not list {kind}s: those that use the Secret are missing in the plan")
     return blind_spots
 
 

@@ -86,7 +86,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         keys = listed(foresight.lingers)
         yield (
             "Overlap",
-            f"for {format_duration(desired.overlap)} after the last restart the values before stay: {keys}",
+            f"previous values stay for {format_duration(desired.overlap)} after the last restart: {keys}",
         )
     for note in notes(plan):
         yield "Note", note
@@ -115,14 +115,14 @@ def _scheduled(plan: Plan, standing: Summary) -> str:
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
     if plan.found.managed.status.observed_generation is None:
-        return "counted from the first revision, which the operator has not made yet"
-    return "not known yet: the operator has not written it"
+        return "counted from the first revision, which does not exist yet"
+    return "unknown: the operator has not written it yet"
 
 
 def _pace(desired: Desired) -> str:
     return (
         f"{format_duration(desired.debounce)} after the last change, {desired.max_concurrent} at a time;"
-        f" one that is not ready after {format_duration(desired.progress_deadline)} means {desired.on_failure}"
+        f" {desired.on_failure} if one is not ready after {format_duration(desired.progress_deadline)}"
     )
 
 
@@ -135,12 +135,12 @@ def _value_cells(one: ValueLine) -> list[str]:
 
 
 def _push_cells(one: PushLine) -> list[str]:
-    where = "" if one.destination.replaces else ", where it holds nothing yet"
+    where = "" if one.destination.replaces else ", if the key does not exist yet"
     what = {
         "Push": f"gets {listed(one.keys)}{where}",
         "Keep": f"has {listed(one.keys)}: stays",
-        "Delete": "is no longer pushed to, and deleted there",
-        "Leave": "is no longer pushed to: what is there stays",
+        "Delete": "is no longer pushed to, and is deleted",
+        "Leave": "is no longer pushed to, and stays",
     }
     return [str(one.destination), what[one.action]]
 

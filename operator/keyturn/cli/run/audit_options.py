@@ -23,13 +23,15 @@ _OPTIONS = (
     click.option(
         "--audit-port",
         type=click.IntRange(0, 65535),
-        help="Take the API server's audit events at https://…:PORT/audit; off without it.",
+        help="Port that receives the API server's audit events at https://…:PORT/audit; off by default.",
     ),
     click.option("--audit-cert", type=_FILE, help="The certificate of that endpoint, PEM."),
     click.option("--audit-key", type=_FILE, help="Its key, PEM."),
-    click.option("--audit-token-file", type=_FILE, help="Who sends the token of this file may send events."),
     click.option(
-        "--audit-client-ca", type=_FILE, help="Who has a client certificate of this authority may, PEM."
+        "--audit-token-file", type=_FILE, help="File with the token that authorises a sender of events."
+    ),
+    click.option(
+        "--audit-client-ca", type=_FILE, help="CA whose client certificates authorise senders of events, PEM."
     ),
     click.option(
         "--audit-client-name",
@@ -42,21 +44,21 @@ _OPTIONS = (
         "audit_allowed",
         multiple=True,
         metavar="SUBJECT",
-        help="Nothing that this user reads is unusual; * and ? are taken; repeatable.",
+        help="User whose reads are never unusual; * and ? are wildcards; repeatable.",
     ),
     click.option(
         "--audit-learning",
         type=Length(),
         default="14d",
         show_default=True,
-        help="For so long after the first event, a new reader is no news.",
+        help="Learning period after the first event, in which new readers are not unusual.",
     ),
     click.option(
         "--audit-many",
         type=click.IntRange(2),
         default=10,
         show_default=True,
-        help="So many different secrets read within 5 minutes are unusual.",
+        help="Number of different secrets read within 5 minutes that is unusual.",
     ),
 )
 
@@ -85,7 +87,7 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
         from keyturn.endpoints.audit import Settings  # noqa: PLC0415  # as with all commands
 
         if not (audit_cert and audit_key):
-            raise click.UsageError("audit events come over TLS: give --audit-cert and --audit-key")
+            raise click.UsageError("audit events need TLS: set --audit-cert and --audit-key")
         audit = Settings(
             audit_port,
             audit_cert,
@@ -104,7 +106,7 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
 
 def _leave_out(*files: Path | None) -> None:
     if any(files):
-        raise click.UsageError("say where audit events are taken: --audit-port 8443")
+        raise click.UsageError("set the port that receives audit events: --audit-port 8443")
 
 
 def _checked(audit: Settings) -> Settings:

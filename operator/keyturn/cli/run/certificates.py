@@ -17,7 +17,7 @@ def check_certificate(certificate: Path | None, key: Path | None, name: str) -> 
     from keyturn.endpoints.server_tls import CannotServe, ServerTls  # noqa: PLC0415  # as with all commands
 
     if bool(certificate) != bool(key):
-        raise click.UsageError(f"a certificate has a key: give --{name}-cert and --{name}-key, or neither")
+        raise click.UsageError(f"a certificate needs its key: set --{name}-cert and --{name}-key, or neither")
     try:
         ServerTls.of(certificate, key, name)
     except CannotServe as error:

@@ -38,15 +38,15 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 @click.option(
     "--lease-namespace",
     metavar="NAME",
-    help="Where the operator keeps its Lease, and finds logins of ClusterSecretStores; else $POD_NAMESPACE, the"
-    " pod's own, or keyturn-system.",
+    help="Namespace of the Lease and of credentials of ClusterSecretStores. Default: $POD_NAMESPACE, the pod's own,"
+    " or keyturn-system.",
 )
 @click.option(
     "--workers",
     default=16,
     show_default=True,
     type=click.IntRange(1, 256),
-    help="Objects that are reconciled at a time.",
+    help="Number of objects reconciled concurrently.",
 )
 @click.option(
     "--files-root",
@@ -58,29 +58,29 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     "allowed_hosts",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Let stores use plain http and inside addresses of this host; repeatable.",
+    help="Allow stores to use plain http and private addresses of this host; repeatable.",
 )
 @click.option(
     "--cluster-cidr",
     "cluster_cidrs",
     multiple=True,
     metavar="CIDR",
-    help="Keep stores from these addresses of pods, services or nodes too, if they are public; repeatable.",
+    help="Deny stores this range of public addresses of pods, services or nodes; repeatable.",
 )
 @audit_endpoint
 @page_for_people
 @click.option(
     "--prove-encryption",
     is_flag=True,
-    help="Read the API server's metrics, which prove that Secrets are encrypted at rest.",
+    help="Read the API server's metrics to verify that Secrets are encrypted at rest.",
 )
 @click.option(
     "--secrets",
     type=click.Choice(_SIGHTS),
     default=_SIGHTS[0],
     show_default=True,
-    help="Watch Secrets, or read by name those that ManagedSecrets name, which takes no right to list them and finds"
-    " what others change within a minute.",
+    help="Watch Secrets, or read those of ManagedSecrets by name: this needs no right to list Secrets, and detects"
+    " changes within a minute.",
 )
 @metrics_endpoint
 @click.option(
@@ -162,7 +162,7 @@ def _search_less_garbage() -> None:
 def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
     if bool(namespaces) == all_namespaces:
         raise click.UsageError(
-            "say which namespaces are served: --namespace NAME (repeatable) or --all-namespaces, and not both"
+            "select the namespaces: --namespace NAME (repeatable) or --all-namespaces, not both"
         )
     for name in namespaces:
         _check_name(name)

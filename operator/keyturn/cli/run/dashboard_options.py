@@ -20,10 +20,12 @@ _OPTIONS = (
     click.option(
         "--ui-port",
         type=click.IntRange(0, 65535),
-        help="Show people a page at /ui of this port, to `kubectl port-forward` only; off without it.",
+        help="Port of the web UI at /ui, for `kubectl port-forward` only; off by default.",
     ),
     click.option(
-        "--ui-cert", type=_FILE, help="The certificate of that page, PEM: it is served by https, to all."
+        "--ui-cert",
+        type=_FILE,
+        help="TLS certificate of the web UI, PEM; with it the UI is served to all clients by https.",
     ),
     click.option("--ui-key", type=_FILE, help="Its key, PEM."),
 )
@@ -37,7 +39,7 @@ def page_for_people(command: Callable[..., None]) -> Callable[..., None]:
         check_certificate(ui_cert, ui_key, "ui")
         if ui_port is None:
             if ui_cert:
-                raise click.UsageError("say where the page is shown: --ui-port 8082")
+                raise click.UsageError("set the port of the web UI: --ui-port 8082")
             command(ui=None, **others)
             return
         from keyturn.endpoints.dashboard.settings import Settings  # noqa: PLC0415  # as with all commands

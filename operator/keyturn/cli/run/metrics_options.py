@@ -34,10 +34,14 @@ _OPTIONS = (
     click.option(
         "--metrics-auth",
         is_flag=True,
-        help="Give metrics only to whom the API server lets get /metrics; their token has the audience"
-        " keyturn-metrics, or by https that of the API server.",
+        help="Require a token that the API server permits to get /metrics, with the audience keyturn-metrics,"
+        " or by https that of the API server.",
     ),
-    click.option("--metrics-cert", type=_FILE, help="The certificate of the metrics, PEM: by https only."),
+    click.option(
+        "--metrics-cert",
+        type=_FILE,
+        help="TLS certificate of the metrics, PEM; with it they are served by https only.",
+    ),
     click.option("--metrics-key", type=_FILE, help="Its key, PEM."),
 )
 

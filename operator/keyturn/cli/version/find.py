@@ -61,7 +61,7 @@ def show(there: ServerVersion | None, output: Output | None) -> None:
 def _operator(there: ServerVersion) -> str:
     leader, image = there.leader, f", image {there.image}" if there.image else ""
     if leader is None:
-        return f"unknown: no replica is seen to lead in namespace {there.namespace}{image}"
+        return f"unknown: no replica leads in namespace {there.namespace}{image}"
     version = leader.version or "of unknown version, older than this"
     commit = f" ({leader.commit})" if leader.commit else ""
     return f"{version}{commit}, led by {leader.identity or NOTHING} in namespace {there.namespace}{image}"

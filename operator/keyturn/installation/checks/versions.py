@@ -20,10 +20,10 @@ _NAME: Final = "version"
 def point_of(elected: Election | None) -> Point:
     holder = elected.holder if elected else None
     if holder is None:
-        said = f"unknown: no replica is seen to lead, which would say its version; this is {build.version()}"
+        said = f"unknown: no replica leads; this command line is {build.version()}"
         return Point.warn(_NAME, said, "see the point lease")
     if not holder.version:
-        said = f"the leader does not say its version: it is older than this {build.version()}"
+        said = f"the leader reports no version: it is older than this command line, {build.version()}"
         return Point.warn(_NAME, said, "upgrade the operator, or use the command line of its release")
     there = f"{holder.version} ({holder.commit})" if holder.commit else holder.version
     if holder.version != __version__:

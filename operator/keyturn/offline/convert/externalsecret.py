@@ -50,7 +50,7 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
     for name in ("namespaceSelector", "namespaceSelectors", "namespaces"):
         spec.lost(
             name,
-            "chooses namespaces; a ManagedSecret is of one",
+            "selects namespaces; a ManagedSecret belongs to one",
             "apply this manifest to each, such as by kustomize or an ApplicationSet",
         )
     metadata = {**metadata, **inner, **({"name": named} if named else {})}
@@ -65,7 +65,7 @@ def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs
     part = spec.part("target")
     if part.text("creationPolicy") == NOTHING:
         part.report.lost(
-            spec.path, "makes no Secret (creationPolicy: None), so nothing is written", "leave it out"
+            spec.path, "creates no Secret (creationPolicy: None), so nothing is written", "leave it out"
         )
         return None
     short = _short(spec, name)
@@ -161,16 +161,14 @@ def _length(spec: StrictReader) -> timedelta:
         return _DEFAULT_INTERVAL
     length = parse_go_duration(written)
     if length is None:
-        spec.report.lost(
-            spec.at("refreshInterval"), "is no length of time; an hour is taken", "write one such as 1h"
-        )
+        spec.report.lost(spec.at("refreshInterval"), "is not a duration; 1h is used", "write one such as 1h")
         return _DEFAULT_INTERVAL
     return length
 
 
 def _interval(spec: StrictReader, length: timedelta) -> str | None:
     if length < _MIN_INTERVAL:
-        spec.report.changed(spec.at("refreshInterval"), "is shorter than 10s, the shortest that there is")
+        spec.report.changed(spec.at("refreshInterval"), "is shorter than the minimum of 10s")
     return format_duration(max(length, _MIN_INTERVAL)) if length != _DEFAULT_INTERVAL else None
 
 

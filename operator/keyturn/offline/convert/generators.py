@@ -70,7 +70,7 @@ def _password(spec: StrictReader) -> dict[str, dict[str, Any]]:
         if count == 0:
             settings[name] = False
         elif count is not None:
-            spec.report.changed(spec.at(name), "is left to chance; there is at least one", "")
+            spec.report.changed(spec.at(name), "is random; there is at least one", "")
     characters = spec.text("symbolCharacters")
     if characters and settings.get("symbols") is not False:
         settings["symbolCharacters"] = characters

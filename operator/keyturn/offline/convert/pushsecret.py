@@ -34,7 +34,7 @@ def push_secret(
     pushes = [push for store in _stores(spec) for push in _pushes(spec, store, keys)]
     if pushes:
         found["spec"].setdefault("pushTo", []).extend(pushes)
-    spec.changed("refreshInterval", "is of no use: a revision is pushed once, when it is made")
+    spec.changed("refreshInterval", "is unnecessary: a revision is pushed once, when it is generated")
     for name, why in _WITHOUT.items():
         spec.lost(name, why, "push keys as they are, by data")
     document.part("metadata")

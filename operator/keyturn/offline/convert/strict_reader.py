@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _UNKNOWN = "is not known here and left out"
-_LOOK = "look it up in the documentation of the tool that reads it, and write what it did in Keyturn's words"
+_LOOK = "check the documentation of the tool that reads it, and use Keyturn's field for it"
 
 
 class StrictReader:
@@ -32,7 +32,9 @@ class StrictReader:
         if isinstance(body, Mapping):
             self._body = {str(name): content for name, content in body.items()}
         elif body is not None:
-            report.lost(path, "is no mapping and left out", "write it as its tool's documentation has it")
+            report.lost(
+                path, "is not a mapping and left out", "write it as the tool's documentation requires"
+            )
         self._unread = {name for name, content in self._body.items() if content is not None}
 
     def __contains__(self, name: str) -> bool:

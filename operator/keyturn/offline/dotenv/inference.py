@@ -100,7 +100,7 @@ def _secret(name: str) -> Inferred:
         return Inferred(IssuedElsewhere(), "its name: another service issues it")
     if words[-2:] == ["PRIVATE", "KEY"]:
         return Inferred(
-            IssuedElsewhere(), "no random text is a private key; a hint says which, such as ecKey"
+            IssuedElsewhere(), "a private key is not random text; add a hint with its kind, such as ecKey"
         )
     return _password(known) if words[-1] in _PASSWORDS else _key(words)
 

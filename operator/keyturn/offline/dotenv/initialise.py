@@ -173,7 +173,7 @@ def _hold_to_made(name: str, declaration: Declaration) -> None:
                 f"{name} is issued by another service: get a new one there and write it into the file"
             )
         case Copied():
-            raise Refused(f"{name} is no secret; give it a hint, such as # keyturn: password, if it is one")
+            raise Refused(f"{name} is not a secret; add a hint, such as # keyturn: password, if it is one")
 
 
 # All files
@@ -240,7 +240,7 @@ def _how(variable: Variable) -> str:
         case Made():
             return written(variable.source)
         case IssuedElsewhere():
-            return "given by a person"
+            return "written by you"
         case Rendered():
             return "a template"
         case Composed() | Copied():

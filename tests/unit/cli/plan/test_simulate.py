@@ -143,13 +143,13 @@ def test_a_paused_one_is_restarted_when_it_is_resumed_and_holds_up_later_waves()
     foresight = foreseen(spec, consumer("a", paused=True), consumer("b"))
 
     assert rounds(foresight) == [["a"], ["b"]]
-    assert [one.waits_for for one in foresight.restarts] == ["waits: the Deployment is paused", None]
+    assert [one.waits_for for one in foresight.restarts] == ["waits because the Deployment is paused", None]
 
 
 def test_one_that_rolls_already_is_waited_for() -> None:
     (restart,) = foreseen(None, consumer(settled=False)).restarts
 
-    assert restart.waits_for == "waits for its last rollout to finish"
+    assert restart.waits_for == "waits for its current rollout to complete"
 
 
 def test_one_whose_rollout_a_person_ends_holds_up_nobody() -> None:

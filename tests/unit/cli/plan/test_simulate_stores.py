@@ -116,16 +116,14 @@ def test_every_place_gets_what_is_made_here() -> None:
         pytest.param(
             {"pushTo": [PUSH]},
             {"pushTo": [{**PUSH, "updatePolicy": "IfNotExists"}]},
-            "gets password, where it holds nothing yet",
+            "gets password, if the key does not exist yet",
             id="another policy",
         ),
-        pytest.param(
-            {"pushTo": [PUSH]}, {}, "is no longer pushed to: what is there stays", id="none any more"
-        ),
+        pytest.param({"pushTo": [PUSH]}, {}, "is no longer pushed to, and stays", id="none any more"),
         pytest.param(
             {"pushTo": [{**PUSH, "deletionPolicy": "Delete"}]},
             {},
-            "is no longer pushed to, and deleted there",
+            "is no longer pushed to, and is deleted",
             id="none any more, and it goes",
         ),
     ],
@@ -149,8 +147,8 @@ def test_a_new_item_of_a_store_is_read() -> None:
 @pytest.mark.parametrize(
     ("type_", "note"),
     [
-        ("Refreshed", "what stores hold stays as it was read last: the store refused"),
-        ("Pushed", "not every place has its values: the store refused"),
+        ("Refreshed", "values of stores stay as last read: the store refused"),
+        ("Pushed", "not every store has the current values: the store refused"),
     ],
 )
 def test_a_store_in_trouble_refuses_no_rotation_and_is_noted(type_: str, note: str) -> None:

@@ -60,8 +60,8 @@ def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> 
     ("options", "sentence"),
     [
         (["--audit-cert=@server.crt"], "--audit-port 8443"),
-        (["--audit-port=8443"], "give --audit-cert and --audit-key"),
-        (["--audit-port=8443", "--audit-cert=@server.crt"], "give --audit-cert and --audit-key"),
+        (["--audit-port=8443"], "set --audit-cert and --audit-key"),
+        (["--audit-port=8443", "--audit-cert=@server.crt"], "set --audit-cert and --audit-key"),
         (
             ["--audit-port=8443", "--audit-cert=@server.crt", "--audit-key=@server.key"],
             "--audit-token-file or --audit-client-ca",

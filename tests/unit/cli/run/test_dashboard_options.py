@@ -44,10 +44,10 @@ def test_a_certificate_is_handed_on(served: list[Options], folder: Path) -> None
     [
         pytest.param(["--ui-port=70000"], "is not in the range", id="no port"),
         pytest.param(
-            ["--ui-cert=@ui.crt", "--ui-key=@ui.key"], "where the page is shown: --ui-port", id="no port"
+            ["--ui-cert=@ui.crt", "--ui-key=@ui.key"], "the port of the web UI: --ui-port", id="no port"
         ),
-        pytest.param(["--ui-port=1", "--ui-cert=@ui.crt"], "give --ui-cert and --ui-key", id="no key"),
-        pytest.param(["--ui-port=1", "--ui-key=@ui.key"], "give --ui-cert and --ui-key", id="no certificate"),
+        pytest.param(["--ui-port=1", "--ui-cert=@ui.crt"], "set --ui-cert and --ui-key", id="no key"),
+        pytest.param(["--ui-port=1", "--ui-key=@ui.key"], "set --ui-cert and --ui-key", id="no certificate"),
         pytest.param(["--ui-port=1", "--ui-cert=@none", "--ui-key=@ui.key"], "does not exist", id="no file"),
         pytest.param(
             ["--ui-port=1", "--ui-cert=@ui.crt", "--ui-key=@other.key"],

@@ -42,8 +42,8 @@ def test_a_certificate_is_handed_on(served: list[Options], folder: Path) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--metrics-cert=@metrics.crt"], "give --metrics-cert and --metrics-key, or neither"),
-        (["--metrics-key=@metrics.key"], "give --metrics-cert and --metrics-key, or neither"),
+        (["--metrics-cert=@metrics.crt"], "set --metrics-cert and --metrics-key, or neither"),
+        (["--metrics-key=@metrics.key"], "set --metrics-cert and --metrics-key, or neither"),
         (["--metrics-cert=@none", "--metrics-key=@metrics.key"], "does not exist"),
         (
             ["--metrics-cert=@metrics.crt", "--metrics-key=@other.key"],

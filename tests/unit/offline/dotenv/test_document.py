@@ -169,7 +169,7 @@ def test_a_variable_that_is_there_twice_is_not_changed() -> None:
     ["A='canary", 'A="canary\nB=1', "A='x'canary\n", "canary secret\n", "=canary\n", "export =canary\n"],
 )
 def test_a_line_that_cannot_be_read_is_named_and_not_quoted(text: str) -> None:
-    with pytest.raises(Refused, match=r"^\.env\.test, line 2, is no NAME=value") as refused:
+    with pytest.raises(Refused, match=r"^\.env\.test, line 2, is not NAME=value") as refused:
         read(f"OK=1\n{text}")
 
     assert "canary" not in str(refused.value)

@@ -92,7 +92,7 @@ def test_a_second_run_changes_no_byte_and_no_file(shop: Folder) -> None:
 
     done = shop.run("init")
 
-    assert ".env.development is as it was" in done.output
+    assert ".env.development is unchanged" in done.output
     assert {path.name: (path.read_bytes(), path.stat().st_ino) for path in shop.path.iterdir()} == before
 
 
@@ -303,7 +303,7 @@ def test_a_file_that_others_could_read_is_closed_without_a_change(folder: Folder
 
     output = folder.init()
 
-    assert ".env.development is as it was; others could read it until now\n" in output
+    assert ".env.development is unchanged; until now other users could read it\n" in output
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("A=1\n", 0o600)
 
 

@@ -184,7 +184,7 @@ def test_a_secret_that_nothing_declares_is_told_and_left_out(
     done = full.run("render", *arguments)
 
     assert (
-        done.stderr.splitlines()[0] == ".env.development: EXTRA_TOKEN is left out, since nothing declares it"
+        done.stderr.splitlines()[0] == ".env.development: EXTRA_TOKEN is left out, because it is not declared"
     )
     assert "extra" not in done.stdout.lower()
 
@@ -351,8 +351,8 @@ def test_only_when_asked_a_secret_with_values_is_printed(full: Folder) -> None:
     ("arguments", "sentence"),
     [
         (("--to=dotenv", "--with-values"), "belong to --to kubernetes"),
-        (("--to=kubernetes", "--with-values", "--output=a.yaml"), "so that no file of it stays"),
-        (("--to=kubernetes", "-f", "a.yaml"), "manifests are declarations already"),
+        (("--to=kubernetes", "--with-values", "--output=a.yaml"), "prints to standard output only"),
+        (("--to=kubernetes", "-f", "a.yaml"), "manifests need no conversion"),
         ((), "Missing option '--to'"),
     ],
 )

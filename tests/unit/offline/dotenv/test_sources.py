@@ -167,7 +167,7 @@ def test_a_hint_elsewhere_is_about_something_else(text: str) -> None:
         ("# keyturn: uuid\nA= # keyturn: given\n", "line 2: A has 2 hints; keep one"),
         ("# keyturn: certificate dnsNames=[a\nA=\n", "line 2: a list is written as [a.test, b.test]"),
         ("A=\nA=\n", "A is there more than once, in lines 1 and 2; keep one"),
-        ("URL=pg://${A}\nA=\n", "line 1: URL reads A, which is set below it; move that up"),
+        ("URL=pg://${A}\nA=\n", "line 1: URL reads A, which is set below it; move that above it"),
         ("db-password=\n# keyturn: uuid\njwt.secret=\n", "'jwt.secret' cannot be set by a shell"),
     ],
     ids=["empty", "no setting", "open quote", "unknown class", "two", "open list", "twice", "order", "name"],

@@ -35,7 +35,7 @@ def webhook(part: StrictReader, store: Store) -> dict[str, Any]:
         settings["result"] = {
             "jsonPath": _text(part.part("result"), "jsonPath", names) if "{{" in path else path
         }
-    part.changed("timeout", "is of no use: every request has one")
+    part.changed("timeout", "is unnecessary: every request has a timeout")
     part.lost("auth", "logs in by NTLM; Keyturn sends headers", "let a proxy log in")
     return {"webhook": settings}
 
