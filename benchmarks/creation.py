@@ -98,7 +98,7 @@ def _status(name: str) -> dict[str, Any]:
     now = "2026-01-01T00:00:00Z"
     conditions = (
         ("Ready", "True", "Published", "the Secret holds revision 1 with every key"),
-        ("Rotating", "False", "Idle", "no rotation is under way"),
+        ("Rotating", "False", "Idle", "no rotation is in progress"),
         ("WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"),
         (
             "PolicyCompliant",

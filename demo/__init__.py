@@ -1,6 +1,5 @@
-"""The life of a secret on a real control plane, shown: `python -m demo`, or `make demo`.
+"""Demonstration of Keyturn on a real control plane: `python -m demo`, or `make demo`.
 
-`story` is what is shown, `cluster` and `node` where, `terminal` and `operator` by what means, `screen` how it looks;
-`processes` asks what runs in the containers of a real node. Values are read in one place, `values`, and only to
-compare them.
+`story` has the chapters, `cluster` and `node` the clusters, `terminal` and `operator` run programs, `screen` prints.
+`processes` queries the containers of a real node. Only `values` reads values, to compare them.
 """

@@ -38,14 +38,14 @@ def follow(terminal: Terminal, screen: Screen, has_ended: Callable[[dict[str, An
 
 
 def describe(status: dict[str, Any]) -> str:
-    """Say in a line how far a rotation is."""
+    """Describe the progress of a rotation in one line."""
     step = status.get("rotation", {}).get("step", "at rest")
     workloads = ", ".join(f"{one['name']} {one['state']}" for one in status.get("workloads", ()))
     return f"revision {status.get('revision')}  {step:8}  {workloads}"
 
 
 def runs(revision: int) -> Callable[[dict[str, Any]], bool]:
-    """Say whether every workload runs a revision and nothing is under way."""
+    """Return a check: every workload runs the revision, and no rotation is in progress."""
 
     def has_ended(status: dict[str, Any]) -> bool:
         current = all(one["state"] == "Current" for one in status.get("workloads", ()))
@@ -55,5 +55,5 @@ def runs(revision: int) -> Callable[[dict[str, Any]], bool]:
 
 
 def went_back(status: dict[str, Any]) -> bool:
-    """Say whether an earlier revision is back, because a workload did not get ready with a newer one."""
+    """Return whether Keyturn rolled back, because a workload did not become ready."""
     return any((one["type"], one["reason"]) == ("Stalled", "RolledBack") for one in status["conditions"])

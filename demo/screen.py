@@ -1,4 +1,4 @@
-"""How the demo looks: on a terminal in colours and with something that moves, elsewhere as plain lines."""
+"""Output of the demo: colours and a spinner on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

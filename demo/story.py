@@ -1,4 +1,4 @@
-"""What the demo shows, in its order: installed, written, rotated, failed, taken back, repaired."""
+"""Chapters of the demo: install, create, rotate, fail, roll back, repair."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def install(terminal: Terminal, screen: Screen) -> None:
 
 
 def write(terminal: Terminal, screen: Screen, example: str) -> None:
-    screen.title("A secret that nobody typed, and two Deployments that use it")
+    screen.title("A generated secret, and two Deployments that use it")
     terminal.show(f"apply -f {example}")
     with screen.progress("waiting for the Secret", "the Secret is written"):
         terminal.show("wait ms/auth-secrets -n shop --for=condition=Ready --timeout=30s")
     terminal.show("get ms -n shop")
-    screen.say("Names and sizes; values are shown to nobody:")
+    screen.say("Keys and sizes, without values:")
     terminal.show("describe secret auth-secrets -n shop")
     with screen.progress("waiting for the pods", "both Deployments run"):
         for name in ("api", "worker"):
@@ -56,7 +56,7 @@ def write(terminal: Terminal, screen: Screen, example: str) -> None:
 
 
 def ask(terminal: Terminal, screen: Screen) -> None:
-    """See that the processes in the pods work with what is in the Secret; a kubelet renews files a little later."""
+    """Check that the processes in the pods use the values of the Secret; the kubelet updates files after a while."""
     claim = "each process of api and worker works with the value in the Secret"
     with screen.progress("waiting for the kubelet, which renews mounted files", f"{claim}: yes"):
         eventually(lambda: in_use(terminal) == {_in_secret(terminal)}, claim, _RENEWED)

@@ -1,4 +1,4 @@
-"""Whether a Secret's values are the same as before: the one place where the demo reads values."""
+"""Compares the values of a Secret with earlier ones; no other module of the demo reads values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY = secrets.token_bytes(32)
 
 
 def digests(terminal: Terminal, namespace: str, name: str) -> Mapping[str, str]:
-    """Return what tells the values of a Secret apart, by key."""
+    """Return a digest of each value of a Secret, by key."""
     data = terminal.json(f"get secret {name} -n {namespace}").get("data", {})
     return {
         key: hmac.digest(_KEY, base64.b64decode(value), "sha256").hex() for key, value in sorted(data.items())

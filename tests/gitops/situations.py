@@ -235,7 +235,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(_rotating(_OVERLAPS, revision(), target_at=2, overlapping=True)),
         "Current",
         "Healthy",
-        "; rotating: the values before stay valid until 2026-11-24 12:09 UTC",
+        "; rotating: the previous values stay valid until 2026-11-24 12:09 UTC",
     ),
     "whether pods with the values before still run is unknown": Expected(
         told(_rotating(target_at=2, consumers=(_PODS_UNREAD,))), "Current", "Healthy", "revision 2"
@@ -266,7 +266,7 @@ SITUATIONS: Mapping[str, Expected] = {
         ),
         "Failed",
         "Degraded",
-        "a workload did not get ready with revision 2",
+        "did not become ready with revision 2",
     ),
     "a failed rollout is taken back": Expected(
         told(observed(None, consumer(marker="db=2"), **_given_up(failed=True))),
@@ -278,7 +278,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(observed(None, consumer(marker="db=1"), **_given_up(failed=True))),
         "Failed",
         "Degraded",
-        "workloads did not get ready with revision 2, so revision 1 is back",
+        "workloads did not become ready with revision 2; rolled back to revision 1",
     ),
     "a person went back": Expected(
         told(observed(**_given_up(failed=False))), "Current", "Healthy", "revision 1"

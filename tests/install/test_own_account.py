@@ -75,10 +75,10 @@ def replacement(kubectl: Kubectl, body: Body) -> str:
 
 # Secrets
 
-NO_LABEL = "Keyturn writes only Secrets that bear its label, or takes it off them"
-NO_TYPE = "Keyturn makes no Secret of this type"
-NO_LOGIN = "Keyturn writes no Secret that is a login or a record of another program"
-NO_SYSTEM = "Keyturn writes no Secret in a namespace of Kubernetes itself"
+NO_LABEL = "Keyturn writes only Secrets with its label, or removes the label"
+NO_TYPE = "Keyturn creates no Secret of this type"
+NO_LOGIN = "Keyturn writes no Secret with credentials or state of another program"
+NO_SYSTEM = "Keyturn writes no Secret in a namespace of Kubernetes"
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_it_makes_what_is_its_own(body: Body, kubectl: Kubectl) -> None:
         pytest.param(secret(labels={}), NO_LABEL, id="one without its label"),
         pytest.param(
             secret(ownerReferences=[{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"}]),
-            "Keyturn adds no owner but objects of its own",
+            "Keyturn adds only its own objects as owners",
             id="one that goes with another object",
         ),
         pytest.param(
             secret(ownerReferences=[owner("EmergencyRotation")]),
-            "Keyturn adds no owner but objects of its own",
+            "Keyturn adds only its own objects as owners",
             id="one that goes with an object that owns none",
         ),
         pytest.param(
@@ -181,9 +181,7 @@ def test_what_others_put_on_a_secret_may_stay(kubectl: Kubectl) -> None:
     try:
         assert replacement(kubectl, relabelled(there, _OURS)) == ""
         there["metadata"]["ownerReferences"][0]["name"] = "gone"  # with whom Kubernetes would delete it
-        assert (
-            replacement(kubectl, relabelled(there, _OURS)) == "Keyturn adds no owner but objects of its own"
-        )
+        assert replacement(kubectl, relabelled(there, _OURS)) == "Keyturn adds only its own objects as owners"
     finally:
         kubectl("patch", "secret", "held", *_HERE, "-p", '{"metadata":{"finalizers":null}}')
         kubectl("delete", "secret", "held", *_HERE)
@@ -331,7 +329,7 @@ def test_it_adds_its_finalizer(managed: str, kubectl: Kubectl) -> None:
             id="a trigger",
         ),
         pytest.param(
-            finalizers("keyturn.dev/pushed"), "Keyturn leaves the finalizers of others alone", id="theirs"
+            finalizers("keyturn.dev/pushed"), "Keyturn does not change foreign finalizers", id="theirs"
         ),
     ],
 )
@@ -384,7 +382,7 @@ def pods(kubectl: Kubectl) -> Iterator[dict[str, str]]:
     [
         ("hanging", ""),
         ("ready", "Keyturn deletes no pod that is ready"),
-        ("unmarked", "Keyturn deletes only pods that a restart of its own made"),
+        ("unmarked", "Keyturn deletes only pods of its own restarts"),
         ("stateless", "Keyturn deletes only pods of StatefulSets"),
     ],
 )
@@ -394,8 +392,8 @@ def test_it_deletes_a_pod_that_hangs_after_its_restart_only(
     assert told(kubectl.run("delete", pods[owner], *_HERE, *_OPERATOR, "--dry-run=server")) == why
 
 
-ONE_AUDIENCE = "Keyturn makes tokens for one audience"
-NO_ACCOUNT = "Keyturn makes no token of an account of Kubernetes itself, or beside its own"
+ONE_AUDIENCE = "Keyturn creates tokens with one audience"
+NO_ACCOUNT = "Keyturn creates no token of an account of Kubernetes, or of an account in its own namespace"
 
 
 def token_of(kubectl: Kubectl, namespace: str, *options: str) -> str:
@@ -408,7 +406,11 @@ def token_of(kubectl: Kubectl, namespace: str, *options: str) -> str:
     [
         ("shop", (), ONE_AUDIENCE),
         ("shop", ("--audience=vault", "--audience=sts.amazonaws.com"), ONE_AUDIENCE),
-        ("shop", ("--audience=vault", "--duration=1h"), "Keyturn makes tokens that live ten minutes at most"),
+        (
+            "shop",
+            ("--audience=vault", "--duration=1h"),
+            "Keyturn creates tokens with a lifetime of at most ten minutes",
+        ),
         ("kube-system", ("--audience=vault",), NO_ACCOUNT),
         ("keyturn-system", ("--audience=vault",), NO_ACCOUNT),
     ],
@@ -452,7 +454,7 @@ def test_it_makes_tokens_for_stores(audience: str, kubectl: Kubectl) -> None:
 )
 def test_it_makes_no_token_for_an_api_server(audience: str, kubectl: Kubectl) -> None:
     assert token_of(kubectl, "shop", f"--audience={audience}") == (
-        "Keyturn makes tokens for stores, and none for the API server"
+        "Keyturn creates tokens for stores only, not for the API server"
     )
 
 

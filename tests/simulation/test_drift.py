@@ -119,7 +119,7 @@ async def test_what_a_webhook_changes_is_not_taken_as_right() -> None:
     assert ready
     assert stalled
     assert (ready[:2], stalled[1]) == (("False", "ChangedOnWrite"), "ChangedOnWrite")
-    assert "'db' other than it was sent (user)" in stalled[2]
+    assert "'db' with changes (user)" in stalled[2]
     assert posted.reasons.count("ChangedOnWrite") == 1
 
 

@@ -77,7 +77,7 @@ async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_
         ),
         ("ManagedSecret", "RolledOut", "2 workloads were restarted and run revision 2"),
         ("ManagedSecret", "Rotated", "every workload runs revision 2 (Triggered)"),
-        ("ManagedSecret", "Revoked", "the values before revision 2 are out of the Secret"),
+        ("ManagedSecret", "Revoked", "the values of the revision before 2 are removed from the Secret"),
     ]
 
 
@@ -106,9 +106,9 @@ async def test_a_rollout_that_fails_is_told_with_the_return() -> None:
     ]
     assert told == [
         ("Published", "revision 2 is in the Secret"),
-        ("RolledBack", "revision 1 comes back in place of 2: workloads did not get ready"),
+        ("RolledBack", "rolled back from revision 2 to 1: workloads did not become ready"),
         ("Published", "revision 1 is in the Secret"),
-        ("RolledBack", "workloads did not get ready with revision 2, so revision 1 is back"),
+        ("RolledBack", "workloads did not become ready with revision 2"),
         ("RolledOut", "1 workload was restarted and runs revision 1"),
     ]
 
@@ -122,7 +122,7 @@ async def test_another_value_of_a_store_is_told_as_refreshed() -> None:
     await cluster.settle()
 
     assert posted.reasons == ["Published", "Restarted", "RolledOut", "Refreshed"]
-    assert posted.notes[-1][-1] == "revision 2 holds what the stores hold"
+    assert posted.notes[-1][-1] == "revision 2 has the values of the stores"
 
 
 async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
@@ -133,7 +133,7 @@ async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
     await cluster.settle()
 
     assert posted.notes == [
-        ("ManagedSecret", "Refreshed", "the stores were read as was asked, and hold nothing else")
+        ("ManagedSecret", "Refreshed", "the stores were read as requested; no value has changed")
     ]
 
 

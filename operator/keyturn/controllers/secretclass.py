@@ -86,4 +86,4 @@ def _standing(secret_class: SecretClass, context: Context) -> tuple[str, str]:
         return "Valid", "managed secrets may use this class"
     if name == marked[0]:
         return "Default", "managed secrets that name no class use this one"
-    return "NotDefault", f"it is marked as the default class, and {marked[0]}, which is newer, goes before it"
+    return "NotDefault", f"it is marked as the default class, but the newer {marked[0]} takes precedence"

@@ -130,4 +130,4 @@ def test_drift_of_the_time_it_was_away_is_repaired_when_it_is_back(space: Space,
         space.edit("Secret", "auth", lambda secret: secret["data"].pop("token"))
 
     eventually(lambda: space.values() == before, "the values as they were")
-    assert space.until_event("DriftRepaired").endswith("put back as revision 1: token")
+    assert space.until_event("DriftRepaired").endswith("restored as revision 1: token")

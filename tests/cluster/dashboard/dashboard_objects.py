@@ -58,17 +58,13 @@ def status(*conditions: Status, **more: Any) -> Status:
     }
 
 
-_ROLLED_BACK = (
-    "workloads did not get ready with revision 4, so revision 3 is back; the next `keyturn rotate` goes on"
-)
+_ROLLED_BACK = "workloads did not become ready with revision 4; rolled back to revision 3"
 STATES: dict[str, tuple[str, Status]] = {
     "orders-db": ("Failed", status(condition("Stalled", "True", "RolledBack", _ROLLED_BACK))),
     "legacy-smtp": (
         "Stalled",
         status(
-            condition(
-                "Stalled", "True", "SecretNotOwned", "the Secret legacy-smtp was made by somebody else"
-            ),
+            condition("Stalled", "True", "SecretNotOwned", "the Secret legacy-smtp is foreign"),
             workloads=[],
         ),
     ),

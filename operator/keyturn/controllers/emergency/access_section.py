@@ -35,12 +35,12 @@ def readership(
     namespace = code(emergency.metadata.namespace)
     count = len({workload for found in known.values() if found for workload in found.workloads})
     yield from section("Who could read them, and who did")
-    yield f"- Pods of the {count} workloads above, and whoever may open a shell in them."
-    yield f"- Whoever may get, list or watch Secrets, or create pods, in namespace {namespace}."
-    yield "- Whoever reads the backups of the cluster or its etcd."
+    yield f"- Pods of the {count} workloads above, and every subject that may open a shell in them."
+    yield f"- Every subject that may get, list or watch Secrets, or create pods, in namespace {namespace}."
+    yield "- Every reader of backups of the cluster or its etcd."
     yield ""
     if readers is None:
-        yield "Keyturn has no access report for this incident. The API server's audit log tells who read: look for"
+        yield "Keyturn has no access report for this incident. The API server's audit log has the readers: search for"
         yield f"the verbs get, list and watch on `secrets` of namespace {namespace} before the declaration."
     else:
         yield from _access_report(readers)

@@ -61,7 +61,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
     yield f"# Incident {text(spec.incident or metadata.name)}"
     yield ""
     yield f"Written by Keyturn from the EmergencyRotation {code(metadata.name)} of namespace"
-    yield f"{code(metadata.namespace)}. It is written anew until the incident is closed: keep notes elsewhere."
+    yield f"{code(metadata.namespace)}. It is rewritten until the incident is closed: keep notes elsewhere."
     yield ""
     yield "## What happened"
     yield ""

@@ -130,7 +130,7 @@ def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Cont
     if found is None:
         return  # an emergency may name an object that does not exist
     name = emergency.metadata.name
-    note = f"the EmergencyRotation {name} concerns it: what is generated is made anew at once"
+    note = f"the EmergencyRotation {name} selects it: generated values rotate at once"
     context.events.record(found[0], "EmergencyDeclared", note)
 
 

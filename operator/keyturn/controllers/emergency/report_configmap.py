@@ -96,7 +96,7 @@ async def _write(
     if there is not None and not _is_ours(there, emergency):
         return Stalled(
             "ReportNotOwned",
-            f"the ConfigMap {name!r} was made by somebody else and is not touched; delete it or give it another name",
+            f"the ConfigMap {name!r} is foreign and not changed; delete or rename it",
         )
     failpoints.reached("before", "Paper")
     try:
@@ -110,7 +110,7 @@ async def _write(
         if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Stalled(
                 "ReportRefused",
-                f"the API server refuses the ConfigMap {name!r}; remove what others have put into it, or delete it",
+                f"the API server rejects the ConfigMap {name!r}; remove foreign data from it, or delete it",
             )
         raise
     failpoints.reached("after", "Paper")

@@ -134,7 +134,7 @@ def unchecked(observed: Observed, context: Context) -> str | None:
     if not asks or context.cache.sees_namespaces:
         return None
     return (
-        "distinctAcrossEnvironments cannot be checked: the operator serves chosen namespaces and does not see"
+        "distinctAcrossEnvironments cannot be checked: the operator watches selected namespaces and cannot read"
         " the labels of others"
     )
 

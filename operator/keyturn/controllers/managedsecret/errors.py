@@ -44,7 +44,7 @@ def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait
         case _:
             return Wait(
                 "Refused",
-                f"{_answered(error, what)}; look for an admission webhook that denies it",
+                f"{_answered(error, what)}; find the admission webhook that denies it",
                 _OVERLOAD_DELAY,
             )
 
@@ -56,11 +56,9 @@ def concerns_one(error: Wait | Stalled) -> bool:
 
 def unread(error: errors.ApiError) -> Wait:
     """Return the error of a failed observation."""
-    asked = (
-        f"{_answered(error, paths.resource(error.path))}, so that nobody knows whether the Secret is whole"
-    )
+    asked = f"{_answered(error, paths.resource(error.path))}, so the state of the Secret is unknown"
     if isinstance(error, errors.Forbidden | errors.Unauthorized):
-        return Wait("Forbidden", f"{asked}; give the operator its rights back", _RETRY_DELAY)
+        return Wait("Forbidden", f"{asked}; restore the operator's rights", _RETRY_DELAY)
     return Wait("Refused", asked, _RETRY_DELAY)
 
 
@@ -68,7 +66,7 @@ def unexpected() -> Wait:
     """Return the error of a reconcile that failed unexpectedly; the log has the traceback."""
     return Wait(
         "UnexpectedError",
-        "the last look ended in a defect of Keyturn, which its log names as `reconcile failed`; it is repeated",
+        "the last reconcile ended in a defect of Keyturn, see `reconcile failed` in its log; it is retried",
         _RETRY_DELAY,
     )
 
@@ -77,24 +75,24 @@ def contended() -> Wait:
     """Return the error of a pass in which every write met a conflict: another writer is faster each time."""
     return Wait(
         "Contended",
-        "the API server answers every write with Conflict; look for an admission webhook that does, or for"
-        " somebody who writes the object all the time",
+        "the API server answers every write with Conflict; find the admission webhook that causes it, or"
+        " another writer of the object",
         _RETRY_DELAY,
     )
 
 
 def _answered(error: errors.ApiError, what: str) -> str:
-    return f"the API server answers {error.status} when asked to {error.verb} {what}"
+    return f"the API server answers {error.status} to the request to {error.verb} {what}"
 
 
 def _unanswered(error: errors.ApiError, what: str) -> str:
     if error.status < 500:  # noqa: PLR2004  # no answer, or one that asks for patience
         return "the API server does not answer"
-    return f"{_answered(error, what)}; it is in trouble, or an admission webhook is"
+    return f"{_answered(error, what)}; it fails, or an admission webhook does"
 
 
 def _against_forbidden(step: steps.Step) -> str:
-    advice = "look at the namespace's quota and admission policies and at the operator's rights"
+    advice = "check the namespace's quota, its admission policies and the operator's rights"
     if isinstance(step, steps.DeletePod):
         return f"{advice}, or run: {_command(step)}"
     return advice
@@ -108,18 +106,18 @@ def _against_invalid(step: steps.Step, observed: Observed) -> str:
     match step:
         case steps.Publish() | steps.Repair() | steps.Revoke() | steps.Release():
             return (
-                "write the values that its type asks for, look at the admission policies, or, if it is"
-                " immutable or of another type, delete it: it is made again with the same values"
+                "write the values that its type requires, check the admission policies, or, if it is"
+                " immutable or of another type, delete it: it is created again with the same values"
             )
         case steps.RollOut():
-            return "look at the admission policies for workloads, or restart it yourself"
+            return "check the admission policies for workloads, or restart it yourself"
         case steps.DeletePod():
-            return f"look at the admission policies for pods, or run: {_command(step)}"
+            return f"check the admission policies for pods, or run: {_command(step)}"
         case steps.Begin() | steps.Finalize() | steps.Rest():
-            return "look at the admission policies, and apply the CRDs of this version"
+            return "check the admission policies, and apply the CRDs of this version"
         case _:
             state = state_name(observed.name)
-            return f"look at the admission policies; {state!r} keeps the values, so leave it there"
+            return f"check the admission policies; do not delete {state!r}, which has the values"
 
 
 def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a line for each kind of object

@@ -112,7 +112,7 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
         return
     if entry.reason == REFRESHED:
         context.events.record(
-            observed.managed, "Refreshed", f"revision {entry.revision} holds what the stores hold"
+            observed.managed, "Refreshed", f"revision {entry.revision} has the values of the stores"
         )
         return
     context.events.record(

@@ -81,14 +81,16 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
             )
         case steps.Revoke(number=number):
             context.events.record(
-                observed.managed, "Revoked", f"the values before revision {number} are out of the Secret"
+                observed.managed,
+                "Revoked",
+                f"the values of the revision before {number} are removed from the Secret",
             )
         case steps.Decline() if observed.desired:
             context.events.record(
                 observed.managed, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING
             )
         case steps.Release(secret=secret):
-            note = f"the Secret {secret!r} is nobody's any more; delete it when nothing reads it"
+            note = f"the Secret {secret!r} is released; delete it when no workload reads it"
             context.events.record(observed.managed, "Released", note)
 
 
@@ -114,7 +116,7 @@ def _facts(step: steps.Step) -> dict[str, object]:
 def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
-    note = f"the Secret was edited or deleted; put back as revision {step.number}: {what}"
+    note = f"the Secret was edited or deleted; restored as revision {step.number}: {what}"
     context.events.record(observed.managed, "DriftRepaired", note)
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
@@ -141,7 +143,7 @@ def _report_store_step(step: steps.OutsideStep, key: ObjectKey, observed: Observ
     match step:
         case steps.GiveBack(loan=loan):
             context.events.record(
-                observed.managed, "GivenBack", f"what {loan.where} had lent before is given back"
+                observed.managed, "GivenBack", f"the previous lease of {loan.where} is revoked"
             )
         case steps.Push(destination=destination, number=number):
             context.events.record(observed.managed, "Pushed", f"{destination} has revision {number}")
@@ -149,7 +151,7 @@ def _report_store_step(step: steps.OutsideStep, key: ObjectKey, observed: Observ
             context.events.record(observed.managed, "Withdrawn", f"{destination} is deleted")
         case steps.Refresh():
             context.events.record(
-                observed.managed, "Refreshed", "the stores were read as was asked, and hold nothing else"
+                observed.managed, "Refreshed", "the stores were read as requested; no value has changed"
             )
     _log.info("step done", step=name, secret=str(key))
 
@@ -158,8 +160,8 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_what_failed(observed)
-    why = f"workloads did not get ready{_failures(observed)}" if step.failed else "it was asked for"
-    note = f"revision {step.number} comes back in place of {step.given_up}: {why}"
+    why = f"workloads did not become ready{_failures(observed)}" if step.failed else "requested"
+    note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
     context.events.record(
         observed.managed, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL
     )
@@ -201,8 +203,8 @@ def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context)
     context.events.record(
         workload,
         "PodDeleted",
-        f"pod {pod.name} is deleted, so that it is made again: it has revision {step.withdrawn} of the Secret of"
-        f" ManagedSecret {key.name}, which was taken back, and was never ready",
+        f"pod {pod.name} is deleted and created again: it has revision {step.withdrawn} of the Secret of"
+        f" ManagedSecret {key.name}, which was rolled back, and was never ready",
     )
     _log.info(
         "pod deleted", secret=str(key), revision=step.withdrawn, workload=str(workload.key), pod=pod.name

@@ -92,7 +92,7 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
     current = observed.current
     if current is None or current.number < renewed.number:
         number = current.number if current else None
-        message = f"revision {number} is back, whose values are those before the emergency; rotate it anew"
+        message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
         return replace(told, state=AffectedState.FAILED, message=message)
     told = replace(
         told,
@@ -108,7 +108,7 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
     if behind:
         return replace(told, state=AffectedState.ROTATED, message=_progress_message(behind))
     if current.overlaps:
-        return replace(told, state=AffectedState.ROTATED, message="the values before are still readable")
+        return replace(told, state=AffectedState.ROTATED, message="the previous values are still readable")
     if told.unpushed:
         return _waiting_for_push(told)
     return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told))

@@ -213,7 +213,7 @@ def _rotated(found: EmergencyFacts) -> ConditionVerdict:
     elsewhere = len(found.rows) - len(made_here)
     count = f"{len(made_here) - len(waits)} of {len(made_here)} secrets are rotated"
     if elsewhere:
-        count += f", {elsewhere} to be turned elsewhere, since nothing of it is generated here"
+        count += f", {elsewhere} to be rotated elsewhere, because none of its values is generated"
     if found.rows and not waits:
         return ConditionVerdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
     return ConditionVerdict(

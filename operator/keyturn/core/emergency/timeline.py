@@ -35,10 +35,10 @@ _MAX_NAMES = 20
 _SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
     AffectedState.ROLLED_OUT: "every workload runs on the new values of",
-    AffectedState.FAILED: "a rollout failed, or was taken back, of",
+    AffectedState.FAILED: "a rollout failed, or was rolled back, of",
     AffectedState.SUSPENDED: "nothing is written, since it is suspended, of",
-    AffectedState.STALLED: "a person must act for",
-    AffectedState.NOTHING_TO_ROTATE: "nothing is generated here of",
+    AffectedState.STALLED: "manual action is required for",
+    AffectedState.NOTHING_TO_ROTATE: "no value is generated for",
     AffectedState.NOT_FOUND: "there is no ManagedSecret",
 }
 _STAGES: Mapping[str, str] = {

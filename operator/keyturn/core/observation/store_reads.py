@@ -38,7 +38,9 @@ def being_read() -> Wait:
 
 def being_made() -> Wait:
     """Return a Wait for a generation; its completion requeues the object, usually before this delay."""
-    return Wait(MAKING_VALUES, "a large key is being made; those of one namespace take turns", _RETRY_DELAY)
+    return Wait(
+        MAKING_VALUES, "a large key is being generated; a namespace generates one at a time", _RETRY_DELAY
+    )
 
 
 @dataclass(frozen=True, slots=True)

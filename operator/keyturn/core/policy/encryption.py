@@ -20,7 +20,7 @@ _WRITES = ("create", "update")
 _SECRETS = ("secrets", "*core.Secret", "core.Secret")
 _ENCRYPT = (
     "give the API server an --encryption-provider-config with a provider that encrypts secrets before identity,"
-    " and then write every Secret anew: kubectl get secrets -A -o json | kubectl replace -f -"
+    " and then write every Secret again: kubectl get secrets -A -o json | kubectl replace -f -"
 )
 
 
@@ -33,7 +33,7 @@ def judged(metrics: str) -> list[Finding]:
     plain = [prefix for prefix in stored if prefix in _IDENTITY]
     encrypted = sorted(prefix for prefix in stored if prefix.startswith("k8s:enc:"))
     if plain:
-        return [_finding(Verdict.FAIL, "the API server writes Secrets as they are (identity)", _ENCRYPT)]
+        return [_finding(Verdict.FAIL, "the API server stores Secrets unencrypted (identity)", _ENCRYPT)]
     if any(prefix in _IDENTITY for prefix in read):
         return [_finding(Verdict.FAIL, "Secrets that are not encrypted were read from etcd", _ENCRYPT)]
     if encrypted:

@@ -90,7 +90,7 @@ def min_length(secret_class: SecretClass, found: Evidence) -> Iterator[Violation
             )
     for name, length in found.pulled.items():
         if length < minimum:
-            shorter = f"{name} is shorter than its store should hold it"
+            shorter = f"{name} in its store is too short"
             yield Violation("minLength", f"{shorter}, {asks}; store a longer one", frozenset({name}), name)
     for name, strength in _known(found.older):
         if strength.length < minimum:
@@ -115,7 +115,7 @@ def min_entropy_bits(secret_class: SecretClass, found: Evidence) -> Iterator[Vio
             yield _outdated("minEntropyBits", name, f"has {math.floor(strength.bits)} bits of entropy {asks}")
     for name, known in found.older.items():
         if known is None:
-            yield _outdated("minEntropyBits", name, f"was found, so nobody knows its entropy, {asks}")
+            yield _outdated("minEntropyBits", name, f"was adopted, so its entropy is unknown, {asks}")
 
 
 def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violation]:
@@ -171,7 +171,7 @@ def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] 
             return f"rotation.every is {format_duration(interval)}", instead
         case Cron() if (pause := schedule.longest_pause(cadence)) > most:
             return (
-                f"rotation.schedule lets {format_duration(pause)} go by",
-                "write one that comes more often",
+                f"rotation.schedule has a gap of {format_duration(pause)}",
+                "write a more frequent one",
             )
     return None

@@ -293,7 +293,7 @@ def _wake_up(
 
 def _current(observed: Observed) -> RevisionFacts:
     if observed.current is None:
-        raise Stalled("NoState", "the state Secret holds no revision; delete it to start anew")
+        raise Stalled("NoState", "the state Secret has no revision; delete it to start again")
     return observed.current
 
 

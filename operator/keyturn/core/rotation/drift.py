@@ -74,11 +74,11 @@ def contest(observed: Observed) -> Stalled | None:
         return None
     if fight.changed:
         return changed_on_write(secret, fight.changed)
-    who = f"{fight.by} (field manager)" if fight.by else "somebody"
+    who = f"{fight.by} (field manager)" if fight.by else "another writer"
     return Stalled(
         "Contested",
-        f"{who} changes the Secret {secret!r} again and again, and it is put back more and more slowly;"
-        " have that leave the Secret alone, or write another target.name",
+        f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"
+        " stop the other writer, or write another target.name",
     )
 
 
@@ -100,8 +100,8 @@ def changed_on_write(secret: str, what: str) -> Stalled:
     """Return the error that an admission webhook or policy changes the Secret on write."""
     return Stalled(
         "ChangedOnWrite",
-        f"the API server stores the Secret {secret!r} other than it was sent ({what}): look for a mutating"
-        " admission webhook or policy, and except the Secret from it",
+        f"the API server stores the Secret {secret!r} with changes ({what}): find the mutating"
+        " admission webhook or policy, and exclude the Secret from it",
     )
 
 

@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 _UNREAD = (
-    "whether pods with earlier values still run is unknown: the API server forbids to list pods;"
-    " give the operator its rights back"
+    "whether pods with earlier values still run is unknown: the operator may not list pods;"
+    " restore its rights"
 )
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
 _MAX_NAMED = 3

@@ -52,13 +52,13 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
         raise Stalled(
             "Immutable",
             f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
-            " write another target.name for a Secret with new values, or take that change back",
+            " write another target.name for a Secret with new values, or revert that change",
         )
 
 
 def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
     """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner."""
-    whose = f"belongs to the ManagedSecret {owner!r}" if owner else "was made by somebody else"
+    whose = f"belongs to the ManagedSecret {owner!r}" if owner else "is foreign"
     return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
 
 
@@ -75,12 +75,12 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
         raise Stalled(
             "SecretNotOwned",
             f"the Secret {desired.secret!r} belongs to {target.holder} and is not touched;"
-            " write another name, take that mark off it, or delete that Secret",
+            " write another name, remove that label or annotation, or delete that Secret",
         )
     if target.immutable and not shape.immutable:
         raise Stalled(
             "Immutable",
-            f"the Secret {desired.secret!r} is immutable and takes nothing more; write another name,"
+            f"the Secret {desired.secret!r} is immutable and accepts no new keys; write another name,"
             " or delete that Secret",
         )
     if target.other_type:
@@ -94,7 +94,7 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
 def _absent(secret: str) -> Wait:
     return Wait(
         "TargetNotFound",
-        f"the Secret {secret!r} is not there and creationPolicy: Merge does not make it;"
+        f"the Secret {secret!r} does not exist, and creationPolicy: Merge does not create it;"
         " create it, or write Create",
         _RETRY_DELAY,
     )

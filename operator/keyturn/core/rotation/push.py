@@ -127,8 +127,8 @@ def _unpushed_of(destination: Destination, record: Pushed | None, observed: Obse
     if not record.kept:
         return None
     keeps = (
-        f"{destination} keeps what it had, by updatePolicy: IfNotExists;"
-        " write Replace, or take it out of pushTo once it holds nothing exposed"
+        f"{destination} keeps its previous value because of updatePolicy: IfNotExists;"
+        " write Replace, or remove it from pushTo once it has no exposed value"
     )
     return Unpushed(str(destination), keeps, needs_a_person=True)
 

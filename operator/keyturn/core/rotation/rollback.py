@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
 
 from . import steps
 from .ownership import refuse_change
 from .restart_backoff import fallback_of
+from .rollout import standings
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_
 
 # A suffix makes the same request new: "3" was handled, "3/again" was not.
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
+_MAX_NAMED = 3
 
 
 def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
@@ -61,9 +64,10 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     help_ = told_of_stuck(observed.consumers) or (
         f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
+    failed = ", ".join(_failed(observed, desired)[:_MAX_NAMED])
     raise Stalled(
         "RolloutFailed",
-        f"a workload did not get ready with revision {current.number} and no other is restarted; {help_}",
+        f"{failed} did not become ready with revision {current.number}; no other workload is restarted; {help_}",
     )
 
 
@@ -76,10 +80,15 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
     if observed.held and observed.held.failed:
         raise Stalled(
             "RolledBack",
-            f"workloads did not get ready with revision {observed.held.number}, so revision"
-            f" {current.number} is back; their Warning events say why (kubectl describe); then run"
+            f"workloads did not become ready with revision {observed.held.number}; rolled back to revision"
+            f" {current.number}. The Warning events name the workloads and the cause. Then run"
             f" `keyturn rotate {observed.name}` or change the spec",
         )
+
+
+def _failed(observed: Observed, desired: Desired) -> list[str]:
+    found = standings(observed, desired)
+    return [str(one.consumer.workload.key) for one in found if one.state is WorkloadState.FAILED]
 
 
 def _unhandled_return(observed: Observed) -> int | None:

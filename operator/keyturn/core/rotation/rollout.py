@@ -191,7 +191,7 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
                 consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
             )
         waits = WorkloadReason.WAITING_FOR_TURN
-        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "waits for its turn", waits)
+        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.NEXT, "queued for restart", waits)
     turn = Turn.NEXT if observed.now >= denial.again else Turn.HINDERED
     is_late = observed.now >= denial.since + desired.progress_deadline
     state = WorkloadState.FAILED if is_late else WorkloadState.PENDING
@@ -269,7 +269,7 @@ def _hindrance(
 ) -> Obstacle | None:
     workload = consumer.workload
     if workload.paused:
-        return Obstacle(WorkloadReason.PAUSED, "waits: the Deployment is paused")
+        return Obstacle(WorkloadReason.PAUSED, "waits because the Deployment is paused")
     if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
         return None
     return while_waiting(consumer)

@@ -51,8 +51,8 @@ def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacl
         return Obstacle(WorkloadReason.NOT_CONSUMING, message)
     if was_reverted(workload, observed, desired):
         message = (
-            "somebody else took keyturn.dev/secret-versions off its pod template after the restart;"
-            " have that tool leave the annotation alone, or restart it yourself"
+            "another writer removed keyturn.dev/secret-versions from its pod template after the restart;"
+            " exclude the annotation from that tool, or restart it yourself"
         )
         return Obstacle(WorkloadReason.MARKER_REMOVED, message)
     return None
@@ -83,14 +83,14 @@ def by_hand(consumer: Consumer) -> Obstacle | None:
 
 def while_waiting(consumer: Consumer) -> Obstacle:
     """Return what keeps an earlier rollout from completing."""
-    waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, "waits for its last rollout to finish")
+    waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, "waits for its current rollout to complete")
     return _join(_complaint(consumer) or waits, _of_pods(consumer)) or waits
 
 
 def when_late(consumer: Consumer) -> Obstacle:
     """Return why a workload has missed its deadline."""
     known = [consumer.workload.complaint, told_of_stuck([consumer]) or worst_of(consumer)]
-    why = "; ".join(cause for cause in known if cause) or "see its events and its pods"
+    why = "; ".join(cause for cause in known if cause) or "check its events and pods"
     return Obstacle(WorkloadReason.DEADLINE_EXCEEDED, f"its pods did not become available in time; {why}")
 
 

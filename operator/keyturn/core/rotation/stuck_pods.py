@@ -68,6 +68,6 @@ def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
             if is_left_behind(pod, workload):
                 return (
                     f"{workload.key} does not replace pod {pod.name}, which is not ready and of a template that was"
-                    f" taken back; run: {delete_command(workload.key.namespace, pod.name)}"
+                    f" rolled back; run: {delete_command(workload.key.namespace, pod.name)}"
                 )
     return None

@@ -44,7 +44,9 @@ def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None
 def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is not None or observed.managed.status.revision is None:
         return None
-    return Reason(LOST, "the Secret and its state are gone; new values are made", desired.names, rotates=True)
+    return Reason(
+        LOST, "the Secret and its state are gone; new values are generated", desired.names, rotates=True
+    )
 
 
 def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
@@ -130,14 +132,14 @@ def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | No
     )
     if not ending:
         return None
-    return Reason(ENDING, f"about to end: {_list(ending)}", ending, rotates=False)
+    return Reason(ENDING, f"about to expire: {_list(ending)}", ending, rotates=False)
 
 
 def store_has_others(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     changed = observed.pulled.changed & desired.names
     if state is None or not changed:
         return None
-    return Reason(REFRESHED, f"stores hold other values: {_list(changed)}", changed, rotates=False)
+    return Reason(REFRESHED, f"values changed in stores: {_list(changed)}", changed, rotates=False)
 
 
 RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (

@@ -217,7 +217,7 @@ def _check_pushes(desired: Desired) -> None:
             what = f"pushTo[{place}].secretKey {key!r} is no key" if key else f"pushTo[{place}] finds no key"
             raise Stalled(
                 "InvalidPush",
-                f"{what} that is made here; what stores hold is not pushed; write one of: {pushed}",
+                f"{what} that is generated here; values of stores are not pushed; write one of: {pushed}",
             )
 
 

@@ -156,7 +156,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
     ):
         return ConditionVerdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired))
     if observed.held is None:
-        return ConditionVerdict("False", "Idle", "no rotation is under way")
+        return ConditionVerdict("False", "Idle", "no rotation is in progress")
     return ConditionVerdict(
         "False",
         "Held",
@@ -173,15 +173,17 @@ def _is_asked_to_turn(observed: Observed) -> bool:
 def nothing_to_rotate(desired: Desired) -> str:
     """Return why a requested rotation does nothing, and what to do instead."""
     if desired.pulled:
-        return f"no value is made here, so a trigger turns none; write a new text into {REFRESH} to read the stores"
-    return "no value is made here, so a trigger turns none; change the literals, or write generate"
+        return (
+            f"no value is generated, so a trigger has no effect; write a new text to {REFRESH} to read stores"
+        )
+    return "no value is generated, so a trigger has no effect; change the literals, or write generate"
 
 
 def _what_is_under_way(look: ConditionInput) -> str:
     current, step = look.observed.current, look.rotation.step if look.rotation else ""
     if step != "Overlap" or current is None or current.valid_until is None:
         return f"the next step is {step}"
-    return f"the values before stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
+    return f"the previous values stay valid until {current.valid_until:%Y-%m-%d %H:%M} UTC"
 
 
 def _workloads_current(look: ConditionInput) -> ConditionVerdict:
@@ -194,7 +196,9 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
         )
     if absent:
         return ConditionVerdict(
-            "False", "TargetNotFound", f"rollout.targets names what is not there: {', '.join(absent)}"
+            "False",
+            "TargetNotFound",
+            f"rollout.targets names workloads that do not exist: {', '.join(absent)}",
         )
     if not behind:
         if look.observed.state is None:
@@ -246,12 +250,10 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
     if problem := observed.pulled.problem:
         return ConditionVerdict("False", problem.reason, problem.message)
     if retained := ", ".join(sorted(observed.pulled.retained)):
-        stays = (
-            f"every value was read; what is gone at the store of {retained} stays, by deletionPolicy: Retain"
-        )
+        stays = f"every value was read; {retained} is gone in the store and stays because of deletionPolicy: Retain"
         return ConditionVerdict("True", "Retained", stays)
     if observed.pulled.read or observed.pulled.was_read:
-        return ConditionVerdict("True", "Read", "every value was read where it is kept")
+        return ConditionVerdict("True", "Read", "every value was read from its store")
     before = next(
         (condition for condition in observed.managed.status.conditions if condition.type == "Refreshed"), None
     )

@@ -148,12 +148,12 @@ def _overdue(known: Known, now: datetime) -> str | None:
 def _unseen(known: Known, now: datetime) -> str | None:
     if known.managed.status.observed_generation is not None or now <= known.created + _GRACE:
         return None
-    return "the operator has not looked at it; does it run, and does it serve this namespace?"
+    return "the operator has not reconciled it; check that it runs and watches this namespace"
 
 
 def _not_ready(known: Known, _: datetime) -> str | None:
     if known.managed.status.observed_generation is None:
-        return "the operator has not looked at it yet"
+        return "the operator has not reconciled it yet"
     return _message(known.managed, "Ready", "False")
 
 
@@ -208,7 +208,7 @@ def _held(known: Known, _: datetime) -> str | None:
     status = known.managed.status
     if status.next_rotation_time or not status.history or status.history[0].reason != _ROLLED_BACK:
         return None
-    return f"went back to revision {status.revision}; the next `keyturn rotate` or change of the spec goes on"
+    return f"rolled back to revision {status.revision}; run `keyturn rotate` or change the spec to resume"
 
 
 def _due(known: Known, now: datetime) -> str | None:

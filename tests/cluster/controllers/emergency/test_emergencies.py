@@ -127,7 +127,7 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
     assert now["timeline"][0]["what"] == "declared: a laptop was stolen"
     space.until_event("ServicesUpdated", "inc-1")
     assert space.events("EmergencyDeclared", "inc-1") == ["declared: a laptop was stolen"]
-    concerns = "the EmergencyRotation inc-1 concerns it: what is generated is made anew at once"
+    concerns = "the EmergencyRotation inc-1 selects it: generated values rotate at once"
     assert space.events("EmergencyDeclared") == [concerns]
     assert space.events("Rotated", "inc-1") == ["every secret that is generated here is rotated"]
 

@@ -201,7 +201,7 @@ def test_what_somebody_owns_is_not_touched(metadata: Body, who: str, space: Spac
 
     assert space.stalled("SecretNotOwned") == (
         f"the Secret 'auth' belongs to {who} and is not touched;"
-        " write another name, take that mark off it, or delete that Secret"
+        " write another name, remove that label or annotation, or delete that Secret"
     )
     assert space.version("Secret", "auth") == version
     assert space.find("Secret", "auth-keyturn") is None

@@ -49,7 +49,7 @@ def test_the_secret_is_put_back_with_the_same_values(
     )
     space.settled(revision=1)
     note = space.until_event("DriftRepaired")
-    assert note == f"the Secret was edited or deleted; put back as revision 1: {repaired}"
+    assert note == f"the Secret was edited or deleted; restored as revision 1: {repaired}"
 
 
 @pytest.mark.parametrize(

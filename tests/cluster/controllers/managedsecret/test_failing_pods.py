@@ -145,7 +145,7 @@ def test_such_a_pod_is_deleted_where_the_operator_may_and_no_other_is(given_up: 
     is_current = lambda: (space.workload("web") or {}).get("state") == "Current"  # noqa: E731
     eventually(is_current, "it runs the revision before", _LONG)
     assert space.until_event("PodDeleted", "web") == (
-        f"pod web-1 is deleted, so that it is made again: it has revision {given_up} of the Secret of ManagedSecret"
-        " auth, which was taken back, and was never ready"
+        f"pod web-1 is deleted and created again: it has revision {given_up} of the Secret of ManagedSecret"
+        " auth, which was rolled back, and was never ready"
     )
     assert len(space.events("PodDeleted", "web")) == 1

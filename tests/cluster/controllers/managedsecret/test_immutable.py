@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 IMMUTABLE = {"immutable": True}
 SENTENCE = (
     "the Secret 'auth' is immutable and keeps its values, but {}; write another target.name for a Secret with new"
-    " values, or take that change back"
+    " values, or revert that change"
 )
 
 

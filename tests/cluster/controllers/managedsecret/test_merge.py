@@ -85,7 +85,7 @@ def test_nothing_is_made_before_the_secret_is_there(space: Space) -> None:
     condition = space.condition("Ready")
     assert condition
     assert condition["message"] == (
-        "the Secret 'shared' is not there and creationPolicy: Merge does not make it; create it, or write Create"
+        "the Secret 'shared' does not exist, and creationPolicy: Merge does not create it; create it, or write Create"
     )
     assert space.find("Secret", "auth-keyturn") is None
 
@@ -294,7 +294,7 @@ def test_the_other_keys_are_not_lost_by_a_change_to_create(space: Space) -> None
 
     space.respec(lambda spec: spec.update(target={"name": "shared", "type": "Opaque"}))
 
-    assert "was made by somebody else" in space.stalled("SecretNotOwned")
+    assert "is foreign" in space.stalled("SecretNotOwned")
     assert space.version("Secret", "shared") == version
 
 
@@ -339,7 +339,7 @@ def test_an_immutable_secret_of_others_is_not_tried(space: Space) -> None:
     space.manage(target=MERGE)
 
     assert space.stalled("Immutable") == (
-        "the Secret 'shared' is immutable and takes nothing more; write another name, or delete that Secret"
+        "the Secret 'shared' is immutable and accepts no new keys; write another name, or delete that Secret"
     )
 
 

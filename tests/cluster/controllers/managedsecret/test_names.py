@@ -26,7 +26,7 @@ def test_the_secret_of_the_old_name_is_released(space: Space) -> None:
 
     eventually(lambda: released(space, "auth"), "the old one is nobody's")
     space.settled(revision=1)
-    assert space.until_event("Released").startswith("the Secret 'auth' is nobody's any more;")
+    assert space.until_event("Released").startswith("the Secret 'auth' is released;")
     assert (space.values(), space.values("auth-2")) == (before, before)
     assert REVISION not in space.get("Secret", "auth")["metadata"]["annotations"]
 

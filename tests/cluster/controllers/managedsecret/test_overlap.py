@@ -44,7 +44,7 @@ def test_it_is_taken_out_when_the_overlap_ends_and_nobody_is_restarted_for_it(sp
     assert space.values().keys() == {"password", "token"}
     assert (space.marker("api"), space.generation("Deployment", "api")) == ("auth=2", 2)
     assert "previous" not in status
-    assert space.until_event("Revoked") == "the values before revision 2 are out of the Secret"
+    assert space.until_event("Revoked") == "the values of the revision before 2 are removed from the Secret"
     assert space.events("DriftRepaired") == []
 
 

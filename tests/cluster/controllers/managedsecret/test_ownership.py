@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SENTENCE = "the Secret {!r} {}; write another name, or delete that Secret"
 FOREIGN = (
-    "the Secret 'auth' was made by somebody else and is not touched;"
+    "the Secret 'auth' is foreign and is not touched;"
     " write another name, adopt: IfUnowned, or delete that Secret"
 )
 
@@ -28,7 +28,7 @@ def test_a_secret_that_somebody_else_made_is_not_touched(name: str, space: Space
     space.manage()
 
     message = space.stalled("SecretNotOwned")
-    state = SENTENCE.format(name, "was made by somebody else and is not touched")
+    state = SENTENCE.format(name, "is foreign and is not touched")
     assert message == (FOREIGN if name == "auth" else state)
     assert space.version("Secret", name) == before
 

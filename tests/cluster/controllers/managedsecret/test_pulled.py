@@ -59,7 +59,7 @@ def test_another_value_there_is_a_revision_and_rolls_who_uses_it(space: Space, f
 
     assert space.values() == before | {"token": Value(b"second")}
     assert (space.marker("api"), space.marker("web")) == ("auth=2", None)
-    assert space.until_event("Refreshed") == "revision 2 holds what the stores hold"
+    assert space.until_event("Refreshed") == "revision 2 has the values of the stores"
     assert space.until_event("RolledOut") == "1 workload was restarted and runs revision 2"
     assert space.generation("Deployment", "api") == 2
     assert status["history"][0]["reason"] == "Refreshed"

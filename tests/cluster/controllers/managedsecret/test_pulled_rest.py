@@ -149,7 +149,7 @@ def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_nobody(
     assert condition
     assert (condition["status"], condition["reason"]) == ("False", "NothingToRotate")
     note = (
-        "no value is made here, so a trigger turns none; write a new text into keyturn.dev/refresh to read the"
+        "no value is generated, so a trigger has no effect; write a new text to keyturn.dev/refresh to read"
         " stores"
     )
     eventually(lambda: space.events("NothingToRotate") == [note], "it is told")

@@ -226,5 +226,5 @@ def test_a_store_that_cannot_be_written_is_named(space: Space, files: Stores) ->
         "remoteRef": {"key": "auth"},
     }
     space.manage(password(), pushTo=[destination])
-    assert "files is only read; push to another store" in space.stalled("ProviderError")
+    assert "files is read-only; push to another store" in space.stalled("ProviderError")
     assert space.condition("Ready")

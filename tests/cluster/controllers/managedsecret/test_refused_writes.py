@@ -65,8 +65,8 @@ def test_a_webhook_that_denies_is_told_and_waited_for(
 
         space.until_condition("Ready", "False", reason)
         sentence = (
-            f"the API server answers {said} when asked to create the Secret 'auth-keyturn';"
-            " look for an admission webhook that denies it"
+            f"the API server answers {said} to the request to create the Secret 'auth-keyturn';"
+            " find the admission webhook that denies it"
         )
         condition = space.condition("Reconciling")
         assert condition
@@ -97,8 +97,8 @@ def test_the_record_of_the_values_is_not_to_be_deleted_where_a_policy_refuses_it
     space.manage()
 
     assert space.stalled("Refused") == (
-        "the API server refused to create the Secret 'auth-keyturn' as invalid; look at the admission policies;"
-        " 'auth-keyturn' keeps the values, so leave it there"
+        "the API server refused to create the Secret 'auth-keyturn' as invalid; check the admission policies;"
+        " do not delete 'auth-keyturn', which has the values"
     )
 
 
@@ -109,7 +109,7 @@ def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> Non
     space.manage(name="refused")
     try:
         assert space.stalled("Refused", "refused").startswith(
-            "the API server refused to create the Secret 'refused-keyturn' as invalid; look at the admission policies"
+            "the API server refused to create the Secret 'refused-keyturn' as invalid; check the admission policies"
         )
     finally:
         space.delete("ManagedSecret", "refused")
@@ -126,7 +126,7 @@ def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: S
     space.until_workload("web", state="Current", revision=2)
     sentence = (
         "the API server refused to patch Deployment/api as invalid;"
-        " look at the admission policies for workloads, or restart it yourself"
+        " check the admission policies for workloads, or restart it yourself"
     )
     space.until_workload("api", state="Pending", message=sentence)
     assert space.until_event("Refused") == sentence
@@ -196,8 +196,8 @@ def test_a_webhook_that_changes_the_secret_is_named(
 
         sentence = space.stalled("ChangedOnWrite")
         assert sentence == (
-            f"the API server stores the Secret 'auth' other than it was sent ({what}): look for a mutating"
-            " admission webhook or policy, and except the Secret from it"
+            f"the API server stores the Secret 'auth' with changes ({what}): find the mutating"
+            " admission webhook or policy, and exclude the Secret from it"
         )
         space.until_condition("Ready", ready, "ChangedOnWrite")
         hook.review = allow
@@ -211,7 +211,7 @@ def test_a_record_that_a_webhook_changes_is_published_nowhere(space: Space, hook
     with asked(hook, space.objects, space.namespace, "MutatingWebhookConfiguration", "secrets"):
         space.manage()
 
-        assert "'auth-keyturn' other than it was sent" in space.until_event("ChangedOnWrite")
+        assert "'auth-keyturn' with changes" in space.until_event("ChangedOnWrite")
         assert space.find("Secret", "auth") is None
 
 
@@ -227,8 +227,8 @@ def test_who_edits_the_secret_again_and_again_is_named_and_put_back_later(space:
     told = space.stalled("Contested")
     assert not told.startswith("somebody")
     assert told.endswith(
-        " (field manager) changes the Secret 'auth' again and again, and it is put back more and more slowly;"
-        " have that leave the Secret alone, or write another target.name"
+        " (field manager) keeps changing the Secret 'auth'; repairs continue with exponential back-off;"
+        " stop the other writer, or write another target.name"
     )
     eventually(lambda: space.values() == before, "the value is put back all the same", 40)
     space.looked_at()

@@ -41,14 +41,14 @@ def test_a_revision_with_which_pods_do_not_get_ready_is_taken_back(space: Space)
     space.rotate()
 
     message = space.stalled("RolledBack")
-    assert message.startswith("workloads did not get ready with revision 2, so revision 1 is back")
+    assert message.startswith("workloads did not become ready with revision 2; rolled back to revision 1")
     assert (space.values(), space.revision()) == (before, "1")
     space.until_rolled("Deployment", "api")
     assert space.marker("api") is None, "as it was before revision 2"
     assert space.marker("web") is None, "nobody else was sent after it"
     assert space.generation("Deployment", "web") == 1
     assert space.until_event("RolledBack").startswith(
-        "revision 1 comes back in place of 2: workloads did not get ready;"
+        "rolled back from revision 2 to 1: workloads did not become ready;"
         " Deployment/api: its pods did not become available in time; pod api-"
     )
 
@@ -137,7 +137,7 @@ def test_hold_leaves_everything_as_it_is(space: Space) -> None:
     space.rotate()
 
     message = space.stalled("RolloutFailed")
-    assert "did not get ready with revision 2 and no other is restarted" in message
+    assert "did not become ready with revision 2; no other workload is restarted" in message
     assert (space.revision(), space.marker("api")) == ("2", "auth=2")
 
 

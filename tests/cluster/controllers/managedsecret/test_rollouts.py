@@ -54,7 +54,7 @@ def test_a_paused_deployment_is_waited_for(space: Space) -> None:
     space.rotate()
 
     shown = space.until_workload("api", state="Pending")
-    assert shown["message"] == "waits: the Deployment is paused"
+    assert shown["message"] == "waits because the Deployment is paused"
     space.until_condition("Rotating", "True", "RollOut")
     space.until_condition("WorkloadsCurrent", "False", "RollingOut")
     assert space.marker("api") is None
@@ -84,7 +84,7 @@ def test_a_deployment_that_still_rolls_is_waited_for(space: Space) -> None:
     space.edit("Deployment", "api", set_ready(None))
     space.settled(revision=2)
 
-    assert shown["message"] == "waits for its last rollout to finish"
+    assert shown["message"] == "waits for its current rollout to complete"
     assert (unmarked, space.marker("api")) == (None, "auth=2")
 
 
@@ -197,7 +197,7 @@ def test_targets_give_the_order(space: Space) -> None:
     space.rotate()
 
     space.until_workload("b", state="Rolling")
-    assert space.until_workload("a", state="Pending")["message"] == "waits for its turn"
+    assert space.until_workload("a", state="Pending")["message"] == "queued for restart"
 
 
 def test_a_restart_waits_for_the_debounce(space: Space) -> None:
@@ -322,7 +322,7 @@ def test_a_listed_workload_that_is_not_there_is_named(space: Space) -> None:
 
     condition = space.condition("WorkloadsCurrent")
     assert condition
-    assert condition["message"] == "rollout.targets names what is not there: Deployment/api"
+    assert condition["message"] == "rollout.targets names workloads that do not exist: Deployment/api"
 
 
 def test_a_listed_workload_is_found_when_it_comes(space: Space) -> None:
@@ -412,7 +412,9 @@ def test_who_reverts_a_restart_is_told_and_not_fought(space: Space) -> None:
     space.looked_at()
     assert (space.marker("api", "StatefulSet"), space.generation("StatefulSet", "api")) == (None, ours + 1)
     (told,) = space.status()["workloads"]
-    assert told["message"].startswith("somebody else took keyturn.dev/secret-versions off its pod template")
+    assert told["message"].startswith(
+        "another writer removed keyturn.dev/secret-versions from its pod template"
+    )
 
 
 def _without_marker(body: Body) -> None:

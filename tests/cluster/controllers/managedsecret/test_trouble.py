@@ -106,8 +106,8 @@ def test_what_the_api_server_refuses_stalls(space: Space) -> None:
 
     message = space.stalled("Refused")
     assert message == (
-        "the API server refused to create the Secret 'pull' as invalid; write the values that its type asks for,"
-        " look at the admission policies, or, if it is immutable or of another type, delete it: it is made again"
+        "the API server refused to create the Secret 'pull' as invalid; write the values that its type requires,"
+        " check the admission policies, or, if it is immutable or of another type, delete it: it is created again"
         " with the same values"
     )
     assert space.find("Secret", "pull") is None
@@ -141,7 +141,7 @@ def test_a_secret_that_somebody_made_immutable_stalls(space: Space) -> None:
 
     space.rotate()
 
-    assert space.stalled("Refused").endswith("delete it: it is made again with the same values")
+    assert space.stalled("Refused").endswith("delete it: it is created again with the same values")
     assert space.version("Secret", "auth") == before["resourceVersion"]
 
 
@@ -167,8 +167,8 @@ def test_a_quota_without_room_is_waited_for_and_shown(space: Space) -> None:
     assert condition
     assert condition["message"] == (
         "the API server forbids to create"
-        " the Secret 'auth-keyturn'; look at the namespace's quota and admission policies"
-        " and at the operator's rights"
+        " the Secret 'auth-keyturn'; check the namespace's quota, its admission policies"
+        " and the operator's rights"
     )
     assert space.condition("Stalled") is None
 

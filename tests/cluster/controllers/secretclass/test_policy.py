@@ -110,8 +110,7 @@ def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Oper
         ),
         pytest.param(
             {"schedule": {"cron": "0 3 1 * *"}},
-            "rotation.schedule lets 31d go by and class {} allows 30d at most;"
-            " write one that comes more often",
+            "rotation.schedule lets 31d go by and class {} allows 30d at most; write a more frequent one",
             id="a schedule",
         ),
         pytest.param(
@@ -172,7 +171,7 @@ def test_a_found_value_that_nobody_knows_is_cured_by_a_rotation(space: Space, cl
     space.settled(revision=2)
 
     assert message == (
-        f"password was found, so nobody knows its entropy, and class {class_.name} asks for 128; {ROTATE}"
+        f"password was adopted, so its entropy is unknown, and class {class_.name} asks for 128; {ROTATE}"
     )
     assert space.lengths() == {"password": 40}
 
@@ -407,7 +406,7 @@ def test_of_two_default_classes_the_newer_counts(space: Space, default: Class, o
     finally:
         newer.delete()
 
-    assert message == (f"it is marked as the default class, and {newer.name}, which is newer, goes before it")
+    assert message == (f"it is marked as the default class, but the newer {newer.name} takes precedence")
     space.stalled("PolicyViolation")
     default.until("Ready", "True", "Default")
 

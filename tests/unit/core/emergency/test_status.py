@@ -183,7 +183,7 @@ def test_what_is_to_be_turned_elsewhere_is_not_counted_as_rotated(incident: Inci
     assert status.progress == "2/2"
     assert verdicts(status)["Rotated"] == ("True", "TurnElsewhere")
     assert message(status, "Rotated") == (
-        "2 of 2 secrets are rotated, 1 to be turned elsewhere, since nothing of it is generated here"
+        "2 of 2 secrets are rotated, 1 to be rotated elsewhere, because none of its values is generated"
     )
     assert message(status, "ServicesUpdated") == "every workload of 2 of 2 secrets runs on new values"
 
@@ -193,7 +193,7 @@ def test_what_is_to_be_turned_elsewhere_hides_nothing_that_waits(incident: Incid
 
     assert status.progress == "0/1"
     assert verdicts(status)["Rotated"] == ("False", "Rotating")
-    assert message(status, "Rotated").startswith("0 of 1 secrets are rotated, 1 to be turned elsewhere")
+    assert message(status, "Rotated").startswith("0 of 1 secrets are rotated, 1 to be rotated elsewhere")
 
 
 # The deadlines

@@ -55,7 +55,10 @@ if TYPE_CHECKING:
 
 CREATED = Reason("Created", "the Secret is written for the first time", frozenset({"password"}), rotates=True)
 LOST = Reason(
-    "Lost", "the Secret and its state are gone; new values are made", frozenset({"password"}), rotates=True
+    "Lost",
+    "the Secret and its state are gone; new values are generated",
+    frozenset({"password"}),
+    rotates=True,
 )
 TRIGGERED = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
 ADDED = Reason("SpecChanged", "data has new items: token", frozenset({"token"}), rotates=False)
@@ -227,7 +230,7 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
         pytest.param(
             observed(state=None, target=target(None, owner=None), status={}),
-            not_owned("db", "was made by somebody else", " adopt: IfUnowned,"),
+            not_owned("db", "is foreign", " adopt: IfUnowned,"),
             id="a Secret without our label",
         ),
         pytest.param(
@@ -237,7 +240,7 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
         pytest.param(
             observed(state=None, target=None, state_is_foreign=True),
-            not_owned("db-keyturn", "was made by somebody else"),
+            not_owned("db-keyturn", "is foreign"),
             id="the state's name is taken",
         ),
         pytest.param(
@@ -282,7 +285,7 @@ def test_a_broken_rule_lets_through(look: Observed, step: Step) -> None:
 def test_facts_that_contradict_each_other_stall_and_do_not_crash() -> None:
     with pytest.raises(Stalled, match="the spec cannot be read"):
         next_step(replace(observed(), desired=None))
-    with pytest.raises(Stalled, match="holds no revision"):
+    with pytest.raises(Stalled, match="has no revision"):
         decision._current(observed(state=None))
 
 
@@ -353,7 +356,7 @@ def test_it_goes_back_past_a_revision_that_nobody_proved() -> None:
 def test_where_it_cannot_go_back_it_stops_and_says_so(
     spec: dict[str, Any] | None, changed: dict[str, Any]
 ) -> None:
-    with pytest.raises(Stalled, match="did not get ready with revision 2") as caught:
+    with pytest.raises(Stalled, match="Deployment/api did not become ready with revision 2") as caught:
         next_step(observed(spec, FAILED, **ROTATED | changed))
     assert caught.value.reason == "RolloutFailed"
 
@@ -381,7 +384,7 @@ def test_then_the_workloads_go_back_to_it() -> None:
 
 
 def test_then_it_waits_for_a_person() -> None:
-    with pytest.raises(Stalled, match="so revision 1 is back") as caught:
+    with pytest.raises(Stalled, match="rolled back to revision 1") as caught:
         next_step(observed(DAILY, consumer("api", marker="db=1"), **BACK))
     assert caught.value.reason == "RolledBack"
 

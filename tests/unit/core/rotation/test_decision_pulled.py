@@ -76,7 +76,7 @@ def reason(name: str, message: str, *fresh: str, rotates: bool = False) -> Reaso
     return Reason(name, message, frozenset(fresh), rotates)
 
 
-REFRESHED = reason("Refreshed", "stores hold other values: api-key", "api-key")
+REFRESHED = reason("Refreshed", "values changed in stores: api-key", "api-key")
 TRIGGERED = reason("Triggered", "a new trigger asks for it", "password", rotates=True)
 OTHERS_WANTED = reason("SpecChanged", "the spec asks for other values: api-key", "api-key")
 ADDED = reason("SpecChanged", "data has new items: api-key", "api-key")
@@ -302,7 +302,7 @@ def said_before(status: str, reason: str, message: str) -> dict[str, Any]:
 
 
 TWO_ENTRIES = "dataFrom[0], dataFrom[1]"
-EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
+EVERY_VALUE = ("True", "Read", "every value was read from its store")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,10 @@ EVERY_VALUE = ("True", "Read", "every value was read where it is kept")
             (
                 "True",
                 "Retained",
-                f"every value was read; what is gone at the store of {TWO_ENTRIES} stays, by deletionPolicy: Retain",
+                (
+                    f"every value was read; {TWO_ENTRIES} is gone in the store and stays because of"
+                    " deletionPolicy: Retain"
+                ),
             ),
             id="something is gone there and stays",
         ),
@@ -500,19 +503,19 @@ def test_what_is_made_here_may_be_pushed(spec: dict[str, Any], keys: set[str]) -
     [
         pytest.param(
             {**BOTH, "pushTo": [PUSH, {**PUSH, "secretKey": "api-key"}]},
-            "pushTo[1].secretKey 'api-key' is no key that is made here; what stores hold is not pushed;"
+            "pushTo[1].secretKey 'api-key' is no key that is generated here; values of stores are not pushed;"
             " write one of: password",
             id="what is read",
         ),
         pytest.param(
             {**BOTH, **URL, "pushTo": [{**PUSH, "secretKey": "url"}]},
-            "pushTo[0].secretKey 'url' is no key that is made here; what stores hold is not pushed;"
+            "pushTo[0].secretKey 'url' is no key that is generated here; values of stores are not pushed;"
             " write one of: password",
             id="a template that may have what is read",
         ),
         pytest.param(
             {"data": [API_KEY], "pushTo": [PUSH]},
-            "pushTo[0] finds no key that is made here; what stores hold is not pushed; write one of: none, so"
+            "pushTo[0] finds no key that is generated here; values of stores are not pushed; write one of: none, so"
             " remove pushTo or generate a value",
             id="nothing",
         ),

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 EDITED = replace(target(differs=["password"]), changed_by="kubectl-edit")
 CONTESTED = (
-    "kubectl-edit (field manager) changes the Secret 'db' again and again, and it is put back more and more slowly;"
-    " have that leave the Secret alone, or write another target.name"
+    "kubectl-edit (field manager) keeps changing the Secret 'db'; repairs continue with exponential back-off;"
+    " stop the other writer, or write another target.name"
 )
 REWRITTEN = (
-    "the API server stores the Secret 'db' other than it was sent (token): look for a mutating admission webhook or"
-    " policy, and except the Secret from it"
+    "the API server stores the Secret 'db' with changes (token): find the mutating admission webhook or"
+    " policy, and exclude the Secret from it"
 )
 
 
@@ -155,4 +155,4 @@ def test_it_is_said_until_there_is_calm() -> None:
 def test_who_gives_no_name_is_somebody() -> None:
     found = problem(fight(4, minutes(9), by=None), target())
     assert found
-    assert found[1].startswith("somebody changes the Secret 'db'")
+    assert found[1].startswith("another writer keeps changing the Secret 'db'")

@@ -571,7 +571,7 @@ def test_exposed_values_that_came_back_are_told() -> None:
 
     assert far(found) == Affected(
         AffectedState.FAILED,
-        message="revision 1 is back, whose values are those before the emergency; rotate it anew",
+        message="rolled back to revision 1, which has the values from before the emergency; rotate it again",
     )
 
 
@@ -690,8 +690,8 @@ def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> N
 
     assert told.state is AffectedState.STALLED
     assert told.message == (
-        f"pushTo: {AT} keeps what it had, by updatePolicy: IfNotExists; write Replace, or take it out of pushTo"
-        " once it holds nothing exposed; and 1 more of pushTo"
+        f"pushTo: {AT} keeps its previous value because of updatePolicy: IfNotExists; write Replace, or remove it"
+        " from pushTo once it has no exposed value; and 1 more of pushTo"
     )
 
 
@@ -708,5 +708,5 @@ def test_workloads_and_readable_values_are_told_before_stores() -> None:
 
     told = far(look(spec, consumer("web"), **SERVED))
 
-    assert told.message == "Deployment/web is pending: waits for its turn"
+    assert told.message == "Deployment/web is pending: queued for restart"
     assert len(told.unpushed) == 1

@@ -186,7 +186,7 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
     said = standing_of(at)
     assert (said.state, said.under_way) == (ROLLING, True)
     assert said.message
-    assert said.message.startswith("whether pods with earlier values still run is unknown: the API server")
+    assert said.message.startswith("whether pods with earlier values still run is unknown: the operator")
     told = {one.type: one for one in conditions_of(ConditionInput(at, (said,), None, None))}[
         "WorkloadsCurrent"
     ]

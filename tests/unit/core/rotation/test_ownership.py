@@ -37,7 +37,7 @@ def test_a_secret_to_merge_into_is_waited_for() -> None:
     assert isinstance(refused, Wait)
     assert (refused.reason, refused.message) == (
         "TargetNotFound",
-        "the Secret 'db' is not there and creationPolicy: Merge does not make it; create it, or write Create",
+        "the Secret 'db' does not exist, and creationPolicy: Merge does not create it; create it, or write Create",
     )
 
 
@@ -70,7 +70,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         FOREIGN,
         "SecretNotOwned",
         (
-            "the Secret 'db' was made by somebody else and is not touched;"
+            "the Secret 'db' is foreign and is not touched;"
             " write another name, adopt: IfUnowned, or delete that Secret"
         ),
     ),
@@ -89,7 +89,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         "SecretNotOwned",
         (
             "the Secret 'db' belongs to Helm (label x) and is not touched;"
-            " write another name, take that mark off it, or delete that Secret"
+            " write another name, remove that label or annotation, or delete that Secret"
         ),
     ),
     "one that a program fills": (
@@ -111,7 +111,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
         MERGE,
         replace(FOREIGN, immutable=True),
         "Immutable",
-        ("the Secret 'db' is immutable and takes nothing more; write another name, or delete that Secret"),
+        ("the Secret 'db' is immutable and accepts no new keys; write another name, or delete that Secret"),
     ),
     "one with a key of ours": (
         MERGE,
@@ -173,7 +173,7 @@ def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str)
         "Immutable",
         (
             f"the Secret 'db' is immutable and keeps its values, but {why};"
-            " write another target.name for a Secret with new values, or take that change back"
+            " write another target.name for a Secret with new values, or revert that change"
         ),
     )
 

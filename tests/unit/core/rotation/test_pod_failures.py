@@ -216,7 +216,7 @@ def test_an_earlier_rollout_that_hangs_is_told_of_with_its_pod() -> None:
     found = standing(one)
     assert (found.state, found.message) == (
         PENDING,
-        f"waits for its last rollout to finish; pod api-0: {NO_IMAGE}",
+        f"waits for its current rollout to complete; pod api-0: {NO_IMAGE}",
     )
 
 

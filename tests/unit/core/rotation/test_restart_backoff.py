@@ -153,14 +153,14 @@ def test_what_is_held_is_tried_again_and_nobody_else_is() -> None:
     assert isinstance(step, RollOut)
     assert step.consumer.workload.key == API
     waits = look(consumer("api"), consumer("web"), spec=HOLD, denials={API: denial(since=NOW - minutes(10))})
-    with pytest.raises(Stalled, match="did not get ready"):
+    with pytest.raises(Stalled, match="did not become ready"):
         next_step(waits)
 
 
 def test_where_another_one_broke_it_is_not_tried_again() -> None:
     broken = consumer("web", marker="db=2", settled=False, failed=True)
     late = denial(since=NOW - minutes(10), again=NOW)
-    with pytest.raises(Stalled, match="did not get ready"):
+    with pytest.raises(Stalled, match="did not become ready"):
         next_step(look(consumer("api"), broken, spec=HOLD, denials={API: late}))
 
 

@@ -27,7 +27,7 @@ BACK: dict[str, Any] = {
 }
 STUCK = pod("web-1", owner="uid-of-web", template="withdrawn", ready=False, never_ready=True)
 TOLD = (
-    "StatefulSet/web does not replace pod web-1, which is not ready and of a template that was taken back;"
+    "StatefulSet/web does not replace pod web-1, which is not ready and of a template that was rolled back;"
     " run: kubectl delete pod web-1 -n shop"
 )
 
@@ -119,10 +119,10 @@ def test_when_it_has_failed_the_command_is_the_help() -> None:
     with pytest.raises(Stalled) as stalled:
         next_step(at)
     assert stalled.value.reason == "RolloutFailed"
-    assert stalled.value.message.endswith(f"no other is restarted; {TOLD}")
+    assert stalled.value.message.endswith(f"no other workload is restarted; {TOLD}")
 
 
 def test_it_is_named_as_well_when_another_rotation_waits_for_it() -> None:
     three = state(revision(3, "Triggered", fallback=1), revision(2), revision())
     at = look(stateful(STUCK), state=three, target=target(3))
-    assert told(at) == f"waits for its last rollout to finish; {TOLD}"
+    assert told(at) == f"waits for its current rollout to complete; {TOLD}"

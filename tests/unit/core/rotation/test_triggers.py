@@ -71,7 +71,7 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
             observed(MIXED, state=None, target=None, status={"revision": 4}),
             reason(
                 "Lost",
-                "the Secret and its state are gone; new values are made",
+                "the Secret and its state are gone; new values are generated",
                 "password",
                 "username",
                 rotates=True,

@@ -76,7 +76,7 @@ def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
 @pytest.mark.parametrize(
     ("spec", "instead"),
     [
-        pytest.param(PULLED, "write a new text into keyturn.dev/refresh to read the stores", id="pulled"),
+        pytest.param(PULLED, "write a new text to keyturn.dev/refresh to read stores", id="pulled"),
         pytest.param({"data": [USERNAME]}, "change the literals, or write generate", id="given"),
     ],
 )
@@ -85,7 +85,7 @@ def test_it_is_told_what_to_do_instead(spec: dict[str, Any], instead: str) -> No
     look = looked(spec, state=replace(HANDLED, keys={name: {"value": name} for name in names}))
     (rotating,) = [one for one in status_of(look, Outcome(Rest(None))).conditions if one.type == "Rotating"]
     assert (rotating.status, rotating.reason) == ("False", "NothingToRotate")
-    assert rotating.message == f"no value is made here, so a trigger turns none; {instead}"
+    assert rotating.message == f"no value is generated, so a trigger has no effect; {instead}"
 
 
 def test_who_asks_for_nothing_is_told_nothing() -> None:

@@ -75,7 +75,7 @@ def conditions(look: Observed, outcome: Outcome = RESTS) -> dict[str, tuple[str,
 
 
 READY = condition("Ready", "True", "Published", "the Secret holds revision 1 with every key")
-IDLE = condition("Rotating", "False", "Idle", "no rotation is under way")
+IDLE = condition("Rotating", "False", "Idle", "no rotation is in progress")
 NO_CONSUMERS = condition(
     "WorkloadsCurrent", "True", "NoConsumers", "0 of 0 workloads run the current revision"
 )
@@ -136,7 +136,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
                 "via": ["envFrom"],
                 "state": "Pending",
                 "reason": "WaitingForTurn",
-                "message": "waits for its turn",
+                "message": "queued for restart",
             },
         ],
         "history": [ENTRY_1],
@@ -382,7 +382,7 @@ def test_the_overlap_is_told_with_its_end() -> None:
     assert conditions(look)["Rotating"] == (
         "True",
         "Overlap",
-        "the values before stay valid until 2026-11-25 12:00 UTC",
+        "the previous values stay valid until 2026-11-25 12:00 UTC",
     )
     assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
 
@@ -532,7 +532,7 @@ def test_a_write_that_waits_is_told_though_the_secret_is_whole(
 
 
 BEHIND = "0 of 1 workloads run the current revision; Deployment/api is"
-FAILED = "failed: its pods did not become available in time; see its events and its pods"
+FAILED = "failed: its pods did not become available in time; check its events and pods"
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ FAILED = "failed: its pods did not become available in time; see its events and 
             (
                 "False",
                 "TargetNotFound",
-                "rollout.targets names what is not there: Deployment/gone, DaemonSet/lost",
+                "rollout.targets names workloads that do not exist: Deployment/gone, DaemonSet/lost",
             ),
             id="listed ones do not exist",
         ),

@@ -142,7 +142,7 @@ CASES = {
         found(history=[RETURN]),
         Summary(
             SummaryState.HELD,
-            "went back to revision 1; the next `keyturn rotate` or change of the spec goes on",
+            "rolled back to revision 1; run `keyturn rotate` or change the spec to resume",
         ),
     ),
     "gone back, and the spec has changed since": (
@@ -166,12 +166,12 @@ CASES = {
         found(created=at(seconds=61), observedGeneration=None),
         Summary(
             SummaryState.UNSEEN,
-            "the operator has not looked at it; does it run, and does it serve this namespace?",
+            "the operator has not reconciled it; check that it runs and watches this namespace",
         ),
     ),
     "made a minute ago": (
         found(created=at(seconds=60), observedGeneration=None),
-        Summary(SummaryState.NOT_READY, "the operator has not looked at it yet"),
+        Summary(SummaryState.NOT_READY, "the operator has not reconciled it yet"),
     ),
 }
 
