@@ -14,6 +14,7 @@ from keyturn.api.status import WorkloadReason
 from keyturn.controllers.emergency import reconcile as emergencies
 from keyturn.core.emergency import timeline
 from keyturn.core.observation.emergency import EMERGENCY
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import reasons
 from keyturn.core.status.status import ROLLED_BACK
 from keyturn.endpoints.exposition import expose
@@ -61,15 +62,18 @@ def test_a_manifest_in_the_documentation_is_taken(block: str, kubectl: Kubectl, 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_reason_to_stand_still_is_explained() -> None:
-    code = "".join(path.read_text() for path in (_ROOT / "operator").rglob("*.py"))
-    constants = dict(re.findall(r'^([A-Z_]+) = "(\w+)"', code, re.MULTILINE))
-    raised = r"(?:Stalled|Wait|TookTooLong|super\(\)\.__init__)"
-    written = re.findall(raised + r'\(\s*(?:"([A-Z]\w+)"|([A-Z_]+)\b)', code)
-    reasons = {literal or constants[name] for literal, name in written}
-    listed = re.findall(r"^\| `([A-Z]\w+)` \| .* \| .* \|$", section("Troubleshooting"), re.MULTILINE)
+def test_the_table_of_troubles_has_every_reason_with_its_sentence() -> None:
+    listed = re.findall(r"^\| `([A-Z]\w+)` \| (.*) \| .* \|$", section("Troubleshooting"), re.MULTILINE)
 
-    assert sorted(reasons) == sorted(listed)
+    assert sorted(listed) == sorted((reason.value, reason.sentence) for reason in ErrorReason)
+
+
+def test_errors_have_reasons_of_the_enum_and_every_reason_has_an_error() -> None:
+    files = [path for path in (_ROOT / "operator").rglob("*.py") if path.name != "reasons.py"]
+    code = "".join(path.read_text() for path in files)
+
+    assert re.findall(r"\b(?:Stalled|Wait|TookTooLong)\(\s*\"\w+\"", code) == []
+    assert set(re.findall(r"\bErrorReason\.([A-Z_]+)\b", code)) == set(ErrorReason.__members__)
 
 
 def section(title: str) -> str:

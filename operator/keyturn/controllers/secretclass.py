@@ -11,6 +11,7 @@ from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.cadence import Every, cadence_of, windows_of
 from keyturn.core.status.conditions import ConditionVerdict, stamped
@@ -62,7 +63,7 @@ def _flaw(secret_class: SecretClass) -> Stalled | None:
     # What the class leaves open is decided, and checked, in each ManagedSecret.
     own = Evidence({_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}))
     broken = violations_of(secret_class, own)
-    return Stalled("PolicyViolation", "; ".join(one.message for one in broken)) if broken else None
+    return Stalled(ErrorReason.POLICY_VIOLATION, "; ".join(one.message for one in broken)) if broken else None
 
 
 def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -> SecretClassStatus:

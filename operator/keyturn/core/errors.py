@@ -14,8 +14,8 @@ class Wait(Exception):  # noqa: N818 - it says what happens next, not what went 
     """The reconcile is retried after `after`; `reason` and `message` become a condition."""
 
     def __init__(self, reason: str, message: str, after: timedelta) -> None:
-        super().__init__(reason, message)
-        self.reason = reason
+        self.reason = str(reason)  # plain text, which every serializer takes
+        super().__init__(self.reason, message)
         self.message = message
         self.after = after
 
@@ -24,6 +24,6 @@ class Stalled(Exception):  # noqa: N818
     """Manual action is required; `message` says what to write or do instead."""
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
-        self.reason = reason
+        self.reason = str(reason)  # plain text, which every serializer takes
+        super().__init__(self.reason, message)
         self.message = message

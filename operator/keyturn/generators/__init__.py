@@ -26,6 +26,7 @@ from keyturn import generators
 from keyturn.api.base import validation_sentence
 from keyturn.api.recipe import Recipe
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import plugins
 
 from .base import LEAST_BITS, LEAST_LENGTH, Generator, GeneratorContext, Outputs, SingleValue, Strength
@@ -63,11 +64,13 @@ def make(recipe: Recipe) -> Generator[Any]:
     generator_class = discover().get(recipe.kind)
     if generator_class is None:
         kinds = ", ".join(discover())
-        raise Stalled("InvalidGenerator", f"there is no generator {recipe.kind!r}; write one of {kinds}")
+        raise Stalled(
+            ErrorReason.INVALID_GENERATOR, f"there is no generator {recipe.kind!r}; write one of {kinds}"
+        )
     try:
         config = generator_class.Config.model_validate(recipe.settings)
     except pydantic.ValidationError as error:
-        raise Stalled("InvalidGenerator", validation_sentence(error, recipe.kind)) from error
+        raise Stalled(ErrorReason.INVALID_GENERATOR, validation_sentence(error, recipe.kind)) from error
     generator = generator_class(config)
     _check_strength(generator)
     return generator
@@ -79,7 +82,7 @@ def _check_strength(generator: Generator[Any]) -> None:
         return
     bits = math.floor(strength.bits)  # so that 127.9 bits are not reported as 128
     raise Stalled(
-        "TooWeak",
+        ErrorReason.TOO_WEAK,
         f"{generator.kind} gives {strength.length} characters and {bits} bits of entropy, "
         f"at least {LEAST_LENGTH} and {LEAST_BITS} are needed; {generator.remedy()}",
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.runtime import tls
 
 from ._chains import certificates_in
@@ -117,7 +118,7 @@ def _path_to_root(
 
 
 def _refusal(secret: str, flaw: str) -> Stalled:
-    return Stalled("InvalidIssuer", f"the Secret {secret!r} that signs the certificate {flaw}")
+    return Stalled(ErrorReason.INVALID_ISSUER, f"the Secret {secret!r} that signs the certificate {flaw}")
 
 
 def _validity_problem(certificate: x509.Certificate, now: datetime) -> str | None:

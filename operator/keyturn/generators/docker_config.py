@@ -10,6 +10,7 @@ import pydantic
 
 from keyturn.api.base import Schema
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from ._spelled import Spelled, Username
@@ -91,7 +92,7 @@ class DockerConfig(Generator[DockerConfigConfig]):
         password = outputs.get(VALUE) or outputs.get(_PASSWORD)
         if password is None:
             raise Stalled(
-                "InvalidGenerator",
+                ErrorReason.INVALID_GENERATOR,
                 f"passwordFrom names {name!r}, which is not a password; write the name of one",
             )
         try:
@@ -100,7 +101,7 @@ class DockerConfig(Generator[DockerConfigConfig]):
             pass
         # Raised outside the handler, because the error quotes the value.
         raise Stalled(
-            "InvalidGenerator",
+            ErrorReason.INVALID_GENERATOR,
             f"passwordFrom names {name!r}, which is not text; write the name of a password",
         )
 

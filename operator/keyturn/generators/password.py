@@ -13,6 +13,7 @@ import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from .base import LEAST_BITS, LEAST_LENGTH, SingleValue, Strength
@@ -101,7 +102,7 @@ class Password(SingleValue[PasswordConfig]):
         self._classes = _classes(config)
         self._alphabet = bytes(sorted(itertools.chain.from_iterable(self._classes.values())))
         for flaw in self._flaws():
-            raise Stalled("InvalidGenerator", flaw)
+            raise Stalled(ErrorReason.INVALID_GENERATOR, flaw)
         self._strength = Strength(config.length, self._bits(config.length))
 
     def draw(self) -> Value:

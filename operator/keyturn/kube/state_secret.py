@@ -16,6 +16,7 @@ import orjson
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import MANAGED_BY, OWNER_LABEL, STATE_TYPE
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
@@ -88,7 +89,7 @@ def state_of(body: Body) -> State:
 def unreadable(name: str) -> Stalled:
     """Return the error for a state Secret that cannot be parsed."""
     return Stalled(
-        "StateUnreadable",
+        ErrorReason.STATE_UNREADABLE,
         f"the state Secret {name!r} was edited or is of a newer version;"
         " restore it, or delete it to go on with the values of the Secret itself",
     )

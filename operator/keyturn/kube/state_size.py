@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 from .state_secret import state_body
 from .target_secret import LARGEST, size_of
@@ -41,7 +42,7 @@ def _shorten(state: State) -> State:
 
 def too_large() -> Stalled:
     return Stalled(
-        "TooLarge",
+        ErrorReason.TOO_LARGE,
         f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
         " spread them over several ManagedSecrets",
     )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from keyturn.core.errors import Wait
+from keyturn.core.reasons import ErrorReason
 from keyturn.runtime.clock import loop_time
 
 from .scheduling import yield_processor
@@ -280,7 +281,7 @@ def _check_owner(owner: _Owner, now: float) -> None:
     """
     if owner.waits_until > now:
         raise TookTooLong(
-            "WorkSuspended",
+            ErrorReason.WORK_SUSPENDED,
             f"what this namespace has computed took too long {_STRIKES} times in a row, so it waits;"
             " write smaller keys, templates and documents",
             timedelta(seconds=owner.waits_until - now),
@@ -291,12 +292,12 @@ def _check_owner(owner: _Owner, now: float) -> None:
 
 def _too_long() -> TookTooLong:
     message = "to compute it takes too long; write smaller keys, templates and documents"
-    return TookTooLong("WorkTookTooLong", message, _RETRY_DELAY)
+    return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 
 def _too_busy() -> TookTooLong:
     message = "to compute it has waited for too long; other namespaces keep every thread busy"
-    return TookTooLong("WorkTookTooLong", message, _RETRY_DELAY)
+    return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 
 _offices: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Office]] = WeakKeyDictionary()

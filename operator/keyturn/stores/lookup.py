@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_SECRET_STORE, StoreKey
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.selector import selects
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def store_for(ref: StoreRef, namespace: str, cache: InformerCache) -> tuple[Stor
     key = StoreKey.of(ref, namespace)
     store = cache.stores.store(key)
     if store is None:
-        raise Stalled("StoreNotFound", _suggestion(key, namespace, cache))
+        raise Stalled(ErrorReason.STORE_NOT_FOUND, _suggestion(key, namespace, cache))
     if isinstance(store, ClusterSecretStore):
         _check_allowed(key, store, namespace, cache)
     return key, store
@@ -46,7 +47,9 @@ def _check_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cac
         if unseen
         else f"; add {namespace!r} to its spec.allowedNamespaces, or use a SecretStore"
     )
-    raise Stalled("NamespaceNotAllowed", f"{key} does not allow the namespace {namespace!r}{hint}")
+    raise Stalled(
+        ErrorReason.NAMESPACE_NOT_ALLOWED, f"{key} does not allow the namespace {namespace!r}{hint}"
+    )
 
 
 def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: InformerCache) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.items import VALUE, is_spread
 from keyturn.core.state.revision import ItemValues, Rendered
 from keyturn.core.value import Value
@@ -63,7 +64,7 @@ def check(
             _verdicts.clear()
         verdict = _verdicts[key] = _verdict(templates, dict(names), is_open=is_open)
     if verdict:
-        raise Stalled("InvalidTemplate", verdict)
+        raise Stalled(ErrorReason.INVALID_TEMPLATE, verdict)
 
 
 def is_known(

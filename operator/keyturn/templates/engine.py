@@ -25,6 +25,7 @@ from liquid.builtin.tags.unless_tag import UnlessTag
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, UndefinedError
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 from .bounds import LARGEST, Binary, Budget, Names, Refused, size_of, weight_of
 from .failure import TemplateFailed
@@ -86,7 +87,9 @@ class Template:
         try:
             self._read = _environment().from_string(text)
         except LiquidError as error:
-            raise Stalled("InvalidTemplate", self.flaw(_syntax(error), self._line_of(error))) from None
+            raise Stalled(
+                ErrorReason.INVALID_TEMPLATE, self.flaw(_syntax(error), self._line_of(error))
+            ) from None
 
     def references(self, filters: Collection[str] = FILTERS.keys()) -> Iterator[Reference]:
         """Yield the values that the template reads, without its own variables.
@@ -98,7 +101,8 @@ class Template:
         for name, spans in analysis.filters.items():
             if name not in filters:
                 raise Stalled(
-                    "InvalidTemplate", self.flaw(_no_filter(name, filters), self._line(spans[0].index))
+                    ErrorReason.INVALID_TEMPLATE,
+                    self.flaw(_no_filter(name, filters), self._line(spans[0].index)),
                 )
         for variables in analysis.globals.values():
             for variable in variables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 __all__ = ["TemplateFailed"]
 
@@ -16,7 +17,7 @@ class TemplateFailed(Stalled):
 
     def __init__(self, key: str, flaw: str) -> None:
         super().__init__(
-            "TemplateFailed",
+            ErrorReason.TEMPLATE_FAILED,
             f"template {key!r} cannot be rendered with the values that there are: it reads what is not there, or what"
             " is no text, or computes what it cannot, or too much; give a default, write base64_encode, or loop less",
         )

@@ -11,6 +11,7 @@ from keyturn.core.emergency.deadlines import report_name
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import KEYTURN, MANAGED_BY
+from keyturn.core.reasons import ErrorReason
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
@@ -95,7 +96,7 @@ async def _write(
         there = None
     if there is not None and not _is_ours(there, emergency):
         return Stalled(
-            "ReportNotOwned",
+            ErrorReason.REPORT_NOT_OWNED,
             f"the ConfigMap {name!r} is foreign and not changed; delete or rename it",
         )
     failpoints.reached("before", "Paper")
@@ -106,10 +107,12 @@ async def _write(
             await context.api.replace(path, _updated_body(there, text))
     except errors.ApiError as error:
         if isinstance(error, errors.Forbidden):
-            return Stalled("ReportForbidden", f"the API server forbids to write the ConfigMap {name!r}")
+            return Stalled(
+                ErrorReason.REPORT_FORBIDDEN, f"the API server forbids to write the ConfigMap {name!r}"
+            )
         if isinstance(error, errors.Invalid) or error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Stalled(
-                "ReportRefused",
+                ErrorReason.REPORT_REFUSED,
                 f"the API server rejects the ConfigMap {name!r}; remove foreign data from it, or delete it",
             )
         raise

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.stuck_pods import delete_command
 from keyturn.core.spec.desired import secret_of
@@ -30,20 +31,22 @@ def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait
     match error:
         case errors.Invalid():
             advice = _against_invalid(step, observed)
-            return Stalled("Refused", f"the API server refused to {error.verb} {what} as invalid; {advice}")
+            return Stalled(
+                ErrorReason.REFUSED, f"the API server refused to {error.verb} {what} as invalid; {advice}"
+            )
         case errors.Forbidden():
             return Wait(
-                "Forbidden",
+                ErrorReason.FORBIDDEN,
                 f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
                 _OVERLOAD_DELAY,
             )
         case errors.NotFound():
-            return Wait("NotFound", f"{what} is gone", _NOT_FOUND_DELAY)
+            return Wait(ErrorReason.NOT_FOUND, f"{what} is gone", _NOT_FOUND_DELAY)
         case errors.Throttled() | errors.Unavailable():
-            return Wait("ApiServerUnavailable", _unanswered(error, what), _RETRY_DELAY)
+            return Wait(ErrorReason.API_SERVER_UNAVAILABLE, _unanswered(error, what), _RETRY_DELAY)
         case _:
             return Wait(
-                "Refused",
+                ErrorReason.REFUSED,
                 f"{_answered(error, what)}; find the admission webhook that denies it",
                 _OVERLOAD_DELAY,
             )
@@ -58,14 +61,14 @@ def unread(error: errors.ApiError) -> Wait:
     """Return the error of a failed observation."""
     asked = f"{_answered(error, paths.resource(error.path))}, so the state of the Secret is unknown"
     if isinstance(error, errors.Forbidden | errors.Unauthorized):
-        return Wait("Forbidden", f"{asked}; restore the operator's rights", _RETRY_DELAY)
-    return Wait("Refused", asked, _RETRY_DELAY)
+        return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
+    return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
 
 
 def unexpected() -> Wait:
     """Return the error of a reconcile that failed unexpectedly; the log has the traceback."""
     return Wait(
-        "UnexpectedError",
+        ErrorReason.UNEXPECTED_ERROR,
         "the last reconcile ended in a defect of Keyturn, see `reconcile failed` in its log; it is retried",
         _RETRY_DELAY,
     )
@@ -74,7 +77,7 @@ def unexpected() -> Wait:
 def contended() -> Wait:
     """Return the error of a pass in which every write met a conflict: another writer is faster each time."""
     return Wait(
-        "Contended",
+        ErrorReason.CONTENDED,
         "the API server answers every write with Conflict; find the admission webhook that causes it, or"
         " another writer of the object",
         _RETRY_DELAY,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn import templates
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys
@@ -85,7 +86,7 @@ def making_order(desired: Desired) -> tuple[Item, ...]:
     for name, needed in needs.items():
         if lacking := sorted(needed - (desired.names - {name})):
             raise Stalled(
-                "InvalidGenerator",
+                ErrorReason.INVALID_GENERATOR,
                 f"data item {name!r} is made from {', '.join(lacking)}, which is no other item of data;"
                 " write the name of one",
             )
@@ -96,7 +97,8 @@ def making_order(desired: Desired) -> tuple[Item, ...]:
         ]
         if not ready:
             raise Stalled(
-                "InvalidGenerator", "items of data are made from each other; give one another source"
+                ErrorReason.INVALID_GENERATOR,
+                "items of data are made from each other; give one another source",
             )
         ordered |= {item.name: item for item in ready}
     return tuple(ordered.values())
@@ -135,7 +137,8 @@ async def _generate_items(
         return lost
     if item.recipe is None:
         raise Stalled(
-            "NoGenerator", f"data item {item.name!r} has no source; write generate, from or literal"
+            ErrorReason.NO_GENERATOR,
+            f"data item {item.name!r} has no source; write generate, from or literal",
         )
     generator = generator_for(item.recipe)
     given = GeneratorContext(
@@ -180,7 +183,7 @@ async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -
         return values_of(await context.api.get(paths.secret(key.namespace, name)))
     except errors.NotFound as error:
         raise Wait(
-            "IssuerNotFound",
+            ErrorReason.ISSUER_NOT_FOUND,
             f"the Secret {name!r} that signs the certificate is not there; create it,"
             " such as by a ManagedSecret with generate: {certificate: {isCA: true}}",
             _ISSUER_RETRY_DELAY,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from keyturn.controllers.background import Reading
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.rules import denies
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.items import VALUE
 from keyturn.core.state.revision import ItemValues, Validity
 from keyturn.generators import generator_for
@@ -186,12 +187,12 @@ def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired,
     """
     if source.key == desired.secret and stores.is_here(source.ref, key.namespace):
         raise Stalled(
-            "InvalidSource",
+            ErrorReason.INVALID_SOURCE,
             f"{name}: {source} is the Secret that this ManagedSecret writes; write another key",
         )
     if source.spreads and (way := stores.circle(source.ref, key.namespace, source.key, desired.secret)):
         raise Stalled(
-            "InvalidSource",
+            ErrorReason.INVALID_SOURCE,
             f"{name}: {source} takes in the Secret that this ManagedSecret writes ({' from '.join(way)}),"
             " so each would grow with the other; read the keys that you need one by one with from",
         )
@@ -203,7 +204,7 @@ def _lent(kept: ItemValues, loan: StoreLease | None) -> ItemValues:
 
 def _source_of(item: Item) -> Source:
     if item.source is None:
-        raise Stalled("InvalidSpec", f"{item.name} has no source")
+        raise Stalled(ErrorReason.INVALID_SPEC, f"{item.name} has no source")
     return item.source
 
 
@@ -211,11 +212,13 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     """Map an error of a store to Wait, or to Stalled if it needs manual action."""
     detail = detail_of(error)
     if isinstance(error, NotFound):
-        return Stalled("SourceNotFound", f"{where} does not exist ({detail}); store it, or write another key")
+        return Stalled(
+            ErrorReason.SOURCE_NOT_FOUND, f"{where} does not exist ({detail}); store it, or write another key"
+        )
     if isinstance(error, Throttled | Unreachable | Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
-        return Wait("ProviderError", f"{where}: request failed ({detail}); retrying", after)
-    return Stalled("ProviderError", f"{where}: the store rejects the request ({detail})")
+        return Wait(ErrorReason.PROVIDER_ERROR, f"{where}: request failed ({detail}); retrying", after)
+    return Stalled(ErrorReason.PROVIDER_ERROR, f"{where}: the store rejects the request ({detail})")
 
 
 def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed) -> None:
@@ -230,14 +233,16 @@ def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed)
     if least and denies(observed.secret_class) and len(value.reveal()) < least:
         name = observed.secret_class.metadata.name if observed.secret_class else ""
         raise Stalled(
-            "PolicyViolation",
+            ErrorReason.POLICY_VIOLATION,
             f"{item.name}: {source} is shorter than the {least} characters that class {name} asks for;"
             " store a longer one",
         )
 
 
 def empty(where: str) -> Stalled:
-    return Stalled("EmptyValue", f"{where} is empty, and the Secret keeps its value; store a value there")
+    return Stalled(
+        ErrorReason.EMPTY_VALUE, f"{where} is empty, and the Secret keeps its value; store a value there"
+    )
 
 
 def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desired) -> ItemValues:
@@ -253,7 +258,7 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desi
         if not _IS_A_KEY.fullmatch(key) or key.endswith(".previous"):
             # The message does not quote the name, which may itself be confidential.
             raise Stalled(
-                "InvalidKeys",
+                ErrorReason.INVALID_KEYS,
                 f"{name}: {source} has a property whose name makes no key of a Secret, number {number} of {len(keys)}"
                 " there; rename it, or read the others one by one with from",
             )
@@ -267,7 +272,7 @@ def _key_conflict(values: Mapping[str, ItemValues]) -> Stalled | None:
         for key in kept.keys.values():
             if other := writers.get(key):
                 return Stalled(
-                    "InvalidKeys",
+                    ErrorReason.INVALID_KEYS,
                     f"{other} and {name} both bring the key {key!r}; give one of them another prefix",
                 )
             writers[key] = name

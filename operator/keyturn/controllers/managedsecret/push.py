@@ -11,6 +11,7 @@ from keyturn.controllers.background import BackgroundJob, begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import PushProblem
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths
@@ -111,7 +112,7 @@ def _content(destination: Destination, revision: Revision, number: int) -> Conte
     if not data or destination.secret_key not in {None, *data}:
         what = f"no key {destination.secret_key!r}" if destination.secret_key else "no key"
         raise Stalled(
-            "InvalidPush",
+            ErrorReason.INVALID_PUSH,
             f"pushTo: revision {number} has {what} for {destination} to be pushed",
         )
     return data[destination.secret_key] if destination.secret_key else data
@@ -159,7 +160,7 @@ async def _run_job(
         job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, context))
     if not job.task.done():
         outside.writing[place] = job
-        waits = Wait("Pushing", f"pushTo: {destination} is being written", _CHECK_INTERVAL)
+        waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
         outside.push_problems[place] = PushProblem(waits, context.now() + _CHECK_INTERVAL)
         return None
     outcome = job.task.result()

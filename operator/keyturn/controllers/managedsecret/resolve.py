@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn import templates
 from keyturn.controllers.context import Resolved
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.validation import hold_together
@@ -72,7 +73,7 @@ def _class_of(managed: ManagedSecret, cache: InformerCache) -> SecretClass | Non
     if found is None:
         there = ", ".join(sorted(cache.class_names())) or "none"
         raise Stalled(
-            "SecretClassNotFound",
+            ErrorReason.SECRET_CLASS_NOT_FOUND,
             f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",
         )
     return found

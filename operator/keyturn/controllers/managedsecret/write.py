@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.controllers.context import Published, Writing
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
 from keyturn.core.rotation.push import binder_of
@@ -42,7 +43,7 @@ __all__ = ["known", "release", "wanted_of", "write_state", "write_target"]
 
 def wanted_of(observed: Observed) -> Desired:
     if observed.desired is None:
-        raise Stalled("InvalidSpec", "the spec cannot be followed")
+        raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
     return observed.desired
 
 

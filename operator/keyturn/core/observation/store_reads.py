@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.core.errors import Wait
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,9 +25,9 @@ __all__ = [
     "being_read",
 ]
 
-READING_STORES = "ReadingStores"
+READING_STORES = ErrorReason.READING_STORES
 """Wait reason: values are being read from stores."""
-MAKING_VALUES = "MakingValues"
+MAKING_VALUES = ErrorReason.MAKING_VALUES
 """Wait reason: values whose generation takes long are being generated."""
 _RETRY_DELAY = timedelta(seconds=5)
 

@@ -11,6 +11,7 @@ from keyturn.core.observation.store_reads import being_read
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
@@ -162,7 +163,7 @@ def _allowed(observed: Observed) -> Desired:
     if observed.trouble:
         raise observed.trouble
     if observed.desired is None:
-        raise Stalled("InvalidSpec", "the spec cannot be read")
+        raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if denies(observed.secret_class) and not all(violation.curable for violation in observed.violations):
         raise _violation(observed)
     hold_to_ownership(observed, observed.desired)
@@ -185,7 +186,9 @@ def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
 
 
 def _violation(observed: Observed) -> Stalled:
-    return Stalled("PolicyViolation", "; ".join(violation.message for violation in observed.violations))
+    return Stalled(
+        ErrorReason.POLICY_VIOLATION, "; ".join(violation.message for violation in observed.violations)
+    )
 
 
 def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.Stage:
@@ -293,7 +296,7 @@ def _wake_up(
 
 def _current(observed: Observed) -> RevisionFacts:
     if observed.current is None:
-        raise Stalled("NoState", "the state Secret has no revision; delete it to start again")
+        raise Stalled(ErrorReason.NO_STATE, "the state Secret has no revision; delete it to start again")
     return observed.current
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import DriftHistory
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,7 +77,7 @@ def contest(observed: Observed) -> Stalled | None:
         return changed_on_write(secret, fight.changed)
     who = f"{fight.by} (field manager)" if fight.by else "another writer"
     return Stalled(
-        "Contested",
+        ErrorReason.CONTESTED,
         f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"
         " stop the other writer, or write another target.name",
     )
@@ -99,7 +100,7 @@ def over(observed: Observed) -> DriftHistory | None:
 def changed_on_write(secret: str, what: str) -> Stalled:
     """Return the error that an admission webhook or policy changes the Secret on write."""
     return Stalled(
-        "ChangedOnWrite",
+        ErrorReason.CHANGED_ON_WRITE,
         f"the API server stores the Secret {secret!r} with changes ({what}): find the mutating"
         " admission webhook or policy, and exclude the Secret from it",
     )

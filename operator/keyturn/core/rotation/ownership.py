@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
@@ -50,7 +51,7 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
     """
     if observed.target and observed.target.immutable and desired.shape.immutable:
         raise Stalled(
-            "Immutable",
+            ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
             " write another target.name for a Secret with new values, or revert that change",
         )
@@ -59,7 +60,9 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
 def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:
     """Return the error for a Secret that belongs to another ManagedSecret, or has no known owner."""
     whose = f"belongs to the ManagedSecret {owner!r}" if owner else "is foreign"
-    return Stalled("SecretNotOwned", f"the Secret {secret!r} {whose} and is not touched; {remedy}")
+    return Stalled(
+        ErrorReason.SECRET_NOT_OWNED, f"the Secret {secret!r} {whose} and is not touched; {remedy}"
+    )
 
 
 def _check_foreign(target: TargetFacts, desired: Desired) -> None:
@@ -68,24 +71,24 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
         raise not_owned(desired.secret, target.owner, _REMEDY if target.owner else _ADOPT)
     if target.filled_by:
         raise Stalled(
-            "SecretNotOwned",
+            ErrorReason.SECRET_NOT_OWNED,
             f"the Secret {desired.secret!r} is filled by {target.filled_by} and is not touched; write another name",
         )
     if target.holder and not shape.merges:
         raise Stalled(
-            "SecretNotOwned",
+            ErrorReason.SECRET_NOT_OWNED,
             f"the Secret {desired.secret!r} belongs to {target.holder} and is not touched;"
             " write another name, remove that label or annotation, or delete that Secret",
         )
     if target.immutable and not shape.immutable:
         raise Stalled(
-            "Immutable",
+            ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and accepts no new keys; write another name,"
             " or delete that Secret",
         )
     if target.other_type:
         raise Stalled(
-            "TypeDiffers",
+            ErrorReason.TYPE_DIFFERS,
             f"the Secret {desired.secret!r} is of type {target.other_type} and the spec asks for {desired.type},"
             " which Kubernetes does not let change; write another name, or delete that Secret",
         )
@@ -93,7 +96,7 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
 
 def _absent(secret: str) -> Wait:
     return Wait(
-        "TargetNotFound",
+        ErrorReason.TARGET_NOT_FOUND,
         f"the Secret {secret!r} does not exist, and creationPolicy: Merge does not create it;"
         " create it, or write Create",
         _RETRY_DELAY,
@@ -104,6 +107,6 @@ def _key_conflict(desired: Desired, target: TargetFacts) -> Stalled:
     hint = ", or remove them from it" if desired.shape.adopts else ", or write adopt: IfUnowned to keep them"
     keys = ", ".join(sorted(target.taken))
     return Stalled(
-        "KeyConflict",
+        ErrorReason.KEY_CONFLICT,
         f"the Secret {desired.secret!r} has already values under {keys}; rename them by keys{hint}",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
+from keyturn.core.reasons import ErrorReason
 
 from . import steps
 from .ownership import refuse_change
@@ -49,7 +50,7 @@ def refuse_unknown_return(observed: Observed) -> None:
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
     asked = _unhandled_return(observed)
     what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
-    raise Stalled("NoSuchRevision", f"{ROLLBACK}: {what}; {hint}")
+    raise Stalled(ErrorReason.NO_SUCH_REVISION, f"{ROLLBACK}: {what}; {hint}")
 
 
 def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.GoBack:
@@ -66,7 +67,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     )
     failed = ", ".join(_failed(observed, desired)[:_MAX_NAMED])
     raise Stalled(
-        "RolloutFailed",
+        ErrorReason.ROLLOUT_FAILED,
         f"{failed} did not become ready with revision {current.number}; no other workload is restarted; {help_}",
     )
 
@@ -79,7 +80,7 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
     """
     if observed.held and observed.held.failed:
         raise Stalled(
-            "RolledBack",
+            ErrorReason.ROLLED_BACK,
             f"workloads did not become ready with revision {observed.held.number}; rolled back to revision"
             f" {current.number}. The Warning events name the workloads and the cause. Then run"
             f" `keyturn rotate {observed.name}` or change the spec",

@@ -10,6 +10,7 @@ from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.reasons import ErrorReason
 
 from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
 from .items import VALUE, Item, items_of
@@ -216,7 +217,7 @@ def _check_pushes(desired: Desired) -> None:
         if key not in desired.made_here | {None} or not desired.made_here:
             what = f"pushTo[{place}].secretKey {key!r} is no key" if key else f"pushTo[{place}] finds no key"
             raise Stalled(
-                "InvalidPush",
+                ErrorReason.INVALID_PUSH,
                 f"{what} that is generated here; values of stores are not pushed; write one of: {pushed}",
             )
 
@@ -254,7 +255,7 @@ def _check_type(desired: Desired) -> None:
     missing = one_of if lacks_all else tuple(key for key in all_of if key not in desired.every_key)
     if missing:
         raise Stalled(
-            "MissingKey",
+            ErrorReason.MISSING_KEY,
             f"type {desired.type} needs the key {' or '.join(missing)}; name an item so,"
             " or write an output under it by keys, or a template",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.target import DeletionPolicy
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from .store_refs import source_of, spread_of
@@ -95,7 +96,7 @@ def _item(
     recipe = item.generate or default
     if recipe is None:
         raise Stalled(
-            "NoGenerator",
+            ErrorReason.NO_GENERATOR,
             f"data item {item.name!r} has none of generate, from and literal and the class"
             f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
         )
@@ -115,7 +116,7 @@ def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:
     chosen = item.keys or {}
     if unknown := sorted(chosen.keys() - set(outputs)):
         raise Stalled(
-            "InvalidKeys",
+            ErrorReason.INVALID_KEYS,
             f"keys of data item {item.name!r} names {', '.join(unknown)}, which it does not make;"
             f" write one of {', '.join(outputs)}",
         )
@@ -132,7 +133,7 @@ def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
     if item.keep_previous and len(previous_key(longest)) > _MAX_KEY_LENGTH:
         maximum = _MAX_KEY_LENGTH - len(previous_key(""))
         raise Stalled(
-            "InvalidKeys",
+            ErrorReason.INVALID_KEYS,
             f"keepPrevious of data item {item.name!r} would write {previous_key(longest)}, which is longer than"
             f" the {_MAX_KEY_LENGTH} characters of a key; write a key of at most {maximum} by keys",
         )
@@ -145,7 +146,7 @@ def _check_keys_distinct(items: tuple[Item, ...]) -> None:
         for key in item.keys.values():
             if key in writers:
                 raise Stalled(
-                    "InvalidKeys",
+                    ErrorReason.INVALID_KEYS,
                     f"data items {writers[key]!r} and {item.name!r} both write the key {key!r};"
                     " give one of them another by keys",
                 )

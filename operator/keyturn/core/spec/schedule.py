@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 from .cadence import Cron, Every
 
@@ -94,7 +95,7 @@ def check(cadence: Every | Cron | None, windows: tuple[Window, ...] = ()) -> Non
         Stalled: InvalidSchedule, with what to write instead.
     """
     if flaw := _flaw(cadence, windows):
-        raise Stalled("InvalidSchedule", flaw)
+        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
 
 
 @functools.lru_cache(maxsize=1024)

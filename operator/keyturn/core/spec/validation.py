@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from keyturn.api.duration import format_duration
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 from .cadence import Cron, Every
 from .schedule import shortest_pause
@@ -27,7 +28,7 @@ def hold_together(managed: ManagedSecret, desired: Desired) -> None:
         Stalled: InvalidSchedule, with what to write instead.
     """
     if flaw := _flaw_of_jitter(managed, desired) or _flaw_of_overlap(desired):
-        raise Stalled("InvalidSchedule", flaw)
+        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
 
 
 def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:

@@ -11,6 +11,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, WorkloadKey
 from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
@@ -136,7 +137,7 @@ class InformerCache:
             self._classes[name] = SecretClass.model_validate(body)
         except pydantic.ValidationError as error:
             self._classes[name] = Stalled(
-                "SecretClassInvalid", f"SecretClass {name!r}: {validation_sentence(error)}"
+                ErrorReason.SECRET_CLASS_INVALID, f"SecretClass {name!r}: {validation_sentence(error)}"
             )
         self._default_since.pop(name, None)
         if (metadata.get("annotations") or {}).get(DEFAULT_CLASS) == "true":

@@ -18,6 +18,7 @@ from keyturn.api.emergency import AffectedState, EmergencyRotation, Revoke
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class EmergencyCache:
             emergency = EmergencyRotation.model_validate(body)
         except pydantic.ValidationError as error:
             self._of_namespace[key.namespace][key.name] = Stalled(
-                "InvalidSpec", f"{key}: {validation_sentence(error)}"
+                ErrorReason.INVALID_SPEC, f"{key}: {validation_sentence(error)}"
             )
         else:
             declared = self._of_namespace[key.namespace][key.name] = Declared.of(
@@ -135,7 +136,7 @@ class EmergencyCache:
         if declared is None or not declared.is_open or self._follows(key, declared):
             return None
         return Stalled(
-            "TooManyEmergencies",
+            ErrorReason.TOO_MANY_EMERGENCIES,
             f"{MOST_OPEN} emergencies of this namespace that were declared before are open, and no more are followed"
             " at a time; delete those that have nothing left to do",
         )

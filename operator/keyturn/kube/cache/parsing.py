@@ -9,6 +9,7 @@ import pydantic
 from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
 
 __all__ = ["light", "readable", "without_spec"]
 
@@ -18,7 +19,7 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
     try:
         return ManagedSecret.model_validate(body), None
     except pydantic.ValidationError as error:
-        return without_spec(body), Stalled("InvalidSpec", validation_sentence(error))
+        return without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
 
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:

@@ -11,6 +11,7 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, meant
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ class StoreCache:
         try:
             self._stores[key] = _MODELS[key.kind].model_validate(body)
         except pydantic.ValidationError as error:
-            self._stores[key] = Stalled("StoreInvalid", f"{key}: {validation_sentence(error)}")
+            self._stores[key] = Stalled(ErrorReason.STORE_INVALID, f"{key}: {validation_sentence(error)}")
 
     def drop(self, key: StoreKey) -> None:
         self._stores.pop(key, None)
