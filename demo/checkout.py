@@ -86,8 +86,8 @@ def _prepared(screen: Screen, *, ask: bool) -> Path:
     screen.say(f"context {context} at {cluster['cluster']['server']}")
     _refuse_another(terminal)
     screen.say(f"{_OVERLAY} is applied there: CRDs, namespace {_NAMESPACE}, ServiceAccount and rights.")
-    if ask and not screen.question("Go on?"):
-        raise Refused("nothing was done; YES=1 goes on without asking")
+    if ask and not screen.question("Continue?"):
+        raise Refused("nothing was done; YES=1 continues without a question")
     terminal.show(f"apply -k {_OVERLAY}")
     terminal.show(f"wait --for=condition=Established {_CRDS} --timeout=30s")
     return _kubeconfig(context, cluster)

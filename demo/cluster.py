@@ -131,7 +131,7 @@ class Current(Cluster):
         self.screen.say(
             "Keyturn is installed there, a namespace shop is made, and both are removed at the end."
         )
-        if self._ask and not self.screen.question("Go on?"):
+        if self._ask and not self.screen.question("Continue?"):
             raise Refused("nothing was done")
         self._terminal = terminal  # from here on there may be something to remove
         return kubeconfig

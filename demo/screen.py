@@ -51,7 +51,7 @@ class Screen:
         self._console.print(f"   [bold red]✗[/] {escape(text)}")
 
     def question(self, text: str) -> bool:
-        """Ask; whoever cannot answer has said no."""
+        """Ask a question; the end of the input counts as no."""
         try:
             return self._console.input(f"   {escape(text)} \\[y/N] ").strip().lower() in ("y", "yes")
         except EOFError:

@@ -111,23 +111,23 @@ def fail(terminal: Terminal, screen: Screen, fault: Fault) -> None:
 
 
 def go_back(terminal: Terminal, screen: Screen, first: Mapping[str, str]) -> None:
-    screen.title("A person takes the first values back")
-    terminal.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
+    screen.title("A user rolls back to the first values")
+    kubectl.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
     _check("these are the first values", digests(terminal, "shop", "auth-secrets") == first, screen)
-    terminal.show_keyturn("history auth-secrets -n shop")
+    kubectl.show_keyturn("history auth-secrets -n shop")
 
 
 def repair(terminal: Terminal, screen: Screen) -> None:
-    screen.title("Somebody deletes the Secret")
+    screen.title("A user deletes the Secret")
     before, deleted, pods = digests(terminal, "shop", "auth-secrets"), _uid(terminal), _pods(terminal)
     began = time.monotonic()
     terminal.show("delete secret auth-secrets -n shop")
     eventually(lambda: _uid(terminal) not in ("", deleted), "the Secret's return", 30)
     screen.tick("another Secret is in its place", time.monotonic() - began)
     _check("same values", digests(terminal, "shop", "auth-secrets") == before, screen)
-    _check("nobody was restarted", _pods(terminal) == pods, screen)
-    screen.say("What happened so far, as everybody in the namespace can read it:")
-    eventually(lambda: "DriftRepaired" in terminal.quiet(_EVENTS), "the event of the repair", 15)
+    _check("no pod was restarted", _pods(terminal) == pods, screen)
+    screen.say("The events of the ManagedSecret so far:")
+    eventually("the event of the repair", lambda: "DriftRepaired" in kubectl.quiet(_EVENTS), 15)
     terminal.show(_EVENTS)
 
 

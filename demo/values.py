@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .terminal import Terminal
 
-# Of this process alone, so that a digest says nothing to whoever might get hold of one.
+# Random for each process: without the key a digest reveals nothing about a value.
 _KEY = secrets.token_bytes(32)
 
 

@@ -139,7 +139,7 @@ class _Tree:
         self._add(name, tarfile.TarInfo(), text.encode())
 
     def _add(self, name: str, entry: tarfile.TarInfo, content: bytes) -> None:
-        """Add it as root's, without a time, and never with the rights of its owner for whoever starts it."""
+        """Add an entry that root owns, without a time, and without the setuid and setgid bits."""
         mode = entry.mode & 0o1777
         known = entry.replace(name=name, mtime=0, mode=mode, uid=0, gid=0, uname="", gname="", deep=False)
         known.size = len(content)

@@ -1,4 +1,4 @@
-"""What Krew is told about the plugin: for each platform where its archive is, and what it holds.
+"""The Krew manifest of the plugin: for each platform the address and the files of its archive.
 
 Source: Krew, "Writing Krew plugin manifests".
 """

@@ -1,4 +1,4 @@
-"""What OperatorHub is told: a bundle for the Operator Lifecycle Manager, made of the manifests.
+"""The bundle for the Operator Lifecycle Manager and OperatorHub, built from the manifests.
 
 Source: Operator Lifecycle Manager, "Operator bundle" and "Packaging additional objects alongside an operator".
 """
@@ -52,7 +52,9 @@ def bundle(image: str) -> Mapping[str, str]:
     bodies = installation()
     users = for_users(bodies)
     if left := {body["kind"] for body in bodies} - {*_WITHIN, *BESIDE, *BY_HAND}:
-        raise ReleaseError(f"nobody has said where the bundle has a {', '.join(sorted(left))}")
+        raise ReleaseError(
+            f"the bundle has no place for {', '.join(sorted(left))}; add the kind to release/olm.py"
+        )
     own = [body for body in bodies if body not in users]
     files = {"manifests/keyturn.clusterserviceversion.yaml": _csv(own, image)}
     for body in [*_of(bodies, *BESIDE), *users]:

@@ -22,7 +22,7 @@ KWOK = "kwok"
 
 def etcd(programs: Programs, at: Layout) -> list[str]:
     certificate, key = at.certificate("etcd")
-    peer = "http://127.0.0.1:0"  # a cluster of one; nobody ever connects
+    peer = "http://127.0.0.1:0"  # a cluster with one member: no peer connects
     return [
         str(programs.path(ETCD)),
         f"--data-dir={at.folder / 'etcd'}",
@@ -64,7 +64,7 @@ def api_server(programs: Programs, at: Layout, port: int, flags: Sequence[str] =
         f"--service-account-signing-key-file={at.pki / 'service-account.key'}",
         f"--audit-policy-file={at.config / 'audit.yaml'}",
         f"--audit-log-path={at.audit_log}",
-        "--audit-log-maxsize=10240",  # megabytes: one file, so that whoever searches it sees everything
+        "--audit-log-maxsize=10240",  # megabytes: one file, so that a search covers all events
         "--allow-privileged=true",
         "--profiling=false",
         *flags,

@@ -85,5 +85,5 @@ def _install(home: Path, needed: tuple[int, ...]) -> None:
         if done.returncode != 0:
             release = ".".join(map(str, needed))
             raise SandboxError(f"no Go {release} on PATH, and pip cannot install one:\n{done.stderr}")
-        # A rename: whoever finds the folder finds all of it.
+        # A rename is atomic: a folder that exists is complete.
         target.rename(home)

@@ -84,7 +84,7 @@ class ControlPlane:
 
     @classmethod
     def attach(cls, name: str) -> Self:
-        """Return the running plane `name`, started by whomever."""
+        """Return the running plane `name`, which another process may have started."""
         folder = runtime.folder_of(name)
         if not runtime.is_alive(folder):
             raise SandboxError(f"no control plane {name!r} is up")
@@ -270,7 +270,7 @@ def _remember(layout: Layout, programs: build.Programs, flags: Sequence[str]) ->
 
 
 def _reap(supervisor: subprocess.Popen[bytes]) -> None:
-    """Wait for a supervisor that was told to end, or whose owner we are and now let go."""
+    """Close the supervisor's input and wait until it has ended; kill it after a timeout."""
     if supervisor.stdin is not None:
         supervisor.stdin.close()
     try:

@@ -30,7 +30,7 @@ _PORTS = range(20_000, 30_000)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A new folder, and the lock that says its plane lives; whoever holds the lock holds the name."""
+    """A new folder and its lock: the plane runs, and its name is taken, as long as a process holds the lock."""
 
     folder: Path
     lock: IO[bytes]
@@ -48,7 +48,7 @@ def root() -> Path:
         raise SandboxError(f"{folder} is too long a path for a socket; set XDG_RUNTIME_DIR or TMPDIR")
     facts = folder.lstat()
     if facts.st_uid != os.getuid() or facts.st_mode & 0o077 or folder.is_symlink():
-        raise SandboxError(f"{folder} belongs to somebody else or lets others in; remove it")
+        raise SandboxError(f"{folder} belongs to another user or is open to others; remove it")
     return folder
 
 
@@ -86,7 +86,7 @@ def remove(folder: Path) -> None:
 
 
 def is_alive(folder: Path) -> bool:
-    """Tell whether somebody holds the lock of `folder`."""
+    """Return whether a process holds the lock of `folder`."""
     try:
         with (folder / _ALIVE).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -98,7 +98,7 @@ def is_alive(folder: Path) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return different ports of the loopback interface that nobody listens on."""
+    """Return different free ports of the loopback interface."""
     found: list[int] = []
     for port in random.sample(_PORTS, k=len(_PORTS)):
         if _is_free(port):

@@ -104,7 +104,7 @@ class Supervisor:
         return {}
 
     def _die_with_parent(self) -> None:
-        # The kernel ends the program even if this process is killed and can end nobody.
+        # The kernel ends the program even if this process is killed.
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._pid:  # killed before the line above
             os._exit(1)
@@ -138,7 +138,7 @@ def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
         try:
             connection.sendall(json.dumps(answer).encode() + b"\n")
         except OSError:
-            return  # whoever asked is gone; the deed stands
+            return  # the client is gone; the action is done
 
 
 def _told_to_end(_signal: int, _frame: object) -> NoReturn:

@@ -27,7 +27,7 @@ _SHOWN = (
     "✓ these are the first values: yes",
     "*         1          RolledBack",
     "✓ same values: yes",
-    "✓ nobody was restarted: yes",
+    "✓ no pod was restarted: yes",
     "DriftRepaired",
     "That was all of it.",
 )

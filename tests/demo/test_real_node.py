@@ -32,7 +32,7 @@ _SHOWN = (
     "✓ the values before are back: yes",
     "✓ these are the first values: yes",
     "✓ same values: yes",
-    "✓ nobody was restarted: yes",
+    "✓ no pod was restarted: yes",
     "DriftRepaired",
     "✓ the operator has ended",
     "That was all of it.",

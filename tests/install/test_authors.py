@@ -137,33 +137,24 @@ def refusal(kubectl: Kubectl, user: str, body: Body, verb: str = "create") -> st
     return done.stderr.rpartition("denied request: ")[2].strip()
 
 
-GET = "who writes a ManagedSecret must be allowed to get the Secret auth themselves"
-UPDATE = (
-    "Merge and adopt write into the Secret auth: who asks for that must be allowed to update it themselves"
-)
-DELETE = "deletionPolicy: Delete deletes the Secret auth: who asks for that must be allowed to delete it themselves"
+GET = "the author of a ManagedSecret must be allowed to get the Secret auth"
+UPDATE = "Merge and adopt write into the Secret auth: the author must be allowed to update it"
+DELETE = "deletionPolicy: Delete deletes the Secret auth: the author must be allowed to delete it"
 RECORD = (
-    "a ManagedSecret goes on with the values that an earlier one of its name left in the Secret auth-keyturn: who"
-    " creates one must be allowed to get it themselves"
+    "a new ManagedSecret continues with the values that an earlier one of its name left in the Secret auth-keyturn:"
+    " the author must be allowed to get it"
 )
-ALONG = "values go along to another target.name: who changes it must be allowed to get the Secret shared themselves"
-OUT = (
-    "with another target.name the keys are taken out of the Secret shared: who asks for that must be allowed to"
-    " update it themselves"
-)
+ALONG = "a changed target.name keeps the values: the author must be allowed to get the Secret shared"
+OUT = "a changed target.name removes the keys from the Secret shared: the author must be allowed to update it"
 READ = (
-    "who has a ManagedSecret read other Secrets, by from, dataFrom or an issuer, must be allowed to get each of them"
-    " themselves"
+    "the author must be allowed to get each Secret that a ManagedSecret reads by from, dataFrom or an issuer"
 )
 READ_MANY = (
-    "who has a ManagedSecret read more than 8 keys or issuers must be allowed to get every Secret of the namespace"
-    " themselves"
+    "the author of a ManagedSecret that reads more than 8 keys or issuers must be allowed to get every Secret of the"
+    " namespace"
 )
-PATCH = "who lists workloads in rollout.targets must be allowed to patch each of them themselves"
-PATCH_MANY = (
-    "who lists more than 8 workloads in rollout.targets must be allowed to patch every workload of their kinds"
-    " themselves"
-)
+PATCH = "the author must be allowed to patch each workload in rollout.targets"
+PATCH_MANY = "more than 8 rollout.targets: the author must be allowed to patch every workload of their kinds"
 MERGE = {"creationPolicy": "Merge"}
 ADOPT = {"adopt": "IfUnowned"}
 SIGNED = {
@@ -282,12 +273,11 @@ ACCOUNTS: dict[str, Body] = {
     },
 }
 STORE = (
-    "a SecretStore sends what Secrets of the namespace hold where it says: who writes one must be allowed to get"
-    " every Secret of the namespace themselves"
+    "a SecretStore sends values of the namespace's Secrets to its provider: the author must be allowed to get every"
+    " Secret of the namespace"
 )
 LOGIN = (
-    "a SecretStore that logs in as a ServiceAccount acts as it: who writes one must be allowed to make tokens of app"
-    " themselves"
+    "a SecretStore authenticates as its ServiceAccount: the author must be allowed to create tokens of app"
 )
 
 
