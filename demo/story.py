@@ -127,7 +127,7 @@ def repair(terminal: Terminal, screen: Screen) -> None:
     _check("same values", digests(terminal, "shop", "auth-secrets") == before, screen)
     _check("no pod was restarted", _pods(terminal) == pods, screen)
     screen.say("The events of the ManagedSecret so far:")
-    eventually("the event of the repair", lambda: "DriftRepaired" in kubectl.quiet(_EVENTS), 15)
+    eventually(lambda: "DriftRepaired" in terminal.quiet(_EVENTS), "the event of the repair", 15)
     terminal.show(_EVENTS)
 
 
