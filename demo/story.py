@@ -112,9 +112,9 @@ def fail(terminal: Terminal, screen: Screen, fault: Fault) -> None:
 
 def go_back(terminal: Terminal, screen: Screen, first: Mapping[str, str]) -> None:
     screen.title("A user rolls back to the first values")
-    kubectl.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
+    terminal.show_keyturn("rollback auth-secrets -n shop --to 1 --wait")
     _check("these are the first values", digests(terminal, "shop", "auth-secrets") == first, screen)
-    kubectl.show_keyturn("history auth-secrets -n shop")
+    terminal.show_keyturn("history auth-secrets -n shop")
 
 
 def repair(terminal: Terminal, screen: Screen) -> None:

@@ -142,7 +142,7 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_no_more(
         os.kill(pair.leader.pid, signal.SIGCONT)
     assert pair.leader.wait_for_end(20) == 1
     lost = [line for line in pair.leader.lines() if line["event"] == "leadership lost"]
-    assert [(line["level"], line["why"]) for line in lost] == [("error", "not renewed in time")]
+    assert [(line["level"], line["reason"]) for line in lost] == [("error", "not renewed in time")]
     # What had left before the pause may have been read by the API server a moment after it.
     late = _since(cluster.writes(pair.leader_name), paused + timedelta(seconds=1))
     # A pause that falls between the last look at the fence and the socket lets that one request out afterwards;

@@ -62,7 +62,7 @@ def _look_at_operator(row: Row, target: AttackTarget) -> None:
     else:
         row.memory = target.memory()
     for line in (line for operator in target.logs for line in operator.lines()):
-        if line.get("event") == "event loop held up":
+        if line.get("event") == "event loop blocked":
             row.holds.append(Hold(line["place"], line["seconds"], line["processor_seconds"]))
         if line.get("event") == "reconcile failed":
             row.broken.append("a look ended in an error that nobody had thought of")

@@ -70,7 +70,7 @@ class Operator(harness.Operator):
         return code
 
     def _was_late(self) -> bool:
-        return any(line.get("why") == "not renewed in time" for line in self.lines())
+        return any(line.get("reason") == "not renewed in time" for line in self.lines())
 
     def looks(self) -> int:
         """Return how many objects it has reconciled since its start."""

@@ -122,14 +122,14 @@ def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
 
 
 def _infos(owned: _Owned) -> Iterator[str]:
-    yield _head("secret_info", "The class and priority of a secret.")
+    yield _head("secret_info", "Class and priority of a ManagedSecret.")
     for labels, each in owned:
         more = f'class="{each.class_name}",priority="{each.priority}"'
         yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
 
 
 def _conditions(owned: _Owned) -> Iterator[str]:
-    yield _head("condition", "1 where a condition of a ManagedSecret is true, 0 where it is not.")
+    yield _head("condition", "1 if a condition of a ManagedSecret is true, else 0.")
     for labels, each in owned:
         for type_, is_true in each.conditions.items():
             yield f'{_PREFIX}_condition{{{labels},type="{type_}"}} {is_true:d}\n'
@@ -137,11 +137,11 @@ def _conditions(owned: _Owned) -> Iterator[str]:
 
 def _troubles(owned: _Owned) -> Iterator[str]:
     """Write series that only few objects have at a time."""
-    yield _head("stalled", "1 while a person must act, with the reason of the condition Stalled.")
+    yield _head("stalled", "1 while a ManagedSecret is stalled, with the reason.")
     for labels, each in owned:
         if each.stalled:
             yield f'{_PREFIX}_stalled{{{labels},reason="{each.stalled}"}} 1\n'
-    yield _head("rotation_started_timestamp_seconds", "When the rotation began that is under way at a step.")
+    yield _head("rotation_started_timestamp_seconds", "Start of the rotation in progress, with its step.")
     for labels, each in owned:
         if each.rotation_started:
             at = each.rotation_started.timestamp()
@@ -149,22 +149,20 @@ def _troubles(owned: _Owned) -> Iterator[str]:
 
 
 def _violations(objects: Sequence[ObjectFacts]) -> Iterator[str]:
-    yield _head(
-        "policy_violations", "How many secrets break a rule, and the point of the checklist that it is about."
-    )
+    yield _head("policy_violations", "ManagedSecrets that violate a rule, with its point of the checklist.")
     for rule, count in Counter(rule for each in objects for rule in each.violations).items():
         yield f'{_PREFIX}_policy_violations{{rule="{rule}",point="{POINTS[rule]}"}} {count}\n'
 
 
 def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
-    yield _head("store_ready", "1 where a store can be used, 0 where it cannot.")
+    yield _head("store_ready", "1 if a store is usable, else 0.")
     for each in stores:
         labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
         yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
 
 
 def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
-    yield _head("emergency_deadline_seconds", "Seconds to a deadline that is not met; below 0 it is missed.")
+    yield _head("emergency_deadline_seconds", "Seconds until an open deadline; negative if it is missed.")
     now = time.time()
     for each in emergencies:
         for stage, due in each.deadlines.items():
@@ -173,12 +171,14 @@ def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
 
 
 def _checklist(points: Sequence[ChecklistFacts]) -> Iterator[str]:
-    yield _head("checklist", "1 for the verdict of a report on a point of the checklist, 0 for the others.")
+    yield _head(
+        "checklist", "1 for the verdict of a report on a point of the checklist, 0 for other verdicts."
+    )
     labelled = [(f'report="{each.report}",point="{each.point}"', each) for each in points]
     for labels, each in labelled:
         for verdict in Verdict:
             yield f'{_PREFIX}_checklist{{{labels},verdict="{verdict}"}} {each.verdict is verdict:d}\n'
-    yield _head("checklist_timestamp_seconds", "When a point was looked at, where that was not just now.")
+    yield _head("checklist_timestamp_seconds", "Time of a published verdict.")
     for labels, each in labelled:
         if each.at:
             yield f"{_PREFIX}_checklist_timestamp_seconds{{{labels}}} {each.at.timestamp()}\n"
@@ -203,34 +203,34 @@ def _seconds(when: datetime | None) -> float | None:
 _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
     (
         "secret_revision",
-        "The revision of a secret, which grows with each change.",
+        "Current revision of a ManagedSecret.",
         lambda each: each.revision,
     ),
     (
         "last_rotation_timestamp_seconds",
-        "When the values of a secret were last replaced.",
+        "Time of the last rotation.",
         lambda each: _seconds(each.last_rotation),
     ),
     (
         "next_rotation_timestamp_seconds",
-        "When the values of a secret will be replaced.",
+        "Time of the next scheduled rotation.",
         lambda each: _seconds(each.next_rotation),
     ),
-    ("rotation_overdue", "1 while a rotation is later than it should be.", lambda each: int(each.is_overdue)),
+    ("rotation_overdue", "1 while a rotation is overdue.", lambda each: int(each.is_overdue)),
     (
         "suspended",
-        "1 while nothing is written because spec.suspend is true.",
+        "1 while spec.suspend is true.",
         lambda each: 1 if each.is_suspended else None,
     ),
     (
         "previous_valid_until_timestamp_seconds",
-        "Until when the values before stay readable, where that is known and they still are.",
+        "End of the overlap, while previous values are readable.",
         lambda each: _seconds(each.previous_valid_until),
     ),
-    ("workloads", "How many workloads use a secret.", lambda each: each.workloads or None),
+    ("workloads", "Workloads that use the Secret.", lambda each: each.workloads or None),
     (
         "workloads_current",
-        "How many of them run its current revision.",
+        "Workloads that run the current revision.",
         lambda each: each.workloads_current if each.workloads else None,
     ),
 )

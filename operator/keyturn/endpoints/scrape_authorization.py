@@ -78,13 +78,10 @@ def _unknown(sentence: str) -> _Verdict:
 
 
 _GOOD: Final = _Verdict(HTTPStatus.OK)
-_NO_TOKEN: Final = _login("metrics are for who has a token: send the header Authorization: Bearer TOKEN")
-_UNAVAILABLE: Final = _unknown(
-    "the API server did not say whose token this is; it is asked again at the next request"
-)
+_NO_TOKEN: Final = _login("metrics require a token: send the header Authorization: Bearer TOKEN")
+_UNAVAILABLE: Final = _unknown("the API server could not check the token; the next request checks it again")
 _NO_RIGHT: Final = _unknown(
-    "the operator may not ask the API server whose token this is: apply manifests/components/metrics-auth,"
-    " and see keyturn check"
+    "the operator may not create TokenReviews: apply manifests/components/metrics-auth, and see keyturn check"
 )
 
 
@@ -149,8 +146,8 @@ class Scrapers:
     def _not_for_us(self) -> _Verdict:
         by_https = "" if self._audiences() else ", or serve metrics by https for that of the API server"
         return _login(
-            "the API server does not take this token for the metrics: it may have ended, or it was made without"
-            f" the audience {AUDIENCE}; make it with this one{by_https}"
+            "the API server rejects this token for the metrics: it may have expired, or lacks the audience"
+            f" {AUDIENCE}; create one with this audience{by_https}"
         )
 
     def _cache_seconds(self, token: str) -> float:

@@ -61,6 +61,6 @@ class ServerClock:
         was_off, self.ahead = abs(self.ahead) >= _MAX_SKEW, datetime.now(UTC) - said
         is_off = abs(self.ahead) >= _MAX_SKEW
         if is_off and not was_off:
-            _log.warning("clock differs", ahead_seconds=round(self.ahead.total_seconds()))
+            _log.warning("clock out of sync", ahead_seconds=round(self.ahead.total_seconds()))
         elif was_off and not is_off:
-            _log.info("clock agrees")
+            _log.info("clock in sync")

@@ -122,7 +122,7 @@ def _find(kubeconfig: str | None, context: str | None) -> Connection:
     if _DEFAULT_KUBECONFIG.expanduser().is_file():
         return of_kubeconfig(str(_DEFAULT_KUBECONFIG), context)
     raise NotConfigured(
-        "no cluster to talk to: set KUBECONFIG to a kubeconfig, or run in a pod that has a ServiceAccount"
+        "no cluster is configured: set KUBECONFIG to a kubeconfig, or run in a pod with a ServiceAccount"
     )
 
 

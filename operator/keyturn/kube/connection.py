@@ -90,7 +90,7 @@ class Connection:
                 self._login = await threads.for_us(self._source)
             except (NotConfigured, OSError) as error:
                 # The old credentials may still be valid; if not, the server rejects them.
-                _log.warning("login not renewed", error=error)
+                _log.warning("credentials not reloaded", error=error)
                 self._stale_at = now + _MIN_RENEWAL_INTERVAL
             else:
                 self._stale_at = now + max(self._login.life, _MIN_RENEWAL_INTERVAL)

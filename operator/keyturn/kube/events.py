@@ -170,7 +170,9 @@ class Events:
                 await self._api.create(paths.events(namespace), self._body(event, namespace))
             except errors.ApiError as error:
                 self._drop()
-                _log.warning("event not told", reason=event.reason, object=event.regarding.name, error=error)
+                _log.warning(
+                    "event not recorded", reason=event.reason, object=event.regarding.name, error=error
+                )
             return True
 
     def _is_repeated(self, key: int) -> bool:

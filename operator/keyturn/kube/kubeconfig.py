@@ -57,7 +57,7 @@ def of_kubeconfig(files: str, context: str | None = None) -> Connection:
     except OSError as error:
         problem = f"{error.filename}: {error.strerror}"
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
-        problem = f"this is no kubeconfig ({type(error).__name__})"
+        problem = f"not a kubeconfig ({type(error).__name__})"
     # Raised outside the handler, because a YAML error quotes the line as its context.
     raise NotConfigured(f"kubeconfig {files}: {problem}")
 

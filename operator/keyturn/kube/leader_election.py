@@ -211,13 +211,13 @@ class Elector:
         if lease is None:
             raise self._lost("deleted")
         if lease.get("spec", {}).get("holderIdentity") != self.identity:
-            raise self._lost("taken by another")
+            raise self._lost("held by another process")
         self._lease = lease
 
-    def _lost(self, why: str) -> LeadershipLost:
+    def _lost(self, reason: str) -> LeadershipLost:
         self._until = -inf
-        _log.error("leadership lost", lease=self._name, identity=self.identity, why=why)
-        return LeadershipLost(f"lease {self._namespace}/{self._name}: {why}")
+        _log.error("leadership lost", lease=self._name, identity=self.identity, reason=reason)
+        return LeadershipLost(f"lease {self._namespace}/{self._name}: {reason}")
 
     # Both.
 

@@ -48,7 +48,7 @@ class Hindrance:
         else:
             self._pause = min(2 * self._pause, _MAX_LOG_INTERVAL)
         self._logged = now
-        _log.warning("lease not reachable", why=text, error=error, tries=self._tries)
+        _log.warning("lease not reachable", reason=text, error=error, tries=self._tries)
 
     def passed(self) -> None:
         """Record a successful read."""
@@ -74,7 +74,7 @@ def _sentence(error: errors.ApiError | TimeoutError, namespace: str) -> str:
         case errors.NotFound():
             return f"there is no namespace {namespace}"
         case errors.Unauthorized():
-            return "the API server does not accept the login of this process"
+            return "the API server rejects the credentials of this process"
         case errors.ApiError() if error.status:
             return f"the API server answers {error.status} {error.reason}"
         case errors.ApiError():

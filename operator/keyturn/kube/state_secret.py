@@ -91,7 +91,7 @@ def unreadable(name: str) -> Stalled:
     return Stalled(
         ErrorReason.STATE_UNREADABLE,
         f"the state Secret {name!r} was edited or is of a newer version;"
-        " restore it, or delete it to go on with the values of the Secret itself",
+        " restore it, or delete it to continue with the values of the target Secret",
     )
 
 

@@ -43,6 +43,6 @@ def _shorten(state: State) -> State:
 def too_large() -> Stalled:
     return Stalled(
         ErrorReason.TOO_LARGE,
-        f"the values take more than the {LARGEST // 1024} KiB that a Secret holds with its record;"
-        " spread them over several ManagedSecrets",
+        f"the values exceed the {LARGEST // 1024} KiB that a Secret can hold;"
+        " split them over several ManagedSecrets",
     )

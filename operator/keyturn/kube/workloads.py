@@ -25,7 +25,7 @@ __all__ = ["FIELD_MANAGER", "KINDS", "restart", "workload_of"]
 FIELD_MANAGER = "keyturn"
 KINDS = tuple(WorkloadKind)
 _MIN_HISTORY = 2
-_NO_PODS = "its pods cannot be created; look at the namespace's quota and the events of its ReplicaSet"
+_NO_PODS = "its pods cannot be created; check the namespace's quota and the events of its ReplicaSet"
 
 
 def workload_of(kind: str, body: Body) -> Workload:
@@ -183,9 +183,9 @@ def _complaint(status: Mapping[str, Any]) -> str | None:
 def _hint(spec: Mapping[str, Any]) -> str | None:
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
-        return "its update strategy is OnDelete: delete its pods to have them made anew"
+        return "its update strategy is OnDelete: delete its pods to restart them"
     if (strategy.get("rollingUpdate") or {}).get("partition"):
-        return "its update strategy has a partition: pods below it are not made anew"
+        return "its update strategy has a partition: pods below it are not restarted"
     return None
 
 

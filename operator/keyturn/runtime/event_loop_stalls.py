@@ -119,7 +119,7 @@ def told(one: HoldUp) -> None:
         _told.clear()
     _told[one.place] = now
     _log.warning(
-        "event loop held up",
+        "event loop blocked",
         place=one.place,
         seconds=round(one.seconds, 3),
         processor_seconds=round(one.processor, 3),

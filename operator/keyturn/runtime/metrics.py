@@ -53,65 +53,67 @@ _counter = partial(Counter, namespace=_PREFIX, registry=REGISTRY)
 _gauge = partial(Gauge, namespace=_PREFIX, registry=REGISTRY)
 _histogram = partial(Histogram, namespace=_PREFIX, registry=REGISTRY)
 
-ROTATIONS = _counter("rotations", "Rotations that ended, by reason and result.", ("reason", "result"))
+ROTATIONS = _counter("rotations", "Completed rotations by reason and result.", ("reason", "result"))
 ROTATION_STEP_SECONDS = _histogram(
     "rotation_step_seconds",
-    "How long each step of a rotation took, from its begin until it was through.",
+    "Duration of each step of a rotation.",
     ("step",),
     buckets=_STEP_BUCKETS,
 )
 WORKLOAD_RESTARTS = _counter(
-    "workload_restarts", "Restarts of workloads that use a secret.", ("kind", "result")
+    "workload_restarts", "Restarts of workloads by kind and result.", ("kind", "result")
 )
-ROLLBACKS = _counter("rollbacks", "Returns to an earlier revision.")
-DRIFT_REPAIRED = _counter("drift_repaired", "Secrets that were edited or deleted by others and put back.")
-RECONCILE_SECONDS = _histogram("reconcile_seconds", "How long it took to look at one object and act on it.")
-QUEUE_DEPTH = _gauge("queue_depth", "Objects that wait to be looked at now.")
+ROLLBACKS = _counter("rollbacks", "Rollbacks to an earlier revision.")
+DRIFT_REPAIRED = _counter("drift_repaired", "Repairs of Secrets that another writer edited or deleted.")
+RECONCILE_SECONDS = _histogram("reconcile_seconds", "Duration of a reconcile.")
+QUEUE_DEPTH = _gauge("queue_depth", "Length of the work queue, without delayed items.")
 CLOCK_AHEAD = _gauge(
-    "clock_ahead_seconds", "How far this machine's clock is ahead of the API server's, which counts."
+    "clock_ahead_seconds", "Seconds by which this machine's clock is ahead of the API server's."
 )
-LEADER = _gauge("leader", "1 on the replica that writes, 0 on those that stand by.")
+LEADER = _gauge("leader", "1 on the leader, 0 on a standby.")
 LOOP_HELD = _histogram(
     "loop_held_seconds",
-    "How long a single call held up everything else, of those that took more than 0.1 s.",
+    "Duration of calls that blocked the event loop for more than 0.1 s.",
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 CRD_OUTDATED = _gauge(
-    "crd_outdated", "1 where an installed CRD lacks a field of this version, or is not there.", ("crd",)
+    "crd_outdated", "1 if an installed CRD lacks a field of this version, or is missing.", ("crd",)
 )
-API_REQUESTS = _counter("api_requests", "Requests to the API server.", ("verb", "resource", "code"))
+API_REQUESTS = _counter(
+    "api_requests", "Requests to the API server by verb, resource and status.", ("verb", "resource", "code")
+)
 PROVIDER_REQUESTS = _counter(
     "provider_requests",
-    "Requests to outside stores, by how they ended.",
+    "Requests to stores by provider, operation and result.",
     ("provider", "operation", "code"),
 )
 PROVIDER_REQUEST_SECONDS = _histogram(
-    "provider_request_seconds", "How long outside stores took.", ("provider", "operation")
+    "provider_request_seconds", "Duration of requests to stores.", ("provider", "operation")
 )
-PROVIDER_THROTTLED = _counter(
-    "provider_throttled", "Requests that an outside store refused because there were too many.", ("provider",)
+PROVIDER_THROTTLED = _counter("provider_throttled", "Requests that a store throttled.", ("provider",))
+EVENTS_DROPPED = _counter("events_dropped", "Kubernetes Events that could not be written.")
+WORK_FAILED = _counter("work_failed", "Reconciles that ended in an unexpected error.")
+SECRET_ACCESS = _counter(
+    "secret_access", "Requests of other subjects for managed Secrets.", ("verb", "subject_kind")
 )
-EVENTS_DROPPED = _counter("events_dropped", "Events that were not written because there were too many.")
-WORK_FAILED = _counter("work_failed", "Looks at an object that ended in an error nobody had thought of.")
-SECRET_ACCESS = _counter("secret_access", "Requests of others for managed Secrets.", ("verb", "subject_kind"))
 SECRET_ACCESS_REFUSED = _counter(
     "secret_access_refused",
     "Requests for managed Secrets that the API server refused.",
     ("verb", "subject_kind"),
 )
 SECRET_ACCESS_UNUSUAL = _counter(
-    "secret_access_unusual", "Requests for managed Secrets that are unusual.", ("reason",)
+    "secret_access_unusual", "Unusual requests for managed Secrets.", ("reason",)
 )
 AUTHENTICATION_FAILURES = _counter(
     "authentication_failures",
-    "Logins refused by the API server, and by our metrics, audit endpoint and page.",
+    "Failed logins: of the operator at the API server, and of clients at metrics, audit endpoint and web UI.",
     ("source",),
 )
 AUDIT_BATCHES = _counter("audit_batches", "Batches sent to the audit endpoint.", ("code",))
-AUDIT_EVENTS = _counter("audit_events", "Audit events that were taken in.")
-AUDIT_EVENTS_DROPPED = _counter("audit_events_dropped", "Audit events that were not taken in.", ("reason",))
+AUDIT_EVENTS = _counter("audit_events", "Accepted audit events.")
+AUDIT_EVENTS_DROPPED = _counter("audit_events_dropped", "Dropped audit events.", ("reason",))
 
-Info("build", "Which Keyturn this is.", namespace=_PREFIX, registry=REGISTRY).info(
+Info("build", "Version, commit and Python of this process.", namespace=_PREFIX, registry=REGISTRY).info(
     {"version": __version__, "commit": build.commit(), "python": platform.python_version()}
 )
 ProcessCollector(registry=REGISTRY)

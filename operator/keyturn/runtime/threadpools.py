@@ -282,8 +282,8 @@ def _check_owner(owner: _Owner, now: float) -> None:
     if owner.waits_until > now:
         raise TookTooLong(
             ErrorReason.WORK_SUSPENDED,
-            f"what this namespace has computed took too long {_STRIKES} times in a row, so it waits;"
-            " write smaller keys, templates and documents",
+            f"computations of this namespace exceeded their time limit {_STRIKES} times in a row and are suspended;"
+            " use smaller keys, templates and documents",
             timedelta(seconds=owner.waits_until - now),
         )
     if owner.overdue:
@@ -291,12 +291,12 @@ def _check_owner(owner: _Owner, now: float) -> None:
 
 
 def _too_long() -> TookTooLong:
-    message = "to compute it takes too long; write smaller keys, templates and documents"
+    message = "the computation exceeds its time limit; use smaller keys, templates and documents"
     return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 
 def _too_busy() -> TookTooLong:
-    message = "to compute it has waited for too long; other namespaces keep every thread busy"
+    message = "no thread is free, because computations of other namespaces use all of them"
     return TookTooLong(ErrorReason.WORK_TOOK_TOO_LONG, message, _RETRY_DELAY)
 
 

@@ -78,4 +78,4 @@ def _waits(space: Space, name: str) -> bool:
 
 def _is_ours_to_bear(line: Mapping[str, Any]) -> bool:
     """Say whether a line tells of certificates or keys in the event loop."""
-    return line.get("event") == "event loop held up" and "generators/" in str(line.get("place"))
+    return line.get("event") == "event loop blocked" and "generators/" in str(line.get("place"))

@@ -67,15 +67,13 @@ def test_a_page_of_another_namespace_is_not_found(
     page.open(url_of(operator, "/ui/secrets/shop/no-such"))
 
     assert theirs == page.text
-    assert "There is no such object where you may look." in theirs
+    assert "There is no such object, or you may not read it." in theirs
 
 
 @pytest.mark.parametrize(
     ("person", "audience", "said"),
     [
-        pytest.param(
-            "developer", "https://kubernetes.default.svc", "does not take this token", id="audience"
-        ),
+        pytest.param("developer", "https://kubernetes.default.svc", "rejects this token", id="audience"),
         pytest.param("stranger", "keyturn-ui", "may list neither ManagedSecrets nor Emergency", id="rights"),
     ],
 )
@@ -92,7 +90,7 @@ def test_a_login_is_refused_and_said_why(
 def test_a_token_that_nobody_made_is_refused_and_not_repeated(page: Page, operator: Operator) -> None:
     log_in(page, operator, f"eyJhbGciOiJSUzI1NiJ9.{CANARY}.c2lnbmF0dXJl")
 
-    assert "does not take this token" in page.text
+    assert "rejects this token" in page.text
     assert CANARY not in page.source
     assert CANARY not in operator.log.read_text()
 
@@ -154,8 +152,8 @@ def test_every_state_stands_in_its_group(page: Page, bystander: Operator, dashbo
     assert shown == {f"stage/{name}": state for name, (state, _) in STATES.items()}
     assert counts == {
         "Open emergencies": "2",
-        "Needs a person": "4",
-        "Not as it should be": "2",
+        "Action required": "4",
+        "Degraded": "2",
         "Rotating": "2",
         "Due within a day": "1",
         "At rest": "2",
@@ -182,7 +180,7 @@ def test_who_may_list_emergencies_only_sees_no_secrets(
 ) -> None:
     log_in(page, bystander, dashboard.token("steward"))
 
-    assert "There is no ManagedSecret where you may look." in page.text
+    assert "There is no ManagedSecret in these namespaces." in page.text
     assert page.evaluate("document.querySelectorAll('tbody tr').length") == 0
 
 
@@ -214,7 +212,7 @@ def test_a_replica_that_stands_by_says_who_leads(
 
     def told() -> bool:
         page.open(url_of(bystander))
-        return "keyturn-7d9c5-x2x4q leads, this replica stands by" in page.text
+        return "keyturn-7d9c5-x2x4q leads, this replica is on standby" in page.text
 
     eventually(told, "a word about the leader")
 
@@ -248,7 +246,7 @@ def test_a_namespace_that_is_not_there_shows_nothing_of_what_was_asked(
     page.open(url_of(operator, "/ui?namespace=%3Cscript%3E"))
 
     assert "script" not in page.source
-    assert "There is no ManagedSecret where you may look." in page.text
+    assert "There is no ManagedSecret in these namespaces." in page.text
 
 
 def test_no_value_reaches_any_page(page: Page, operator: Operator, dashboard: Dashboard) -> None:

@@ -256,6 +256,6 @@ def test_a_replica_that_stands_by_names_the_leader(
 ) -> None:
     client = Client(url_of(encrypted, "", "https"), ssl.create_default_context(cafile=files / "ca.crt"))
     client.log_in(dashboard.token("developer"))
-    told = f"{socket.gethostname()} leads, this replica stands by"
+    told = f"{socket.gethostname()} leads, this replica is on standby"
 
     eventually(lambda: told in client.get().text, "a word about the leader")

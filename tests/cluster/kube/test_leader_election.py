@@ -187,7 +187,7 @@ async def test_a_stolen_lease_is_lost(api: Api, namespace: str) -> None:
         await one.leading()
         thief = {"spec": {"holderIdentity": "thief"}}
         await api.patch(paths.lease(namespace, NAME), thief, Patch.MERGE)
-        with pytest.raises(LeadershipLost, match="taken by another"):
+        with pytest.raises(LeadershipLost, match="held by another process"):
             await asyncio.wait_for(task, 5)
         assert not leads(one)
 

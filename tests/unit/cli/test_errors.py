@@ -100,5 +100,5 @@ def test_no_cluster_at_all(tmp_path: Path) -> None:
     nowhere = Console(None, "shop", {"HOME": str(tmp_path)})
 
     assert nowhere.refusal("status") == (
-        "no cluster to talk to: set KUBECONFIG to a kubeconfig, or run in a pod that has a ServiceAccount"
+        "no cluster is configured: set KUBECONFIG to a kubeconfig, or run in a pod with a ServiceAccount"
     )

@@ -99,7 +99,7 @@ async def test_without_a_token_it_is_said_what_to_send(shown: str) -> None:
 
     assert answer
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert answer.text == "metrics are for who has a token: send the header Authorization: Bearer TOKEN\n"
+    assert answer.text == "metrics require a token: send the header Authorization: Bearer TOKEN\n"
     assert (server.asked, failures() - before) == ([], 1)
 
 
@@ -114,7 +114,7 @@ async def test_a_token_of_nobody_is_refused_with_the_audience_to_write(token: st
     status, said = await ask(Server().scrapers(), token)
 
     assert (status, failures() - before) == (401, 1)
-    assert "without the audience keyturn-metrics" in said
+    assert "lacks the audience keyturn-metrics" in said
     assert token not in said
 
 
@@ -142,8 +142,8 @@ async def test_who_may_not_is_told_which_role_lets_them() -> None:
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        (errors.Unavailable("request", "", 0, "Timeout"), "the API server did not say whose token this is"),
-        (errors.Throttled("request", "", 429, "TooMany"), "the API server did not say whose token this is"),
+        (errors.Unavailable("request", "", 0, "Timeout"), "the API server could not check the token"),
+        (errors.Throttled("request", "", 429, "TooMany"), "the API server could not check the token"),
         (errors.Forbidden("request", "", 403, "Forbidden"), "apply manifests/components/metrics-auth"),
     ],
     ids=["away", "busy", "forbidden"],

@@ -116,8 +116,8 @@ def test_a_wall_clock_that_is_off_is_told_once_until_it_is_right(machine: Machin
         machine.wall -= off * SECOND
         ours.heard(date(machine.wall))
     assert told == [
-        {"event": "clock differs", "log_level": "warning", "ahead_seconds": off},
-        {"event": "clock agrees", "log_level": "info"},
+        {"event": "clock out of sync", "log_level": "warning", "ahead_seconds": off},
+        {"event": "clock in sync", "log_level": "info"},
     ]
     assert ours.ahead == timedelta(0)
 

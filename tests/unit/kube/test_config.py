@@ -42,8 +42,8 @@ async def api_of(made: Connection) -> AsyncIterator[Api]:
     ("text", "says"),
     [
         (None, "there is no kubeconfig at"),
-        (f"a: b: {CANARY}", "no kubeconfig"),
-        (f"- {CANARY}", "no kubeconfig"),
+        (f"a: b: {CANARY}", "not a kubeconfig"),
+        (f"- {CANARY}", "not a kubeconfig"),
         ("current-context: shop\nclusters: []\n", "shop in .*contexts"),
         ("clusters: []\ncontexts: []\nusers: []\n", "current-context"),
     ],

@@ -174,7 +174,7 @@ async def test_a_refused_event_is_dropped_and_the_next_one_told() -> None:
                 await until(lambda: len(script.asked) == 2)
     assert await notes(script) == ["first", "second"]
     assert events.dropped == 1
-    assert [line["event"] for line in lines] == ["event not told"]
+    assert [line["event"] for line in lines] == ["event not recorded"]
     assert CANARY not in str(lines)
 
 

@@ -67,7 +67,7 @@ def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.Api
         ),
         (
             errors.Unauthorized("get", _PATH, 401, "Unauthorized"),
-            "the API server does not accept the login of this process",
+            "the API server rejects the credentials of this process",
         ),
     ],
     ids=["no answer", "timeout", "503", "401"],
@@ -103,7 +103,7 @@ def test_the_same_is_logged_once_and_then_seldom(clock: Clock) -> None:
             clock.now += 2
 
     # After 0, 1, 3, 7, 15 and 31 minutes.
-    assert [line["why"] for line in logged] == ["may not get leases in namespace keyturn-system"] * 6
+    assert [line["reason"] for line in logged] == ["may not get leases in namespace keyturn-system"] * 6
 
 
 @pytest.mark.usefixtures("clock")
@@ -115,7 +115,7 @@ def test_a_change_and_the_end_are_logged_at_once() -> None:
         hindered.passed()
         hindered.passed()
 
-    assert [(line["event"], line.get("why", "")) for line in logged] == [
+    assert [(line["event"], line.get("reason", "")) for line in logged] == [
         ("lease not reachable", "may not get leases in namespace keyturn-system"),
         ("lease not reachable", "may not create leases in namespace keyturn-system"),
         ("lease reachable again", ""),

@@ -309,7 +309,7 @@ def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str
     assert caught.value.reason == "StateUnreadable"
     assert caught.value.message == (
         "the state Secret 'db-keyturn' was edited or is of a newer version;"
-        " restore it, or delete it to go on with the values of the Secret itself"
+        " restore it, or delete it to continue with the values of the target Secret"
     )
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None

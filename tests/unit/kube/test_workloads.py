@@ -226,12 +226,12 @@ def test_a_rollout_has_failed_when_its_deadline_is_missed(
         pytest.param({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}, None, id="no partition"),
         pytest.param(
             PARTITION["updateStrategy"],
-            "its update strategy has a partition: pods below it are not made anew",
+            "its update strategy has a partition: pods below it are not restarted",
             id="a partition",
         ),
         pytest.param(
             {"type": "OnDelete"},
-            "its update strategy is OnDelete: delete its pods to have them made anew",
+            "its update strategy is OnDelete: delete its pods to restart them",
             id="on delete",
         ),
     ],

@@ -140,13 +140,13 @@ def logged(*ones: HoldUp) -> list[object]:
 
 def test_each_is_counted_and_logged_with_its_place() -> None:
     before = counted()
-    assert logged(holdups.HoldUp("a.py:1 f", 0.2, 0.2)) == [("event loop held up", "a.py:1 f")]
+    assert logged(holdups.HoldUp("a.py:1 f", 0.2, 0.2)) == [("event loop blocked", "a.py:1 f")]
     assert counted() == before + 1
 
 
 def test_one_place_is_logged_once_in_a_while_and_counted_each_time() -> None:
     before, one = counted(), holdups.HoldUp("a.py:1 f", 0.2, 0.2)
-    assert logged(one, one, one) == [("event loop held up", "a.py:1 f")]
+    assert logged(one, one, one) == [("event loop blocked", "a.py:1 f")]
     assert counted() == before + 3
 
 

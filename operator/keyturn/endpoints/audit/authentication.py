@@ -58,7 +58,7 @@ class AuditAuthentication:
             CannotServe: One of them is invalid.
         """
         if self.settings.token_file is None and self.settings.client_ca is None:
-            raise CannotServe("say who may send audit events: --audit-token-file or --audit-client-ca")
+            raise CannotServe("audit events need authentication: set --audit-token-file or --audit-client-ca")
         mine = self.settings
         files = (mine.certificate, mine.key, mine.token_file, mine.client_ca)
         self._files = RenewedFiles([path for path in files if path])

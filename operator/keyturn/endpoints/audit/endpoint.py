@@ -127,7 +127,7 @@ def _drop(reason: str, count: int) -> None:
 
 
 def _later() -> web.Response:
-    answer = _no(HTTPStatus.TOO_MANY_REQUESTS, "there is more than can be taken in; send it again")
+    answer = _no(HTTPStatus.TOO_MANY_REQUESTS, "the queue is full; send the batch again")
     answer.headers.update(_RETRY_AFTER)
     return answer
 

@@ -127,7 +127,7 @@ def items_of(body: bytes) -> Sequence[Any]:
         NotAnEvent: It is no list of events, or too long.
     """
     if body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
-        raise NotAnEvent("send events at level Metadata, without the objects that they are about")
+        raise NotAnEvent("send events at level Metadata, without request and response objects")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -152,7 +152,7 @@ def told(item: Any) -> Told | None:
     try:
         return _told(item)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise NotAnEvent("an event lacks what every event has") from None
+        raise NotAnEvent("an event lacks required fields") from None
 
 
 def _told(item: Mapping[str, Any]) -> Told | None:

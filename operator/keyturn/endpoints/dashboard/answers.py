@@ -72,7 +72,7 @@ def again(seconds: int) -> web.Response:
 
 def not_found() -> web.HTTPNotFound:
     """Return the same response for a missing object and one without permission."""
-    sentence = "There is no such object where you may look."
+    sentence = "There is no such object, or you may not read it."
     return web.HTTPNotFound(text=pages.message("Not found", sentence), content_type="text/html")
 
 

@@ -42,14 +42,14 @@ _LOGIN: Final = f"{pages.ROOT}/login"
 _REQUEST_TIMEOUT: Final = 10.0
 _MAX_CONCURRENT: Final = 2
 _REFUSED: Final = (
-    "The API server does not take this token for this page. It may have ended, or it was made without"
+    "The API server rejects this token. It may have expired, or it was created without"
     f" --audience={AUDIENCE}."
 )
 _NOTHING_TO_SEE: Final = (
     "This account may list neither ManagedSecrets nor EmergencyRotations in any namespace that has some. It needs the"
     " verb list on managedsecrets.keyturn.dev."
 )
-_NOT_ASKED: Final = "The API server did not say whose token this is; the log of the operator says why."
+_NOT_ASKED: Final = "The API server could not check the token; the operator's log has the cause."
 
 _log = structlog.get_logger()
 
@@ -156,7 +156,7 @@ class Ui:
         if leader == myself:
             standing = "this replica leads"
         elif leader:
-            standing = f"{_pod(leader)} leads, this replica stands by"
+            standing = f"{_pod(leader)} leads, this replica is on standby"
         else:
             standing = "no replica leads: nothing is being rotated"
         return {"standing": standing, "pod": _pod(myself), "version": __version__}
@@ -168,7 +168,7 @@ class Ui:
         if session is None:
             raise web.HTTPSeeOther(_LOGIN)
         if self._served.unready():
-            raise answers.unavailable("The operator has just started and has not seen everything yet.")
+            raise answers.unavailable("The operator has just started, and its cache is not complete yet.")
         return session
 
     async def _scope(self, session: Session) -> VisibleNamespaces:
@@ -184,7 +184,7 @@ class Ui:
         try:
             return await self._rights.scope(session, secrets, emergencies)
         except Unknown:
-            raise answers.unavailable("The API server did not say what you may see.") from None
+            raise answers.unavailable("The API server could not check your permissions.") from None
 
     # Login and logout
 

@@ -40,11 +40,11 @@ _MAX_ROWS: Final = 200
 _MAX_CLOCKS: Final = 50
 _MAX_TEXT_LENGTH: Final = 300
 _TITLES: Final[Mapping[Group, tuple[str, str]]] = {
-    Group.ATTENTION: ("Needs a person", "Failed, stalled, overdue, or not seen by the operator."),
-    Group.TROUBLE: ("Not as it should be", "The operator goes on trying, or only warns."),
-    Group.ROTATING: ("Rotating", "New values are being rolled out, or those before are still readable."),
-    Group.DUE: ("Due within a day", "The next to rotate by schedule."),
-    Group.REST: ("At rest", "Nothing is to be done within a day."),
+    Group.ATTENTION: ("Action required", "Failed, stalled, overdue, or not reconciled by the operator."),
+    Group.TROUBLE: ("Degraded", "The operator retries, or only warns."),
+    Group.ROTATING: ("Rotating", "New values are being rolled out, or the previous ones are still readable."),
+    Group.DUE: ("Due within a day", "Scheduled to rotate next."),
+    Group.REST: ("At rest", "Not due within a day."),
 }
 
 

@@ -137,8 +137,8 @@ class EmergencyCache:
             return None
         return Stalled(
             ErrorReason.TOO_MANY_EMERGENCIES,
-            f"{MOST_OPEN} emergencies of this namespace that were declared before are open, and no more are followed"
-            " at a time; delete those that have nothing left to do",
+            f"{MOST_OPEN} earlier emergencies of this namespace are open, which is the limit;"
+            " delete those that have nothing left to do",
         )
 
     def is_followed(self, key: EmergencyKey) -> bool:

@@ -184,7 +184,7 @@ def test_a_state_that_cannot_be_read_waits_for_a_person(space: Space) -> None:
     message = space.stalled("StateUnreadable")
     assert message == (
         "the state Secret 'auth-keyturn' was edited or is of a newer version;"
-        " restore it, or delete it to go on with the values of the Secret itself"
+        " restore it, or delete it to continue with the values of the target Secret"
     )
     space.delete("Secret", "auth-keyturn")
     space.settled(revision=1)

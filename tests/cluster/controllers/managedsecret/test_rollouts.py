@@ -344,7 +344,7 @@ def test_pods_that_nobody_makes_anew_are_shown_with_what_to_do(space: Space) -> 
         space.delete("Pod", pod["metadata"]["name"])
     space.settled(revision=2)
 
-    assert shown["message"] == "its update strategy is OnDelete: delete its pods to have them made anew"
+    assert shown["message"] == "its update strategy is OnDelete: delete its pods to restart them"
 
 
 # Afterwards

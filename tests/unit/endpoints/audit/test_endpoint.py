@@ -268,7 +268,7 @@ async def test_a_full_line_sends_back_with_the_time_to_wait(
         assert await it.send(event_list(*[event()] * 3)) == 200
         status, text, headers = await it.answer(event_list(*[event()] * 5))
         assert (status, headers["Retry-After"]) == (429, "2")
-        assert "send it again" in text
+        assert "send the batch again" in text
     assert counted("audit_events_dropped_total") == {}
     assert counted("audit_events_total") == {"": 3}
     assert counted("audit_batches_total") == {"200": 1, "429": 1}

@@ -138,7 +138,7 @@ def test_a_long_name_is_cut_and_still_told_apart() -> None:
     ids=range(17),
 )
 def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
-    with pytest.raises(NotAnEvent, match="an event lacks what every event has"):
+    with pytest.raises(NotAnEvent, match="an event lacks required fields"):
         told(broken)
 
 
