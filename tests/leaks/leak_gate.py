@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
@@ -50,7 +51,7 @@ class ValueRecorder:
         try:
             with Objects.of(kubeconfig) as objects:
                 found = objects.all("Secret", namespace)
-        except (Refused, HTTPError, ConfigException):
+        except (Refused, ApiException, HTTPError, ConfigException):
             return  # a test may have taken the API server away, or all of it
         for secret in found:
             name = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
