@@ -1,1 +1,1 @@
-"""How fast Keyturn is on this machine, against a bare client that makes the same writes."""
+"""Performance measurements of Keyturn, compared with a bare client that makes the same writes."""

@@ -1,4 +1,4 @@
-"""How many audit events the endpoint takes for a second of processor, over TLS, as the API server sends them."""
+"""Benchmark of the audit endpoint: events per second of processor time, over TLS."""
 
 from __future__ import annotations
 

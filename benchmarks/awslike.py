@@ -1,4 +1,4 @@
-"""A process that answers as AWS Secrets Manager does, a fixed time later: `python -m benchmarks.awslike SECONDS`."""
+"""Fake AWS Secrets Manager with a fixed latency: `python -m benchmarks.awslike SECONDS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fresh control plane with Keyturn installed as shipped, and how a benchmark talks to it."""
+"""Fresh control plane with Keyturn installed as shipped, and its client."""
 
 from __future__ import annotations
 

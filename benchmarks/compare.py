@@ -1,4 +1,4 @@
-"""How this code compares with that of an earlier commit: in turn, on one machine, in one hour.
+"""Compares this code with an earlier commit, in alternating runs on one machine.
 
 A machine that is half as fast as another halves both, so what is left is the code.
 """

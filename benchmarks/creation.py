@@ -1,4 +1,4 @@
-"""How fast new objects become Ready, at what cost, and what the operator does with them afterwards."""
+"""Benchmark of new objects: rate until Ready, cost, and the operator's cost at rest."""
 
 from __future__ import annotations
 

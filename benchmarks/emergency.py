@@ -1,4 +1,4 @@
-"""How long a declared emergency takes over many secrets, beside a bare restart of the same Deployments."""
+"""Benchmark of an emergency over many secrets, next to a bare restart of the same Deployments."""
 
 from __future__ import annotations
 

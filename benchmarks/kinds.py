@@ -1,4 +1,4 @@
-"""What a rotation of a Secret with values of every kind costs, and whether anything blocks the operator's loop."""
+"""Benchmark of a rotation with all generators: cost, and stalls of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon one change is answered by an operator that has nothing else to do."""
+"""Benchmark of the reaction time of an idle operator."""
 
 from __future__ import annotations
 

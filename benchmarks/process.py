@@ -1,4 +1,4 @@
-"""The operator as a process of its own, and what it costs: processor, memory and calls to the API server."""
+"""The operator as a process, and its cost: processor, memory and calls to the API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast values come out of an outside store, beside values that are made here."""
+"""Benchmark of pulled values, next to generated ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON, and shown as the table of the README."""
+"""Results as JSON, and as the table of the README."""
 
 from __future__ import annotations
 

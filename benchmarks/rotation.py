@@ -1,4 +1,4 @@
-"""How long it takes until many Secrets that are rotated at once have reached every workload."""
+"""Benchmark of many simultaneous rotations until every workload is rolled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a number of objects has become what a benchmark waits for, as seen by a watch of its own."""
+"""Waits until a number of objects has reached a state, by a watch of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few HTTPS calls that the sandbox makes itself, to the API server and to etcd."""
+"""Minimal HTTPS client for the API server and etcd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the programs of a control plane come from: a cache outside the checkout, filled once.
+"""Builds the programs of a control plane into a cache outside the checkout, once.
 
 Those of the newest release of Kubernetes are in a folder with etcd and kwok. An older release has a folder of its
 own, with links to that etcd and kwok.

@@ -1,4 +1,4 @@
-"""How a folder of the cache is filled: once, by one process, completely or not at all."""
+"""Fills a cache folder once, by one process, completely or not at all."""
 
 from __future__ import annotations
 

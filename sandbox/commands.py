@@ -1,4 +1,4 @@
-"""How each program of a plane is started."""
+"""Command line of each program of a control plane."""
 
 from __future__ import annotations
 

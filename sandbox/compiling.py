@@ -1,4 +1,4 @@
-"""How programs are compiled: those of one Go module by one command, with what Go says shown if that fails."""
+"""Compiles the programs of a Go module with one command, and shows Go's output if that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the programs of a plane read: certificates, kubeconfigs, encryption and audit settings."""
+"""Writes the files of a plane's programs: certificates, kubeconfigs, encryption and audit settings."""
 
 from __future__ import annotations
 

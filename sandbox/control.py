@@ -1,4 +1,4 @@
-"""How others talk to the supervisor of a plane."""
+"""Client of a plane's supervisor."""
 
 from __future__ import annotations
 

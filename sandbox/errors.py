@@ -1,4 +1,4 @@
-"""What can go wrong in the sandbox, said so that a person knows where to look."""
+"""Errors of the sandbox, with the cause and the remedy."""
 
 from __future__ import annotations
 

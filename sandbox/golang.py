@@ -1,4 +1,4 @@
-"""Which Go builds the control plane: the one on PATH if it is new enough, else one from PyPI."""
+"""Selects Go for the build: the one on PATH if it is new enough, else one from PyPI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each file of one plane is."""
+"""Paths of the files of one plane."""
 
 from __future__ import annotations
 

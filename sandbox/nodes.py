@@ -1,4 +1,4 @@
-"""The fake nodes of a plane: made through the API, kept alive by kwok."""
+"""Fake nodes of a plane: created through the API, kept ready by kwok."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which programs a control plane is made of, and how each is built."""
+"""Programs of a control plane, and the Go module of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who signs what in one plane: throw-away certificate authorities and what they issue."""
+"""Certificate authorities of one plane, and the certificates that they sign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One running control plane: how it comes up, what tests may do to it, how it goes."""
+"""One running control plane: start, control by tests, end."""
 
 from __future__ import annotations
 

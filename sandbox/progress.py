@@ -1,4 +1,4 @@
-"""How a long build shows that it is alive, and how far it is."""
+"""Progress of a long build on the terminal."""
 
 from __future__ import annotations
 

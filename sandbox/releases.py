@@ -1,4 +1,4 @@
-"""Which releases of Kubernetes a control plane can be of: those with a Go module of their own here."""
+"""Releases of Kubernetes with a Go module in `sandbox/modules`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where running planes live: one folder each, under a folder that only this user can enter."""
+"""Folders of running planes, below a folder that only this user can enter."""
 
 from __future__ import annotations
 

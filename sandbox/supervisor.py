@@ -1,4 +1,4 @@
-"""How the programs of one plane are kept together: one process starts them and ends with all of them.
+"""Supervisor of one plane: starts all its programs, and ends them when it ends.
 
 It runs as a script with an isolated interpreter and the standard library only, in a session of its own.
 It inherits a listening socket for requests, the lock that says the plane lives, and as standard input a pipe

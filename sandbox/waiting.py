@@ -1,4 +1,4 @@
-"""How the sandbox waits for a program to get somewhere: with an end, and with its log if it does not."""
+"""Waits for a program with a time limit, and shows its log if the limit is exceeded."""
 
 from __future__ import annotations
 

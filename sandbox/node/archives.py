@@ -1,4 +1,4 @@
-"""How programs become container images: OCI archives of a few static files, the same bytes each time."""
+"""Container images of programs: OCI archives of a few static files, reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node takes from the packages of the machine's own Debian or Ubuntu: unpacked, never installed.
+"""Packages of the machine's Debian or Ubuntu for a node: unpacked, never installed.
 
 apt verifies them. Their versions are those of the machine's release: one that is pinned disappears from the mirrors
 with the next point release. No program that runs a container is among them.

@@ -1,4 +1,4 @@
-"""The images that every real node has: what holds a pod's namespaces, and an application for tests."""
+"""Images of every real node: the pause image, and an application for tests."""
 
 from __future__ import annotations
 

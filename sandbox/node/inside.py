@@ -1,4 +1,4 @@
-"""What a node sees of the machine: the first process of its namespaces, which sets them up and reaps orphans.
+"""First process of a node's namespaces: sets them up and reaps orphans.
 
 It runs as a script with the standard library only. Mounts, addresses and routes are made by system calls, so that no
 `ip` or `mount` is needed. Then it starts the supervisor of the node's programs and ends with it.

@@ -1,4 +1,4 @@
-"""How a real node ends completely: one process holds the namespaces that all of it runs in.
+"""Keeper of a real node: one process holds its namespaces, so that all of it ends with that process.
 
 It runs as a script with the standard library only, on the machine's side. Its child is the first process of a new
 process namespace (`inside`): when that one is killed, the kernel kills every program and container of the node and

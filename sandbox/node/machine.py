@@ -1,4 +1,4 @@
-"""Whether a real node can run on this machine, and what of the machine it is given."""
+"""Checks whether a real node can run on this machine, and manages its cgroups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node is made of: programs of pinned Go modules, in a cache folder of their own.
+"""Builds the programs of a node, from pinned Go modules, into a cache folder of their own.
 
 containerd, the CNI plugins and runc are Go modules, as the control plane is: their versions stay the same on every
 machine and do not disappear. runc links the C library libseccomp, without which no pod with a seccomp profile starts,

@@ -1,4 +1,4 @@
-"""One running node with a kubelet and containers: how it comes up, what tests may do to it, how it goes."""
+"""One running node with a kubelet and containers: start, control by tests, end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the node and the machine reach each other without a network between them.
+"""Relay of connections between node and machine, without a network between them.
 
 A socket in the file system can be reached from every network namespace. One of these runs on either side, as a script
 with the standard library only; an argument is `FROM=TO`, each a path of such a socket or `ADDRESS:PORT`.

@@ -1,4 +1,4 @@
-"""What the programs of a node read, where that is, and how each is started."""
+"""Settings and command lines of a node's programs."""
 
 from __future__ import annotations
 

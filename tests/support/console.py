@@ -1,4 +1,4 @@
-"""`keyturn` as people run it: a process of its own, with a kubeconfig and nothing else."""
+"""Runs `keyturn` as a process with a kubeconfig and an otherwise empty environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tests start `keyturn` hundreds of times: forked from a process that has imported it, not from nothing.
+"""Starts `keyturn` by fork from a process that has imported it, because tests start it hundreds of times.
 
 An import costs two seconds of processor time, and a full run starts the program well over a thousand times. What is
 forked is a process of its own all the same: with its own environment, arguments, streams and end, by signal or exit.

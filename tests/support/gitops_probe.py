@@ -1,4 +1,4 @@
-"""Every ManagedSecret of a session as the operator told of it, and whether GitOps tools take that as it is meant."""
+"""Records each ManagedSecret status of a session and compares the health that GitOps tools compute from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that tests are judged by: built from a Go module beside them, once into the cache."""
+"""Go programs of tests, built into the cache once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status that the API server fills in where the operator has not looked yet, as the CRDs say it."""
+"""Status that the API server sets by default, according to the CRDs."""
 
 from __future__ import annotations
 

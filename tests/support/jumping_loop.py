@@ -1,4 +1,4 @@
-"""An event loop whose time jumps to the next thing to happen."""
+"""Event loop whose clock jumps to the next timer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How slow a machine is just now: what bounds the processor time of something must not fail in its bad hours."""
+"""Measures the machine's speed, so that bounds of processor time hold on a slow machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects of a cluster as tests make, read, change and delete them: dict bodies, one HTTP call each."""
+"""Creates, reads, changes and deletes objects of a cluster: dict bodies, one HTTP call each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`keyturn run` with options that name files of a folder, as its tests of options call it."""
+"""Runs `keyturn run` with options that name files of a folder."""
 
 from __future__ import annotations
 

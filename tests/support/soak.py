@@ -1,4 +1,4 @@
-"""How long the sweeps are: the same short stories in every `make test`, longer and other ones in `make soak`.
+"""Length of randomised tests: short with fixed seeds in `make test`, long with other seeds in `make soak`.
 
 KEYTURN_SOAK is by how much longer, and KEYTURN_SEED which stories; both are printed at the start of a run.
 """

@@ -1,4 +1,4 @@
-"""Each call of asyncio's own loop by the processor time that it takes, to find those that hold up the loop."""
+"""Measures the processor time of each call of the asyncio loop, to find calls that block it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Vault: a program around its own core, built once into the cache, and its API past our code."""
+"""Real Vault server, built into the cache once, and a client that does not use Keyturn's code."""
 
 from __future__ import annotations
 

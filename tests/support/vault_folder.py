@@ -1,4 +1,4 @@
-"""One folder of a real Vault, read and written without our code."""
+"""Reads and writes one folder of a real Vault without Keyturn's code."""
 
 from __future__ import annotations
 

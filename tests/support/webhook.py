@@ -1,4 +1,4 @@
-"""A real admission webhook of a test: an https server that the API server asks, and that answers as it is told."""
+"""Real admission webhook: an https server with scripted answers."""
 
 from __future__ import annotations
 

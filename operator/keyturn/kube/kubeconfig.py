@@ -127,7 +127,7 @@ class _Kubeconfig:
         if header is None and found.cert_file is None and "exec" in self._user:
             command = self._user["exec"].get("command")
             raise NotConfigured(
-                f"kubeconfig {self._files}: {command} gave no credentials; run it by hand to see why"
+                f"kubeconfig {self._files}: {command} gave no credentials; run it yourself to see the cause"
             )
         return ApiCredentials(header, self._life(found.expiry))
 

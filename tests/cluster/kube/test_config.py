@@ -261,7 +261,7 @@ async def test_a_plugin_that_fails_is_named(
             "args": ["-c", script],
         }
     }
-    with pytest.raises(NotConfigured, match="sh gave no credentials; run it by hand to see why"):
+    with pytest.raises(NotConfigured, match="sh gave no credentials; run it yourself to see the cause"):
         await config.load(kubeconfig(user))
     assert CANARY not in caplog.text
 

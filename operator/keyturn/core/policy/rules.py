@@ -166,7 +166,7 @@ def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] 
     instead = f"write rotation.every: {format_duration(most)} or less"
     match cadence:
         case None:
-            return "nothing says when values rotate", instead
+            return "no schedule is set", instead
         case Every(interval) if interval > most:
             return f"rotation.every is {format_duration(interval)}", instead
         case Cron() if (pause := schedule.longest_pause(cadence)) > most:

@@ -123,7 +123,7 @@ def _turns(destination: Destination, desired: Desired) -> bool:
 def _unpushed_of(destination: Destination, record: Pushed | None, observed: Observed) -> Unpushed | None:
     number = observed.current.number if observed.current else None
     if record is None or not record.done or record.number != number:
-        return _unfinished(destination, "has the values before", observed)
+        return _unfinished(destination, "has the previous values", observed)
     if not record.kept:
         return None
     keeps = (

@@ -99,8 +99,7 @@ def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Oper
     [
         pytest.param(
             {},
-            "nothing says when values rotate and class {} allows 30d at most;"
-            " write rotation.every: 30d or less",
+            "no schedule is set and class {} allows 30d at most; write rotation.every: 30d or less",
             id="never",
         ),
         pytest.param(

@@ -537,7 +537,7 @@ def test_a_secret_with_an_old_value_that_is_readable_is_not_through() -> None:
     found = look(**{**SERVED, "state": overlapping}, emergencies=(GENTLE,))
 
     assert far(found, emergency=GENTLE) == Affected(
-        AffectedState.ROTATED, 2, NOW, message="the values before are still readable"
+        AffectedState.ROTATED, 2, NOW, message="the previous values are still readable"
     )
 
 
@@ -664,8 +664,8 @@ def test_a_store_that_has_the_values_before_is_told(found: Observed) -> None:
     told = far(found)
 
     assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
-    assert told.message == f"pushTo: {AT} has the values before"
-    assert told.unpushed == (Unpushed(AT, f"{AT} has the values before"),)
+    assert told.message == f"pushTo: {AT} has the previous values"
+    assert told.unpushed == (Unpushed(AT, f"{AT} has the previous values"),)
 
 
 @pytest.mark.parametrize(
@@ -679,7 +679,7 @@ def test_a_push_that_fails_is_told(error: Wait | Stalled, state_of_it: AffectedS
     found = pushing(pushed(PLACE, 1), push_problems=push_problems(PLACE, error=error, again=NOW))
 
     assert far(found).state is state_of_it
-    assert far(found).message == f"pushTo: {AT} has the values before: no answer"
+    assert far(found).message == f"pushTo: {AT} has the previous values: no answer"
 
 
 def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> None:
