@@ -14,15 +14,16 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn import generators
-from keyturn.controllers.background import BackgroundWork
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret import adoption as claims
 from keyturn.controllers.managedsecret import compliance
 from keyturn.controllers.managedsecret import generate as stage
 from keyturn.controllers.managedsecret import value_checks as suits
-from keyturn.controllers.managedsecret.leases import LeaseManager
+from keyturn.controllers.managedsecret.generate_item import GeneratedValues
+from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLeases
 from keyturn.controllers.managedsecret.pull import read_all
-from keyturn.controllers.managedsecret.resolve import resolved, template_flaw
+from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved, template_flaw
+from keyturn.controllers.managedsecret.secret_reads import SecretReads
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import next_step
@@ -34,6 +35,7 @@ from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.kube import errors
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.stores import providers
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _vault_http
@@ -117,9 +119,10 @@ def recorded(desired: Desired, values: Mapping[str, Mapping[str, bytes]], recipe
 
 async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:
     look = observed({"data": [PASSWORD]}, state=None, target=None, status={})
+    generated = GeneratedValues()
     while True:
         try:
-            return await stage.staged(FIRST, KEY, look, desired, None, context)
+            return await stage.staged(FIRST, KEY, look, desired, None, None, generated, context)
         except Wait as wait:
             if wait.reason != "MakingValues":
                 return wait
@@ -211,7 +214,7 @@ async def test_what_is_adopted_is_looked_at_apart(
     keys = desired.items[0].keys
     context = world_with(db={keys[output]: content for output, content in outputs.items()})
     look = observed({"data": [PASSWORD]}, state=None)
-    await claims.adopted(Adopt(1), KEY, look, desired, None, context)
+    await claims.adopted(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
 
 
 @pytest.mark.parametrize(("recipe", "make"), FOUND)
@@ -226,7 +229,8 @@ async def test_what_another_recipe_has_made_is_looked_at_apart(
 async def test_many_large_values_are_judged_apart() -> None:
     desired = wanted_for(*(item(f"p{number}", password={}) for number in range(60)))
     values = {f"p{number}": {"value": b"correct horse " * 1000} for number in range(60)}
-    await compliance.note_values(KEY, desired, recorded(desired, values), world_with())
+    memory = compliance.ComplianceMemory()
+    await compliance.note_values(KEY, desired, recorded(desired, values), memory, InformerCache())
 
 
 # Programs
@@ -242,8 +246,7 @@ async def test_a_template_is_checked_and_rendered_apart(template: str) -> None:
 async def test_a_schedule_of_many_rare_times_is_reckoned_at_once() -> None:
     windows = [{"cron": cron, "duration": "1h"} for cron in corpus.CRONS[:16]]
     spec = {"data": [PASSWORD], "rotation": {"every": "90d", "windows": windows}}
-    found, context = managed(spec), world_with()
-    _, desired, _ = resolved(found, context.memory(KEY), context.cache)
+    _, desired, _ = resolved(managed(spec), ParsedSpecs(), InformerCache())
     assert desired is not None
     next_step(observed(spec))
 
@@ -301,7 +304,7 @@ async def test_a_document_of_which_everything_is_taken_is_read_apart(body: bytes
     look = observed({"data": [], "dataFrom": [EVERYTHING]}, state=None, target=None, status={})
     assert look.desired is not None
     remote.keep("prod/app", body.decode())
-    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), remote, lambda: NOW, reissue=False)
+    borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), remote, lambda: NOW, reissue=False)
     await read_all(KEY, look, look.desired, remote, borrower, fresh=False)
 
 

@@ -105,7 +105,7 @@ def test_the_gate_of_every_run_remembers_the_value_of_each_secret(lifecycle: Lif
     of_none.record(kubeconfig, "kube-system")
 
     # Counts, because a failure shows what it compares.
-    missing = [len(everything - witness.values.keys()) for witness in (of_all, of_one, of_none)]
+    missing = [len(everything - recorder.values.keys()) for recorder in (of_all, of_one, of_none)]
     assert missing == [0, 0, len(everything)]
 
 

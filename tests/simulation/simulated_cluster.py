@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import MARKER, OWNER_LABEL
@@ -86,9 +87,13 @@ class Cluster:
         self._version = 0
         self._uids = 0
         self.create_managed(spec)
-        self.context = self._started()
+        self._start()
 
     # The operator's process
+
+    def _start(self) -> None:
+        self.context = self._started()
+        self.memory = Memory(self.context)
 
     def _started(self) -> Context:
         return Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # fakes
@@ -119,7 +124,7 @@ class Cluster:
         self.now += SECOND
         self._end_pods()
         try:
-            return await reconcile(KEY, self.context)
+            return await reconcile(KEY, self.memory, self.context)
         except Died:
             self.dies_at = None
             self.restart()
@@ -135,9 +140,8 @@ class Cluster:
 
     def restart(self) -> None:
         """End the process, with all that goes on in it, and start another one."""
-        for key in list(self.context.memos):
-            self.context.forget(key)
-        self.context = self._started()
+        self.memory.forget(KEY)
+        self._start()
         self.tell()
 
     async def settle(self) -> None:

@@ -34,7 +34,7 @@ def ask(cluster: Cluster, text: str = "leaver") -> None:
 def put_back(cluster: Cluster, time: timedelta) -> None:
     """Put the clock back, and let the operator start anew, so that it reads its record."""
     cluster.now -= time
-    cluster.context = cluster._started()
+    cluster._start()
 
 
 def revision(cluster: Cluster) -> int:

@@ -30,7 +30,7 @@ async def test_a_large_spec_is_published_and_followed() -> None:
     await cluster.settle()
 
     assert sorted(cluster.data()) == ["password", *(f"text-{number}" for number in range(3))]
-    assert not cluster.context.large.has_turn(KEY)
+    assert not cluster.memory.large.has_turn(KEY)
 
 
 async def test_a_large_spec_that_rests_is_changed_by_nobody() -> None:
@@ -48,12 +48,12 @@ async def test_one_that_waits_for_its_turn_is_woken_when_it_comes() -> None:
     cluster.context.wake = woken.append
     others = [ObjectKey(f"other-{number}", "large") for number in range(4)]
     for other in others:
-        assert cluster.context.large.enter(other)
+        assert cluster.memory.large.enter(other)
     cluster.tell()
     assert await cluster.look() is None
     assert cluster.data() == {}
 
-    cluster.context.large.leave(others[0])
+    cluster.memory.large.leave(others[0])
 
     assert woken == [KEY]
     await cluster.settle()
@@ -65,7 +65,7 @@ async def test_one_that_is_gone_when_its_turn_comes_gives_it_back() -> None:
     cluster.tell()
     del cluster.objects[MANAGED]  # which no watch has told yet
     assert await cluster.look() is None
-    assert not cluster.context.large.has_turn(KEY)
+    assert not cluster.memory.large.has_turn(KEY)
 
 
 async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered() -> None:
@@ -75,12 +75,12 @@ async def test_one_whose_stores_are_slow_holds_its_turn_until_they_have_answered
     answers = cluster.outside.hang(API)
     cluster.tell()
     await cluster.look()
-    assert cluster.context.large.has_turn(KEY), "what it is read for is in memory"
+    assert cluster.memory.large.has_turn(KEY), "what it is read for is in memory"
 
-    reading = cluster.context.memory(KEY).outside.reading
+    reading = cluster.memory.stores.pulls.record(KEY).reading
     assert reading
     answers.set()
     await reading.task
     await cluster.settle()
     assert "api-key" in cluster.data()
-    assert not cluster.context.large.has_turn(KEY)
+    assert not cluster.memory.large.has_turn(KEY)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
+from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import SimulatedStore, StoreCluster
 
 if TYPE_CHECKING:
@@ -82,9 +82,10 @@ class LeaseCluster(StoreCluster):
         self.restart()
 
     def restart(self) -> None:
-        for memory in self.context.memos.values():
-            memory.outside.end()
-        self.context = self._started()
+        for job in self.memory.stores.leases._revoking.get(KEY, {}).values():
+            job.task.cancel()
+        self.memory.stores.pulls.forget(KEY)
+        self._start()
         self.tell()
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+from keyturn.controllers.event_handlers import Watches
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, TARGET, Cluster
 
@@ -36,8 +38,8 @@ class Overtaking(Cluster):
         return answer
 
     def _tell_of(self, body: Body) -> None:
-        if concerned := self.context.secret_seen(meta_of(body)):
-            self.woken.append(concerned)
+        queue: Any = SimpleNamespace(add=self.woken.append)
+        Watches(self.context, self.memory, queue, None).secret(meta_of(body))
 
 
 async def test_our_own_write_wakes_nobody() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyturn.controllers.context import Context
+    from keyturn.controllers.managedsecret.memory import Memory
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import StateFacts
@@ -41,9 +42,11 @@ class Comparison:
     cluster: StoreCluster
     compared: set[str] = field(default_factory=set)
 
-    async def take(self, step: steps.Step, key: ObjectKey, observed: Observed, context: Context) -> None:
+    async def take(
+        self, step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
+    ) -> None:
         before = self.cluster.objects.get(STATE)
-        await execute.take(step, key, observed, context)
+        await execute.take(step, key, observed, memory, context)
         if isinstance(step, _AT_STORES) and self.cluster.objects.get(STATE) == before:
             return  # in progress
         if isinstance(step, steps.GoBack):

@@ -162,12 +162,12 @@ async def test_nothing_is_remembered_of_an_earlier_revision() -> None:
     cluster.rotate()
     await cluster.pass_time(2)
 
-    assert {one.number for one in cluster.context.memory(KEY).denials.values()} == {3}
+    assert {one.number for one in cluster.memory.restarts.denials(KEY).values()} == {3}
 
 
 async def test_an_api_server_in_trouble_is_waited_for_by_all() -> None:
     cluster, posted = await rotated(SPEC, errors.Unavailable)
 
     assert cluster.told()["api"] == ("Pending", "WaitingForTurn")
-    assert cluster.context.memory(KEY).denials == {}
+    assert cluster.memory.restarts.denials(KEY) == {}
     assert "Forbidden" not in posted.reasons

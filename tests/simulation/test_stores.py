@@ -17,7 +17,7 @@ from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
 from keyturn.stores.providers.properties import are_same
-from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET
+from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET
 from tests.simulation.simulated_stores import API, APP, PLACE, StoreCluster
 from tests.support.soak import TIMES
 
@@ -123,8 +123,7 @@ def fail(*keys: str, error: Any) -> Action:
 def come_back(story: Story) -> None:
     """Heal the store, as its breaker tells the operator."""
     story.cluster.outside.fails.clear()
-    for memory in story.cluster.context.memos.values():
-        memory.outside.try_again(story.cluster.now)
+    story.cluster.memory.stores.retry(KEY, story.cluster.now)
 
 
 def tamper_with_what_was_pushed(story: Story) -> None:

@@ -5,8 +5,8 @@ Modules
     kopf_source, kopf_lists, kopfshell   kopf: watches and process life cycle; no other module imports it
     event_handlers, cache_sync, discovery, watch_liveness   events to cache and queue; first list and sweep
     workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
-    context                       clients, cache, clock and memory that reconcilers share
-    background                    store operations of one ManagedSecret, apart from the workers
+    context                       clients, cache and clock that reconcilers share
+    background                    jobs that outlast a reconcile, apart from the workers
     large_objects, value_index    concurrency limit of large objects; index of equal values
     secretclass, secretstore      reconcilers of two kinds
     startup_checks, object_metrics   checks at the start; samples for /metrics

@@ -61,10 +61,8 @@ class Upkeep:
             await asyncio.sleep(_RELIST_PAUSE)  # kopf lists its kinds within 2 s; one sweep follows all
 
     def _prime(self) -> None:
-        cache = self._context.cache
-        keys = list(cache.managed_keys())
-        _log.info("watching", managed_secrets=len(keys))
-        self._context.tags.expect(key for key in keys if cache.environment(key.namespace))
+        _log.info("watching", managed_secrets=len(list(self._context.cache.managed_keys())))
+        self._watches.expect_values()
         self.is_primed.set()
 
     async def _sweep(self) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keyturn.kube.secret_informer import SecretMeta
 
     from .context import Context
+    from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
 __all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
@@ -42,9 +43,12 @@ Key: TypeAlias = ObjectKey | StoreKey | EmergencyKey
 class Watches:
     """Feeds the cache and the work queue from kopf's events and from lists of its own."""
 
-    def __init__(self, context: Context, queue: WorkQueue[Key], namespaces: Collection[str] | None) -> None:
+    def __init__(
+        self, context: Context, memory: Memory, queue: WorkQueue[Key], namespaces: Collection[str] | None
+    ) -> None:
         """`namespaces` is None for all namespaces."""
         self._context = context
+        self._memory = memory
         self._queue = queue
         self._namespaces = namespaces
         context.cache.sees_namespaces = namespaces is None
@@ -60,9 +64,9 @@ class Watches:
 
     def managed_gone(self, key: ObjectKey) -> None:
         self._context.cache.drop_managed(key)
-        self._context.forget(key)
+        self._memory.forget(key)
         self._queue.forget(key)
-        self._add_all(self._context.tags.drop(key))
+        self._add_all(self._memory.compliance.take_affected())
         self._add_all(self._context.cache.emergencies.followed(key.namespace))
 
     def secret_class(self, body: dict[str, Any]) -> None:
@@ -135,8 +139,9 @@ class Watches:
         self._add_all(self._context.cache.drop_workload(key))
 
     def secret(self, meta: SecretMeta) -> None:
-        if concerned := self._context.secret_seen(meta):
-            self._queue.add(concerned)
+        key = ObjectKey(meta.namespace, meta.owner)
+        if self._context.cache.put_secret(meta) and not self._memory.writes.is_writing(key, meta):
+            self._queue.add(key)
 
     def secret_gone(self, namespace: str, name: str) -> None:
         if owner := self._context.cache.drop_secret(ObjectKey(namespace, name)):
@@ -148,7 +153,7 @@ class Watches:
     def _try_again(self, users: Iterable[ObjectKey]) -> None:
         """Make failed store operations of `users` due now and enqueue them."""
         for user in users:
-            self._context.memory(user).outside.try_again(self._context.now())
+            self._memory.stores.retry(user, self._context.now())
             self._queue.add(user)
 
     def _users_of_class(self, name: str) -> set[ObjectKey]:
@@ -160,12 +165,19 @@ class Watches:
     def _enqueue_environment(self, namespace: str) -> None:
         """Enqueue a namespace whose environment label has changed, and all objects that were compared with it."""
         for key in self._in_namespace(namespace):
-            self._context.memory(key).checked = None
-            self._add_all({key}.union(*self._context.tags.twins(key).values()))
+            self._memory.secrets.doubt(key)
+            self._add_all({key}.union(*self._memory.compliance.index.twins(key).values()))
 
     def _add_all(self, keys: Iterable[Key], priority: Priority = Priority.FRESH) -> None:
         for key in keys:
             self._queue.add(key, priority)
+
+    def expect_values(self) -> None:
+        """Expect the values of all objects that may have equal ones, before the first reconcile."""
+        cache = self._context.cache
+        self._memory.compliance.index.expect(
+            key for key in cache.managed_keys() if cache.environment(key.namespace)
+        )
 
     # Lists
 

@@ -39,6 +39,7 @@ from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
 from .kopf_source import kopf_registry
 from .kopfshell import kopf
+from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
 from .object_metrics import facts
 from .secretclass import reconcile_class
@@ -119,11 +120,12 @@ class Manager:
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         context = self.context = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
+        self.memory = Memory(context)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
         self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
         self.liveness = WatchLiveness()
-        self.watches = Watches(self.context, self.queue, options.namespaces)
+        self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone
         self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
         self.checklist_monitor = Inspection(
@@ -203,9 +205,9 @@ class Manager:
         if isinstance(key, StoreKey):
             await reconcile_store(key, self.context)
         elif isinstance(key, EmergencyKey):
-            return await reconcile_emergency(key, self.context)
+            return await reconcile_emergency(key, self.memory.emergencies, self.context)
         elif key.namespace:
-            return await reconcile(key, self.context)
+            return await reconcile(key, self.memory, self.context)
         else:
             await reconcile_class(key.name, self.context)
         return None
@@ -251,7 +253,7 @@ class Manager:
 
     def _store_recovered(self, key: StoreKey) -> None:
         for user in self.context.cache.stores.users_of(key):
-            self.context.memory(user).outside.try_again(self.context.now())
+            self.memory.stores.retry(user, self.context.now())
             self.queue.add(user, Priority.BACKLOG)  # up to a thousand at once
 
     def _unhealthy(self) -> list[str]:

@@ -16,6 +16,7 @@ import aiohttp
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
 
@@ -26,7 +27,7 @@ async def _sweep(server: str) -> int:
         nothing: Any = None
         context = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
         queue: WorkQueue[Key] = WorkQueue(context.now, owner=attrgetter("namespace"))
-        await Watches(context, queue, None).sweep()
+        await Watches(context, Memory(context), queue, None).sweep()
     return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
 
 

@@ -72,8 +72,8 @@ async def test_nothing_begins_before_discovery_is_complete() -> None:
         asked.append(len(discovery.asked))
 
     cache = SimpleNamespace(managed_keys=list)
-    context: Any = SimpleNamespace(api=discovery, cache=cache, tags=SimpleNamespace(expect=list))
-    watches: Any = SimpleNamespace(sweep=sweep)
+    context: Any = SimpleNamespace(api=discovery, cache=cache)
+    watches: Any = SimpleNamespace(sweep=sweep, expect_values=list)
     secrets: Any = SimpleNamespace(synced=_set())
     upkeep = Upkeep(context, watches, secrets, WatchLiveness())
 

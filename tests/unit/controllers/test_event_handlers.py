@@ -10,6 +10,7 @@ import pytest
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 
@@ -26,7 +27,7 @@ class Seen:
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
-        self.watches = Watches(self.context, self.queue, None)
+        self.watches = Watches(self.context, Memory(self.context), self.queue, None)
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.cli.managed import all_of
-from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.observe import observe
+from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
+from keyturn.controllers.managedsecret.consumers import with_workloads
+from keyturn.controllers.managedsecret.observe import observe_spec
+from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.store_reads import Pulled
@@ -25,7 +27,8 @@ from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Trig
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
-from keyturn.kube.events import Events
+from keyturn.kube.cache.managed_secrets import slim
+from keyturn.kube.cache.parsing import readable
 from keyturn.kube.ownership import foreign_owner
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.workloads import KINDS, workload_of
@@ -74,12 +77,7 @@ async def look_at(
     blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, cache)
     blind_spots += await _put_workloads(cluster, cache)
     await _put_siblings(cluster, found.key, cache)
-    context = Context(cluster.api, Events(cluster.api, "keyturn-cli"), cluster.now, cache=cache)
-    observed = await observe(found.key, context)
-    if observed is None:
-        raise errors.NotFound(
-            "get", paths.managed_secret(found.key.namespace, found.key.name), 404, "NotFound"
-        )
+    observed = await _from_cache(found, cache, cluster.now())
     secrets = await _secrets(cluster.api, found.key, secret_of(found.managed))
     if secrets is None:
         blind_spots.append("you may not get Secrets: their existence and owner are taken from the status")
@@ -91,6 +89,14 @@ async def look_at(
         pulled=Pulled(read=True),
     )
     return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots))
+
+
+async def _from_cache(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:
+    """Observe the object without Secrets and pods."""
+    managed, trouble = readable(slim(found.body))
+    observed = await observe_spec(managed, trouble, ParsedSpecs(), cache, now)
+    observed = with_compliance(found.key, observed, ComplianceMemory(), cache)
+    return with_workloads(found.key, observed, cache)
 
 
 def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCache) -> Desired | None:

@@ -2,6 +2,7 @@
 
 Modules
     reconcile          status of an emergency; progress that secrets note
+    memory             that progress, and the documents that were written
     report_configmap   ConfigMap with the incident document
     document, access_section, markdown   the document
 

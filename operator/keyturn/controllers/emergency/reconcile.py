@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.kube.cache.emergencies import Declared
 
+    from .memory import EmergencyMemory
+
 __all__ = ["note_standing", "reconcile_emergency"]
 
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
@@ -40,18 +42,23 @@ _GOOD_NEWS = frozenset({DECLARED, "Rotated", "ServicesUpdated", "AccessAudited",
 _log = structlog.get_logger()
 
 
-def note_standing(key: ObjectKey, observed: Observed, error: Wait | Stalled | None, context: Context) -> None:
+def note_standing(
+    key: ObjectKey,
+    observed: Observed,
+    error: Wait | Stalled | None,
+    memory: EmergencyMemory,
+    context: Context,
+) -> None:
     """Record the progress of a secret in each emergency, and wake the emergencies for which it is new."""
-    memory = context.memory(key)
-    standings = {one.uid: affected(one, observed, error) for one in observed.emergencies} or None
-    if standings == memory.emergencies:
-        return
-    memory.emergencies = standings
-    for one in observed.emergencies:
-        context.alert(EmergencyKey(key.namespace, one.name))
+    progress = {one.uid: affected(one, observed, error) for one in observed.emergencies}
+    if memory.is_new(key, progress):
+        for one in observed.emergencies:
+            context.alert(EmergencyKey(key.namespace, one.name))
 
 
-async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime | None:
+async def reconcile_emergency(
+    key: EmergencyKey, memory: EmergencyMemory, context: Context
+) -> datetime | None:
     """Write status and document of one emergency; return when it is due again.
 
     Idempotent: everything follows from the cache and the time.
@@ -61,15 +68,15 @@ async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime |
     """
     declared = context.cache.emergencies.declared(key)
     if declared is None:
-        context.alarms.pop(key, None)
+        memory.drop_alarm(key)
         return None
-    emergency, alarm, now = declared.emergency, context.alarm(key), context.now()
+    emergency, alarm, now = declared.emergency, memory.alarm(key), context.now()
     if declared.is_closed and not alarm.is_unfinished:
         return None
     if alarm.looked and now - alarm.looked < _MIN_UPDATE_INTERVAL:
         return alarm.looked + _MIN_UPDATE_INTERVAL
     refused = context.cache.emergencies.refusal(key)
-    known = {} if refused else _known(declared, context)
+    known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
     found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused)
     status = status_of(found)
@@ -78,7 +85,7 @@ async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime |
         await _write(key, emergency, status, context)
         alarm.looked = now
         is_followed = context.cache.emergencies.is_followed(key)
-        again = await brought_up_to_date(key, found, status, known, context) if is_followed else None
+        again = await brought_up_to_date(key, found, status, known, alarm, context) if is_followed else None
         alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object
@@ -86,14 +93,13 @@ async def reconcile_emergency(key: EmergencyKey, context: Context) -> datetime |
     return min(times, default=None)
 
 
-def _known(declared: Declared, context: Context) -> Mapping[str, Affected | None]:
+def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Mapping[str, Affected | None]:
     """Return the progress of each affected ManagedSecret; None for one that was not reconciled yet."""
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):
         if declared.scope.concerns(key.name, context.cache.labels_of(key)):
-            memory = context.memos.get(key)
-            known[key.name] = (memory.emergencies or {}).get(metadata.uid) if memory else None
+            known[key.name] = memory.progress(key, metadata.uid)
     return known
 
 

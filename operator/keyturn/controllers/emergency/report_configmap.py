@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from keyturn.core.keys import EmergencyKey
     from keyturn.kube.client import Body
 
+    from .memory import Alarm
+
 __all__ = ["FILE", "brought_up_to_date"]
 
 FILE = "report.md"
@@ -44,6 +46,7 @@ async def brought_up_to_date(
     found: EmergencyFacts,
     status: EmergencyRotationStatus,
     known: Mapping[str, Affected | None],
+    alarm: Alarm,
     context: Context,
 ) -> datetime | None:
     """Write the document if it has changed; return when to try again.
@@ -51,7 +54,7 @@ async def brought_up_to_date(
     Raises:
         Conflict: Another writer changed the ConfigMap meanwhile.
     """
-    alarm, now = context.alarm(key), found.now
+    now = found.now
     if None in known.values():
         return None  # each affected object that was not reconciled yet wakes the emergency
     emergency = found.emergency.model_copy(update={"status": status})

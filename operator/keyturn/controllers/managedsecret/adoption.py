@@ -12,7 +12,6 @@ from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
 from .existing_data import adopted_values, found_values
-from .observe import load_state, load_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,17 +23,24 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import ItemValues
 
+    from .secret_reads import SecretReads
+
 __all__ = ["adopted", "claimed"]
 
 
 async def claimed(
-    step: steps.Claim, key: ObjectKey, observed: Observed, desired: Desired, context: Context
+    step: steps.Claim,
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    secrets: SecretReads,
+    context: Context,
 ) -> State:
     """Return a state with the values of an existing Secret. Triggers of a new object are recorded as handled."""
-    state = await load_state(key, context)
+    state = await secrets.state(key)
     if state is not None:
         return state.with_facts(transitions.take_over(state.facts, observed))
-    body = await load_target(key, desired.secret, context)
+    body = await secrets.target(key, desired.secret)
     found = await threadpools.for_tenant(
         key.namespace, found_values, desired, values_of(body) if body else {}
     )
@@ -49,10 +55,11 @@ async def adopted(
     observed: Observed,
     desired: Desired,
     state: State | None,
+    secrets: SecretReads,
     context: Context,
 ) -> State:
     """Return a state with the found values as a revision; workloads that read the Secret already run it."""
-    body = await load_target(key, desired.secret, context)
+    body = await secrets.target(key, desired.secret)
     found = await threadpools.for_tenant(
         key.namespace, adopted_values, desired, values_of(body) if body else {}
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
 from keyturn.api.recipe import Recipe
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.checklist.unscheduled import unscheduled
+from keyturn.controllers.value_index import ValueIndex
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
@@ -19,9 +21,8 @@ from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.core.value import Value
+    from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["note_values", "signs", "unchecked", "violations"]
+__all__ = ["ComplianceMemory", "note_values", "with_compliance"]
 
 _PRODUCTION = "production"
 _MAX_INLINE_VALUES = 20
@@ -43,24 +45,88 @@ _MAX_INLINE_BYTES = 16 * 1024
 _log = structlog.get_logger()
 
 
-async def note_values(key: ObjectKey, desired: Desired, state: State | None, context: Context) -> None:
-    """Record what the rules need of the values that were just read, and wake the objects that have equal ones."""
-    memory = context.memory(key)
+class _Evaluation(NamedTuple):
+    """What the rules need of values; the values themselves are not kept."""
+
+    weak: Mapping[str, str]
+    """Keys of the Secret with a weak value that no recipe has generated, each with its item."""
+    older: Mapping[str, Strength | None]
+    """Items whose value the current recipe cannot have generated, with the strength of the value."""
+    lengths: Mapping[str, int]
+    """Lengths of the values that were read from stores, by item."""
+
+
+_NO_FINDINGS: Final = _Evaluation({}, {}, {})
+
+
+class ComplianceMemory:
+    """Findings about values that were read, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self.index = ValueIndex()
+        self._evaluations: dict[ObjectKey, _Evaluation] = {}
+        self._first: dict[ObjectKey, int] = {}
+        """Revision that was current when this process read the state for the first time."""
+        self._equal: dict[ObjectKey, Mapping[str, frozenset[ObjectKey]]] = {}
+        """Values that another environment has as well, each with the objects that have it, as last logged."""
+        self._affected: set[ObjectKey] = set()
+
+    def evaluation(self, key: ObjectKey) -> _Evaluation:
+        return self._evaluations.get(key, _NO_FINDINGS)
+
+    def keep(self, key: ObjectKey, evaluation: _Evaluation) -> None:
+        if any(evaluation):
+            self._evaluations[key] = evaluation
+        else:
+            self._evaluations.pop(key, None)
+
+    def is_first(self, key: ObjectKey, number: int) -> bool:
+        """Whether a revision was current when this process read the state for the first time."""
+        return self._first.get(key) == number
+
+    def keep_first(self, key: ObjectKey, number: int) -> None:
+        self._first.setdefault(key, number)
+
+    def are_new(self, key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> bool:
+        """Whether objects with equal values differ from the last ones; keep them for the next call."""
+        if found == self._equal.get(key, {}):
+            return False
+        self._equal.pop(key, None)
+        if found:
+            self._equal[key] = found
+        return True
+
+    def affect(self, keys: Iterable[ObjectKey]) -> None:
+        """Add objects whose findings depend on a value that was just read."""
+        self._affected.update(keys)
+
+    def take_affected(self) -> set[ObjectKey]:
+        """Return and drop the affected objects, which are to be reconciled."""
+        affected, self._affected = self._affected, set()
+        return affected
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop a deleted object, which affects those with equal values."""
+        self.affect(self.index.drop(key))
+        self._evaluations.pop(key, None)
+        self._first.pop(key, None)
+        self._equal.pop(key, None)
+
+
+async def note_values(
+    key: ObjectKey, desired: Desired, state: State | None, memory: ComplianceMemory, cache: InformerCache
+) -> None:
+    """Keep what the rules need of the values that were just read, and which objects have equal ones."""
     if state is None:
-        memory.weak = memory.older = memory.lengths = None
+        memory.keep(key, _NO_FINDINGS)
+    elif _takes_long(desired, state):
+        memory.keep(key, await threadpools.for_tenant(key.namespace, _evaluate, desired, state))
     else:
-        takes_long = _takes_long(desired, state)
-        judged = (
-            await threadpools.for_tenant(key.namespace, _evaluate, desired, state)
-            if takes_long
-            else _evaluate(desired, state)
-        )
-        memory.weak, memory.older, memory.lengths = judged
-    if state and memory.first is None:
-        memory.first = state.facts.current_number
-    is_compared = state and context.cache.environment(key.namespace)
-    for other in context.tags.put(key, _secret_values(desired, state) if state and is_compared else ()):
-        context.wake(other)
+        memory.keep(key, _evaluate(desired, state))
+    if state:
+        memory.keep_first(key, state.facts.current_number)
+    is_compared = state and cache.environment(key.namespace)
+    memory.affect(memory.index.put(key, _secret_values(desired, state) if state and is_compared else ()))
 
 
 def _takes_long(desired: Desired, state: State) -> bool:
@@ -75,25 +141,32 @@ def _takes_long(desired: Desired, state: State) -> bool:
     )
 
 
-_Evaluation: TypeAlias = (
-    "tuple[dict[str, str] | None, dict[str, Strength | None] | None, dict[str, int] | None]"
-)
-
-
 def _evaluate(desired: Desired, state: State) -> _Evaluation:
-    """Return weak values, values that are older than their recipe, and lengths of values from stores."""
-    weak = _weak_values(_without_recipe(desired, state))
-    return (
-        weak or None,
-        dict(_older_than_recipe(desired, state)) or None,
-        dict(_lengths(desired, state)) or None,
+    return _Evaluation(
+        _weak_values(_without_recipe(desired, state)),
+        dict(_older_than_recipe(desired, state)),
+        dict(_lengths(desired, state)),
     )
 
 
-def violations(key: ObjectKey, observed: Observed, context: Context) -> tuple[Violation, ...]:
+def with_compliance(
+    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
+) -> Observed:
+    """Add violated rules of the class, a rule that could not be evaluated, and checklist findings."""
+    violated = _violations(key, observed, memory, cache)
+    return replace(
+        observed,
+        violations=violated,
+        unchecked=_unchecked(observed, cache),
+        signs=_signs(key, observed, violated, memory, cache),
+    )
+
+
+def _violations(
+    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
+) -> tuple[Violation, ...]:
     """Return violations of the class policy."""
-    for other in context.tags.read(key):
-        context.wake(other)
+    memory.affect(memory.index.read(key))
     desired = observed.desired
     if desired is None or observed.secret_class is None:
         return ()
@@ -103,35 +176,41 @@ def violations(key: ObjectKey, observed: Observed, context: Context) -> tuple[Vi
         strengths={name: strength for name, strength in made if strength},
         cadence=desired.cadence,
         rotates=desired.rotates,
-        older=context.memory(key).older or {},
-        pulled=context.memory(key).lengths or {},
-        twins=_twins(key, observed, context) if asks else frozenset(),
+        older=memory.evaluation(key).older,
+        pulled=memory.evaluation(key).lengths,
+        twins=_twins(key, observed, memory, cache) if asks else frozenset(),
     )
     return violations_of(observed.secret_class, evidence)
 
 
-def signs(key: ObjectKey, observed: Observed, broken: tuple[Violation, ...], context: Context) -> Signs:
+def _signs(
+    key: ObjectKey,
+    observed: Observed,
+    broken: tuple[Violation, ...],
+    memory: ComplianceMemory,
+    cache: InformerCache,
+) -> Signs:
     """Return the checklist findings, except those that a violated rule of the class reports."""
     desired, current = observed.desired, observed.current
     if desired is None:
         return NO_SIGNS
     reported = {violation.rule for violation in broken}
     named = frozenset[str]().union(*(violation.cured_by for violation in broken))
-    weak = context.memory(key).weak or {}
+    weak = memory.evaluation(key).weak
     ended = current.valid_until if current and current.overlaps else None
     return Signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
-        shared=_shared_by_production(key, observed, context),
+        shared=_shared_by_production(key, observed, memory, cache),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
         is_overdue=is_overdue(observed),
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
 
 
-def unchecked(observed: Observed, context: Context) -> str | None:
+def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
     """Return which rule could not be evaluated, and why."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
-    if not asks or context.cache.sees_namespaces:
+    if not asks or cache.sees_namespaces:
         return None
     return (
         "distinctAcrossEnvironments cannot be checked: the operator watches selected namespaces and cannot read"
@@ -175,11 +254,13 @@ def _weak_values(given: Mapping[str, tuple[str, Value]]) -> dict[str, str]:
     return {key: item for key, (item, value) in given.items() if is_weak(key, value)}
 
 
-def _shared_by_production(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
+def _shared_by_production(
+    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
+) -> frozenset[str]:
     """Return values of production that another environment has as well, unless the class checks that itself."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
-    is_production = context.cache.environment(key.namespace) == _PRODUCTION
-    return _twins(key, observed, context) if is_production and not asks else frozenset()
+    is_production = cache.environment(key.namespace) == _PRODUCTION
+    return _twins(key, observed, memory, cache) if is_production and not asks else frozenset()
 
 
 def _lengths(desired: Desired, state: State) -> Iterator[tuple[str, int]]:
@@ -214,36 +295,34 @@ def _secret_values(desired: Desired, state: State) -> Iterator[tuple[str, Value]
             yield from ((item.name, kept.outputs[output]) for output in sorted(secret))
 
 
-def _twins(key: ObjectKey, observed: Observed, context: Context) -> frozenset[str]:
+def _twins(
+    key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
+) -> frozenset[str]:
     """Return the values that another environment has as well.
 
     Until all objects of the start were read, the findings of the previous process remain.
     """
-    here = context.cache.environment(key.namespace)
+    here = cache.environment(key.namespace)
     if here is None:
         return frozenset()
     matches = {
-        name: frozenset(
-            other for other in others if context.cache.environment(other.namespace) not in {None, here}
-        )
-        for name, others in context.tags.twins(key).items()
+        name: frozenset(other for other in others if cache.environment(other.namespace) not in {None, here})
+        for name, others in memory.index.twins(key).items()
     }
     matches = {name: others for name, others in matches.items() if others}
-    _log_equal_values(key, matches, context)
-    if context.tags.are_complete:
+    if memory.are_new(key, matches):
+        _log_equal_values(key, matches)
+    if memory.index.are_complete:
         return frozenset(matches)
-    context.tags.wait(key)
-    if observed.state and observed.state.current_number != context.memory(key).first:
+    memory.index.wait(key)
+    if observed.state and not memory.is_first(key, observed.state.current_number):
         return frozenset(matches)  # the values have changed since
     return frozenset(matches) | told_twins(observed.managed.status)
 
 
-def _log_equal_values(key: ObjectKey, found: dict[str, frozenset[ObjectKey]], context: Context) -> None:
+def _log_equal_values(key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> None:
     """Log objects with equal values. Only the operator's log names them: a tenant must not see other namespaces."""
-    memory = context.memory(key)
-    if found != (memory.twins or {}):
-        memory.twins = found or None
-        for name, others in found.items():
-            _log.warning(
-                "equal values found", secret=str(key), item=name, others=sorted(str(one) for one in others)
-            )
+    for name, others in found.items():
+        _log.warning(
+            "equal values found", secret=str(key), item=name, others=sorted(str(one) for one in others)
+        )

@@ -20,28 +20,36 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["consumer_of", "with_consumers"]
+    from .pods import PodMemory
+    from .write_memory import Published
+
+__all__ = ["consumer_of", "with_consumers", "with_workloads"]
 
 
-async def with_consumers(key: ObjectKey, observed: Observed, context: Context) -> Observed:
+async def with_consumers(
+    key: ObjectKey, observed: Observed, memory: PodMemory, published: Published | None, context: Context
+) -> Observed:
+    """Add the consumers, and their pods as far as a decision depends on them."""
+    observed = with_workloads(key, observed, context.cache)
+    if observed.desired is None or not (observed.consumers or observed.missing_targets):
+        return observed
+    return await with_pods(key, observed, observed.desired, memory, published, context)
+
+
+def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
     """Add the workloads that reference the Secret, and those that the spec lists."""
     desired = observed.desired
     if desired is None:
         return observed
-    workloads = {one.key: one for one in context.cache.users_of(key.namespace, desired.secret)}
-    listed = {target: context.cache.workload(target) for target in desired.targets}
+    workloads = {one.key: one for one in cache.users_of(key.namespace, desired.secret)}
+    listed = {target: cache.workload(target) for target in desired.targets}
     workloads |= {target: workload for target, workload in listed.items() if workload}
     missing = tuple(str(target) for target, workload in listed.items() if workload is None)
-    if not workloads and not missing:
-        return observed
-    observed = replace(
+    return replace(
         observed,
-        consumers=tuple(
-            consumer_of(one, desired.secret, context.cache, observed.now) for one in workloads.values()
-        ),
+        consumers=tuple(consumer_of(one, desired.secret, cache, observed.now) for one in workloads.values()),
         missing_targets=missing,
     )
-    return await with_pods(observed, desired, context)
 
 
 def consumer_of(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Consumer:

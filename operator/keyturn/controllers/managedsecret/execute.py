@@ -18,7 +18,6 @@ from .adoption import adopted, claimed
 from .consumers import consumer_of
 from .generate import staged
 from .leases import given_back
-from .observe import load_state
 from .push import finalized, pushed, withdrawn
 from .write import known, release, wanted_of, write_state, write_target
 from .write_status import write_status
@@ -29,11 +28,15 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import State
 
+    from .memory import Memory
+    from .restart_locks import RestartLocks
+    from .secret_reads import SecretReads
+
 __all__ = ["take"]
 
 
 async def take(  # one case per step
-    step: steps.Step, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
 ) -> None:
     """Execute one step.
 
@@ -46,19 +49,20 @@ async def take(  # one case per step
         case steps.Release(secret=secret):
             await release(replace(key, name=secret), context)
         case steps.Publish() | steps.Repair() | steps.Revoke():
-            await write_target(step, key, observed, context)
+            await write_target(step, key, observed, memory, context)
         case steps.RollOut():
-            await _roll(step, observed, context)
+            await _roll(step, observed, memory.restart_locks, context)
         case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
         case steps.Finalize():
             await finalized(step, key, observed, context)
         case steps.Push() | steps.Withdraw() | steps.GiveBack():
-            await _take_outside(step, key, observed, context)
+            await _take_outside(step, key, observed, memory, context)
         case steps.Rest():
             pass
         case _:
-            await write_state(key, await _state_after(step, key, observed, context), observed, context)
+            after = await _state_after(step, key, observed, memory, context)
+            await write_state(key, after, observed, memory, context)
 
 
 # State Secret
@@ -68,61 +72,67 @@ async def _state_after(
     step: steps.Claim | steps.Adopt | steps.Bind | steps.Stage | transitions.Recorded,
     key: ObjectKey,
     observed: Observed,
+    memory: Memory,
     context: Context,
 ) -> State:
     """Return the state that a step writes; Bind writes the recorded one unchanged."""
     if isinstance(step, steps.Bind):
-        return known(await load_state(key, context), key)
+        return known(await memory.secrets.state(key), key)
     if isinstance(step, steps.Claim):
-        return await claimed(step, key, observed, wanted_of(observed), context)
-    before = await _state_as_seen(key, observed, context)
+        return await claimed(step, key, observed, wanted_of(observed), memory.secrets, context)
+    before = await _state_as_seen(key, observed, memory.secrets)
     if isinstance(step, steps.Adopt):
-        return await adopted(step, key, observed, wanted_of(observed), before, context)
+        return await adopted(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
-        return await staged(step, key, observed, wanted_of(observed), before, context)
+        last, generated = memory.stores.pulls.last(key), memory.generated
+        return await staged(step, key, observed, wanted_of(observed), before, last, generated, context)
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
-        context.memory(key).outside.forget_push(step.record.place)
+        memory.stores.pushes.forget_place(key, step.record.place)
     state = known(before, key)
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
 
-async def _state_as_seen(key: ObjectKey, observed: Observed, context: Context) -> State | None:
+async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretReads) -> State | None:
     """Read the state from which the step was chosen.
 
     Raises:
         Conflict: The state has changed: an earlier attempt succeeded, though its response was lost.
     """
-    state = await load_state(key, context) if observed.state else None
+    state = await secrets.state(key) if observed.state else None
     if (state.facts if state else None) != observed.state:
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
     return state
 
 
 async def _take_outside(
-    step: steps.Push | steps.Withdraw | steps.GiveBack, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Push | steps.Withdraw | steps.GiveBack,
+    key: ObjectKey,
+    observed: Observed,
+    memory: Memory,
+    context: Context,
 ) -> None:
     """Run an operation at a store and record it; its failure is kept in memory."""
-    state = known(await _state_as_seen(key, observed, context), key)
+    state, stores = known(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
     match step:
         case steps.Push():
-            after = await pushed(step, key, state, context)
+            after = await pushed(step, key, state, stores.pushes, context)
         case steps.Withdraw():
-            after = await withdrawn(step, key, state, context)
+            after = await withdrawn(step, key, state, stores.pushes, context)
         case steps.GiveBack():
-            after = await given_back(step, key, state, context)
+            after = await given_back(step, key, state, stores.leases, context)
         case _:
             assert_never(step)
     if after is not None:
-        await write_state(key, after, observed, context)
+        await write_state(key, after, observed, memory, context)
 
 
 # Workloads
 
 
-async def _roll(step: steps.RollOut, observed: Observed, context: Context) -> None:
+async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, context: Context) -> None:
     """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
     workload_key = step.consumer.workload.key
-    async with context.rolling(workload_key):
+    async with locks.of(workload_key):
         workload = context.cache.workload(workload_key)
         if workload is None or observed.current is None:
             return

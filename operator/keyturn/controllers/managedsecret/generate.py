@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.generators import Generator, Outputs
 
+    from .generate_item import GeneratedValues
+    from .pull_memory import Reading
+
 __all__ = ["making_order", "staged"]
 
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
@@ -43,9 +46,11 @@ async def staged(
     observed: Observed,
     desired: Desired,
     state: State | None,
+    last: Reading | None,
+    generated: GeneratedValues,
     context: Context,
 ) -> State:
-    """Return the state with the new revision.
+    """Return the state with the new revision, of values that are generated, or that the last read of stores has.
 
     Raises:
         Wait: The Secret with the signing CA does not exist yet.
@@ -61,14 +66,15 @@ async def staged(
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            values[item.name] = await _generate_items(item, found, values, desired, key, context)
+            values[item.name] = await _generate_items(
+                item, found, values, desired, key, last, generated, context
+            )
         else:
             values[item.name] = _kept(item, found, desired)
     now = context.now()
     rendered = await _render(key.namespace, desired, values, state, now)
     revision = Revision(values | others_kept(desired, before), rendered)
-    context.memory(key).outside.forget_made()
-    last = context.memory(key).outside.last
+    generated.forget(key)
     content = _content_of(revision, state)
     recorded = state.facts if state else None
     facts = transitions.stage(step, recorded, observed, desired, content, now)
@@ -127,13 +133,16 @@ async def _generate_items(
     made: Mapping[str, ItemValues],
     desired: Desired,
     key: ObjectKey,
+    last: Reading | None,
+    generated: GeneratedValues,
     context: Context,
 ) -> ItemValues:
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
-        return _value_of_read(item, key, context)
-    if before is None and (lost := _recovered_value(item, key, context)):
+        return _value_of_read(item, key, last)
+    # A value may be at a store that an earlier object of the same name has pushed.
+    if before is None and last and (lost := last.found.get(item.name)):
         return lost
     if item.recipe is None:
         raise Stalled(
@@ -147,25 +156,18 @@ async def _generate_items(
         previous=_previous(item, before) if desired.overlap else None,
         issuer=await _issuer(generator, key, context),
     )
-    return await generate_item.kept(item, item.recipe.text, generator, given, key, context)
+    return await generate_item.kept(item, item.recipe.text, generator, given, key, generated, context)
 
 
-def _value_of_read(item: Item, key: ObjectKey, context: Context) -> ItemValues:
+def _value_of_read(item: Item, key: ObjectKey, last: Reading | None) -> ItemValues:
     """Return what this pass has read from a store.
 
     Raises:
         Conflict: The read is gone from memory: observe again.
     """
-    last = context.memory(key).outside.last
     if last is None or item.name not in last.values:
         raise errors.Conflict("get", paths.secret(key.namespace, key.name), 0, "NotRead")
     return last.values[item.name]
-
-
-def _recovered_value(item: Item, key: ObjectKey, context: Context) -> ItemValues | None:
-    """Return a value that an earlier object of the same name has pushed to a store."""
-    last = context.memory(key).outside.last
-    return last.found.get(item.name) if last else None
 
 
 def _previous(item: Item, before: ItemValues | None) -> Outputs | None:

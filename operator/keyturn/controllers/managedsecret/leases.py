@@ -6,39 +6,122 @@ An acquired credential stays in memory until a revision records it, so that a ca
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from keyturn.controllers.background import InHand, Taking, begin, lent, loan_of
+from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation import transitions
+from keyturn.core.state.lease import StoreLease
+from keyturn.stores.providers.base import Lent, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundWork
+    from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
-    from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.stores import Failure, Stores
-    from keyturn.stores.providers.base import RemoteValue
 
-__all__ = ["Borrowed", "LeaseManager", "given_back"]
+__all__ = ["Borrowed", "LeaseManager", "LeaseMemory", "UnrecordedLeases", "given_back"]
 
 _log = structlog.get_logger()
 
 _RETRY_DELAY: Final = timedelta(seconds=30)
 _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
+
+
+class _Request(NamedTuple):
+    """A dynamic credential that is being requested."""
+
+    since: datetime
+    task: asyncio.Task[RemoteValue | Failure]
+
+
+class _Acquired(NamedTuple):
+    """A dynamic credential that was acquired, and that no revision records yet."""
+
+    loan: StoreLease
+    found: RemoteValue
+
+
+@dataclass(slots=True)
+class UnrecordedLeases:
+    """Dynamic credentials of one ManagedSecret that no revision records yet, by store and key.
+
+    They outlive a pass, as a store issues each only once.
+    """
+
+    requests: dict[str, _Request] = field(default_factory=dict)
+    """Shared by all waiting reads."""
+    acquired: dict[str, _Acquired] = field(default_factory=dict, repr=False)
+
+    def keep(self, places: Collection[str], recorded: Collection[str]) -> None:
+        """Drop credentials that the spec no longer asks for, and those whose lease a revision records."""
+        for place, one in list(self.acquired.items()):
+            if place not in places or one.loan.id in recorded:
+                del self.acquired[place]
+
+    def revoke(self, key: ObjectKey, stores: Stores) -> None:
+        """Revoke all of a deleted object, and those that are being requested once they are issued."""
+        for one in self.acquired.values():
+            _revoke_unrecorded(one.loan, key, stores)
+        for place, request in self.requests.items():
+            request.task.add_done_callback(partial(_revoke_issued, place, request.since, key, stores))
+
+
+class LeaseMemory:
+    """Leases that no revision records yet, and revocations in progress or postponed, by ManagedSecret."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._unrecorded: dict[ObjectKey, UnrecordedLeases] = {}
+        self._revoking: dict[ObjectKey, dict[str, BackgroundJob[Failure | None]]] = {}
+        self._postponed: dict[ObjectKey, dict[str, datetime]] = {}
+
+    def unrecorded(self, key: ObjectKey) -> UnrecordedLeases:
+        return self._unrecorded.setdefault(key, UnrecordedLeases())
+
+    def take_revocation(self, key: ObjectKey, lease: str) -> BackgroundJob[Failure | None] | None:
+        """Remove and return the revocation of a lease that was started."""
+        return self._revoking.get(key, {}).pop(lease, None)
+
+    def keep_revocation(self, key: ObjectKey, job: BackgroundJob[Failure | None]) -> None:
+        self._revoking.setdefault(key, {})[job.name] = job
+
+    def postponed(self, key: ObjectKey) -> Mapping[str, datetime]:
+        """Return the leases whose revocation failed or is in progress, with the time of the next attempt."""
+        return self._postponed.get(key, {})
+
+    def postpone(self, key: ObjectKey, lease: str, until: datetime) -> None:
+        self._postponed.setdefault(key, {})[lease] = until
+
+    def resume(self, key: ObjectKey, lease: str) -> None:
+        """Make the revocation of a lease due, or drop its record."""
+        self._postponed.get(key, {}).pop(lease, None)
+
+    def retry(self, key: ObjectKey) -> None:
+        """Make all failed revocations due, because a store has recovered."""
+        self._postponed.pop(key, None)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel revocations of a deleted object, and revoke the leases that no revision records."""
+        self._postponed.pop(key, None)
+        for job in self._revoking.pop(key, {}).values():
+            job.task.cancel()
+        if unrecorded := self._unrecorded.pop(key, None):
+            unrecorded.revoke(key, self._context.stores)
 
 
 class Borrowed(NamedTuple):
@@ -57,7 +140,7 @@ class LeaseManager:
         key: ObjectKey,
         desired: Desired,
         state: State | None,
-        outside: BackgroundWork,
+        unrecorded: UnrecordedLeases,
         stores: Stores,
         now: Callable[[], datetime],
         *,
@@ -65,7 +148,7 @@ class LeaseManager:
     ) -> None:
         """With `reissue`, recorded leases are not reused."""
         self._key, self._wanted, self._state = key, desired, state
-        self._outside, self._stores, self._now, self._reissue = outside, stores, now, reissue
+        self._unrecorded, self._stores, self._now, self._reissue = unrecorded, stores, now, reissue
         self._asked: dict[str, asyncio.Task[Borrowed | Failure]] = {}
 
     @property
@@ -109,7 +192,7 @@ class LeaseManager:
             return error.with_traceback(None)
 
     async def _acquire_or_renew(self, source: Source) -> Borrowed:
-        held = self._in_hand(source) or self._current(source)
+        held = self._acquired(source) or self._current(source)
         if held is None or held.loan is None:
             return await self._acquire(source)
         loan = held.loan
@@ -118,15 +201,15 @@ class LeaseManager:
         try:
             renewed = await self._renew(source, loan)
             if renewed is not None:
-                return self._keep_in_hand(source, held._replace(loan=renewed))
+                return self._keep(source, held._replace(loan=renewed))
             return await self._acquire(source)
         except (Throttled, Unreachable):
             if self._now() >= loan.ends:
                 raise
             return held
 
-    def _in_hand(self, source: Source) -> Borrowed | None:
-        held = self._outside.in_hand.get(source.place)
+    def _acquired(self, source: Source) -> Borrowed | None:
+        held = self._unrecorded.acquired.get(source.place)
         return Borrowed(held.loan, held.found) if held else None
 
     def _current(self, source: Source) -> Borrowed | None:
@@ -147,19 +230,19 @@ class LeaseManager:
     async def _renew(self, source: Source, loan: StoreLease) -> StoreLease | None:
         """Renew a lease; None if the rest of its duration is not extended beyond its half."""
         asked = self._now()
-        left = await self._stores.extend(source.ref, self._key.namespace, source.key, lent(loan))
+        left = await self._stores.extend(source.ref, self._key.namespace, source.key, _lent(loan))
         renewed = replace(loan, ends=asked + left) if left else None
         return renewed if renewed and asked < renewed.due else None
 
     async def _acquire(self, source: Source) -> Borrowed:
-        place, taking = source.place, self._outside.taking
-        was_asked_before = place in taking
+        place, requests = source.place, self._unrecorded.requests
+        was_asked_before = place in requests
         if not was_asked_before:
             task = self._stores.borrow(source.ref, self._key.namespace, source.key)
-            taking[place] = Taking(self._now(), task)
-        asked, task = taking[place]
+            requests[place] = _Request(self._now(), task)
+        asked, task = requests[place]
         await asyncio.wait([task])
-        taking.pop(place, None)
+        requests.pop(place, None)
         if task.cancelled():
             raise Unreachable("Closed", "the operator ends")
         outcome = task.result()
@@ -167,49 +250,63 @@ class LeaseManager:
             raise outcome
         if outcome.lent is None:
             return Borrowed(None, outcome)
-        loan = loan_of(place, outcome.lent, asked)
-        taken = self._keep_in_hand(source, Borrowed(loan, outcome))
+        loan = _lease_of(place, outcome.lent, asked)
+        taken = self._keep(source, Borrowed(loan, outcome))
         # It may be old, if it was acquired for a read that was cancelled.
         return await self._acquire_or_renew(source) if was_asked_before and self._now() >= loan.due else taken
 
-    def _keep_in_hand(self, source: Source, borrowed: Borrowed) -> Borrowed:
+    def _keep(self, source: Source, borrowed: Borrowed) -> Borrowed:
         if borrowed.loan and borrowed.found:
-            self._outside.in_hand[source.place] = InHand(borrowed.loan, borrowed.found)
+            self._unrecorded.acquired[source.place] = _Acquired(borrowed.loan, borrowed.found)
         return borrowed
+
+
+_MIN_DURATION: Final = timedelta(seconds=1)
+
+
+def _lease_of(place: str, lent: Lent, asked: datetime) -> StoreLease:
+    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _MIN_DURATION)
+    return StoreLease(place, lent.id, lent.login, lasts, asked + lasts)
+
+
+def _lent(loan: StoreLease) -> Lent:
+    return Lent(loan.id, loan.login, loan.lasts)
 
 
 # Revocation
 
 
-async def given_back(step: steps.GiveBack, key: ObjectKey, state: State, context: Context) -> State | None:
+async def given_back(
+    step: steps.GiveBack, key: ObjectKey, state: State, memory: LeaseMemory, context: Context
+) -> State | None:
     """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
     An expired lease needs no revocation. One that the store refuses to revoke is dropped and expires.
     """
-    loan, outside = step.loan, context.memory(key).outside
-    if context.now() < loan.ends and not await _revoke(loan, key, context):
+    loan = step.loan
+    if context.now() < loan.ends and not await _revoke(loan, key, memory, context):
         return None
-    outside.returns.pop(loan.id, None)
-    outside.returning.pop(loan.id, None)
+    memory.resume(key, loan.id)
+    memory.take_revocation(key, loan.id)
     return state.with_facts(transitions.give_back(step, state.facts))
 
 
-async def _revoke(loan: StoreLease, key: ObjectKey, context: Context) -> bool:
-    outside = context.memory(key).outside
-    job = outside.returning.get(loan.id)
+async def _revoke(loan: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:
+    job = memory.take_revocation(key, loan.id)
     if job is None:
-        job = await begin(loan.id, _send_revocation(loan, key, context), lambda: _wake(loan, key, context))
-        outside.returning[loan.id] = job
+        job = await begin(
+            loan.id, _send_revocation(loan, key, context), lambda: _wake(loan, key, memory, context)
+        )
     if not job.task.done():
-        outside.returns[loan.id] = loan.ends
+        memory.keep_revocation(key, job)
+        memory.postpone(key, loan.id, loan.ends)
         return False
-    del outside.returning[loan.id]
     failure = job.task.result()
     if failure is None:
         return True
     name = str(loan.where)
     if isinstance(failure, Throttled | Unreachable):
-        outside.returns[loan.id] = _again(failure, context)
+        memory.postpone(key, loan.id, _again(failure, context))
         _log.warning("lease revocation postponed", secret=str(key), lease=name, code=failure.code)
         return False
     code = failure.reason if isinstance(failure, Stalled) else failure.code
@@ -220,18 +317,30 @@ async def _revoke(loan: StoreLease, key: ObjectKey, context: Context) -> bool:
 async def _send_revocation(loan: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
     where = loan.where
     try:
-        await context.stores.give_back(where.ref, key.namespace, where.key, lent(loan))
+        await context.stores.give_back(where.ref, key.namespace, where.key, _lent(loan))
     except (StoreError, Stalled) as error:
         return error.with_traceback(None)
     return None
 
 
-def _wake(loan: StoreLease, key: ObjectKey, context: Context) -> None:
+def _wake(loan: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> None:
     """Wake the object when the revocation ends."""
-    context.memory(key).outside.returns.pop(loan.id, None)
+    memory.resume(key, loan.id)
     context.wake(key)
 
 
 def _again(failure: StoreError, context: Context) -> datetime:
     wish = timedelta(seconds=failure.retry_after or 0)
     return context.now() + min(max(wish, _RETRY_DELAY), _MAX_RETRY_DELAY)
+
+
+def _revoke_issued(
+    place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
+) -> None:
+    outcome = None if task.cancelled() else task.result()
+    if isinstance(outcome, RemoteValue) and outcome.lent:
+        _revoke_unrecorded(_lease_of(place, outcome.lent, since), key, stores)
+
+
+def _revoke_unrecorded(loan: StoreLease, key: ObjectKey, stores: Stores) -> None:
+    stores.drop(loan.where.ref, key.namespace, loan.where.key, _lent(loan))

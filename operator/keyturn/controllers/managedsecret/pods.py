@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.markers import goes_back
 from keyturn.core.rotation.old_pods import held_up_before, holds_places
@@ -23,26 +22,58 @@ from keyturn.kube.cache.pods import GRACE, NO_GRACE
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.controllers.context import Context, ObjectMemory
-    from keyturn.core.keys import WorkloadKey
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["with_pods"]
+    from .write_memory import Published
+
+__all__ = ["PodMemory", "with_pods"]
 
 
-async def with_pods(observed: Observed, desired: Desired, context: Context) -> Observed:
+@dataclass(slots=True)
+class _Record:
+    """Pods of earlier revisions of one Secret, by workload."""
+
+    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
+    """Workloads without such pods, each with the revision and the time of its restart marker."""
+    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    """When such pods were last seen blocking new pods."""
+
+
+class PodMemory:
+    """Pods of earlier revisions, by ManagedSecret with consumers."""
+
+    def __init__(self) -> None:
+        self._records: dict[ObjectKey, _Record] = {}
+
+    def record(self, key: ObjectKey) -> _Record:
+        return self._records.setdefault(key, _Record())
+
+    def forget(self, key: ObjectKey) -> None:
+        self._records.pop(key, None)
+
+
+async def with_pods(
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    memory: PodMemory,
+    published: Published | None,
+    context: Context,
+) -> Observed:
     """Add the pods of the consumers on whose pods a decision or a report depends.
 
     Raises:
         ApiError: A read failed. A missing permission is recorded instead, except for workloads that would be
             restarted: whether their pods run the values already is not guessed.
     """
-    memory = context.memory(ObjectKey(observed.managed.metadata.namespace, observed.name))
-    reads = _Reads(context, desired, memory)
-    observed = _with_held_up(observed, memory)
-    _forget(observed, desired, memory)
+    record = memory.record(key)
+    reads = _Reads(context, desired, record, published)
+    observed = _with_held_up(observed, record)
+    _drop_complete(observed, desired, record)
     observed = await reads.needed(observed)
     observed = await reads.needed(await reads.renewed(observed))
     return await reads.going_back(observed)
@@ -54,7 +85,9 @@ class _Reads:
 
     context: Context
     desired: Desired
-    memory: ObjectMemory
+    known: _Record
+    last: Published | None
+    """The last publication by this process."""
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
     async def needed(self, observed: Observed) -> Observed:
@@ -78,7 +111,7 @@ class _Reads:
         ]:
             for consumer in candidates:
                 asked.add(consumer.workload.key)
-                if published is None or _has_not_changed(consumer.workload, observed, self.context):
+                if published is None or self._has_not_changed(consumer.workload, observed):
                     continue
                 if are_newer((await self._ages(consumer)).pods, published):
                     observed = _with_consumer(replace(consumer, renewed=True), observed)
@@ -96,7 +129,7 @@ class _Reads:
 
     def _need(self, consumer: Consumer, observed: Observed) -> Need | None:
         standing = standing_of(consumer, observed, self.desired)
-        have_ended = self.memory.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
+        have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
         if have_ended and waits_for_old_pods(standing, observed, self.desired):
             return None
         return need_of(standing, observed, self.desired)
@@ -125,11 +158,20 @@ class _Reads:
         """Record that no pod has earlier values any more, or that such pods block new ones."""
         key, standing = consumer.workload.key, standing_of(consumer, observed, self.desired)
         if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
-            self.memory.ended[key] = _rollout_of(consumer, observed)
+            self.known.ended[key] = _rollout_of(consumer, observed)
         if may_be_held_up(standing) and holds_places(consumer, observed, self.desired):
-            self.memory.held_up[key] = observed.now
+            self.known.held_up[key] = observed.now
             return replace(consumer, held_up=observed.now)
         return consumer
+
+    def _has_not_changed(self, workload: Workload, observed: Observed) -> bool:
+        """Whether a workload is unchanged since the revision was published, so that its pods are older.
+
+        No pod is replaced without a change of its owner's status, and resource versions grow (KEP-5504).
+        """
+        if self.last is None or observed.current is None or self.last.number != observed.current.number:
+            return False
+        return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
 
     def _in_question(self, observed: Observed) -> list[Consumer]:
         all_standings = standings(observed, self.desired)
@@ -146,36 +188,25 @@ def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
     )
 
 
-def _has_not_changed(workload: Workload, observed: Observed, context: Context) -> bool:
-    """Whether a workload is unchanged since the revision was published, so that its pods are older.
-
-    No pod is replaced without a change of its owner's status, and resource versions grow (KEP-5504).
-    """
-    published = context.memory(ObjectKey(workload.key.namespace, observed.name)).published
-    if published is None or observed.current is None or published.number != observed.current.number:
-        return False
-    return not workload.idle and context.cache.version_of(workload.key) < published.version
-
-
-def _with_held_up(observed: Observed, memory: ObjectMemory) -> Observed:
+def _with_held_up(observed: Observed, record: _Record) -> Observed:
     for consumer in observed.consumers:
         key = consumer.workload.key
-        if key not in memory.held_up and held_up_before(consumer.workload, observed):
-            memory.held_up[key] = observed.now
-        if key in memory.held_up:
-            observed = _with_consumer(replace(consumer, held_up=memory.held_up[key]), observed)
+        if key not in record.held_up and held_up_before(consumer.workload, observed):
+            record.held_up[key] = observed.now
+        if key in record.held_up:
+            observed = _with_consumer(replace(consumer, held_up=record.held_up[key]), observed)
     return observed
 
 
-def _forget(observed: Observed, desired: Desired, memory: ObjectMemory) -> None:
+def _drop_complete(observed: Observed, desired: Desired, record: _Record) -> None:
     """Drop records of workloads that are restarted or complete."""
     all_standings = standings(observed, desired)
     complete = {
         one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
     }
     blocked = {one.consumer.workload.key for one in all_standings if may_be_held_up(one)}
-    memory.ended = {key: rollout for key, rollout in memory.ended.items() if key in complete}
-    memory.held_up = {key: when for key, when in memory.held_up.items() if key in blocked}
+    record.ended = {key: rollout for key, rollout in record.ended.items() if key in complete}
+    record.held_up = {key: when for key, when in record.held_up.items() if key in blocked}
 
 
 def _rollout_of(consumer: Consumer, observed: Observed) -> tuple[int, datetime | None]:

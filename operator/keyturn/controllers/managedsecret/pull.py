@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from keyturn.controllers.background import Reading
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
@@ -27,6 +26,8 @@ from keyturn.stores.providers.errors import (
     detail_of,
 )
 from keyturn.stores.providers.properties import Document
+
+from .pull_memory import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from keyturn.controllers.background import BackgroundJob, begin
+from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import PushProblem
@@ -22,10 +22,10 @@ from keyturn.stores.providers.errors import NotFound, StoreError
 from .pull import trouble_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from keyturn.controllers.background import BackgroundWork
+    from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["finalized", "pushed", "withdrawn"]
+__all__ = ["PushMemory", "finalized", "pushed", "withdrawn"]
 
 _log = structlog.get_logger()
 
@@ -45,12 +45,71 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 
 
-async def pushed(step: steps.Push, key: ObjectKey, state: State, context: Context) -> State | None:
+class PushMemory:
+    """Writes to stores, in progress or failed with their back-off, by ManagedSecret and destination."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[ObjectKey, dict[str, BackgroundJob[Any]]] = {}
+        self._problems: dict[ObjectKey, dict[str, PushProblem]] = {}
+        self._attempts: dict[ObjectKey, dict[str, int]] = {}
+
+    def problems(self, key: ObjectKey) -> Mapping[str, PushProblem]:
+        """Return the last failure of each push, or that it is in progress."""
+        return self._problems.get(key, {})
+
+    def take_job(self, key: ObjectKey, place: str) -> BackgroundJob[Any] | None:
+        """Remove and return the write that was started."""
+        return self._jobs.get(key, {}).pop(place, None)
+
+    def wait(self, key: ObjectKey, place: str, job: BackgroundJob[Any], problem: PushProblem) -> None:
+        """Keep a write in progress, which `problem` reports."""
+        self._jobs.setdefault(key, {})[place] = job
+        self._problems.setdefault(key, {})[place] = problem
+
+    def fail(self, key: ObjectKey, place: str, error: Wait | Stalled, now: datetime) -> None:
+        """Record a failed write; the next attempt is due after a back-off."""
+        attempts = self._attempts.setdefault(key, {})
+        attempts[place] = attempts.get(place, 0) + 1
+        first = error.after if isinstance(error, Wait) else _RETRY_DELAY
+        again = now + max(first, backoff(first, attempts[place], _MAX_RETRY_DELAY))
+        self._problems.setdefault(key, {})[place] = PushProblem(error, again)
+
+    def succeed(self, key: ObjectKey, place: str) -> None:
+        """End the back-off; the problem stays until the state records the write."""
+        self._attempts.get(key, {}).pop(place, None)
+
+    def resume(self, key: ObjectKey, place: str, now: datetime) -> None:
+        """Make a failed push due now."""
+        problems = self._problems.get(key, {})
+        if place in problems:
+            problems[place] = problems[place]._replace(again=now)
+
+    def retry(self, key: ObjectKey, now: datetime) -> None:
+        """Make all failed pushes due now, because a store has recovered."""
+        for place in self._problems.get(key, {}):
+            self.resume(key, place, now)
+
+    def forget_place(self, key: ObjectKey, place: str) -> None:
+        """Drop the failed attempts to push to a destination."""
+        self._problems.get(key, {}).pop(place, None)
+        self._attempts.get(key, {}).pop(place, None)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel the writes of a deleted object, and drop its records."""
+        for job in self._jobs.pop(key, {}).values():
+            job.task.cancel()
+        self._problems.pop(key, None)
+        self._attempts.pop(key, None)
+
+
+async def pushed(
+    step: steps.Push, key: ObjectKey, state: State, memory: PushMemory, context: Context
+) -> State | None:
     """Push the current revision to a key of a store; return the new state, or None if not done yet.
 
     Idempotent: the store is read before it is written.
     """
-    destination, outside = step.destination, context.memory(key).outside
+    destination = step.destination
     policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
     written = await _run_job(
         f"{destination.text} {step.number}",
@@ -63,25 +122,28 @@ async def pushed(step: steps.Push, key: ObjectKey, state: State, context: Contex
             policy,
         ),
         key,
+        memory,
         context,
     )
     if written is None or state.facts.pushed_to(destination.id) is None:
         return None
-    outside.forget_push(destination.id)
+    memory.forget_place(key, destination.id)
     return state.with_facts(transitions.push(step, state.facts, kept=written.outcome is Outcome.KEPT))
 
 
-async def withdrawn(step: steps.Withdraw, key: ObjectKey, state: State, context: Context) -> State | None:
+async def withdrawn(
+    step: steps.Withdraw, key: ObjectKey, state: State, memory: PushMemory, context: Context
+) -> State | None:
     """Delete a pushed key if the spec says so; return the state without it, or None if not done yet."""
     destination = step.destination
     if step.deletes:
         name = f"delete {destination.id}"
         done = await _run_job(
-            name, destination, lambda: _delete(destination, state, key, context), key, context
+            name, destination, lambda: _delete(destination, state, key, context), key, memory, context
         )
         if done is None:
             return None
-    context.memory(key).outside.forget_push(destination.id)
+    memory.forget_place(key, destination.id)
     return state.with_facts(transitions.withdraw(step, state.facts))
 
 
@@ -150,24 +212,28 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
 
 
 async def _run_job(
-    name: str, destination: Destination, request: Callable[[], Awaitable[T]], key: ObjectKey, context: Context
+    name: str,
+    destination: Destination,
+    request: Callable[[], Awaitable[T]],
+    key: ObjectKey,
+    memory: PushMemory,
+    context: Context,
 ) -> T | None:
     """Return the result of a background job, or None if it failed or is in progress; the problem is then recorded."""
-    outside, place = context.memory(key).outside, destination.id
-    job: BackgroundJob[T | Wait | Stalled] | None = outside.writing.pop(place, None)
+    place = destination.id
+    job: BackgroundJob[T | Wait | Stalled] | None = memory.take_job(key, place)
     # Wait for a running job first, whatever it does: two concurrent writes could end in the wrong order.
     if job is None or (job.task.done() and job.name != name):
-        job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, context))
+        job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, memory, context))
     if not job.task.done():
-        outside.writing[place] = job
         waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
-        outside.push_problems[place] = PushProblem(waits, context.now() + _CHECK_INTERVAL)
+        memory.wait(key, place, job, PushProblem(waits, context.now() + _CHECK_INTERVAL))
         return None
     outcome = job.task.result()
     if isinstance(outcome, Wait | Stalled):
-        outside.push_problems[place] = PushProblem(outcome, _retry_time(outcome, place, outside, context))
+        memory.fail(key, place, outcome, context.now())
         return None
-    outside.push_attempts.pop(place, None)
+    memory.succeed(key, place)
     return outcome
 
 
@@ -180,15 +246,7 @@ async def _attempt(destination: Destination, request: Callable[[], Awaitable[T]]
         return stalled
 
 
-def _wake(place: str, key: ObjectKey, context: Context) -> None:
+def _wake(place: str, key: ObjectKey, memory: PushMemory, context: Context) -> None:
     """Make the push due and wake the object."""
-    problems = context.memory(key).outside.push_problems
-    if place in problems:
-        problems[place] = problems[place]._replace(again=context.now())
+    memory.resume(key, place, context.now())
     context.wake(key)
-
-
-def _retry_time(problem: Wait | Stalled, place: str, outside: BackgroundWork, context: Context) -> datetime:
-    attempts = outside.push_attempts[place] = outside.push_attempts.get(place, 0) + 1
-    first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
-    return context.now() + max(first, backoff(first, attempts, _MAX_RETRY_DELAY))

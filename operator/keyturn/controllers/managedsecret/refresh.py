@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.source import StoreRef
-    from keyturn.controllers.background import BackgroundWork, Reading
     from keyturn.controllers.context import Context
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
@@ -33,7 +32,11 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Stores
 
-__all__ = ["pulled_now"]
+    from .leases import UnrecordedLeases
+    from .pull_memory import PullRecord, Reading
+    from .store_memory import StoreMemory
+
+__all__ = ["with_stores"]
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
@@ -44,24 +47,41 @@ _UNRECORDED_DELAY: Final = timedelta(seconds=30)
 """When changed values that could not be recorded are read again."""
 
 
-async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load: Load) -> Pulled:
-    """Read the stores if that is due, and return what differs from the state that `load` returns.
+async def with_stores(
+    key: ObjectKey, observed: Observed, memory: StoreMemory, context: Context, load: Load
+) -> Observed:
+    """Add what the stores hold, after a read if one is due, and the failed operations; `load` returns the state.
 
     A failed read is part of the result, not an exception.
     """
-    desired, outside = observed.desired, context.memory(key).outside
+    pulled = await _pulled(key, observed, memory, context, load)
+    return replace(
+        observed,
+        pulled=pulled,
+        push_problems=memory.pushes.problems(key),
+        returns=memory.leases.postponed(key),
+    )
+
+
+async def _pulled(
+    key: ObjectKey, observed: Observed, memory: StoreMemory, context: Context, load: Load
+) -> Pulled:
+    """Return what differs from the state."""
+    desired, record = observed.desired, memory.pulls.record(key)
     if desired is None:
         return Pulled()
-    _note_stores(outside, observed, desired, context.stores)
+    if _have_stores_changed(record, observed, desired, context.stores):
+        memory.retry(key, observed.now)
+        if desired.refresh_interval:  # without an interval, values are not read again
+            record.due = observed.now
     if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
         return Pulled()
-    pulled = await _pull_if_due(key, observed, desired, context, load)
-    if outside.in_hand:
-        outside.keep_in_hand(
-            {item.source.place for item in desired.pulled if item.source}, _held_leases(observed)
-        )
-    taken = tuple(there.loan for there in outside.in_hand.values())
-    renewed = outside.last.loans if outside.last else ()
+    unrecorded = memory.leases.unrecorded(key)
+    pulled = await _pull_if_due(key, observed, desired, record, unrecorded, context, load)
+    places = {item.source.place for item in desired.pulled if item.source}
+    unrecorded.keep(places, _held_leases(observed))
+    taken = tuple(one.loan for one in unrecorded.acquired.values())
+    renewed = record.last.loans if record.last else ()
     if not (taken or renewed):
         return pulled
     return replace(
@@ -72,36 +92,41 @@ async def pulled_now(key: ObjectKey, observed: Observed, context: Context, load:
 
 
 async def _pull_if_due(
-    key: ObjectKey, observed: Observed, desired: Desired, context: Context, load: Load
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    record: PullRecord,
+    unrecorded: UnrecordedLeases,
+    context: Context,
+    load: Load,
 ) -> Pulled:
-    outside = context.memory(key).outside
-    if outside.due is None:
-        outside.due = _first_due(observed, desired)
-    if outside.last is None and _is_due(outside, observed, desired):
-        outside.last = await _read(key, observed, desired, outside, context, load)
-    if outside.last is None or outside.last.problem:
-        return _not_read(outside, observed, desired)
+    if record.due is None:
+        record.due = _first_due(observed, desired)
+    if record.last is None and _is_due(record, observed, desired):
+        record.last = await _read(key, observed, desired, record, unrecorded, context, load)
+    if record.last is None or record.last.problem:
+        return _not_read(record, observed, desired)
     state = await load() if observed.state else None
-    outside.last = _retained(outside.last, state, desired)
-    outside.retained = outside.last.retained
-    if problem := _emptied(outside.last.values, state):
-        outside.problem, outside.was_read, outside.due = problem, False, observed.now + _RETRY_DELAY
-        return _not_read(outside, observed, desired)
-    outside.was_read = True
+    record.last = _retained(record.last, state, desired)
+    record.retained = record.last.retained
+    if problem := _emptied(record.last.values, state):
+        record.problem, record.was_read, record.due = problem, False, observed.now + _RETRY_DELAY
+        return _not_read(record, observed, desired)
+    record.was_read = True
     # Without a refresh interval, values are read once and stay.
-    changed = _changed(outside.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
-    outside.due = (
-        observed.now + _UNRECORDED_DELAY if changed else _next_read(outside.last.loans, observed, desired)
+    changed = _changed(record.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
+    record.due = (
+        observed.now + _UNRECORDED_DELAY if changed else _next_read(record.last.loans, observed, desired)
     )
-    return Pulled(read=True, was_read=True, changed=changed, again=outside.due, retained=outside.retained)
+    return Pulled(read=True, was_read=True, changed=changed, again=record.due, retained=record.retained)
 
 
-def _not_read(outside: BackgroundWork, observed: Observed, desired: Desired) -> Pulled:
-    problem = outside.problem or _being_read(outside, observed, desired)
+def _not_read(record: PullRecord, observed: Observed, desired: Desired) -> Pulled:
+    problem = record.problem or _being_read(record, observed, desired)
     # The end of a read in progress wakes the object.
-    again = None if outside.reading else outside.due
-    retained = outside.retained if outside.was_read else frozenset[str]()
-    return Pulled(was_read=outside.was_read, problem=problem, again=again, retained=retained)
+    again = None if record.reading else record.due
+    retained = record.retained if record.was_read else frozenset[str]()
+    return Pulled(was_read=record.was_read, problem=problem, again=again, retained=retained)
 
 
 def _held_leases(observed: Observed) -> frozenset[str]:
@@ -141,24 +166,21 @@ def _next_refresh(observed: Observed, desired: Desired) -> datetime | None:
     return next_refresh(desired.refresh_interval, sources, observed.managed.metadata.namespace, observed.now)
 
 
-def _note_stores(outside: BackgroundWork, observed: Observed, desired: Desired, stores: Stores) -> None:
-    """Make failed operations due now if a store was changed since the last observation."""
+def _have_stores_changed(record: PullRecord, observed: Observed, desired: Desired, stores: Stores) -> bool:
+    """Whether a store was changed since the last observation."""
     namespace = observed.managed.metadata.namespace
     now = {(str(ref.kind), ref.name): stores.identity(ref, namespace) for ref in _refs(desired)}
-    before, outside.stores = outside.stores, now
-    if any(before[name] != now[name] for name in before.keys() & now.keys()):
-        outside.try_again(observed.now)
-        if desired.refresh_interval:  # without an interval, values are not read again
-            outside.due = observed.now
+    before, record.stores = record.stores, now
+    return any(before[name] != now[name] for name in before.keys() & now.keys())
 
 
-def _is_due(outside: BackgroundWork, observed: Observed, desired: Desired) -> bool:
-    if outside.reading is not None:
+def _is_due(record: PullRecord, observed: Observed, desired: Desired) -> bool:
+    if record.reading is not None:
         return True  # in progress, or ended
-    if outside.due is not None and outside.due <= observed.now:
+    if record.due is not None and record.due <= observed.now:
         return True
-    if outside.problem:
-        return outside.asked != _read_name(outside, observed)
+    if record.problem:
+        return record.asked != _read_name(record, observed)
     return (
         observed.state is None
         or observed.asks_to_refresh
@@ -181,14 +203,14 @@ def _refs(desired: Desired) -> list[StoreRef]:
     return [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
 
 
-def _being_read(outside: BackgroundWork, observed: Observed, desired: Desired) -> Wait | None:
+def _being_read(record: PullRecord, observed: Observed, desired: Desired) -> Wait | None:
     """Return that a value is awaited, if the spec asks for one that the state lacks."""
     is_unfit = any(item.name in observed.unfit for item in desired.pulled)
-    is_awaited = outside.reading is not None and (is_unfit or not observed.is_complete)
+    is_awaited = record.reading is not None and (is_unfit or not observed.is_complete)
     return being_read() if is_awaited else None
 
 
-def _read_name(outside: BackgroundWork, observed: Observed) -> str:
+def _read_name(record: PullRecord, observed: Observed) -> str:
     """Return the name of a read job; a result under another name is not used."""
     asked = (
         observed.managed.metadata.generation,
@@ -196,45 +218,46 @@ def _read_name(outside: BackgroundWork, observed: Observed) -> str:
         observed.rereads_for,
         observed.state is None,
     )
-    return repr((*asked, sorted(outside.stores.items())))
+    return repr((*asked, sorted(record.stores.items())))
 
 
 async def _read(
     key: ObjectKey,
     observed: Observed,
     desired: Desired,
-    outside: BackgroundWork,
+    record: PullRecord,
+    unrecorded: UnrecordedLeases,
     context: Context,
     load: Load,
 ) -> Reading | None:
     """Return the result of the read, or None while it is in progress; its end wakes the object."""
-    asked = _read_name(outside, observed)
-    if outside.reading and outside.reading.name != asked:
-        outside.reading.task.cancel()
-        outside.reading = None
-    if outside.reading is None:
+    asked = _read_name(record, observed)
+    if record.reading and record.reading.name != asked:
+        record.reading.task.cancel()
+        record.reading = None
+    if record.reading is None:
         # Without a state, any refresh request may be new.
         fresh = observed.asks_to_refresh or (
             observed.state is None and observed.requested.refresh is not None
         )
         state = await load() if observed.state and observed.state.loans else None
         reissue = bool(observed.rereads_for)
-        borrower = LeaseManager(key, desired, state, outside, context.stores, context.now, reissue=reissue)
+        borrower = LeaseManager(key, desired, state, unrecorded, context.stores, context.now, reissue=reissue)
         doing = read_all(key, observed, desired, context.stores, borrower, fresh=fresh)
-        outside.reading_since = context.now()
-        outside.reading = await begin(asked, doing, lambda: context.wake(key))
-    if not outside.reading.task.done():
+        record.reading_since = context.now()
+        record.reading = await begin(asked, doing, lambda: context.wake(key))
+    if not record.reading.task.done():
         return None
-    task, outside.reading = outside.reading.task, None
+    task, record.reading = record.reading.task, None
     ended = task.result()
-    outside.problem, outside.asked = ended.problem, asked
+    record.problem, record.asked = ended.problem, asked
     if ended.problem is None:
-        outside.attempts = 0
+        record.attempts = 0
         return ended
-    outside.was_read = False
+    record.was_read = False
     first = ended.problem.after if isinstance(ended.problem, Wait) else _RETRY_DELAY
-    outside.attempts += 1
-    outside.due = observed.now + max(first, backoff(first, outside.attempts, _MAX_RETRY_DELAY))
+    record.attempts += 1
+    record.due = observed.now + max(first, backoff(first, record.attempts, _MAX_RETRY_DELAY))
     return ended
 
 

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
 
-__all__ = ["report", "report_unseen", "tell_denied", "tell_step"]
+    from .store_memory import StoreMemory
+
+__all__ = ["ReportedErrors", "report", "report_unseen", "tell_denied", "tell_step"]
 
 _EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 """Reasons of a pass that waits for a store or a generator; they are no trouble."""
@@ -43,7 +45,31 @@ _EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 _log = structlog.get_logger()
 
 
-def tell_step(step: steps.Step, key: ObjectKey, observed: Observed, seconds: float, context: Context) -> None:
+class ReportedErrors:
+    """The error that was last reported in a log line and an Event, by ManagedSecret; none after a success."""
+
+    def __init__(self) -> None:
+        self._errors: dict[ObjectKey, str] = {}
+
+    def replace(self, key: ObjectKey, error: str | None) -> str | None:
+        """Set the error, and return the previous one."""
+        before = self._errors.pop(key, None)
+        if error is not None:
+            self._errors[key] = error
+        return before
+
+    def forget(self, key: ObjectKey) -> None:
+        self._errors.pop(key, None)
+
+
+def tell_step(
+    step: steps.Step,
+    key: ObjectKey,
+    observed: Observed,
+    seconds: float,
+    stores: StoreMemory,
+    context: Context,
+) -> None:
     """Report a step that was executed."""
     _time_step(step, observed, seconds, context)
     match step:
@@ -56,7 +82,7 @@ def tell_step(step: steps.Step, key: ObjectKey, observed: Observed, seconds: flo
         case steps.DeletePod():
             _report_deleted_pod(step, key, context)
         case _ if isinstance(step, steps.OutsideStep):
-            _report_store_step(step, key, observed, context)
+            _report_store_step(step, key, observed, stores, context)
         case steps.Rest():
             pass
         case _:
@@ -128,17 +154,19 @@ def _time_step(step: steps.Step, observed: Observed, wrote: float, context: Cont
         metrics.ROTATION_STEP_SECONDS.labels(name).observe(took.total_seconds())
 
 
-def _report_store_step(step: steps.OutsideStep, key: ObjectKey, observed: Observed, context: Context) -> None:
+def _report_store_step(
+    step: steps.OutsideStep, key: ObjectKey, observed: Observed, stores: StoreMemory, context: Context
+) -> None:
     """Report an operation at a store; one in progress is reported at its end."""
     name = type(step).__name__
     problem = None
     if isinstance(step, steps.Push | steps.Withdraw):
-        problem = context.memory(key).outside.push_problems.get(step.destination.id)
+        problem = stores.pushes.problems(key).get(step.destination.id)
     if problem is not None:
         if problem.error.reason != "Pushing":
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, steps.GiveBack) and step.loan.id in context.memory(key).outside.returns:
+    if isinstance(step, steps.GiveBack) and step.loan.id in stores.leases.postponed(key):
         return
     match step:
         case steps.GiveBack(loan=loan):
@@ -222,7 +250,9 @@ def tell_denied(
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
 
 
-async def report(key: ObjectKey, observed: Observed, outcome: Outcome, context: Context) -> None:
+async def report(
+    key: ObjectKey, observed: Observed, outcome: Outcome, reported: ReportedErrors, context: Context
+) -> None:
     """Write the status if it changed, and report what the change means.
 
     Raises:
@@ -230,12 +260,12 @@ async def report(key: ObjectKey, observed: Observed, outcome: Outcome, context: 
     """
     before, after = observed.managed.status, status_of(observed, outcome)
     await write_status(key, observed.managed, after, context)
-    _report_trouble(key, observed.managed, outcome.error, context)
+    _report_trouble(key, observed.managed, outcome.error, reported, context)
     _report_violations(key, observed, before, context)
     tell_ends(key, observed, before, after, context)
 
 
-async def report_unseen(key: ObjectKey, error: Wait, context: Context) -> None:
+async def report_unseen(key: ObjectKey, error: Wait, reported: ReportedErrors, context: Context) -> None:
     """Report a failed observation.
 
     Raises:
@@ -245,17 +275,20 @@ async def report_unseen(key: ObjectKey, error: Wait, context: Context) -> None:
     if found is None:
         return
     managed, _ = found
-    _report_trouble(key, managed, error, context)
+    _report_trouble(key, managed, error, reported, context)
     await write_status(key, managed, status_unseen(managed, error, context.now()), context)
 
 
 def _report_trouble(
-    key: ObjectKey, managed: ManagedSecret, error: Wait | Stalled | None, context: Context
+    key: ObjectKey,
+    managed: ManagedSecret,
+    error: Wait | Stalled | None,
+    reported: ReportedErrors,
+    context: Context,
 ) -> None:
     """Report the error of a pass, once while it stays the same."""
-    memory = context.memory(key)
     told = None if error is None or error.reason in _EXPECTED_WAITS else f"{error.reason}: {error.message}"
-    was_told, memory.told = memory.told, told
+    was_told = reported.replace(key, told)
     if error is None or told is None or told == was_told:
         return
     if was_told is None and _is_in_status(managed.status, error):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn import templates
-from keyturn.controllers.context import Resolved
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import wanted_by
@@ -19,18 +19,47 @@ from .generate import making_order
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
-    from keyturn.controllers.context import ObjectMemory
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-__all__ = ["resolved", "template_flaw"]
+__all__ = ["Parsed", "ParsedSpecs", "resolved", "template_flaw"]
+
+
+class Parsed(NamedTuple):
+    """A ManagedSecret parsed from the cache, and the error in its spec, if any."""
+
+    version: int
+    managed: ManagedSecret
+    trouble: Stalled | None
+
+
+class Resolved(NamedTuple):
+    """A resolved spec; valid while the spec and its class are unchanged."""
+
+    of: tuple[str, int]
+    """UID and generation of the ManagedSecret, and version of its class."""
+    secret_class: SecretClass | None
+    desired: Desired
+
+
+class ParsedSpecs:
+    """Specs as parsed and resolved in this pass, by ManagedSecret; literals of a spec may be values."""
+
+    def __init__(self) -> None:
+        self.parsed: dict[ObjectKey, Parsed] = {}
+        self.resolved: dict[ObjectKey, Resolved] = {}
+
+    def forget(self, key: ObjectKey) -> None:
+        self.parsed.pop(key, None)
+        self.resolved.pop(key, None)
 
 
 def resolved(
-    managed: ManagedSecret, memory: ObjectMemory, cache: InformerCache
+    managed: ManagedSecret, specs: ParsedSpecs, cache: InformerCache
 ) -> tuple[SecretClass | None, Desired | None, Stalled | None]:
     """Return the class, the resolved spec and the error; the resolved spec is None after an error."""
-    secret_class, known = None, memory.resolved
+    key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
+    secret_class, known = None, specs.resolved.get(key)
     of = (managed.metadata.uid, managed.metadata.generation)
     try:
         secret_class = _class_of(managed, cache)
@@ -42,7 +71,7 @@ def resolved(
         making_order(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
-    memory.resolved = Resolved(of, secret_class, desired)
+    specs.resolved[key] = Resolved(of, secret_class, desired)
     return secret_class, desired, None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keyturn.controllers.context import Published, Writing
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
@@ -26,8 +25,6 @@ from keyturn.kube.target_secret import (
     target_facts,
 )
 
-from .observe import agree_now, load_state, load_target
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -37,6 +34,9 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import State
     from keyturn.kube.client import Body
+
+    from .memory import Memory
+    from .secret_reads import SecretReads
 
 __all__ = ["known", "release", "wanted_of", "write_state", "write_target"]
 
@@ -56,23 +56,24 @@ def known(state: State | None, key: ObjectKey) -> State:
 # State Secret
 
 
-async def write_state(key: ObjectKey, state: State, observed: Observed, context: Context) -> None:
+async def write_state(
+    key: ObjectKey, state: State, observed: Observed, memory: Memory, context: Context
+) -> None:
     """Write a state.
 
     Raises:
         Stalled: The stored object differs from what was sent.
     """
-    memory, name = context.memory(key), state_name(key.name)
+    name = state_name(key.name)
     there = context.cache.secret(key.namespace, name)
     binder = binder_of(observed, observed.desired, state.facts) if observed.desired else ""
     state, body = fitted(key, state, there.resource_version if there else None, binder)
-    written = await _write_secret(key, body, context)
+    written = await _write_secret(key, body, memory, context)
     meta = meta_of(written)
     if written.get("data") != body["data"]:
         context.cache.put_secret(meta)
         raise changed_on_write(name, "what it keeps")  # a revision that is not recorded is not published
-    memory.state, memory.state_version = state, meta.resource_version
-    memory.state_facts, memory.checked = state.facts, None
+    memory.secrets.put_state(key, state, meta.resource_version)
     context.cache.put_secret(meta)
 
 
@@ -80,36 +81,39 @@ async def write_state(key: ObjectKey, state: State, observed: Observed, context:
 
 
 async def write_target(
-    step: steps.Publish | steps.Repair | steps.Revoke, key: ObjectKey, observed: Observed, context: Context
+    step: steps.Publish | steps.Repair | steps.Revoke,
+    key: ObjectKey,
+    observed: Observed,
+    memory: Memory,
+    context: Context,
 ) -> None:
     """Write the target Secret with the current revision.
 
     Raises:
         Conflict: The stored object differs from what was sent; the next observation reports it.
     """
-    memory = context.memory(key)
     is_new = isinstance(step, steps.Publish)
     published = published_at(step, observed, context.now())
-    state = known(await load_state(key, context), key)
-    body = await _body(key, observed, state, published, context)
-    written = await _write_secret(key, body, context)
+    state = known(await memory.secrets.state(key), key)
+    body = await _body(key, observed, state, published, memory.secrets)
+    written = await _write_secret(key, body, memory, context)
     meta = meta_of(written)
-    memory.target = written
+    memory.secrets.put_target(key, written)
     context.cache.put_secret(meta)
     if is_new:
-        memory.published = Published(state.facts.current_number, int(meta.resource_version))
+        memory.writes.publish(key, state.facts.current_number, meta.resource_version)
     if what := _not_as_sent(written, key, observed, state):
-        memory.fight = was_changed(observed, what)
+        memory.drift.keep(key, was_changed(observed, what))
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
-    memory.fight = repaired(observed) if isinstance(step, steps.Repair) else over(observed)
-    agree_now(key, observed, context)
+    memory.drift.keep(key, repaired(observed) if isinstance(step, steps.Repair) else over(observed))
+    memory.secrets.put_in_sync(key, observed)
 
 
 async def _body(
-    key: ObjectKey, observed: Observed, state: State, published: datetime, context: Context
+    key: ObjectKey, observed: Observed, state: State, published: datetime, secrets: SecretReads
 ) -> Body:
     desired, facts = wanted_of(observed), state.facts.current
-    found = await load_target(key, desired.secret, context) if observed.target else None
+    found = await secrets.target(key, desired.secret) if observed.target else None
     stamp = Stamp(facts.number, published, facts.overlaps, observed.uid if desired.shape.deletes else "")
     body = dressed_target(key, desired, state, stamp, found)
     if size_of(body) > LARGEST:
@@ -136,26 +140,25 @@ async def release(key: ObjectKey, context: Context) -> None:
     context.cache.drop_secret(key)
 
 
-async def _write_secret(key: ObjectKey, body: Body, context: Context) -> Body:
+async def _write_secret(key: ObjectKey, body: Body, memory: Memory, context: Context) -> Body:
     """Write a Secret; observe again only if the watch reported another write of it meanwhile.
 
     Raises:
         Conflict: It has changed since it was read.
     """
-    memory = context.memory(key)
-    writing = memory.writing = Writing(body["metadata"]["name"])
+    writing = memory.writes.begin(key, body["metadata"]["name"])
     ours: set[str] = set()
     try:
-        written = await _put_secret(key, body, context)
+        written = await _put_secret(key, body, memory.secrets, context)
         ours.add(meta_of(written).resource_version)
     finally:
-        memory.writing = None
+        memory.writes.end(key)
         if writing.observed - ours:
             context.wake(key)
     return written
 
 
-async def _put_secret(key: ObjectKey, body: Body, context: Context) -> Body:
+async def _put_secret(key: ObjectKey, body: Body, secrets: SecretReads, context: Context) -> Body:
     """Replace the version that was read, or create the Secret."""
     name = body["metadata"]["name"]
     if "resourceVersion" in body["metadata"]:
@@ -167,5 +170,5 @@ async def _put_secret(key: ObjectKey, body: Body, context: Context) -> Body:
     try:
         return await context.api.create(paths.secrets(key.namespace), body)
     except errors.AlreadyExists as error:
-        context.memory(key).foreign.add(name)
+        secrets.read_always(key, name)
         raise errors.Conflict(error.verb, error.path, error.status, error.reason) from None

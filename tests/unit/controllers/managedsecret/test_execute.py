@@ -8,6 +8,7 @@ import pytest
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.execute import take
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import DeletePod
 from keyturn.kube import errors, paths
@@ -50,7 +51,7 @@ class Server:
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
     context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
-    await take(STEP, ObjectKey("shop", "db"), observed(), context)
+    await take(STEP, ObjectKey("shop", "db"), observed(), Memory(context), context)
     return server.deleted
 
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import Reading, begin
+from keyturn.controllers.background import begin
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret import generate_item as making
 from keyturn.controllers.managedsecret import reconcile
+from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.managedsecret.pull_memory import Reading
+from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import being_read
@@ -71,10 +74,12 @@ class Maker:
     def __post_init__(self) -> None:
         self.context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
         self.context.wake = lambda _: self.woken.set()
+        self.memory = Memory(self.context)
 
     async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:
         generator: Any = self.generator
-        return await making.kept(ITEM, recipe, generator, GeneratorContext(NOW, **given), KEY, self.context)
+        context, generated = GeneratorContext(NOW, **given), self.memory.generated
+        return await making.kept(ITEM, recipe, generator, context, KEY, generated, self.context)
 
     async def waits(self, recipe: str = "r") -> None:
         with pytest.raises(Wait) as raised:
@@ -129,7 +134,7 @@ async def test_what_is_forgotten_is_made_anew(slow: Slow) -> None:
     maker = Maker(slow)
     slow.open.set()
     await in_the_end(maker)
-    maker.context.memory(KEY).outside.forget_made()
+    maker.memory.generated.forget(KEY)
     await in_the_end(maker)
     assert slow.made == 2
 
@@ -152,9 +157,7 @@ async def test_a_large_key_outlasts_a_pass_that_waits_for(
     slow.open.set()
     await in_the_end(maker)
 
-    outside = maker.context.memory(KEY).outside
-    if not reconcile._keeps_generated(Outcome(None, error), outside, NOW + timedelta(minutes=minutes)):
-        outside.forget_made()
+    drop_generated(KEY, Outcome(None, error), maker.memory.generated, NOW + timedelta(minutes=minutes))
 
     await in_the_end(maker)
     assert slow.made == made
@@ -165,12 +168,12 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
     maker = Maker(slow)
     slow.open.set()
     await in_the_end(maker)
-    outside = maker.context.memory(KEY).outside
-    outside.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
-    outside.reading_since = NOW
+    record = maker.memory.stores.pulls.record(KEY)
+    record.reading = await begin("a store", asyncio.sleep(60, Reading()), lambda: None)
+    record.reading_since = NOW
 
-    await reconcile._end_pass(KEY, observed({}), Outcome(None, being_read()), maker.context)
-    outside.reading.task.cancel()
+    await reconcile._end_pass(KEY, observed({}), Outcome(None, being_read()), maker.memory, maker.context)
+    record.reading.task.cancel()
 
     await in_the_end(maker)
     assert slow.made == 1

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import BackgroundWork, abandon
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.leases import LeaseManager, given_back
+from keyturn.controllers.managedsecret.leases import (
+    LeaseManager,
+    LeaseMemory,
+    UnrecordedLeases,
+    given_back,
+)
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
@@ -23,7 +27,7 @@ from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed
 
 if TYPE_CHECKING:
-    from keyturn.controllers.background import Reading
+    from keyturn.controllers.managedsecret.pull_memory import Reading
     from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
@@ -47,7 +51,7 @@ class LeaseReader:
     spec: dict[str, Any] = field(default_factory=lambda: BOTH)
     now: datetime = NOW
     state: State | None = None
-    outside: BackgroundWork = field(default_factory=BackgroundWork)
+    unrecorded: UnrecordedLeases = field(default_factory=UnrecordedLeases)
 
     async def read(self, *, reissue: bool = False) -> Reading:
         new: dict[str, Any] = {"state": None, "target": None, "status": {}}
@@ -55,7 +59,7 @@ class LeaseReader:
         assert look.desired
         stores: Any = self.remote
         borrower = LeaseManager(
-            KEY, look.desired, self.state, self.outside, stores, lambda: self.now, reissue=reissue
+            KEY, look.desired, self.state, self.unrecorded, stores, lambda: self.now, reissue=reissue
         )
         return await read_all(KEY, look, look.desired, stores, borrower, fresh=False)
 
@@ -68,7 +72,7 @@ class LeaseReader:
         return reading
 
     def restart(self) -> None:
-        self.outside = BackgroundWork()
+        self.unrecorded = UnrecordedLeases()
 
 
 @pytest.fixture
@@ -225,7 +229,7 @@ async def test_what_was_taken_for_an_object_that_is_gone_is_given_back(reader: L
     await asyncio.sleep(0.01)
     reading.cancel()
     stores: Any = reader.remote
-    abandon(KEY, reader.outside, stores)
+    reader.unrecorded.revoke(KEY, stores)
     assert reader.remote.out == []
     answered.set()
     await asyncio.sleep(0.01)
@@ -237,18 +241,19 @@ class Revocation:
     """Revokes the lease of a reader."""
 
     reader: LeaseReader
+    memory: LeaseMemory
     context: Context
 
     async def __call__(self) -> bool:
         """Say whether it is no longer recorded."""
         assert self.reader.state
         (loan,) = self.reader.state.facts.loans
-        after = await given_back(GiveBack(loan), KEY, self.reader.state, self.context)
+        after = await given_back(GiveBack(loan), KEY, self.reader.state, self.memory, self.context)
         return after is not None and not after.facts.loans
 
     @property
     def again(self) -> datetime | None:
-        return self.context.memory(KEY).outside.returns.get("creds/orders/1")
+        return self.memory.postponed(KEY).get("creds/orders/1")
 
 
 @pytest.fixture
@@ -256,7 +261,7 @@ async def give_back(reader: LeaseReader) -> Revocation:
     await reader.take_in()
     context = Context(api=None, events=None, now=lambda: reader.now)  # type: ignore[arg-type]  # not called
     context.stores = reader.remote  # type: ignore[assignment]  # a fake
-    return Revocation(reader, context)
+    return Revocation(reader, LeaseMemory(context), context)
 
 
 async def test_it_is_given_back_and_forgotten(reader: LeaseReader, give_back: Revocation) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.background import BackgroundWork
-from keyturn.controllers.managedsecret.leases import LeaseManager
+from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLeases
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
@@ -39,7 +38,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
-    from keyturn.controllers.background import Reading
+    from keyturn.controllers.managedsecret.pull_memory import Reading
 
 KEY = ObjectKey("shop", "db")
 TOKEN: dict[str, Any] = {"name": "token", "from": {"storeRef": VAULT, "remoteRef": {"key": "prod/token"}}}
@@ -61,7 +60,7 @@ async def read(
     look = observed(spec, **{**NEW, **others})
     assert look.desired
     stores: Any = remote
-    borrower = LeaseManager(KEY, look.desired, None, BackgroundWork(), stores, lambda: NOW, reissue=False)
+    borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=False)
     return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
 
 
@@ -151,7 +150,7 @@ async def test_one_of_three_that_fails_leaves_nothing_and_is_named(remote: InMem
     found = await problem(remote, {"data": [API_KEY, TOKEN], "dataFrom": [EVERYTHING]})
     assert found.reason == "SourceNotFound"
     assert found.message == (
-        "token: key 'prod/token' of SecretStore 'vault' does not exist (NoSuchKey); store it, or write another key"
+        "token: key 'prod/token' of SecretStore 'vault' is not there (NoSuchKey); store it, or write another key"
     )
 
 
@@ -212,26 +211,23 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
     [
         pytest.param(
             NotFound("NoSuchKey"),
-            Stalled("SourceNotFound", f"{WHERE} does not exist (NoSuchKey); store it, or write another key"),
+            Stalled("SourceNotFound", f"{WHERE} is not there (NoSuchKey); store it, or write another key"),
             id="not there",
         ),
         pytest.param(
             Unauthorized("Status401", "the login is refused"),
-            Stalled(
-                "ProviderError", f"{WHERE}: the store rejects the request (Status401: the login is refused)"
-            ),
+            Stalled("ProviderError", f"{WHERE}: the store refused (Status401: the login is refused)"),
             id="no login",
         ),
         pytest.param(
             Denied("Status403"),
-            Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status403)"),
+            Stalled("ProviderError", f"{WHERE}: the store refused (Status403)"),
             id="no right",
         ),
         pytest.param(
             Refused("InvalidKey", "write a key such as prod/payments"),
             Stalled(
-                "ProviderError",
-                f"{WHERE}: the store rejects the request (InvalidKey: write a key such as prod/payments)",
+                "ProviderError", f"{WHERE}: the store refused (InvalidKey: write a key such as prod/payments)"
             ),
             id="never so",
         ),
@@ -239,7 +235,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=90),
             Wait(
                 "ProviderError",
-                f"{WHERE}: request failed (Status429); retrying",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
                 timedelta(seconds=90),
             ),
             id="too often, and it says when",
@@ -248,7 +244,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=0.1),
             Wait(
                 "ProviderError",
-                f"{WHERE}: request failed (Status429); retrying",
+                f"{WHERE}: the store did not answer as it should (Status429); retrying",
                 timedelta(seconds=5),
             ),
             id="too often, and it says too soon",
@@ -257,7 +253,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: request failed (Timeout); retrying",
+                f"{WHERE}: the store did not answer as it should (Timeout); retrying",
                 timedelta(seconds=5),
             ),
             id="no answer",
@@ -266,7 +262,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Conflict("Status409"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: request failed (Status409); retrying",
+                f"{WHERE}: the store did not answer as it should (Status409); retrying",
                 timedelta(seconds=5),
             ),
             id="somebody wrote in between",

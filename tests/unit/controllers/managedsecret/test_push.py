@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.push import pushed, withdrawn
+from keyturn.controllers.managedsecret.push import PushMemory, pushed, withdrawn
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Push, Withdraw
@@ -26,7 +26,6 @@ from tests.unit.core.builders import NOW, minutes, seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.controllers.background import BackgroundWork
     from keyturn.core.observation.store_reads import PushProblem
     from keyturn.core.state.state import State
 
@@ -72,20 +71,18 @@ class Pusher:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.context.stores = self.remote  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
-
-    @property
-    def outside(self) -> BackgroundWork:
-        return self.context.memory(KEY).outside
+        self.memory = PushMemory()
 
     @property
     def problem(self) -> PushProblem | None:
-        return self.outside.push_problems.get(PLACE.id)
+        return self.memory.problems(KEY).get(PLACE.id)
 
     async def push(self, state: State, destination: Destination = PLACE) -> State | None:
-        return await pushed(Push(destination, state.facts.current_number), KEY, state, self.context)
+        step = Push(destination, state.facts.current_number)
+        return await pushed(step, KEY, state, self.memory, self.context)
 
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
-        return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.context)
+        return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.memory, self.context)
 
     async def until_written(self, event: asyncio.Event) -> None:
         """Let the store go on, and wait for the end of the write, and until that was told."""
@@ -204,7 +201,10 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                ("pushTo: key 'shop/db' of SecretStore 'vault': request failed (Timeout); retrying"),
+                (
+                    "pushTo: key 'shop/db' of SecretStore 'vault': the store did not answer as it should (Timeout);"
+                    " retrying"
+                ),
                 seconds(5),
             ),
             [5, 10, 20, 40, 80, 160, 300, 300],
@@ -213,8 +213,7 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
         pytest.param(
             Denied("Status403"),
             Stalled(
-                "ProviderError",
-                "pushTo: key 'shop/db' of SecretStore 'vault': the store rejects the request (Status403)",
+                "ProviderError", "pushTo: key 'shop/db' of SecretStore 'vault': the store refused (Status403)"
             ),
             [60, 120, 240, 300],
             id="one that needs a person",
@@ -309,8 +308,11 @@ async def test_a_write_that_ends_in_failure_is_told_at_its_end(pusher: Pusher) -
 async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(pusher: Pusher) -> None:
     pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
-    writing = pusher.outside.writing[PLACE.id]
-    pusher.context.forget(KEY)
+    writing = pusher.memory.take_job(KEY, PLACE.id)
+    assert writing
+    assert pusher.problem
+    pusher.memory.wait(KEY, PLACE.id, writing, pusher.problem)
+    pusher.memory.forget(KEY)
     async with asyncio.timeout(5):
         await asyncio.wait([writing.task])
     assert writing.task.cancelled()
@@ -379,6 +381,6 @@ async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(pusher: Pus
     pusher.remote.fails["shop/db"] = Unreachable("Timeout")
     for _ in range(4):
         await pusher.push(recorded(FIRST))
-    pusher.outside.try_again(NOW)
+    pusher.memory.retry(KEY, NOW)
     assert pusher.problem
     assert pusher.problem.again == NOW

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.refresh import pulled_now
+from keyturn.controllers.managedsecret.refresh import with_stores
+from keyturn.controllers.managedsecret.store_memory import StoreMemory
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH
@@ -90,6 +91,7 @@ class Watch:
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
         self.context.stores = self.remote  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
+        self.memory = StoreMemory(self.context)
 
     @property
     def asked(self) -> int:
@@ -103,18 +105,21 @@ class Watch:
 
     async def look(self, look: Observed | None = None, **others: Any) -> Pulled:
         """Look as one pass does that forgets at its end what it has read."""
-        pulled = await pulled_now(KEY, look or self.observed(**others), self.context, self.state_now)
-        self.context.memory(KEY).forget_values()
+        pulled = await self.pull(look or self.observed(**others))
+        self.memory.pulls.forget_values(KEY)
         return pulled
 
+    async def pull(self, look: Observed) -> Pulled:
+        return (await with_stores(KEY, look, self.memory, self.context, self.state_now)).pulled
+
     async def later(self, by: timedelta = timedelta(hours=1), **others: Any) -> Pulled:
-        if self.context.memory(KEY).outside.due is None:
+        if self.memory.pulls.record(KEY).due is None:
             await self.look(**others)
         self.now += by
         return await self.look(**others)
 
     def restart(self) -> None:
-        self.context.memos.clear()
+        self.memory = StoreMemory(self.context)
 
     def _wake(self, key: ObjectKey) -> None:
         assert key == KEY
@@ -344,9 +349,9 @@ async def test_a_property_that_goes_while_others_change_stays_with_the_new_ones(
     await watch.look()
     watch.now += timedelta(hours=1)
 
-    steps = [await pulled_now(KEY, watch.observed(), watch.context, watch.state_now) for _ in range(2)]
+    steps = [await watch.pull(watch.observed()) for _ in range(2)]
 
-    last = watch.context.memory(KEY).outside.last
+    last = watch.memory.pulls.last(KEY)
     assert [sorted(one.changed | one.retained) for one in steps] == [["dataFrom[0]"], ["dataFrom[0]"]]
     assert all(one.retained for one in steps)
     assert last
@@ -452,7 +457,7 @@ async def test_what_failed_is_tried_at_once_after(how: str, watch: Watch) -> Non
         case "another store":
             watch.remote.version = "2"
         case _:
-            watch.context.memory(KEY).outside.try_again(watch.now)
+            watch.memory.retry(KEY, watch.now)
     assert (await watch.look(look)).read
 
 
@@ -529,8 +534,8 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     await asyncio.sleep(0.01)
     event.set()
     assert watch.remote.asked == ["read prod/api", "read b"]
-    assert (await pulled_now(KEY, look, watch.context, watch.state_now)).read
-    last = watch.context.memory(KEY).outside.last
+    assert (await watch.pull(look)).read
+    last = watch.memory.pulls.last(KEY)
     assert last
     assert last.values["api-key"].outputs == {"value": Value(b"of b")}
     assert watch.woken > before  # whoever waits for the old one looks once more
@@ -539,20 +544,20 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
 async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch) -> None:
     watch.remote.hang("prod/api")
     await watch.later()
-    reading = watch.context.memory(KEY).outside.reading
+    reading = watch.memory.pulls.record(KEY).reading
     assert reading
-    watch.context.forget(KEY)
+    watch.memory.forget(KEY)
     await asyncio.sleep(0.01)
     assert reading.task.cancelled()
 
 
 async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
-    await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
-    assert watch.context.memory(KEY).outside.last
-    again = await pulled_now(KEY, watch.observed(status={}), watch.context, watch.state_now)
+    await watch.pull(watch.observed(status={}))
+    assert watch.memory.pulls.last(KEY)
+    again = await watch.pull(watch.observed(status={}))
     assert (again.read, watch.asked) == (True, 1)
-    watch.context.memory(KEY).forget_values()
-    assert watch.context.memory(KEY).outside.last is None
+    watch.memory.pulls.forget_values(KEY)
+    assert watch.memory.pulls.last(KEY) is None
 
 
 # What an earlier life has pushed

@@ -1,0 +1,64 @@
+"""Memory of emergencies: the progress of each affected ManagedSecret, and the incident documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.core.emergency.progress import Affected
+    from keyturn.core.errors import Stalled
+    from keyturn.core.keys import EmergencyKey, ObjectKey
+
+__all__ = ["Alarm", "EmergencyMemory"]
+
+
+@dataclass(slots=True)
+class Alarm:
+    """One EmergencyRotation."""
+
+    looked: datetime | None = None
+    reported: datetime | None = None
+    report: str | None = None
+    """Document that the ConfigMap holds."""
+    stages: frozenset[str] = frozenset()
+    """Stages that were open when the document was written."""
+    trouble: Stalled | None = None
+    """Why the document cannot be written."""
+    is_unfinished: bool = False
+    """The status was written, and the document was not compared with it since."""
+
+
+class EmergencyMemory:
+    """EmergencyRotations, and the progress of ManagedSecrets in each."""
+
+    def __init__(self) -> None:
+        self._alarms: dict[EmergencyKey, Alarm] = {}
+        self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
+
+    def alarm(self, key: EmergencyKey) -> Alarm:
+        return self._alarms.setdefault(key, Alarm())
+
+    def drop_alarm(self, key: EmergencyKey) -> None:
+        """Drop the record of a deleted EmergencyRotation."""
+        self._alarms.pop(key, None)
+
+    def progress(self, key: ObjectKey, uid: str) -> Affected | None:
+        """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""
+        return self._progress.get(key, {}).get(uid)
+
+    def is_new(self, key: ObjectKey, progress: Mapping[str, Affected]) -> bool:
+        """Whether progress, by UID of the emergency, differs from the last one; keep it for the next call."""
+        if progress == self._progress.get(key, {}):
+            return False
+        self._progress.pop(key, None)
+        if progress:
+            self._progress[key] = progress
+        return True
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop the progress of a deleted ManagedSecret."""
+        self._progress.pop(key, None)

@@ -1,0 +1,73 @@
+"""Memory of the reconciler of ManagedSecret: one owner for each question, created once for the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.controllers.emergency.memory import EmergencyMemory
+from keyturn.controllers.large_objects import LargeOnes
+
+from .compliance import ComplianceMemory
+from .generate_item import GeneratedValues
+from .pods import PodMemory
+from .report import ReportedErrors
+from .resolve import ParsedSpecs
+from .restart_locks import RestartLocks
+from .retries import Failures, RestartBackoff
+from .secret_reads import SecretReads
+from .store_memory import StoreMemory
+from .write_memory import DriftRepairs, WriteMemory
+
+if TYPE_CHECKING:
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """The owners; a module is handed those whose questions it asks.
+
+    Facts last as long as the process, values of Secrets, specs and stores as long as a pass.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.specs = ParsedSpecs()
+        self.secrets = SecretReads(context)
+        self.writes = WriteMemory()
+        self.drift = DriftRepairs()
+        self.stores = StoreMemory(context)
+        self.generated = GeneratedValues()
+        self.compliance = ComplianceMemory()
+        self.pods = PodMemory()
+        self.restarts = RestartBackoff()
+        self.restart_locks = RestartLocks()
+        self.failures = Failures()
+        self.reported = ReportedErrors()
+        self.emergencies = EmergencyMemory()
+        self.large = LargeOnes(lambda key: context.wake(key))  # noqa: PLW0108  # which is set later
+
+    def forget_values(self, key: ObjectKey) -> None:
+        """Drop the values of an object: its pass has ended, or another writer has changed them."""
+        self.specs.forget(key)
+        self.secrets.forget_values(key)
+        self.stores.pulls.forget_values(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop all records of a deleted object, and cancel its background jobs."""
+        for owner in (
+            self.specs,
+            self.secrets,
+            self.writes,
+            self.drift,
+            self.stores,
+            self.generated,
+            self.compliance,
+            self.pods,
+            self.restarts,
+            self.failures,
+            self.reported,
+            self.emergencies,
+            self.large,
+        ):
+            owner.forget(key)

@@ -1,0 +1,131 @@
+"""When a ManagedSecret is reconciled again: at rest, after a failure with back-off, or to report what it awaits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.backoff import backoff
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.rotation import steps
+from keyturn.core.rotation.restart_backoff import denied_again
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.core.keys import ObjectKey, WorkloadKey
+    from keyturn.core.observation.observed import Denial, Observed
+    from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.status.status import Outcome
+
+    from .generate_item import GeneratedValues
+    from .pull_memory import PullMemory
+
+__all__ = ["Failures", "RestartBackoff", "drop_generated", "next_time", "report_time"]
+
+_STALLED_INTERVAL = timedelta(minutes=1)
+_MAX_RETRY_DELAY = timedelta(minutes=5)
+_MAX_GENERATED_AGE = timedelta(minutes=10)
+"""How long generated values are kept while the revision waits for something else, such as a signing CA."""
+_REPORT_DELAY = timedelta(seconds=1)
+"""How long a read or generation runs before the status reports it."""
+
+
+class Failures:
+    """Consecutive failed passes, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[ObjectKey, int] = {}
+
+    def attempts(self, key: ObjectKey) -> int:
+        return self._attempts.get(key, 0)
+
+    def count(self, key: ObjectKey) -> int:
+        """Add a failed pass, and return how many there were."""
+        self._attempts[key] = self.attempts(key) + 1
+        return self._attempts[key]
+
+    def retry_time(self, key: ObjectKey, attempts: int, first: timedelta, now: datetime) -> datetime:
+        """Set the number of failed passes, and return when the next one is due."""
+        self._attempts[key] = attempts
+        return now + self.backoff(key, first)
+
+    def backoff(self, key: ObjectKey, first: timedelta) -> timedelta:
+        """Return the pause after a failure: the first one, doubled with each further failure, at most 5 min."""
+        return backoff(first, self.attempts(key), _MAX_RETRY_DELAY)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop the count: a pass has succeeded, or the object was deleted."""
+        self._attempts.pop(key, None)
+
+
+class RestartBackoff:
+    """Workload restarts that the API server rejected since this process started, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self._denials: dict[ObjectKey, dict[WorkloadKey, Denial]] = {}
+
+    def denials(self, key: ObjectKey) -> Mapping[WorkloadKey, Denial]:
+        return self._denials.get(key, {})
+
+    def deny(
+        self, key: ObjectKey, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
+    ) -> bool:
+        """Record a rejected restart with its back-off; return whether revision or reason is new."""
+        denials = self.denials(key)
+        before = denials.get(workload.key)
+        now = denied_again(before, error, workload, observed, desired)
+        of_others = {other: one for other, one in denials.items() if one.number == now.number}
+        self._denials[key] = of_others | {workload.key: now}
+        return before is None or (before.number, before.reason) != (now.number, now.reason)
+
+    def forget(self, key: ObjectKey) -> None:
+        self._denials.pop(key, None)
+
+
+def next_time(key: ObjectKey, outcome: Outcome, failures: Failures, now: datetime) -> datetime | None:
+    """Return when the object is due after a pass."""
+    until = outcome.step.until if isinstance(outcome.step, steps.Rest) else None
+    match outcome.error:
+        case Wait(after=after):
+            again = now + failures.backoff(key, after)
+        case Stalled():
+            again = now + _STALLED_INTERVAL
+        case None:
+            return until
+    return min(until, again) if until else again
+
+
+def drop_generated(key: ObjectKey, outcome: Outcome, generated: GeneratedValues, now: datetime) -> None:
+    """Drop generated values at the end of a pass, unless the revision waits for something else.
+
+    Store values are read again once a slow key is generated; without this the key would be lost each time.
+    """
+    match outcome.error:
+        case Wait(reason=reason) if reason in {MAKING_VALUES, READING_STORES}:
+            return
+        case Wait():  # such as the Secret with the signing CA
+            since = generated.since(key)
+            if since is not None and now - since < _MAX_GENERATED_AGE:
+                return
+    generated.forget(key)
+
+
+def report_time(
+    key: ObjectKey, outcome: Outcome, generated: GeneratedValues, pulls: PullMemory, now: datetime
+) -> datetime | None:
+    """Return when to report that values are awaited, if that has just begun; usually they arrive before."""
+    match outcome.error:
+        case Wait(reason=reason) if reason == MAKING_VALUES:
+            began = generated.since(key)
+        case Wait(reason=reason) if reason == READING_STORES:
+            began = pulls.reading_since(key)
+        case _:
+            return None
+    if began is None:
+        return None
+    when = began + _REPORT_DELAY
+    return when if began <= now < when else None  # a clock may be set back

@@ -1,0 +1,171 @@
+"""Reads state and target Secret: each once per pass, and neither while both are in sync with the spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from keyturn.core.spec.desired import secret_of
+from keyturn.core.state.state import state_name
+from keyturn.kube import errors, paths
+from keyturn.kube.secret_informer import meta_of
+from keyturn.kube.secret_sight import Sight
+from keyturn.kube.state_secret import state_of
+from keyturn.kube.target_secret import owner_of
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.state.state import State, StateFacts
+    from keyturn.kube.client import Body
+    from keyturn.kube.secret_informer import SecretMeta
+
+    Versions: TypeAlias = "tuple[str | int, ...]"
+
+__all__ = ["SecretReads", "versions_of"]
+
+
+@dataclass(slots=True)
+class _Record:
+    """Both Secrets of one ManagedSecret; `state` and `target` have values, and are kept only during a pass."""
+
+    facts: StateFacts | None = None
+    in_sync: Versions | None = None
+    """Versions of both Secrets, of spec and class, that were in sync."""
+    foreign: frozenset[str] = frozenset()
+    """Names of existing Secrets without our label, which the informer does not see."""
+    state: State | None = None
+    state_version: str | None = None
+    """Resource version of the state Secret that `state` was read from or written as."""
+    target: Body | None = None
+
+
+class SecretReads:
+    """State and target Secrets as read and written by this process, by ManagedSecret."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._records: dict[ObjectKey, _Record] = {}
+
+    # Reads
+
+    async def meta(self, key: ObjectKey, name: str) -> SecretMeta | None:
+        """Return the metadata of a Secret.
+
+        The informer sees only Secrets with our label. Others are read if they were in the way before, or always if
+        the operator does not watch Secrets.
+        """
+        known = self._context.cache.secret(key.namespace, name)
+        record = self._record(key)
+        if known or (self._context.sight is Sight.WATCH and name not in record.foreign):
+            record.foreign -= {name}
+            return known
+        try:
+            body = await self._context.api.get(paths.secret(key.namespace, name), metadata_only=True)
+        except errors.NotFound:
+            record.foreign -= {name}
+            return None
+        meta = meta_of(body)
+        if meta.owner:
+            self._context.cache.put_secret(meta)
+        return meta
+
+    async def state(self, key: ObjectKey) -> State | None:
+        """Read the state Secret with its values, once per pass.
+
+        Raises:
+            Stalled: It is no valid state.
+        """
+        record = self._record(key)
+        if record.state is None:
+            body = await self._read(key, state_name(key.name))
+            record.state = state_of(body) if body else None
+            record.state_version = meta_of(body).resource_version if body else None
+        return record.state
+
+    async def target(self, key: ObjectKey, name: str) -> Body | None:
+        """Read the target Secret, once per pass."""
+        record = self._record(key)
+        if record.target is None:
+            record.target = await self._read(key, name)
+        return record.target
+
+    async def _read(self, key: ObjectKey, name: str) -> Body | None:
+        try:
+            body = await self._context.api.get(paths.secret(key.namespace, name))
+        except errors.NotFound:
+            self._context.cache.drop_secret(replace(key, name=name))
+            return None
+        if owner_of(body):
+            self._context.cache.put_secret(meta_of(body))
+        return body
+
+    # Facts
+
+    def facts_in_sync(self, key: ObjectKey, versions: Versions) -> StateFacts | None:
+        """Return the facts of the state if both Secrets were in sync at these versions, and need not be read."""
+        record = self._record(key)
+        return record.facts if record.in_sync == versions else None
+
+    def keep_facts(self, key: ObjectKey, facts: StateFacts | None, in_sync: Versions | None) -> None:
+        """Keep the facts of the state, and the versions at which both Secrets are in sync; None if they are not."""
+        record = self._record(key)
+        record.facts, record.in_sync = facts, in_sync
+
+    def doubt(self, key: ObjectKey) -> None:
+        """Have both Secrets read by the next observation."""
+        if record := self._records.get(key):
+            record.in_sync = None
+
+    def read_always(self, key: ObjectKey, name: str) -> None:
+        """Have a Secret read by its name, though the informer does not see it."""
+        self._record(key).foreign |= {name}
+
+    # Writes
+
+    def put_state(self, key: ObjectKey, state: State, version: str) -> None:
+        """Keep a state that was just written."""
+        record = self._record(key)
+        record.state, record.state_version = state, version
+        record.facts, record.in_sync = state.facts, None
+
+    def put_target(self, key: ObjectKey, body: Body) -> None:
+        """Keep a target Secret that was just written."""
+        self._record(key).target = body
+
+    def put_in_sync(self, key: ObjectKey, observed: Observed) -> None:
+        """Record that the target Secret was just written in sync; the next observation reads neither Secret."""
+        record, cache = self._record(key), self._context.cache
+        state_meta = cache.secret(key.namespace, state_name(key.name))
+        target_meta = cache.secret(key.namespace, secret_of(observed.managed))
+        if not state_meta or state_meta.resource_version != record.state_version or observed.unfit:
+            return  # another writer changed the state meanwhile
+        record.in_sync = versions_of(observed, state_meta, target_meta)
+
+    # End
+
+    def forget_values(self, key: ObjectKey) -> None:
+        if record := self._records.get(key):
+            record.state = record.target = None
+
+    def forget(self, key: ObjectKey) -> None:
+        self._records.pop(key, None)
+
+    def _record(self, key: ObjectKey) -> _Record:
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = _Record()
+        return record
+
+
+def versions_of(observed: Observed, *metas: SecretMeta | None) -> Versions:
+    """Return the versions of Secrets, of spec and class."""
+    of_class = observed.secret_class.metadata.resource_version if observed.secret_class else ""
+    return (
+        *(meta.resource_version if meta else "" for meta in metas),
+        observed.managed.metadata.generation,
+        of_class,
+    )

@@ -1,0 +1,86 @@
+"""Memory of the writes of Secrets: in progress, the last published revision, and drift repairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import DriftHistory
+    from keyturn.kube.secret_informer import SecretMeta
+
+__all__ = ["DriftRepairs", "Published", "WriteMemory", "Writing"]
+
+
+class Published(NamedTuple):
+    """A revision that was written to the target Secret, and the resource version of that write."""
+
+    number: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A write of a Secret that the API server has not answered yet."""
+
+    name: str
+    observed: set[str] = field(default_factory=set)
+    """Resource versions that the watch reported meanwhile: an event often arrives before the answer."""
+
+
+class WriteMemory:
+    """Writes of Secrets by this process, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self._writing: dict[ObjectKey, Writing] = {}
+        self._published: dict[ObjectKey, Published] = {}
+
+    def begin(self, key: ObjectKey, name: str) -> Writing:
+        writing = self._writing[key] = Writing(name)
+        return writing
+
+    def end(self, key: ObjectKey) -> None:
+        self._writing.pop(key, None)
+
+    def is_writing(self, key: ObjectKey, meta: SecretMeta) -> bool:
+        """Whether the Secret is being written; the version that the watch reports is then noted.
+
+        The answer of the write decides whether another writer has changed the Secret.
+        """
+        writing = self._writing.get(key)
+        if writing is None or writing.name != meta.name:
+            return False
+        writing.observed.add(meta.resource_version)
+        return True
+
+    def published(self, key: ObjectKey) -> Published | None:
+        return self._published.get(key)
+
+    def publish(self, key: ObjectKey, number: int, version: str) -> None:
+        """Record a revision that was written to the target Secret."""
+        self._published[key] = Published(number, int(version))
+
+    def forget(self, key: ObjectKey) -> None:
+        self._writing.pop(key, None)
+        self._published.pop(key, None)
+
+
+class DriftRepairs:
+    """Recent drift repairs, for their back-off, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self._histories: dict[ObjectKey, DriftHistory] = {}
+
+    def history(self, key: ObjectKey) -> DriftHistory | None:
+        return self._histories.get(key)
+
+    def keep(self, key: ObjectKey, history: DriftHistory | None) -> None:
+        """Replace the history; None ends the back-off."""
+        if history is None:
+            self._histories.pop(key, None)
+        else:
+            self._histories[key] = history
+
+    def forget(self, key: ObjectKey) -> None:
+        self._histories.pop(key, None)

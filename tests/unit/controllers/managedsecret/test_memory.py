@@ -1,0 +1,88 @@
+"""A deleted object is dropped by each owner, and its jobs are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from keyturn.controllers.background import begin
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.core.errors import Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.observed import DriftHistory
+from keyturn.core.observation.store_reads import PushProblem
+from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
+
+if TYPE_CHECKING:
+    from keyturn.controllers.background import BackgroundJob
+
+KEY, OTHER = ObjectKey("shop", "db"), ObjectKey("shop", "other")
+
+
+def new_memory() -> tuple[Memory, list[ObjectKey]]:
+    woken: list[ObjectKey] = []
+    context = Context(api=None, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # not called
+    context.wake = woken.append
+    return Memory(context), woken
+
+
+async def endless() -> BackgroundJob[Any]:
+    return await begin("job", asyncio.sleep(60), lambda: None)
+
+
+async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
+    memory, _ = new_memory()
+    jobs = generation, reading, write, revocation = [await endless() for _ in range(4)]
+    memory.generated.keep(KEY, "key", generation, NOW)
+    memory.stores.pulls.record(KEY).reading = reading
+    memory.stores.pushes.wait(KEY, "place", write, PushProblem(Wait("Pushing", "", seconds(5)), NOW))
+    memory.stores.leases.keep_revocation(KEY, revocation)
+
+    memory.forget(KEY)
+    await asyncio.wait([job.task for job in jobs], timeout=5)
+
+    assert all(job.task.cancelled() for job in jobs)
+    assert memory.generated.since(KEY) is None
+    assert not memory.stores.pulls.is_reading(KEY)
+
+
+def test_the_histories_of_a_deleted_object_are_dropped() -> None:
+    memory, _ = new_memory()
+    look = observed()
+    assert look.desired
+    memory.drift.keep(KEY, DriftHistory(1, 1, 1, NOW))
+    memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
+    progress: dict[str, Any] = {"uid": "its progress"}
+    memory.emergencies.is_new(KEY, progress)
+
+    memory.forget(KEY)
+
+    assert memory.drift.history(KEY) is None
+    assert memory.restarts.denials(KEY) == {}
+    assert memory.emergencies.progress(KEY, "uid") is None
+
+
+def test_the_turn_of_a_deleted_large_object_passes_to_the_next() -> None:
+    memory, woken = new_memory()
+    assert memory.large.enter(KEY)
+    assert not memory.large.enter(OTHER)
+
+    memory.forget(KEY)
+
+    assert woken == [OTHER]
+
+
+def test_a_recovered_store_makes_only_its_users_due() -> None:
+    memory, _ = new_memory()
+    for key in (KEY, OTHER):
+        memory.stores.pulls.record(key).problem = Wait("ProviderError", "", seconds(5))
+        memory.stores.pushes.fail(key, "place", Wait("ProviderError", "", seconds(5)), NOW)
+        memory.stores.leases.postpone(key, "lease", NOW + minutes(1))
+
+    memory.stores.retry(KEY, NOW)
+
+    pulls, pushes, leases = memory.stores.pulls, memory.stores.pushes, memory.stores.leases
+    assert [pulls.record(key).due for key in (KEY, OTHER)] == [NOW, None]
+    assert pushes.problems(KEY)["place"].again == NOW < pushes.problems(OTHER)["place"].again
+    assert [dict(leases.postponed(key)) for key in (KEY, OTHER)] == [{}, {"lease": NOW + minutes(1)}]
