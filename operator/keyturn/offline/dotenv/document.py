@@ -230,7 +230,7 @@ def _entries(name: str, text: str) -> Iterator[Entry]:
         blank = _BLANK_LINES.match(one.original.string)
         line = one.original.line + len(_NEWLINE.findall(blank[0] if blank else ""))
         if one.error:
-            raise Refused(f"{name}, line {line}, is no NAME=value, or a quote is not closed; fix it")
+            raise Refused(f"{name}, line {line}, is not NAME=value, or a quote is not closed; fix it")
         if one.key and (not one.key.isprintable() or "=" in one.key):
             raise Refused(f"{name}, line {line}, has an invalid name; fix it")
         yield Entry(one.original.string, line, one.key, _raw(one.original.string, one.value))

@@ -29,10 +29,10 @@ _COMMANDS = (
 _BAD = {
     "NUL": (b"TOKEN=canary\0\n", "is no text in UTF-8 without NUL; save it as UTF-8"),
     "invalid UTF-8": (b"TOKEN=canary\xff\n", "is no text in UTF-8 without NUL; save it as UTF-8"),
-    "an open quote": (b"A=1\nTOKEN='canary\n", "line 2, is no NAME=value, or a quote is not closed; fix it"),
+    "an open quote": (b"A=1\nTOKEN='canary\n", "line 2, is not NAME=value, or a quote is not closed; fix it"),
     "no assignment": (
         b"A=1\n\ncanary is here\n",
-        "line 3, is no NAME=value, or a quote is not closed; fix it",
+        "line 3, is not NAME=value, or a quote is not closed; fix it",
     ),
     "10 MB": (b"# canary\n" * 1_200_000, "has more than 1048576 bytes; is it the right file?"),
     "1 MB": (b"# canary\n" * 100_000, "has 900000 bytes; a .env file may have 65536"),
