@@ -99,6 +99,6 @@ def _selector(part: StrictReader) -> dict[str, Any]:
 
 
 def _tell_of_settings(spec: StrictReader) -> None:
-    spec.changed("controller", "chooses one of several operators, of which there is one here")
+    spec.changed("controller", "selects one of several operators; Keyturn has one")
     spec.changed("retrySettings", "is of no use: Keyturn retries with exponential back-off")
     spec.changed("refreshInterval", "is of no use: Keyturn looks at a store when it needs to")

@@ -179,5 +179,5 @@ def _hold_to_order(example: Document) -> None:
         if one.reference in example.raw:
             raise Refused(
                 f"{example.name}, line {one.line}: {one.name} reads {one.reference}, which is set below it;"
-                " move that up, so that it is filled in"
+                " move that above it"
             )

@@ -240,7 +240,7 @@ def _how(variable: Variable) -> str:
         case Made():
             return written(variable.source)
         case IssuedElsewhere():
-            return "written by you"
+            return "given by a person"
         case Rendered():
             return "a template"
         case Composed() | Copied():

@@ -379,7 +379,7 @@ def test_a_rotation_makes_nothing_else_that_is_missing(folder: Folder) -> None:
     ("name", "sentence"),
     [
         ("JWT_SECRTE", "nothing declares a variable 'JWT_SECRTE'; did you mean JWT_SECRET?"),
-        ("NODE_ENV", "NODE_ENV is no secret; give it a hint, such as # keyturn: password, if it is one"),
+        ("NODE_ENV", "NODE_ENV is not a secret; add a hint, such as # keyturn: password, if it is one"),
         ("STRIPE_SECRET_KEY", "STRIPE_SECRET_KEY is issued by another service: get a new one there"),
         ("DATABASE_URL", "DATABASE_URL only reads others: it reads POSTGRES_PASSWORD; rotate those"),
     ],
