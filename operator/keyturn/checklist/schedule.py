@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.duration import format_duration
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.core.spec.cadence import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every
 from keyturn.generators import generator_for
 
 from .condition import told

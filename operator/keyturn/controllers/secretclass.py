@@ -13,7 +13,7 @@ from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
-from keyturn.core.spec.cadence import Every, cadence_of, windows_of
+from keyturn.core.spec.schedule import Every, cadence_of, windows_of
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.status import WorkloadKind
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER, RESTART
-from keyturn.core.observation.secret_refs import uses_of
-from keyturn.core.observation.workload import Workload
+from keyturn.core.observation.workload import Workload, uses_of
 
 from . import paths
 from .client import Patch

@@ -12,9 +12,8 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
-from keyturn.core.observation.secret_refs import Use
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
-from keyturn.core.observation.workload import Workload
+from keyturn.core.observation.workload import Use, Workload
 from keyturn.core.spec.desired import Desired, wanted_by
 from keyturn.core.state.revision import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers

@@ -19,7 +19,7 @@ from keyturn.core.policy.strength import Strength
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
-from keyturn.core.spec.cadence import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every
 from keyturn.kube import errors
 from tests.unit.core.builders import NOW, consumer, observed, pod, revision, secret_class, state, target
 

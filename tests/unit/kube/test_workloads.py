@@ -9,8 +9,7 @@ import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.observation.secret_refs import Use
-from keyturn.core.observation.workload import Workload
+from keyturn.core.observation.workload import Use, Workload
 from keyturn.kube.workloads import workload_of
 
 CREATED = "2026-11-24T12:00:00Z"

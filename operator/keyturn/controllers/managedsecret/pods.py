@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.markers import goes_back
-from keyturn.core.rotation.old_pods import held_up_before, holds_places
-from keyturn.core.rotation.outdated_pods import are_newer
+from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
-from keyturn.core.rotation.rollout import Turn, next_restarts, standing_of, standings
+from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, standing_of, standings
 from keyturn.kube import errors
 from keyturn.kube.cache.pods import GRACE, NO_GRACE
 

@@ -14,10 +14,9 @@ from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of
-from keyturn.core.rotation.markers import goes_back
 from keyturn.core.rotation.reasons import CREATED
 from keyturn.core.rotation.restart_backoff import told_reason
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import goes_back, standings
 from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube.events import EventType

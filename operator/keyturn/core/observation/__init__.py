@@ -5,9 +5,8 @@
 
 Modules
     observed      `Observed`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair
-    workload      a Deployment, StatefulSet or DaemonSet, and the marker on its pod template
+    workload      a Deployment, StatefulSet or DaemonSet: its references to Secrets, and its restart marker
     pods          pods of a workload
-    secret_refs   references to Secrets in a pod spec
     store_reads   results of store reads and pushes
     emergency     an emergency as one secret observes it
 

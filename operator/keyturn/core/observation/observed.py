@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from .emergency import Emergency
     from .pods import PodsSeen
-    from .secret_refs import Use
     from .store_reads import PushProblem
-    from .workload import Workload
+    from .workload import Use, Workload
 
 __all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetFacts"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import Enforcement
 from keyturn.core.spec import schedule
-from keyturn.core.spec.cadence import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -24,9 +24,10 @@ Modules
     decision, steps                    the choice, and the steps
     triggers, reasons, emergency       why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
-    rollout, markers, restart_backoff  order and progress of restarts
-    outdated_pods, old_pods, stuck_pods, pod_reads, pod_failures, rollout_obstacles   pods during a rollout
-    rollback, revision_diff            return to an earlier revision; keys that differ between revisions
+    rollout, restart_backoff           order and progress of restarts, restart markers
+    rollout_obstacles                  refused restarts, failing pods, stuck pods
+    old_pods, pod_reads                pods with earlier values; when pods are read
+    rollback                           return to an earlier revision
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it
     durations                          how long steps take

@@ -18,7 +18,6 @@ from . import steps
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .leases import next_loans, next_return, returned_again, returned_last
-from .markers import next_marker
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .reasons import CREATED, SPEC_CHANGED, Reason
@@ -28,13 +27,14 @@ from .rollout import (
     Turn,
     WorkloadProgress,
     any_failed,
+    next_marker,
     next_restarts,
     pods_again,
     restart_due,
     standings,
     watched_until,
 )
-from .stuck_pods import pod_to_delete
+from .rollout_obstacles import pod_to_delete
 from .triggers import is_requested, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:

@@ -1,7 +1,10 @@
-"""Pods with earlier values after the new ones are ready: which a rollout waits for, and when to read them again.
+"""Pods and pod templates with earlier values: which keys differ, which pods a rollout waits for, and for how long.
 
 For its controller a rollout is complete when every new pod is available; terminating pods serve with earlier values
 until they have ended. There is no deadline for them, because no revision causes that wait.
+
+Keys that differ between two revisions follow from their base revisions. Example: revision 3, made from 2, was rolled
+back, and 4 was made from 2. A pod with 3 differs from 4 in the keys that changed in 3 and those that changed in 4.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.observation.workload import read_marker
 
-from .outdated_pods import older_pods, pod_revision
-from .pod_failures import pods_known
+from .reasons import CREATED
+from .rollout_obstacles import pods_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,13 +27,23 @@ if TYPE_CHECKING:
     from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "are_newer",
+    "asks_for_others",
     "brings_pods_back",
     "had_what_was_given_up",
     "held_up_before",
     "holds_places",
     "look_again",
+    "missed_keys",
+    "older_pods",
+    "pod_revision",
+    "published",
+    "revision_run",
+    "runs_other_values",
     "terminating",
     "waiting_for_pods",
 ]
@@ -40,6 +54,8 @@ _UNREAD = (
 )
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
 _MAX_NAMED = 3
+_BEFORE_ALL = 0
+"""Number of a pod from before the first publication."""
 
 
 def held_up_before(workload: Workload, observed: Observed) -> bool:
@@ -130,3 +146,111 @@ def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
         return " with earlier values"
     listed = " and ".join(str(number) for number in known)
     return f" with revision {listed}" if len(known) == 1 else f" with revisions {listed}"
+
+
+def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
+    workload = consumer.workload
+    return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer, observed)
+
+
+def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
+    """Return its pods with other values, sorted by name; none if pods were not read."""
+    older = (pod for pod in pods_known(consumer) if _is_older(pod, consumer, observed, desired))
+    return tuple(sorted(older, key=lambda pod: pod.name))
+
+
+def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
+    """Whether each pod was created after `published`, terminating ones excepted; true for no pods."""
+    # Creation times have whole seconds: a pod of the same second may have read the previous values.
+    return all(pod.created > published or pod.leaves for pod in pods)
+
+
+def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
+    """Return the revision that a pod was started with, if known."""
+    if observed.state is None:
+        return None
+    marked = read_marker(pod.marker).get(desired.secret)
+    return revision_run(observed.state, marked, pod.created, published(observed))
+
+
+def published(observed: Observed) -> datetime:
+    """Return when the current revision was published, or generated if it is not published yet."""
+    stamp = observed.target.published if observed.target else None
+    return stamp or (observed.current.made if observed.current else observed.now)
+
+
+def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether the template of a pod, by marker and age, has other values."""
+    return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer, observed)
+
+
+def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    # Creation times have whole seconds: a pod of the same second may have read the previous values.
+    if pod.created > published(observed):
+        return False
+    # The age alone is too weak a reason to wait for the end of a running pod without marker.
+    has_ground = pod.leaves is not None or desired.secret in read_marker(pod.marker)
+    return has_ground and asks_for_others(pod, consumer, observed, desired)
+
+
+def _misses(marked: int | None, created: datetime, consumer: Consumer, observed: Observed) -> bool:
+    if observed.state is None:
+        return False
+    missed = missed_keys(observed.state, marked, created, published(observed))
+    if missed is None:
+        return True
+    if consumer.use is None or consumer.use.keys is None:
+        return bool(missed)
+    return bool(missed & consumer.use.keys)
+
+
+def missed_keys(
+    state: StateFacts, marked: int | None, created: datetime, published: datetime
+) -> frozenset[str] | None:
+    """Return the keys in which the current revision differs from the one that a workload runs.
+
+    It runs the revision of its marker; without marker, the one that was published when it was created. None if its
+    revision is no longer known.
+    """
+    number = _number_run(state, marked, created, published)
+    if number == state.current_number:
+        return frozenset()
+    current, run = _ancestors(state, state.current_number), _ancestors(state, number)
+    if number == _BEFORE_ALL:
+        apart = {number for number in current if current[number].reason != CREATED}
+    elif current.keys().isdisjoint(run):
+        return None
+    else:
+        apart = current.keys() ^ run.keys()
+    return frozenset[str]().union(*((current | run)[number].changed for number in apart))
+
+
+def revision_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int | None:
+    """Return the revision of this marker or, without marker, of this creation time; None if unknown."""
+    return _number_run(state, marked, created, published) or None
+
+
+def _number_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int:
+    return _published_at(state, created, published) if marked is None else marked
+
+
+def _published_at(state: StateFacts, created: datetime, published: datetime) -> int:
+    """Return the number published at `created`; pods from before the first publication waited for it."""
+    if created > published:
+        return state.current_number
+    for publication in state.publications:
+        if created > publication.time:
+            return publication.number
+    if state.revisions[-1].reason != CREATED:
+        return _BEFORE_ALL
+    return state.publications[-1].number if state.publications else state.current_number
+
+
+def _ancestors(state: StateFacts, number: int | None) -> dict[int, RevisionFacts]:
+    """Return a revision and its ancestors by number."""
+    ancestors: dict[int, RevisionFacts] = {}
+    while (revision := state.revision(number)) and revision.number not in ancestors:
+        ancestors[revision.number] = revision
+        number = revision.base
+    return ancestors

@@ -14,7 +14,7 @@ from . import steps
 from .ownership import refuse_change
 from .restart_backoff import fallback_of
 from .rollout import standings
-from .stuck_pods import told_of_stuck
+from .rollout_obstacles import told_of_stuck
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed

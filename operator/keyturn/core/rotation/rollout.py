@@ -1,27 +1,48 @@
-"""Progress of each workload with the current revision, and which ones are restarted next."""
+"""Progress of each workload with the current revision, and which ones are restarted next, with which marker.
+
+The restart marker of a pod template has the revisions of all managed Secrets that new pods read, or is the previous
+marker.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadReason, WorkloadState
-from keyturn.core.observation.workload import read_marker
+from keyturn.core.observation.workload import read_marker, write_marker
 
-from .old_pods import brings_pods_back, holds_places, look_again, waiting_for_pods
-from .outdated_pods import published, runs_other_values
-from .pod_failures import crash_of
+from .old_pods import (
+    asks_for_others,
+    brings_pods_back,
+    holds_places,
+    look_again,
+    published,
+    runs_other_values,
+    waiting_for_pods,
+)
 from .restart_backoff import denial_of, told_before
-from .rollout_obstacles import Obstacle, by_hand, refusal, when_late, while_rolling, while_waiting
+from .rollout_obstacles import (
+    Obstacle,
+    by_hand,
+    crash_of,
+    pods_known,
+    refusal,
+    when_late,
+    while_rolling,
+    while_waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
-    from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.observed import Consumer, Observed, Sibling
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
@@ -29,6 +50,9 @@ __all__ = [
     "Turn",
     "WorkloadProgress",
     "any_failed",
+    "goes_back",
+    "marker_for",
+    "next_marker",
     "next_restarts",
     "pods_again",
     "restart_due",
@@ -309,3 +333,60 @@ def _restart_order(desired: Desired) -> Callable[[Consumer], tuple[int, int, Wor
         places.get(consumer.workload.key, len(places)),
         consumer.workload.key,
     )
+
+
+def goes_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether the pod template has a later revision than the current one, which means a rollback."""
+    marked = read_marker(consumer.workload.marker).get(desired.secret)
+    return marked is not None and observed.current is not None and marked > observed.current.number
+
+
+def next_marker(consumer: Consumer, observed: Observed, desired: Desired) -> str:
+    """Return the marker for a restart; empty to remove it."""
+    if observed.current is None:
+        return consumer.workload.marker
+    plain = marker_for(consumer, desired.secret, observed.current.number)
+    if not goes_back(consumer, observed, desired):
+        return plain
+    before = _marker_before(consumer, observed, desired)
+    return plain if before is None else before
+
+
+def marker_for(consumer: Consumer, secret: str, revision: int) -> str:
+    """Return the marker with the current revision of every managed Secret that the workload uses."""
+    marked = read_marker(consumer.workload.marker)
+    used = {use.secret for use in consumer.workload.uses}
+    still_used = {name: number for name, number in marked.items() if name in used}
+    siblings = {sibling.secret: sibling.revision for sibling in consumer.siblings}
+    return write_marker(still_used | siblings | {secret: revision})
+
+
+def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
+    """Return the marker of the pods that already run the wanted values; None if there are none.
+
+    With exactly that marker the template equals theirs, so their controller keeps them. Only pods are evidence: a
+    recorded marker could be lost or edited.
+    """
+    staying = [
+        pod for pod in pods_known(consumer) if pod.leaves is None and pod.marker != consumer.workload.marker
+    ]
+    # A pod that started while the failed revision was published has read it, whatever its template says.
+    spoilt = {pod.marker for pod in staying if not _has_all(pod, consumer, observed, desired)}
+    counted = Counter(pod.marker for pod in staying if pod.marker not in spoilt)
+    return min(counted, key=lambda marker: (-counted[marker], marker), default=None)
+
+
+def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether a pod runs the current revision of every managed Secret of its workload."""
+    marked = read_marker(pod.marker)
+    if asks_for_others(pod, consumer, observed, desired):
+        return False
+    return all(_runs(sibling, pod, marked.get(sibling.secret)) for sibling in consumer.siblings)
+
+
+def _runs(sibling: Sibling, pod: Pod, marked: int | None) -> bool:
+    if marked is not None:
+        return marked == sibling.revision
+    # Pods that are older than a first revision waited for it.
+    is_first = sibling.revision == 1
+    return is_first or (sibling.published is not None and pod.created > sibling.published)

@@ -1,29 +1,46 @@
-"""Obstacles of a workload's restart or rollout, with reason code and message."""
+"""Obstacles of a workload's restart or rollout: refusals, failing pods and stuck pods, with reason code and message.
+
+A pod is stuck after its template has changed again: a StatefulSet with podManagementPolicy OrderedReady waits for a
+pod that is not ready, even if only another template can make it ready; the pod has to be deleted. Source: Kubernetes,
+"StatefulSets", section "Forced rollback".
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.rollout import Restart
-from keyturn.api.status import WorkloadReason
+from keyturn.api.status import WorkloadReason, WorkloadState
 from keyturn.core.observation.workload import read_marker
 
-from .pod_failures import trouble_of, worst_of
-from .stuck_pods import told_of_stuck
+from . import steps
+from .restart_backoff import denial_of, fallback_of, told_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
     "Obstacle",
     "by_hand",
+    "crash_of",
+    "delete_command",
+    "is_deletable",
+    "is_left_behind",
+    "pod_to_delete",
+    "pods_known",
     "refusal",
+    "told_of_stuck",
+    "trouble_of",
     "was_reverted",
     "when_late",
     "while_rolling",
     "while_waiting",
+    "worst_of",
 ]
 
 
@@ -110,3 +127,117 @@ def _join(*obstacles: Obstacle | None) -> Obstacle | None:
     """Join messages under the reason of the first obstacle."""
     known = [obstacle for obstacle in obstacles if obstacle]
     return Obstacle(known[0].reason, "; ".join(obstacle.message for obstacle in known)) if known else None
+
+
+def pods_known(consumer: Consumer) -> tuple[Pod, ...]:
+    """Return the pods of the last read; empty if pods were not read."""
+    return consumer.pods.pods if consumer.pods else ()
+
+
+def crash_of(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
+    """Return a message if the pods with revision `number` crash and the revision can be the cause; else None.
+
+    It cannot if a pod with it is ready, or if there are pods without it and none of those is ready. Without older
+    pods, as with strategy Recreate or one replica, a rollback ends nothing healthy, so the revision counts as the
+    cause.
+    """
+    if desired.crashes is None or consumer.pods is None:
+        return None
+    new, old = _split(consumer, number, desired)
+    if any(pod.ready and pod.restarts < desired.crashes for pod in new):
+        return None
+    if before := _failed_before(consumer, number, observed, desired):
+        return before
+    crashing = [pod for pod in new if pod.crashes >= desired.crashes and not pod.ready]
+    is_its_fault = not old or any(pod.ready for pod in old)
+    return f"its new pods crash: {_described(crashing)}" if crashing and is_its_fault else None
+
+
+def trouble_of(consumer: Consumer) -> str | None:
+    """Return a message with a pod that does not run for a reason that does not pass by waiting.
+
+    None if there is none.
+    """
+    return _described(pod for pod in pods_known(consumer) if pod.trouble and not pod.trouble.is_mild)
+
+
+def worst_of(consumer: Consumer) -> str | None:
+    """Return a message with a pod that does not run, including reasons that normally pass."""
+    return trouble_of(consumer) or _described(pods_known(consumer))
+
+
+def _split(consumer: Consumer, number: int, desired: Desired) -> tuple[list[Pod], list[Pod]]:
+    """Return the pods with revision `number` and those without, except terminating ones."""
+    staying = [pod for pod in pods_known(consumer) if not pod.leaves]
+    new = [pod for pod in staying if read_marker(pod.marker).get(desired.secret) == number]
+    return new, [pod for pod in staying if pod not in new]
+
+
+def _described(pods: Iterable[Pod]) -> str | None:
+    """Describe one pod that is not ready: the one with the most crashes, then the first by name."""
+    troubled = [pod for pod in pods if pod.trouble and not pod.ready and not pod.leaves]
+    if not troubled:
+        return None
+    first = min(troubled, key=lambda pod: (-pod.crashes, pod.name))
+    return f"pod {first.name}: {first.trouble}"
+
+
+def _failed_before(consumer: Consumer, number: int, observed: Observed, desired: Desired) -> str | None:
+    """Return the failure from the status, because a crashing pod is ready for a moment after each restart.
+
+    It counts only if it does not cause a rollback, because other users can edit the status.
+    """
+    workload = consumer.workload
+    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
+        return None
+    is_crash = told_reason(status) == WorkloadReason.CRASH_LOOP
+    return status.message if is_crash and fallback_of(observed, desired) is None else None
+
+
+def is_left_behind(pod: Pod, workload: Workload) -> bool:
+    """Whether a pod of the StatefulSet has an outdated template and is not ready."""
+    is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
+    return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
+
+
+def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
+    """Whether a pod may be deleted: it has the rolled back revision and was never ready with it.
+
+    The template must have changed since, because otherwise the same pod would be recreated.
+    """
+    has_it = read_marker(pod.marker).get(secret) == withdrawn
+    asks_for_it = read_marker(workload.marker).get(secret) == withdrawn
+    return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
+
+
+def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | None:
+    """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
+    if observed.held is None:
+        return None
+    for consumer in observed.consumers:
+        denial = denial_of(consumer.workload, observed)
+        if consumer.pods is None or not consumer.pods.deletable or (denial and observed.now < denial.again):
+            continue
+        for pod in consumer.pods.pods:
+            if is_deletable(pod, consumer.workload, desired.secret, observed.held.number):
+                return steps.DeletePod(consumer, pod, observed.held.number)
+    return None
+
+
+def delete_command(namespace: str, pod: str) -> str:
+    """Return the command with which a user deletes a pod."""
+    return f"kubectl delete pod {pod} -n {namespace}"
+
+
+def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
+    """Return a message with a pod that has to be deleted, and the command for it."""
+    for consumer in consumers:
+        workload = consumer.workload
+        for pod in pods_known(consumer):
+            if is_left_behind(pod, workload):
+                return (
+                    f"{workload.key} does not replace pod {pod.name}, which is not ready and of a template that was"
+                    f" rolled back; run: {delete_command(workload.key.namespace, pod.name)}"
+                )
+    return None

@@ -4,13 +4,11 @@
 spec, or raises `Stalled` with what to write instead.
 
 Modules
-    desired      `Desired`: items, schedule, rollout, target
+    desired      `Desired`: items, schedule, rollout, target; rules over several fields of spec and class
     items        items of `spec.data` and their keys in the target
     store_refs   references to stores: sources and push destinations
-    cadence      interval, cron expression, windows and overlap of a spec and its class
-    schedule     due times, and when a window is open
+    schedule     interval, cron expression, windows and overlap; due times, and when a window is open
     selector     label selectors
-    validation   rules over several fields of spec and class
 
 Imports: `core.errors`, `core.keys`, `core.value`, and `api`.
 """

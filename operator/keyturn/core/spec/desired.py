@@ -1,19 +1,20 @@
-"""Desired spec of a ManagedSecret: the spec, completed from its class and the defaults."""
+"""Desired spec of a ManagedSecret: the spec, completed from its class and the defaults, and validated with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
+from keyturn.api.duration import format_duration
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 
-from .cadence import Cron, Every, Window, cadence_of, overlap_of, windows_of
 from .items import VALUE, Item, items_of
+from .schedule import Cron, Every, Window, cadence_of, overlap_of, shortest_pause, windows_of
 from .store_refs import destination_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .store_refs import Destination
 
-__all__ = ["VALUE", "Desired", "Item", "Shape", "history_limit_of", "secret_of", "wanted_by"]
+__all__ = ["VALUE", "Desired", "Item", "Shape", "history_limit_of", "hold_together", "secret_of", "wanted_by"]
 
 _DEFAULT_REFRESH = timedelta(hours=1)
 _DEFAULT_DEBOUNCE = timedelta(seconds=5)
@@ -277,3 +278,52 @@ def history_limit_of(managed: ManagedSecret) -> int:
     """Return how many earlier revisions keep their values; the default is 3."""
     limit = managed.spec.rotation.revision_history_limit if managed.spec.rotation else None
     return _DEFAULT_HISTORY if limit is None else limit
+
+
+def hold_together(managed: ManagedSecret, desired: Desired) -> None:
+    """Validate jitter and overlap; `schedule.check` validates the cadence itself.
+
+    Raises:
+        Stalled: InvalidSchedule, with what to write instead.
+    """
+    if flaw := _flaw_of_jitter(managed, desired) or _flaw_of_overlap(desired):
+        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
+
+
+def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
+    rotation = managed.spec.rotation
+    if rotation is None or rotation.jitter is None or isinstance(desired.cadence, Every):
+        return None
+    has = "has a schedule, which is exact" if desired.cadence else "has no every"
+    return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
+
+
+def _flaw_of_overlap(desired: Desired) -> str | None:
+    """Return why an item with keepPrevious cannot keep its previous value for the whole overlap, or None."""
+    keeping = next((item.name for item in desired.items if item.keep_previous), None)
+    if keeping is None:
+        return None
+    if not desired.overlap:
+        return (
+            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
+            " write an overlap, or remove keepPrevious"
+        )
+    pause = _shortest_interval(desired.cadence)
+    if pause is None or desired.overlap < pause:
+        return None
+    return (
+        f"rotation.overlap ({format_duration(desired.overlap)}) lasts until the next rotation, which can come after"
+        f" {format_duration(pause)} and ends it; write a shorter overlap"
+    )
+
+
+def _shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
+    match cadence:
+        case Every():
+            return cadence.interval * (100 - cadence.jitter) / 100
+        case Cron():
+            return shortest_pause(cadence)
+        case None:
+            return None
+        case _:
+            assert_never(cadence)

@@ -1,11 +1,11 @@
-"""Due times of rotations by interval or cron expression, and the windows in which they may start."""
+"""Schedule of rotations: interval or cron expression, from spec, class or default; due times, windows and overlap."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import hmac
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING, assert_never
@@ -16,15 +16,30 @@ from cronsim import CronSim, CronSimError
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 
-from .cadence import Cron, Every
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from .cadence import Window
+    from keyturn.api.rotation import Cadence
 
-__all__ = ["check", "is_open", "longest_pause", "next_due", "opening", "shortest_pause", "starts_at"]
+__all__ = [
+    "Cron",
+    "Every",
+    "Window",
+    "cadence_of",
+    "check",
+    "is_open",
+    "longest_pause",
+    "next_due",
+    "opening",
+    "overlap_of",
+    "shortest_pause",
+    "starts_at",
+    "windows_of",
+]
 
+_UTC = "UTC"
+_DEFAULT_JITTER = 10
+_DEFAULT_OVERLAP = timedelta(hours=1)
 _MIN_INTERVAL = timedelta(seconds=10)
 _MIN_WINDOW = timedelta(minutes=1)
 _FIELDS = 5
@@ -32,6 +47,58 @@ _FIELDS = 5
 # times, rare ones over ten years.
 _FIRST_DAY, _LAST_DAY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 _MIN_TIMES, _MAX_TIMES = 2, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Rotation by interval, up to `jitter` percent of it earlier."""
+
+    interval: timedelta
+    jitter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Rotation at fixed points in time."""
+
+    expression: str
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Period in which a rotation may start: `duration` from each time of `opens`."""
+
+    opens: Cron
+    duration: timedelta
+
+
+def cadence_of(*cadences: Cadence | None) -> Every | Cron | None:
+    """Return the first cadence that is set, or None; the jitter may come from a later one."""
+    for cadence in cadences:
+        if cadence and cadence.schedule:
+            return Cron(cadence.schedule.cron, cadence.schedule.time_zone or _UTC)
+        if cadence and cadence.every:
+            return Every(cadence.every, _jitter_percent(cadences))
+    return None
+
+
+def _jitter_percent(cadences: Iterable[Cadence | None]) -> int:
+    written = (cadence.jitter for cadence in cadences if cadence and cadence.jitter)
+    return int(next(written, f"{_DEFAULT_JITTER}%").removesuffix("%"))
+
+
+def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
+    """Return the windows of the first cadence that sets them, even to an empty list."""
+    named = (cadence.windows for cadence in cadences if cadence and cadence.windows is not None)
+    return tuple(
+        Window(Cron(window.cron, window.time_zone or _UTC), window.duration) for window in next(named, ())
+    )
+
+
+def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:
+    written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
+    return next(written, _DEFAULT_OVERLAP)
 
 
 def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.stuck_pods import is_left_behind
+from keyturn.core.rotation.rollout_obstacles import is_left_behind
 from keyturn.kube import errors
 from keyturn.kube.pods import PodDetail, may_delete_pods, pods_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.policy.rules import Evidence, denies, named, violations_of
 from keyturn.core.policy.strength import Strength
-from keyturn.core.spec.cadence import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every
 from tests.unit.core.builders import secret_class
 
 if TYPE_CHECKING:

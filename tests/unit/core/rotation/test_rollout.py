@@ -10,9 +10,15 @@ import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.observed import Sibling
-from keyturn.core.rotation.markers import marker_for
-from keyturn.core.rotation.outdated_pods import runs_other_values
-from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, restart_due, standings
+from keyturn.core.rotation.old_pods import runs_other_values
+from keyturn.core.rotation.rollout import (
+    Turn,
+    WorkloadProgress,
+    marker_for,
+    next_restarts,
+    restart_due,
+    standings,
+)
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.state.state import Held, Publication
 from keyturn.core.status.status import Outcome, status_of

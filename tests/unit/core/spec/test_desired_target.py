@@ -9,8 +9,8 @@ import pytest
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.triggers import reason_to_renew
-from keyturn.core.spec.cadence import Every
 from keyturn.core.spec.desired import Shape, wanted_by
+from keyturn.core.spec.schedule import Every
 from tests.unit.core.builders import USERNAME, desired, managed, observed, secret_class, state
 
 PAIR = ("privateKey", "publicKey")

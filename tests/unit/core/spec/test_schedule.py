@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled
 from keyturn.core.spec import schedule
-from keyturn.core.spec.cadence import Cron, Every, Window
+from keyturn.core.spec.schedule import Cron, Every, Window
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 QUARTER = timedelta(days=90)

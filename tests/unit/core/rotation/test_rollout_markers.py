@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.observation.observed import Sibling
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.markers import next_marker
+from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.steps import RollOut
 from keyturn.core.state.state import Held, Publication
 from tests.unit.core import builders

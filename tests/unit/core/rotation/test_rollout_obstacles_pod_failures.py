@@ -8,8 +8,8 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import NOT_READY, Trouble
-from keyturn.core.rotation.pod_failures import trouble_of, worst_of
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
+from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
 from keyturn.core.state.state import Held
 from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
 

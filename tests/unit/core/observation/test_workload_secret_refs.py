@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.observation.secret_refs import Use, uses_of
+from keyturn.core.observation.workload import Use, uses_of
 
 
 def env(secret: str, key: str, **more: Any) -> dict[str, Any]:
