@@ -18,8 +18,8 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret import adoption as claims
 from keyturn.controllers.managedsecret import compliance
 from keyturn.controllers.managedsecret import generate as stage
-from keyturn.controllers.managedsecret import value_checks as suits
-from keyturn.controllers.managedsecret.generate_item import GeneratedValues
+from keyturn.controllers.managedsecret import observe as suits
+from keyturn.controllers.managedsecret.generate import GeneratedValues
 from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLeases
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved, template_flaw

@@ -12,8 +12,7 @@ import click
 from keyturn.core.keys import ObjectKey
 from keyturn.core.status.summary import Known
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.managed_secrets import slim
-from keyturn.kube.cache.parsing import readable
+from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.client import Patch
 
 from .text import listed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.pods import PodLooks
+from keyturn.kube.cache.workloads import PodLooks
 from keyturn.kube.secret_sight import Sight
 from keyturn.stores import Reach, Stores
 

@@ -1,6 +1,7 @@
 """Serialisation of the state Secret: all values of a ManagedSecret, and what was handled.
 
-Users with write permission on Secrets can edit this one, so everything in it is validated.
+Users with write permission on Secrets can edit this one, so everything in it is validated. A state
+that exceeds the size of a Secret loses its oldest parts until it fits.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from keyturn.core.state.state import (
 )
 from keyturn.core.value import Value
 
-from .ownership import owner_reference
 from .secret_informer import time_of
+from .target_secret import LARGEST, owner_reference, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from .client import Body
 
-__all__ = ["state_body", "state_of", "unreadable"]
+__all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
 
 _STATE_KEY = "state"
 _FORMAT = 2
@@ -289,3 +290,32 @@ def _time(text: str) -> datetime:
     if time is None:
         raise ValueError("no point in time")
     return time
+
+
+def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
+    """Return the state without its oldest parts, so that it fits into a Secret; rollbacks are sacrificed first.
+
+    Raises:
+        Stalled: TooLarge: the current values alone exceed the limit.
+    """
+    body = state_body(key, state, version, binder)
+    while size_of(body) > LARGEST:
+        state = _shorten(state)
+        body = state_body(key, state, version, binder)
+    return state, body
+
+
+def _shorten(state: State) -> State:
+    older = len(state.facts.older)
+    shorter = state.facts.with_older(older // 2) if older else state.facts.without_oldest()
+    if shorter is None:
+        raise too_large()
+    return state.with_facts(shorter)
+
+
+def too_large() -> Stalled:
+    return Stalled(
+        ErrorReason.TOO_LARGE,
+        f"the values exceed the {LARGEST // 1024} KiB that a Secret can hold;"
+        " split them over several ManagedSecrets",
+    )

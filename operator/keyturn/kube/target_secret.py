@@ -1,32 +1,40 @@
-"""Serialisation of the target Secret, and its comparison with the state.
+"""Target Secret: serialisation, comparison with the state, and ownership.
 
 It is written whole, by POST and PUT, never by PATCH: the answer to a malformed patch contains the stored Secret.
+
+Types, owner references, labels and annotations tell who owns a Secret; one with another owner is never adopted.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api import GROUP, VERSION
 from keyturn.core.labels import (
     CREATION_POLICY,
+    KEYTURN,
+    MANAGED_BY,
     OVERLAP_ANNOTATION,
     OWNER_LABEL,
     PUBLISHED_ANNOTATION,
     RELEASED_BY,
     REVISION_ANNOTATION,
+    SERVICE_ACCOUNT_TOKEN,
+    SESSION_TYPE,
+    STATE_TYPE,
     TEMPLATE,
 )
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.state.revision import changed_keys
 from keyturn.core.value import Value
 
-from .ownership import filled_by, foreign_owner, is_ours, other_writer, owner_reference
 from .secret_informer import number_of, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
@@ -40,7 +48,12 @@ __all__ = [
     "LARGEST",
     "Stamp",
     "dressed_target",
+    "filled_by",
+    "foreign_owner",
+    "is_ours",
+    "other_writer",
     "owner_of",
+    "owner_reference",
     "past",
     "released_target",
     "size_of",
@@ -55,6 +68,33 @@ _TOLERANCE = timedelta(days=1)  # by which a clock may have been set back
 _MERGE = "Merge"
 # Annotations that are removed when the current spec does not set them.
 _PASSING = (OVERLAP_ANNOTATION, RELEASED_BY, CREATION_POLICY, TEMPLATE)
+_KIND = "ManagedSecret"
+# Types of Secrets that are internal to a program; no other writer may change them.
+_FILLED_BY = {
+    SERVICE_ACCOUNT_TOKEN: "Kubernetes",
+    "bootstrap.kubernetes.io/token": "Kubernetes",
+    "helm.sh/release.v1": "Helm",
+    SESSION_TYPE: "Keyturn",
+    STATE_TYPE: "Keyturn",
+}
+_NAME = re.compile(r"[\w./:-]{1,64}")
+# Labels and annotations of programs that continue to write the Secrets that have them. Sources: the projects'
+# documentation of their labels and annotations.
+_LABELS = {
+    "reconcile.external-secrets.io/managed": "External Secrets",
+    "reconcile.external-secrets.io/created-by": "External Secrets",
+    "controller.cert-manager.io/fao": "cert-manager",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+}
+_ANNOTATIONS = {
+    "reconcile.external-secrets.io/data-hash": "External Secrets",
+    "cert-manager.io/certificate-name": "cert-manager",
+    "sealedsecrets.bitnami.com/managed": "Sealed Secrets",
+    "secret-generator.v1.mittwald.de/autogenerate": "the secret generator of mittwald",
+    "meta.helm.sh/release-name": "Helm",
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+}
 
 
 def owner_of(body: Body) -> str | None:
@@ -303,3 +343,53 @@ def _conflicting_keys(body: Body, key: ObjectKey, desired: Desired, state: State
         if name in (desired.every_key | brought) - carried
         and not any(name in data and data[name] == value for data in adopted)
     )
+
+
+def owner_reference(key: ObjectKey, uid: str) -> dict[str, Any]:
+    """Return the owner reference that deletes a Secret with its ManagedSecret, without blocking the deletion."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": _KIND,
+        "name": key.name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+def is_ours(reference: Mapping[str, Any], key: ObjectKey) -> bool:
+    """Whether an owner reference names the ManagedSecret, also a deleted one of that name."""
+    return reference.get("kind") == _KIND and reference.get("name") == key.name
+
+
+def filled_by(type_: str) -> str | None:
+    """Return the program that fills Secrets of a type, or None."""
+    who = _FILLED_BY.get(type_)
+    return f"{who} (type {type_})" if who else None
+
+
+def foreign_owner(metadata: Mapping[str, Any], uid: str) -> str | None:
+    """Return the owner of a Secret with its evidence; None if it has none but the object with `uid`."""
+    return next(_foreign_owners(metadata, uid), None)
+
+
+def _foreign_owners(metadata: Mapping[str, Any], uid: str) -> Iterator[str]:
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("uid") != uid:
+            yield f"{reference.get('kind')} {reference.get('name')!r} (ownerReferences)"
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    for label, who in _LABELS.items():
+        if label in labels:
+            yield f"{who} (label {label})"
+    for annotation, who in _ANNOTATIONS.items():
+        if annotation in annotations:
+            yield f"{who} (annotation {annotation})"
+    if labels.get(MANAGED_BY, KEYTURN) != KEYTURN:
+        yield f"{labels[MANAGED_BY]} (label {MANAGED_BY})"
+
+
+def other_writer(metadata: Mapping[str, Any]) -> str | None:
+    """Return the last field manager other than Keyturn that owns fields; managers choose their own names."""
+    others = (entry for entry in metadata.get("managedFields") or () if entry.get("manager") != KEYTURN)
+    last = max(others, key=lambda entry: entry.get("time") or "", default=None)
+    name = (last or {}).get("manager") or ""
+    return name if _NAME.fullmatch(name) else None

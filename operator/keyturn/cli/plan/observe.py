@@ -27,10 +27,9 @@ from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Trig
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
-from keyturn.kube.cache.managed_secrets import slim
-from keyturn.kube.cache.parsing import readable
-from keyturn.kube.ownership import foreign_owner
+from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
+from keyturn.kube.target_secret import foreign_owner
 from keyturn.kube.workloads import KINDS, workload_of
 
 from .estimate import Makers

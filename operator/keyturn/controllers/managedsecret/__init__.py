@@ -2,16 +2,16 @@
 
 Modules
     reconcile                       the loop, and what follows an error
-    observe, resolve, secret_reads, consumers, pods, existing_data, value_checks, compliance   the observation
+    observe, resolve, secret_reads, consumers, existing_data, compliance   the observation
     refresh, pull                   when stores are read, and the reads
     restart_locks                   restarts of one workload, one after the other
     retries                         when an object is reconciled again
     memory, store_memory            the owners of memory; each class with `forget` is in the module of its question
-    pull_memory, write_memory       owners that several modules use
+    write_memory                    writes of Secrets, which several modules use
     execute                         one step
-    generate, generate_item, adoption   new revisions
+    generate, adoption              new revisions
     write, push, leases             target and state Secret; stores
-    report, events, errors, write_status   status, Events, metrics, and messages of errors
+    report, events, errors          status, Events, metrics, and messages of errors
 
 Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.
 """

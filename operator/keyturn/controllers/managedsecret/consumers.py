@@ -1,29 +1,39 @@
-"""Consumers of a Secret: the workloads that reference it."""
+"""Consumers of a Secret: the workloads that reference it, and their pods.
+
+A workload's pods are read at most once per observation, and not at all without a rollout. During a rollout they are
+read now and then (`kube.cache.workloads`), and whenever a decision or a report depends on them: completion, overdue
+rollout, rollback, restart. The results are kept as long as the process lives.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling
+from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
+from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
+from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, standing_of, standings
+from keyturn.kube import errors
+from keyturn.kube.cache.workloads import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
-
-from .pods import with_pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
+    from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
-    from .pods import PodMemory
     from .write_memory import Published
 
-__all__ = ["consumer_of", "with_consumers", "with_workloads"]
+__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_pods", "with_workloads"]
 
 
 async def with_consumers(
@@ -62,3 +72,190 @@ def _siblings(workload: Workload, secret: str, cache: InformerCache, now: dateti
         meta = cache.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:
             yield Sibling(use.secret, meta.revision, past(meta.published, now))
+
+
+@dataclass(slots=True)
+class _Record:
+    """Pods of earlier revisions of one Secret, by workload."""
+
+    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
+    """Workloads without such pods, each with the revision and the time of its restart marker."""
+    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    """When such pods were last seen blocking new pods."""
+
+
+class PodMemory:
+    """Pods of earlier revisions, by ManagedSecret with consumers."""
+
+    def __init__(self) -> None:
+        self._records: dict[ObjectKey, _Record] = {}
+
+    def record(self, key: ObjectKey) -> _Record:
+        return self._records.setdefault(key, _Record())
+
+    def forget(self, key: ObjectKey) -> None:
+        self._records.pop(key, None)
+
+
+async def with_pods(
+    key: ObjectKey,
+    observed: Observed,
+    desired: Desired,
+    memory: PodMemory,
+    published: Published | None,
+    context: Context,
+) -> Observed:
+    """Add the pods of the consumers on whose pods a decision or a report depends.
+
+    Raises:
+        ApiError: A read failed. A missing permission is recorded instead, except for workloads that would be
+            restarted: whether their pods run the values already is not guessed.
+    """
+    record = memory.record(key)
+    reads = _Reads(context, desired, record, published)
+    observed = _with_held_up(observed, record)
+    _drop_complete(observed, desired, record)
+    observed = await reads.needed(observed)
+    observed = await reads.needed(await reads.renewed(observed))
+    return await reads.going_back(observed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """The pod reads of one observation."""
+
+    context: Context
+    desired: Desired
+    known: _Record
+    last: Published | None
+    """The last publication by this process."""
+    made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
+
+    async def needed(self, observed: Observed) -> Observed:
+        """Read the pods that show how far a rollout is, or what blocks it."""
+        for consumer in observed.consumers:
+            known = consumer
+            while (need := self._need(known, observed)) and not self._is_met(need, known):
+                known = self._record(await self._read(known, need, observed), observed)
+                observed = _with_consumer(known, observed)
+        return observed
+
+    async def renewed(self, observed: Observed) -> Observed:
+        """Read the pods of workloads that are to be restarted, wait for it, or may not be restarted.
+
+        The restart marker does not show whether another client has restarted the pods since; their age does.
+        """
+        asked: set[WorkloadKey] = set()
+        published = observed.target.published if observed.target else None
+        while candidates := [
+            consumer for consumer in self._in_question(observed) if consumer.workload.key not in asked
+        ]:
+            for consumer in candidates:
+                asked.add(consumer.workload.key)
+                if published is None or self._has_not_changed(consumer.workload, observed):
+                    continue
+                if are_newer((await self._ages(consumer)).pods, published):
+                    observed = _with_consumer(replace(consumer, renewed=True), observed)
+        return observed
+
+    async def going_back(self, observed: Observed) -> Observed:
+        """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
+        for consumer in next_restarts(observed, self.desired, standings(observed, self.desired)):
+            if goes_back(consumer, observed, self.desired):
+                try:
+                    observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
+                except errors.Forbidden:
+                    observed = _with_consumer(replace(consumer, pods=PodsSeen(forbidden=True)), observed)
+        return observed
+
+    def _need(self, consumer: Consumer, observed: Observed) -> Need | None:
+        standing = standing_of(consumer, observed, self.desired)
+        have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
+        if have_ended and waits_for_old_pods(standing, observed, self.desired):
+            return None
+        return need_of(standing, observed, self.desired)
+
+    def _is_met(self, need: Need, consumer: Consumer) -> bool:
+        return consumer.pods is not None and (
+            need is not Need.NOW or consumer.pods is self.made.get(consumer.workload.key)
+        )
+
+    async def _read(self, consumer: Consumer, need: Need, observed: Observed) -> Consumer:
+        key, began = consumer.workload.key, _began(consumer, observed)
+        grace = NO_GRACE if need is Need.SOON else GRACE
+        if need is not Need.NOW and (last := self.context.pods.last(consumer.workload, began, grace)):
+            return replace(consumer, pods=last)
+        if key not in self.made:
+            self.made[key] = await self.context.pods.read(consumer.workload, began)
+        return replace(consumer, pods=self.made[key])
+
+    async def _ages(self, consumer: Consumer) -> PodsSeen:
+        key = consumer.workload.key
+        if key not in self.made:
+            self.made[key] = await self.context.pods.read_ages(consumer.workload)
+        return self.made[key]
+
+    def _record(self, consumer: Consumer, observed: Observed) -> Consumer:
+        """Record that no pod has earlier values any more, or that such pods block new ones."""
+        key, standing = consumer.workload.key, standing_of(consumer, observed, self.desired)
+        if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
+            self.known.ended[key] = _rollout_of(consumer, observed)
+        if may_be_held_up(standing) and holds_places(consumer, observed, self.desired):
+            self.known.held_up[key] = observed.now
+            return replace(consumer, held_up=observed.now)
+        return consumer
+
+    def _has_not_changed(self, workload: Workload, observed: Observed) -> bool:
+        """Whether a workload is unchanged since the revision was published, so that its pods are older.
+
+        No pod is replaced without a change of its owner's status, and resource versions grow (KEP-5504).
+        """
+        if self.last is None or observed.current is None or self.last.number != observed.current.number:
+            return False
+        return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
+
+    def _in_question(self, observed: Observed) -> list[Consumer]:
+        all_standings = standings(observed, self.desired)
+        behind = (one for one in all_standings if one.state is WorkloadState.PENDING)
+        kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
+        return [*kept_back, *next_restarts(observed, self.desired, all_standings)]
+
+
+def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
+    """Replace a consumer in the observation."""
+    key = consumer.workload.key
+    return replace(
+        observed, consumers=tuple(consumer if one.workload.key == key else one for one in observed.consumers)
+    )
+
+
+def _with_held_up(observed: Observed, record: _Record) -> Observed:
+    for consumer in observed.consumers:
+        key = consumer.workload.key
+        if key not in record.held_up and held_up_before(consumer.workload, observed):
+            record.held_up[key] = observed.now
+        if key in record.held_up:
+            observed = _with_consumer(replace(consumer, held_up=record.held_up[key]), observed)
+    return observed
+
+
+def _drop_complete(observed: Observed, desired: Desired, record: _Record) -> None:
+    """Drop records of workloads that are restarted or complete."""
+    all_standings = standings(observed, desired)
+    complete = {
+        one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
+    }
+    blocked = {one.consumer.workload.key for one in all_standings if may_be_held_up(one)}
+    record.ended = {key: rollout for key, rollout in record.ended.items() if key in complete}
+    record.held_up = {key: when for key, when in record.held_up.items() if key in blocked}
+
+
+def _rollout_of(consumer: Consumer, observed: Observed) -> tuple[int, datetime | None]:
+    """Identify a rollout by revision and restart time; no pod with earlier values starts before the next one."""
+    return observed.current.number if observed.current else 0, consumer.workload.restarted
+
+
+def _began(consumer: Consumer, observed: Observed) -> datetime:
+    """Return when the rollout began."""
+    published = observed.target.published if observed.target else None
+    return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)

@@ -19,8 +19,8 @@ from .consumers import consumer_of
 from .generate import staged
 from .leases import given_back
 from .push import finalized, pushed, withdrawn
+from .report import write_status
 from .write import known, release, wanted_of, write_state, write_target
-from .write_status import write_status
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import Context

@@ -8,8 +8,8 @@ from keyturn.controllers.emergency.memory import EmergencyMemory
 from keyturn.controllers.large_objects import LargeOnes
 
 from .compliance import ComplianceMemory
-from .generate_item import GeneratedValues
-from .pods import PodMemory
+from .consumers import PodMemory
+from .generate import GeneratedValues
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .restart_locks import RestartLocks

@@ -1,4 +1,7 @@
-"""Observation of a ManagedSecret: all reads of the API server and the cache of one reconcile. It starts nothing."""
+"""Observation of a ManagedSecret: all reads of the API server and the cache of one reconcile. It starts nothing.
+
+It includes which recorded values do not match the spec.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
-from keyturn.core.spec.desired import secret_of
+from keyturn.core.spec.desired import VALUE, secret_of
+from keyturn.core.state.revision import LITERAL
 from keyturn.core.state.state import state_name
+from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.managed_secrets import slim
-from keyturn.kube.cache.parsing import readable
+from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.state_secret import unreadable
 from keyturn.kube.target_secret import past, target_facts, values_of
 from keyturn.runtime import threadpools
@@ -24,14 +28,15 @@ from .consumers import with_consumers
 from .existing_data import adopted_values
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import versions_of
-from .value_checks import unfit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.controllers.context import Context
-    from keyturn.core.spec.desired import Desired
+    from keyturn.core.spec.desired import Desired, Item
+    from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State, StateFacts
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Body
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .resolve import ParsedSpecs
 
-__all__ = ["observe", "observe_spec"]
+__all__ = ["observe", "observe_spec", "unfit"]
 
 
 async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed | None:
@@ -212,3 +217,48 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
         overlapping=meta.overlapping,
         immutable=desired is not None and desired.shape.immutable,
     )
+
+
+async def unfit(key: ObjectKey, desired: Desired, state: State) -> frozenset[str]:
+    """Return the items whose recorded values do not match the spec."""
+    values = state.current.values
+    recorded = [(item, values[item.name]) for item in desired.items if item.name in values]
+    doubted: list[tuple[Item, ItemValues]] = []
+    found: set[str] = set()
+    for item, kept in recorded:
+        if _is_doubtful(item, kept):
+            doubted.append((item, kept))
+        elif not _fits(item, kept):
+            found.add(item.name)
+    if doubted:  # which may be large or malformed
+        found |= await threadpools.for_tenant(key.namespace, _not_accepted, doubted)
+    return frozenset(found)
+
+
+def _is_doubtful(item: Item, kept: ItemValues) -> bool:
+    """Whether a value has another recipe or none, so that only its generator can tell whether it fits."""
+    is_ours = item.recipe is not None and not item.of_class and kept.recipe != LITERAL
+    return is_ours and item.recipe is not None and kept.recipe != item.recipe.text
+
+
+def _not_accepted(doubted: Iterable[tuple[Item, ItemValues]]) -> set[str]:
+    return {
+        item.name
+        for item, kept in doubted
+        if item.recipe and not generator_for(item.recipe).accepts(kept.outputs)
+    }
+
+
+def _fits(item: Item, kept: ItemValues) -> bool:
+    if item.recipe is None:
+        return _is_given(item, kept)
+    if kept.recipe == LITERAL:
+        return False  # the spec has it in plain text
+    return not item.of_class or kept.outputs.keys() == item.keys.keys()
+
+
+def _is_given(item: Item, kept: ItemValues) -> bool:
+    """Whether an item has today's literal, or a value from today's source."""
+    if item.source is not None:
+        return kept.recipe == item.source.text
+    return item.literal is not None and kept.outputs == {VALUE: item.literal}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from keyturn.stores import Stores
 
     from .leases import UnrecordedLeases
-    from .pull_memory import PullRecord, Reading
+    from .pull import PullRecord, Reading
     from .store_memory import StoreMemory
 
 __all__ = ["with_stores"]

@@ -19,11 +19,12 @@ from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollout import goes_back, standings
 from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
+from keyturn.kube import errors, paths
+from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
 from .events import count_what_failed, tell_ends
-from .write_status import write_status
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
+    from keyturn.kube.client import Body
 
     from .store_memory import StoreMemory
 
-__all__ = ["ReportedErrors", "report", "report_unseen", "tell_denied", "tell_step"]
+__all__ = ["ReportedErrors", "report", "report_unseen", "tell_denied", "tell_step", "write_status"]
 
 _EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
 """Reasons of a pass that waits for a store or a generator; they are no trouble."""
@@ -315,3 +317,35 @@ def _report_violations(
     text = named(observed.violations)
     context.events.record(observed.managed, "PolicyViolation", text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
+
+
+async def write_status(
+    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, context: Context
+) -> None:
+    """Write the changed fields of the status.
+
+    The resourceVersion is the fence: a pass never continues with a spec that has changed since it was read.
+
+    Raises:
+        Conflict: The object has changed; the cache gets the newer one.
+    """
+    path = paths.managed_secret_status(key.namespace, key.name)
+    try:
+        written = await statuses.write(context.api, path, managed, status)
+    except errors.Conflict:
+        await _look_again(key, context)
+        raise
+    if written is None:
+        return
+    context.cache.put_managed(written.body)
+    if written.dropped and not context.lost:
+        context.doubt_crds()
+
+
+async def _look_again(key: ObjectKey, context: Context) -> None:
+    try:
+        body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
+    except errors.NotFound:
+        context.cache.drop_managed(key)
+    else:
+        context.cache.put_managed(body)

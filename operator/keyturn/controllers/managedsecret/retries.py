@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.status.status import Outcome
 
-    from .generate_item import GeneratedValues
-    from .pull_memory import PullMemory
+    from .generate import GeneratedValues
+    from .pull import PullMemory
 
 __all__ = ["Failures", "RestartBackoff", "drop_generated", "next_time", "report_time"]
 

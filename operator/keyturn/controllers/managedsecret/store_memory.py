@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .leases import LeaseMemory
-from .pull_memory import PullMemory
+from .pull import PullMemory
 from .push import PushMemory
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from keyturn.core.rotation.transitions import published_at
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.state_size import fitted, too_large
+from keyturn.kube.state_secret import fitted, too_large
 from keyturn.kube.target_secret import (
     LARGEST,
     Stamp,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Use", "Workload", "read_marker", "uses_of", "write_marker"]
 
 _REVISION = re.compile(r"[0-9]{1,10}")
+_Mention = tuple[str, Via, set[str] | None]
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,6 @@ def read_marker(marker: str) -> dict[str, int]:
 def write_marker(revisions: Mapping[str, int]) -> str:
     """Format a marker, sorted, so equal revisions give equal text."""
     return ",".join(f"{secret}={revision}" for secret, revision in sorted(revisions.items()))
-
-
-_Mention = tuple[str, Via, set[str] | None]
-
-_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 @dataclass(frozen=True, slots=True)

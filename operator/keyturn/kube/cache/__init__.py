@@ -2,14 +2,11 @@
 
 Modules
     cache              all kinds, and what a change of each affects
-    managed_secrets    ManagedSecrets: whole where they are small
+    managed_secrets    ManagedSecrets: whole where they are small, and their parsing
     secrets            metadata of Secrets of ours
-    workloads          workloads by the Secrets that they use
-    stores             SecretStores by their users
-    store_references   Secrets filled by `dataFrom`
+    workloads          workloads by the Secrets that they use, and the last read of their pods
+    stores             SecretStores by their users, and Secrets filled by `dataFrom`
     emergencies        EmergencyRotations by namespace
-    pods               last read of a workload's pods
-    parsing            parsing of an object, with its errors as sentences
 
 The cache is filled by `controllers.event_handlers`; readers never change it.
 

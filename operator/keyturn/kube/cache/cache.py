@@ -15,11 +15,9 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
-from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache
-from .parsing import light, readable
+from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
 from .secrets import SecretCache
-from .store_references import StoreReferenceIndex
-from .stores import StoreCache
+from .stores import StoreCache, StoreReferenceIndex
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:

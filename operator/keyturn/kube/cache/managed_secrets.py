@@ -1,4 +1,4 @@
-"""ManagedSecrets in the informer cache: whole if small, which nearly all are.
+"""ManagedSecrets in the informer cache: whole if small, which nearly all are; and their parsing into models.
 
 They are kept as compact JSON, a quarter of the size of parsed models. Of a large one only the parts are kept that are
 needed between reconciles; a reconcile reads its spec (`observe`).
@@ -11,15 +11,20 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+import pydantic
 
+from keyturn.api.base import validation_sentence
+from keyturn.api.managedsecret import ManagedSecret, ManagedSecretSpec
+from keyturn.core.errors import Stalled
 from keyturn.core.labels import PREFIX
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "slim"]
+__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "light", "readable", "slim", "without_spec"]
 
 LARGEST: Final = 16 * 1024
 """Size in bytes of JSON up to which an object is kept whole."""
@@ -137,3 +142,27 @@ def _light(body: Mapping[str, Any]) -> bytes:
 def _pack(document: dict[str, Any]) -> bytes:
     """Return JSON as a copy: the bytes of orjson keep the whole 4 KiB buffer, a copy does not."""
     return bytes(memoryview(orjson.dumps(document)))
+
+
+def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
+    """Parse a ManagedSecret; return the error if this version cannot parse its spec."""
+    try:
+        return ManagedSecret.model_validate(body), None
+    except pydantic.ValidationError as error:
+        return without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
+
+
+def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
+    """Parse a ManagedSecret of which only parts of the spec were kept."""
+    spec, managed = body["spec"], without_spec(body)
+    kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
+    return managed.model_copy(update={"spec": managed.spec.model_copy(update=kept)}), None
+
+
+def without_spec(body: dict[str, Any]) -> ManagedSecret:
+    """Parse a ManagedSecret without its spec."""
+    empty = ManagedSecretSpec.model_construct(data=[])
+    readable = ManagedSecret.model_validate(
+        {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}}
+    )
+    return readable.model_copy(update={"spec": empty})

@@ -13,10 +13,10 @@ import pytest
 
 from keyturn.controllers.background import begin
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret import generate_item as making
+from keyturn.controllers.managedsecret import generate as making
 from keyturn.controllers.managedsecret import reconcile
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.managedsecret.pull_memory import Reading
+from keyturn.controllers.managedsecret.pull import Reading
 from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey

@@ -27,7 +27,7 @@ from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed
 
 if TYPE_CHECKING:
-    from keyturn.controllers.managedsecret.pull_memory import Reading
+    from keyturn.controllers.managedsecret.pull import Reading
     from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")

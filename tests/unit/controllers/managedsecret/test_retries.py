@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.controllers.managedsecret.generate_item import GeneratedValues
-from keyturn.controllers.managedsecret.pull_memory import PullMemory
+from keyturn.controllers.managedsecret.generate import GeneratedValues
+from keyturn.controllers.managedsecret.pull import PullMemory
 from keyturn.controllers.managedsecret.retries import Failures, RestartBackoff, next_time, report_time
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey

@@ -11,7 +11,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision, RevisionFacts
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
-from keyturn.kube.state_size import fitted
+from keyturn.kube.state_secret import fitted
 from keyturn.kube.target_secret import LARGEST, size_of
 from tests.unit.core import builders as make
 

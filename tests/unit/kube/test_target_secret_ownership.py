@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.kube.ownership import filled_by, foreign_owner, other_writer
+from keyturn.kube.target_secret import filled_by, foreign_owner, other_writer
 
 UID = "8d1f0c5e-uid"
 

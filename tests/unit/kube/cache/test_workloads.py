@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.pods import GRACE, NO_GRACE, PodLooks
+from keyturn.kube.cache.workloads import GRACE, NO_GRACE, PodLooks
 from keyturn.kube.client import Page
 from tests.unit.core.builders import NOW, seconds, workload
 from tests.unit.kube.test_pods import body
