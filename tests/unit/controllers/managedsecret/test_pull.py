@@ -150,7 +150,7 @@ async def test_one_of_three_that_fails_leaves_nothing_and_is_named(remote: InMem
     found = await problem(remote, {"data": [API_KEY, TOKEN], "dataFrom": [EVERYTHING]})
     assert found.reason == "SourceNotFound"
     assert found.message == (
-        "token: key 'prod/token' of SecretStore 'vault' is not there (NoSuchKey); store it, or write another key"
+        "token: key 'prod/token' of SecretStore 'vault' does not exist (NoSuchKey); store it, or write another key"
     )
 
 
@@ -211,23 +211,26 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
     [
         pytest.param(
             NotFound("NoSuchKey"),
-            Stalled("SourceNotFound", f"{WHERE} is not there (NoSuchKey); store it, or write another key"),
+            Stalled("SourceNotFound", f"{WHERE} does not exist (NoSuchKey); store it, or write another key"),
             id="not there",
         ),
         pytest.param(
             Unauthorized("Status401", "the login is refused"),
-            Stalled("ProviderError", f"{WHERE}: the store refused (Status401: the login is refused)"),
+            Stalled(
+                "ProviderError", f"{WHERE}: the store rejects the request (Status401: the login is refused)"
+            ),
             id="no login",
         ),
         pytest.param(
             Denied("Status403"),
-            Stalled("ProviderError", f"{WHERE}: the store refused (Status403)"),
+            Stalled("ProviderError", f"{WHERE}: the store rejects the request (Status403)"),
             id="no right",
         ),
         pytest.param(
             Refused("InvalidKey", "write a key such as prod/payments"),
             Stalled(
-                "ProviderError", f"{WHERE}: the store refused (InvalidKey: write a key such as prod/payments)"
+                "ProviderError",
+                f"{WHERE}: the store rejects the request (InvalidKey: write a key such as prod/payments)",
             ),
             id="never so",
         ),
@@ -235,7 +238,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=90),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not answer as it should (Status429); retrying",
+                f"{WHERE}: request failed (Status429); retrying",
                 timedelta(seconds=90),
             ),
             id="too often, and it says when",
@@ -244,7 +247,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Throttled("Status429", retry_after=0.1),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not answer as it should (Status429); retrying",
+                f"{WHERE}: request failed (Status429); retrying",
                 timedelta(seconds=5),
             ),
             id="too often, and it says too soon",
@@ -253,7 +256,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not answer as it should (Timeout); retrying",
+                f"{WHERE}: request failed (Timeout); retrying",
                 timedelta(seconds=5),
             ),
             id="no answer",
@@ -262,7 +265,7 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             Conflict("Status409"),
             Wait(
                 "ProviderError",
-                f"{WHERE}: the store did not answer as it should (Status409); retrying",
+                f"{WHERE}: request failed (Status409); retrying",
                 timedelta(seconds=5),
             ),
             id="somebody wrote in between",

@@ -201,10 +201,7 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
             Unreachable("Timeout"),
             Wait(
                 "ProviderError",
-                (
-                    "pushTo: key 'shop/db' of SecretStore 'vault': the store did not answer as it should (Timeout);"
-                    " retrying"
-                ),
+                ("pushTo: key 'shop/db' of SecretStore 'vault': request failed (Timeout); retrying"),
                 seconds(5),
             ),
             [5, 10, 20, 40, 80, 160, 300, 300],
@@ -213,7 +210,8 @@ async def test_an_earlier_revision_that_lacks_what_is_pushed_leaves_it_there(
         pytest.param(
             Denied("Status403"),
             Stalled(
-                "ProviderError", "pushTo: key 'shop/db' of SecretStore 'vault': the store refused (Status403)"
+                "ProviderError",
+                "pushTo: key 'shop/db' of SecretStore 'vault': the store rejects the request (Status403)",
             ),
             [60, 120, 240, 300],
             id="one that needs a person",
