@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.core.rotation.transitions import Content, with_dependents
-from keyturn.core.spec.items import previous_key
+from keyturn.core.spec.desired import previous_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ Modules
     execute                         one step
     generate, adoption              new revisions
     write, push, leases             target and state Secret; stores
-    report, events, errors          status, Events, metrics, and messages of errors
+    report, errors                  status, Events, metrics, and messages of errors
 
 Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.
 """

@@ -15,7 +15,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.triggers import is_overdue
-from keyturn.core.spec.items import VALUE
+from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
     from keyturn.core.policy.strength import Strength
-    from keyturn.core.spec.desired import Desired
-    from keyturn.core.spec.items import Item
+    from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.state.revision import ItemValues
     from keyturn.core.state.state import State
     from keyturn.core.value import Value

@@ -14,8 +14,17 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
-from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
-from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, standing_of, standings
+from keyturn.core.rotation.rollout import (
+    Need,
+    Turn,
+    goes_back,
+    may_be_held_up,
+    need_of,
+    next_restarts,
+    standing_of,
+    standings,
+    waits_for_old_pods,
+)
 from keyturn.kube import errors
 from keyturn.kube.cache.workloads import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past

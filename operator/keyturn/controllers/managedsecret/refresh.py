@@ -11,7 +11,7 @@ from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.rotation.reasons import REFRESHED
-from keyturn.core.spec.items import is_spread
+from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.store_refs import next_refresh
 
 from .leases import LeaseManager

@@ -24,9 +24,9 @@ Modules
     decision, steps                    the choice, and the steps
     triggers, reasons, emergency       why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
-    rollout, restart_backoff           order and progress of restarts, restart markers
+    rollout, restart_backoff           order and progress of restarts, restart markers, when pods are read
     rollout_obstacles                  refused restarts, failing pods, stuck pods
-    old_pods, pod_reads                pods with earlier values; when pods are read
+    old_pods                           pods with earlier values
     rollback                           return to an earlier revision
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it

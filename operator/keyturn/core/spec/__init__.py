@@ -4,8 +4,7 @@
 spec, or raises `Stalled` with what to write instead.
 
 Modules
-    desired      `Desired`: items, schedule, rollout, target; rules over several fields of spec and class
-    items        items of `spec.data` and their keys in the target
+    desired      `Desired`: items with their keys in the target, schedule, rollout, target; rules over several fields
     store_refs   references to stores: sources and push destinations
     schedule     interval, cron expression, windows and overlap; due times, and when a window is open
     selector     label selectors

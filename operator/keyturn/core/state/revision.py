@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from keyturn.core.spec.items import previous_key
+from keyturn.core.spec.desired import previous_key
 from keyturn.core.spec.store_refs import is_source
 
 if TYPE_CHECKING:

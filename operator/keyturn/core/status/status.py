@@ -18,9 +18,8 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.old_pods import terminating
-from keyturn.core.rotation.pod_reads import ROLLED_BACK
 from keyturn.core.rotation.reasons import CREATED
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import ROLLED_BACK, standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.triggers import is_overdue, start_time
 from keyturn.core.times import to_second

@@ -12,8 +12,15 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, older_pods, pod_revision
-from keyturn.core.rotation.pod_reads import Need, need_of
-from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, pods_again, standings
+from keyturn.core.rotation.rollout import (
+    Need,
+    Turn,
+    WorkloadProgress,
+    need_of,
+    next_restarts,
+    pods_again,
+    standings,
+)
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import Held
 from keyturn.core.status.conditions import ConditionInput, conditions_of
