@@ -1,4 +1,4 @@
-"""Documented forms of tokens that services issue, as data.
+"""Known forms of tokens that services issue, as data.
 
 A form has a prefix or mark of its issuer, so that a random text has it by no chance worth mentioning. Where the
 issuer gives its tokens no mark, its name has to stand before the token.

@@ -1,4 +1,4 @@
-"""Tokens of the documented forms are found, and random values and this repository hold none."""
+"""Tokens of the known forms are found, and random values and this repository hold none."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("make", FORMS.values(), ids=FORMS)
-def test_a_token_of_a_documented_form_is_found(make: Callable[[], str], line: str) -> None:
+def test_a_token_of_a_known_form_is_found(make: Callable[[], str], line: str) -> None:
     token = make()
 
     found = [hit.secret.reveal().decode() for hit in hits(line.format(name="VALUE", token=token))]
