@@ -141,7 +141,7 @@ def test_what_an_older_bundle_had_is_gone(dist: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda bodies: bodies.append({"kind": "Ingress"}), "nobody has said where the bundle has a Ingress"),
+        (lambda bodies: bodies.append({"kind": "Ingress"}), "the bundle has no place for Ingress"),
         (
             lambda bodies: bodies.remove(of(bodies, "RoleBinding")[0]),
             "a Role of manifests/base is not bound once",
