@@ -106,8 +106,8 @@ def test_the_token_is_the_accounts_and_is_asked_for_as_the_person(
 
 
 def test_who_does_not_say_yes_changes_nothing(environment: dict[str, str]) -> None:
-    assert refusal(environment, given="n\n").endswith("nothing was done; YES=1 goes on without asking")
-    assert refusal(environment).endswith("nothing was done; YES=1 goes on without asking")
+    assert refusal(environment, given="n\n").endswith("nothing was done; YES=1 continues without a question")
+    assert refusal(environment).endswith("nothing was done; YES=1 continues without a question")
 
 
 def test_it_refuses_while_a_deployment_of_the_operator_has_replicas(

@@ -109,7 +109,7 @@ def test_each_broken_rule_is_counted(space: Space, class_: Class, operator: Oper
         ),
         pytest.param(
             {"schedule": {"cron": "0 3 1 * *"}},
-            "rotation.schedule lets 31d go by and class {} allows 30d at most; write a more frequent one",
+            "rotation.schedule has a gap of 31d and class {} allows 30d at most; write a more frequent one",
             id="a schedule",
         ),
         pytest.param(
