@@ -60,16 +60,16 @@ class CheckedCluster:
         found: list[Finding] = []
         for point, look in looks.items():
             if point in points:
-                found += await _guarded(point, look)
+                found += await _check_point(point, look)
         return found
 
     async def _strength(self) -> list[Finding]:
         declared: list[Declared] = []
-        blind = await _guarded(Point.STRENGTH, lambda: self._fill(declared), quiet=True)
+        blind = await _check_point(Point.STRENGTH, lambda: self._fill(declared), quiet=True)
         return blind + await strength.look(self.facts, declared)
 
     async def _fill(self, declared: list[Declared]) -> list[Finding]:
-        declared += await self.facts.declared()
+        declared += await self.facts.list_declared()
         return []
 
     async def _environments(self) -> list[Finding]:
@@ -83,14 +83,14 @@ class CheckedCluster:
 
     async def _access_log(self) -> list[Finding]:
         with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # the metrics alone can tell then
-            declared = await self.facts.declared()
+            declared = await self.facts.list_declared()
             found = await Probe(self.facts, self.operator_namespace, self.tell).findings(declared)
             if found:
                 return found
         return access_log.judged(await self.facts.metrics())
 
     async def _schedule(self) -> list[Finding]:
-        return schedule.judged(await self.facts.declared(), self.facts.namespace, self.schedule)
+        return schedule.judged(await self.facts.list_declared(), self.facts.namespace, self.schedule)
 
     async def _recovery(self) -> list[Finding]:
         return await self.drill.findings(self.facts) if self.drill else recovery.not_tried()
@@ -98,11 +98,11 @@ class CheckedCluster:
     async def _revocation(self) -> list[Finding]:
         held: list[Held] | None = None
         with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
-            held = await self.facts.held()
-        return revocation.judged(await self.facts.declared(), held, self.facts.now())
+            held = await self.facts.list_held()
+        return revocation.judged(await self.facts.list_declared(), held, self.facts.now())
 
 
-async def _guarded(
+async def _check_point(
     point: Point, look: Callable[[], Awaitable[list[Finding]]], *, quiet: bool = False
 ) -> list[Finding]:
     """Check a point, or return why that failed; with `quiet` a cluster without Keyturn gives no finding."""

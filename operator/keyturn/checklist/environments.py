@@ -29,7 +29,9 @@ async def look(facts: Facts) -> list[Finding]:
     if facts.namespace:
         # An operator that watches all namespaces has compared the values.
         with contextlib.suppress(errors.Forbidden, errors.Unavailable):
-            if found := [one for each in await facts.declared() for one in told(each, Point.ENVIRONMENTS)]:
+            if found := [
+                one for each in await facts.list_declared() for one in told(each, Point.ENVIRONMENTS)
+            ]:
                 return found
         return [
             Finding(
@@ -50,7 +52,7 @@ async def look(facts: Facts) -> list[Finding]:
             )
         ]
     by_mark: defaultdict[bytes, list[Held]] = defaultdict(list)
-    for one in await facts.held():
+    for one in await facts.list_held():
         if one.mark and one.namespace in environments:
             by_mark[one.mark].append(one)
     found = [twin for holders in by_mark.values() for twin in _twins(holders, environments)]
@@ -61,7 +63,7 @@ async def look(facts: Facts) -> list[Finding]:
 
 async def look_at_two(facts: Facts, other: Facts, name: str) -> list[Finding]:
     """Compare one cluster with another; each common value is a finding."""
-    there = {one.mark: one for one in await other.held() if one.mark}
+    there = {one.mark: one for one in await other.list_held() if one.mark}
     found = [
         Finding(
             Point.ENVIRONMENTS,
@@ -70,7 +72,7 @@ async def look_at_two(facts: Facts, other: Facts, name: str) -> list[Finding]:
             _REMEDY,
             one.where,
         )
-        for one in await facts.held()
+        for one in await facts.list_held()
         if one.mark in there
     ]
     return found or [

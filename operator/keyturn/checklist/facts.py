@@ -71,13 +71,13 @@ class Facts:
     def place(self) -> str:
         return f"namespace {self.namespace}" if self.namespace else "the cluster"
 
-    async def declared(self) -> list[Declared]:
+    async def list_declared(self) -> list[Declared]:
         """Return all ManagedSecrets."""
-        return await self._once("declared", self._declared)
+        return await self._once("declared", self._read_declared)
 
-    async def held(self) -> list[Held]:
+    async def list_held(self) -> list[Held]:
         """Return all values, as judgement and digest."""
-        return await self._once("held", self._held)
+        return await self._once("held", self._read_held)
 
     async def environments(self) -> dict[str, str]:
         """Return the environments by the labels of namespaces."""
@@ -94,7 +94,7 @@ class Facts:
         found: _Read = await self._read[what]
         return found
 
-    async def _declared(self) -> list[Declared]:
+    async def _read_declared(self) -> list[Declared]:
         cache, found = InformerCache(WHOLE), list[ObjectKey]()
         for body in await self._all(paths.managed_secrets(self.namespace)):
             cache.put_managed(body)
@@ -106,7 +106,7 @@ class Facts:
             pass  # what classes add is then missing, which a finding reports
         return [_declared_in(cache, key) for key in found]
 
-    async def _held(self) -> list[Held]:
+    async def _read_held(self) -> list[Held]:
         found: list[Held] = []
         async for page in self.api.pages(paths.secrets(self.namespace), limit=_PAGE_SIZE):
             if page.first:

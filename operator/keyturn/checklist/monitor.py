@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .evidence import ClusterEvidence
 
-__all__ = ["Inspection"]
+__all__ = ["ChecklistMonitor"]
 
 _INTERVAL: Final = 60.0
 _ENCRYPTION_ROUNDS: Final = 10
@@ -34,7 +34,7 @@ _METRICS: Final = "/metrics"
 _log = structlog.get_logger()
 
 
-class Inspection:
+class ChecklistMonitor:
     """Runs in every replica; it reads only."""
 
     def __init__(

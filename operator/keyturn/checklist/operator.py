@@ -9,14 +9,14 @@ from keyturn.kube import errors
 if TYPE_CHECKING:
     from keyturn.kube.client import Api
 
-__all__ = ["USUAL", "found_in"]
+__all__ = ["USUAL", "find_namespace"]
 
 USUAL: Final = "keyturn-system"
 _DEPLOYMENTS: Final = "/apis/apps/v1/deployments"
 _OURS: Final = {"labelSelector": "app.kubernetes.io/name=keyturn"}
 
 
-async def found_in(api: Api) -> str:
+async def find_namespace(api: Api) -> str:
     """Return the namespace of the only Deployment of the operator, or the default one.
 
     Any user can label a Deployment, so several give the default namespace.

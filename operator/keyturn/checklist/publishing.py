@@ -30,7 +30,7 @@ async def publish(
         Conflict: Each attempt met another writer.
     """
     for left in reversed(range(_MAX_ATTEMPTS)):
-        body = await _found(api, namespace)
+        body = await _read(api, namespace)
         data = body.get("data") or {}
         body["data"] = data | {
             name: report_configmap.written(_merged(data.get(name), report, looked_at, now))
@@ -57,7 +57,7 @@ def _merged(
     return report_configmap.merged(known, report, looked_at, now)
 
 
-async def _found(api: Api, namespace: str) -> dict[str, Any]:
+async def _read(api: Api, namespace: str) -> dict[str, Any]:
     try:
         return await api.get(paths.config_map(namespace, report_configmap.NAME))
     except errors.NotFound:

@@ -19,7 +19,7 @@ __all__ = ["look"]
 
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
     """Judge managed values by recipe and class, and all others by an estimate."""
-    held = await facts.held()
+    held = await facts.list_held()
     by_recipe = {(one.secret.namespace, one.secret.name, key) for one in declared for key in one.generated}
     made = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) in by_recipe]
     others = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) not in by_recipe]

@@ -14,7 +14,7 @@ from . import managed
 from .actions import NotApplicable
 from .options import Output
 from .printing import print_data, print_lines, print_names
-from .selection import Failure, chosen, confirm
+from .selection import Failure, confirm, find
 from .text import in_one_line
 from .wait import Waiting, follow
 
@@ -96,10 +96,10 @@ async def _of_one(cluster: Cluster, name: str, ask: Ask, manner: Manner) -> bool
 
 
 async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection, manner: Manner) -> bool:
-    there = await chosen(cluster, selection)
+    there = await find(cluster, selection)
     if not there.found and not there.failures:
         place = "the cluster" if selection.everywhere else f"namespace {cluster.namespace!r}"
-        unknown = "" if selection.everywhere else await managed.said_of_namespace(cluster)
+        unknown = "" if selection.everywhere else await managed.describe_empty(cluster)
         raise click.ClickException(
             f"there is no ManagedSecret{selection} in {place}, so nothing is done{unknown}"
         )

@@ -60,7 +60,7 @@ def run(
     """Run `work` with the selected cluster; an error becomes a message with a remedy."""
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
     try:
-        return asyncio.run(_done(where, work, patience))
+        return asyncio.run(_connect_and_run(where, work, patience))
     except config.NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
     except KeyboardInterrupt:
@@ -69,7 +69,9 @@ def run(
         sys.exit(INTERRUPTED)
 
 
-async def _done(where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: float) -> _Answer:
+async def _connect_and_run(
+    where: Where, work: Callable[[Cluster], Awaitable[_Answer]], patience: float
+) -> _Answer:
     connection = await config.load(where.kubeconfig, where.context)
     async with config.session(connection) as session:
         api = Api(session, connection.server, timeout=patience)

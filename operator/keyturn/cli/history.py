@@ -8,8 +8,8 @@ from keyturn.core.status.summary import AFTER_THE_ROLLOUT
 
 from . import managed
 from .printing import print_data, print_lines
-from .selection import chosen
-from .status import said_of_none
+from .selection import find
+from .status import describe_none
 from .text import NOTHING, clock, length, room, table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
     if selection.name:
         _print(await managed.one(cluster, selection.name), output)
         return False
-    there = await chosen(cluster, selection)
+    there = await find(cluster, selection)
     if output.is_document:
         print_data({"items": [_named(one) for one in there.found]}, output)
     elif there.found:
@@ -38,7 +38,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
         lines = [[*_place(one, selection), *cells] for one in there.found for cells in _rows(one)]
         print_lines(table(header, lines, room()))
     elif not there.failures:
-        print_lines(await said_of_none(cluster, selection))
+        print_lines(await describe_none(cluster, selection))
     for failure in there.failures:
         print_lines(f"Error: {failure.message}", err=True)
     return bool(there.failures)

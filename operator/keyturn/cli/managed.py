@@ -29,10 +29,10 @@ __all__ = [
     "all_of",
     "annotate",
     "change",
+    "describe_empty",
     "found_in",
     "list_of",
     "one",
-    "said_of_namespace",
 ]
 
 _FEW = 5
@@ -101,7 +101,7 @@ async def list_of(
     return found, version
 
 
-async def said_of_namespace(cluster: Cluster) -> str:
+async def describe_empty(cluster: Cluster) -> str:
     """Return what is unknown about a namespace without objects.
 
     Raises:
@@ -150,7 +150,7 @@ async def _unknown(cluster: Cluster, name: str) -> str:
     if like := difflib.get_close_matches(name, names, n=_FEW):
         return f"{problem}; did you mean {listed(like)}?"
     if not names:
-        unknown = await said_of_namespace(cluster)
+        unknown = await describe_empty(cluster)
         return f"{problem}, which has none; another namespace is named with --namespace{unknown}"
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     return f"{problem}; there is {listed(sorted(names)[:_FEW])}{more}"

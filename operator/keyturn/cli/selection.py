@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .managed import FoundManagedSecret
     from .options import Selection
 
-__all__ = ["Chosen", "Failure", "chosen", "confirm"]
+__all__ = ["Chosen", "Failure", "confirm", "find"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Chosen:
     failures: tuple[Failure, ...] = ()
 
 
-async def chosen(cluster: Cluster, selection: Selection) -> Chosen:
+async def find(cluster: Cluster, selection: Selection) -> Chosen:
     """Find the selected objects; a missing name does not prevent the others."""
     if not selection.names:
         namespace = None if selection.everywhere else cluster.namespace

@@ -13,7 +13,7 @@ from keyturn.core.status.summary import Summary, standing_of
 from . import managed
 from .options import Output, Selection
 from .printing import print_data, print_lines, print_names
-from .selection import chosen
+from .selection import find
 from .text import NOTHING, room, since, table, until
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ __all__ = [
     "Shown",
     "StatusRow",
     "cells_of",
+    "describe_none",
     "document",
     "header_of",
     "rows_of",
-    "said_of_none",
     "show",
 ]
 
@@ -73,7 +73,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
         found = [await managed.one(cluster, selection.name)]
         failures: tuple[Failure, ...] = ()
     else:
-        there = await chosen(cluster, selection)
+        there = await find(cluster, selection)
         found, failures = list(there.found), there.failures
     rows = rows_of(found, cluster.now())
     if output is Output.NAME:
@@ -81,7 +81,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     elif output.is_document:
         print_data(_whole(rows, selection), output)
     elif not rows and not failures:
-        print_lines(await said_of_none(cluster, selection))
+        print_lines(await describe_none(cluster, selection))
     elif rows:
         print_lines(*_text(rows, selection, output))
     for failure in failures:
@@ -89,7 +89,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     return Shown(any(row.standing.state.needs_a_person for row in rows), bool(failures))
 
 
-async def said_of_none(cluster: Cluster, selection: Selection) -> str:
+async def describe_none(cluster: Cluster, selection: Selection) -> str:
     """Return the message for no objects; the namespace may be missing.
 
     Raises:
@@ -97,7 +97,7 @@ async def said_of_none(cluster: Cluster, selection: Selection) -> str:
     """
     if selection.everywhere:
         return f"there is no ManagedSecret{selection} in the cluster"
-    unknown = await managed.said_of_namespace(cluster)
+    unknown = await managed.describe_empty(cluster)
     return f"there is no ManagedSecret{selection} in namespace {cluster.namespace!r}{unknown}"
 
 

@@ -145,13 +145,13 @@ async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedS
         try:
             found = await managed.one(cluster, name)
             yield found
-            async for now in _watched(cluster, name, found.managed.metadata.resource_version):
+            async for now in _watch(cluster, name, found.managed.metadata.resource_version):
                 yield now
         except (errors.Gone, errors.Unavailable):
             await asyncio.sleep(_PAUSE)
 
 
-async def _watched(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:
+async def _watch(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:
     only, path = {"fieldSelector": f"metadata.name={name}"}, paths.managed_secrets(cluster.namespace)
     async with aclosing(cluster.api.watch(path, version, only, timeout_seconds=_WATCH_SECONDS)) as changes:
         async for kind, body in changes:

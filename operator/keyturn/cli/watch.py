@@ -12,7 +12,7 @@ from keyturn.kube import errors, paths
 from . import managed
 from .options import Output
 from .printing import print_data, print_document, print_lines, print_names
-from .status import StatusRow, cells_of, document, header_of, rows_of, said_of_none
+from .status import StatusRow, cells_of, describe_none, document, header_of, rows_of
 from .text import Columns, room
 
 if TYPE_CHECKING:
@@ -36,21 +36,21 @@ _TIMED_STATES: Final = frozenset({SummaryState.OVERDUE, SummaryState.OVERLAPPING
 
 async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
     """Print all objects, then each that changes, until Ctrl-C."""
-    found, version = await _listed(cluster, selection)
+    found, version = await _list(cluster, selection)
     teller = _Teller(cluster, selection, output)
     for name in set(selection.names) - {one.key.name for one in found}:
         await managed.one(cluster, name)  # raises a message with suggestions
     if found:
         teller.begin(found)
     elif not output.is_document and output is not Output.NAME:
-        print_lines(await said_of_none(cluster, selection), err=True)
+        print_lines(await describe_none(cluster, selection), err=True)
     while True:
         try:
             with suppress(errors.Gone):  # the list has what the watch missed
                 async with aclosing(_changes(cluster, selection, version)) as changes:
                     async for change in changes:
                         teller.take(change)
-            found, version = await _listed(cluster, selection)
+            found, version = await _list(cluster, selection)
             teller.take_all(found)
         except errors.Unavailable as error:
             print_lines(f"note: no answer from {cluster.server} ({error.reason}); retrying", err=True)
@@ -131,7 +131,7 @@ def _signs(row: StatusRow) -> tuple[Any, ...]:
     return standing.state, message, status.revision, states, times
 
 
-async def _listed(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
+async def _list(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:
     """Return the selected objects, and the version of the list, from which the watch continues."""
     found, version = await managed.list_of(cluster, *_where(cluster, selection))
     return [one for one in found if _is_chosen(one.key.name, selection)], version

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn import generators
-from keyturn.checklist.monitor import Inspection
+from keyturn.checklist.monitor import ChecklistMonitor
 from keyturn.core.keys import EmergencyKey, StoreKey
 from keyturn.endpoints import server
-from keyturn.endpoints.audit_server import Witness
+from keyturn.endpoints.audit_server import AuditServer
 from keyturn.endpoints.dashboard_server import DashboardServer
-from keyturn.endpoints.metrics_server import Meter
+from keyturn.endpoints.metrics_server import MetricsServer
 from keyturn.installation.checks.election import LEASE
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
@@ -128,7 +128,7 @@ class Manager:
         self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone
         self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
-        self.checklist_monitor = Inspection(
+        self.checklist_monitor = ChecklistMonitor(
             for_lease,
             place.own,
             self.context.evidence,
@@ -136,9 +136,9 @@ class Manager:
             proves_encryption=options.proves_encryption,
         )
         cache, now, evidence = context.cache, context.now, context.evidence
-        self.audit = Witness(options.audit, for_lease, place.own, cache, now, evidence)
+        self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
         context.readership = self.audit.readership
-        self.meter = Meter(options.exposure, api, connection.audiences)
+        self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         self.dashboard = DashboardServer(options.ui, api, cache, now, self.elector, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.liveness)
@@ -153,7 +153,7 @@ class Manager:
             partial(facts, self.context.cache, self.context.evidence), self._unhealthy, self._unready
         )
         async with (
-            self.meter.listening(site) as ports,
+            self.metrics_server.listening(site) as ports,
             self.audit.listening() as audit_port,
             self.dashboard.listening() as ui_port,
             contextlib.aclosing(self.context.stores),
@@ -173,7 +173,7 @@ class Manager:
                     self.audit.watch(self.upkeep.is_primed),
                     self.audit.keep(),
                     self.dashboard.keep(),
-                    self.meter.keep(),
+                    self.metrics_server.keep(),
                     self.checklist_monitor.run(),
                 )
             ]

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .audit import Audit, Settings
     from .audit.audit import Proof
 
-__all__ = ["Witness"]
+__all__ = ["AuditServer"]
 
 _LIMITS = server.Limits(silence=120)
 """The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
 
-class Witness:
+class AuditServer:
     """Without settings all methods do nothing."""
 
     def __init__(

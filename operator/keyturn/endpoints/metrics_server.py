@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from keyturn.kube.client import Api
 
-__all__ = ["Meter"]
+__all__ = ["MetricsServer"]
 
 
-class Meter:
+class MetricsServer:
     """Serves metrics, with authorization if configured, and probes, always without."""
 
     def __init__(self, exposure: server.Exposure, api: Api, audiences: Callable[[], Collection[str]]) -> None:

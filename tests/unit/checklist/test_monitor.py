@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from keyturn.checklist.evidence import ClusterEvidence, TimedVerdict
-from keyturn.checklist.monitor import Inspection
+from keyturn.checklist.monitor import ChecklistMonitor
 from keyturn.checklist.report_configmap import merged, written
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 from keyturn.kube import errors
@@ -47,8 +47,10 @@ class Server:
         return self.metrics
 
 
-def inspection(server: Server, proofs: ClusterEvidence, *, proves_encryption: bool = True) -> Inspection:
-    return Inspection(
+def inspection(
+    server: Server, proofs: ClusterEvidence, *, proves_encryption: bool = True
+) -> ChecklistMonitor:
+    return ChecklistMonitor(
         cast("Any", server), "keyturn-system", proofs, lambda: NOW, proves_encryption=proves_encryption
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from keyturn.checklist.operator import found_in
+from keyturn.checklist.operator import find_namespace
 from keyturn.kube import errors
 
 if TYPE_CHECKING:
@@ -50,4 +50,4 @@ class Server:
     ids=["one", "two of one namespace", "none", "one of a stranger", "no right to look", "half an answer"],
 )
 async def test_the_operator_is_where_its_only_deployment_is(server: Server, namespace: str) -> None:
-    assert await found_in(cast("Any", server)) == namespace
+    assert await find_namespace(cast("Any", server)) == namespace

@@ -90,7 +90,7 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
 
     async def work(cluster: Cluster) -> str:
         facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
-        return document(await facts.declared())
+        return document(await facts.list_declared())
 
     print_document(run(where, work))
 
@@ -108,9 +108,9 @@ def _publish(report: Report, asked: Asked, name: str) -> None:
 
 
 async def _operator_namespace(asked: Asked, cluster: Cluster) -> str:
-    from keyturn.checklist.operator import found_in  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.operator import find_namespace  # noqa: PLC0415  # only where a cluster is looked at
 
-    return asked.operator_namespace or await found_in(cluster.api)
+    return asked.operator_namespace or await find_namespace(cluster.api)
 
 
 def _found(asked: Asked) -> Iterator[Finding]:

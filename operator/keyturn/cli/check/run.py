@@ -59,14 +59,14 @@ async def points(api: Api, namespace: str) -> list[Point]:
     """
     found = await _of_server(api)
     found += await _crds(api)
-    found.append(await _answered("pod-security", home.security_point(api, namespace)))
+    found.append(await _await_point("pod-security", home.security_point(api, namespace)))
     deployed = await _deployment(api, namespace, found)
     account = deployed.account if deployed else Account(namespace, _ACCOUNT)
     place = _place(deployed, namespace)
     elected = await _lease(api, place.own, found)
     found.append(releases.point_of(elected))
     found += await _rights(api, rights.rights_of(place), account)
-    found.append(await _answered("policies", home.policies_point(api, account)))
+    found.append(await _await_point("policies", home.policies_point(api, account)))
     return found
 
 
@@ -164,7 +164,7 @@ def _apply(manifest: str) -> str:
     return f"apply {manifest} (Helm: upgrade the release)"
 
 
-async def _answered(name: str, asking: Awaitable[Point]) -> Point:
+async def _await_point(name: str, asking: Awaitable[Point]) -> Point:
     try:
         return await asking
     except errors.ApiError as error:

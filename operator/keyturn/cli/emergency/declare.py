@@ -102,7 +102,7 @@ async def declare(
     output: Output | None = None,
 ) -> None:
     """Declare an emergency in each selected namespace with affected objects."""
-    selected = await _selected(cluster, wish.body(), scope)
+    selected = await _find_affected(cluster, wish.body(), scope)
     if not selected:
         raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
     name = name_of(wish.incident)
@@ -110,7 +110,7 @@ async def declare(
     for namespace, names in sorted(selected.items()):
         try:
             body = _only(wish, names).body()
-            said = await _declared(cluster, body, namespace) if is_real else "would be declared"
+            said = await _create(cluster, body, namespace) if is_real else "would be declared"
         except errors.ApiError as error:
             failed.append(f"in {namespace}: the API server refuses it ({error.reason})")
         except click.ClickException as error:
@@ -155,7 +155,7 @@ def _only(wish: Wish, names: list[str]) -> Wish:
     return replace(wish, names=tuple(names)) if wish.names else wish
 
 
-async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
+async def _find_affected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dict[str, list[str]]:
     """Return the ManagedSecrets that an emergency would affect, by namespace."""
     body = {**body, "metadata": {**body["metadata"], "namespace": ""}}
     emergency = EmergencyRotation.model_validate(body)
@@ -172,7 +172,7 @@ async def _selected(cluster: Cluster, body: dict[str, Any], scope: Scope) -> dic
     return {namespace: sorted(names) for namespace, names in found.items()}
 
 
-async def _declared(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
+async def _create(cluster: Cluster, body: dict[str, Any], namespace: str) -> str:
     name = body["metadata"]["name"]
     try:
         await cluster.api.create(paths.emergency_rotations(namespace), body)

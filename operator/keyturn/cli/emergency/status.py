@@ -38,7 +38,7 @@ _MOST_ROWS = 50
 
 async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Output) -> bool:
     """Print the status of each incident; return whether one requires manual action."""
-    found = await _found(cluster, incident, scope)
+    found = await _find(cluster, incident, scope)
     now = cluster.now()
     if output is Output.NAME:
         print_names((one.metadata.name for one in found), "emergencyrotation")
@@ -61,7 +61,7 @@ async def acknowledge(
     if not by.strip():
         raise click.UsageError("--by is empty; write the name of the person who acknowledges it")
     documents, failed = [], []
-    for one in await _known(cluster, incident, scope):
+    for one in await _find_declared(cluster, incident, scope):
         name, namespace = one.metadata.name, one.metadata.namespace
         known = who_acknowledges(one, annotation)
         try:
@@ -86,7 +86,7 @@ async def acknowledge(
 
 async def report(cluster: Cluster, incident: str, scope: Scope) -> None:
     """Print the documents of an incident."""
-    found = await _known(cluster, incident, scope)
+    found = await _find_declared(cluster, incident, scope)
     parts = [await _report_of(cluster, one) for one in found]
     print_document("\n---\n\n".join(parts))
 
@@ -131,8 +131,8 @@ async def _one(cluster: Cluster, namespace: str, name: str) -> EmergencyRotation
     return EmergencyRotation.model_validate(body)
 
 
-async def _known(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
-    found = await _found(cluster, incident, scope)
+async def _find_declared(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
+    found = await _find(cluster, incident, scope)
     if not found:
         raise click.ClickException(
             f"no emergency {incident!r} is declared in this namespace; use -A for all namespaces"
@@ -140,7 +140,7 @@ async def _known(cluster: Cluster, incident: str, scope: Scope) -> list[Emergenc
     return found
 
 
-async def _found(cluster: Cluster, incident: str | None, scope: Scope) -> list[EmergencyRotation]:
+async def _find(cluster: Cluster, incident: str | None, scope: Scope) -> list[EmergencyRotation]:
     """Return the emergencies of an incident or of all, the newest incident first."""
     found: list[EmergencyRotation] = []
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):

@@ -9,11 +9,11 @@ import click
 
 from keyturn.cli import managed
 from keyturn.cli.printing import print_lines
-from keyturn.cli.selection import chosen
-from keyturn.cli.status import said_of_none
+from keyturn.cli.selection import find
+from keyturn.cli.status import describe_none
 from keyturn.core.labels import ROTATE
 
-from .manifest import Unreadable, declared_in, found_in_manifest
+from .manifest import Unreadable, declared_in, resolve_declared
 from .model import Plan
 from .observe import look_at
 from .output import print_plans
@@ -44,9 +44,9 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     if selection.name:
         plan = await _of_rotation(cluster, await managed.one(cluster, selection.name))
         return Shown(print_plans([plan], output, are_many=False), has_failed=False)
-    there = await chosen(cluster, selection)
+    there = await find(cluster, selection)
     if not there.found and not there.failures:
-        raise click.ClickException(await said_of_none(cluster, selection))
+        raise click.ClickException(await describe_none(cluster, selection))
     plans = [await _of_rotation(cluster.at(found.key.namespace), found) for found in there.found]
     is_refused = print_plans(plans, output, are_many=True)
     for failure in there.failures:
@@ -80,7 +80,7 @@ async def _of_rotation(cluster: Cluster, found: FoundManagedSecret) -> Plan:
 
 async def _of_manifest(cluster: Cluster, declared: Declared) -> Plan:
     here = cluster.at(declared.namespace)
-    found, applied = await found_in_manifest(here, declared)
+    found, applied = await resolve_declared(here, declared)
     look = await look_at(here, found, applied)
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 

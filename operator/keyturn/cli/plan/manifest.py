@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
 
-__all__ = ["Declared", "Unreadable", "declared_in", "found_in_manifest"]
+__all__ = ["Declared", "Unreadable", "declared_in", "resolve_declared"]
 
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
@@ -56,7 +56,7 @@ def declared_in(file: IO[bytes], namespace: str, *, only: str | None) -> list[De
     return found
 
 
-async def found_in_manifest(
+async def resolve_declared(
     cluster: Cluster, declared: Declared
 ) -> tuple[FoundManagedSecret, ManagedSecret | None]:
     """Return a ManagedSecret as in the manifest, and as in the cluster.
@@ -68,7 +68,7 @@ async def found_in_manifest(
     if unknown := unknown_fields(body):
         raise Unreadable(f"the manifest of ManagedSecret {name} would be refused: {'; '.join(unknown)}")
     metadata = {**body["metadata"], "namespace": declared.namespace}
-    applied = await _applied(cluster, name)
+    applied = await _find_applied(cluster, name)
     if applied is None:
         metadata |= {"uid": "", "generation": 1, "resourceVersion": "0", "creationTimestamp": _LONG_AGO}
         return _read(body | {"metadata": metadata, "status": {}}), None
@@ -110,7 +110,7 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
     return Declared(body, given)
 
 
-async def _applied(cluster: Cluster, name: str) -> FoundManagedSecret | None:
+async def _find_applied(cluster: Cluster, name: str) -> FoundManagedSecret | None:
     try:
         return found_in(await cluster.api.get(paths.managed_secret(cluster.namespace, name)))
     except errors.NotFound:

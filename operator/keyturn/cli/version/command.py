@@ -27,4 +27,4 @@ def version_command(client: bool, output: Output | None, where: Where) -> None: 
         find.show(None, output)
     else:
         namespace = run.namespace_of(where)
-        find.show(cluster.run(where, lambda here: find.found(here, namespace)), output)
+        find.show(cluster.run(where, lambda here: find.find_versions(here, namespace)), output)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.cli.options import Output
     from keyturn.kube.lease_holder import Holder
 
-__all__ = ["ServerVersion", "found", "show"]
+__all__ = ["ServerVersion", "find_versions", "show"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ServerVersion:
     """Image of the operator's Deployment; None if it is missing or may not be read."""
 
 
-async def found(cluster: Cluster, namespace: str) -> ServerVersion:
+async def find_versions(cluster: Cluster, namespace: str) -> ServerVersion:
     """Ask the API server, and read Lease and Deployment if permitted."""
     api = cluster.api
     version = await server.version_of(api)

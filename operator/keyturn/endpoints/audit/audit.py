@@ -174,7 +174,7 @@ class Audit:
 
     async def _exchange(self, *, at_the_end: bool) -> None:
         is_due = self._is_due(at_the_end=at_the_end)
-        found = await self._found()
+        found = await self._read_record()
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
             whole = await self._api.get(paths.secret(self._namespace, persistence.NAME))
             try:
@@ -192,7 +192,7 @@ class Audit:
         if is_due:
             await self._write(None if found is None else self._version)
 
-    async def _found(self) -> Body | None:
+    async def _read_record(self) -> Body | None:
         try:
             return await self._api.get(paths.secret(self._namespace, persistence.NAME), metadata_only=True)
         except errors.NotFound:

@@ -175,12 +175,14 @@ class Ui:
         cache = self._served.cache
         secrets = {key.namespace for key in cache.managed_keys()}
         emergencies = {key.namespace for key in cache.emergencies.known()}
-        return await self._asked(session, secrets, emergencies)
+        return await self._check_rights(session, secrets, emergencies)
 
     async def _scope_of(self, session: Session, namespace: str) -> VisibleNamespaces:
-        return await self._asked(session, {namespace}, {namespace})
+        return await self._check_rights(session, {namespace}, {namespace})
 
-    async def _asked(self, session: Session, secrets: set[str], emergencies: set[str]) -> VisibleNamespaces:
+    async def _check_rights(
+        self, session: Session, secrets: set[str], emergencies: set[str]
+    ) -> VisibleNamespaces:
         try:
             return await self._rights.scope(session, secrets, emergencies)
         except Unknown:
