@@ -122,7 +122,7 @@ async def staged(context: Context, desired: Desired) -> State | Wait | Stalled:
     generated = GeneratedValues()
     while True:
         try:
-            return await stage.staged(FIRST, KEY, look, desired, None, None, generated, context)
+            return await stage.generate_revision(FIRST, KEY, look, desired, None, None, generated, context)
         except Wait as wait:
             if wait.reason != "MakingValues":
                 return wait
@@ -217,7 +217,7 @@ async def test_what_is_adopted_is_looked_at_apart(
     keys = desired.items[0].keys
     context = world_with(db={keys[output]: content for output, content in outputs.items()})
     look = observed({"data": [PASSWORD]}, state=None)
-    await claims.adopted(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
+    await claims.adopt(Adopt(1), KEY, look, desired, None, SecretReads(context), context)
 
 
 @pytest.mark.parametrize(("recipe", "make"), FOUND)

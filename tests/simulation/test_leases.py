@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.source import StoreRef
     from keyturn.stores.providers import RemoteValue
-    from keyturn.stores.providers.base import Lent
+    from keyturn.stores.providers.base import ProviderLease
     from keyturn.stores.providers.errors import StoreError
 
 HOUR = timedelta(hours=1)
@@ -47,11 +47,11 @@ class LeasingStore(SimulatedStore):
         self.untold: set[str] = set()
         """What was lent to a process that died before its very next write, so that nobody could know of it."""
 
-    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+    async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         recorded = {loan.id for loan in self._cluster.state().facts.loans}
-        assert lent.id in recorded, "what is given back is forgotten afterwards"
+        assert lease.id in recorded, "what is given back is forgotten afterwards"
         with self._cluster.write():
-            await super().give_back(ref, namespace, key, lent)
+            await super().revoke_lease(ref, namespace, key, lease)
 
     async def _lent(self, key: str) -> RemoteValue | StoreError | Any:
         cluster = self._cluster
@@ -62,10 +62,12 @@ class LeasingStore(SimulatedStore):
             self.ends[self.out[-1]] = cluster.now + HOUR
             return found
 
-    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
-        longer = await super().extend(ref, namespace, key, lent)
+    async def renew_lease(
+        self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
+    ) -> timedelta | None:
+        longer = await super().renew_lease(ref, namespace, key, lease)
         if longer:
-            self.ends[lent.id] = self._cluster.now + longer
+            self.ends[lease.id] = self._cluster.now + longer
         return longer
 
     def alive(self) -> set[str]:

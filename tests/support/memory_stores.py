@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, Policy, RemoteValue, Written
-from keyturn.stores.providers.base import Lent
+from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, StoreError
 from keyturn.stores.providers.properties import are_same
 
@@ -76,29 +76,31 @@ class InMemoryStores:
             raise NotFound("NoSuchKey")
         return RemoteValue(self.holds[key])
 
-    def lends(self, ref: StoreRef, namespace: str) -> bool:
+    def issues_leases(self, ref: StoreRef, namespace: str) -> bool:
         del ref, namespace
         return self.lasts is not None
 
-    def borrow(
+    def lease(
         self, ref: StoreRef, namespace: str, key: str
     ) -> asyncio.Task[RemoteValue | StoreError | Stalled]:
         del ref, namespace
         return asyncio.ensure_future(self._lent(key))
 
-    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
+    async def renew_lease(
+        self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
+    ) -> timedelta | None:
         del ref, namespace
-        await self._asked(f"renew {lent.id}", key)
-        return self.longer if lent.id in self.out else None
+        await self._asked(f"renew {lease.id}", key)
+        return self.longer if lease.id in self.out else None
 
-    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+    async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         del ref, namespace
-        await self._asked(f"give back {lent.id}", key)
-        self.out = [id_ for id_ in self.out if id_ != lent.id]
+        await self._asked(f"give back {lease.id}", key)
+        self.out = [id_ for id_ in self.out if id_ != lease.id]
 
-    def drop(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+    def drop_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         del ref, namespace, key
-        self.out.remove(lent.id)
+        self.out.remove(lease.id)
 
     async def _lent(self, key: str) -> RemoteValue | StoreError | Stalled:
         try:
@@ -109,7 +111,7 @@ class InMemoryStores:
         self.lent += 1
         self.out.append(f"{key}/{self.lent}")
         content = {"username": Value.of_text(f"user-{self.lent}"), "password": Value.of_text("x")}
-        return RemoteValue(content, self.out[-1], Lent(self.out[-1], "login", self.lasts))
+        return RemoteValue(content, self.out[-1], ProviderLease(self.out[-1], "login", self.lasts))
 
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
@@ -118,11 +120,11 @@ class InMemoryStores:
         await self._asked(f"write {key}", key)
         there = self.holds.get(key)
         if there is not None and are_same(there, content):
-            return Written(Outcome.UNCHANGED, "1")
+            return Written(WriteResult.UNCHANGED, "1")
         if there is not None and policy is Policy.IF_NOT_EXISTS:
-            return Written(Outcome.KEPT, "1")
+            return Written(WriteResult.KEPT, "1")
         self.holds[key] = content
-        return Written(Outcome.CREATED if there is None else Outcome.REPLACED, "1")
+        return Written(WriteResult.CREATED if there is None else WriteResult.REPLACED, "1")
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
         del ref, namespace

@@ -11,7 +11,7 @@ import structlog
 from keyturn.kube import errors, paths
 from keyturn.runtime.jitter import pauses
 
-from .discovery import unnamed
+from .discovery import find_unnamed
 
 if TYPE_CHECKING:
     from keyturn.kube.secret_sight import SightOf
@@ -81,7 +81,7 @@ class Upkeep:
         """Wait until discovery names every kind; the sweep after kopf's lists finds what has changed meanwhile."""
         for pause in pauses(1.0, 30.0):
             try:
-                lacking = await unnamed(self._context.api)
+                lacking = await find_unnamed(self._context.api)
             except errors.ApiError as error:
                 self._log_trouble(error)
             else:

@@ -15,13 +15,13 @@ from keyturn.kube import errors
 if TYPE_CHECKING:
     from keyturn.kube.client import Api
 
-__all__ = ["unnamed"]
+__all__ = ["find_unnamed"]
 
 _GROUPS: Final = "/apis"
 _PLURALS: Final = tuple(kind.plural for kind in KINDS)
 
 
-async def unnamed(api: Api) -> list[str]:
+async def find_unnamed(api: Api) -> list[str]:
     """Return the plurals of the kinds that discovery does not name yet; all of them if it lacks the group.
 
     Raises:

@@ -30,13 +30,13 @@ class KeyedLimiter:
         """Waiters by name, in round-robin order of the names."""
 
     @asynccontextmanager
-    async def taken(self, name: str) -> AsyncIterator[None]:
+    async def hold(self, name: str) -> AsyncIterator[None]:
         """Hold a place for `name` during the context."""
         await self.take(name)
         try:
             yield
         finally:
-            self.give_back(name)
+            self.release(name)
 
     async def take(self, name: str) -> None:
         """Wait for a place for `name`; release it with `give_back`."""
@@ -51,7 +51,7 @@ class KeyedLimiter:
             self._abandon(name, called)
             raise
 
-    def give_back(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Release a place of `name`, and admit the next waiters."""
         self._holders -= 1
         self._holders_of[name] -= 1
@@ -82,7 +82,7 @@ class KeyedLimiter:
 
     def _abandon(self, name: str, called: asyncio.Future[None]) -> None:
         if not called.cancelled():
-            self.give_back(name)  # it was admitted and cancelled at the same moment
+            self.release(name)  # it was admitted and cancelled at the same moment
             return
         queue = self._waiting.get(name, deque())
         if called in queue:

@@ -76,7 +76,7 @@ async def for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: 
     Raises:
         TookTooLong: It exceeds 20 s, or the owner is suspended.
     """
-    return await _office().done(owner, _QUICK, _call(doing, *args, **named))
+    return await _office().run(owner, _QUICK, _call(doing, *args, **named))
 
 
 async def for_tenant_at_length(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
@@ -85,7 +85,7 @@ async def for_tenant_at_length(owner: str, doing: Callable[P, T], *args: P.args,
     Raises:
         TookTooLong: It exceeds 180 s, or the owner is suspended.
     """
-    return await _office().done(owner, _LONG, _call(doing, *args, **named))
+    return await _office().run(owner, _LONG, _call(doing, *args, **named))
 
 
 def _call(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> Callable[[], T]:
@@ -246,7 +246,7 @@ class _Office:
         self._owners: dict[str, _Owner] = {}
         self._lines = {kind.pool: _Line(kind.at_once) for kind in (_QUICK, _LONG)}
 
-    async def done(self, name: str, kind: _Kind, doing: Callable[[], T]) -> T:
+    async def run(self, name: str, kind: _Kind, doing: Callable[[], T]) -> T:
         owner, loop = self._owner(name), asyncio.get_running_loop()
         _check_owner(owner, loop.time())
         turn = owner.turns[kind.pool]

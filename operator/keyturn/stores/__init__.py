@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .circuit_breaker import Past
     from .health import Health
     from .providers import Content, Policy, RemoteValue, Written
-    from .providers.base import Lent
+    from .providers.base import ProviderLease
     from .providers.guard import AllowedHost, Guard, Network
 
 __all__ = ["Failure", "Reach", "StoreEvents", "Stores"]
@@ -176,7 +176,7 @@ class Stores:
 
     # Dynamic credentials, one lease per ManagedSecret
 
-    def lends(self, ref: StoreRef, namespace: str) -> bool:
+    def issues_leases(self, ref: StoreRef, namespace: str) -> bool:
         """Whether a store generates another value at each read, which expires.
 
         Raises:
@@ -184,13 +184,15 @@ class Stores:
             StoreError: Its settings are invalid for this version.
         """
         store_key, store = store_for(ref, namespace, self._mirror)
-        return self._of(store_key, store).plan.lends
+        return self._of(store_key, store).plan.issues_leases
 
-    def borrow(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
+    def lease(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
         """Acquire a credential, even if the caller is cancelled; a failure is a result of the task."""
         return self._tasks.start(_outcome(self._acquire(ref, namespace, key)))
 
-    async def extend(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> timedelta | None:
+    async def renew_lease(
+        self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
+    ) -> timedelta | None:
         """Renew a lease, and return how long it is valid from now; None if it is not extended.
 
         Raises:
@@ -198,9 +200,9 @@ class Stores:
             StoreError: The store did not answer.
         """
         shared, path = self._place(ref, namespace, key)
-        return await shared.extend(namespace, path, lent)
+        return await shared.renew_lease(namespace, path, lease)
 
-    async def give_back(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+    async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         """Revoke a lease. An expired lease is success.
 
         Raises:
@@ -208,15 +210,15 @@ class Stores:
             StoreError: The store did not revoke it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
-        await shared.give_back(namespace, path, lent)
+        await shared.revoke_lease(namespace, path, lease)
 
-    def drop(self, ref: StoreRef, namespace: str, key: str, lent: Lent) -> None:
+    def drop_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         """Revoke the lease of a deleted object; if that fails, the lease expires."""
-        self._tasks.start(_outcome(self.give_back(ref, namespace, key, lent)))
+        self._tasks.start(_outcome(self.revoke_lease(ref, namespace, key, lease)))
 
     async def _acquire(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)
-        return await shared.borrow(namespace, path)
+        return await shared.lease(namespace, path)
 
     # Health and life cycle
 

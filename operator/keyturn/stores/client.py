@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .connections import ConnectionContext, StoreConnection
     from .health_check import StoreEvents
     from .providers import Content, Policy, Provider, RemoteValue, Written
-    from .providers.base import Lent
+    from .providers.base import ProviderLease
     from .settings import StoreSettings
 
 __all__ = ["StoreClient"]
@@ -100,25 +100,27 @@ class StoreClient:
         return kept or await self._flights.share(key, lambda: self._read(key, namespace, fresh=fresh))
 
     async def write(self, namespace: str, path: str, content: Content, policy: Policy) -> Written:
-        return await self._changed(
+        return await self._change(
             namespace, path, "write", lambda provider: provider.write(path, content, policy)
         )
 
     async def delete(self, namespace: str, path: str) -> None:
-        await self._changed(namespace, path, "delete", lambda provider: provider.delete(path))
+        await self._change(namespace, path, "delete", lambda provider: provider.delete(path))
 
     # Dynamic credentials, one per caller
 
-    async def borrow(self, namespace: str, path: str) -> RemoteValue:
+    async def lease(self, namespace: str, path: str) -> RemoteValue:
         return await self._request(self._user(namespace), "read", lambda provider: provider.read(path))
 
-    async def extend(self, namespace: str, path: str, lent: Lent) -> timedelta | None:
+    async def renew_lease(self, namespace: str, path: str, lease: ProviderLease) -> timedelta | None:
         return await self._request(
-            self._user(namespace), "renew", lambda provider: provider.extend(path, lent)
+            self._user(namespace), "renew", lambda provider: provider.renew_lease(path, lease)
         )
 
-    async def give_back(self, namespace: str, path: str, lent: Lent) -> None:
-        await self._request(self._user(namespace), "revoke", lambda provider: provider.give_back(path, lent))
+    async def revoke_lease(self, namespace: str, path: str, lease: ProviderLease) -> None:
+        await self._request(
+            self._user(namespace), "revoke", lambda provider: provider.revoke_lease(path, lease)
+        )
 
     def close(self) -> Past:
         """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
@@ -149,7 +151,7 @@ class StoreClient:
             self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
 
-    async def _changed(
+    async def _change(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
         # Drop cached values as soon as the store may have the new one, which is before its answer arrives.
@@ -207,16 +209,16 @@ class StoreClient:
     ) -> T:
         """Send a request within the rate limit, and repeat it once after a short pause that the store asked for."""
         await self._wait_for_rate(cost)
-        mine = self._turns.taken(self.plan.whose(door.namespace))
+        mine = self._turns.hold(self.plan.whose(door.namespace))
         async with self._slots, mine, self._alone_after_a_refusal():
             await self._wait_for_pause(door)
             try:
-                return await self._made(door, operation, doing)
+                return await self._call_provider(door, operation, doing)
             except Throttled:
                 if self._breaker.quiet(loop_time()) > _MAX_WAITED_PAUSE:
                     raise
             await self._wait_for_pause(door)
-            return await self._made(door, operation, doing)
+            return await self._call_provider(door, operation, doing)
 
     async def _wait_for_rate(self, cost: int) -> None:
         """Wait for the rate limit.
@@ -255,13 +257,13 @@ class StoreClient:
             raise again(refusal)
         await asyncio.sleep(quiet)
 
-    async def _made(
+    async def _call_provider(
         self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]
     ) -> T:
         began = loop_time()
         self._unanswered.append(began)
         try:
-            async with door.entered() as provider:
+            async with door.use() as provider:
                 done = await doing(provider)
         except StoreError as error:
             self._heard(operation, error, door, began)

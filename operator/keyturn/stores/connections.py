@@ -94,7 +94,7 @@ class StoreConnection:
         self._refusal: tuple[StoreError, float] | None = None
 
     @asynccontextmanager
-    async def entered(self) -> AsyncIterator[Provider[Any]]:
+    async def use(self) -> AsyncIterator[Provider[Any]]:
         """Use the provider; after `retire` the last user closes it."""
         self._guests += 1
         try:
@@ -177,7 +177,7 @@ class ConnectionPool:
         if self._needed is None:
             provider, config = self._plan.provider, self._plan.config
             self._needed = (
-                await work.done(self._owner, provider.needs, config)
+                await work.run(self._owner, provider.needs, config)
                 if provider.needs_takes_long
                 else provider.needs(config)
             )
@@ -232,7 +232,7 @@ class ConnectionPool:
             api=outside.api,
             files_root=outside.files_root if self._plan.key.is_for_all else None,
             token_of=partial(self._token, namespace) if self._plan.logs_in_as and namespace else None,
-            keep=self._keep(namespace) if self._plan.lends else None,
+            keep=self._keep(namespace) if self._plan.issues_leases else None,
         )
 
     def _keep(self, namespace: str) -> Keep | None:

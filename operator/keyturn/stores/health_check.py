@@ -192,9 +192,9 @@ class HealthCheck:
             return
         if self._was_tried(door):
             return
-        async with self._checks.taken(self._plan.whose(user)):
+        async with self._checks.hold(self._plan.whose(user)):
             began = loop_time()
-            error = await _checked(door)
+            error = await _probe(door)
         self._tried = (door.login.versions, loop_time())
         tell(self._plan.provider.kind, "check", error, loop_time() - began)
         self.heard(error, user, of_check=True)
@@ -209,9 +209,9 @@ class HealthCheck:
         )
 
 
-async def _checked(door: StoreConnection) -> StoreError | None:
+async def _probe(door: StoreConnection) -> StoreError | None:
     try:
-        async with asyncio.timeout(_REQUEST_TIMEOUT), door.entered() as provider:
+        async with asyncio.timeout(_REQUEST_TIMEOUT), door.use() as provider:
             await provider.check()
     except TimeoutError:
         return Unreachable("Timeout")

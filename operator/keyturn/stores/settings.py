@@ -49,9 +49,9 @@ class StoreSettings:
         return user or str(self.key)
 
     @property
-    def lends(self) -> bool:
+    def issues_leases(self) -> bool:
         """Whether values are leased and expire, so that each reader has its own."""
-        return self.provider.lends(self.config)
+        return self.provider.issues_leases(self.config)
 
     @property
     def is_personal(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
-from keyturn.controllers.discovery import unnamed
+from keyturn.controllers.discovery import find_unnamed
 from keyturn.controllers.kopf_source import kopf_registry
 from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.kube import config
@@ -29,5 +29,5 @@ async def test_what_kopf_watches_of_ours_is_what_is_waited_for(plane: ControlPla
     async with config.session(connection) as session:
         asking = Api(session, connection.server)
         asking.on_response = metrics.count_request
-        assert await unnamed(asking) == []
+        assert await find_unnamed(asking) == []
     assert watched == set(PLURALS)

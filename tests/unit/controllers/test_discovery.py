@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from keyturn.controllers.cache_sync import Upkeep
-from keyturn.controllers.discovery import unnamed
+from keyturn.controllers.discovery import find_unnamed
 from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import errors
@@ -59,7 +59,7 @@ def api(discovery: Discovery) -> Api:
 async def test_a_kind_is_lacking_until_discovery_names_it(
     answer: list[str] | errors.ApiError | None, lacking: list[str]
 ) -> None:
-    assert await unnamed(api(Discovery(answer))) == lacking
+    assert await find_unnamed(api(Discovery(answer))) == lacking
 
 
 @in_no_time

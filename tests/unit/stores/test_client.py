@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, Policy
+from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time
@@ -179,7 +179,7 @@ async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
 
     written = await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
 
-    assert written.outcome is Outcome.REPLACED
+    assert written.outcome is WriteResult.REPLACED
     assert await fake.read() == "new"
 
 

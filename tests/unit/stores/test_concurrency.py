@@ -24,7 +24,7 @@ _IN_TIME = 2.0
 
 
 async def held(turns: KeyedLimiter, name: str, inside: list[str], leave: asyncio.Event) -> None:
-    async with turns.taken(name):
+    async with turns.hold(name):
         inside.append(name)
         await leave.wait()
 
@@ -56,12 +56,12 @@ async def test_who_waits_is_served_one_of_each_name_in_turn() -> None:
     await turns.take("first")
 
     async def served(name: str) -> None:
-        async with turns.taken(name):
+        async with turns.hold(name):
             order.append(name)
 
     waiting = [asyncio.ensure_future(served(name)) for name in ("shop", "shop", "shop", "office", "bank")]
     await asyncio.sleep(0)
-    turns.give_back("first")
+    turns.release("first")
     await asyncio.gather(*waiting)
     assert order == ["shop", "office", "bank", "shop", "shop"]
 
@@ -84,7 +84,7 @@ async def test_who_goes_away_takes_no_turn() -> None:
     await asyncio.sleep(0)
     waits[0].cancel()  # while it waits
     await asyncio.wait(waits[:1])
-    turns.give_back("shop")
+    turns.release("shop")
     waits[1].cancel()  # when it was called
     await asyncio.wait(waits[1:2])
     await asyncio.sleep(0)
@@ -99,7 +99,7 @@ async def test_who_is_called_in_the_moment_in_which_it_goes_away_takes_no_turn()
     waits = [asyncio.ensure_future(held(turns, "office", inside, leave)) for _ in range(2)]
     await asyncio.sleep(0)
     waits[0].cancel()
-    turns.give_back("shop")
+    turns.release("shop")
     await asyncio.sleep(0.01)
     assert inside == ["office"]
     leave.set()

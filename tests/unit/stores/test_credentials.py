@@ -272,7 +272,7 @@ async def test_a_store_gets_tokens_of_the_account_that_it_names_only(fake: FakeS
     await fake.read()
     (shared,) = fake.stores._shared.values()
     (door,) = shared.doors._open.values()
-    async with door.entered() as provider:
+    async with door.use() as provider:
         assert provider.given.token_of
         with pytest.raises(Refused, match="AnotherAccount"):
             await provider.given.token_of("default", "https://kept.test", 600)

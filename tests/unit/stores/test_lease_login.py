@@ -165,5 +165,5 @@ async def test_while_the_api_server_is_away_nothing_is_lent_to_a_login(fake_secr
 
 
 def test_a_store_that_lends_nothing_keeps_nothing() -> None:
-    assert plan().lends
-    assert not plan(engine="keyValue").lends
+    assert plan().issues_leases
+    assert not plan(engine="keyValue").issues_leases

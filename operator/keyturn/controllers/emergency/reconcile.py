@@ -16,7 +16,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 
-from .report_configmap import brought_up_to_date
+from .report_configmap import update_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ async def reconcile_emergency(
         await _write(key, emergency, status, context)
         alarm.looked = now
         is_followed = context.cache.emergencies.is_followed(key)
-        again = await brought_up_to_date(key, found, status, known, alarm, context) if is_followed else None
+        again = await update_report(key, found, status, known, alarm, context) if is_followed else None
         alarm.is_unfinished = again is not None
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .memory import Alarm
 
-__all__ = ["FILE", "brought_up_to_date"]
+__all__ = ["FILE", "update_report"]
 
 FILE = "report.md"
 _MIN_UPDATE_INTERVAL = timedelta(seconds=10)
@@ -41,7 +41,7 @@ _READERS_INTERVAL = timedelta(minutes=10)
 """Minimum time between updates for new readers only."""
 
 
-async def brought_up_to_date(
+async def update_report(
     key: EmergencyKey,
     found: EmergencyFacts,
     status: EmergencyRotationStatus,

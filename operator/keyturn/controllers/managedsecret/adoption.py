@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from .secret_reads import SecretReads
 
-__all__ = ["adopted", "claimed"]
+__all__ = ["adopt", "claim"]
 
 
-async def claimed(
+async def claim(
     step: steps.Claim,
     key: ObjectKey,
     observed: Observed,
@@ -49,7 +49,7 @@ async def claimed(
     return State.newer(facts, Revision(found), None)
 
 
-async def adopted(
+async def adopt(
     step: steps.Adopt,
     key: ObjectKey,
     observed: Observed,

@@ -124,9 +124,9 @@ async def with_pods(
     reads = _Reads(context, desired, record, published)
     observed = _with_held_up(observed, record)
     _drop_complete(observed, desired, record)
-    observed = await reads.needed(observed)
-    observed = await reads.needed(await reads.renewed(observed))
-    return await reads.going_back(observed)
+    observed = await reads.read_rollouts(observed)
+    observed = await reads.read_rollouts(await reads.read_restarts(observed))
+    return await reads.read_rollbacks(observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class _Reads:
     """The last publication by this process."""
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
 
-    async def needed(self, observed: Observed) -> Observed:
+    async def read_rollouts(self, observed: Observed) -> Observed:
         """Read the pods that show how far a rollout is, or what blocks it."""
         for consumer in observed.consumers:
             known = consumer
@@ -149,7 +149,7 @@ class _Reads:
                 observed = _with_consumer(known, observed)
         return observed
 
-    async def renewed(self, observed: Observed) -> Observed:
+    async def read_restarts(self, observed: Observed) -> Observed:
         """Read the pods of workloads that are to be restarted, wait for it, or may not be restarted.
 
         The restart marker does not show whether another client has restarted the pods since; their age does.
@@ -167,7 +167,7 @@ class _Reads:
                     observed = _with_consumer(replace(consumer, renewed=True), observed)
         return observed
 
-    async def going_back(self, observed: Observed) -> Observed:
+    async def read_rollbacks(self, observed: Observed) -> Observed:
         """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
         for consumer in next_restarts(observed, self.desired, standings(observed, self.desired)):
             if goes_back(consumer, observed, self.desired):

@@ -14,11 +14,11 @@ from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod
 from keyturn.kube.workloads import restart, workload_of
 
-from .adoption import adopted, claimed
+from .adoption import adopt, claim
 from .consumers import consumer_of
-from .generate import staged
-from .leases import given_back
-from .push import finalized, pushed, withdrawn
+from .generate import generate_revision
+from .leases import revoke_lease
+from .push import delete_pushed_key, push, set_finalizer
 from .report import write_status
 from .write import known, release, wanted_of, write_state, write_target
 
@@ -55,7 +55,7 @@ async def take(  # one case per step
         case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
         case steps.Finalize():
-            await finalized(step, key, observed, context)
+            await set_finalizer(step, key, observed, context)
         case steps.Push() | steps.Withdraw() | steps.GiveBack():
             await _take_outside(step, key, observed, memory, context)
         case steps.Rest():
@@ -79,13 +79,15 @@ async def _state_after(
     if isinstance(step, steps.Bind):
         return known(await memory.secrets.state(key), key)
     if isinstance(step, steps.Claim):
-        return await claimed(step, key, observed, wanted_of(observed), memory.secrets, context)
+        return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
     if isinstance(step, steps.Adopt):
-        return await adopted(step, key, observed, wanted_of(observed), before, memory.secrets, context)
+        return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         last, generated = memory.stores.pulls.last(key), memory.generated
-        return await staged(step, key, observed, wanted_of(observed), before, last, generated, context)
+        return await generate_revision(
+            step, key, observed, wanted_of(observed), before, last, generated, context
+        )
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)
     state = known(before, key)
@@ -115,11 +117,11 @@ async def _take_outside(
     state, stores = known(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
     match step:
         case steps.Push():
-            after = await pushed(step, key, state, stores.pushes, context)
+            after = await push(step, key, state, stores.pushes, context)
         case steps.Withdraw():
-            after = await withdrawn(step, key, state, stores.pushes, context)
+            after = await delete_pushed_key(step, key, state, stores.pushes, context)
         case steps.GiveBack():
-            after = await given_back(step, key, state, stores.leases, context)
+            after = await revoke_lease(step, key, state, stores.leases, context)
         case _:
             assert_never(step)
     if after is not None:

@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
     from .pull import Reading
 
-__all__ = ["GeneratedValues", "kept", "making_order", "staged"]
+__all__ = ["GeneratedValues", "generate_revision", "generate_value", "making_order"]
 
 _ISSUER_RETRY_DELAY = timedelta(seconds=5)
 
 
-async def staged(
+async def generate_revision(
     step: steps.Stage,
     key: ObjectKey,
     observed: Observed,
@@ -80,7 +80,7 @@ async def staged(
     content = _content_of(revision, state)
     recorded = state.facts if state else None
     facts = transitions.stage(step, recorded, observed, desired, content, now)
-    facts = facts.with_loans(last.loans if last else ())
+    facts = facts.with_loans(last.leases if last else ())
     return State.newer(facts, revision, state)
 
 
@@ -158,7 +158,7 @@ async def _generate_items(
         previous=_previous(item, before) if desired.overlap else None,
         issuer=await _issuer(generator, key, context),
     )
-    return await kept(item, item.recipe.text, generator, given, key, generated, context)
+    return await generate_value(item, item.recipe.text, generator, given, key, generated, context)
 
 
 def _value_of_read(item: Item, key: ObjectKey, last: Reading | None) -> ItemValues:
@@ -257,7 +257,7 @@ class GeneratedValues:
             job.task.cancel()
 
 
-async def kept(
+async def generate_value(
     item: Item,
     recipe: str,
     generator: Generator[Any],

@@ -17,7 +17,7 @@ from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation import transitions
 from keyturn.core.state.lease import StoreLease
-from keyturn.stores.providers.base import Lent, RemoteValue
+from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.stores import Failure, Stores
 
-__all__ = ["Borrowed", "LeaseManager", "LeaseMemory", "UnrecordedLeases", "given_back"]
+__all__ = ["LeaseManager", "LeaseMemory", "LeasedValue", "UnrecordedLeases", "revoke_lease"]
 
 _log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class _Request(NamedTuple):
 class _Acquired(NamedTuple):
     """A dynamic credential that was acquired, and that no revision records yet."""
 
-    loan: StoreLease
+    lease: StoreLease
     found: RemoteValue
 
 
@@ -70,13 +70,13 @@ class UnrecordedLeases:
     def keep(self, places: Collection[str], recorded: Collection[str]) -> None:
         """Drop credentials that the spec no longer asks for, and those whose lease a revision records."""
         for place, one in list(self.acquired.items()):
-            if place not in places or one.loan.id in recorded:
+            if place not in places or one.lease.id in recorded:
                 del self.acquired[place]
 
     def revoke(self, key: ObjectKey, stores: Stores) -> None:
         """Revoke all of a deleted object, and those that are being requested once they are issued."""
         for one in self.acquired.values():
-            _revoke_unrecorded(one.loan, key, stores)
+            _revoke_unrecorded(one.lease, key, stores)
         for place, request in self.requests.items():
             request.task.add_done_callback(partial(_revoke_issued, place, request.since, key, stores))
 
@@ -124,10 +124,10 @@ class LeaseMemory:
             unrecorded.revoke(key, self._context.stores)
 
 
-class Borrowed(NamedTuple):
+class LeasedValue(NamedTuple):
     """A leased credential, or a plain value if the store has no lease for it."""
 
-    loan: StoreLease | None
+    lease: StoreLease | None
     found: RemoteValue | None
     """None if the current revision has its values."""
 
@@ -149,15 +149,15 @@ class LeaseManager:
         """With `reissue`, recorded leases are not reused."""
         self._key, self._wanted, self._state = key, desired, state
         self._unrecorded, self._stores, self._now, self._reissue = unrecorded, stores, now, reissue
-        self._asked: dict[str, asyncio.Task[Borrowed | Failure]] = {}
+        self._asked: dict[str, asyncio.Task[LeasedValue | Failure]] = {}
 
     @property
-    def loans(self) -> tuple[StoreLease, ...]:
+    def leases(self) -> tuple[StoreLease, ...]:
         """Leases of this read, once all requests have ended."""
         results = (task.result() for task in self._asked.values() if task.done() and not task.cancelled())
-        return tuple(result.loan for result in results if isinstance(result, Borrowed) and result.loan)
+        return tuple(result.lease for result in results if isinstance(result, LeasedValue) and result.lease)
 
-    async def borrowed(self, source: Source) -> Borrowed:
+    async def lease(self, source: Source) -> LeasedValue:
         """Return the credential of a key; all items that read the key share it.
 
         Raises:
@@ -185,34 +185,34 @@ class LeaseManager:
         for task in self._asked.values():
             task.cancel()
 
-    async def _acquire_or_error(self, source: Source) -> Borrowed | Failure:
+    async def _acquire_or_error(self, source: Source) -> LeasedValue | Failure:
         try:
             return await self._acquire_or_renew(source)
         except (StoreError, Stalled) as error:
             return error.with_traceback(None)
 
-    async def _acquire_or_renew(self, source: Source) -> Borrowed:
+    async def _acquire_or_renew(self, source: Source) -> LeasedValue:
         held = self._acquired(source) or self._current(source)
-        if held is None or held.loan is None:
+        if held is None or held.lease is None:
             return await self._acquire(source)
-        loan = held.loan
-        if self._now() < loan.due:
+        lease = held.lease
+        if self._now() < lease.due:
             return held
         try:
-            renewed = await self._renew(source, loan)
+            renewed = await self._renew(source, lease)
             if renewed is not None:
-                return self._keep(source, held._replace(loan=renewed))
+                return self._keep(source, held._replace(lease=renewed))
             return await self._acquire(source)
         except (Throttled, Unreachable):
-            if self._now() >= loan.ends:
+            if self._now() >= lease.ends:
                 raise
             return held
 
-    def _acquired(self, source: Source) -> Borrowed | None:
+    def _acquired(self, source: Source) -> LeasedValue | None:
         held = self._unrecorded.acquired.get(source.place)
-        return Borrowed(held.loan, held.found) if held else None
+        return LeasedValue(held.lease, held.found) if held else None
 
-    def _current(self, source: Source) -> Borrowed | None:
+    def _current(self, source: Source) -> LeasedValue | None:
         """Return the recorded lease, if all items that read the key have their value from it."""
         if self._state is None or self._reissue:
             return None
@@ -224,21 +224,23 @@ class LeaseManager:
         if not all(one and item.source and one.recipe == item.source.text for item, one in kept):
             return None
         names = {one.loan for _, one in kept if one}
-        loan = next((loan for loan in self._state.facts.loans if {loan.id} == names), None)
-        return Borrowed(loan, None) if loan else None
+        lease = next((lease for lease in self._state.facts.loans if {lease.id} == names), None)
+        return LeasedValue(lease, None) if lease else None
 
-    async def _renew(self, source: Source, loan: StoreLease) -> StoreLease | None:
+    async def _renew(self, source: Source, lease: StoreLease) -> StoreLease | None:
         """Renew a lease; None if the rest of its duration is not extended beyond its half."""
         asked = self._now()
-        left = await self._stores.extend(source.ref, self._key.namespace, source.key, _lent(loan))
-        renewed = replace(loan, ends=asked + left) if left else None
+        left = await self._stores.renew_lease(
+            source.ref, self._key.namespace, source.key, _provider_lease(lease)
+        )
+        renewed = replace(lease, ends=asked + left) if left else None
         return renewed if renewed and asked < renewed.due else None
 
-    async def _acquire(self, source: Source) -> Borrowed:
+    async def _acquire(self, source: Source) -> LeasedValue:
         place, requests = source.place, self._unrecorded.requests
         was_asked_before = place in requests
         if not was_asked_before:
-            task = self._stores.borrow(source.ref, self._key.namespace, source.key)
+            task = self._stores.lease(source.ref, self._key.namespace, source.key)
             requests[place] = _Request(self._now(), task)
         asked, task = requests[place]
         await asyncio.wait([task])
@@ -248,65 +250,67 @@ class LeaseManager:
         outcome = task.result()
         if isinstance(outcome, StoreError | Stalled):
             raise outcome
-        if outcome.lent is None:
-            return Borrowed(None, outcome)
-        loan = _lease_of(place, outcome.lent, asked)
-        taken = self._keep(source, Borrowed(loan, outcome))
+        if outcome.lease is None:
+            return LeasedValue(None, outcome)
+        lease = _lease_of(place, outcome.lease, asked)
+        taken = self._keep(source, LeasedValue(lease, outcome))
         # It may be old, if it was acquired for a read that was cancelled.
-        return await self._acquire_or_renew(source) if was_asked_before and self._now() >= loan.due else taken
+        return (
+            await self._acquire_or_renew(source) if was_asked_before and self._now() >= lease.due else taken
+        )
 
-    def _keep(self, source: Source, borrowed: Borrowed) -> Borrowed:
-        if borrowed.loan and borrowed.found:
-            self._unrecorded.acquired[source.place] = _Acquired(borrowed.loan, borrowed.found)
-        return borrowed
+    def _keep(self, source: Source, leased: LeasedValue) -> LeasedValue:
+        if leased.lease and leased.found:
+            self._unrecorded.acquired[source.place] = _Acquired(leased.lease, leased.found)
+        return leased
 
 
 _MIN_DURATION: Final = timedelta(seconds=1)
 
 
-def _lease_of(place: str, lent: Lent, asked: datetime) -> StoreLease:
-    lasts = max(timedelta(seconds=int(lent.lasts.total_seconds())), _MIN_DURATION)
-    return StoreLease(place, lent.id, lent.login, lasts, asked + lasts)
+def _lease_of(place: str, lease: ProviderLease, asked: datetime) -> StoreLease:
+    lasts = max(timedelta(seconds=int(lease.lasts.total_seconds())), _MIN_DURATION)
+    return StoreLease(place, lease.id, lease.login, lasts, asked + lasts)
 
 
-def _lent(loan: StoreLease) -> Lent:
-    return Lent(loan.id, loan.login, loan.lasts)
+def _provider_lease(lease: StoreLease) -> ProviderLease:
+    return ProviderLease(lease.id, lease.login, lease.lasts)
 
 
 # Revocation
 
 
-async def given_back(
+async def revoke_lease(
     step: steps.GiveBack, key: ObjectKey, state: State, memory: LeaseMemory, context: Context
 ) -> State | None:
     """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
     An expired lease needs no revocation. One that the store refuses to revoke is dropped and expires.
     """
-    loan = step.loan
-    if context.now() < loan.ends and not await _revoke(loan, key, memory, context):
+    lease = step.loan
+    if context.now() < lease.ends and not await _revoke(lease, key, memory, context):
         return None
-    memory.resume(key, loan.id)
-    memory.take_revocation(key, loan.id)
+    memory.resume(key, lease.id)
+    memory.take_revocation(key, lease.id)
     return state.with_facts(transitions.give_back(step, state.facts))
 
 
-async def _revoke(loan: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:
-    job = memory.take_revocation(key, loan.id)
+async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:
+    job = memory.take_revocation(key, lease.id)
     if job is None:
         job = await begin(
-            loan.id, _send_revocation(loan, key, context), lambda: _wake(loan, key, memory, context)
+            lease.id, _send_revocation(lease, key, context), lambda: _wake(lease, key, memory, context)
         )
     if not job.task.done():
         memory.keep_revocation(key, job)
-        memory.postpone(key, loan.id, loan.ends)
+        memory.postpone(key, lease.id, lease.ends)
         return False
     failure = job.task.result()
     if failure is None:
         return True
-    name = str(loan.where)
+    name = str(lease.where)
     if isinstance(failure, Throttled | Unreachable):
-        memory.postpone(key, loan.id, _again(failure, context))
+        memory.postpone(key, lease.id, _again(failure, context))
         _log.warning("lease revocation postponed", secret=str(key), lease=name, code=failure.code)
         return False
     code = failure.reason if isinstance(failure, Stalled) else failure.code
@@ -314,18 +318,18 @@ async def _revoke(loan: StoreLease, key: ObjectKey, memory: LeaseMemory, context
     return True
 
 
-async def _send_revocation(loan: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
-    where = loan.where
+async def _send_revocation(lease: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
+    where = lease.where
     try:
-        await context.stores.give_back(where.ref, key.namespace, where.key, _lent(loan))
+        await context.stores.revoke_lease(where.ref, key.namespace, where.key, _provider_lease(lease))
     except (StoreError, Stalled) as error:
         return error.with_traceback(None)
     return None
 
 
-def _wake(loan: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> None:
+def _wake(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> None:
     """Wake the object when the revocation ends."""
-    memory.resume(key, loan.id)
+    memory.resume(key, lease.id)
     context.wake(key)
 
 
@@ -338,9 +342,9 @@ def _revoke_issued(
     place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
 ) -> None:
     outcome = None if task.cancelled() else task.result()
-    if isinstance(outcome, RemoteValue) and outcome.lent:
-        _revoke_unrecorded(_lease_of(place, outcome.lent, since), key, stores)
+    if isinstance(outcome, RemoteValue) and outcome.lease:
+        _revoke_unrecorded(_lease_of(place, outcome.lease, since), key, stores)
 
 
-def _revoke_unrecorded(loan: StoreLease, key: ObjectKey, stores: Stores) -> None:
-    stores.drop(loan.where.ref, key.namespace, loan.where.key, _lent(loan))
+def _revoke_unrecorded(lease: StoreLease, key: ObjectKey, stores: Stores) -> None:
+    stores.drop_lease(lease.where.ref, key.namespace, lease.where.key, _provider_lease(lease))

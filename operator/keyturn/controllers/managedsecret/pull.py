@@ -64,7 +64,7 @@ async def read_all(
     observed: Observed,
     desired: Desired,
     stores: Stores,
-    borrower: LeaseManager,
+    manager: LeaseManager,
     *,
     fresh: bool,
 ) -> Reading:
@@ -72,25 +72,25 @@ async def read_all(
     lost = desired.pushes if looks_for_lost(observed, desired) else ()
     documents = _Documents(key.namespace)
     pulled = [
-        asyncio.ensure_future(_item(item, key, observed, desired, stores, borrower, documents, fresh=fresh))
+        asyncio.ensure_future(_item(item, key, observed, desired, stores, manager, documents, fresh=fresh))
         for item in desired.pulled
     ]
-    pushed = [asyncio.ensure_future(_pushed_before(destination, key, stores)) for destination in lost]
+    pushed = [asyncio.ensure_future(_read_pushed(destination, key, stores)) for destination in lost]
     try:
         await asyncio.wait([*pulled, *pushed])
     finally:
         for task in (*pulled, *pushed):
             task.cancel()
-        borrower.close()
+        manager.close()
     problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
     if problems:
-        return Reading(problem=_first_problem(problems), loans=borrower.loans)
+        return Reading(problem=_first_problem(problems), leases=manager.leases)
     values = {item.name: task.result() for item, task in zip(desired.pulled, pulled, strict=True)}
     if clash := _key_conflict(values):
-        return Reading(problem=clash, loans=borrower.loans)
+        return Reading(problem=clash, leases=manager.leases)
     parts = [task.result() for task in pushed]
     found = await threadpools.for_tenant(key.namespace, _found, parts, desired) if parts else {}
-    return Reading(values, found, borrower.loans)
+    return Reading(values, found, manager.leases)
 
 
 def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
@@ -151,7 +151,7 @@ async def _item(
     observed: Observed,
     desired: Desired,
     stores: Stores,
-    borrower: LeaseManager,
+    manager: LeaseManager,
     documents: _Documents,
     *,
     fresh: bool,
@@ -159,23 +159,23 @@ async def _item(
     source = _source_of(item)
     _hold_to_others(item.name, source, key, desired, stores)
     try:
-        if stores.lends(source.ref, key.namespace):
-            loan, taken = await borrower.borrowed(source)
+        if stores.issues_leases(source.ref, key.namespace):
+            lease, taken = await manager.lease(source)
             if taken is None:
-                return borrower.recorded(item.name)
+                return manager.recorded(item.name)
             found = taken
         else:
-            loan = None
+            lease = None
             found = await stores.read(source.ref, key.namespace, source.key, source.version, fresh=fresh)
         if source.spreads:
             every = _spread(source, await documents.take(found, Document.parts), item.name, desired)
-            return _lent(every, loan)
+            return _with_lease(every, lease)
         value = await documents.take(found, lambda document: document.take(source.part))
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
         _hold_to_floor(value, item, source, observed)
-        return _lent(ItemValues(source.text, {VALUE: value}, item.keys), loan)
+        return _with_lease(ItemValues(source.text, {VALUE: value}, item.keys), lease)
     # outside the except block, so that the store's error is not its context
     raise trouble
 
@@ -199,8 +199,8 @@ def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired,
         )
 
 
-def _lent(kept: ItemValues, loan: StoreLease | None) -> ItemValues:
-    return replace(kept, life=Validity(loan.due, loan.ends), loan=loan.id) if loan else kept
+def _with_lease(kept: ItemValues, lease: StoreLease | None) -> ItemValues:
+    return replace(kept, life=Validity(lease.due, lease.ends), loan=lease.id) if lease else kept
 
 
 def _source_of(item: Item) -> Source:
@@ -283,7 +283,7 @@ def _key_conflict(values: Mapping[str, ItemValues]) -> Stalled | None:
 # Values that an earlier object has pushed
 
 
-async def _pushed_before(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
+async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
     try:
         found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
     except NotFound:
@@ -326,7 +326,7 @@ class Reading:
     values: Mapping[str, ItemValues] = field(default_factory=dict)
     found: Mapping[str, ItemValues] = field(default_factory=dict)
     """Values that were pushed for an earlier object of the same name and found again."""
-    loans: tuple[StoreLease, ...] = ()
+    leases: tuple[StoreLease, ...] = ()
     """Leases of the values that were read."""
     problem: Wait | Stalled | None = None
     retained: frozenset[str] = frozenset()

@@ -16,7 +16,7 @@ from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths
 from keyturn.kube.client import Patch
-from keyturn.stores.providers import Outcome, Policy, properties
+from keyturn.stores.providers import Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError
 
 from .pull import trouble_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["PushMemory", "finalized", "pushed", "withdrawn"]
+__all__ = ["PushMemory", "delete_pushed_key", "push", "set_finalizer"]
 
 _log = structlog.get_logger()
 
@@ -102,7 +102,7 @@ class PushMemory:
         self._attempts.pop(key, None)
 
 
-async def pushed(
+async def push(
     step: steps.Push, key: ObjectKey, state: State, memory: PushMemory, context: Context
 ) -> State | None:
     """Push the current revision to a key of a store; return the new state, or None if not done yet.
@@ -128,10 +128,10 @@ async def pushed(
     if written is None or state.facts.pushed_to(destination.id) is None:
         return None
     memory.forget_place(key, destination.id)
-    return state.with_facts(transitions.push(step, state.facts, kept=written.outcome is Outcome.KEPT))
+    return state.with_facts(transitions.push(step, state.facts, kept=written.outcome is WriteResult.KEPT))
 
 
-async def withdrawn(
+async def delete_pushed_key(
     step: steps.Withdraw, key: ObjectKey, state: State, memory: PushMemory, context: Context
 ) -> State | None:
     """Delete a pushed key if the spec says so; return the state without it, or None if not done yet."""
@@ -147,7 +147,7 @@ async def withdrawn(
     return state.with_facts(transitions.withdraw(step, state.facts))
 
 
-async def finalized(step: steps.Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
+async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:
     """Add or remove our finalizer on the ManagedSecret."""
     metadata = observed.managed.metadata
     body = {

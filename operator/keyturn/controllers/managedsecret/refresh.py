@@ -54,7 +54,7 @@ async def with_stores(
 
     A failed read is part of the result, not an exception.
     """
-    pulled = await _pulled(key, observed, memory, context, load)
+    pulled = await _pull(key, observed, memory, context, load)
     return replace(
         observed,
         pulled=pulled,
@@ -63,7 +63,7 @@ async def with_stores(
     )
 
 
-async def _pulled(
+async def _pull(
     key: ObjectKey, observed: Observed, memory: StoreMemory, context: Context, load: Load
 ) -> Pulled:
     """Return what differs from the state."""
@@ -80,14 +80,14 @@ async def _pulled(
     pulled = await _pull_if_due(key, observed, desired, record, unrecorded, context, load)
     places = {item.source.place for item in desired.pulled if item.source}
     unrecorded.keep(places, _held_leases(observed))
-    taken = tuple(one.loan for one in unrecorded.acquired.values())
-    renewed = record.last.loans if record.last else ()
+    taken = tuple(one.lease for one in unrecorded.acquired.values())
+    renewed = record.last.leases if record.last else ()
     if not (taken or renewed):
         return pulled
     return replace(
         pulled,
-        loans=(*renewed, *(loan for loan in taken if loan not in renewed)),
-        in_hand=frozenset(loan.id for loan in taken),
+        loans=(*renewed, *(lease for lease in taken if lease not in renewed)),
+        in_hand=frozenset(lease.id for lease in taken),
     )
 
 
@@ -116,7 +116,7 @@ async def _pull_if_due(
     # Without a refresh interval, values are read once and stay.
     changed = _changed(record.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
     record.due = (
-        observed.now + _UNRECORDED_DELAY if changed else _next_read(record.last.loans, observed, desired)
+        observed.now + _UNRECORDED_DELAY if changed else _next_read(record.last.leases, observed, desired)
     )
     return Pulled(read=True, was_read=True, changed=changed, again=record.due, retained=record.retained)
 
@@ -149,13 +149,15 @@ def _first_due(observed: Observed, desired: Desired) -> datetime | None:
     return observed.now
 
 
-def _next_read(loans: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
+def _next_read(leases: Iterable[StoreLease], observed: Observed, desired: Desired) -> datetime | None:
     """Return when the stores are read again: at the next refresh, or at half of a lease's duration."""
     refresh = _next_refresh(observed, desired)
     if refresh is None:
         return None
     # A lease beyond half of its duration could not be renewed, since its store does not respond.
-    halves = (loan.due if loan.due > observed.now else observed.now + _RENEWAL_RETRY_DELAY for loan in loans)
+    halves = (
+        lease.due if lease.due > observed.now else observed.now + _RENEWAL_RETRY_DELAY for lease in leases
+    )
     return min([refresh, *halves])
 
 
@@ -242,8 +244,8 @@ async def _read(
         )
         state = await load() if observed.state and observed.state.loans else None
         reissue = bool(observed.rereads_for)
-        borrower = LeaseManager(key, desired, state, unrecorded, context.stores, context.now, reissue=reissue)
-        doing = read_all(key, observed, desired, context.stores, borrower, fresh=fresh)
+        manager = LeaseManager(key, desired, state, unrecorded, context.stores, context.now, reissue=reissue)
+        doing = read_all(key, observed, desired, context.stores, manager, fresh=fresh)
         record.reading_since = context.now()
         record.reading = await begin(asked, doing, lambda: context.wake(key))
     if not record.reading.task.done():

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.runtime import plugins
 
-from .base import Can, Content, Outcome, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
+from .base import (
+    Can,
+    Content,
+    Policy,
+    Provider,
+    ProviderContext,
+    Reference,
+    RemoteValue,
+    WriteResult,
+    Written,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +35,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Can",
     "Content",
-    "Outcome",
     "Policy",
     "Provider",
     "ProviderContext",
     "Reference",
     "RemoteValue",
+    "WriteResult",
     "Written",
     "discover",
     "provider_of",

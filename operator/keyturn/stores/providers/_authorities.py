@@ -26,7 +26,7 @@ async def trusting(given: ProviderContext, authorities: Reference) -> ssl.SSLCon
     found = given.referred.get(authorities)
     if found is None or not isinstance(found.content, Value):
         raise Refused("NoAuthorities", "the ConfigMap of caRef is not there")
-    return await work.done(given.owner, _context, found.content.reveal())
+    return await work.run(given.owner, _context, found.content.reveal())
 
 
 def _context(bundle: bytes) -> ssl.SSLContext:

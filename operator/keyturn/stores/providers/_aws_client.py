@@ -110,23 +110,23 @@ class Client:
         headers = dict(request.headers.items())
         body = request.body.encode() if isinstance(request.body, str) else request.body
         answer = await guard.ask(request.method, request.url, headers=headers, body=body)
-        return await self._told(service, operation, answer)
+        return await self._parse(service, operation, answer)
 
     async def _service(self) -> _Service:
         async with self._describing:
             if self._described is None:
                 describing = partial(_operation_model, self._name, self._region, self._endpoint)
-                self._described = await work.done(self._owner, _without_botocore_errors, describing)
+                self._described = await work.run(self._owner, _without_botocore_errors, describing)
             return self._described
 
-    async def _told(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
+    async def _parse(self, service: _Service, operation: str, answer: Answer) -> dict[str, Any]:
         """Parse a response with botocore; a large one in a thread."""
-        read = partial(service.told, operation, answer)
+        read = partial(service.parse, operation, answer)
         is_quick = len(answer.body) <= _MAX_INLINE_BYTES and service.model.resolved_protocol == "json"
         told = (
             _without_botocore_errors(read)
             if is_quick
-            else await work.done(self._owner, _without_botocore_errors, read)
+            else await work.run(self._owner, _without_botocore_errors, read)
         )
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _meaning(told)
@@ -165,7 +165,7 @@ class _Service:
             SigV4Auth(login, self.model.signing_name, self.region).add_auth(request)
         return request.prepare()
 
-    def told(self, operation: str, answer: Answer) -> dict[str, Any]:
+    def parse(self, operation: str, answer: Answer) -> dict[str, Any]:
         facts = {"headers": answer.headers, "status_code": answer.status, "body": answer.body}
         told: dict[str, Any] = self.parser.parse(facts, self.model.operation_model(operation).output_shape)
         if not isinstance(told.get("Error", {}).get("Code", ""), str):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._azure_login import AzureLogin
     from .guard import Answer, Guard
 
-__all__ = ["Kept", "Vault"]
+__all__ = ["Kept", "KeyVaultClient"]
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
     ends: datetime | None
 
 
-class Vault:
+class KeyVaultClient:
     """One vault with one credential."""
 
     def __init__(self, place: Place, login: AzureLogin, guard: Guard, owner: str) -> None:

@@ -26,7 +26,7 @@ async def hold_to_bounds(body: bytes, owner: str) -> None:
     """
     if len(body) > _MAX_BYTES:
         raise Unreachable("MalformedAnswer")
-    if not (await work.done(owner, _is_bounded, body) if len(body) > LARGE else _is_bounded(body)):
+    if not (await work.run(owner, _is_bounded, body) if len(body) > LARGE else _is_bounded(body)):
         raise Unreachable("MalformedAnswer")
 
 

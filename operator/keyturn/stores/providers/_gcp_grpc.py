@@ -72,10 +72,10 @@ class SecretManager:
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         url = guard.admit(self._address)
-        async with self._lent(guard, url) as line:
+        async with self._use_line(guard, url) as line:
             token = await self._login.token()
             try:
-                return await line.asked(method, request, token.reveal().decode("ascii"), guard.limits.seconds)
+                return await line.call(method, request, token.reveal().decode("ascii"), guard.limits.seconds)
             except _errors_of_the_client() as error:
                 refusal = _meaning(error)
         self._learn_from(refusal, line)
@@ -98,18 +98,18 @@ class SecretManager:
             line.ends = 0.0
 
     @asynccontextmanager
-    async def _lent(self, guard: Guard, url: URL) -> AsyncIterator[_Line]:
+    async def _use_line(self, guard: Guard, url: URL) -> AsyncIterator[_Line]:
         async with self._opening:
             line = self._line
             if line is None or time.monotonic() >= line.ends:
                 await self._let_go()
                 addresses = await guard.addresses(url)
-                line = self._line = await _opened(url, addresses, guard.limits.size)
+                line = self._line = await _connect(url, addresses, guard.limits.size)
             line.users += 1
         try:
             yield line
         finally:
-            await line.given_back()
+            await line.release()
 
 
 class _Line:
@@ -124,7 +124,7 @@ class _Line:
         self._client = client
         self._is_retired = False
 
-    async def asked(self, method: str, request: Mapping[str, Any], token: str, seconds: float) -> Any:
+    async def call(self, method: str, request: Mapping[str, Any], token: str, seconds: float) -> Any:
         return await getattr(self._client, method)(
             request=dict(request),
             retry=None,  # the operator decides about retries
@@ -134,18 +134,18 @@ class _Line:
 
     async def retire(self) -> None:
         self._is_retired = True
-        await self._closed_if_unused()
+        await self._close_if_unused()
 
-    async def given_back(self) -> None:
+    async def release(self) -> None:
         self.users -= 1
-        await self._closed_if_unused()
+        await self._close_if_unused()
 
-    async def _closed_if_unused(self) -> None:
+    async def _close_if_unused(self) -> None:
         if self._is_retired and not self.users:
             await self._client.transport.close()
 
 
-async def _opened(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
+async def _connect(url: URL, addresses: list[tuple[str, int]], size: int) -> _Line:
     await threadpools.for_us(_load)
     from google.cloud.secretmanager_v1 import SecretManagerServiceAsyncClient  # noqa: PLC0415  # is loaded now
     from google.cloud.secretmanager_v1.services.secret_manager_service import transports  # noqa: PLC0415

@@ -142,7 +142,7 @@ class GcpLogin:
         """
         async with self._making:
             if time.monotonic() >= self._ends:
-                self._token, seconds = await self._made()
+                self._token, seconds = await self._obtain()
                 self._ends = time.monotonic() + seconds - _MAX_SKEW
             return self._token
 
@@ -150,13 +150,13 @@ class GcpLogin:
         """Drop a rejected token."""
         self._ends = 0.0
 
-    async def _made(self) -> _Token:
+    async def _obtain(self) -> _Token:
         if self._auth.workload_identity is not None:
             return await self._exchange(self._auth.workload_identity)
         found = self._given.referred.get(*self._auth.needs())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the service account's key is not there")
-        return await work.done(self._given.owner, _signed, _key_of(found.content.reveal()))
+        return await work.run(self._given.owner, _signed, _key_of(found.content.reveal()))
 
     async def _exchange(self, identity: GcpWorkloadIdentity) -> _Token:
         """Exchange a token of the ServiceAccount at the identity pool (RFC 8693); it is valid for that alone."""

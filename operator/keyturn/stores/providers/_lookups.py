@@ -93,7 +93,7 @@ class Lookups(AbstractResolver):
         answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
 
         def ended(found: list[ResolveResult] | OSError) -> None:
-            self._turns.give_back(owner)
+            self._turns.release(owner)
             if answer.done():  # the caller has given up
                 return
             answer.set_exception(found) if isinstance(found, OSError) else answer.set_result(found)
@@ -110,7 +110,7 @@ class Lookups(AbstractResolver):
         try:
             Thread(target=look, name="lookup", daemon=True).start()
         except RuntimeError:  # no further thread can start now
-            self._turns.give_back(owner)
+            self._turns.release(owner)
             raise OSError("no thread for a lookup") from None
         return answer
 

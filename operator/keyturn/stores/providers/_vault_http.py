@@ -52,13 +52,13 @@ class Http:
             URL(f"{self.server}/v1/{quote(path, safe='/')}{query}", encoded=True),
             headers={"X-Vault-Request": "true", **login, **self._namespace},
             body=json.dumps(body).encode() if body is not None else None,
-            trust=await self._trusted(),
+            trust=await self._load_trust(),
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise errors.of_status(answer.status, answer.headers.get("Retry-After"))
         return await properties.object_apart(answer.body, self._given.owner) if answer.body else {}
 
-    async def _trusted(self) -> ssl.SSLContext | None:
+    async def _load_trust(self) -> ssl.SSLContext | None:
         if self._authorities is not None and self._trust is None:
             self._trust = await trusting(self._given, self._authorities)
         return self._trust

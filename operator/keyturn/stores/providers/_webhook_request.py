@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from keyturn.templates.bounds import Budget
 
-__all__ = ["KEY", "Request", "Templates", "made", "variables"]
+__all__ = ["KEY", "Request", "Templates", "render", "variables"]
 
 KEY: Final = "key"
 """Template variable of the key."""
@@ -101,7 +101,7 @@ def _outputs(templates: Templates) -> Mapping[str, str]:
     return found
 
 
-def made(templates: Templates, key: str, secret: Mapping[str, Value], now: datetime) -> Request:
+def render(templates: Templates, key: str, secret: Mapping[str, Value], now: datetime) -> Request:
     """Render the templates. They are code of a tenant: run it in a thread.
 
     Raises:

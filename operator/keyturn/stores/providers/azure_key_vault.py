@@ -19,7 +19,7 @@ from .errors import Conflict, NotFound, Refused
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from ._azure_sdk import Kept, Vault
+    from ._azure_sdk import Kept, KeyVaultClient
 
 __all__ = ["AzureKeyVault", "AzureKeyVaultConfig"]
 
@@ -52,7 +52,7 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     def __init__(self, config: AzureKeyVaultConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
         self._opening = asyncio.Lock()
-        self._vault: Vault | None = None
+        self._vault: KeyVaultClient | None = None
 
     @classmethod
     def needs(cls, config: AzureKeyVaultConfig) -> tuple[Reference, ...]:
@@ -67,13 +67,13 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version has 32 hexadecimal digits, as Azure shows them")
-        kept = await self._kept(key, version)
+        kept = await self._get(key, version)
         return RemoteValue(kept.value, kept.version)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
-        vault, name = await self._opened(), _name(key)
-        kept = await self._kept_now(key)
+        vault, name = await self._open(), _name(key)
+        kept = await self._get_current(key)
         if (kept and kept.version) != (before and before.version):
             raise Conflict("Overtaken")
         try:
@@ -86,13 +86,13 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
     async def _delete(self, key: str) -> None:
         try:
-            await (await self._opened()).delete(_name(key))
+            await (await self._open()).delete(_name(key))
         except NotFound:
             return
 
-    async def _kept(self, key: str, version: str | None) -> Kept:
+    async def _get(self, key: str, version: str | None) -> Kept:
         """Read a secret that is enabled and within its dates; Azure leaves that check to the reader."""
-        kept = await (await self._opened()).get(_name(key), version)
+        kept = await (await self._open()).get(_name(key), version)
         now = datetime.now(UTC)
         if kept.ends is not None and kept.ends <= now:
             raise NotFound("Expired", "the secret has expired; set a new version or a later date")
@@ -100,25 +100,25 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
         return kept
 
-    async def _kept_now(self, key: str) -> Kept | None:
+    async def _get_current(self, key: str) -> Kept | None:
         try:
-            return await self._kept(key, None)
+            return await self._get(key, None)
         except NotFound:
             return None
 
-    async def _opened(self) -> Vault:
+    async def _open(self) -> KeyVaultClient:
         async with self._opening:
             if self._vault is None:
-                self._vault = await self._made()
+                self._vault = await self._create()
             return self._vault
 
-    async def _made(self) -> Vault:
+    async def _create(self) -> KeyVaultClient:
         guard = self.given.guard
         if guard is None:
             raise Refused("NoNetwork", "this store needs the network")
         place = place_of(self.config, guard)
         sdk = await threadpools.for_us(_sdk)  # takes a second, off the event loop
-        made: Vault = sdk.Vault(
+        made: KeyVaultClient = sdk.KeyVaultClient(
             place, AzureLogin(self.config, self.given, guard, place), guard, self.given.owner
         )
         return made

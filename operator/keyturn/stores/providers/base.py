@@ -13,7 +13,7 @@ from keyturn.api.base import Schema
 from keyturn.core.value import Value
 
 from . import properties
-from ._lent import Keep, Lent
+from ._lease import Keep, ProviderLease
 from .errors import Conflict, Denied, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ __all__ = [
     "Can",
     "Content",
     "Keep",
-    "Lent",
-    "Outcome",
     "Policy",
     "Provider",
     "ProviderContext",
+    "ProviderLease",
     "Reference",
     "RemoteValue",
     "TokenOf",
+    "WriteResult",
     "Written",
 ]
 
@@ -71,7 +71,7 @@ class Policy(Enum):
     IF_NOT_EXISTS = "IfNotExists"
 
 
-class Outcome(Enum):
+class WriteResult(Enum):
     """Result of a write."""
 
     CREATED = auto()
@@ -99,14 +99,14 @@ class RemoteValue:
 
     content: Content
     version: str | None = None
-    lent: Lent | None = None
+    lease: ProviderLease | None = None
     """The lease, if the store leases the value."""
 
 
 class Written(NamedTuple):
     """Result of a write, and the current version in the store."""
 
-    outcome: Outcome
+    outcome: WriteResult
     version: str | None
 
 
@@ -174,7 +174,7 @@ class Provider(ABC, Generic[C]):
         return True
 
     @classmethod
-    def lends(cls, config: C) -> bool:  # noqa: ARG003  # most keep values
+    def issues_leases(cls, config: C) -> bool:  # noqa: ARG003  # most keep values
         """Whether each read generates another value, which expires; such reads are not shared."""
         return False
 
@@ -211,10 +211,10 @@ class Provider(ABC, Generic[C]):
             raise Refused("ReadOnly", f"{self.kind} is read-only; push to another store")
         for _ in range(_ATTEMPTS - 1):
             try:
-                return await self._within(self._brought(key, content, policy))
+                return await self._within(self._write(key, content, policy))
             except Conflict:
                 continue
-        return await self._within(self._brought(key, content, policy))
+        return await self._within(self._write(key, content, policy))
 
     async def delete(self, key: str) -> None:
         """Delete `key`, recoverably if the store can. Absence is success."""
@@ -223,7 +223,7 @@ class Provider(ABC, Generic[C]):
             raise Refused("ReadOnly", f"{self.kind} is read-only; nothing is deleted there")
         await self._within(self._delete(key))
 
-    async def extend(self, key: str, lent: Lent) -> timedelta | None:  # noqa: ARG002  # few support leases
+    async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:  # noqa: ARG002  # few support leases
         """Renew the lease of `key`, and return how long it is valid from now; None if it is not extended.
 
         Raises:
@@ -231,7 +231,7 @@ class Provider(ABC, Generic[C]):
         """
         return None
 
-    async def give_back(self, key: str, lent: Lent) -> None:
+    async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
         """Revoke the lease of `key`. An expired lease is success."""
 
     async def close(self) -> None:
@@ -247,18 +247,18 @@ class Provider(ABC, Generic[C]):
     async def _delete(self, key: str) -> None:
         raise NotImplementedError
 
-    async def _brought(self, key: str, content: Content, policy: Policy) -> Written:
+    async def _write(self, key: str, content: Content, policy: Policy) -> Written:
         try:
             before = await self._read(key, None)
         except NotFound:
             before = None
         if before is None:
-            return Written(Outcome.CREATED, await self._put(key, content, None))
+            return Written(WriteResult.CREATED, await self._put(key, content, None))
         if properties.are_same(before.content, content):
-            return Written(Outcome.UNCHANGED, before.version)
+            return Written(WriteResult.UNCHANGED, before.version)
         if policy is Policy.IF_NOT_EXISTS:
-            return Written(Outcome.KEPT, before.version)
-        return Written(Outcome.REPLACED, await self._put(key, content, before))
+            return Written(WriteResult.KEPT, before.version)
+        return Written(WriteResult.REPLACED, await self._put(key, content, before))
 
     async def _within(self, doing: Awaitable[T]) -> T:
         try:

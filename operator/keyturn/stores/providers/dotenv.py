@@ -88,7 +88,7 @@ class Dotenv(Provider[DotenvConfig]):
             raise Refused("NotText", "a .env file is one text")
         async with self._reading:
             if self._read_last is None or self._read_last[0] != file.content:
-                outcome = await work.done(self.given.owner, _outcome, file.content)
+                outcome = await work.run(self.given.owner, _outcome, file.content)
                 self._read_last = file.content, outcome
             outcome = self._read_last[1]
         if isinstance(outcome, Refused):

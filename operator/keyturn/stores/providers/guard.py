@@ -212,7 +212,7 @@ class Guard:
                 self._turns[self._owner],
                 asking_for(self._owner),
             ):
-                asked = partial(self._asked, method, admitted, headers, body, trust)
+                asked = partial(self._send, method, admitted, headers, body, trust)
                 return await self._with_curves(admitted, asked)
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
@@ -238,7 +238,7 @@ class Guard:
                 return answer
         raise failure
 
-    async def _asked(
+    async def _send(
         self,
         method: str,
         url: URL,

@@ -168,16 +168,16 @@ class Kubernetes(Provider[KubernetesConfig]):
     async def _elsewhere(self) -> Client:
         async with self._opening:
             if self._other is None:
-                self._other = await self._opened()
+                self._other = await self._connect()
             return self._other
 
-    async def _opened(self) -> Client:
+    async def _connect(self) -> Client:
         if self.given.guard is None or self.config.kubeconfig_ref is None or self.config.namespace is None:
             raise Refused("NoCluster", "another cluster needs kubeconfigRef, namespace and the network")
         found = self.given.referred.get(self.config.kubeconfig_ref.in_secret())
         if found is None or not isinstance(found.content, Value):
             raise Unauthorized("NoLogin", "the Secret with the kubeconfig is not there")
-        parsed = await work.done(self.given.owner, _kubeconfig.parsed, found.content.reveal())
+        parsed = await work.run(self.given.owner, _kubeconfig.parsed, found.content.reveal())
         return _cluster.client_of(parsed, self.given.guard)
 
     @property

@@ -145,7 +145,7 @@ async def object_apart(answer: bytes, owner: str) -> dict[str, Any]:
     Raises:
         Unreachable: It is none.
     """
-    return await work.done(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
+    return await work.run(owner, object_of, answer) if len(answer) > LARGE else object_of(answer)
 
 
 def json_of(answer: bytes) -> Any:

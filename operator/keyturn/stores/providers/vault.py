@@ -15,7 +15,7 @@ from . import _vault_leases, properties
 from ._refs import KeyRef
 from ._vault_auth import VaultAuth, VaultLogin, VaultPath
 from ._vault_http import Http
-from .base import Can, Content, Lent, Provider, ProviderContext, Reference, RemoteValue
+from .base import Can, Content, Provider, ProviderContext, ProviderLease, Reference, RemoteValue
 from .errors import Conflict, Denied, NotFound, Refused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -117,19 +117,19 @@ class Vault(Provider[VaultConfig]):
         return account.service_account_ref.name if account else None
 
     @classmethod
-    def lends(cls, config: VaultConfig) -> bool:
+    def issues_leases(cls, config: VaultConfig) -> bool:
         return config.is_dynamic
 
     async def check(self) -> None:
-        await self._within(self._checked())
+        await self._within(self._check_token())
 
-    async def extend(self, key: str, lent: Lent) -> timedelta | None:
+    async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:
         self._check(key)
-        return await self._within(_vault_leases.renewed(self._request, lent))
+        return await self._within(_vault_leases.renew(self._request, lease))
 
-    async def give_back(self, key: str, lent: Lent) -> None:
+    async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
         self._check(key)
-        await self._within(_vault_leases.revoked(self._request, lent))
+        await self._within(_vault_leases.revoke(self._request, lease))
 
     async def close(self) -> None:
         if not self.config.is_dynamic:  # a lease ends with its token
@@ -137,7 +137,7 @@ class Vault(Provider[VaultConfig]):
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if self.config.is_dynamic:
-            return await _vault_leases.taken(self._request, self._path(key))
+            return await _vault_leases.acquire(self._request, self._path(key))
         if not self.config.has_versions:
             return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
@@ -154,7 +154,7 @@ class Vault(Provider[VaultConfig]):
         try:
             return await self._set(key, fields, 0)  # succeeds only without any version
         except Conflict:
-            deleted = await self._deleted(key)
+            deleted = await self._read_deleted_version(key)
         if deleted is None:
             raise Conflict("CheckAndSet")
         return await self._set(key, fields, deleted)
@@ -176,7 +176,7 @@ class Vault(Provider[VaultConfig]):
         except NotFound:
             return
 
-    async def _deleted(self, key: str) -> int | None:
+    async def _read_deleted_version(self, key: str) -> int | None:
         """Return the number of the newest version if it was deleted, so that check-and-set can replace it."""
         facts = await self._facts(key)
         newest = _newest(facts)
@@ -215,7 +215,7 @@ class Vault(Provider[VaultConfig]):
             return await self._login.session()
         raise Unauthorized(code, "Vault rejects the token; write a new one with the default policy")
 
-    async def _checked(self) -> None:
+    async def _check_token(self) -> None:
         session = await self._login.session()
         if not await self._login.is_known(session):
             await self._another(session, "UnknownToken")

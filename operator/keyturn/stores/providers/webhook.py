@@ -19,7 +19,7 @@ from keyturn.core.value import Value
 from . import errors, work
 from ._authorities import trusting
 from ._refs import KeyRef
-from ._webhook_request import Request, Templates, made, variables
+from ._webhook_request import Request, Templates, render, variables
 from ._webhook_result import Result
 from .base import Provider, ProviderContext, Reference, RemoteValue
 from .errors import NotFound, Refused, Unauthorized
@@ -152,7 +152,7 @@ class Webhook(Provider[WebhookConfig]):
                 raise
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
-        asked = await work.done(self.given.owner, self._request, key)
+        asked = await work.run(self.given.owner, self._request, key)
         answer = await self._ask(asked)
         if answer.status == HTTPStatus.NO_CONTENT:
             raise NotFound("NoContent")
@@ -161,7 +161,7 @@ class Webhook(Provider[WebhookConfig]):
         if self.config.result is None:
             return RemoteValue(Value(answer.body))
         path = self.config.result.json_path
-        return RemoteValue(await work.done(self.given.owner, self._taken, path, answer.body))
+        return RemoteValue(await work.run(self.given.owner, self._extract, path, answer.body))
 
     async def _ask(self, asked: Request) -> Answer:
         if self.given.guard is None:
@@ -171,14 +171,14 @@ class Webhook(Provider[WebhookConfig]):
             URL(asked.url, encoded=True),
             headers=asked.headers,
             body=asked.body,
-            trust=await self._trusted(),
+            trust=await self._load_trust(),
         )
 
     def _request(self, key: str) -> Request:
         if self._secret is None:
             self._secret = _secret(self.config)
         secret = {name: self._revealed(reference) for name, reference in self._secret.items()}
-        return made(self.config.templates, key, secret, datetime.now(UTC))
+        return render(self.config.templates, key, secret, datetime.now(UTC))
 
     def _revealed(self, reference: Reference) -> Value:
         found = self.given.referred.get(reference)
@@ -186,12 +186,12 @@ class Webhook(Provider[WebhookConfig]):
             raise Unauthorized("NoLogin", "the Secret of secretRef has not every key that the templates read")
         return found.content
 
-    def _taken(self, path: str, body: bytes) -> Value:
+    def _extract(self, path: str, body: bytes) -> Value:
         if self._result is None:
             self._result = Result(path)
         return self._result.of(body)
 
-    async def _trusted(self) -> ssl.SSLContext | None:
+    async def _load_trust(self) -> ssl.SSLContext | None:
         if self.config.ca_ref is not None and self._trust is None:
             self._trust = await trusting(self.given, self.config.ca_ref.in_config_map())
         return self._trust

@@ -11,13 +11,13 @@ from .errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["done"]
+__all__ = ["run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def done(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+async def run(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run a function that the settings or responses of a store make necessary.
 
     Raises:

@@ -16,7 +16,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
 from keyturn.stores import providers
-from keyturn.stores.providers import Can, Outcome, Policy, discover, properties, provider_of
+from keyturn.stores.providers import Can, Policy, WriteResult, discover, properties, provider_of
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized, Unreachable
 from tests.leaks.scan import leaks
 from tests.support import vault as vaults
@@ -243,7 +243,7 @@ async def test_what_is_only_read_refuses_writes(tested: ProviderUnderTest, prefi
 async def test_what_is_written_is_read(tested: ProviderUnderTest, prefix: str) -> None:
     written = await tested.provider.write(f"{prefix}login", parts_of(LOGIN))
     found = await tested.provider.read(f"{prefix}login")
-    assert (written.outcome, written.version) == (Outcome.CREATED, found.version)
+    assert (written.outcome, written.version) == (WriteResult.CREATED, found.version)
     assert await texts(tested.provider, f"{prefix}login") == LOGIN
 
 
@@ -251,14 +251,14 @@ async def test_what_is_written_is_read(tested: ProviderUnderTest, prefix: str) -
 async def test_the_second_write_of_the_same_changes_nothing(tested: ProviderUnderTest, prefix: str) -> None:
     first = await tested.provider.write(f"{prefix}login", parts_of(LOGIN))
     second = await tested.provider.write(f"{prefix}login", parts_of(LOGIN))
-    assert (second.outcome, second.version) == (Outcome.UNCHANGED, first.version)
+    assert (second.outcome, second.version) == (WriteResult.UNCHANGED, first.version)
 
 
 @every_writer
 async def test_a_write_replaces_what_was_there(tested: ProviderUnderTest, prefix: str) -> None:
     await tested.seed(f"{prefix}login", LOGIN)
     written = await tested.provider.write(f"{prefix}login", parts_of({"password": "newer"}))
-    assert written.outcome is Outcome.REPLACED
+    assert written.outcome is WriteResult.REPLACED
     assert await texts(tested.provider, f"{prefix}login") == {"password": "newer"}
 
 
@@ -267,7 +267,7 @@ async def test_a_write_if_not_exists_keeps_what_was_there(tested: ProviderUnderT
     await tested.seed(f"{prefix}login", LOGIN)
     newer = parts_of({"password": "newer"})
     written = await tested.provider.write(f"{prefix}login", newer, Policy.IF_NOT_EXISTS)
-    assert written.outcome is Outcome.KEPT
+    assert written.outcome is WriteResult.KEPT
     assert await texts(tested.provider, f"{prefix}login") == LOGIN
 
 
@@ -276,7 +276,7 @@ async def test_a_write_if_not_exists_writes_what_was_not_there(
     tested: ProviderUnderTest, prefix: str
 ) -> None:
     written = await tested.provider.write(f"{prefix}login", parts_of(LOGIN), Policy.IF_NOT_EXISTS)
-    assert written.outcome is Outcome.CREATED
+    assert written.outcome is WriteResult.CREATED
 
 
 @every_writer
@@ -306,7 +306,7 @@ async def test_a_key_that_appears_while_we_write_is_kept(
     monkeypatch.setattr(tested.provider, "_read", overtaken)
     newer = parts_of({"password": "newer"})
     written = await tested.provider.write(f"{prefix}login", newer, Policy.IF_NOT_EXISTS)
-    assert written.outcome is Outcome.KEPT
+    assert written.outcome is WriteResult.KEPT
     assert await texts(tested.provider, f"{prefix}login") == LOGIN
 
 

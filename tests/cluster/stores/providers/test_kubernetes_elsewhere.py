@@ -11,8 +11,8 @@ import yaml
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import (
-    Outcome,
     Policy,
+    WriteResult,
     properties,
 )
 from keyturn.stores.providers.errors import (
@@ -87,7 +87,7 @@ async def test_what_is_pushed_says_who_made_it_and_keeps_what_others_wrote_on_it
     await there.write("login", {"a": Value(b"\xff\x00"), "b": Value(b"x")})
     kubectl("label", "secret", "login", "-n", namespace, "team=shop")
     written = await there.write("login", {"a": Value(b"y")})
-    assert written.outcome is Outcome.REPLACED
+    assert written.outcome is WriteResult.REPLACED
     assert labels_of(kubectl, namespace, "login") == {
         "app.kubernetes.io/managed-by": "keyturn",
         "team": "shop",
@@ -112,7 +112,7 @@ async def test_a_secret_that_no_push_has_made_is_left_alone(
     for doing in (there.write("login", {"a": Value(b"ours")}), there.delete("login")):
         assert (await failing(doing)).code == "NotOurs"
     kept = await there.write("login", {"a": Value(b"ours")}, Policy.IF_NOT_EXISTS)
-    assert kept.outcome is Outcome.KEPT
+    assert kept.outcome is WriteResult.KEPT
     assert properties.take((await there.read("login")).content, "a") == Value(b"theirs")
 
 
@@ -134,7 +134,7 @@ async def test_a_lone_value_has_no_key_there(there: Provider[Any]) -> None:
 
 async def test_a_lone_object_is_written_as_its_properties(there: Provider[Any]) -> None:
     await there.write("login", Value(b'{"a": "x"}'))
-    assert (await there.write("login", {"a": Value(b"x")})).outcome is Outcome.UNCHANGED
+    assert (await there.write("login", {"a": Value(b"x")})).outcome is WriteResult.UNCHANGED
 
 
 async def test_an_account_without_rights_is_known_and_denied(

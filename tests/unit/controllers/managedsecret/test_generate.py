@@ -79,7 +79,7 @@ class Maker:
     async def kept(self, recipe: str = "r", **given: Any) -> ItemValues:
         generator: Any = self.generator
         context, generated = GeneratorContext(NOW, **given), self.memory.generated
-        return await making.kept(ITEM, recipe, generator, context, KEY, generated, self.context)
+        return await making.generate_value(ITEM, recipe, generator, context, KEY, generated, self.context)
 
     async def waits(self, recipe: str = "r") -> None:
         with pytest.raises(Wait) as raised:

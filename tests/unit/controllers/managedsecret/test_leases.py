@@ -14,7 +14,7 @@ from keyturn.controllers.managedsecret.leases import (
     LeaseManager,
     LeaseMemory,
     UnrecordedLeases,
-    given_back,
+    revoke_lease,
 )
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled
@@ -67,7 +67,7 @@ class LeaseReader:
         """Read, and record it as a revision."""
         reading = await self.read(**how)
         assert reading.problem is None
-        self.state = builders.record((builders.revision(), Revision(reading.values)), loans=reading.loans)
+        self.state = builders.record((builders.revision(), Revision(reading.values)), loans=reading.leases)
         self.restart()
         return reading
 
@@ -91,14 +91,14 @@ async def test_all_items_of_a_key_share_one_loan(reader: LeaseReader) -> None:
     reading = await reader.read()
     assert reader.remote.asked == [f"borrow {ORDERS}"]
     assert {kept.loan for kept in reading.values.values()} == {"creds/orders/1"}
-    assert [(loan.id, loan.login, loan.ends) for loan in reading.loans] == [
+    assert [(loan.id, loan.login, loan.ends) for loan in reading.leases] == [
         ("creds/orders/1", "login", NOW + HOUR)
     ]
 
 
 async def test_another_key_is_another_loan(reader: LeaseReader) -> None:
     reader.spec = {"data": [item("username"), item("password", "creds/billing")]}
-    assert len((await reader.read()).loans) == 2
+    assert len((await reader.read()).leases) == 2
 
 
 async def test_what_no_revision_holds_yet_is_not_taken_twice(reader: LeaseReader) -> None:
@@ -116,7 +116,7 @@ async def test_a_reading_that_is_broken_off_loses_nothing(reader: LeaseReader) -
     answered.set()
     second = await reader.read()
     assert user(second) == "user-1"
-    assert second.loans[0].ends == NOW + HOUR, "it is counted from when it was asked for"
+    assert second.leases[0].ends == NOW + HOUR, "it is counted from when it was asked for"
     assert reader.remote.asked == [f"borrow {ORDERS}"]
 
 
@@ -125,7 +125,7 @@ async def test_one_that_fails_keeps_what_the_others_were_lent(reader: LeaseReade
     reader.remote.fails["creds/gone"] = Refused("Status400")
     reading = await reader.read()
     assert reading.problem
-    assert [loan.id for loan in reading.loans] == ["creds/orders/1"]
+    assert [loan.id for loan in reading.leases] == ["creds/orders/1"]
     del reader.remote.fails["creds/gone"]
     assert user(await reader.read()) == "user-1"
 
@@ -147,7 +147,7 @@ async def test_after_half_of_its_time_it_is_renewed(reader: LeaseReader) -> None
     reader.remote.longer = HOUR
     reading = await reader.read()
     assert user(reading) == "user-1"
-    assert [loan.ends for loan in reading.loans] == [reader.now + HOUR]
+    assert [loan.ends for loan in reading.leases] == [reader.now + HOUR]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ class Revocation:
         """Say whether it is no longer recorded."""
         assert self.reader.state
         (loan,) = self.reader.state.facts.loans
-        after = await given_back(GiveBack(loan), KEY, self.reader.state, self.memory, self.context)
+        after = await revoke_lease(GiveBack(loan), KEY, self.reader.state, self.memory, self.context)
         return after is not None and not after.facts.loans
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.push import PushMemory, pushed, withdrawn
+from keyturn.controllers.managedsecret.push import PushMemory, delete_pushed_key, push
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import Push, Withdraw
@@ -79,10 +79,10 @@ class Pusher:
 
     async def push(self, state: State, destination: Destination = PLACE) -> State | None:
         step = Push(destination, state.facts.current_number)
-        return await pushed(step, KEY, state, self.memory, self.context)
+        return await push(step, KEY, state, self.memory, self.context)
 
     async def withdraw(self, state: State, *, deletes: bool = True) -> State | None:
-        return await withdrawn(Withdraw(PLACE, deletes), KEY, state, self.memory, self.context)
+        return await delete_pushed_key(Withdraw(PLACE, deletes), KEY, state, self.memory, self.context)
 
     async def until_written(self, event: asyncio.Event) -> None:
         """Let the store go on, and wait for the end of the write, and until that was told."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, discover
+from keyturn.stores.providers import WriteResult, discover
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -73,7 +73,7 @@ async def test_bytes_are_written_and_read_as_they_are(manager: Provider[Any], pr
     content = Value(b"\xff\x00\xfe")
     await manager.write(f"{prefix}key", content)
     assert (await manager.read(f"{prefix}key")).content == content
-    assert (await manager.write(f"{prefix}key", content)).outcome is Outcome.UNCHANGED
+    assert (await manager.write(f"{prefix}key", content)).outcome is WriteResult.UNCHANGED
 
 
 async def test_a_lone_text_is_written_as_text(manager: Provider[Any], moto: Moto, prefix: str) -> None:

@@ -25,7 +25,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, Policy, discover
+from keyturn.stores.providers import Policy, WriteResult, discover
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
@@ -165,7 +165,7 @@ async def test_bytes_of_64_kib_are_written_and_read_as_they_are(manager: Provide
     content = Value(bytes(range(256)) * 256)
     await manager.write(prefix, content)
     assert (await manager.read(prefix)).content == content
-    assert (await manager.write(prefix, content)).outcome is Outcome.UNCHANGED
+    assert (await manager.write(prefix, content)).outcome is WriteResult.UNCHANGED
 
 
 async def test_a_byte_more_than_the_service_takes_is_refused_before_anything_is_made(
@@ -242,7 +242,7 @@ async def test_a_secret_that_has_waited_for_a_version_gets_one(
     manager: Provider[Any], google: Google, prefix: str
 ) -> None:
     google.service.seed(named(prefix), age=61)
-    assert (await manager.write(prefix, Value(b"x"))).outcome is Outcome.CREATED
+    assert (await manager.write(prefix, Value(b"x"))).outcome is WriteResult.CREATED
 
 
 async def test_whoever_has_just_made_a_secret_writes_its_first_version(
@@ -259,7 +259,7 @@ async def test_a_secret_whose_newest_version_is_disabled_is_written_anew(
 ) -> None:
     google.service.seed(named(prefix), b"old").versions[0].state = State.DISABLED
     written = await manager.write(prefix, Value(b"x"))
-    assert (written.outcome, written.version) == (Outcome.CREATED, "2")
+    assert (written.outcome, written.version) == (WriteResult.CREATED, "2")
 
 
 # Who we are

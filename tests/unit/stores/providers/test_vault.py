@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, Reference, RemoteValue, discover, properties
+from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover, properties
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -98,7 +98,7 @@ async def test_what_is_written_over_a_deleted_one_is_created(store: Provider[Any
     await store.write(f"{prefix}a", parts(x="1"))
     await store.delete(f"{prefix}a")
     written = await store.write(f"{prefix}a", parts(x="2"))
-    assert (written.outcome, written.version) == (Outcome.CREATED, "2")
+    assert (written.outcome, written.version) == (WriteResult.CREATED, "2")
 
 
 async def test_a_deleted_secret_can_be_brought_back(
@@ -173,7 +173,7 @@ async def test_what_is_no_token_is_not_sent(written: str) -> None:
 async def test_a_newline_at_the_end_of_a_token_is_no_part_of_it(vault: VaultServer, prefix: str) -> None:
     async with guarded(LOOPBACK) as guard:
         store = provider_fixtures.vault(vault.address, f"{vault.token}\n", guard)
-        assert (await store.write(f"{prefix}a", parts(x="y"))).outcome is Outcome.CREATED
+        assert (await store.write(f"{prefix}a", parts(x="y"))).outcome is WriteResult.CREATED
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, properties
-from keyturn.stores.providers.base import Lent
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
@@ -44,9 +44,9 @@ def user(found: RemoteValue) -> str:
     return properties.take(found.content, "username").reveal().decode()
 
 
-def lent(found: RemoteValue) -> Lent:
-    assert found.lent
-    return found.lent
+def lent(found: RemoteValue) -> ProviderLease:
+    assert found.lease
+    return found.lease
 
 
 def store_of(address: str, guard: Guard, token: str, mount: str = "database") -> Provider[Any]:
@@ -113,15 +113,15 @@ async def test_a_login_lives_on_by_renewal_up_to_its_longest_time(
     store = store_of(vault.address, guard, vault.token, engine.open("3s", "6s"))
     found = await store.read("creds/orders")
     await asyncio.sleep(2)
-    assert await store.extend("creds/orders", lent(found)) == timedelta(seconds=3)
+    assert await store.renew_lease("creds/orders", lent(found)) == timedelta(seconds=3)
     await asyncio.sleep(2)
     assert engine.alive() == [user(found)], "it lived longer than its first lease"
-    left = await store.extend("creds/orders", lent(found))
+    left = await store.renew_lease("creds/orders", lent(found))
     assert left is not None
     assert left < timedelta(seconds=3), "it says that it will not last"
     await asyncio.sleep(3)
     assert engine.alive() == [], "Vault has revoked it at the end of its lease"
-    assert await store.extend("creds/orders", lent(found)) is None
+    assert await store.renew_lease("creds/orders", lent(found)) is None
 
 
 async def test_another_provider_renews_and_gives_back_what_one_has_taken(
@@ -130,9 +130,9 @@ async def test_another_provider_renews_and_gives_back_what_one_has_taken(
     mount = engine.open()
     found = await store_of(vault.address, guard, vault.token, mount).read("creds/orders")
     other = store_of(vault.address, guard, vault.token, mount)
-    assert await other.extend("creds/orders", lent(found)) is not None
+    assert await other.renew_lease("creds/orders", lent(found)) is not None
     for _ in range(2):
-        await other.give_back("creds/orders", lent(found))
+        await other.revoke_lease("creds/orders", lent(found))
         assert engine.alive() == []
 
 
@@ -190,7 +190,7 @@ async def test_another_process_goes_on_with_the_login_that_was_kept(
     found = await role.store(login_secret).read("creds/orders")
     before = set(vault.names("auth/token/accessors"))
     assert lent(found).login in before
-    assert await role.store(login_secret).extend("creds/orders", lent(found)) is not None
+    assert await role.store(login_secret).renew_lease("creds/orders", lent(found)) is not None
     assert set(vault.names("auth/token/accessors")) == before
 
 
@@ -222,7 +222,7 @@ async def test_what_was_lent_to_a_login_that_is_gone_is_not_renewed(
     store = role.store(login_secret)
     found = await store.read("creds/orders")
     vault.call("POST", "auth/token/revoke-accessor", {"accessor": lent(found).login})
-    assert await store.extend("creds/orders", lent(found)) is None
+    assert await store.renew_lease("creds/orders", lent(found)) is None
     second = await store.read("creds/orders")
     assert engine.alive() == [user(second)]
     assert lent(second).login != lent(found).login
@@ -234,7 +234,7 @@ async def test_what_was_lent_to_an_earlier_login_is_not_said_to_last(
     role = Role(vault, guard, engine.open())
     found = await role.store(LoginSecret()).read("creds/orders")
     other = role.store(LoginSecret())
-    assert await other.extend("creds/orders", lent(found)) is None
+    assert await other.renew_lease("creds/orders", lent(found)) is None
     assert engine.alive() == [user(found)], "it lives on until its end"
 
 
@@ -273,7 +273,7 @@ def response(**more: object) -> web.Response:
     return answer(200, {**lease, "data": {"username": "user-1"}, **more})
 
 
-LEASE = Lent("database/creds/a/1", "", timedelta(seconds=100))
+LEASE = ProviderLease("database/creds/a/1", "", timedelta(seconds=100))
 
 
 @pytest.fixture
@@ -288,11 +288,11 @@ async def store(scripted: ScriptedVault, guard: Guard) -> AsyncIterator[Provider
 
 
 async def test_a_lease_is_named_and_measured(store: Provider[Any]) -> None:
-    assert (await store.read("creds/a")).lent == LEASE
+    assert (await store.read("creds/a")).lease == LEASE
 
 
 async def test_a_lease_is_renewed_by_its_name_alone(scripted: ScriptedVault, store: Provider[Any]) -> None:
-    assert await store.extend("creds/a", LEASE) == timedelta(seconds=100)
+    assert await store.renew_lease("creds/a", LEASE) == timedelta(seconds=100)
     assert [one.json for one in scripted.recording.heard] == [{"lease_id": LEASE.id}]
 
 
@@ -309,12 +309,12 @@ async def test_where_vault_renews_no_longer_it_says_so(
     scripted: ScriptedVault, store: Provider[Any], renewal: web.Response, left: timedelta | None
 ) -> None:
     scripted.renewals = [renewal]
-    assert await store.extend("creds/a", LEASE) == left
+    assert await store.renew_lease("creds/a", LEASE) == left
 
 
 async def test_while_vault_is_away_nobody_knows(scripted: ScriptedVault, store: Provider[Any]) -> None:
     scripted.renewals = [answer(503)]
-    assert type(await failing(store.extend("creds/a", LEASE))) is Unreachable
+    assert type(await failing(store.renew_lease("creds/a", LEASE))) is Unreachable
 
 
 async def test_a_lease_without_an_end_lasts(scripted: ScriptedVault, store: Provider[Any]) -> None:
@@ -324,7 +324,7 @@ async def test_a_lease_without_an_end_lasts(scripted: ScriptedVault, store: Prov
 
 async def test_a_lease_of_a_name_without_end_is_none(scripted: ScriptedVault, store: Provider[Any]) -> None:
     scripted.made = [response(lease_id="x" * 2000)]
-    assert (await store.read("creds/a")).lent is None
+    assert (await store.read("creds/a")).lease is None
 
 
 @pytest.mark.parametrize("odd", [{"data": None}, {"data": CANARY}, {"data": [1]}])

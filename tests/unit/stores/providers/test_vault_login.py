@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome, Reference, RemoteValue, _vault_auth, _vault_session, discover
+from keyturn.stores.providers import (
+    Reference,
+    RemoteValue,
+    WriteResult,
+    _vault_auth,
+    _vault_session,
+    discover,
+)
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -186,7 +193,7 @@ async def test_the_rights_that_the_documentation_names_are_enough_to_push(
     for text in (b"x", b"y"):
         await store.write(f"{prefix}/a", {"x": Value(text)})
     await store.delete(f"{prefix}/a")
-    assert (await store.write(f"{prefix}/a", {"x": Value(b"z")})).outcome is Outcome.CREATED
+    assert (await store.write(f"{prefix}/a", {"x": Value(b"z")})).outcome is WriteResult.CREATED
 
 
 @pytest.mark.parametrize("wrong", ["roleId", "secret"])

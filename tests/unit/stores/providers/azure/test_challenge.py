@@ -109,7 +109,7 @@ async def test_what_the_client_follows_stays_at_the_vault(
     await store.read("key")
     page = {"value": [], "nextLink": link}
     azure.instead = lambda sent: web.json_response(page) if sent.path == "/secrets" else None
-    vault: Any = await store._opened()  # type: ignore[attr-defined]  # Keyturn itself lists nothing
+    vault: Any = await store._open()  # type: ignore[attr-defined]  # Keyturn itself lists nothing
     listing = vault._client.list_properties_of_secrets()
     refused = await failing(_azure_sdk._without_client_errors(anext(listing)))
     assert refused.code in {"ForeignPage", "MalformedAnswer"}

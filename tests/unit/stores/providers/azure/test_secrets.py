@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Outcome
+from keyturn.stores.providers import WriteResult
 from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused
 from keyturn.stores.remote_keys import located
 from tests.unit.stores.providers.azure.exchanges import failing, refusal
@@ -158,7 +158,7 @@ async def test_an_expired_secret_is_not_found(store: Provider[Any], azure: Azure
 
 async def test_an_expired_secret_is_written_over(store: Provider[Any], azure: Azure) -> None:
     azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
-    assert (await store.write("key", Value(b"y"))).outcome is Outcome.CREATED
+    assert (await store.write("key", Value(b"y"))).outcome is WriteResult.CREATED
     assert (await store.read("key")).content == Value(b"y")
 
 
@@ -189,7 +189,7 @@ async def test_a_deleted_name_is_recovered_before_it_is_written_over(
     azure.vault.seed("key", "old", tags={"cost-centre": "4711"})
     await store.delete("key")
     written = await store.write("key", Value(b"new"))
-    assert written.outcome is Outcome.CREATED
+    assert written.outcome is WriteResult.CREATED
     assert [one.value for one in azure.vault.alive["key"]] == ["old", "new"]
     assert azure.vault.newest("key").tags == {"cost-centre": "4711"}
     assert not [one for one in azure.sent if one.method == "DELETE" and "deletedsecrets" in one.path]
@@ -202,7 +202,7 @@ async def test_a_deletion_and_a_recovery_that_take_their_time_are_waited_for(
     azure.vault.polls = 3
     azure.vault.seed("key", "old")
     await store.delete("key")
-    assert (await store.write("key", Value(b"new"))).outcome is Outcome.CREATED
+    assert (await store.write("key", Value(b"new"))).outcome is WriteResult.CREATED
     assert (await store.read("key")).content == Value(b"new")
 
 

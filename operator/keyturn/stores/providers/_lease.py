@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     from keyturn.core.value import Value
 
-__all__ = ["Keep", "Lent"]
+__all__ = ["Keep", "ProviderLease"]
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class ProviderLease:
     """A lease: what a store needs to renew and to revoke it; it gives access to nothing."""
 
     id: str
