@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.kube.client import Body
 
-__all__ = ["Backup", "NoBackup", "closed", "identities_in", "opened", "recipients_of"]
+__all__ = ["Backup", "NoBackup", "decrypt", "encrypt", "identities_in", "recipients_of"]
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -67,7 +67,7 @@ class Backup:
         return state_of(self.body(name, self.namespace))
 
 
-def closed(backup: Backup, recipients: Sequence[Any]) -> bytes:
+def encrypt(backup: Backup, recipients: Sequence[Any]) -> bytes:
     """Encrypt a backup to its recipients."""
     document = {
         "format": _FORMAT,
@@ -78,7 +78,7 @@ def closed(backup: Backup, recipients: Sequence[Any]) -> bytes:
     return bytes(_age().encrypt(orjson.dumps(document), list(recipients)))
 
 
-def opened(content: bytes, identities: Sequence[Any]) -> Backup:
+def decrypt(content: bytes, identities: Sequence[Any]) -> Backup:
     """Decrypt and validate a backup: it has only state Secrets that this version can parse.
 
     Raises:

@@ -287,7 +287,7 @@ async def run(options: Options) -> None:
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with config.session(connection) as session:
         apis = Api(session, connection.server, timeout=5.0), Api(session, connection.server)
-        with event_loop_stalls.watched(event_loop_stalls.told):
+        with event_loop_stalls.watch(event_loop_stalls.record):
             await Manager(options, connection, apis, identity).run(stop)
     _log.info("stopped")
 

@@ -86,7 +86,7 @@ def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
     """Return the middleware that authenticates requests to the API server's origin, and not after a redirect."""
     origin = _origin(connection.server)
 
-    async def signed(
+    async def sign(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         url = request.url
@@ -106,7 +106,7 @@ def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
         request.headers[AUTHORIZATION] = another
         return await handler(request)
 
-    return signed
+    return sign
 
 
 def _origin(server: str) -> tuple[str, str | None, int]:

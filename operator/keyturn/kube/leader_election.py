@@ -127,11 +127,11 @@ class Elector:
                 self._lease = await self._acquire(lease)
                 self._begin(started)
         except (errors.Conflict, errors.AlreadyExists):
-            self._hindrance.passed()  # another process was faster
+            self._hindrance.record_success()  # another process was faster
         except (errors.ApiError, TimeoutError) as error:
-            self._hindrance.met(error)
+            self._hindrance.record_failure(error)
         else:
-            self._hindrance.passed()
+            self._hindrance.record_success()
 
     def _is_free(self, lease: Body | None) -> bool:
         """Whether no process can still regard itself as leader.

@@ -34,7 +34,7 @@ class Hindrance:
     _logged: float = 0.0
     _pause: float = field(default=_LOG_INTERVAL)
 
-    def met(self, error: errors.ApiError | TimeoutError) -> None:
+    def record_failure(self, error: errors.ApiError | TimeoutError) -> None:
         """Record why the Lease could not be read or acquired."""
         now = loop_time()
         text = _sentence(error, self.namespace)
@@ -50,7 +50,7 @@ class Hindrance:
         self._logged = now
         _log.warning("lease not reachable", reason=text, error=error, tries=self._tries)
 
-    def passed(self) -> None:
+    def record_success(self) -> None:
         """Record a successful read."""
         if self._text:
             _log.info("lease reachable again", tries=self._tries)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["LONGEST", "HoldUp", "told", "watched"]
+__all__ = ["LONGEST", "HoldUp", "record", "watch"]
 
 LONGEST: Final = 0.1
 """Seconds of delay from which on a stall is reported."""
@@ -96,7 +96,7 @@ class _Watchdog:
 
 
 @contextmanager
-def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
+def watch(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterator[None]:
     """Report stalls of the running loop of more than `longest` seconds, from another thread, during the context."""
     beat = _Watchdog(tell, longest)
     thread = threading.Thread(target=beat.look, name="holdups", daemon=True)
@@ -108,7 +108,7 @@ def watched(tell: Callable[[HoldUp], None], longest: float = LONGEST) -> Iterato
         thread.join()
 
 
-def told(one: HoldUp) -> None:
+def record(one: HoldUp) -> None:
     """Record a stall in the metric, and log each place at most once a minute."""
     metrics.LOOP_HELD.observe(one.seconds)
     now = monotonic()

@@ -107,7 +107,7 @@ class Breaker:
         """Whether the store throttles for longer than one request."""
         return self.refusals >= _MAX_THROTTLED or self.wished > _LONG_PAUSE
 
-    def heard(self, error: StoreError | None, now: float, *, of_check: bool = False) -> None:
+    def record_result(self, error: StoreError | None, now: float, *, of_check: bool = False) -> None:
         """Record the result of a request."""
         match error:
             case Unreachable(was_answered=True):

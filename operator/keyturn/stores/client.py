@@ -49,7 +49,7 @@ _SILENT_AFTER: Final = 0.5
 _UNCACHED_ERRORS: Final = (Throttled, Unauthorized, Unreachable, Conflict)
 
 
-class _Key(NamedTuple):
+class _ReadKey(NamedTuple):
     store: str
     user: str
     path: str
@@ -93,7 +93,7 @@ class StoreClient:
         Raises:
             StoreError: The provider's error, or the store is not asked now.
         """
-        key = _Key(self.identity, self._user(namespace), path, version)
+        key = _ReadKey(self.identity, self._user(namespace), path, version)
         kept = None if fresh else self._cache.get(key)
         if isinstance(kept, StoreError):
             raise again(kept)
@@ -136,11 +136,11 @@ class StoreClient:
         """Return the key of the connection for `namespace`; a shared connection has no consumer."""
         return namespace if self.plan.is_personal else self.plan.key.namespace
 
-    async def _read(self, key: _Key, namespace: str, *, fresh: bool) -> Outcome:
+    async def _read(self, key: _ReadKey, namespace: str, *, fresh: bool) -> Outcome:
         outcome: Outcome
         oldest = _MIN_CREDENTIAL_AGE if fresh else min(self.plan.min_interval, _MAX_CREDENTIAL_AGE)
         try:
-            with self._reads.joined(namespace):
+            with self._reads.join(namespace):
                 outcome = await self._request(
                     key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
                 )
@@ -164,7 +164,7 @@ class StoreClient:
     def _forget(self, path: str) -> None:
         for kept in (self._flights, self._cache):
             for key in list(kept):
-                if isinstance(key, _Key) and (key.store, key.path) == (self.identity, path):
+                if isinstance(key, _ReadKey) and (key.store, key.path) == (self.identity, path):
                     kept.drop(key)
 
     # Requests
@@ -189,11 +189,11 @@ class StoreClient:
                 if isinstance(error, Denied):
                     raise
                 refused = error
-            door.refused(refused)
+            door.record_rejection(refused)
             self._tokens.forget(user)
             newer = await self._door(user, began)
             if newer is door:
-                self.standing.heard(refused, user)
+                self.standing.record_result(refused, user)
                 raise again(refused)
             door = newer
 
@@ -201,7 +201,7 @@ class StoreClient:
         try:
             return await self.doors.door(user, looked_at)
         except StoreError as error:
-            self.standing.not_opened(error)
+            self.standing.record_no_connection(error)
             raise
 
     async def _send(
@@ -266,15 +266,17 @@ class StoreClient:
             async with door.use() as provider:
                 done = await doing(provider)
         except StoreError as error:
-            self._heard(operation, error, door, began)
+            self._record_result(operation, error, door, began)
             raise
         finally:
             self._unanswered.remove(began)
-        self._heard(operation, None, door, began)
+        self._record_result(operation, None, door, began)
         return done
 
-    def _heard(self, operation: str, error: StoreError | None, door: StoreConnection, began: float) -> None:
+    def _record_result(
+        self, operation: str, error: StoreError | None, door: StoreConnection, began: float
+    ) -> None:
         tell(self.plan.provider.kind, operation, error, loop_time() - began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
-            self.standing.heard(error, door.namespace)
+            self.standing.record_result(error, door.namespace)

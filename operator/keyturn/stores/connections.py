@@ -114,7 +114,7 @@ class StoreConnection:
     def _close(self) -> None:
         self._tasks.start(self._provider.close())  # in the background: close may wait for a server that hangs
 
-    def refused(self, error: StoreError) -> None:
+    def record_rejection(self, error: StoreError) -> None:
         """Record that the store rejects this credential, and since when."""
         if self.refusal is None:
             self._refusal = (error, loop_time() + _REJECTION_SECONDS)
@@ -165,7 +165,7 @@ class ConnectionPool:
             if connection and is_fit and connection.login.versions == login.versions:
                 connection.looked_at = began
                 return connection
-            return self._opened(namespace, login)
+            return self._connect(namespace, login)
 
     @property
     def needs_something(self) -> bool:
@@ -211,9 +211,9 @@ class ConnectionPool:
         for namespace in list(self._open):
             self._shut(namespace)
 
-    def _opened(self, namespace: str, login: Credentials) -> StoreConnection:
+    def _connect(self, namespace: str, login: Credentials) -> StoreConnection:
         plan = self._plan
-        made = plan.provider(plan.config, self._given(namespace, login))
+        made = plan.provider(plan.config, self._context_of(namespace, login))
         self._shut(namespace)
         door = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks)
         return door
@@ -222,7 +222,7 @@ class ConnectionPool:
         if door := self._open.pop(namespace, None):
             door.retire()
 
-    def _given(self, namespace: str, login: Credentials) -> ProviderContext:
+    def _context_of(self, namespace: str, login: Credentials) -> ProviderContext:
         outside = self._outside
         return ProviderContext(
             namespace=namespace,

@@ -111,10 +111,10 @@ class HealthCheck:
         if self._trouble is not None and self._trouble.code == LOGIN_NOT_FOUND:
             raise again(self._trouble)
 
-    def heard(self, error: StoreError | None, user: str, *, of_check: bool = False) -> None:
+    def record_result(self, error: StoreError | None, user: str, *, of_check: bool = False) -> None:
         """Record the result of a request on the connection of `user`."""
         was_open, self._user = self._breaker.is_open, user
-        self._breaker.heard(error, loop_time(), of_check=of_check)
+        self._breaker.record_result(error, loop_time(), of_check=of_check)
         match error:
             case None | NotFound() | Denied() | Conflict():
                 self._trouble, self._works = None, True
@@ -128,7 +128,7 @@ class HealthCheck:
                 self._trouble = error
         self._judge(was_open=was_open)
 
-    def not_opened(self, error: StoreError) -> None:
+    def record_no_connection(self, error: StoreError) -> None:
         """Record that a referenced object is missing or cannot be used."""
         if isinstance(error, Unauthorized | Refused):
             self._trouble = error
@@ -188,7 +188,7 @@ class HealthCheck:
         try:
             door = await self._doors.door(user, loop_time())
         except StoreError as missing:
-            self.not_opened(missing)
+            self.record_no_connection(missing)
             return
         if self._was_tried(door):
             return
@@ -197,7 +197,7 @@ class HealthCheck:
             error = await _probe(door)
         self._tried = (door.login.versions, loop_time())
         tell(self._plan.provider.kind, "check", error, loop_time() - began)
-        self.heard(error, user, of_check=True)
+        self.record_result(error, user, of_check=True)
 
     def _was_tried(self, door: StoreConnection) -> bool:
         """Whether the store has rejected this credential recently."""

@@ -25,7 +25,7 @@ class Crowd:
         self._inside: Counter[str] = Counter()
 
     @contextmanager
-    def joined(self, namespace: str) -> Iterator[None]:
+    def join(self, namespace: str) -> Iterator[None]:
         """Count one more read of `namespace`.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.checklist.backup import identities_in, opened
+from keyturn.checklist.backup import decrypt, identities_in
 from tests.cluster.checklist.audit_command import audited
 from tests.cluster.namespace import Space, bytes_, literal, password
 from tests.leaks.scan import leaks
@@ -60,7 +60,7 @@ def test_a_backup_is_for_its_recipients_and_its_owner_only(
     assert content.startswith(b"age-encryption.org/v1\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert leaks(revealed, {"the file": content}) == set()
-    assert set(opened(content, identities_in(keeper.identity.read_bytes())).states) == {
+    assert set(decrypt(content, identities_in(keeper.identity.read_bytes())).states) == {
         "auth-keyturn",
         "other-keyturn",
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyrage
 import pytest
 
-from keyturn.checklist.backup import NoBackup, identities_in, opened, recipients_of
+from keyturn.checklist.backup import NoBackup, decrypt, identities_in, recipients_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_key_of_ssh_opens_what_is_for_it(tmp_path: Path) -> None:
     closed = pyrage.encrypt(b"[]", recipients)
 
     with pytest.raises(NoBackup, match="not one that keyturn backup has written"):
-        opened(closed, identities_in(path.read_bytes()))
+        decrypt(closed, identities_in(path.read_bytes()))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_nothing_but_states_comes_out_of_a_backup(document: bytes) -> None:
     identity = pyrage.x25519.Identity.generate()
 
     with pytest.raises(NoBackup) as refused:
-        opened(pyrage.encrypt(document, [identity.to_public()]), [identity])
+        decrypt(pyrage.encrypt(document, [identity.to_public()]), [identity])
 
     assert refused.value.__context__ is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from keyturn.checklist.backup import NoBackup, identities_in, opened, recipients_of
+from keyturn.checklist.backup import NoBackup, decrypt, identities_in, recipients_of
 from keyturn.checklist.repository import rules
 from keyturn.cli.commands import main
 
@@ -35,7 +35,7 @@ def no_scanner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("no_age")
 @pytest.mark.parametrize(
     "read",
-    [lambda: recipients_of(["age1"]), lambda: identities_in(b"AGE-SECRET-KEY-1"), lambda: opened(b"", [])],
+    [lambda: recipients_of(["age1"]), lambda: identities_in(b"AGE-SECRET-KEY-1"), lambda: decrypt(b"", [])],
     ids=["recipients", "identities", "a backup"],
 )
 def test_without_the_package_for_age_it_is_said_what_to_install(read: Callable[[], object]) -> None:

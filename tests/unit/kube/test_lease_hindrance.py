@@ -51,7 +51,7 @@ def unreachable(reason: str = "Timeout") -> errors.Unavailable:
 )
 def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.ApiError, line: str) -> None:
     hindered = Hindrance("keyturn-system")
-    hindered.met(error)
+    hindered.record_failure(error)
 
     assert hindered.problems() == [line]
 
@@ -74,23 +74,23 @@ def test_what_only_a_person_can_change_is_no_readiness_at_once(error: errors.Api
 )
 def test_what_may_pass_gets_a_grace(error: errors.ApiError | TimeoutError, line: str, clock: Clock) -> None:
     hindered = Hindrance("keyturn-system")
-    hindered.met(error)
+    hindered.record_failure(error)
     clock.now += 29
-    hindered.met(error)
+    hindered.record_failure(error)
     assert hindered.problems() == []
 
     clock.now += 2
     assert hindered.problems() == [f"lease not reachable: {line}"]
-    hindered.passed()
+    hindered.record_success()
     assert hindered.problems() == []
 
 
 def test_a_new_outage_has_a_grace_of_its_own(clock: Clock) -> None:
     hindered = Hindrance("keyturn-system")
-    hindered.met(unreachable())
-    hindered.passed()
+    hindered.record_failure(unreachable())
+    hindered.record_success()
     clock.now += 100
-    hindered.met(unreachable())
+    hindered.record_failure(unreachable())
 
     assert hindered.problems() == []
 
@@ -99,7 +99,7 @@ def test_the_same_is_logged_once_and_then_seldom(clock: Clock) -> None:
     hindered = Hindrance("keyturn-system")
     with structlog.testing.capture_logs() as logged:
         for _ in range(1800):  # an hour of looks
-            hindered.met(refused())
+            hindered.record_failure(refused())
             clock.now += 2
 
     # After 0, 1, 3, 7, 15 and 31 minutes.
@@ -111,9 +111,9 @@ def test_a_change_and_the_end_are_logged_at_once() -> None:
     hindered = Hindrance("keyturn-system")
     with structlog.testing.capture_logs() as logged:
         for error in (refused("get"), refused("get"), refused("create")):
-            hindered.met(error)
-        hindered.passed()
-        hindered.passed()
+            hindered.record_failure(error)
+        hindered.record_success()
+        hindered.record_success()
 
     assert [(line["event"], line.get("reason", "")) for line in logged] == [
         ("lease not reachable", "may not get leases in namespace keyturn-system"),
@@ -126,17 +126,17 @@ def test_a_change_and_the_end_are_logged_at_once() -> None:
 def test_looks_become_seldom_only_where_a_person_must_act() -> None:
     lasting, passing = Hindrance("keyturn-system"), Hindrance("keyturn-system")
     for _ in range(20):
-        lasting.met(refused())
-        passing.met(unreachable())
+        lasting.record_failure(refused())
+        passing.record_failure(unreachable())
 
     assert (lasting.patience, passing.patience) == (5, 1)
-    lasting.passed()
+    lasting.record_success()
     assert lasting.patience == 1
 
 
 async def test_it_goes_by_the_clock_of_the_loop() -> None:
     hindered = Hindrance("keyturn-system")
-    hindered.met(unreachable())
+    hindered.record_failure(unreachable())
 
     assert hindered.problems() == []
     assert asyncio.get_running_loop().time() > 0

@@ -57,7 +57,7 @@ def works_until(looked: list[str], _: str = "") -> None:
 async def found(doing: object, *given: object) -> list[HoldUp]:
     """Return what is told of something that the loop calls, and that holds it up."""
     told: list[HoldUp] = []
-    with holdups.watched(told.append):
+    with holdups.watch(told.append):
         await asyncio.sleep(0.2)  # an answer has come in time
         told.clear()
         asyncio.get_running_loop().call_soon(doing, *given)  # type: ignore[arg-type]  # it is called
@@ -80,7 +80,7 @@ async def test_a_call_that_sleeps_for_long_has_used_no_processor() -> None:
 
 async def test_a_short_call_is_not_told() -> None:
     told: list[HoldUp] = []
-    with holdups.watched(told.append, longest=60.0):
+    with holdups.watch(told.append, longest=60.0):
         asyncio.get_running_loop().call_soon(works, 0.3)
         await asyncio.sleep(0.2)
     assert told == []
@@ -88,7 +88,7 @@ async def test_a_short_call_is_not_told() -> None:
 
 async def test_what_waits_in_another_thread_holds_up_nothing() -> None:
     told: list[HoldUp] = []
-    with holdups.watched(told.append):
+    with holdups.watch(told.append):
         await asyncio.to_thread(works, 0.3)
     assert [one for one in told if one.processor > holdups.LONGEST] == []
 
@@ -114,7 +114,7 @@ def _order(desired: object) -> None:
 
 
 async def test_nothing_is_left_behind() -> None:
-    with holdups.watched(lambda _: None):
+    with holdups.watch(lambda _: None):
         await asyncio.sleep(0)
     assert "holdups" not in {thread.name for thread in threading.enumerate()}
 
@@ -134,7 +134,7 @@ def _nothing_told() -> None:
 def logged(*ones: HoldUp) -> list[object]:
     with structlog.testing.capture_logs() as lines:
         for one in ones:
-            holdups.told(one)
+            holdups.record(one)
     return [(line["event"], line["place"]) for line in lines]
 
 
@@ -170,7 +170,7 @@ def test_what_holds_up_the_loop_that_the_operator_runs_on_is_told() -> None:
         told.set()
 
     async def held_up() -> None:
-        with holdups.watched(tell):
+        with holdups.watch(tell):
             asyncio.get_running_loop().call_soon(works, 0.5, CANARY)
             async with asyncio.timeout(60):
                 while not told.is_set():  # noqa: ASYNC110  # another thread sets it

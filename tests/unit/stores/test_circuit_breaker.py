@@ -22,7 +22,7 @@ AWAY = Unreachable("Timeout")
 def heard(*errors: StoreError | None) -> Breaker:
     breaker = Breaker()
     for error in errors:
-        breaker.heard(error, 0.0)
+        breaker.record_result(error, 0.0)
     return breaker
 
 
@@ -80,7 +80,7 @@ def test_what_may_be_our_own_word_says_nothing_of_the_store(own: StoreError) -> 
 )
 def test_a_check_that_finds_the_store_there_closes_the_breaker(found: StoreError | None) -> None:
     breaker = heard(*[AWAY] * 5)
-    breaker.heard(found, 1.0, of_check=True)
+    breaker.record_result(found, 1.0, of_check=True)
     assert not breaker.is_open
     assert not breaker.is_down
 
@@ -88,7 +88,7 @@ def test_a_check_that_finds_the_store_there_closes_the_breaker(found: StoreError
 def test_a_store_is_down_when_a_check_fails_after_the_readers() -> None:
     breaker = heard(*[AWAY] * 5)
     assert not breaker.is_down
-    breaker.heard(AWAY, 1.0, of_check=True)
+    breaker.record_result(AWAY, 1.0, of_check=True)
     assert breaker.is_down
 
 
@@ -96,7 +96,7 @@ def test_a_store_that_nobody_reads_is_down_after_two_checks() -> None:
     breaker = Breaker()
     states = []
     for _ in range(2):
-        breaker.heard(AWAY, 0.0, of_check=True)
+        breaker.record_result(AWAY, 0.0, of_check=True)
         states.append(breaker.is_down)
     assert states == [False, True]
 
@@ -108,14 +108,14 @@ def test_answers_of_trouble_open_nothing_and_have_a_check_find_out(code: str) ->
     few, many = heard(*[Unreachable(code)] * 4), heard(*[Unreachable(code)] * 50)
     assert (few.is_open, few.is_doubted) == (False, False)
     assert (many.is_open, many.is_doubted, many.is_down) == (False, True, False)
-    many.heard(None, 1.0, of_check=True)
+    many.record_result(None, 1.0, of_check=True)
     assert not many.is_doubted
 
 
 def test_a_store_whose_checks_are_answered_with_trouble_is_down_and_still_asked() -> None:
     breaker = Breaker()
     for _ in range(2):
-        breaker.heard(Unreachable("Status503"), 0.0, of_check=True)
+        breaker.record_result(Unreachable("Status503"), 0.0, of_check=True)
     assert (breaker.is_down, breaker.is_open) == (True, False)
 
 
@@ -135,7 +135,7 @@ def test_a_wish_is_followed_to_the_second() -> None:
 def test_who_does_not_say_for_how_long_is_left_alone_twice_as_long_each_time() -> None:
     breaker, now, pauses = Breaker(), 0.0, []
     for _ in range(8):
-        breaker.heard(Throttled("x"), now)
+        breaker.record_result(Throttled("x"), now)
         pauses.append(breaker.quiet(now))
         now += pauses[-1]
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
@@ -153,10 +153,10 @@ def test_one_refusal_is_no_state_and_three_in_a_row_are() -> None:
     breaker = Breaker()
     states = []
     for now in (0.0, 10.0, 20.0):
-        breaker.heard(Throttled("x", retry_after=1), now)
+        breaker.record_result(Throttled("x", retry_after=1), now)
         states.append(breaker.is_throttled)
     assert states == [False, False, True]
-    breaker.heard(None, 30.0)
+    breaker.record_result(None, 30.0)
     assert not breaker.is_throttled
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from keyturn.checklist.backup import NoBackup, closed, identities_in, opened, recipients_of
+from keyturn.checklist.backup import NoBackup, decrypt, encrypt, identities_in, recipients_of
 from keyturn.checklist.restoring import put_back, take
 from keyturn.cli.cluster import run
 from keyturn.cli.printing import print_lines
@@ -39,7 +39,7 @@ def backup(where: Where, written: Sequence[str], output: Path) -> None:
             return await take(cluster.api, cluster.namespace, cluster.now())
 
         taken = run(where, work)
-        files.write(output, closed(taken, recipients), instead_of=None)
+        files.write(output, encrypt(taken, recipients), instead_of=None)
     except (NoBackup, Refused) as problem:
         raise click.ClickException(str(problem)) from None
     print_lines(
@@ -72,7 +72,7 @@ def read(file: Path, identity: Path) -> Backup:
     except (NoBackup, Refused) as problem:
         raise click.ClickException(f"{identity}: {problem}") from None
     try:
-        return opened(_read_file(file), identities)
+        return decrypt(_read_file(file), identities)
     except NoBackup as problem:
         raise click.ClickException(f"{file}: {problem}") from None
 

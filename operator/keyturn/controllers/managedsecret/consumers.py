@@ -84,7 +84,7 @@ def _siblings(workload: Workload, secret: str, cache: InformerCache, now: dateti
 
 
 @dataclass(slots=True)
-class _Record:
+class _RolloutRecord:
     """Pods of earlier revisions of one Secret, by workload."""
 
     ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
@@ -97,10 +97,10 @@ class PodMemory:
     """Pods of earlier revisions, by ManagedSecret with consumers."""
 
     def __init__(self) -> None:
-        self._records: dict[ObjectKey, _Record] = {}
+        self._records: dict[ObjectKey, _RolloutRecord] = {}
 
-    def record(self, key: ObjectKey) -> _Record:
-        return self._records.setdefault(key, _Record())
+    def record(self, key: ObjectKey) -> _RolloutRecord:
+        return self._records.setdefault(key, _RolloutRecord())
 
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
@@ -135,7 +135,7 @@ class _Reads:
 
     context: Context
     desired: Desired
-    known: _Record
+    known: _RolloutRecord
     last: Published | None
     """The last publication by this process."""
     made: dict[WorkloadKey, PodsSeen] = field(default_factory=dict)
@@ -238,7 +238,7 @@ def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
     )
 
 
-def _with_held_up(observed: Observed, record: _Record) -> Observed:
+def _with_held_up(observed: Observed, record: _RolloutRecord) -> Observed:
     for consumer in observed.consumers:
         key = consumer.workload.key
         if key not in record.held_up and held_up_before(consumer.workload, observed):
@@ -248,7 +248,7 @@ def _with_held_up(observed: Observed, record: _Record) -> Observed:
     return observed
 
 
-def _drop_complete(observed: Observed, desired: Desired, record: _Record) -> None:
+def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord) -> None:
     """Drop records of workloads that are restarted or complete."""
     all_standings = standings(observed, desired)
     complete = {

@@ -29,7 +29,7 @@ __all__ = ["SecretReads", "versions_of"]
 
 
 @dataclass(slots=True)
-class _Record:
+class _SecretRecord:
     """Both Secrets of one ManagedSecret; `state` and `target` have values, and are kept only during a pass."""
 
     facts: StateFacts | None = None
@@ -48,7 +48,7 @@ class SecretReads:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._records: dict[ObjectKey, _Record] = {}
+        self._records: dict[ObjectKey, _SecretRecord] = {}
 
     # Reads
 
@@ -154,10 +154,10 @@ class SecretReads:
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
 
-    def _record(self, key: ObjectKey) -> _Record:
+    def _record(self, key: ObjectKey) -> _SecretRecord:
         record = self._records.get(key)
         if record is None:
-            record = self._records[key] = _Record()
+            record = self._records[key] = _SecretRecord()
         return record
 
 

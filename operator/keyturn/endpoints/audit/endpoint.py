@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
-from .event import NotAnEvent, items_of, told
+from .event import NotAnEvent, items_of, parse
 from .rejected_batches import Deferred
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ async def _parse(items: Sequence[Any]) -> list[Told]:
     malformed = 0
     for number, item in enumerate(items, 1):
         try:
-            if one := told(item):
+            if one := parse(item):
                 found.append(one)
         except NotAnEvent:
             malformed += 1

@@ -24,7 +24,7 @@ __all__ = [
     "SubjectKind",
     "Told",
     "items_of",
-    "told",
+    "parse",
 ]
 
 MOST_EVENTS: Final = 5_000
@@ -143,19 +143,19 @@ def items_of(body: bytes) -> Sequence[Any]:
     return items
 
 
-def told(item: Any) -> Told | None:
+def parse(item: Any) -> Told | None:
     """Parse an event; None if it concerns neither Secrets nor a failed authentication.
 
     Raises:
         NotAnEvent: It is malformed.
     """
     try:
-        return _told(item)
+        return _parse(item)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise NotAnEvent("an event lacks required fields") from None
 
 
-def _told(item: Mapping[str, Any]) -> Told | None:
+def _parse(item: Mapping[str, Any]) -> Told | None:
     stage, verb = item["stage"], item["verb"]
     code = (item.get("responseStatus") or {}).get("code", 0)
     if code == HTTPStatus.UNAUTHORIZED:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["PRIVATE", "is_private", "locked", "make_private", "private_folder", "read", "write"]
+__all__ = ["PRIVATE", "is_private", "lock", "make_private", "private_folder", "read", "write"]
 
 PRIVATE: Final = 0o600
 _FOREIGN_BITS: Final = 0o077
@@ -109,7 +109,7 @@ def private_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock for writes in a folder."""
     if not folder.is_dir():
         raise Refused(f"there is no folder {folder}; name one with --folder")

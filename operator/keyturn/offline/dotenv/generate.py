@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .declaration import Declaration, DeclaredVariable, Part
     from .sources import Made
 
-__all__ = ["Making", "generator_of", "made", "outputs_of"]
+__all__ = ["Making", "generate_missing", "generator_of", "outputs_of"]
 
 _VALUE = "value"
 
@@ -37,7 +37,7 @@ class Making:
     """Why a variable has no value."""
 
 
-def made(
+def generate_missing(
     declaration: Declaration, present: Mapping[str, Value], now: datetime, renew: frozenset[str] | None = None
 ) -> Making:
     """Generate missing values; with `renew` regenerate these variables and all that depend on them, and no others.

@@ -12,7 +12,7 @@ from keyturn.core.value import Value
 from . import files, gitignore, quoting
 from .environments import Environment, Flaw, declared_at, flaws, readers_of, siblings
 from .errors import Refused
-from .generate import made
+from .generate import generate_missing
 from .sources import Composed, Copied, IssuedElsewhere, Made, Rendered, written
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def initialise(
     Raises:
         Refused: A file cannot be read, or a value not generated; no file was changed.
     """
-    with files.locked(folder):
+    with files.lock(folder):
         declaration, example = declared_at(folder, manifests)
         found = siblings(folder)
         planned = [_planned(found[name], declaration) for name in names]
-        return _carried_out(folder, planned, declaration, example, found)
+        return _carry_out(folder, planned, declaration, example, found)
 
 
 def rotate(
@@ -75,13 +75,13 @@ def rotate(
     Raises:
         Refused: One is not generated here, or a file is missing; no file was changed.
     """
-    with files.locked(folder):
+    with files.lock(folder):
         declaration, example = declared_at(folder, manifests)
         for name in variables:
             _hold_to_made(name, declaration)
         found = siblings(folder)
         planned = [_rotated(found[name], declaration, frozenset(variables)) for name in names]
-        return _carried_out(folder, planned, declaration, example, found)
+        return _carry_out(folder, planned, declaration, example, found)
 
 
 def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> list[Flaw]:
@@ -113,7 +113,7 @@ def _planned(one: Environment, declaration: Declaration) -> _Plan:
     document = replace(declaration.start if one.document is None else one.document, name=one.path.name)
     values, _ = document.values({})
     present = {name: Value.of_text(text) for name, text in values.items() if text}
-    making = made(declaration, present, datetime.now(UTC))
+    making = generate_missing(declaration, present, datetime.now(UTC))
     changes = {name: quoting.written(name, value) for name, value in making.fresh.items()}
     new = [variable.name for variable in declaration.variables if variable.name not in document.raw]
     every = {name: _as_in(declaration.start, name) for name in new} | changes
@@ -131,7 +131,7 @@ def _rotated(one: Environment, declaration: Declaration, variables: frozenset[st
         raise Refused(
             f"{one.path.name} has no value of {', '.join(absent)} to replace; keyturn init makes it"
         )
-    making = made(declaration, present, datetime.now(UTC), variables)
+    making = generate_missing(declaration, present, datetime.now(UTC), variables)
     changes = {name: quoting.written(name, value) for name, value in making.fresh.items()}
     turned = frozenset(changes)
     return _Plan(one, _verified(one.document, changes, making), making, turned)
@@ -179,7 +179,7 @@ def _hold_to_made(name: str, declaration: Declaration) -> None:
 # All files
 
 
-def _carried_out(
+def _carry_out(
     folder: Path,
     planned: Iterable[_Plan],
     declaration: Declaration,
@@ -190,7 +190,7 @@ def _carried_out(
     plans = list(planned)
     after = dict(found) | {plan.before.name: _as_planned(plan) for plan in plans}
     ignored = gitignore.complete(folder)
-    filled = [_written(plan) for plan in plans]
+    filled = [_write(plan) for plan in plans]
     return [
         replace(
             one,
@@ -206,7 +206,7 @@ def _as_planned(plan: _Plan) -> Environment:
     return replace(plan.before, content=plan.after.content, document=plan.after)
 
 
-def _written(plan: _Plan) -> Filled:
+def _write(plan: _Plan) -> Filled:
     path, content = plan.before.path, plan.after.content
     is_new, is_changed = plan.before.content is None, plan.before.content != content
     was_open = not is_new and not files.is_private(path)

@@ -137,7 +137,7 @@ def secret_files(root: Path, environment: str, source: Source) -> Secrets:
         Refused: Two variables have the same file, or a write failed.
     """
     values = _by_name(source)
-    with files.locked(root):
+    with files.lock(root):
         gitignore.complete(root)
         folder = root / "secrets" / environment
         files.private_folder(folder.parent)

@@ -115,7 +115,7 @@ class _Token(NamedTuple):
     seconds: float
 
 
-class _Key(NamedTuple):
+class _ServiceAccountKey(NamedTuple):
     """Content of a service account key."""
 
     email: str
@@ -230,7 +230,7 @@ def _seconds(answer: dict[str, Any]) -> float:
 # Service account key
 
 
-def _key_of(content: bytes) -> _Key:
+def _key_of(content: bytes) -> _ServiceAccountKey:
     facts = _facts(content)
     if facts.get("type") == "external_account":
         raise _no_login("it names where a login is, which could be the operator's; write workloadIdentity")
@@ -242,7 +242,7 @@ def _key_of(content: bytes) -> _Key:
         raise _no_login("the key is not for Google's public cloud; see its token_uri and universe_domain")
     if not 0 < len(pem) <= _MAX_KEY_BYTES:
         raise _no_login("the private key is not one of RSA with at most 4096 bits")
-    return _Key(email, key_id, pem)
+    return _ServiceAccountKey(email, key_id, pem)
 
 
 def _facts(content: bytes) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def _facts(content: bytes) -> dict[str, Any]:
     raise _no_login("the Secret holds no service account's key in JSON; make one in the console")
 
 
-def _signed(key: _Key) -> _Token:
+def _signed(key: _ServiceAccountKey) -> _Token:
     """Sign a token for Secret Manager alone; CPU-bound, so in a thread."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # on first use: they are large
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415

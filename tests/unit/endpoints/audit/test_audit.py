@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.endpoints.audit import Audit, Settings
-from keyturn.endpoints.audit.event import told
+from keyturn.endpoints.audit.event import parse
 from keyturn.kube import errors
 from sandbox.pki import Authority
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event
@@ -107,7 +107,7 @@ def replica(settings: Settings, clock: Clock) -> Callable[[OneSecret], Audit]:
 
 def take(audit: Audit, *users: str) -> None:
     for user in users:
-        one = told(event(user=user, name="login"))
+        one = parse(event(user=user, name="login"))
         assert one
         audit._watcher.take(one)
 
@@ -231,7 +231,7 @@ async def test_what_was_accepted_is_counted_and_written_at_the_end(
         await audit._is_ready.wait()
     running.cancel()
     await asyncio.wait([running])
-    one = told(event(name="login"))
+    one = parse(event(name="login"))
     assert one
     audit._intake.add([one, one])
     await audit.aclose()
@@ -247,7 +247,7 @@ async def test_nothing_is_judged_before_we_know_our_own_name(
     monkeypatch.setattr("keyturn.endpoints.audit.audit._RETRY_DELAY", 0)
     api = OneSecret(refusal=errors.Unavailable)
     audit = replica(api)
-    one = told(event(name="login"))
+    one = parse(event(name="login"))
     assert one
     audit._intake.add([one])
     running = asyncio.create_task(audit.run())

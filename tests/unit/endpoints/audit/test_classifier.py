@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from keyturn.endpoints.audit.access_log import AccessLog
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.classifier import Watcher
-from keyturn.endpoints.audit.event import told
+from keyturn.endpoints.audit.event import parse
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event, login_failed
@@ -47,7 +47,7 @@ def watcher(
 
 def take(watcher: Watcher, *events: dict[str, Any]) -> None:
     for one in events:
-        found = told(one)
+        found = parse(one)
         assert found
         watcher.take(found)
 

@@ -16,7 +16,7 @@ from keyturn.endpoints.audit.event import (
     Refusal,
     SubjectKind,
     items_of,
-    told,
+    parse,
 )
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, event, event_list, login_failed
 
@@ -24,7 +24,7 @@ READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
 
 
 def test_a_read_is_told_with_who_and_what() -> None:
-    assert told(event()) == READ
+    assert parse(event()) == READ
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_read_is_told_with_who_and_what() -> None:
     ],
 )
 def test_the_kind_of_a_subject_is_said_by_its_name(user: str, kind: str) -> None:
-    found = told(event(user=user))
+    found = parse(event(user=user))
     assert isinstance(found, Access)
     assert found.kind == kind
 
@@ -53,19 +53,19 @@ def test_the_kind_of_a_subject_is_said_by_its_name(user: str, kind: str) -> None
 def test_who_may_do_everything_is_a_person_but_for_the_control_plane(user: str, kind: str) -> None:
     body = event(user=user)
     body["user"]["groups"] = ["system:authenticated", "system:masters"]
-    found = told(body)
+    found = parse(body)
 
     assert isinstance(found, Access)
     assert found.kind == kind
 
 
 def test_who_takes_the_name_of_another_is_told_as_such() -> None:
-    found = told(event(user=ALICE, impersonatedUser={"username": API}))
+    found = parse(event(user=ALICE, impersonatedUser={"username": API}))
     assert found == replace(READ, subject=f"{ALICE} as {API}", kind=SubjectKind.USER)
 
 
 def test_a_list_reaches_all_of_a_namespace() -> None:
-    assert told(event("list", name="")) == replace(READ, verb="list", name="")
+    assert parse(event("list", name="")) == replace(READ, verb="list", name="")
 
 
 @pytest.mark.parametrize(
@@ -81,33 +81,33 @@ def test_a_list_reaches_all_of_a_namespace() -> None:
     ],
 )
 def test_nothing_is_told_of(body: dict[str, Any]) -> None:
-    assert told(body) is None
+    assert parse(body) is None
 
 
 def test_a_watch_is_told_when_it_begins() -> None:
-    assert told(event("watch")) == replace(READ, verb="watch")
+    assert parse(event("watch")) == replace(READ, verb="watch")
 
 
 def test_a_refusal_is_no_read() -> None:
-    assert told(event(code=403)) == Refusal(READ)
+    assert parse(event(code=403)) == Refusal(READ)
 
 
 def test_a_read_of_what_is_not_there_is_told_as_such() -> None:
-    assert told(event(code=404)) == Missed(READ)
+    assert parse(event(code=404)) == Missed(READ)
 
 
 def test_a_refused_login_has_the_address_that_the_api_server_saw_and_not_what_the_client_says() -> None:
-    assert told(login_failed("10.0.0.9")) == LoginFailed(START, "10.0.0.9")
+    assert parse(login_failed("10.0.0.9")) == LoginFailed(START, "10.0.0.9")
 
 
 def test_bodies_are_not_kept() -> None:
-    found = told(event(responseObject={"data": {"password": "c2VjcmV0"}}, requestObject={"data": {}}))
+    found = parse(event(responseObject={"data": {"password": "c2VjcmV0"}}, requestObject={"data": {}}))
     assert found == READ
     assert "c2VjcmV0" not in repr(found)
 
 
 def test_a_long_name_is_cut_and_still_told_apart() -> None:
-    first, second = (told(event(user="u" * 5000 + end)) for end in "ab")
+    first, second = (parse(event(user="u" * 5000 + end)) for end in "ab")
     assert isinstance(first, Access)
     assert isinstance(second, Access)
     assert len(first.subject) == len(second.subject) == 256
@@ -139,7 +139,7 @@ def test_a_long_name_is_cut_and_still_told_apart() -> None:
 )
 def test_what_is_no_event_is_refused_without_being_quoted(broken: Any) -> None:
     with pytest.raises(NotAnEvent, match="an event lacks required fields"):
-        told(broken)
+        parse(broken)
 
 
 @pytest.mark.parametrize(
