@@ -1,0 +1,58 @@
+"""Names in the operator's code: actions are verbs, and a class has a name of its own."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+_CODE = Path(__file__).parents[2] / "operator" / "keyturn"
+_PARTICIPLE = re.compile(
+    r"_*([a-z]*ed|brought|done|found|given|held|kept|lent|made|said|seen|shown|taken|told|withdrawn)(_|$)"
+)
+_VERBS = frozenset({"embed", "feed", "need", "seed", "shed"})
+"""Verbs that end as participles do."""
+
+
+@cache
+def nodes() -> tuple[tuple[str, ast.AST], ...]:
+    files = sorted(_CODE.rglob("*.py"))
+    return tuple(
+        (str(path.relative_to(_CODE)), node)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def is_participle(name: str) -> bool:
+    found = _PARTICIPLE.match(name)
+    return found is not None and found[1] not in _VERBS
+
+
+def test_an_asynchronous_function_is_a_verb() -> None:
+    actions = [(path, node.name) for path, node in nodes() if isinstance(node, ast.AsyncFunctionDef)]
+    assert len(actions) > 100
+    assert [action for action in actions if is_participle(action[1])] == []
+
+
+@pytest.mark.parametrize("name", ["pushed", "_given_back", "brought_up_to_date", "taken"])
+def test_a_participle_is_recognised(name: str) -> None:
+    assert is_participle(name)
+
+
+@pytest.mark.parametrize("name", ["push", "revoke_lease", "need_pods", "read_deleted"])
+def test_a_verb_is_recognised(name: str) -> None:
+    assert not is_participle(name)
+
+
+def test_controllers_core_and_stores_share_no_name_of_a_class() -> None:
+    classes = Counter(
+        node.name
+        for path, node in nodes()
+        if isinstance(node, ast.ClassDef) and path.startswith(("controllers/", "core/", "stores/"))
+    )
+    assert [name for name, count in classes.items() if count > 1] == []
