@@ -311,6 +311,6 @@ async def test_what_takes_long_leaves_the_processors_to_the_loop() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     ours = priority()
-    assert await threads.for_tenant_at_length("a", priority) > ours
+    assert await threads.for_tenant_at_length("a", priority) == min(ours + 5, 19)
     # What holds the interpreter lock is not to wait for a processor.
     assert await threads.for_tenant("a", priority) == ours
