@@ -326,7 +326,7 @@ def test_exposed_values_that_a_person_brings_back_are_told_and_not_fought(space:
     space.annotate("ManagedSecret", "auth", rollback="1")
     now = until(space, lambda now: states(now) == {"auth": "Failed"}, "it is told")
 
-    assert now["secrets"][0]["message"].startswith("revision 1 is back")
+    assert now["secrets"][0]["message"].startswith("rolled back to revision 1")
     assert now["servicesUpdatedAt"], "what was stamped stays"
     assert conditions(space)["Rotated"] == ("False", "Rotating")
     assert space.revision() == "1"
@@ -506,7 +506,7 @@ def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
 
     assert vault.kept() == exposed
     assert "servicesUpdatedAt" not in now
-    assert "keeps what it had, by updatePolicy: IfNotExists" in now["secrets"][0]["message"]
+    assert "keeps its previous value because of updatePolicy: IfNotExists" in now["secrets"][0]["message"]
     eventually(lambda: space.find("ConfigMap", "inc-1-report") is not None, "the report is there")
     eventually(lambda: "- [ ] Make sure that key" in report(space), "the report names it")
 

@@ -168,7 +168,7 @@ def test_without_the_component_it_is_named(space: Space, stores: Stores, server:
     account(space)
     stores.write(vault(server.address))
     said = stores.until("AuthenticationFailed")
-    assert "add manifests/components/workload-identity" in said
+    assert "enable the component workload-identity" in said
     assert server.heard == []
 
 
