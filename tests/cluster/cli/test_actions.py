@@ -290,7 +290,7 @@ def test_a_refresh_of_what_no_store_has_is_refused(space: Space, console: Consol
     space.managed()
 
     assert console.refusal("refresh", "auth") == (
-        "nothing of auth is read from a store; write `from` or `dataFrom`"
+        "no value of auth is read from a store; write `from` or `dataFrom`"
     )
 
 

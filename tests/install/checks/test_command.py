@@ -85,7 +85,7 @@ def test_an_admin_sees_every_point(admin_console: Console) -> None:
         "policies": "ok",
     }
     assert code == 0
-    assert found["rights"][0]["found"] == f"{ACCOUNT.user} has all {_RIGHTS} that it needs"
+    assert found["rights"][0]["found"] == f"{ACCOUNT.user} has all {_RIGHTS} required rights"
 
 
 @pytest.mark.usefixtures("held")
@@ -172,10 +172,10 @@ def test_where_nothing_is_installed_each_manifest_is_named_once(
 
     assert code == 1
     assert "there is no namespace nowhere" in found["pod-security"][0]["found"]
-    assert sorted(one["found"].split(" that ")[1] for one in found["rights"]) == [
-        "manifests/base/access/access.yaml gives",
-        "manifests/base/environments/environments.yaml gives",
-        "manifests/base/operator/rbac.yaml gives",
+    assert sorted(one["found"].split(" rights in ")[1] for one in found["rights"]) == [
+        "manifests/base/access/access.yaml",
+        "manifests/base/environments/environments.yaml",
+        "manifests/base/operator/rbac.yaml",
     ]
 
 
@@ -238,7 +238,7 @@ def test_a_namespaced_installation_needs_its_own_rights_only(
 
     there = [one for one in rights_of(Place(OWN, ("shop", "bank"))) if one.namespace in {"shop", "bank"}]
     assert [one["found"].split(" has ")[1] for one in found["rights"]] == [
-        f"none of the {len(there)} rights that manifests/overlays/namespaced gives"
+        f"none of the {len(there)} rights in manifests/overlays/namespaced"
     ]
 
 
@@ -254,7 +254,7 @@ def test_a_login_to_the_metrics_needs_rights_of_its_own(admin_console: Console, 
     assert code == 1
     assert [(one["found"], one["advice"]) for one in found["rights"]] == [
         (
-            f"{ACCOUNT.user} has none of the 2 rights that {manifest} gives",
+            f"{ACCOUNT.user} has none of the 2 rights in {manifest}",
             f"apply {manifest} (Helm: upgrade the release)",
         )
     ]
