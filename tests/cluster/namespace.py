@@ -129,7 +129,7 @@ class Space:
             found.update(self.get("ManagedSecret", name))
             return holds(found)
 
-        eventually(look, what)
+        eventually(look, what, instead=lambda: found.get("status"))
         return dict(found.get("status") or {})
 
     def looked_at(self, name: str = "auth") -> None:
