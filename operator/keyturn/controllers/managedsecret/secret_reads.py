@@ -35,6 +35,8 @@ class _SecretRecord:
     facts: StateFacts | None = None
     in_sync: Versions | None = None
     """Versions of both Secrets, of spec and class, that were in sync."""
+    is_doubted: bool = False
+    """Whether the values are to be read by the next observation, even if this one ends in sync."""
     foreign: frozenset[str] = frozenset()
     """Names of existing Secrets without our label, which the informer does not see."""
     state: State | None = None
@@ -108,17 +110,20 @@ class SecretReads:
     def facts_in_sync(self, key: ObjectKey, versions: Versions) -> StateFacts | None:
         """Return the facts of the state if both Secrets were in sync at these versions, and need not be read."""
         record = self._record(key)
+        if record.is_doubted:
+            record.is_doubted = False
+            return None
         return record.facts if record.in_sync == versions else None
 
     def keep_facts(self, key: ObjectKey, facts: StateFacts | None, in_sync: Versions | None) -> None:
         """Keep the facts of the state, and the versions at which both Secrets are in sync; None if they are not."""
         record = self._record(key)
-        record.facts, record.in_sync = facts, in_sync
+        record.facts, record.in_sync = facts, None if record.is_doubted else in_sync
 
     def doubt(self, key: ObjectKey) -> None:
-        """Have both Secrets read by the next observation."""
+        """Have both Secrets read by the next observation; a pass in progress may have read them before."""
         if record := self._records.get(key):
-            record.in_sync = None
+            record.in_sync, record.is_doubted = None, True
 
     def read_always(self, key: ObjectKey, name: str) -> None:
         """Have a Secret read by its name, though the informer does not see it."""
@@ -143,6 +148,8 @@ class SecretReads:
         target_meta = cache.secret(key.namespace, secret_of(observed.managed))
         if not state_meta or state_meta.resource_version != record.state_version or observed.unfit:
             return  # another writer changed the state meanwhile
+        if record.is_doubted:
+            return
         record.in_sync = versions_of(observed, state_meta, target_meta)
 
     # End

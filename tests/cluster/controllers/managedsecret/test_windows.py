@@ -140,6 +140,7 @@ def test_the_class_gives_windows_and_the_spec_takes_them_away(space: Space, clas
 def test_a_loss_waits_for_no_window(space: Space) -> None:
     space.managed(rotation={"windows": [closed()]})
     space.respec(lambda spec: spec.update(suspend=True))
+    space.looked_at()
     for name in ("auth", "auth-keyturn"):
         space.delete("Secret", name)
 

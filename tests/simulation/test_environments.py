@@ -1,0 +1,53 @@
+"""A namespace that gets its environment while a value is written: the value is compared all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from keyturn.controllers.event_handlers import Watches
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
+
+if TYPE_CHECKING:
+    from keyturn.core.keys import ObjectKey
+    from keyturn.kube.client import Body
+
+SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
+NAMESPACE: dict[str, Any] = {
+    "metadata": {
+        "name": KEY.namespace,
+        "uid": "u",
+        "resourceVersion": "1000",
+        "labels": {"keyturn.dev/environment": "production"},
+    }
+}
+
+
+class LateEnvironment(Cluster):
+    """Has the watch report the label of the namespace before the answer to the write of the target Secret."""
+
+    def __init__(self) -> None:
+        self.woken: list[ObjectKey] = []
+        super().__init__(SPEC)
+
+    async def create(self, path: str, body: Body) -> Body:
+        answer = await super().create(path, body)
+        if path.endswith("/secrets") and answer["metadata"]["name"] == TARGET.rpartition("/")[2]:
+            queue: Any = SimpleNamespace(add=lambda key, *_: self.woken.append(key))
+            Watches(self.context, self.memory, queue, None).namespace(NAMESPACE)
+        return answer
+
+
+async def test_a_value_that_is_written_meanwhile_is_compared() -> None:
+    cluster = LateEnvironment()
+    cluster.tell()
+    await cluster.look()
+    assert cluster.woken == [KEY]
+
+    await cluster.look()
+
+    password = state_of(cluster.objects[STATE]).current.values["password"].outputs["value"]
+    office = replace(KEY, namespace="office")
+    assert cluster.memory.compliance.index.put(office, [("password", password)]) == {KEY}
