@@ -39,7 +39,7 @@ class KeyedLimiter:
             self.release(name)
 
     async def take(self, name: str) -> None:
-        """Wait for a place for `name`; release it with `give_back`."""
+        """Wait for a place for `name`; release it with `release`."""
         if name not in self._waiting and self._has_room(name):
             self._enter(name)
             return

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from .write_memory import Published
 
-__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_pods", "with_workloads"]
+__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads"]
 
 
 async def with_consumers(
@@ -52,7 +52,7 @@ async def with_consumers(
     observed = with_workloads(key, observed, context.cache)
     if observed.desired is None or not (observed.consumers or observed.missing_targets):
         return observed
-    return await with_pods(key, observed, observed.desired, memory, published, context)
+    return await _with_pods(key, observed, observed.desired, memory, published, context)
 
 
 def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
@@ -106,7 +106,7 @@ class PodMemory:
         self._records.pop(key, None)
 
 
-async def with_pods(
+async def _with_pods(
     key: ObjectKey,
     observed: Observed,
     desired: Desired,

@@ -39,11 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ReportedErrors",
-    "count_what_failed",
     "report",
     "report_unseen",
     "tell_denied",
-    "tell_ends",
     "tell_step",
     "write_status",
 ]
@@ -197,7 +195,7 @@ def _report_store_step(
 def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
     metrics.ROLLBACKS.inc()
     if step.failed:
-        count_what_failed(observed)
+        _count_what_failed(observed)
     why = f"workloads did not become ready{_failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
     context.events.record(
@@ -272,7 +270,7 @@ async def report(
     await write_status(key, observed.managed, after, context)
     _report_trouble(key, observed.managed, outcome.error, reported, context)
     _report_violations(key, observed, before, context)
-    tell_ends(key, observed, before, after, context)
+    _tell_ends(key, observed, before, after, context)
 
 
 async def report_unseen(key: ObjectKey, error: Wait, reported: ReportedErrors, context: Context) -> None:
@@ -360,7 +358,7 @@ async def _look_again(key: ObjectKey, context: Context) -> None:
         context.cache.put_managed(body)
 
 
-def tell_ends(
+def _tell_ends(
     key: ObjectKey,
     observed: Observed,
     before: ManagedSecretStatus,
@@ -423,7 +421,7 @@ def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: 
     return one.revision is None and last is not None and had_what_was_given_up(last, observed)
 
 
-def count_what_failed(observed: Observed) -> None:
+def _count_what_failed(observed: Observed) -> None:
     """Count the failed restarts of a revision that is rolled back, before a status reports them."""
     told = _failed(observed.managed.status)
     for one in standings(observed, observed.desired) if observed.desired else ():

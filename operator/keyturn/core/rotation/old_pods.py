@@ -38,11 +38,9 @@ __all__ = [
     "held_up_before",
     "holds_places",
     "look_again",
-    "missed_keys",
     "older_pods",
     "pod_revision",
     "published",
-    "revision_run",
     "runs_other_values",
     "terminating",
     "waiting_for_pods",
@@ -171,7 +169,7 @@ def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     if observed.state is None:
         return None
     marked = read_marker(pod.marker).get(desired.secret)
-    return revision_run(observed.state, marked, pod.created, published(observed))
+    return _revision_run(observed.state, marked, pod.created, published(observed))
 
 
 def published(observed: Observed) -> datetime:
@@ -197,7 +195,7 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired
 def _misses(marked: int | None, created: datetime, consumer: Consumer, observed: Observed) -> bool:
     if observed.state is None:
         return False
-    missed = missed_keys(observed.state, marked, created, published(observed))
+    missed = _missed_keys(observed.state, marked, created, published(observed))
     if missed is None:
         return True
     if consumer.use is None or consumer.use.keys is None:
@@ -205,7 +203,7 @@ def _misses(marked: int | None, created: datetime, consumer: Consumer, observed:
     return bool(missed & consumer.use.keys)
 
 
-def missed_keys(
+def _missed_keys(
     state: StateFacts, marked: int | None, created: datetime, published: datetime
 ) -> frozenset[str] | None:
     """Return the keys in which the current revision differs from the one that a workload runs.
@@ -226,7 +224,9 @@ def missed_keys(
     return frozenset[str]().union(*((current | run)[number].changed for number in apart))
 
 
-def revision_run(state: StateFacts, marked: int | None, created: datetime, published: datetime) -> int | None:
+def _revision_run(
+    state: StateFacts, marked: int | None, created: datetime, published: datetime
+) -> int | None:
     """Return the revision of this marker or, without marker, of this creation time; None if unknown."""
     return _number_run(state, marked, created, published) or None
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey
 
-__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "light", "readable", "slim", "without_spec"]
+__all__ = ["LARGEST", "WHOLE", "ManagedSecretCache", "light", "readable", "slim"]
 
 LARGEST: Final = 16 * 1024
 """Size in bytes of JSON up to which an object is kept whole."""
@@ -149,17 +149,17 @@ def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
     try:
         return ManagedSecret.model_validate(body), None
     except pydantic.ValidationError as error:
-        return without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
+        return _without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
 
 
 def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
     """Parse a ManagedSecret of which only parts of the spec were kept."""
-    spec, managed = body["spec"], without_spec(body)
+    spec, managed = body["spec"], _without_spec(body)
     kept = {"class_name": spec.get("className"), "owner": spec.get("owner"), "suspend": spec.get("suspend")}
     return managed.model_copy(update={"spec": managed.spec.model_copy(update=kept)}), None
 
 
-def without_spec(body: dict[str, Any]) -> ManagedSecret:
+def _without_spec(body: dict[str, Any]) -> ManagedSecret:
     """Parse a ManagedSecret without its spec."""
     empty = ManagedSecretSpec.model_construct(data=[])
     readable = ManagedSecret.model_validate(
