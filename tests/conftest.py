@@ -19,6 +19,7 @@ from tests.support import order, soak
 from tests.support.figures import Figures
 from tests.support.objects import Objects
 from tests.support.operator import Operator
+from tests.support.operator_logs import OperatorLogs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(recorder, "value-recorder")
     config.pluginmanager.register(LeakGate(recorder), "leak-gate")
     config.pluginmanager.register(Figures(), "figures")
+    config.pluginmanager.register(OperatorLogs(), "operator-logs")
     config.pluginmanager.register(order, "order")
 
 

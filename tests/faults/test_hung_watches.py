@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,21 +36,38 @@ def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def operator(
+def starts(
     cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
-) -> Iterator[Operator]:
+) -> Iterator[Callable[[str], Operator]]:
+    """Call it with what is watched; an empty text is one namespace."""
     (space,) = workload_namespaces(cluster, 1)
     kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
-    options, env = f"--namespace={space.namespace}", {"POD_NAMESPACE": space.namespace}
-    with Operator(kubeconfig, log, options, env=env, program=("-c", _HASTY)) as operator:
-        operator.wait_for_log("leading")
-        yield operator
+    env = {"POD_NAMESPACE": space.namespace}
+    with ExitStack() as stack:
+
+        def start(options: str) -> Operator:
+            of = options or f"--namespace={space.namespace}"
+            operator = stack.enter_context(Operator(kubeconfig, log, of, env=env, program=("-c", _HASTY)))
+            operator.wait_for_log("leading")
+            return operator
+
+        yield start
 
 
-@pytest.mark.parametrize("plural", ["managedsecrets", "secretclasses", "deployments", "secrets"])
-def test_a_hung_watch_fails_the_liveness_probe_until_it_goes_on(
-    plural: str, proxy: FaultProxy, operator: Operator
+@pytest.mark.parametrize(
+    ("plural", "options"),
+    [
+        ("managedsecrets", ""),
+        ("secretclasses", ""),
+        ("deployments", ""),
+        ("secrets", ""),
+        ("clustersecretstores", "--all-namespaces"),
+    ],
+)
+def test_a_hung_watch_fails_the_liveness_probe_until_it_responds(
+    plural: str, options: str, proxy: FaultProxy, starts: Callable[[str], Operator]
 ) -> None:
+    operator = starts(options)
     eventually(lambda: is_well(operator), "a process that is well", 60)
 
     proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith(f"/{plural}")
@@ -58,6 +76,15 @@ def test_a_hung_watch_fails_the_liveness_probe_until_it_goes_on(
 
     eventually(lambda: is_well(operator), "it is well again", 60)
     assert operator.returncode is None
+
+
+def test_a_watch_that_never_begins_fails_the_liveness_probe(
+    proxy: FaultProxy, starts: Callable[[str], Operator]
+) -> None:
+    proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith("/secretstores")
+    operator = starts("")
+
+    eventually(lambda: stuck(operator) == {"secretstores"}, "the missing watch is named", 60)
 
 
 def is_well(operator: Operator) -> bool:

@@ -51,6 +51,8 @@ class Watches:
         self._memory = memory
         self._queue = queue
         self._namespaces = namespaces
+        self.collections: set[str] = set()
+        """Paths of the collections that `sweep` has listed, which kopf watches."""
         context.cache.sees_namespaces = namespaces is None
 
     # Events and listed objects
@@ -235,6 +237,7 @@ class Watches:
 
     async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
         cache = self._context.cache
+        self.collections.add(path)
         suspects, listed, version = set(known), set(), -1
         async for page in self._context.api.pages(path):
             for body in page.items:

@@ -226,6 +226,7 @@ class Manager:
         await self.upkeep.is_primed.wait()
         signals = asyncio.create_task(self._restore_signal_handlers(stop))
         namespaces = self._options.namespaces
+        self.liveness.expect(self.watches.collections)
         try:
             await kopf.operator(
                 registry=kopf_registry(self.watches, self._connection, self.liveness),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import aiohttp
 
 __all__ = ["WatchLiveness", "is_stuck"]
@@ -28,6 +30,11 @@ class WatchLiveness:
         self.beats: dict[str, float] = {}
         self.relisted = asyncio.Event()
         """Set when kopf lists: kopf gets no objects, and deletions in the gap raise no event, so a sweep is due."""
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Count these collections as watched from now on, so that a watch that never begins hangs, too."""
+        for path in paths:
+            self.beats.setdefault(path, loop_time())
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

@@ -86,6 +86,15 @@ async def test_only_the_watch_that_hangs_is_named() -> None:
 
 
 @in_no_time
+async def test_an_expected_watch_that_never_begins_is_stuck() -> None:
+    pulse = WatchLiveness()
+    pulse.expect([PATH])
+    await asyncio.sleep(181)
+
+    assert pulse.problems() == STUCK
+
+
+@in_no_time
 async def test_what_is_listed_and_never_watched_is_not_waited_for() -> None:
     pulse = WatchLiveness()
     await ask(pulse, "", "/apis")
