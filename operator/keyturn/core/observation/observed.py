@@ -134,6 +134,11 @@ class Observed:
     """Declared emergencies that affect this ManagedSecret."""
     lost: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
+    current: RevisionFacts | None = field(init=False, repr=False)
+    """The revision that the Secret must hold."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "current", self.state.current if self.state else None)
 
     @property
     def name(self) -> str:
@@ -142,11 +147,6 @@ class Observed:
     @property
     def uid(self) -> str:
         return self.managed.metadata.uid
-
-    @property
-    def current(self) -> RevisionFacts | None:
-        """The revision that the Secret must hold."""
-        return self.state.current if self.state else None
 
     @property
     def is_ours(self) -> bool:

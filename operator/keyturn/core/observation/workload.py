@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import Via, WorkloadKind
@@ -66,10 +68,13 @@ class Workload:
         return next((use for use in self.uses if use.secret == secret), None)
 
 
-def read_marker(marker: str) -> dict[str, int]:
+@functools.lru_cache(maxsize=1024)
+def read_marker(marker: str) -> Mapping[str, int]:
     """Parse `<secret>=<revision>,…`; entries in another format are ignored."""
     entries = (entry.partition("=") for entry in marker.split(",") if entry)
-    return {secret: int(revision) for secret, _, revision in entries if _REVISION.fullmatch(revision)}
+    return MappingProxyType(
+        {secret: int(revision) for secret, _, revision in entries if _REVISION.fullmatch(revision)}
+    )
 
 
 def write_marker(revisions: Mapping[str, int]) -> str:
