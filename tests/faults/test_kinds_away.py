@@ -43,7 +43,9 @@ def test_a_kind_that_is_away_for_a_while_is_watched_again(
         operator.wait_for_log("leading")
         is_judged(cluster)
         cluster.kubectl("delete", "crd", _CRD, "--timeout=30s")
-        eventually(lambda: "will retry" in log.read_text(), "a try that fails", 90, lambda: operator.returncode)
+        eventually(
+            lambda: "will retry" in log.read_text(), "a try that fails", 90, lambda: operator.returncode
+        )
         meanwhile.create()
         eventually(lambda: meanwhile.is_at(1), "a first revision meanwhile", 30)
 

@@ -44,6 +44,11 @@ _MAY_BE_GENERATED = "!has(d.literal) && !has(d.from)"
 _IS_IMMUTABLE = "(has(self.target) && has(self.target.immutable) && self.target.immutable)"
 _PULLS = "(has(self.dataFrom) || (has(self.data) && self.data.exists(d, has(d.from))))"
 
+_HAS_ONLY_WINDOWS = (
+    "has(self.rotation.windows) && !has(self.rotation.every) && !has(self.rotation.schedule)"
+    " && !has(self.rotation.trigger) && !has(self.rotation.overlap)"
+)
+
 _HAS_VALUES = (
     "has(self.data) || has(self.dataFrom)",
     "a Secret needs values; write data, dataFrom or both",
@@ -73,13 +78,16 @@ _JITTER_SPREADS_SOMETHING = (
     ".rotation.jitter",
 )
 _SOMETHING_TO_ROTATE = (
-    f"!has(self.rotation) || (has(self.data) && self.data.exists(d, {_MAY_BE_GENERATED}))",
-    "rotation replaces generated values and data has none; remove rotation or generate a value",
+    (
+        f"!has(self.rotation) || (has(self.data) && self.data.exists(d, {_MAY_BE_GENERATED}))"
+        f" || ({_HAS_ONLY_WINDOWS} && {_PULLS})"
+    ),
+    "rotation replaces generated values and data has none; generate one, or keep only windows for pulled ones",
     ".rotation",
 )
 _SOMETHING_TO_REFRESH = (
-    f"!has(self.refreshInterval) || {_PULLS}",
-    "refreshInterval reads pulled values again and none is pulled; remove it, or write from or dataFrom",
+    f"!(has(self.refreshInterval) || has(self.refresh)) || {_PULLS}",
+    "refreshInterval and refresh need pulled values and none is pulled; remove them, or write from or dataFrom",
     ".refreshInterval",
 )
 _IMMUTABLE_IS_NOT_ROTATED = (

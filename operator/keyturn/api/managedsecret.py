@@ -61,6 +61,13 @@ class DataItem(Schema):
     """True keeps the previous value under <key>.previous during the overlap."""
 
 
+class PulledChanges(Schema):
+    """When values that changed in their stores are written."""
+
+    ignore_windows: bool | None = None
+    """True writes them at once; otherwise they wait for a window of rotation.windows."""
+
+
 class ManagedSecretSpec(Schema):
     """The content of the Secret, its rotation, and the rollout to its consumers."""
 
@@ -85,6 +92,8 @@ class ManagedSecretSpec(Schema):
     """Keys of stores; each of their properties becomes a value of the Secret under its own name."""
     refresh_interval: RefreshInterval | None = pydantic.Field(None, json_schema_extra=rules(*READ_SELDOM))
     """The interval at which from and dataFrom are read again; 1h if absent, never for an immutable Secret."""
+    refresh: PulledChanges | None = None
+    """When values that changed in their stores are written; in a window of rotation.windows if absent."""
     rotation: Rotation | None = None
     """When generated values are replaced; without it and without a class, never on a schedule."""
     rollout: Rollout = Rollout()

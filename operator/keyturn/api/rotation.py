@@ -74,7 +74,7 @@ class Cadence(Schema):
     jitter: Jitter | None = None
     """The part of every by which a rotation may come earlier, fixed per object; 10% if absent."""
     windows: list[Window] | None = pydantic.Field(None, max_length=16)
-    """The periods in which a rotation by schedule or trigger may start; at any time if absent."""
+    """The periods in which rotations may start, and values that changed in stores are written; always if absent."""
     overlap: Pause | None = None
     """How long the previous value stays valid after every workload runs on the new one; 1h if absent."""
 

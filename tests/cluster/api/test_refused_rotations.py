@@ -15,7 +15,9 @@ _DURATION = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
 _CRON = 'write a cron expression of five fields, such as "0 3 1 */3 *"'
 _JITTER = "write jitter as 0% to 50%, such as 10%"
 _ONLY = "rotation.only names a value that data does not generate; use names of generated items"
-_NOTHING = "rotation replaces generated values and data has none; remove rotation or generate a value"
+_NOTHING = (
+    "rotation replaces generated values and data has none; generate one, or keep only windows for pulled ones"
+)
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 
 _WINDOW = {"cron": "0 2 * * 6", "duration": "3h"}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _NAME = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
 _SOURCE = "an item has one of generate, from and literal; keep one"
 _NO_PREVIOUS = "the old value of a pulled one is the store's to keep; remove keepPrevious"
-_ROTATION = "rotation replaces generated values and data has none; remove rotation or generate a value"
+_ROTATION = (
+    "rotation replaces generated values and data has none; generate one, or keep only windows for pulled ones"
+)
 _ONLY = "rotation.only names a value that data does not generate; use names of generated items"
 _KEY = (
     "write a key such as prod/payments: no slash at its end, no empty part, no part . or .., no backslash;"
@@ -26,9 +28,7 @@ _VERSION = "write a version as the store names it, such as AWSCURRENT or 3"
 _DURATION = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
 _SELDOM = "pulled values are read every 10s at the most; write 10s or longer, such as 1h"
 _NEVER = "refreshInterval has no zero; a Secret that is written once has target.immutable: true instead"
-_NOT_PULLED = (
-    "refreshInterval reads pulled values again and none is pulled; remove it, or write from or dataFrom"
-)
+_NOT_PULLED = "refreshInterval and refresh need pulled values and none is pulled; remove them, or write from or dataFrom"
 _IMMUTABLE = "an immutable Secret is written once; remove refreshInterval, or write immutable: false"
 _BROUGHT_TWICE = "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix"
 _NOTHING_TO_PUSH = "pushTo pushes what is generated or literal here and data has none; remove pushTo"

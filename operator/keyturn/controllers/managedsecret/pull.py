@@ -348,6 +348,8 @@ class PullRecord:
     """Whether the last read succeeded."""
     retained: frozenset[str] = frozenset()
     """Entries of dataFrom for which the last read kept a property that is gone at the store."""
+    waiting: frozenset[str] = frozenset()
+    """Items that the last read found changed and that wait for a window."""
     asked: str = ""
     """Name of the last read job: generation, triggers and stores that it was for."""
     attempts: int = 0

@@ -10,8 +10,10 @@ from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
-from keyturn.core.rotation.reasons import REFRESHED
+from keyturn.core.rotation.reasons import REFRESHED, WAITS_FOR_WINDOW
+from keyturn.core.rotation.triggers import store_change_waits
 from keyturn.core.spec.desired import is_spread
+from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
 
 from .leases import LeaseManager
@@ -115,10 +117,19 @@ async def _pull_if_due(
     record.was_read = True
     # Without a refresh interval, values are read once and stay.
     changed = _changed(record.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
-    record.due = (
-        observed.now + _UNRECORDED_DELAY if changed else _next_read(record.last.leases, observed, desired)
+    record.waiting = changed if store_change_waits(changed, observed, desired) else frozenset()
+    if changed and not record.waiting:
+        record.due = observed.now + _UNRECORDED_DELAY
+    else:
+        record.due = _next_read(record.last.leases, observed, desired)
+    return Pulled(
+        read=True,
+        was_read=True,
+        changed=changed,
+        waiting=record.waiting,
+        again=record.due,
+        retained=record.retained,
     )
-    return Pulled(read=True, was_read=True, changed=changed, again=record.due, retained=record.retained)
 
 
 def _not_read(record: PullRecord, observed: Observed, desired: Desired) -> Pulled:
@@ -126,7 +137,9 @@ def _not_read(record: PullRecord, observed: Observed, desired: Desired) -> Pulle
     # The end of a read in progress wakes the object.
     again = None if record.reading else record.due
     retained = record.retained if record.was_read else frozenset[str]()
-    return Pulled(was_read=record.was_read, problem=problem, again=again, retained=retained)
+    return Pulled(
+        was_read=record.was_read, waiting=record.waiting, problem=problem, again=again, retained=retained
+    )
 
 
 def _held_leases(observed: Observed) -> frozenset[str]:
@@ -141,7 +154,10 @@ def _is_at_rest(observed: Observed) -> bool:
 
 def _first_due(observed: Observed, desired: Desired) -> datetime | None:
     """Continue the schedule of the previous process; what it had not read is due at once."""
-    before = (one.status for one in observed.managed.status.conditions if one.type == "Refreshed")
+    conditions = observed.managed.status.conditions
+    before = [one.status for one in conditions if one.type == "Refreshed"]
+    if any(one.reason == WAITS_FOR_WINDOW for one in conditions):
+        return observed.now  # what waits is known again after a read
     rotation = observed.managed.status.rotation
     is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
     if "True" in before and not is_begun and not _held_leases(observed):  # a lease may be due
@@ -186,6 +202,7 @@ def _is_due(record: PullRecord, observed: Observed, desired: Desired) -> bool:
     return (
         observed.state is None
         or observed.asks_to_refresh
+        or (bool(record.waiting) and is_open(desired.windows, observed.now))
         or _asks_for_others(observed, observed.state, desired)
     )
 

@@ -54,6 +54,8 @@ class Pulled:
     """The last complete read of this process succeeded."""
     changed: frozenset[str] = frozenset()
     """Items whose values at the store differ from those of the revisions that count."""
+    waiting: frozenset[str] = frozenset()
+    """Changed items of the last complete read that wait for a window."""
     problem: Wait | Stalled | None = None
     """The error of the last read."""
     loans: tuple[StoreLease, ...] = ()

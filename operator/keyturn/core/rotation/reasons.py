@@ -13,6 +13,7 @@ __all__ = [
     "ROTATION_DUE",
     "SPEC_CHANGED",
     "TRIGGERED",
+    "WAITS_FOR_WINDOW",
     "Reason",
 ]
 
@@ -25,6 +26,8 @@ REFRESHED = "Refreshed"
 TRIGGERED = "Triggered"
 ROTATION_DUE = "RotationDue"
 ENDING = "Ending"
+WAITS_FOR_WINDOW = "WaitsForWindow"
+"""Reason of the condition Rotating while a due rotation, or a value that changed in a store, waits for a window."""
 
 
 @dataclass(frozen=True, slots=True)

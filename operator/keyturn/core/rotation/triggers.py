@@ -30,6 +30,7 @@ __all__ = [
     "reason_to_renew",
     "removed_items",
     "start_time",
+    "store_change_waits",
     "turns_nothing",
     "waits_until",
 ]
@@ -137,9 +138,20 @@ def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | No
 
 def store_has_others(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     changed = observed.pulled.changed & desired.names
-    if state is None or not changed:
+    if state is None or not changed or store_change_waits(changed, observed, desired):
         return None
     return Reason(REFRESHED, f"values changed in stores: {_list(changed)}", changed, rotates=False)
+
+
+def store_change_waits(changed: frozenset[str], observed: Observed, desired: Desired) -> bool:
+    """Whether values that changed in stores wait for a window.
+
+    Values of leases do not wait, because the earlier ones may expire before it opens; nor do those of an emergency.
+    """
+    leased = observed.state.borrowed.keys() if observed.state else frozenset[str]()
+    if desired.pulls_at_once or observed.rereads_for or not changed.isdisjoint(leased):
+        return False
+    return bool(changed) and not is_open(desired.windows, observed.now)
 
 
 RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | None], ...] = (
@@ -205,7 +217,8 @@ def start_time(observed: Observed) -> datetime | None:
     ]
     if scheduled:
         times.append(starts_at(scheduled, windows, observed.now))
-    if is_requested(observed) and not is_open(windows, observed.now):
+    is_waiting = is_requested(observed) or observed.pulled.waiting
+    if is_waiting and not is_open(windows, observed.now):
         times.append(opening(windows, observed.now))
     if asked:
         times.append(asked[1])
@@ -213,11 +226,12 @@ def start_time(observed: Observed) -> datetime | None:
 
 
 def waits_until(observed: Observed) -> datetime | None:
-    """Return when the window opens that a due or requested rotation waits for; None if none waits."""
+    """Return when the window opens that a rotation or a change in a store waits for; None if none waits."""
     if observed.desired is None or is_open(observed.desired.windows, observed.now):
         return None
     due, start = due_time(observed), start_time(observed)
-    waits = is_requested(observed) or (due is not None and due <= observed.now)
+    is_due = due is not None and due <= observed.now
+    waits = is_due or is_requested(observed) or bool(observed.pulled.waiting)
     return start if waits and start and start > observed.now else None
 
 

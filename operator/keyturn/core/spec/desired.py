@@ -124,6 +124,8 @@ class Desired:
     refresh_interval: timedelta | None = None
     """Interval at which pulled values are read again; None without pulled values or if the Secret is immutable."""
     pushes: tuple[Destination, ...] = ()
+    pulls_at_once: bool = False
+    """Values that changed in stores do not wait for a window."""
 
     @property
     def pulled(self) -> tuple[Item, ...]:
@@ -208,6 +210,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         shape=shape,
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
+        pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
     )
 
 

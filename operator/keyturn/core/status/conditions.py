@@ -15,7 +15,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.rotation.push import push_problem
-from keyturn.core.rotation.reasons import SPEC_CHANGED
+from keyturn.core.rotation.reasons import SPEC_CHANGED, WAITS_FOR_WINDOW
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.triggers import turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
@@ -143,10 +143,10 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
 def _idle(observed: Observed) -> ConditionVerdict:
     opens = None if observed.managed.spec.suspend else waits_until(observed)
     if opens:
+        waiting = ", ".join(sorted(observed.pulled.waiting))
+        what = f"{waiting} changed in stores and will be written" if waiting else "the next rotation starts"
         return ConditionVerdict(
-            "False",
-            "WaitsForWindow",
-            f"the next rotation starts when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
+            "False", WAITS_FOR_WINDOW, f"{what} when a window opens: {opens:%Y-%m-%d %H:%M} UTC"
         )
     if (
         observed.held is None

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
+from tests.cluster.workloads import deployment, env
 
 if TYPE_CHECKING:
     from tests.cluster.classes import Class
     from tests.cluster.namespace import Space
+    from tests.cluster.store_objects import Stores
     from tests.support.objects import Body
 
 
@@ -133,6 +136,38 @@ def test_the_class_gives_windows_and_the_spec_takes_them_away(space: Space, clas
     waiting(space)
 
     rewindow(space)
+
+    space.settled(revision=2)
+
+
+def test_a_value_that_changed_in_a_store_waits_for_its_window(space: Space, files: Stores) -> None:
+    files.keep("token", "first")
+    window = closed()
+    space.managed(files.from_file("token"), password(), refreshInterval="10s", rotation={"windows": [window]})
+    space.run(deployment("api", env("auth", "token")))
+    before = space.values()
+
+    files.keep("token", "second")
+    status = waiting(space)
+    assert datetime.fromisoformat(status["nextRotationTime"]) == next_opening(window)
+    assert (space.values(), space.generation("Deployment", "api")) == (before, 1)
+
+    rewindow(space, opened())
+    space.settled(revision=2)
+    assert space.values() == before | {"token": Value(b"second")}
+    assert space.generation("Deployment", "api") == 2
+
+
+def test_a_value_that_changed_in_a_store_ignores_windows_on_request(space: Space, files: Stores) -> None:
+    files.keep("token", "first")
+    space.managed(
+        files.from_file("token"),
+        refreshInterval="10s",
+        refresh={"ignoreWindows": True},
+        rotation={"windows": [closed()]},
+    )
+
+    files.keep("token", "second")
 
     space.settled(revision=2)
 

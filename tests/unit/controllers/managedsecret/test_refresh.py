@@ -284,6 +284,52 @@ async def test_another_value_is_a_change_until_it_is_taken_in(watch: Watch) -> N
     assert (await watch.later(seconds(30))).changed == frozenset()
 
 
+def window(opens: datetime) -> dict[str, Any]:
+    windows = [{"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}]
+    return {**BOTH, "rotation": {"windows": windows}}
+
+
+async def test_a_change_that_waits_for_a_window_is_read_as_usual_and_when_it_opens(watch: Watch) -> None:
+    opens = NOW.replace(second=0, microsecond=0) + timedelta(hours=20)
+    watch.spec = window(opens)
+    watch.remote.keep("prod/api", "second")
+    found = await watch.later()
+    assert (found.changed, found.waiting) == (frozenset({"api-key"}), frozenset({"api-key"}))
+    assert found.again == due(watch)
+    assert (await watch.look()).waiting == {"api-key"}
+    assert watch.asked == 1
+
+    watch.now = opens
+    found = await watch.look()
+    assert (found.changed, found.waiting) == (frozenset({"api-key"}), frozenset())
+
+
+async def test_a_change_that_waits_is_known_after_a_restart(watch: Watch) -> None:
+    watch.spec = window(NOW + timedelta(hours=20))
+    watch.remote.keep("prod/api", "second")
+    rotating = {
+        **READ_BEFORE["conditions"][0],
+        "type": "Rotating",
+        "status": "False",
+        "reason": "WaitsForWindow",
+    }  # type: ignore[index]
+    status = {**READ_BEFORE, "conditions": [*READ_BEFORE["conditions"], rotating]}  # type: ignore[misc]
+    assert (await watch.look(status=status)).waiting == {"api-key"}
+
+
+async def test_a_failed_read_in_a_window_is_retried_later(watch: Watch) -> None:
+    opens = NOW.replace(second=0, microsecond=0) + timedelta(hours=20)
+    watch.spec = window(opens)
+    watch.remote.keep("prod/api", "second")
+    await watch.later()
+    watch.now = opens
+    watch.remote.fails["prod/api"] = Unreachable("it does not respond")
+    assert (await watch.look()).problem
+    asked = watch.asked
+    await watch.look()
+    assert watch.asked == asked
+
+
 @pytest.mark.parametrize(
     ("holds", "changed"),
     [

@@ -11,6 +11,7 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH, ROTATE
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import Pulled, being_made
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
@@ -115,6 +116,48 @@ ALL = reason("Created", "the Secret is written for the first time", *NAMES, rota
 )
 def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Observed, expected: Reason | None) -> None:
     assert reason_of(look) == expected
+
+
+OPENS = NOW + timedelta(hours=5)
+CLOSED: dict[str, Any] = {"windows": [{"cron": f"{OPENS.minute} {OPENS.hour} * * *", "duration": "1h"}]}
+WAITING = replace(CHANGED, waiting=frozenset({"api-key"}))
+LEASED = replace(THERE, borrowed={"api-key": "a-lease"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "others", "expected"),
+    [
+        pytest.param({}, {}, None, id="waits"),
+        pytest.param({"refresh": {"ignoreWindows": True}}, {}, REFRESHED, id="ignores windows"),
+        pytest.param({}, {"now": OPENS}, REFRESHED, id="window is open"),
+        pytest.param({}, {"state": LEASED}, REFRESHED, id="has a lease, which ends"),
+        pytest.param(
+            {"target": {"template": {"data": {"url": "x"}}}},
+            {},
+            reason("SpecChanged", "target.template.data changed"),
+            id="waits while the spec changes",
+        ),
+    ],
+)
+def test_a_change_in_a_store_waits_for_a_window_unless_it(
+    spec: dict[str, Any], others: dict[str, Any], expected: Reason | None
+) -> None:
+    assert reason_of(look_at({"rotation": CLOSED, **spec}, pulled=WAITING, **others)) == expected
+
+
+def test_what_waits_in_a_store_says_when_and_wakes_then() -> None:
+    waiting = look_at({"rotation": CLOSED}, pulled=replace(WAITING, again=OPENS + timedelta(hours=1)))
+    assert next_step(waiting) == Rest(OPENS)
+    status, why, message = conditions(waiting)["Rotating"]
+    assert (status, why) == ("False", "WaitsForWindow")
+    assert "api-key" in message
+
+
+def test_a_change_that_is_read_for_an_emergency_waits_for_no_window() -> None:
+    declared = Emergency("leak", UID, NOW - minutes(1))
+    found = reason_of(look_at({"rotation": CLOSED}, pulled=CHANGED, emergencies=(declared,)))
+    assert found
+    assert "api-key" in found.fresh
 
 
 HELD = replace(
