@@ -39,6 +39,12 @@ app.kubernetes.io/name: keyturn
 {{- if ne (int .Values.workers) 16 }}
 - --workers={{ int .Values.workers }}
 {{- end }}
+{{- with .Values.restarts.maxRolling }}
+- --max-rolling={{ int . }}
+{{- end }}
+{{- with .Values.restarts.perMinute }}
+- --restarts-per-minute={{ int . }}
+{{- end }}
 {{- with .Values.stores.filesRoot }}
 - {{ printf "--files-root=%s" . | quote }}
 {{- end }}

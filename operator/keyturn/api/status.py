@@ -88,6 +88,8 @@ class WorkloadReason(StrEnum):
     """An earlier rollout of it has not finished."""
     WAITING_FOR_TURN = "WaitingForTurn"
     """Its restart follows when the workloads before it are complete and the debounce is over."""
+    RESTART_BUDGET = "RestartBudget"
+    """Its restart waits for those of other ManagedSecrets: --max-rolling or --restarts-per-minute is reached."""
     ROLLING_OUT = "RollingOut"
     """It was restarted, and its rollout has not finished."""
     UPDATED_BY_HAND = "UpdatedByHand"

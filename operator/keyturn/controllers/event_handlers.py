@@ -135,9 +135,13 @@ class Watches:
         key = workload_key(kind)(body)
         if self._context.cache.is_news(key, body):
             # A rollout has many pod events; new values have priority over them.
-            self._add_all(self._context.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
+            workload = workload_of(kind, body)
+            self._add_all(self._context.cache.put_workload(workload), Priority.BACKLOG)
+            if workload.settled:
+                self._memory.budget.settle(key)
 
     def workload_gone(self, key: WorkloadKey) -> None:
+        self._memory.budget.settle(key)
         self._add_all(self._context.cache.drop_workload(key))
 
     def secret(self, meta: SecretMeta) -> None:

@@ -41,6 +41,7 @@ from .kopf_source import kopf_registry
 from .kopfshell import kopf
 from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
+from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .secretstore import reconcile_store
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from keyturn.endpoints.audit import Settings
     from keyturn.endpoints.dashboard import Settings as DashboardSettings
     from keyturn.kube.config import Connection
+
+    from .managedsecret.restart_budget import RestartLimits
 
 __all__ = ["Options", "run"]
 
@@ -75,6 +78,8 @@ class Options:
     """The operator's own namespace; None to detect it."""
     exposure: server.Exposure = field(default_factory=server.Exposure)
     workers: int = 16
+    restarts: RestartLimits = NO_LIMITS
+    """Limits of restarts in the whole cluster."""
     reach: Reach = field(default_factory=Reach)
     """Addresses that stores may use."""
     audit: Settings | None = None
@@ -120,7 +125,7 @@ class Manager:
         reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         context = self.context = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
-        self.memory = Memory(context)
+        self.memory = Memory(context, options.restarts)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
         self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
@@ -197,6 +202,7 @@ class Manager:
         await self.secrets.fresh()
         metrics.LEADER.set(1)
         self.context.since = self.context.now()
+        self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
         _log.info("leading")
         await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
 

@@ -28,7 +28,10 @@ _VERSION = "write a version as the store names it, such as AWSCURRENT or 3"
 _DURATION = "write a duration such as 90d, 2160h or 1d12h (units s m h d w)"
 _SELDOM = "pulled values are read every 10s at the most; write 10s or longer, such as 1h"
 _NEVER = "refreshInterval has no zero; a Secret that is written once has target.immutable: true instead"
-_NOT_PULLED = "refreshInterval and refresh need pulled values and none is pulled; remove them, or write from or dataFrom"
+_NOT_PULLED = (
+    "refreshInterval and refresh need pulled values and none is pulled;"
+    " remove them, or write from or dataFrom"
+)
 _IMMUTABLE = "an immutable Secret is written once; remove refreshInterval, or write immutable: false"
 _BROUGHT_TWICE = "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix"
 _NOTHING_TO_PUSH = "pushTo pushes what is generated or literal here and data has none; remove pushTo"

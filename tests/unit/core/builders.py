@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Denial
+    from keyturn.core.observation.restart_hold import RestartHold
     from keyturn.core.policy.rules import Violation
     from keyturn.core.spec.store_refs import Destination
 
@@ -250,6 +251,7 @@ def observed(
     denials: Mapping[WorkloadKey, Denial] | None = None,
     returns: Mapping[str, datetime] | None = None,
     emergencies: tuple[Emergency, ...] = (),
+    hold: RestartHold | None = None,
     finalized: bool = False,
     deleted: bool = False,
 ) -> Observed:
@@ -277,4 +279,5 @@ def observed(
         denials=denials or {},
         returns=returns or {},
         emergencies=emergencies,
+        hold=hold,
     )

@@ -15,8 +15,10 @@ import click
 from .audit_options import audit_endpoint
 from .dashboard_options import page_for_people
 from .metrics_options import metrics_endpoint
+from .restart_options import restart_budget
 
 if TYPE_CHECKING:
+    from keyturn.controllers.managedsecret.restart_budget import RestartLimits
     from keyturn.controllers.manager import Options
     from keyturn.endpoints.audit import Settings
     from keyturn.endpoints.dashboard import Settings as UiSettings
@@ -48,6 +50,7 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     type=click.IntRange(1, 256),
     help="Number of objects reconciled concurrently.",
 )
+@restart_budget
 @click.option(
     "--files-root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -105,22 +108,22 @@ def run_command(
     audit: Settings | None,
     ui: UiSettings | None,
     exposure: Exposure,
+    restarts: RestartLimits,
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn.controllers import manager
     from keyturn.kube.secret_sight import Sight
-    from keyturn.runtime import logs
 
     _check(namespaces, all_namespaces=all_namespaces)
     if lease_namespace is not None:
         _check_name(lease_namespace)
-    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
-    logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
+    _configure_logs(log_format, verbose=verbose)
     options = manager.Options(
         namespaces=None if all_namespaces else namespaces,
         lease_namespace=lease_namespace,
         exposure=exposure,
         workers=workers,
+        restarts=restarts,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
         ui=ui,
@@ -128,6 +131,13 @@ def run_command(
         proves_encryption=prove_encryption,
     )
     _serve(options)
+
+
+def _configure_logs(log_format: str | None, *, verbose: bool) -> None:
+    from keyturn.runtime import logs
+
+    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
+    logs.configure(logs.LogFormat(chosen), logging.DEBUG if verbose else logging.INFO)
 
 
 def _serve(options: Options) -> None:

@@ -12,6 +12,7 @@ from .consumers import PodMemory
 from .generate import GeneratedValues
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
+from .restart_budget import NO_LIMITS, RestartBudget
 from .restart_locks import RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import SecretReads
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
 
+    from .restart_budget import RestartLimits
+
 __all__ = ["Memory"]
 
 
@@ -31,7 +34,7 @@ class Memory:
     Facts last as long as the process, values of Secrets, specs and stores as long as a pass.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, limits: RestartLimits = NO_LIMITS) -> None:
         self.specs = ParsedSpecs()
         self.secrets = SecretReads(context)
         self.writes = WriteMemory()
@@ -42,6 +45,7 @@ class Memory:
         self.pods = PodMemory()
         self.restarts = RestartBackoff()
         self.restart_locks = RestartLocks()
+        self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
         self.failures = Failures()
         self.reported = ReportedErrors()
         self.emergencies = EmergencyMemory()
@@ -65,6 +69,7 @@ class Memory:
             self.compliance,
             self.pods,
             self.restarts,
+            self.budget,
             self.failures,
             self.reported,
             self.emergencies,

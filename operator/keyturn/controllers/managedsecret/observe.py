@@ -64,6 +64,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         lost=context.lost,
         denials=memory.restarts.denials(key),
         fight=memory.drift.history(key),
+        hold=memory.budget.hold(key),
     )
     observed = await _with_secrets(key, observed, memory, context)
     observed = with_compliance(key, observed, memory.compliance, context.cache)

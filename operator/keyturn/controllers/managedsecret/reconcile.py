@@ -115,6 +115,8 @@ async def _next_step(
         if isinstance(step, steps.Rest):
             attempts = memory.failures.count(key) if step.problem else 0
             return Outcome(step, step.problem, attempts)
+        if isinstance(step, steps.RollOut) and not _may_restart(step, key, observed, memory):
+            return steps.Rest(None)  # the next observation has the hold
         began = loop_time()
         await _execute(step, key, observed, memory, context)
     except (Wait, Stalled) as error:
@@ -137,6 +139,8 @@ async def _end_pass(
     await report(key, observed, outcome, memory.reported, context)
     note_standing(key, observed, outcome.error, memory.emergencies, context)
     failpoints.reached("after", "Report")
+    if observed.hold is None:
+        memory.budget.leave(key)
     if outcome.error is None:
         memory.failures.forget(key)
     return next_time(key, outcome, memory.failures, context.now())
@@ -176,6 +180,13 @@ async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Co
         pass  # the next observation sees the newer object
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
+
+
+def _may_restart(step: steps.RollOut, key: ObjectKey, observed: Observed, memory: Memory) -> bool:
+    """Whether the restart budget of the cluster has room; if not, the object waits for its turn."""
+    deadline = observed.desired.progress_deadline if observed.desired else timedelta()
+    workload, waits = step.consumer.workload.key, not observed.is_urgent
+    return memory.budget.take(key, workload, observed.now + deadline, waits=waits)
 
 
 def _deny(

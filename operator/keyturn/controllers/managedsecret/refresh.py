@@ -10,8 +10,8 @@ from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
-from keyturn.core.rotation.reasons import REFRESHED, WAITS_FOR_WINDOW
-from keyturn.core.rotation.triggers import store_change_waits
+from keyturn.core.rotation.reasons import REFRESHED
+from keyturn.core.rotation.triggers import WAITS_FOR_WINDOW, store_change_waits
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .emergency import Emergency
     from .pods import PodsSeen
+    from .restart_hold import RestartHold
     from .store_reads import PushProblem
     from .workload import Use, Workload
 
@@ -132,6 +133,8 @@ class Observed:
     """Leases whose revocation failed, with the time of the next attempt."""
     emergencies: tuple[Emergency, ...] = ()
     """Declared emergencies that affect this ManagedSecret."""
+    hold: RestartHold | None = None
+    """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     lost: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
     current: RevisionFacts | None = field(init=False, repr=False)
@@ -212,6 +215,11 @@ class Observed:
             emergency.started + DECLARED_WITHIN for emergency in self.emergencies if emergency.name in names
         )
         return max([read, *ends])
+
+    @property
+    def is_urgent(self) -> bool:
+        """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
+        return self.held is not None or any(emergency.presses for emergency in self.emergencies)
 
     @property
     def held(self) -> Held | None:

@@ -285,6 +285,7 @@ def _wake_up(
         if progress.consumer.pods and progress.consumer.pods.again
     )
     others = (
+        observed.hold.again if observed.hold else None,
         observed.pulled.again,
         pushed_again(observed),
         returned_again(observed, desired),

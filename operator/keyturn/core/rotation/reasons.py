@@ -13,7 +13,6 @@ __all__ = [
     "ROTATION_DUE",
     "SPEC_CHANGED",
     "TRIGGERED",
-    "WAITS_FOR_WINDOW",
     "Reason",
 ]
 
@@ -26,8 +25,6 @@ REFRESHED = "Refreshed"
 TRIGGERED = "Triggered"
 ROTATION_DUE = "RotationDue"
 ENDING = "Ending"
-WAITS_FOR_WINDOW = "WaitsForWindow"
-"""Reason of the condition Rotating while a due rotation, or a value that changed in a store, waits for a window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,10 @@ def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> Wor
 def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
     denial = denial_of(consumer.workload, observed)
+    if observed.hold and not observed.is_urgent:
+        message = f"queued for restart: the limits of the cluster are reached ({observed.hold.limits})"
+        reason = WorkloadReason.RESTART_BUDGET
+        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, reason)
     if denial is None:
         if rejection := told_before(consumer.workload, observed, desired):
             return WorkloadProgress(

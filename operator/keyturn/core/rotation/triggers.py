@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "WAITS_FOR_WINDOW",
     "due_time",
     "is_overdue",
     "is_requested",
@@ -34,6 +35,10 @@ __all__ = [
     "turns_nothing",
     "waits_until",
 ]
+
+
+WAITS_FOR_WINDOW = "WaitsForWindow"
+"""Reason of the condition Rotating while a due rotation, or a value that changed in a store, waits for a window."""
 
 
 def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:

@@ -15,9 +15,9 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.rotation.push import push_problem
-from keyturn.core.rotation.reasons import SPEC_CHANGED, WAITS_FOR_WINDOW
+from keyturn.core.rotation.reasons import SPEC_CHANGED
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.triggers import turns_nothing, waits_until
+from keyturn.core.rotation.triggers import WAITS_FOR_WINDOW, turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 

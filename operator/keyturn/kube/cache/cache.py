@@ -277,6 +277,10 @@ class InformerCache:
     def workload_keys(self, kind: str) -> list[WorkloadKey]:
         return self._workloads.keys(kind)
 
+    def rolling_workloads(self) -> list[WorkloadKey]:
+        """Return the workloads that Keyturn has restarted and whose rollout is not complete."""
+        return self._workloads.rolling()
+
     def users_of(self, namespace: str, secret: str) -> list[Workload]:
         return self._workloads.users_of(ObjectKey(namespace, secret))
 

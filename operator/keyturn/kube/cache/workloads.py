@@ -48,6 +48,10 @@ class WorkloadCache:
             self._users[secret].add(workload.key)
         return known
 
+    def rolling(self) -> list[WorkloadKey]:
+        """Return the workloads with a restart marker whose rollout is not complete."""
+        return [key for key, workload in self._workloads.items() if workload.marker and not workload.settled]
+
     def drop(self, key: WorkloadKey) -> Workload | None:
         """Drop a workload; return its former state."""
         known = self._workloads.pop(key, None)

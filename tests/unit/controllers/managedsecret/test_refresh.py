@@ -307,13 +307,9 @@ async def test_a_change_that_waits_for_a_window_is_read_as_usual_and_when_it_ope
 async def test_a_change_that_waits_is_known_after_a_restart(watch: Watch) -> None:
     watch.spec = window(NOW + timedelta(hours=20))
     watch.remote.keep("prod/api", "second")
-    rotating = {
-        **READ_BEFORE["conditions"][0],
-        "type": "Rotating",
-        "status": "False",
-        "reason": "WaitsForWindow",
-    }  # type: ignore[index]
-    status = {**READ_BEFORE, "conditions": [*READ_BEFORE["conditions"], rotating]}  # type: ignore[misc]
+    refreshed: Any = READ_BEFORE["conditions"]
+    rotating = {**refreshed[0], "type": "Rotating", "status": "False", "reason": "WaitsForWindow"}
+    status = {**READ_BEFORE, "conditions": [*refreshed, rotating]}
     assert (await watch.look(status=status)).waiting == {"api-key"}
 
 

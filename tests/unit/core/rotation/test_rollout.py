@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Sibling
+from keyturn.core.observation.restart_hold import RestartHold
+from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
 from keyturn.core.rotation.rollout import (
     Turn,
@@ -28,6 +31,7 @@ from tests.unit.core.builders import (
     NOW,
     PUBLISHED,
     consumer,
+    minutes,
     observed,
     revision,
     seconds,
@@ -541,6 +545,29 @@ def test_no_more_workloads_are_told_of_than_the_schema_takes() -> None:
     many = look(*(consumer(f"app-{number:04}", marker="db=4") for number in range(MOST_WORKLOADS + 1)))
 
     assert len(status_of(many, Outcome(Rest(None))).workloads) == MOST_WORKLOADS
+
+
+# Limits of the cluster
+
+
+HOLD = RestartHold(NOW + minutes(3), "--max-rolling 5")
+
+
+def test_a_restart_waits_while_the_limits_of_the_cluster_are_reached() -> None:
+    names = "password", "username", "token"
+    three = {"data": [{"name": name, "generate": {"password": {}}} for name in names]}
+    at = look(*pending("api"), spec=three, hold=HOLD)
+    (only,) = everyone(at)
+    assert (only.state, only.turn, only.reason) == (PENDING, Turn.HINDERED, "RestartBudget")
+    assert only.message
+    assert HOLD.limits in only.message
+    assert restarted(at) == ()
+    assert next_step(at) == Rest(HOLD.again)
+
+
+def test_an_emergency_does_not_wait_for_the_limits_of_the_cluster() -> None:
+    declared = Emergency("leak", "uid", PUBLISHED - minutes(1))
+    assert restarted(look(*pending("api"), hold=HOLD, emergencies=(declared,))) == ("api",)
 
 
 # Debounce

@@ -1,0 +1,134 @@
+"""Restart budget of the cluster: how many workloads roll at a time, and how many restarts begin per minute.
+
+Namespaces take turns, so that one with many workloads does not delay another's first restart. Emergencies and
+rollbacks do not wait, but their restarts count.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.core.observation.restart_hold import RestartHold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from keyturn.core.keys import ObjectKey, WorkloadKey
+
+__all__ = ["NO_LIMITS", "RestartBudget", "RestartLimits"]
+
+_MINUTE = timedelta(minutes=1)
+_UNKNOWN_DEADLINE = timedelta(minutes=10)
+"""How long a rollout that an earlier process began counts at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartLimits:
+    """Limits of restarts in the whole cluster; None is no limit."""
+
+    rolling: int | None = None
+    """Workloads that roll at a time."""
+    per_minute: int | None = None
+    """Restarts that begin in a minute."""
+
+
+NO_LIMITS = RestartLimits()
+
+
+class RestartBudget:
+    """Restarts that count against the limits, and the ManagedSecrets that wait for one, by namespace."""
+
+    def __init__(
+        self, limits: RestartLimits, now: Callable[[], datetime], wake: Callable[[ObjectKey], None]
+    ) -> None:
+        """`wake` adds a ManagedSecret to the work queue."""
+        self._limits, self._now, self._wake = limits, now, wake
+        self._rolling: dict[WorkloadKey, datetime] = {}
+        """Workloads that roll, with the time at which each counts no more, however its rollout ends."""
+        self._begun: deque[datetime] = deque()
+        """Restarts of the last minute, the oldest first."""
+        self._waiting: OrderedDict[str, dict[ObjectKey, None]] = OrderedDict()
+        """The namespace whose turn it is comes first."""
+
+    def count_rolling(self, workloads: Iterable[WorkloadKey]) -> None:
+        """Count rollouts that an earlier process began."""
+        until = self._now() + _UNKNOWN_DEADLINE
+        self._rolling.update(dict.fromkeys(workloads, until))
+
+    def take(self, key: ObjectKey, workload: WorkloadKey, until: datetime, *, waits: bool = True) -> bool:
+        """Begin a restart, which counts at most until `until`; False if it must wait for its turn."""
+        if waits and workload not in self._rolling and self.hold(key, asks=True):
+            self._waiting.setdefault(key.namespace, {})[key] = None
+            return False
+        now = self._now()
+        self._remove(key)
+        if key.namespace in self._waiting:
+            self._waiting.move_to_end(key.namespace)
+        if self._limits.rolling is not None:
+            self._rolling[workload] = until
+        if self._limits.per_minute is not None:
+            self._begun.append(now)
+        self._wake_next()
+        return True
+
+    def hold(self, key: ObjectKey, *, asks: bool = False) -> RestartHold | None:
+        """Return why restarts of a ManagedSecret must wait; None if it may restart, or does not wait (nor `asks`)."""
+        is_waiting = key in self._waiting.get(key.namespace, ())
+        if not (is_waiting or asks):
+            return None
+        if exhausted := self._exhausted():
+            return exhausted
+        first = self._next()
+        if first is None or first == key:
+            return None
+        return RestartHold(self._now() + _MINUTE, self._limit_text())
+
+    def settle(self, workload: WorkloadKey) -> None:
+        """Count a rollout no more: it is complete, or the workload is gone."""
+        if self._rolling.pop(workload, None):
+            self._wake_next()
+
+    def leave(self, key: ObjectKey) -> None:
+        """Note that a ManagedSecret does not wait any more."""
+        if self._remove(key):
+            self._wake_next()
+
+    forget = leave
+
+    def _exhausted(self) -> RestartHold | None:
+        now, limits = self._now(), self._limits
+        while self._begun and self._begun[0] <= now - _MINUTE:
+            self._begun.popleft()
+        for workload in [one for one, until in self._rolling.items() if until <= now]:
+            del self._rolling[workload]
+        if limits.rolling is not None and len(self._rolling) >= limits.rolling:
+            return RestartHold(min(self._rolling.values()), self._limit_text())
+        if limits.per_minute is not None and len(self._begun) >= limits.per_minute:
+            return RestartHold(self._begun[0] + _MINUTE, self._limit_text())
+        return None
+
+    def _limit_text(self) -> str:
+        options = {"--max-rolling": self._limits.rolling, "--restarts-per-minute": self._limits.per_minute}
+        return ", ".join(f"{name} {limit}" for name, limit in options.items() if limit is not None)
+
+    def _next(self) -> ObjectKey | None:
+        """Return the ManagedSecret whose turn it is."""
+        return next((key for keys in self._waiting.values() for key in keys), None)
+
+    def _wake_next(self) -> None:
+        key = self._next()
+        if key is not None and self._exhausted() is None:
+            self._wake(key)
+
+    def _remove(self, key: ObjectKey) -> bool:
+        waiting = self._waiting.get(key.namespace, {})
+        if key not in waiting:
+            return False
+        del waiting[key]
+        if not waiting:
+            del self._waiting[key.namespace]
+        return True

@@ -1,0 +1,155 @@
+"""The restart budget of the cluster: limits, turns of namespaces, and what it never forgets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.controllers.managedsecret.restart_budget import RestartBudget, RestartLimits
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from tests.unit.core.builders import NOW, minutes, seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+DEADLINE = minutes(10)
+
+
+class Cluster:
+    """A budget with a clock; `woken` has the ManagedSecrets that were added to the work queue."""
+
+    def __init__(self, rolling: int | None = None, per_minute: int | None = None) -> None:
+        self.now: datetime = NOW
+        self.woken: list[ObjectKey] = []
+        self.budget = RestartBudget(RestartLimits(rolling, per_minute), lambda: self.now, self.woken.append)
+
+    def restart(self, key: ObjectKey, *, waits: bool = True) -> bool:
+        return self.budget.take(key, workload_of(key), self.now + DEADLINE, waits=waits)
+
+
+def secret(namespace: str, name: str = "db") -> ObjectKey:
+    return ObjectKey(namespace, name)
+
+
+def workload_of(key: ObjectKey) -> WorkloadKey:
+    return WorkloadKey(key.namespace, "Deployment", key.name)
+
+
+A, B, C = secret("a"), secret("b"), secret("c")
+
+
+def test_without_limits_nothing_waits() -> None:
+    cluster = Cluster()
+    assert all(cluster.restart(secret("a", str(number))) for number in range(500))
+    assert cluster.budget.hold(A) is None
+
+
+def test_a_restart_over_the_limit_waits_until_a_rollout_is_complete() -> None:
+    cluster = Cluster(rolling=1)
+    assert cluster.restart(A)
+    assert not cluster.restart(B)
+    hold = cluster.budget.hold(B)
+    assert hold
+    assert (hold.again, hold.limits) == (NOW + DEADLINE, "--max-rolling 1")
+
+    cluster.budget.settle(workload_of(A))
+
+    assert cluster.woken == [B]
+    assert cluster.budget.hold(B) is None
+    assert cluster.restart(B)
+
+
+def test_a_rollout_that_never_ends_counts_until_its_deadline() -> None:
+    cluster = Cluster(rolling=1)
+    cluster.restart(A)
+    cluster.now += DEADLINE
+    assert cluster.restart(B)
+
+
+def test_a_second_secret_of_a_rolling_workload_does_not_wait_for_it() -> None:
+    cluster = Cluster(rolling=1)
+    cluster.restart(A)
+    assert cluster.budget.take(secret("a", "other"), workload_of(A), cluster.now + DEADLINE)
+
+
+def test_restarts_per_minute_are_limited() -> None:
+    cluster = Cluster(per_minute=2)
+    assert [cluster.restart(secret("a", name)) for name in "xyz"] == [True, True, False]
+    hold = cluster.budget.hold(secret("a", "z"))
+    assert hold
+    assert (hold.again, hold.limits) == (NOW + minutes(1), "--restarts-per-minute 2")
+    cluster.now += minutes(1)
+    assert cluster.restart(secret("a", "z"))
+
+
+def test_an_emergency_does_not_wait_and_counts() -> None:
+    cluster = Cluster(rolling=1)
+    cluster.restart(A)
+    assert cluster.restart(B, waits=False)
+    cluster.budget.settle(workload_of(A))
+    assert not cluster.restart(C)
+
+
+def test_namespaces_take_turns() -> None:
+    cluster = Cluster(rolling=1)
+    crowd = [secret("crowd", str(number)) for number in range(500)]
+    waiting = [*crowd, A, B]
+    served: list[str] = []
+    for key in waiting:
+        cluster.restart(key)
+    rolling = crowd[0]
+    for _ in range(6):
+        cluster.woken.clear()
+        cluster.budget.settle(workload_of(rolling))
+        (rolling,) = cluster.woken
+        assert cluster.restart(rolling)
+        served.append(rolling.namespace)
+    assert Counter(served[:3]) == Counter(["crowd", "a", "b"])
+    assert served[3:] == ["crowd"] * 3
+
+
+def test_one_that_jumps_the_queue_waits_for_its_turn() -> None:
+    cluster = Cluster(rolling=1)
+    cluster.restart(A)
+    cluster.restart(B)
+    cluster.budget.settle(workload_of(A))
+    assert not cluster.restart(C)
+    assert cluster.budget.hold(C)
+    assert cluster.restart(B)
+
+
+@pytest.mark.parametrize("how", ["leave", "forget"])
+def test_one_that_waits_no_more_lets_the_next_one_begin(how: str) -> None:
+    cluster = Cluster(rolling=1)
+    for key in (A, B, C):
+        cluster.restart(key)
+    cluster.budget.settle(workload_of(A))
+    cluster.woken.clear()
+
+    getattr(cluster.budget, how)(B)
+
+    assert cluster.woken == [C]
+    assert cluster.restart(C)
+
+
+def test_rollouts_of_an_earlier_process_count() -> None:
+    cluster = Cluster(rolling=1)
+    cluster.budget.count_rolling([workload_of(A)])
+    assert not cluster.restart(B)
+    cluster.now += minutes(10) + seconds(1)
+    assert cluster.restart(B)
+
+
+def test_a_free_place_wakes_one_after_the_other() -> None:
+    cluster = Cluster(rolling=2)
+    for key in (A, B, C, secret("d")):
+        cluster.restart(key)
+    for key in (A, B):
+        cluster.budget.settle(workload_of(key))
+    cluster.woken.clear()
+    assert cluster.restart(C)
+    assert cluster.woken == [secret("d")]
+    assert cluster.now - NOW == timedelta()
