@@ -35,7 +35,7 @@ from .rollout import (
     watched_until,
 )
 from .rollout_obstacles import pod_to_delete
-from .triggers import is_requested, reason_to_renew, start_time, turns_nothing
+from .triggers import is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,7 +65,7 @@ def next_step(observed: Observed) -> steps.Step:
         )
         return last_pushes(observed) or steps.Rest(again, push_problem(observed))
     if observed.managed.spec.suspend:
-        return steps.Rest(_overlap_missed(observed))
+        return steps.Rest(_reported_while_suspended(observed))
     desired = _allowed(observed)
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
@@ -89,13 +89,12 @@ def next_step(observed: Observed) -> steps.Step:
     )
 
 
-def _overlap_missed(observed: Observed) -> datetime | None:
-    """Return when an overlap that cannot end during suspension counts as missed and is reported."""
-    current = observed.current
-    if current is None or not current.overlaps or current.valid_until is None:
-        return None
-    missed = current.valid_until + GRACE
-    return missed if missed > observed.now else None
+def _reported_while_suspended(observed: Observed) -> datetime | None:
+    """Return when a rotation becomes overdue, or an overlap that cannot end counts as missed."""
+    current, times = observed.current, [overdue_time(observed)]
+    if current and current.overlaps and current.valid_until:
+        times.append(current.valid_until + GRACE)
+    return min((time for time in times if time and time > observed.now), default=None)
 
 
 def _end_overlap(observed: Observed) -> steps.Expire | None:
@@ -284,7 +283,9 @@ def _wake_up(
         for progress in all_standings
         if progress.consumer.pods and progress.consumer.pods.again
     )
+    overdue = overdue_time(observed) if observed.held else None
     others = (
+        overdue if overdue and overdue > observed.now else None,
         observed.hold.again if observed.hold else None,
         observed.pulled.again,
         pushed_again(observed),

@@ -28,6 +28,7 @@ __all__ = [
     "due_time",
     "is_overdue",
     "is_requested",
+    "overdue_time",
     "reason_to_renew",
     "removed_items",
     "start_time",
@@ -242,12 +243,18 @@ def waits_until(observed: Observed) -> datetime | None:
 
 def is_overdue(observed: Observed) -> bool:
     """Whether a rotation is due and a window was open since then."""
+    time = overdue_time(observed)
+    return time is not None and time <= observed.now
+
+
+def overdue_time(observed: Observed) -> datetime | None:
+    """Return from when on a rotation is overdue, also if it is suspended or held after a rollback."""
     if observed.desired is None or observed.state is None:
-        return False
+        return None
     scheduled = scheduled_time(observed)
     chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
-    return any(chance <= observed.now for chance in chances)
+    return min(chances, default=None)
 
 
 def is_requested(observed: Observed) -> bool:

@@ -10,7 +10,9 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
+from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Rest
 from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time, waits_until
 from keyturn.core.state.revision import Validity
 from keyturn.core.state.state import Held, Triggers
@@ -328,6 +330,23 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
 )
 def test_a_rotation_is_overdue_when_it_could_have_started(look: Observed, overdue: bool) -> None:  # noqa: FBT001
     assert is_overdue(look) == overdue
+
+
+HELD_BACK = replace(state(revision(2), revision(), current=1), held=Held(2, 1, MADE, failed=False))
+
+
+@pytest.mark.parametrize("now", [NOW - seconds(1), NOW, NOW + seconds(1)], ids=["before", "at", "after"])
+@pytest.mark.parametrize(
+    ("spec", "known"),
+    [
+        pytest.param({}, {"state": HELD_BACK}, id="held"),
+        pytest.param({"suspend": True}, {}, id="suspended"),
+    ],
+)
+def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
+    spec: dict[str, Any], known: dict[str, Any], now: datetime
+) -> None:
+    assert next_step(observed({**HOURLY, **spec}, now=now, **known)) == Rest(NOW if now < NOW else None)
 
 
 # Due times
