@@ -59,7 +59,7 @@ soak: sandbox ## run the sweeps longer and with other draws than make test does;
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them
 	@$(BIN)/python -m tests.redteam $(subst $(comma), ,$(ATTACKS))
 
-check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, layers, sizes, words, CRDs
+check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, layers, sizes, words, CRDs, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -68,6 +68,7 @@ check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, l
 	$(BIN)/python .ci/words
 	$(BIN)/keyturn crds --check crds
 	$(BIN)/python .ci/command-reference --check
+	$(BIN)/python .ci/reason-tables --check
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
 	$(BIN)/python -m benchmarks $(or $(ARGS),all)
@@ -99,9 +100,10 @@ release: $(READY) ## make every file of a release into dist/, VERSION=…, signe
 		$(if $(SNAPSHOT),--snapshot) $(foreach part,$(WITHOUT),--without $(part)) $(if $(REPOSITORY),--repository "$(REPOSITORY)") \
 		$(if $(IMAGE),--image "$(IMAGE)") $(if $(BUILDER),--builder "$(BUILDER)") $(if $(URL),--url "$(URL)")
 
-generate: $(READY) ## regenerate the CRDs, and the API and command reference
+generate: $(READY) ## regenerate the CRDs, the API and command reference, and the tables of reasons
 	$(BIN)/keyturn crds --output crds
 	$(BIN)/python .ci/command-reference
+	$(BIN)/python .ci/reason-tables
 
 format: $(READY) ## format the code and apply fixes of ruff
 	$(BIN)/ruff check --fix

@@ -16,6 +16,7 @@ from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import MARKER, OWNER_LABEL
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page, Patch
 from keyturn.kube.secret_informer import meta_of
@@ -34,6 +35,8 @@ STATE = paths.secret("shop", "db-keyturn")
 _DEPLOYMENTS = paths.workloads("Deployment", "shop")
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
+_STEPS = frozenset({"Stage", "Publish", "Revoke", "Rollback", "RollOut", "Overlap"})
+_ERRORS = frozenset(ErrorReason)
 _LOOKS_IN_VAIN = 10
 """Pods of a rollout that comes to no end are read nine times in a minute."""
 
@@ -330,6 +333,7 @@ class Cluster:
         there = self._unchanged("patch", path, body["metadata"]["resourceVersion"])
         status = there.get("status", {}) | copy.deepcopy(body["status"])
         there["status"] = {name: part for name, part in status.items() if part is not None}
+        assert [one for one in status.get("conditions", ()) if not _is_documented(one)] == []
         return copy.deepcopy(self._stamp(there))
 
     def _restarted(self, path: str, body: Body) -> Body:
@@ -457,3 +461,14 @@ class _Write:
 
 def _path_of(name: str) -> str:
     return paths.workload("Deployment", "shop", name)
+
+
+def _is_documented(condition: Body) -> bool:
+    """Say whether the documentation has the reason of a ManagedSecret's condition."""
+    type_, reason = condition["type"], condition["reason"]
+    others: set[str] = {one for one in ConditionReason if type_ in one.conditions}
+    if type_ == "Rotating" and condition["status"] == "True":
+        others |= _STEPS
+    if type_ == "PolicyCompliant" and condition["status"] == "False":
+        return True  # the name of a rule
+    return reason in others or reason in _ERRORS

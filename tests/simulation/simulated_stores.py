@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keyturn.core.labels import FINALIZER
-from keyturn.core.rotation.reasons import REFRESHED
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
@@ -116,5 +116,5 @@ class StoreCluster(Cluster):
         before = self.state()
         is_new = after.facts.newest.number > before.facts.newest.number
         target = self.objects.get(TARGET)
-        if is_new and target and after.facts.newest.reason == REFRESHED:
+        if is_new and target and after.facts.newest.reason == RevisionReason.REFRESHED:
             assert meta_of(target).revision == before.facts.current_number, "no revisions pile up"

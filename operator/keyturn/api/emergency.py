@@ -112,7 +112,7 @@ class TimelineEntry(Schema):
     count: int | None = None
     """How often it happened, if more than once."""
     reason: str
-    """The kind of event in one word, such as Rotated."""
+    """The kind of event: {TimelineReason}."""
     what: str
     """A description in one sentence."""
     who: str

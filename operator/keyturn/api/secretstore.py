@@ -167,7 +167,7 @@ class SecretStoreStatus(Schema):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, with reason Valid or the obstacle; Stalled while manual action is required; and KeysShared."""
+    """Ready, Stalled while manual action is required, and KeysShared; with one of the reasons {StoreReason}."""
 
 
 class SecretStore(Schema):

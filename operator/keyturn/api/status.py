@@ -26,7 +26,6 @@ __all__ = [
     "RotationStatus",
     "Via",
     "WorkloadKind",
-    "WorkloadReason",
     "WorkloadState",
     "WorkloadStatus",
 ]
@@ -63,60 +62,13 @@ class WorkloadState(StrEnum):
     FAILED = "Failed"
 
 
-class WorkloadReason(StrEnum):
-    """Why a workload does not run the current revision, as a code for programs; a later version may have others."""
-
-    FORBIDDEN = "Forbidden"
-    """RBAC forbids its restart."""
-    REFUSED = "Refused"
-    """The API server or an admission webhook rejects its restart."""
-    NOT_FOUND = "NotFound"
-    """It did not exist when it was to be restarted."""
-    RESTART_NEVER = "RestartNever"
-    """Its annotation keyturn.dev/restart is never."""
-    RESTART_DISABLED = "RestartDisabled"
-    """rollout.restart is None."""
-    NOT_LISTED = "NotListed"
-    """rollout.restart is Listed, and rollout.targets does not list it."""
-    NOT_CONSUMING = "NotConsuming"
-    """rollout.targets lists it, but it does not use the Secret and has not consented to a restart."""
-    MARKER_REMOVED = "MarkerRemoved"
-    """Another program removed keyturn.dev/secret-versions from its pod template after the restart."""
-    PAUSED = "Paused"
-    """The Deployment is paused."""
-    EARLIER_ROLLOUT = "EarlierRollout"
-    """An earlier rollout of it has not finished."""
-    WAITING_FOR_TURN = "WaitingForTurn"
-    """Its restart follows when the workloads before it are complete and the debounce is over."""
-    RESTART_BUDGET = "RestartBudget"
-    """Its restart waits for those of other ManagedSecrets: --max-rolling or --restarts-per-minute is reached."""
-    ROLLING_OUT = "RollingOut"
-    """It was restarted, and its rollout has not finished."""
-    UPDATED_BY_HAND = "UpdatedByHand"
-    """Its update strategy leaves the restart of pods to the user: OnDelete, or a partition."""
-    PODS_NOT_CREATED = "PodsNotCreated"
-    """Its controller cannot create pods."""
-    POD_LEFT_BEHIND = "PodLeftBehind"
-    """A StatefulSet does not replace a pod that is not ready; the pod must be deleted."""
-    PODS_NOT_RUNNING = "PodsNotRunning"
-    """One of its pods does not run; the message has the pod and the API's reason."""
-    EARLIER_PODS = "EarlierPods"
-    """Pods with earlier values still run or are terminating."""
-    PODS_UNKNOWN = "PodsUnknown"
-    """The operator has no permission to list pods."""
-    CRASH_LOOP = "CrashLoop"
-    """Its new pods crash."""
-    DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
-    """Its new pods did not become available within rollout.progressDeadline, or its Deployment's own deadline."""
-
-
 class RotationStatus(Schema):
     """A rotation in progress."""
 
     id: str
     """The permanent identifier of the rotation: the object's UID and the number of the new revision."""
     reason: str
-    """Why the values are replaced."""
+    """Why the values are replaced: {RevisionReason}."""
     step: str
     """The next step."""
     started_at: datetime
@@ -145,7 +97,7 @@ class WorkloadStatus(Schema):
     terminating: int | None = None
     """How many pods with earlier values are terminating, if the rollout waits for their end without a deadline."""
     reason: str | None = None
-    """Why it is not Current, as a code for programs, such as Forbidden, Paused, EarlierPods or CrashLoop."""
+    """Why it is not Current, as a code for programs: {WorkloadReason}; a later version may have others."""
     message: str | None = None
     """What it waits for, for people; the wording can change with each version."""
 
@@ -174,13 +126,13 @@ class HistoryEntry(Schema):
     revision: int
     """The number of the revision."""
     reason: str
-    """Why it was generated."""
+    """Why it was generated: {RevisionReason}."""
     started_at: datetime
     """When its values were generated."""
     finished_at: datetime
     """When every workload ran on it."""
     result: str
-    """Succeeded; RolledBack after a failure; Superseded if a newer one came before all workloads ran on it."""
+    """How its rotation ended: {RevisionResult}."""
 
 
 class PreviousStatus(Schema):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.reasons import ConditionReason, ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ __all__ = ["judged"]
 
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
-_IN_PROGRESS = frozenset({"Progressing", "Pushing"})
+_IN_PROGRESS = frozenset({ConditionReason.PROGRESSING, ErrorReason.PUSHING})
 
 
 def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> list[Finding]:
@@ -60,7 +61,7 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
         evidence = f"a store that it is pushed to may still have the previous value ({pushed.reason})"
         verdict = Verdict.UNKNOWN if pushed.reason in _IN_PROGRESS else Verdict.FAIL
         yield _finding(verdict, evidence, "its condition Pushed shows why", one.where)
-    elif pushed.reason == "Kept":
+    elif pushed.reason == ConditionReason.KEPT:
         evidence = "a store it is pushed to keeps what it had, by updatePolicy: IfNotExists"
         yield _finding(
             Verdict.UNKNOWN, evidence, "check that value, or write updatePolicy: Replace", one.where
@@ -70,7 +71,7 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
 def _in_workloads(one: Declared) -> Iterator[Finding]:
     """Judge workloads that run with previous values, which they have in memory."""
     current = _condition(one, "WorkloadsCurrent")
-    if current is not None and (current.status, current.reason) == ("False", "RestartRefused"):
+    if current is not None and (current.status, current.reason) == ("False", ConditionReason.RESTART_REFUSED):
         evidence = "a workload that opted out of restarts runs with the previous value"
         yield _finding(Verdict.UNKNOWN, evidence, "restart it yourself; keyturn status names it", one.where)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.reasons import RevisionResult
 from keyturn.core.spec.desired import history_limit_of
 
 from . import managed
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .managed import FoundManagedSecret
 
 __all__ = ["Asked", "NotApplicable", "refresh", "resume", "rollback", "rotate", "suspend"]
-
-_ROLLED_BACK, _SUCCEEDED = "RolledBack", "Succeeded"
 
 
 class NotApplicable(click.ClickException):
@@ -112,7 +111,11 @@ def _revision_before(found: FoundManagedSecret) -> int:
     """Return the revision before the current one, by the history."""
     status = found.managed.status
     current = status.revision or 0
-    good = [one.revision for one in status.history if one.result != _ROLLED_BACK and one.revision < current]
+    good = [
+        one.revision
+        for one in status.history
+        if one.result != RevisionResult.ROLLED_BACK and one.revision < current
+    ]
     if not good:
         raise click.ClickException(
             f"the history of {found.key.name} names no revision before {current}; name one with --to"
@@ -136,6 +139,6 @@ def _perhaps_kept(found: ManagedSecret) -> set[int]:
     status = found.status
     made = [status.revision or 0, *(one.revision for one in status.history)]
     latest = range(max(made) - history_limit_of(found), max(made) + 1)
-    good = (one.revision for one in status.history if one.result == _SUCCEEDED)
+    good = (one.revision for one in status.history if one.result == RevisionResult.SUCCEEDED)
     last = next((one for one in good if one != status.revision), 0)
     return {one for one in (*latest, last) if one > 0 and one != status.revision}

@@ -11,7 +11,7 @@ from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.reasons import ClassReason, ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Every, cadence_of, windows_of
 from keyturn.core.status.conditions import ConditionVerdict, stamped
@@ -84,7 +84,10 @@ def _standing(secret_class: SecretClass, context: Context) -> tuple[str, str]:
     """Return reason and message for a valid class: the namespaces that may use it."""
     name, marked = secret_class.metadata.name, context.cache.default_classes()
     if name not in marked:
-        return "Valid", "managed secrets may use this class"
+        return ClassReason.VALID, "managed secrets may use this class"
     if name == marked[0]:
-        return "Default", "managed secrets that name no class use this one"
-    return "NotDefault", f"it is marked as the default class, but the newer {marked[0]} takes precedence"
+        return ClassReason.DEFAULT, "managed secrets that name no class use this one"
+    return (
+        ClassReason.NOT_DEFAULT,
+        f"it is marked as the default class, but the newer {marked[0]} takes precedence",
+    )

@@ -8,6 +8,7 @@ import structlog
 
 from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import EventReason, StoreReason
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
@@ -65,7 +66,7 @@ def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None
     if not health.is_ready and not health.passes:
         verdicts.append(("Stalled", ConditionVerdict("True", health.reason, health.message)))
     if shared:
-        verdicts.append(("KeysShared", ConditionVerdict("True", "NoNamespaceInPrefix", shared)))
+        verdicts.append(("KeysShared", ConditionVerdict("True", StoreReason.NO_NAMESPACE_IN_PREFIX, shared)))
     before, generation = store.status.conditions, store.metadata.generation
     return SecretStoreStatus(
         observed_generation=generation,
@@ -86,4 +87,6 @@ def _tell(key: StoreKey, store: AnyStore, health: Health, context: Context) -> N
     _log.warning("store not ready", store=str(key), reason=health.reason, message=health.message)
     if key.is_for_all and not context.cache.sees_namespaces:
         return  # Events of cluster-wide objects need a namespace in which this operator has no permission.
-    context.events.record(store, "ProviderError", f"{health.reason}: {health.message}", EventType.WARNING)
+    context.events.record(
+        store, EventReason.PROVIDER_ERROR, f"{health.reason}: {health.message}", EventType.WARNING
+    )

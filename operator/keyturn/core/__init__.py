@@ -12,7 +12,8 @@ Layers, each imports only those below it
     policy        class rules and checklist rules
     state         the record in the state Secret
     spec          the desired spec: class and defaults filled in
-    backoff, base64url, errors, keys, labels, legacy_status, reasons, text, times, value
+    legacy_status
+    backoff, base64url, errors, keys, labels, reasons, text, times, value
 
 Entry points: `spec.desired.wanted_by`, `rotation.decision.next_step`, `status.status.status_of`,
 `emergency.status.status_of`, `policy.rules.violations_of`.

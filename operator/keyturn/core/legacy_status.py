@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from keyturn.api.status import PolicyViolation, WorkloadReason
+from keyturn.api.status import PolicyViolation
+from keyturn.core.reasons import WorkloadReason
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus, WorkloadStatus

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keyturn.core.reasons import StoreReason
+
 from .credentials import LOGIN_NOT_FOUND
 from .providers.errors import UNTRUSTED, Refused, Throttled, Unauthorized, Unreachable, detail_of, hint_of
 
@@ -23,10 +25,12 @@ class Health(NamedTuple):
     """Whether the problem can pass without a change."""
 
 
-VALID: Final = Health(is_ready=True, reason="Valid", message="the last check of the store succeeded")
+VALID: Final = Health(
+    is_ready=True, reason=StoreReason.VALID, message="the last check of the store succeeded"
+)
 IN_USE: Final = Health(
     is_ready=True,
-    reason="Valid",
+    reason=StoreReason.VALID,
     message="the settings are valid; each namespace has its own credentials, which are checked on first use",
 )
 
@@ -35,24 +39,26 @@ def health_of(error: StoreError) -> Health:
     """Return the health for an error."""
     match error:
         case Unauthorized(code=code) if code == LOGIN_NOT_FOUND:
-            return Health(is_ready=False, reason=LOGIN_NOT_FOUND, message=error.hint)
+            return Health(is_ready=False, reason=StoreReason.LOGIN_NOT_FOUND, message=error.hint)
         case Unauthorized():
-            return _with_details(error, "AuthenticationFailed", "authentication failed")
+            return _with_details(error, StoreReason.AUTHENTICATION_FAILED, "authentication failed")
         case Throttled():
-            return _with_details(error, "Throttled", "the store throttles requests", passes=True)
+            return _with_details(error, StoreReason.THROTTLED, "the store throttles requests", passes=True)
         case Unreachable():
             return _without_answer(error)
         case Refused():
-            return _with_details(error, "InvalidSettings", "the settings of the store are invalid")
+            return _with_details(error, StoreReason.INVALID_SETTINGS, "the settings of the store are invalid")
         case _:
-            return _with_details(error, "Unknown", "the store did not execute the request", passes=True)
+            return _with_details(
+                error, StoreReason.UNKNOWN, "the store did not execute the request", passes=True
+            )
 
 
 def _without_answer(error: Unreachable) -> Health:
     if error.code == UNTRUSTED:
-        return Health(is_ready=False, reason="CertificateInvalid", message=detail_of(error))
+        return Health(is_ready=False, reason=StoreReason.CERTIFICATE_INVALID, message=detail_of(error))
     message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
-    return Health(is_ready=False, reason="Unreachable", message=message, passes=True)
+    return Health(is_ready=False, reason=StoreReason.UNREACHABLE, message=message, passes=True)
 
 
 def _with_details(error: StoreError, reason: str, sentence: str, *, passes: bool = False) -> Health:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keyturn.api.status import WorkloadReason
 from keyturn.core.policy.checklist import POINTS
+from keyturn.core.reasons import WorkloadReason
 from tests.unit.golden import messages
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
-from keyturn.core.rotation.reasons import CREATED
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.triggers import removed_items, start_time
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
@@ -186,7 +186,7 @@ def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
     if standing.message:
         return standing.message
     use, reason = standing.consumer.use, plan.foresight.reason
-    if reason and reason.name == CREATED:
+    if reason and reason.name == RevisionReason.CREATED:
         return "the first revision restarts no workload"
     if reason and use and use.keys is not None:
         return f"uses only unchanged keys: {listed(use.keys)}"

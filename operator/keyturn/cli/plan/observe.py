@@ -20,7 +20,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
-from keyturn.core.rotation.reasons import CREATED
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
@@ -240,7 +240,7 @@ def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts |
     revisions = tuple(
         RevisionFacts(
             number=number,
-            reason=CREATED if number == 1 else "",
+            reason=RevisionReason.CREATED if number == 1 else "",
             made=_published(observed) or observed.now,
             changed=every_key if is_behind and number == status.revision else frozenset(),
             base=base,

@@ -165,7 +165,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "secretName": desired.secret if desired else None,
         "revision": status.revision,
         "nextRevision": foresight.number or foresight.adopts,
-        "reason": foresight.reason.name if foresight.reason else None,
+        "reason": str(foresight.reason.name) if foresight.reason else None,
         "startsAt": foresight.starts if foresight.number is not None else None,
         "nextRotationTime": status.next_rotation_time,
         "dueAgain": due_again(plan),

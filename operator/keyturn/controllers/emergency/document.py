@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.core.emergency.deadlines import deadlines_of
 from keyturn.core.emergency.status import open_stages
-from keyturn.core.emergency.timeline import DEADLINE_MISSED
 from keyturn.core.labels import ACKNOWLEDGE_REPORT
+from keyturn.core.reasons import TimelineReason
 
 from .access_section import readership
 from .markdown import bounded, code, section, table, text, when
@@ -88,7 +88,7 @@ def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
         "AccessAudited": status.access_audit_at,
         "Documented": status.documented_at,
     }
-    missed = {one.time for one in status.timeline if one.reason == DEADLINE_MISSED}
+    missed = {one.time for one in status.timeline if one.reason == TimelineReason.DEADLINE_MISSED}
     started = emergency.metadata.creation_timestamp
     due = deadlines_of(started) if started else {}
     yield from section("The clock")

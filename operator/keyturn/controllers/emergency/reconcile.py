@@ -10,8 +10,8 @@ import structlog
 from keyturn.core.emergency.deadlines import EmergencyFacts
 from keyturn.core.emergency.progress import affected
 from keyturn.core.emergency.status import rows_of, status_of, wake_up
-from keyturn.core.emergency.timeline import DECLARED
 from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.reasons import EventReason, TimelineReason
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -36,8 +36,6 @@ __all__ = ["note_standing", "reconcile_emergency"]
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
 """Minimum time between status updates: hundreds of secrets may report progress at once."""
 _CONFLICT_DELAY = timedelta(seconds=2)
-_QUIET = frozenset({"SecretRotated", "SecretRolledOut", "SecretNothingToRotate"})
-_GOOD_NEWS = frozenset({DECLARED, "Rotated", "ServicesUpdated", "AccessAudited", "Documented"})
 
 _log = structlog.get_logger()
 
@@ -137,16 +135,17 @@ def _report_rotation(key: ObjectKey, emergency: EmergencyRotation, context: Cont
         return  # an emergency may name an object that does not exist
     name = emergency.metadata.name
     note = f"the EmergencyRotation {name} selects it: generated values rotate at once"
-    context.events.record(found[0], "EmergencyDeclared", note)
+    context.events.record(found[0], EventReason.EMERGENCY_DECLARED, note)
 
 
 def _report_entry(
     key: EmergencyKey, emergency: EmergencyRotation, entry: TimelineEntry, context: Context
 ) -> None:
-    if entry.reason in _QUIET:
+    reason = TimelineReason.of(entry.reason)
+    if reason.event is None:
         return
-    is_good = entry.reason in _GOOD_NEWS
-    reason = "EmergencyDeclared" if entry.reason == DECLARED else entry.reason
-    context.events.record(emergency, reason, entry.what, EventType.NORMAL if is_good else EventType.WARNING)
+    is_good = reason.event == EventType.NORMAL
+    name = EventReason.EMERGENCY_DECLARED if reason is TimelineReason.DECLARED else reason
+    context.events.record(emergency, name, entry.what, EventType(reason.event))
     tell = _log.info if is_good else _log.warning
     tell("emergency", emergency=str(key), reason=entry.reason, what=entry.what)

@@ -54,7 +54,7 @@ def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait
 
 def concerns_one(error: Wait | Stalled) -> bool:
     """Whether an error concerns one workload only, so that others may succeed."""
-    return error.reason != "ApiServerUnavailable"
+    return error.reason != ErrorReason.API_SERVER_UNAVAILABLE
 
 
 def unread(error: errors.ApiError) -> Wait:

@@ -10,8 +10,8 @@ from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.store_reads import Pulled, being_read
-from keyturn.core.rotation.reasons import REFRESHED
-from keyturn.core.rotation.triggers import WAITS_FOR_WINDOW, store_change_waits
+from keyturn.core.reasons import ConditionReason, RevisionReason
+from keyturn.core.rotation.triggers import store_change_waits
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
@@ -156,10 +156,13 @@ def _first_due(observed: Observed, desired: Desired) -> datetime | None:
     """Continue the schedule of the previous process; what it had not read is due at once."""
     conditions = observed.managed.status.conditions
     before = [one.status for one in conditions if one.type == "Refreshed"]
-    if any(one.reason == WAITS_FOR_WINDOW for one in conditions):
+    if any(one.reason == ConditionReason.WAITS_FOR_WINDOW for one in conditions):
         return observed.now  # what waits is known again after a read
     rotation = observed.managed.status.rotation
-    is_begun = rotation is not None and (rotation.reason, rotation.step) == (REFRESHED, "Stage")
+    is_begun = rotation is not None and (rotation.reason, rotation.step) == (
+        RevisionReason.REFRESHED,
+        "Stage",
+    )
     if "True" in before and not is_begun and not _held_leases(observed):  # a lease may be due
         return _next_refresh(observed, desired)
     return observed.now

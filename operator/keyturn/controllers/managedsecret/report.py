@@ -9,17 +9,16 @@ import structlog
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
-from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
+from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason, RevisionResult
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
-from keyturn.core.rotation.reasons import CREATED, REFRESHED
 from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollout import goes_back, standings
-from keyturn.core.status.conditions import NOTHING_TO_ROTATE, nothing_to_rotate, status_unseen
-from keyturn.core.status.status import ROLLED_BACK, SUCCEEDED, Outcome, status_of
+from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
+from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -46,11 +45,11 @@ __all__ = [
     "write_status",
 ]
 
-_EXPECTED_WAITS = frozenset({MAKING_VALUES, READING_STORES, "Pushing"})
+_EXPECTED_WAITS = frozenset({ErrorReason.MAKING_VALUES, ErrorReason.READING_STORES, ErrorReason.PUSHING})
 """Reasons of a pass that waits for a store or a generator; they are no trouble."""
 
 _log = structlog.get_logger()
-_RESULTS = {WorkloadState.CURRENT: SUCCEEDED, WorkloadState.FAILED: "Failed"}
+_RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: "Failed"}
 
 
 class ReportedErrors:
@@ -103,29 +102,36 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
     match step:
         case steps.Claim(number=number) | steps.Adopt(number=number):
             context.events.record(
-                observed.managed, "Claimed", f"the Secret's values are kept as revision {number}"
+                observed.managed, EventReason.CLAIMED, f"the Secret's values are kept as revision {number}"
             )
         case steps.Publish(number=number):
             was_there = observed.managed.status.revision is not None
-            is_first = observed.current is not None and observed.current.reason == CREATED and not was_there
+            is_first = (
+                observed.current is not None
+                and observed.current.reason == RevisionReason.CREATED
+                and not was_there
+            )
             context.events.record(
                 observed.managed,
-                "Created" if is_first else "Published",
+                EventReason.CREATED if is_first else EventReason.PUBLISHED,
                 f"revision {number} is in the Secret",
             )
         case steps.Revoke(number=number):
             context.events.record(
                 observed.managed,
-                "Revoked",
+                EventReason.REVOKED,
                 f"the values of the revision before {number} are removed from the Secret",
             )
         case steps.Decline() if observed.desired:
             context.events.record(
-                observed.managed, NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired), EventType.WARNING
+                observed.managed,
+                EventReason.NOTHING_TO_ROTATE,
+                nothing_to_rotate(observed.desired),
+                EventType.WARNING,
             )
         case steps.Release(secret=secret):
             note = f"the Secret {secret!r} is released; delete it when no workload reads it"
-            context.events.record(observed.managed, "Released", note)
+            context.events.record(observed.managed, EventReason.RELEASED, note)
 
 
 def _facts(step: steps.Step) -> dict[str, object]:
@@ -151,7 +157,7 @@ def _report_repair(step: steps.Repair, key: ObjectKey, observed: Observed, conte
     metrics.DRIFT_REPAIRED.inc()
     what = ", ".join(sorted(step.keys)) or "its labels and annotations"
     note = f"the Secret was edited or deleted; restored as revision {step.number}: {what}"
-    context.events.record(observed.managed, "DriftRepaired", note)
+    context.events.record(observed.managed, EventReason.DRIFT_REPAIRED, note)
     _log.warning("drift repaired", secret=str(key), revision=step.number, keys=sorted(step.keys))
 
 
@@ -171,7 +177,7 @@ def _report_store_step(
     if isinstance(step, steps.Push | steps.Withdraw):
         problem = stores.pushes.problems(key).get(step.destination.id)
     if problem is not None:
-        if problem.error.reason != "Pushing":
+        if problem.error.reason != ErrorReason.PUSHING:
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
     if isinstance(step, steps.GiveBack) and step.loan.id in stores.leases.postponed(key):
@@ -179,15 +185,19 @@ def _report_store_step(
     match step:
         case steps.GiveBack(loan=loan):
             context.events.record(
-                observed.managed, "GivenBack", f"the previous lease of {loan.where} is revoked"
+                observed.managed, EventReason.GIVEN_BACK, f"the previous lease of {loan.where} is revoked"
             )
         case steps.Push(destination=destination, number=number):
-            context.events.record(observed.managed, "Pushed", f"{destination} has revision {number}")
+            context.events.record(
+                observed.managed, EventReason.PUSHED, f"{destination} has revision {number}"
+            )
         case steps.Withdraw(destination=destination, deletes=True):
-            context.events.record(observed.managed, "Withdrawn", f"{destination} is deleted")
+            context.events.record(observed.managed, EventReason.WITHDRAWN, f"{destination} is deleted")
         case steps.Refresh():
             context.events.record(
-                observed.managed, "Refreshed", "the stores were read as requested; no value has changed"
+                observed.managed,
+                EventReason.REFRESHED,
+                "the stores were read as requested; no value has changed",
             )
     _log.info("step done", step=name, secret=str(key))
 
@@ -199,7 +209,10 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     why = f"workloads did not become ready{_failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
     context.events.record(
-        observed.managed, "RolledBack", note, EventType.WARNING if step.failed else EventType.NORMAL
+        observed.managed,
+        EventReason.ROLLED_BACK,
+        note,
+        EventType.WARNING if step.failed else EventType.NORMAL,
     )
     _log.warning(
         "revision rolled back",
@@ -230,7 +243,9 @@ def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, cont
     what = "restarted to use"
     if observed.desired and goes_back(consumer, observed, observed.desired):
         what = "rolled back to"  # pods that run that revision stay
-    context.events.record(workload, "Restarted", f"{what} revision {number} of ManagedSecret {key.name}")
+    context.events.record(
+        workload, EventReason.RESTARTED, f"{what} revision {number} of ManagedSecret {key.name}"
+    )
     _log.info("workload restarted", secret=str(key), revision=number, workload=str(workload.key))
 
 
@@ -238,7 +253,7 @@ def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context)
     workload, pod = step.consumer.workload, step.pod
     context.events.record(
         workload,
-        "PodDeleted",
+        EventReason.POD_DELETED,
         f"pod {pod.name} is deleted and created again: it has revision {step.withdrawn} of the Secret of"
         f" ManagedSecret {key.name}, which was rolled back, and was never ready",
     )
@@ -301,7 +316,7 @@ def _report_trouble(
         return
     if was_told is None and _is_in_status(managed.status, error):
         return
-    if error.reason != "ApiServerUnavailable":  # an Event would be lost as well
+    if error.reason != ErrorReason.API_SERVER_UNAVAILABLE:  # an Event would be lost as well
         context.events.record(managed, error.reason, error.message, EventType.WARNING)
     if isinstance(error, Stalled):
         _log.warning("reconcile stalled", secret=str(key), reason=error.reason, message=error.message)
@@ -322,7 +337,7 @@ def _report_violations(
     if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return
     text = named(observed.violations)
-    context.events.record(observed.managed, "PolicyViolation", text, EventType.WARNING)
+    context.events.record(observed.managed, EventReason.POLICY_VIOLATION, text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
 
 
@@ -379,7 +394,7 @@ def _tell_ends(
 
 def _identity(entry: HistoryEntry) -> tuple[object, ...]:
     """Return what identifies a history entry; a revision can become current more than once."""
-    return (entry.revision, entry.started_at if entry.reason == ROLLED_BACK else None)
+    return (entry.revision, entry.started_at if entry.reason == RevisionReason.ROLLED_BACK else None)
 
 
 def _report_rollout(
@@ -390,15 +405,15 @@ def _report_rollout(
     context: Context,
 ) -> None:
     count = sum(one.revision == entry.revision for one in after.workloads)
-    if entry.reason == ROLLED_BACK:
+    if entry.reason == RevisionReason.ROLLED_BACK:
         count += sum(_is_rolled_back(one, before, observed) for one in after.workloads)
-    if not count or entry.result != SUCCEEDED:
+    if not count or entry.result != RevisionResult.SUCCEEDED:
         return
     if timed := rollout_duration(observed, context.now()):
         step, took = timed
         metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
     who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
-    context.events.record(observed.managed, "RolledOut", f"{who} revision {entry.revision}")
+    context.events.record(observed.managed, EventReason.ROLLED_OUT, f"{who} revision {entry.revision}")
 
 
 def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
@@ -434,18 +449,20 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
     _log.info(
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )
-    if entry.reason == ROLLED_BACK:
+    if entry.reason == RevisionReason.ROLLED_BACK:
         return  # the rotation that it replaced is an entry of its own
     metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
-    if entry.result != SUCCEEDED:
+    if entry.result != RevisionResult.SUCCEEDED:
         return
-    if entry.reason == REFRESHED:
+    if entry.reason == RevisionReason.REFRESHED:
         context.events.record(
-            observed.managed, "Refreshed", f"revision {entry.revision} has the values of the stores"
+            observed.managed, EventReason.REFRESHED, f"revision {entry.revision} has the values of the stores"
         )
         return
     context.events.record(
-        observed.managed, "Rotated", f"every workload runs revision {entry.revision} ({entry.reason})"
+        observed.managed,
+        EventReason.ROTATED,
+        f"every workload runs revision {entry.revision} ({entry.reason})",
     )
 
 
@@ -463,7 +480,7 @@ def _report_failed_rollout(
     names = ", ".join(sorted(failed))
     context.events.record(
         observed.managed,
-        "RotationFailed",
+        EventReason.ROTATION_FAILED,
         f"not available with the new revision: {names}",
         EventType.WARNING,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.reasons import EmergencyReason
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.core.times import to_second
 
@@ -215,9 +216,11 @@ def _rotated(found: EmergencyFacts) -> ConditionVerdict:
     if elsewhere:
         count += f", {elsewhere} to be rotated elsewhere, because none of its values is generated"
     if found.rows and not waits:
-        return ConditionVerdict("True", "TurnElsewhere" if elsewhere else "AllRotated", count)
+        return ConditionVerdict(
+            "True", EmergencyReason.TURN_ELSEWHERE if elsewhere else EmergencyReason.ALL_ROTATED, count
+        )
     return ConditionVerdict(
-        "False", "Rotating" if waits else _reason_without_rows(found), count + _first_of(waits)
+        "False", EmergencyReason.ROTATING if waits else _reason_without_rows(found), count + _first_of(waits)
     )
 
 
@@ -227,14 +230,16 @@ def _updated(found: EmergencyFacts) -> ConditionVerdict:
     done = len(made_here) - len(waits)
     count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
-        return ConditionVerdict("True", "AllUpdated", count)
+        return ConditionVerdict("True", EmergencyReason.ALL_UPDATED, count)
     return ConditionVerdict(
-        "False", "RollingOut" if waits else _reason_without_rows(found), count + _first_of(waits)
+        "False",
+        EmergencyReason.ROLLING_OUT if waits else _reason_without_rows(found),
+        count + _first_of(waits),
     )
 
 
 def _reason_without_rows(found: EmergencyFacts) -> str:
-    return found.refused.reason if found.refused else "NothingSelected"
+    return found.refused.reason if found.refused else EmergencyReason.NOTHING_SELECTED
 
 
 def _first_of(waits: list[AffectedSecret]) -> str:
@@ -246,9 +251,11 @@ def _first_of(waits: list[AffectedSecret]) -> str:
 
 def _acknowledged(stamp: datetime | None, who: str | None, remedy: str) -> ConditionVerdict:
     if stamp is None:
-        return ConditionVerdict("False", "NotAcknowledged", remedy)
+        return ConditionVerdict("False", EmergencyReason.NOT_ACKNOWLEDGED, remedy)
     by = f" by {who}" if who else ""
-    return ConditionVerdict("True", "Acknowledged", f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC")
+    return ConditionVerdict(
+        "True", EmergencyReason.ACKNOWLEDGED, f"acknowledged{by} at {stamp:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 def _overdue(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> ConditionVerdict:
@@ -256,11 +263,13 @@ def _overdue(found: EmergencyFacts, stamps: Mapping[str, datetime | None]) -> Co
     missed = [stage for stage, stamp in stamps.items() if stamp is None and found.now > deadlines[stage]]
     if missed:
         times = ", ".join(f"{stage} was due at {deadlines[stage]:%Y-%m-%d %H:%M} UTC" for stage in missed)
-        return ConditionVerdict("True", "DeadlineMissed", times)
+        return ConditionVerdict("True", EmergencyReason.DEADLINE_MISSED, times)
     late = [stage for stage, stamp in stamps.items() if stamp and stamp > deadlines[stage]]
     if late:
-        return ConditionVerdict("False", "WasLate", f"no deadline is missed now; met late: {', '.join(late)}")
-    return ConditionVerdict("False", "InTime", "no deadline is missed")
+        return ConditionVerdict(
+            "False", EmergencyReason.WAS_LATE, f"no deadline is missed now; met late: {', '.join(late)}"
+        )
+    return ConditionVerdict("False", EmergencyReason.IN_TIME, "no deadline is missed")
 
 
 def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
@@ -270,14 +279,16 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
     if not found.rows:
         return ConditionVerdict(
             "True",
-            "NothingSelected",
+            EmergencyReason.NOTHING_SELECTED,
             "no ManagedSecret is selected; label some, or declare another emergency",
         )
     stuck = [row for row in found.rows if row.state in _NEEDS_A_PERSON]
     if stuck:
         more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
         return ConditionVerdict(
-            "True", f"Secret{stuck[0].state}", f"{stuck[0].name}{more}: {stuck[0].message or stuck[0].state}"
+            "True",
+            EmergencyReason.of(f"Secret{stuck[0].state}"),
+            f"{stuck[0].name}{more}: {stuck[0].message or stuck[0].state}",
         )
     if found.trouble:
         return ConditionVerdict("True", found.trouble.reason, found.trouble.message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState, TimelineEntry
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.core.reasons import TimelineReason
 from keyturn.core.times import to_second
 
 from .deadlines import NEAR, who_acknowledges
@@ -19,12 +20,9 @@ if TYPE_CHECKING:
 
     from .deadlines import EmergencyFacts
 
-__all__ = ["DEADLINE_MISSED", "DEADLINE_NEAR", "DECLARED", "OPERATOR", "added"]
+__all__ = ["OPERATOR", "added"]
 
 OPERATOR = "keyturn"
-DECLARED = "Declared"
-DEADLINE_MISSED = "DeadlineMissed"
-DEADLINE_NEAR = "DeadlineNear"
 _DETAIL = "Secret"
 _MAX_DETAILS = 200
 """Maximum of entries about single secrets.
@@ -48,6 +46,12 @@ _STAGES: Mapping[str, str] = {
     "Documented": "the incident document is acknowledged",
 }
 _ANNOTATIONS = {"AccessAudited": ACKNOWLEDGE_AUDIT, "Documented": ACKNOWLEDGE_REPORT}
+_RANKS: Mapping[str, int] = {
+    TimelineReason.DECLARED: 0,
+    TimelineReason.SECRET_ROTATED: 1,
+    TimelineReason.ROTATED: 2,
+}
+"""Causal order of entries of the same second, before all others."""
 
 
 def added(
@@ -66,24 +70,32 @@ def added(
 
 def _order(one: TimelineEntry) -> tuple[datetime, int]:
     """Sort key: entries of the same second are in causal order."""
-    ranks = [DECLARED, "SecretRotated", "Rotated"]
-    return one.time, ranks.index(one.reason) if one.reason in ranks else len(ranks) + (one.reason in _STAGES)
+    return one.time, _RANKS.get(one.reason, len(_RANKS) + (one.reason in _STAGES))
 
 
 def _of_stages(
     found: EmergencyFacts, stamps: Mapping[str, datetime | None], deadlines: Mapping[str, datetime]
 ) -> list[TimelineEntry]:
     """Return the entries that occur once: declaration, stages and deadlines."""
-    entries = [_entry(found.started, DECLARED, f"declared: {found.emergency.spec.reason}", found.declared_by)]
+    entries = [
+        _entry(
+            found.started,
+            TimelineReason.DECLARED,
+            f"declared: {found.emergency.spec.reason}",
+            found.declared_by,
+        )
+    ]
     for stage, stamp in stamps.items():
         due, end = deadlines[stage], stamp or found.now
         if stamp:
             entries.append(_entry(stamp, stage, _STAGES[stage], _who(found, stage)))
         if end > due:
-            entries.append(_entry(due, DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC"))
+            entries.append(
+                _entry(due, TimelineReason.DEADLINE_MISSED, f"{stage} was due at {due:%Y-%m-%d %H:%M:%S} UTC")
+            )
         elif stamp is None and stage in NEAR and end >= due - NEAR[stage]:
             what = f"{stage} is due at {due:%Y-%m-%d %H:%M:%S} UTC"
-            entries.append(_entry(due - NEAR[stage], DEADLINE_NEAR, what))
+            entries.append(_entry(due - NEAR[stage], TimelineReason.DEADLINE_NEAR, what))
     return entries
 
 
@@ -101,7 +113,9 @@ def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
         some = list(rows)
         what = f"{_SENTENCES[state]} {_named(some)}"
         count = len(some) if len(some) > 1 else None
-        yield _entry(_time(some, found.now), f"{_DETAIL}{state}", what).model_copy(update={"count": count})
+        yield _entry(_time(some, found.now), TimelineReason.of(f"{_DETAIL}{state}"), what).model_copy(
+            update={"count": count}
+        )
 
 
 def _time(rows: list[AffectedSecret], now: datetime) -> datetime:

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.selector import LabelSelector
 
-__all__ = ["DECLARED_WITHIN", "EMERGENCY", "Emergency", "EmergencyScope", "concerns"]
-
-
-EMERGENCY = "Emergency"
-"""Reason of a revision for an emergency."""
+__all__ = ["DECLARED_WITHIN", "Emergency", "EmergencyScope", "concerns"]
 
 
 DECLARED_WITHIN = timedelta(seconds=1)

@@ -6,12 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.emergency import EMERGENCY
 from keyturn.core.observation.store_reads import being_read
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
@@ -20,7 +19,6 @@ from .emergency import published_from, revokes_at_once
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
-from .reasons import CREATED, SPEC_CHANGED, Reason
 from .restart_backoff import denied_until
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
 
     from .push import PushStep
+    from .reasons import Reason
 
 __all__ = ["hinted", "next_number", "next_step"]
 
@@ -151,7 +150,7 @@ def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
     Therefore no defect and no trigger can pile up unread revisions until those in use are dropped. While a workload
     fails with the current revision, only a request generates the next one.
     """
-    if observed.state is None or reason.name in {SPEC_CHANGED, EMERGENCY}:
+    if observed.state is None or reason.name in {RevisionReason.SPEC_CHANGED, RevisionReason.EMERGENCY}:
         return True
     if not observed.is_published:
         return False
@@ -192,7 +191,7 @@ def _violation(observed: Observed) -> Stalled:
 
 def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.Stage:
     number = next_number(observed)
-    if reason.name == CREATED:  # nothing is replaced, so no fence is needed
+    if reason.name == RevisionReason.CREATED:  # nothing is replaced, so no fence is needed
         return steps.Stage(number, reason)
     id_ = steps.rotation_id(observed.uid, number)
     running = observed.managed.status.rotation

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rollout import OnFailure
-from keyturn.core.observation.emergency import DECLARED_WITHIN, EMERGENCY, Emergency
+from keyturn.core.observation.emergency import DECLARED_WITHIN, Emergency
+from keyturn.core.reasons import RevisionReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,6 @@ __all__ = [
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
-_CLAIMED = "Claimed"
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
 
@@ -47,7 +47,9 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
     if first is None or observed.state is None:
         return None
-    made = [revision.made for revision in observed.state.revisions if revision.reason == EMERGENCY]
+    made = [
+        revision.made for revision in observed.state.revisions if revision.reason == RevisionReason.EMERGENCY
+    ]
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
 
@@ -83,7 +85,7 @@ def published_from(observed: Observed) -> datetime | None:
     In the second of a declaration it could not be distinguished from earlier values, and would be rotated again.
     """
     current = observed.current
-    if current is None or current.reason == EMERGENCY or was_published(current, observed):
+    if current is None or current.reason == RevisionReason.EMERGENCY or was_published(current, observed):
         return None
     ends = (emergency.started + DECLARED_WITHIN for emergency in observed.emergencies if emergency.is_open)
     return max((end for end in ends if observed.now < end), default=None)
@@ -119,11 +121,11 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
         if item.recipe and item.name in observed.state.names
     }
     for revision in reversed(observed.state.revisions):
-        if revision.reason == _CLAIMED or not _is_since(revision, emergency.started, observed):
+        if revision.reason == RevisionReason.CLAIMED or not _is_since(revision, emergency.started, observed):
             continue
         stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
         # Values that a rotation for an emergency did not change cannot be changed.
-        if not stale or (revision.reason == EMERGENCY and revision.made >= emergency.started):
+        if not stale or (revision.reason == RevisionReason.EMERGENCY and revision.made >= emergency.started):
             return revision
     return None
 
@@ -133,7 +135,7 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
 
     Within its second only the emergency's own revision is.
     """
-    if one.reason == EMERGENCY and one.made >= started:
+    if one.reason == RevisionReason.EMERGENCY and one.made >= started:
         return True
     if one.made >= started + DECLARED_WITHIN:
         return True

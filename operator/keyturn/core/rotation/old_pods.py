@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import RevisionReason
 
-from .reasons import CREATED
 from .rollout_obstacles import pods_known
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _missed_keys(
         return frozenset()
     current, run = _ancestors(state, state.current_number), _ancestors(state, number)
     if number == _BEFORE_ALL:
-        apart = {number for number in current if current[number].reason != CREATED}
+        apart = {number for number in current if current[number].reason != RevisionReason.CREATED}
     elif current.keys().isdisjoint(run):
         return None
     else:
@@ -242,7 +242,7 @@ def _published_at(state: StateFacts, created: datetime, published: datetime) -> 
     for publication in state.publications:
         if created > publication.time:
             return publication.number
-    if state.revisions[-1].reason != CREATED:
+    if state.revisions[-1].reason != RevisionReason.CREATED:
         return _BEFORE_ALL
     return state.publications[-1].number if state.publications else state.current_number
 

@@ -1,30 +1,12 @@
-"""Reasons of a revision: the codes that history, events and metrics carry."""
+"""Reason for a new revision, with the values that are generated for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = [
-    "CLAIMED",
-    "CREATED",
-    "ENDING",
-    "LOST",
-    "REFRESHED",
-    "ROTATION_DUE",
-    "SPEC_CHANGED",
-    "TRIGGERED",
-    "Reason",
-]
+from keyturn.core.reasons import RevisionReason
 
-
-CREATED = "Created"
-CLAIMED = "Claimed"
-LOST = "Lost"
-SPEC_CHANGED = "SpecChanged"
-REFRESHED = "Refreshed"
-TRIGGERED = "Triggered"
-ROTATION_DUE = "RotationDue"
-ENDING = "Ending"
+__all__ = ["Reason"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +22,7 @@ class Reason:
     @property
     def by_itself(self) -> bool:
         """Whether it is due by time, without a request."""
-        return self.name in {ROTATION_DUE, ENDING}
+        return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
 
     def joined(self, other: Reason) -> Reason:
         return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)

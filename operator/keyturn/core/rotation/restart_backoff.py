@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import OnFailure
-from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.api.status import WorkloadState
 from keyturn.core.backoff import backoff
 from keyturn.core.legacy_status import legacy_reason
 from keyturn.core.observation.observed import Denial
+from keyturn.core.reasons import WorkloadReason
 
 if TYPE_CHECKING:
     from datetime import datetime

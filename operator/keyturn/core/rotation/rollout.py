@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker, write_marker
+from keyturn.core.reasons import RevisionReason, WorkloadReason
 from keyturn.core.times import to_second
 
 from .old_pods import (
@@ -27,7 +28,6 @@ from .old_pods import (
     runs_other_values,
     waiting_for_pods,
 )
-from .reasons import CREATED
 from .restart_backoff import denial_of, told_before
 from .rollout_obstacles import (
     Obstacle,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "ROLLED_BACK",
     "Need",
     "Turn",
     "WorkloadProgress",
@@ -73,8 +72,6 @@ __all__ = [
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_RESTART_INTERVAL = timedelta(seconds=10)
 """Minimum time between two restarts of a workload."""
-ROLLED_BACK = "RolledBack"
-"""Reason of the history entry of a rollback."""
 
 
 class Turn(enum.Enum):
@@ -460,11 +457,11 @@ def _is_asserted(observed: Observed) -> bool:
     current, history = observed.current, observed.managed.status.history
     if current is None or observed.state is None:
         return True
-    if all(revision.reason == CREATED for revision in observed.state.revisions):
+    if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
         return True  # there is no earlier revision
     if current.overlaps and current.valid_until is None:
         return False
     if observed.held is None:
         return any(entry.revision == current.number for entry in history)
-    back = (current.number, ROLLED_BACK, to_second(observed.held.at))
+    back = (current.number, RevisionReason.ROLLED_BACK, to_second(observed.held.at))
     return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)

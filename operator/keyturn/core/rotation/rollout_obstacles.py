@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.rollout import Restart
-from keyturn.api.status import WorkloadReason, WorkloadState
+from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import WorkloadReason
 
 from . import steps
 from .restart_backoff import denial_of, fallback_of, told_reason

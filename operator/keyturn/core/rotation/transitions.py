@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
 from .decision import next_number
-from .reasons import CLAIMED
 from .rollout import standings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def claim(
     """Record an own Secret that was created at `created` and has no state."""
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
     changed = _keys_in(content.keys) if step.number > 1 else frozenset[str]()
-    facts = RevisionFacts(step.number, CLAIMED, now, changed)
+    facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed)
     rotated = min(observed.managed.status.last_rotation_time or created, observed.now)
     first = _first_state(facts, observed, content, rotated)
     return replace(first, used=next_number(observed) - 1)  # the state is lost, but no number is used twice
@@ -135,7 +135,9 @@ def adopt(
 ) -> StateFacts:
     """Record the content of a Secret without owner; workloads that read it already run it."""
     base = state.current_number if state else None
-    facts = RevisionFacts(step.number, CLAIMED, now, frozenset(), base=base, fallback=step.number)
+    facts = RevisionFacts(
+        step.number, RevisionReason.CLAIMED, now, frozenset(), base=base, fallback=step.number
+    )
     if state is None:
         # The age of the values counts from now; otherwise they would be rotated at once.
         return _first_state(facts, observed, content, now)

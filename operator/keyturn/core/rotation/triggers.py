@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.emergency import EMERGENCY
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 
 from .emergency import asked_at
-from .reasons import CREATED, ENDING, LOST, REFRESHED, ROTATION_DUE, SPEC_CHANGED, TRIGGERED, Reason
+from .reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
-    "WAITS_FOR_WINDOW",
     "due_time",
     "is_overdue",
     "is_requested",
@@ -38,21 +37,22 @@ __all__ = [
 ]
 
 
-WAITS_FOR_WINDOW = "WaitsForWindow"
-"""Reason of the condition Rotating while a due rotation, or a value that changed in a store, waits for a window."""
-
-
 def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is not None or observed.managed.status.revision is not None:
         return None
-    return Reason(CREATED, "the Secret is written for the first time", desired.names, rotates=True)
+    return Reason(
+        RevisionReason.CREATED, "the Secret is written for the first time", desired.names, rotates=True
+    )
 
 
 def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is not None or observed.managed.status.revision is None:
         return None
     return Reason(
-        LOST, "the Secret and its state are gone; new values are generated", desired.names, rotates=True
+        RevisionReason.LOST,
+        "the Secret and its state are gone; new values are generated",
+        desired.names,
+        rotates=True,
     )
 
 
@@ -62,21 +62,25 @@ def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts |
     if asked is None or observed.now < asked[1]:
         return None
     generated = frozenset(item.name for item in desired.items if item.recipe)
-    return Reason(EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True)
+    return Reason(
+        RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True
+    )
 
 
 def items_were_added(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     added = desired.names - state.names if state else frozenset()
     if not added:
         return None
-    return Reason(SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
+    return Reason(RevisionReason.SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
 
 
 def items_were_removed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     removed = removed_items(desired, state) if state else frozenset()
     if not removed:
         return None
-    return Reason(SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False)
+    return Reason(
+        RevisionReason.SPEC_CHANGED, f"data no longer has: {_list(removed)}", frozenset(), rotates=False
+    )
 
 
 def removed_items(desired: Desired, state: StateFacts) -> frozenset[str]:
@@ -99,13 +103,15 @@ def keys_were_renamed(_: Observed, desired: Desired, state: StateFacts | None) -
     renamed = {name for name in desired.keys.keys() & state.keys if desired.keys[name] != state.keys[name]}
     if not renamed:
         return None
-    return Reason(SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False)
+    return Reason(
+        RevisionReason.SPEC_CHANGED, f"keys of data changed: {_list(renamed)}", frozenset(), rotates=False
+    )
 
 
 def templates_were_changed(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None or state.templates == desired.templates:
         return None
-    return Reason(SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
+    return Reason(RevisionReason.SPEC_CHANGED, "target.template.data changed", frozenset(), rotates=False)
 
 
 def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
@@ -114,20 +120,24 @@ def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts
     unfit = observed.unfit - unread
     if state is None or not unfit:
         return None
-    return Reason(SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False)
+    return Reason(
+        RevisionReason.SPEC_CHANGED, f"the spec asks for other values: {_list(unfit)}", unfit, rotates=False
+    )
 
 
 def renewal_was_requested(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     if state is None or not is_requested(observed) or not is_open(desired.windows, observed.now):
         return None
-    return Reason(TRIGGERED, "a new trigger asks for it", desired.rotates, rotates=True)
+    return Reason(RevisionReason.TRIGGERED, "a new trigger asks for it", desired.rotates, rotates=True)
 
 
 def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     due = scheduled_time(observed)
     if state is None or due is None or observed.now < due or not is_open(desired.windows, observed.now):
         return None
-    return Reason(ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", desired.rotates, rotates=True)
+    return Reason(
+        RevisionReason.ROTATION_DUE, f"was due at {due:%Y-%m-%d %H:%M} UTC", desired.rotates, rotates=True
+    )
 
 
 def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
@@ -139,14 +149,16 @@ def value_is_ending(observed: Observed, desired: Desired, state: StateFacts | No
     )
     if not ending:
         return None
-    return Reason(ENDING, f"about to expire: {_list(ending)}", ending, rotates=False)
+    return Reason(RevisionReason.ENDING, f"about to expire: {_list(ending)}", ending, rotates=False)
 
 
 def store_has_others(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     changed = observed.pulled.changed & desired.names
     if state is None or not changed or store_change_waits(changed, observed, desired):
         return None
-    return Reason(REFRESHED, f"values changed in stores: {_list(changed)}", changed, rotates=False)
+    return Reason(
+        RevisionReason.REFRESHED, f"values changed in stores: {_list(changed)}", changed, rotates=False
+    )
 
 
 def store_change_waits(changed: frozenset[str], observed: Observed, desired: Desired) -> bool:

@@ -14,10 +14,10 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
+from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.push import push_problem
-from keyturn.core.rotation.reasons import SPEC_CHANGED
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.triggers import WAITS_FOR_WINDOW, turns_nothing, waits_until
+from keyturn.core.rotation.triggers import turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "NOTHING_TO_ROTATE",
     "ConditionInput",
     "ConditionVerdict",
     "broken_rules",
@@ -42,8 +41,6 @@ __all__ = [
     "stamped",
     "status_unseen",
 ]
-
-NOTHING_TO_ROTATE = "NothingToRotate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +86,14 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
-        yield "Reconciling", ConditionVerdict("True", SPEC_CHANGED, _rotating(look).message)
+        yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
     if look.observed.lost:
-        yield "CrdOutdated", ConditionVerdict("True", "FieldsMissing", _dropped(look.observed.lost))
+        yield (
+            "CrdOutdated",
+            ConditionVerdict("True", ConditionReason.FIELDS_MISSING, _dropped(look.observed.lost)),
+        )
 
 
 def _dropped(fields: tuple[str, ...]) -> str:
@@ -111,7 +111,7 @@ def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
     rotation = look.rotation
     if rotation is None or isinstance(look.error, Stalled):
         return False
-    return rotation.reason == SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
+    return rotation.reason == RevisionReason.SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
 
 
 def _ready(look: ConditionInput) -> ConditionVerdict:
@@ -121,16 +121,20 @@ def _ready(look: ConditionInput) -> ConditionVerdict:
             return ConditionVerdict("False", error.reason, error.message)
         if observed.managed.spec.suspend:
             return ConditionVerdict(
-                "False", "Suspended", "spec.suspend is true and the Secret is not complete"
+                "False", ConditionReason.SUSPENDED, "spec.suspend is true and the Secret is not complete"
             )
-        return ConditionVerdict("False", "Progressing", "the Secret is being written")
+        return ConditionVerdict("False", ConditionReason.PROGRESSING, "the Secret is being written")
     kept_back = error if isinstance(error, Stalled) else look.hindrance
     if kept_back:
         return ConditionVerdict("True", kept_back.reason, f"Secret unchanged: {kept_back.message}")
     if observed.managed.spec.suspend:
-        return ConditionVerdict("True", "Suspended", "nothing is written while spec.suspend is true")
+        return ConditionVerdict(
+            "True", ConditionReason.SUSPENDED, "nothing is written while spec.suspend is true"
+        )
     number = observed.target.revision if observed.target else None
-    return ConditionVerdict("True", "Published", f"the Secret holds revision {number} with every key")
+    return ConditionVerdict(
+        "True", ConditionReason.PUBLISHED, f"the Secret holds revision {number} with every key"
+    )
 
 
 def _rotating(look: ConditionInput) -> ConditionVerdict:
@@ -146,7 +150,9 @@ def _idle(observed: Observed) -> ConditionVerdict:
         waiting = ", ".join(sorted(observed.pulled.waiting))
         what = f"{waiting} changed in stores and will be written" if waiting else "the next rotation starts"
         return ConditionVerdict(
-            "False", WAITS_FOR_WINDOW, f"{what} when a window opens: {opens:%Y-%m-%d %H:%M} UTC"
+            "False",
+            ConditionReason.WAITS_FOR_WINDOW,
+            f"{what} when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
         )
     if (
         observed.held is None
@@ -154,12 +160,14 @@ def _idle(observed: Observed) -> ConditionVerdict:
         and turns_nothing(observed.desired)
         and _is_asked_to_turn(observed)
     ):
-        return ConditionVerdict("False", NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired))
+        return ConditionVerdict(
+            "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
+        )
     if observed.held is None:
-        return ConditionVerdict("False", "Idle", "no rotation is in progress")
+        return ConditionVerdict("False", ConditionReason.IDLE, "no rotation is in progress")
     return ConditionVerdict(
         "False",
-        "Held",
+        ConditionReason.HELD,
         f"scheduled rotation is paused since the rollback from revision {observed.held.number};"
         f" run `keyturn rotate {observed.name}` or change the spec",
     )
@@ -192,18 +200,18 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     count = len(look.everyone)
     if look.observed.desired is None:
         return ConditionVerdict(
-            "Unknown", "SpecNotFollowed", "workloads are not checked until the spec is fixed"
+            "Unknown", ConditionReason.SPEC_NOT_FOLLOWED, "workloads are not checked until the spec is fixed"
         )
     if absent:
         return ConditionVerdict(
             "False",
-            "TargetNotFound",
+            ConditionReason.TARGET_NOT_FOUND,
             f"rollout.targets names workloads that do not exist: {', '.join(absent)}",
         )
     if not behind:
         if look.observed.state is None:
-            return ConditionVerdict("Unknown", "NotPublished", "no revision is published yet")
-        reason = "AllCurrent" if count else "NoConsumers"
+            return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
+        reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
         return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
     detail = f": {first.message}" if first.message else ""
@@ -213,7 +221,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     )
     return ConditionVerdict(
         "Unknown" if is_unknown else "False",
-        "PodsUnknown" if is_unknown else _why_behind(behind),
+        ConditionReason.PODS_UNKNOWN if is_unknown else _why_behind(behind),
         f"{count - len(behind)} of {count} workloads run the current revision;"
         f" {first.consumer.workload.key} is {first.state.lower()}{detail}",
     )
@@ -221,10 +229,10 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
 
 def _why_behind(behind: list[WorkloadProgress]) -> str:
     if any(progress.state is WorkloadState.FAILED for progress in behind):
-        return "RolloutFailed"
+        return ConditionReason.ROLLOUT_FAILED
     if all(progress.turn is Turn.REFUSED for progress in behind):
-        return "RestartRefused"
-    return "RollingOut"
+        return ConditionReason.RESTART_REFUSED
+    return ConditionReason.ROLLING_OUT
 
 
 def broken_rules(observed: Observed) -> tuple[Violation, ...]:
@@ -237,9 +245,9 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
     if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))
     if observed.unchecked:
-        return ConditionVerdict("Unknown", "NotChecked", observed.unchecked)
+        return ConditionVerdict("Unknown", ConditionReason.NOT_CHECKED, observed.unchecked)
     whose = "the class and of the checklist" if observed.secret_class else "the checklist"
-    return ConditionVerdict("True", "Compliant", f"every rule of {whose} holds")
+    return ConditionVerdict("True", ConditionReason.COMPLIANT, f"every rule of {whose} holds")
 
 
 def _refreshed(observed: Observed) -> ConditionVerdict | None:
@@ -251,9 +259,9 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
         return ConditionVerdict("False", problem.reason, problem.message)
     if retained := ", ".join(sorted(observed.pulled.retained)):
         stays = f"every value was read; {retained} is gone in the store and stays because of deletionPolicy: Retain"
-        return ConditionVerdict("True", "Retained", stays)
+        return ConditionVerdict("True", ConditionReason.RETAINED, stays)
     if observed.pulled.read or observed.pulled.was_read:
-        return ConditionVerdict("True", "Read", "every value was read from its store")
+        return ConditionVerdict("True", ConditionReason.READ, "every value was read from its store")
     before = next(
         (condition for condition in observed.managed.status.conditions if condition.type == "Refreshed"), None
     )
@@ -268,14 +276,18 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
     done = [record for record in records if record and record.done and record.number == number]
     if len(done) < len(records):
         return ConditionVerdict(
-            "False", "Progressing", f"{len(done)} of {len(records)} places hold the current revision"
+            "False",
+            ConditionReason.PROGRESSING,
+            f"{len(done)} of {len(records)} places hold the current revision",
         )
     if kept := [Destination.at(record.place) for record in done if record.kept]:
         return ConditionVerdict(
-            "True", "Kept", f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps"
+            "True",
+            ConditionReason.KEPT,
+            f"{kept[0]} has a value already, which updatePolicy: IfNotExists keeps",
         )
     return ConditionVerdict(
-        "True", "Pushed", f"{len(done)} of {len(records)} places hold the current revision"
+        "True", ConditionReason.PUSHED, f"{len(done)} of {len(records)} places hold the current revision"
     )
 
 

@@ -16,10 +16,10 @@ from keyturn.api.status import (
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
+from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.old_pods import terminating
-from keyturn.core.rotation.reasons import CREATED
-from keyturn.core.rotation.rollout import ROLLED_BACK, standings
+from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.triggers import is_overdue, start_time
 from keyturn.core.times import to_second
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["ROLLED_BACK", "SUCCEEDED", "Outcome", "status_of"]
+__all__ = ["Outcome", "status_of"]
 
 _MAX_HISTORY = 10
 _UNAVAILABLE_ATTEMPTS = 3
 """Consecutive failures."""
-SUCCEEDED = "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def _hindrance(outcome: Outcome) -> Wait | None:
     error = outcome.error
     if not isinstance(error, Wait) or isinstance(outcome.step, steps.Rest):
         return None
-    is_short = error.reason == "ApiServerUnavailable" and outcome.attempts < _UNAVAILABLE_ATTEMPTS
+    is_short = error.reason == ErrorReason.API_SERVER_UNAVAILABLE and outcome.attempts < _UNAVAILABLE_ATTEMPTS
     return None if is_short else error
 
 
@@ -136,7 +135,7 @@ def _rotation(
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
     step = _step_under_way(observed, everyone)
-    if step is None or state.newest.reason == CREATED:
+    if step is None or state.newest.reason == RevisionReason.CREATED:
         return None
     rotation = RotationStatus(
         id=steps.rotation_id(observed.uid, state.newest.number),
@@ -252,9 +251,9 @@ def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[H
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
     if one.number == state.current_number or one.valid_until:
-        return SUCCEEDED
+        return RevisionResult.SUCCEEDED
     is_given_up = state.held is not None and one.number == state.held.number
-    return ROLLED_BACK if is_given_up else "Superseded"
+    return RevisionResult.ROLLED_BACK if is_given_up else RevisionResult.SUPERSEDED
 
 
 def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
@@ -262,8 +261,12 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
     held, current = observed.state.held if observed.state else None, observed.current
     if held is None or current is None:
         return []
-    entry = _entry(replace(current, reason=ROLLED_BACK, made=held.at), SUCCEEDED, observed)
-    is_told = any((known.reason, known.started_at) == (ROLLED_BACK, entry.started_at) for known in before)
+    entry = _entry(
+        replace(current, reason=RevisionReason.ROLLED_BACK, made=held.at), RevisionResult.SUCCEEDED, observed
+    )
+    is_told = any(
+        (known.reason, known.started_at) == (RevisionReason.ROLLED_BACK, entry.started_at) for known in before
+    )
     return [] if is_told else [entry]
 
 

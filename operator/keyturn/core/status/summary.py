@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
 from keyturn.core.policy.rules import RULES
+from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.text import length
 
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ __all__ = [
 
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
 """Steps of a rotation after every workload runs the new values."""
-WORKLOAD_FAILED = frozenset({"RolloutFailed", "RolledBack"})
+WORKLOAD_FAILED = frozenset({ErrorReason.ROLLOUT_FAILED, ErrorReason.ROLLED_BACK})
 """Reasons for which rotation stops after a failed workload until another rotation is requested."""
-UNDER_WAY_OUTSIDE = frozenset({"Progressing", "Pushing", MAKING_VALUES, READING_STORES})
+UNDER_WAY_OUTSIDE = frozenset(
+    {
+        ConditionReason.PROGRESSING,
+        ErrorReason.PUSHING,
+        ErrorReason.MAKING_VALUES,
+        ErrorReason.READING_STORES,
+    }
+)
 """Reasons of Refreshed and Pushed that mean progress, not failure."""
-_ROLLING_OUT = "RollingOut"
-_ROLLED_BACK = "RolledBack"
-"""Reason of a history entry for a rollback."""
 _GRACE = timedelta(minutes=1)
 _DUE_SOON = timedelta(days=1)
 
@@ -159,7 +163,7 @@ def _not_ready(known: Known, _: datetime) -> str | None:
 
 def _behind(known: Known, _: datetime) -> str | None:
     current = condition(known.managed, "WorkloadsCurrent")
-    if current is None or current.status != "False" or current.reason == _ROLLING_OUT:
+    if current is None or current.status != "False" or current.reason == ConditionReason.ROLLING_OUT:
         return None
     return current.message
 
@@ -206,7 +210,11 @@ def _overlapping(known: Known, now: datetime) -> str | None:
 
 def _held(known: Known, _: datetime) -> str | None:
     status = known.managed.status
-    if status.next_rotation_time or not status.history or status.history[0].reason != _ROLLED_BACK:
+    if (
+        status.next_rotation_time
+        or not status.history
+        or status.history[0].reason != RevisionReason.ROLLED_BACK
+    ):
         return None
     return f"rolled back to revision {status.revision}; run `keyturn rotate` or change the spec to resume"
 

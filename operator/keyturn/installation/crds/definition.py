@@ -15,6 +15,7 @@ from keyturn.api import (
     SecretStore,
 )
 from keyturn.api.meta import NEVER_LOOKED, NEVER_OBSERVED
+from keyturn.core.reasons import ConditionReason
 
 from .schema import Node, structural
 
@@ -72,7 +73,7 @@ class Kind:
         waiting = {
             "type": self.first,
             "status": "Unknown",
-            "reason": "Pending",
+            "reason": str(ConditionReason.PENDING),
             "message": _WAITING,
             "lastTransitionTime": NEVER_LOOKED,
         }

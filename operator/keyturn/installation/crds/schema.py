@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn import generators
+from keyturn.core import reasons
 from keyturn.stores import providers
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ Node = dict[str, Any]
 _RULES = "x-kubernetes-validations"
 _NULL = {"type": "null"}
 _INT32_MAX = 2**31 - 1
+_REASONS: Final = re.compile(r"\{(\w+(?:Reason|Result))\}")
+"""Place of the codes of an enum of reasons in a description: its name in braces."""
 
 _KEPT = (
     "description",
@@ -126,4 +130,11 @@ def _format_of_integer(key: str, node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _first_paragraph(text: str) -> str:
-    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
+    return _REASONS.sub(_codes, " ".join(text.split("\n\n", maxsplit=1)[0].split()))
+
+
+def _codes(found: re.Match[str]) -> str:
+    """Return the codes of the enum that a description names in braces."""
+    family: type[reasons.Code] = getattr(reasons, found[1])
+    *others, last = family
+    return f"{', '.join(others)} or {last}"

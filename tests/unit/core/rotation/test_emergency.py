@@ -14,8 +14,9 @@ from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK
-from keyturn.core.observation.emergency import EMERGENCY, Emergency, concerns
+from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import COOL_DOWN, lifted, published_from
 from keyturn.core.rotation.push import Unpushed
@@ -76,12 +77,14 @@ def reason_of(found: Observed) -> Reason | None:
 
 
 def asked(*fresh: str, name: str = "inc-1") -> Reason:
-    return Reason(EMERGENCY, f"the emergency {name} asks for it", frozenset(fresh), rotates=True)
+    return Reason(
+        RevisionReason.EMERGENCY, f"the emergency {name} asks for it", frozenset(fresh), rotates=True
+    )
 
 
 def rotated(made: datetime = NOW, **others: Any) -> Any:
     """Make the state after a rotation for an emergency."""
-    return state(revision(2, EMERGENCY, made=made), revision(1), **others)
+    return state(revision(2, RevisionReason.EMERGENCY, made=made), revision(1), **others)
 
 
 # Whether it asks
@@ -170,7 +173,10 @@ def test_several_rotations_since_then_are_enough_together() -> None:
             id="one that was served in its second",
         ),
         pytest.param(
-            look(state=state(revision(2, EMERGENCY, made=NOW, changed=()), revision(1)), target=target(2)),
+            look(
+                state=state(revision(2, RevisionReason.EMERGENCY, made=NOW, changed=()), revision(1)),
+                target=target(2),
+            ),
             id="values that cannot be others",
         ),
         pytest.param(
@@ -354,7 +360,9 @@ def test_where_nothing_is_recorded_nothing_is_published_early() -> None:
 
 
 def test_what_is_readable_of_an_overlap_that_ended_is_taken_out() -> None:
-    ended = revision(2, EMERGENCY, made=NOW, previous=frozenset({"password.previous"}), ended=True)
+    ended = revision(
+        2, RevisionReason.EMERGENCY, made=NOW, previous=frozenset({"password.previous"}), ended=True
+    )
     found = look(state=state(ended, revision(1)), target=target(2, published=NOW, overlapping=True))
 
     assert next_step(found) == RevokeStep(2)
@@ -532,7 +540,8 @@ def test_a_secret_whose_workloads_run_on_it_is_through() -> None:
 
 def test_a_secret_with_an_old_value_that_is_readable_is_not_through() -> None:
     overlapping = state(
-        revision(2, EMERGENCY, made=NOW, previous=frozenset({"password.previous"})), revision(1)
+        revision(2, RevisionReason.EMERGENCY, made=NOW, previous=frozenset({"password.previous"})),
+        revision(1),
     )
     found = look(**{**SERVED, "state": overlapping}, emergencies=(GENTLE,))
 
@@ -594,7 +603,7 @@ def test_a_rotation_is_not_forgotten_while_somebody_has_deleted_the_secret() -> 
 def test_a_later_revision_does_not_make_it_later() -> None:
     revisions = (
         revision(3, "SpecChanged", made=NOW + minutes(1), changed=()),
-        revision(2, EMERGENCY, made=NOW),
+        revision(2, RevisionReason.EMERGENCY, made=NOW),
         revision(1),
     )
     known = state(*revisions, publications=(Publication(2, NOW), Publication(1, PUBLISHED)))

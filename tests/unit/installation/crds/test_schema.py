@@ -97,6 +97,19 @@ def _below(path: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
         yield from _below(f"{path}[]", schema[key])
 
 
+class Coded(Schema):
+    """What has a code."""
+
+    result: str
+    """How it ended: {RevisionResult}; or {other}."""
+
+
+def test_a_description_lists_the_codes_of_the_enum_that_it_names() -> None:
+    description = structural(Coded)["properties"]["result"]["description"]
+
+    assert description == "How it ended: Succeeded, RolledBack or Superseded; or {other}."
+
+
 def is_ours(path: str) -> bool:
     return ".metadata" not in path or ".template.metadata" in path
 

@@ -1,0 +1,194 @@
+"""Reasons of conditions that report no error, of a ManagedSecret, a store, a SecretClass and an EmergencyRotation."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from .code import Code
+
+__all__ = ["ClassReason", "ConditionReason", "EmergencyReason", "StoreReason"]
+
+
+class _Reason(Code):
+    """A reason, and the conditions that have it."""
+
+    conditions: tuple[str, ...]
+
+    def __new__(cls, code: str, conditions: str, sentence: str) -> Self:
+        """`conditions` has the types, separated by spaces."""
+        reason = cls._with_sentence(code, sentence)
+        reason.conditions = tuple(conditions.split())
+        return reason
+
+
+class ConditionReason(_Reason):
+    """Reason of a condition of a ManagedSecret, besides errors, the steps of a rotation and the rules of a policy."""
+
+    PENDING = "Pending", "Ready", "the operator has not reconciled the object yet"
+    PROGRESSING = (
+        "Progressing",
+        "Ready Pushed",
+        "the Secret is being written, or not every key in a store has the current revision yet",
+    )
+    PUBLISHED = "Published", "Ready", "the Secret has the current revision with every key"
+    SUSPENDED = "Suspended", "Ready", "nothing is written, because `spec.suspend` is true"
+    IDLE = "Idle", "Rotating", "no rotation is in progress"
+    WAITS_FOR_WINDOW = (
+        "WaitsForWindow",
+        "Rotating",
+        "a rotation is due, or values changed in stores; a window opens later",
+    )
+    HELD = (
+        "Held",
+        "Rotating",
+        "scheduled rotation is paused since a rollback, until `keyturn rotate` or a change of the spec",
+    )
+    NOTHING_TO_ROTATE = "NothingToRotate", "Rotating", "a rotation was requested, but no value is generated"
+    ALL_CURRENT = (
+        "AllCurrent",
+        "WorkloadsCurrent",
+        "every workload that uses the Secret runs the current revision",
+    )
+    NO_CONSUMERS = "NoConsumers", "WorkloadsCurrent", "no workload uses the Secret"
+    NOT_PUBLISHED = "NotPublished", "WorkloadsCurrent", "no revision is published yet"
+    SPEC_NOT_FOLLOWED = (
+        "SpecNotFollowed",
+        "WorkloadsCurrent",
+        "workloads are not checked until the spec is fixed",
+    )
+    ROLLING_OUT = (
+        "RollingOut",
+        "WorkloadsCurrent",
+        (
+            "workloads are restarted, or wait for it; the message names one and the cause, such as a paused"
+            " Deployment, an image that cannot be pulled, or terminating pods"
+        ),
+    )
+    ROLLOUT_FAILED = (
+        "RolloutFailed",
+        "WorkloadsCurrent",
+        "a workload failed; check the pod that the message names. Once it is healthy, the rollout continues",
+    )
+    RESTART_REFUSED = (
+        "RestartRefused",
+        "WorkloadsCurrent",
+        "the workload opted out of restarts, or is not listed; restart it yourself",
+    )
+    TARGET_NOT_FOUND = (
+        "TargetNotFound",
+        "WorkloadsCurrent",
+        "`rollout.targets` names a workload that does not exist",
+    )
+    PODS_UNKNOWN = (
+        "PodsUnknown",
+        "WorkloadsCurrent",
+        "`Unknown`: the operator may not list pods, so pods with earlier values may still run; grant the right",
+    )
+    COMPLIANT = "Compliant", "PolicyCompliant", "every rule of the class and of the checklist holds"
+    NOT_CHECKED = "NotChecked", "PolicyCompliant", "a rule cannot be checked; the message has the cause"
+    READ = "Read", "Refreshed", "every value was read from its store"
+    RETAINED = (
+        "Retained",
+        "Refreshed",
+        "every value was read; one that its store no longer has is kept (`deletionPolicy: Retain`)",
+    )
+    PUSHED = "Pushed", "Pushed", "every key in a store has the current revision"
+    KEPT = "Kept", "Pushed", "a store had a value before, which `updatePolicy: IfNotExists` keeps"
+    SPEC_CHANGED = "SpecChanged", "Reconciling", "the Secret still has the content of an earlier spec"
+    FIELDS_MISSING = (
+        "FieldsMissing",
+        "CrdOutdated",
+        "the installed CRD lacks fields of the status; apply the CRDs of the operator's release",
+    )
+
+
+class StoreReason(_Reason):
+    """Reason of a condition of a SecretStore or ClusterSecretStore."""
+
+    VALID = (
+        "Valid",
+        "Ready",
+        (
+            "the last check of the store succeeded; if each namespace has its own login, the settings are valid"
+            " and credentials are checked on first use"
+        ),
+    )
+    LOGIN_NOT_FOUND = (
+        "LoginNotFound",
+        "Ready",
+        (
+            "a Secret, ConfigMap or key that the settings reference does not exist, or the operator may not read"
+            " it"
+        ),
+    )
+    AUTHENTICATION_FAILED = "AuthenticationFailed", "Ready", "the store rejects the login"
+    INVALID_SETTINGS = (
+        "InvalidSettings",
+        "Ready",
+        "the settings are invalid; the message has the correction",
+    )
+    THROTTLED = "Throttled", "Ready", "the store throttles; requests are paused"
+    CERTIFICATE_INVALID = (
+        "CertificateInvalid",
+        "Ready",
+        "the store's TLS certificate is not trusted: set `caRef` to a ConfigMap with its CA",
+    )
+    UNREACHABLE = (
+        "Unreachable",
+        "Ready",
+        "the store does not answer; the message names the host. The operator retries",
+    )
+    UNKNOWN = "Unknown", "Ready", "the store returned an unexpected answer"
+    NO_NAMESPACE_IN_PREFIX = (
+        "NoNamespaceInPrefix",
+        "KeysShared",
+        "several namespaces use the same keys, because `keyPrefix` does not contain the namespace",
+    )
+
+
+class ClassReason(_Reason):
+    """Reason of a condition of a SecretClass, besides errors."""
+
+    VALID = "Valid", "Ready", "ManagedSecrets may use the class"
+    DEFAULT = "Default", "Ready", "ManagedSecrets without `className` use the class"
+    NOT_DEFAULT = (
+        "NotDefault",
+        "Ready",
+        "the class is marked as the default one, but a newer class takes precedence",
+    )
+
+
+class EmergencyReason(_Reason):
+    """Reason of a condition of an EmergencyRotation, besides errors."""
+
+    ROTATING = "Rotating", "Rotated", "secrets are not rotated yet; the message names one"
+    ALL_ROTATED = "AllRotated", "Rotated", "every secret is rotated"
+    TURN_ELSEWHERE = (
+        "TurnElsewhere",
+        "Rotated",
+        "some secrets have no generated value, so they must be rotated elsewhere; all others are rotated",
+    )
+    ROLLING_OUT = (
+        "RollingOut",
+        "ServicesUpdated",
+        "workloads do not run the new values yet; the message names one",
+    )
+    ALL_UPDATED = "AllUpdated", "ServicesUpdated", "every workload runs the new values"
+    NOTHING_SELECTED = (
+        "NothingSelected",
+        "Rotated ServicesUpdated Stalled",
+        "no ManagedSecret is selected; label some, or declare another emergency",
+    )
+    NOT_ACKNOWLEDGED = (
+        "NotAcknowledged",
+        "AccessAudited Documented",
+        "the stage is open; the message has the annotation that acknowledges it",
+    )
+    ACKNOWLEDGED = "Acknowledged", "AccessAudited Documented", "the stage is done; the message names the user"
+    DEADLINE_MISSED = "DeadlineMissed", "Overdue", "a stage was not done in time and is still open"
+    WAS_LATE = "WasLate", "Overdue", "every stage that is due is done; the message names those that were late"
+    IN_TIME = "InTime", "Overdue", "no deadline is missed"
+    SECRET_FAILED = "SecretFailed", "Stalled", "a rollout failed or was rolled back"
+    SECRET_SUSPENDED = "SecretSuspended", "Stalled", "a ManagedSecret is suspended, so nothing is written"
+    SECRET_STALLED = "SecretStalled", "Stalled", "a ManagedSecret requires manual action"
+    SECRET_NOT_FOUND = "SecretNotFound", "Stalled", "a ManagedSecret that is named does not exist"

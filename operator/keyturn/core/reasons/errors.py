@@ -1,0 +1,290 @@
+"""Reasons of errors: why a reconcile stalls or waits."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from .code import Code
+
+__all__ = ["ErrorReason"]
+
+
+class ErrorReason(Code):
+    """Why a reconcile stalls or waits: the reason of a condition, an Event and a metric."""
+
+    remedy: str
+    """What the user does, in Markdown."""
+
+    def __new__(cls, code: str, sentence: str, remedy: str) -> Self:
+        reason = cls._with_sentence(code, sentence)
+        reason.remedy = remedy
+        return reason
+
+    API_SERVER_UNAVAILABLE = (
+        "ApiServerUnavailable",
+        "the API server, or an admission webhook that it calls, does not answer; retried",
+        "check the API server and the webhook",
+    )
+    CHANGED_ON_WRITE = (
+        "ChangedOnWrite",
+        "a mutating admission webhook or policy changes the Secret, or the state Secret, as it is written",
+        "exclude the Secret from it",
+    )
+    CONTENDED = (
+        "Contended",
+        "every write meets a conflict; retried",
+        "find the admission webhook that causes it, or another writer of the object",
+    )
+    CONTESTED = (
+        "Contested",
+        "another writer keeps changing the Secret; repairs back off up to five minutes",
+        "stop the writer that the message names, or set another `target.name`",
+    )
+    EMPTY_VALUE = (
+        "EmptyValue",
+        "a pulled value is empty; the Secret keeps its values",
+        "store a value there",
+    )
+    FORBIDDEN = (
+        "Forbidden",
+        (
+            "a quota, an admission policy or a missing right forbids the write, or a read (`Ready` is then"
+            " `Unknown`); retried"
+        ),
+        "raise the quota, or grant the right",
+    )
+    IMMUTABLE = (
+        "Immutable",
+        "the Secret is immutable and a spec change needs other values",
+        "set another `target.name`, or revert the change",
+    )
+    INVALID_GENERATOR = (
+        "InvalidGenerator",
+        "the generator's settings contradict each other",
+        "fix what the message names",
+    )
+    INVALID_ISSUER = (
+        "InvalidIssuer",
+        "that Secret contains no CA that may sign now",
+        "see the message",
+    )
+    INVALID_KEYS = (
+        "InvalidKeys",
+        (
+            "two values would have the same key, `keys` names an output that the item does not have, or a"
+            " key with `.previous` is too long"
+        ),
+        "fix what the message names",
+    )
+    INVALID_PUSH = (
+        "InvalidPush",
+        "`pushTo` names a key that Keyturn does not generate, or there is nothing to push",
+        "use one of the keys that the message lists",
+    )
+    INVALID_SCHEDULE = (
+        "InvalidSchedule",
+        (
+            "a cron expression, a time zone or a window is invalid, `every` is shorter than 10 s, `jitter`"
+            " has no `every` of the class to spread, or `keepPrevious` cannot last for `overlap`"
+        ),
+        "fix what the message names",
+    )
+    INVALID_SOURCE = (
+        "InvalidSource",
+        "the pulled Secret is the one that the same ManagedSecret writes, or includes it through `dataFrom`",
+        "set another key, or read single keys with `from`",
+    )
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "this version cannot parse the spec, which an older or newer CRD accepted",
+        "fix the field that the message names",
+    )
+    INVALID_TEMPLATE = (
+        "InvalidTemplate",
+        "a template is no valid Liquid, or uses an unknown value, output or filter",
+        "fix the line that the message names",
+    )
+    ISSUER_NOT_FOUND = (
+        "IssuerNotFound",
+        "the Secret that signs a certificate does not exist; retried",
+        "create it, for example by a `certificate` with `isCA: true`",
+    )
+    KEY_CONFLICT = (
+        "KeyConflict",
+        "the Secret to merge into already has the key",
+        "rename the key by `keys`, or set `adopt: IfUnowned`",
+    )
+    MAKING_VALUES = (
+        "MakingValues",
+        "a large key is generated, or queued behind others of its namespace, for more than a second",
+        "usually nothing",
+    )
+    MISSING_KEY = (
+        "MissingKey",
+        "the type of the Secret requires a key that no item writes",
+        "name an item so, or add the key by `keys` or a template",
+    )
+    NAMESPACE_NOT_ALLOWED = (
+        "NamespaceNotAllowed",
+        "the ClusterSecretStore does not allow this namespace",
+        "add the namespace to `allowedNamespaces`, or create a SecretStore",
+    )
+    NO_GENERATOR = (
+        "NoGenerator",
+        "an item has none of `generate`, `from` and `literal`, and its class provides no generator",
+        "set one of them",
+    )
+    NO_STATE = (
+        "NoState",
+        "the state Secret contains no revision",
+        "delete it",
+    )
+    NO_SUCH_REVISION = (
+        "NoSuchRevision",
+        "`keyturn.dev/rollback` names a revision whose values are not kept",
+        "use one that the message lists, or remove the annotation",
+    )
+    NOT_FOUND = (
+        "NotFound",
+        "the namespace or the object was deleted during a write; retried",
+        "usually nothing",
+    )
+    POLICY_VIOLATION = (
+        "PolicyViolation",
+        "a rule of the class is violated (see [Policy](policy.md))",
+        "see the message, or use another class",
+    )
+    PROVIDER_ERROR = (
+        "ProviderError",
+        "a store refused a request or failed; the message says which, and whether it is retried",
+        "check the status of the store",
+    )
+    PUSHING = (
+        "Pushing",
+        "a push is in progress",
+        "usually nothing",
+    )
+    READING_STORES = (
+        "ReadingStores",
+        "reading the values of a first revision, or of a new or changed item, takes more than a second",
+        "usually nothing",
+    )
+    REFUSED = (
+        "Refused",
+        (
+            "the API server rejects the write as invalid, for example over a Secret that became immutable;"
+            " or an admission webhook denies it, which is retried"
+        ),
+        "see the message",
+    )
+    REPORT_FORBIDDEN = (
+        "ReportForbidden",
+        (
+            "a quota, an admission policy or a missing right forbids writing the ConfigMap of an"
+            " emergency's report; retried"
+        ),
+        "raise the quota, or grant the right",
+    )
+    REPORT_NOT_OWNED = (
+        "ReportNotOwned",
+        "a ConfigMap with the name of an [emergency](emergency.md)'s report is foreign; it is not touched",
+        "delete it, or declare the emergency under another name",
+    )
+    REPORT_REFUSED = (
+        "ReportRefused",
+        "the API server rejects the ConfigMap of an emergency's report: it is full, or immutable",
+        "remove foreign keys from it, or delete it",
+    )
+    ROLLED_BACK = (
+        "RolledBack",
+        "workloads did not become ready with a new revision, so the previous one is restored",
+        "check the workload that the event names; then trigger a rotation or change the spec",
+    )
+    ROLLOUT_FAILED = (
+        "RolloutFailed",
+        "a workload did not become ready, and there is no earlier revision or `onFailure` is `Hold`",
+        "fix the workload, trigger a rotation, or roll back; if the message names a pod, delete it",
+    )
+    SECRET_CLASS_INVALID = (
+        "SecretClassInvalid",
+        "the class cannot be parsed",
+        "fix the class",
+    )
+    SECRET_CLASS_NOT_FOUND = (
+        "SecretClassNotFound",
+        "`className` names no class",
+        "create it, or use one of the classes that the message lists",
+    )
+    SECRET_NOT_OWNED = (
+        "SecretNotOwned",
+        "a Secret of that name exists and is foreign; it is not touched",
+        "set another `target.name`, use [`adopt`](shape.md), or delete that Secret",
+    )
+    SOURCE_NOT_FOUND = (
+        "SourceNotFound",
+        "a pulled key or property is not in its store; the Secret keeps its values",
+        "store it, or set another `remoteRef`",
+    )
+    STATE_UNREADABLE = (
+        "StateUnreadable",
+        "the state Secret was edited, or was written by a newer version",
+        "restore it, or delete it: the target's values are kept",
+    )
+    STORE_INVALID = (
+        "StoreInvalid",
+        "the store cannot be parsed",
+        "fix the store",
+    )
+    STORE_NOT_FOUND = (
+        "StoreNotFound",
+        "`storeRef` names no store of this namespace, or no ClusterSecretStore",
+        "create it, or use one of the stores that the message lists",
+    )
+    TARGET_NOT_FOUND = (
+        "TargetNotFound",
+        "the Secret to merge into does not exist; retried",
+        "create it",
+    )
+    TEMPLATE_FAILED = (
+        "TemplateFailed",
+        (
+            "a template cannot be rendered with these values, or needs too much work. Only its key is"
+            " named, because the place of the failure would reveal part of a value"
+        ),
+        "use `default` for missing data, `base64_encode` for bytes, and fewer loops",
+    )
+    TOO_LARGE = (
+        "TooLarge",
+        "the values together do not fit into a Secret",
+        "split it into several ManagedSecrets",
+    )
+    TOO_MANY_EMERGENCIES = (
+        "TooManyEmergencies",
+        "20 emergencies of the namespace are in progress; this one starts when another is done or deleted",
+        "delete those that are finished",
+    )
+    TOO_WEAK = (
+        "TooWeak",
+        "a value would have fewer than 32 characters or 128 bits",
+        "set a larger `length`, or exclude less",
+    )
+    TYPE_DIFFERS = (
+        "TypeDiffers",
+        "the Secret to adopt or merge into has another type",
+        "set another `target.name`, or delete that Secret",
+    )
+    UNEXPECTED_ERROR = (
+        "UnexpectedError",
+        "a reconcile ended in a defect of Keyturn; retried",
+        "report it, with the line `reconcile failed` of the log",
+    )
+    WORK_SUSPENDED = (
+        "WorkSuspended",
+        "three computations in a row for the namespace exceeded their limit, so it is suspended for 10 minutes",
+        "use smaller keys, templates and documents",
+    )
+    WORK_TOOK_TOO_LONG = (
+        "WorkTookTooLong",
+        "a computation for the object exceeds its time limit; retried",
+        "use smaller keys, templates and documents",
+    )

@@ -1,0 +1,139 @@
+"""Reasons of Events, and of entries of an emergency's timeline."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from .code import Code
+
+__all__ = ["EventReason", "TimelineReason"]
+
+
+class EventReason(Code):
+    """Reason of an Event that reports no error; an Event about an error has the error's reason."""
+
+    about: str
+    """The kinds of object."""
+    type: str
+    """Normal or Warning, and when."""
+
+    def __new__(cls, code: str, about: str, type: str, sentence: str) -> Self:  # noqa: A002  # as in the API
+        reason = cls._with_sentence(code, sentence)
+        reason.about = about
+        reason.type = type
+        return reason
+
+    CREATED = "Created", "ManagedSecret", "Normal", "the Secret is created"
+    CLAIMED = (
+        "Claimed",
+        "ManagedSecret",
+        "Normal",
+        "it continues with the values of its Secret, recorded as a revision",
+    )
+    PUBLISHED = "Published", "ManagedSecret", "Normal", "the Secret has another revision"
+    ROLLED_OUT = (
+        "RolledOut",
+        "ManagedSecret",
+        "Normal",
+        "workloads were restarted for a revision, and all consumers run it",
+    )
+    ROTATED = "Rotated", "ManagedSecret", "Normal", "a rotation has ended; the event has its reason"
+    REFRESHED = (
+        "Refreshed",
+        "ManagedSecret",
+        "Normal",
+        "a rotation of pulled values has ended, or a requested read found no change",
+    )
+    REVOKED = "Revoked", "ManagedSecret", "Normal", "the previous values are removed from the Secret"
+    NOTHING_TO_ROTATE = (
+        "NothingToRotate",
+        "ManagedSecret",
+        "Warning",
+        "a rotation was requested, but no value is generated",
+    )
+    ROLLED_BACK = (
+        "RolledBack",
+        "ManagedSecret",
+        "Normal; Warning after a failure",
+        "an earlier revision is restored",
+    )
+    ROTATION_FAILED = (
+        "RotationFailed",
+        "ManagedSecret",
+        "Warning",
+        "a workload did not become ready with the current revision",
+    )
+    DRIFT_REPAIRED = (
+        "DriftRepaired",
+        "ManagedSecret",
+        "Normal",
+        "the Secret was edited or deleted, and restored",
+    )
+    RELEASED = "Released", "ManagedSecret", "Normal", "a Secret under an earlier name is no longer managed"
+    PUSHED = "Pushed", "ManagedSecret", "Normal", "a key in a store has the current revision"
+    WITHDRAWN = "Withdrawn", "ManagedSecret", "Normal", "a pushed key is deleted"
+    GIVEN_BACK = "GivenBack", "ManagedSecret", "Normal", "an earlier lease of a store is revoked"
+    POLICY_VIOLATION = (
+        "PolicyViolation",
+        "ManagedSecret",
+        "Warning",
+        "a rule of its class is violated, with `Deny` or `Warn`",
+    )
+    RESTARTED = "Restarted", "workload", "Normal", "it was restarted for a revision"
+    POD_DELETED = (
+        "PodDeleted",
+        "workload",
+        "Normal",
+        "a pod of a StatefulSet that has a withdrawn revision and was never ready is deleted",
+    )
+    PROVIDER_ERROR = (
+        "ProviderError",
+        "SecretStore, ClusterSecretStore",
+        "Warning",
+        "the store is not usable; the text begins with the reason",
+    )
+    EMERGENCY_DECLARED = (
+        "EmergencyDeclared",
+        "ManagedSecret, EmergencyRotation",
+        "Normal",
+        "an emergency begins: its deadlines run, and generated values of the selected ManagedSecrets are replaced",
+    )
+
+
+class TimelineReason(Code):
+    """Reason of an entry of an emergency's timeline; most are also the reason of an Event."""
+
+    event: str | None
+    """The type of the Event; None without an Event."""
+
+    def __new__(cls, code: str, event: str | None, sentence: str) -> Self:
+        reason = cls._with_sentence(code, sentence)
+        reason.event = event
+        return reason
+
+    DECLARED = "Declared", "Normal", "the emergency is declared; the Event is `EmergencyDeclared`"
+    ROTATED = "Rotated", "Normal", "every secret that is generated here is rotated"
+    SERVICES_UPDATED = "ServicesUpdated", "Normal", "every workload runs on the new values"
+    ACCESS_AUDITED = "AccessAudited", "Normal", "the access audit is acknowledged"
+    DOCUMENTED = "Documented", "Normal", "the incident document is acknowledged"
+    DEADLINE_NEAR = "DeadlineNear", "Warning", "a stage is due soon"
+    DEADLINE_MISSED = "DeadlineMissed", "Warning", "a stage was not done in time"
+    SECRET_ROTATED = "SecretRotated", None, "new values are in the Secrets of that many of its secrets"
+    SECRET_ROLLED_OUT = (
+        "SecretRolledOut",
+        None,
+        "every workload runs on the new values of that many of its secrets",
+    )
+    SECRET_NOTHING_TO_ROTATE = (
+        "SecretNothingToRotate",
+        None,
+        "no value is generated for that many of its secrets",
+    )
+    SECRET_FAILED = "SecretFailed", "Warning", "a rollout failed, or was rolled back"
+    SECRET_SUSPENDED = (
+        "SecretSuspended",
+        "Warning",
+        "nothing is written, because a ManagedSecret is suspended",
+    )
+    SECRET_STALLED = "SecretStalled", "Warning", "a ManagedSecret requires manual action"
+    SECRET_NOT_FOUND = "SecretNotFound", "Warning", "a ManagedSecret that is named does not exist"

@@ -1,0 +1,60 @@
+"""Reasons of workloads: why one does not run the current revision."""
+
+from __future__ import annotations
+
+from .code import Code
+
+__all__ = ["WorkloadReason"]
+
+
+class WorkloadReason(Code):
+    """Why a workload does not run the current revision, as a code for programs; a later version may have others."""
+
+    WAITING_FOR_TURN = (
+        "WaitingForTurn",
+        "it restarts after the workloads before it and after the debounce",
+    )
+    RESTART_BUDGET = (
+        "RestartBudget",
+        "the [limits of the cluster](rollout.md#pace-of-the-cluster) are reached; it restarts in its turn",
+    )
+    ROLLING_OUT = "RollingOut", "it was restarted, and its rollout has not finished"
+    EARLIER_ROLLOUT = "EarlierRollout", "an earlier rollout of it has not finished"
+    PAUSED = "Paused", "the Deployment is paused"
+    UPDATED_BY_HAND = (
+        "UpdatedByHand",
+        "its update strategy needs a manual step: `OnDelete`, or a partition",
+    )
+    PODS_NOT_CREATED = (
+        "PodsNotCreated",
+        "its controller cannot create pods, for example because of a quota",
+    )
+    PODS_NOT_RUNNING = "PodsNotRunning", "a pod does not run; the message has the pod and the API's reason"
+    POD_LEFT_BEHIND = (
+        "PodLeftBehind",
+        "a StatefulSet does not replace a pod that is not ready; the message has the command that deletes it",
+    )
+    EARLIER_PODS = "EarlierPods", "pods with earlier values still run or are terminating"
+    PODS_UNKNOWN = "PodsUnknown", "the operator may not list pods"
+    CRASH_LOOP = "CrashLoop", "its new pods crash"
+    DEADLINE_EXCEEDED = (
+        "ProgressDeadlineExceeded",
+        (
+            "its new pods were not available within `rollout.progressDeadline`, or within its Deployment's own"
+            " deadline"
+        ),
+    )
+    FORBIDDEN = "Forbidden", "the API server forbids its restart; retried at least every 5 minutes"
+    REFUSED = "Refused", "the API server or an admission webhook refuses its restart; retried likewise"
+    NOT_FOUND = "NotFound", "the API server did not find it at its restart"
+    RESTART_NEVER = "RestartNever", "its annotation `keyturn.dev/restart` is `never`"
+    RESTART_DISABLED = "RestartDisabled", "`rollout.restart` is `None`"
+    NOT_LISTED = "NotListed", "`rollout.restart` is `Listed`, and `rollout.targets` does not contain it"
+    NOT_CONSUMING = (
+        "NotConsuming",
+        "`rollout.targets` contains it, but it does not use the Secret and has not opted in",
+    )
+    MARKER_REMOVED = (
+        "MarkerRemoved",
+        "another program removed `keyturn.dev/secret-versions` from its pod template after the restart",
+    )

@@ -1,0 +1,112 @@
+"""Reasons come from the enums of keyturn.core.reasons: in the code, in the tables of the docs and in alerts."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.core import reasons
+from keyturn.core.reasons import ErrorReason, EventReason, StoreReason
+from tests.monitoring.rules import ALERTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROOT = Path(__file__).parents[2]
+_TAKEN_BY_CODE = {
+    *(f"EmergencyReason.SECRET_{state}" for state in ("FAILED", "SUSPENDED", "STALLED", "NOT_FOUND")),
+    *(f"TimelineReason.{name}" for name in reasons.TimelineReason.__members__),
+}
+"""Members that the code finds by the state of a secret or by the name of a stage."""
+
+
+@cache
+def modules() -> tuple[ast.Module, ...]:
+    """Parse the operator without the enums themselves."""
+    folder = _ROOT / "operator" / "keyturn"
+    paths = (path for path in folder.rglob("*.py") if path.parent != folder / "core" / "reasons")
+    return tuple(ast.parse(path.read_text()) for path in paths)
+
+
+@cache
+def calls() -> tuple[ast.Call, ...]:
+    return tuple(node for tree in modules() for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def calls_of(*names: str) -> Iterator[ast.Call]:
+    return (call for call in calls() if ast.unparse(call.func).endswith(names))
+
+
+def test_the_tables_are_what_the_generator_writes() -> None:
+    done = subprocess.run(
+        [sys.executable, _ROOT / ".ci" / "reason-tables", "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("family", [name for name in reasons.__all__ if name != "Code"])
+def test_the_operator_uses_every_member(family: str) -> None:
+    used = {
+        ast.unparse(node) for tree in modules() for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+    members = {f"{family}.{name}" for name in getattr(reasons, family).__members__}
+
+    assert members - used - _TAKEN_BY_CODE == set()
+
+
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [
+        pytest.param(("Stalled", "Wait", "TookTooLong"), 0, id="errors"),
+        pytest.param(("ConditionVerdict",), 1, id="conditions"),
+        pytest.param(("events.record",), 1, id="Events"),
+    ],
+)
+def test_no_reason_is_a_literal(names: tuple[str, ...], place: int) -> None:
+    given = [call.args[place] for call in calls_of(*names) if len(call.args) > place]
+
+    assert given
+    assert [ast.unparse(one) for one in given if isinstance(one, ast.Constant)] == []
+
+
+def test_an_event_has_the_type_that_its_reason_names() -> None:
+    types: dict[str, set[str]] = {}
+    for call in calls_of("events.record"):
+        text = ast.unparse(call)
+        for name in re.findall(r"EventReason\.([A-Z_]+)", ast.unparse(call.args[1])):
+            words = re.findall(r"EventType\.([A-Z]+)\b", text) or ["NORMAL"]
+            types.setdefault(name, set()).update(word.title() for word in words)
+
+    types["EMERGENCY_DECLARED"] = {"Normal"}  # the other of both is posted by a name that was chosen before
+    assert types == {
+        name: set(re.findall(r"\b(Normal|Warning)\b", reason.type))
+        for name, reason in EventReason.__members__.items()
+    }
+
+
+def test_alerts_select_reasons_that_exist() -> None:
+    expressions = "\n".join(rule["expr"] for rule in ALERTS.values())
+    selected = re.findall(r'keyturn_stalled\{reason[=!]~?"([\w|]+)"', expressions)
+
+    assert selected
+    assert {code for codes in selected for code in codes.split("|")} <= set(ErrorReason)
+
+
+def test_the_runbook_of_a_store_has_every_reason_of_its_condition() -> None:
+    page = (_ROOT / "docs" / "alerts" / "KeyturnStoreNotReady.md").read_text()
+    listed = re.findall(r"`(\w+)`", page.partition("has the reason:")[2].partition("\n\n")[0])
+
+    wanted = [str(one) for one in StoreReason if "Ready" in one.conditions and one is not StoreReason.VALID]
+    assert sorted(listed) == sorted(wanted)
