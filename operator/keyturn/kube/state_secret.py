@@ -252,6 +252,7 @@ def _held_from(document: dict[str, Any]) -> Held:
         generation=int(document["generation"]),
         at=_time(document["at"]),
         failed=bool(document["failed"]),
+        cause=_text(document.get("cause", "")),
     )
 
 

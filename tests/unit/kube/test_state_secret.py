@@ -50,7 +50,7 @@ STATE = make.record(
     uid="uid",
     rotated=WHEN,
     publications=(Publication(1, WHEN),),
-    held=Held(2, 1, WHEN, failed=True),
+    held=Held(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash"),
     pushed=(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
@@ -137,7 +137,8 @@ states = st.builds(
     used=st.integers(0, 10**9),
     refreshed=st.none() | times,
     pushed=st.lists(pushes, max_size=3).map(tuple),
-    held=st.none() | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans()),
+    held=st.none()
+    | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans(), st.text()),
 )
 
 
@@ -173,6 +174,12 @@ def test_of_two_revisions_with_one_number_the_first_counts() -> None:
         read["revisions"].append({**read["revisions"][1], "number": 2})
 
     assert state_of(edited(repeat)).current == STATE.current
+
+
+def test_a_rollback_without_a_cause_is_that_of_an_earlier_version() -> None:
+    held = state_of(edited(lambda read: read["held"].pop("cause"))).facts.held
+
+    assert held == Held(2, 1, WHEN, failed=True, cause="")
 
 
 def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
@@ -266,6 +273,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
         pytest.param(edited(lambda read: read.update(current=9)), id="a current revision that is not there"),
         pytest.param(edited(lambda read: read.update(held=CANARY)), id="held by a text"),
+        pytest.param(edited(lambda read: read["held"].update(cause=[CANARY])), id="a cause of a list"),
         pytest.param(
             edited(lambda read: read["publications"][0].update(time=CANARY)), id="published at a text"
         ),

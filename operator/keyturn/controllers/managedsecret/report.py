@@ -16,6 +16,7 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
 from keyturn.core.rotation.restart_backoff import told_reason
+from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.rollout import goes_back, standings
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
@@ -206,7 +207,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     metrics.ROLLBACKS.inc()
     if step.failed:
         _count_what_failed(observed)
-    why = f"workloads did not become ready{_failures(observed)}" if step.failed else "requested"
+    why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
     context.events.record(
         observed.managed,
@@ -221,20 +222,6 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
         given_up=step.given_up,
         failed=step.failed,
     )
-
-
-def _failures(observed: Observed) -> str:
-    """Return which workloads failed and why; the rollback removes the pods that show it."""
-    failed = (
-        (
-            standing
-            for standing in standings(observed, observed.desired)
-            if standing.state is WorkloadState.FAILED
-        )
-        if observed.desired
-        else ()
-    )
-    return "".join(f"; {standing.consumer.workload.key}: {standing.message}" for standing in failed)
 
 
 def _report_restart(consumer: Consumer, key: ObjectKey, observed: Observed, context: Context) -> None:

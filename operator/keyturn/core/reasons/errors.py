@@ -198,7 +198,7 @@ class ErrorReason(Code):
     ROLLED_BACK = (
         "RolledBack",
         "workloads did not become ready with a new revision, so the previous one is restored",
-        "check the workload that the event names; then trigger a rotation or change the spec",
+        "fix the workloads that the message names, then trigger a rotation or change the spec",
     )
     ROLLOUT_FAILED = (
         "RolloutFailed",

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
-__all__ = ["ask_for_help", "refuse_unknown_return", "requested_return", "return_after_failure"]
+    from .rollout import WorkloadProgress
+
+__all__ = ["ask_for_help", "failures", "refuse_unknown_return", "requested_return", "return_after_failure"]
 
 # A suffix makes the same request new: "3" was handled, "3/again" was not.
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
 _MAX_NAMED = 3
+_MAX_CAUSE_LENGTH = 1024
+"""Characters of the cause; users can edit the state Secret that has it."""
 
 
 def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
@@ -65,7 +69,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     help_ = told_of_stuck(observed.consumers) or (
         f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
-    failed = ", ".join(_failed(observed, desired)[:_MAX_NAMED])
+    failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed, desired)[:_MAX_NAMED])
     raise Stalled(
         ErrorReason.ROLLOUT_FAILED,
         f"{failed} did not become ready with revision {current.number}; no other workload is restarted; {help_}",
@@ -79,17 +83,27 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
         Stalled: RolledBack, with what the user can do.
     """
     if observed.held and observed.held.failed:
+        cause = f" ({observed.held.cause[:_MAX_CAUSE_LENGTH]})" if observed.held.cause else ""
         raise Stalled(
             ErrorReason.ROLLED_BACK,
             f"workloads did not become ready with revision {observed.held.number}; rolled back to revision"
-            f" {current.number}. The Warning events name the workloads and the cause. Then run"
-            f" `keyturn rotate {observed.name}` or change the spec",
+            f" {current.number}{cause}. Fix the cause, then run `keyturn rotate {observed.name}` or change the spec",
         )
 
 
-def _failed(observed: Observed, desired: Desired) -> list[str]:
-    found = standings(observed, desired)
-    return [str(one.consumer.workload.key) for one in found if one.state is WorkloadState.FAILED]
+def failures(observed: Observed) -> str:
+    """Return which workloads failed, with pods and reasons; empty without one.
+
+    A rollback records it, because it removes the pods that show the cause.
+    """
+    failed = _failed(observed, observed.desired) if observed.desired else []
+    causes = [f"{one.consumer.workload.key}: {one.message}" for one in failed[:_MAX_NAMED]]
+    more = [f"{len(failed) - _MAX_NAMED} more"] if len(failed) > _MAX_NAMED else []
+    return "; ".join([*causes, *more])[:_MAX_CAUSE_LENGTH]
+
+
+def _failed(observed: Observed, desired: Desired) -> list[WorkloadProgress]:
+    return [one for one in standings(observed, desired) if one.state is WorkloadState.FAILED]
 
 
 def _unhandled_return(observed: Observed) -> int | None:

@@ -17,6 +17,7 @@ from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
 from .decision import next_number
+from .rollback import failures
 from .rollout import standings
 
 if TYPE_CHECKING:
@@ -238,7 +239,13 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
         state.with_published(publication_of(observed)),
         triggers=triggers,
         current_number=step.number,
-        held=Held(step.given_up, observed.managed.metadata.generation, now, step.failed),
+        held=Held(
+            step.given_up,
+            observed.managed.metadata.generation,
+            now,
+            step.failed,
+            failures(observed) if step.failed else "",
+        ),
     )
 
 

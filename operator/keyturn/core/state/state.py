@@ -113,6 +113,8 @@ class Held:
     at: datetime
     failed: bool
     """Whether a failed rollout caused it; otherwise a user requested it."""
+    cause: str = ""
+    """The failed workloads with pods and reasons, for people; empty if an earlier version recorded the rollback."""
 
 
 @dataclass(frozen=True, slots=True)

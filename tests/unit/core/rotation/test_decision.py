@@ -14,6 +14,7 @@ from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
 from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.steps import (
     Begin,
     Claim,
@@ -387,6 +388,30 @@ def test_then_it_waits_for_a_person() -> None:
     with pytest.raises(Stalled, match="rolled back to revision 1") as caught:
         next_step(observed(DAILY, consumer("api", marker="db=1"), **BACK))
     assert caught.value.reason == "RolledBack"
+
+
+def test_the_cause_of_a_rollback_is_in_its_message() -> None:
+    held = Held(2, 1, NOW, failed=True, cause="Deployment/api: " + 2000 * "x")
+    with pytest.raises(Stalled) as caught:
+        next_step(observed(None, **BACK | {"state": replace(GIVEN_UP, held=held)}))
+    assert "(Deployment/api: xxx" in caught.value.message
+    assert len(caught.value.message) < 1300
+
+
+def test_only_the_first_failed_workloads_are_named() -> None:
+    failed = [consumer(f"api-{number}", marker="db=2", settled=False, failed=True) for number in range(5)]
+    named = failures(observed(None, *failed, **ROTATED))
+    assert [name in named for name in ("api-0: ", "api-1: ", "api-2: ", "api-3: ")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert named.endswith("; 2 more")
+
+
+def test_without_a_spec_no_workload_has_failed() -> None:
+    assert failures(replace(observed(None, FAILED, **ROTATED), desired=None)) == ""
 
 
 DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}

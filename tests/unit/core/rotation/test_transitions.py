@@ -10,6 +10,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.pods import Trouble
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.transitions import record
@@ -64,6 +65,22 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
     assert after.held == Held(2, 1, NOW, failed=True)
     assert after.publications == (Publication(2, PUBLISHED),)
     assert after.triggers.rollback == "2026-11"
+
+
+def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> None:
+    crashing = make.pod("api-0", ready=False, crashes=5, restarts=5, trouble=Trouble("Error", "main", 1))
+    api = make.consumer("api", marker="db=2", settled=False, pods=[crashing])
+    observed = make.observed(
+        None, api, state=make.state(make.revision(2), make.revision(1)), target=make.target(2)
+    )
+
+    failed = record(steps.GoBack(1, given_up=2, failed=True), state(2, 1), observed, NOW).held
+    requested = record(steps.GoBack(1, given_up=2, failed=False), state(2, 1), observed, NOW).held
+
+    assert failed is not None
+    assert requested is not None
+    assert all(word in failed.cause for word in ("Deployment/api", "pod api-0", "Error, exit code 1"))
+    assert requested.cause == ""
 
 
 def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
