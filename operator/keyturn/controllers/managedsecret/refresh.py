@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
@@ -20,7 +20,7 @@ from .leases import LeaseManager
 from .pull import empty, looks_for_lost, read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.api.source import StoreRef
@@ -47,6 +47,20 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _RENEWAL_RETRY_DELAY: Final = timedelta(seconds=15)
 _UNRECORDED_DELAY: Final = timedelta(seconds=30)
 """When changed values that could not be recorded are read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pull:
+    """A read of a ManagedSecret's stores that may be due: the observation, and the memory of the process."""
+
+    key: ObjectKey
+    observed: Observed
+    desired: Desired
+    record: PullRecord
+    unrecorded: UnrecordedLeases
+    context: Context
+    load: Load
+    """Returns the state with its values."""
 
 
 async def with_stores(
@@ -79,7 +93,7 @@ async def _pull(
     if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
         return Pulled()
     unrecorded = memory.leases.unrecorded(key)
-    pulled = await _pull_if_due(key, observed, desired, record, unrecorded, context, load)
+    pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
     places = {item.source.place for item in desired.pulled if item.source}
     unrecorded.keep(places, _held_leases(observed))
     taken = tuple(one.lease for one in unrecorded.acquired.values())
@@ -93,27 +107,20 @@ async def _pull(
     )
 
 
-async def _pull_if_due(
-    key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
-    record: PullRecord,
-    unrecorded: UnrecordedLeases,
-    context: Context,
-    load: Load,
-) -> Pulled:
+async def _pull_if_due(pull: _Pull) -> Pulled:
+    observed, desired, record = pull.observed, pull.desired, pull.record
     if record.due is None:
         record.due = _first_due(observed, desired)
-    if record.last is None and _is_due(record, observed, desired):
-        record.last = await _read(key, observed, desired, record, unrecorded, context, load)
+    if record.last is None and _is_due(pull):
+        record.last = await _read(pull)
     if record.last is None or record.last.problem:
-        return _not_read(record, observed, desired)
-    state = await load() if observed.state else None
+        return _not_read(pull)
+    state = await pull.load() if observed.state else None
     record.last = _retained(record.last, state, desired)
     record.retained = record.last.retained
     if problem := _emptied(record.last.values, state):
         record.problem, record.was_read, record.due = problem, False, observed.now + _RETRY_DELAY
-        return _not_read(record, observed, desired)
+        return _not_read(pull)
     record.was_read = True
     # Without a refresh interval, values are read once and stay.
     changed = _changed(record.last.values, observed, state) if desired.refresh_interval else frozenset[str]()
@@ -132,8 +139,9 @@ async def _pull_if_due(
     )
 
 
-def _not_read(record: PullRecord, observed: Observed, desired: Desired) -> Pulled:
-    problem = record.problem or _being_read(record, observed, desired)
+def _not_read(pull: _Pull) -> Pulled:
+    record = pull.record
+    problem = record.problem or _being_read(pull)
     # The end of a read in progress wakes the object.
     again = None if record.reading else record.due
     retained = record.retained if record.was_read else frozenset[str]()
@@ -195,18 +203,19 @@ def _have_stores_changed(record: PullRecord, observed: Observed, desired: Desire
     return any(before[name] != now[name] for name in before.keys() & now.keys())
 
 
-def _is_due(record: PullRecord, observed: Observed, desired: Desired) -> bool:
+def _is_due(pull: _Pull) -> bool:
+    record, observed = pull.record, pull.observed
     if record.reading is not None:
         return True  # in progress, or ended
     if record.due is not None and record.due <= observed.now:
         return True
     if record.problem:
-        return record.asked != _read_name(record, observed)
+        return record.asked != _read_name(pull)
     return (
         observed.state is None
         or observed.asks_to_refresh
-        or (bool(record.waiting) and is_open(desired.windows, observed.now))
-        or _asks_for_others(observed, observed.state, desired)
+        or (bool(record.waiting) and is_open(pull.desired.windows, observed.now))
+        or _asks_for_others(observed, observed.state, pull.desired)
     )
 
 
@@ -225,49 +234,35 @@ def _refs(desired: Desired) -> list[StoreRef]:
     return [item.source.ref for item in desired.pulled if item.source] + [one.ref for one in desired.pushes]
 
 
-def _being_read(record: PullRecord, observed: Observed, desired: Desired) -> Wait | None:
+def _being_read(pull: _Pull) -> Wait | None:
     """Return that a value is awaited, if the spec asks for one that the state lacks."""
-    is_unfit = any(item.name in observed.unfit for item in desired.pulled)
-    is_awaited = record.reading is not None and (is_unfit or not observed.is_complete)
+    is_unfit = any(item.name in pull.observed.unfit for item in pull.desired.pulled)
+    is_awaited = pull.record.reading is not None and (is_unfit or not pull.observed.is_complete)
     return being_read() if is_awaited else None
 
 
-def _read_name(record: PullRecord, observed: Observed) -> str:
+def _read_name(pull: _Pull) -> str:
     """Return the name of a read job; a result under another name is not used."""
+    observed = pull.observed
     asked = (
         observed.managed.metadata.generation,
         observed.requested.refresh,
         observed.rereads_for,
         observed.state is None,
     )
-    return repr((*asked, sorted(record.stores.items())))
+    return repr((*asked, sorted(pull.record.stores.items())))
 
 
-async def _read(
-    key: ObjectKey,
-    observed: Observed,
-    desired: Desired,
-    record: PullRecord,
-    unrecorded: UnrecordedLeases,
-    context: Context,
-    load: Load,
-) -> Reading | None:
+async def _read(pull: _Pull) -> Reading | None:
     """Return the result of the read, or None while it is in progress; its end wakes the object."""
-    asked = _read_name(record, observed)
+    record, asked = pull.record, _read_name(pull)
     if record.reading and record.reading.name != asked:
         record.reading.task.cancel()
         record.reading = None
     if record.reading is None:
-        # Without a state, any refresh request may be new.
-        fresh = observed.asks_to_refresh or (
-            observed.state is None and observed.requested.refresh is not None
-        )
-        state = await load() if observed.state and observed.state.loans else None
-        reissue = bool(observed.rereads_for)
-        manager = LeaseManager(key, desired, state, unrecorded, context.stores, context.now, reissue=reissue)
-        doing = read_all(key, observed, desired, context.stores, manager, fresh=fresh)
-        record.reading_since = context.now()
-        record.reading = await begin(asked, doing, lambda: context.wake(key))
+        doing = await _prepare_read(pull)
+        record.reading_since = pull.context.now()
+        record.reading = await begin(asked, doing, lambda: pull.context.wake(pull.key))
     if not record.reading.task.done():
         return None
     task, record.reading = record.reading.task, None
@@ -279,8 +274,20 @@ async def _read(
     record.was_read = False
     first = ended.problem.after if isinstance(ended.problem, Wait) else _RETRY_DELAY
     record.attempts += 1
-    record.due = observed.now + max(first, backoff(first, record.attempts, _MAX_RETRY_DELAY))
+    record.due = pull.observed.now + max(first, backoff(first, record.attempts, _MAX_RETRY_DELAY))
     return ended
+
+
+async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
+    """Prepare the read of all stores; the leases that the state records are renewed with it."""
+    observed, desired, stores = pull.observed, pull.desired, pull.context.stores
+    # Without a state, any refresh request may be new.
+    fresh = observed.asks_to_refresh or (observed.state is None and observed.requested.refresh is not None)
+    state = await pull.load() if observed.state and observed.state.loans else None
+    reissue = bool(observed.rereads_for)
+    now = pull.context.now
+    leases = LeaseManager(pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue)
+    return read_all(pull.key, observed, desired, stores, leases, fresh=fresh)
 
 
 # Comparison with the state
