@@ -89,11 +89,6 @@ class WorkQueue(Generic[K]):
             self._lanes[priority].append(self._owner(key), key)
             self._wake.set()
 
-    def add_at(self, key: K, when: datetime) -> None:
-        """Add a key at `when`, which replaces an earlier time; a time in the past means now."""
-        self._due.put(key, when)
-        self._wake.set()
-
     def forget(self, key: K) -> None:
         """Remove a key; processing in progress continues."""
         self._waiting.pop(key, None)
@@ -163,8 +158,7 @@ class WorkQueue(Generic[K]):
         finally:
             self._leave(key)
             self._wake.set()
-        # An earlier time that was set during the work may be for a change that the work had not seen.
-        if due is not None and not self._due.is_before(key, due):
+        if due is not None:
             self._due.put(key, due)
         if key in self._again:
             self.add(key, self._again.pop(key))
@@ -216,7 +210,7 @@ def _is_cancelled() -> bool:
 
 
 class _DueTimes(Generic[K]):
-    """One heap for all keys; a replaced entry stays in it until it is due."""
+    """One heap for all keys; a dropped entry stays in it until it is due, or until most entries are dropped."""
 
     def __init__(self) -> None:
         self._entries: dict[K, tuple[datetime, int, K]] = {}
@@ -232,10 +226,6 @@ class _DueTimes(Generic[K]):
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)
-
-    def is_before(self, key: K, when: datetime) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry[0] < when
 
     def earliest(self) -> datetime | None:
         while self._heap and self._entries.get(self._heap[0][2]) is not self._heap[0]:
