@@ -1,73 +1,65 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sandbox.harness import Kubectl
+from tests.support.objects import Client, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sandbox import ControlPlane
+    from tests.support.objects import Body
 
 MANAGED = "/apis/keyturn.dev/v1alpha1"
 USER = "system:serviceaccount:keyturn-faults"
 _SHIPPED = "system:serviceaccount:keyturn-system:keyturn"
 _POLICIES = Path(__file__).parents[2] / "manifests" / "base" / "own-account"
-_TRIES = 20
 _ROLES = ("keyturn", "keyturn-classes", "keyturn-environments", "keyturn-faults-leases")
 
 
 class Cluster:
-    """An API server as its administrator sees it, without the price of a kubectl process for each look."""
+    """An API server as its administrator sees it: its objects, accounts and audit log."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
         self.kubectl = Kubectl(plane.kubeconfig)
-        self._api = plane._api(plane._layout)
+        self._client = Client.of(plane.kubeconfig)
+
+    def close(self) -> None:
+        self._client.close()
 
     def get(self, path: str) -> Any:
         """Return what is at `path`, or None."""
-        status, content = self._api._exchange("GET", path, None)
-        assert status in {http.client.OK, http.client.NOT_FOUND}, f"GET {path}: {status}"
-        return json.loads(content) if status == http.client.OK else None
+        return self._client.find(path)
 
-    def items(self, path: str) -> list[Any]:
-        found: list[Any] = self.get(path)["items"]
-        return found
+    def items(self, path: str) -> list[Body]:
+        return self._client.items(path)
 
     @property
     def managed_secrets(self) -> int:
         """How many ManagedSecrets there are, of every test that runs on this cluster."""
         return len(self.items(f"{MANAGED}/managedsecrets"))
 
-    def create(self, path: str, body: object) -> Any:
-        status, content = self._api._exchange("POST", path, body)
-        assert status == http.client.CREATED, f"POST {path}: {status}"
-        return json.loads(content)
+    def create(self, path: str, body: Body) -> Body:
+        return self._client.create(path, body)
 
-    def edit(self, path: str, change: Callable[[Any], object]) -> None:
-        """Read, change, write; again if somebody was faster."""
-        for _ in range(_TRIES):
-            body = self.get(path)
-            change(body)
-            status, _content = self._api._exchange("PUT", path, body)
-            if status == http.client.OK:
-                return
-            assert status == http.client.CONFLICT, f"PUT {path}: {status}"
-        raise AssertionError(f"PUT {path}: always in conflict")
+    def edit(self, path: str, change: Callable[[Body], object]) -> None:
+        self._client.edit(path, change)
 
     def delete(self, path: str) -> None:
-        status, _ = self._api._exchange("DELETE", path, None)
-        assert status in {http.client.OK, http.client.ACCEPTED, http.client.NOT_FOUND}, (
-            f"DELETE {path}: {status}"
-        )
+        """Delete what is at `path`, if there is something."""
+        try:
+            self._client.delete(path)
+        except Refused as refused:
+            assert refused.status == HTTPStatus.NOT_FOUND, str(refused)  # noqa: PT017
 
     def account(self, name: str, folder: Path) -> Path:
         """Return the kubeconfig of an operator's ServiceAccount, with the shipped rights and a Lease anywhere."""

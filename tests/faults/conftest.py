@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     """A cluster of this folder's own, for tests that break it."""
-    with ControlPlane.start() as plane:
-        cluster = Cluster(plane)
+    with ControlPlane.start() as plane, closing(Cluster(plane)) as cluster:
         installation.install_crds(cluster.kubectl)
         cluster.kubectl("apply", "-k", str(ROOT / "manifests" / "classes"))
         installation.install(cluster.kubectl)

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 from kubernetes import config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Body", "Objects", "Refused", "deployment"]
+__all__ = ["Body", "Client", "Objects", "Refused", "deployment"]
 
 Body = dict[str, Any]
 
@@ -56,8 +56,8 @@ class Refused(AssertionError):  # noqa: N818 - it is what the API server did
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
-    """Every kind that tests use, named as in manifests; a namespace is ignored where a kind has none."""
+class Client:
+    """A client of the API server for tests: objects by their path, one HTTP call each."""
 
     _client: Any
 
@@ -65,51 +65,31 @@ class Objects:
     def of(cls, kubeconfig: Path) -> Self:
         return cls(config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]  # theirs
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._client.rest_client.pool_manager.clear()
 
-    def create(self, namespace: str, body: Body) -> Body:
-        return self._call("POST", _path(body["kind"], namespace), _whole(body))
+    def create(self, path: str, body: Body, query: Mapping[str, str] | None = None) -> Body:
+        return self._call("POST", path, body, query)
 
-    def would_create(self, namespace: str, body: Body) -> Body | None:
-        """Return what an object would be; None where it would be refused."""
-        try:
-            return self._call("POST", _path(body["kind"], namespace), _whole(body), {"dryRun": "All"})
-        except Refused:
-            return None
+    def get(self, path: str) -> Body:
+        return self._call("GET", path)
 
-    def get(self, kind: str, namespace: str, name: str) -> Body:
-        return self._call("GET", _path(kind, namespace, name))
-
-    def find(self, kind: str, namespace: str, name: str) -> Body | None:
+    def find(self, path: str) -> Body | None:
         """Return an object, or None where there is none."""
         try:
-            return self.get(kind, namespace, name)
+            return self.get(path)
         except Refused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
-    def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
-        """Return the objects of a namespace, of all namespaces where it is empty."""
-        return cast("list[Body]", self._call("GET", _path(kind, namespace), None, query)["items"])
+    def items(self, path: str, query: Mapping[str, str] | None = None) -> list[Body]:
+        return cast("list[Body]", self._call("GET", path, None, query)["items"])
 
-    def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
-        """Change an object as `kubectl edit` does, over whatever others write meanwhile."""
-        return self._edit(_path(kind, namespace, name), "", change)
-
-    def edit_status(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
-        """Change an object as `kubectl edit --subresource=status` does."""
-        return self._edit(_path(kind, namespace, name), "/status", change)
-
-    def _edit(self, path: str, subresource: str, change: Callable[[Body], object]) -> Body:
+    def edit(self, path: str, change: Callable[[Body], object], subresource: str = "") -> Body:
+        """Read, change and write an object, again after a conflict."""
         for _ in range(_TRIES):
-            body = self._call("GET", path)
+            body = self.get(path)
             change(body)
             try:
                 return self._call("PUT", f"{path}{subresource}", body)
@@ -118,11 +98,11 @@ class Objects:
                     raise
         raise AssertionError(f"{path} changes too often to be edited")
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
-        self._call("DELETE", _path(kind, namespace, name))
+    def delete(self, path: str) -> None:
+        self._call("DELETE", path)
 
     def _call(
-        self, verb: str, path: str, body: Body | None = None, query: dict[str, str] | None = None
+        self, verb: str, path: str, body: Body | None = None, query: Mapping[str, str] | None = None
     ) -> Body:
         path = f"{path}?{urlencode(query)}" if query else path
         request = self._client.param_serialize(
@@ -137,6 +117,57 @@ class Objects:
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(response.status, f"{verb} {path}")
         return cast("Body", json.loads(content))
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Every kind that tests use, named as in manifests; a namespace is ignored where a kind has none."""
+
+    _client: Client
+
+    @classmethod
+    def of(cls, kubeconfig: Path) -> Self:
+        return cls(Client.of(kubeconfig))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def create(self, namespace: str, body: Body) -> Body:
+        return self._client.create(_path(body["kind"], namespace), _whole(body))
+
+    def would_create(self, namespace: str, body: Body) -> Body | None:
+        """Return what an object would be; None where it would be refused."""
+        try:
+            return self._client.create(_path(body["kind"], namespace), _whole(body), {"dryRun": "All"})
+        except Refused:
+            return None
+
+    def get(self, kind: str, namespace: str, name: str) -> Body:
+        return self._client.get(_path(kind, namespace, name))
+
+    def find(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Return an object, or None where there is none."""
+        return self._client.find(_path(kind, namespace, name))
+
+    def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
+        """Return the objects of a namespace, of all namespaces where it is empty."""
+        return self._client.items(_path(kind, namespace), query)
+
+    def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
+        """Change an object as `kubectl edit` does, over whatever others write meanwhile."""
+        return self._client.edit(_path(kind, namespace, name), change)
+
+    def edit_status(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
+        """Change an object as `kubectl edit --subresource=status` does."""
+        return self._client.edit(_path(kind, namespace, name), change, "/status")
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self._client.delete(_path(kind, namespace, name))
 
 
 def _whole(body: Body) -> Body:
