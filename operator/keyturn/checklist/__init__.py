@@ -1,10 +1,11 @@
-"""The checklist of eight points of `keyturn audit`: one module per point.
-
-Points
-    strength, repository.source_control, environments, cluster (encryption at rest), access_log, schedule, recovery,
-    revocation
+"""The checklist of eight points of `keyturn audit`: one module per point in `points` and `repository`.
 
 Modules
+    points                                     points that need a cluster: strength, environments, at_rest,
+                                               access_log, schedule, recovery, revocation
+    repository                                 the point source_control
+    cluster                                    runs the points, and explains what cannot be read
+    drill                                      test restore of a backup
     facts, fingerprints, condition, operator   what a point reads: each thing once, values as keyed digests
     unscheduled, strength_estimate, guesses    judgements that the operator shares
     backup, restoring                          age files with the state Secrets of a namespace

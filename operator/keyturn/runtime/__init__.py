@@ -8,7 +8,7 @@ Modules
     clock, jitter                    monotonic time; random parts of pauses, and endless back-off
     event_loop_stalls                calls that block the event loop
     tls, tls_files, rsa_parts        TLS contexts, renewed certificate files, consistency of RSA keys
-    lazy_imports, plugins            imports without optional dependencies; discovery of generators and providers
+    lazy_imports, plugins            imports without optional dependencies; discovery of plugins
     memory_protection                no core dump, no ptrace
     invisible_characters             escapes of characters that a terminal does not show
     failpoints                       kill points for tests

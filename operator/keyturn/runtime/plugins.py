@@ -1,4 +1,4 @@
-"""Discovery of the classes that a package has one module each for: generators, providers."""
+"""Discovery of the classes that a package has one module each for: generators, providers, points of the checklist."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from keyturn.checklist.recovery import Drill
+    from keyturn.checklist.drill import Drill
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Where
     from keyturn.core.policy.findings import Report
@@ -85,7 +85,7 @@ def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
 def schedule(where: Where, *, all_namespaces: bool) -> None:
     """Print the document that --schedule is compared with."""
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # only where a cluster is looked at
-    from keyturn.checklist.schedule import document  # noqa: PLC0415  # the same
+    from keyturn.checklist.points.schedule import document  # noqa: PLC0415  # the same
     from keyturn.cli.cluster import run  # noqa: PLC0415  # the same
 
     async def work(cluster: Cluster) -> str:
@@ -121,8 +121,9 @@ def _found(asked: Asked) -> Iterator[Finding]:
 
 
 def _cluster(asked: Asked) -> list[Finding]:
-    from keyturn.checklist.cluster import CheckedCluster, Other  # noqa: PLC0415  # only where a cluster is looked at
+    from keyturn.checklist.cluster import check  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
+    from keyturn.checklist.points.base import Checked, Other  # noqa: PLC0415  # the same
     from keyturn.cli.cluster import beside, run  # noqa: PLC0415  # the same
 
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
@@ -131,14 +132,12 @@ def _cluster(asked: Asked) -> list[Finding]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         operator = await _operator_namespace(asked, here)
         if asked.compare_context is None:
-            return await CheckedCluster(facts, None, committed, drill, _tell, operator).findings(asked.points)
+            return await check(Checked(facts, None, committed, drill, _tell, operator), asked.points)
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await CheckedCluster(facts, other, committed, drill, _tell, operator).findings(
-                asked.points
-            )
+            return await check(Checked(facts, other, committed, drill, _tell, operator), asked.points)
 
     return run(asked.where, work)
 
@@ -146,7 +145,7 @@ def _cluster(asked: Asked) -> list[Finding]:
 def _drill(drilled: Drilled | None) -> Drill | None:
     if drilled is None:
         return None
-    from keyturn.checklist.recovery import Drill  # noqa: PLC0415  # only where asked for
+    from keyturn.checklist.drill import Drill  # noqa: PLC0415  # only where asked for
     from keyturn.cli.backup.run import read  # noqa: PLC0415  # the same
 
     return Drill(read(drilled.backup, drilled.identity), drilled.namespace)

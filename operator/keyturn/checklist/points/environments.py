@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from keyturn.checklist.condition import told
 from keyturn.core.labels import ENVIRONMENT
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors
 
-from .condition import told
+from .base import PointCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .facts import Facts
-    from .fingerprints import Held
+    from keyturn.checklist.facts import Facts
+    from keyturn.checklist.fingerprints import Held
 
-__all__ = ["look", "look_at_two"]
+    from .base import Checked
+
+__all__ = ["Environments", "look", "look_at_two"]
 
 _PRODUCTION = "production"
 _REMEDY = "use a value of its own in each environment: rotate one, or declare a ManagedSecret in each"
@@ -92,3 +95,16 @@ def _twins(holders: list[Held], environments: dict[str, str]) -> Iterator[Findin
                 _REMEDY,
                 one.where,
             )
+
+
+class Environments(PointCheck):
+    """Compares the values of environments, within the cluster or with another one."""
+
+    kind: ClassVar[str] = Point.ENVIRONMENTS
+
+    async def find(self, checked: Checked) -> list[Finding]:
+        facts, other = checked.facts, checked.other
+        if other is None:
+            return await look(facts)
+        found = await look_at_two(facts, other.facts, other.name)
+        return found if facts.namespace else found + await look(facts)

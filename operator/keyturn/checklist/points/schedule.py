@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from keyturn.api.duration import format_duration
+from keyturn.checklist.condition import told
+from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.generators import generator_for
 
-from .condition import told
-from .unscheduled import unscheduled
+from .base import PointCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from keyturn.checklist.facts import Declared
     from keyturn.core.spec.desired import Desired
 
-    from .facts import Declared
+    from .base import Checked
 
-__all__ = ["document", "judged"]
+__all__ = ["DocumentedSchedule", "document", "judged"]
 
 _NEVER: Final = "never"
 _CHECKED_RULES: Final = ("noSchedule", "overdue")
@@ -193,3 +195,13 @@ def _read(text: str, namespace: str | None) -> list[_Row]:
 
 def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
     return Finding(Point.SCHEDULE, verdict, evidence, remedy, where)
+
+
+class DocumentedSchedule(PointCheck):
+    """Compares the rotation of each ManagedSecret with the committed document."""
+
+    kind: ClassVar[str] = Point.SCHEDULE
+
+    async def find(self, checked: Checked) -> list[Finding]:
+        declared = await checked.facts.list_declared()
+        return judged(declared, checked.facts.namespace, checked.schedule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.checklist import access_log
+from keyturn.checklist.points import access_log
 
 
 def test_an_api_server_that_writes_no_audit_event_logs_no_access() -> None:

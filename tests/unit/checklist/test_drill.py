@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from keyturn.checklist.backup import Backup
+from keyturn.checklist.drill import Drill
 from keyturn.checklist.facts import Facts
-from keyturn.checklist.recovery import Drill
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import TYPE_CHECKING, ClassVar
+
+from keyturn.checklist.probe import Probe
 from keyturn.core.policy.encryption import samples
 from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.kube import errors
 
-__all__ = ["judged"]
+from .base import PointCheck
+
+if TYPE_CHECKING:
+    from .base import Checked
+
+__all__ = ["AccessLogged", "judged"]
 
 _EVENTS = "apiserver_audit_event_total"
 _POLICY = (
@@ -32,3 +42,17 @@ def judged(metrics: str) -> list[Finding]:
             " audit log, and if it is not there, " + _POLICY,
         )
     ]
+
+
+class AccessLogged(PointCheck):
+    """Judges by a probe, or by the metrics of the API server."""
+
+    kind: ClassVar[str] = Point.ACCESS_LOG
+
+    async def find(self, checked: Checked) -> list[Finding]:
+        with contextlib.suppress(errors.Forbidden, errors.Unavailable):  # the metrics alone can tell then
+            declared = await checked.facts.list_declared()
+            found = await Probe(checked.facts, checked.operator_namespace, checked.tell).findings(declared)
+            if found:
+                return found
+        return judged(await checked.facts.metrics())

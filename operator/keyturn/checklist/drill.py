@@ -1,4 +1,4 @@
-"""Point 7: values can be recovered, as a drill shows."""
+"""Drill of a recovery: a backup is restored into an empty namespace and compared."""
 
 from __future__ import annotations
 
@@ -22,21 +22,12 @@ if TYPE_CHECKING:
     from .backup import Backup
     from .facts import Facts
 
-__all__ = ["Drill", "not_tried"]
+__all__ = ["Drill"]
 
 _CHECK_ADMISSION = "see what of admission or quota changes or deletes Secrets in the namespace of the drill"
 _BACK_UP_MORE_OFTEN = (
     "take backups more often: after each rotation, or as often as the schedule's shortest interval"
 )
-
-
-def not_tried() -> list[Finding]:
-    """Return the finding without a drill: an untested backup is none."""
-    remedy = (
-        "write a backup with keyturn backup, create an empty namespace, and test the restore there:"
-        " keyturn audit --only recovery --backup FILE --identity FILE --drill NAMESPACE"
-    )
-    return [_finding(Verdict.UNKNOWN, "no recovery was tested", remedy)]
 
 
 @dataclass(frozen=True, slots=True)

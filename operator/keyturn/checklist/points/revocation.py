@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
+from keyturn.kube import errors
+
+from .base import PointCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from keyturn.api.meta import Condition
+    from keyturn.checklist.facts import Declared
+    from keyturn.checklist.fingerprints import Held
 
-    from .facts import Declared
-    from .fingerprints import Held
+    from .base import Checked
 
-__all__ = ["judged"]
+__all__ = ["Revocation", "judged"]
 
 _GRACE = timedelta(minutes=1)
 _PREVIOUS = ".previous"
@@ -104,3 +109,15 @@ def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: d
 
 def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:
     return Finding(Point.REVOCATION, verdict, evidence, remedy, where)
+
+
+class Revocation(PointCheck):
+    """Finds previous values that are still readable or in use."""
+
+    kind: ClassVar[str] = Point.REVOCATION
+
+    async def find(self, checked: Checked) -> list[Finding]:
+        held: list[Held] | None = None
+        with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
+            held = await checked.facts.list_held()
+        return judged(await checked.facts.list_declared(), held, checked.facts.now())

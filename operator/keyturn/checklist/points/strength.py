@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from keyturn.checklist.condition import told
 from keyturn.core.policy.findings import Finding, Point, Verdict
 
-from .condition import told
+from .base import PointCheck
+from .trouble import find_or_explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .facts import Declared, Facts
-    from .fingerprints import Held
+    from keyturn.checklist.facts import Declared, Facts
+    from keyturn.checklist.fingerprints import Held
 
-__all__ = ["look"]
+    from .base import Checked
+
+__all__ = ["SecretStrength", "look"]
 
 
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
@@ -53,3 +57,20 @@ def _weak(held: list[Held]) -> Iterator[Finding]:
 
 def _without_suffix(key: str) -> str:
     return key.removesuffix(".previous")
+
+
+class SecretStrength(PointCheck):
+    """Judges managed values by recipe and class, and all others by an estimate."""
+
+    kind: ClassVar[str] = Point.STRENGTH
+
+    async def find(self, checked: Checked) -> list[Finding]:
+        declared: list[Declared] = []
+
+        async def list_declared() -> list[Finding]:
+            declared.extend(await checked.facts.list_declared())
+            return []
+
+        # A cluster without Keyturn has values to judge as well.
+        blind = await find_or_explain(Point.STRENGTH, list_declared, quiet=True)
+        return blind + await look(checked.facts, declared)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.managedsecret import ManagedSecret
-from keyturn.checklist import revocation, schedule
 from keyturn.checklist.facts import Declared
 from keyturn.checklist.fingerprints import Held
+from keyturn.checklist.points import revocation, schedule
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
