@@ -82,7 +82,7 @@ def test_what_existed_before_is_left_alone(scratch: Path, plane: ControlPlane, k
     kubectl("delete", "namespace", "shop", "--timeout=30s")
 
 
-def test_whoever_cannot_answer_has_said_no(scratch: Path, plane: ControlPlane, kubectl: Kubectl) -> None:
+def test_a_user_who_cannot_answer_has_said_no(scratch: Path, plane: ControlPlane, kubectl: Kubectl) -> None:
     before = there(kubectl)
 
     code, said = run(scratch, "--cluster=current", kubeconfig=plane.kubeconfig)

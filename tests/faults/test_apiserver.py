@@ -74,7 +74,7 @@ def _assert_one_rotation_on(old: Snapshot, new: Snapshot) -> None:
     assert sorted(new.history) == [1, 2]
 
 
-def test_a_rotation_goes_on_when_the_api_server_restarts_in_its_midst(
+def test_a_rotation_continues_when_the_api_server_restarts_in_its_midst(
     cluster: Cluster, space: WorkloadNamespace, operator: Operator
 ) -> None:
     space.create(rollout={"debounce": "3s"})
@@ -165,7 +165,7 @@ def test_the_server_says_what_time_it_is(
 
 
 @pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "ahead"])
-def test_a_clock_that_is_five_minutes_off_is_told_and_rotates_nothing(
+def test_a_clock_that_is_five_minutes_off_is_reported_and_rotates_nothing(
     minutes: int, space: WorkloadNamespace, proxy: FaultProxy, proxied: Operator
 ) -> None:
     """The API server's clock counts: what would be due by the machine's own is not."""

@@ -189,7 +189,7 @@ def test_each_workload_restarts_once(story: Story) -> None:
     assert {story.after.markers[name] for name in CONSUMERS} == {f"{NAME}=2"}
 
 
-def test_each_stage_is_told_once(story: Story) -> None:
+def test_each_stage_is_reported_once(story: Story) -> None:
     told = [one["reason"] for one in story.emergency["timeline"] if not one["reason"].startswith("Secret")]
 
     assert [one for one in told if one != "DeadlineMissed"] == ["Declared", "Rotated", "ServicesUpdated"]

@@ -197,7 +197,7 @@ def test_each_workload_is_marked_with_what_it_runs(story: Story) -> None:
     assert marked == (story.end.marker or {name: one for name, one in story.before.markers.items() if one})
 
 
-def test_the_history_tells_it_once(story: Story) -> None:
+def test_the_history_reports_it_once(story: Story) -> None:
     assert _history(story.status) == story.end.history
 
 

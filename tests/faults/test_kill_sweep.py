@@ -181,7 +181,7 @@ def test_what_is_recorded_is_what_is_published(story: Story) -> None:
     assert story.after.recorded[story.after.revision] == story.after.values
 
 
-def test_each_consumer_restarts_once_per_rotation_and_nobody_else(story: Story) -> None:
+def test_each_consumer_restarts_once_per_rotation_and_no_other(story: Story) -> None:
     rotated = story.case.revision > 1
     assert story.after.generations == {
         **dict.fromkeys(CONSUMERS, 2 if rotated else 1),

@@ -254,7 +254,7 @@ def leasing(
 
 
 @pytest.mark.parametrize("leasing", ["40s"], indirect=True)
-def test_a_process_that_takes_over_renews_the_same_login_and_restarts_nobody(
+def test_a_process_that_takes_over_renews_the_same_login_and_restarts_no_workload(
     leasing: LeasingNamespace, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kubeconfig, log = accounts("lent"), tmp_path / "operator.log"
@@ -276,7 +276,7 @@ def test_a_process_that_takes_over_renews_the_same_login_and_restarts_nobody(
 
 
 @pytest.mark.parametrize("leasing", ["6s"], indirect=True)
-def test_a_login_that_was_made_and_never_told_ends_by_itself_and_another_comes(
+def test_a_login_that_was_made_and_never_reported_ends_automatically_and_another_comes(
     leasing: LeasingNamespace, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kubeconfig = accounts("lent")

@@ -170,7 +170,7 @@ def test_each_revision_is_written_once_whatever_was_lost(name: str, storm: Storm
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_nobody_is_hammered(name: str, storm: Storm) -> None:
+def test_no_store_gets_a_burst_of_requests(name: str, storm: Storm) -> None:
     # A request that fails is repeated later and later: a store that is hammered gets hundreds.
     assert storm.asked[name] <= 3 * _WINDOW
 

@@ -150,7 +150,7 @@ def is_of(call: Body, namespace: str, names: set[str]) -> bool:
     return found.get("namespace") == namespace or ("namespace" not in found and found.get("name") in names)
 
 
-def test_an_object_that_nobody_has_looked_at_is_not_taken_for_done(space: Space, kubectl: Kubectl) -> None:
+def test_an_object_that_was_not_reconciled_is_not_taken_for_done(space: Space, kubectl: Kubectl) -> None:
     body = space.manage(suspend=True)
 
     shown = kubectl.json(

@@ -42,7 +42,7 @@ def test_what_a_person_must_fix_is_degraded_whatever_it_is() -> None:
     }
 
 
-def test_what_passes_by_itself_is_progressing_whatever_it_is() -> None:
+def test_what_passes_automatically_is_progressing_whatever_it_is() -> None:
     assert {health(waiting(reason)) for reason in reasons("Wait")} == {
         ("Progressing", f"waits for {reason}") for reason in reasons("Wait")
     }

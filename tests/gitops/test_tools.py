@@ -51,7 +51,7 @@ def test_what_a_person_must_fix_has_failed_whatever_it_is() -> None:
     ]
 
 
-def test_what_passes_by_itself_is_in_progress_whatever_it_is() -> None:
+def test_what_passes_automatically_is_in_progress_whatever_it_is() -> None:
     said = judge(map(waiting, reasons("Wait")))
 
     assert said == [Verdict("InProgress", f"waits for {reason}", "InProgress") for reason in reasons("Wait")]

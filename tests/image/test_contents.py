@@ -270,7 +270,7 @@ def test_the_archive_has_the_name_under_which_a_node_finds_it(image: Image) -> N
     assert image.name == images.NAME == f"keyturn.invalid/keyturn:{__version__}"
 
 
-def test_the_archive_tells_the_digest_that_a_registry_has_of_a_copy(archive: Path, image: Image) -> None:
+def test_the_archive_reports_the_digest_that_a_registry_has_of_a_copy(archive: Path, image: Image) -> None:
     """As docs/install says how to find it."""
     command = ["tar", "-xOf", str(archive), "index.json"]
     told = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout

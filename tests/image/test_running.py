@@ -99,7 +99,7 @@ def test_the_image_serves_with_the_account_of_its_pod(
     assert operator.returncode == 0
 
 
-def test_what_the_image_starts_tells_its_version(container: Container) -> None:
+def test_what_the_image_starts_reports_its_version(container: Container) -> None:
     done = container.keyturn("--version")
 
     assert (done.returncode, done.stderr) == (0, "")

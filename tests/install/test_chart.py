@@ -320,7 +320,7 @@ def test_the_chart_has_the_version_of_the_code() -> None:
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
-def test_another_namespace_is_told_to_every_object() -> None:
+def test_another_namespace_is_set_in_every_object() -> None:
     elsewhere = render("--namespace=ops")
     mentions = [body for body in elsewhere if "keyturn-system" in json.dumps(body)]
 

@@ -272,7 +272,7 @@ def test_an_uninstalled_chart_leaves_secrets_kinds_and_classes_and_nothing_else(
     assert uninstalled.held == ["shop/forgotten"]  # of which nobody has let go
 
 
-def test_what_was_let_go_can_be_deleted_when_nobody_is_there(chart: Chart, uninstalled: Seen) -> None:
+def test_what_was_let_go_can_be_deleted_without_an_operator(chart: Chart, uninstalled: Seen) -> None:
     del uninstalled
     chart.kubectl("delete", "ms/pushed", "-n", "shop", "--timeout=10s")
 
@@ -285,7 +285,7 @@ def test_what_was_forgotten_can_be_let_go_by_hand(chart: Chart, let_go: str) -> 
     assert chart.kubectl("get", "secret", "forgotten", "-n", "hub", "-o", "name") == "secret/forgotten\n"
 
 
-def test_installed_again_it_goes_on_with_the_values(again: Seen, uninstalled: Seen) -> None:
+def test_installed_again_it_continues_with_the_values(again: Seen, uninstalled: Seen) -> None:
     assert again.secret == uninstalled.secret
     assert again.managed["status"]["revision"] == 1
 

@@ -47,7 +47,7 @@ def test_a_run_without_a_leak_passes(processes: str, tmp_path: Path) -> None:
     assert run(b"nothing but words", processes, tmp_path)[0] == 0
 
 
-def test_what_is_told_of_a_leak_holds_nothing_of_any_value() -> None:
+def test_what_is_reported_of_a_leak_holds_nothing_of_any_value() -> None:
     first, second = secrets.token_hex(16).encode(), secrets.token_hex(16).encode()
     document = b'{"a":"' + first + b'","b":"' + second + b'"}'
     log = b"1 " + first + b"\n2 " + first + b" then " + document + b" end\n"

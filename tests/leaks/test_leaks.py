@@ -109,7 +109,7 @@ def test_the_gate_of_every_run_remembers_the_value_of_each_secret(lifecycle: Lif
     assert missing == [0, 0, len(everything)]
 
 
-def test_an_error_that_nobody_thought_of_was_logged_with_its_place(lifecycle: Lifecycle) -> None:
+def test_an_error_that_is_unexpected_was_logged_with_its_place(lifecycle: Lifecycle) -> None:
     failures = lifecycle.failures()
     assert failures
     assert all(line["error"] and line["frames"] for line in failures)

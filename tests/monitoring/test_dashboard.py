@@ -73,7 +73,7 @@ def test_every_variable_is_there_and_used() -> None:
     assert used - _BUILT_IN == _VARIABLES.keys() - {"datasource"} == {"namespace", "name"}
 
 
-def test_what_is_told_of_single_secrets_follows_the_choice() -> None:
+def test_what_is_reported_of_single_secrets_follows_the_choice() -> None:
     found = terms(filled(target["expr"]) for _, target in QUERIES)
     per_object = [
         (title, selector)

@@ -102,7 +102,7 @@ def _samples(text: str) -> list[Sample]:
     return [sample for family in parse(text) for sample in family.samples]
 
 
-def test_what_is_asked_for_is_what_a_running_operator_tells(samples: list[Sample], tmp_path: Path) -> None:
+def test_what_is_asked_for_is_what_a_running_operator_reports(samples: list[Sample], tmp_path: Path) -> None:
     labels: dict[str, set[str]] = {}
     for sample in samples:
         labels.setdefault(sample.name, set()).update(sample.labels)

@@ -57,7 +57,7 @@ def test_an_alert_carries_labels_and_numbers_only(name: str) -> None:
 
 
 @_ALERTS
-def test_an_alert_waits_before_it_disturbs_anybody(name: str) -> None:
+def test_an_alert_waits_before_it_disturbs_a_user(name: str) -> None:
     assert ALERTS[name]["for"] in {"2m", "5m", "10m", "15m", "30m", "1h"}
 
 

@@ -69,7 +69,7 @@ def test_replicas_that_do_not_agree_on_the_class_cause_one_alert_all_the_same(tm
     assert value('count(ALERTS{name="auth"})', 20, told, tmp_path) == 1
 
 
-def test_stores_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_stores_of_one_name_are_distinguished(tmp_path: Path) -> None:
     found = next(case for case in CASES if case.alert == "KeyturnStoreNotReady")
     others = {
         series(

@@ -94,7 +94,7 @@ def test_two_at_once_build_once(fake_go: Path) -> None:
     assert len(_built(fake_go)) == 1
 
 
-def test_a_failed_build_tells_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_build_reports_the_end_of_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE_TROUBLE", "no space left on device")
     with pytest.raises(SandboxError) as failed:
         build.ensure()

@@ -86,7 +86,7 @@ def test_no_file_of_the_plane_holds_a_secret_in_clear(
     assert not any(PASSWORD.encode() in content for content in files)
 
 
-def test_the_audit_log_tells_who_did_what(troubled: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
+def test_the_audit_log_reports_who_did_what(troubled: ControlPlane, kubectl: Kubectl, namespace: str) -> None:
     kubectl("create", "secret", "generic", "audited", "--from-literal=a=b", "-n", namespace)
     (event,) = [
         event
@@ -164,7 +164,7 @@ def test_what_was_stored_survives_a_restart_of_the_api_server(
     assert troubled.server == server
 
 
-def test_a_watch_from_before_a_gap_is_told_to_start_anew(
+def test_a_watch_from_before_a_gap_must_start_again(
     troubled: ControlPlane, kubectl: Kubectl, namespace: str
 ) -> None:
     kubectl("create", "configmap", "gone", "-n", namespace)

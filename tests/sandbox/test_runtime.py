@@ -40,7 +40,7 @@ def test_a_folder_that_is_a_link_is_refused(runtime_dir: Path, tmp_path: Path) -
         runtime.root()
 
 
-def test_a_path_too_long_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 60)
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))

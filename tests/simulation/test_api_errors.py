@@ -129,7 +129,7 @@ async def test_it_is_repaired_when_it_may_be_read_again() -> None:
     assert posted.reasons == ["Forbidden", "DriftRepaired"]
 
 
-async def test_another_process_tells_a_look_that_is_refused_no_second_time() -> None:
+async def test_another_process_reports_a_look_that_is_refused_no_second_time() -> None:
     cluster, posted = await drifted()
     cluster.refusal = errors.Forbidden
     await pauses(cluster, 1)
@@ -154,7 +154,7 @@ async def test_an_api_server_in_trouble_is_no_news_of_the_secret(passing: type[A
     assert posted.reasons == []
 
 
-async def test_a_defect_is_told_and_left_to_the_queue() -> None:
+async def test_a_defect_is_reported_and_left_to_the_queue() -> None:
     cluster, posted = await drifted()
     cluster.defect = True
     cluster.tell()
@@ -166,7 +166,7 @@ async def test_a_defect_is_told_and_left_to_the_queue() -> None:
     assert posted.reasons == ["UnexpectedError"]
 
 
-async def test_a_webhook_that_denies_is_told_once() -> None:
+async def test_a_webhook_that_denies_is_reported_once() -> None:
     cluster, posted = Refusing(SPEC), Posted()
     cluster.refusal = errors.BadRequest
     cluster.context.events = posted  # type: ignore[assignment]  # a fake
@@ -187,7 +187,7 @@ class Sealed(Cluster):
         return await super().replace(path, body)
 
 
-async def test_what_waits_beside_a_whole_secret_is_told_once_and_in_a_condition() -> None:
+async def test_what_waits_beside_a_whole_secret_is_reported_once_and_in_a_condition() -> None:
     cluster, posted = Sealed(SPEC), Posted()
     await cluster.settle()
     cluster.context.events = posted  # type: ignore[assignment]  # a fake
@@ -216,7 +216,7 @@ class Failing(Cluster):
 @pytest.mark.parametrize(
     "failure", [errors.ApiError, errors.BadRequest, errors.Invalid, errors.NotFound, errors.Forbidden]
 )
-async def test_a_look_that_fails_is_told_and_tried_again_more_slowly(
+async def test_a_look_that_fails_is_reported_and_tried_again_more_slowly(
     failure: type[ApiError], log: CapturingLogger
 ) -> None:
     cluster = Failing(SPEC)
@@ -226,7 +226,7 @@ async def test_a_look_that_fails_is_told_and_tried_again_more_slowly(
     assert [call.args for call in log.calls] == [("observation failed",)] * 3
 
 
-async def test_a_look_that_succeeds_starts_the_count_anew(log: CapturingLogger) -> None:
+async def test_a_look_that_succeeds_starts_the_count_again(log: CapturingLogger) -> None:
     cluster = Failing(SPEC)
     cluster.failure = errors.ApiError
     await pauses(cluster, 3)
@@ -247,7 +247,7 @@ async def test_a_process_that_does_not_lead_leaves_it_to_another() -> None:
         await pauses(cluster, 1)
 
 
-async def test_what_finds_no_rest_is_told_and_tried_again_more_slowly(log: CapturingLogger) -> None:
+async def test_what_finds_no_rest_is_reported_and_tried_again_more_slowly(log: CapturingLogger) -> None:
     cluster = Failing(SPEC)
     cluster.failure = errors.Conflict
 

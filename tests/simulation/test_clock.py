@@ -93,7 +93,7 @@ async def test_a_clock_that_is_put_back_undoes_nothing_and_stops_nothing(back: t
     assert is_well(cluster)
 
 
-async def test_a_clock_that_is_put_back_in_the_midst_of_a_rotation_lets_it_go_on() -> None:
+async def test_a_clock_that_is_put_back_in_the_midst_of_a_rotation_lets_it_continue() -> None:
     cluster = await rotating()
     for looks in range(1, 9):
         ask(cluster, f"leaver-{looks}")
@@ -109,7 +109,7 @@ async def test_a_clock_that_is_put_back_in_the_midst_of_a_rotation_lets_it_go_on
     assert cluster.pods["api"].restarted_for == list(range(2, 10))
 
 
-async def test_an_interval_goes_on_after_the_clock_was_put_back() -> None:
+async def test_an_interval_continues_after_the_clock_was_put_back() -> None:
     cluster = await rotating()
 
     put_back(cluster, HOUR)

@@ -56,7 +56,7 @@ def ask(cluster: Cluster, annotation: str = ROTATE) -> None:
     cluster.touch_managed()
 
 
-async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_before() -> None:
+async def test_a_rotation_is_reported_from_its_publication_to_the_end_of_the_values_before() -> None:
     cluster = rotating()
     posted = await settled(cluster, "api", "web")
 
@@ -81,7 +81,7 @@ async def test_a_rotation_is_told_from_its_publication_to_the_end_of_the_values_
     ]
 
 
-async def test_where_nobody_was_restarted_no_rollout_is_told() -> None:
+async def test_where_no_workload_was_restarted_no_rollout_is_reported() -> None:
     cluster = rotating()
     del cluster.objects[MANAGED]["spec"]["data"][0]["keepPrevious"]
     posted = await settled(cluster)
@@ -92,7 +92,7 @@ async def test_where_nobody_was_restarted_no_rollout_is_told() -> None:
     assert posted.reasons == ["Published", "Rotated"]
 
 
-async def test_a_rollout_that_fails_is_told_with_the_return() -> None:
+async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
     cluster = rotating()
     cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m"}
     posted = await settled(cluster, "api")
@@ -113,7 +113,7 @@ async def test_a_rollout_that_fails_is_told_with_the_return() -> None:
     ]
 
 
-async def test_another_value_of_a_store_is_told_as_refreshed() -> None:
+async def test_another_value_of_a_store_is_reported_as_refreshed() -> None:
     cluster = StoreCluster({"data": [PULLED], "refreshInterval": "1h"})
     posted = await settled(cluster, "api")
 
@@ -125,7 +125,7 @@ async def test_another_value_of_a_store_is_told_as_refreshed() -> None:
     assert posted.notes[-1][-1] == "revision 2 has the values of the stores"
 
 
-async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
+async def test_a_refresh_that_finds_nothing_new_is_reported_as_well() -> None:
     cluster = StoreCluster({"data": [PULLED], "refreshInterval": "1h"})
     posted = await settled(cluster, "api")
 
@@ -137,7 +137,7 @@ async def test_a_refresh_that_finds_nothing_new_is_told_as_well() -> None:
     ]
 
 
-async def test_what_is_pushed_and_taken_back_is_told() -> None:
+async def test_what_is_pushed_and_taken_back_is_reported() -> None:
     push = {"storeRef": VAULT, "remoteRef": {"key": PLACE}, "deletionPolicy": "Delete"}
     cluster = StoreCluster({"data": [PASSWORD], "pushTo": [push]})
     posted = await settled(cluster)

@@ -33,7 +33,7 @@ async def test_a_large_spec_is_published_and_followed() -> None:
     assert not cluster.memory.large.has_turn(KEY)
 
 
-async def test_a_large_spec_that_rests_is_changed_by_nobody() -> None:
+async def test_a_large_spec_that_rests_is_not_changed() -> None:
     cluster = large()
     await cluster.settle()
     writes = cluster.writes

@@ -180,7 +180,7 @@ async def test_wherever_it_dies_only_the_login_lives_that_the_secret_holds(story
 
 
 @pytest.mark.parametrize("after", [1, 29, 31, 3000], ids=lambda minutes: f"{minutes} minutes")
-async def test_another_process_goes_on_with_the_same_login(after: int) -> None:
+async def test_another_process_continues_with_the_same_login(after: int) -> None:
     cluster = LeaseCluster()
     await cluster.settle()
     before, written = cluster.data(), cluster.state().facts.newest.number

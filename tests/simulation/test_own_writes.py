@@ -42,7 +42,7 @@ class Overtaking(Cluster):
         Watches(self.context, self.memory, queue, None).secret(meta_of(body))
 
 
-async def test_our_own_write_wakes_nobody() -> None:
+async def test_our_own_write_enqueues_nothing() -> None:
     cluster = Overtaking()
     cluster.tell()
     await cluster.look()
@@ -50,7 +50,7 @@ async def test_our_own_write_wakes_nobody() -> None:
     assert cluster.woken == []
 
 
-async def test_a_change_by_somebody_else_before_the_answer_is_looked_at() -> None:
+async def test_a_change_by_another_writer_before_the_answer_is_looked_at() -> None:
     cluster = Overtaking()
     cluster.edited = KEY.name
     cluster.tell()
@@ -58,7 +58,7 @@ async def test_a_change_by_somebody_else_before_the_answer_is_looked_at() -> Non
     assert cluster.woken == [KEY]
 
 
-async def test_what_is_told_after_the_answer_is_looked_at() -> None:
+async def test_what_is_reported_after_the_answer_is_looked_at() -> None:
     cluster = Overtaking()
     cluster.tell()
     await cluster.look()

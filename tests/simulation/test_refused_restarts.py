@@ -90,7 +90,7 @@ async def test_the_others_are_restarted(refusal: type[ApiError]) -> None:
     assert cluster.told()["api"][0] == "Pending"
 
 
-async def test_the_refusal_is_named_and_told_once() -> None:
+async def test_the_refusal_is_named_and_reported_once() -> None:
     cluster, posted = await rotated(SPEC)
 
     assert cluster.told()["api"] == ("Pending", "Forbidden")
@@ -139,7 +139,7 @@ async def test_who_is_held_is_tried_on() -> None:
 @pytest.mark.parametrize(
     ("spec", "minutes"), [pytest.param(SPEC, 0, id="it waits"), pytest.param(HOLD, 10, id="it has failed")]
 )
-async def test_a_restart_of_the_operator_writes_nothing_and_tells_nothing(
+async def test_a_restart_of_the_operator_writes_nothing_and_reports_nothing(
     spec: dict[str, Any], minutes: int
 ) -> None:
     cluster, posted = await rotated(spec)

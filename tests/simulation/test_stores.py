@@ -397,7 +397,7 @@ async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
     assert story.cluster.data()["password"] == before
 
 
-async def test_it_is_not_made_anew_while_the_store_does_not_answer() -> None:
+async def test_it_is_not_generated_again_while_the_store_does_not_answer() -> None:
     story = Story()
     await rest(story)
     before = story.cluster.data()["password"]

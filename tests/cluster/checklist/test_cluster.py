@@ -88,7 +88,7 @@ def test_made_values_pass_by_their_recipe_and_literal_ones_by_what_they_are(
     assert [evidence.split()[1] for _, evidence in done.found("Fail")] == ["given"]
 
 
-def test_a_broken_rule_of_a_class_is_told(space: Space, console: Console, class_: Any) -> None:
+def test_a_broken_rule_of_a_class_is_reported(space: Space, console: Console, class_: Any) -> None:
     class_.write(maxInterval="30d", enforcement="Warn")
     space.managed(className=class_.name, rotation={"every": "90d"})
 
@@ -100,7 +100,7 @@ def test_a_broken_rule_of_a_class_is_told(space: Space, console: Console, class_
     assert audited(console, "--only", "strength").code == 0
 
 
-def test_a_weak_value_that_was_adopted_is_told_as_the_operator_knows_it(
+def test_a_weak_value_that_was_adopted_is_reported_as_the_operator_knows_it(
     space: Space, console: Console
 ) -> None:
     put(space, "auth", password=WEAK)
@@ -280,7 +280,7 @@ def test_what_the_caller_may_not_read_is_said_with_the_right_to_ask_for(
     assert remedies["strength"] == f"ask for the right to list secrets in namespace {space.namespace}"
 
 
-def test_whoever_may_not_list_everywhere_is_told_so(viewer: Console) -> None:
+def test_a_user_who_may_not_list_everywhere_gets_a_message(viewer: Console) -> None:
     done = audited(viewer, "--only", "environments", everywhere=True)
 
     assert done.code == 2
@@ -339,7 +339,7 @@ def test_what_a_schedule_does_not_say_is_found(space: Space, console: Console, t
     }
 
 
-def test_what_ends_by_itself_needs_no_schedule(space: Space, console: Console) -> None:
+def test_what_ends_automatically_needs_no_schedule(space: Space, console: Console) -> None:
     tls = {"certificate": {"commonName": "shop", "dnsNames": ["shop.test"]}}
     space.managed({"name": "tls", "generate": tls})
 

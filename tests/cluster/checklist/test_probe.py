@@ -31,7 +31,7 @@ def test_a_read_that_is_recorded_proves_that_access_is_logged(
     assert "your reads are recorded, the last one at" in again.found("Pass")[0][1]
 
 
-def test_whoever_may_not_see_the_record_is_told_what_is_missing(
+def test_a_user_who_may_not_see_the_record_gets_a_message_with_what_is_missing(
     audited: Audited,  # noqa: F811
     space: Space,  # noqa: F811
 ) -> None:

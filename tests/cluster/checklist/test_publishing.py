@@ -149,9 +149,7 @@ def test_a_name_that_no_report_may_have_is_refused_before_anything_is_read(
     assert "cannot be a report" in done.errors
 
 
-def test_an_entry_of_somebody_else_is_written_over_and_no_other_touched(
-    console: Console, kubectl: Kubectl
-) -> None:
+def test_a_foreign_entry_is_written_over_and_no_other_touched(console: Console, kubectl: Kubectl) -> None:
     kubectl(
         "create", *WHERE[:2], "-n", "keyturn-system", "--from-literal=cluster={", "--from-literal=note=mine"
     )

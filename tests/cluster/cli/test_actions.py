@@ -91,7 +91,7 @@ def test_nothing_but_the_annotation_is_touched(space: Space, console: Console) -
     }
 
 
-def test_waiting_tells_each_change_once(space: Space, console: Console) -> None:
+def test_waiting_reports_each_change_once(space: Space, console: Console) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
 
@@ -148,7 +148,7 @@ def test_waiting_for_what_cannot_start_ends_with_the_reason(space: Space, consol
     assert "Error: stalled by SecretClassNotFound: there is no SecretClass 'no-such-class'" in done.stderr
 
 
-def test_waiting_tells_when_a_window_opens(space: Space, console: Console) -> None:
+def test_waiting_reports_when_a_window_opens(space: Space, console: Console) -> None:
     opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=2)
     window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
     space.managed(rotation={"windows": [window]})
@@ -271,7 +271,7 @@ def test_a_rollback_to_a_revision_that_is_not_kept_is_refused_and_nothing_is_wri
 # Refresh
 
 
-def test_stores_are_read_when_somebody_asks(space: Space, console: Console, files: Stores) -> None:
+def test_stores_are_read_on_request(space: Space, console: Console, files: Stores) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"), refreshInterval="30d")
     files.keep("token", "second")

@@ -144,7 +144,7 @@ def test_a_namespace_that_refuses_keeps_no_other_from_being_declared(
     assert second.startswith(f"  in {first.namespace}: it was declared before with other content")
 
 
-def test_status_tells_the_stages_and_needs_nobody_while_all_is_in_time(
+def test_status_reports_the_stages_and_needs_no_action_while_all_is_in_time(
     space: Space, console: Console
 ) -> None:
     space.managed()

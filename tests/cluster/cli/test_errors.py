@@ -95,7 +95,7 @@ def test_who_may_view_one_namespace_may_not_view_all(space: Space, viewer: Conso
     )
 
 
-def test_who_may_nothing_is_told_so(space: Space, viewer: Console, kubectl: Kubectl) -> None:
+def test_who_may_nothing_gets_a_message(space: Space, viewer: Console, kubectl: Kubectl) -> None:
     space.managed()
     kubectl("delete", "rolebinding", "somebody-who-may-view", "-n", space.namespace)
 

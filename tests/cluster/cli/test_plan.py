@@ -267,7 +267,7 @@ def test_an_unknown_class_is_refused_with_those_that_there_are(space: Space, con
     assert "write one of these as className: api-key, " in refusal["message"]
 
 
-def test_a_secret_of_somebody_else_is_refused(space: Space, console: Console, viewer: Console) -> None:
+def test_a_foreign_secret_is_refused(space: Space, console: Console, viewer: Console) -> None:
     space.foreign()
     space.manage()
     space.stalled("SecretNotOwned")
@@ -285,7 +285,7 @@ def test_a_weak_value_is_refused(console: Console) -> None:
     assert refusal["message"].startswith("password gives 8 characters")
 
 
-def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_told(
+def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_reported(
     class_: Class, console: Console
 ) -> None:
     class_.write(minLength=64)

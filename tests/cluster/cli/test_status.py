@@ -147,7 +147,7 @@ def _on_a_terminal(console: Console, columns: int) -> list[str]:
         return screen.read1().decode().splitlines()
 
 
-def test_history_tells_of_each_revision(space: Space, console: Console) -> None:
+def test_history_reports_each_revision(space: Space, console: Console) -> None:
     space.managed()
     space.rotated()
 

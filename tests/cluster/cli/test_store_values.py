@@ -58,7 +58,7 @@ def test_they_see_where_values_come_from_and_go_to(
     assert CANARY not in "".join(printed)
 
 
-def test_a_store_in_trouble_is_told_and_a_rotation_is_still_planned(
+def test_a_store_in_trouble_is_reported_and_a_rotation_is_still_planned(
     space: Space,
     files: Stores,  # noqa: F811  # a fixture
     viewer: Console,
@@ -78,7 +78,7 @@ def test_a_store_in_trouble_is_told_and_a_rotation_is_still_planned(
     assert "SourceNotFound" in status.stdout
 
 
-def test_the_history_tells_that_a_store_had_another_value(
+def test_the_history_reports_that_a_store_had_another_value(
     space: Space,
     files: Stores,  # noqa: F811  # a fixture
     console: Console,

@@ -31,7 +31,7 @@ def timestamp(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def test_metrics_tell_how_each_object_is(space: Space, operator: Operator) -> None:
+def test_metrics_report_how_each_object_is(space: Space, operator: Operator) -> None:
     status = space.managed(className="database-password")
     status = space.rotated()
 
@@ -48,7 +48,7 @@ def test_metrics_tell_how_each_object_is(space: Space, operator: Operator) -> No
     }
 
 
-def test_metrics_tell_that_a_person_is_needed(space: Space, operator: Operator) -> None:
+def test_metrics_report_that_a_person_is_needed(space: Space, operator: Operator) -> None:
     space.manage(rotation={"every": "9s"})
     space.stalled("InvalidSchedule")
 
@@ -92,7 +92,7 @@ def test_metrics_count_what_was_done(space: Space, operator: Operator) -> None:
     assert [after[name] - before.get(name, 0) for name in counters] == [1] * len(counters)
 
 
-def test_metrics_tell_of_the_process(operator: Operator) -> None:
+def test_metrics_report_the_process(operator: Operator) -> None:
     found = series(operator)
 
     assert (found["keyturn_leader"], found["keyturn_queue_depth"]) == (1, 0)

@@ -87,7 +87,7 @@ def test_a_login_is_refused_and_said_why(
     assert page.cookies() == []
 
 
-def test_a_token_that_nobody_made_is_refused_and_not_repeated(page: Page, operator: Operator) -> None:
+def test_a_token_that_was_not_issued_is_refused_and_not_repeated(page: Page, operator: Operator) -> None:
     log_in(page, operator, f"eyJhbGciOiJSUzI1NiJ9.{CANARY}.c2lnbmF0dXJl")
 
     assert "rejects this token" in page.text

@@ -150,7 +150,7 @@ def test_a_logout_without_the_proof_of_the_page_is_refused(proof: str, inside: C
     assert inside.get().status == 200
 
 
-def test_a_logout_of_nobody_is_no_error(client: Client) -> None:
+def test_a_logout_without_a_session_is_no_error(client: Client) -> None:
     assert client.post("/ui/logout", {}).headers["Location"] == "/ui/login"
 
 
@@ -210,7 +210,7 @@ def test_good_logins_are_not_slowed_down(operator: Operator, dashboard: Dashboar
     assert statuses == [303] * 12
 
 
-def test_somebody_has_five_sessions_at_most(operator: Operator, dashboard: Dashboard) -> None:
+def test_a_user_has_five_sessions_at_most(operator: Operator, dashboard: Dashboard) -> None:
     token = dashboard.token("developer")
     clients = [Client(url_of(operator, "")) for _ in range(6)]
     for client in clients:

@@ -63,7 +63,9 @@ async def test_a_token_for_the_api_server_is_none_for_the_page(dashboard: Dashbo
     assert await viewer_of(dashboard.token("developer", "https://kubernetes.default.svc"), api) is None
 
 
-async def test_without_the_component_nobody_can_be_asked_about(dashboard: Dashboard, powerless: Api) -> None:
+async def test_without_the_component_no_access_review_is_possible(
+    dashboard: Dashboard, powerless: Api
+) -> None:
     with pytest.raises(errors.Forbidden):
         await viewer_of(dashboard.token("developer"), powerless)
 

@@ -128,7 +128,7 @@ def test_who_is_bound_to_the_role_reads_them(guarded: Operator, kubectl: Kubectl
     assert (status, "keyturn_build_info{" in text) == (200, True)
 
 
-def test_who_is_not_is_told_so(guarded: Operator, kubectl: Kubectl, readers: str) -> None:
+def test_who_is_not_gets_a_message(guarded: Operator, kubectl: Kubectl, readers: str) -> None:
     name = f"system:serviceaccount:{readers}:stranger"
 
     assert scrape(guarded, token(kubectl, readers, "stranger")) == (
@@ -137,7 +137,7 @@ def test_who_is_not_is_told_so(guarded: Operator, kubectl: Kubectl, readers: str
     )
 
 
-def test_without_a_good_token_nothing_is_told(guarded: Operator, kubectl: Kubectl, readers: str) -> None:
+def test_without_a_good_token_nothing_is_reported(guarded: Operator, kubectl: Kubectl, readers: str) -> None:
     spoiled = token(kubectl, readers, "prometheus")[:-8] + "AAAAAAAA"
 
     assert [scrape(guarded)[0], scrape(guarded, spoiled)[0]] == [401, 401]

@@ -172,7 +172,7 @@ async def test_a_list_that_became_too_old_starts_again(
 # Watches
 
 
-async def test_a_watch_tells_what_happens_after_a_version(api: Api, namespace: str) -> None:
+async def test_a_watch_reports_what_happens_after_a_version(api: Api, namespace: str) -> None:
     await api.create(paths.secrets(namespace), secret("before"))
     version = await version_of(api, paths.secrets(namespace))
     created = await api.create(paths.secrets(namespace), secret("a"))

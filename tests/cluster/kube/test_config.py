@@ -122,7 +122,7 @@ async def test_the_context_that_is_asked_for_is_used(
     assert await who_is(await config.load(f"{plane.kubeconfig}:{file}", "other")) == ACCOUNT
 
 
-async def test_the_context_tells_the_namespace(kubeconfig: Callable[..., str]) -> None:
+async def test_the_context_reports_the_namespace(kubeconfig: Callable[..., str]) -> None:
     assert (await config.load(kubeconfig())).namespace == "kube-system"
 
 
@@ -206,7 +206,7 @@ async def test_a_server_name_is_what_the_certificate_must_say(kubeconfig: Callab
         await who_is(bad)
 
 
-async def test_an_unknown_authority_is_not_trusted_unless_told(kubeconfig: Callable[..., str]) -> None:
+async def test_an_unknown_authority_is_not_trusted_unless_configured(kubeconfig: Callable[..., str]) -> None:
     distrusted = {"certificate-authority-data": None, "certificate-authority": None}
     strict = await config.load(kubeconfig(**distrusted))
     loose = await config.load(kubeconfig(**distrusted, **{"insecure-skip-tls-verify": True}))
@@ -244,7 +244,7 @@ async def _proxy() -> AsyncIterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", tunnels
 
 
-async def test_a_bad_key_is_told_without_its_words(kubeconfig: Callable[..., str]) -> None:
+async def test_a_bad_key_is_reported_without_its_words(kubeconfig: Callable[..., str]) -> None:
     user = {"client-certificate-data": "Y2FuYXJ5", "client-key-data": "Y2FuYXJ5"}
     with pytest.raises(NotConfigured, match="a certificate or key in it cannot be used"):
         await config.load(kubeconfig(user))

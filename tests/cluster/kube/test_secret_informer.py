@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CANARY = "canary-5f1c0e"
 
 
-async def test_what_is_there_is_told_before_it_is_synced(api: Api, namespace: str) -> None:
+async def test_what_is_there_is_reported_before_it_is_synced(api: Api, namespace: str) -> None:
     made = await api.create(paths.secrets(namespace), secret("a", owner="b", x=CANARY))
     await api.create(paths.secrets(namespace), secret("foreign"))
     async with watching(api, [namespace]) as (context, watch):
@@ -33,7 +33,7 @@ async def test_what_is_there_is_told_before_it_is_synced(api: Api, namespace: st
     assert CANARY not in repr(told)
 
 
-async def test_what_we_noted_on_a_secret_is_told(api: Api, namespace: str) -> None:
+async def test_what_we_noted_on_a_secret_is_reported(api: Api, namespace: str) -> None:
     body = secret("a", owner="a")
     body["metadata"]["annotations"] = {
         REVISION_ANNOTATION: "3",
@@ -52,7 +52,7 @@ async def test_an_empty_namespace_is_synced(api: Api, namespace: str) -> None:
     assert context.puts == 0
 
 
-async def test_changes_are_told_as_they_happen(api: Api, namespace: str) -> None:
+async def test_changes_are_reported_as_they_happen(api: Api, namespace: str) -> None:
     async with watching(api, [namespace]) as (context, watch):
         await watch.synced.wait()
         made = await api.create(paths.secrets(namespace), secret("a", owner="a"))
@@ -84,7 +84,7 @@ async def test_only_the_namespaces_asked_for_are_watched(api: Api, namespace: st
         assert {"a", f"{namespace}-a"} <= set(context.there)
 
 
-async def test_what_changed_while_nobody_could_see_it_is_told_after_the_next_list(
+async def test_what_changed_without_a_watch_is_reported_after_the_next_list(
     troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
 ) -> None:
     path = paths.secrets(troubled_namespace)

@@ -64,7 +64,7 @@ async def test_another_audience_gets_another_token(api: Api, namespace: str, acc
     assert (claims(first)["aud"], claims(second)["aud"]) == ([AUDIENCE], ["sts.amazonaws.com"])
 
 
-async def test_tokens_that_were_forgotten_are_made_anew(api: Api, namespace: str, account: str) -> None:
+async def test_tokens_that_were_forgotten_are_generated_again(api: Api, namespace: str, account: str) -> None:
     tokens = Tokens(api)
     first = await tokens.token(namespace, account, AUDIENCE)
     tokens.forget(namespace)

@@ -119,7 +119,7 @@ def typed(commands: list[str], namespace: str, cluster: Cluster) -> None:
         assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
-def test_a_secret_is_taken_over_with_its_values_and_nobody_restarts(
+def test_a_secret_is_taken_over_with_its_values_and_no_workload_restarts(
     documents: list[dict[str, Any]], space: Space, cluster: Cluster, kubectl: Kubectl
 ) -> None:
     space.run(deployment("web", env("orders", "password")))

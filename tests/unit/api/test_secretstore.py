@@ -155,7 +155,7 @@ def test_a_secret_of_what_is_brought_has_no_items() -> None:
 
 
 @pytest.mark.parametrize("interval", ["0s", "9s"])
-def test_nobody_is_asked_more_often_than_every_10_seconds(interval: str) -> None:
+def test_no_request_is_sent_more_often_than_every_10_seconds(interval: str) -> None:
     with pytest.raises(pydantic.ValidationError, match="write 10s or longer"):
         managed(refreshInterval=interval)
 

@@ -12,7 +12,7 @@ from keyturn.api.source import RemoteDestination
 SCHEMA = RemoteDestination.model_json_schema()["properties"]["key"]
 
 
-def test_the_api_server_is_told_the_pattern_with_a_sentence() -> None:
+def test_the_api_server_gets_the_pattern_with_a_sentence() -> None:
     (rule,) = SCHEMA["x-kubernetes-validations"]
     assert SCHEMA["maxLength"] == 1024
     assert rule["message"].startswith("write a key such as prod/payments")

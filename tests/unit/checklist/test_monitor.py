@@ -86,7 +86,7 @@ async def test_while_reports_cannot_be_read_the_last_ones_count(trouble: errors.
     assert proofs.published == {"cluster": REPORT}
 
 
-async def test_a_trouble_is_told_once_and_again_when_it_comes_back() -> None:
+async def test_a_trouble_is_reported_once_and_again_when_it_comes_back() -> None:
     server = Server({"odd": "{"})
     looks = inspection(server, ClusterEvidence())
 

@@ -67,7 +67,7 @@ async def probed(server: object, *, secret: str | None = "auth") -> list[tuple[s
     ],
     ids=["today", "a known reader, not today", "another reader", "nobody"],
 )
-async def test_a_probe_waits_only_for_whom_the_record_would_tell_of(server: Server, verdict: str) -> None:
+async def test_a_probe_waits_only_for_whom_the_record_would_report(server: Server, verdict: str) -> None:
     found = await probed(server)
 
     assert found is not None

@@ -123,7 +123,7 @@ HOSTILE = 'X"} 1\nkeyturn_leader 7'
         pytest.param(json.dumps({"conditions": [condition()], "x": "y" * 70_000}), id="too large"),
     ],
 )
-def test_what_nobody_could_have_published_is_no_report(text: str) -> None:
+def test_what_cannot_have_been_published_is_no_report(text: str) -> None:
     with pytest.raises(Unreadable):
         read(text)
 

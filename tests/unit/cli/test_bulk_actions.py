@@ -179,7 +179,7 @@ def test_what_has_nothing_to_rotate_is_skipped_among_others_and_refused_by_name(
     assert named.stderr.startswith("managedsecret/user failed: user has nothing to rotate")
 
 
-def test_each_that_is_waited_for_fails_by_itself(console: Console) -> None:
+def test_each_that_is_waited_for_fails_separately(console: Console) -> None:
     done = console.run("rotate", "auth", "queue", "--wait", "--timeout=1s")
 
     assert done.returncode == 1

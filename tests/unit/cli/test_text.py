@@ -140,7 +140,7 @@ def test_states_have_a_colour_on_terminals_that_take_one(
     assert shown == f"NAME   STATE    MESSAGE\na      {failed}   Ready"
 
 
-def test_a_colour_that_somebody_wrote_into_an_object_is_printed_by_its_number(
+def test_a_colour_that_a_user_wrote_into_an_object_is_printed_by_its_number(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     print_lines(table(("NAME", "STATE"), [("\x1b[31ma", "\x1b[32mReady")]))

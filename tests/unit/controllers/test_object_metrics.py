@@ -61,11 +61,11 @@ def test_old_values_say_until_when_they_are_readable() -> None:
     ]
 
 
-def test_an_overlap_whose_end_nobody_knows_yet_says_nothing() -> None:
+def test_an_overlap_whose_end_is_unknown_yet_says_nothing() -> None:
     assert told("previous_valid_until_timestamp_seconds", {"previous": {"revision": 1}}) == []
 
 
-def test_suspension_is_told() -> None:
+def test_suspension_is_reported() -> None:
     assert told("suspended", {}, suspend=True) == [(OF_DB, 1)]
 
 
@@ -92,12 +92,12 @@ def test_one_at_rest_adds_no_series(metric: str) -> None:
 HOSTILE = 'X"} 1\nkeyturn_leader 7\nkeyturn_stalled{reason="Y'
 
 
-def test_a_reason_that_is_no_word_is_not_told_as_it_is() -> None:
+def test_a_reason_that_is_no_word_is_not_reported_as_it_is() -> None:
     found = told("stalled", {"conditions": [condition("Stalled", "True", HOSTILE)]})
     assert found == [(OF_DB | {"reason": "Unknown"}, 1)]
 
 
-def test_a_step_that_is_no_word_is_not_told_as_it_is() -> None:
+def test_a_step_that_is_no_word_is_not_reported_as_it_is() -> None:
     rotation = {"id": "u/2", "reason": "Triggered", "step": HOSTILE, "startedAt": NOON}
     found = told("rotation_started_timestamp_seconds", {"rotation": rotation})
     assert found == [(OF_DB | {"step": "Unknown"}, NOON_IN_SECONDS)]
@@ -122,7 +122,7 @@ def store_series(kind: str, *conditions: dict[str, Any]) -> list[tuple[dict[str,
     return series(cache, "store_ready")
 
 
-def test_a_store_that_can_be_used_is_told() -> None:
+def test_a_store_that_can_be_used_is_reported() -> None:
     labels = {"kind": "SecretStore", "namespace": "shop", "name": "vault", "provider": "kubernetes"}
     assert store_series(SECRET_STORE, condition("Ready", "True")) == [(labels, 1)]
 
@@ -133,11 +133,11 @@ def test_a_store_for_all_has_no_namespace() -> None:
     assert store_series(CLUSTER_SECRET_STORE, *unready) == [(labels, 0)]
 
 
-def test_a_store_that_nobody_has_looked_at_is_not_told() -> None:
+def test_a_store_that_was_not_reconciled_is_not_reported() -> None:
     assert store_series(SECRET_STORE) == []
 
 
-def test_a_store_that_cannot_be_read_is_not_told() -> None:
+def test_a_store_that_cannot_be_read_is_not_reported() -> None:
     cache = InformerCache()
     body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
     cache.put_store(StoreKey.of_body(SECRET_STORE, body), body)
@@ -293,7 +293,7 @@ def test_nothing_is_said_of_access_where_no_audit_events_are_taken() -> None:
     assert "access-log" not in of_operator(InformerCache(), ClusterEvidence())
 
 
-def test_what_is_proven_of_encryption_is_told_with_its_time() -> None:
+def test_what_is_proven_of_encryption_is_reported_with_its_time() -> None:
     proofs = ClusterEvidence(at_rest=TimedVerdict(Verdict.FAIL, NOW))
 
     assert of_operator(InformerCache(), proofs)["at-rest"] == "Fail"

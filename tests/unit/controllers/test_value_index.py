@@ -33,7 +33,7 @@ def test_two_equal_values_of_one_object_are_no_twins() -> None:
     assert tags.twins(HERE) == {}
 
 
-def test_who_is_concerned_by_news_is_told_once() -> None:
+def test_who_is_concerned_by_news_is_reported_once() -> None:
     tags = ValueIndex()
     assert tags.put(HERE, held(password=CANARY)) == set()
     assert tags.put(THERE, held(password=CANARY)) == {HERE}
@@ -79,7 +79,7 @@ def test_where_nothing_was_there_tags_are_complete_at_once() -> None:
     assert tags.are_complete
 
 
-def test_who_waits_for_the_others_is_told_when_the_last_was_read() -> None:
+def test_who_waits_for_the_others_continues_when_the_last_was_read() -> None:
     tags = ValueIndex()
     tags.expect([HERE, THERE])
     tags.wait(HERE)

@@ -109,7 +109,7 @@ async def test_without_a_token_it_is_said_what_to_send(shown: str) -> None:
     ids=["unknown", "short", "with spaces", "with other letters", "long"],
 )
 @in_no_time
-async def test_a_token_of_nobody_is_refused_with_the_audience_to_write(token: str) -> None:
+async def test_an_unknown_token_is_refused_with_the_audience_to_write(token: str) -> None:
     before = failures()
     status, said = await ask(Server().scrapers(), token)
 
@@ -119,7 +119,7 @@ async def test_a_token_of_nobody_is_refused_with_the_audience_to_write(token: st
 
 
 @in_no_time
-async def test_a_token_for_the_api_server_is_taken_where_nobody_hears_it_only() -> None:
+async def test_a_token_for_the_api_server_is_taken_over_https_only() -> None:
     server = Server({TOKEN: OF_THE_SERVER})
 
     in_plain, by_https = await ask(server.scrapers()), await ask(server.scrapers(OF_THE_SERVER))
@@ -128,7 +128,7 @@ async def test_a_token_for_the_api_server_is_taken_where_nobody_hears_it_only() 
 
 
 @in_no_time
-async def test_who_may_not_is_told_which_role_lets_them() -> None:
+async def test_who_may_not_gets_the_role_in_the_message() -> None:
     before = failures()
     answer = await ask(Server(allows=False).scrapers())
 

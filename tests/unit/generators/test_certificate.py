@@ -591,7 +591,7 @@ NO_CA = (
         "no text",
     ],
 )
-def test_a_secret_that_cannot_sign_is_told_without_being_quoted(issuer: Held, sentence: str) -> None:
+def test_a_secret_that_cannot_sign_is_reported_without_being_quoted(issuer: Held, sentence: str) -> None:
     assert refusal(issuer) == sentence
 
 

@@ -68,7 +68,7 @@ def test_to_find_them_imports_nothing_large() -> None:
 
 
 @pytest.mark.parametrize("kind", ["certificate", "ecKey", "ed25519Key", "jwks", "sshKey"])
-def test_whoever_imports_something_large_first_takes_long(kind: str) -> None:
+def test_the_first_import_of_something_large_takes_long(kind: str) -> None:
     code = f"""
 from tests.unit.generators.generated import generator_of, made
 generator = generator_of("{kind}")

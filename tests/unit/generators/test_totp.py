@@ -59,7 +59,7 @@ def test_the_secret_has_twenty_bytes_in_thirty_two_characters() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"account": "other"}, {"issuer": "Other"}], ids=str)
-def test_another_label_is_no_reason_to_enrol_every_app_anew(settings: dict[str, str]) -> None:
+def test_another_label_is_no_reason_to_enrol_every_app_again(settings: dict[str, str]) -> None:
     assert accepts(example(), **settings)
 
 

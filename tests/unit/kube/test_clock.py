@@ -107,7 +107,7 @@ def test_a_date_without_a_zone_is_no_crash(machine: Machine, zone: str) -> None:
 
 
 @pytest.mark.parametrize("off", [-300, 300], ids=["behind", "ahead"])
-def test_a_wall_clock_that_is_off_is_told_once_until_it_is_right(machine: Machine, off: int) -> None:
+def test_a_wall_clock_that_is_off_is_reported_once_until_it_is_right(machine: Machine, off: int) -> None:
     ours = ServerClock()
     with structlog.testing.capture_logs() as told:
         for second in range(3):

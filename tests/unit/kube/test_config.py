@@ -49,7 +49,7 @@ async def api_of(made: Connection) -> AsyncIterator[Api]:
     ],
     ids=["missing", "not YAML", "a list", "no contexts", "no current context"],
 )
-async def test_a_bad_kubeconfig_is_told_without_its_words(
+async def test_a_bad_kubeconfig_is_reported_without_its_words(
     tmp_path: Path, text: str | None, says: str
 ) -> None:
     file = tmp_path / "kubeconfig"

@@ -86,7 +86,7 @@ def test_an_event_refers_to_its_object(about: About, expected: ObjectRef) -> Non
     assert ref_of(about) == expected
 
 
-async def test_the_same_event_is_told_once_in_a_while() -> None:
+async def test_the_same_event_is_reported_once_in_a_while() -> None:
     script = Scripted(answer())
     another = ObjectRef("v1", "ConfigMap", "shop", "another", "uid-2")
     async with scripted(script) as api:
@@ -97,7 +97,7 @@ async def test_the_same_event_is_told_once_in_a_while() -> None:
     assert await notes(script) == ["a", "b", "a"]
 
 
-async def test_an_event_is_told_again_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_event_is_reported_again_after_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     script, clock = Scripted(answer()), [0.0]
     monkeypatch.setattr("keyturn.kube.events.monotonic", lambda: clock[0])
     async with scripted(script) as api:
@@ -163,7 +163,7 @@ async def test_after_a_burst_events_are_sent_at_a_rate() -> None:
     assert script.times[4] - script.times[0] > 0.15
 
 
-async def test_a_refused_event_is_dropped_and_the_next_one_told() -> None:
+async def test_a_refused_event_is_dropped_and_the_next_one_reported() -> None:
     script = Scripted(refused(403, CANARY), answer())
     with capture_logs() as lines:
         async with scripted(script) as api:
@@ -207,7 +207,7 @@ async def test_the_path_is_that_of_the_objects_namespace() -> None:
     assert script.asked[0].path == paths.events("shop")
 
 
-async def test_what_is_to_be_done_goes_before_what_is_to_be_told() -> None:
+async def test_what_is_to_be_done_goes_before_what_is_to_be_reported() -> None:
     script = Scripted(answer())
     is_busy = True
     async with scripted(script) as api:
@@ -260,7 +260,7 @@ async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
     assert await notes(script) == [f"Revision {number} is published." for number in range(4, 8)]
 
 
-async def test_bad_news_are_told_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bad_news_are_reported_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.5)
     script = Scripted(*[answer()] * 400)
     async with scripted(script) as api:

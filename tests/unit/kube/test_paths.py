@@ -57,5 +57,5 @@ def test_a_name_that_would_speak_of_another_resource_is_refused(name: str) -> No
         ("/apis/keyturn.dev/v1alpha1", "/apis/keyturn.dev/v1alpha1"),
     ],
 )
-def test_a_path_tells_its_resource(path: str, resource: str) -> None:
+def test_a_path_reports_its_resource(path: str, resource: str) -> None:
     assert paths.resource(path) == resource

@@ -48,7 +48,7 @@ def test_nothing_is_due_where_there_is_nothing() -> None:
     assert (found.take(1e9), found.pause(0.0)) == (None, inf)
 
 
-def test_what_is_gone_is_told_once_and_never_read() -> None:
+def test_what_is_gone_is_reported_once_and_never_read() -> None:
     found = rounds(chance=0.0)
     found.follow(["shop/a", "shop/b"], now=0.0)
 

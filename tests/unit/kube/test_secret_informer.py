@@ -56,7 +56,7 @@ def test_what_others_scribble_on_a_secret_is_nothing() -> None:
     assert {*numbers, *times} == {None}
 
 
-async def test_what_the_first_half_of_a_list_told_is_gone_when_the_second_try_lacks_it() -> None:
+async def test_what_the_first_half_of_a_list_reported_is_gone_when_the_second_try_lacks_it() -> None:
     one = {"metadata": {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1"}}
     script = Scripted(
         answer(200, {"metadata": {"resourceVersion": "1", "continue": "more"}, "items": [one]}),
@@ -84,7 +84,7 @@ async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str
     assert [request.query.get("resourceVersion") for request in script.asked] == [None, "1", "5"]
 
 
-async def test_a_watch_goes_on_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watch_continues_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
     script = Scripted(refused(403, "Forbidden"))
     async with scripted(script) as api, watching(api, ["shop"]) as (_, watch):

@@ -157,7 +157,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     assert play(wait, shop()).asked == []
 
 
-def test_all_is_read_before_anybody_acts() -> None:
+def test_all_is_read_before_any_action() -> None:
     async def look(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         assert {key.name for key in context.known} == {"auth", "auth-keyturn", "db", "db-keyturn"}
@@ -189,7 +189,7 @@ def test_each_secret_is_read_once_a_minute_and_hardly_more() -> None:
 
 
 @pytest.mark.parametrize("after", [0.0, 1.0, 20.0, 44.0, 56.0])
-def test_a_change_is_told_within_a_minute(after: float) -> None:
+def test_a_change_is_reported_within_a_minute(after: float) -> None:
     async def change(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         await asyncio.sleep(MINUTE + after)
@@ -200,7 +200,7 @@ def test_a_change_is_told_within_a_minute(after: float) -> None:
     play(change, shop())
 
 
-def test_a_deletion_is_told_within_a_minute() -> None:
+def test_a_deletion_is_reported_within_a_minute() -> None:
     async def delete(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         began = now()
@@ -219,7 +219,7 @@ def test_one_that_lost_our_label_is_gone() -> None:
     play(strip, shop())
 
 
-def test_what_is_not_there_is_told_once() -> None:
+def test_what_is_not_there_is_reported_once() -> None:
     async def delete(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         context.delete(ObjectKey("shop", "auth"))

@@ -311,7 +311,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(edited(lambda read: read["pushed"][0].update(text=7)), id="a number pushed"),
     ],
 )
-def test_a_state_that_cannot_be_read_is_told_without_a_word_of_it(body: dict[str, Any]) -> None:
+def test_a_state_that_cannot_be_read_is_reported_without_a_word_of_it(body: dict[str, Any]) -> None:
     with pytest.raises(Stalled) as caught:
         state_of(body)
     assert caught.value.reason == "StateUnreadable"

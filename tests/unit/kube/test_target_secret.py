@@ -73,7 +73,7 @@ def test_the_size_of_a_secret_is_not_underestimated(content: bytes) -> None:
     assert len(content) <= size_of(body) <= len(content) + 2
 
 
-def test_a_new_target_has_every_key_and_tells_its_revision() -> None:
+def test_a_new_target_has_every_key_and_reports_its_revision() -> None:
     body = dressed_target(KEY, WANTED, STATE, STAMP, None)
     assert values_of(body) == {"password": Value.of_text(CANARY)}
     del body["data"]
@@ -349,7 +349,7 @@ def test_a_merged_secret_is_ours_alone_if_every_key_is(keys: set[str], owner: st
     assert target_facts(found, KEY, "uid", WANTED, STATE, WHEN).owner == owner
 
 
-def test_what_is_released_is_its_own_until_somebody_takes_it() -> None:
+def test_what_is_released_is_its_own_until_a_user_takes_it() -> None:
     released = released_target(target(managedFields=[], uid="u", resourceVersion="7"))
 
     assert released["metadata"] == {
@@ -366,11 +366,11 @@ def test_what_is_released_is_its_own_until_somebody_takes_it() -> None:
 
 
 @pytest.mark.parametrize(("type_", "other"), [("Opaque", None), ("kubernetes.io/tls", "kubernetes.io/tls")])
-def test_the_type_of_a_foreign_secret_is_told_where_it_differs(type_: str, other: str | None) -> None:
+def test_the_type_of_a_foreign_secret_is_reported_where_it_differs(type_: str, other: str | None) -> None:
     assert target_facts(existing({}, type_), KEY, "uid", ADOPTED, None, WHEN).other_type == other
 
 
-def test_what_somebody_made_immutable_stays_so() -> None:
+def test_what_a_user_made_immutable_stays_so() -> None:
     body = dressed_target(KEY, WANTED, STATE, STAMP, target() | {"immutable": True})
 
     assert body["immutable"] is True

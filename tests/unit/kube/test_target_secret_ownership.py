@@ -77,7 +77,7 @@ def test_nobody_owns_a_secret_with(metadata: dict[str, Any]) -> None:
         ("shop.test/settings", None),
     ],
 )
-def test_a_type_tells_which_program_fills_it(type_: str, who: str | None) -> None:
+def test_a_type_reports_which_program_fills_it(type_: str, who: str | None) -> None:
     assert filled_by(type_) == who
 
 
@@ -103,5 +103,5 @@ def test_who_else_has_written_is_named(entries: list[dict[str, str]], named: str
     assert other_writer({"managedFields": entries}) == named
 
 
-def test_without_a_record_of_writers_nobody_is_named() -> None:
+def test_without_a_record_of_writers_no_user_is_named() -> None:
     assert other_writer({}) is None

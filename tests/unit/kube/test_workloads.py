@@ -235,7 +235,7 @@ def test_a_rollout_has_failed_when_its_deadline_is_missed(
         ),
     ],
 )
-def test_a_rollout_that_cannot_end_by_itself_says_why(strategy: Any, hint: str | None) -> None:
+def test_a_rollout_that_cannot_end_automatically_says_why(strategy: Any, hint: str | None) -> None:
     assert workload_of("StatefulSet", body({"updateStrategy": strategy})).hint == hint
 
 

@@ -67,7 +67,7 @@ async def found(doing: object, *given: object) -> list[HoldUp]:
     return told
 
 
-async def test_a_call_that_works_for_long_is_told_with_where_it_works(looked: list[str]) -> None:
+async def test_a_call_that_works_for_long_is_reported_with_where_it_works(looked: list[str]) -> None:
     (one,) = [one for one in await found(works_until, looked) if one.processor > holdups.LONGEST]
     assert one.place.startswith("runtime/test_event_loop_stalls.py:")
     assert one.place.endswith(" works_until")
@@ -78,7 +78,7 @@ async def test_a_call_that_sleeps_for_long_has_used_no_processor() -> None:
     assert one.processor < 0.1
 
 
-async def test_a_short_call_is_not_told() -> None:
+async def test_a_short_call_is_not_reported() -> None:
     told: list[HoldUp] = []
     with holdups.watch(told.append, longest=60.0):
         asyncio.get_running_loop().call_soon(works, 0.3)
@@ -156,12 +156,12 @@ def test_a_machine_without_time_for_us_is_counted_and_not_logged() -> None:
     assert counted() == before + 1
 
 
-async def test_no_value_of_a_call_is_told(looked: list[str]) -> None:
+async def test_no_value_of_a_call_is_reported(looked: list[str]) -> None:
     (one,) = [one for one in await found(works_until, looked, CANARY) if one.processor > holdups.LONGEST]
     assert CANARY not in repr(one)
 
 
-def test_what_holds_up_the_loop_that_the_operator_runs_on_is_told() -> None:
+def test_what_holds_up_the_loop_that_the_operator_runs_on_is_reported() -> None:
     found: list[HoldUp] = []
     told = threading.Event()
 

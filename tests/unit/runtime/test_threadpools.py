@@ -80,7 +80,7 @@ async def test_our_own_work_waits_for_no_tenant(gate: Gate) -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_work_that_nobody_waits_for_any_more_keeps_its_turn(gate: Gate) -> None:
+async def test_work_without_a_waiter_keeps_its_turn(gate: Gate) -> None:
     for _ in range(5):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
@@ -92,7 +92,7 @@ async def test_work_that_nobody_waits_for_any_more_keeps_its_turn(gate: Gate) ->
         assert await threads.for_tenant("a", int, "7") == 7
 
 
-async def test_what_fails_is_told_and_gives_the_turn_on() -> None:
+async def test_what_fails_is_reported_and_gives_the_turn_on() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await threads.for_tenant("a", int, "x")
     assert await threads.for_tenant("a", int, "7") == 7
@@ -170,7 +170,7 @@ async def test_nothing_more_is_begun_for_one_whose_work_outlasts_its_limit(gate:
     assert gate.most == 1
 
 
-async def test_nobody_stands_in_line_behind_what_outlasts_its_limit(gate: Gate) -> None:
+async def test_no_work_queues_behind_what_outlasts_its_limit(gate: Gate) -> None:
     first = asyncio.ensure_future(outlasted(gate))
     await asyncio.sleep(0)
     behind = [asyncio.ensure_future(threads.for_tenant("a", int, "7")) for _ in range(20)]
@@ -182,7 +182,7 @@ async def test_nobody_stands_in_line_behind_what_outlasts_its_limit(gate: Gate) 
     assert {type(end) for end in ends} == {threads.TookTooLong}
 
 
-async def test_work_that_nobody_waits_for_leaves_its_place_at_its_limit_too(
+async def test_work_without_a_waiter_leaves_its_place_at_its_limit_too(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whose spec changes while its work goes on would else keep a place from everybody for as long as that lasts."""
@@ -196,7 +196,7 @@ async def test_work_that_nobody_waits_for_leaves_its_place_at_its_limit_too(
     assert gate.inside == 3
 
 
-async def test_three_works_that_take_too_long_count_though_nobody_waits_for_them(
+async def test_three_works_that_take_too_long_count_also_without_a_waiter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(threads, "_QUICK", dataclasses.replace(threads._QUICK, seconds=0.5))

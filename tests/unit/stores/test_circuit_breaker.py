@@ -64,7 +64,7 @@ def test_five_failures_in_a_row_open_the_breaker() -> None:
     [None, NotFound("x"), Denied("x"), Conflict("x"), Throttled("x")],
     ids=lambda one: type(one).__name__,
 )
-def test_an_answer_begins_the_count_anew(answer: StoreError | None) -> None:
+def test_an_answer_begins_the_count_again(answer: StoreError | None) -> None:
     assert not heard(*[AWAY] * 4, answer, *[AWAY] * 4).is_open
     assert not heard(*[AWAY] * 5, answer).is_open
 
@@ -92,7 +92,7 @@ def test_a_store_is_down_when_a_check_fails_after_the_readers() -> None:
     assert breaker.is_down
 
 
-def test_a_store_that_nobody_reads_is_down_after_two_checks() -> None:
+def test_a_store_without_a_reader_is_down_after_two_checks() -> None:
     breaker = Breaker()
     states = []
     for _ in range(2):

@@ -124,7 +124,7 @@ async def test_a_namespace_with_a_door_of_its_own_never_gets_what_another_read(f
 
 
 @in_no_time
-async def test_one_who_goes_away_takes_nobodys_read_along(fake: FakeStores) -> None:
+async def test_one_who_goes_away_cancels_no_other_read(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "hunter2"
     fake.server.delay = 2
@@ -141,7 +141,7 @@ async def test_one_who_goes_away_takes_nobodys_read_along(fake: FakeStores) -> N
 
 
 @in_no_time
-async def test_a_read_that_nobody_waits_for_any_more_serves_who_comes_next(fake: FakeStores) -> None:
+async def test_a_read_without_a_waiter_serves_who_comes_next(fake: FakeStores) -> None:
     fake.store()
     fake.server.values["db"] = "hunter2"
     fake.server.delay = 2
@@ -245,7 +245,7 @@ async def test_requests_keep_to_the_rate_of_the_store(fake: FakeStores) -> None:
 
 
 @in_no_time
-async def test_what_would_have_to_wait_for_more_than_a_minute_is_told_so_at_once(fake: FakeStores) -> None:
+async def test_what_would_have_to_wait_for_more_than_a_minute_fails_at_once(fake: FakeStores) -> None:
     fake.store(rate=1)
     fake.server.values |= {f"k{number}": "x" for number in range(100)}
 
@@ -286,7 +286,7 @@ async def test_a_short_wish_is_waited_for(fake: FakeStores) -> None:
 
 
 @in_no_time
-async def test_a_long_wish_is_told_and_nobody_asks_before_it_is_over(fake: FakeStores) -> None:
+async def test_a_long_wish_is_reported_and_no_request_is_sent_before_it_is_over(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "cache": "x"}
     fake.server.mood = lambda number: Throttled("Status429", retry_after=20) if number == 1 else None
@@ -319,7 +319,7 @@ async def test_a_storm_of_refusals_is_met_with_fewer_requests_and_not_with_more(
 
 
 @in_no_time
-async def test_after_five_failures_nobody_asks_and_one_looks_for_the_store(fake: FakeStores) -> None:
+async def test_after_five_failures_no_request_is_sent_but_a_probe(fake: FakeStores) -> None:
     fake.store(interval=15)
     fake.server.mood = away
     for _ in range(5):
@@ -390,7 +390,7 @@ async def test_one_store_that_is_away_holds_up_no_other(fake: FakeStores) -> Non
 
 
 @in_no_time
-async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_holds_nobody_up(
+async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_blocks_no_other(
     fake: FakeStores,
 ) -> None:
     fake.store()
@@ -410,7 +410,7 @@ async def test_a_store_that_hangs_is_found_out_after_half_a_minute_and_then_hold
 
 
 @in_no_time
-async def test_keys_that_a_store_cannot_answer_keep_nobody_from_others(fake: FakeStores) -> None:
+async def test_keys_that_a_store_cannot_answer_block_no_other(fake: FakeStores) -> None:
     key = fake.cluster_store()
     fake.server.values["db"] = "hunter2"
     is_broken = "read broken"
@@ -448,7 +448,9 @@ async def test_keys_that_a_store_cannot_answer_make_few_checks_and_no_news(fake:
 
 
 @in_no_time
-async def test_a_store_that_answers_nothing_but_its_trouble_is_told_and_found_again(fake: FakeStores) -> None:
+async def test_a_store_that_answers_nothing_but_its_trouble_is_reported_and_found_again(
+    fake: FakeStores,
+) -> None:
     key = fake.store()
     fake.server.values["db"] = "hunter2"
     fake.stores.health(key)
@@ -500,7 +502,7 @@ async def test_at_a_third_of_errors_all_is_read_in_the_end_and_little_is_said_of
 
 
 @in_no_time
-async def test_when_the_operator_ends_nobody_is_left_waiting_and_nothing_is_kept(fake: FakeStores) -> None:
+async def test_when_the_operator_ends_no_read_is_left_waiting_and_nothing_is_kept(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "slow": "x"}
     await fake.read()
@@ -518,7 +520,7 @@ async def test_when_the_operator_ends_nobody_is_left_waiting_and_nothing_is_kept
 
 
 @in_no_time
-async def test_a_changed_store_is_opened_anew_and_the_reads_of_the_old_one_end(fake: FakeStores) -> None:
+async def test_a_changed_store_is_opened_again_and_the_reads_of_the_old_one_end(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "hunter2", "cache": "x"}
     fake.server.delay = 5
@@ -702,7 +704,7 @@ async def test_a_store_that_was_away_is_looked_for_no_more_once_it_has_other_set
 
 
 @in_no_time
-async def test_what_nobody_uses_for_long_is_closed_and_opened_again_when_somebody_does(
+async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(
     fake: FakeStores,
 ) -> None:
     fake.store()

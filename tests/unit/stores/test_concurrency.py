@@ -181,7 +181,7 @@ async def test_one_store_does_not_take_all_turns_of_its_namespace(
     await asyncio.gather(*slow, other)
 
 
-async def test_nobody_waits_for_the_check_of_a_slow_store_of_another(
+async def test_no_check_waits_for_that_of_a_slow_store_of_another(
     fake: FakeStores, server: SlowServer
 ) -> None:
     for number in range(_STORES):

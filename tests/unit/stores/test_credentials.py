@@ -66,7 +66,7 @@ async def test_a_login_that_is_refused_is_looked_up_again_at_once(locked: FakeSt
 
 
 @in_no_time
-async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_whoever_reads(
+async def test_a_login_that_is_not_taken_is_tried_once_in_ten_seconds_by_any_reader(
     locked: FakeStores,
 ) -> None:
     locked.server.knows = "another"

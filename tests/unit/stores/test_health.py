@@ -19,7 +19,7 @@ LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
 
 
 @in_no_time
-async def test_a_new_store_is_checked_and_told(fake: FakeStores) -> None:
+async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
     key = fake.store()
     assert fake.reason(key) is None
 
@@ -182,7 +182,7 @@ async def test_a_key_that_is_refused_is_no_trouble_of_the_store(fake: FakeStores
 
 
 @in_no_time
-async def test_a_silent_store_is_told_once_whatever_its_silence_is_called(fake: FakeStores) -> None:
+async def test_a_silent_store_is_reported_once_whatever_its_silence_is_called(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.mood = lambda number: Unreachable("Timeout" if number % 2 else "Status503")
     fake.stores.health(key)
@@ -192,7 +192,7 @@ async def test_a_silent_store_is_told_once_whatever_its_silence_is_called(fake: 
 
 
 @in_no_time
-async def test_a_store_that_throttles_for_long_is_told_and_told_again_when_it_does_not(
+async def test_a_store_that_throttles_for_long_is_reported_and_reported_again_when_it_does_not(
     fake: FakeStores,
 ) -> None:
     key = fake.store()
@@ -209,7 +209,7 @@ async def test_a_store_that_throttles_for_long_is_told_and_told_again_when_it_do
 
 
 @in_no_time
-async def test_a_hung_check_holds_nobody_up(fake: FakeStores) -> None:
+async def test_a_hung_check_blocks_no_other(fake: FakeStores) -> None:
     key = fake.store()
     fake.server.delay = 3600
     began = now()
@@ -219,7 +219,7 @@ async def test_a_hung_check_holds_nobody_up(fake: FakeStores) -> None:
 
 
 @in_no_time
-async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_somebody_comes(
+async def test_a_store_with_a_door_for_each_namespace_is_not_checked_before_its_first_use(
     fake: FakeStores,
 ) -> None:
     key = fake.cluster_store(account="app")

@@ -67,7 +67,7 @@ MANY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("written", [pytest.param(one, id=name) for name, one in MANY.items()])
-async def test_a_webhook_with_a_page_of_templates_holds_up_nobody(
+async def test_a_webhook_with_a_page_of_templates_blocks_no_other(
     written: dict[str, str], fake: FakeStores
 ) -> None:
     fake.secret("hook", a="x")

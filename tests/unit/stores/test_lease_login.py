@@ -87,7 +87,7 @@ async def test_what_was_kept_is_found_by_another_process(fake_secrets: FakeSecre
     assert await session(fake_secrets).load() == LOGIN
 
 
-async def test_it_goes_with_its_store_and_is_nobodys_login(fake_secrets: FakeSecrets) -> None:
+async def test_it_goes_with_its_store_and_is_no_login_of_another(fake_secrets: FakeSecrets) -> None:
     await session(fake_secrets).save(LOGIN)
     body = fake_secrets.only
     assert body["type"] == SESSION_TYPE
@@ -131,7 +131,7 @@ async def test_a_login_for_other_settings_is_sent_nowhere(
         pytest.param(lambda body: body["data"].update(token="no base64"), id="no base64"),  # noqa: S106
     ],
 )
-async def test_what_somebody_else_wrote_is_no_login(
+async def test_what_another_writer_wrote_is_no_login(
     fake_secrets: FakeSecrets, spoil: Callable[[dict[str, Any]], object]
 ) -> None:
     await session(fake_secrets).save(LOGIN)
@@ -139,7 +139,7 @@ async def test_what_somebody_else_wrote_is_no_login(
     assert await session(fake_secrets).load() is None
 
 
-async def test_a_secret_of_somebody_else_stays(fake_secrets: FakeSecrets) -> None:
+async def test_a_foreign_secret_stays(fake_secrets: FakeSecrets) -> None:
     await session(fake_secrets).save(LOGIN)
     fake_secrets.only["type"] = "Opaque"
     before = dict(fake_secrets.only)
@@ -149,7 +149,7 @@ async def test_a_secret_of_somebody_else_stays(fake_secrets: FakeSecrets) -> Non
     assert [one["event"] for one in logs] == ["session not persisted"]
 
 
-async def test_without_the_right_to_write_it_goes_on_without(fake_secrets: FakeSecrets) -> None:
+async def test_without_the_right_to_write_it_continues_without(fake_secrets: FakeSecrets) -> None:
     fake_secrets.refuses = api_errors.Forbidden("create", "/", 403, "Forbidden")
     with structlog.testing.capture_logs() as logs:
         await session(fake_secrets).save(LOGIN)

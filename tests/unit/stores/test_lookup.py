@@ -74,7 +74,7 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_names(fake: FakeSto
 
 
 @in_no_time
-async def test_a_cluster_store_that_names_nobody_serves_nobody(fake: FakeStores) -> None:
+async def test_a_cluster_store_without_namespaces_serves_no_namespace(fake: FakeStores) -> None:
     fake.cluster_store(names=None)
     assert (await stalled(fake, cluster_ref())).reason == "NamespaceNotAllowed"
 

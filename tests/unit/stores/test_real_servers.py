@@ -111,7 +111,7 @@ def part(found: RemoteValue, name: str) -> bytes:
     return found.content[name].reveal()
 
 
-async def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks_and_no_other(
+async def test_a_store_of_this_cluster_reads_the_namespace_of_the_caller_and_no_other(
     fake: FakeStores,
 ) -> None:
     fake.cluster_store("here", provider="kubernetes")

@@ -43,7 +43,7 @@ def test_two_that_take_in_each_other_are_a_circle(fake: FakeStores) -> None:
     assert way(fake, "b") == "b a"
 
 
-def test_a_longer_way_is_told_the_shortest_first(fake: FakeStores) -> None:
+def test_a_longer_way_is_reported_the_shortest_first(fake: FakeStores) -> None:
     takes_in(fake, "b", "x", "c", "d")
     takes_in(fake, "c", "d")
     takes_in(fake, "d", "a")

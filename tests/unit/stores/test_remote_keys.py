@@ -119,6 +119,6 @@ def test_a_prefix_that_leads_out_of_itself_is_refused(prefix: str) -> None:
         located("db", prefix, "shop")
 
 
-def test_a_prefix_needs_somebody_whose_it_is() -> None:
+def test_a_prefix_needs_a_namespace() -> None:
     with pytest.raises(Refused, match="keyPrefix"):
         located("db", OWN, "")

@@ -351,7 +351,7 @@ def test_the_message_of_a_rendering_that_failed_names_the_key_and_no_place(text:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, (text, _) in UNRENDERED.items()])
-def test_no_refusal_tells_a_value(text: str) -> None:
+def test_no_refusal_reports_a_value(text: str) -> None:
     refused = refusal(text.replace("config", "canary") if "parse_json" in text else text)
 
     assert CANARY not in "".join(traceback.format_exception(refused))
@@ -360,7 +360,7 @@ def test_no_refusal_tells_a_value(text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FILTERS))
 @pytest.mark.parametrize("given", ["canary", "1", "web"])
-def test_no_filter_tells_what_it_cannot_take(name: str, given: str) -> None:
+def test_no_filter_reports_what_it_cannot_take(name: str, given: str) -> None:
     refused = refusal(f"{{{{ {given} | {name}: canary, canary, canary, canary }}}}")
 
     assert CANARY not in "".join(traceback.format_exception(refused))
@@ -588,7 +588,7 @@ def anew(before: Revision, texts: Mapping[str, str] = TEXTS, **values: str) -> s
     return {key for key, made in after.items() if made != before.rendered.get(key)}
 
 
-def test_with_the_same_values_nothing_is_rendered_anew() -> None:
+def test_with_the_same_values_nothing_is_rendered_again() -> None:
     before = revision(username="shop", key="1")
 
     assert anew(before, username="shop", key="1") == set()

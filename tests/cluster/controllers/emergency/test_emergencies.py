@@ -110,7 +110,7 @@ def test_everything_selected_is_rotated_at_once_and_every_workload_runs_on_it(sp
     }
 
 
-def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) -> None:
+def test_the_timeline_reports_it_in_order_and_events_say_the_stages(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
 
@@ -132,7 +132,9 @@ def test_the_timeline_tells_it_in_order_and_events_say_the_stages(space: Space) 
     assert space.events("Rotated", "inc-1") == ["every secret that is generated here is rotated"]
 
 
-def test_each_secret_is_told_once_whatever_becomes_of_the_operator(space: Space, operator: Operator) -> None:
+def test_each_secret_is_reported_once_whatever_becomes_of_the_operator(
+    space: Space, operator: Operator
+) -> None:
     space.managed()
     space.managed(name="mail")
     declare(space, names=["auth"])
@@ -317,7 +319,7 @@ def test_a_workload_that_gets_not_ready_stays_with_the_new_values(space: Space) 
     assert conditions(space)["Stalled"] == ("True", "SecretFailed")
 
 
-def test_exposed_values_that_a_person_brings_back_are_told_and_not_fought(space: Space) -> None:
+def test_exposed_values_that_a_person_brings_back_are_reported_and_not_fought(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
     declare(space)
@@ -371,7 +373,7 @@ def test_the_next_emergency_waits_for_a_moment_and_says_so(space: Space) -> None
     assert space.revision() == "2"
 
 
-def test_a_deleted_emergency_presses_on_nobody(space: Space) -> None:
+def test_a_deleted_emergency_counts_no_longer(space: Space) -> None:
     space.managed()
     space.respec(lambda spec: spec.update(suspend=True))
     declare(space)
@@ -417,7 +419,7 @@ def test_an_empty_acknowledgement_is_none(space: Space) -> None:
     assert "accessAuditAt" not in now
 
 
-def test_a_report_of_somebody_else_is_not_touched(space: Space) -> None:
+def test_a_foreign_report_is_not_touched(space: Space) -> None:
     space.managed()
     theirs = {"kind": "ConfigMap", "metadata": {"name": "inc-1-report"}, "data": {"report.md": "theirs"}}
     space.create(theirs)
@@ -442,7 +444,7 @@ def test_what_others_put_beside_the_report_stays(space: Space) -> None:
     assert space.get("ConfigMap", "inc-1-report")["data"]["notes"] == "mine"
 
 
-def test_a_report_that_others_have_filled_is_told(space: Space) -> None:
+def test_a_report_that_others_have_filled_is_reported(space: Space) -> None:
     space.managed()
     declare(space)
     reported(space)
@@ -466,7 +468,7 @@ def test_the_report_goes_with_the_emergency(space: Space) -> None:
     eventually(lambda: space.find("ConfigMap", "inc-1-report") is None, "it is collected")
 
 
-def test_metrics_tell_how_long_each_deadline_is_away(space: Space, operator: Operator) -> None:
+def test_metrics_report_how_long_each_deadline_is_away(space: Space, operator: Operator) -> None:
     space.managed()
     declare(space)
     services_updated(space)
@@ -481,7 +483,7 @@ def test_metrics_tell_how_long_each_deadline_is_away(space: Space, operator: Ope
 # Values that stores hold
 
 
-def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) -> None:
+def test_what_a_store_holds_is_read_again_and_named(space: Space, files: Stores) -> None:
     files.keep("token", "before-the-incident")
     space.managed(files.from_file("api-key", "token"), password(), refreshInterval="24h")
     files.keep("token", "turned-at-its-store")
@@ -494,7 +496,7 @@ def test_what_a_store_holds_is_read_anew_and_named(space: Space, files: Stores) 
 
 
 @pytest.mark.timeout(BUILD_SECONDS)
-def test_a_store_that_keeps_the_values_before_is_told_until_it_has_the_new_ones(
+def test_a_store_that_keeps_the_values_before_is_reported_until_it_has_the_new_ones(
     space: Space, vault: Vault
 ) -> None:
     space.managed(pushTo=[vault.push(updatePolicy="IfNotExists")])

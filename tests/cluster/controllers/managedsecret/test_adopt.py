@@ -194,7 +194,7 @@ NOT_FREE: dict[str, tuple[Body, str]] = {
 @pytest.mark.parametrize(
     ("metadata", "who"), [pytest.param(*case, id=name) for name, case in NOT_FREE.items()]
 )
-def test_what_somebody_owns_is_not_touched(metadata: Body, who: str, space: Space) -> None:
+def test_what_a_user_owns_is_not_touched(metadata: Body, who: str, space: Space) -> None:
     version = existing(space, {"password": "x"}, metadata=metadata)["metadata"]["resourceVersion"]
 
     space.manage(target=ADOPT)
@@ -247,7 +247,7 @@ def test_an_immutable_secret_can_be_adopted_as_such(space: Space) -> None:
     assert space.values() == {"token": Value(b"short")}
 
 
-def test_it_goes_on_when_the_owner_lets_go(space: Space) -> None:
+def test_it_continues_when_the_owner_lets_go(space: Space) -> None:
     existing(space, {"password": "short"}, metadata={"labels": {"app.kubernetes.io/managed-by": "Helm"}})
     space.manage(password(), target=ADOPT)
     space.stalled("SecretNotOwned")

@@ -43,7 +43,7 @@ def test_what_keeps_every_rule_says_so_without_a_class(space: Space) -> None:
     assert (found["status"], found["message"]) == ("True", "every rule of the checklist holds")
 
 
-def test_made_values_without_a_schedule_are_told_and_hold_nobody_up(space: Space) -> None:
+def test_made_values_without_a_schedule_are_reported_and_block_no_other(space: Space) -> None:
     status = space.managed(password(), {"name": "id", "generate": {"uuid": {}}})
 
     assert status["revision"] == 1
@@ -58,7 +58,7 @@ def test_what_only_leaves_out_has_no_schedule(space: Space) -> None:
     assert broken(space)["noSchedule"].startswith("token has no rotation schedule")
 
 
-def test_what_ends_by_itself_and_what_is_written_once_need_no_schedule(space: Space) -> None:
+def test_what_ends_automatically_and_what_is_written_once_need_no_schedule(space: Space) -> None:
     certificate = {"commonName": "shop", "dnsNames": ["shop.test"]}
     space.managed({"name": "tls", "generate": {"certificate": certificate}})
     space.managed(name="once", target={"immutable": True})
@@ -97,7 +97,7 @@ def test_a_pulled_value_is_judged_each_time_that_it_is_another(space: Space, fil
     space.until_condition("PolicyCompliant", "True", "Compliant")
 
 
-def test_what_its_class_forbids_is_not_told_twice(space: Space, files: Stores, class_: Class) -> None:
+def test_what_its_class_forbids_is_not_reported_twice(space: Space, files: Stores, class_: Class) -> None:
     class_.write(minLength=40, maxInterval="30d", enforcement="Warn")
     files.keep("token", "changeme")
     kept = files.from_file("token")
@@ -123,7 +123,7 @@ def production(space: Space, kubectl: Kubectl) -> Iterator[tuple[Space, Space]]:
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-def test_production_is_told_of_a_value_that_development_has(production: tuple[Space, Space]) -> None:
+def test_a_value_of_production_in_development_is_reported(production: tuple[Space, Space]) -> None:
     here, there = production
 
     here.until_condition("PolicyCompliant", "False", "sharedValue")
@@ -152,7 +152,7 @@ def test_a_restart_of_the_operator_writes_nothing_about_it(
     assert here.version("ManagedSecret", "auth") == before
 
 
-def test_the_points_are_told_as_metrics(space: Space, operator: Operator) -> None:
+def test_the_points_are_reported_as_metrics(space: Space, operator: Operator) -> None:
     space.managed(literal("pin", "hunter2"))
 
     eventually(

@@ -66,7 +66,7 @@ def _marker_of(pod: Body) -> str | None:
     return (pod["metadata"].get("annotations") or {}).get(MARKER)
 
 
-def test_the_first_creation_restarts_nobody(space: Space) -> None:
+def test_the_first_creation_restarts_no_workload(space: Space) -> None:
     space.run(deployment("api", env_from("auth")))
     before = space.version("Deployment", "api")
 
@@ -95,7 +95,7 @@ def test_a_workload_that_came_after_the_revision_is_not_restarted(space: Space) 
     assert space.version("Deployment", "api") == before
 
 
-def test_a_workload_that_somebody_else_restarted_is_not_restarted_again(space: Space) -> None:
+def test_a_workload_that_another_writer_restarted_is_not_restarted_again(space: Space) -> None:
     space.managed(rollout={"restart": "None"})
     space.run(deployment("api", env_from("auth")))
     space.rotate()

@@ -112,7 +112,7 @@ def test_kubectl_get_keyturn_lists_it(space: Space, kubectl: Kubectl) -> None:
     assert "managedsecret.keyturn.dev/auth" in kubectl("get", "keyturn", "-n", space.namespace, "-o", "name")
 
 
-def test_describe_tells_in_an_event_that_it_was_created(space: Space, kubectl: Kubectl) -> None:
+def test_describe_reports_in_an_event_that_it_was_created(space: Space, kubectl: Kubectl) -> None:
     space.managed()
 
     assert space.until_event("Created") == "revision 1 is in the Secret"

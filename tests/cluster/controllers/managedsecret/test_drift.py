@@ -114,7 +114,7 @@ def test_labels_and_annotations_of_others_outlive_repair_and_rotation(space: Spa
     assert metadata["annotations"]["backup.test/last"] == "today"
 
 
-def test_a_repair_restarts_nobody(space: Space) -> None:
+def test_a_repair_restarts_no_workload(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
     space.rotated()
@@ -141,7 +141,7 @@ def test_a_repair_during_a_rotation_puts_the_current_value_back(space: Space) ->
     assert space.settled()["revision"] == 2
 
 
-def test_a_lost_state_is_recorded_anew_from_the_secret(space: Space) -> None:
+def test_a_lost_state_is_recorded_again_from_the_secret(space: Space) -> None:
     space.managed(rotation={"every": "90d", "trigger": "first"})
     before, status = space.values(), space.status()
 

@@ -123,7 +123,7 @@ def test_a_certificate_waits_for_its_ca(space: Space, tmp_path: Path) -> None:
     verify(written(space), tmp_path)
 
 
-def test_a_secret_that_cannot_sign_is_told(space: Space) -> None:
+def test_a_secret_that_cannot_sign_is_reported(space: Space) -> None:
     space.managed(password("password"), name="shop-ca")
     space.manage(LEAF)
     assert space.stalled("InvalidIssuer") == (
@@ -233,7 +233,7 @@ def changed_to(
     return before, written(space)
 
 
-def test_the_status_tells_when_a_certificate_is_renewed(space: Space) -> None:
+def test_the_status_reports_when_a_certificate_is_renewed(space: Space) -> None:
     status = space.managed(item("certificate", dnsNames=["a.test"], duration="30d", renewBefore="10d"))
     renewal = datetime.fromisoformat(status["nextRotationTime"])
     assert abs(renewal - (datetime.now(UTC) + timedelta(days=20))) < timedelta(minutes=5)

@@ -88,7 +88,7 @@ def test_another_name_gets_the_new_values(space: Space) -> None:
     assert space.values() == before
 
 
-def test_a_trigger_is_told_that_nothing_turns(space: Space) -> None:
+def test_a_trigger_without_generated_values_is_reported(space: Space) -> None:
     space.managed(password(), target=IMMUTABLE)
 
     space.rotate()

@@ -177,7 +177,7 @@ def test_the_keys_of_others_outlive_the_record(space: Space) -> None:
     assert space.values("shared") == before
 
 
-def test_a_secret_that_is_made_anew_gets_the_same_values(space: Space) -> None:
+def test_a_secret_that_is_generated_again_gets_the_same_values(space: Space) -> None:
     shared(space)
     space.managed(target=MERGE)
     before = space.values("shared")
@@ -276,7 +276,7 @@ def test_a_kept_value_is_rotated_like_any_other(space: Space) -> None:
     assert space.lengths("shared")["password"] == 32
 
 
-def test_the_second_to_merge_into_a_secret_is_told_whose_it_is(space: Space) -> None:
+def test_the_second_to_merge_into_a_secret_gets_the_owner_in_the_message(space: Space) -> None:
     shared(space)
     space.managed(password(), target=MERGE)
     version = space.version("Secret", "shared")

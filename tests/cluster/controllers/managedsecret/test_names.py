@@ -96,7 +96,7 @@ def test_the_last_label_leaves_too(space: Space) -> None:
     )
 
 
-def test_a_copy_that_somebody_made_with_our_label_is_not_touched(space: Space) -> None:
+def test_a_copy_that_a_user_made_with_our_label_is_not_touched(space: Space) -> None:
     space.managed()
     secret = space.get("Secret", "auth")
     metadata = {"name": "copy", **{part: secret["metadata"][part] for part in ("labels", "annotations")}}

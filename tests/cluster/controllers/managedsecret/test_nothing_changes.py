@@ -83,7 +83,7 @@ def test_the_secret_and_its_state_outlive_the_managed_secret(rotated: Space) -> 
     assert [rotated.version(kind, name) for kind, name in WRITTEN[1:]] == before[1:]
 
 
-def test_a_managed_secret_that_was_made_again_goes_on_with_its_values(rotated: Space) -> None:
+def test_a_managed_secret_that_was_made_again_continues_with_its_values(rotated: Space) -> None:
     values, secret, running = rotated.values(), *versions(rotated)[1::2]
 
     rotated.delete("ManagedSecret", "auth")
@@ -102,7 +102,7 @@ def test_a_managed_secret_that_was_made_again_keeps_its_due_date(rotated: Space)
     assert rotated.managed(rotation={"every": "90d"})["lastRotationTime"] == before
 
 
-def test_a_managed_secret_that_was_made_again_without_its_state_goes_on_with_its_values(
+def test_a_managed_secret_that_was_made_again_without_its_state_continues_with_its_values(
     rotated: Space,
 ) -> None:
     values = rotated.values()

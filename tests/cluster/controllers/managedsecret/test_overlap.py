@@ -35,7 +35,7 @@ def test_the_value_before_is_readable_as_soon_as_the_new_one_is(space: Space) ->
     assert after["password"] != before["password"]
 
 
-def test_it_is_taken_out_when_the_overlap_ends_and_nobody_is_restarted_for_it(space: Space) -> None:
+def test_it_is_taken_out_when_the_overlap_ends_and_no_workload_is_restarted_for_it(space: Space) -> None:
     _managed(space, "2s")
     space.run(deployment("api", env_from("auth")))
 
@@ -98,7 +98,7 @@ def test_a_rotation_of_something_else_does_not_cut_it_short(space: Space) -> Non
     assert space.values()["password.previous"] == first
 
 
-def test_somebody_who_removes_it_finds_it_put_back(space: Space) -> None:
+def test_a_user_who_removes_it_finds_it_put_back(space: Space) -> None:
     _managed(space, "1h")
     space.rotate()
     _until_overlap(space)

@@ -22,7 +22,7 @@ FOREIGN = (
 @pytest.mark.parametrize(
     "name", [pytest.param("auth", id="target"), pytest.param("auth-keyturn", id="state")]
 )
-def test_a_secret_that_somebody_else_made_is_not_touched(name: str, space: Space) -> None:
+def test_a_secret_that_another_writer_made_is_not_touched(name: str, space: Space) -> None:
     before = space.foreign(name)["metadata"]["resourceVersion"]
 
     space.manage()
@@ -33,7 +33,7 @@ def test_a_secret_that_somebody_else_made_is_not_touched(name: str, space: Space
     assert space.version("Secret", name) == before
 
 
-def test_nothing_is_written_while_the_target_belongs_to_somebody_else(space: Space) -> None:
+def test_nothing_is_written_while_the_target_is_foreign(space: Space) -> None:
     space.foreign("auth")
 
     space.manage()
@@ -48,7 +48,7 @@ def test_nothing_is_written_while_the_target_belongs_to_somebody_else(space: Spa
 @pytest.mark.parametrize(
     "name", [pytest.param("auth", id="target"), pytest.param("auth-keyturn", id="state")]
 )
-def test_it_goes_on_when_the_foreign_secret_is_deleted(name: str, space: Space) -> None:
+def test_it_continues_when_the_foreign_secret_is_deleted(name: str, space: Space) -> None:
     space.foreign(name)
     space.manage()
     space.stalled("SecretNotOwned")
@@ -100,7 +100,7 @@ def test_of_two_managed_secrets_with_one_target_one_writes_it(space: Space) -> N
     assert ready == [space.get("Secret", "shared")["metadata"]["labels"][OWNER]]
 
 
-def test_a_secret_that_lost_our_label_is_somebody_elses(space: Space) -> None:
+def test_a_secret_that_lost_our_label_is_foreign(space: Space) -> None:
     space.managed()
 
     space.edit("Secret", "auth", lambda secret: secret["metadata"]["labels"].pop(OWNER))

@@ -80,7 +80,7 @@ def test_a_rotation_leaves_what_is_pulled_and_reads_nothing(space: Space, files:
     assert status["lastRefreshTime"] <= status["lastRotationTime"]
 
 
-def test_it_is_read_when_somebody_asks_and_once_for_each_word(space: Space, files: Stores) -> None:
+def test_it_is_read_on_request_and_once_for_each_word(space: Space, files: Stores) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"), refreshInterval="30d")
     files.keep("token", "second")
@@ -119,7 +119,7 @@ def test_another_key_there_is_one_revision_and_one_restart(space: Space, files: 
     assert status["history"][0]["reason"] == "SpecChanged"
 
 
-def test_another_key_that_holds_the_same_restarts_nobody(space: Space, files: Stores) -> None:
+def test_another_key_that_holds_the_same_restarts_no_workload(space: Space, files: Stores) -> None:
     files.keep("old", "same")
     files.keep("new", "same")
     space.managed(files.from_file("token", "old"))
@@ -154,7 +154,7 @@ def test_one_that_is_written_once_stays_whatever_the_store_does(space: Space, fi
     assert space.values() == {"token": Value(b"first")}
 
 
-def test_a_suspended_one_reads_nothing_until_it_goes_on(space: Space, files: Stores) -> None:
+def test_a_suspended_one_reads_nothing_until_it_continues(space: Space, files: Stores) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"), refreshInterval="30d")
     space.respec(lambda spec: spec.update(suspend=True))
@@ -208,7 +208,7 @@ def test_a_person_may_have_the_value_again_with_which_pods_failed(space: Space, 
     assert space.values()["token"] == Value(b"bad")
 
 
-def test_it_is_merged_into_what_somebody_else_made(space: Space, files: Stores) -> None:
+def test_it_is_merged_into_what_another_writer_made(space: Space, files: Stores) -> None:
     space.foreign()
     files.keep("token", "first")
     space.managed(files.from_file("token"), target={"creationPolicy": "Merge"})
@@ -242,7 +242,7 @@ def test_templates_are_rendered_over_it(space: Space, files: Stores) -> None:
     assert space.values()["URL"] == Value(b"https://second@shop.test/32")
 
 
-def test_one_that_is_made_again_goes_on_with_what_was_read(space: Space, files: Stores) -> None:
+def test_one_that_is_made_again_continues_with_what_was_read(space: Space, files: Stores) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"), password(), refreshInterval="30d")
     before = space.values()

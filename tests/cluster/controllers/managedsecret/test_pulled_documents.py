@@ -71,7 +71,7 @@ def test_a_template_goes_before_and_reads_what_is_brought(space: Space, files: S
     assert texts(space)["URL"] == "postgresql://orders@db"
 
 
-def test_a_template_that_reads_what_is_not_brought_is_told(space: Space, files: Stores) -> None:
+def test_a_template_that_reads_what_is_not_brought_is_reported(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop")
     spread(space, files.all_of("app"), target={"template": {"data": {"URL": "{{ HOST }}"}}})
     assert "template 'URL' cannot be rendered" in space.stalled("TemplateFailed")
@@ -111,7 +111,7 @@ def test_a_property_that_comes_or_goes_restarts_who_reads_it(space: Space, files
     assert texts(space) == {"USER": "shop", "NEW": "y"}
 
 
-def test_a_property_that_goes_stays_here_and_restarts_nobody(space: Space, files: Stores) -> None:
+def test_a_property_that_goes_stays_here_and_restarts_no_workload(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop", OLD="x")
     spread(space, files.all_of("app"))
     space.settled()
@@ -149,7 +149,7 @@ def test_the_same_document_spelled_otherwise_changes_nothing(space: Space, files
     space.refreshed(revision=1)
 
 
-def test_two_documents_that_bring_the_same_key_are_told_apart(space: Space, files: Stores) -> None:
+def test_two_documents_that_bring_the_same_key_are_distinguished(space: Space, files: Stores) -> None:
     files.keep_json("app", USER="shop")
     files.keep_json("db", USER="orders")
     spread(space, files.all_of("app"), files.all_of("db"))
@@ -194,7 +194,7 @@ def test_a_document_that_is_spoiled_leaves_what_is_there(space: Space, files: St
     assert space.values() == before
 
 
-def test_a_key_of_somebody_else_is_not_written_over(space: Space, files: Stores) -> None:
+def test_a_foreign_key_is_not_written_over(space: Space, files: Stores) -> None:
     space.foreign()
     files.keep_json("app", USER="shop", somebody="ours")
     spread(space, files.all_of("app"), target={"creationPolicy": "Merge"})

@@ -96,7 +96,7 @@ def test_a_reading_of_less_than_a_second_is_no_news(space: Space, vault: Vault, 
     assert len(told) == 1, told
 
 
-def test_a_reading_that_goes_on_is_told(space: Space, vault: Vault) -> None:
+def test_a_reading_that_continues_is_reported(space: Space, vault: Vault) -> None:
     vault.keep(token="first")  # noqa: S106
     vault.store_proxy.fault = lambda asked: vault.store_proxy.hang if "/data/" in asked.path else None
 
@@ -131,7 +131,7 @@ def test_a_version_is_pinned(space: Space, vault: Vault) -> None:
     assert space.values() == {"token": Value(b"second")}
 
 
-def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_nobody(
+def test_a_rotation_of_what_only_stores_hold_is_no_revision_and_restarts_no_workload(
     space: Space, vault: Vault
 ) -> None:
     vault.keep(password="kept")  # noqa: S106

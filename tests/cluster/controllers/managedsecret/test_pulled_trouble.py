@@ -36,7 +36,7 @@ def test_one_that_is_not_there_is_waited_for(space: Space, files: Stores) -> Non
     space.settled(revision=1)
 
 
-def test_one_that_goes_leaves_the_last_one_and_rotations_go_on(space: Space, files: Stores) -> None:
+def test_one_that_goes_leaves_the_last_one_and_rotations_continue(space: Space, files: Stores) -> None:
     files.keep("token", "kept")
     space.managed(files.from_file("token"), password())
     space.run(deployment("api", env_from("auth")))
@@ -57,7 +57,9 @@ def test_one_that_goes_leaves_the_last_one_and_rotations_go_on(space: Space, fil
     eventually(lambda: space.marker("api") == "auth=2", "who uses it is restarted all the same")
 
 
-def test_what_comes_back_is_told_even_where_somebody_has_to_be_restarted(space: Space, files: Stores) -> None:
+def test_what_comes_back_is_reported_even_where_a_workload_must_be_restarted(
+    space: Space, files: Stores
+) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"), refreshInterval="30d")
     space.run(deployment("api", env_from("auth")))
@@ -113,7 +115,7 @@ def test_one_shorter_than_the_class_allows_is_not_taken(space: Space, files: Sto
     assert space.values() == {"token": Value(long_enough.encode())}
 
 
-def test_one_shorter_than_the_class_likes_is_taken_and_told(
+def test_one_shorter_than_the_class_likes_is_taken_and_reported(
     space: Space, files: Stores, class_: Class
 ) -> None:
     class_.write(minLength=32, enforcement="Warn")
@@ -187,7 +189,7 @@ def test_a_version_is_nothing_that_files_have(space: Space, files: Stores) -> No
     assert "remove remoteRef.version" in space.stalled("ProviderError")
 
 
-def test_somebody_who_deletes_the_secret_gets_it_back_without_the_store(space: Space, files: Stores) -> None:
+def test_a_user_who_deletes_the_secret_gets_it_back_without_the_store(space: Space, files: Stores) -> None:
     files.keep("token", "first")
     space.managed(files.from_file("token"))
     (files.files / "token").unlink()

@@ -159,7 +159,7 @@ def space_value(space: Space) -> Value:
     return space.values()["password"]
 
 
-def test_one_that_was_mended_is_tried_at_once(space: Space, vault: Vault) -> None:
+def test_one_that_was_fixed_is_tried_at_once(space: Space, vault: Vault) -> None:
     vault.store_proxy.fault = lambda asked: refuse(403) if "/bad" in asked.path else None
     space.manage(password(), pushTo=[vault.push("good")])
     pushed(space)
@@ -172,7 +172,7 @@ def test_one_that_was_mended_is_tried_at_once(space: Space, vault: Vault) -> Non
     space.settled()
 
 
-def test_a_store_that_was_mended_is_tried_at_once(space: Space, vault: Vault) -> None:
+def test_a_store_that_was_fixed_is_tried_at_once(space: Space, vault: Vault) -> None:
     space.managed(password(), pushTo=[vault.push()])
     pushed(space)
     space.delete("SecretStore", "store")
@@ -191,7 +191,7 @@ def test_two_places_have_the_same(space: Space, vault: Vault) -> None:
     assert vault.kept("one") == vault.kept("two") == space.values()
 
 
-def test_a_lone_value_that_the_store_cannot_hold_is_told_and_mended(space: Space, vault: Vault) -> None:
+def test_a_lone_value_that_the_store_cannot_hold_is_reported_and_fixed(space: Space, vault: Vault) -> None:
     space.manage(password(), pushTo=[vault.push(secretKey="password")])
     assert "push all of them, without secretKey, or a JSON object" in space.stalled("ProviderError")
 

@@ -114,7 +114,7 @@ def test_one_that_was_let_go_does_not_delete_it_later(space: Space, vault: Vault
     assert vault.kept() == space.values()
 
 
-def test_a_finalizer_that_somebody_took_off_is_put_on_again(space: Space, vault: Vault) -> None:
+def test_a_finalizer_that_a_user_took_off_is_put_on_again(space: Space, vault: Vault) -> None:
     space.managed(password(), pushTo=[vault.push(deletionPolicy="Delete")])
     pushed(space)
 
@@ -168,7 +168,7 @@ def test_the_loss_of_both_secrets_is_made_good(space: Space, vault: Vault) -> No
     assert space.values() == lost
 
 
-def test_what_lies_there_and_is_too_weak_is_made_anew(space: Space, vault: Vault) -> None:
+def test_what_lies_there_and_is_too_weak_is_generated_again(space: Space, vault: Vault) -> None:
     vault.keep(password="hunter2")  # noqa: S106
     space.managed(password(), pushTo=[vault.push()])
     pushed(space)

@@ -26,7 +26,7 @@ KEEPS_THE_OVERLAP = (
 )
 
 
-def test_a_refused_revocation_is_told_until_it_is_done(
+def test_a_refused_revocation_is_reported_until_it_is_done(
     space: Space, policy: Policy, operator: Operator
 ) -> None:
     policy.refuse("secrets", unless=KEEPS_THE_OVERLAP, reason="Forbidden")
@@ -56,7 +56,7 @@ def test_a_refused_revocation_is_told_until_it_is_done(
         pytest.param(401, 401, "Refused", id="as if nobody were known"),
     ],
 )
-def test_a_webhook_that_denies_is_told_and_waited_for(
+def test_a_webhook_that_denies_is_reported_and_waited_for(
     code: int, said: int, reason: str, space: Space, hook: Webhook
 ) -> None:
     hook.review = deny(code)
@@ -77,7 +77,7 @@ def test_a_webhook_that_denies_is_told_and_waited_for(
         space.settled(revision=1)
 
 
-def test_a_webhook_that_answers_with_conflict_is_told(space: Space, hook: Webhook) -> None:
+def test_a_webhook_that_answers_with_conflict_is_reported(space: Space, hook: Webhook) -> None:
     hook.review = deny(409, "Conflict")
     with asked(hook, space.objects, space.namespace, "ValidatingWebhookConfiguration", "secrets"):
         space.manage()
@@ -115,7 +115,7 @@ def test_a_namespace_of_kubernetes_itself_is_not_served(objects: Objects) -> Non
         space.delete("ManagedSecret", "refused")
 
 
-def test_a_workload_that_may_not_be_restarted_keeps_nobody_else_from_it(space: Space, policy: Policy) -> None:
+def test_a_workload_that_may_not_be_restarted_blocks_no_other(space: Space, policy: Policy) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
     space.run(deployment("web", env_from("auth")))
@@ -152,7 +152,7 @@ def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
     space.settled(revision=2)
 
 
-def test_a_write_that_is_refused_beside_a_whole_secret_is_told(space: Space, policy: Policy) -> None:
+def test_a_write_that_is_refused_beside_a_whole_secret_is_reported(space: Space, policy: Policy) -> None:
     space.managed()
     policy.refuse("secrets", unless="object.metadata.name != 'auth-keyturn'", reason="Forbidden")
 

@@ -53,7 +53,7 @@ def test_a_revision_with_which_pods_do_not_get_ready_is_taken_back(space: Space)
     )
 
 
-def test_nobody_is_told_that_every_workload_runs_what_failed(space: Space) -> None:
+def test_it_is_not_reported_that_every_workload_runs_what_failed(space: Space) -> None:
     _failed(space)
     space.looked_at()
 
@@ -62,7 +62,7 @@ def test_nobody_is_told_that_every_workload_runs_what_failed(space: Space) -> No
     assert space.events("Created") == ["revision 1 is in the Secret"]
 
 
-def test_the_status_tells_of_it_and_everybody_is_current(space: Space) -> None:
+def test_the_status_reports_it_and_every_workload_is_current(space: Space) -> None:
     status = _failed(space)
 
     results = [(one["revision"], one["reason"], one["result"]) for one in status["history"]]
@@ -141,7 +141,7 @@ def test_hold_leaves_everything_as_it_is(space: Space) -> None:
     assert (space.revision(), space.marker("api")) == ("2", "auth=2")
 
 
-def test_what_was_held_goes_on_with_a_new_trigger(space: Space) -> None:
+def test_what_was_held_continues_with_a_new_trigger(space: Space) -> None:
     space.managed(rollout={**QUICKLY, "onFailure": "Hold"})
     space.run(_fails_with("auth=2"))
     space.rotate()

@@ -117,7 +117,7 @@ def test_a_rollout_that_does_not_end_is_shown_and_the_secret_stays_ready(space: 
     assert _is_ready(status)
 
 
-def test_a_failed_rollout_is_shown_and_nobody_is_sent_after_it(space: Space) -> None:
+def test_a_failed_rollout_is_shown_and_no_workload_follows_it(space: Space) -> None:
     _fail(space)
 
     status = space.until_condition("WorkloadsCurrent", "False", "RolloutFailed")
@@ -129,7 +129,7 @@ def test_a_failed_rollout_is_shown_and_nobody_is_sent_after_it(space: Space) -> 
     assert _is_ready(status)
 
 
-def test_the_others_follow_when_a_failed_rollout_is_mended(space: Space) -> None:
+def test_the_others_follow_when_a_failed_rollout_is_fixed(space: Space) -> None:
     _fail(space)
     space.until_condition("WorkloadsCurrent", "False", "RolloutFailed")
 
@@ -262,7 +262,7 @@ def test_a_refusal_ends_when_the_annotation_goes(space: Space) -> None:
     assert space.marker("api") == "auth=2"
 
 
-def test_restart_none_restarts_nobody(space: Space) -> None:
+def test_restart_none_restarts_no_workload(space: Space) -> None:
     space.managed(rollout={"restart": "None"})
     space.run(deployment("api", env_from("auth")))
 
@@ -334,7 +334,7 @@ def test_a_listed_workload_is_found_when_it_comes(space: Space) -> None:
     assert space.settled(revision=1)["workloads"][0]["state"] == "Current"
 
 
-def test_pods_that_nobody_makes_anew_are_shown_with_what_to_do(space: Space) -> None:
+def test_pods_that_no_controller_restarts_are_shown_with_what_to_do(space: Space) -> None:
     space.managed()
     space.run(stateful_set("db", env_from("auth"), updateStrategy={"type": "OnDelete"}))
 
@@ -398,7 +398,7 @@ def test_a_wave_starts_when_the_one_before_is_through(space: Space) -> None:
 # Others who write to a workload
 
 
-def test_who_reverts_a_restart_is_told_and_not_fought(space: Space) -> None:
+def test_who_reverts_a_restart_is_reported_and_not_fought(space: Space) -> None:
     space.managed()
     # Pods that nobody makes anew: newer ones would run what is new, whatever the template says.
     space.run(stateful_set("api", env_from("auth"), updateStrategy={"type": "OnDelete"}))

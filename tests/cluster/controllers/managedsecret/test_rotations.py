@@ -165,7 +165,7 @@ def test_the_events_of_a_rotation_can_be_read(space: Space) -> None:
 # By the clock
 
 
-def test_an_interval_rotates_by_itself_when_the_status_says(space: Space) -> None:
+def test_an_interval_rotates_automatically_when_the_status_says(space: Space) -> None:
     before = space.managed(rotation={"every": "10s", "jitter": "0%"})
 
     after = space.settled(revision=2)

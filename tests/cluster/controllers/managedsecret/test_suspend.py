@@ -104,7 +104,7 @@ def test_drift_of_the_meantime_is_repaired_afterwards(space: Space) -> None:
     eventually(lambda: space.values() == before, "the values as they were")
 
 
-def test_a_rollout_that_was_suspended_goes_on_afterwards(space: Space) -> None:
+def test_a_rollout_that_was_suspended_continues_afterwards(space: Space) -> None:
     space.managed(rollout={"debounce": "1h"})
     space.run(deployment("api", env_from("auth")))
     space.rotate()

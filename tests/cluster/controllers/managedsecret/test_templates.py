@@ -53,7 +53,7 @@ def test_a_rotation_renders_with_the_new_values(space: Space) -> None:
     assert after["COPY"] == after["password"] != before["password"]
 
 
-def test_a_template_with_the_time_in_it_does_not_change_by_itself(space: Space) -> None:
+def test_a_template_with_the_time_in_it_does_not_change_automatically(space: Space) -> None:
     space.managed(password(), target=target(MADE="{{ now }} {{ password | bcrypt }}"))
     before, version = space.values(), space.version("Secret", "auth")
 

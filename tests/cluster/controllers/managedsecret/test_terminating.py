@@ -158,7 +158,7 @@ def test_other_workloads_do_not_wait_for_pods_that_are_terminating(space: Space)
     space.until_workload("web", state="Current", revision=2)
 
 
-def test_pods_that_were_made_by_another_restart_are_told_from_those_that_leave(space: Space) -> None:
+def test_pods_that_were_made_by_another_restart_are_distinguished_from_those_that_leave(space: Space) -> None:
     """A workload that runs the new value already is not restarted for a pod that is about to end."""
     manage(space, debounce="1h")
     space.run(held())

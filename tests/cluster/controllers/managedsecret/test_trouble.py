@@ -89,7 +89,7 @@ def test_a_spec_that_went_wrong_leaves_the_secret_as_it_was(space: Space) -> Non
     assert space.version("Secret", "auth") == before
 
 
-def test_it_goes_on_when_the_spec_is_mended(space: Space) -> None:
+def test_it_continues_when_the_spec_is_fixed(space: Space) -> None:
     space.manage(rotation={"every": "9s"})
     space.stalled("InvalidSchedule")
 
@@ -113,7 +113,7 @@ def test_what_the_api_server_refuses_stalls(space: Space) -> None:
     assert space.find("Secret", "pull") is None
 
 
-def test_it_goes_on_when_what_was_refused_is_mended(space: Space) -> None:
+def test_it_continues_when_what_was_refused_is_fixed(space: Space) -> None:
     broken = literal(".dockerconfigjson", "no JSON")
     space.manage(broken, target={"type": "kubernetes.io/dockerconfigjson"})
     space.stalled("Refused")
@@ -135,7 +135,7 @@ def test_a_refused_change_leaves_the_secret_as_it_was(space: Space) -> None:
     assert space.version("Secret", "auth") == before
 
 
-def test_a_secret_that_somebody_made_immutable_stalls(space: Space) -> None:
+def test_a_secret_that_a_user_made_immutable_stalls(space: Space) -> None:
     space.managed()
     before = space.edit("Secret", "auth", lambda secret: secret.update(immutable=True))["metadata"]
 
@@ -173,7 +173,7 @@ def test_a_quota_without_room_is_waited_for_and_shown(space: Space) -> None:
     assert space.condition("Stalled") is None
 
 
-def test_it_goes_on_when_the_quota_has_room(space: Space) -> None:
+def test_it_continues_when_the_quota_has_room(space: Space) -> None:
     _limit_secrets(space, "0")
     space.manage()
     space.until_condition("Ready", "False", "Forbidden")

@@ -93,7 +93,7 @@ def test_what_is_due_waits_for_its_window(space: Space) -> None:
     space.settled(revision=2)
 
 
-def test_a_window_that_opens_by_itself_starts_what_waits(space: Space) -> None:
+def test_a_window_that_opens_automatically_starts_what_waits(space: Space) -> None:
     # Windows open on full minutes; this one leaves time to ask for the rotation before.
     opens = datetime.now(UTC) + timedelta(minutes=1, seconds=10)
     window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "2h"}

@@ -142,7 +142,7 @@ def test_nothing_is_written_without_the_class(space: Space) -> None:
     assert [space.find("Secret", name) for name in ("auth", "auth-keyturn")] == [None, None]
 
 
-def test_it_goes_on_when_the_class_is_created(space: Space, class_: Class) -> None:
+def test_it_continues_when_the_class_is_created(space: Space, class_: Class) -> None:
     space.manage(className=class_.name)
     space.stalled("SecretClassNotFound")
 
@@ -228,7 +228,7 @@ def test_a_minimum_that_is_raised_leaves_the_secret_as_it_was(space: Space, clas
     assert space.version("Secret", "auth") == before
 
 
-def test_it_goes_on_when_the_spec_meets_the_minimum(space: Space, class_: Class) -> None:
+def test_it_continues_when_the_spec_meets_the_minimum(space: Space, class_: Class) -> None:
     class_.write(minLength=48)
     space.manage(password(), className=class_.name)
     space.stalled("PolicyViolation")
@@ -239,7 +239,7 @@ def test_it_goes_on_when_the_spec_meets_the_minimum(space: Space, class_: Class)
     assert space.lengths() == {"password": 48}
 
 
-def test_an_event_tells_of_the_violation(space: Space, class_: Class) -> None:
+def test_an_event_reports_the_violation(space: Space, class_: Class) -> None:
     class_.write(minLength=48)
 
     space.manage(password(), className=class_.name)

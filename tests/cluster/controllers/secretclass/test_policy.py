@@ -56,7 +56,7 @@ def test_a_warning_is_one_event(space: Space, class_: Class) -> None:
     assert space.events("PolicyViolation") == [note]
 
 
-def test_a_class_that_denies_instead_stops_what_goes_on(space: Space, class_: Class) -> None:
+def test_a_class_that_denies_instead_stops_what_continues(space: Space, class_: Class) -> None:
     class_.write(minLength=64, enforcement="Warn")
     space.managed(password(), className=class_.name)
     before = space.version("Secret", "auth")
@@ -159,7 +159,7 @@ def test_a_value_below_a_raised_minimum_is_cured_by_a_rotation(space: Space, cla
     space.until_condition("PolicyCompliant", "True", "Compliant")
 
 
-def test_a_found_value_that_nobody_knows_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
+def test_a_found_value_that_is_unknown_is_cured_by_a_rotation(space: Space, class_: Class) -> None:
     class_.write(generate={"password": {"length": 40}}, minEntropyBits=128)
     found = {"metadata": {"name": "auth", "labels": {OWNER: "auth"}}, "data": {"password": "c2hvcnQ="}}
     space.create({"kind": "Secret", **found})
@@ -229,7 +229,7 @@ def test_equal_values_in_two_environments_stall_both(twins: tuple[Space, Space],
         )
 
 
-def test_nobody_is_told_who_has_the_equal_value_but_who_runs_the_operator(
+def test_only_the_log_of_the_operator_names_who_has_the_equal_value(
     twins: tuple[Space, Space], operator: Operator
 ) -> None:
     here, there = twins

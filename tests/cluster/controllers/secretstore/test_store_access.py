@@ -68,7 +68,7 @@ def test_a_store_that_is_not_there_is_named_and_taken_as_soon_as_it_is(space: Sp
     assert space.values() == {"value": Value(b"else")}
 
 
-def test_a_store_of_another_namespace_is_nobodys_business(space: Space, stores: Stores, other: Space) -> None:
+def test_a_store_of_another_namespace_is_ignored(space: Space, stores: Stores, other: Space) -> None:
     stores.write({"kubernetes": {}})
     other.manage(pulled("value", "there"))
     assert other.stalled("StoreNotFound") == "there is no SecretStore 'store' in this namespace; create it"
@@ -161,7 +161,7 @@ def test_no_key_leads_to_another_namespaces(form: str, space: Space, stores: Sto
     assert space.find("Secret", "auth") is None
 
 
-def test_a_store_of_this_cluster_reads_the_namespace_of_whoever_asks(
+def test_a_store_of_this_cluster_reads_the_namespace_of_the_caller(
     space: Space, stores: Stores, other: Space
 ) -> None:
     both = {"names": [space.namespace, other.namespace]}

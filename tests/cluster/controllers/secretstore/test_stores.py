@@ -76,7 +76,7 @@ def test_a_login_that_is_not_there_stalls_the_store_until_it_is(space: Space, st
     assert stores.condition("Stalled") is None
 
 
-def test_a_server_that_does_not_answer_is_unreachable_and_nobody_has_to_act(
+def test_a_server_that_does_not_answer_is_unreachable_and_no_action_is_required(
     space: Space, stores: Stores
 ) -> None:
     login(space, token="canary")  # noqa: S106
@@ -86,7 +86,7 @@ def test_a_server_that_does_not_answer_is_unreachable_and_nobody_has_to_act(
     assert stores.condition("Stalled") is None
 
 
-def test_an_inside_address_that_nobody_allowed_is_refused(space: Space, stores: Stores) -> None:
+def test_an_inside_address_that_is_not_allowed_is_refused(space: Space, stores: Stores) -> None:
     login(space, token="canary")  # noqa: S106
     stores.write(vault("https://127.0.0.2:8200"))
     said = stores.until("InvalidSettings")
@@ -125,7 +125,7 @@ def test_a_status_that_says_it_already_is_not_written_again(stores: Stores, spac
     assert space.version("SecretStore", "store") == before
 
 
-def test_a_status_that_somebody_wrote_over_is_put_right(stores: Stores, space: Space) -> None:
+def test_a_status_that_a_user_wrote_over_is_put_right(stores: Stores, space: Space) -> None:
     stores.write({"kubernetes": {}})
     stores.until("Valid")
 

@@ -358,7 +358,7 @@ async def test_a_store_that_is_away_is_unreachable(tested: ProviderUnderTest, pr
 
 
 @every
-async def test_neither_errors_nor_logs_nor_the_provider_tell_a_value(
+async def test_neither_errors_nor_logs_nor_the_provider_report_a_value(
     tested: ProviderUnderTest, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     canaries = [secrets.token_hex(20) for _ in range(3)]

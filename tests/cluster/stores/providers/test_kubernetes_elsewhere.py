@@ -148,7 +148,7 @@ async def test_an_account_without_rights_is_known_and_denied(
         await store.check()
 
 
-async def test_nobody_rides_on_the_connection_that_a_certificate_has_opened(
+async def test_no_other_client_uses_the_connection_that_a_certificate_has_opened(
     cluster: Cluster, namespace: str
 ) -> None:
     admin = cluster.kubeconfig.read_bytes()

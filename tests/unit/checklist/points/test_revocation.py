@@ -103,7 +103,7 @@ def test_within_its_overlap_an_old_key_is_where_it_belongs() -> None:
     assert found.verdict == "Pass"
 
 
-def test_who_may_not_read_secrets_is_told_what_nobody_knows() -> None:
+def test_who_may_not_read_secrets_sees_what_is_unknown() -> None:
     verdicts = {one.verdict for one in revocation.judged([declared()], None, NOW)}
 
     assert verdicts == {"Pass", "NotApplicable"}

@@ -264,7 +264,7 @@ def test_checksums_are_no_secrets(repository: Repository) -> None:
 # What is in the way
 
 
-def test_what_git_is_told_to_take_for_binary_is_read_all_the_same(repository: Repository) -> None:
+def test_what_git_is_configured_to_take_for_binary_is_read_all_the_same(repository: Repository) -> None:
     repository.commit({".gitattributes": "* -diff\n", "a.txt": aws_key()})
     repository.commit({"a.txt": ""})
 
@@ -455,7 +455,7 @@ def test_what_is_no_repository_is_said_in_one_sentence(tmp_path: Path, name: str
     assert done.errors.count("\n") == 1
 
 
-def test_a_repository_of_somebody_else_is_not_trusted_and_the_remedy_named(
+def test_a_foreign_repository_is_not_trusted_and_the_remedy_named(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(git, "_environment", lambda: {**os.environ, "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})

@@ -62,7 +62,7 @@ def test_several_files_are_read_as_one(folder: Path) -> None:
     assert sorted(names(done.stdout)) == ["ManagedSecret/checkout", "ManagedSecret/web"]
 
 
-def test_lost_meaning_is_told_and_ends_with_1() -> None:
+def test_lost_meaning_is_reported_and_ends_with_1() -> None:
     done = convert("-f", "-", given=_TEMPLATES.input)
 
     assert (done.exit_code, done.stdout) == (1, _TEMPLATES.output)
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_yaml_ends_with_2_and_is_not_quoted(tmp_path: Path) ->
     assert done.stderr.startswith(f"Error: {tmp_path}/broken.yaml, line ")
 
 
-def test_a_chart_that_is_not_rendered_is_told_from_a_broken_file() -> None:
+def test_a_chart_that_is_not_rendered_is_distinguished_from_a_broken_file() -> None:
     done = convert("-f", "-", given="metadata:\n  name: {{ .Release.Name }}-secret\n")
 
     assert (done.exit_code, done.stderr) == (

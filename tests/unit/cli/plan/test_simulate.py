@@ -56,7 +56,7 @@ def listed(*waves: tuple[str, int], **rollout: Any) -> dict[str, Any]:
 # Values
 
 
-def test_every_generated_value_is_made_anew() -> None:
+def test_every_generated_value_is_generated_again() -> None:
     foresight = foreseen(BOTH, names=("password", "token"))
 
     assert foresight.number == 2
@@ -82,7 +82,7 @@ def test_nothing_asked_for_is_nothing_foreseen() -> None:
     assert (foresight.number, foresight.fresh, foresight.restarts) == (None, frozenset(), ())
 
 
-def test_the_first_revision_restarts_nobody() -> None:
+def test_the_first_revision_restarts_no_workload() -> None:
     foresight = foreseen(None, consumer(), state=None, target=None, status={}, annotations={})
 
     assert (foresight.number, foresight.restarts) == (1, ())
@@ -152,7 +152,7 @@ def test_one_that_rolls_already_is_waited_for() -> None:
     assert restart.waits_for == "waits for its current rollout to complete"
 
 
-def test_one_whose_rollout_a_person_ends_holds_up_nobody() -> None:
+def test_one_whose_rollout_a_person_ends_blocks_no_other() -> None:
     by_hand = consumer("a", hint="delete its pods", settled=True)
 
     assert rounds(foreseen(None, by_hand, consumer("b"))) == [["a", "b"]]
@@ -262,7 +262,7 @@ def test_what_is_no_longer_pushed_is_forgotten_on_paper() -> None:
 # Secrets that were there before
 
 
-def test_a_secret_that_nobody_owns_is_taken_over_once() -> None:
+def test_a_secret_without_an_owner_is_taken_over_once() -> None:
     spec = {"target": {"adopt": "IfUnowned"}}
 
     foresight = foreseen(
@@ -299,13 +299,13 @@ def test_a_spec_that_cannot_be_followed_is_refused() -> None:
     assert (foresight.refusals, foresight.number) == ((trouble,), None)
 
 
-def test_a_secret_of_somebody_else_is_refused() -> None:
+def test_a_foreign_secret_is_refused() -> None:
     (refusal,) = foreseen(target=builders.target(owner=None)).refusals
 
     assert refusal.reason == "SecretNotOwned"
 
 
-def test_what_would_follow_without_a_violation_is_told_beside_it() -> None:
+def test_what_would_follow_without_a_violation_is_reported_beside_it() -> None:
     violations = (Violation("minLength", "too short; write a larger length"),)
 
     foresight = foreseen(None, consumer(), given=builders.secret_class(), violations=violations)

@@ -81,7 +81,7 @@ def printed(planned: Plan) -> str:
     return "\n".join(_lines(planned))
 
 
-def test_what_stores_hold_stays_when_the_rest_is_made_anew() -> None:
+def test_what_stores_hold_stays_when_the_rest_is_generated_again() -> None:
     assert [(one.name, one.source, one.action) for one in values(plan(ALL))] == [
         ("password", "password", "Replace"),
         ("api-key", "key 'prod/api' of SecretStore 'vault'", "Keep"),

@@ -73,7 +73,7 @@ def test_a_renewed_certificate_is_taken(folder: Path) -> None:
     assert tls.refresh()
 
 
-def test_a_spoiled_certificate_is_told_once(folder: Path) -> None:
+def test_a_spoiled_certificate_is_reported_once(folder: Path) -> None:
     tls = ServerTls(folder / "ui.crt", folder / "ui.key", "ui")
     (folder / "ui.crt").write_text("nothing")
 

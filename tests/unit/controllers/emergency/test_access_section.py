@@ -41,7 +41,7 @@ def rows(*readers: tuple[str, Reader]) -> list[str]:
     return [line for line in written(*readers) if line.startswith("| ")][1:]
 
 
-def test_a_reader_is_told_with_what_and_how_and_whether_it_is_known() -> None:
+def test_a_reader_is_reported_with_what_and_how_and_whether_it_is_known() -> None:
     (row,) = rows(("auth", READER))
     assert row.replace("\\", "") == (
         "| system:serviceaccount:shop:api | serviceaccount | `auth` | get, watch"
@@ -77,19 +77,19 @@ def test_many_are_cut_and_it_is_said() -> None:
     assert "100 more are not listed here; the audit log has them." in written(*readers)
 
 
-def test_readers_that_were_forgotten_are_told_of() -> None:
+def test_readers_that_were_forgotten_are_reported() -> None:
     assert "**This is not all.** 7 more were forgotten" in "\n".join(written(("auth", READER), forgotten=7))
     assert "forgotten" not in "\n".join(written(("auth", READER)))
 
 
-def test_that_a_crowd_is_counted_together_is_told() -> None:
+def test_that_a_crowd_is_counted_together_is_reported() -> None:
     crowd = replace(READER, subject="system:serviceaccount:shop:*")
 
     assert "A name that ends with * counts many together" in "\n".join(written(("auth", crowd)))
     assert "together" not in "\n".join(written(("auth", READER)))
 
 
-def test_who_tried_and_was_refused_is_told_apart() -> None:
+def test_who_tried_and_was_refused_is_distinguished() -> None:
     section = "\n".join(written(refused=(replace(READER, subject="mallory|"),)))
 
     assert "0 readers were seen" in section
@@ -98,7 +98,7 @@ def test_who_tried_and_was_refused_is_told_apart() -> None:
     assert "refused" not in "\n".join(written(("auth", READER)))
 
 
-def test_nobody_is_told_as_nobody_and_not_as_unknown() -> None:
+def test_an_absent_user_is_reported_as_absent_and_not_as_unknown() -> None:
     lines = "\n".join(written())
     assert "0 readers were seen" in lines
     assert "no access report" not in lines

@@ -92,7 +92,7 @@ def test_plain_words_stay_as_they_are() -> None:
     assert text("Ключ утёк: 🔥") == "Ключ утёк: 🔥"
 
 
-def test_it_tells_who_uses_what() -> None:
+def test_it_reports_who_uses_what() -> None:
     known = {
         "db": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api", "Deployment/web")),
         "mail": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api",)),
@@ -113,7 +113,7 @@ def test_without_workloads_it_says_so() -> None:
     assert "No workload of the namespace uses these secrets." in source
 
 
-def test_it_tells_which_deadline_was_missed() -> None:
+def test_it_reports_which_deadline_was_missed() -> None:
     missed = {
         "time": STARTED + timedelta(hours=1),
         "reason": "DeadlineMissed",
@@ -161,7 +161,7 @@ def test_without_pushes_it_speaks_of_no_stores() -> None:
     assert "Not yet new in stores" not in written()
 
 
-def test_what_happened_often_is_told_once_with_its_count() -> None:
+def test_what_happened_often_is_reported_once_with_its_count() -> None:
     entry = TimelineEntry(
         time=STARTED,
         until=STARTED + timedelta(hours=1),

@@ -120,7 +120,7 @@ async def test_what_another_recipe_asked_for_is_of_no_use(slow: Slow) -> None:
     assert (await in_the_end(maker, "another")).recipe == "another"
 
 
-async def test_what_cannot_be_made_is_told_and_tried_again(slow: Slow) -> None:
+async def test_what_cannot_be_made_is_reported_and_tried_again(slow: Slow) -> None:
     maker = Maker(slow)
     slow.fails = True
     slow.open.set()
@@ -130,7 +130,7 @@ async def test_what_cannot_be_made_is_told_and_tried_again(slow: Slow) -> None:
     assert slow.made == 2
 
 
-async def test_what_is_forgotten_is_made_anew(slow: Slow) -> None:
+async def test_what_is_forgotten_is_generated_again(slow: Slow) -> None:
     maker = Maker(slow)
     slow.open.set()
     await in_the_end(maker)

@@ -131,7 +131,7 @@ async def test_one_that_fails_keeps_what_the_others_were_lent(reader: LeaseReade
 
 
 @pytest.mark.parametrize("spec", [BOTH, ALL], ids=["item by item", "all at once"])
-async def test_after_a_restart_the_same_login_goes_on_without_a_question(
+async def test_after_a_restart_the_same_login_continues_without_a_question(
     reader: LeaseReader, spec: dict[str, Any]
 ) -> None:
     reader.spec = spec
@@ -281,7 +281,7 @@ async def test_while_its_store_is_away_it_waits(reader: LeaseReader, give_back: 
 @pytest.mark.parametrize(
     "refusal", [Denied("Status403"), Refused("Status400"), Stalled("StoreNotFound", "there is no store")]
 )
-async def test_what_is_not_taken_back_ends_by_itself(
+async def test_what_is_not_taken_back_ends_automatically(
     reader: LeaseReader, give_back: Revocation, refusal: Denied | Refused | Stalled
 ) -> None:
     reader.remote.fails[ORDERS] = refusal
@@ -289,7 +289,7 @@ async def test_what_is_not_taken_back_ends_by_itself(
     assert give_back.again is None
 
 
-async def test_of_what_has_ended_nobody_is_asked(reader: LeaseReader, give_back: Revocation) -> None:
+async def test_of_what_has_ended_no_request_is_sent(reader: LeaseReader, give_back: Revocation) -> None:
     reader.now += HOUR
     assert await give_back()
     assert reader.remote.out == ["creds/orders/1"]
@@ -299,7 +299,7 @@ def waits(give_back: Revocation) -> bool:
     return give_back.again is not None
 
 
-async def test_a_store_that_takes_its_time_holds_nobody_up(
+async def test_a_store_that_takes_its_time_blocks_no_other(
     reader: LeaseReader, give_back: Revocation
 ) -> None:
     answered = reader.remote.hang(ORDERS)

@@ -131,7 +131,7 @@ async def test_a_version_is_asked_for(fresh: bool, asked: list[str], remote: InM
     assert remote.asked == asked
 
 
-async def test_what_was_read_tells_where_from_so_that_another_place_is_read_anew(
+async def test_what_was_read_reports_where_from_so_that_another_place_is_read_again(
     remote: InMemoryStores,
 ) -> None:
     remote.keep("a", "same")
@@ -383,7 +383,7 @@ async def test_properties_that_make_no_keys_are_refused(
     assert found.message.startswith("dataFrom[0]: key 'prod/app' of SecretStore 'vault'")
 
 
-async def test_a_property_whose_name_may_be_a_value_is_told_by_its_number(remote: InMemoryStores) -> None:
+async def test_a_property_whose_name_may_be_a_value_is_reported_by_its_number(remote: InMemoryStores) -> None:
     remote.keep("prod/app", {"user": "a", f"{CANARY} as a name": "b", "port": "c"})
     found = await problem(remote, ALL)
     assert (CANARY in found.message, "number 2 of 3 there" in found.message) == (False, True)
@@ -395,7 +395,7 @@ async def test_properties_that_make_keys_are_taken(name: str, remote: InMemorySt
     assert (await read(remote, ALL)).problem is None
 
 
-async def test_two_that_bring_the_same_key_are_told_apart_by_a_prefix(remote: InMemoryStores) -> None:
+async def test_two_that_bring_the_same_key_are_distinguished_by_a_prefix(remote: InMemoryStores) -> None:
     remote.keep("prod/app", {"user": CANARY})
     found = await problem(remote, {"data": [], "dataFrom": [EVERYTHING, EVERYTHING]})
     assert (found.reason, found.message) == (
@@ -454,7 +454,7 @@ async def test_of_two_places_the_first_counts(remote: InMemoryStores) -> None:
     assert found_in(reading) == {"password": {"value": STRONG}}
 
 
-async def test_nothing_is_made_anew_while_a_place_does_not_answer_that_may_hold_it(
+async def test_nothing_is_generated_again_while_a_place_does_not_answer_that_may_hold_it(
     remote: InMemoryStores,
 ) -> None:
     remote.fails["shop/db"] = Unreachable("Timeout")

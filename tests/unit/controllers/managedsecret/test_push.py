@@ -293,7 +293,7 @@ async def test_no_second_write_begins_before_the_first_has_ended(pusher: Pusher)
     assert after.facts.pushed == (builders.pushed(PLACE, 2),)
 
 
-async def test_a_write_that_ends_in_failure_is_told_at_its_end(pusher: Pusher) -> None:
+async def test_a_write_that_ends_in_failure_is_reported_at_its_end(pusher: Pusher) -> None:
     event = pusher.remote.hang("shop/db")
     await pusher.push(recorded(FIRST))
     pusher.remote.fails["shop/db"] = Unreachable("Timeout")
@@ -340,7 +340,7 @@ async def test_an_earlier_one_of_ours_is_deleted_as_well(pusher: Pusher) -> None
 @pytest.mark.parametrize(
     "there", [{"password": "else"}, {"password": "first", "user": "else"}, "no document"]
 )
-async def test_what_somebody_else_has_put_there_meanwhile_stays(
+async def test_what_another_writer_has_put_there_meanwhile_stays(
     there: str | dict[str, str], pusher: Pusher
 ) -> None:
     pusher.remote.keep("shop/db", there)

@@ -200,12 +200,12 @@ async def test_nothing_is_read_for_one(spec: dict[str, Any], others: dict[str, A
     assert watch.asked == 0
 
 
-async def test_what_is_asked_for_is_read_anew(watch: Watch) -> None:
+async def test_what_is_asked_for_is_read_again(watch: Watch) -> None:
     assert (await watch.look(annotations={REFRESH: "a"})).read
     assert watch.remote.asked == ["read prod/api fresh"]
 
 
-async def test_what_was_asked_for_before_there_was_a_record_is_read_anew(watch: Watch) -> None:
+async def test_what_was_asked_for_before_there_was_a_record_is_read_again(watch: Watch) -> None:
     watch.state = None
     assert (await watch.look(annotations={REFRESH: "a"})).read
     assert watch.remote.asked == ["read prod/api fresh"]
@@ -230,7 +230,7 @@ async def test_what_the_spec_asks_for_is_read_at_once(state: State, unfit: Any, 
         pytest.param([{"name": "user", "generate": {"uuid": {}}}], id="others"),
     ],
 )
-async def test_what_a_store_brings_is_read_anew_where_data_brings(data: Any, watch: Watch) -> None:
+async def test_what_a_store_brings_is_read_again_where_data_brings(data: Any, watch: Watch) -> None:
     watch.spec, watch.state = {**SPREAD, "data": data}, recorded({"dataFrom[0]": kept(user="a")})
     watch.remote.keep("prod/app", {"user": "a"})
     assert (await watch.look()).read
@@ -345,7 +345,7 @@ async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_chang
     assert ((await watch.later()).changed == {"api-key"}) is changed
 
 
-async def test_where_nobody_knows_what_was_given_up_nothing_is_a_change(watch: Watch) -> None:
+async def test_where_the_rolled_back_values_are_unknown_nothing_is_a_change(watch: Watch) -> None:
     watch.state = recorded({"api-key": kept(value="first")}, current=1, held=Held(2, 1, NOW, failed=True))
     watch.remote.keep("prod/api", "third")
     assert (await watch.later()).changed == frozenset()
@@ -368,7 +368,7 @@ async def test_a_property_that_comes_is_a_change(policy: dict[str, str], watch: 
 
 
 @pytest.mark.parametrize("policy", [{}, {"deletionPolicy": "Retain"}])
-async def test_a_property_that_goes_stays_here_and_that_is_told_of(
+async def test_a_property_that_goes_stays_here_and_that_is_reported(
     policy: dict[str, str], watch: Watch
 ) -> None:
     watch.spec = {**SPREAD, "dataFrom": [{**EVERYTHING, **policy}]}
@@ -550,7 +550,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(w
         pytest.param(AT_FIRST, {"unfit": ["api-key"]}, id="from another source"),
     ],
 )
-async def test_that_a_value_is_awaited_is_told(
+async def test_that_a_value_is_awaited_is_reported(
     state: State | None, others: dict[str, Any], watch: Watch
 ) -> None:
     watch.state = state

@@ -218,7 +218,7 @@ def test_what_is_to_be_turned_elsewhere_hides_nothing_that_waits(incident: Incid
         ),
     ],
 )
-def test_a_deadline_that_passes_is_told_with_its_time(
+def test_a_deadline_that_passes_is_reported_with_its_time(
     incident: Incident, now: datetime, missed: list[str]
 ) -> None:
     status = incident.look(now, {"db": PENDING})
@@ -228,7 +228,7 @@ def test_a_deadline_that_passes_is_told_with_its_time(
     assert all(f"{stage} was due at" in message(status, "Overdue") for stage in missed)
 
 
-def test_an_operator_that_was_away_over_a_deadline_tells_of_it_all_the_same(incident: Incident) -> None:
+def test_an_operator_that_was_away_over_a_deadline_reports_it_all_the_same(incident: Incident) -> None:
     incident.look(after(seconds=10), {"db": ROTATED})
 
     status = incident.look(after(hours=2), {"db": ROLLED_OUT})
@@ -241,7 +241,7 @@ def test_an_operator_that_was_away_over_a_deadline_tells_of_it_all_the_same(inci
     assert message(status, "Overdue") == "no deadline is missed now; met late: ServicesUpdated"
 
 
-def test_a_deadline_that_was_missed_is_told_once(incident: Incident) -> None:
+def test_a_deadline_that_was_missed_is_reported_once(incident: Incident) -> None:
     for hours in (2, 3, 25, 26):
         status = incident.look(after(hours=hours), {"db": PENDING})
 
@@ -267,13 +267,15 @@ def test_entries_in_the_words_of_another_version_are_not_added_again(incident: I
         pytest.param(after(hours=40), ["Documented"], id="8 hours before"),
     ],
 )
-def test_a_deadline_that_is_near_is_told_before(incident: Incident, now: datetime, near: list[str]) -> None:
+def test_a_deadline_that_is_near_is_reported_before(
+    incident: Incident, now: datetime, near: list[str]
+) -> None:
     status = incident.look(now, {"db": ROTATED})
 
     assert [what.split()[0] for _, what in entries(status, "DeadlineNear")] == near
 
 
-def test_each_deadline_is_told_of_before_and_after(incident: Incident) -> None:
+def test_each_deadline_is_reported_before_and_after(incident: Incident) -> None:
     for now in (after(minutes=50), after(hours=2), after(hours=21), after(hours=41), after(hours=49)):
         status = incident.look(now, {"db": ROTATED})
 
@@ -282,7 +284,7 @@ def test_each_deadline_is_told_of_before_and_after(incident: Incident) -> None:
     assert [what.split()[0] for _, what in entries(status, "DeadlineMissed")] == stages
 
 
-def test_a_deadline_is_told_as_near_when_its_alert_fires() -> None:
+def test_a_deadline_is_reported_as_near_when_its_alert_fires() -> None:
     rules = (Path(__file__).parents[4] / "manifests/monitoring/rules.yaml").read_text()
 
     alert = dict(re.findall(r'deadline_seconds\{stage="(\w+)"\}\) < (\d+)', rules))
@@ -290,7 +292,7 @@ def test_a_deadline_is_told_as_near_when_its_alert_fires() -> None:
     assert alert == {stage: str(int(lead.total_seconds())) for stage, lead in NEAR.items()}
 
 
-def test_who_is_in_time_is_told_of_no_deadline(incident: Incident) -> None:
+def test_who_is_in_time_gets_no_deadline_event(incident: Incident) -> None:
     status = incident.look(after(minutes=55), {"db": replace(ROLLED_OUT, rotated=after(seconds=5))})
 
     assert "DeadlineNear" not in told(status)
@@ -354,7 +356,7 @@ def test_each_secret_keeps_its_times(incident: Incident) -> None:
     ]
 
 
-def test_a_secret_that_nobody_has_looked_at_since_a_restart_stays_as_it_was(incident: Incident) -> None:
+def test_a_secret_that_was_not_reconciled_since_a_restart_stays_as_it_was(incident: Incident) -> None:
     before = incident.look(after(minutes=2), {"db": ROLLED_OUT})
 
     assert incident.look(after(minutes=3), {"db": None}) == before
@@ -370,7 +372,7 @@ def test_a_secret_that_is_selected_later_counts(incident: Incident) -> None:
     assert message(status, "Rotated") == "1 of 2 secrets are rotated; mail is Pending"
 
 
-def test_a_name_without_a_secret_is_told() -> None:
+def test_a_name_without_a_secret_is_reported() -> None:
     incident = Incident(names=["db", "mail"])
 
     status = incident.look(after(seconds=10), {"db": ROLLED_OUT})
@@ -381,7 +383,7 @@ def test_a_name_without_a_secret_is_told() -> None:
     assert again == status
 
 
-def test_a_secret_that_is_deleted_while_it_waits_is_told(incident: Incident) -> None:
+def test_a_secret_that_is_deleted_while_it_waits_is_reported(incident: Incident) -> None:
     incident.look(after(seconds=10), {"db": ROTATED, "mail": ROLLED_OUT})
 
     status = incident.look(after(seconds=20), {})
@@ -425,7 +427,7 @@ def test_who_needs_a_person_is_named_first(incident: Incident) -> None:
     assert message(status, "Stalled") == "b and 1 more: spec.suspend is true"
 
 
-def test_a_report_that_cannot_be_written_is_told(incident: Incident) -> None:
+def test_a_report_that_cannot_be_written_is_reported(incident: Incident) -> None:
     trouble = Stalled("ReportNotOwned", "delete it")
 
     status = incident.look(after(minutes=2), {"db": ROLLED_OUT}, trouble)
@@ -483,7 +485,7 @@ def test_a_kind_of_entry_that_comes_late_has_its_place(incident: Incident) -> No
     assert told(status)[-1] == "SecretSuspended"
 
 
-def test_without_a_field_manager_nobody_is_named() -> None:
+def test_without_a_field_manager_no_user_is_named() -> None:
     emergency = declared()
 
     status = status_of(EmergencyFacts(STARTED, emergency, "", rows_of(emergency, {"db": PENDING}, STARTED)))
@@ -509,5 +511,5 @@ def test_a_name_is_one_line(written: str, name: str | None) -> None:
     assert who_acknowledges(declared(annotations={ACKNOWLEDGE_AUDIT: written}), ACKNOWLEDGE_AUDIT) == name
 
 
-def test_nobody_acknowledges_without_the_annotation() -> None:
+def test_no_user_acknowledges_without_the_annotation() -> None:
     assert who_acknowledges(declared(), ACKNOWLEDGE_REPORT) is None

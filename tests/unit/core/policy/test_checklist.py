@@ -120,7 +120,7 @@ def test_twins_are_the_values_of_the_rules_about_environments() -> None:
     assert told_twins(status) == {"of sharedValue", "of distinctAcrossEnvironments"}
 
 
-def test_a_status_without_broken_rules_tells_of_none() -> None:
+def test_a_status_without_broken_rules_reports_none() -> None:
     assert told_violations(ManagedSecretStatus()) == ()
     assert told_twins(ManagedSecretStatus(policy=PolicyStatus())) == frozenset()
 

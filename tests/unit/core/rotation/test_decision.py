@@ -251,9 +251,7 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
         ),
     ],
 )
-def test_what_a_person_must_mend_is_said_and_nothing_is_done(
-    look: Observed, refusal: tuple[str, str]
-) -> None:
+def test_what_a_person_must_fix_is_said_and_nothing_is_done(look: Observed, refusal: tuple[str, str]) -> None:
     with pytest.raises(Stalled) as caught:
         next_step(look)
     assert (caught.value.reason, caught.value.message) == refusal
@@ -303,7 +301,7 @@ def test_before_that_it_rests_until_the_debounce_is_over() -> None:
     assert next_step(early) == Rest(NOW + seconds(1))
 
 
-def test_nobody_is_restarted_before_the_secret_is_put_right() -> None:
+def test_no_workload_is_restarted_before_the_secret_is_put_right() -> None:
     edited = target(2, published=PUBLISHED, differs=["password"])
     assert next_step(observed(None, consumer("api"), **ROTATED | {"target": edited})) == Repair(2, EVERY_KEY)
 
@@ -332,7 +330,7 @@ def test_the_secret_goes_back_to_what_every_workload_ran_on() -> None:
     assert next_step(observed(None, FAILED, **ROTATED)) == GoBack(1, 2, failed=True)
 
 
-def test_it_goes_back_past_a_revision_that_nobody_proved() -> None:
+def test_it_goes_back_past_a_revision_that_was_not_verified() -> None:
     failed = consumer("api", marker="db=3", settled=False, failed=True)
     look = observed(None, failed, state=state_of_three(fallback=1), target=target(3), status={"revision": 3})
     assert next_step(look) == GoBack(1, 3, failed=True)
@@ -476,7 +474,7 @@ def test_the_same_text_is_handled_once() -> None:
     assert next_step(observed(**asked("1") | {"state": handled})) == Rest(None)
 
 
-def test_a_return_that_was_asked_for_leaves_nothing_to_mend() -> None:
+def test_a_return_that_was_asked_for_leaves_nothing_to_fix() -> None:
     held = replace(GIVEN_UP, held=Held(2, 1, NOW, failed=False))
     assert next_step(observed(DAILY, **BACK | {"state": held})) == Rest(None)
 
@@ -541,7 +539,7 @@ def test_a_clock_that_is_set_back_brings_nothing_up_again() -> None:
     assert next_step(observed(**look)) == Rest(None)
 
 
-def test_somebody_who_takes_the_value_before_out_finds_it_put_back() -> None:
+def test_a_user_who_takes_the_value_before_out_finds_it_put_back() -> None:
     look = overlap(NOW + seconds(1)) | {"target": target(2)}
     assert next_step(observed(**look)) == Repair(2, frozenset())
 

@@ -385,7 +385,7 @@ EVERY_VALUE = ("True", "Read", "every value was read from its store")
         pytest.param(look_at(pulled=NOT_THERE), ("False", GONE.reason, GONE.message), id="failed"),
     ],
 )
-def test_refreshed_tells_of_the_last_read(look: Observed, told: tuple[str, str, str] | None) -> None:
+def test_refreshed_reports_the_last_read(look: Observed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Refreshed") == told
 
 
@@ -439,7 +439,7 @@ ALL_PUSHED = ("True", "Pushed", "1 of 1 places hold the current revision")
         ),
     ],
 )
-def test_pushed_tells_how_many_places_have_it(look: Observed, told: tuple[str, str, str] | None) -> None:
+def test_pushed_reports_how_many_places_have_it(look: Observed, told: tuple[str, str, str] | None) -> None:
     assert conditions(look).get("Pushed") == told
 
 
@@ -496,7 +496,7 @@ def test_a_rotation_in_its_overlap_does_not_count_what_a_store_fails_at() -> Non
         ),
     ],
 )
-def test_the_status_tells_when_it_was_read_and_which_request_was_the_last(
+def test_the_status_reports_when_it_was_read_and_which_request_was_the_last(
     look: Observed, told: tuple[Any, Any]
 ) -> None:
     status = status_of(look, Outcome(Rest(None)))

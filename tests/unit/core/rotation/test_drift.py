@@ -152,7 +152,7 @@ def test_it_is_said_until_there_is_calm() -> None:
     assert problem(fight(3), target()) is None
 
 
-def test_who_gives_no_name_is_somebody() -> None:
+def test_who_gives_no_name_is_a_user() -> None:
     found = problem(fight(4, minutes(9), by=None), target())
     assert found
     assert found[1].startswith("another writer keeps changing the Secret 'db'")

@@ -287,7 +287,7 @@ def test_a_rotation_begins_at_once() -> None:
     assert next_step(look(CLOSED)) == Begin(rotation_id(UID, 2), 2, asked("password"))
 
 
-def test_a_rotation_that_was_begun_goes_on_under_its_number() -> None:
+def test_a_rotation_that_was_begun_continues_under_its_number() -> None:
     begun = {"id": rotation_id(UID, 2), "reason": "Triggered", "step": "Stage", "startedAt": MADE}
 
     assert next_step(look(status={"revision": 1, "rotation": begun})) == Stage(2, asked("password"))
@@ -405,7 +405,7 @@ def test_stores_are_read_for_it_once(read: datetime | None) -> None:
     assert not pulling(STARTED + seconds(1)).asks_to_refresh
 
 
-def test_a_reading_in_the_second_of_the_declaration_is_told_from_an_earlier_one() -> None:
+def test_a_reading_in_the_second_of_the_declaration_is_distinguished_from_an_earlier_one() -> None:
     assert pulling(STARTED).read_for(STARTED) == STARTED + seconds(1)
     assert pulling(STARTED).read_for(NOW) == max(NOW, STARTED + seconds(1))
     assert pulling(STARTED + seconds(1)).read_for(STARTED) == STARTED
@@ -483,7 +483,7 @@ def test_a_secret_that_waits_for_its_turn_is_pending() -> None:
     assert far(look()) == Affected(AffectedState.PENDING)
 
 
-def test_what_keeps_it_from_being_rotated_is_told() -> None:
+def test_what_keeps_it_from_being_rotated_is_reported() -> None:
     wait = Wait("Forbidden", "the quota is used up", seconds(5))
     stalled = Stalled("PolicyViolation", "the class asks for more")
 
@@ -496,7 +496,7 @@ def test_what_keeps_it_from_being_rotated_is_told() -> None:
     )
 
 
-def test_a_spec_that_cannot_be_followed_is_told() -> None:
+def test_a_spec_that_cannot_be_followed_is_reported() -> None:
     stalled = Stalled("InvalidSpec", "write another")
 
     assert far(look(trouble=stalled), stalled) == Affected(
@@ -504,13 +504,13 @@ def test_a_spec_that_cannot_be_followed_is_told() -> None:
     )
 
 
-def test_an_immutable_secret_is_told() -> None:
+def test_an_immutable_secret_is_reported() -> None:
     found = look({"target": {"immutable": True}}, target=replace(target(), immutable=True))
 
     assert far(found).message == "the Secret is immutable: write another target.name for one with new values"
 
 
-def test_a_secret_that_waits_because_of_another_emergency_is_told() -> None:
+def test_a_secret_that_waits_because_of_another_emergency_is_reported() -> None:
     found = look(**SERVED, emergencies=(LATER,))
     found = replace(
         found, state=rotated(made=NOW - seconds(30)), target=target(2, published=NOW - seconds(30))
@@ -522,7 +522,7 @@ def test_a_secret_that_waits_because_of_another_emergency_is_told() -> None:
     assert far(replace(found, now=NOW + COOL_DOWN), emergency=LATER).message is None
 
 
-def test_of_two_that_wait_the_first_is_told_when() -> None:
+def test_of_two_that_wait_the_first_is_reported_when() -> None:
     third = Emergency("inc-3", "uid-3", NOW)
     found = look(**SERVED, emergencies=(LATER, third))
     found = replace(
@@ -550,7 +550,7 @@ def test_a_secret_with_an_old_value_that_is_readable_is_not_through() -> None:
     )
 
 
-def test_workloads_that_are_not_through_are_told() -> None:
+def test_workloads_that_are_not_through_are_reported() -> None:
     found = look(None, consumer("api", marker="db=2", settled=False), consumer("web"), **SERVED)
 
     told = far(found)
@@ -568,13 +568,13 @@ def test_a_workload_that_refuses_restarts_is_not_through() -> None:
     )
 
 
-def test_a_workload_that_failed_is_told() -> None:
+def test_a_workload_that_failed_is_reported() -> None:
     told = far(look(None, consumer(marker="db=2", settled=False, failed=True), **SERVED))
 
     assert (told.state, told.revision) == (AffectedState.FAILED, 2)
 
 
-def test_exposed_values_that_came_back_are_told() -> None:
+def test_exposed_values_that_came_back_are_reported() -> None:
     returned = rotated(current=1, publications=(Publication(2, NOW), Publication(1, PUBLISHED)))
     found = look(state=returned, target=target(1, published=NOW), status={"revision": 1})
 
@@ -594,7 +594,7 @@ def test_a_rotation_that_was_taken_over_counts_from_its_publication() -> None:
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 2, NOW)
 
 
-def test_a_rotation_is_not_forgotten_while_somebody_has_deleted_the_secret() -> None:
+def test_a_rotation_is_not_forgotten_while_a_user_has_deleted_the_secret() -> None:
     found = look(state=rotated(), target=None, status={"revision": 2})
 
     assert far(found).revision == 2
@@ -669,7 +669,7 @@ def test_a_secret_is_through_with_what_it_is_pushed_to(found: Observed) -> None:
         pytest.param(pushing(pushed(PLACE, 2, done=False)), id="under way"),
     ],
 )
-def test_a_store_that_has_the_values_before_is_told(found: Observed) -> None:
+def test_a_store_that_has_the_values_before_is_reported(found: Observed) -> None:
     told = far(found)
 
     assert (told.state, told.revision) == (AffectedState.ROTATED, 2)
@@ -684,7 +684,7 @@ def test_a_store_that_has_the_values_before_is_told(found: Observed) -> None:
         (Stalled("AuthenticationFailed", "no answer"), AffectedState.STALLED),
     ],
 )
-def test_a_push_that_fails_is_told(error: Wait | Stalled, state_of_it: AffectedState) -> None:
+def test_a_push_that_fails_is_reported(error: Wait | Stalled, state_of_it: AffectedState) -> None:
     found = pushing(pushed(PLACE, 1), push_problems=push_problems(PLACE, error=error, again=NOW))
 
     assert far(found).state is state_of_it
@@ -704,7 +704,7 @@ def test_a_store_that_keeps_what_it_had_needs_a_person_and_is_named_first() -> N
     )
 
 
-def test_what_is_still_to_be_deleted_in_a_store_is_told() -> None:
+def test_what_is_still_to_be_deleted_in_a_store_is_reported() -> None:
     gone = replace(OTHER, deletes=True)
 
     told = far(pushing(pushed(PLACE, 2), pushed(gone, 1, deletes=True)))
@@ -712,7 +712,7 @@ def test_what_is_still_to_be_deleted_in_a_store_is_told() -> None:
     assert told.message == "pushTo: key 'shop/other' of SecretStore 'vault' is to be deleted there"
 
 
-def test_workloads_and_readable_values_are_told_before_stores() -> None:
+def test_workloads_and_readable_values_are_reported_before_stores() -> None:
     spec = {"pushTo": [PUSH]}
 
     told = far(look(spec, consumer("web"), **SERVED))

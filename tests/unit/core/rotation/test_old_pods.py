@@ -332,7 +332,7 @@ def returned(*pods: Pod, **of_workload: Any) -> Consumer:
 @pytest.mark.parametrize(
     ("status", "expected"), [({"revision": 1}, True), ({"revision": 1, "history": [TOLD]}, False)]
 )
-def test_pods_are_read_until_the_return_was_told(status: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+def test_pods_are_read_until_the_return_was_reported(status: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
     assert asked(look(returned(), **BACK, status=status)) == expected
 
 

@@ -50,7 +50,7 @@ def test_a_secret_whose_owner_is_known_is_merged_into_all_the_same() -> None:
     assert next_step(observed(MERGE, target=replace(FOREIGN, holder="Helm"))) == Publish(1)
 
 
-def test_what_nobody_owns_is_recorded_before_it_is_written() -> None:
+def test_what_has_no_owner_is_recorded_before_it_is_written() -> None:
     assert next_step(observed(ADOPT, target=FOREIGN, **NEW)) == Adopt(1)
     assert next_step(observed(ADOPT, target=FOREIGN, state=state())) == Adopt(2)
     assert next_step(observed(ADOPT, target=replace(FOREIGN, recorded=True))) == Publish(1)

@@ -253,7 +253,7 @@ def test_a_failed_push_does_not_keep_it_from_what_is_its_own(
     assert next_step(replace(look, **others)) == step
 
 
-def test_of_two_that_failed_the_first_is_told_and_the_sooner_awaited() -> None:
+def test_of_two_that_failed_the_first_is_reported_and_the_sooner_awaited() -> None:
     soon = NOW + seconds(5)
     problems = {
         **push_problems(PLACE, error=REFUSED, again=LATER),

@@ -146,7 +146,7 @@ def test_what_failed_by_refusals_goes_back_as_the_spec_says() -> None:
     assert next_step(at) == GoBack(1, 2, failed=True)
 
 
-def test_what_is_held_is_tried_again_and_nobody_else_is() -> None:
+def test_what_is_held_is_tried_again_and_no_other_is() -> None:
     late = denial(since=NOW - minutes(10), again=NOW)
     at = look(consumer("api"), consumer("web"), spec=HOLD, denials={API: late})
     step = next_step(at)
@@ -184,7 +184,7 @@ def test_a_new_process_says_the_same_until_it_has_tried(
 
 
 @pytest.mark.parametrize("reason", ["Forbidden", "Refused", "NotFound"])
-def test_each_refusal_is_told_again_with_its_reason(reason: str) -> None:
+def test_each_refusal_is_reported_again_with_its_reason(reason: str) -> None:
     found = of_api(look(consumer("api"), status=row("Pending", reason)))
     assert (found.reason, found.denied) == (reason, True)
 
@@ -200,7 +200,7 @@ def test_each_refusal_is_told_again_with_its_reason(reason: str) -> None:
         pytest.param(row("Failed") | {"revision": 1}, id="of another revision"),
     ],
 )
-def test_what_was_not_told_of_it_is_not_believed(status: dict[str, Any]) -> None:
+def test_what_was_not_reported_of_it_is_not_believed(status: dict[str, Any]) -> None:
     found = of_api(look(consumer("api"), spec=HOLD, status=status))
     assert (found.state, found.reason, found.denied) == (PENDING, "WaitingForTurn", False)
 
@@ -213,7 +213,7 @@ def test_what_was_not_told_of_it_is_not_believed(status: dict[str, Any]) -> None
         pytest.param(None, NOW, id="nobody knows when it was published"),
     ],
 )
-def test_who_was_told_as_failed_has_failed_if_it_is_refused_once_more(
+def test_who_was_reported_as_failed_has_failed_if_it_is_refused_once_more(
     published: datetime | None, since: datetime
 ) -> None:
     at = look(consumer("api"), spec=HOLD, status=row("Failed"), target=target(2, published=published))
@@ -221,7 +221,7 @@ def test_who_was_told_as_failed_has_failed_if_it_is_refused_once_more(
     assert denied_again(None, ERROR, workload("api"), at, at.desired).since == since
 
 
-def test_without_a_revision_nothing_was_told() -> None:
+def test_without_a_revision_nothing_was_reported() -> None:
     at = look(consumer("api"), state=None, target=None, status=row("Failed"))
     assert at.desired
     assert told_before(workload("api"), at, at.desired) is None

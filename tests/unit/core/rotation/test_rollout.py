@@ -240,11 +240,11 @@ def test_a_workload_is_older_if_a_key_that_it_uses_changed_since(
     assert runs_other_values(one, at, at.desired) == is_older
 
 
-def test_the_first_revision_makes_nobody_older() -> None:
+def test_the_first_revision_makes_no_pod_outdated() -> None:
     assert standing_of(consumer(), state=state(), target=target()).turn is Turn.DONE
 
 
-def test_the_first_that_is_published_makes_nobody_older_even_if_another_was_made_before_it() -> None:
+def test_the_first_that_is_published_makes_no_pod_outdated_even_if_another_was_made_before_it() -> None:
     unpublished = state(revision(2, "SpecChanged", changed=["token"]), revision(), publications=())
     assert standing_of(consumer(), state=unpublished, target=target(2)).turn is Turn.DONE
 
@@ -522,7 +522,7 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
         pytest.param({"revision": 4, "name": "web"}, Turn.NEXT, id="of another name"),
     ],
 )
-def test_who_takes_the_marker_off_is_told_and_not_fought(told: dict[str, Any], turn: Turn) -> None:
+def test_who_takes_the_marker_off_is_reported_and_not_fought(told: dict[str, Any], turn: Turn) -> None:
     entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
     one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
     assert one.turn is turn
@@ -541,7 +541,7 @@ def test_the_last_of_many_is_remembered_as_well(count: int) -> None:
     assert everyone(reverted)[-1].turn is Turn.REFUSED
 
 
-def test_no_more_workloads_are_told_of_than_the_schema_takes() -> None:
+def test_no_more_workloads_are_reported_than_the_schema_takes() -> None:
     many = look(*(consumer(f"app-{number:04}", marker="db=4") for number in range(MOST_WORKLOADS + 1)))
 
     assert len(status_of(many, Outcome(Rest(None))).workloads) == MOST_WORKLOADS

@@ -160,7 +160,7 @@ def test_pods_that_crash_with_a_revision_are_not_waited_for() -> None:
     assert standing(rolling([crashing(times=2), OLD]), **changed).turn is Turn.HINDERED
 
 
-def test_nobody_is_sent_after_pods_that_crash() -> None:
+def test_no_workload_follows_pods_that_crash() -> None:
     other = consumer("web", marker="db=1")
     at = observed({"rollout": {"maxConcurrent": 9}}, rolling([crashing(), OLD]), other, **AT_TWO)
     assert at.desired
@@ -184,13 +184,13 @@ MILD = Trouble(NOT_READY, "main")
         ),
     ],
 )
-def test_a_trouble_is_told_in_reasons(trouble: Trouble, text: str) -> None:
+def test_a_trouble_is_reported_in_reasons(trouble: Trouble, text: str) -> None:
     assert str(trouble) == text
     one = rolling([pod(ready=False, trouble=trouble)])
     assert standing(one).message == f"pod api-0: {text}"
 
 
-def test_what_every_pod_passes_through_is_told_only_when_it_is_too_late() -> None:
+def test_what_every_pod_passes_through_is_reported_only_when_it_is_too_late() -> None:
     one = rolling([pod(ready=False, trouble=MILD)])
     late = standing(one, now=NOW + seconds(600))
 
@@ -199,7 +199,7 @@ def test_what_every_pod_passes_through_is_told_only_when_it_is_too_late() -> Non
     assert late.message == ("its pods did not become available in time; pod api-0: container main: NotReady")
 
 
-def test_everything_that_is_known_is_told() -> None:
+def test_everything_that_is_known_is_reported() -> None:
     one = rolling([pod(ready=False, trouble=NO_IMAGE)], hint="a partition", complaint="a quota")
     assert standing(one).message == f"a partition; a quota; pod api-0: {NO_IMAGE}"
 
@@ -211,7 +211,7 @@ def test_a_pod_that_is_ready_or_ends_is_in_no_trouble() -> None:
     )
 
 
-def test_an_earlier_rollout_that_hangs_is_told_of_with_its_pod() -> None:
+def test_an_earlier_rollout_that_hangs_is_reported_with_its_pod() -> None:
     one = rolling([pod(marker="db=1", ready=False, trouble=NO_IMAGE)], marker="db=1")
     found = standing(one)
     assert (found.state, found.message) == (
@@ -220,7 +220,7 @@ def test_an_earlier_rollout_that_hangs_is_told_of_with_its_pod() -> None:
     )
 
 
-def test_nobody_goes_back_twice() -> None:
+def test_no_workload_is_rolled_back_twice() -> None:
     held = Held(2, 1, NOW, failed=True)
     back = state(revision(2, "Triggered"), revision(), current=1, held=held)
     at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))

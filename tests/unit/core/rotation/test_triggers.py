@@ -117,7 +117,7 @@ def test_what_was_adopted_beside_the_items_is_no_reason() -> None:
         ),
     ],
 )
-def test_each_reason_names_itself_and_what_is_made_anew(look: Observed, expected: Reason) -> None:
+def test_each_reason_names_itself_and_what_is_generated_again(look: Observed, expected: Reason) -> None:
     assert reason_of(look) == expected
 
 

@@ -80,7 +80,7 @@ def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
         pytest.param({"data": [USERNAME]}, "change the literals, or write generate", id="given"),
     ],
 )
-def test_it_is_told_what_to_do_instead(spec: dict[str, Any], instead: str) -> None:
+def test_the_message_has_the_remedy(spec: dict[str, Any], instead: str) -> None:
     names = [item["name"] for item in spec["data"]]
     look = looked(spec, state=replace(HANDLED, keys={name: {"value": name} for name in names}))
     (rotating,) = [one for one in status_of(look, Outcome(Rest(None))).conditions if one.type == "Rotating"]
@@ -88,7 +88,7 @@ def test_it_is_told_what_to_do_instead(spec: dict[str, Any], instead: str) -> No
     assert rotating.message == f"no value is generated, so a trigger has no effect; {instead}"
 
 
-def test_who_asks_for_nothing_is_told_nothing() -> None:
+def test_who_asks_for_nothing_gets_no_message() -> None:
     look = looked(PULLED, annotations={})
     (rotating,) = [one for one in status_of(look, Outcome(Rest(None))).conditions if one.type == "Rotating"]
     assert rotating.reason == "Idle"

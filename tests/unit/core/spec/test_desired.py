@@ -148,7 +148,7 @@ def test_an_item_without_a_source_is_refused(given: Any) -> None:
         ),
     ],
 )
-def test_the_cadence_is_the_first_that_somebody_wrote(
+def test_the_cadence_is_the_first_that_a_user_wrote(
     rotation: dict[str, Any] | None, of_class: dict[str, Any] | None, cadence: Every | Cron | None
 ) -> None:
     spec = {"rotation": rotation} if rotation else {}
@@ -184,7 +184,7 @@ def test_the_windows_are_of_the_first_that_names_any(
     assert wanted_by(managed(spec), given).windows == windows
 
 
-def test_without_anybody_to_ask_there_are_no_windows() -> None:
+def test_without_a_schedule_to_ask_there_are_no_windows() -> None:
     assert windows_of() == ()
 
 

@@ -57,7 +57,7 @@ def test_what_is_read_is_written_under_another_key_by_keys() -> None:
     assert item.keys == {"value": "API_KEY"}
 
 
-def test_entries_of_data_from_are_told_apart_by_their_places() -> None:
+def test_entries_of_data_from_are_distinguished_by_their_places() -> None:
     found = items({"data": [], "dataFrom": [EVERYTHING, {**EVERYTHING, "prefix": "APP_"}]})
     assert [item.name for item in found] == ["dataFrom[0]", "dataFrom[1]"]
     assert all(item.spreads and is_spread(item.name) for item in found)

@@ -103,18 +103,18 @@ def test_a_rollback_changes_what_is_current() -> None:
     assert (after.current, before.current) == (values(1), values(2))
 
 
-def test_its_facts_tell_everything_but_values() -> None:
+def test_its_facts_report_everything_but_values() -> None:
     assert state(2, 1).facts == builders.state(builders.revision(2), builders.revision(1), publications=())
 
 
-def test_its_facts_tell_of_revisions_whose_values_are_gone() -> None:
+def test_its_facts_report_revisions_whose_values_are_gone() -> None:
     facts = with_newer(state(3, 2, 1), 4, 1).facts
     assert [one.number for one in facts.revisions] == [4, 3, 2, 1]
     assert facts.restorable == {4, 3}
     assert (facts.newest.number, facts.current.number, facts.revision(2)) == (4, 4, builders.revision(2))
 
 
-def test_its_facts_tell_which_keys_are_written_and_until_when() -> None:
+def test_its_facts_report_which_keys_are_written_and_until_when() -> None:
     life = Validity(NOW, NOW)
     one = Revision(
         {"tls": ItemValues("r", {"a": Value(b"1")}, {"a": "tls.crt"}, life)},

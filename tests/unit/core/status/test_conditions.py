@@ -30,7 +30,7 @@ BEFORE = {
 }
 
 
-def test_nobody_knows_whether_it_is_ready_and_all_else_stays() -> None:
+def test_it_is_unknown_whether_it_is_ready_and_all_else_stays() -> None:
     found = status_unseen(managed(status=BEFORE), ERROR, NOW)
     assert found.revision == 3
     assert {one.type: (one.status, one.reason, one.message) for one in found.conditions} == {

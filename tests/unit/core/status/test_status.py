@@ -194,7 +194,7 @@ BEGUN = {"id": f"{UID}/2", "reason": "Triggered", "step": "Stage", "startedAt": 
 TROUBLE = Wait("ApiServerUnavailable", "the API server does not answer", seconds(2))
 
 
-def test_a_rotation_that_cannot_go_on_says_why_and_how_often_it_tried() -> None:
+def test_a_rotation_that_cannot_continue_says_why_and_how_often_it_tried() -> None:
     failed = Outcome(Stage(2, REASON), TROUBLE, attempts=3)
     rotation = status_of(observed(status={"revision": 1, "rotation": BEGUN}), failed).rotation
     assert rotation
@@ -232,7 +232,7 @@ def test_no_rotation_is_under_way(look: Observed) -> None:
     assert status_of(look, RESTS).rotation is None
 
 
-def test_what_is_under_way_stays_where_nobody_can_know() -> None:
+def test_what_is_under_way_stays_while_it_is_unknown() -> None:
     status = {"revision": 1, "rotation": BEGUN, "lastTrigger": "a", "lastRotationTime": MADE}
     after = status_of(observed(state=None, target=None, status=status), Outcome(None, TROUBLE))
     assert after.rotation
@@ -337,7 +337,7 @@ def test_while_it_goes_back_the_step_is_named() -> None:
     )
 
 
-def test_when_it_is_back_the_history_tells_both_and_tells_it_once() -> None:
+def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     look = observed(None, consumer(marker="db=1"), **BACK)
     assert history(look) == [
         (1, "RolledBack", "Succeeded"),
@@ -376,7 +376,7 @@ def overlap(valid_until: datetime | None) -> Observed:
     )
 
 
-def test_the_overlap_is_told_with_its_end() -> None:
+def test_the_overlap_is_reported_with_its_end() -> None:
     look = overlap(NOW + timedelta(days=1))
     assert written(look)["previous"] == {"revision": 1, "validUntil": "2026-11-25T12:00:00Z"}
     assert conditions(look)["Rotating"] == (
@@ -387,7 +387,7 @@ def test_the_overlap_is_told_with_its_end() -> None:
     assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
 
 
-def test_before_every_workload_has_turned_nobody_knows_its_end() -> None:
+def test_before_every_workload_has_turned_its_end_is_unknown() -> None:
     assert written(overlap(None))["previous"] == {"revision": 1}
     assert conditions(overlap(None))["Rotating"] == ("True", "Overlap", "the next step is Overlap")
 
@@ -523,7 +523,7 @@ def test_ready_means_that_every_key_is_there(
         ),
     ],
 )
-def test_a_write_that_waits_is_told_though_the_secret_is_whole(
+def test_a_write_that_waits_is_reported_though_the_secret_is_whole(
     outcome: Outcome, ready: tuple[str, str]
 ) -> None:
     found = conditions(observed(), outcome)
@@ -596,13 +596,13 @@ def test_the_next_step_is_named_where_nothing_is_waited_for() -> None:
         ),
     ],
 )
-def test_compliance_with_a_class_is_told(
+def test_compliance_with_a_class_is_reported(
     violations: tuple[Violation, ...], verdict: tuple[str, str, str]
 ) -> None:
     assert conditions(observed(given=secret_class(), violations=violations))["PolicyCompliant"] == verdict
 
 
-def test_without_a_class_the_checklist_is_told() -> None:
+def test_without_a_class_the_checklist_is_reported() -> None:
     breaks = replace(observed(), signs=Signs(is_overdue=True))
 
     assert conditions(observed())["PolicyCompliant"] == (
@@ -627,7 +627,7 @@ def test_where_every_rule_holds_the_status_has_no_violations() -> None:
     assert status_of(observed(given=secret_class()), RESTS).policy is None
 
 
-def test_of_a_spec_that_cannot_be_followed_no_rule_is_told() -> None:
+def test_of_a_spec_that_cannot_be_followed_no_rule_is_reported() -> None:
     assert "PolicyCompliant" not in conditions(observed(trouble=Stalled("InvalidSpec", "it cannot be read")))
 
 

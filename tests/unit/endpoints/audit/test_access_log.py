@@ -76,7 +76,7 @@ def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
     assert (found["system:node:*"], found["system:node:n1"]) == (ReaderStatus.NEW, ReaderStatus.KNOWN)
 
 
-def test_a_flood_of_one_secret_pushes_nobody_off_the_page_of_another() -> None:
+def test_a_flood_of_one_secret_pushes_no_entry_off_the_page_of_another() -> None:
     noted = journal((AccessScope("shop", "other"), READ))
     for number in range(200):
         noted.note(AUTH, replace(READ, subject=f"flood-{number}", time=at(seconds=number)))

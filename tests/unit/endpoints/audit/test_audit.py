@@ -117,7 +117,7 @@ def readers(audit: Audit) -> dict[str, int]:
     return {one.subject: one.count for _, one in found.readers}
 
 
-async def test_a_record_is_made_once_there_is_something_and_again_only_if_somebody_is_new(
+async def test_a_record_is_made_once_there_is_something_and_again_only_if_a_subject_is_new(
     replica: Callable[[OneSecret], Audit],
 ) -> None:
     api = OneSecret()
@@ -171,7 +171,7 @@ async def test_two_replicas_that_write_at_once_lose_nothing(replica: Callable[[O
     assert readers(one) == readers(other) == {API: 2, ALICE: 1, "bob": 1, "eve": 1}
 
 
-async def test_a_secret_of_somebody_else_is_not_touched(replica: Callable[[OneSecret], Audit]) -> None:
+async def test_a_foreign_secret_is_not_touched(replica: Callable[[OneSecret], Audit]) -> None:
     api = OneSecret()
     api._written({"metadata": {"name": "keyturn-access"}, "type": "Opaque", "data": {}})
     before = copy.deepcopy(api.body)
@@ -183,7 +183,7 @@ async def test_a_secret_of_somebody_else_is_not_touched(replica: Callable[[OneSe
     assert [one["event"] for one in logs] == ["access log not persisted"]
 
 
-async def test_a_record_that_was_spoiled_begins_anew(replica: Callable[[OneSecret], Audit]) -> None:
+async def test_a_record_that_was_spoiled_begins_again(replica: Callable[[OneSecret], Audit]) -> None:
     api = OneSecret()
     audit = replica(api)
     take(audit, API)
@@ -199,7 +199,7 @@ async def test_a_record_that_was_spoiled_begins_anew(replica: Callable[[OneSecre
     assert readers(after) == {API: 1, ALICE: 1}
 
 
-async def test_without_the_right_to_it_goes_on_without_a_record(
+async def test_without_the_right_to_it_continues_without_a_record(
     replica: Callable[[OneSecret], Audit],
 ) -> None:
     audit = replica(OneSecret(refusal=errors.Forbidden))

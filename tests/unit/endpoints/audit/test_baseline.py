@@ -111,7 +111,7 @@ def test_the_eldest_pair_is_forgotten_when_there_are_too_many(monkeypatch: pytes
     assert these.judge(AccessScope("shop", "a"), read(at(days=20))) == [Unusual.FIRST]
 
 
-def test_nothing_tells_who_it_is_that_is_known() -> None:
+def test_nothing_reports_who_it_is_that_is_known() -> None:
     habits = learned(AUTH)
     assert all(len(tag) == 8 for tag in habits.pairs)
     other = Habits(b"q" * 32, habits.learning, 3)

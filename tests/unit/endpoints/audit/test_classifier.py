@@ -173,7 +173,7 @@ async def test_who_is_refused_is_named_in_the_log_once_in_an_hour() -> None:
     ]
 
 
-async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
+async def test_a_stranger_is_reported_once_with_its_name_in_the_log_only(
     counted: Callable[[str], Any],
 ) -> None:
     it = watcher()
@@ -185,7 +185,7 @@ async def test_a_stranger_is_told_of_once_with_its_name_in_the_log_only(
     ]
 
 
-async def test_reads_of_people_in_production_are_all_counted_and_told_once_in_an_hour(
+async def test_reads_of_people_in_production_are_all_counted_and_reported_once_in_an_hour(
     counted: Callable[[str], Any],
 ) -> None:
     it = watcher(cache(environment="production"))
@@ -314,7 +314,7 @@ async def test_who_pretends_to_be_an_expected_one_is_a_stranger(counted: Callabl
     assert counted("secret_access_unusual_total") == {"FirstRead": 1}
 
 
-async def test_refused_logins_are_counted_and_an_address_that_goes_on_is_named(
+async def test_refused_logins_are_counted_and_an_address_that_continues_is_named(
     counted: Callable[[str], Any],
 ) -> None:
     it = watcher()

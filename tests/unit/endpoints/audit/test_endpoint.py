@@ -228,7 +228,7 @@ def test_files_that_cannot_be_used_are_refused_with_what_to_write(
         AuditAuthentication(files.settings())
 
 
-def test_somebody_has_to_be_let_in(files: Files) -> None:
+def test_a_subject_must_be_allowed(files: Files) -> None:
     with pytest.raises(CannotServe, match="--audit-token-file or --audit-client-ca"):
         AuditAuthentication(files.settings(token_file=None))
 

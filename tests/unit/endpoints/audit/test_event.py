@@ -23,7 +23,7 @@ from tests.unit.endpoints.audit.audit_events import ALICE, API, START, event, ev
 READ = Access(START, "get", API, SubjectKind.SERVICE_ACCOUNT, "shop", "auth")
 
 
-def test_a_read_is_told_with_who_and_what() -> None:
+def test_a_read_is_reported_with_who_and_what() -> None:
     assert parse(event()) == READ
 
 
@@ -59,7 +59,7 @@ def test_who_may_do_everything_is_a_person_but_for_the_control_plane(user: str, 
     assert found.kind == kind
 
 
-def test_who_takes_the_name_of_another_is_told_as_such() -> None:
+def test_who_takes_the_name_of_another_is_reported_as_such() -> None:
     found = parse(event(user=ALICE, impersonatedUser={"username": API}))
     assert found == replace(READ, subject=f"{ALICE} as {API}", kind=SubjectKind.USER)
 
@@ -80,11 +80,11 @@ def test_a_list_reaches_all_of_a_namespace() -> None:
         pytest.param(event(objectRef=None), id="no object"),
     ],
 )
-def test_nothing_is_told_of(body: dict[str, Any]) -> None:
+def test_nothing_is_reported(body: dict[str, Any]) -> None:
     assert parse(body) is None
 
 
-def test_a_watch_is_told_when_it_begins() -> None:
+def test_a_watch_is_reported_when_it_begins() -> None:
     assert parse(event("watch")) == replace(READ, verb="watch")
 
 
@@ -92,7 +92,7 @@ def test_a_refusal_is_no_read() -> None:
     assert parse(event(code=403)) == Refusal(READ)
 
 
-def test_a_read_of_what_is_not_there_is_told_as_such() -> None:
+def test_a_read_of_what_is_not_there_is_reported_as_such() -> None:
     assert parse(event(code=404)) == Missed(READ)
 
 
@@ -106,7 +106,7 @@ def test_bodies_are_not_kept() -> None:
     assert "c2VjcmV0" not in repr(found)
 
 
-def test_a_long_name_is_cut_and_still_told_apart() -> None:
+def test_a_long_name_is_cut_and_still_distinguished() -> None:
     first, second = (parse(event(user="u" * 5000 + end)) for end in "ab")
     assert isinstance(first, Access)
     assert isinstance(second, Access)

@@ -21,7 +21,7 @@ def test_what_does_not_come_again_within_five_minutes_is_lost_once() -> None:
     assert [deferred.lost(now) for now in (299, 300, 309, 310, 311)] == [0, 3, 0, 4, 0]
 
 
-def test_what_is_sent_back_again_is_awaited_anew_and_counted_once() -> None:
+def test_what_is_sent_back_again_is_awaited_again_and_counted_once() -> None:
     deferred = Deferred()
     deferred.send_back(b"one", 3, 0)
     deferred.send_back(b"one", 3, 200)

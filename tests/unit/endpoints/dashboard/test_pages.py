@@ -179,7 +179,7 @@ def test_a_spec_that_this_version_cannot_read_is_stalled() -> None:
     assert (row.state, row.message.partition(":")[0]) == (SummaryState.STALLED, "InvalidSpec")
 
 
-def test_one_that_nobody_has_looked_at_is_told_of() -> None:
+def test_one_that_was_not_reconciled_is_reported() -> None:
     body = managed("new")
     del body["status"]
     (row,) = rows_of(mirror_of(body), NOW)
@@ -205,7 +205,7 @@ def test_a_clock_says_how_one_part_is(stamp: int | None, minutes: int, hand: tup
     assert (services.pace, services.words) == hand
 
 
-def test_emergencies_that_go_on_come_before_those_that_are_over() -> None:
+def test_emergencies_that_continue_come_before_those_that_are_over() -> None:
     done = dict.fromkeys(("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt"), at(hours=-1))
     clocks = clocks_of(mirror_of(emergency("done", **done), emergency("open")), ["shop"], NOW)
 

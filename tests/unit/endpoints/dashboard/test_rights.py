@@ -8,7 +8,7 @@ from keyturn.kube.callers import Caller, is_like_a_token
 from keyturn.kube.jwt import end_of
 
 
-def test_nobody_in_particular_has_no_extras() -> None:
+def test_an_unnamed_subject_has_no_extras() -> None:
     assert Caller("alice") == Caller("alice", "", (), {})
 
 

@@ -44,7 +44,7 @@ def test_a_version_is_supported_from_the_oldest_on(version: str, result: Result)
     assert server.version_point(version).result is result
 
 
-def test_a_version_that_is_too_old_is_told_how_old_it_may_be() -> None:
+def test_a_version_that_is_too_old_gets_the_minimum_in_the_message() -> None:
     point = server.version_point("v1.33.9")
 
     assert (point.found, point.advice) == ("Kubernetes v1.33.9", "upgrade the cluster to 1.34 or newer")

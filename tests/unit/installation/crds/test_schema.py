@@ -130,7 +130,7 @@ def test_drift_names_what_is_missing_and_what_was_edited(tmp_path: Path) -> None
     assert crdgen.drifted(tmp_path) == ["Kustomization", "README.md"]
 
 
-def test_writing_makes_the_folder_and_mends_the_drift(tmp_path: Path) -> None:
+def test_writing_makes_the_folder_and_repairs_the_drift(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "crds"
     crdgen.write(folder)
     (folder / "README.md").write_text("")
@@ -164,7 +164,7 @@ def test_no_schema_says_what_a_structural_one_must_not_or_we_do_not_want() -> No
     assert [path for path, schema in schemas() if schema.keys() & unwanted] == []
 
 
-def test_the_only_default_is_that_nobody_has_looked_at_an_object_yet() -> None:
+def test_the_only_default_is_that_no_reconcile_has_happened_yet() -> None:
     assert {path: schema["default"] for path, schema in schemas() if "default" in schema} == {
         "ManagedSecret.status": never_looked_at("Ready"),
         "SecretClass.status": never_looked_at("Ready"),

@@ -176,7 +176,7 @@ def test_users_of_a_class_are_those_that_name_it_now() -> None:
     assert cache.of_class("strict") == [CACHE]
 
 
-def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
+def test_a_spec_that_cannot_be_read_is_reported_and_what_can_be_is_kept() -> None:
     cache = InformerCache()
     cache.put_managed(managed(data=[{"name": "a", "literal": {CANARY: 1}}]) | {"status": {"revision": 7}})
     found = cache.managed(DB)
@@ -188,7 +188,7 @@ def test_a_spec_that_cannot_be_read_is_told_and_what_can_be_is_kept() -> None:
     assert trouble.message.startswith("spec.data.0.literal: ")
 
 
-def test_what_is_wrong_with_a_spec_is_told_without_the_words_of_a_library() -> None:
+def test_what_is_wrong_with_a_spec_is_reported_without_the_words_of_a_library() -> None:
     cache = InformerCache()
     cache.put_managed(managed(rotation={"every": "999999d"}))
     found = cache.managed(DB)
@@ -322,7 +322,7 @@ def test_only_news_of_a_secret_count(coming: SecretMeta, is_news: bool) -> None:
     assert cache.secret("shop", "db") == (coming if is_news else secret(version=5))
 
 
-def test_a_deleted_secret_tells_whose_it_was() -> None:
+def test_a_deleted_secret_reports_whose_it_was() -> None:
     cache = InformerCache()
     cache.put_secret(secret(owner="writer"))
     assert cache.drop_secret(DB) == "writer"

@@ -47,7 +47,7 @@ def told(*bodies: dict[str, Any]) -> EmergencyCache:
     return alarms
 
 
-def test_a_secret_of_its_namespace_is_told_by_its_labels() -> None:
+def test_a_secret_of_its_namespace_is_reported_by_its_labels() -> None:
     alarms = told(body())
 
     assert alarms.of(DB, {"team": "auth"}) == (Emergency("inc-1", "uid-1", STARTED, Revoke.IMMEDIATELY),)
@@ -69,7 +69,7 @@ def test_its_status_says_who_is_through(status: dict[str, Any], is_open: bool, i
     assert (found.is_open, found.is_through) == (is_open, is_through)
 
 
-def test_a_closed_one_concerns_nobody() -> None:
+def test_a_closed_one_concerns_no_secret() -> None:
     closed = body(dict.fromkeys(STAMPS, STARTED) | {"secrets": [{"name": "db", "state": "RolledOut"}]})
 
     assert told(closed).of(DB, {"team": "auth"}) == ()
@@ -92,7 +92,7 @@ def test_it_is_closed_only_when_all_is_done(missing: str) -> None:
         ),
     ],
 )
-def test_what_does_not_count_any_more_presses_on_nobody(gone: dict[str, Any]) -> None:
+def test_what_is_done_does_not_count(gone: dict[str, Any]) -> None:
     alarms = told(body(), gone)
 
     assert alarms.declared(KEY) is None
@@ -148,7 +148,7 @@ def test_another_has_its_turn_when_one_is_deleted_or_done() -> None:
     assert alarms.is_followed(key(1))
 
 
-def test_many_that_are_done_and_not_acknowledged_refuse_nobody() -> None:
+def test_many_that_are_done_and_not_acknowledged_refuse_no_other() -> None:
     alarms = told(*(named(number, DONE) for number in range(500)), named(500))
 
     assert alarms.refusal(key(500)) is None

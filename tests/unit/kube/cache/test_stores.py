@@ -62,7 +62,7 @@ def test_who_names_another_store_uses_the_first_one_no_more() -> None:
     assert (cache._uses, dict(cache._users)) == ({}, {})
 
 
-def test_the_mirror_tells_the_shelf_who_comes_and_goes() -> None:
+def test_the_mirror_reports_the_shelf_who_comes_and_goes() -> None:
     cache = InformerCache()
     metadata = {"name": "auth", "namespace": "shop", "uid": "u", "resourceVersion": "1"}
     cache.put_managed({"metadata": metadata, "spec": {"dataFrom": [names()]}})

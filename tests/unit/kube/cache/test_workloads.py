@@ -109,7 +109,7 @@ async def test_a_clock_that_was_put_back_delays_no_look() -> None:
     assert found.again == server.now + GRACE
 
 
-async def test_another_rollout_is_looked_at_anew() -> None:
+async def test_another_rollout_is_looked_at_again() -> None:
     server = Server()
     await server.look(600)
     found = await server.look_at(STUCK, server.now)

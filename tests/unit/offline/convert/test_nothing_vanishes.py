@@ -134,7 +134,7 @@ def test_every_field_that_means_something_makes_a_difference(case: Case) -> None
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_field_that_nobody_knows_at_the_top_of_a_document_is_named_or_handed_on(case: Case) -> None:
+def test_a_field_that_is_unknown_at_the_top_of_a_document_is_named_or_handed_on(case: Case) -> None:
     silent = []
     for place, one in enumerate(case.documents()):
         for path in ((place,), (place, "metadata")):
@@ -150,7 +150,7 @@ def test_a_field_that_nobody_knows_at_the_top_of_a_document_is_named_or_handed_o
 
 @settings(max_examples=100 * TIMES)
 @given(data=st.data())
-def test_a_field_that_nobody_knows_is_named_or_handed_on(data: st.DataObject) -> None:
+def test_a_field_that_is_unknown_is_named_or_handed_on(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()
     places = [place for place, one in enumerate(documents) if one["kind"] not in _READ_BY_OTHERS]
     assume(places)

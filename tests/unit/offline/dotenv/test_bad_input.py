@@ -188,7 +188,7 @@ def as_a_person(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("name", [".env.example", ".env.development", ".gitignore"])
-def test_a_file_without_the_right_to_read_it_is_told(name: str, shop: Folder) -> None:
+def test_a_file_without_the_right_to_read_it_is_reported(name: str, shop: Folder) -> None:
     shop.put(name, "TOKEN=canary\n", 0o000)
 
     done = as_a_person(shop, "init")
@@ -200,7 +200,7 @@ def test_a_file_without_the_right_to_read_it_is_told(name: str, shop: Folder) ->
     )
 
 
-def test_a_folder_without_the_right_to_write_is_told(shop: Folder) -> None:
+def test_a_folder_without_the_right_to_write_is_reported(shop: Folder) -> None:
     shop.path.chmod(0o555)
     before = shop.everything()
 

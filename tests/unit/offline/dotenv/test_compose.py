@@ -69,7 +69,7 @@ def test_every_name_that_compose_knows_is_read(name: str, folder: Folder) -> Non
     assert users(folder) == frozenset({"api"})
 
 
-def test_without_a_compose_file_nobody_is_asked_about(folder: Folder) -> None:
+def test_without_a_compose_file_no_question_is_asked(folder: Folder) -> None:
     assert users(folder) is None
 
 

@@ -245,7 +245,7 @@ def test_a_reference_is_filled_in_as_python_dotenv_does(
     assert dotenv_values(stream=io.StringIO(text))["B"] == desired
 
 
-def test_a_reference_that_leads_nowhere_is_told_with_its_line() -> None:
+def test_a_reference_that_leads_nowhere_is_reported_with_its_line() -> None:
     found, unset = read("# c\n\nB=${A}x\nA=1\n").values({})
 
     assert found["B"] == "x"

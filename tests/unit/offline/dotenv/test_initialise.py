@@ -222,7 +222,7 @@ def test_a_template_waits_for_what_a_person_gives(folder: Folder) -> None:
 # Between environments
 
 
-def test_a_value_that_two_environments_share_is_told(shop: Folder) -> None:
+def test_a_value_that_two_environments_share_is_reported(shop: Folder) -> None:
     shop.run("init")
     shop.env(shop.text(), "production")
 
@@ -423,7 +423,7 @@ def test_a_complete_folder_passes(folder: Folder) -> None:
     ],
     ids=["absent", "empty", "a sample", "the wrong order"],
 )
-def test_what_is_wrong_fails_the_check_and_is_not_mended(content: str, sentence: str, folder: Folder) -> None:
+def test_what_is_wrong_fails_the_check_and_is_not_fixed(content: str, sentence: str, folder: Folder) -> None:
     folder.example("JWT_SECRET=change_me\n")
     folder.put(".gitignore", _IGNORED)
     folder.env(content)

@@ -87,7 +87,7 @@ def test_only_with_values_prints_them(folder: Folder) -> None:
     assert leaks({folder.value("JWT_SECRET").encode()}, {"the Secret": printed})
 
 
-def test_an_error_that_nobody_thought_of_tells_no_value(folder: Folder) -> None:
+def test_an_error_that_is_unexpected_reports_no_value(folder: Folder) -> None:
     """The traceback of a mistake of ours: what frames hold is not shown, and no exception was made of a value."""
     folder.example("JWT_SECRET=\n# keyturn: template\nA='{{ JWT_SECRET }}'\n")
     folder.init()

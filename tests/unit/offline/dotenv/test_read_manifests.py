@@ -250,5 +250,5 @@ def test_a_file_that_is_no_yaml_is_refused(content: bytes, folder: Folder) -> No
     assert "canary" not in said
 
 
-def test_a_manifest_that_is_not_there_is_told(folder: Folder) -> None:
+def test_a_manifest_that_is_not_there_is_reported(folder: Folder) -> None:
     assert "there is no file nowhere.yaml; name a manifest" in folder.refusal("init", "-f", "nowhere.yaml")

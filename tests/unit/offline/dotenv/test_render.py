@@ -128,7 +128,7 @@ def test_what_is_right_is_not_touched_since_it_may_be_mounted(full: Folder) -> N
     assert "5 files, 1 written" in done.stderr
 
 
-def test_a_file_of_no_variable_is_told_and_left(full: Folder) -> None:
+def test_a_file_of_no_variable_is_reported_and_left(full: Folder) -> None:
     rendered(full, "--to=compose")
     stray = full.path / "secrets" / "development" / "old.txt"
     stray.write_text("x")
@@ -176,7 +176,7 @@ def test_two_variables_of_one_name_are_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--to=compose",), ("--to=kubernetes", "--with-values")], ids=" ".join)
-def test_a_secret_that_nothing_declares_is_told_and_left_out(
+def test_a_secret_that_nothing_declares_is_reported_and_left_out(
     arguments: tuple[str, ...], full: Folder
 ) -> None:
     full.env(full.text() + "EXTRA_TOKEN=canary\nEXTRA=x\n")
@@ -259,7 +259,7 @@ def test_the_declaration_says_how_values_are_made(shop: Folder) -> None:
     }
 
 
-def test_what_it_leaves_out_is_told_above_it(shop: Folder) -> None:
+def test_what_it_leaves_out_is_reported_above_it(shop: Folder) -> None:
     lines = rendered(shop, "--to=kubernetes").splitlines()
 
     assert lines[:2] == [

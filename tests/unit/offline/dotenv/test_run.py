@@ -168,7 +168,7 @@ def test_a_program_that_cannot_be_started_ends_as_in_a_shell(
     assert (done.returncode, done.stderr) == (code, f"Error: {sentence}\n")
 
 
-def test_more_than_the_system_hands_over_is_told(folder: Folder) -> None:
+def test_more_than_the_system_hands_over_is_reported(folder: Folder) -> None:
     folder.env("A=x\nB=" + "${A}" * 90 + "\n" + f"A='{'y' * 60000}'\nC=${{A}}${{A}}${{A}}\n")
 
     done = folder.process("run-with", "--", "true")

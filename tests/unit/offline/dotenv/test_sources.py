@@ -88,7 +88,7 @@ def refusal(text: str) -> str:
     ],
     ids=lambda text: text.partition("\n")[0],
 )
-def test_a_name_tells_where_a_value_comes_from(line: str, desired: str) -> None:
+def test_a_name_reports_where_a_value_comes_from(line: str, desired: str) -> None:
     name = line.partition("=")[0]
     assert how(f"{line}\n", name) == desired
 
@@ -188,7 +188,7 @@ def test_the_shipped_classes_make_what_their_manifests_say() -> None:
 @pytest.mark.parametrize(
     "name", ["JWT_SECRET", "SECRET_KEY_BASE", "DB_PASSWORD", "PASSWORD", "REDIS_PASSWORD", "API_KEY"]
 )
-def test_what_a_name_tells_reaches_the_floor(name: str) -> None:
+def test_what_a_name_reports_reaches_the_floor(name: str) -> None:
     made = sources(f"{name}=\nURL=x://${{{name}}}\n")[name]
     assert isinstance(made, Made)
 

@@ -364,7 +364,7 @@ async def test_as_many_are_asked_for_at_once_as_a_store_may_be(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("size", [100, 100_000])
-async def test_a_malformed_answer_is_told_in_our_words_however_long_it_is(kind: str, size: int) -> None:
+async def test_a_malformed_answer_is_reported_in_our_words_however_long_it_is(kind: str, size: int) -> None:
     script = Scripted(answer(200, CANARY * size))
     async with serving(script.handle) as server, guarded(LOOPBACK) as guard:
         refused = await failing(aws(kind, server, guard).read("a"))

@@ -290,7 +290,7 @@ async def test_keys_with_a_part_missing_are_not_used(aws: FakeAws, stores: AwsSt
     assert aws.store.heard == []
 
 
-async def test_without_tokens_of_service_accounts_nobody_is_asked(aws: FakeAws, stores: AwsStores) -> None:
+async def test_without_tokens_of_service_accounts_no_request_is_sent(aws: FakeAws, stores: AwsStores) -> None:
     assert (await failing(stores.by_identity(with_tokens=False).read("a"))).code == "NoTokens"
     assert aws.sts.heard == []
 
@@ -460,7 +460,7 @@ async def test_a_role_that_a_user_may_not_take_is_a_refused_login(account: Accou
     assert (type(refused), refused.code) == (Unauthorized, "AccessDenied")
 
 
-async def test_a_user_of_nobody_is_unauthorized(locked: Moto) -> None:
+async def test_an_unknown_user_is_unauthorized(locked: Moto) -> None:
     async with guarded(LOOPBACK) as guard:
         assert type(await failing(store_of(locked, guard, {}).check())) is Unauthorized
 
@@ -506,7 +506,7 @@ async def test_the_rights_to_read_are_not_enough_to_push(
 # Settings
 
 
-def test_a_service_account_is_named_to_whoever_shares_stores() -> None:
+def test_a_service_account_is_named_to_users_who_share_stores() -> None:
     provider = discover()["awsSecretsManager"]
     identity = {"webIdentity": {"serviceAccountRef": {"name": "reader"}}}
     settings = {**aws_settings("https://example.com"), "roleArn": ROLE, "auth": identity}

@@ -48,7 +48,7 @@ def test_every_refusal_that_we_explain_is_in_the_documentation() -> None:
 IDENTITY = {"clientId": CLIENT, "serviceAccountRef": {"name": "web"}}
 
 
-def test_a_client_secret_is_asked_for_and_nobody_is_personated() -> None:
+def test_a_client_secret_is_asked_for_and_no_user_is_impersonated() -> None:
     provider = discover()["azureKeyVault"]
     assert provider.needs(configured()) == (Reference("Secret", "az", "secret"),)
     assert provider.logs_in_as(configured()) is None

@@ -100,7 +100,9 @@ async def test_so_it_is_with_a_server_that_hangs_up_without_an_alert(tmp_path: P
 
 
 @pytest.mark.parametrize("group", ["P-521", "X448", "ffdhe8192"])
-async def test_a_server_that_takes_none_of_them_is_told_what_to_take(tmp_path: Path, group: str) -> None:
+async def test_a_server_that_takes_none_of_them_gets_the_curves_in_the_message(
+    tmp_path: Path, group: str
+) -> None:
     async with openssl(tmp_path, "-groups", group) as (url, trust), guarding() as guard:
         with pytest.raises(StoreError) as refused:
             await guard.ask("GET", url, trust=trust)

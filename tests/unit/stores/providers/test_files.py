@@ -115,7 +115,7 @@ async def test_a_loop_of_links_ends(files: Provider[Any], folder: Path) -> None:
 
 
 @pytest.mark.timeout(10)
-async def test_a_pipe_holds_nobody_up(files: Provider[Any], folder: Path) -> None:
+async def test_a_pipe_blocks_no_other(files: Provider[Any], folder: Path) -> None:
     os.mkfifo(folder / "key")
     assert (await failing(files, "key")).code == "NoFile"
 

@@ -245,7 +245,7 @@ async def test_a_secret_that_has_waited_for_a_version_gets_one(
     assert (await manager.write(prefix, Value(b"x"))).outcome is WriteResult.CREATED
 
 
-async def test_whoever_has_just_made_a_secret_writes_its_first_version(
+async def test_a_user_who_has_just_made_a_secret_writes_its_first_version(
     manager: Provider[Any], google: Google, prefix: str
 ) -> None:
     google.service.seed(named(prefix), age=30)
@@ -254,7 +254,7 @@ async def test_whoever_has_just_made_a_secret_writes_its_first_version(
     assert google.service.secrets[named(prefix)].versions == []
 
 
-async def test_a_secret_whose_newest_version_is_disabled_is_written_anew(
+async def test_a_secret_whose_newest_version_is_disabled_is_written_again(
     manager: Provider[Any], google: Google, prefix: str
 ) -> None:
     google.service.seed(named(prefix), b"old").versions[0].state = State.DISABLED
@@ -297,7 +297,7 @@ async def test_the_service_is_shown_nothing_else_whatever_the_environment_holds(
     assert CANARY not in str(asked)
 
 
-async def test_without_a_login_nobody_looks_for_one(
+async def test_without_a_login_none_is_looked_for(
     google: Google, guard: GuardType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "adc.json").write_text(key_json())
@@ -359,7 +359,7 @@ async def test_what_is_no_service_accounts_key_is_no_login(
     assert len(google.service.asked) == before
 
 
-async def test_whoever_wants_to_use_the_operators_own_login_reads_what_to_write_instead(
+async def test_a_user_who_wants_to_use_the_operators_own_login_reads_what_to_write_instead(
     google: Google, guard: GuardType
 ) -> None:
     opened = store(guard, google.address, key=HOSTILE_KEYS["a file of the operator"])
@@ -487,7 +487,7 @@ async def test_a_token_is_exchanged_once_for_all_who_read(google: Google, prefix
     assert len(pool.forms) == 1
 
 
-async def test_a_token_that_lasts_a_moment_is_made_anew(google: Google, prefix: str) -> None:
+async def test_a_token_that_lasts_a_moment_is_generated_again(google: Google, prefix: str) -> None:
     google.service.tokens.add("federated")
     google.service.seed(named(prefix), b"x")
     pool = Pool(google, exchanged(expires_in=30))
@@ -497,7 +497,9 @@ async def test_a_token_that_lasts_a_moment_is_made_anew(google: Google, prefix: 
     assert len(pool.forms) == 2
 
 
-async def test_a_token_that_the_service_no_longer_takes_is_made_anew(google: Google, prefix: str) -> None:
+async def test_a_token_that_the_service_no_longer_takes_is_generated_again(
+    google: Google, prefix: str
+) -> None:
     google.service.tokens.add("second")
     google.service.seed(named(prefix), b"x")
     pool = Pool(google, exchanged("first"), exchanged("second"))
@@ -589,7 +591,7 @@ async def test_a_name_is_looked_up_once_for_a_connection(google: Google, prefix:
     assert names.asked == 1
 
 
-async def test_after_a_failure_the_name_is_looked_up_anew(google: Google, prefix: str) -> None:
+async def test_after_a_failure_the_name_is_looked_up_again(google: Google, prefix: str) -> None:
     google.service.seed(named(prefix), b"x")
     guard = Guard([AllowedHost(HOST)], resolver=Names("127.0.0.2", "127.0.0.1"))
     opened = store(guard, google.address)

@@ -305,7 +305,7 @@ async def test_a_name_is_looked_up_once_for_a_connection() -> None:
     assert names.asked == 1
 
 
-async def test_every_new_connection_is_decided_anew() -> None:
+async def test_every_new_connection_is_decided_again() -> None:
     async def once(_: web.Request) -> web.Response:
         return web.Response(headers={"Connection": "close"})
 
@@ -443,7 +443,7 @@ async def test_a_server_that_says_nothing_ends_in_time() -> None:
         assert (await failing(guard.ask("GET", server))).code == "Timeout"
 
 
-async def test_a_refusal_is_an_answer_that_nobody_prints() -> None:
+async def test_a_refusal_is_an_answer_that_is_not_printed() -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(status=403, text=CANARY, headers={"X-Canary": CANARY})
 
@@ -539,7 +539,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     over.set()
 
 
-async def test_names_that_are_never_answered_keep_nobody_else_from_theirs(silence: list[str]) -> None:
+async def test_names_that_are_never_answered_block_no_other(silence: list[str]) -> None:
     allowed = AllowedHost("shop.good.example")
     async with serving(text("hello")) as server, guarding(allowed, limits=QUICK) as guard:
         evil = [failing(guard.of("evil").ask("GET", f"https://{one}.evil.example")) for one in range(200)]
@@ -585,7 +585,7 @@ async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
     assert silence == ["a.evil.example"]
 
 
-async def test_a_server_that_never_answers_keeps_nobody_else_from_theirs() -> None:
+async def test_a_server_that_never_answers_blocks_no_other() -> None:
     async def hang(_: web.Request) -> web.Response:
         await asyncio.sleep(30)
         raise AssertionError

@@ -245,7 +245,7 @@ async def test_the_clock_of_another_cluster_is_not_compared_with_ours() -> None:
     assert logged == []
 
 
-async def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+async def test_an_encrypted_key_is_refused_and_its_password_is_not_asked_for(tmp_path: Path) -> None:
     authority(tmp_path, "client")
     key = serialization.load_pem_private_key((tmp_path / "tls.key").read_bytes(), None)
     how = serialization.BestAvailableEncryption(CANARY.encode())

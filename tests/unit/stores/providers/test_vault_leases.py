@@ -183,7 +183,7 @@ class Role:
         )
 
 
-async def test_another_process_goes_on_with_the_login_that_was_kept(
+async def test_another_process_continues_with_the_login_that_was_kept(
     vault: VaultServer, guard: Guard, engine: LeaseEngine
 ) -> None:
     role, login_secret = Role(vault, guard, engine.open()), LoginSecret()
@@ -204,7 +204,7 @@ async def test_the_close_of_a_store_leaves_the_login_to_what_was_lent(
 
 
 @pytest.mark.parametrize("kept", [None, "", "no token\n", "hvs.of-somebody-else"])
-async def test_where_the_kept_login_is_none_it_logs_in_anew_and_keeps_that(
+async def test_where_the_kept_login_is_none_it_logs_in_again_and_keeps_that(
     vault: VaultServer, guard: Guard, engine: LeaseEngine, kept: str | None
 ) -> None:
     login_secret = LoginSecret()
@@ -312,7 +312,7 @@ async def test_where_vault_renews_no_longer_it_says_so(
     assert await store.renew_lease("creds/a", LEASE) == left
 
 
-async def test_while_vault_is_away_nobody_knows(scripted: ScriptedVault, store: Provider[Any]) -> None:
+async def test_while_vault_is_away_it_is_unknown(scripted: ScriptedVault, store: Provider[Any]) -> None:
     scripted.renewals = [answer(503)]
     assert type(await failing(store.renew_lease("creds/a", LEASE))) is Unreachable
 

@@ -197,7 +197,7 @@ async def test_the_rights_that_the_documentation_names_are_enough_to_push(
 
 
 @pytest.mark.parametrize("wrong", ["roleId", "secret"])
-async def test_a_role_or_secret_of_nobody_is_a_refused_login(
+async def test_an_unknown_role_or_secret_is_a_refused_login(
     vault: VaultServer, guard: Guard, role: Role, wrong: str
 ) -> None:
     role_id, secret_id = role.make()
@@ -437,7 +437,7 @@ async def test_a_login_that_gives_no_token_is_refused_or_waited_for(
     assert (type(refused), len(scripted.recording.heard)) == (meaning, 1)
 
 
-async def test_without_tokens_of_service_accounts_nobody_is_asked(
+async def test_without_tokens_of_service_accounts_no_request_is_sent(
     scripted: ScriptedVault, address: str, guard: Guard
 ) -> None:
     assert (await failing(store_of(address, guard, ACCOUNT).read("a"))).code == "NoTokens"

@@ -88,7 +88,7 @@ async def test_many_readers_share_one_token(store: Provider[Any], azure: Azure) 
     assert len(azure.entra.forms) == 1
 
 
-async def test_a_token_is_made_anew_before_its_end(store: Provider[Any], azure: Azure) -> None:
+async def test_a_token_is_generated_again_before_its_end(store: Provider[Any], azure: Azure) -> None:
     azure.vault.seed("key", "x")
     azure.entra.seconds = 0
     await store.read("key")
@@ -96,7 +96,9 @@ async def test_a_token_is_made_anew_before_its_end(store: Provider[Any], azure: 
     assert len(azure.entra.forms) == 2
 
 
-async def test_a_token_that_the_vault_takes_no_more_is_made_anew(store: Provider[Any], azure: Azure) -> None:
+async def test_a_token_that_the_vault_takes_no_more_is_generated_again(
+    store: Provider[Any], azure: Azure
+) -> None:
     azure.vault.seed("key", "x")
     await store.read("key")
     azure.entra.revoke()
