@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,12 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
+from keyturn.core.errors import Wait
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
+from keyturn.kube.client import Page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")
@@ -27,7 +32,8 @@ class Seen:
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
-        self.watches = Watches(self.context, Memory(self.context), self.queue, None)
+        self.memory = Memory(self.context)
+        self.watches = Watches(self.context, self.memory, self.queue, None)
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""
@@ -82,6 +88,17 @@ def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(observe
     assert observed.enqueued() == {OURS, AUTH}
 
 
+def test_a_changed_spec_of_a_store_ends_the_back_off_of_its_users(observed: Seen) -> None:
+    observed.watches.store(SECRET_STORE, store(OURS))
+    failed = observed.memory.stores.pulls.record(AUTH)
+    failed.problem = Wait("ProviderError", "", timedelta(minutes=5))
+    failed.due = datetime.max.replace(tzinfo=UTC)
+
+    observed.watches.store(SECRET_STORE, store(OURS, generation=2))
+
+    assert failed.due <= datetime.now(UTC)
+
+
 def test_what_is_known_is_no_news(observed: Seen) -> None:
     before, now, later = (store(OURS) for _ in range(3))
     assert observed.watches.is_news(OURS, now)
@@ -110,3 +127,21 @@ def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(obser
         {"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})}
     )
     assert observed.enqueued() == set()
+
+
+class Lists:
+    """API server whose lists are empty, at a resource version."""
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+
+    async def pages(self, _: str) -> AsyncIterator[Page]:
+        yield Page([], str(self._version), first=True)
+
+
+async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) -> None:
+    observed.context.api = Lists(observed.context.cache.version_of(AUTH))  # type: ignore[assignment]  # a fake
+
+    await observed.watches.sweep()
+
+    assert list(observed.context.cache.managed_keys()) == [OTHER]

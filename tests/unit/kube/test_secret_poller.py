@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -228,11 +228,14 @@ def test_what_is_not_there_is_reported_once() -> None:
     assert [what for _, name, what in play(delete, shop()).told if name == "auth"] == ["1", "gone"]
 
 
-def test_what_was_written_while_it_was_missing_is_not_gone() -> None:
+@pytest.mark.parametrize("is_known", [False, True], ids=["unknown before", "known before"])
+def test_what_was_written_while_it_was_missing_is_not_gone(*, is_known: bool) -> None:
     async def overtake(context: World, reads: SecretReads) -> None:
         await reads.fresh()
         key = ObjectKey("shop", "auth")
-        written = context.known.pop(key)
+        written = replace(context.known[key], resource_version="2")
+        if not is_known:
+            del context.known[key]
         context.delete(key)
 
         def answer(path: str) -> None:

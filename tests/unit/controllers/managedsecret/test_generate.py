@@ -21,6 +21,8 @@ from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import being_read
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Stage
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
@@ -177,6 +179,22 @@ async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None
 
     await in_the_end(maker)
     assert slow.made == 1
+
+
+async def test_no_value_is_used_by_two_revisions(slow: Slow) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+    first = observed({}, state=None, target=None, status={})
+    assert first.desired
+    step = Stage(1, Reason("Created", "", first.desired.names, rotates=True))
+
+    await making.generate_revision(
+        step, KEY, first, first.desired, None, None, maker.memory.generated, maker.context
+    )
+
+    await in_the_end(maker)
+    assert slow.made == 2
 
 
 async def in_the_end(maker: Maker, recipe: str = "r") -> ItemValues:

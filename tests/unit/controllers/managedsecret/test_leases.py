@@ -150,6 +150,21 @@ async def test_after_half_of_its_time_it_is_renewed(reader: LeaseReader) -> None
     assert [loan.ends for loan in reading.leases] == [reader.now + HOUR]
 
 
+async def test_a_renewed_lease_counts_from_the_request(reader: LeaseReader) -> None:
+    await reader.take_in()
+    reader.remote.longer = HOUR
+    reader.now += minutes(30)
+    answered = reader.remote.hang(ORDERS)
+    reading = asyncio.ensure_future(reader.read())
+    while f"renew {ORDERS}/1" not in reader.remote.asked:  # noqa: ASYNC110  # a few turns of the loop
+        await asyncio.sleep(0)
+
+    reader.now += minutes(1)
+    answered.set()
+
+    assert [lease.ends for lease in (await reading).leases] == [NOW + minutes(90)]
+
+
 @pytest.mark.parametrize(
     "longer",
     [pytest.param(None, id="not any more"), pytest.param(minutes(30), id="for no new half of its time")],

@@ -158,6 +158,12 @@ def test_the_state_of_a_recreated_object_is_taken_over(
     assert (after.revisions, after.publications) == (state(1).revisions, publications)
 
 
+def test_a_request_to_read_the_stores_at_the_creation_of_an_object_is_handled() -> None:
+    observed = make.observed(uid="new", annotations={"keyturn.dev/refresh": "now"})
+
+    assert transitions.take_over(state(1), observed).triggers.refresh == "now"
+
+
 @pytest.mark.parametrize(
     ("number", "changed"),
     [(1, frozenset()), (4, frozenset({"TOKEN"}))],

@@ -1,0 +1,119 @@
+"""Times of an election, with an API server whose answers are slow; `tests/cluster` has its rules on a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.kube import errors
+from keyturn.kube.leader_election import Elector, LeadershipLost, Terms
+from tests.support.jumping_loop import JumpingLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from keyturn.kube.client import Body
+
+TERMS = Terms(lease_duration=10.0, renew_deadline=7.0, retry_period=2.0)
+
+
+class LeaseServer:
+    """API server with one Lease, which answers each write after `lasts` seconds."""
+
+    def __init__(self, lasts: float = 0.0) -> None:
+        self.lasts = lasts
+        self.lease: Body | None = None
+        self._version = 0
+
+    def hold(self, identity: str) -> None:
+        """Have another process acquire the Lease."""
+        self._store({"metadata": {}, "spec": {"holderIdentity": identity, "leaseDurationSeconds": 10}})
+
+    async def get(self, path: str) -> Body:
+        if self.lease is None:
+            raise errors.NotFound("get", path, 404, "NotFound")
+        return copy.deepcopy(self.lease)
+
+    async def create(self, _: str, body: Body) -> Body:
+        await asyncio.sleep(self.lasts)
+        return self._store(body)
+
+    async def replace(self, path: str, body: Body) -> Body:
+        if self.lease is None or body["metadata"]["resourceVersion"] != str(self._version):
+            raise errors.Conflict("update", path, 409, "Conflict")
+        await asyncio.sleep(self.lasts)
+        return self._store(body)
+
+    def _store(self, body: Body) -> Body:
+        self._version += 1
+        self.lease = copy.deepcopy(body)
+        self.lease["metadata"]["resourceVersion"] = str(self._version)
+        return copy.deepcopy(self.lease)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def play(scenario: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(scenario)
+
+
+def elector(server: LeaseServer) -> Elector:
+    return Elector(server, "keyturn", "leader", "one", TERMS)  # type: ignore[arg-type]  # a fake
+
+
+def test_a_slow_answer_lengthens_no_leadership() -> None:
+    """A follower may have observed the renewal when it was sent, and counts its term from there."""
+
+    async def renew() -> None:
+        server = LeaseServer(lasts=1.5)
+        one = elector(server)
+        began = now()
+        await one._seek()
+        assert one.deadline() == began + TERMS.renew_deadline
+
+        await asyncio.sleep(2.0)
+        began = now()
+        await one._renew()
+        assert (now(), one.deadline()) == (began + 1.5, began + TERMS.renew_deadline)
+
+    play(renew())
+
+
+def test_a_leader_that_could_not_renew_stops_before_a_follower_starts() -> None:
+    async def lose() -> None:
+        one = elector(LeaseServer())
+        await one._seek()
+        await asyncio.sleep(TERMS.renew_deadline)
+
+        assert one.deadline() <= now()
+        with pytest.raises(LeadershipLost):
+            await one._renew()
+
+    play(lose())
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["not renewed", "deleted"])
+def test_a_follower_waits_for_the_end_of_the_term_of_a_lease(*, is_deleted: bool) -> None:
+    async def follow() -> None:
+        server = LeaseServer()
+        server.hold("another")
+        one = elector(server)
+        await one._seek()
+        if is_deleted:
+            server.lease = None
+
+        await asyncio.sleep(TERMS.lease_duration - 0.1)
+        await one._seek()
+        assert one.leader == "another"
+
+        await asyncio.sleep(0.1)
+        await one._seek()
+        assert one.leader == "one"
+
+    play(follow())
