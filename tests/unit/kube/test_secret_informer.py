@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.watch_liveness import is_stuck
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch
+from keyturn.kube.client import STREAM_GRACE
 from keyturn.kube.secret_informer import SecretMeta, SecretWatch
 from sandbox.harness import until
 from tests.support.api_servers import Scripted, answer, refused, scripted
@@ -82,6 +84,16 @@ async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str
     async with scripted(script) as api, watching(api, ["shop"]):
         await until(lambda: len(script.asked) == 3)
     assert [request.query.get("resourceVersion") for request in script.asked] == [None, "1", "5"]
+
+
+async def test_a_watch_ends_before_it_counts_as_stuck() -> None:
+    listed = answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
+    script = Scripted(listed, 30.0)
+    async with scripted(script) as api, watching(api, ["shop"]):
+        await until(lambda: len(script.asked) == 2)
+    seconds = float(script.asked[1].query["timeoutSeconds"])
+    now = asyncio.get_running_loop().time()
+    assert not is_stuck(now - seconds - STREAM_GRACE)
 
 
 async def test_a_watch_continues_until_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

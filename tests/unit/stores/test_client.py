@@ -214,6 +214,21 @@ async def test_a_read_before_the_answer_to_a_write_is_of_what_the_store_has_by_t
 
 
 @in_no_time
+async def test_a_read_during_a_write_is_not_kept_after_it(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.values["db"] = "old"
+    fake.server.delay = 2
+    writing = asyncio.create_task(fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE))
+    await fake.until(lambda: fake.server.count("write db") == 1)
+    fake.server.delay = 0
+    assert await fake.read() == "old"
+
+    await writing
+
+    assert await fake.read() == "new"
+
+
+@in_no_time
 async def test_a_write_below_a_prefix_goes_there(fake: FakeStores) -> None:
     fake.cluster_store(prefix="{namespace}/")
 

@@ -1,4 +1,4 @@
-"""A pod is deleted as it was read, and only while its StatefulSet is as it was when that was decided."""
+"""A step changes only what is as it was when the step was decided: a pod, its StatefulSet, the state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.execute import take
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.keys import ObjectKey
-from keyturn.core.rotation.steps import DeletePod
+from keyturn.core.rotation.steps import DeletePod, Overlap
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.value import Value
 from keyturn.kube import errors, paths
+from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, observed, pod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KEY = ObjectKey("shop", "db")
 STUCK = pod("web-1", owner="uid-of-web", template="withdrawn", ready=False, never_ready=True)
 STEP = DeletePod(consumer("web", kind="StatefulSet", marker="db=1", settled=False), STUCK, 2)
 
@@ -51,7 +55,7 @@ class Server:
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
     context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
-    await take(STEP, ObjectKey("shop", "db"), observed(), Memory(context), context)
+    await take(STEP, KEY, observed(), Memory(context), context)
     return server.deleted
 
 
@@ -71,3 +75,13 @@ async def test_it_is_deleted_by_its_uid_and_as_it_was_read() -> None:
 )
 async def test_it_stays_where_the_stateful_set(found: dict[str, Any] | None) -> None:
     assert await deleted(found) == []
+
+
+async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:
+    context = Context(api=Server(None), events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    memory, seen = Memory(context), make.observed()
+    values = Revision({"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})})
+    memory.secrets.put_state(KEY, make.record((make.revision(2), values)), "9")
+
+    with pytest.raises(errors.Conflict):
+        await take(Overlap(1, NOW), KEY, seen, memory, context)

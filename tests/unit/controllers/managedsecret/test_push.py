@@ -11,13 +11,14 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.push import PushMemory, delete_pushed_key, push
+from keyturn.controllers.managedsecret.push import PushMemory, delete_pushed_key, push, set_finalizer
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.rotation.steps import Push, Withdraw
+from keyturn.core.rotation.steps import Finalize, Push, Withdraw
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.revision import ItemValues, Rendered, Revision
 from keyturn.core.value import Value
+from keyturn.kube import errors
 from keyturn.stores.providers.errors import Denied, Unreachable
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.store_reads import PushProblem
     from keyturn.core.state.state import State
+    from keyturn.kube.client import Body, Patch
 
 KEY = ObjectKey("shop", "db")
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
@@ -382,3 +384,22 @@ async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(pusher: Pus
     pusher.memory.retry(KEY, NOW)
     assert pusher.problem
     assert pusher.problem.again == NOW
+
+
+# Finalizer
+
+
+class ChangedObject:
+    """API server with a ManagedSecret that another writer has changed since it was observed."""
+
+    async def patch(self, path: str, body: Body, _: Patch) -> Body:
+        metadata = body["metadata"]
+        if metadata.get("resourceVersion", "101") != "101":
+            raise errors.Conflict("patch", path, 409, "Conflict")
+        return {"metadata": {"namespace": "shop", "name": "db", **metadata, "resourceVersion": "102"}}
+
+
+async def test_finalizers_of_another_writer_are_not_overwritten(pusher: Pusher) -> None:
+    pusher.context.api = ChangedObject()  # type: ignore[assignment]  # a fake
+    with pytest.raises(errors.Conflict):
+        await set_finalizer(Finalize(present=True), KEY, builders.observed(), pusher.context)
