@@ -159,6 +159,7 @@ class FakeApiServer:
         self.asked: list[str] = []
         self.tokens: list[str] = []
         self.is_away = self.are_forbidden = False
+        self.delay = 0.0
         self.accounts: set[str] | None = None
         """The paths of the tokens that can be made; None for all."""
         self.consent = "other, vault,ClusterSecretStore/vault"
@@ -167,6 +168,8 @@ class FakeApiServer:
 
     async def get(self, path: str) -> dict[str, Any]:
         self.asked.append(path)
+        if self.delay:
+            await asyncio.sleep(self.delay)
         if self.is_away:
             raise api_errors.Unavailable("get", path, 0, "Timeout")
         if self.are_forbidden:

@@ -118,6 +118,23 @@ async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_n
 
 
 @in_no_time
+async def test_a_credential_that_is_read_when_the_store_has_other_settings_opens_nothing(
+    locked: FakeStores,
+) -> None:
+    locked.api.delay = 5
+    early = asyncio.create_task(locked.refusal())
+    await asyncio.sleep(1)
+
+    locked.store(**LOGIN)
+    locked.api.delay = 0
+    assert await locked.read() == "hunter2"
+
+    assert (await early).code == "Closed"
+    await asyncio.sleep(60)
+    assert locked.server.opened - locked.server.closed == 1
+
+
+@in_no_time
 async def test_a_login_that_is_not_there_says_what_to_create(fake: FakeStores) -> None:
     fake.store(**LOGIN)
     error = await fake.refusal()

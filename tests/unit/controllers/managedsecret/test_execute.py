@@ -14,11 +14,13 @@ from keyturn.core.rotation.steps import DeletePod, Overlap
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.workloads import NO_GRACE
+from keyturn.kube.client import Page
 from tests.unit.core import builders as make
-from tests.unit.core.builders import NOW, consumer, observed, pod
+from tests.unit.core.builders import NOW, consumer, minutes, observed, pod
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 KEY = ObjectKey("shop", "db")
 STUCK = pod("web-1", owner="uid-of-web", template="withdrawn", ready=False, never_ready=True)
@@ -48,6 +50,9 @@ class Server:
             raise errors.NotFound("get", path, 404, "NotFound")
         return self.found
 
+    async def pages(self, *_: object, **__: object) -> AsyncIterator[Page]:
+        yield Page([], "1", first=True)
+
     async def delete(self, path: str, preconditions: Mapping[str, str]) -> None:
         self.deleted.append((path, preconditions))
 
@@ -75,6 +80,17 @@ async def test_it_is_deleted_by_its_uid_and_as_it_was_read() -> None:
 )
 async def test_it_stays_where_the_stateful_set(found: dict[str, Any] | None) -> None:
     assert await deleted(found) == []
+
+
+async def test_pods_are_read_again_after_a_deletion() -> None:
+    context = Context(api=Server(stateful_set()), events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    workload, began = STEP.consumer.workload, NOW - minutes(1)
+    await context.pods.read(workload, began)
+    assert context.pods.last(workload, began, NO_GRACE)
+
+    await take(STEP, KEY, observed(), Memory(context), context)
+
+    assert context.pods.last(workload, began, NO_GRACE) is None
 
 
 async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:

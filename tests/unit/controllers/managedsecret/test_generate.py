@@ -24,15 +24,16 @@ from keyturn.core.observation.store_reads import being_read
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Stage
 from keyturn.core.spec.desired import wanted_by
+from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext
+from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, managed, observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.state.revision import ItemValues
     from keyturn.generators import Outputs
 
 KEY = ObjectKey("shop", "db")
@@ -195,6 +196,30 @@ async def test_no_value_is_used_by_two_revisions(slow: Slow) -> None:
 
     await in_the_end(maker)
     assert slow.made == 2
+
+
+@pytest.mark.parametrize(
+    ("is_over", "readable"), [(False, {"value": Value(b"before")}), (True, {})], ids=["lasts", "is over"]
+)
+async def test_a_kept_value_keeps_the_previous_one_while_the_overlap(
+    slow: Slow, readable: Outputs, *, is_over: bool
+) -> None:
+    maker = Maker(slow)
+    password = ItemValues(
+        "", {"value": Value(b"x")}, {"value": "password"}, previous={"value": Value(b"before")}
+    )
+    facts = make.revision(ended=is_over, previous=frozenset({"password.previous"}))
+    state = make.record((facts, Revision({"password": password})))
+    spec = {"data": [make.PASSWORD, {"name": "token", "generate": {"password": {}}}]}
+    seen = observed(spec, state=state.facts)
+    assert seen.desired
+    step = Stage(2, Reason("SpecChanged", "", frozenset({"token"}), rotates=False))
+
+    after = await making.generate_revision(
+        step, KEY, seen, seen.desired, state, None, maker.memory.generated, maker.context
+    )
+
+    assert after.current.values["password"].previous == readable
 
 
 async def in_the_end(maker: Maker, recipe: str = "r") -> ItemValues:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from keyturn.controllers.managedsecret.secret_reads import SecretReads
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.secret_reads import SecretReads, versions_of
 from keyturn.core.keys import ObjectKey
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.value import Value
+from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core import builders as make
 
 KEY = ObjectKey("shop", "db")
@@ -42,3 +46,28 @@ def test_a_doubt_after_the_values_were_read_has_them_read_again(secrets: SecretR
     secrets.keep_facts(KEY, make.state(), ("9", "8", 1, ""))
 
     assert secrets.facts_in_sync(KEY, ("9", "8", 1, "")) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "is_in_sync"), [("9", True), ("10", False)], ids=["its own write", "a later one"]
+)
+def test_both_secrets_are_in_sync_after_the_own_write_of_the_state_only(
+    version: str, *, is_in_sync: bool
+) -> None:
+    context = Context(api=None, events=None, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
+    secrets, observed = SecretReads(context), make.observed()
+    values = Revision({"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})})
+    state = make.record((make.revision(), values))
+    metas = [meta("db-keyturn", version), meta("db", "8")]
+    for one in metas:
+        context.cache.put_secret(one)
+
+    secrets.put_state(KEY, state, "9")
+    secrets.put_in_sync(KEY, observed)
+
+    facts = secrets.facts_in_sync(KEY, versions_of(observed, *metas))
+    assert facts == (state.facts if is_in_sync else None)
+
+
+def meta(name: str, version: str) -> SecretMeta:
+    return SecretMeta("shop", name, version, f"uid-of-{name}", "db", 1, make.PUBLISHED)

@@ -13,7 +13,9 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
+from keyturn.core.labels import KEYTURN, MANAGED_BY
 from keyturn.core.value import Value
+from keyturn.kube import errors as api_errors
 from keyturn.stores.providers import (
     Reference,
     RemoteValue,
@@ -22,6 +24,7 @@ from keyturn.stores.providers import (
     properties,
 )
 from keyturn.stores.providers.errors import (
+    Conflict,
     Denied,
     NotFound,
     Refused,
@@ -37,7 +40,7 @@ from tests.unit.stores.providers.recording_server import Recording
 from tests.unit.stores.providers.tls_server import authority
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
     from pathlib import Path
 
     from aiohttp import web
@@ -185,6 +188,24 @@ async def test_without_its_secret_or_the_network_nothing_is_read() -> None:
 def secret(**data: bytes) -> dict[str, Any]:
     written = {name: base64.b64encode(content).decode() for name, content in data.items()}
     return {"type": "Opaque", "metadata": {"name": "a", "resourceVersion": "7"}, "data": written}
+
+
+class ChangedSecret:
+    """Client of another cluster, whose Secret another writer changes after each read."""
+
+    async def get(self, _: str) -> dict[str, Any]:
+        body = secret(a=b"ours")
+        return body | {"metadata": body["metadata"] | {"uid": "u", "labels": {MANAGED_BY: KEYTURN}}}
+
+    async def delete(self, path: str, preconditions: Mapping[str, str]) -> None:
+        if preconditions.get("resourceVersion", "8") != "8":
+            raise api_errors.Conflict("delete", path, 409, "Conflict")
+
+
+async def test_a_secret_that_another_writer_has_changed_is_not_deleted() -> None:
+    store: Any = store_of("", None)
+    store._other = ChangedSecret()
+    assert type(await failing(store.delete("a"))) is Conflict
 
 
 async def heard_by(*answers: web.Response) -> tuple[Any, Recording]:
