@@ -179,7 +179,6 @@ class StoreClient:
         cost: int = 1,
     ) -> T:
         """Send a request, and repeat it once if the credential has changed meanwhile."""
-        self.standing.hold_login()
         door = await self._door(user, loop_time() - oldest)
         while True:
             began = loop_time()
@@ -199,7 +198,7 @@ class StoreClient:
 
     async def _door(self, user: str, looked_at: float) -> StoreConnection:
         try:
-            return await self.doors.door(user, looked_at)
+            return await self.doors.door(user, looked_at, self.standing.hold_login)
         except StoreError as error:
             self.standing.record_no_connection(error)
             raise

@@ -146,13 +146,18 @@ class ConnectionPool:
         self._needed: tuple[Reference, ...] | None = None
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def door(self, namespace: str, looked_at: float) -> StoreConnection:
+    async def door(
+        self, namespace: str, looked_at: float, admit: Callable[[], None] = lambda: None
+    ) -> StoreConnection:
         """Return the connection of `namespace`, with a credential that was read after `looked_at`.
+
+        One caller at a time reads a credential; `admit` is called when it is the caller's turn, and may raise.
 
         Raises:
             StoreError: An object that the settings refer to is missing, or the store has other settings now.
         """
         async with self._opening[namespace]:
+            admit()
             self._hold_open()
             connection = self._open.get(namespace)
             is_fit = connection is not None and not connection.is_spent

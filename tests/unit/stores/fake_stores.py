@@ -168,8 +168,7 @@ class FakeApiServer:
 
     async def get(self, path: str) -> dict[str, Any]:
         self.asked.append(path)
-        if self.delay:
-            await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.delay)  # also without delay, other tasks run before the answer
         if self.is_away:
             raise api_errors.Unavailable("get", path, 0, "Timeout")
         if self.are_forbidden:
