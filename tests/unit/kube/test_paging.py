@@ -89,6 +89,16 @@ async def test_a_list_whose_moment_has_gone_twice_comes_again_in_bounded_pages()
     assert 0 not in collection.limits
 
 
+@pytest.mark.parametrize(
+    ("gone_at", "first"), [(set(), [True, False]), ({2}, [True, True, False])], ids=["one snapshot", "two"]
+)
+async def test_the_first_page_of_each_snapshot_says_so(gone_at: set[int], first: list[bool]) -> None:
+    collection = PagedCollection(*[10] * 120)
+    collection.gone_at = gone_at
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
+        assert [page.first async for page in pages] == first
+
+
 async def test_a_list_that_takes_longer_than_any_moment_is_kept_is_given_up() -> None:
     collection = PagedCollection(*[10] * 1200)
     collection.gone_at = {2, 4, 6}

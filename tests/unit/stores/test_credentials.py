@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.stores import connections as opening
+from keyturn.stores.providers import Policy
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
-from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now
+from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
@@ -118,18 +120,19 @@ async def test_a_login_that_is_refused_when_the_store_has_other_settings_opens_n
 
 
 @in_no_time
-async def test_a_credential_that_is_read_when_the_store_has_other_settings_opens_nothing(
+async def test_a_write_whose_credential_is_read_when_the_store_has_other_settings_opens_nothing(
     locked: FakeStores,
 ) -> None:
     locked.api.delay = 5
-    early = asyncio.create_task(locked.refusal())
+    early = asyncio.create_task(locked.stores.write(ref(), "shop", "db", Value(b"x"), Policy.REPLACE))
     await asyncio.sleep(1)
 
     locked.store(**LOGIN)
     locked.api.delay = 0
     assert await locked.read() == "hunter2"
 
-    assert (await early).code == "Closed"
+    with pytest.raises(Unreachable):
+        await early
     await asyncio.sleep(60)
     assert locked.server.opened - locked.server.closed == 1
 

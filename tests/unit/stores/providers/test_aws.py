@@ -121,6 +121,15 @@ async def test_what_is_deleted_can_be_restored_for_days(
     assert round((facts["DeletedDate"] - time.time()) / 86400) == days
 
 
+async def test_a_write_restores_a_deleted_secret(manager: Provider[Any], prefix: str) -> None:
+    await manager.write(f"{prefix}key", Value(b"first"))
+    await manager.delete(f"{prefix}key")
+
+    await manager.write(f"{prefix}key", Value(b"second"))
+
+    assert (await manager.read(f"{prefix}key")).content == Value(b"second")
+
+
 # Parameter Store
 
 

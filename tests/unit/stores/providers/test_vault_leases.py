@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import Reference, RemoteValue, properties
+from keyturn.stores.providers import Reference, RemoteValue, _vault_leases, properties
+from keyturn.stores.providers._vault_session import Session
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
 from tests.support import vault as vaults
@@ -315,6 +316,19 @@ async def test_where_vault_renews_no_longer_it_says_so(
 async def test_while_vault_is_away_it_is_unknown(scripted: ScriptedVault, store: Provider[Any]) -> None:
     scripted.renewals = [answer(503)]
     assert type(await failing(store.renew_lease("creds/a", LEASE))) is Unreachable
+
+
+async def test_a_lease_ends_with_its_session() -> None:
+    session = Session("hvs.of-the-store", ends=asyncio.get_running_loop().time() + 30)
+
+    async def ask(*_: object) -> tuple[dict[str, Any], Session]:
+        return {"lease_id": LEASE.id, "lease_duration": 100, "data": {"username": "user-1"}}, session
+
+    acquired = lent(await _vault_leases.acquire(ask, "creds/a"))
+    renewed = await _vault_leases.renew(ask, LEASE)
+
+    assert renewed is not None
+    assert max(acquired.lasts, renewed) <= timedelta(seconds=30)
 
 
 async def test_a_lease_without_an_end_lasts(scripted: ScriptedVault, store: Provider[Any]) -> None:
