@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.workload import Use, Workload
-from keyturn.kube.workloads import workload_of
+from keyturn.kube import errors
+from keyturn.kube.workloads import restart, workload_of
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Body
 
 CREATED = "2026-11-24T12:00:00Z"
 
@@ -267,3 +271,31 @@ def test_a_rollout_that_cannot_end_automatically_says_why(strategy: Any, hint: s
 )
 def test_a_selector_is_written_as_the_api_server_reads_it(selector: Any, text: str) -> None:
     assert workload_of("Deployment", body({"selector": selector})).selector == text
+
+
+@pytest.mark.parametrize(
+    ("manager", "operation", "is_restart"),
+    [("keyturn", "Apply", True), ("keyturn", "Update", False), ("kubectl", "Apply", False)],
+)
+def test_a_workload_was_restarted_when_its_marker_was_applied(
+    manager: str, operation: str, *, is_restart: bool
+) -> None:
+    found = body()
+    found["metadata"]["managedFields"] = [{"manager": manager, "operation": operation, "time": CREATED}]
+    assert (workload_of("Deployment", found).restarted is not None) is is_restart
+
+
+class Recreated:
+    """API server with another workload of the same name."""
+
+    async def patch(self, path: str, body: Body, *_: object) -> Body:
+        if body["metadata"].get("uid", "another") != "another":
+            raise errors.Conflict("patch", path, 409, "Conflict")
+        return body
+
+
+@pytest.mark.parametrize("marker", ["db=3", ""], ids=["a marker", "no marker any more"])
+async def test_a_recreated_workload_is_not_restarted(marker: str) -> None:
+    api: Any = Recreated()
+    with pytest.raises(errors.Conflict):
+        await restart(api, workload_of("Deployment", body()), marker)

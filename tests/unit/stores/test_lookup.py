@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.errors import Stalled
+from keyturn.core.keys import CLUSTER_SECRET_STORE, StoreKey
 from tests.unit.stores.fake_stores import cluster_ref, ref
 from tests.unit.stores.fast_clock import in_no_time
 
@@ -76,6 +77,12 @@ async def test_a_cluster_store_serves_the_namespaces_that_it_names(fake: FakeSto
 @in_no_time
 async def test_a_cluster_store_without_namespaces_serves_no_namespace(fake: FakeStores) -> None:
     fake.cluster_store(names=None)
+    assert (await stalled(fake, cluster_ref())).reason == "NamespaceNotAllowed"
+
+
+@in_no_time
+async def test_a_cluster_store_without_namespaces_serves_none(fake: FakeStores) -> None:
+    fake._put(StoreKey(CLUSTER_SECRET_STORE, "", "vault"), {}, {})
     assert (await stalled(fake, cluster_ref())).reason == "NamespaceNotAllowed"
 
 

@@ -116,6 +116,17 @@ def test_an_object_that_has_become_small_is_kept_whole() -> None:
     assert (cache.is_large(DB), len(found[0].spec.data)) == (False, 1)
 
 
+def test_deleted_objects_take_no_space_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.cache.managed_secrets._MAX_TOTAL", 32 * 1024)
+    medium: dict[str, Any] = {"data": [{"name": "a", "literal": "x" * 8 * 1024}]}
+    cache = InformerCache()
+    for version in range(1, 10):
+        cache.put_managed(managed(version, **medium))
+        cache.drop_managed(DB)
+    cache.put_managed(managed(10, **medium))
+    assert not cache.is_large(DB)
+
+
 @pytest.mark.parametrize("part", ["labels", "annotations", "finalizers"])
 def test_metadata_that_is_large_is_not_kept(part: str) -> None:
     many = {f"keyturn.dev/{number}": "x" * 60 for number in range(10_000)}
