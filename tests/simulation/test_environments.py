@@ -1,4 +1,4 @@
-"""A namespace that gets its environment while a value is written: the value is compared all the same."""
+"""Equal values of environments: a namespace that gets its label during a write, and objects with an equal value."""
 
 from __future__ import annotations
 
@@ -51,3 +51,15 @@ async def test_a_value_that_is_written_meanwhile_is_compared() -> None:
     password = state_of(cluster.objects[STATE]).current.values["password"].outputs["value"]
     office = replace(KEY, namespace="office")
     assert cluster.memory.compliance.index.put(office, [("password", password)]) == {KEY}
+
+
+async def test_an_object_with_an_equal_value_is_reconciled_after_the_pass() -> None:
+    cluster, office = Cluster(SPEC), replace(KEY, namespace="office")
+    woken: list[ObjectKey] = []
+    cluster.context.wake = woken.append
+    cluster.tell()
+    cluster.memory.compliance.affect({office})
+
+    await cluster.look()
+
+    assert woken == [office]

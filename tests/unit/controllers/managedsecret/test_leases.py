@@ -22,6 +22,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.state.revision import Revision
 from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unreachable
+from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, VAULT, minutes, observed
@@ -109,8 +110,7 @@ async def test_what_no_revision_holds_yet_is_not_taken_twice(reader: LeaseReader
 async def test_a_reading_that_is_broken_off_loses_nothing(reader: LeaseReader) -> None:
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(reader.remote.asked))
     reading.cancel()
     reader.now += minutes(1)
     answered.set()
@@ -156,9 +156,7 @@ async def test_a_renewed_lease_counts_from_the_request(reader: LeaseReader) -> N
     reader.now += minutes(30)
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
-    while f"renew {ORDERS}/1" not in reader.remote.asked:  # noqa: ASYNC110  # a few turns of the loop
-        await asyncio.sleep(0)
-
+    await until(lambda: f"renew {ORDERS}/1" in reader.remote.asked)
     reader.now += minutes(1)
     answered.set()
 
@@ -227,7 +225,7 @@ async def test_one_that_is_given_back_is_replaced(reader: LeaseReader) -> None:
 async def test_what_lay_there_for_long_is_not_handed_out_without_a_look(reader: LeaseReader) -> None:
     answered = reader.remote.hang(ORDERS)
     reading = asyncio.ensure_future(reader.read())
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(reader.remote.asked))
     reading.cancel()
     answered.set()
     reader.now += HOUR
@@ -241,14 +239,13 @@ async def test_what_was_taken_for_an_object_that_is_gone_is_given_back(reader: L
     reader.spec = {"data": [item("username"), item("password", "creds/slow")]}
     answered = reader.remote.hang("creds/slow")
     reading = asyncio.ensure_future(reader.read())
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(reader.unrecorded.acquired) and "borrow creds/slow" in reader.remote.asked)
     reading.cancel()
     stores: Any = reader.remote
     reader.unrecorded.revoke(KEY, stores)
     assert reader.remote.out == []
     answered.set()
-    await asyncio.sleep(0.01)
-    assert (reader.remote.lent, reader.remote.out) == (2, [])
+    await until(lambda: (reader.remote.lent, reader.remote.out) == (2, []))
 
 
 @dataclass
@@ -323,7 +320,7 @@ async def test_a_store_that_takes_its_time_blocks_no_other(
     assert not await give_back()
     assert give_back.again == NOW + HOUR, "its end wakes the object before"
     answered.set()
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(woken))
     assert woken == [KEY]
     assert not waits(give_back)
     assert await give_back()

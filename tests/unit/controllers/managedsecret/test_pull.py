@@ -23,6 +23,7 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
+from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core.builders import (
     API_KEY,
@@ -174,8 +175,7 @@ async def test_of_two_that_will_come_back_the_first_is_named(remote: InMemorySto
 async def test_all_are_asked_at_the_same_time(remote: InMemoryStores) -> None:
     events = [remote.hang("prod/api"), remote.hang("prod/token")]
     reading = asyncio.ensure_future(read(remote, {"data": [API_KEY, TOKEN]}))
-    await asyncio.sleep(0.01)
-    assert remote.asked == ["read prod/api", "read prod/token"]
+    await until(lambda: remote.asked == ["read prod/api", "read prod/token"])
     for event in events:
         event.set()
     assert (await reading).problem
@@ -186,12 +186,11 @@ async def test_who_is_cancelled_asks_no_longer(remote: InMemoryStores) -> None:
     remote.hang("prod/api")
     before = asyncio.all_tasks()
     reading = asyncio.ensure_future(read(remote, {"data": [API_KEY]}))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(remote.asked))
     reading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await reading
-    await asyncio.sleep(0.01)
-    assert asyncio.all_tasks() == before
+    await until(lambda: asyncio.all_tasks() == before)
 
 
 async def test_a_defect_of_ours_is_no_trouble_of_a_store(remote: InMemoryStores) -> None:

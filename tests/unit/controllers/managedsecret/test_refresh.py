@@ -21,6 +21,7 @@ from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import Held, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
+from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores
 from tests.unit.core import builders
 from tests.unit.core.builders import (
@@ -536,8 +537,7 @@ async def test_a_slow_store_holds_no_pass_up_and_wakes_it_when_it_has_answered(w
         assert await watch.look() == Pulled()
     assert (watch.asked, watch.woken) == (1, 0)
     event.set()
-    await asyncio.sleep(0.01)
-    assert watch.woken == 1
+    await until(lambda: watch.woken == 1)
     assert (await watch.look()).read
     assert watch.asked == 1
 
@@ -573,9 +573,8 @@ async def test_the_answer_to_another_question_is_of_no_use(watch: Watch) -> None
     look = replace(look, managed=look.managed.model_copy(update={"metadata": metadata}))
     before = watch.woken
     await watch.look(look)
-    await asyncio.sleep(0.01)
+    await until(lambda: watch.remote.asked == ["read prod/api", "read b"])
     event.set()
-    assert watch.remote.asked == ["read prod/api", "read b"]
     assert (await watch.pull(look)).read
     last = watch.memory.pulls.last(KEY)
     assert last
@@ -589,8 +588,7 @@ async def test_what_is_read_for_an_object_that_is_gone_is_cancelled(watch: Watch
     reading = watch.memory.pulls.record(KEY).reading
     assert reading
     watch.memory.forget(KEY)
-    await asyncio.sleep(0.01)
-    assert reading.task.cancelled()
+    await until(reading.task.cancelled)
 
 
 async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
