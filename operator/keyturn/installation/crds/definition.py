@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Column", "Kind"]
 
 
+# The operator alone writes a status, so the API server records its manager once and not for each field.
+_WRITTEN_WHOLE = {"x-kubernetes-map-type": "atomic"}
 _WAITING = "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"
 
 
@@ -66,7 +68,7 @@ class Kind:
         schema = structural(self.model, unions)
         schema["properties"]["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         schema["required"].remove("metadata")
-        schema["properties"]["status"]["default"] = self._never_looked_at()
+        schema["properties"]["status"] |= {"default": self._never_looked_at(), **_WRITTEN_WHOLE}
         return schema
 
     def _never_looked_at(self) -> Node:

@@ -174,6 +174,17 @@ def test_the_only_default_is_that_no_reconcile_has_happened_yet() -> None:
     }
 
 
+def test_the_api_server_records_the_manager_of_a_status_once_and_of_a_spec_by_field() -> None:
+    found = dict(schemas())
+    kinds = [
+        path.removesuffix(".status") for path in found if path.endswith(".status") and path.count(".") == 1
+    ]
+
+    assert len(kinds) == len(_KINDS)
+    assert {found[f"{kind}.status"].get("x-kubernetes-map-type") for kind in kinds} == {"atomic"}
+    assert {found[f"{kind}.spec"].get("x-kubernetes-map-type") for kind in kinds} == {None}
+
+
 def never_looked_at(type_: str) -> dict[str, Any]:
     waiting = {
         "type": type_,
