@@ -23,14 +23,16 @@ class Schema(pydantic.BaseModel):
     )
 
 
-def rules(*given: tuple[str, str] | tuple[str, str, str]) -> dict[str, Any]:
-    """Build the `x-kubernetes-validations` of a schema from (rule, message[, fieldPath]).
+def rules(
+    *given: tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, str],
+) -> dict[str, Any]:
+    """Build the `x-kubernetes-validations` of a schema from (rule, message[, fieldPath[, messageExpression]]).
 
     `fieldPath` is relative to the schema, such as `.target.type`; without it the error is reported for the schema
-    itself.
+    itself. The API server replaces the message by the result of `messageExpression`, which is CEL.
     Source: Kubernetes, "Validation rules" of CustomResourceDefinition (x-kubernetes-validations).
     """
-    names = ("rule", "message", "fieldPath")
+    names = ("rule", "message", "fieldPath", "messageExpression")
     return {"x-kubernetes-validations": [dict(zip(names, parts, strict=False)) for parts in given]}
 
 

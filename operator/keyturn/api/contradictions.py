@@ -6,12 +6,12 @@ from typing import Final
 
 from .target import SecretType
 
-__all__ = ["OF_ITEM", "OF_SPEC"]
+__all__ = ["OF_DATA", "OF_DATA_FROM", "OF_ITEM", "OF_PUSH_TO", "OF_SPEC"]
 
 # Rules of one item of `spec.data`; `self` is the item.
 
 _ONE_SOURCE = (
-    "[has(self.generate), has(self.from), has(self.literal)].filter(given, given).size() <= 1",
+    ("has(self.generate) ? !has(self.from) && !has(self.literal) : !has(self.from) || !has(self.literal)"),
     "an item has one of generate, from and literal; keep one",
 )
 _KEEPS_PREVIOUS = "has(self.keepPrevious) && self.keepPrevious"
@@ -37,6 +37,10 @@ OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS
 """CEL rules of one item of `spec.data`."""
 
 # Rules of the whole spec; `self` is the spec from here on.
+#
+# The API server evaluates them at each create, update and status update, also those of absent fields. Each read of a
+# field, by `has()` too, copies the schemas of its siblings, a present field twice. So a rule about one optional field
+# is on that field, and others begin with the field that most specs lack.
 
 _NAMES_A_CLASS = "(has(self.className) && self.className != '')"
 _MAY_BE_GENERATED = "!has(d.literal) && !has(d.from)"
@@ -55,8 +59,8 @@ _HAS_VALUES = (
 )
 _ITEMS_HAVE_A_SOURCE = (
     (
-        f"{_NAMES_A_CLASS} || !has(self.data)"
-        " || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal))"
+        "!has(self.data) || self.data.all(d, has(d.generate) || has(d.from) || has(d.literal))"
+        f" || {_NAMES_A_CLASS}"
     ),
     "every item of data needs generate, from or literal, or a className whose class brings a generator",
     ".data",
@@ -122,12 +126,8 @@ def _prefix_of(entry: str) -> str:
 
 
 _BROUGHT_ONCE = (
-    (
-        "!has(self.dataFrom) || self.dataFrom.all(d, self.dataFrom.exists_one(o,"
-        f" {_prefix_of('d')} == {_prefix_of('o')} && {_are_same('d', 'o')}))"
-    ),
+    (f"self.all(d, self.exists_one(o, {_prefix_of('d')} == {_prefix_of('o')} && {_are_same('d', 'o')}))"),
     "two entries of dataFrom bring the same keys; remove one, or give one of them another prefix",
-    ".dataFrom",
 )
 _SOMETHING_TO_PUSH = (
     "!has(self.pushTo) || (has(self.data) && self.data.exists(d, !has(d.from)))",
@@ -135,9 +135,8 @@ _SOMETHING_TO_PUSH = (
     ".pushTo",
 )
 _PUSHED_ONCE = (
-    f"!has(self.pushTo) || self.pushTo.all(p, self.pushTo.exists_one(o, {_are_same('p', 'o')}))",
+    f"self.all(p, self.exists_one(o, {_are_same('p', 'o')}))",
     "two entries of pushTo write the same key of the same store; remove one, or write another key",
-    ".pushTo",
 )
 _PULLED_IS_NOT_PUSHED = (
     (
@@ -157,6 +156,11 @@ _PUSHES_ELSEWHERE = (
     "pushTo would write over what from or dataFrom reads; push to another key",
     ".pushTo",
 )
+
+OF_DATA_FROM: Final = (_BROUGHT_ONCE,)
+"""CEL rules of the list `spec.dataFrom`."""
+OF_PUSH_TO: Final = (_PUSHED_ONCE,)
+"""CEL rules of the list `spec.pushTo`."""
 
 # Rules about the keys that each Secret type requires.
 
@@ -179,26 +183,41 @@ def _may_make(key: str) -> str:
     )
 
 
-def _is_of(type_: SecretType) -> str:
-    merges = "has(self.target.creationPolicy) && self.target.creationPolicy == 'Merge'"
-    return f"(has(self.target) && has(self.target.type) && self.target.type == '{type_}' && !({merges}))"
-
-
-_BASIC_AUTH_HAS_A_KEY = (
-    f"!{_is_of(SecretType.BASIC_AUTH)} || {_may_make('username')} || {_may_make('password')}",
-    "type kubernetes.io/basic-auth needs the key username or password; name a data item so",
-    ".target.type",
+_KEYS_OF_TYPES: Final = {
+    SecretType.TLS: (
+        f"{_may_make('tls.crt')} && {_may_make('tls.key')}",
+        "the keys tls.crt and tls.key; name data items so, or write them by keys",
+    ),
+    SecretType.SSH_AUTH: (
+        _may_make("ssh-privatekey"),
+        "the key ssh-privatekey; name a data item so, or write it by keys",
+    ),
+    SecretType.DOCKER_CONFIG_JSON: (
+        _may_make(".dockerconfigjson"),
+        "the key .dockerconfigjson; name a data item so, or write it by keys",
+    ),
+    SecretType.BASIC_AUTH: (
+        f"{_may_make('username')} || {_may_make('password')}",
+        "the key username or password; name a data item so",
+    ),
+}
+"""For each type, CEL that is true if its keys may be there, and what it needs otherwise."""
+_MERGES = "(has(self.target.creationPolicy) && self.target.creationPolicy == 'Merge')"
+_HAS_ITS_KEYS = " && ".join(
+    f"(self.target.type != '{type_}' || ({may_be_there}))"
+    for type_, (may_be_there, _) in _KEYS_OF_TYPES.items()
 )
-
-
-def _type_needs(type_: SecretType, *keys: str) -> tuple[str, str, str]:
-    noun, items, them = ("key", "a data item", "it") if len(keys) == 1 else ("keys", "data items", "them")
-    return (
-        f"!{_is_of(type_)} || ({' && '.join(_may_make(key) for key in keys)})",
-        f"type {type_} needs the {noun} {' and '.join(keys)}; name {items} so, or write {them} by keys",
-        ".target.type",
-    )
-
+_NEEDS = ", ".join(f"'{type_}': 'type {type_} needs {what}'" for type_, (_, what) in _KEYS_OF_TYPES.items())
+# One rule for all types, so that a spec without a type, as most are, reads one field for it.
+_TYPE_HAS_ITS_KEYS = (
+    f"!has(self.target) || !has(self.target.type) || {_MERGES} || ({_HAS_ITS_KEYS})",
+    (
+        "a type needs its keys: tls.crt and tls.key, ssh-privatekey, .dockerconfigjson, or username or password;"
+        " name data items so, or write them by keys"
+    ),
+    ".target.type",
+    f"{{{_NEEDS}}}[self.target.type]",
+)
 
 # Limits of size.
 
@@ -208,20 +227,30 @@ def _size_of_all(texts: str) -> str:
     return f"(has({texts}) ? {texts}.map(k, {texts}[k].size()).sum() : 0)"
 
 
-_LITERALS = "(has(self.data) ? self.data.map(d, has(d.literal) ? d.literal.size() : 0).sum() : 0)"
-_TEMPLATE = "self.target.template"
-_ANNOTATIONS = f"(has({_TEMPLATE}.metadata) ? {_size_of_all(f'{_TEMPLATE}.metadata.annotations')} : 0)"
-_TEMPLATES = (
-    f"(has(self.target) && has({_TEMPLATE}) ? {_size_of_all(f'{_TEMPLATE}.data')} + {_ANNOTATIONS} : 0)"
-)
-_IS_LIGHT = (
-    f"{_LITERALS} + {_TEMPLATES} <= 131072",
-    (
-        "literals, templates and annotations have at most 131072 characters together; split them over several"
-        " ManagedSecrets, or keep long texts in a store and read them with from"
-    ),
+_MOST_TEXT = 131072
+_TOO_MUCH_TEXT = (
+    f"literals, templates and annotations have at most {_MOST_TEXT} characters together; split them over several"
+    " ManagedSecrets, or keep long texts in a store and read them with from"
 )
 
+
+def _size_of_literals(items: str) -> str:
+    return f"{items}.map(d, has(d.literal) ? d.literal.size() : 0).sum()"
+
+
+_TEMPLATE = "self.target.template"
+_LITERALS = f"(has(self.data) ? {_size_of_literals('self.data')} : 0)"
+_ANNOTATIONS = f"(has({_TEMPLATE}.metadata) ? {_size_of_all(f'{_TEMPLATE}.metadata.annotations')} : 0)"
+_IS_LIGHT = (
+    (
+        f"!has(self.target) || !has({_TEMPLATE})"
+        f" || {_LITERALS} + {_size_of_all(f'{_TEMPLATE}.data')} + {_ANNOTATIONS} <= {_MOST_TEXT}"
+    ),
+    _TOO_MUCH_TEXT,
+)
+
+OF_DATA: Final = ((f"{_size_of_literals('self')} <= {_MOST_TEXT}", _TOO_MUCH_TEXT),)
+"""CEL rules of the list `spec.data`."""
 OF_SPEC: Final = (
     _HAS_VALUES,
     _IS_LIGHT,
@@ -232,14 +261,9 @@ OF_SPEC: Final = (
     _SOMETHING_TO_REFRESH,
     _IMMUTABLE_IS_NOT_ROTATED,
     _IMMUTABLE_IS_NOT_REFRESHED,
-    _BROUGHT_ONCE,
     _SOMETHING_TO_PUSH,
-    _PUSHED_ONCE,
     _PULLED_IS_NOT_PUSHED,
     _PUSHES_ELSEWHERE,
-    _type_needs(SecretType.TLS, "tls.crt", "tls.key"),
-    _type_needs(SecretType.SSH_AUTH, "ssh-privatekey"),
-    _type_needs(SecretType.DOCKER_CONFIG_JSON, ".dockerconfigjson"),
-    _BASIC_AUTH_HAS_A_KEY,
+    _TYPE_HAS_ITS_KEYS,
 )
 """CEL rules of the whole `spec`."""

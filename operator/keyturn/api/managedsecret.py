@@ -85,10 +85,19 @@ class ManagedSecretSpec(Schema):
         default_factory=list,
         min_length=1,
         max_length=128,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            **rules(*contradictions.OF_DATA),
+        },
     )
     """The values of the Secret, each with its source."""
-    data_from: list[DataFrom] = pydantic.Field(default_factory=list, min_length=1, max_length=32)
+    data_from: list[DataFrom] = pydantic.Field(
+        default_factory=list,
+        min_length=1,
+        max_length=32,
+        json_schema_extra=rules(*contradictions.OF_DATA_FROM),
+    )
     """Keys of stores; each of their properties becomes a value of the Secret under its own name."""
     refresh_interval: RefreshInterval | None = pydantic.Field(None, json_schema_extra=rules(*READ_SELDOM))
     """The interval at which from and dataFrom are read again; 1h if absent, never for an immutable Secret."""
@@ -98,7 +107,9 @@ class ManagedSecretSpec(Schema):
     """When generated values are replaced; without it and without a class, never on a schedule."""
     rollout: Rollout = Rollout()
     """Which workloads are restarted when the Secret changes, and how."""
-    push_to: list[PushTo] = pydantic.Field(default_factory=list, min_length=1, max_length=16)
+    push_to: list[PushTo] = pydantic.Field(
+        default_factory=list, min_length=1, max_length=16, json_schema_extra=rules(*contradictions.OF_PUSH_TO)
+    )
     """Keys of stores that receive the generated and literal values whenever they change."""
 
 

@@ -108,7 +108,7 @@ DATA = {
     ),
     "literals of 131073 characters together": (
         managed_secret(*(literal(f"key-{number}", "x" * 16384) for number in range(8)), literal("one", "x")),
-        f"spec: Invalid value: {_TOO_HEAVY}",
+        f"spec.data: Invalid value: {_TOO_HEAVY}",
     ),
     "literals, templates and annotations of 131073 characters together": (
         managed_secret(

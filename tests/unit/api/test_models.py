@@ -132,6 +132,14 @@ def test_a_rule_may_blame_a_field_below() -> None:
     }
 
 
+def test_a_rule_may_compute_its_message() -> None:
+    assert rules(("a", "write b", ".c", "'write ' + self.d")) == {
+        "x-kubernetes-validations": [
+            {"rule": "a", "message": "write b", "fieldPath": ".c", "messageExpression": "'write ' + self.d"}
+        ]
+    }
+
+
 # Statuses
 
 
