@@ -45,6 +45,7 @@ from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .secretstore import reconcile_store
+from .start_reads import StartReads
 from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
@@ -204,7 +205,11 @@ class Manager:
         self.context.since = self.context.now()
         self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
         _log.info("leading")
-        await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
+        reads = StartReads(self.context, self.memory, self.queue, self._options.namespaces)
+        reads.hold()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reads.run())
+            await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
 
     async def _reconcile(self, key: Key) -> datetime | None:
         """Reconcile one object; all kinds share the work queue."""

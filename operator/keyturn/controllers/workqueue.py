@@ -89,6 +89,13 @@ class WorkQueue(Generic[K]):
             self._lanes[priority].append(self._owner(key), key)
             self._wake.set()
 
+    def withdraw(self, is_wanted: Callable[[K], bool]) -> set[K]:
+        """Remove and return the ready keys for which `is_wanted` is true."""
+        withdrawn = {key for key in self._waiting if is_wanted(key)}
+        for key in withdrawn:
+            del self._waiting[key]
+        return withdrawn
+
     def forget(self, key: K) -> None:
         """Remove a key; processing in progress continues."""
         self._waiting.pop(key, None)

@@ -104,6 +104,18 @@ def test_a_key_added_before_the_queue_runs_is_not_lost() -> None:
         assert runner.run(run()).begun == [(0, "a")]
 
 
+def test_a_withdrawn_key_is_processed_once_it_is_added_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        for key in ("a", "b"):
+            bench.queue.add(key)
+        assert bench.queue.withdraw(lambda key: key == "a") == {"a"}
+        await asyncio.sleep(1)
+        bench.queue.add("a", Priority.BACKLOG)
+        await asyncio.sleep(1)
+
+    assert play(scenario).begun == [(0, "b"), (1, "a")]
+
+
 def test_a_key_added_while_it_is_worked_on_comes_up_once_more_afterwards() -> None:
     async def scenario(bench: Bench) -> None:
         bench.lasts["a"] = 2

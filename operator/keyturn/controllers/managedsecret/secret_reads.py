@@ -13,6 +13,8 @@ from keyturn.kube.secret_sight import Sight
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 
+from .listed_secrets import ListedSecrets
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -49,6 +51,7 @@ class SecretReads:
     """State and target Secrets as read and written by this process, by ManagedSecret."""
 
     def __init__(self, context: Context) -> None:
+        self.listed = ListedSecrets()
         self._context = context
         self._records: dict[ObjectKey, _SecretRecord] = {}
 
@@ -96,6 +99,8 @@ class SecretReads:
         return record.target
 
     async def _read(self, key: ObjectKey, name: str) -> Body | None:
+        if listed := self._take_listed(key, name):
+            return listed
         try:
             body = await self._context.api.get(paths.secret(key.namespace, name))
         except errors.NotFound:
@@ -105,7 +110,22 @@ class SecretReads:
             self._context.cache.put_secret(meta_of(body))
         return body
 
+    def _take_listed(self, key: ObjectKey, name: str) -> Body | None:
+        """Return a Secret that a list has returned, if the informer has no other version of it."""
+        body = self.listed.take(key, name)
+        if body is None:
+            return None
+        meta, cache = meta_of(body), self._context.cache
+        cache.put_secret(meta)
+        known = cache.secret(key.namespace, name)
+        return body if known and known.resource_version == meta.resource_version else None
+
     # Facts
+
+    def is_known(self, key: ObjectKey) -> bool:
+        """Whether a pass has read the state Secret since the start."""
+        record = self._records.get(key)
+        return record is not None and record.facts is not None
 
     def facts_in_sync(self, key: ObjectKey, versions: Versions) -> StateFacts | None:
         """Return the facts of the state if both Secrets were in sync at these versions, and need not be read."""
@@ -155,10 +175,12 @@ class SecretReads:
     # End
 
     def forget_values(self, key: ObjectKey) -> None:
+        self.listed.drop(key)
         if record := self._records.get(key):
             record.state = record.target = None
 
     def forget(self, key: ObjectKey) -> None:
+        self.listed.drop(key)
         self._records.pop(key, None)
 
     def _record(self, key: ObjectKey) -> _SecretRecord:

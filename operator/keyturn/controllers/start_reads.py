@@ -1,0 +1,157 @@
+"""Reads the Secrets of all ManagedSecrets after a start: in pages, and each page is reconciled before the next.
+
+A new leader knows the metadata of all Secrets, but compares none of their values yet. ManagedSecrets with a state
+Secret leave the work queue until a page has their Secrets; all others, and each changed one, are reconciled at once.
+What a page lacks, or has in another version than the informer, the pass reads by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.state.state import state_name
+from keyturn.kube import errors, paths
+from keyturn.kube.secret_sight import Sight
+from keyturn.kube.target_secret import owner_of
+
+from .workqueue import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from keyturn.kube.client import Body, Page
+
+    from .context import Context
+    from .event_handlers import Key
+    from .managedsecret.memory import Memory
+    from .workqueue import WorkQueue
+
+__all__ = ["StartReads"]
+
+_PAGE: Final = 1000
+"""Maximum Secrets per page, which is also bounded in bytes."""
+_PATIENCE: Final = 10.0
+"""Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Secrets of one ManagedSecret; the list is ordered by name, so that they can be on two pages."""
+
+    names: frozenset[str]
+    bodies: dict[str, Body] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.names == self.bodies.keys()
+
+
+class StartReads:
+    """One pass over all Secrets with the operator's label."""
+
+    def __init__(
+        self, context: Context, memory: Memory, queue: WorkQueue[Key], namespaces: Collection[str] | None
+    ) -> None:
+        """`namespaces` is None for all namespaces."""
+        self._context = context
+        self._memory = memory
+        self._queue = queue
+        self._namespaces = namespaces
+        self._held: set[Key] = set()
+        self._groups: dict[ObjectKey, _Group] = {}
+
+    def hold(self) -> None:
+        """Take the ManagedSecrets with a state Secret out of the work queue, before it runs."""
+        if self._context.sight is Sight.WATCH:
+            self._held = self._queue.withdraw(self._has_secrets)
+
+    async def run(self) -> None:
+        """Return each held ManagedSecret to the work queue, most of them with their Secrets."""
+        try:
+            for namespace in self._listed_namespaces():
+                await self._read_pages(namespace)
+        except errors.ApiError as error:
+            _log.warning("secrets read one by one", reason=error.reason, error=error)
+        finally:
+            self._release(self._held)
+
+    def _has_secrets(self, key: Key) -> bool:
+        """Whether a key is that of a small ManagedSecret with a state Secret."""
+        cache = self._context.cache
+        return (
+            isinstance(key, ObjectKey)
+            and cache.has_managed(key)
+            and not cache.is_large(key)
+            and cache.secret(key.namespace, state_name(key.name)) is not None
+        )
+
+    def _listed_namespaces(self) -> Iterable[str | None]:
+        """Return the namespaces to list, None for all at once."""
+        if self._namespaces is None:
+            return [None] if self._held else []
+        return sorted({key.namespace for key in self._held})
+
+    async def _read_pages(self, namespace: str | None) -> None:
+        listed = self._memory.secrets.listed
+        pages = self._context.api.pages(paths.secrets(namespace), {"labelSelector": OWNER_LABEL}, limit=_PAGE)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                self._put(page)
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        await listed.drained()
+                except TimeoutError:
+                    listed.clear()
+        self._groups.clear()
+
+    def _put(self, page: Page) -> None:
+        """Enqueue the ManagedSecrets whose Secrets are complete with this page.
+
+        One that is still incomplete after a second page is reconciled at the end.
+        """
+        if page.first:
+            self._groups.clear()
+        carried = set(self._groups)
+        for body in page.items:
+            self._group(body)
+        page.items.clear()
+        complete = [key for key, group in self._groups.items() if group.is_complete]
+        for key in complete:
+            self._memory.secrets.listed.put(key, self._groups.pop(key).bodies)
+        self._release(complete)
+        for key in carried:
+            self._groups.pop(key, None)
+
+    def _group(self, body: Body) -> None:
+        metadata = body["metadata"]
+        key = ObjectKey(metadata["namespace"], owner_of(body) or "")
+        if key not in self._held:
+            return
+        if self._memory.secrets.is_known(key):  # reconciled meanwhile, after a change
+            self._held.discard(key)
+            return
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(self._names(key))
+        if metadata["name"] in group.names:
+            group.bodies[metadata["name"]] = body
+
+    def _names(self, key: ObjectKey) -> frozenset[str]:
+        """Return the names of the Secrets that a pass reads, without those of another owner."""
+        cache = self._context.cache
+        metas = (cache.secret(key.namespace, name) for name in cache.secret_names(key))
+        return frozenset(meta.name for meta in metas if meta and meta.owner == key.name)
+
+    def _release(self, keys: Iterable[Key]) -> None:
+        for key in list(keys):
+            self._held.discard(key)
+            self._queue.add(key, Priority.BACKLOG)

@@ -1,0 +1,269 @@
+"""After a start each ManagedSecret is reconciled with the Secrets of a page, and none before its page."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyturn.controllers import start_reads
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.start_reads import StartReads
+from keyturn.controllers.workqueue import WorkQueue
+from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.labels import OWNER_LABEL
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
+from keyturn.kube.secret_informer import meta_of
+from keyturn.kube.secret_sight import Sight
+from tests.unit.core import builders as make
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping
+
+    from keyturn.controllers.event_handlers import Key
+    from keyturn.kube.client import Body
+
+DB, WEB = ObjectKey("shop", "db"), ObjectKey("shop", "web")
+LABEL = {"labelSelector": OWNER_LABEL}
+
+
+def secret(owner: ObjectKey, name: str, version: str = "1") -> Body:
+    metadata = {
+        "name": name,
+        "namespace": owner.namespace,
+        "resourceVersion": version,
+        "uid": f"{owner.namespace}/{name}",
+        "labels": {OWNER_LABEL: owner.name},
+    }
+    return {"metadata": metadata, "data": {}}
+
+
+def pair(owner: ObjectKey) -> list[Body]:
+    return [secret(owner, owner.name), secret(owner, f"{owner.name}-keyturn")]
+
+
+@dataclass
+class Lists:
+    """The API server's lists: pages by path, or the error after the pages."""
+
+    pages_of: dict[str, list[list[Body]]] = field(default_factory=dict)
+    error: errors.ApiError | None = None
+    expired_after: int | None = None
+    """Number of pages after which the list starts again once."""
+    sent: int = 0
+
+    async def pages(self, path: str, params: Mapping[str, str], *, limit: int) -> AsyncIterator[Page]:
+        assert (params, limit >= 500) == (LABEL, True)
+        pages = self.pages_of.get(path, [])
+        if self.expired_after is not None:
+            pages, rest = pages[: self.expired_after], pages
+        else:
+            rest = []
+        for part in (pages, rest):
+            for number, items in enumerate(part):
+                self.sent += 1
+                yield Page(list(items), "100", first=not number)
+        if self.error:
+            raise self.error
+
+
+class Started:
+    """A new leader with ManagedSecrets in its cache and queue."""
+
+    def __init__(self, sight: Sight = Sight.WATCH, namespaces: Collection[str] | None = None) -> None:
+        self.lists = Lists()
+        now = lambda: datetime(2026, 11, 27, tzinfo=UTC)  # noqa: E731
+        api: Any = self.lists
+        events: Any = None
+        self.context = Context(api, events, now, sight=sight)
+        self.memory = Memory(self.context)
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.reads = StartReads(self.context, self.memory, self.queue, namespaces)
+        self.passes: list[tuple[Key, frozenset[str]]] = []
+        """Reconciled keys, with the names of the Secrets that a list had returned."""
+
+    def manage(self, key: ObjectKey, **spec: Any) -> None:
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": "u", "resourceVersion": "1"}
+        self.context.cache.put_managed({"metadata": metadata, "spec": spec})
+        self.queue.add(key)
+
+    def inform(self, *bodies: Body) -> None:
+        for body in bodies:
+            self.context.cache.put_secret(meta_of(body))
+
+    async def run(self) -> list[tuple[Key, frozenset[str]]]:
+        self.reads.hold()
+        work = asyncio.create_task(self.queue.run(self._pass))
+        try:
+            async with asyncio.timeout(5):
+                await self.reads.run()
+                for _ in range(50):
+                    await asyncio.sleep(0)  # a pass of these tests waits for nothing
+        finally:
+            work.cancel()
+        return self.passes
+
+    async def _pass(self, key: Key) -> None:
+        listed = self.memory.secrets.listed
+        names = (
+            {name for name in (key.name, f"{key.name}-keyturn", "other") if listed.take(key, name)}
+            if isinstance(key, ObjectKey)
+            else set[str]()
+        )
+        self.passes.append((key, frozenset(names)))
+        if isinstance(key, ObjectKey):
+            self.memory.forget_values(key)
+
+
+def both(key: ObjectKey) -> tuple[Key, frozenset[str]]:
+    return key, frozenset({key.name, f"{key.name}-keyturn"})
+
+
+def without(key: Key) -> tuple[Key, frozenset[str]]:
+    return key, frozenset()
+
+
+@pytest.fixture
+def started() -> Started:
+    started = Started()
+    for key in (DB, WEB):
+        started.manage(key)
+        started.inform(*pair(key))
+    return started
+
+
+async def test_each_object_is_reconciled_with_the_secrets_of_its_page(started: Started) -> None:
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    assert await started.run() == [both(DB), both(WEB)]
+
+
+async def test_secrets_on_two_pages_meet(started: Started) -> None:
+    one, other = pair(DB)
+    started.lists.pages_of[paths.secrets()] = [[one], [other, *pair(WEB)]]
+    assert await started.run() == [both(DB), both(WEB)]
+
+
+async def test_secrets_that_are_pages_apart_are_left_to_the_pass(started: Started) -> None:
+    one, other = pair(DB)
+    started.lists.pages_of[paths.secrets()] = [[one], pair(WEB), [other]]
+    assert await started.run() == [both(WEB), without(DB)]
+
+
+async def test_a_list_that_starts_again_repeats_no_object(started: Started) -> None:
+    started.lists.pages_of[paths.secrets()] = [[*pair(DB), pair(WEB)[0]], [pair(WEB)[1]]]
+    started.lists.expired_after = 1
+    assert await started.run() == [both(DB), both(WEB)]
+
+
+@pytest.mark.parametrize("kind", [errors.Forbidden, errors.Unavailable, errors.Gone])
+async def test_after_a_failed_list_the_rest_is_left_to_the_passes(
+    started: Started, kind: type[errors.ApiError]
+) -> None:
+    started.lists.pages_of[paths.secrets()] = [pair(DB)]
+    started.lists.error = kind("list", paths.secrets(), 500, "Injected")
+
+    with capture_logs() as logs:
+        assert await started.run() == [both(DB), without(WEB)]
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+async def test_an_object_without_a_state_secret_does_not_wait(started: Started) -> None:
+    new = ObjectKey("shop", "new")
+    started.manage(new)
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    assert await started.run() == [without(new), both(DB), both(WEB)]
+
+
+async def test_keys_of_other_kinds_do_not_wait(started: Started) -> None:
+    others: list[Key] = [ObjectKey("", "class"), EmergencyKey("shop", "leak")]
+    for key in others:
+        started.queue.add(key)
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    assert (await started.run())[:2] == [without(key) for key in others]
+
+
+async def test_a_large_object_is_not_read_in_pages(started: Started) -> None:
+    large = ObjectKey("shop", "large")
+    started.manage(large, data=[{"name": "text", "literal": "x" * 20_000}])
+    started.inform(*pair(large))
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(large), pair(WEB)]
+    assert await started.run() == [without(large), both(DB), both(WEB)]
+
+
+async def test_an_object_that_was_reconciled_meanwhile_is_reconciled_once(started: Started) -> None:
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    started.memory.secrets.keep_facts(DB, make.state(), None)
+    assert await started.run() == [both(WEB)]
+
+
+async def test_a_copy_with_the_label_and_a_foreign_label_are_not_kept(started: Started) -> None:
+    copy, foreign = secret(DB, "copy"), secret(ObjectKey("shop", "nobody"), "foreign")
+    started.lists.pages_of[paths.secrets()] = [[copy, foreign, *pair(DB), *pair(WEB)]]
+    assert await started.run() == [both(DB), both(WEB)]
+    assert not started.memory.secrets.listed._bodies
+
+
+async def test_a_target_of_another_owner_is_left_to_the_pass(started: Started) -> None:
+    taken = ObjectKey("shop", "taken")
+    started.manage(taken, target={"name": "web"})
+    started.inform(secret(taken, "taken-keyturn"))
+    started.lists.pages_of[paths.secrets()] = [[secret(taken, "taken-keyturn"), *pair(DB), *pair(WEB)]]
+    assert await started.run() == [(taken, frozenset({"taken-keyturn"})), both(DB), both(WEB)]
+
+
+async def test_selected_namespaces_are_listed_each() -> None:
+    started = Started(namespaces=["shop", "office", "empty"])
+    ours = ObjectKey("office", "db")
+    for key in (ours, DB):
+        started.manage(key)
+        started.inform(*pair(key))
+        started.lists.pages_of[paths.secrets(key.namespace)] = [pair(key)]
+    assert await started.run() == [both(ours), both(DB)]
+    assert started.lists.sent == 2
+
+
+async def test_without_the_right_to_list_every_pass_reads_by_name() -> None:
+    started = Started(Sight.BY_NAME)
+    started.manage(DB)
+    started.inform(*pair(DB))
+    assert await started.run() == [without(DB)]
+    assert not started.lists.sent
+
+
+async def test_nothing_is_listed_if_no_object_has_secrets() -> None:
+    started = Started()
+    started.manage(DB)
+    assert await started.run() == [without(DB)]
+    assert not started.lists.sent
+
+
+async def test_values_of_a_page_that_is_not_reconciled_in_time_are_dropped(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_reads, "_PATIENCE", 0.01)
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    started.reads.hold()
+
+    await started.reads.run()  # no worker runs
+
+    assert not started.memory.secrets.listed._bodies
+    assert started.queue.depth == 2
+
+
+async def test_a_cancelled_read_returns_all_keys(started: Started) -> None:
+    started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
+    started.reads.hold()
+    assert not started.queue.depth
+    reads = asyncio.create_task(started.reads.run())
+    await asyncio.sleep(0)
+
+    reads.cancel()
+    await asyncio.wait([reads])
+
+    assert len(started.queue._waiting) == 2
