@@ -14,11 +14,13 @@ from keyturn.kube import config
 from keyturn.runtime.jitter import pauses
 
 from .event_handlers import name_of, namespace_of, object_key, workload_key
-from .kopf_lists import WatchOnlyResponse
+from .kopf_lists import watch_only
 from .kopfshell import kopf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    import aiohttp
 
     from keyturn.kube.config import Connection
 
@@ -35,11 +37,14 @@ _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemons
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
     """Return kopf's registry with credentials, watched kinds and handlers."""
     registry = kopf.OperatorRegistry()
-    _start_with(registry, connection, liveness)
+    news: dict[str, Callable[[Any], bool]] = {}
+    _start_with(registry, connection, liveness, watch_only(news))
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        # `when` filters known versions early, before kopf starts a task; each write of the operator has an echo.
-        kopf.on.event(*resource, registry=registry, id=resource[-1], when=_is_news(watches, key_of))(
+        # Each write of the operator has an echo. It is filtered as it arrives, and again when kopf's task for it
+        # runs, because it can arrive before the answer to the write.
+        is_news = news[resource[-1]] = _is_news(watches, key_of)
+        kopf.on.event(*resource, registry=registry, id=resource[-1], when=is_news)(
             _on_event(watches, put, gone, key_of)
         )
 
@@ -70,12 +75,17 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
     return registry
 
 
-def _start_with(registry: kopf.OperatorRegistry, connection: Connection, liveness: WatchLiveness) -> None:
+def _start_with(
+    registry: kopf.OperatorRegistry,
+    connection: Connection,
+    liveness: WatchLiveness,
+    answers: type[aiohttp.ClientResponse],
+) -> None:
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         # kopf closes its session before it asks for credentials again, so it gets a new one each time.
         return kopf.AiohttpSession(
-            aiohttp_session=config.session(connection, liveness, answers=WatchOnlyResponse),
+            aiohttp_session=config.session(connection, liveness, answers=answers),
             server=connection.server,
             default_namespace=connection.namespace,
         )

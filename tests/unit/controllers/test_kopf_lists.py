@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
 
-from keyturn.controllers.kopf_lists import WatchOnlyResponse
+from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
 from tests.support.api_servers import serving
 
 LIST = {
@@ -52,7 +52,9 @@ async def test_a_kind_that_is_absent_is_asked_for_again() -> None:
         assert (await session.get(server)).status == 503  # which kopf takes for a trouble that passes
 
 
-async def watched(*chunks: bytes) -> list[bytes]:
+async def watched(
+    *chunks: bytes, answers: type[aiohttp.ClientResponse] = WatchOnlyResponse, path: str = ""
+) -> list[bytes]:
     """Send a watch in these chunks, and return the lines that kopf reads."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -63,8 +65,8 @@ async def watched(*chunks: bytes) -> list[bytes]:
             await asyncio.sleep(0.01)
         return response
 
-    async with serving(handle) as server, aiohttp.ClientSession(response_class=WatchOnlyResponse) as session:
-        response = await session.get(f"{server}?watch=true")
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=answers) as session:
+        response = await session.get(f"{server}{path}?watch=true")
         return [line async for line in iter_jsonlines(response.content)]
 
 
@@ -87,3 +89,46 @@ async def test_an_error_event_of_a_watch_has_the_code_after_which_kopf_watches_a
 
 async def test_events_come_as_the_api_server_sends_them() -> None:
     assert await watched(EVENT[:5], EVENT[5:] + b"\n\n", EVENT) == [EVENT, EVENT]
+
+
+def event(kind: str, version: str, **more: Any) -> bytes:
+    metadata = {"name": "db", "namespace": "shop", "resourceVersion": version}
+    return json.dumps({"type": kind, "object": {"metadata": metadata, **more}}).encode()
+
+
+def is_above_seven(event: dict[str, Any]) -> bool:
+    return int(event["object"]["metadata"]["resourceVersion"]) > 7
+
+
+async def filtered(*lines: bytes, path: str = "/apis/keyturn.dev/v1alpha1/managedsecrets") -> list[bytes]:
+    answers = watch_only({"managedsecrets": is_above_seven})
+    return await watched(*(line + b"\n" for line in lines), answers=answers, path=path)
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
+async def test_an_event_of_a_known_version_becomes_a_bookmark(kind: str) -> None:
+    news = event(kind, "8")
+    assert await filtered(event(kind, "7", spec={}), news) == [
+        b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7"}}}',
+        news,
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        event("DELETED", "7"),
+        event("BOOKMARK", "7"),
+        b"[]",
+        b"{",
+        b'{"type":"ADDED","object":{}}',
+        b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"x"}}}',
+    ],
+    ids=["deletion", "bookmark", "no event", "no JSON", "no metadata", "no version"],
+)
+async def test_no_other_event_is_filtered(line: bytes) -> None:
+    assert await filtered(line) == [line]
+
+
+async def test_a_kind_without_a_filter_has_all_events() -> None:
+    assert await filtered(event("ADDED", "1"), path="/api/v1/namespaces") == [event("ADDED", "1")]
