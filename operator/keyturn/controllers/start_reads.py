@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StartReads"]
 
-_PAGE: Final = 1000
-"""Maximum Secrets per page, which is also bounded in bytes."""
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
 
@@ -102,7 +100,7 @@ class StartReads:
 
     async def _read_pages(self, namespace: str | None) -> None:
         listed = self._memory.secrets.listed
-        pages = self._context.api.pages(paths.secrets(namespace), {"labelSelector": OWNER_LABEL}, limit=_PAGE)
+        pages = self._context.api.pages(paths.secrets(namespace), {"labelSelector": OWNER_LABEL})
         async with contextlib.aclosing(pages):
             async for page in pages:
                 self._put(page)
