@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -12,6 +11,7 @@ from keyturn.checklist.strength_estimate import is_weak
 from keyturn.checklist.unscheduled import unscheduled
 from keyturn.controllers.value_index import ValueIndex
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.triggers import is_overdue
@@ -153,7 +153,7 @@ def with_compliance(
 ) -> Observed:
     """Add violated rules of the class, a rule that could not be evaluated, and checklist findings."""
     violated = _violations(key, observed, memory, cache)
-    return replace(
+    return with_facts(
         observed,
         violations=violated,
         unchecked=_unchecked(observed, cache),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import Consumer, Sibling
+from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.rollout import (
@@ -64,7 +64,7 @@ def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
     listed = {target: cache.workload(target) for target in desired.targets}
     workloads |= {target: workload for target, workload in listed.items() if workload}
     missing = tuple(str(target) for target, workload in listed.items() if workload is None)
-    return replace(
+    return with_facts(
         observed,
         consumers=tuple(consumer_of(one, desired.secret, cache, observed.now) for one in workloads.values()),
         missing_targets=missing,
@@ -233,7 +233,7 @@ class _Reads:
 def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
     """Replace a consumer in the observation."""
     key = consumer.workload.key
-    return replace(
+    return with_facts(
         observed, consumers=tuple(consumer if one.workload.key == key else one for one in observed.consumers)
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import Observed, TargetFacts
+from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.spec.desired import VALUE, secret_of
@@ -58,7 +58,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     if parsed is None:
         return None
     observed = await observe_spec(parsed.managed, parsed.trouble, memory.specs, context.cache, context.now())
-    observed = replace(
+    observed = with_facts(
         observed,
         since=context.since,
         lost=context.lost,
@@ -133,11 +133,11 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
         secrets.read_always(key, secret)
     target_meta = await secrets.meta(key, secret)
     if state_meta and state_meta.owner != key.name:
-        return replace(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
+        return with_facts(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = versions_of(observed, state_meta, target_meta)
-    observed = replace(observed, left=_left(key, observed, context.cache))
+    observed = with_facts(observed, left=_left(key, observed, context.cache))
     if target_meta and (facts := secrets.facts_in_sync(key, versions)):
-        return replace(
+        return with_facts(
             observed,
             state=facts,
             target=_unread(target_meta, observed.desired),
@@ -148,7 +148,7 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
         if state and past(state.facts.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
-        return replace(observed, trouble=observed.trouble or stalled)
+        return with_facts(observed, trouble=observed.trouble or stalled)
     target = await secrets.target(key, secret) if target_meta else None
     if observed.desired:
         await note_values(key, observed.desired, state, memory.compliance, context.cache)
@@ -166,7 +166,7 @@ async def _with_values(
 ) -> Observed:
     """Add what follows from the values of both Secrets."""
     facts, desired = state.facts if state else None, observed.desired
-    return replace(
+    return with_facts(
         observed,
         state=facts,
         target=await _target_facts(target, key, observed, state) if target else None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
+from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.triggers import store_change_waits
@@ -71,7 +72,7 @@ async def with_stores(
     A failed read is part of the result, not an exception.
     """
     pulled = await _pull(key, observed, memory, context, load)
-    return replace(
+    return with_facts(
         observed,
         pulled=pulled,
         push_problems=memory.pushes.problems(key),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .store_reads import PushProblem
     from .workload import Use, Workload
 
-__all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetFacts"]
+__all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetFacts", "with_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,12 @@ class Consumer:
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
-    """Input of `decision.next_step`: facts of one reconcile."""
+    """Input of `decision.next_step`: facts of one reconcile.
+
+    Without slots, so that `with_facts` copies all fields at once.
+    """
 
     now: datetime
     """The API server's time."""
@@ -228,6 +231,17 @@ class Observed:
         if held is None or self.state is None or held.generation != self.managed.metadata.generation:
             return None
         return None if self.state.triggers.unhandled(self.requested) else held
+
+
+if TYPE_CHECKING:
+    from dataclasses import replace as with_facts  # so that the fields are checked
+else:
+
+    def with_facts(observed: Observed, **facts: object) -> Observed:
+        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 30 fields."""
+        copy = object.__new__(Observed)
+        vars(copy).update(vars(observed), **facts)
+        return copy
 
 
 @dataclass(frozen=True, slots=True)
