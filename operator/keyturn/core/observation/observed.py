@@ -241,6 +241,7 @@ else:
         """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 30 fields."""
         copy = object.__new__(Observed)
         vars(copy).update(vars(observed), **facts)
+        copy.__post_init__()
         return copy
 
 

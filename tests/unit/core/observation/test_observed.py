@@ -24,3 +24,11 @@ def test_a_copy_has_the_other_facts_and_all_else_unchanged() -> None:
 def test_a_copy_is_frozen() -> None:
     with pytest.raises(AttributeError):
         with_facts(make.observed()).lost = ("history",)  # type: ignore[misc]  # which mypy refuses too
+
+
+def test_a_copy_with_another_state_has_its_current_revision() -> None:
+    later = make.state(make.revision(2), make.revision())
+
+    copy = with_facts(make.observed(state=None), state=later)
+
+    assert copy.current == later.current
