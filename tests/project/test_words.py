@@ -29,7 +29,11 @@ def ask(folder: Path, *arguments: str) -> tuple[int, str]:
 def folder(tmp_path: Path) -> Path:
     """Return a repository with two lines too many in a document, and one in a module."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    write(tmp_path, "docs/page.md", "Nobody reads it.\nA lease is renewed.\nThen it goes on.\n")
+    write(
+        tmp_path,
+        "docs/page.md",
+        "Nobody reads it.\nA lease is renewed.\nThen it goes on.\nWrite appliedBy: Nobody, or `Nobody`.\n",
+    )
     write(
         tmp_path, "operator/one.py", '"""Read the file anew."""\n\nanew = 1  # a name is none of its words\n'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import pydantic
@@ -9,7 +10,7 @@ import pydantic
 from .base import Schema, rules
 from .duration import Duration, Pause
 
-__all__ = ["Cadence", "Rotation", "Schedule", "Window"]
+__all__ = ["AppliedBy", "Cadence", "Rotation", "Schedule", "Window"]
 
 _FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
 _ONE_CADENCE = (
@@ -37,6 +38,20 @@ Jitter = Annotated[
         }
     ),
 ]
+
+
+class AppliedBy(StrEnum):
+    """What applies a new value outside of the Secret, such as a password at its database server."""
+
+    KEYTURN = "Keyturn"
+    APPLICATION = "Application"
+    NOBODY = "Nobody"
+
+
+_NOT_YET = (
+    "self != 'Keyturn'",
+    "Keyturn applies no value at a server yet; write appliedBy: Nobody, or Application if something of yours does",
+)
 
 
 class Schedule(Schema):
@@ -77,6 +92,8 @@ class Cadence(Schema):
     """The periods in which rotations may start, and values that changed in stores are written; always if absent."""
     overlap: Pause | None = None
     """How long the previous value stays valid after every workload runs on the new one; 1h if absent."""
+    applied_by: AppliedBy | None = pydantic.Field(None, json_schema_extra=rules(_NOT_YET))
+    """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
 
 
 class Rotation(Cadence):

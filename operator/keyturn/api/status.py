@@ -157,6 +157,8 @@ class ManagedSecretStatus(Schema):
     """When values were last generated."""
     next_rotation_time: datetime | None = None
     """When the next rotation by schedule is due."""
+    rotates_on_request: bool | None = None
+    """True if the schedule only reports that values are due, because nothing applies them (appliedBy: Nobody)."""
     overdue: bool | None = None
     """Whether a rotation is due and not done."""
     last_trigger: str | None = None

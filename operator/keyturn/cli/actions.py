@@ -49,7 +49,8 @@ async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     _hold_to_what_turns(found)
     trigger = f"cli-{secrets.token_hex(6)}"
     now = await managed.annotate(cluster, found.key.name, ROTATE, trigger)
-    return Asked(now, "rotate", "rotation requested", trigger, lambda now: now.status.last_trigger == trigger)
+    said = f"rotation requested{_applied(found.managed)}"
+    return Asked(now, "rotate", said, trigger, lambda now: now.status.last_trigger == trigger)
 
 
 async def rollback(cluster: Cluster, found: FoundManagedSecret, to: int | None) -> Asked:
@@ -97,6 +98,13 @@ def _hold_to_what_turns(found: FoundManagedSecret) -> None:
         return
     instead = f"read the stores with `keyturn refresh {name}`" if pulls else "change the literals of its spec"
     raise NotApplicable(f"{name} has nothing to rotate, because none of its values is generated; {instead}")
+
+
+def _applied(found: ManagedSecret) -> str:
+    """Return what to do for values that nothing applies outside of the Secret."""
+    if not found.status.rotates_on_request:
+        return ""
+    return "; nothing applies the new values outside of the Secret: apply them where they are used, or logins fail"
 
 
 def _is_given(item: DataItem) -> bool:

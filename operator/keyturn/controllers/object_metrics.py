@@ -112,6 +112,7 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
+        is_due=_is_due(status),
         conditions=_conditions(status.conditions),
         violations=tuple({one.rule for one in told_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
@@ -122,6 +123,13 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         workloads=len(status.workloads),
         workloads_current=_current(status),
     )
+
+
+def _is_due(status: ManagedSecretStatus) -> bool | None:
+    """Whether values are due that rotate on request only; None for those that rotate by schedule."""
+    if not status.rotates_on_request or status.next_rotation_time is None:
+        return None
+    return status.next_rotation_time <= datetime.now(UTC)
 
 
 def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:

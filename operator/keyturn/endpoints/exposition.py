@@ -36,6 +36,8 @@ class ObjectFacts:
     last_rotation: datetime | None = None
     next_rotation: datetime | None = None
     is_overdue: bool = False
+    is_due: bool | None = None
+    """Values are due that rotate on request only; None for those that rotate by schedule."""
     conditions: Mapping[str, bool] = field(default_factory=dict)
     violations: Sequence[str] = ()
     """Names of the violated rules."""
@@ -217,6 +219,11 @@ _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
         lambda each: _seconds(each.next_rotation),
     ),
     ("rotation_overdue", "1 while a rotation is overdue.", lambda each: int(each.is_overdue)),
+    (
+        "rotation_due",
+        "1 while values are due that rotate on request only, because nothing applies them.",
+        lambda each: None if each.is_due is None else int(each.is_due),
+    ),
     (
         "suspended",
         "1 while spec.suspend is true.",

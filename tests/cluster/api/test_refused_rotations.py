@@ -46,6 +46,13 @@ ROTATION = {
         rotating(every="0d"),
         f'spec.rotation.every: Invalid value: "0d": {_DURATION}, longer than zero',
     ),
+    "values that Keyturn applies": (
+        rotating(every="90d", appliedBy="Keyturn"),
+        (
+            'spec.rotation.appliedBy: Invalid value: "Keyturn": Keyturn applies no value at a server yet; write'
+            " appliedBy: Nobody, or Application if something of yours does"
+        ),
+    ),
     "an interval without a unit": (
         rotating(every="90"),
         f'spec.rotation.every: Invalid value: "90": {_DURATION}',

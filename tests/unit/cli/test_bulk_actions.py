@@ -49,6 +49,15 @@ def test_several_names_are_each_a_line(api: FakeApi, console: Console) -> None:
     assert api.patched == ["queue", "auth"]
 
 
+def test_values_that_nothing_applies_are_rotated_with_a_warning(api: FakeApi, console: Console) -> None:
+    database = managed("database")
+    database["status"]["rotatesOnRequest"] = True
+    api.put(database)
+
+    assert "apply them where they are used" in console("rotate", "database")
+    assert "apply them" not in console("rotate", "auth")
+
+
 def test_a_name_twice_is_asked_for_once(api: FakeApi, console: Console) -> None:
     console("rotate", "auth", "auth")
 

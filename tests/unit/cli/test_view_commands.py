@@ -283,6 +283,21 @@ def test_before_the_first_look_a_schedule_is_not_called_none(api: FakeApi, conso
     assert "  Scheduled    none (no rotation.every and no rotation.schedule)\n" in console("plan", "never")
 
 
+@pytest.mark.parametrize(
+    ("applied_by", "warns"),
+    [pytest.param("Nobody", True, id="nothing"), pytest.param("Application", False, id="it is")],
+)
+def test_a_plan_says_what_a_rotation_breaks(
+    applied_by: str,
+    warns: bool,  # noqa: FBT001
+    api: FakeApi,
+    console: Console,
+) -> None:
+    api.put(managed("db", spec={"rotation": {"every": "90d", "appliedBy": applied_by}}))
+
+    assert ("rotation changes password" in " ".join(console("plan", "db").split())) == warns
+
+
 def test_several_names_are_planned_one_after_another(console: Console) -> None:
     shown = console.run("plan", "auth", "none").stdout
 

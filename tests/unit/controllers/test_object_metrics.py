@@ -54,6 +54,25 @@ def test_a_rotation_under_way_says_since_when_and_how_far() -> None:
     assert found == [(OF_DB | {"step": "RollOut"}, NOON_IN_SECONDS)]
 
 
+@pytest.mark.parametrize(
+    ("due", "asks"), [pytest.param(NOON, 1, id="past"), pytest.param("2126-11-24T12:00:00Z", 0, id="ahead")]
+)
+def test_values_that_wait_for_a_request_are_due_by_the_clock(due: str, asks: float) -> None:
+    status = {"nextRotationTime": due, "rotatesOnRequest": True}
+    assert told("rotation_due", status) == [(OF_DB, asks)]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"nextRotationTime": NOON}, id="they rotate by schedule"),
+        pytest.param({"rotatesOnRequest": True}, id="they are held"),
+    ],
+)
+def test_values_that_rotate_otherwise_wait_for_no_request(status: dict[str, Any]) -> None:
+    assert told("rotation_due", status) == []
+
+
 def test_old_values_say_until_when_they_are_readable() -> None:
     previous = {"revision": 1, "validUntil": NOON}
     assert told("previous_valid_until_timestamp_seconds", {"previous": previous}) == [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.api.duration import format_duration
 from keyturn.checklist.condition import told
 from keyturn.checklist.unscheduled import unscheduled
+from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.generators import generator_for
@@ -36,6 +37,7 @@ _HEADER: Final = (
     "Windows",
     "Owner",
 )
+_APPLY: Final = "run keyturn rotate and apply the values where they are used, or write appliedBy: Application"
 _WRITE: Final = "write it again: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
 
 
@@ -103,6 +105,10 @@ def _late(declared: list[Declared]) -> Iterator[Finding]:
             )
             evidence = f"its rotation is overdue{due}"
             yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
+        elif status.rotates_on_request and any(found.rule == "overdue" for found in told_violations(status)):
+            yield _finding(
+                Verdict.FAIL, "its values are due, and they rotate on request only", _APPLY, one.where
+            )
         too_rare = [*told(one, Point.SCHEDULE, _CHECKED_RULES)]
         yield from too_rare
         if not too_rare and one.desired and (names := unscheduled(one.desired)):
@@ -155,11 +161,12 @@ def _rotates(desired: Desired | None) -> str:
         return "unknown: see its status"
     if not any(item.recipe for item in desired.items):
         return "where it comes from"
+    asked = ", on request" if desired.on_request else ""
     match desired.cadence:
         case Every(interval):
-            return f"every {format_duration(interval)}"
+            return f"every {format_duration(interval)}{asked}"
         case Cron(expression, zone):
-            return f"at {expression} ({zone})"
+            return f"at {expression} ({zone}){asked}"
     if desired.shape.immutable:
         return "once"
     ends = any(generator_for(item.recipe).ends for item in desired.items if item.recipe)

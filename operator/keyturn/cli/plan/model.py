@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.triggers import removed_items, start_time
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
@@ -197,6 +198,9 @@ def notes(plan: Plan) -> Iterator[str]:
     if plan.found.managed.spec.suspend:
         yield "spec.suspend is true: the plan starts after `keyturn resume`"
     status, metadata = plan.found.managed.status, plan.found.managed.metadata
+    desired = plan.now.desired
+    if plan.is_rotation and desired and desired.on_request:
+        yield breakage_of(desired)
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"

@@ -109,7 +109,12 @@ def _scheduled(plan: Plan, standing: Summary) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, due, now = plan.now.desired, plan.found.managed.status.next_rotation_time, plan.now.now
     if due:
-        return f"{until(due, now)}, at {clock(due)}"
+        asked = (
+            "; values are reported as due, and rotate on request only"
+            if desired and desired.on_request
+            else ""
+        )
+        return f"{until(due, now)}, at {clock(due)}{asked}"
     if standing.state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if desired is None or not desired.rotates or desired.cadence is None:

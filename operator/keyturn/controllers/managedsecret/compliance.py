@@ -14,6 +14,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.rotation.on_request import is_due_on_request
 from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
@@ -201,7 +202,7 @@ def _signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
-        is_overdue=is_overdue(observed),
+        is_overdue=is_overdue(observed) or is_due_on_request(observed),
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
 

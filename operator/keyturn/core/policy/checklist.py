@@ -67,6 +67,7 @@ class Signs:
     unscheduled: frozenset[str] = frozenset()
     """Generated values without a schedule, except those that expire and are renewed."""
     is_overdue: bool = False
+    """A rotation is due and has not begun, also one that waits for a request."""
     kept_since: datetime | None = None
     """When the previous values that are still in the Secret should have been removed."""
 

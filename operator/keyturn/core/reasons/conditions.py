@@ -38,6 +38,7 @@ class ConditionReason(_Reason):
         "Rotating",
         "a rotation is due, or values changed in stores; a window opens later",
     )
+    DUE = "Due", "Rotating", "values are due that rotate on request only (`appliedBy: Nobody`)"
     HELD = (
         "Held",
         "Rotating",

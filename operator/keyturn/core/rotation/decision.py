@@ -17,6 +17,7 @@ from . import steps
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .leases import next_loans, next_return, returned_again, returned_last
+from .on_request import due_on_request
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .restart_backoff import denied_until
@@ -277,6 +278,8 @@ def _wake_up(
         times.append(current.valid_until)
     if start := start_time(observed):
         times.append(start)
+    if (due := due_on_request(observed)) and due > observed.now:
+        times.append(due)
     times += (
         progress.consumer.pods.again
         for progress in all_standings

@@ -30,6 +30,7 @@ __all__ = [
     "overdue_time",
     "reason_to_renew",
     "removed_items",
+    "scheduled_time",
     "start_time",
     "store_change_waits",
     "turns_nothing",
@@ -132,7 +133,7 @@ def renewal_was_requested(observed: Observed, desired: Desired, state: StateFact
 
 
 def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    due = scheduled_time(observed)
+    due = None if desired.on_request else scheduled_time(observed)
     if state is None or due is None or observed.now < due or not is_open(desired.windows, observed.now):
         return None
     return Reason(
@@ -210,7 +211,7 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
 
 def due_time(observed: Observed) -> datetime | None:
     """Return when the next rotation is due without a request: by schedule, or because a value expires."""
-    scheduled = scheduled_time(observed)
+    scheduled = _automatic_time(observed)
     times = [life.renew for life in _validities(observed).values()]
     return min([*times, scheduled] if scheduled else times, default=None)
 
@@ -222,6 +223,11 @@ def scheduled_time(observed: Observed) -> datetime | None:
     return next_due(observed.desired.cadence, observed.state.rotated, observed.uid)
 
 
+def _automatic_time(observed: Observed) -> datetime | None:
+    """Return when the schedule starts a rotation, which it does not for values that rotate on request only."""
+    return None if observed.desired and observed.desired.on_request else scheduled_time(observed)
+
+
 def start_time(observed: Observed) -> datetime | None:
     """Return when the next rotation starts; due and requested ones wait for a window."""
     if observed.desired is None or observed.state is None:
@@ -229,7 +235,7 @@ def start_time(observed: Observed) -> datetime | None:
     asked = asked_at(observed, observed.desired)
     if observed.held:
         return asked[1] if asked else None
-    windows, scheduled = observed.desired.windows, scheduled_time(observed)
+    windows, scheduled = observed.desired.windows, _automatic_time(observed)
     times = [
         _renewal_of(life, observed.desired, observed.now) for name, life in _validities(observed).items()
     ]
@@ -263,7 +269,7 @@ def overdue_time(observed: Observed) -> datetime | None:
     """Return from when on a rotation is overdue, also if it is suspended or held after a rollback."""
     if observed.desired is None or observed.state is None:
         return None
-    scheduled = scheduled_time(observed)
+    scheduled = _automatic_time(observed)
     chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
     return min(chances, default=None)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from keyturn.api.duration import format_duration
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
+from keyturn.api.rotation import AppliedBy
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
-from .schedule import Cron, Every, Window, cadence_of, overlap_of, shortest_pause, windows_of
+from .schedule import Cron, Every, Window, applied_by_of, cadence_of, overlap_of, shortest_pause, windows_of
 from .store_refs import destination_of, source_of, spread_of
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ class Desired:
     pushes: tuple[Destination, ...] = ()
     pulls_at_once: bool = False
     """Values that changed in stores do not wait for a window."""
+    applied_by: AppliedBy | None = None
+
+    @property
+    def on_request(self) -> bool:
+        """Whether the schedule only reports when values are due, because nothing applies them where they are used."""
+        return self.applied_by is AppliedBy.NOBODY
 
     @property
     def pulled(self) -> tuple[Item, ...]:
@@ -211,6 +218,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
+        applied_by=applied_by_of(*cadences),
     )
 
 

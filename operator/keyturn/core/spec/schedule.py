@@ -19,12 +19,13 @@ from keyturn.core.reasons import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keyturn.api.rotation import Cadence
+    from keyturn.api.rotation import AppliedBy, Cadence
 
 __all__ = [
     "Cron",
     "Every",
     "Window",
+    "applied_by_of",
     "cadence_of",
     "check",
     "is_open",
@@ -99,6 +100,11 @@ def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
 def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:
     written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
     return next(written, _DEFAULT_OVERLAP)
+
+
+def applied_by_of(*cadences: Cadence | None) -> AppliedBy | None:
+    """Return the first statement about what applies a new value outside of the Secret, or None."""
+    return next((cadence.applied_by for cadence in cadences if cadence and cadence.applied_by), None)
 
 
 def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime | None:

@@ -15,6 +15,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
+from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.triggers import turns_nothing, waits_until
@@ -141,7 +142,9 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
     if look.rotation is None:
         return _idle(look.observed)
     message = look.rotation.message or _what_is_under_way(look)
-    return ConditionVerdict("True", look.rotation.step, message)
+    desired = look.observed.desired
+    breaks = f"; {breakage_of(desired)}" if desired and desired.on_request and desired.rotates else ""
+    return ConditionVerdict("True", look.rotation.step, f"{message}{breaks}")
 
 
 def _idle(observed: Observed) -> ConditionVerdict:
@@ -163,6 +166,8 @@ def _idle(observed: Observed) -> ConditionVerdict:
         return ConditionVerdict(
             "False", ConditionReason.NOTHING_TO_ROTATE, nothing_to_rotate(observed.desired)
         )
+    if observed.desired and is_due_on_request(observed):
+        return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
     if observed.held is None:
         return ConditionVerdict("False", ConditionReason.IDLE, "no rotation is in progress")
     return ConditionVerdict(
@@ -170,6 +175,14 @@ def _idle(observed: Observed) -> ConditionVerdict:
         ConditionReason.HELD,
         f"scheduled rotation is paused since the rollback from revision {observed.held.number};"
         f" run `keyturn rotate {observed.name}` or change the spec",
+    )
+
+
+def _due_on_request(observed: Observed, desired: Desired) -> str:
+    due = due_on_request(observed)
+    return (
+        f"due since {due:%Y-%m-%d %H:%M} UTC and waits for a request: {breakage_of(desired)}; run"
+        f" `keyturn rotate {observed.name}` when you can do so, or write appliedBy: Application if something does"
     )
 
 

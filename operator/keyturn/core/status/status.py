@@ -19,9 +19,10 @@ from keyturn.core.policy.checklist import policy_of
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.old_pods import terminating
+from keyturn.core.rotation.on_request import due_on_request, next_time
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
-from keyturn.core.rotation.triggers import is_overdue, start_time
+from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of
@@ -58,13 +59,14 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before = observed.managed.status
     everyone = standings(observed, observed.desired) if observed.desired and observed.state else ()
     rotation = _rotation(observed, outcome, everyone)
-    start = start_time(observed)
+    upcoming = next_time(observed)
     return ManagedSecretStatus(
         observed_generation=observed.managed.metadata.generation,
         secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
         revision=_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
-        next_rotation_time=to_second(start) if start else None,
+        next_rotation_time=to_second(upcoming) if upcoming else None,
+        rotates_on_request=due_on_request(observed) is not None or None,
         overdue=is_overdue(observed),
         last_trigger=_last_trigger(observed),
         last_refresh_time=_last_refresh_time(observed),

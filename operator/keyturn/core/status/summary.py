@@ -76,7 +76,7 @@ class SummaryState(enum.StrEnum):
     HELD = "Held"
     """Scheduled rotation is paused since a rollback, until the next request or change of the spec."""
     DUE = "Due"
-    """The next rotation starts within a day."""
+    """The next rotation starts within a day, or values are due that rotate on request only."""
     READY = "Ready"
     """No action is due within a day."""
 
@@ -140,6 +140,8 @@ def _stalled(known: Known, _: datetime) -> str | None:
 def _overdue(known: Known, now: datetime) -> str | None:
     status = known.managed.status
     due, rotation = status.next_rotation_time, status.rotation
+    if status.rotates_on_request and not status.overdue:
+        return None
     if rotation and rotation.step not in AFTER_THE_ROLLOUT:
         return None
     why = "; spec.suspend is true" if known.managed.spec.suspend else ""
@@ -210,18 +212,19 @@ def _overlapping(known: Known, now: datetime) -> str | None:
 
 def _held(known: Known, _: datetime) -> str | None:
     status = known.managed.status
-    if (
-        status.next_rotation_time
-        or not status.history
-        or status.history[0].reason != RevisionReason.ROLLED_BACK
-    ):
+    is_scheduled = status.next_rotation_time and not status.rotates_on_request
+    if is_scheduled or not status.history or status.history[0].reason != RevisionReason.ROLLED_BACK:
         return None
     return f"rolled back to revision {status.revision}; run `keyturn rotate` or change the spec to resume"
 
 
 def _due(known: Known, now: datetime) -> str | None:
     due = known.managed.status.next_rotation_time
-    return "" if due is not None and due <= now + _DUE_SOON else None
+    if due is None or due > now + _DUE_SOON:
+        return None
+    if due <= now and known.managed.status.rotates_on_request:
+        return f"due for {length(now - due)}, and rotates on request only (appliedBy: Nobody)"
+    return ""
 
 
 _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...] = (

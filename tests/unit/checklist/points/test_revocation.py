@@ -109,6 +109,17 @@ def test_who_may_not_read_secrets_sees_what_is_unknown() -> None:
     assert verdicts == {"Pass", "NotApplicable"}
 
 
+@pytest.mark.parametrize(
+    ("is_due", "verdict"),
+    [pytest.param(True, "Fail", id="due"), pytest.param(False, "Unknown", id="not yet")],
+)
+def test_values_that_wait_for_a_request_are_late_once_they_are_due(is_due: bool, verdict: str) -> None:  # noqa: FBT001
+    policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
+    one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
+
+    assert {finding.verdict for finding in schedule.judged([one], None, None)} == {verdict, "Unknown"}
+
+
 def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
     one = declared(overdue=True, nextRotationTime="2026-04-01T03:00:00Z")
 

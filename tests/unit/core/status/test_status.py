@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
 from keyturn.core.state.state import Held, Triggers
@@ -663,6 +664,38 @@ def test_what_waits_for_a_window_says_when_it_opens(look: Observed) -> None:
 
 def test_what_is_suspended_does_not_wait_for_a_window() -> None:
     assert conditions(observed({"rotation": BY_NIGHT, "suspend": True}))["Rotating"][1] == "Idle"
+
+
+ON_REQUEST: dict[str, Any] = {"rotation": {"every": "1h", "jitter": "0%", "appliedBy": "Nobody"}}
+
+
+def test_values_that_nothing_applies_are_due_and_wait() -> None:
+    look = observed(ON_REQUEST, now=NOW + minutes(5))
+    status = status_of(look, RESTS)
+
+    assert conditions(look)["Rotating"][:2] == ("False", "Due")
+    assert (status.next_rotation_time, status.rotates_on_request) == (MADE + minutes(60), True)
+    assert status.overdue is False
+
+
+def test_before_their_date_such_values_are_idle() -> None:
+    look = observed(ON_REQUEST, now=MADE + minutes(59))
+
+    assert conditions(look)["Rotating"][1] == "Idle"
+    assert status_of(look, RESTS).next_rotation_time == MADE + minutes(60)
+
+
+def test_values_that_rotate_by_schedule_are_not_marked() -> None:
+    assert status_of(observed(QUARTERLY), RESTS).rotates_on_request is None
+
+
+def test_a_rotation_of_such_values_says_what_it_breaks() -> None:
+    look = observed(ON_REQUEST, consumer(), **ROTATED)
+
+    assert look.desired
+    status, _, message = conditions(look)["Rotating"]
+    assert status == "True"
+    assert breakage_of(look.desired) in message
 
 
 def test_a_rotation_whose_window_went_by_is_overdue() -> None:

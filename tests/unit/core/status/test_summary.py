@@ -97,6 +97,21 @@ CASES = {
         found(nextRotationTime=at(days=-3), overdue=True, rotation=ROLLING),
         Summary(SummaryState.ROTATING, "RollOut: Deployment/api is rolling"),
     ),
+    "due long ago, on request": (
+        found(nextRotationTime=at(days=2), rotatesOnRequest=True),
+        Summary(SummaryState.DUE, "due for 2d, and rotates on request only (appliedBy: Nobody)"),
+    ),
+    "due in an hour, on request": (
+        found(nextRotationTime=at(hours=-1), rotatesOnRequest=True),
+        Summary(SummaryState.DUE),
+    ),
+    "gone back, and due on request": (
+        found(history=[RETURN], nextRotationTime=at(days=2), rotatesOnRequest=True),
+        Summary(
+            SummaryState.HELD,
+            "rolled back to revision 1; run `keyturn rotate` or change the spec to resume",
+        ),
+    ),
     "due in 24 hours": (found(nextRotationTime=at(days=-1)), Summary(SummaryState.DUE)),
     "due in 24 hours and a second": (
         found(nextRotationTime=at(days=-1, seconds=-1)),
