@@ -138,7 +138,7 @@ def _check_answers(answers: Answers, new: str, screen: Screen) -> None:
 
 
 def _in_secret(terminal: Terminal) -> str:
-    return fingerprint(terminal, "shop", "auth-secrets", "db-password")
+    return fingerprint(terminal, "shop", "auth-secrets", "session-secret")
 
 
 def _uid(terminal: Terminal) -> str:

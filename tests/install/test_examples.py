@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ import yaml
 
 from keyturn import generators
 from keyturn.api import ManagedSecret, SecretClass
+from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.spec.desired import wanted_by
+from sandbox.harness import Kubectl
 from tests.install.installation import MANIFESTS
 
 if TYPE_CHECKING:
@@ -22,14 +26,14 @@ _EXAMPLES = MANIFESTS / "examples"
 _FILES = sorted(_EXAMPLES.glob("*.yaml"))
 _CLASSES = sorted(path for path in (MANIFESTS / "classes").glob("*.yaml") if path.stem != "kustomization")
 
-# Name, priority, every, generate: the figures of the guide's rotation schedule.
+# Name, priority, every (also the maximum), appliedBy, generate: the figures of the guide's rotation schedule.
 SHIPPED = {
-    "jwt-secret": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
-    "two-factor-key": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
-    "session-secret": ("High", "180d", {"bytes": {"length": 32, "encoding": "base64"}}),
-    "database-password": ("Critical", "90d", {"password": {"length": 40}}),
-    "redis-password": ("Medium", "90d", {"bytes": {"length": 24, "encoding": "base64"}}),
-    "api-key": ("High", "30d", {"bytes": {"length": 32, "encoding": "base64url"}}),
+    "jwt-secret": ("High", "180d", None, {"bytes": {"length": 32, "encoding": "base64"}}),
+    "two-factor-key": ("High", "180d", "Nobody", {"bytes": {"length": 32, "encoding": "base64"}}),
+    "session-secret": ("High", "180d", None, {"bytes": {"length": 32, "encoding": "base64"}}),
+    "database-password": ("Critical", "90d", "Nobody", {"password": {"length": 40}}),
+    "redis-password": ("Medium", "90d", "Nobody", {"bytes": {"length": 24, "encoding": "base64"}}),
+    "api-key": ("High", "30d", None, {"bytes": {"length": 32, "encoding": "base64url"}}),
 }
 
 
@@ -108,6 +112,39 @@ def test_every_generator_of_the_examples_reaches_the_floor() -> None:
     assert {generators.make(recipe).kind for recipe in recipes} == generators.discover().keys()
 
 
+_LOGINS = {"password", "passphrase", "basicAuth", "dockerConfig"}
+"""Kinds whose values a server checks, so that it has to learn a new one."""
+
+
+def unapplied(bodies: Iterator[dict[str, Any]]) -> set[str]:
+    """Name the ManagedSecrets whose schedule rotates a login without a word on what applies it."""
+    managed = [ManagedSecret.model_validate(body) for body in bodies if body["kind"] == "ManagedSecret"]
+    return {
+        one.metadata.name
+        for one in managed
+        if one.spec.rotation and (one.spec.rotation.every or one.spec.rotation.schedule)
+        if any(item.generate and item.generate.kind in _LOGINS for item in one.spec.data)
+        if one.spec.rotation.applied_by is None
+    }
+
+
+def test_no_example_rotates_a_login_that_its_server_does_not_learn() -> None:
+    pages = [MANIFESTS.parent / "README.md", *sorted((MANIFESTS.parent / "docs").rglob("*.md"))]
+    blocks = [
+        block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    shown = (
+        {"metadata": {}} | body
+        for block in blocks
+        if "kind: ManagedSecret" in block and "data:" in block
+        for body in yaml.safe_load_all(block)
+        if body and body.get("kind") == "ManagedSecret"
+    )
+
+    assert unapplied(documents(*_FILES, MANIFESTS.parent / "demo" / "shop.yaml")) == set()
+    assert unapplied(shown) == set()
+
+
 def test_the_shipped_classes_are_taken(cluster_wide: Installation) -> None:
     done = cluster_wide.kubectl.run("apply", "--dry-run=server", "-k", str(MANIFESTS / "classes"))
 
@@ -119,12 +156,51 @@ def test_the_shipped_classes_have_the_figures_of_the_guide() -> None:
         body["metadata"]["name"]: (
             body["spec"]["priority"],
             body["spec"]["rotation"]["every"],
+            body["spec"]["rotation"].get("appliedBy"),
             body["spec"]["generate"],
         )
         for body in documents(*_CLASSES)
     }
 
     assert figures == SHIPPED
+
+
+@pytest.mark.parametrize("path", _CLASSES, ids=lambda path: path.stem)
+def test_a_shipped_class_has_every_rule_of_the_guide_and_warns(path: Path) -> None:
+    (body,) = documents(path)
+    spec = body["spec"]
+
+    assert (spec["maxInterval"], spec["minLength"]) == (spec["rotation"]["every"], 32)
+    assert (spec["distinctAcrossEnvironments"], spec["enforcement"]) == (True, "Warn")
+
+
+@pytest.mark.parametrize(
+    ("every", "broken"), [("90d", set()), ("91d", {"maxInterval"}), ("365d", {"maxInterval"})]
+)
+def test_a_longer_interval_than_that_of_the_class_is_a_violation(every: str, broken: set[str]) -> None:
+    (body,) = documents(MANIFESTS / "classes" / "database-password.yaml")
+    secret_class = SecretClass.model_validate(body)
+    managed = {"metadata": {"name": "db", "namespace": "shop", "resourceVersion": "1"}}
+    spec = {"className": "database-password", "data": [{"name": "password"}], "rotation": {"every": every}}
+    desired = wanted_by(ManagedSecret.model_validate(managed | {"spec": spec}), secret_class)
+    strengths = {"password": generators.make(desired.items[0].recipe).strength()}
+
+    found = violations_of(secret_class, Evidence(strengths, desired.cadence, desired.rotates))
+
+    assert {violation.rule for violation in found} == broken
+
+
+def test_the_component_enforce_denies_what_violates_a_rule(tmp_path: Path) -> None:
+    folders = (MANIFESTS / "classes", MANIFESTS / "components" / "enforce")
+    resources, components = ([os.path.relpath(one, tmp_path)] for one in folders)
+    body = {"kind": "Kustomization", "resources": resources, "components": components}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    text = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
+    made = list(yaml.safe_load_all(text))
+
+    assert {(one["kind"], one["spec"]["enforcement"]) for one in made} == {("SecretClass", "Deny")}
+    assert len(made) == len(SHIPPED)
 
 
 @pytest.mark.parametrize("path", _CLASSES, ids=lambda path: path.stem)

@@ -55,6 +55,12 @@ _SECRETS = (
         _AUTH,
     ),
     Case(
+        "KeyturnRotationDue",
+        of_object("rotation_due", "0x5 1x60 0x60"),
+        *(35, 36, 67),
+        _AUTH,
+    ),
+    Case(
         "KeyturnRotationStuck",
         of_object("rotation_started_timestamp_seconds", "300x100 stale", step="RollOut")
         | of_object("workloads_current", "0x1 1x120"),

@@ -70,6 +70,13 @@ QUIET = (
         | of_object("rotation_overdue", "1x200"),
     ),
     Quiet(
+        "KeyturnSecretExpiring",
+        "one that another alert tells of: it is due and waits for a request",
+        of_object("next_rotation_timestamp_seconds", "0x200")
+        | of_object("suspended", "1x200")
+        | of_object("rotation_due", "1x200"),
+    ),
+    Quiet(
         "KeyturnRotationStuck",
         "the overlap of a rotation that is through",
         of_object("rotation_started_timestamp_seconds", "0x200", step="Overlap"),

@@ -68,6 +68,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     space.run(deployment("batch", env_from("auth"), annotations={"keyturn.dev/restart": "never"}))
     space.rotate()
     space.until_condition("Rotating", "True", "Overlap")
+    space.managed(password(), name="asked", rotation={"every": "90d", "appliedBy": "Nobody"})
     space.managed(password(), name="weak", className=class_.name, suspend=False)
     space.respec(lambda spec: spec.update(suspend=True), "weak")
     space.manage(pulled("token", "absent", stores.for_all, kind="ClusterSecretStore"), name="ill")

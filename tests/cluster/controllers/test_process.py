@@ -41,6 +41,7 @@ def test_metrics_report_how_each_object_is(space: Space, operator: Operator) -> 
         'keyturn_last_rotation_timestamp_seconds{name="auth"}': timestamp(status["lastRotationTime"]),
         'keyturn_next_rotation_timestamp_seconds{name="auth"}': timestamp(status["nextRotationTime"]),
         'keyturn_rotation_overdue{name="auth"}': 0,
+        'keyturn_rotation_due{name="auth"}': 0,
         'keyturn_condition{name="auth",type="Ready"}': 1,
         'keyturn_condition{name="auth",type="Rotating"}': 0,
         'keyturn_condition{name="auth",type="WorkloadsCurrent"}': 1,

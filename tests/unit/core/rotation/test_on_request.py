@@ -114,6 +114,6 @@ def test_without_a_schedule_nothing_is_due() -> None:
     [pytest.param(5, "key4", id="all of five"), pytest.param(6, "and 1 more", id="of six")],
 )
 def test_what_breaks_is_named(count: int, shown: str) -> None:
-    items = [PASSWORD | {"name": f"key{place}"} for place in range(count)]
+    items = [{**PASSWORD, "name": f"key{place}"} for place in range(count)]
 
     assert shown in breakage_of(desired({"data": items}))
