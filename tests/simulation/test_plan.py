@@ -99,6 +99,18 @@ async def test_a_rotation(cluster: Comparison) -> None:
     assert cluster.compared >= {"Stage", "Publish", "Begin", "RollOut", "Overlap", "Expire", "Revoke"}
 
 
+async def test_a_rotation_with_a_template_that_reads_the_previous_value(cluster: Comparison) -> None:
+    text = "{{ password }}{% if previous.password %},{{ previous.password }}{% endif %}"
+    cluster.cluster.change_managed()["target"] = {"template": {"data": {"passwords": text}}}
+    cluster.cluster.add_workload("api", frozenset({"passwords"}))
+    await cluster.cluster.settle()
+    annotate(cluster.cluster, ROTATE, "now")
+
+    await cluster.cluster.settle()
+
+    assert cluster.compared >= {"Stage", "Publish", "Begin", "RollOut", "Overlap", "Expire", "Revoke"}
+
+
 async def test_a_change_of_the_spec_while_a_request_waits_for_its_window(cluster: Comparison) -> None:
     await cluster.cluster.settle()
     cluster.cluster.change_managed()["rotation"] = {"windows": [{"cron": "0 2 * * *", "duration": "1h"}]}

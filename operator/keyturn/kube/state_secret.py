@@ -124,6 +124,7 @@ def _revision_document(revision: Revision) -> dict[str, Any]:
         "values": {name: _kept_document(kept) for name, kept in sorted(revision.values.items())},
         "rendered": {
             key: {"template": rendered.template, "value": rendered.value.to_base64()}
+            | ({"overlap": rendered.overlap.to_base64()} if rendered.overlap else {})
             for key, rendered in sorted(revision.rendered.items())
         },
     }
@@ -138,7 +139,7 @@ def _kept_document(kept: ItemValues) -> dict[str, Any]:
         "overlap": _encode(kept.overlap),
         "previous": _encode(kept.previous),
         "loan": kept.loan,
-    }
+    } | ({"earlier": _encode(kept.earlier)} if kept.earlier else {})
 
 
 def _encode(values: Mapping[str, Value]) -> dict[str, str]:
@@ -184,7 +185,11 @@ def _revision_from(document: dict[str, Any]) -> Revision:
     return Revision(
         {_text(name): _kept_from(kept) for name, kept in document["values"].items()},
         {
-            _text(key): Rendered(_text(rendered["template"]), Value.from_base64(rendered["value"]))
+            _text(key): Rendered(
+                _text(rendered["template"]),
+                Value.from_base64(rendered["value"]),
+                Value.from_base64(rendered["overlap"]) if "overlap" in rendered else None,
+            )
             for key, rendered in document["rendered"].items()
         },
     )
@@ -202,6 +207,7 @@ def _kept_from(document: dict[str, Any]) -> ItemValues:
         life=Validity(_time(life["renew"]), _time(life["end"])) if life else None,
         overlap=overlap,
         previous=previous,
+        earlier=_decode(document.get("earlier", {})),
         loan=_text(document.get("loan", "")),
     )
 

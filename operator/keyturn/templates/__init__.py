@@ -10,6 +10,8 @@ Imports: `core`.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -31,12 +33,23 @@ if TYPE_CHECKING:
     from .bounds import Budget
     from .engine import Reference
 
-__all__ = ["NOW", "TemplateFailed", "check", "inputs", "is_known", "render", "rendered"]
+__all__ = [
+    "NOW",
+    "TemplateFailed",
+    "check",
+    "inputs",
+    "is_known",
+    "previous_inputs",
+    "render",
+    "rendered",
+]
 
 NOW = "now"
 """Name by which a template reads the time of rendering."""
 _VALUES = "values"
 """Name by which a template reads any value, whatever its name."""
+_PREVIOUS = "previous"
+"""Name by which a template reads the previous value of another during the overlap, unless an item has this name."""
 _TEXT = ("value",)
 _MAX_TOTAL = 64 * 1024
 _MAX_VERDICTS = 4096
@@ -101,13 +114,38 @@ def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
     return frozenset(names_read) & (every | {NOW})
 
 
+def previous_inputs(template: str, names: Iterable[str]) -> frozenset[str]:
+    """Return of which of `names` a template reads the previous value, by its text.
+
+    Raises:
+        Stalled: It has a syntax error.
+    """
+    from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+
+    every = frozenset(names)
+    if _PREVIOUS in every or _PREVIOUS not in template:
+        return frozenset()
+    read = frozenset[str]()
+    for reference in Template("", template).references():
+        match reference.segments:
+            case (str(first), str(name), *_) if first == _PREVIOUS:
+                read |= {name}
+            case (str(first), *_) if first == _PREVIOUS:
+                read |= every
+    return read & every
+
+
 def render(
     templates: Mapping[str, str],
     values: Mapping[str, Mapping[str, Value]],
     now: datetime,
     budget: Budget | None = None,
+    *,
+    earlier: Mapping[str, Mapping[str, Value]] = MappingProxyType({}),
 ) -> dict[str, Value]:
     """Render each template within one budget; `budget` shares it with other calls.
+
+    `earlier` has the previous values that are valid during an overlap.
 
     Templates are untrusted programs: run it in a thread.
 
@@ -115,10 +153,15 @@ def render(
         TemplateFailed: One cannot be rendered with these values; the error does not quote them.
     """
     from .bounds import Budget  # noqa: PLC0415
-    from .engine import Names, Template, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
+    from .engine import Names, Template, absent, exposed  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
     by_name = {name: exposed(name, outputs) for name, outputs in values.items()}
-    given = {**by_name, _VALUES: Names(_VALUES, by_name), NOW: now}
+    previous = {
+        name: exposed(name, earlier[name]) if name in earlier else absent(name, outputs)
+        for name, outputs in values.items()
+    }
+    first = {_PREVIOUS: Names(_PREVIOUS, previous)}
+    given = {**first, **by_name, _VALUES: Names(_VALUES, by_name), NOW: now}
     budget = budget or Budget()
     return {key: Value.of_text(Template(key, text).render(given, budget)) for key, text in templates.items()}
 
@@ -139,7 +182,33 @@ def rendered(
     }
     outputs = {name: kept.outputs for name, kept in values.items()}
     made = render({key: text for key, text in templates.items() if key not in stays}, outputs, now)
-    return {key: stays[key] if key in stays else Rendered(text, made[key]) for key, text in templates.items()}
+    settled = {
+        key: replace(stays[key], overlap=None) if key in stays else Rendered(text, made[key])
+        for key, text in templates.items()
+    }
+    return settled | _during_overlap(settled, stays, values, known, now)
+
+
+def _during_overlap(
+    settled: Mapping[str, Rendered],
+    stays: Mapping[str, Rendered],
+    values: Mapping[str, ItemValues],
+    known: Mapping[str, ItemValues],
+    now: datetime,
+) -> dict[str, Rendered]:
+    """Return the templates that read previous values, with their result during the overlap."""
+    earlier = {name: kept.earlier for name, kept in values.items() if kept.earlier}
+    if not earlier:
+        return {}
+    same = {name for name in values.keys() & known.keys() if values[name].earlier == known[name].earlier}
+    reads = {key: previous_inputs(one.template, values) for key, one in settled.items()}
+    lasting = {key: stays[key] for key in stays if reads[key] & earlier.keys() and reads[key] <= same}
+    others = {key: one.template for key, one in settled.items() if reads[key] & earlier.keys()}
+    others = {key: text for key, text in others.items() if key not in lasting}
+    outputs = {name: kept.outputs for name, kept in values.items()}
+    made = render(others, outputs, now, earlier=earlier)
+    differing = {key: value for key, value in made.items() if value != settled[key].value}
+    return lasting | {key: replace(settled[key], overlap=value) for key, value in differing.items()}
 
 
 def _by_name(values: Mapping[str, ItemValues]) -> Mapping[str, ItemValues]:
@@ -194,6 +263,8 @@ def _flaw(reference: Reference, names: _Names) -> str | None:
             return None
         case ("values", str(name), *rest):
             return _flaw_of(name, rest, names)
+        case (str(first), *rest) if first == _PREVIOUS and _PREVIOUS not in names:
+            return _flaw_of(rest[0], rest[1:], names) if rest and isinstance(rest[0], str) else None
         case (str(name), *rest) if name != _VALUES:
             return _flaw_of(name, rest, names)
         case _:

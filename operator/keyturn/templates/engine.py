@@ -33,14 +33,14 @@ from .filters import FILTERS, guarded
 from .lexer import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from liquid.ast import IllegalNode
     from liquid.stream import TokenStream
 
     from keyturn.core.value import Value
 
-__all__ = ["Budget", "Names", "Reference", "Template", "exposed"]
+__all__ = ["Budget", "Names", "Reference", "Template", "absent", "exposed"]
 
 _MAX_MESSAGE_LENGTH: Final = 100
 _GO: Final = frozenset({"expected a primitive expression, found dot"})
@@ -52,6 +52,12 @@ def exposed(name: str, outputs: Mapping[str, Value]) -> object:
     if outputs.keys() == {"value"}:
         return _text_of(name, outputs["value"])
     return Names(name, {output: _text_of(f"{name}.{output}", value) for output, value in outputs.items()})
+
+
+def absent(name: str, outputs: Iterable[str]) -> object:
+    """Return a value that does not exist, as templates read it: empty and false, with every output."""
+    every = tuple(outputs)
+    return None if every == ("value",) else Names(name, dict.fromkeys(every))
 
 
 def _text_of(name: str, value: Value) -> str | Binary:

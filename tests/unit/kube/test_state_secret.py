@@ -90,11 +90,14 @@ values = st.builds(
     life=st.none() | st.builds(Validity, renew=times, end=times),
     overlap=outputs,
     previous=outputs,
+    earlier=outputs,
 )
 revisions = st.builds(
     Revision,
     values=st.dictionaries(names, values, max_size=3),
-    rendered=st.dictionaries(names, st.builds(Rendered, template=texts, value=content), max_size=2),
+    rendered=st.dictionaries(
+        names, st.builds(Rendered, template=texts, value=content, overlap=st.none() | content), max_size=2
+    ),
 )
 optional = st.none() | texts
 places = st.builds(

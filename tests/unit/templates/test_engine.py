@@ -588,6 +588,112 @@ def anew(before: Revision, texts: Mapping[str, str] = TEXTS, **values: str) -> s
     return {key for key, made in after.items() if made != before.rendered.get(key)}
 
 
+# Previous values
+
+_BOTH = "{{ key }}{% if previous.key %},{{ previous.key }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "during"),
+    [
+        (_BOTH, "2", "2,1"),
+        ("{{ previous.key }}", "", "1"),
+        ("{{ previous['key'] | default: 'none' }}", "none", "1"),
+        ("{{ previous.pair.publicKey }}", "", "old"),
+        ("{% if previous.pair.publicKey %}yes{% else %}no{% endif %}", "no", "yes"),
+    ],
+)
+def test_the_previous_value_is_empty_but_for_the_overlap(text: str, made: str, during: str) -> None:
+    values = {"key": one("2"), "pair": {"publicKey": Value(b"new"), "privateKey": Value(b"new")}}
+    earlier = {"key": one("1"), "pair": {"publicKey": Value(b"old"), "privateKey": Value(b"old")}}
+    templates.check({"text": text}, {name: tuple(outputs) for name, outputs in values.items()})
+
+    assert templates.render({"text": text}, values, NOW)["text"].reveal().decode() == made
+    assert templates.render({"text": text}, values, NOW, earlier=earlier)["text"].reveal().decode() == during
+
+
+@pytest.mark.parametrize("text", ["{{ previous.keys }}", "{{ previous.password.publicKey }}"])
+def test_the_previous_value_of_what_there_is_not_is_refused(text: str) -> None:
+    assert refusal(text).reason == "InvalidTemplate"
+
+
+def test_a_value_with_that_name_is_read_as_before() -> None:
+    assert rendered("{{ previous }}", {"previous": one("mine")}) == b"mine"
+    assert templates.previous_inputs("{{ previous.key }}", {"previous", "key"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("{{ key }} {{ previous }}", {"key", "other"}),
+        ("{{ previous.key }} {{ other }}", {"key"}),
+        ("{% if values['previous'] %}{{ key }}{% endif %}", set()),
+        ("{{ key }}", set()),
+    ],
+)
+def test_which_previous_values_a_template_reads_is_known_from_its_text(text: str, read: set[str]) -> None:
+    assert templates.previous_inputs(text, {"key", "other"}) == read
+
+
+def overlapping(key: str, earlier: str | None) -> dict[str, ItemValues]:
+    kept = ItemValues("", one(key), {"value": "key"}, earlier=one(earlier) if earlier else {})
+    return {"key": kept, "other": ItemValues("", one("x"), {"value": "other"})}
+
+
+def made_of(
+    texts: Mapping[str, str], values: dict[str, ItemValues], before: Revision | None = None
+) -> Revision:
+    return Revision(values, templates.rendered(texts, values, before, NOW))
+
+
+def test_a_revision_has_two_results_of_a_template_that_reads_the_previous_value() -> None:
+    found = made_of({"keys": _BOTH, "alone": "{{ key }}"}, overlapping("2", "1"))
+
+    assert found.published_data(overlapping=True)["keys"] == Value(b"2,1")
+    assert found.published_data(overlapping=False)["keys"] == Value(b"2")
+    assert found.overlap_data().keys() == {"keys"}
+
+
+def test_a_change_of_something_else_keeps_the_result_of_the_overlap() -> None:
+    before = made_of(
+        {"keys": "{% if previous.key %}{{ previous.key | bcrypt }}{% endif %}"}, overlapping("2", "1")
+    )
+    texts = {key: one.template for key, one in before.rendered.items()}
+
+    after = made_of(
+        texts, overlapping("2", "1") | {"other": ItemValues("", one("y"), {"value": "other"})}, before
+    )
+
+    assert after.rendered == before.rendered
+
+
+def test_after_the_overlap_the_other_result_stays_as_it_is() -> None:
+    text = "{{ 'x' | bcrypt }}{{ key }}{{ previous.key }}"
+    before = made_of({"keys": text}, overlapping("2", "1"))
+
+    after = made_of({"keys": text}, overlapping("2", None), before)
+
+    assert after.rendered["keys"].value == before.rendered["keys"].value
+    assert after.rendered["keys"].overlap is None
+
+
+def test_the_next_rotation_has_the_value_before_it() -> None:
+    before = made_of({"keys": _BOTH}, overlapping("2", "1"))
+
+    after = made_of({"keys": _BOTH}, overlapping("3", "2"), before)
+
+    assert after.overlap_data() == {"keys": Value(b"3,2")}
+
+
+def test_a_result_that_does_not_differ_is_none_of_the_overlap() -> None:
+    text = "{{ key }}{% if previous.key %}{% endif %}"
+
+    assert made_of({"keys": text}, overlapping("2", "1")).overlap_data() == {}
+
+
+# Unchanged values
+
+
 def test_with_the_same_values_nothing_is_rendered_again() -> None:
     before = revision(username="shop", key="1")
 

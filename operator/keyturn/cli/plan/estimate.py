@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn import templates
 from keyturn.core.rotation.transitions import Content, with_dependents
 from keyturn.core.spec.desired import previous_key
 
@@ -73,4 +74,14 @@ def _previous(
     replaced = [item for item in desired.items if before and item.name in fresh and item.name in before.keys]
     kept = {previous_key(key) for item in replaced if item.keep_previous for key in item.keys.values()}
     merged = {item.keys[output] for item in replaced for output in makers.merges.get(item.name, frozenset())}
-    return frozenset(kept | merged)
+    return frozenset(kept | merged) | _rendered(frozenset(item.name for item in replaced), desired)
+
+
+def _rendered(replaced: frozenset[str], desired: Desired) -> frozenset[str]:
+    """Return the keys of templates that read the previous value of a replaced item."""
+    if not desired.reads_previous:
+        return frozenset()
+    names = {item.name for item in desired.items if item.recipe}
+    return frozenset(
+        key for key, text in desired.templates.items() if templates.previous_inputs(text, names) & replaced
+    )

@@ -68,9 +68,8 @@ async def generate_revision(
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            values[item.name] = await _generate_items(
-                item, found, values, desired, key, last, generated, context
-            )
+            made = await _generate_items(item, found, values, desired, key, last, generated, context)
+            values[item.name] = _with_earlier(made, item, found, desired)
         else:
             values[item.name] = _kept(item, found, desired)
     now = context.now()
@@ -179,6 +178,13 @@ def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
     return before.overlapping
 
 
+def _with_earlier(made: ItemValues, item: Item, before: ItemValues | None, desired: Desired) -> ItemValues:
+    """Keep the previous value of a generated item for templates that read it."""
+    if not desired.reads_previous or item.recipe is None or not before or _previous(item, before) is None:
+        return made
+    return replace(made, earlier=dict(before.outputs))
+
+
 async def _issuer(generator: Generator[Any], key: ObjectKey, context: Context) -> Outputs | None:
     name = generator.issuer_secret
     if name is None:
@@ -208,8 +214,17 @@ def _content_of(revision: Revision, state: State | None) -> transitions.Content:
     return transitions.Content(
         keys={name: kept.keys for name, kept in revision.values.items()},
         templates={key: rendered.template for key, rendered in revision.rendered.items()},
-        changed=changed_keys(state.current.data() if state else {}, revision.data()),
+        changed=changed_keys(state.current.data() if state else {}, revision.data())
+        | _rendered_anew(revision, state.current if state else None),
         previous=frozenset(revision.overlap_data()),
+    )
+
+
+def _rendered_anew(revision: Revision, before: Revision | None) -> frozenset[str]:
+    """Return the keys whose templates have a new result during the overlap."""
+    known = before.rendered if before else {}
+    return frozenset(
+        key for key, made in revision.rendered.items() if made.overlap is not None and known.get(key) != made
     )
 
 

@@ -135,6 +135,11 @@ class Desired:
         return self.applied_by is AppliedBy.NOBODY
 
     @property
+    def reads_previous(self) -> bool:
+        """Whether a template may read previous values."""
+        return bool(self.overlap) and any("previous" in text for text in self.templates.values())
+
+    @property
     def pulled(self) -> tuple[Item, ...]:
         """Items that are read from stores."""
         return tuple(item for item in self.items if item.source)

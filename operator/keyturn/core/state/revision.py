@@ -64,6 +64,8 @@ class ItemValues:
     """Outputs that have another value during the overlap."""
     previous: Mapping[str, Value] = field(default_factory=dict)
     """Outputs of the previous value, readable during the overlap."""
+    earlier: Mapping[str, Value] = field(default_factory=dict)
+    """Outputs of the previous value for templates that read it during the overlap."""
     loan: str = ""
     """The store's identifier of the lease of a dynamic credential; empty for other values."""
 
@@ -79,7 +81,7 @@ class ItemValues:
 
     def settled(self) -> ItemValues:
         """Return it without its overlap values."""
-        return replace(self, overlap={}, previous={})
+        return replace(self, overlap={}, previous={}, earlier={})
 
     def behind(self, others: Collection[str]) -> ItemValues:
         """Return it without the outputs whose keys are in `others`."""
@@ -114,6 +116,8 @@ class Rendered:
 
     template: str
     value: Value
+    overlap: Value | None = None
+    """Another result during the overlap, of a template that reads previous values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +179,11 @@ class Revision:
         return {key: value for key, value in self.data().items() if key in keys}
 
     def overlap_data(self) -> dict[str, Value]:
-        """Return the values that differ during the overlap, without the keys of templates."""
+        """Return the values that differ during the overlap, of which templates hide those of items with their key."""
         every = {key: value for kept in self.values.values() for key, value in kept.overlap_data().items()}
         hidden = self.rendered.keys() | {previous_key(key) for key in self.rendered}
-        return {key: value for key, value in every.items() if key not in hidden}
+        items = {key: value for key, value in every.items() if key not in hidden}
+        return items | {key: made.overlap for key, made in self.rendered.items() if made.overlap is not None}
 
     def published_data(self, *, overlapping: bool) -> dict[str, Value]:
         return self.data() | (self.overlap_data() if overlapping else {})

@@ -60,6 +60,16 @@ def test_a_first_revision_changes_every_key() -> None:
     assert content.keys == {"password": {"value": "password"}, "token": {"value": "token"}}
 
 
+def test_templates_that_read_a_replaced_value_have_an_overlap() -> None:
+    texts = {"keys": "{{ previous.password }}", "other": "{{ previous.token }}", "none": "{{ password }}"}
+    desired = make.desired({"data": [make.PASSWORD, TOKEN], "target": {"template": {"data": texts}}})
+    before = make.state(names=("password", "token"))
+
+    content = content_generated(frozenset({"password"}), desired, before, Makers(needs={}, merges={}))
+
+    assert content.previous == {"keys"}
+
+
 def test_replaced_values_stay_readable_during_an_overlap() -> None:
     desired = make.desired({"data": [make.PASSWORD, TOKEN | {"keepPrevious": True}]})
     before = make.state(names=("password", "token"))

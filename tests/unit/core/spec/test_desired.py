@@ -44,6 +44,20 @@ def test_a_bare_spec_gets_every_default() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "overlap", "reads"),
+    [
+        pytest.param("{{ previous.password }}", "1h", True, id="it does"),
+        pytest.param("{{ password }}", "1h", False, id="it does not"),
+        pytest.param("{{ previous.password }}", "0s", False, id="there is never one"),
+    ],
+)
+def test_templates_may_read_previous_values(text: str, overlap: str, reads: bool) -> None:  # noqa: FBT001
+    spec = {"target": {"template": {"data": {"a": text}}}, "rotation": {"overlap": overlap}}
+
+    assert wanted_by(managed(spec), None).reads_previous == reads
+
+
 def test_what_is_written_counts() -> None:
     spec = {
         "data": [USERNAME, {**PASSWORD, "keys": {"value": "pw"}, "keepPrevious": True}],

@@ -142,6 +142,15 @@ TURNED = Revision(
 )
 
 
+def test_a_template_has_its_own_result_during_the_overlap() -> None:
+    token = ItemValues("r", {"value": Value(b"new")}, {"value": "token"}, earlier={"value": Value(b"old")})
+    one = Revision({"token": token}, {"token": Rendered("{{ previous.token }}", Value(b""), Value(b"old"))})
+
+    assert one.overlap_data() == {"token": Value(b"old")}
+    assert one.published_data(overlapping=False) == {"token": Value(b"")}
+    assert token.settled().earlier == {}
+
+
 def test_a_revision_is_written_under_its_keys_and_a_template_goes_before_an_item() -> None:
     assert TURNED.published_data(overlapping=False) == {
         "TOKEN": Value(b"new"),

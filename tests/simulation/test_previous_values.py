@@ -1,0 +1,91 @@
+"""A template holds the previous value exactly as long as it is valid: over rollouts, crashes and further rotations."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+import pytest
+
+from keyturn.core.labels import ROTATE
+from tests.simulation.simulated_cluster import MANAGED, Cluster
+
+_TEXT = "{{ jwt }}{% if previous.jwt %},{{ previous.jwt }}{% endif %}"
+
+
+async def signing(overlap: str = "1d") -> Cluster:
+    spec = {
+        "data": [{"name": "jwt", "generate": {"bytes": {}}}],
+        "rotation": {"overlap": overlap},
+        "target": {"template": {"data": {"keys": _TEXT}}},
+    }
+    cluster = Cluster(spec)
+    await cluster.settle()
+    cluster.add_workload("api", frozenset({"keys"}))
+    await cluster.settle()
+    return cluster
+
+
+def keys_of(cluster: Cluster) -> list[str]:
+    return base64.b64decode(cluster.data()["keys"]).decode().split(",")
+
+
+async def rotate(cluster: Cluster, text: str) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = text
+    cluster.touch_managed()
+    await cluster.settle()
+
+
+async def test_both_are_there_during_the_overlap_and_one_afterwards() -> None:
+    cluster = await signing()
+    (first,) = keys_of(cluster)
+
+    await rotate(cluster, "a")
+    second, before = keys_of(cluster)
+    assert before == first
+    assert cluster.pods["api"].restarted_for == [2]
+
+    cluster.now += timedelta(days=1)
+    await cluster.settle()
+    assert keys_of(cluster) == [second]
+    assert cluster.pods["api"].restarted_for == [2], "the end of an overlap restarts no workload"
+
+
+async def test_a_rotation_during_the_overlap_holds_the_one_before() -> None:
+    cluster = await signing()
+
+    await rotate(cluster, "a")
+    second, _ = keys_of(cluster)
+    await rotate(cluster, "b")
+
+    assert keys_of(cluster)[1] == second
+
+
+async def test_another_item_during_the_overlap_changes_nothing() -> None:
+    cluster = await signing()
+    await rotate(cluster, "a")
+    both = keys_of(cluster)
+
+    cluster.change_managed()["data"].append({"name": "other", "generate": {"bytes": {}}})
+    await cluster.settle()
+
+    assert keys_of(cluster) == both
+
+
+async def test_without_an_overlap_there_is_no_previous_value() -> None:
+    cluster = await signing("0s")
+
+    await rotate(cluster, "a")
+
+    assert len(keys_of(cluster)) == 1
+
+
+@pytest.mark.parametrize("write", [1, 1.5, 2, 2.5, 3, 3.5])
+async def test_a_crash_loses_no_previous_value(write: float) -> None:
+    cluster = await signing()
+    (first,) = keys_of(cluster)
+
+    cluster.dies_at = cluster.writes + write
+    await rotate(cluster, "a")
+
+    assert keys_of(cluster)[1:] == [first]
