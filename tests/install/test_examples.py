@@ -183,9 +183,11 @@ def test_a_longer_interval_than_that_of_the_class_is_a_violation(every: str, bro
     managed = {"metadata": {"name": "db", "namespace": "shop", "resourceVersion": "1"}}
     spec = {"className": "database-password", "data": [{"name": "password"}], "rotation": {"every": every}}
     desired = wanted_by(ManagedSecret.model_validate(managed | {"spec": spec}), secret_class)
-    strengths = {"password": generators.make(desired.items[0].recipe).strength()}
+    assert secret_class.spec.generate is not None
+    strength = generators.make(secret_class.spec.generate).strength()
+    assert strength is not None
 
-    found = violations_of(secret_class, Evidence(strengths, desired.cadence, desired.rotates))
+    found = violations_of(secret_class, Evidence({"password": strength}, desired.cadence, desired.rotates))
 
     assert {violation.rule for violation in found} == broken
 

@@ -11,6 +11,7 @@ _AUTH = {
     "name": "auth",
     "class": "database-password",
     "priority": "Critical",
+    "owner": "team-orders@shop.test",
     "severity": "critical",
 }
 _WARNING = {"severity": "warning"}

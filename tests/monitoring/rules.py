@@ -43,7 +43,7 @@ _TARGETS = {
     pod: {"job": "keyturn", "pod": f"keyturn-{pod}", "instance": f"10.0.0.{pod}:8080"} for pod in "12"
 }
 _SYSTEM = {"namespace": "keyturn-system"}
-_INFO = {"class": "database-password", "priority": "Critical"}
+_INFO = {"class": "database-password", "priority": "Critical", "owner": "team-orders@shop.test"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A template holds the previous value exactly as long as it is valid: over rollouts, crashes and further rotations."""
+"""A template holds the previous value exactly as long as it is valid: over rollouts, crashes and rotations."""
 
 from __future__ import annotations
 

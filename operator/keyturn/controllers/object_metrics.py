@@ -108,6 +108,7 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         name=managed.metadata.name,
         class_name=class_name or "",
         priority=_priority(class_name, cache) if class_name else "",
+        owner=managed.spec.owner or "",
         revision=status.revision or 0,
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,

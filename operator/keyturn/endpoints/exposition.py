@@ -32,6 +32,8 @@ class ObjectFacts:
     name: str
     class_name: str = ""
     priority: str = ""
+    owner: str = ""
+    """Free text of its author."""
     revision: int = 0
     last_rotation: datetime | None = None
     next_rotation: datetime | None = None
@@ -108,7 +110,7 @@ def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
     The library's way, with a Sample per line, takes seven times the CPU and twice the memory: half a second per
     scrape of 10,000 objects.
 
-    Nothing is escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
+    Only owners are escaped: names of objects, classes, conditions and rules have no quotes and no backslashes.
     """
     owned = [(f'namespace="{each.namespace}",name="{each.name}"', each) for each in objects]
     yield from _infos(owned)
@@ -124,9 +126,9 @@ def _lines(objects: Sequence[ObjectFacts]) -> Iterator[str]:
 
 
 def _infos(owned: _Owned) -> Iterator[str]:
-    yield _head("secret_info", "Class and priority of a ManagedSecret.")
+    yield _head("secret_info", "Class, priority and owner of a ManagedSecret.")
     for labels, each in owned:
-        more = f'class="{each.class_name}",priority="{each.priority}"'
+        more = f'class="{each.class_name}",priority="{each.priority}",owner="{_escaped(each.owner)}"'
         yield f"{_PREFIX}_secret_info{{{labels},{more}}} 1\n"
 
 
@@ -196,6 +198,12 @@ _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
 
 def _head(name: str, sentence: str) -> str:
     return f"# HELP {_PREFIX}_{name} {sentence}\n# TYPE {_PREFIX}_{name} gauge\n"
+
+
+def _escaped(text: str) -> str:
+    """Return a free text as the content of a label value, with a blank for each control character."""
+    shown = text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+    return shown.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _seconds(when: datetime | None) -> float | None:

@@ -36,7 +36,7 @@ def test_metrics_report_how_each_object_is(space: Space, operator: Operator) -> 
     status = space.rotated()
 
     assert of_object(operator, space) == {
-        'keyturn_secret_info{name="auth",class="database-password",priority="Critical"}': 1,
+        'keyturn_secret_info{name="auth",class="database-password",priority="Critical",owner=""}': 1,
         'keyturn_secret_revision{name="auth"}': 2,
         'keyturn_last_rotation_timestamp_seconds{name="auth"}': timestamp(status["lastRotationTime"]),
         'keyturn_next_rotation_timestamp_seconds{name="auth"}': timestamp(status["nextRotationTime"]),

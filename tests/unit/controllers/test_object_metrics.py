@@ -73,6 +73,21 @@ def test_values_that_rotate_otherwise_wait_for_no_request(status: dict[str, Any]
     assert told("rotation_due", status) == []
 
 
+@pytest.mark.parametrize(
+    ("owner", "shown"),
+    [
+        pytest.param("team-auth@shop.test", "team-auth@shop.test", id="an address"),
+        pytest.param('the "A" team, C:\\x', 'the "A" team, C:\\x', id="quotes and a backslash"),
+        pytest.param('x"} 1\nkeyturn_fake{a="', 'x"} 1 keyturn_fake{a="', id="a series of its own"),
+        pytest.param("a\u202eb\x00", "a b ", id="control characters"),
+    ],
+)
+def test_the_owner_is_a_label_whatever_its_text(owner: str, shown: str) -> None:
+    assert told("secret_info", {}, owner=owner) == [
+        (OF_DB | {"class": "", "priority": "", "owner": shown}, 1)
+    ]
+
+
 def test_old_values_say_until_when_they_are_readable() -> None:
     previous = {"revision": 1, "validUntil": NOON}
     assert told("previous_valid_until_timestamp_seconds", {"previous": previous}) == [

@@ -118,7 +118,7 @@ async def test_the_ports_are_free_again_afterwards() -> None:
 
 async def test_every_fact_of_an_object_is_a_series() -> None:
     assert await series(AUTH) >= {
-        'keyturn_secret_info{namespace="shop",name="auth",class="jwt-secret",priority="High"} 1',
+        'keyturn_secret_info{namespace="shop",name="auth",class="jwt-secret",priority="High",owner=""} 1',
         'keyturn_secret_revision{namespace="shop",name="auth"} 3',
         'keyturn_last_rotation_timestamp_seconds{namespace="shop",name="auth"} 1795478400.0',
         'keyturn_next_rotation_timestamp_seconds{namespace="shop",name="auth"} 1803254400.0',
@@ -130,7 +130,7 @@ async def test_every_fact_of_an_object_is_a_series() -> None:
 
 async def test_what_is_not_known_of_an_object_is_no_series() -> None:
     assert {line for line in await series(NEW) if 'name="new"' in line} == {
-        'keyturn_secret_info{namespace="shop",name="new",class="",priority=""} 1',
+        'keyturn_secret_info{namespace="shop",name="new",class="",priority="",owner=""} 1',
         'keyturn_secret_revision{namespace="shop",name="new"} 0',
         'keyturn_rotation_overdue{namespace="shop",name="new"} 0',
     }
