@@ -279,6 +279,23 @@ def test_the_classes_are_the_shipped_ones() -> None:
     assert added("--set=classes.enabled=true") == kustomized(MANIFESTS / "classes")
 
 
+def test_contacts_are_mounted_for_the_operator() -> None:
+    config = one("ConfigMap", render("--set=contacts.On-Call=112-x", "--set=contacts.Team=team@shop.test"))
+    assert yaml.safe_load(config["data"]["contacts.yaml"]) == {"On-Call": "112-x", "Team": "team@shop.test"}
+
+    spec = pod("--set=contacts.Team=a")["spec"]
+    container = spec["containers"][0]
+    assert "--contacts=/etc/keyturn/contacts/contacts.yaml" in container["args"]
+    assert spec["volumes"] == [{"name": "contacts", "configMap": {"name": "keyturn-contacts"}}]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/etc/keyturn/contacts"]
+
+
+def test_other_contacts_restart_the_operator() -> None:
+    templates = [pod(f"--set=contacts.Team={team}")["metadata"] for team in ("a", "b", "a")]
+
+    assert templates[0] == templates[2] != templates[1]
+
+
 def test_classes_stay_when_the_release_goes() -> None:
     made = render("--set=classes.enabled=true")
     kept = [body for body in made if body["kind"] == "SecretClass"]

@@ -91,6 +91,9 @@ app.kubernetes.io/name: keyturn
 - --metrics-cert=/etc/keyturn/metrics/tls.crt
 - --metrics-key=/etc/keyturn/metrics/tls.key
 {{- end }}
+{{- if .Values.contacts }}
+- --contacts=/etc/keyturn/contacts/contacts.yaml
+{{- end }}
 {{- if .Values.encryptionProof.enabled }}
 - --prove-encryption
 {{- end }}

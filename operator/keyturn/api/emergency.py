@@ -155,6 +155,8 @@ class EmergencyRotationStatus(Schema):
     """How many of the secrets are rotated, such as 2/3."""
     report_name: str | None = None
     """The ConfigMap with the incident document."""
+    contacts: dict[str, str] | None = pydantic.Field(None, max_length=16)
+    """The contacts of the organisation by role, from the operator's option --contacts."""
     secrets: list[AffectedSecret] = pydantic.Field(
         default_factory=list,
         max_length=2000,

@@ -12,7 +12,7 @@ from keyturn.kube.secret_sight import Sight
 from keyturn.stores import Reach, Stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from keyturn.core.emergency.readers import Readership
@@ -49,6 +49,8 @@ class Context:
     stores: Stores = field(init=False)
     pods: PodLooks = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    """Contacts of the organisation by role, for emergencies."""
     since: datetime | None = None
     """When this process became the leader."""
 

@@ -51,7 +51,7 @@ from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from keyturn.endpoints.audit import Settings
@@ -91,6 +91,8 @@ class Options:
     """How changes of Secrets are observed: by a watch or by polling."""
     proves_encryption: bool = False
     """Whether to read the API server's metrics to verify encryption at rest."""
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    """Contacts of the organisation by role, for emergencies."""
 
     @property
     def place(self) -> Place:
@@ -123,9 +125,8 @@ class Manager:
         api.fence = self.elector.deadline
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
-        reach = replace(options.reach, namespace=place.own, our_audiences=connection.audiences)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
-        context = self.context = Context(api, self.events, api.clock.now, reach=reach, sight=options.sight)
+        context = self.context = self._context(api, place)
         self.memory = Memory(context, options.restarts)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
@@ -152,6 +153,18 @@ class Manager:
         self.context.doubt_crds = self.startup.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
+
+    def _context(self, api: Api, place: Place) -> Context:
+        options, audiences = self._options, self._connection.audiences
+        reach = replace(options.reach, namespace=place.own, our_audiences=audiences)
+        return Context(
+            api,
+            self.events,
+            api.clock.now,
+            reach=reach,
+            sight=options.sight,
+            contacts=options.contacts,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; the end of one part ends all."""

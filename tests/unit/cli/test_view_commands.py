@@ -309,6 +309,26 @@ def test_several_names_are_planned_one_after_another(console: Console) -> None:
 # Emergencies
 
 
+def test_the_status_of_an_emergency_has_its_contacts(api: FakeApi, console: Console) -> None:
+    api.put(
+        {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "EmergencyRotation",
+            "metadata": {"name": "inc-8", "namespace": "shop", "uid": "uid-8"},
+            "spec": {"reason": "a leak", "names": ["auth"], "contact": "ada@shop.test"},
+            "status": {"contacts": {"On-Call": "+1-555-0100"}},
+        }
+    )
+
+    shown = console("emergency", "status", "inc-8")
+    (document,) = yaml.safe_load(console("emergency", "status", "inc-8", "-o", "yaml"))["items"]
+
+    assert {"Contact ada@shop.test", "On-Call +1-555-0100"} <= {
+        " ".join(line.split()) for line in shown.splitlines()
+    }
+    assert document["contacts"] == {"On-Call": "+1-555-0100"}
+
+
 def test_an_emergency_is_declared_and_acknowledged_for_programs(console: Console) -> None:
     declared = yaml.safe_load(
         console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-o", "yaml")

@@ -49,7 +49,7 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     else:
         print_lines(_table(found, now, output))
         if incident:
-            print_lines(*_details(found))
+            print_lines(*_contacts(found), *_details(found))
     return any(_needs_a_person(one, now) for one in found)
 
 
@@ -203,6 +203,15 @@ def _cells(one: EmergencyRotation, now: datetime, output: Output) -> list[str]:
     ]
 
 
+def _contacts(found: Iterable[EmergencyRotation]) -> list[str]:
+    """Return the contacts of the organisation and of the declarations, each once."""
+    listed: dict[tuple[str, str], None] = {}
+    for one in found:
+        own = {"Contact": one.spec.contact} if one.spec.contact else {}
+        listed |= dict.fromkeys((own | (one.status.contacts or {})).items())
+    return ["", table(("ROLE", "CONTACT"), [list(row) for row in listed], room())] if listed else []
+
+
 def _details(found: Iterable[EmergencyRotation]) -> list[str]:
     rows = [
         [
@@ -233,6 +242,8 @@ def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:
         "name": one.metadata.name,
         "incident": one.spec.incident,
         "reason": one.spec.reason,
+        "contact": one.spec.contact,
+        "contacts": status.contacts or {},
         "startedAt": one.metadata.creation_timestamp,
         "rotatedAt": status.rotated_at,
         "servicesUpdatedAt": status.services_updated_at,

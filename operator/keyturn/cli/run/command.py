@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from .audit_options import audit_endpoint
+from .contacts import Contacts
 from .dashboard_options import page_for_people
 from .metrics_options import metrics_endpoint
 from .restart_options import restart_budget
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from keyturn.controllers.managedsecret.restart_budget import RestartLimits
     from keyturn.controllers.manager import Options
     from keyturn.endpoints.audit import Settings
@@ -73,6 +76,11 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 @audit_endpoint
 @page_for_people
 @click.option(
+    "--contacts",
+    type=Contacts(),
+    help="YAML file with a contact for each role, shown in the status and the document of an emergency.",
+)
+@click.option(
     "--prove-encryption",
     is_flag=True,
     help="Read the API server's metrics to verify that Secrets are encrypted at rest.",
@@ -101,6 +109,7 @@ def run_command(
     files_root: Path | None,
     allowed_hosts: tuple[str, ...],
     cluster_cidrs: tuple[str, ...],
+    contacts: Mapping[str, str] | None,
     prove_encryption: bool,  # noqa: FBT001
     secrets: str,
     log_format: str | None,
@@ -129,6 +138,7 @@ def run_command(
         ui=ui,
         sight=Sight(secrets),
         proves_encryption=prove_encryption,
+        contacts=contacts or {},
     )
     _serve(options)
 

@@ -75,6 +75,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
             ("Declared with", text(by) or "unknown"),
             ("Incident", text(spec.incident or "-")),
             ("Contact", text(spec.contact or "-")),
+            *((text(role), text(contact)) for role, contact in (emergency.status.contacts or {}).items()),
             ("Old values", str(spec.revoke or "Immediately")),
         ),
     )

@@ -76,7 +76,7 @@ async def reconcile_emergency(
     refused = context.cache.emergencies.refusal(key)
     known = {} if refused else _known(declared, memory, context)
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
-    found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused)
+    found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused, context.contacts)
     status = status_of(found)
     try:
         alarm.is_unfinished = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ class EmergencyFacts:
     """The error that keeps the report from being written."""
     refused: Stalled | None = None
     """The error that keeps the whole emergency from being handled."""
+    contacts: Mapping[str, str] = field(default_factory=dict)
+    """Contacts of the organisation by role."""
 
     @property
     def started(self) -> datetime:

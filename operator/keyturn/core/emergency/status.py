@@ -108,6 +108,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
         report_name=None if found.trouble or found.refused else report_name(emergency),
         secrets=_limit_rows(found.rows),
+        contacts=dict(found.contacts) or None,
         timeline=added(found, stamps, deadlines),
         conditions=[
             stamped(type_, verdict, before.conditions, found.now, emergency.metadata.generation)

@@ -87,6 +87,15 @@ def test_words_of_others_are_shown_as_they_were_written(hostile: str) -> None:
     assert visible in read(written(hostile))
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_the_contacts_of_the_organisation_are_shown(hostile: str) -> None:
+    status = {"contacts": {"Security Team": "security@shop.test", "On-Call": hostile}}
+    source = document(emergency(status=status), "kubectl", [row("db")], {})
+
+    assert "| Security Team | security@shop.test |" in source
+    assert hostile.replace("\u202e", "").replace("\u200b", "") in read(source)
+
+
 def test_plain_words_stay_as_they_are() -> None:
     assert text("a laptop was stolen, on 24.11. (?)") == "a laptop was stolen, on 24.11. \\(?\\)"
     assert text("Ключ утёк: 🔥") == "Ключ утёк: 🔥"

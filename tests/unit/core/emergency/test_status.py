@@ -513,3 +513,12 @@ def test_a_name_is_one_line(written: str, name: str | None) -> None:
 
 def test_no_user_acknowledges_without_the_annotation() -> None:
     assert who_acknowledges(declared(), ACKNOWLEDGE_REPORT) is None
+
+
+@pytest.mark.parametrize(
+    ("contacts", "shown"), [({"On-Call": "112"}, {"On-Call": "112"}), ({}, None)], ids=["some", "none"]
+)
+def test_the_contacts_of_the_organisation_are_in_the_status(
+    contacts: dict[str, str], shown: dict[str, str] | None
+) -> None:
+    assert status_of(EmergencyFacts(STARTED, declared(), "kubectl", (), contacts=contacts)).contacts == shown
