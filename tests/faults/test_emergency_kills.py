@@ -156,7 +156,7 @@ def _keys(space: WorkloadNamespace) -> set[str]:
 
 def _is_over(space: WorkloadNamespace) -> bool:
     updated = _emergency(space).get("servicesUpdatedAt")
-    return bool(updated) and space.is_at(2) and "| every workload runs on the new values |" in _report(space)
+    return bool(updated) and space.is_at(2) and "| no pod holds earlier values |" in _report(space)
 
 
 @pytest.fixture(params=KILLS)

@@ -85,6 +85,10 @@ class Cluster:
         """How long pods are terminating."""
         self.lists = 0
         """How often pods were listed."""
+        self.namespace_lists = 0
+        """How often those were all pods of the namespace."""
+        self.other_pods: list[Body] = []
+        """Pods that no workload of the cluster owns."""
         self.dies_at: float | None = None
         """The write at which the process dies: before 1, 2, …, or after it at 1.5, 2.5, …"""
         self._version = 0
@@ -297,6 +301,10 @@ class Cluster:
     ) -> AsyncIterator[Page]:
         assert path == paths.pods("shop")
         self.lists += 1
+        if "labelSelector" not in params:
+            self.namespace_lists += 1
+            yield Page(copy.deepcopy(self.other_pods), "1", first=True)
+            return
         name = params["labelSelector"].removeprefix("app=")
         pods = self.pods[name]
         there = [self._pod(name, one) for one in (pods, pods.healthy) if one]

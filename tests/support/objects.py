@@ -33,6 +33,8 @@ _NAMESPACED = {
     "Deployment": (_APPS, "deployments"),
     "StatefulSet": (_APPS, "statefulsets"),
     "DaemonSet": (_APPS, "daemonsets"),
+    "Job": ("apis/batch/v1", "jobs"),
+    "CronJob": ("apis/batch/v1", "cronjobs"),
     "Event": ("apis/events.k8s.io/v1", "events"),
 }
 _CLUSTER_WIDE = {

@@ -78,6 +78,7 @@ class AffectedState(StrEnum):
     PENDING = "Pending"
     ROTATED = "Rotated"
     ROLLED_OUT = "RolledOut"
+    PODS_UNKNOWN = "PodsUnknown"
     FAILED = "Failed"
     SUSPENDED = "Suspended"
     STALLED = "Stalled"
@@ -91,13 +92,13 @@ class AffectedSecret(Schema):
     name: str
     """The name of the ManagedSecret."""
     state: AffectedState
-    """Pending, Rotated, RolledOut, Failed, Suspended, Stalled, NothingToRotate or NotFound."""
+    """Pending, Rotated, RolledOut, PodsUnknown, Failed, Suspended, Stalled, NothingToRotate or NotFound."""
     revision: int | None = None
     """The first revision whose values are all new."""
     rotated_at: datetime | None = None
     """When the new values were written to the Secret."""
     updated_at: datetime | None = None
-    """When every workload ran on the new values."""
+    """When no pod held earlier values any more."""
     message: str | None = pydantic.Field(None, max_length=1024)
     """What it waits for, or the manual action that is required."""
 

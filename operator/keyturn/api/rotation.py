@@ -91,7 +91,9 @@ class Cadence(Schema):
     windows: list[Window] | None = pydantic.Field(None, max_length=16)
     """The periods in which rotations may start, and values that changed in stores are written; always if absent."""
     overlap: Pause | None = None
-    """How long the previous value stays valid after every workload runs on the new one; 1h if absent."""
+    """How long the previous value stays valid after no pod holds it any more; 1h if absent."""
+    max_overlap: Duration | None = None
+    """How long after a rotation the previous value ends although pods still hold it; without a limit if absent."""
     applied_by: AppliedBy | None = pydantic.Field(None, json_schema_extra=rules(_NOT_YET))
     """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
 

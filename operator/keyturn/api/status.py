@@ -82,16 +82,16 @@ class RotationStatus(Schema):
 class WorkloadStatus(Schema):
     """A workload that consumes the Secret."""
 
-    kind: WorkloadKind
-    """Deployment, StatefulSet or DaemonSet."""
+    kind: str
+    """Deployment, StatefulSet or DaemonSet; or the topmost owner of pods that Keyturn does not restart, or Pod."""
     name: str
-    """The name of the workload."""
+    """The name of the workload; of a pod without an owner its own."""
     via: list[Via] = pydantic.Field(default_factory=list)
     """How it uses the Secret."""
     state: WorkloadState
     """Current, Pending, Rolling or Failed."""
     revision: int | None = None
-    """The revision of the restart marker on its pod template."""
+    """The revision of the restart marker on its pod template, or that its oldest pod has read."""
     restarted: int | None = None
     """The revision of its last restart, if another writer has removed the restart marker since."""
     terminating: int | None = None

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.workloads import PodLooks
+from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_sight import Sight
+from keyturn.runtime.clock import loop_time
 from keyturn.stores import Reach, Stores
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Context:
     """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
     stores: Stores = field(init=False)
     pods: PodLooks = field(init=False)
+    namespace_pods: NamespacePods = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role, for emergencies."""
@@ -57,3 +60,4 @@ class Context:
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.cache, self.reach)
         self.pods = PodLooks(self.api, self.now)
+        self.namespace_pods = NamespacePods(self.api, loop_time)

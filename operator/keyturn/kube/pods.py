@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["PodDetail", "delete_pod", "may_delete_pods", "pod_of", "pods_of"]
+__all__ = [
+    "NOT_ENDED",
+    "PodDetail",
+    "controller_of",
+    "delete_pod",
+    "may_delete_pods",
+    "pod_of",
+    "pods_of",
+    "terminating_since",
+]
 
 # A pod that has ended reads no Secret, even if a finalizer keeps it.
-_NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
+NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 _HASH = "pod-template-hash"
 _MAX_NAME_LENGTH = 253
 """Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
@@ -54,7 +63,7 @@ async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[
     Raises:
         ApiError: They could not be read.
     """
-    selected = {"labelSelector": workload.selector, "fieldSelector": _NOT_ENDED}
+    selected = {"labelSelector": workload.selector, "fieldSelector": NOT_ENDED}
     path = paths.pods(workload.key.namespace)
     pods: list[Pod] = []
     pages = 0
@@ -92,7 +101,7 @@ async def delete_pod(api: Api, namespace: str, pod: Pod) -> None:
 def pod_of(body: Body) -> Pod:
     """Parse a pod that a controller created."""
     metadata = body["metadata"]
-    controller = _controller(metadata) or {}
+    controller = controller_of(metadata) or {}
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -101,12 +110,13 @@ def pod_of(body: Body) -> Pod:
         template=(metadata.get("labels") or {}).get(_TEMPLATE, ""),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         marker=(metadata.get("annotations") or {}).get(MARKER, ""),
-        leaves=_leaves(metadata),
+        leaves=terminating_since(metadata),
         **(_status_fields(body["status"]) if "status" in body else {}),
     )
 
 
-def _controller(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the owner reference of the object that controls a pod."""
     return next(
         (reference for reference in metadata.get("ownerReferences") or () if reference.get("controller")),
         None,
@@ -119,7 +129,7 @@ def _belongs(pod: Body, workload: Workload) -> bool:
     A Deployment controls it by a ReplicaSet, whose name has the hash of the pod template.
     """
     metadata = pod["metadata"]
-    controller = _controller(metadata)
+    controller = controller_of(metadata)
     if controller is None:
         return False
     if workload.kind is not WorkloadKind.DEPLOYMENT:
@@ -129,7 +139,7 @@ def _belongs(pod: Body, workload: Workload) -> bool:
     return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
 
 
-def _leaves(metadata: Mapping[str, Any]) -> datetime | None:
+def terminating_since(metadata: Mapping[str, Any]) -> datetime | None:
     """Return when its deletion was requested; deletionTimestamp is the end of the grace period."""
     over = metadata.get("deletionTimestamp")
     if over is None:

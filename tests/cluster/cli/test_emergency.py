@@ -45,7 +45,7 @@ def test_an_incident_is_declared_and_waited_for(space: Space, console: Console) 
 
     first, *_, last = said.splitlines()
     assert first == f"emergencyrotation/inc-7 declared in {space.namespace}, for 1: auth"
-    assert last.endswith("every workload of 1 of 1 secrets runs on new values")
+    assert last.endswith("every pod of 1 of 1 secrets runs on new values")
     assert space.revision() == "2"
     spec = space.get("EmergencyRotation", "inc-7")["spec"]
     assert spec == {"reason": "a laptop was stolen", "incident": "INC-7", "selector": {}}

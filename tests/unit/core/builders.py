@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
+from keyturn.core.observation.holders import Holders, HoldingPod
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
@@ -215,6 +217,18 @@ def pod(name: str = "api-0", *, owner: str = "uid-of-api", **facts: Any) -> Pod:
     return Pod(name=name, uid=f"uid-of-{name}", version="7", owner=owner, **known | facts)
 
 
+def holding(
+    name: str = "report",
+    *,
+    began: datetime = BEFORE,
+    uses: tuple[Use, ...] = (use(),),
+    owner: tuple[str, str] | None = None,
+    leaves: datetime | None = None,
+) -> HoldingPod:
+    """Make a pod that no consumer controls; without an owner if none is given."""
+    return HoldingPod(name, f"uid-of-{name}", began, uses, owner or ("Pod", name), None, leaves)
+
+
 def pushed(
     destination: Destination, number: int = 1, *, done: bool = True, deletes: bool = False, kept: bool = False
 ) -> Pushed:
@@ -254,6 +268,7 @@ def observed(
     hold: RestartHold | None = None,
     finalized: bool = False,
     deleted: bool = False,
+    holders: Holders | None = None,
 ) -> Observed:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
@@ -280,4 +295,16 @@ def observed(
         returns=returns or {},
         emergencies=emergencies,
         hold=hold,
+        holders=holders,
     )
+
+
+def wanted(found: Observed) -> Desired:
+    """Return the spec of an observation in which it is valid."""
+    assert found.desired is not None
+    return found.desired
+
+
+def with_holders(found: Observed, **changes: Any) -> Observed:
+    """Change the pods that no consumer controls."""
+    return replace(found, holders=replace(found.holders or Holders(), **changes))

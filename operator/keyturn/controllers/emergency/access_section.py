@@ -36,6 +36,7 @@ def readership(
     count = len({workload for found in known.values() if found for workload in found.workloads})
     yield from section("Who could read them, and who did")
     yield f"- Pods of the {count} workloads above, and every subject that may open a shell in them."
+    yield "- Every other pod that used these Secrets, such as those of Jobs, also one that has ended."
     yield f"- Every subject that may get, list or watch Secrets, or create pods, in namespace {namespace}."
     yield "- Every reader of backups of the cluster or its etcd."
     yield ""

@@ -135,13 +135,31 @@ def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
         for workload in entry.workloads if entry else ():
             used[workload].append(name)
     yield from section("Services")
-    if not used:
-        yield "No workload of the namespace uses these secrets."
-        return
-    rows = (
-        (code(workload), ", ".join(code(one) for one in names)) for workload, names in sorted(used.items())
-    )
-    yield from table(("Workload", "Uses"), rows)
+    if used:
+        rows = (
+            (code(workload), ", ".join(code(one) for one in names))
+            for workload, names in sorted(used.items())
+        )
+        yield from table(("Workload", "Uses"), rows)
+    else:
+        yield "No Deployment, StatefulSet or DaemonSet of the namespace uses these secrets."
+    yield ""
+    yield from _other_pods(known)
+
+
+def _other_pods(known: Mapping[str, Affected | None]) -> Iterator[str]:
+    """Yield the pods that Keyturn does not restart, as far as they were read."""
+    found = [(name, other) for name, one in sorted(known.items()) if one for other in one.others or ()]
+    unread = [name for name, one in sorted(known.items()) if one is None or one.others is None]
+    if found:
+        yield "Pods with other owners, or none, hold exposed values. Keyturn does not restart them."
+        yield ""
+        yield from table(("ManagedSecret", "Pods"), ((code(name), text(other)) for name, other in found))
+    if unread:
+        names = ", ".join(code(name) for name in unread)
+        yield f"Pods with other owners are not listed for {names}: see the state of each secret above."
+    elif not found:
+        yield "No other pod of the namespace held an exposed value when Keyturn read them."
 
 
 def _elsewhere(known: Mapping[str, Affected | None]) -> Iterator[str]:

@@ -8,12 +8,16 @@ rollout, rollback, restart. The results are kept as long as the process lives.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.observation.holders import Holders, is_of
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.rotation.completion import needs_holders
+from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
+from keyturn.core.rotation.old_pods import published as published_at
 from keyturn.core.rotation.rollout import (
     Need,
     Turn,
@@ -28,6 +32,7 @@ from keyturn.core.rotation.rollout import (
 from keyturn.kube import errors
 from keyturn.kube.cache.workloads import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
+from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
+    from keyturn.kube.namespace_pods import PodList
 
     from .write_memory import Published
 
@@ -49,10 +55,13 @@ async def with_consumers(
     key: ObjectKey, observed: Observed, memory: PodMemory, published: Published | None, context: Context
 ) -> Observed:
     """Add the consumers, and their pods as far as a decision depends on them."""
-    observed = with_workloads(key, observed, context.cache)
-    if observed.desired is None or not (observed.consumers or observed.missing_targets):
+    desired = observed.desired
+    if desired is None:
         return observed
-    return await _with_pods(key, observed, observed.desired, memory, published, context)
+    observed = with_workloads(key, observed, context.cache)
+    if observed.consumers or observed.missing_targets:
+        observed = await _with_pods(key, observed, desired, memory, published, context)
+    return await _with_holders(key, observed, desired, memory, context)
 
 
 def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
@@ -83,6 +92,61 @@ def _siblings(workload: Workload, secret: str, cache: InformerCache, now: dateti
             yield Sibling(use.secret, meta.revision, past(meta.published, now))
 
 
+async def _with_holders(
+    key: ObjectKey, observed: Observed, desired: Desired, memory: PodMemory, context: Context
+) -> Observed:
+    """Add the pods that no consumer controls, if something is asserted about every pod of the namespace.
+
+    A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
+
+    Raises:
+        ApiError: The list failed.
+    """
+    if observed.state is None or not needs_holders(observed, standings(observed, desired)):
+        return observed
+    publication = (observed.state.current_number, published_at(observed))
+    known = memory.holders.get(key)
+    if known is not None and known.publication == publication and _is_recent(known, observed):
+        return replace(observed, holders=known.holders)
+    found = await context.namespace_pods.read(key.namespace, _since(known, publication))
+    observed = replace(observed, holders=_holders_of(found, observed, desired))
+    again = next_read(observed) if holds_back(observed, desired) else None
+    holders = replace(observed.holders or Holders(), again=again)
+    memory.holders[key] = _KnownHolders(publication, holders, loop_time())
+    return replace(observed, holders=holders)
+
+
+def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
+    return known.holders.again is None or observed.now < known.holders.again
+
+
+def _since(known: _KnownHolders | None, publication: tuple[int, datetime]) -> float:
+    """Return the age that a list may have: half of the time since the last one, or this moment for the first."""
+    now = loop_time()
+    if known is None or known.publication != publication:
+        return now
+    return (known.read + now) / 2
+
+
+def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
+    """Return the pods with earlier values of the Secret that belong to no consumer."""
+    using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
+    older = pods_behind(replace(observed, holders=Holders(using)), desired)
+    workloads = [consumer.workload for consumer in observed.consumers]
+    others = (pod for pod in older if not any(is_of(pod, workload) for workload in workloads))
+    return Holders(tuple(others), found.forbidden)
+
+
+class _KnownHolders(NamedTuple):
+    """The last result for one ManagedSecret."""
+
+    publication: tuple[int, datetime]
+    """The revision and the time of its publication."""
+    holders: Holders
+    read: float
+    """When it was read, by the process's monotonic clock."""
+
+
 @dataclass(slots=True)
 class _RolloutRecord:
     """Pods of earlier revisions of one Secret, by workload."""
@@ -98,12 +162,14 @@ class PodMemory:
 
     def __init__(self) -> None:
         self._records: dict[ObjectKey, _RolloutRecord] = {}
+        self.holders: dict[ObjectKey, _KnownHolders] = {}
 
     def record(self, key: ObjectKey) -> _RolloutRecord:
         return self._records.setdefault(key, _RolloutRecord())
 
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
+        self.holders.pop(key, None)
 
 
 async def _with_pods(

@@ -9,6 +9,7 @@ from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.emergency import asked_at, is_fixed, published_at, renewed_by, was_published
+from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 
@@ -38,6 +39,8 @@ class Affected:
     message: str | None = None
     workloads: tuple[str, ...] = ()
     """The consumers."""
+    others: tuple[str, ...] | None = None
+    """Owners of other pods that hold exposed values, each with a message; None if they were not read."""
     pulled: tuple[str, ...] = ()
     """Pulled items, each with its store, where they must be rotated."""
     literals: tuple[str, ...] = ()
@@ -99,7 +102,13 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
         revision=current.number,
         rotated=published_at(renewed, observed) or renewed.made,
         unpushed=unpushed(observed, desired),
+        others=_others(observed, desired),
     )
+    return _after_publication(told, observed, desired)
+
+
+def _after_publication(told: Affected, observed: Observed, desired: Desired) -> Affected:
+    """Return the progress of a secret whose new values are in the Secret."""
     behind = [
         progress for progress in standings(observed, desired) if progress.state is not WorkloadState.CURRENT
     ]
@@ -107,11 +116,20 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
         return replace(told, state=AffectedState.FAILED, message=_progress_message(failed))
     if behind:
         return replace(told, state=AffectedState.ROTATED, message=_progress_message(behind))
-    if current.overlaps:
+    if summary := summary_of(observed, desired):
+        state = AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED
+        return replace(told, state=state, message=summary)
+    if observed.current and observed.current.overlaps:
         return replace(told, state=AffectedState.ROTATED, message="the previous values are still readable")
     if told.unpushed:
         return _waiting_for_push(told)
     return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told))
+
+
+def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
+    if observed.holders is None or observed.holders.forbidden:
+        return None
+    return tuple(f"{owner} {owner.message}" for owner in owners_behind(observed, desired))
 
 
 def _waiting_for_push(told: Affected) -> Affected:

@@ -35,7 +35,13 @@ KEPT_ROWS = 2000
 _MAX_MESSAGE_LENGTH = 1024
 _DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
 _NEEDS_A_PERSON = frozenset(
-    {AffectedState.FAILED, AffectedState.SUSPENDED, AffectedState.STALLED, AffectedState.NOT_FOUND}
+    {
+        AffectedState.FAILED,
+        AffectedState.PODS_UNKNOWN,
+        AffectedState.SUSPENDED,
+        AffectedState.STALLED,
+        AffectedState.NOT_FOUND,
+    }
 )
 
 
@@ -229,9 +235,11 @@ def _updated(found: EmergencyFacts) -> ConditionVerdict:
     waits = [row for row in found.rows if row.state not in _DONE]
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
     done = len(made_here) - len(waits)
-    count = f"every workload of {done} of {len(made_here)} secrets runs on new values"
+    count = f"every pod of {done} of {len(made_here)} secrets runs on new values"
     if found.rows and not waits:
         return ConditionVerdict("True", EmergencyReason.ALL_UPDATED, count)
+    if waits and all(row.state is AffectedState.PODS_UNKNOWN for row in waits):
+        return ConditionVerdict("Unknown", EmergencyReason.PODS_UNKNOWN, count + _first_of(waits))
     return ConditionVerdict(
         "False",
         EmergencyReason.ROLLING_OUT if waits else _reason_without_rows(found),

@@ -32,7 +32,8 @@ Later ones are counted in the last of their kind, and `secrets` is complete.
 _MAX_NAMES = 20
 _SENTENCES: Mapping[AffectedState, str] = {
     AffectedState.ROTATED: "new values are in the Secrets of",
-    AffectedState.ROLLED_OUT: "every workload runs on the new values of",
+    AffectedState.ROLLED_OUT: "no pod holds earlier values of",
+    AffectedState.PODS_UNKNOWN: "whether pods hold earlier values is unknown, because they may not be listed, of",
     AffectedState.FAILED: "a rollout failed, or was rolled back, of",
     AffectedState.SUSPENDED: "nothing is written, since it is suspended, of",
     AffectedState.STALLED: "manual action is required for",
@@ -41,7 +42,7 @@ _SENTENCES: Mapping[AffectedState, str] = {
 }
 _STAGES: Mapping[str, str] = {
     "Rotated": "every secret that is generated here is rotated",
-    "ServicesUpdated": "every workload runs on the new values",
+    "ServicesUpdated": "no pod holds earlier values",
     "AccessAudited": "the access audit is acknowledged",
     "Documented": "the incident document is acknowledged",
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import Held, StateFacts
 
     from .emergency import Emergency
+    from .holders import Holders
     from .pods import PodsSeen
     from .restart_hold import RestartHold
     from .store_reads import PushProblem
@@ -113,6 +114,8 @@ class Observed:
     """Items whose value the current recipe could not have generated, or whose literal changed."""
     violations: tuple[Violation, ...]
     consumers: tuple[Consumer, ...]
+    holders: Holders | None = None
+    """Pods with earlier values that no consumer controls; None if nothing is asserted about them now."""
     missing_targets: tuple[str, ...] = ()
     """Workloads of rollout.targets that do not exist."""
     unbound: bool = False

@@ -75,6 +75,11 @@ class ConditionReason(_Reason):
         "WorkloadsCurrent",
         "the workload opted out of restarts, or is not listed; restart it yourself",
     )
+    NOT_RESTARTED = (
+        "NotRestartedByKeyturn",
+        "WorkloadsCurrent",
+        "pods of a kind that Keyturn does not restart hold an earlier revision; restart them yourself",
+    )
     TARGET_NOT_FOUND = (
         "TargetNotFound",
         "WorkloadsCurrent",
@@ -174,7 +179,12 @@ class EmergencyReason(_Reason):
         "ServicesUpdated",
         "workloads do not run the new values yet; the message names one",
     )
-    ALL_UPDATED = "AllUpdated", "ServicesUpdated", "every workload runs the new values"
+    ALL_UPDATED = "AllUpdated", "ServicesUpdated", "every pod runs on the new values"
+    PODS_UNKNOWN = (
+        "PodsUnknown",
+        "ServicesUpdated",
+        "the operator may not list pods, which may hold earlier values",
+    )
     NOTHING_SELECTED = (
         "NothingSelected",
         "Rotated ServicesUpdated Stalled",
@@ -189,6 +199,7 @@ class EmergencyReason(_Reason):
     DEADLINE_MISSED = "DeadlineMissed", "Overdue", "a stage was not done in time and is still open"
     WAS_LATE = "WasLate", "Overdue", "every stage that is due is done; the message names those that were late"
     IN_TIME = "InTime", "Overdue", "no deadline is missed"
+    SECRET_PODS_UNKNOWN = "SecretPodsUnknown", "Stalled", "the operator may not list pods; restore its rights"
     SECRET_FAILED = "SecretFailed", "Stalled", "a rollout failed or was rolled back"
     SECRET_SUSPENDED = "SecretSuspended", "Stalled", "a ManagedSecret is suspended, so nothing is written"
     SECRET_STALLED = "SecretStalled", "Stalled", "a ManagedSecret requires manual action"

@@ -36,6 +36,10 @@ class WorkloadReason(Code):
     )
     EARLIER_PODS = "EarlierPods", "pods with earlier values still run or are terminating"
     PODS_UNKNOWN = "PodsUnknown", "the operator may not list pods"
+    NOT_RESTARTED = (
+        "NotRestartedByKeyturn",
+        "its pods hold an earlier revision, and it is of a kind that Keyturn does not restart, or has no owner",
+    )
     CRASH_LOOP = "CrashLoop", "its new pods crash"
     DEADLINE_EXCEEDED = (
         "ProgressDeadlineExceeded",

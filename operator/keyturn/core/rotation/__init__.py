@@ -26,7 +26,8 @@ Modules
     ownership, drift                   whether the target may be written, and back-off of repairs
     rollout, restart_backoff           order and progress of restarts, restart markers, when pods are read
     rollout_obstacles                  refused restarts, failing pods, stuck pods
-    old_pods                           pods with earlier values
+    old_pods, holders                  pods with earlier values: of consumers, of other owners
+    completion                         when a rollout is complete
     rollback                           return to an earlier revision
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it

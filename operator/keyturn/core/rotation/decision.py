@@ -14,8 +14,10 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
+from .completion import is_complete
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
+from .holders import overlap_limit
 from .leases import next_loans, next_return, returned_again, returned_last
 from .on_request import due_on_request
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
@@ -243,7 +245,7 @@ def _roll_out(
     if any_failed(all_standings):
         return return_after_failure(observed, desired, _current(observed))
     is_through = not any(progress.under_way for progress in all_standings)
-    if is_through and (step := _overlap(observed, desired)):
+    if step := _overlap(observed, desired, all_standings):
         return step
     refuse_unknown_return(observed)
     if is_through:
@@ -253,13 +255,22 @@ def _roll_out(
     )
 
 
-def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | None:
-    current = _current(observed)
+def _overlap(
+    observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
+) -> steps.Overlap | steps.Expire | None:
+    """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
+    current, limit = _current(observed), overlap_limit(observed, desired)
     if not current.overlaps:
         return None
-    if current.valid_until is None:
+    if limit and observed.now >= limit:
+        return steps.Expire(current.number)
+    if any(progress.under_way for progress in all_standings):
+        return None
+    if current.valid_until is not None:
+        return steps.Expire(current.number) if observed.now >= current.valid_until else None
+    if is_complete(observed, desired, all_standings):
         return steps.Overlap(current.number, observed.now + desired.overlap)
-    return steps.Expire(current.number) if observed.now >= current.valid_until else None
+    return None
 
 
 def _wake_up(
@@ -274,8 +285,10 @@ def _wake_up(
     denied = (denied_until(progress.consumer.workload, observed, desired) for progress in all_standings)
     times += (when for when in denied if when)
     current = _current(observed)
-    if current.overlaps and current.valid_until:
-        times.append(current.valid_until)
+    if current.overlaps:
+        times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
+    if observed.holders and observed.holders.again:
+        times.append(observed.holders.again)
     if start := start_time(observed):
         times.append(start)
     if (due := due_on_request(observed)) and due > observed.now:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import steps
+from .completion import idle_leases, is_complete
 from .emergency import revokes_at_once
+from .holders import overlap_limit
 from .rollout import Turn, standings
 
 if TYPE_CHECKING:
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
     from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["are_kept_for", "last_return", "next_loans", "next_return", "returned_again", "returned_last"]
+    from .rollout import WorkloadProgress
+
+__all__ = [
+    "are_kept_for",
+    "idle_leases",
+    "last_return",
+    "next_loans",
+    "next_return",
+    "returned_again",
+    "returned_last",
+]
 
 
 def next_loans(observed: Observed) -> steps.Borrow | None:
@@ -34,7 +46,7 @@ def next_loans(observed: Observed) -> steps.Borrow | None:
 
 def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if its value was never published, else when no workload needs it."""
-    ready = (loan for loan in _idle(observed) if _may_end_at(loan, observed, desired) <= observed.now)
+    ready = (loan for loan in idle_leases(observed) if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
 
 
@@ -50,7 +62,9 @@ def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
 
 def returned_again(observed: Observed, desired: Desired) -> datetime | None:
     """Return when the next revocation is due or retried."""
-    times = (max(_may_end_at(loan, observed, desired), _retry_at(loan, observed)) for loan in _idle(observed))
+    times = (
+        max(_may_end_at(loan, observed, desired), _retry_at(loan, observed)) for loan in idle_leases(observed)
+    )
     return min((time for time in times if time > observed.now), default=None)
 
 
@@ -60,16 +74,8 @@ def returned_last(observed: Observed) -> datetime | None:
     return min((time for time in times if time > observed.now), default=None)
 
 
-def _idle(observed: Observed) -> tuple[StoreLease, ...]:
-    """Return the leases that neither the current revision nor a pending one holds."""
-    if observed.state is None:
-        return ()
-    held = frozenset(observed.state.borrowed.values()) | observed.pulled.in_hand
-    return tuple(loan for loan in observed.state.loans if loan.id not in held)
-
-
 def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
-    """Return when no workload needs the lease: all run on its successor, the overlap ends, or it expires."""
+    """Return when no pod needs the lease: all run on its successor, the overlap ends, or it expires."""
     if not _was_read(loan, observed.state):
         return observed.now
     published = observed.target.published if observed.target and observed.is_published else None
@@ -78,11 +84,24 @@ def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datet
     if revokes_at_once(observed):
         return observed.now
     everyone = standings(observed, desired)
-    if any(progress.under_way for progress in everyone):
-        return loan.ends
+    if not is_complete(observed, desired, everyone):
+        return _limited(loan, observed, desired, everyone)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not _has_overlap(observed):
         return observed.now
     return min(published + desired.overlap, loan.ends)
+
+
+def _limited(
+    loan: StoreLease, observed: Observed, desired: Desired, everyone: Iterable[WorkloadProgress]
+) -> datetime:
+    """Return the end of a lease whose values pods still hold: its expiry, or the limit of the overlap.
+
+    A workload that is being restarted is waited for in any case.
+    """
+    limit = overlap_limit(observed, desired)
+    if limit is None or any(progress.under_way for progress in everyone):
+        return loan.ends
+    return min(limit, loan.ends)
 
 
 def _has_overlap(observed: Observed) -> bool:

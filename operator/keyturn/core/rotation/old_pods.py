@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import WorkloadStatus
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
-    from keyturn.core.observation.workload import Workload
+    from keyturn.core.observation.workload import Use, Workload
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import StateFacts
@@ -35,12 +35,14 @@ __all__ = [
     "asks_for_others",
     "brings_pods_back",
     "had_what_was_given_up",
+    "has_earlier_values",
     "held_up_before",
     "holds_places",
     "look_again",
     "older_pods",
     "pod_revision",
     "published",
+    "revision_at",
     "runs_other_values",
     "terminating",
     "waiting_for_pods",
@@ -149,7 +151,7 @@ def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
 def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
-    return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer, observed)
+    return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer.use, observed)
 
 
 def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
@@ -180,7 +182,7 @@ def published(observed: Observed) -> datetime:
 
 def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether the template of a pod, by marker and age, has other values."""
-    return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer, observed)
+    return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer.use, observed)
 
 
 def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
@@ -192,15 +194,28 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired
     return has_ground and asks_for_others(pod, consumer, observed, desired)
 
 
-def _misses(marked: int | None, created: datetime, consumer: Consumer, observed: Observed) -> bool:
+def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:
+    """Whether what a pod has read at `began` differs from the current revision, by age alone."""
+    # Times have whole seconds: a pod of the same second may have read the previous values.
+    return began <= published(observed) and _misses(None, began, use, observed)
+
+
+def revision_at(began: datetime, observed: Observed) -> int | None:
+    """Return the revision that was published at `began`, if known."""
+    if observed.state is None:
+        return None
+    return _revision_run(observed.state, None, began, published(observed))
+
+
+def _misses(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
     if observed.state is None:
         return False
     missed = _missed_keys(observed.state, marked, created, published(observed))
     if missed is None:
         return True
-    if consumer.use is None or consumer.use.keys is None:
+    if use is None or use.keys is None:
         return bool(missed)
-    return bool(missed & consumer.use.keys)
+    return bool(missed & use.keys)
 
 
 def _missed_keys(

@@ -56,6 +56,7 @@ __all__ = [
     "WorkloadProgress",
     "any_failed",
     "goes_back",
+    "is_asserted",
     "marker_for",
     "may_be_held_up",
     "need_of",
@@ -428,7 +429,7 @@ def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) ->
 def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
     """Whether its pods decide if it is current; never again once that was recorded for the revision."""
     consumer, workload = standing.consumer, standing.consumer.workload
-    if standing.state is not WorkloadState.CURRENT or _is_asserted(observed):
+    if standing.state is not WorkloadState.CURRENT or is_asserted(observed):
         return False
     if workload.settled and workload.terminates is False:
         return False  # its controller's own count is sufficient
@@ -449,7 +450,7 @@ def may_be_held_up(standing: WorkloadProgress) -> bool:
     return standing.state is WorkloadState.FAILED or is_held_up
 
 
-def _is_asserted(observed: Observed) -> bool:
+def is_asserted(observed: Observed) -> bool:
     """Whether the status already has every workload on the current revision, and that has no consequences.
 
     Other users can edit the status, so an overlap never begins because of it.

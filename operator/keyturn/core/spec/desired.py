@@ -18,7 +18,17 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
-from .schedule import Cron, Every, Window, applied_by_of, cadence_of, overlap_of, shortest_pause, windows_of
+from .schedule import (
+    Cron,
+    Every,
+    Window,
+    applied_by_of,
+    cadence_of,
+    max_overlap_of,
+    overlap_of,
+    shortest_pause,
+    windows_of,
+)
 from .store_refs import destination_of, source_of, spread_of
 
 if TYPE_CHECKING:
@@ -121,6 +131,8 @@ class Desired:
     templates: Mapping[str, str]
     crashes: int | None = _DEFAULT_CRASHES
     """Restarts of one container after which a new pod counts as crashing; None if only the deadline decides."""
+    max_overlap: timedelta | None = None
+    """Time after a publication at which its previous values end although pods hold them; None without a limit."""
     shape: Shape = Shape()
     refresh_interval: timedelta | None = None
     """Interval at which pulled values are read again; None without pulled values or if the Secret is immutable."""
@@ -219,6 +231,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
         crashes=_crashes(rollout.fail_fast),
+        max_overlap=max_overlap_of(cadences),
         shape=shape,
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
@@ -335,7 +348,12 @@ def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
 
 
 def _flaw_of_overlap(desired: Desired) -> str | None:
-    """Return why an item with keepPrevious cannot keep its previous value for the whole overlap, or None."""
+    """Return why the overlap cannot last as long as the spec says, or None."""
+    if desired.max_overlap is not None and desired.max_overlap < desired.overlap:
+        return (
+            f"rotation.maxOverlap ({format_duration(desired.max_overlap)}) ends the overlap before rotation.overlap"
+            f" ({format_duration(desired.overlap)}) is over; write a longer maxOverlap"
+        )
     keeping = next((item.name for item in desired.items if item.keep_previous), None)
     if keeping is None:
         return None

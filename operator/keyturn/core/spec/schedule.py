@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "is_open",
     "longest_pause",
+    "max_overlap_of",
     "next_due",
     "opening",
     "overlap_of",
@@ -105,6 +106,11 @@ def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:
 def applied_by_of(*cadences: Cadence | None) -> AppliedBy | None:
     """Return the first statement about what applies a new value outside of the Secret, or None."""
     return next((cadence.applied_by for cadence in cadences if cadence and cadence.applied_by), None)
+
+
+def max_overlap_of(cadences: Iterable[Cadence | None]) -> timedelta | None:
+    """Return the limit of the first cadence that has one, or None."""
+    return next((cadence.max_overlap for cadence in cadences if cadence and cadence.max_overlap), None)
 
 
 def next_due(cadence: Every | Cron | None, last: datetime, uid: str) -> datetime | None:

@@ -15,6 +15,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
+from keyturn.core.rotation.holders import UNREAD, are_unread, owners_behind, summary_of
 from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
@@ -224,6 +225,8 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     if not behind:
         if look.observed.state is None:
             return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
+        if other := _other_pods(look.observed, look.observed.desired):
+            return other
         reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
         return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
     first = behind[0]
@@ -238,6 +241,19 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
         f"{count - len(behind)} of {count} workloads run the current revision;"
         f" {first.consumer.workload.key} is {first.state.lower()}{detail}",
     )
+
+
+def _other_pods(observed: Observed, desired: Desired) -> ConditionVerdict | None:
+    """Return the verdict about pods that no consumer controls; None if none holds an earlier revision."""
+    if are_unread(observed):
+        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, UNREAD)
+    if summary := summary_of(observed, desired):
+        count = len(owners_behind(observed, desired))
+        owners = "1 owner of pods is" if count == 1 else f"{count} owners of pods are"
+        return ConditionVerdict(
+            "False", ConditionReason.NOT_RESTARTED, f"{owners} not restarted by Keyturn; {summary}"
+        )
+    return None
 
 
 def _why_behind(behind: list[WorkloadProgress]) -> str:

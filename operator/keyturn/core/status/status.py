@@ -11,13 +11,16 @@ from keyturn.api.status import (
     ManagedSecretStatus,
     PreviousStatus,
     RotationStatus,
+    WorkloadState,
     WorkloadStatus,
 )
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
-from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult
+from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
+from keyturn.core.rotation.completion import is_complete
+from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.on_request import due_on_request, next_time
 from keyturn.core.rotation.rollout import standings
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.rotation.holders import OwnerBehind
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
@@ -73,9 +77,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(observed),
         rotation=rotation,
         previous=_previous(observed),
-        workloads=[_workload(progress, observed, observed.desired) for progress in everyone[:MOST_WORKLOADS]]
-        if observed.desired
-        else before.workloads,
+        workloads=_workloads(observed, everyone),
         policy=policy_of(broken_rules(observed)),
         history=_history(observed, everyone),
         conditions=conditions_of(
@@ -144,7 +146,7 @@ def _rotation(
         reason=state.newest.reason,
         step=step,
         started_at=to_second(state.newest.made),
-        message=_waiting_for(everyone),
+        message=_waiting_for(everyone) or summary_of(observed, observed.desired),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -166,7 +168,7 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
         return "Rollback" if is_back else "Publish"
     if _is_to_be_revoked(observed):
         return "Revoke"
-    if any(progress.under_way for progress in everyone):
+    if observed.desired and not is_complete(observed, observed.desired, everyone):
         return "Rollback" if is_back else "RollOut"
     return "Overlap" if observed.current and observed.current.overlaps else None
 
@@ -208,6 +210,29 @@ def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
     return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
 
 
+def _workloads(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> list[WorkloadStatus]:
+    """Return the consumers, then the owners of other pods that hold an earlier revision."""
+    desired = observed.desired
+    if desired is None:
+        return observed.managed.status.workloads
+    consumers = [_workload(progress, observed, desired) for progress in everyone[:MOST_WORKLOADS]]
+    others = [_owner(owner) for owner in owners_behind(observed, desired)]
+    return (consumers + others)[:MOST_WORKLOADS]
+
+
+def _owner(owner: OwnerBehind) -> WorkloadStatus:
+    return WorkloadStatus(
+        kind=owner.kind,
+        name=owner.name,
+        via=list(owner.via),
+        state=WorkloadState.PENDING,
+        revision=owner.revision,
+        terminating=owner.ending or None,
+        reason=WorkloadReason.NOT_RESTARTED,
+        message=owner.message,
+    )
+
+
 def _workload(standing: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
     workload, use = standing.consumer.workload, standing.consumer.use
     return WorkloadStatus(
@@ -237,8 +262,9 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
 
 def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
     before, state = observed.managed.status.history, observed.state
-    is_through = observed.is_published and not any(progress.under_way for progress in everyone)
-    if state is None or observed.desired is None or not is_through:
+    if state is None or observed.desired is None or not observed.is_published:
+        return before
+    if not is_complete(observed, observed.desired, everyone):
         return before
     done = max((entry.revision for entry in before), default=0)
     # Revisions before the first entry belong to an earlier life of this Secret and are left out.

@@ -69,7 +69,7 @@ def reported(space: Space, name: str = "inc-1") -> str:
     """Wait until the report tells that every service is updated; return it."""
     services_updated(space, name)
     eventually(lambda: space.find("ConfigMap", f"{name}-report") is not None, "the report is there")
-    eventually(lambda: "| every workload runs on the new values |" in report(space, name), "it is complete")
+    eventually(lambda: "| no pod holds earlier values |" in report(space, name), "it is complete")
     return report(space, name)
 
 

@@ -114,12 +114,36 @@ def test_it_reports_who_uses_what() -> None:
     assert "Pods of the 2 workloads above" in source
 
 
-def test_without_workloads_it_says_so() -> None:
-    source = document(
-        emergency(), "kubectl", [row("db")], {"db": Affected(AffectedState.ROTATED), "mail": None}
+def services(known: dict[str, Affected | None]) -> str:
+    """Return the section about services."""
+    source = document(emergency(), "kubectl", [row("db")], known)
+    return source.split("## Services")[1].split("## ")[0]
+
+
+def test_without_workloads_it_claims_nothing_about_pods_that_were_not_read() -> None:
+    source = services({"db": Affected(AffectedState.ROTATED), "mail": None})
+
+    assert "`db`, `mail`" in source
+
+
+def test_it_names_pods_that_keyturn_does_not_restart() -> None:
+    source = services(
+        {
+            "db": Affected(AffectedState.ROTATED, others=("Pod/bare runs",)),
+            "mail": Affected(AffectedState.ROTATED),
+        }
     )
 
-    assert "No workload of the namespace uses these secrets." in source
+    assert "| `db` | Pod/bare runs |" in source
+    assert "`mail`" in source
+
+
+def test_it_says_that_no_other_pod_holds_exposed_values_only_after_a_read() -> None:
+    checked = services({"db": Affected(AffectedState.ROLLED_OUT, others=())})
+    unchecked = services({"db": Affected(AffectedState.ROLLED_OUT)})
+
+    assert "`db`" not in checked
+    assert "`db`" in unchecked
 
 
 def test_it_reports_which_deadline_was_missed() -> None:

@@ -28,6 +28,7 @@ ROLLED_OUT = Affected(AffectedState.ROLLED_OUT, 2, STARTED + timedelta(seconds=5
 ROTATED = Affected(AffectedState.ROTATED, 2, STARTED + timedelta(seconds=5), "Deployment/api is rolling")
 PENDING = Affected(AffectedState.PENDING)
 FAILED = Affected(AffectedState.FAILED, 2, STARTED + timedelta(seconds=5), "Deployment/api is failed")
+UNKNOWN = Affected(AffectedState.PODS_UNKNOWN, 2, STARTED + timedelta(seconds=5), "pods may not be listed")
 NOTHING = Affected(AffectedState.NOTHING_TO_ROTATE, message="written in the spec: username")
 
 
@@ -185,7 +186,7 @@ def test_what_is_to_be_turned_elsewhere_is_not_counted_as_rotated(incident: Inci
     assert message(status, "Rotated") == (
         "2 of 2 secrets are rotated, 1 to be rotated elsewhere, because none of its values is generated"
     )
-    assert message(status, "ServicesUpdated") == "every workload of 2 of 2 secrets runs on new values"
+    assert message(status, "ServicesUpdated") == "every pod of 2 of 2 secrets runs on new values"
 
 
 def test_what_is_to_be_turned_elsewhere_hides_nothing_that_waits(incident: Incident) -> None:
@@ -522,3 +523,18 @@ def test_the_contacts_of_the_organisation_are_in_the_status(
     contacts: dict[str, str], shown: dict[str, str] | None
 ) -> None:
     assert status_of(EmergencyFacts(STARTED, declared(), "kubectl", (), contacts=contacts)).contacts == shown
+
+
+def test_services_are_unknown_while_pods_may_not_be_listed(incident: Incident) -> None:
+    status = incident.look(after(seconds=7), {"db": UNKNOWN, "mail": ROLLED_OUT})
+
+    assert verdicts(status)["Rotated"] == ("True", "AllRotated")
+    assert verdicts(status)["ServicesUpdated"] == ("Unknown", "PodsUnknown")
+    assert verdicts(status)["Stalled"] == ("True", "SecretPodsUnknown")
+    assert status.services_updated_at is None
+
+
+def test_services_are_not_updated_if_one_secret_is_behind_and_another_unknown(incident: Incident) -> None:
+    status = incident.look(after(seconds=7), {"db": UNKNOWN, "mail": ROTATED})
+
+    assert verdicts(status)["ServicesUpdated"] == ("False", "RollingOut")

@@ -15,6 +15,7 @@ from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
+from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
@@ -26,6 +27,7 @@ from keyturn.core.rotation.steps import Revoke as RevokeStep
 from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Held, Publication
+from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     API_KEY,
     MADE,
@@ -719,3 +721,28 @@ def test_workloads_and_readable_values_are_reported_before_stores() -> None:
 
     assert told.message == "Deployment/web is pending: queued for restart"
     assert len(told.unpushed) == 1
+
+
+# Pods that Keyturn does not restart
+
+
+def test_a_pod_that_holds_exposed_values_keeps_services_from_being_updated() -> None:
+    found = far(look(**SERVED, holders=Holders((make.holding("bare", began=NOW - minutes(60)),))))
+
+    assert found.state is AffectedState.ROTATED
+    assert found.message is not None
+    assert "Pod/bare" in found.message
+    assert found.others is not None
+    assert [other.split()[0] for other in found.others] == ["Pod/bare"]
+
+
+def test_pods_that_may_not_be_listed_are_unknown() -> None:
+    found = far(look(**SERVED, holders=Holders(forbidden=True)))
+
+    assert (found.state, found.others) == (AffectedState.PODS_UNKNOWN, None)
+
+
+def test_pods_that_were_read_and_hold_nothing_are_known() -> None:
+    found = far(look(**SERVED, holders=Holders()))
+
+    assert (found.state, found.others) == (AffectedState.ROLLED_OUT, ())

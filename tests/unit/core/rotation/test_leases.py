@@ -10,12 +10,14 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_return, returned_again
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
+from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     NOW,
     UID,
@@ -225,3 +227,27 @@ def test_half_of_its_time_it_is_left_alone() -> None:
     assert NEW.due == NOW + minutes(30)
     assert NEW.where == PLACE
     assert seconds(1) < NEW.lasts
+
+
+@pytest.mark.parametrize(
+    ("rotation", "ends"),
+    [
+        pytest.param({"overlap": "10m"}, OLD.ends, id="until the lease expires"),
+        pytest.param({"overlap": "10m", "maxOverlap": "20m"}, NOW + minutes(15), id="until the limit"),
+        pytest.param({"overlap": "10m", "maxOverlap": "2h"}, OLD.ends, id="a limit after its expiry"),
+    ],
+)
+def test_a_lease_is_kept_while_a_pod_may_hold_it(rotation: dict[str, Any], ends: datetime) -> None:
+    spec = {**SPEC, "rotation": rotation}
+    for holders in (Holders((make.holding(),)), Holders(forbidden=True)):
+        found = at_rest(NEW, OLD, spec=spec, holders=holders)
+
+        assert next_return(found, make.wanted(found)) is None
+        assert returned_again(found, make.wanted(found)) == ends
+
+
+def test_the_limit_of_the_overlap_revokes_no_lease_of_a_workload_that_is_restarted() -> None:
+    spec = {**SPEC, "rotation": {"overlap": "1m", "maxOverlap": "2m"}}
+    found = replace(at_rest(NEW, OLD, spec=spec), consumers=(ROLLING,))
+
+    assert next_return(found, make.wanted(found)) is None

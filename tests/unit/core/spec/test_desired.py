@@ -12,7 +12,7 @@ from keyturn.api.rollout import OnFailure, Restart
 from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.spec.desired import Desired, Item, wanted_by
+from keyturn.core.spec.desired import Desired, Item, hold_together, wanted_by
 from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, windows_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class
@@ -263,3 +263,25 @@ def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: s
     with pytest.raises(Stalled) as caught:
         wanted_by(managed({"data": data}), None, outputs_of)
     assert (caught.value.reason, caught.value.message) == ("InvalidKeys", message)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "of_class", "limit"),
+    [
+        pytest.param({"every": "90d"}, {"every": "90d"}, None, id="no limit"),
+        pytest.param({"maxOverlap": "2h"}, {"maxOverlap": "24h"}, timedelta(hours=2), id="of the spec"),
+        pytest.param({"every": "90d"}, {"maxOverlap": "24h"}, timedelta(days=1), id="of the class"),
+    ],
+)
+def test_the_limit_of_the_overlap_is_of_the_first_that_writes_one(
+    rotation: dict[str, Any], of_class: dict[str, Any], limit: timedelta | None
+) -> None:
+    found = wanted_by(managed({"rotation": rotation}), secret_class(rotation=of_class))
+    assert found.max_overlap == limit
+
+
+def test_a_limit_shorter_than_the_overlap_is_refused() -> None:
+    spec = managed({"rotation": {"overlap": "2h", "maxOverlap": "1h"}})
+    with pytest.raises(Stalled) as stalled:
+        hold_together(spec, wanted_by(spec, None))
+    assert stalled.value.reason == "InvalidSchedule"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.holders import Holders
 from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.on_request import breakage_of
@@ -18,6 +19,7 @@ from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
+from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -808,3 +810,49 @@ def test_fields_that_an_older_crd_drops_are_named_while_they_are_missing() -> No
     assert (status, reason) == ("True", "FieldsMissing")
     assert "the API server drops status.workloads, status.history; apply the CRDs" in message
     assert "CrdOutdated" not in conditions(observed())
+
+
+# Pods that Keyturn does not restart
+
+
+JOB = make.holding("report-x", owner=("Job", "report"), leaves=NOW)
+
+
+def test_owners_of_pods_that_are_not_restarted_are_pending_with_their_revision() -> None:
+    look = observed(None, consumer("api", marker="db=2"), holders=Holders((JOB,)), **ROTATED)
+
+    api, report = written(look)["workloads"]
+
+    assert api["name"] == "api"
+    assert report.pop("message")
+    assert report == {
+        "kind": "Job",
+        "name": "report",
+        "via": ["envFrom"],
+        "state": "Pending",
+        "revision": 1,
+        "terminating": 1,
+        "reason": "NotRestartedByKeyturn",
+    }
+
+
+def test_a_rotation_is_in_progress_while_a_pod_holds_an_earlier_revision() -> None:
+    look = observed(holders=Holders((JOB,)), **ROTATED)
+
+    assert written(look)["rotation"]["step"] == "RollOut"
+    assert written(look)["history"] == []
+    assert "Job/report" in written(look)["rotation"]["message"]
+    assert conditions(look)["WorkloadsCurrent"][:2] == ("False", "NotRestartedByKeyturn")
+
+
+def test_several_owners_are_counted() -> None:
+    look = observed(holders=Holders((JOB, make.holding("bare"))), **ROTATED)
+
+    assert "2 owners" in conditions(look)["WorkloadsCurrent"][2]
+
+
+def test_workloads_are_unknown_while_pods_may_not_be_listed() -> None:
+    look = observed(holders=Holders(forbidden=True), **ROTATED)
+
+    assert conditions(look)["WorkloadsCurrent"][:2] == ("Unknown", "PodsUnknown")
+    assert written(look)["history"] == []

@@ -1,0 +1,173 @@
+"""Lists the pods of a namespace that use Secrets; all that ask at one time share one list.
+
+Pods are read in pages, and each page is reduced before the next one is read. There is no watch and no list at rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from keyturn.api.status import Via
+from keyturn.core.observation.holders import Controller, HoldingPod
+from keyturn.core.observation.workload import uses_of
+
+from . import errors, paths
+from .pods import NOT_ENDED, controller_of, terminating_since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from keyturn.core.observation.workload import Use
+
+    from .client import Api, Body
+
+__all__ = ["NamespacePods", "PodList", "holding_pod_of"]
+
+_KEPT = 120.0
+"""Seconds for which a list is kept."""
+_KUBELET_SYNC = timedelta(minutes=2)
+"""Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
+_FILES = frozenset({Via.VOLUME, Via.PROJECTED})
+_HASHES = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
+"""The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodList:
+    """The pods of a namespace that use Secrets."""
+
+    began: float
+    """When the list was requested, by the process's monotonic clock."""
+    pods: tuple[HoldingPod, ...] = ()
+    forbidden: bool = False
+
+
+@dataclass(slots=True)
+class _Namespace:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last: PodList | None = None
+
+
+class NamespacePods:
+    """Single-flight reader: a list serves every request that came before it started."""
+
+    def __init__(self, api: Api, ticks: Callable[[], float]) -> None:
+        self._api = api
+        self._ticks = ticks
+        self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
+
+    async def read(self, namespace: str, since: float) -> PodList:
+        """Return a list that was requested at `since` or later.
+
+        Raises:
+            ApiError: The pods could not be read; a missing permission is a result, not an error.
+        """
+        self._drop_old()
+        entry = self._namespaces[namespace]
+        async with entry.lock:
+            if entry.last is None or entry.last.began < since:
+                entry.last = await self._list(namespace)
+            return entry.last
+
+    async def _list(self, namespace: str) -> PodList:
+        began = self._ticks()
+        pods: list[HoldingPod] = []
+        shared: dict[tuple[Use, ...], tuple[Use, ...]] = {}
+        try:
+            async for page in self._api.pages(
+                paths.pods(namespace), {"fieldSelector": NOT_ENDED}, metadata_only=False
+            ):
+                pods = [] if page.first else pods
+                pods += (pod for body in page.items if (pod := holding_pod_of(body, shared)))
+        except errors.Forbidden:
+            return PodList(began, forbidden=True)
+        return PodList(began, tuple(pods))
+
+    def _drop_old(self) -> None:
+        moment = self._ticks() - _KEPT
+        for name, entry in list(self._namespaces.items()):
+            if not entry.lock.locked() and (entry.last is None or entry.last.began < moment):
+                del self._namespaces[name]
+
+
+def holding_pod_of(body: Body, shared: dict[tuple[Use, ...], tuple[Use, ...]]) -> HoldingPod | None:
+    """Parse a pod; None if it uses no Secret, or no node has it, so that it can only read newer values.
+
+    `shared` has the uses of pods of one template once.
+    """
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    uses = uses_of(spec)
+    uses = shared.setdefault(uses, uses)
+    if not uses or not spec.get("nodeName"):
+        return None
+    controller = _controller(metadata)
+    return HoldingPod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        began=_began(body, {way for use in uses for way in use.via}),
+        uses=uses,
+        owner=_owner(metadata["name"], metadata.get("labels") or {}, controller),
+        controller=controller,
+        leaves=terminating_since(metadata),
+    )
+
+
+def _began(pod: Body, via: set[Via]) -> datetime:
+    """Return from when on a pod has read its Secrets: its creation, or later if every container was restarted.
+
+    A restarted container reads its environment again. It may read the previous content of a volume until the next
+    sync of the kubelet. An image is pulled once.
+    """
+    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    status = pod.get("status") or {}
+    statuses = {
+        container["name"]: container
+        for group in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(group) or ()
+    }
+    times = [_started(statuses.get(name) or {}) for name in _container_names(pod["spec"])]
+    known = [time for time in times if time]
+    if not known or len(known) < len(times) or Via.IMAGE_PULL_SECRET in via:
+        return created
+    return max(created, min(known) - (_KUBELET_SYNC if via & _FILES else timedelta(0)))
+
+
+def _container_names(spec: Mapping[str, Any]) -> Iterator[str]:
+    for group in ("initContainers", "containers"):
+        for container in spec.get(group) or ():
+            yield container["name"]
+
+
+def _started(container: Mapping[str, Any]) -> datetime | None:
+    """Return when a container was started, or after which time it will be; None if the API does not show it.
+
+    What an ended container has read may be in a volume of the pod.
+    """
+    state = container.get("state") or {}
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    time = (state.get("running") or state.get("terminated") or {}).get("startedAt") or last.get("finishedAt")
+    return datetime.fromisoformat(time) if time else None
+
+
+def _controller(metadata: Mapping[str, Any]) -> Controller | None:
+    reference = controller_of(metadata)
+    if reference is None:
+        return None
+    labels = metadata.get("labels") or {}
+    hash_ = next((labels[label] for label in _HASHES if labels.get(label)), "")
+    return Controller(reference["kind"], reference["name"], reference["uid"], hash_)
+
+
+def _owner(name: str, labels: Mapping[str, str], controller: Controller | None) -> tuple[str, str]:
+    """Return the owner of the ReplicaSet if the pod's labels show it, else its controller, else the pod itself."""
+    if controller is None:
+        return "Pod", name
+    suffix = f"-{controller.hash}"
+    if controller.kind != "ReplicaSet" or not controller.hash or not controller.name.endswith(suffix):
+        return controller.kind, controller.name
+    kind = next(kind for label, kind in _HASHES.items() if labels.get(label))
+    return kind, controller.name.removesuffix(suffix)

@@ -1,0 +1,178 @@
+"""Pods that Keyturn does not restart hold earlier values: nothing is asserted before they end, in any crash."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.kube import errors, paths
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
+from tests.simulation.test_terminating_pods import looks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.kube.client import Page
+
+SPEC: dict[str, Any] = {
+    "data": [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}],
+    "rotation": {"overlap": "1h"},
+    "rollout": {"debounce": "0s"},
+}
+
+
+def bare_pod(cluster: Cluster, name: str = "bare") -> dict[str, Any]:
+    created = cluster.now.replace(microsecond=0).isoformat()
+    container = {"name": "main", "envFrom": [{"secretRef": {"name": "db"}}]}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"uid-of-{name}",
+            "creationTimestamp": created,
+        },
+        "spec": {"nodeName": "node", "containers": [container]},
+        "status": {},
+    }
+
+
+async def rotating(cluster: Cluster) -> None:
+    """Request a rotation while a bare pod holds the first revision."""
+    await cluster.settle()
+    cluster.now += 2 * SECOND
+    cluster.other_pods.append(bare_pod(cluster))
+    cluster.change_managed()["rotation"]["trigger"] = "now"
+    cluster.tell()
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    return dict(cluster.objects[MANAGED]["status"])
+
+
+def verdict(cluster: Cluster, type_: str) -> tuple[str, str]:
+    conditions = {one["type"]: one for one in status(cluster)["conditions"]}
+    return conditions[type_]["status"], conditions[type_]["reason"]
+
+
+def ended(cluster: Cluster) -> list[int]:
+    return [one["revision"] for one in status(cluster).get("history", ())]
+
+
+def overlap_begun(cluster: Cluster) -> bool:
+    return state_of(cluster.objects[STATE]).facts.current.valid_until is not None
+
+
+@pytest.mark.parametrize("death", [None, *(half / 2 for half in range(2, 14))])
+def test_a_rotation_waits_for_a_bare_pod_whenever_the_operator_dies(death: float | None) -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        cluster.dies_at = death and cluster.writes + death
+        await looks(cluster, 60)
+
+        assert status(cluster)["revision"] == 2
+        assert ended(cluster) == [1]
+        assert not overlap_begun(cluster)
+        assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
+        (workload,) = status(cluster)["workloads"]
+        assert (workload["kind"], workload["name"]) == ("Pod", "bare")
+        assert (workload["state"], workload["revision"], workload["via"]) == ("Pending", 1, ["envFrom"])
+
+        cluster.other_pods.clear()
+        cluster.restart()
+        await looks(cluster, 60)
+
+        assert ended(cluster) == [2, 1]
+        assert overlap_begun(cluster)
+        assert verdict(cluster, "WorkloadsCurrent") == ("True", "NoConsumers")
+        assert "workloads" not in status(cluster)
+
+    asyncio.run(story())
+
+
+def test_a_pod_that_began_after_the_publication_is_not_waited_for() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        await looks(cluster, 9)
+        cluster.other_pods[:] = [bare_pod(cluster, "new")]
+        await looks(cluster, 60)
+
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_no_pods_of_the_namespace_are_listed_at_rest() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        cluster.other_pods.clear()
+        await cluster.settle()
+        assert cluster.namespace_lists == 1
+        cluster.restart()
+        for _ in range(5):
+            cluster.touch_managed()
+            await cluster.settle()
+
+        assert cluster.namespace_lists == 1
+
+    asyncio.run(story())
+
+
+def test_a_pod_that_stays_is_read_less_and_less_often() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        await looks(cluster, 120)
+        listed = cluster.namespace_lists
+
+        assert 3 <= listed <= 20
+
+    asyncio.run(story())
+
+
+def test_without_the_right_to_list_pods_it_is_unknown_whether_one_is_behind() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        pages = cluster.pages
+
+        async def refuse(*args: Any, **options: Any) -> AsyncIterator[Page]:
+            if "labelSelector" not in args[1]:
+                raise errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden")
+            async for page in pages(*args, **options):
+                yield page
+
+        cluster.pages = refuse  # type: ignore[method-assign]
+        await rotating(cluster)
+        await looks(cluster, 30)
+        assert verdict(cluster, "WorkloadsCurrent") == ("Unknown", "PodsUnknown")
+        assert ended(cluster) == [1]
+        assert not overlap_begun(cluster)
+
+        cluster.pages = pages  # type: ignore[method-assign]
+        cluster.other_pods.clear()
+        await looks(cluster, 120)
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_the_limit_ends_the_overlap_although_a_pod_holds_the_value() -> None:
+    async def story() -> None:
+        spec = copy.deepcopy(SPEC)
+        spec["rotation"] = {"overlap": "10s", "maxOverlap": "30s"}
+        cluster = Cluster(spec)
+        await rotating(cluster)
+        await looks(cluster, 20)
+        assert "password.previous" in cluster.data()
+
+        await looks(cluster, 20)
+        assert "password.previous" not in cluster.data()
+        assert ended(cluster) == [1]
+
+    asyncio.run(story())

@@ -1,0 +1,189 @@
+"""Which pods hold earlier values that Keyturn does not restart, and how long they are waited for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import Via
+from keyturn.core.observation.holders import Holders
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.holders import (
+    are_unread,
+    holds_back,
+    next_read,
+    overlap_limit,
+    owners_behind,
+    pods_behind,
+    summary_of,
+)
+from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from tests.unit.core import builders as make
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.holders import HoldingPod
+    from keyturn.core.observation.observed import Consumer, Observed
+
+PUBLISHED = make.NOW - make.minutes(40)
+KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
+
+
+def rotated(
+    *pods: HoldingPod,
+    consumers: tuple[Consumer, ...] = (),
+    spec: dict[str, Any] | None = None,
+    forbidden: bool = False,
+    published: datetime = PUBLISHED,
+    **of_revision: Any,
+) -> Observed:
+    """Observe the second revision, which is in the Secret, with these pods that no consumer controls."""
+    made = make.state(
+        make.revision(2, "Scheduled", made=published, **of_revision), make.revision(1, made=make.BEFORE)
+    )
+    return make.observed(
+        spec,
+        *consumers,
+        state=made,
+        target=make.target(2, published=published, overlapping=bool(of_revision)),
+        status={"revision": 2, "secretName": "db"},
+        holders=Holders(pods, forbidden),
+    )
+
+
+def behind(observed: Observed) -> list[str]:
+    return [pod.name for pod in pods_behind(observed, make.wanted(observed))]
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        pytest.param(make.holding(began=PUBLISHED - make.seconds(1)), ["report"], id="began before it"),
+        pytest.param(make.holding(began=PUBLISHED), ["report"], id="began in the same second"),
+        pytest.param(make.holding(began=PUBLISHED + make.seconds(1)), [], id="began after it"),
+        pytest.param(make.holding(uses=(make.use("db", "username"),)), [], id="uses a key that is unchanged"),
+        pytest.param(make.holding(uses=(make.use("db", "password"),)), ["report"], id="uses a changed key"),
+    ],
+)
+def test_a_pod_holds_earlier_values_by_its_age_and_its_keys(pod: HoldingPod, expected: list[str]) -> None:
+    assert behind(rotated(pod)) == expected
+
+
+def test_nothing_is_known_of_pods_that_were_not_read() -> None:
+    observed = make.observed()
+
+    assert behind(observed) == []
+    assert not are_unread(observed)
+    assert not holds_back(observed, make.wanted(observed))
+    assert summary_of(observed, make.wanted(observed)) is None
+
+
+def test_pods_are_grouped_by_their_topmost_owner() -> None:
+    job, older = ("Job", "report"), make.BEFORE + make.minutes(1)
+    files = make.use("db", via=(Via.VOLUME,))
+    observed = rotated(
+        make.holding("report-b", owner=job, began=make.BEFORE + make.minutes(9), leaves=make.NOW),
+        make.holding("report-a", owner=job, began=older, uses=(files, make.use("mail"))),
+        make.holding("alone"),
+    )
+
+    jobs, alone = owners_behind(observed, make.wanted(observed))
+
+    assert (str(jobs), jobs.pods, jobs.ending, jobs.since, jobs.revision) == ("Job/report", 2, 1, older, 1)
+    assert jobs.via == (Via.ENV_FROM, Via.VOLUME)
+    assert (str(alone), alone.pods, alone.ending) == ("Pod/alone", 1, 0)
+
+
+def test_the_message_has_owner_time_and_revision() -> None:
+    one, several = make.holding("a", owner=("Job", "a")), make.holding("b", owner=("Job", "a"))
+    for pods in ((one,), (one, several), (make.holding(),)):
+        observed = rotated(*pods)
+        (owner,) = owners_behind(observed, make.wanted(observed))
+        assert f"{owner.since:%Y-%m-%d %H:%M} UTC" in owner.message
+        assert "revision 1" in owner.message
+
+
+def test_the_message_can_do_without_the_revision() -> None:
+    observed = rotated(make.holding())
+    (owner,) = owners_behind(observed, make.wanted(observed))
+
+    assert "None" not in replace(owner, revision=None).message
+
+
+def test_the_summary_names_the_first_owner_and_counts_the_others() -> None:
+    observed = rotated(make.holding("a"), make.holding("b"))
+    summary = summary_of(observed, make.wanted(observed))
+
+    assert summary is not None
+    assert "Pod/a" in summary
+    assert "Pod/b" not in summary
+    assert "1 more" in summary
+
+
+def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
+    observed = rotated(forbidden=True)
+
+    assert are_unread(observed)
+    assert holds_back(observed, make.wanted(observed))
+    assert summary_of(observed, make.wanted(observed)) is not None
+    assert next_read(observed) == make.NOW + make.minutes(1)
+
+
+@pytest.mark.parametrize(
+    ("ago", "pause"),
+    [
+        pytest.param(make.seconds(1), make.seconds(2), id="at least two seconds"),
+        pytest.param(make.seconds(40), make.seconds(10), id="a quarter of the time so far"),
+        pytest.param(timedelta(days=1), make.minutes(5), id="at most five minutes"),
+    ],
+)
+def test_pods_are_read_again_at_growing_intervals(ago: timedelta, pause: timedelta) -> None:
+    assert next_read(rotated(make.holding(), published=make.NOW - ago)) == make.NOW + pause
+
+
+def test_the_overlap_begins_when_no_pod_holds_earlier_values() -> None:
+    assert isinstance(next_step(rotated(make.holding(), spec=KEPT, previous=frozenset({"password"}))), Rest)
+    assert next_step(rotated(spec=KEPT, previous=frozenset({"password"}))) == Overlap(
+        2, make.NOW + make.minutes(60)
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "ends"),
+    [pytest.param("70m", False, id="before the limit"), pytest.param("40m", True, id="at the limit")],
+)
+def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:  # noqa: FBT001
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": limit}}
+    step = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
+
+    assert (step == Expire(2)) is ends
+    if not ends:
+        assert isinstance(step, Rest)
+        assert step.until is not None
+
+
+def test_the_reconcile_wakes_at_the_limit_and_for_the_next_read() -> None:
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "45m"}}
+    rest = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
+    assert rest == Rest(PUBLISHED + make.minutes(45))
+
+    observed = make.with_holders(rotated(make.holding()), again=make.NOW + make.seconds(9))
+    assert next_step(observed) == Rest(make.NOW + make.seconds(9))
+
+
+def test_a_limit_that_is_over_does_not_wait_for_a_rollout() -> None:
+    rolling = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
+
+    assert next_step(rotated(consumers=(rolling,), spec=spec, previous=frozenset({"password"}))) == Expire(2)
+
+
+def test_without_publication_there_is_no_limit() -> None:
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
+    observed = make.observed(spec, target=make.target(None))
+
+    assert overlap_limit(observed, make.wanted(observed)) is None

@@ -1,0 +1,300 @@
+"""Which pods of a namespace use Secrets and since when, and that all that ask at one time share one list."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api.status import Via
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
+from keyturn.kube.namespace_pods import NamespacePods, holding_pod_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.core.observation.holders import HoldingPod
+    from keyturn.core.observation.workload import Use
+
+CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}
+FILES = {"volumes": [{"name": "files", "secret": {"secretName": "auth"}}]}
+PULLS = {"imagePullSecrets": [{"name": "auth"}]}
+
+
+def written(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def started(minutes: int, kind: str = "running") -> dict[str, Any]:
+    return {"state": {kind: {"startedAt": written(CREATED + timedelta(minutes=minutes))}}}
+
+
+def ended(minutes: int) -> dict[str, Any]:
+    last = {"terminated": {"finishedAt": written(CREATED + timedelta(minutes=minutes))}}
+    return {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": last}
+
+
+def body(
+    *statuses: dict[str, Any],
+    containers: int = 1,
+    owner: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
+    """Make a pod with containers c0, c1, … and the states of some of them."""
+    metadata: dict[str, Any] = {"name": "report-x", "uid": "uid-1", "creationTimestamp": written(CREATED)}
+    if owner:
+        metadata["ownerReferences"] = [{"uid": "other", "kind": "Other"}, {**owner, "controller": True}]
+    spec_: dict[str, Any] = {"nodeName": "node", "containers": []}
+    spec_["containers"] = [{"name": f"c{number}", **ENV} for number in range(containers)]
+    shown = [{"name": f"c{number}", **status} for number, status in enumerate(statuses)]
+    return {
+        "metadata": metadata | {"labels": labels or {}},
+        "spec": spec_ | spec,
+        "status": {"containerStatuses": shown},
+    }
+
+
+def read(pod: dict[str, Any]) -> HoldingPod | None:
+    return holding_pod_of(pod, {})
+
+
+def began(pod: dict[str, Any]) -> int:
+    """Return after how many minutes of its life a pod has read its Secrets."""
+    found = read(pod)
+    assert found is not None
+    return int((found.began - CREATED) / timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("pod", "minutes"),
+    [
+        pytest.param(body(), 0, id="without a status from its creation on"),
+        pytest.param(body(started(5)), 5, id="from the start of its container on"),
+        pytest.param(
+            body(started(9), started(5), containers=2), 5, id="from the start of the oldest container on"
+        ),
+        pytest.param(body(started(9), containers=2), 0, id="one container without a state"),
+        pytest.param(body({}), 0, id="an empty state"),
+        pytest.param(body(ended(7)), 7, id="a container that crashes will be started after its last end"),
+        pytest.param(
+            body(started(3, "terminated"), started(9), containers=2), 3, id="an ended container counts"
+        ),
+        pytest.param(body(started(9), **FILES), 7, id="files may be older by the kubelet's sync"),
+        pytest.param(body(started(1), **FILES), 0, id="but not older than the pod"),
+        pytest.param(body(started(9), **PULLS), 0, id="an image is pulled once"),
+    ],
+)
+def test_a_pod_has_read_its_secrets_since(pod: dict[str, Any], minutes: int) -> None:
+    assert began(pod) == minutes
+
+
+def test_an_init_container_counts_after_its_end() -> None:
+    pod = body(started(9), initContainers=[{"name": "first", **ENV}])
+    pod["status"]["initContainerStatuses"] = [{"name": "first", **started(2, "terminated")}]
+
+    assert began(pod) == 2
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(body(started(1), containers=1, nodeName=""), id="no node has it"),
+        pytest.param(body(started(1), containers=0), id="it uses no Secret"),
+    ],
+)
+def test_a_pod_holds_nothing_if(pod: dict[str, Any]) -> None:
+    assert read(pod) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "via"),
+    [
+        pytest.param({}, Via.ENV_FROM, id="envFrom"),
+        pytest.param(
+            {
+                "ephemeralContainers": [
+                    {"env": [{"valueFrom": {"secretKeyRef": {"name": "auth", "key": "password"}}}]}
+                ]
+            },
+            Via.ENV,
+            id="an ephemeral container",
+        ),
+        pytest.param(FILES, Via.VOLUME, id="a volume"),
+        pytest.param(
+            {"volumes": [{"projected": {"sources": [{"secret": {"name": "auth"}}]}}]},
+            Via.PROJECTED,
+            id="a projected volume",
+        ),
+        pytest.param(PULLS, Via.IMAGE_PULL_SECRET, id="the pull of an image"),
+    ],
+)
+def test_a_pod_is_matched_by_its_own_spec(spec: dict[str, Any], via: Via) -> None:
+    found = read(body(started(1), **spec))
+    use = found.use_of("auth") if found else None
+
+    assert use is not None
+    assert via in use.via
+
+
+def owner(kind: str, name: str) -> dict[str, str]:
+    return {"kind": kind, "name": name, "uid": f"uid-of-{name}"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        pytest.param(body(), ("Pod", "report-x"), id="none"),
+        pytest.param(body(owner=owner("Job", "report")), ("Job", "report"), id="a Job"),
+        pytest.param(
+            body(owner=owner("ReplicaSet", "api-5d8f"), labels={"pod-template-hash": "5d8f"}),
+            ("Deployment", "api"),
+            id="a Deployment",
+        ),
+        pytest.param(
+            body(owner=owner("ReplicaSet", "api-5d8f"), labels={"rollouts-pod-template-hash": "5d8f"}),
+            ("Rollout", "api"),
+            id="an Argo Rollout",
+        ),
+        pytest.param(
+            body(owner=owner("ReplicaSet", "api-5d8f")), ("ReplicaSet", "api-5d8f"), id="a bare ReplicaSet"
+        ),
+        pytest.param(
+            body(owner=owner("ReplicaSet", "other"), labels={"pod-template-hash": "5d8f"}),
+            ("ReplicaSet", "other"),
+            id="a ReplicaSet with a foreign hash",
+        ),
+        pytest.param(body(owner=owner("Kafka", "events")), ("Kafka", "events"), id="another operator's kind"),
+    ],
+)
+def test_a_pod_shows_its_topmost_owner(pod: dict[str, Any], expected: tuple[str, str]) -> None:
+    found = read(pod)
+    assert found is not None
+    assert found.owner == expected
+
+
+class Api:
+    """An API server whose list of pods takes until it is released."""
+
+    def __init__(self, *pages: Page, error: errors.ApiError | None = None) -> None:
+        self.released = asyncio.Event()
+        self.lists: list[dict[str, str]] = []
+        self._pages = pages
+        self._error = error
+
+    async def pages(self, path: str, params: dict[str, str], *, metadata_only: bool) -> AsyncIterator[Page]:
+        assert (path, metadata_only) == (paths.pods("shop"), False)
+        self.lists.append(params)
+        await self.released.wait()
+        if self._error:
+            raise self._error
+        for page in self._pages:
+            yield page
+
+
+def reader(api: Api) -> NamespacePods:
+    return NamespacePods(api, asyncio.get_running_loop().time)  # type: ignore[arg-type]  # a fake
+
+
+def named(name: str) -> dict[str, Any]:
+    pod = body(started(1))
+    pod["metadata"]["name"] = name
+    return pod
+
+
+def test_requests_that_wait_share_one_list() -> None:
+    async def story() -> None:
+        api = Api(Page([named("a")], "1", first=True))
+        pods, now = reader(api), asyncio.get_running_loop().time()
+        first = asyncio.create_task(pods.read("shop", now))
+        await asyncio.sleep(0.01)
+        later = asyncio.get_running_loop().time()
+        others = [asyncio.create_task(pods.read("shop", later)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        api.released.set()
+
+        found = {id(one) for one in await asyncio.gather(*others)}
+
+        assert len(found) == 1, "one list serves all that came before it started"
+        assert id(await first) not in found, "a list that started before a request does not serve it"
+        assert len(api.lists) == 2
+        assert await pods.read("shop", now) is await others[0], "an older one is served from memory"
+
+    asyncio.run(story())
+
+
+def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
+    async def story() -> None:
+        api = Api(
+            Page([named("a")], "1", first=True),
+            Page([named("b")], "2", first=True),
+            Page([named("c"), body(containers=0)], "2", first=False),
+        )
+        api.released.set()
+        found = await reader(api).read("shop", 0)
+
+        assert [pod.name for pod in found.pods] == ["b", "c"]
+
+    asyncio.run(story())
+
+
+def test_pods_that_have_ended_are_not_listed() -> None:
+    async def story() -> None:
+        api = Api()
+        api.released.set()
+        await reader(api).read("shop", 0)
+
+        assert api.lists == [{"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}]
+
+    asyncio.run(story())
+
+
+def test_a_missing_permission_is_a_result() -> None:
+    async def story() -> None:
+        api = Api(error=errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden"))
+        api.released.set()
+
+        assert (await reader(api).read("shop", 0)).forbidden
+
+    asyncio.run(story())
+
+
+def test_a_failed_list_is_not_kept() -> None:
+    async def story() -> None:
+        api = Api(error=errors.ApiError("list", paths.pods("shop"), 500, "InternalError"))
+        api.released.set()
+        pods = reader(api)
+        for _ in range(2):
+            with pytest.raises(errors.ApiError):
+                await pods.read("shop", 0)
+
+        assert len(api.lists) == 2
+
+    asyncio.run(story())
+
+
+def test_lists_are_dropped_after_two_minutes() -> None:
+    async def story() -> None:
+        api, now = Api(Page([named("a")], "1", first=True)), [0.0]
+        api.released.set()
+        pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+        await pods.read("shop", 0)
+        now[0] = 121.0
+        await pods.read("shop", 0)
+
+        assert len(api.lists) == 2
+
+    asyncio.run(story())
+
+
+def test_pods_of_one_template_share_their_uses() -> None:
+    shared: dict[tuple[Use, ...], tuple[Use, ...]] = {}
+    first, second = holding_pod_of(named("a"), shared), holding_pod_of(named("b"), shared)
+
+    assert first is not None
+    assert second is not None
+    assert first.uses is second.uses
