@@ -45,6 +45,7 @@ _MANIFESTS: Mapping[str, str] = {
     "audit": "monitoring/audit/*.yaml",
     "encryption-proof": "components/encryption-proof/*.yaml",
     "pod-deletion": "components/pod-deletion/*.yaml",
+    "pod-eviction": "components/pod-eviction/*.yaml",
     "metrics-auth": "components/metrics-auth/*.yaml",
 }
 """The folders of the chart's `manifests`, and the files of `manifests` that each has."""

@@ -254,10 +254,13 @@ def test_metrics_can_come_by_https_without_a_login() -> None:
     assert [body for body in objects if body["metadata"]["name"].startswith("keyturn-metrics-")] == []
 
 
-def test_the_right_to_delete_pods_is_the_component(tmp_path: Path) -> None:
-    made = named(render("--set=podDeletion.enabled=true"))
+@pytest.mark.parametrize(
+    ("value", "component"), [("podDeletion", "pod-deletion"), ("podEviction", "pod-eviction")]
+)
+def test_a_right_on_pods_is_the_component(value: str, component: str, tmp_path: Path) -> None:
+    made = named(render(f"--set={value}.enabled=true"))
 
-    assert made == with_component(tmp_path, MANIFESTS / "components" / "pod-deletion")
+    assert made == with_component(tmp_path, MANIFESTS / "components" / component)
 
 
 def test_pods_can_be_deleted_in_the_chosen_namespaces_only() -> None:

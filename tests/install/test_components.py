@@ -98,6 +98,21 @@ def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
     }
 
 
+# Pods that hold exposed values
+
+
+def test_pods_are_evicted_with_the_component_only(folder: Path) -> None:
+    without = list(
+        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
+    )
+    with_it = rendered(folder, BASE, _COMPONENTS / "pod-eviction")
+
+    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
+    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-pod-eviction")
+    assert added["rules"] == [{"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}]
+    assert [rule for rule in rules_of(without) if "pods/eviction" in rule.get("resources", ())] == []
+
+
 # Pods that a StatefulSet does not replace
 
 

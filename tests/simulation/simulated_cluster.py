@@ -87,6 +87,8 @@ class Cluster:
         """How often pods were listed."""
         self.namespace_lists = 0
         """How often those were all pods of the namespace."""
+        self.budget: int | None = None
+        """How many pods may be evicted; None without a limit."""
         self.other_pods: list[Body] = []
         """Pods that no workload of the cluster owns."""
         self.dies_at: float | None = None
@@ -262,6 +264,13 @@ class Cluster:
         return copy.deepcopy(self.objects[path])
 
     async def create(self, path: str, body: Body) -> Body:
+        if path.endswith("/eviction"):
+            with self._write():
+                if self.budget == 0:
+                    raise errors.Throttled("create", path, 429, "TooManyRequests")
+                name = body["metadata"]["name"]
+                self.other_pods = [pod for pod in self.other_pods if pod["metadata"]["name"] != name]
+                return {}
         one = f"{path}/{body['metadata']['name']}"
         with self._write():
             if one in self.objects:

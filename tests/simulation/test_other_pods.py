@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.keys import EmergencyKey
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
@@ -174,5 +175,64 @@ def test_the_limit_ends_the_overlap_although_a_pod_holds_the_value() -> None:
         await looks(cluster, 20)
         assert "password.previous" not in cluster.data()
         assert ended(cluster) == [1]
+
+    asyncio.run(story())
+
+
+# Evictions
+
+
+def declare(cluster: Cluster) -> None:
+    """Declare an emergency that evicts pods."""
+    created = cluster.now.replace(microsecond=0).isoformat()
+    metadata = {"name": "leak", "namespace": "shop", "uid": "uid-leak", "generation": 1}
+    spec = {"reason": "a laptop was stolen", "selector": {}, "evict": True}
+    cluster.context.cache.put_emergency(
+        EmergencyKey("shop", "leak"),
+        {"metadata": metadata | {"creationTimestamp": created, "resourceVersion": "1"}, "spec": spec},
+    )
+
+
+async def looks_often(cluster: Cluster, times: int) -> None:
+    """Look each second, as the work queue does after a pass that yields."""
+    for _ in range(times):
+        cluster.tell()
+        await cluster.look()
+
+
+async def exposed(cluster: Cluster, *names: str) -> None:
+    """Declare an emergency while pods hold the exposed value."""
+    await cluster.settle()
+    cluster.now += 2 * SECOND
+    cluster.other_pods += [bare_pod(cluster, name) for name in names]
+    cluster.now += 2 * SECOND
+    declare(cluster)
+
+
+def test_an_emergency_evicts_every_pod_with_the_exposed_value() -> None:
+    async def story() -> None:
+        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+        await exposed(cluster, *(f"report-{number}" for number in range(30)))
+        await looks_often(cluster, 60)
+
+        assert cluster.other_pods == []
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_a_budget_delays_an_eviction_and_nothing_is_claimed_before() -> None:
+    async def story() -> None:
+        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+        cluster.budget = 0
+        await exposed(cluster, "bare")
+        await looks_often(cluster, 30)
+        assert ended(cluster) == [1]
+        assert verdict(cluster, "WorkloadsCurrent") == ("False", "NotRestartedByKeyturn")
+
+        cluster.budget = None
+        await looks_often(cluster, 60)
+        assert cluster.other_pods == []
+        assert ended(cluster) == [2, 1]
 
     asyncio.run(story())

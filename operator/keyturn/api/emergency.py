@@ -70,6 +70,8 @@ class EmergencyRotationSpec(Schema):
     """The ManagedSecrets of this namespace to rotate, by their names."""
     revoke: Revoke | None = None
     """Immediately (the default) removes the previous values at once; AfterRollout waits for the workloads."""
+    evict: bool | None = None
+    """True evicts pods of Jobs and pods without an owner that hold exposed values; budgets are honoured."""
 
 
 class AffectedState(StrEnum):

@@ -112,6 +112,10 @@ def pod(namespace: str, name: str) -> str:
     return _member(pods(namespace), name)
 
 
+def eviction(namespace: str, name: str) -> str:
+    return f"{pod(namespace, name)}/eviction"
+
+
 def leases(namespace: str) -> str:
     return _collection(_LEASES, "leases", namespace)
 

@@ -29,6 +29,7 @@ __all__ = [
     "PodDetail",
     "controller_of",
     "delete_pod",
+    "evict_pod",
     "may_delete_pods",
     "pod_of",
     "pods_of",
@@ -96,6 +97,25 @@ async def delete_pod(api: Api, namespace: str, pod: Pod) -> None:
         Conflict: It has changed since, such as by becoming ready, or was replaced.
     """
     await api.delete(paths.pod(namespace, pod.name), {"uid": pod.uid, "resourceVersion": pod.version})
+
+
+async def evict_pod(api: Api, namespace: str, name: str, uid: str) -> None:
+    """Evict a pod, which honours its PodDisruptionBudgets; success if it is absent or was replaced.
+
+    Raises:
+        Throttled: A budget does not allow it now.
+        Forbidden: RBAC does not permit it, which is the default.
+    """
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": {"preconditions": {"uid": uid}},
+    }
+    try:
+        await api.create(paths.eviction(namespace, name), body)
+    except (errors.NotFound, errors.Conflict):
+        return
 
 
 def pod_of(body: Body) -> Pod:

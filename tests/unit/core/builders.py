@@ -11,7 +11,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.holders import Holders, HoldingPod
+from keyturn.core.observation.holders import Controller, Holders, HoldingPod
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
@@ -224,9 +224,10 @@ def holding(
     uses: tuple[Use, ...] = (use(),),
     owner: tuple[str, str] | None = None,
     leaves: datetime | None = None,
+    controller: Controller | None = None,
 ) -> HoldingPod:
     """Make a pod that no consumer controls; without an owner if none is given."""
-    return HoldingPod(name, f"uid-of-{name}", began, uses, owner or ("Pod", name), None, leaves)
+    return HoldingPod(name, f"uid-of-{name}", began, uses, owner or ("Pod", name), controller, leaves)
 
 
 def pushed(

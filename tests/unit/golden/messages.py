@@ -12,16 +12,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
+from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.pods import PodsSeen, Trouble
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.rollout import standings
-from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.rotation.steps import (
+    Begin,
+    DeletePod,
+    EvictPod,
+    Finalize,
+    Publish,
+    Release,
+    Rest,
+    RollOut,
+    Stage,
+)
 from keyturn.core.spec.schedule import Cron, Every
+from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors
-from tests.unit.core.builders import NOW, consumer, observed, pod, revision, secret_class, state, target
+from tests.unit.core.builders import (
+    NOW,
+    consumer,
+    holding,
+    observed,
+    pod,
+    revision,
+    secret_class,
+    state,
+    target,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +60,7 @@ _STEPS: Final[tuple[Step, ...]] = (
     Stage(2, _ASKED),
     RollOut(consumer("api"), "db=2"),
     DeletePod(consumer("web"), pod("web-1"), 2),
+    EvictPod(holding("report-x")),
     Begin("uid/2", 2, _ASKED),
     Finalize(present=True),
 )
@@ -128,6 +151,9 @@ _SIGNS: Final = Signs(
 
 
 def _of_workloads() -> Iterator[str]:
+    others = observed(None, **_TWO, holders=Holders((holding(), holding("a", owner=("Job", "nightly")))))
+    for other in status_of(others, Outcome(Rest(None))).workloads:
+        yield f"{other.state} {other.reason}: {other.message}"
     for rollout, one in _WORKLOADS:
         look = observed({"rollout": rollout}, one, **_TWO)
         assert look.desired

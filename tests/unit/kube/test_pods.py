@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
+from keyturn.kube import errors
 from keyturn.kube.client import Page
-from keyturn.kube.pods import PodDetail, pod_of, pods_of
+from keyturn.kube.pods import PodDetail, evict_pod, pod_of, pods_of
 from tests.unit.core.builders import workload
 
 if TYPE_CHECKING:
@@ -294,3 +295,40 @@ def test_a_list_that_begins_again_replaces_what_came_before() -> None:
     pages = [Page([made_by(name=name) for name in names], "1", first=first) for names, first in lists]
     found, count = pods(*pages)
     assert ([pod.name for pod in found], count) == (["b", "c", "d"], 4)
+
+
+class Evictions:
+    """Notes the evictions that are requested."""
+
+    def __init__(self, error: errors.ApiError | None = None) -> None:
+        self.error = error
+        self.requested: list[tuple[str, dict[str, Any]]] = []
+
+    async def create(self, path: str, body: dict[str, Any]) -> None:
+        self.requested.append((path, body))
+        if self.error:
+            raise self.error
+
+
+def evict(api: Evictions) -> None:
+    asyncio.run(evict_pod(api, "shop", "report-x", "uid-1"))  # type: ignore[arg-type]  # a fake
+
+
+def test_a_pod_is_evicted_by_its_uid() -> None:
+    api = Evictions()
+    evict(api)
+
+    ((path, body),) = api.requested
+    assert path == "/api/v1/namespaces/shop/pods/report-x/eviction"
+    assert (body["kind"], body["deleteOptions"]) == ("Eviction", {"preconditions": {"uid": "uid-1"}})
+
+
+@pytest.mark.parametrize("kind", [errors.NotFound, errors.Conflict])
+def test_a_pod_that_is_gone_needs_no_eviction(kind: type[errors.ApiError]) -> None:
+    evict(Evictions(kind("create", "/x", 404, "Gone")))
+
+
+@pytest.mark.parametrize("kind", [errors.Throttled, errors.Forbidden])
+def test_a_rejected_eviction_is_an_error(kind: type[errors.ApiError]) -> None:
+    with pytest.raises(kind):
+        evict(Evictions(kind("create", "/x", 429, "TooManyRequests")))

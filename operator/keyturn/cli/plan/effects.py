@@ -32,7 +32,7 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
             return _published(step, observed)
         case steps.RollOut():
             return _rolled(step, observed)
-        case steps.GoBack() | steps.DeletePod() | steps.Rest():
+        case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Rest():
             return observed  # in a simulation no rollout fails
         case _:
             return _recorded(step, observed)

@@ -167,6 +167,12 @@ class PodMemory:
     def record(self, key: ObjectKey) -> _RolloutRecord:
         return self._records.setdefault(key, _RolloutRecord())
 
+    def note_eviction(self, key: ObjectKey, uid: str) -> None:
+        """Note a pod whose eviction is requested, until pods are read again."""
+        if known := self.holders.get(key):
+            tried = known.holders.tried | {uid}
+            self.holders[key] = known._replace(holders=replace(known.holders, tried=tried))
+
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
         self.holders.pop(key, None)

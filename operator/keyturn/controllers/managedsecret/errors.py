@@ -42,6 +42,12 @@ def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait
             )
         case errors.NotFound():
             return Wait(ErrorReason.NOT_FOUND, f"{what} is gone", _NOT_FOUND_DELAY)
+        case errors.Throttled() if isinstance(step, steps.EvictPod):
+            return Wait(
+                ErrorReason.REFUSED,
+                f"a PodDisruptionBudget permits no eviction of {what} now",
+                _OVERLOAD_DELAY,
+            )
         case errors.Throttled() | errors.Unavailable():
             return Wait(ErrorReason.API_SERVER_UNAVAILABLE, _unanswered(error, what), _RETRY_DELAY)
         case _:
@@ -98,6 +104,8 @@ def _against_forbidden(step: steps.Step) -> str:
     advice = "check the namespace's quota, its admission policies and the operator's rights"
     if isinstance(step, steps.DeletePod):
         return f"{advice}, or run: {_command(step)}"
+    if isinstance(step, steps.EvictPod):
+        return "install manifests/components/pod-eviction, or delete it yourself"
     return advice
 
 
@@ -116,6 +124,8 @@ def _against_invalid(step: steps.Step, observed: Observed) -> str:
             return "check the admission policies for workloads, or restart it yourself"
         case steps.DeletePod():
             return f"check the admission policies for pods, or run: {_command(step)}"
+        case steps.EvictPod():
+            return "check the admission policies for evictions, or delete it yourself"
         case steps.Begin() | steps.Finalize() | steps.Rest():
             return "check the admission policies, and apply the CRDs of this version"
         case _:
@@ -134,8 +144,8 @@ def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a li
             return f"the Secret {secret!r}"
         case steps.RollOut(consumer=consumer):
             return str(consumer.workload.key)
-        case steps.DeletePod(pod=pod):
-            return f"the pod {pod.name!r}"
+        case steps.DeletePod() | steps.EvictPod():
+            return f"the pod {step.pod.name!r}"
         case steps.Begin() | steps.Rest():
             return "the status"
         case _:

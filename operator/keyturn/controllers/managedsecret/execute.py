@@ -11,7 +11,7 @@ from keyturn.core.rotation.rollout_obstacles import is_deletable
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
-from keyturn.kube.pods import delete_pod
+from keyturn.kube.pods import delete_pod, evict_pod
 from keyturn.kube.workloads import restart, workload_of
 
 from .adoption import adopt, claim
@@ -54,6 +54,9 @@ async def take(  # one case per step
             await _roll(step, observed, memory.restart_locks, context)
         case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
+        case steps.EvictPod(pod=pod):
+            memory.pods.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
+            await evict_pod(context.api, key.namespace, pod.name, pod.uid)
         case steps.Finalize():
             await set_finalizer(step, key, observed, context)
         case steps.Push() | steps.Withdraw() | steps.GiveBack():

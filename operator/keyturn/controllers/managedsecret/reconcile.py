@@ -21,7 +21,7 @@ from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
 from .execute import take
 from .observe import observe
 from .refresh import with_stores
-from .report import report, report_unseen, tell_denied, tell_step
+from .report import report, report_unseen, tell_denied, tell_step, tell_unevicted
 from .retries import drop_generated, next_time, report_time
 
 if TYPE_CHECKING:
@@ -120,6 +120,9 @@ async def _next_step(
         began = loop_time()
         await _execute(step, key, observed, memory, context)
     except (Wait, Stalled) as error:
+        if isinstance(step, steps.EvictPod):
+            tell_unevicted(step, error, key, observed, context)
+            return step
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             _deny(step, error, key, observed, memory, context)
             return step
@@ -209,7 +212,9 @@ def _yields(done: steps.Step, observed: Observed) -> bool:
     If many secrets rotate at once, all are published before the first workload restarts, and all restarts are
     requested before the first is reported: a rollout of pods loads the API server for every tenant.
     """
-    return isinstance(done, steps.RollOut) or (isinstance(done, steps.Publish) and bool(observed.consumers))
+    return isinstance(done, steps.RollOut | steps.EvictPod) or (
+        isinstance(done, steps.Publish) and bool(observed.consumers)
+    )
 
 
 async def _execute(

@@ -43,6 +43,7 @@ __all__ = [
     "report_unseen",
     "tell_denied",
     "tell_step",
+    "tell_unevicted",
     "write_status",
 ]
 
@@ -89,6 +90,10 @@ def tell_step(
             _report_restart(consumer, key, observed, context)
         case steps.DeletePod():
             _report_deleted_pod(step, key, context)
+        case steps.EvictPod(pod=pod):
+            note = f"pod {pod.name} holds exposed values and is evicted, as the EmergencyRotation demands"
+            context.events.record(observed.managed, "PodEvicted", note, EventType.WARNING)
+            _log.info("pod evicted", secret=str(key), pod=pod.name)
         case _ if isinstance(step, steps.OutsideStep):
             _report_store_step(step, key, observed, stores, context)
         case steps.Rest():
@@ -96,6 +101,15 @@ def tell_step(
         case _:
             _post_change(step, observed, context)
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
+
+
+def tell_unevicted(
+    step: steps.EvictPod, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
+) -> None:
+    """Report an eviction that the API server rejects; it is retried after the next read of the pods."""
+    note = f"pod {step.pod.name} holds exposed values and is not evicted: {error.message}"
+    context.events.record(observed.managed, "EvictionFailed", note, EventType.WARNING)
+    _log.warning("pod not evicted", secret=str(key), pod=step.pod.name, reason=error.reason)
 
 
 def _post_change(step: steps.Step, observed: Observed, context: Context) -> None:

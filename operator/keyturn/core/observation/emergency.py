@@ -29,6 +29,8 @@ class Emergency:
     uid: str
     started: datetime
     revoke: Revoke = Revoke.IMMEDIATELY
+    evict: bool = False
+    """Whether pods of Jobs and bare pods with exposed values are evicted."""
     is_open: bool = True
     """Whether some service of some of its secrets does not run on new values yet."""
     is_through: bool = False

@@ -54,6 +54,8 @@ class Holders:
     pods: tuple[HoldingPod, ...] = ()
     forbidden: bool = False
     """RBAC forbids to list pods."""
+    tried: frozenset[str] = frozenset()
+    """UIDs of the pods whose eviction was requested since they were read."""
     again: datetime | None = None
     """When they are read again; None if no later read can differ."""
 

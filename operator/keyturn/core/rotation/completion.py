@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .holders import holds_back
+from .holders import evicts, holds_back
 from .rollout import is_asserted
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ __all__ = ["idle_leases", "is_complete", "needs_holders"]
 def needs_holders(observed: Observed, all_standings: Iterable[WorkloadProgress]) -> bool:
     """Whether something is asserted now that depends on every pod of the namespace.
 
-    Nothing is while a workload is behind: its rollout is waited for first.
+    Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
     """
-    if not observed.is_published or any(progress.under_way for progress in all_standings):
+    if not observed.is_published:
         return False
+    if any(progress.under_way for progress in all_standings):
+        return evicts(observed) and not is_asserted(observed)
     return not is_asserted(observed) or bool(idle_leases(observed))
 
 

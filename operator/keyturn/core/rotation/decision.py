@@ -17,7 +17,7 @@ from . import steps
 from .completion import is_complete
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
-from .holders import overlap_limit
+from .holders import overlap_limit, pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .on_request import due_on_request
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
@@ -236,12 +236,22 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
 
 def _roll_out(
     observed: Observed, desired: Desired, problem: Wait | Stalled | None
-) -> steps.GoBack | steps.RollOut | steps.DeletePod | steps.Overlap | steps.Expire | steps.Rest:
+) -> (
+    steps.GoBack
+    | steps.RollOut
+    | steps.DeletePod
+    | steps.EvictPod
+    | steps.Overlap
+    | steps.Expire
+    | steps.Rest
+):
     all_standings = standings(observed, desired)
     if restarts := next_restarts(observed, desired, all_standings):
         return steps.RollOut(restarts[0], next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
         return stuck
+    if evicted := pod_to_evict(observed, desired):
+        return evicted
     if any_failed(all_standings):
         return return_after_failure(observed, desired, _current(observed))
     is_through = not any(progress.under_way for progress in all_standings)

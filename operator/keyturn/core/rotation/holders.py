@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.times import to_second
 
+from . import steps
 from .old_pods import has_earlier_values, published, revision_at
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ __all__ = [
     "UNREAD",
     "OwnerBehind",
     "are_unread",
+    "evicts",
     "holds_back",
     "next_read",
     "overlap_limit",
     "owners_behind",
+    "pod_to_evict",
     "pods_behind",
     "summary_of",
 ]
@@ -107,6 +110,22 @@ def _ways(pods: Iterable[HoldingPod], secret: str) -> Iterator[Via]:
         for use in pod.uses:
             if use.secret == secret:
                 yield from use.via
+
+
+def evicts(observed: Observed) -> bool:
+    """Whether an emergency in progress has pods with exposed values evicted."""
+    return any(emergency.presses and emergency.evict for emergency in observed.emergencies)
+
+
+def pod_to_evict(observed: Observed, desired: Desired) -> steps.EvictPod | None:
+    """Return the next eviction: of a pod of a Job, or of one without an owner."""
+    if observed.holders is None or not evicts(observed):
+        return None
+    for pod in pods_behind(observed, desired):
+        is_evictable = pod.controller is None or pod.controller.kind == "Job"
+        if is_evictable and pod.leaves is None and pod.uid not in observed.holders.tried:
+            return steps.EvictPod(pod)
+    return None
 
 
 def are_unread(observed: Observed) -> bool:

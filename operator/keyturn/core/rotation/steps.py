@@ -12,6 +12,7 @@
               ──Refresh──▶ (the requested read of stores is recorded)
               ──Decline──▶ (a request for rotation is recorded, if nothing can be rotated)
               ──Intend──▶ ──Push──▶ (a store has the values), ──Withdraw──▶ (it no longer has)
+              ──EvictPod──▶ (a pod that is not restarted ends, in an emergency that says so)
               ──DeletePod──▶ (a StatefulSet recreates a pod with a rolled back revision that was never ready)
              ──Borrow──▶ (a lease is recorded) ──GiveBack──▶ (it is revoked)
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Consumer
     from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.store_refs import Destination
@@ -44,6 +46,7 @@ __all__ = [
     "Claim",
     "Decline",
     "DeletePod",
+    "EvictPod",
     "Expire",
     "Finalize",
     "GiveBack",
@@ -152,6 +155,13 @@ class DeletePod:
 
 
 @dataclass(frozen=True, slots=True)
+class EvictPod:
+    """Evict a pod with exposed values that Keyturn does not restart; its eviction is requested once per read."""
+
+    pod: HoldingPod
+
+
+@dataclass(frozen=True, slots=True)
 class Overlap:
     """Record when the overlap ends; every workload runs on the current values."""
 
@@ -248,6 +258,7 @@ Step = (
     | GoBack
     | RollOut
     | DeletePod
+    | EvictPod
     | Overlap
     | Expire
     | Revoke

@@ -9,9 +9,9 @@ import pytest
 from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Begin, DeletePod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.rotation.steps import Begin, DeletePod, EvictPod, Finalize, Publish, Release, RollOut, Stage
 from keyturn.kube import errors
-from tests.unit.core.builders import consumer, observed, pod
+from tests.unit.core.builders import consumer, holding, observed, pod
 
 if TYPE_CHECKING:
     from keyturn.core.rotation.steps import Step
@@ -23,6 +23,7 @@ STEPS: dict[str, Step] = {
     "the record": Stage(2, REASON),
     "a workload": RollOut(consumer("api"), "db=2"),
     "a pod": DeletePod(consumer("web"), pod("web-1"), 2),
+    "a pod with exposed values": EvictPod(holding("report-x")),
     "the status": Begin("uid/2", 2, REASON),
     "the object": Finalize(present=True),
 }
@@ -44,6 +45,17 @@ def test_what_is_invalid_waits_for_a_person(step: str) -> None:
 def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) -> None:
     found = denied(error(kind, status, "delete"), STEPS["a pod"], observed())
     assert "kubectl delete pod web-1 -n shop" in found.message
+
+
+def test_a_budget_that_permits_no_eviction_is_no_failure_of_the_api_server() -> None:
+    found = denied(error(errors.Throttled, 429, "create"), STEPS["a pod with exposed values"], observed())
+    assert found.reason == "Refused"
+    assert "report-x" in found.message
+
+
+def test_a_missing_right_to_evict_names_the_component() -> None:
+    found = denied(error(errors.Forbidden, 403, "create"), STEPS["a pod with exposed values"], observed())
+    assert "manifests/components/pod-eviction" in found.message
 
 
 @pytest.mark.parametrize(

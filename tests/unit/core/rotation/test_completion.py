@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.rotation.completion import is_complete, needs_holders
 from keyturn.core.rotation.rollout import standings
@@ -25,6 +26,7 @@ ENTRY = {
     "finishedAt": make.NOW,
     "result": "Succeeded",
 }
+LEAK = Emergency("leak", make.UID, make.NOW, evict=True)
 ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
 
 
@@ -41,6 +43,25 @@ ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW 
             make.observed(None, ROLLING, state=ROTATED, target=make.target(2), status=DONE),
             False,
             id="a rollout is waited for first",
+        ),
+        pytest.param(
+            make.observed(
+                None, ROLLING, state=ROTATED, target=make.target(2), status=DONE, emergencies=(LEAK,)
+            ),
+            True,
+            id="an emergency evicts before",
+        ),
+        pytest.param(
+            make.observed(
+                None,
+                ROLLING,
+                state=ROTATED,
+                target=make.target(2),
+                status={**DONE, "history": [ENTRY]},
+                emergencies=(LEAK,),
+            ),
+            False,
+            id="an emergency at rest",
         ),
         pytest.param(
             make.observed(state=ROTATED, target=make.target(2), status=DONE), True, id="the end of a rotation"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.observation.holders import Holders
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.observation.holders import Controller, Holders
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.holders import (
     are_unread,
@@ -17,10 +18,11 @@ from keyturn.core.rotation.holders import (
     next_read,
     overlap_limit,
     owners_behind,
+    pod_to_evict,
     pods_behind,
     summary_of,
 )
-from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from keyturn.core.rotation.steps import EvictPod, Expire, Overlap, Rest
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -187,3 +189,54 @@ def test_without_publication_there_is_no_limit() -> None:
     observed = make.observed(spec, target=make.target(None))
 
     assert overlap_limit(observed, make.wanted(observed)) is None
+
+
+# Evictions in an emergency
+
+LEAK = Emergency("leak", make.UID, make.NOW - make.minutes(50), evict=True)
+OF_JOB = Controller("Job", "report", "uid-of-report")
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        pytest.param(make.holding(), True, id="a bare pod"),
+        pytest.param(make.holding(controller=OF_JOB), True, id="a pod of a Job"),
+        pytest.param(
+            make.holding(controller=OF_JOB._replace(kind="ReplicaSet")), False, id="of a ReplicaSet"
+        ),
+        pytest.param(make.holding(controller=OF_JOB._replace(kind="Node")), False, id="a mirror pod"),
+        pytest.param(make.holding(leaves=make.NOW), False, id="one that is terminating"),
+        pytest.param(make.holding(began=make.NOW), False, id="one with the new values"),
+    ],
+)
+def test_an_emergency_evicts(pod: HoldingPod, expected: bool) -> None:  # noqa: FBT001
+    step = next_step(replace(rotated(pod), emergencies=(LEAK,)))
+
+    assert (step == EvictPod(pod)) is expected
+
+
+@pytest.mark.parametrize(
+    "emergency",
+    [
+        pytest.param(replace(LEAK, evict=False), id="that does not demand it"),
+        pytest.param(replace(LEAK, is_open=False), id="that is over"),
+        pytest.param(replace(LEAK, is_through=True), id="with which the secret is done"),
+    ],
+)
+def test_no_emergency_evicts(emergency: Emergency) -> None:
+    assert not isinstance(next_step(replace(rotated(make.holding()), emergencies=(emergency,))), EvictPod)
+
+
+def test_a_pod_is_evicted_once_per_read() -> None:
+    first, second = make.holding("a"), make.holding("b")
+    observed = replace(rotated(first, second), emergencies=(LEAK,))
+
+    assert next_step(observed) == EvictPod(first)
+    assert next_step(make.with_holders(observed, tried=frozenset({first.uid}))) == EvictPod(second)
+
+
+def test_pods_that_were_not_read_are_not_evicted() -> None:
+    observed = make.observed(emergencies=(LEAK,))
+
+    assert pod_to_evict(observed, make.wanted(observed)) is None
