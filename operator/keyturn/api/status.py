@@ -57,9 +57,15 @@ class WorkloadState(StrEnum):
     """The progress of a workload."""
 
     CURRENT = "Current"
+    RELOADED = "Reloaded"
     PENDING = "Pending"
     ROLLING = "Rolling"
     FAILED = "Failed"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do for the workload."""
+        return self in {WorkloadState.CURRENT, WorkloadState.RELOADED}
 
 
 class RotationStatus(Schema):
@@ -89,7 +95,7 @@ class WorkloadStatus(Schema):
     via: list[Via] = pydantic.Field(default_factory=list)
     """How it uses the Secret."""
     state: WorkloadState
-    """Current, Pending, Rolling or Failed."""
+    """Current, Reloaded, Pending, Rolling or Failed; Reloaded is not proven."""
     revision: int | None = None
     """The revision of the restart marker on its pod template, or that its oldest pod has read."""
     restarted: int | None = None

@@ -14,7 +14,7 @@ _BY_COLOUR: Final = {
     _RED: ("Failed", "Stalled", "Overdue", "Unseen", "NotReady", "RolledBack"),
     _YELLOW: ("Behind", "NotSynced", "NotCompliant", "Suspended", "Held", "Pending", "Superseded", "Deleted"),
     _CYAN: ("Rotating", "Overlapping", "Due", "Rolling", "Running"),
-    _GREEN: ("Ready", "Current", "Succeeded", "RolledOut"),
+    _GREEN: ("Ready", "Current", "Reloaded", "Succeeded", "RolledOut"),
 }
 _COLOURS: Final = MappingProxyType({word: code for code, words in _BY_COLOUR.items() for word in words})
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keyturn.api.status import WorkloadState
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import Summary, standing_of
 
@@ -156,7 +155,7 @@ def _count(workloads: list[WorkloadStatus]) -> str:
 
 
 def _current(workloads: list[WorkloadStatus]) -> int:
-    return sum(one.state is WorkloadState.CURRENT for one in workloads)
+    return sum(one.state.is_done for one in workloads)
 
 
 def _details(row: StatusRow, output: Output) -> list[str]:

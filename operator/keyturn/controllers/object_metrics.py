@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadState
 from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
@@ -148,7 +147,7 @@ def _word(text: str) -> str:
 
 
 def _current(status: ManagedSecretStatus) -> int:
-    return sum(one.state is WorkloadState.CURRENT for one in status.workloads)
+    return sum(one.state.is_done for one in status.workloads)
 
 
 def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:

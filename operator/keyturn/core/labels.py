@@ -24,6 +24,7 @@ __all__ = [
     "PUBLISHED_ANNOTATION",
     "REFRESH",
     "RELEASED_BY",
+    "RELOAD",
     "RESTART",
     "REVISION_ANNOTATION",
     "ROLLBACK",
@@ -45,6 +46,8 @@ REFRESH = "keyturn.dev/refresh"
 ROLLBACK = "keyturn.dev/rollback"
 ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
 ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
+RELOAD = "keyturn.dev/reload"
+"""Of a workload: wait, if it reads changed files without a restart."""
 RESTART = "keyturn.dev/restart"
 """Of a workload: never, or allow."""
 CONSENT: Final = "keyturn.dev/stores"

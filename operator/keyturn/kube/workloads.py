@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import WorkloadKind
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.labels import MARKER, RESTART
+from keyturn.core.labels import MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
 
 from . import paths
@@ -51,6 +51,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         templates=_templates(spec, status) if is_observed else (),
         complaint=_complaint(status),
         terminates=_terminates(spec, status),
+        reload=(metadata.get("annotations") or {}).get(RELOAD),
         in_place=_is_in_place(WorkloadKind(kind), spec),
     )
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api.status import Via
 from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.pods import PodsSeen, Trouble
@@ -43,12 +44,13 @@ from tests.unit.core.builders import (
     secret_class,
     state,
     target,
+    use,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.core.observation.observed import Consumer
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
     from keyturn.core.rotation.steps import Step
 
@@ -154,11 +156,19 @@ def _of_workloads() -> Iterator[str]:
     others = observed(None, **_TWO, holders=Holders((holding(), holding("a", owner=("Job", "nightly")))))
     for other in status_of(others, Outcome(Rest(None))).workloads:
         yield f"{other.state} {other.reason}: {other.message}"
+    files = consumer("api", uses=(use("db", via=(Via.VOLUME,)),))
+    reloads = replace(files, workload=replace(files.workload, reload="wait"))
+    for published in (NOW, NOW - timedelta(minutes=2)):  # within the sync of the kubelet, and after it
+        look = observed(None, reloads, **_TWO | {"target": target(2, published=published)})
+        yield from _progress(look)
     for rollout, one in _WORKLOADS:
-        look = observed({"rollout": rollout}, one, **_TWO)
-        assert look.desired
-        for found in standings(look, look.desired):
-            yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
+        yield from _progress(observed({"rollout": rollout}, one, **_TWO))
+
+
+def _progress(look: Observed) -> Iterator[str]:
+    assert look.desired
+    for found in standings(look, look.desired):
+        yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
 
 
 def text() -> str:

@@ -44,7 +44,7 @@ def test_a_workload_is_read_whole() -> None:
         },
         {},
     )
-    found["metadata"]["annotations"] = {"keyturn.dev/restart": "never"}
+    found["metadata"]["annotations"] = {"keyturn.dev/restart": "never", "keyturn.dev/reload": "wait"}
     assert workload_of("Deployment", found) == Workload(
         key=WorkloadKey("shop", "Deployment", "api"),
         uid="u",
@@ -58,6 +58,7 @@ def test_a_workload_is_read_whole() -> None:
         failed=False,
         hint=None,
         idle=True,
+        reload="wait",
     )
 
 

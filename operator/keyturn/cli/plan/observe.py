@@ -10,7 +10,6 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadState
 from keyturn.cli.managed import all_of
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
 from keyturn.controllers.managedsecret.consumers import with_workloads
@@ -235,7 +234,7 @@ def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts |
     if status.revision is None or before is None:
         return None
     numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
-    is_behind = any(one.state is not WorkloadState.CURRENT for one in status.workloads)
+    is_behind = any(not one.state.is_done for one in status.workloads)
     every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
     revisions = tuple(
         RevisionFacts(

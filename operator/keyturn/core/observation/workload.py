@@ -57,6 +57,8 @@ class Workload:
     """Error of its controller, such as a quota that keeps it from creating pods."""
     terminates: bool | None = None
     """Whether pods of it are terminating, by its controller's count; None without a count."""
+    reload: str | None = None
+    """Its annotation keyturn.dev/reload: `wait` or None."""
     in_place: bool = False
     """By its update strategy a new pod starts only after an old one has ended."""
 

@@ -36,6 +36,11 @@ class WorkloadReason(Code):
     )
     EARLIER_PODS = "EarlierPods", "pods with earlier values still run or are terminating"
     PODS_UNKNOWN = "PodsUnknown", "the operator may not list pods"
+    RELOADING = (
+        "Reloading",
+        "it reads its files again by `keyturn.dev/reload: wait`, and a kubelet may not have updated them yet",
+    )
+    RELOADED = "Reloaded", "its files are updated; whether it has read them is not proven"
     NOT_RESTARTED = (
         "NotRestartedByKeyturn",
         "its pods hold an earlier revision, and it is of a kind that Keyturn does not restart, or has no owner",

@@ -25,6 +25,7 @@ Modules
     triggers, reasons, emergency       why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
     rollout, restart_backoff           order and progress of restarts, restart markers, when pods are read
+    reload                             workloads that read changed files without a restart
     rollout_obstacles                  refused restarts, failing pods, stuck pods
     old_pods, holders                  pods with earlier values: of consumers, of other owners
     completion                         when a rollout is complete

@@ -28,6 +28,7 @@ from .old_pods import (
     runs_other_values,
     waiting_for_pods,
 )
+from .reload import UNPROVEN, reloaded_at, reloads
 from .restart_backoff import denial_of, told_before
 from .rollout_obstacles import (
     Obstacle,
@@ -180,8 +181,10 @@ def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:
 
 
 def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
-    """Return when a rolling workload counts as failed unless it completes before."""
+    """Return when a rolling workload counts as failed unless it completes before, or one counts as reloaded."""
     workload = standing.consumer.workload
+    if standing.reason == WorkloadReason.RELOADING:
+        return reloaded_at(observed)
     if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
         return None
     # A marker that was removed again leaves no restart time.
@@ -204,6 +207,8 @@ def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> Wor
         return _after_restart(consumer, observed, desired, current.number)
     if consumer.renewed or not runs_other_values(consumer, observed, desired):
         return _while_pods_leave(consumer, observed, desired)
+    if reloads(consumer):
+        return _reloading(consumer, observed)
     if refused := refusal(consumer, observed, desired):
         return WorkloadProgress(
             consumer, WorkloadState.PENDING, Turn.REFUSED, refused.message, refused.reason
@@ -213,6 +218,16 @@ def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> Wor
             consumer, WorkloadState.PENDING, Turn.HINDERED, hindrance.message, hindrance.reason
         )
     return _in_turn(consumer, observed, desired)
+
+
+def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
+    """Return the progress of a consumer that reads changed files without a restart."""
+    due = reloaded_at(observed)
+    if observed.now < due:
+        message = f"its files are updated by {due:%H:%M:%S} UTC"
+        waits = WorkloadReason.RELOADING
+        return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, waits)
+    return WorkloadProgress(consumer, WorkloadState.RELOADED, Turn.DONE, UNPROVEN, WorkloadReason.RELOADED)
 
 
 def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:

@@ -209,7 +209,7 @@ def _what_is_under_way(look: ConditionInput) -> str:
 
 
 def _workloads_current(look: ConditionInput) -> ConditionVerdict:
-    behind = [progress for progress in look.everyone if progress.state is not WorkloadState.CURRENT]
+    behind = [progress for progress in look.everyone if not progress.state.is_done]
     absent = look.observed.missing_targets
     count = len(look.everyone)
     if look.observed.desired is None:

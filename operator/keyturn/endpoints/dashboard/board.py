@@ -9,7 +9,6 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from keyturn.api.status import WorkloadState
 from keyturn.core.status.summary import Known, SummaryState, standing_of
 from keyturn.runtime.clock import loop_time
 
@@ -107,7 +106,7 @@ def _row(key: ObjectKey, cache: InformerCache, now: datetime) -> BoardRow | None
         state=standing.state,
         message=standing.message,
         revision=status.revision,
-        current=sum(one.state is WorkloadState.CURRENT for one in status.workloads),
+        current=sum(one.state.is_done for one in status.workloads),
         workloads=len(status.workloads),
         rotated=status.last_rotation_time,
         due=status.next_rotation_time,
