@@ -168,8 +168,11 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
         return "Rollback" if is_back else "Publish"
     if _is_to_be_revoked(observed):
         return "Revoke"
-    if observed.desired and not is_complete(observed, observed.desired, everyone):
+    everyone = tuple(everyone)
+    if any(progress.under_way for progress in everyone):
         return "Rollback" if is_back else "RollOut"
+    if observed.desired and not is_complete(observed, observed.desired, everyone):
+        return "WaitForPods"
     return "Overlap" if observed.current and observed.current.overlaps else None
 
 

@@ -839,7 +839,7 @@ def test_owners_of_pods_that_are_not_restarted_are_pending_with_their_revision()
 def test_a_rotation_is_in_progress_while_a_pod_holds_an_earlier_revision() -> None:
     look = observed(holders=Holders((JOB,)), **ROTATED)
 
-    assert written(look)["rotation"]["step"] == "RollOut"
+    assert written(look)["rotation"]["step"] == "WaitForPods"
     assert written(look)["history"] == []
     assert "Job/report" in written(look)["rotation"]["message"]
     assert conditions(look)["WorkloadsCurrent"][:2] == ("False", "NotRestartedByKeyturn")
