@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CREATED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ENV: dict[str, Any] = {"envFrom": [{"secretRef": {"name": "auth"}}]}
-FILES = {"volumes": [{"name": "files", "secret": {"secretName": "auth"}}]}
-PULLS = {"imagePullSecrets": [{"name": "auth"}]}
+FILES: dict[str, Any] = {"volumes": [{"name": "files", "secret": {"secretName": "auth"}}]}
+PULLS: dict[str, Any] = {"imagePullSecrets": [{"name": "auth"}]}
 
 
 def written(time: datetime) -> str:

@@ -92,7 +92,7 @@ def tell_step(
             _report_deleted_pod(step, key, context)
         case steps.EvictPod(pod=pod):
             note = f"pod {pod.name} holds exposed values and is evicted, as the EmergencyRotation demands"
-            context.events.record(observed.managed, "PodEvicted", note, EventType.WARNING)
+            context.events.record(observed.managed, EventReason.POD_EVICTED, note, EventType.WARNING)
             _log.info("pod evicted", secret=str(key), pod=pod.name)
         case _ if isinstance(step, steps.OutsideStep):
             _report_store_step(step, key, observed, stores, context)
@@ -108,7 +108,7 @@ def tell_unevicted(
 ) -> None:
     """Report an eviction that the API server rejects; it is retried after the next read of the pods."""
     note = f"pod {step.pod.name} holds exposed values and is not evicted: {error.message}"
-    context.events.record(observed.managed, "EvictionFailed", note, EventType.WARNING)
+    context.events.record(observed.managed, EventReason.EVICTION_FAILED, note, EventType.WARNING)
     _log.warning("pod not evicted", secret=str(key), pod=step.pod.name, reason=error.reason)
 
 

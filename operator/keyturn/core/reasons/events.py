@@ -63,6 +63,18 @@ class EventReason(Code):
         "Warning",
         "a workload did not become ready with the current revision",
     )
+    POD_EVICTED = (
+        "PodEvicted",
+        "ManagedSecret",
+        "Warning",
+        "a pod with exposed values is evicted, in an emergency with `evict: true`",
+    )
+    EVICTION_FAILED = (
+        "EvictionFailed",
+        "ManagedSecret",
+        "Warning",
+        "the API server or a budget rejects such an eviction; retried after the next read of the pods",
+    )
     DRIFT_REPAIRED = (
         "DriftRepaired",
         "ManagedSecret",
@@ -136,4 +148,5 @@ class TimelineReason(Code):
         "nothing is written, because a ManagedSecret is suspended",
     )
     SECRET_STALLED = "SecretStalled", "Warning", "a ManagedSecret requires manual action"
+    SECRET_PODS_UNKNOWN = "SecretPodsUnknown", "Warning", "the operator may not list pods; restore its rights"
     SECRET_NOT_FOUND = "SecretNotFound", "Warning", "a ManagedSecret that is named does not exist"

@@ -22,6 +22,7 @@ from keyturn.core.rotation.holders import (
     pods_behind,
     summary_of,
 )
+from keyturn.core.rotation.old_pods import revision_at
 from keyturn.core.rotation.steps import EvictPod, Expire, Overlap, Rest
 from tests.unit.core import builders as make
 
@@ -114,6 +115,10 @@ def test_the_message_can_do_without_the_revision() -> None:
     (owner,) = owners_behind(observed, make.wanted(observed))
 
     assert "None" not in replace(owner, revision=None).message
+
+
+def test_without_a_state_the_revision_of_a_pod_is_unknown() -> None:
+    assert revision_at(make.BEFORE, make.observed(state=None)) is None
 
 
 def test_the_summary_names_the_first_owner_and_counts_the_others() -> None:
