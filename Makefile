@@ -23,7 +23,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test unit test-matrix soak redteam check bench sandbox docs chart image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo run test unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -72,6 +72,9 @@ check: $(COMPILED) ## run the gates that need no cluster: lint, format, types, l
 
 bench: $(READY) sandbox ## measure, and compare with a bare client in the same run
 	$(BIN)/python -m benchmarks $(or $(ARGS),all)
+
+bench-check: $(READY) sandbox ## fail if an object costs a tenth more processor than at the last kept commit
+	$(BIN)/python -m benchmarks check $(ARGS)
 
 sandbox: $(READY) ## build the control plane's programs into the cache, once
 	@$(BIN)/python -m sandbox build

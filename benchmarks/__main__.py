@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
-from . import results
+from . import check, peers, results
 from .access import access
 from .cluster import fresh
 from .compare import compare
 from .creation import creation, life
 from .emergency import emergency
+from .errors import BenchmarkError
+from .floor import floors, with_crd
 from .kinds import kinds
 from .latency import latency
 from .pulled import pulled
@@ -28,7 +30,24 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = "dict[str, dict[str, float]]"
 
+_BENCHMARKS = (
+    "floors",
+    "creation",
+    "life",
+    "rotation",
+    "emergency",
+    "kinds",
+    "pulled",
+    "latency",
+    "access",
+    "compare",
+)
+_COMPARISONS = {"peers": (peers, peers.compare_with_peer), "check": (check, check.check)}
 _DEBOUNCES = {"0s": "0s", "5s": None}  # the second is the default, which nobody writes
+
+
+async def _floors(objects: int) -> Figures:
+    return {f"floors-{objects}": await floors(objects, with_crd)}
 
 
 async def _creation(objects: int) -> Figures:
@@ -75,7 +94,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What was started is ended as after Ctrl-C, which asyncio knows; in the background a shell has it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        _measure(options)
+    except BenchmarkError as error:
+        print(f"python -m benchmarks {options.what}: {error}", file=sys.stderr)
+        return 1
+    results.write_table(options.results, options.readme)
+    peers.write_tables(options.results, options.readme)
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> None:
+    if options.what in _COMPARISONS:
+        asyncio.run(_COMPARISONS[options.what][1](options))
+        return
     benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
+        "floors": (_floors, 1000, 5),
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),
         "rotation": (_rotation, 200, 5),
@@ -90,8 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A comparison needs the commit to be in the clone, and its figures are none of this code alone.
         if options.what == name or (options.what == "all" and name != "compare"):
             asyncio.run(_run(benchmark, options.objects or objects, options.runs or runs, options.results))
-    results.write_table(options.results, options.readme)
-    return 0
 
 
 async def _run(
@@ -112,35 +144,32 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "what",
-        choices=(
-            "all",
-            "creation",
-            "life",
-            "rotation",
-            "emergency",
-            "kinds",
-            "pulled",
-            "latency",
-            "access",
-            "compare",
-            "table",
-        ),
-    )
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name in (*_BENCHMARKS, "all", "table"):
+        command = commands.add_parser(name)
+        _add_common(command)
+        command.add_argument("--runs", type=int, help="how often, instead of each benchmark's own number")
+        command.add_argument(
+            "--idle", type=float, default=60.0, help="seconds of rest to measure (%(default)s)"
+        )
+        command.add_argument("--against", default="ebb4ca8", help="the commit to compare with (%(default)s)")
+    for name, (module, _) in _COMPARISONS.items():
+        command = commands.add_parser(name, description=module.__doc__)
+        module.add_options(command)
+        _add_common(command)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objects", type=int, help="how many objects, instead of each benchmark's own number"
     )
-    parser.add_argument("--runs", type=int, help="how often, instead of each benchmark's own number")
-    parser.add_argument("--idle", type=float, default=60.0, help="seconds of rest to measure (%(default)s)")
-    parser.add_argument("--against", default="ebb4ca8", help="the commit to compare with (%(default)s)")
     parser.add_argument(
         "--results", type=Path, default=results.HERE / "results", help="where figures are kept"
     )
     parser.add_argument(
         "--readme", type=Path, default=results.HERE / "README.md", help="where the table goes"
     )
-    return parser
 
 
 if __name__ == "__main__":

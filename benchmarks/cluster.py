@@ -1,4 +1,4 @@
-"""Fresh control plane with Keyturn installed as shipped, and its client."""
+"""Fresh control planes, with Keyturn installed as shipped or without it, and their clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -24,9 +25,22 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["NAMESPACE", "Bare", "Cluster", "Planes", "for_each", "fresh", "managed_secret"]
+__all__ = [
+    "ACCOUNT",
+    "NAMESPACE",
+    "Bare",
+    "Cluster",
+    "Planes",
+    "RefusedError",
+    "for_each",
+    "fresh",
+    "managed_secret",
+    "prepared",
+]
 
 NAMESPACE = "bench"
+ACCOUNT = (installation.NAMESPACE, "keyturn")
+"""Namespace and name of the operator's ServiceAccount in `manifests/base`."""
 Planes: TypeAlias = "Callable[[], AbstractAsyncContextManager[Cluster]]"
 """Where a benchmark gets its control planes from."""
 
@@ -35,6 +49,10 @@ _CONNECTIONS = 32
 _SETTLED = 2.0
 _PULSE = 0.25
 """What a control plane at rest uses of a core: heartbeats, leases, compaction."""
+
+
+class RefusedError(Exception):
+    """The API server refuses a call."""
 
 
 class Bare:
@@ -57,8 +75,17 @@ class Bare:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         url = self._server + path
         async with self._session.request(method, url, data=orjson.dumps(body), headers=headers) as answer:
-            await answer.read()
-            answer.raise_for_status()
+            text = await answer.read()
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise RefusedError(f"{method} {path}: {answer.status} {_message(text)}")
+
+
+def _message(text: bytes) -> str:
+    """Return the message of a Status, or the start of any other answer."""
+    try:
+        return str(orjson.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200].decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +96,32 @@ class Cluster:
     folder: Path
     bare: Bare
     api: Api
+    plane: ControlPlane
 
 
 @asynccontextmanager
 async def fresh() -> AsyncIterator[Cluster]:
     """Start a control plane, install Keyturn, and take everything away at the end."""
+    async with prepared(_install) as cluster:
+        yield cluster
+
+
+@asynccontextmanager
+async def prepared(install: Callable[[ControlPlane, Path], Path]) -> AsyncIterator[Cluster]:
+    """Start a control plane, install into it, and take everything away at the end.
+
+    Args:
+        install: Gets the plane and a folder; returns the kubeconfig of the controller to be measured.
+    """
     with tempfile.TemporaryDirectory(prefix="keyturn-benchmark-") as folder:
         plane = await asyncio.to_thread(ControlPlane.start)
         try:
-            kubeconfig = await asyncio.to_thread(_install, plane, Path(folder))
+            kubeconfig = await asyncio.to_thread(install, plane, Path(folder))
             connection = await config.load(str(plane.kubeconfig))
             async with config.session(connection) as session:
                 await are_quiet([one.pid for one in plane.programs().values()], _SETTLED, _PULSE)
                 bare, api = Bare(session, connection.server), Api(session, connection.server)
-                yield Cluster(kubeconfig, Path(folder), bare, api)
+                yield Cluster(kubeconfig, Path(folder), bare, api, plane)
         finally:
             await asyncio.to_thread(plane.stop)
 
@@ -93,7 +132,7 @@ def _install(plane: ControlPlane, folder: Path) -> Path:
     installation.install_crds(kubectl)
     installation.install(kubectl)  # without pods: the measured operator is a process of this machine
     installation.create_namespace(kubectl, NAMESPACE)
-    return plane.service_account_kubeconfig("keyturn-system", "keyturn", folder / "operator.kubeconfig")
+    return plane.service_account_kubeconfig(*ACCOUNT, folder / "operator.kubeconfig")
 
 
 def managed_secret(name: str, **spec: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Operator", "Usage", "are_quiet", "running"]
+__all__ = ["Operator", "Usage", "are_quiet", "cpu_of", "memory_of", "running"]
 
 _START_TIMEOUT = 60.0
 _QUIET_WITHIN = 900.0
@@ -68,15 +68,19 @@ class Operator:
         """Wait until it has used next to no processor for `seconds`; return when that began (loop time)."""
         return await are_quiet([self._process.pid], seconds)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
     def cpu(self) -> float:
-        return cpu_of(self._process.pid)
+        return cpu_of(self.pid)
 
     def memory(self) -> dict[str, float]:
-        """Return MiB: what it holds now, and the most that it ever held."""
-        found = dict(
-            re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", _proc(self._process.pid, "status"), re.MULTILINE)
-        )
-        return {"rss": int(found["VmRSS"]) / 1024, "peak": int(found["VmHWM"]) / 1024}
+        return memory_of(self.pid)
 
     async def usage(self) -> Usage:
         cpu = self.cpu()  # before the question, which itself takes some with many objects
@@ -139,6 +143,12 @@ def cpu_of(pid: int) -> float:
     """Return the seconds of processor that a process has used so far."""
     fields = _proc(pid, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_of(pid: int) -> dict[str, float]:
+    """Return MiB: what a process holds now, and the most that it ever held."""
+    found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", _proc(pid, "status"), re.MULTILINE))
+    return {"rss": int(found["VmRSS"]) / 1024, "peak": int(found["VmHWM"]) / 1024}
 
 
 def _proc(pid: int, file: str) -> str:

@@ -18,12 +18,22 @@ from sandbox import releases
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BEGIN", "END", "HERE", "Runs", "keep", "write_table"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "HERE",
+    "Runs",
+    "circumstances",
+    "circumstances_of",
+    "keep",
+    "write_between",
+    "write_table",
+]
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- figures: python -m benchmarks table -->\n", "<!-- end of figures -->\n"
 
-Runs: TypeAlias = "Sequence[dict[str, float]]"
+Runs: TypeAlias = "Sequence[dict[str, Any]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,19 @@ _ROWS = (
             ("API calls per object", "calls_per_object", 2, "≤ 4"),
             ("memory (RSS) at the end, MiB", "rss_mib", 0, memory),
             ("memory at most, MiB", "peak_mib", 0, ""),
+        )
+    ),
+    *(
+        _Row(f"1,000 objects of the bare floor, {label}: {title}", "floors-1000", f"{crd}_{key}", digits, "")
+        for crd, label in (
+            ("shipped", "CRD as shipped"),
+            ("without_rules", "CRD without rules"),
+            ("without_schema", "CRD without a schema"),
+        )
+        for title, key, digits in (
+            ("per second", "per_second", 0),
+            ("processor of the API server, ms each", "api_server_ms", 2),
+            ("processor of etcd, ms each", "etcd_ms", 2),
         )
     ),
     _Row("10,000 at rest: processor, % of a core", "idle-10000", "cpu_percent", 2, "≤ 1"),
@@ -109,10 +132,10 @@ _ROWS = (
 )
 
 
-def keep(name: str, runs: Runs, folder: Path) -> None:
-    """Write down the runs of one benchmark, in place of its last ones."""
+def keep(name: str, runs: Runs, folder: Path, **facts: Any) -> None:
+    """Write down the runs of one benchmark, in place of its last ones, with facts about it."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"date": f"{datetime.now(UTC):%Y-%m-%d}", **_circumstances(), "runs": list(runs)}
+    document = {**circumstances(), **facts, "runs": list(runs)}
     (folder / f"{name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -122,12 +145,21 @@ def write_table(folder: Path, readme: Path) -> None:
     Raises:
         ValueError: It has no such marks.
     """
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{readme} lacks the marks between which the table goes")
     found = {file.stem: orjson.loads(file.read_bytes()) for file in sorted(folder.glob("*.json"))}
-    readme.write_text(before + BEGIN + "".join(_lines(found)) + END + after, encoding="utf-8")
+    write_between(readme, BEGIN, END, list(_lines(found)))
+
+
+def write_between(readme: Path, begin: str, end: str, lines: Sequence[str]) -> None:
+    """Put lines between two marks of `readme`.
+
+    Raises:
+        ValueError: It has no such marks.
+    """
+    before, has_begin, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not (has_begin and has_end):
+        raise ValueError(f"{readme} lacks the marks between which the table goes")
+    readme.write_text("".join((before, begin, *lines, end, after)), encoding="utf-8")
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
@@ -136,7 +168,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         if row.result in found:
             yield _line(row, found[row.result]["runs"])
     yield "\n"
-    for one in sorted({_said(document) for document in found.values()}):
+    for one in sorted({circumstances_of(document) for document in found.values()}):
         yield f"{one}\n"
     yield "\n"
 
@@ -148,18 +180,20 @@ def _line(row: _Row, runs: Runs) -> str:
     return f"| {row.title} | {shown} | {len(numbers)} | {row.target} |\n"
 
 
-def _said(document: dict[str, Any]) -> str:
+def circumstances_of(document: dict[str, Any]) -> str:
+    """Return on what the figures of a document were taken, as a sentence."""
     on = f"{document['processor']}, {document['memory']}"
     return f"Taken on {document['date']} on {on}; {document['versions']}."
 
 
-def _circumstances() -> dict[str, str]:
-    """Say on what the figures were taken, and with what."""
+def circumstances() -> dict[str, str]:
+    """Return when and on what figures are taken, and with what."""
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name")]
     kibibytes = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1])
     used = [f"{name} {version(name)}" for name in ("kopf", "aiohttp", "pydantic")]
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": f"{len(models)} cores of {models[0]}" if models else platform.machine(),
         "memory": f"{kibibytes / 2**20:.0f} GiB",
         "versions": ", ".join(

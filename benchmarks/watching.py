@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["Crowd", "is_ready", "watching"]
+__all__ = ["Crowd", "has_condition", "is_ready", "watching"]
 
 
 _PAUSE = 0.1
@@ -75,6 +75,14 @@ async def _follow(cluster: Cluster, path: str, version: str, crowd: Crowd) -> No
             await asyncio.sleep(_PAUSE)  # the API server has just begun to serve this kind
 
 
-def is_ready(body: dict[str, Any]) -> bool:
-    conditions = body.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def has_condition(kind: str) -> Callable[[dict[str, Any]], bool]:
+    """Make the test of an object for a condition that is True."""
+
+    def has(body: dict[str, Any]) -> bool:
+        conditions = body.get("status", {}).get("conditions", ())
+        return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+
+    return has
+
+
+is_ready = has_condition("Ready")
