@@ -51,9 +51,12 @@ async def check(options: argparse.Namespace) -> None:
     before = kept(options.results, objects)
     if options.keep:
         keep(options.results, objects, runs)
-    elif before is None:
+        return
+    if before is None:
         raise CheckError(f"no counters of {objects} objects are kept; --keep keeps these")
-    elif found := grown(before["runs"], runs):
+    if before["processor"] != (here := results.circumstances()["processor"]):
+        print(f"the kept counters are of another processor: {before['processor']}, here {here}", flush=True)
+    if found := grown(before["runs"], runs):
         raise CheckError(f"an object costs more than at commit {before['commit']}: {'; '.join(found)}")
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Cluster",
     "Planes",
     "RefusedError",
+    "connected",
     "for_each",
     "fresh",
     "managed_secret",
@@ -117,13 +118,20 @@ async def prepared(install: Callable[[ControlPlane, Path], Path]) -> AsyncIterat
         plane = await asyncio.to_thread(ControlPlane.start)
         try:
             kubeconfig = await asyncio.to_thread(install, plane, Path(folder))
-            connection = await config.load(str(plane.kubeconfig))
-            async with config.session(connection) as session:
-                await are_quiet([one.pid for one in plane.programs().values()], _SETTLED, _PULSE)
-                bare, api = Bare(session, connection.server), Api(session, connection.server)
-                yield Cluster(kubeconfig, Path(folder), bare, api, plane)
+            await are_quiet([one.pid for one in plane.programs().values()], _SETTLED, _PULSE)
+            async with connected(plane, kubeconfig, Path(folder)) as cluster:
+                yield cluster
         finally:
             await asyncio.to_thread(plane.stop)
+
+
+@asynccontextmanager
+async def connected(plane: ControlPlane, kubeconfig: Path, folder: Path) -> AsyncIterator[Cluster]:
+    """Connect to a control plane as its administrator; `kubeconfig` is that of the controller."""
+    connection = await config.load(str(plane.kubeconfig))
+    async with config.session(connection) as session:
+        bare, api = Bare(session, connection.server), Api(session, connection.server)
+        yield Cluster(kubeconfig, folder, bare, api, plane)
 
 
 def _install(plane: ControlPlane, folder: Path) -> Path:

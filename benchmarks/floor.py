@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 
     from .cluster import Bare, Cluster
 
-__all__ = ["CRDS", "CrdPlanes", "floor", "floors", "names", "with_crd"]
+__all__ = [
+    "CRDS",
+    "Crd",
+    "CrdPlanes",
+    "floor",
+    "floors",
+    "names",
+    "shipped",
+    "with_crd",
+    "without_rules",
+    "without_schema",
+]
 
 Crd: TypeAlias = "dict[str, Any]"
 CrdPlanes: TypeAlias = "Callable[[Crd], AbstractAsyncContextManager[Cluster]]"

@@ -16,15 +16,17 @@ from .template import SHIPPED, Template
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from .cluster import Planes
+
 __all__ = ["keyturn"]
 
 
 @asynccontextmanager
-async def keyturn(values: str, store: str = "") -> AsyncIterator[Contender]:
-    """Run Keyturn with the permissions that it is shipped with; `values` are `generated`, or `pulled` from a store."""
+async def keyturn(values: str, store: str = "", planes: Planes = fresh) -> AsyncIterator[Contender]:
+    """Run Keyturn with its shipped permissions; `values` are `generated`, or `pulled` from a store."""
     template = Template.read(SHIPPED / f"keyturn-{values}.yaml", store=store)
     flags = (f"--allow-host={urlsplit(store).netloc}",) if values == "pulled" else ()
-    async with fresh() as cluster, process.running(cluster, *flags) as operator:
+    async with planes() as cluster, process.running(cluster, *flags) as operator:
         template.prepare(Kubectl(cluster.plane.kubeconfig), NAMESPACE)
         yield Contender(
             "Keyturn",

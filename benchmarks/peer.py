@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
     from sandbox import ControlPlane
 
+    from .cluster import Cluster
     from .template import Template
 
-__all__ = ["Peer", "running"]
+__all__ = ["Peer", "install", "running", "started"]
 
 _PROGRAM = "peer"
 _ACCOUNT = ("peer", "peer")
+_TO_END = 5.0
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
@@ -76,18 +78,29 @@ class Peer:
 async def running(peer: Peer) -> AsyncIterator[Contender]:
     """Run the peer on a fresh control plane until the block ends.
 
-    The plane's supervisor is its parent: it ends with the plane, also if this process is killed.
-
     Raises:
         PeerError: Its CRDs or objects do not apply, or it cannot be started.
     """
-    async with prepared(partial(_install, peer)) as cluster:
-        control, log = Control(cluster.plane.folder), cluster.folder / "peer.log"
-        log.touch()
-        try:
-            await asyncio.to_thread(control.start, _PROGRAM, _command(peer, cluster.operator_kubeconfig), log)
-        except SandboxError as error:
-            raise PeerError(f"{peer.name}: {error}") from error
+    async with prepared(partial(install, peer)) as cluster, started(peer, cluster) as contender:
+        yield contender
+
+
+@asynccontextmanager
+async def started(peer: Peer, cluster: Cluster) -> AsyncIterator[Contender]:
+    """Run the peer on a control plane that has what it needs, until the block ends.
+
+    The plane's supervisor is its parent: it ends with the plane, also if this process is killed.
+
+    Raises:
+        PeerError: It cannot be started.
+    """
+    control, log = Control(cluster.plane.folder), cluster.folder / "peer.log"
+    log.write_bytes(b"")
+    try:
+        await asyncio.to_thread(control.start, _PROGRAM, _command(peer, cluster.operator_kubeconfig), log)
+    except SandboxError as error:
+        raise PeerError(f"{peer.name}: {error}") from error
+    try:
         yield Contender(
             peer.name,
             cluster,
@@ -98,6 +111,8 @@ async def running(peer: Peer) -> AsyncIterator[Contender]:
             lambda: control.programs()[_PROGRAM].ended,
             log,
         )
+    finally:
+        await asyncio.to_thread(control.stop, _PROGRAM, _TO_END)
 
 
 def _command(peer: Peer, kubeconfig: Path) -> list[str]:
@@ -107,7 +122,7 @@ def _command(peer: Peer, kubeconfig: Path) -> list[str]:
     return ["/usr/bin/env", "-u", "GOGC", *settings, str(peer.binary.absolute()), *peer.flags]
 
 
-def _install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
+def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
     """Install its CRDs and what its objects need; its ServiceAccount may do everything."""
     kubectl = Kubectl(plane.kubeconfig)
     try:

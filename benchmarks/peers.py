@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
     from .load import Contender
 
-__all__ = ["add_options", "compare_with_peer", "table", "write_tables"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "OURS",
+    "THEIRS",
+    "add_options",
+    "compare_with_peer",
+    "keep",
+    "measure_pair",
+    "peer_of",
+    "table",
+    "write_tables",
+]
 
 Side: TypeAlias = "Callable[[], AbstractAsyncContextManager[Contender]]"
 Pair: TypeAlias = "dict[str, dict[str, float]]"
@@ -104,22 +116,22 @@ async def compare_with_peer(options: argparse.Namespace) -> None:
     patience = options.patience or max(60.0, objects / 10)
     name = f"{options.values}-{objects}"
     pairs: list[Pair] = []
+    peer_of(options, "http://store").check()  # before anything starts
     async with awslike(_AWAY) as store:
-        peer = _peer(options, store)
-        peer.check()
+        peer = peer_of(options, store)
         sides: dict[str, Side] = {
             OURS: partial(keyturn, options.values, store),
             THEIRS: partial(other.running, peer),
         }
         for number in range(options.pairs):
-            pair = await _pair(sides, objects, patience, swapped=number % 2 == 1)
+            pair = await measure_pair(sides, objects, patience, swapped=number % 2 == 1)
             pairs.append(pair)
-            _keep(name, peer, options.values, pairs, options.results)
+            keep(name, peer, options.values, pairs, options.results)
             print(f"{name} {number + 1}/{options.pairs}: {orjson.dumps(_rounded(pair)).decode()}", flush=True)
     print("".join(table(_read(options.results / _FOLDER / f"{name}.json"))))
 
 
-async def _pair(sides: dict[str, Side], objects: int, patience: float, *, swapped: bool) -> Pair:
+async def measure_pair(sides: dict[str, Side], objects: int, patience: float, *, swapped: bool) -> Pair:
     """Measure one after the other; the other one is first in every second pair."""
     order = (THEIRS, OURS) if swapped else (OURS, THEIRS)
     measured = {}
@@ -129,7 +141,12 @@ async def _pair(sides: dict[str, Side], objects: int, patience: float, *, swappe
     return {side: measured[side] for side in (OURS, THEIRS)}
 
 
-def _peer(options: argparse.Namespace, store: str) -> other.Peer:
+def peer_of(options: argparse.Namespace, store: str) -> other.Peer:
+    """Read what the user gave; `store` is the address of the store.
+
+    Raises:
+        PeerError: An option or the template is wrong.
+    """
     settings = options.env if options.env is not None else _ESO_ENV
     for setting in settings:
         if "=" not in setting:
@@ -151,7 +168,7 @@ def _peer(options: argparse.Namespace, store: str) -> other.Peer:
     )
 
 
-def _keep(name: str, peer: other.Peer, values: str, pairs: list[Pair], folder: Path) -> None:
+def keep(name: str, peer: other.Peer, values: str, pairs: list[Pair], folder: Path) -> None:
     more = {"peer": peer.facts(), "values": values, "objects": pairs[0][OURS]["objects"]}
     results.keep(name, pairs, folder / _FOLDER, **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,9 @@ class Template:
         group = f"/apis/{body['apiVersion']}" if "/" in body["apiVersion"] else f"/api/{body['apiVersion']}"
         try:
             found = await api.get(group)
-        except errors.NotFound:
+        except errors.ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
             found = {"resources": []}
         for resource in found["resources"]:
             if resource["kind"] == body["kind"] and "/" not in resource["name"]:

@@ -17,8 +17,11 @@ from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.compare import compare
 from benchmarks.creation import life
 from benchmarks.emergency import emergency
+from benchmarks.floor import CRDS, floors
 from benchmarks.kinds import kinds
 from benchmarks.latency import latency
+from benchmarks.load import load
+from benchmarks.ours import keyturn
 from benchmarks.pulled import pulled
 from benchmarks.rotation import rotation
 from keyturn.kube import paths
@@ -58,10 +61,22 @@ async def test_every_benchmark_still_measures() -> None:
             "kinds": await kinds(1, the_same),
             "access": await access(EVENTS),
         }
+        async with keyturn("generated", planes=the_same) as contender:
+            figures["load"] = await load(contender, OBJECTS, 60)
+
+        @asynccontextmanager
+        async def any_crd(_: object) -> AsyncIterator[Cluster]:
+            async with the_same() as one:
+                yield one
+
+        figures["floors"] = await floors(OBJECTS, any_crd)
 
     assert figures["creation"]["calls_per_object"] >= 3  # two Secrets and a status
     assert figures["creation"]["per_second"] > 0
     assert figures["creation"]["floor_per_second"] > 0
+    assert figures["load"]["writes"] >= 3
+    assert figures["load"]["controller_ms"] > 0
+    assert all(figures["floors"][f"{name}_per_second"] > 0 for name in CRDS)
     assert figures["idle"]["writes"] == 0
     assert figures["restart"]["writes"] == 0
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]

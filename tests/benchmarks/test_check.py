@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import check, floor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(controller: float = 5, api_server: float = 12, calls: float = 3, work: float = 2) -> dict[str, float]:
+    costs = {"controller_ms": controller, "api_server_ms": api_server, "etcd_ms": 2 * work / 2}
+    return {**costs, "calls": calls, "work_ms": work}
+
+
+@pytest.mark.parametrize(
+    ("now", "names"),
+    [
+        (run(controller=5.49), []),
+        (run(controller=5.51), ["controller_ms"]),
+        (run(api_server=13.3), ["api_server_ms"]),
+        (run(calls=3.4), ["calls"]),
+        (run(controller=4, api_server=10), []),
+    ],
+    ids=["less than a tenth", "more than a tenth", "the API server", "calls", "cheaper"],
+)
+def test_a_counter_has_grown_when_it_is_more_than_a_tenth_above(
+    now: dict[str, float], names: list[str]
+) -> None:
+    assert [one.split()[0] for one in check.grown([run()], [now])] == names
+
+
+def test_a_machine_that_is_half_as_fast_grows_no_counter() -> None:
+    assert check.grown([run()], [run(controller=10, api_server=24, work=4)]) == []
+
+
+def test_the_least_of_several_runs_counts() -> None:
+    assert check.grown([run()], [run(controller=9), run()]) == []
+    assert check.grown([run(controller=9), run()], [run(controller=9)]) != []
+
+
+def test_the_last_kept_entry_of_as_many_objects_is_the_one_to_compare_with(tmp_path: Path) -> None:
+    for objects, cost in ((1000, 5.0), (1000, 6.0), (20, 7.0)):
+        check.keep(tmp_path, objects, [run(controller=cost)])
+
+    assert entry(check.kept(tmp_path, 1000))["runs"] == [run(controller=6.0)]
+    assert check.kept(tmp_path, 50) is None
+
+
+def entry(found: dict[str, Any] | None) -> dict[str, Any]:
+    assert found is not None
+    return found
+
+
+def test_the_crd_without_rules_differs_from_the_shipped_one_by_its_rules() -> None:
+    rules = "x-kubernetes-validations"
+
+    assert rules in str(floor.shipped())
+    assert rules not in str(floor.without_rules())
+    assert typed(floor.without_rules()) == typed(floor.shipped())
+
+
+def test_the_crd_without_a_schema_is_of_the_same_kind() -> None:
+    bare, shipped = floor.without_schema(), floor.shipped()
+
+    assert bare["spec"]["names"] == shipped["spec"]["names"]
+    assert len(str(bare)) < len(str(shipped)) / 20
+
+
+def typed(crd: floor.Crd) -> int:
+    return str(crd).count("'type': ")
