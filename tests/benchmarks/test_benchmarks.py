@@ -51,6 +51,7 @@ async def test_every_benchmark_still_measures() -> None:
         async def the_same() -> AsyncIterator[Cluster]:
             yield cluster
             await cluster.bare.delete(paths.managed_secrets(NAMESPACE))  # as a fresh one: without objects
+            await cluster.bare.delete(paths.secrets(NAMESPACE))
 
         figures = {
             **await life(OBJECTS, 1.0, the_same),
