@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
+    from benchmarks.load import Contender
 
 HERE = Path(__file__).parent
 CRDS = HERE / "widgets.yaml"
@@ -88,7 +89,7 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
     peer = peer_of(program)
 
     @asynccontextmanager
-    async def side() -> AsyncIterator[peers.Contender]:
+    async def side() -> AsyncIterator[Contender]:
         async with prepared.cluster() as cluster, other.started(peer, cluster) as contender:
             yield contender
 
