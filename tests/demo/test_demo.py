@@ -62,7 +62,7 @@ def test_on_the_current_cluster_no_value_is_shown_and_everything_is_removed(
     scratch: Path, plane: ControlPlane, kubectl: Kubectl
 ) -> None:
     before = there(kubectl)
-    with ValueCollector(kubectl) as collector:
+    with ValueCollector(plane.kubeconfig) as collector:
         code, said = run(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig)
 
     assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said

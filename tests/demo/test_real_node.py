@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.harness import Kubectl
 from sandbox.node import machine
 from tests.demo.showing import ValueCollector, begin, left_behind, read_until
 
@@ -47,7 +46,7 @@ def test_it_shows_the_life_of_a_secret_in_real_containers(scratch: Path) -> None
         said = read_until(process, "✓ the operator works")
         kubeconfigs = list(scratch.glob("keyturn-sandbox/*/kubeconfig"))
         assert len(kubeconfigs) == 1, said
-        with ValueCollector(Kubectl(*kubeconfigs)) as collector:
+        with ValueCollector(*kubeconfigs) as collector:
             said += read_until(process, "Clean up")
         rest, _ = process.communicate(timeout=120)
         said += rest

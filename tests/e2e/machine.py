@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from urllib3.exceptions import HTTPError
+
 from release import image
 from sandbox import ControlPlane
 from sandbox.harness import HarnessError, Kubectl, eventually
 from tests.install.installation import BASE
+from tests.support.objects import Objects
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
@@ -76,20 +79,21 @@ class Machine:
     plane: ControlPlane
     node: RealNode
     kubectl: Kubectl
+    objects: Objects
+    """For waits: a process of kubectl at each look takes processor time from what is waited for."""
 
     # The operator
 
     def pods(self) -> list[dict[str, Any]]:
         """Return the operator's pods that are not being deleted."""
-        found = self.kubectl.json("get", "pods", "-n", NAMESPACE, "-l", OPERATORS)["items"]
+        found = self.objects.all("Pod", NAMESPACE, labelSelector=OPERATORS)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def leader(self) -> str:
         """Return the name of the pod that holds the Lease; empty where none does."""
-        found = self.kubectl.run(
-            "get", "lease", "keyturn", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"
-        )
-        return found.stdout.strip().partition("_")[0]
+        lease = self.objects.find("Lease", NAMESPACE, "keyturn")
+        holder = lease["spec"].get("holderIdentity") if lease else None
+        return (holder or "").partition("_")[0]
 
     def ended(self) -> list[str]:
         """Say of each of the operator's containers that has ended and was started again how and with which words."""
@@ -159,8 +163,7 @@ class Machine:
 
     def secrets(self, namespace: str) -> int:
         """Count the Secrets of a namespace without reading them."""
-        listed = json.loads(self.kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/secrets?limit=1"))
-        return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
+        return self.objects.count("Secret", namespace)
 
     def story(self) -> str:
         """Return what explains a failure: pods, ManagedSecrets that are not ready, and the operator's last lines."""
@@ -168,15 +171,21 @@ class Machine:
             ("get", "pods", "--all-namespaces", "-o", "wide"),
             ("get", "ms", "--all-namespaces"),
             ("get", "lease", "-n", NAMESPACE),
-            ("logs", self.leader(), "-n", NAMESPACE, "--tail=25"),
+            ("logs", self._leader_if_known(), "-n", NAMESPACE, "--tail=25"),
         )
         lines = [line for command in commands for line in self._said(command)[-25:]]
         return "\n".join([*lines, *self._ended_if_known()])
 
+    def _leader_if_known(self) -> str:
+        try:
+            return self.leader()
+        except (AssertionError, HTTPError):
+            return ""
+
     def _ended_if_known(self) -> list[str]:
         try:
             return self.ended()
-        except (HarnessError, AssertionError) as error:
+        except (HarnessError, AssertionError, HTTPError) as error:
             return [str(error)]
 
     def _said(self, command: tuple[str, ...]) -> list[str]:
@@ -243,9 +252,10 @@ def running(logs: Path) -> Iterator[Machine]:
     """
     with ControlPlane.start(fake_nodes=0) as plane:
         node = plane.start_node([image.archive()])
-        machine = Machine(plane, node, Kubectl(plane.kubeconfig))
-        yield machine
-        machine.keep_logs(logs)
+        with Objects.of(plane.kubeconfig) as objects:
+            machine = Machine(plane, node, Kubectl(plane.kubeconfig), objects)
+            yield machine
+            machine.keep_logs(logs)
 
 
 def install(machine: Machine) -> Installed:

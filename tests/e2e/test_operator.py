@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.e2e.machine import Installed, Machine
 
-_OBJECTS = 200
+_OBJECTS = 50
 _LEASE_SECONDS = 10
 """How long a Lease that nothing renews stands before another replica takes it."""
 
@@ -125,7 +125,7 @@ def test_a_rolling_upgrade_and_back_rewrites_nothing_and_restarts_no_workload(
     kubectl("wait", "ms", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
     kubectl("apply", "-n", namespace, "-f", "-", given=application("Deployment", "api", "secret-000"))
     kubectl("rollout", "status", "deployment/api", "-n", namespace, "--timeout=60s")
-    eventually(lambda: _has_consumers(kubectl, namespace), "the workload in the status")
+    eventually(lambda: _has_consumers(operators, namespace), "the workload in the status")
     before = written(kubectl, namespace)
     shipped = kubectl.json("get", "deployment", "keyturn", "-n", NAMESPACE)
     (container,) = shipped["spec"]["template"]["spec"]["containers"]
@@ -162,8 +162,8 @@ def _version(one: dict[str, Any]) -> str:
     return str(metadata["generation"] if one["kind"] == "Deployment" else metadata["resourceVersion"])
 
 
-def _has_consumers(kubectl: Kubectl, namespace: str) -> bool:
-    status = kubectl.json("get", "ms", "secret-000", "-n", namespace)["status"]
+def _has_consumers(machine: Machine, namespace: str) -> bool:
+    status = machine.objects.get("ManagedSecret", namespace, "secret-000")["status"]
     return "Current" in json.dumps(status.get("workloads", []))
 
 

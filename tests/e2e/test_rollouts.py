@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sandbox.harness import Kubectl
     from tests.e2e.machine import Machine
+    from tests.support.objects import Objects
 
 _REPLICAS = 2
 
@@ -32,37 +33,37 @@ def rotate(kubectl: Kubectl, namespace: str, name: str) -> None:
     kubectl("annotate", "ms", name, "-n", namespace, "keyturn.dev/rotate=now", "--overwrite")
 
 
-def status_of(kubectl: Kubectl, namespace: str, name: str) -> dict[str, Any]:
-    status: dict[str, Any] = kubectl.json("get", "ms", name, "-n", namespace).get("status") or {}
+def status_of(objects: Objects, namespace: str, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = objects.get("ManagedSecret", namespace, name).get("status") or {}
     return status
 
 
-def runs(kubectl: Kubectl, namespace: str, name: str, revision: int) -> bool:
-    status = status_of(kubectl, namespace, name)
+def runs(objects: Objects, namespace: str, name: str, revision: int) -> bool:
+    status = status_of(objects, namespace, name)
     conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
     return status.get("revision") == revision and conditions.get("WorkloadsCurrent") == "True"
 
 
 def test_a_rotation_under_load_fails_no_request(operators: Machine, namespace: str) -> None:
-    kubectl = operators.kubectl
+    kubectl, objects = operators.kubectl, operators.objects
     apply(kubectl, namespace, managed_secret("auth"))
     kubectl("wait", "ms/auth", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
     apply(kubectl, namespace, application("Deployment", "api", "auth"), service("api"))
     kubectl("rollout", "status", "deployment/api", "-n", namespace, "--timeout=60s")
     address = kubectl("get", "service", "api", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
-    before = uids(kubectl, namespace, "api")
+    before = uids(objects, namespace, "api")
 
     with operators.load(f"http://{address}/") as outcome:
         rotate(kubectl, namespace, "auth")
-        eventually(lambda: runs(kubectl, namespace, "auth", 2), "revision 2 in every pod")
-        eventually(lambda: len(uids(kubectl, namespace, "api")) == _REPLICAS, "the end of the old pods")
+        eventually(lambda: runs(objects, namespace, "auth", 2), "revision 2 in every pod")
+        eventually(lambda: len(uids(objects, namespace, "api")) == _REPLICAS, "the end of the old pods")
 
     (load,) = outcome
     assert (load.failed, load.errors) == (0, {})
     # The old value and the new one of each, and no third.
     assert (len(load.env), load.env[-1]) == (2, fingerprint(kubectl, namespace, "token"))
     assert (len(load.file), load.file[-1]) == (2, fingerprint(kubectl, namespace, "certificate-password"))
-    assert not before & uids(kubectl, namespace, "api")
+    assert not before & uids(objects, namespace, "api")
 
 
 @pytest.fixture
@@ -79,54 +80,56 @@ def test_a_revision_that_breaks_a_workload_is_taken_back(
     operators: Machine, namespace: str, fault: str
 ) -> None:
     def one(kind: str) -> None:
-        is_taken_back(operators.kubectl, namespace, kind, fault)
+        is_taken_back(operators, namespace, kind, fault)
 
     kinds = ("Deployment", "StatefulSet", "DaemonSet")
     with ThreadPoolExecutor(len(kinds)) as together:  # most of the time the kubelet waits before a restart
         list(together.map(one, kinds))
 
 
-def is_taken_back(kubectl: Kubectl, namespace: str, kind: str, fault: str) -> None:
-    name = kind.lower()
-    healthy = begin(kubectl, namespace, kind, fault)
+def is_taken_back(machine: Machine, namespace: str, kind: str, fault: str) -> None:
+    kubectl, objects, name = machine.kubectl, machine.objects, kind.lower()
+    healthy = begin(machine, namespace, kind, fault)
 
     rotate(kubectl, namespace, name)
-    eventually(lambda: went_back(kubectl, namespace, name), f"the rollback of a {kind}", timeout=150)
-    eventually(lambda: runs(kubectl, namespace, name, 1), f"revision 1 in every pod of a {kind}", timeout=90)
+    eventually(lambda: went_back(objects, namespace, name), f"the rollback of a {kind}", timeout=150)
+    eventually(lambda: runs(objects, namespace, name, 1), f"revision 1 in every pod of a {kind}", timeout=90)
     kubectl("rollout", "status", f"{kind}/{name}", "-n", namespace, "--timeout=60s")
 
     # Of a Deployment the pods that worked are the ones that work now. The others replace their pods in place: one.
-    assert len(healthy - uids(kubectl, namespace, name)) == (0 if kind == "Deployment" else 1), kind
+    assert len(healthy - uids(objects, namespace, name)) == (0 if kind == "Deployment" else 1), kind
 
 
 def test_the_status_names_the_pod_that_a_stateful_set_leaves_behind(
     operators: Machine, namespace: str
 ) -> None:
-    kubectl = operators.kubectl
-    begin(kubectl, namespace, "StatefulSet", "CRASH_ON")
+    kubectl, objects = operators.kubectl, operators.objects
+    begin(operators, namespace, "StatefulSet", "CRASH_ON")
 
     rotate(kubectl, namespace, "statefulset")
     command = f"kubectl delete pod statefulset-1 -n {namespace}"
     eventually(
-        lambda: command in json.dumps(status_of(kubectl, namespace, "statefulset")),
+        lambda: command in json.dumps(status_of(objects, namespace, "statefulset")),
         "the command in the status",
         timeout=150,
     )
     kubectl(*command.split()[1:])
 
-    eventually(lambda: runs(kubectl, namespace, "statefulset", 1), "revision 1 in every pod", timeout=90)
+    eventually(lambda: runs(objects, namespace, "statefulset", 1), "revision 1 in every pod", timeout=90)
 
 
-def begin(kubectl: Kubectl, namespace: str, kind: str, fault: str) -> set[str]:
+def begin(machine: Machine, namespace: str, kind: str, fault: str) -> set[str]:
     """Have a workload run that revision 2 breaks, named as its Secret by its kind; return the UIDs of its pods."""
-    name = kind.lower()
+    kubectl, name = machine.kubectl, kind.lower()
     # A crash loop is judged by its restarts long before the deadline; what never gets ready, by the deadline.
-    rollout = {"progressDeadline": "10m"} if fault == "CRASH_ON" else {"progressDeadline": "10s"}
+    # The kubelet waits 10 s before the first restart, 20 s before the second, 40 s before the third.
+    crashes = {"progressDeadline": "10m", "failFast": {"restarts": 2}}
+    rollout = crashes if fault == "CRASH_ON" else {"progressDeadline": "10s"}
     apply(kubectl, namespace, managed_secret(name, **rollout))
     kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
     apply(kubectl, namespace, application(kind, name, name, {fault: f"revision:{name}=2"}))
     kubectl("rollout", "status", f"{kind}/{name}", "-n", namespace, "--timeout=60s")
-    return uids(kubectl, namespace, name)
+    return uids(machine.objects, namespace, name)
 
 
 def fingerprint(kubectl: Kubectl, namespace: str, key: str) -> str:
@@ -135,12 +138,12 @@ def fingerprint(kubectl: Kubectl, namespace: str, key: str) -> str:
     return hashlib.sha256(base64.b64decode(data[key])).hexdigest()
 
 
-def went_back(kubectl: Kubectl, namespace: str, name: str) -> bool:
+def went_back(objects: Objects, namespace: str, name: str) -> bool:
     return any(
-        entry["result"] == "RolledBack" for entry in status_of(kubectl, namespace, name).get("history", ())
+        entry["result"] == "RolledBack" for entry in status_of(objects, namespace, name).get("history", ())
     )
 
 
-def uids(kubectl: Kubectl, namespace: str, app: str) -> set[str]:
-    found = kubectl.json("get", "pods", "-n", namespace, "-l", f"app={app}")["items"]
+def uids(objects: Objects, namespace: str, app: str) -> set[str]:
+    found = objects.all("Pod", namespace, labelSelector=f"app={app}")
     return {pod["metadata"]["uid"] for pod in found}

@@ -1,6 +1,6 @@
 """The shipped limit of memory holds 10,000 objects, and the shipped request of processor what they need at rest.
 
-`make test` creates a fifth of them, at rest too, and computes the memory of all; `make soak` creates all.
+`make test` creates a tenth of them, at rest too, and computes the memory of all; `make soak` creates all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAMESPACE = "crowd"
 _CLAIMED = 10_000
-_OBJECTS = _CLAIMED if soak.TIMES > 1 else _CLAIMED // 5
+_OBJECTS = _CLAIMED if soak.TIMES > 1 else _CLAIMED // 10
 _LIMIT = 512 * 1024 * 1024
 _REQUESTED_CORES = 0.05
 _SPAN = 5.0

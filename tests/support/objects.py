@@ -36,6 +36,7 @@ _NAMESPACED = {
     "Job": ("apis/batch/v1", "jobs"),
     "CronJob": ("apis/batch/v1", "cronjobs"),
     "Event": ("apis/events.k8s.io/v1", "events"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
 }
 _CLUSTER_WIDE = {
     "SecretClass": (_OURS, "secretclasses"),
@@ -87,6 +88,11 @@ class Client:
 
     def items(self, path: str, query: Mapping[str, str] | None = None) -> list[Body]:
         return cast("list[Body]", self._call("GET", path, None, query)["items"])
+
+    def count(self, path: str) -> int:
+        """Count the objects of a collection; at most one of them is read."""
+        listed = self._call("GET", path, None, {"limit": "1"})
+        return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
 
     def edit(self, path: str, change: Callable[[Body], object], subresource: str = "") -> Body:
         """Read, change and write an object, again after a conflict."""
@@ -159,6 +165,10 @@ class Objects:
     def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
         """Return the objects of a namespace, of all namespaces where it is empty."""
         return self._client.items(_path(kind, namespace), query)
+
+    def count(self, kind: str, namespace: str) -> int:
+        """Count the objects of a namespace; at most one of them is read."""
+        return self._client.count(_path(kind, namespace))
 
     def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
         """Change an object as `kubectl edit` does, over whatever others write meanwhile."""
