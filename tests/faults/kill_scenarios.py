@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["SCENARIOS", "End", "Facts", "KillScenario", "Kills", "facts", "pairs", "singles"]
+__all__ = ["SCENARIOS", "End", "Facts", "KillScenario", "Kills", "chain", "facts", "pairs", "singles"]
 
 API, WEB = CONSUMERS
 _OWNER = "keyturn.dev/managed-secret"
@@ -82,6 +82,15 @@ def singles(scenario: KillScenario, *steps: int) -> list[Kills]:
         for step in steps
         for moment in ("before", "after")
     ]
+
+
+def chain(scenario: KillScenario, *steps: int) -> list[Kills]:
+    """Let one process die before the first of steps that follow each other in one pass, and one after each.
+
+    After a step is before the next one, whose place in the code is the same.
+    """
+    before, *after = singles(scenario, *steps)
+    return [before, *after[::2]]
 
 
 def pairs(scenario: KillScenario, *steps: int) -> list[Kills]:

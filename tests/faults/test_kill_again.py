@@ -21,6 +21,7 @@ from tests.faults.kill_scenarios import (
     RETURN,
     Facts,
     Kills,
+    chain,
     facts,
     pairs,
     singles,
@@ -44,16 +45,17 @@ _AT_ONCE = 3
 _PATIENCE = 60.0
 
 KILLS = [
-    *singles(OVERLAP, 5, 6, 7),
-    *draw(pairs(OVERLAP, 1, 2, 3, 5, 6), 4),
-    *singles(FAILURE, 4, 5, 6),
-    *draw(pairs(FAILURE, 2, 3, 4, 5, 6), 4),
-    *singles(RETURN, 0, 1, 2),
-    *draw(pairs(RETURN, 0, 1, 2, 3), 3),
+    *singles(OVERLAP, 5),
+    *chain(OVERLAP, 6, 7),
+    *draw(pairs(OVERLAP, 1, 2, 3, 5, 6), 2),
+    *chain(FAILURE, 4, 5, 6),
+    *draw(pairs(FAILURE, 2, 3, 4, 5, 6), 2),
+    *chain(RETURN, 0, 1, 2),
+    *draw(pairs(RETURN, 0, 1, 2, 3), 2),
     *singles(ADOPTION, 0, 2),
-    *draw(pairs(ADOPTION, 0, 1, 2, 3), 3),
-    *singles(BINDING, 0, 1),
-    *singles(RELEASE, 0, 1),
+    *draw(pairs(ADOPTION, 0, 1, 2, 3), 2),
+    *chain(BINDING, 0, 1),
+    *chain(RELEASE, 0, 1),
 ]
 
 

@@ -65,19 +65,27 @@ class Case:
 def _cases(
     provoke: Callable[[WorkloadNamespace], None], steps: str, revision: int = 1, fresh: str = ""
 ) -> list[Case]:
-    return [
-        Case(provoke, f"{moment}:{step}", revision, frozenset(fresh.split()))
-        for step in steps.split()
-        for moment in ("before", "after")
-    ]
+    """Let a process die before the first of steps that follow each other in one pass, and one after each.
+
+    After a step is before the next one, whose place in the code is the same.
+    """
+    first, *_ = each = steps.split()
+    failpoints = [f"before:{first}", *(f"after:{step}" for step in each)]
+    return [Case(provoke, failpoint, revision, frozenset(fresh.split())) for failpoint in failpoints]
 
 
 CASES = [
-    *_cases(_create, "Stage Publish Report"),
-    *_cases(_rotate, "Begin Stage Publish RollOut RollOut#2 Report Report#2", 2, ROTATED),
-    *_cases(_edit_the_secret, "Repair Report"),
+    *_cases(_create, "Stage Publish"),
+    *_cases(_create, "Report"),
+    *_cases(_rotate, "Begin Stage Publish RollOut", 2, ROTATED),
+    *_cases(_rotate, "RollOut#2", 2, ROTATED),
+    *_cases(_rotate, "Report", 2, ROTATED),
+    *_cases(_rotate, "Report#2", 2, ROTATED),
+    *_cases(_edit_the_secret, "Repair"),
+    *_cases(_edit_the_secret, "Report"),
     *_cases(_delete_the_secret, "Repair"),
-    *_cases(_delete_the_state, "Claim Report"),
+    *_cases(_delete_the_state, "Claim"),
+    *_cases(_delete_the_state, "Report"),
     *_cases(_make_it_again, "Claim"),
 ]
 
