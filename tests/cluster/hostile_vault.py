@@ -58,19 +58,29 @@ def hostile(port: int = 0) -> Iterator[Hostile]:
         yield server
 
 
+class Hung:
+    """What a server that never answers was asked."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.connections = 0
+
+
 @contextmanager
-def hung() -> Iterator[str]:
+def hung() -> Iterator[Hung]:
     """Run a server that takes every request, and never answers."""
     ends = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def handle(self) -> None:
+            server.connections += 1
             ends.wait(60)
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
+    server = Hung(f"http://127.0.0.1:{listening.server_port}")
     with _running(listening):
-        yield f"http://127.0.0.1:{listening.server_port}"
+        yield server
         ends.set()
 
 

@@ -18,7 +18,9 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
 from sandbox.pki import Authority
 from sandbox.runtime import free_ports
+from tests.cluster.checklist import audit_command
 from tests.cluster.namespace import Space, password
+from tests.support.console import Console
 from tests.support.objects import Objects
 from tests.support.operator import Operator
 
@@ -242,3 +244,30 @@ def test_the_report_of_an_emergency_names_who_has_read(audited: Audited, space: 
     assert [line.split(" | ")[2:4] + line.split(" | ")[6:] for line in lines if ":thief" in line] == [
         ["`auth`", "get", "1", "new |"]
     ]
+
+
+# What `keyturn audit` makes of it
+
+
+def test_a_read_that_is_recorded_proves_that_access_is_logged(audited: Audited, space: Space) -> None:
+    console = Console(audited.plane.kubeconfig, space.namespace)
+    audited.account(space.namespace, "somebody")("get", "secret", "auth", "-n", space.namespace, "-o", "name")
+    record = ("Secret", "keyturn-system", "keyturn-access")
+    eventually(lambda: audited.objects.find(*record) is not None, "there is a record", timeout=120)
+
+    first = audit_command.audited(console, "--only", "access-log")
+    again = audit_command.audited(console, "--only", "access-log")
+
+    assert (first.code, again.code) == (0, 0)
+    assert first.found("Pass")
+    assert "your reads are recorded, the last one at" in again.found("Pass")[0][1]
+
+
+def test_whoever_may_not_see_the_record_is_told_what_is_missing(audited: Audited, space: Space) -> None:
+    audited.account(space.namespace, "auditor")
+    console = Console(audited.folder / f"{space.namespace}-auditor", space.namespace)
+
+    done = audit_command.audited(console, "--only", "access-log")
+
+    assert done.code == 2
+    assert done.found("Unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from keyturn.checklist.monitor import ChecklistMonitor
 from keyturn.checklist.report_configmap import merged, written
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 from keyturn.kube import errors
+from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +65,22 @@ async def test_published_reports_are_read() -> None:
     proofs = ClusterEvidence()
 
     await inspection(Server({"cluster": written(REPORT), "odd": "{"}), proofs).look()
+
+    assert proofs.published == {"cluster": REPORT}
+
+
+def test_they_are_read_again_each_minute() -> None:
+    proofs, server = ClusterEvidence(), Server({})
+
+    async def publish() -> None:
+        running = asyncio.create_task(inspection(server, proofs, proves_encryption=False).run())
+        await asyncio.sleep(1)
+        server.reports = {"cluster": written(REPORT)}
+        await asyncio.sleep(72)
+        running.cancel()
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(publish())
 
     assert proofs.published == {"cluster": REPORT}
 

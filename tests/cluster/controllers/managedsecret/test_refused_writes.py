@@ -147,8 +147,12 @@ def test_a_workload_that_is_refused_for_as_long_as_the_deadline_has_failed(
     found = space.until_workload("api", state="Failed")
     assert found["message"].startswith("the API server forbids to patch Deployment/api")
     policy.lift()
-    space.looked_at()
-    eventually(lambda: space.marker("api") == "auth=2", "its restart, once it is allowed", 150)
+
+    def is_restarted() -> bool:
+        space.looked_at()  # a failed rollout is reconciled each minute, a restart is due after 15 s
+        return space.marker("api") == "auth=2"
+
+    eventually(is_restarted, "its restart, once it is allowed")
     space.settled(revision=2)
 
 
