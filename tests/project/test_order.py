@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tests.support import order
 
 if TYPE_CHECKING:
     import pytest
+
+
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,17 @@ def test_files_that_compute_are_spread_between_those_that_wait() -> None:
 
     kinds = [file.split("/")[1] for file in files]
     assert kinds == ["unit", "cluster", "unit"] * 3
+
+
+def test_files_that_share_a_real_node_are_given_to_one_process() -> None:
+    rollouts, operator = (f"tests/e2e/test_{name}.py" for name in ("rollouts", "operator"))
+
+    assert scope(rollouts) == scope(operator) != scope("tests/e2e/test_size.py")
+    assert all((_ROOT / file).exists() for file in (rollouts, operator))
+
+
+def scope(file: str) -> str:
+    return order.ByFolder._split_scope(cast("order.ByFolder", None), f"{file}::test_it")
 
 
 def test_a_folder_that_one_process_takes_stays_whole() -> None:

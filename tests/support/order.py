@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LONG = ("faults", "e2e", "sandbox", "release", "benchmarks", "demo", "leaks", "project", "install")
 _TOGETHER = ("install", "cluster/dashboard")
 """Folders with control planes of their own that one process can take as a whole."""
+_SHARED = {"tests/e2e/test_rollouts.py": "tests/e2e/test_operator.py"}
+"""Files that share a real node with another file: its start costs more than what one process waits longer."""
 _DEEP = ("cluster", "install", "unit")
 """Folders whose folders are sorted each for itself."""
 _PLANES = {"cluster", "plane", "dashboard", "troubled"}
@@ -73,7 +75,8 @@ def _by_file(items: list[pytest.Item]) -> list[list[pytest.Item]]:
 def _scope(nodeid: str) -> str:
     """Name what one process gets as a whole: a file, or a folder."""
     folder = _folder(nodeid)
-    return f"tests/{folder}" if folder in _TOGETHER else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    return f"tests/{folder}" if folder in _TOGETHER else _SHARED.get(file, file)
 
 
 def _folder(nodeid: str) -> str:
