@@ -10,6 +10,7 @@ import pytest
 from sandbox.harness import eventually
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy
+from tests.support.forked_cli import CONSTANTS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
 
     from tests.faults.apiserver import Cluster
 
-_HASTY = """
-from keyturn.controllers import watch_liveness as pulse, kopf_source as registry
-from keyturn.cli.commands import main
-from keyturn.kube import secret_informer as secretwatch
-
-registry._SERVER_TIMEOUT = secretwatch._WATCH_SECONDS = 1  # instead of 60
-pulse._STUCK_AFTER = 6.0  # instead of 180
-main()
-"""
+_HASTY = (
+    "keyturn.controllers.kopf_source._SERVER_TIMEOUT=1"
+    " keyturn.kube.secret_informer._WATCH_SECONDS=1"
+    " keyturn.controllers.watch_liveness._STUCK_AFTER=6"
+)
+"""One second instead of 60, and 6 instead of 180."""
 
 
 @pytest.fixture
@@ -42,12 +40,12 @@ def starts(
     """Call it with what is watched; an empty text is one namespace."""
     (space,) = workload_namespaces(cluster, 1)
     kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
-    env = {"POD_NAMESPACE": space.namespace}
+    env = {"POD_NAMESPACE": space.namespace, CONSTANTS: _HASTY}
     with ExitStack() as stack:
 
         def start(options: str) -> Operator:
             of = options or f"--namespace={space.namespace}"
-            operator = stack.enter_context(Operator(kubeconfig, log, of, env=env, program=("-c", _HASTY)))
+            operator = stack.enter_context(Operator(kubeconfig, log, of, env=env))
             operator.wait_for_log("leading")
             return operator
 

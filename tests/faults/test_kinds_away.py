@@ -10,6 +10,7 @@ from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
 from tests.faults.conftest import ROOT
 from tests.faults.namespace import workload_namespaces
+from tests.support.forked_cli import CONSTANTS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _CRD = "clustersecretstores.keyturn.dev"
 _STORE = f"{MANAGED}/clustersecretstores/away"
+_SHORT = "keyturn.controllers.kopf_source._SERVER_TIMEOUT=10"
+"""Seconds of a watch, instead of 60."""
 
 
 @pytest.fixture
@@ -34,19 +37,18 @@ def no_cluster_stores(cluster: Cluster) -> Iterator[Callable[[], None]]:
     bring_back()
 
 
-@pytest.mark.timeout(450)  # beyond what its waits add up to
 def test_a_kind_that_is_away_for_a_while_is_watched_again(
     cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path, no_cluster_stores: Callable[[], None]
 ) -> None:
     meanwhile, after = workload_namespaces(cluster, 2)
-    log, env = tmp_path / "operator.log", {"POD_NAMESPACE": after.namespace}
+    log, env = tmp_path / "operator.log", {"POD_NAMESPACE": after.namespace, CONSTANTS: _SHORT}
     with Operator(accounts("away"), log, "--all-namespaces", env=env) as operator:
         operator.wait_for_log("leading")
         is_judged(cluster)
         cluster.kubectl("delete", "crd", _CRD, "--timeout=30s")
-        # A watch that began before the kind was gone ends after its 60 s, and one that replaced it meanwhile, too.
+        # A watch that began before the kind was gone may end by its timeout alone.
         eventually(
-            lambda: "will retry" in log.read_text(), "a try that fails", 150, lambda: operator.returncode
+            lambda: "will retry" in log.read_text(), "a try that fails", 60, lambda: operator.returncode
         )
         meanwhile.create()
         eventually(lambda: meanwhile.is_at(1), "a first revision meanwhile", 30)

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.support.console import BIN
-from tests.support.forked_cli import Forked, run
+from tests.support.forked_cli import CONSTANTS, Forked, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,3 +92,12 @@ def test_it_does_not_outlive_the_process_that_started_it() -> None:
         owner.kill()
 
     eventually(lambda: not process.exists(), "the end of the forked process")
+
+
+@pytest.mark.parametrize(
+    ("constant", "code"),
+    [("keyturn.endpoints.audit.audit._SYNC_INTERVAL=2", 0), ("keyturn.endpoints.audit.audit._NONE=2", 1)],
+    ids=["a number", "a name that is not there"],
+)
+def test_a_constant_that_is_replaced_must_exist(constant: str, code: int) -> None:
+    assert run(("--version",), {**os.environ, CONSTANTS: constant}, timeout=60).returncode == code

@@ -26,8 +26,11 @@ from keyturn.runtime import failpoints
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Forked", "run"]
+__all__ = ["CONSTANTS", "Forked", "run"]
 
+CONSTANTS = "KEYTURN_TEST_CONSTANTS"
+"""Environment variable with numbers of modules to replace in the fork, such as an interval of a minute:
+`keyturn.endpoints.audit.audit._SYNC_INTERVAL=2`, more than one with spaces between."""
 _FORKS = get_context("forkserver")
 _COMMANDS = [module.name for module in pkgutil.walk_packages(cli.__path__, "keyturn.cli.")]
 _FORKS.set_forkserver_preload(
@@ -124,9 +127,19 @@ class _Main:
         os.environ.update(self._env)
         sys.argv = ["keyturn", *self._arguments]
         importlib.reload(failpoints)  # it read the environment when it was imported
+        _replace_constants(os.environ.pop(CONSTANTS, ""))
         from keyturn.cli.commands import main  # noqa: PLC0415  # the test process has no use for it
 
         main()
+
+
+def _replace_constants(constants: str) -> None:
+    for constant in constants.split():
+        name, _, number = constant.partition("=")
+        module, _, attribute = name.rpartition(".")
+        place = importlib.import_module(module)
+        before = getattr(place, attribute)  # a name that is not there is an error
+        setattr(place, attribute, type(before)(number))
 
 
 def _end_with_the_test_process() -> None:
