@@ -14,6 +14,8 @@ from sandbox.harness import eventually
 from tests.conftest import ROOT
 from tests.install.checks.roles import OWN, without
 from tests.support.console import Console
+from tests.support.forked_cli import CONSTANTS
+from tests.support.objects import Objects
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
 
 _CRD = yaml.load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text(), Loader=yaml.CSafeLoader)
+_SOON = "keyturn.controllers.startup_checks._FAILING_INTERVAL=3"
+"""Seconds after which a check with a finding is repeated, instead of 15."""
 _OUTDATED = 'keyturn_crd_outdated{crd="managedsecrets.keyturn.dev"}'
 
 
@@ -36,7 +40,8 @@ def lease_right(verb: str) -> Right:
 @pytest.fixture
 def operator(account: Path, installed: Kubectl, tmp_path: Path) -> Iterator[Operator]:
     """An operator that is not started yet, with the rights of the manifests."""
-    operator = Operator(account, tmp_path / "operator.log", "--all-namespaces", f"--lease-namespace={OWN}")
+    options = ("--all-namespaces", f"--lease-namespace={OWN}")
+    operator = Operator(account, tmp_path / "operator.log", *options, env={CONSTANTS: _SOON})
     yield operator
     operator.kill()
     installed("delete", "lease", "keyturn", "-n", OWN, "--ignore-not-found")
@@ -141,25 +146,25 @@ def test_an_older_crd_is_said_in_log_metric_condition_and_check(
         operator.start()
         told = operator.wait_for_log("CRD outdated")
         installed("apply", "-n", "shop", "-f", "-", given=_MANAGED)
-        eventually(lambda: condition(installed) is not None, "the condition")
+        eventually(lambda: condition(own_plane) is not None, "the condition")
 
         assert told["reason"] == "managedsecrets.keyturn.dev lacks status.workloads, status.history"
         assert outdated(operator) == "1.0"
         assert console_says(own_plane) == told["reason"]
-        found = condition(installed)
+        found = condition(own_plane)
         assert found is not None
         assert (found["status"], found["reason"]) == ("True", "FieldsMissing")
         assert "status.workloads, status.history" in found["message"]
 
         installed("apply", "--server-side", "--force-conflicts", "-f", "-", given=_CRD)
-        eventually(lambda: condition(installed) is None, "the end of the condition", timeout=60)
+        eventually(lambda: condition(own_plane) is None, "the end of the condition", timeout=60)
         assert outdated(operator) == "0.0"
         # What was dropped is written as soon as it can be kept.
-        eventually(lambda: history(installed) != [], "the history")
+        eventually(lambda: history(own_plane) != [], "the history")
 
         installed("apply", "--server-side", "--force-conflicts", "-f", "-", given=older_crd())
         installed("annotate", "ms/auth", "-n", "shop", "keyturn.dev/rotate=now")
-        eventually(lambda: condition(installed) is not None, "the dropped status to be noticed", timeout=60)
+        eventually(lambda: condition(own_plane) is not None, "the dropped status to be noticed", timeout=60)
         assert outdated(operator) == "1.0"
         assert len(logged(operator, "CRD outdated")) == 2
     finally:
@@ -180,11 +185,16 @@ def console_says(cluster: Cluster) -> str:
     return next(line.split(maxsplit=2)[2] for line in done.stdout.splitlines() if " crds " in line)
 
 
-def condition(kubectl: Kubectl) -> dict[str, Any] | None:
-    status = kubectl.json("get", "ms/auth", "-n", "shop").get("status", {})
-    return next((one for one in status.get("conditions", ()) if one["type"] == "CrdOutdated"), None)
+def condition(cluster: Cluster) -> dict[str, Any] | None:
+    conditions = status(cluster).get("conditions", ())
+    return next((one for one in conditions if one["type"] == "CrdOutdated"), None)
 
 
-def history(kubectl: Kubectl) -> list[Any]:
-    found: list[Any] = kubectl.json("get", "ms/auth", "-n", "shop")["status"].get("history", [])
+def history(cluster: Cluster) -> list[Any]:
+    found: list[Any] = status(cluster).get("history", [])
     return found
+
+
+def status(cluster: Cluster) -> dict[str, Any]:
+    with Objects.of(cluster.kubeconfig) as objects:
+        return dict(objects.get("ManagedSecret", "shop", "auth").get("status", {}))
