@@ -13,7 +13,7 @@ from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.errors import Wait
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, ObjectKey, StoreKey
 from keyturn.kube.client import Page
 
 if TYPE_CHECKING:
@@ -127,6 +127,18 @@ def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(obser
         {"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})}
     )
     assert observed.enqueued() == set()
+
+
+def test_a_deleted_emergency_gives_way_to_the_others_of_its_namespace(observed: Seen) -> None:
+    gone, other = EmergencyKey("shop", "inc-1"), EmergencyKey("shop", "inc-2")
+    for key in (gone, other):
+        about = metadata(key.name, key.namespace, creationTimestamp="2026-11-24T12:00:00Z")
+        observed.watches.emergency({"metadata": about, "spec": {"reason": "stolen", "names": ["auth"]}})
+    observed.enqueued()
+
+    observed.watches.emergency_gone(gone)
+
+    assert observed.enqueued() == {gone, other, AUTH}
 
 
 class Lists:
