@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import pytest
 
@@ -298,3 +299,46 @@ def test_pods_of_one_template_share_their_uses() -> None:
     assert first is not None
     assert second is not None
     assert first.uses is second.uses
+
+
+class Counted(dict[str, Any]):
+    """A pod's body that can be counted while it is in memory."""
+
+
+class LargeNamespace:
+    """A namespace with 5,000 pods, in pages of 500."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._alive: WeakSet[Any] = WeakSet()
+
+    async def pages(self, *_: Any, **__: Any) -> AsyncIterator[Page]:
+        for number in range(10):
+            items = [Counted(named(f"pod-{number}-{index}")) for index in range(500)]
+            references = [Handle(item) for item in items]
+            self._alive.update(references)
+            for item, reference in zip(items, references, strict=True):
+                item["handle"] = reference
+            self.most = max(self.most, len(self._alive))
+            page = Page(items, "1", first=number == 0)
+            del items, references, item, reference
+            yield page
+            del page
+
+
+class Handle:
+    """Ends with the body that holds it."""
+
+    def __init__(self, of: Counted) -> None:
+        self.name = of["metadata"]["name"]
+
+
+def test_of_5000_pods_at_most_two_pages_are_in_memory() -> None:
+    async def story() -> None:
+        api = LargeNamespace()
+        found = await NamespacePods(api, lambda: 0.0).read("shop", 0)  # type: ignore[arg-type]  # a fake
+
+        assert len(found.pods) == 5000
+        assert api.most <= 1000
+
+    asyncio.run(story())
