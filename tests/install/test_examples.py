@@ -165,6 +165,18 @@ def test_the_shipped_classes_have_the_figures_of_the_guide() -> None:
     assert figures == SHIPPED
 
 
+def test_the_example_of_a_default_class_rotates_no_existing_object() -> None:
+    (body,) = documents(_EXAMPLES / "default-class.yaml")
+    managed = {"metadata": {"name": "old", "namespace": "shop", "resourceVersion": "1"}}
+    spec = {"data": [{"name": "password", "generate": {"password": {}}}]}
+
+    desired = wanted_by(
+        ManagedSecret.model_validate(managed | {"spec": spec}), SecretClass.model_validate(body)
+    )
+
+    assert desired.on_request
+
+
 @pytest.mark.parametrize("path", _CLASSES, ids=lambda path: path.stem)
 def test_a_shipped_class_has_every_rule_of_the_guide_and_warns(path: Path) -> None:
     (body,) = documents(path)
