@@ -15,6 +15,7 @@ from keyturn.api.status import Via
 from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.pods import PodsSeen, Trouble
+from keyturn.core.observation.restart_hold import RestartHold
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
@@ -163,6 +164,8 @@ def _of_workloads() -> Iterator[str]:
         yield from _progress(look)
     for rollout, one in _WORKLOADS:
         yield from _progress(observed({"rollout": rollout}, one, **_TWO))
+    hold = RestartHold(NOW + timedelta(minutes=3), "--max-rolling 5")
+    yield from _progress(observed(None, consumer("api"), hold=hold, **_TWO))
 
 
 def _progress(look: Observed) -> Iterator[str]:

@@ -23,7 +23,10 @@ class RevisionReason(Code):
     CREATED = "Created", "first write of the Secret", "all"
     ROTATION_DUE = (
         "RotationDue",
-        "`rotation.every` or `rotation.schedule`",
+        (
+            "`rotation.every` or `rotation.schedule`, except with"
+            " [`appliedBy: Nobody`](rotation.md#values-that-a-server-must-learn)"
+        ),
         "those in `rotation.only`, or every generated value",
     )
     TRIGGERED = (
