@@ -106,7 +106,7 @@ class StartReads:
                 self._put(page)
                 try:
                     async with asyncio.timeout(_PATIENCE):
-                        await listed.drained()
+                        await listed.wait_until_empty()
                 except TimeoutError:
                     listed.clear()
         self._groups.clear()

@@ -45,7 +45,7 @@ class ListedSecrets:
         self._bodies.clear()
         self._empty.set()
 
-    async def drained(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until all Secrets are taken or dropped."""
         if self._bodies:
             self._empty.clear()

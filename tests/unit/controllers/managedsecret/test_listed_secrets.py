@@ -38,7 +38,7 @@ def test_a_dropped_object_has_no_secrets(listed: ListedSecrets) -> None:
 
 async def test_the_page_is_drained_after_the_last_secret(listed: ListedSecrets) -> None:
     listed.put(API, {"api": TARGET})
-    drained = asyncio.create_task(listed.drained())
+    drained = asyncio.create_task(listed.wait_until_empty())
     await asyncio.sleep(0)
 
     listed.take(DB, "db")
@@ -51,7 +51,7 @@ async def test_the_page_is_drained_after_the_last_secret(listed: ListedSecrets) 
 
 
 async def test_a_cleared_page_is_drained(listed: ListedSecrets) -> None:
-    drained = asyncio.create_task(listed.drained())
+    drained = asyncio.create_task(listed.wait_until_empty())
     await asyncio.sleep(0)
 
     listed.clear()
@@ -63,4 +63,4 @@ async def test_a_cleared_page_is_drained(listed: ListedSecrets) -> None:
 async def test_an_empty_page_is_drained_at_once() -> None:
     listed = ListedSecrets()
     listed.clear()
-    await asyncio.wait_for(listed.drained(), 1)
+    await asyncio.wait_for(listed.wait_until_empty(), 1)
