@@ -314,7 +314,7 @@ class LargeNamespace:
 
     async def pages(self, *_: Any, **__: Any) -> AsyncIterator[Page]:
         for number in range(10):
-            items = [Counted(named(f"pod-{number}-{index}")) for index in range(500)]
+            items: list[dict[str, Any]] = [Counted(named(f"pod-{number}-{index}")) for index in range(500)]
             references = [Handle(item) for item in items]
             self._alive.update(references)
             for item, reference in zip(items, references, strict=True):
@@ -329,7 +329,7 @@ class LargeNamespace:
 class Handle:
     """Ends with the body that holds it."""
 
-    def __init__(self, of: Counted) -> None:
+    def __init__(self, of: dict[str, Any]) -> None:
         self.name = of["metadata"]["name"]
 
 
