@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[2]
 _TAKEN_BY_CODE = {
-    *(f"EmergencyReason.SECRET_{state}" for state in ("FAILED", "SUSPENDED", "STALLED", "NOT_FOUND")),
+    *(
+        f"EmergencyReason.{name}"
+        for name in reasons.EmergencyReason.__members__
+        if name.startswith("SECRET_")
+    ),
     *(f"TimelineReason.{name}" for name in reasons.TimelineReason.__members__),
 }
 """Members that the code finds by the state of a secret or by the name of a stage."""

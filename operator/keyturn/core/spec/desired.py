@@ -18,17 +18,7 @@ from keyturn.core.keys import WorkloadKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
-from .schedule import (
-    Cron,
-    Every,
-    Window,
-    applied_by_of,
-    cadence_of,
-    max_overlap_of,
-    overlap_of,
-    shortest_pause,
-    windows_of,
-)
+from . import schedule
 from .store_refs import destination_of, source_of, spread_of
 
 if TYPE_CHECKING:
@@ -116,8 +106,8 @@ class Desired:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     items: tuple[Item, ...]
-    cadence: Every | Cron | None
-    windows: tuple[Window, ...]
+    cadence: schedule.Every | schedule.Cron | None
+    windows: tuple[schedule.Window, ...]
     overlap: timedelta
     history_limit: int
     rotates: frozenset[str]
@@ -217,9 +207,9 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         labels=template.labels,
         annotations=template.annotations,
         items=items,
-        cadence=cadence_of(*cadences),
-        windows=windows_of(*cadences),
-        overlap=overlap_of(cadences),
+        cadence=schedule.cadence_of(*cadences),
+        windows=schedule.windows_of(*cadences),
+        overlap=schedule.overlap_of(cadences),
         history_limit=history_limit_of(managed),
         rotates=frozenset() if shape.immutable else _rotates(managed, items),
         restart=rollout.restart or Restart.AUTO,
@@ -231,12 +221,12 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
         crashes=_crashes(rollout.fail_fast),
-        max_overlap=max_overlap_of(cadences),
+        max_overlap=schedule.max_overlap_of(cadences),
         shape=shape,
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
-        applied_by=applied_by_of(*cadences),
+        applied_by=schedule.applied_by_of(*cadences),
     )
 
 
@@ -341,7 +331,7 @@ def hold_together(managed: ManagedSecret, desired: Desired) -> None:
 
 def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
     rotation = managed.spec.rotation
-    if rotation is None or rotation.jitter is None or isinstance(desired.cadence, Every):
+    if rotation is None or rotation.jitter is None or isinstance(desired.cadence, schedule.Every):
         return None
     has = "has a schedule, which is exact" if desired.cadence else "has no every"
     return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
@@ -371,12 +361,12 @@ def _flaw_of_overlap(desired: Desired) -> str | None:
     )
 
 
-def _shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
+def _shortest_interval(cadence: schedule.Every | schedule.Cron | None) -> timedelta | None:
     match cadence:
-        case Every():
+        case schedule.Every():
             return cadence.interval * (100 - cadence.jitter) / 100
-        case Cron():
-            return shortest_pause(cadence)
+        case schedule.Cron():
+            return schedule.shortest_pause(cadence)
         case None:
             return None
         case _:
