@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.faults.namespace import CONSUMERS, workload_namespaces
@@ -34,13 +34,7 @@ def test_one_workload_of_the_cluster_rolls_at_a_time(
 
         def has_ended() -> bool:
             nonlocal most
-            rolling = [
-                one
-                for space in spaces
-                for one in space.status().get("workloads") or ()
-                if one["state"] == "Rolling"
-            ]
-            most = max(most, len(rolling))
+            most = max(most, len(rolling(cluster, {space.namespace for space in spaces})))
             return all(space.is_at(2) for space in spaces)
 
         eventually(has_ended, "every rotation ends", 120)
@@ -48,3 +42,18 @@ def test_one_workload_of_the_cluster_rolls_at_a_time(
 
     assert most <= 1
     assert len(restarts) == len(spaces) * len(CONSUMERS)
+
+
+def rolling(cluster: Cluster, namespaces: set[str]) -> list[str]:
+    """Return the Deployments of these namespaces whose rollout is not complete, as one list shows them."""
+    return [
+        f"{one['metadata']['namespace']}/{one['metadata']['name']}"
+        for one in cluster.items("/apis/apps/v1/deployments")
+        if one["metadata"]["namespace"] in namespaces and not is_complete(one)
+    ]
+
+
+def is_complete(deployment: dict[str, Any]) -> bool:
+    status, replicas = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == {replicas}

@@ -78,8 +78,9 @@ def test_another_namespace_is_not_served(namespaced: Installation, operator: Ope
 def test_a_class_is_followed_from_one_namespace_too(namespaced: Installation, operator: Operator) -> None:
     kubectl = namespaced.kubectl
     del operator
-    kubectl("apply", "-k", str(namespaced.folder.parents[1] / "classes"))
-    kubectl("apply", "-n", "shop", "-f", "-", given=managed("classed", className="api-key"))
+    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretClass", "metadata": {"name": "followed"}}
+    kubectl("apply", "-f", "-", given=body | {"spec": {"minLength": 32, "rotation": {"every": "90d"}}})
+    kubectl("apply", "-n", "shop", "-f", "-", given=managed("classed", className="followed"))
 
     kubectl("wait", "ms/classed", "-n", "shop", "--for=condition=PolicyCompliant", "--timeout=20s")
 
