@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = (
     "$ kubectl apply -k manifests/base",
     "✓ the Secret is written",
-    "jwt-secret:   44 bytes",
+    "jwt-secret:      44 bytes",
     "✓ every value is another one: yes",
     'Deployment/worker  via ["volume"]  Current  revision 2',
     "WorkloadsCurrent=True  AllCurrent: 2 of 2 workloads run the current revision",
