@@ -86,18 +86,27 @@ def refresh_command(selection: Selection, manner: Manner, where: Where) -> None:
     metavar="REVISION",
     help="The revision. Default: the previous one.",
 )
+@click.option(
+    "--hold",
+    is_flag=True,
+    help="Pause scheduled rotation until `keyturn rotate` or a change of the spec, also after the next date.",
+)
+@click.option(
+    "--even-exposed", is_flag=True, help="Publish the revision even if an emergency has exposed its values."
+)
 @_waited
 @_answered
 @place
-def rollback_command(name: str, to: int | None, manner: Manner, where: Where) -> None:
+def rollback_command(name: str, manner: Manner, where: Where, **options: Any) -> None:
     """Publish an earlier revision of NAME again and restart its workloads.
 
-    Afterwards scheduled rotation is paused until the next `keyturn rotate` or change of the spec.
+    Afterwards scheduled rotation is paused until its next date, `keyturn rotate` or a change of the spec. A revision
+    that is older than an emergency is refused.
     """
     from . import actions
 
     def back(here: Any, found: Any) -> Any:
-        return actions.rollback(here, found, to)
+        return actions.rollback(here, found, actions.Return(**options))
 
     _carry_out("rollback", back, Selection((name,)), manner, where)
 

@@ -7,22 +7,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+import pydantic
 
+from keyturn.api.emergency import EmergencyRotation
 from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
-from keyturn.core.reasons import RevisionResult
+from keyturn.core.observation.emergency import concerns
+from keyturn.core.reasons import RevisionReason, RevisionResult
+from keyturn.core.rotation.rollback import EVEN_EXPOSED, HOLD, exposed_message
 from keyturn.core.spec.desired import history_limit_of
+from keyturn.kube import errors, paths
 
 from . import managed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from keyturn.api.managedsecret import DataItem, ManagedSecret
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
 
-__all__ = ["Asked", "NotApplicable", "refresh", "resume", "rollback", "rotate", "suspend"]
+__all__ = ["Asked", "NotApplicable", "Return", "refresh", "resume", "rollback", "rotate", "suspend"]
 
 
 class NotApplicable(click.ClickException):
@@ -53,13 +59,32 @@ async def rotate(cluster: Cluster, found: FoundManagedSecret) -> Asked:
     return Asked(now, "rotate", said, trigger, lambda now: now.status.last_trigger == trigger)
 
 
-async def rollback(cluster: Cluster, found: FoundManagedSecret, to: int | None) -> Asked:
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The options of a rollback."""
+
+    to: int | None = None
+    """The revision; None for the previous one."""
+    hold: bool = False
+    even_exposed: bool = False
+
+    @property
+    def words(self) -> str:
+        """The part of the annotation's text that has the options."""
+        return f"{f'/{HOLD}' if self.hold else ''}{f'/{EVEN_EXPOSED}' if self.even_exposed else ''}"
+
+
+async def rollback(cluster: Cluster, found: FoundManagedSecret, back: Return) -> Asked:
     """Request an earlier revision; the text after the number makes a repeated request new."""
-    number = to or _revision_before(found)
+    number = back.to or _revision_before(found)
     if number == found.managed.status.revision:
-        return Asked(found, "rollback", f"holds revision {number} already", changed=False)
-    _hold_to_what_is_kept(found, number)
-    request = f"{number}/cli-{secrets.token_hex(6)}"
+        if not back.hold:
+            return Asked(found, "rollback", f"holds revision {number} already", changed=False)
+    else:
+        _hold_to_what_is_kept(found, number)
+        if not back.even_exposed and await _is_exposed(cluster, found.managed, number):
+            raise click.ClickException(exposed_message(found.key.name, number))
+    request = f"{number}/cli-{secrets.token_hex(6)}{back.words}"
     now = await managed.annotate(cluster, found.key.name, ROLLBACK, request)
     said = f"rollback to revision {number} requested"
     return Asked(now, "rollback", said, request, lambda now: now.status.revision == number)
@@ -129,6 +154,31 @@ def _revision_before(found: FoundManagedSecret) -> int:
             f"the history of {found.key.name} names no revision before {current}; name one with --to"
         )
     return max(good)
+
+
+async def _is_exposed(cluster: Cluster, found: ManagedSecret, number: int) -> bool:
+    """Whether the history shows that an emergency has exposed a revision; the operator checks its own record."""
+    made = [one for one in found.status.history if one.reason != RevisionReason.ROLLED_BACK]
+    if any(one.reason == RevisionReason.EMERGENCY and one.revision > number for one in made):
+        return True
+    done = next((one.finished_at for one in made if one.revision == number), None)
+    return done is not None and any(done <= started for started in await _declared(cluster, found))
+
+
+async def _declared(cluster: Cluster, found: ManagedSecret) -> list[datetime]:
+    """Return when emergencies that affect the object were declared; none without permission to list them."""
+    metadata, times = found.metadata, []
+    try:
+        async for page in cluster.api.pages(paths.emergency_rotations(metadata.namespace)):
+            every = [EmergencyRotation.model_validate(body) for body in page.items]
+            times += [
+                one.metadata.creation_timestamp
+                for one in every
+                if concerns(one, metadata.name, metadata.labels)
+            ]
+    except (errors.Forbidden, errors.Unavailable, pydantic.ValidationError):
+        return []
+    return [time for time in times if time]
 
 
 def _hold_to_what_is_kept(found: FoundManagedSecret, number: int) -> None:

@@ -259,6 +259,8 @@ def _held_from(document: dict[str, Any]) -> Held:
         at=_time(document["at"]),
         failed=bool(document["failed"]),
         cause=_text(document.get("cause", "")),
+        # An earlier version promised a pause until the next request.
+        lasts=bool(document.get("lasts", True)),
     )
 
 

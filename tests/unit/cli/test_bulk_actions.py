@@ -265,3 +265,77 @@ def test_a_revision_that_may_be_kept_is_asked_for(api: FakeApi, console: Console
     api.put(managed("auth", revision=3, history=history))
 
     assert console("rollback", "auth", "--to=1") == "managedsecret/auth rollback to revision 1 requested\n"
+
+
+def declared(**metadata: Any) -> dict[str, Any]:
+    """Make an emergency that affects `auth`, declared after its first two revisions."""
+    return {
+        "kind": "EmergencyRotation",
+        "metadata": {
+            "name": "inc-1",
+            "namespace": "shop",
+            "uid": "uid-inc",
+            "creationTimestamp": "2026-11-02T00:00:00Z",
+            **metadata,
+        },
+        "spec": {"reason": "stolen", "names": ["auth"]},
+    }
+
+
+def with_revisions(api: FakeApi, reason: str = "RotationDue") -> None:
+    """Let `auth` have three revisions, the last one of 3 November for a reason."""
+    entry = api.get("auth")["status"]["history"][0]
+    third = {"revision": 3, "reason": reason, "startedAt": _THIRD, "finishedAt": _THIRD}
+    api.put(managed("auth", revision=3, history=[entry | third, entry | {"revision": 2}, entry]))
+
+
+_THIRD = "2026-11-03T00:00:00Z"
+
+
+@pytest.mark.parametrize("reason", ["Emergency", "RotationDue"])
+def test_a_rollback_to_exposed_values_is_refused_unless_it_accepts_them(
+    api: FakeApi, console: Console, reason: str
+) -> None:
+    with_revisions(api, reason)
+    if reason != "Emergency":
+        api.put(declared())
+
+    assert "--even-exposed" in console.refusal("rollback", "auth")
+    assert api.patched == []
+
+    console("rollback", "auth", "--even-exposed")
+    asked = api.get("auth")["metadata"]["annotations"]["keyturn.dev/rollback"]
+    assert (asked.split("/")[0], asked.split("/")[2:]) == ("2", ["even-exposed"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(declared(creationTimestamp="2026-11-01T00:00:00Z") | {"spec": {}}, id="unreadable"),
+        pytest.param(declared() | {"spec": {"reason": "stolen", "names": ["queue"]}}, id="of another"),
+        pytest.param(declared(creationTimestamp="2026-10-31T00:00:00Z"), id="earlier than the revision"),
+    ],
+)
+def test_an_emergency_that_exposed_other_values_refuses_nothing(
+    api: FakeApi, console: Console, other: dict[str, Any]
+) -> None:
+    with_revisions(api)
+    api.put(other)
+
+    assert "rollback to revision 2 requested" in console("rollback", "auth")
+
+
+def test_without_the_right_to_list_emergencies_the_operator_decides(api: FakeApi, console: Console) -> None:
+    with_revisions(api)
+    api.put(declared())
+    api.refused["GET", "emergencyrotations"] = 403
+
+    assert "rollback to revision 2 requested" in console("rollback", "auth")
+
+
+@pytest.mark.parametrize("to", [2, 3], ids=["an earlier revision", "the current revision"])
+def test_a_rollback_can_hold_until_a_request(api: FakeApi, console: Console, to: int) -> None:
+    with_revisions(api)
+
+    assert f"rollback to revision {to} requested" in console("rollback", "auth", f"--to={to}", "--hold")
+    assert api.get("auth")["metadata"]["annotations"]["keyturn.dev/rollback"].endswith("/hold")

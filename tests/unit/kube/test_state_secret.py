@@ -141,7 +141,9 @@ states = st.builds(
     refreshed=st.none() | times,
     pushed=st.lists(pushes, max_size=3).map(tuple),
     held=st.none()
-    | st.builds(Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans(), st.text()),
+    | st.builds(
+        Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans(), st.text(), st.booleans()
+    ),
 )
 
 
@@ -183,6 +185,22 @@ def test_a_rollback_without_a_cause_is_that_of_an_earlier_version() -> None:
     held = state_of(edited(lambda read: read["held"].pop("cause"))).facts.held
 
     assert held == Held(2, 1, WHEN, failed=True, cause="")
+
+
+def test_a_rollback_of_an_earlier_version_holds_until_a_request_as_that_version_said() -> None:
+    def written(*, lasts: bool | None) -> Held | None:
+        def edit(read: dict[str, Any]) -> None:
+            read["held"] = {name: given for name, given in read["held"].items() if name != "lasts"}
+            read["held"] |= {} if lasts is None else {"lasts": lasts}
+
+        return state_of(edited(edit)).facts.held
+
+    known = Held(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash")
+    assert [written(lasts=lasts) for lasts in (None, True, False)] == [
+        known,
+        known,
+        replace(known, lasts=False),
+    ]
 
 
 def test_the_state_secret_is_ours_and_of_its_own_type() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
@@ -102,7 +103,8 @@ async def observe_spec(
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
     secret_class, desired, problem = resolved(managed, specs, cache)
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
-    emergencies = cache.emergencies.of(key, managed.metadata.labels)
+    labels, asks_back = managed.metadata.labels, ROLLBACK in managed.metadata.annotations
+    emergencies = cache.emergencies.of(key, labels)
     desired = lifted(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
@@ -120,6 +122,7 @@ async def observe_spec(
         violations=(),
         consumers=(),
         emergencies=emergencies,
+        exposed_at=cache.emergencies.last_declared(key, labels) if asks_back else None,
     )
 
 

@@ -12,7 +12,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
-from keyturn.core.rotation.triggers import store_change_waits
+from keyturn.core.rotation.triggers import is_paused, store_change_waits
 from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
@@ -221,8 +221,8 @@ def _is_due(pull: _Pull) -> bool:
 
 
 def _asks_for_others(observed: Observed, state: StateFacts, desired: Desired) -> bool:
-    """Whether the spec asks for values that were not read for it; not after a rollback."""
-    if observed.held:
+    """Whether the spec asks for values that were not read for it; not while a rollback pauses rotation."""
+    if is_paused(observed):
         return False
     if any(item.name not in state.names or item.name in observed.unfit for item in desired.pulled):
         return True
@@ -318,7 +318,8 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
     """Return the items that differ from the current revision and from the one that was rolled back."""
     if state is None:
         return frozenset()
-    held = state.revisions.get(observed.held.number) if observed.held else state.current
+    given_up = observed.held.number if observed.held and is_paused(observed) else state.facts.current_number
+    held = state.revisions.get(given_up)
     if held is None:
         return frozenset()  # the values of the failed revision are gone
     return frozenset(

@@ -138,7 +138,9 @@ class Observed:
     returns: Mapping[str, datetime] = field(default_factory=dict)
     """Leases whose revocation failed, with the time of the next attempt."""
     emergencies: tuple[Emergency, ...] = ()
-    """Declared emergencies that affect this ManagedSecret."""
+    """Declared emergencies that affect this ManagedSecret, and are not closed."""
+    exposed_at: datetime | None = None
+    """When the last emergency that affects it was declared, also a closed one; known if a rollback is requested."""
     hold: RestartHold | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     lost: tuple[str, ...] = ()

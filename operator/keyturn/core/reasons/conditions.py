@@ -42,7 +42,10 @@ class ConditionReason(_Reason):
     HELD = (
         "Held",
         "Rotating",
-        "scheduled rotation is paused since a rollback, until `keyturn rotate` or a change of the spec",
+        (
+            "scheduled rotation is paused since a rollback, until the date that the message names,"
+            " `keyturn rotate` or a change of the spec"
+        ),
     )
     NOTHING_TO_ROTATE = "NothingToRotate", "Rotating", "a rotation was requested, but no value is generated"
     ALL_CURRENT = (

@@ -195,6 +195,11 @@ class ErrorReason(Code):
         "the API server rejects the ConfigMap of an emergency's report: it is full, or immutable",
         "remove foreign keys from it, or delete it",
     )
+    REVISION_EXPOSED = (
+        "RevisionExposed",
+        "`keyturn.dev/rollback` names a revision that an emergency has exposed",
+        "name a later revision, remove the annotation, or accept the exposed values with `--even-exposed`",
+    )
     ROLLED_BACK = (
         "RolledBack",
         "workloads did not become ready with a new revision, so the previous one is restored",

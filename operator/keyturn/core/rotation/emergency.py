@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COOL_DOWN",
     "asked_at",
+    "is_exposed",
     "is_fixed",
     "lifted",
     "published_at",
@@ -143,6 +144,19 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
     if published is not None:
         return published >= started + DECLARED_WITHIN
     return observed.current is one and not was_published(one, observed)
+
+
+def is_exposed(number: int, observed: Observed) -> bool:
+    """Whether a revision is earlier than an emergency: than a declaration, or than the revision of its rotation."""
+    one = observed.state.revision(number) if observed.state else None
+    if one is None or observed.state is None:
+        return False
+    made = (known.number for known in observed.state.revisions if known.reason == RevisionReason.EMERGENCY)
+    if any(one.number < later for later in made):
+        return True
+    declared = [emergency.started for emergency in observed.emergencies]
+    declared += [observed.exposed_at] if observed.exposed_at else []
+    return any(not _is_since(one, started, observed) for started in declared)
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:

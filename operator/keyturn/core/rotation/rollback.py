@@ -11,6 +11,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
+from .emergency import is_exposed
 from .ownership import refuse_change
 from .restart_backoff import fallback_of
 from .rollout import standings
@@ -23,10 +24,24 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = ["ask_for_help", "failures", "refuse_unknown_return", "requested_return", "return_after_failure"]
+__all__ = [
+    "EVEN_EXPOSED",
+    "HOLD",
+    "ask_for_help",
+    "exposed_message",
+    "failures",
+    "refuse_unknown_return",
+    "requested_return",
+    "return_after_failure",
+]
 
-# A suffix makes the same request new: "3" was handled, "3/again" was not.
+# A suffix makes the same request new: "3" was handled, "3/again" was not. Two words of it are
+# options, after a slash each: "3/again/hold".
 _ASKED = re.compile(r"([0-9]{1,10})([^0-9].*)?")
+HOLD = "hold"
+"""Rotation is paused until a request or change of the spec, and not only until the next scheduled date."""
+EVEN_EXPOSED = "even-exposed"
+"""The revision is restored even if an emergency has exposed its values."""
 _MAX_NAMED = 3
 _MAX_CAUSE_LENGTH = 1024
 """Characters of the cause; users can edit the state Secret that has it."""
@@ -34,27 +49,39 @@ _MAX_CAUSE_LENGTH = 1024
 
 def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
     """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
-    asked = _unhandled_return(observed)
-    if asked is None or observed.state is None or asked not in observed.state.restorable:
+    asked, options, state = _unhandled_return(observed), _options(observed), observed.state
+    if asked is None or state is None or asked not in state.restorable:
+        return None
+    if asked != state.current_number and EVEN_EXPOSED not in options and is_exposed(asked, observed):
         return None
     refuse_change(observed, desired, f"{ROLLBACK} asks for revision {asked}")
-    return steps.GoBack(asked, observed.state.current_number, failed=False)
+    return steps.GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
 
 
 def refuse_unknown_return(observed: Observed) -> None:
-    """Reject a requested rollback to a revision without values; called after all other steps.
+    """Reject a requested rollback to a revision without values, or with exposed ones; called after all other steps.
 
     Raises:
-        Stalled: NoSuchRevision, with the available revisions.
+        Stalled: NoSuchRevision, with the available revisions, or RevisionExposed.
     """
-    if observed.state is None or _unhandled_return(observed) is None:
+    asked = _unhandled_return(observed)
+    if observed.state is None or asked is None:
         return
+    if asked in observed.state.restorable:
+        raise Stalled(ErrorReason.REVISION_EXPOSED, exposed_message(observed.name, asked))
     others = sorted(observed.state.restorable - {observed.state.current_number})
     kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
-    asked = _unhandled_return(observed)
     what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
     raise Stalled(ErrorReason.NO_SUCH_REVISION, f"{ROLLBACK}: {what}; {hint}")
+
+
+def exposed_message(name: str, number: int) -> str:
+    """Return why a rollback to an exposed revision is refused, and what to do instead."""
+    return (
+        f"revision {number} of {name} was made before an emergency, so its values are exposed; roll back to a later"
+        f" revision, or run `keyturn rollback {name} --to {number} --even-exposed` to publish them again"
+    )
 
 
 def return_after_failure(observed: Observed, desired: Desired, current: RevisionFacts) -> steps.GoBack:
@@ -111,6 +138,10 @@ def _unhandled_return(observed: Observed) -> int | None:
     if observed.state is None or asked is None or asked == observed.state.triggers.rollback:
         return None
     return _leading_number(asked)
+
+
+def _options(observed: Observed) -> list[str]:
+    return (observed.requested.rollback or "").split("/")[1:]
 
 
 def _leading_number(asked: str) -> int:

@@ -134,6 +134,8 @@ class GoBack:
     number: int
     given_up: int
     failed: bool
+    lasts: bool = True
+    """Whether rotation is paused until a request; otherwise until the next scheduled date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,9 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
     """Make an earlier revision the current one, and pause rotations if it is another one."""
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
-        return replace(state, triggers=triggers)
+        # The request can still prolong or shorten the pause.
+        held = replace(state.held, lasts=step.lasts) if state.held and not state.held.failed else state.held
+        return replace(state, triggers=triggers, held=held)
     return replace(
         state.with_published(publication_of(observed)),
         triggers=triggers,
@@ -245,6 +247,7 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
             now,
             step.failed,
             failures(observed) if step.failed else "",
+            lasts=step.lasts,
         ),
     )
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "due_time",
     "is_overdue",
+    "is_paused",
     "is_requested",
     "overdue_time",
     "reason_to_renew",
     "removed_items",
+    "resume_time",
     "scheduled_time",
     "start_time",
     "store_change_waits",
@@ -133,7 +135,7 @@ def renewal_was_requested(observed: Observed, desired: Desired, state: StateFact
 
 
 def rotation_is_due(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    due = None if desired.on_request else scheduled_time(observed)
+    due = _automatic_time(observed)
     if state is None or due is None or observed.now < due or not is_open(desired.windows, observed.now):
         return None
     return Reason(
@@ -192,10 +194,10 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
 
-    After a rollback none applies until a new request, an emergency, or a change in a store that neither revision has.
+    While a rollback pauses rotation, only an emergency applies, or a change in a store that neither revision has.
     """
     if (
-        observed.held
+        is_paused(observed)
         and not observed.pulled.changed
         and not emergency_was_declared(observed, desired, observed.state)
     ):
@@ -224,8 +226,42 @@ def scheduled_time(observed: Observed) -> datetime | None:
 
 
 def _automatic_time(observed: Observed) -> datetime | None:
-    """Return when the schedule starts a rotation, which it does not for values that rotate on request only."""
-    return None if observed.desired and observed.desired.on_request else scheduled_time(observed)
+    """Return when the schedule starts a rotation, which it does not for values that rotate on request only.
+
+    A date before a rollback on request is skipped.
+    """
+    due, desired, held = scheduled_time(observed), observed.desired, observed.held
+    if due is None or desired is None or desired.on_request:
+        return None
+    if held is None or held.lasts or due > held.at:
+        return due
+    return next_due(desired.cadence, held.at, observed.uid)
+
+
+def resume_time(observed: Observed) -> datetime | None:
+    """Return when rotation resumes after a rollback on request; None if it waits for a request or change of the spec.
+
+    It resumes in a window, so that nothing that waited meanwhile starts outside of one.
+    """
+    held, desired = observed.held, observed.desired
+    if held is None or held.lasts or desired is None:
+        return None
+    times = [
+        _renewal_of(life, desired, observed.now)
+        for life in _validities(observed).values()
+        if life.renew > held.at
+    ]
+    if scheduled := _automatic_time(observed):
+        times.append(starts_at(scheduled, desired.windows, observed.now))
+    return min(times, default=None)
+
+
+def is_paused(observed: Observed) -> bool:
+    """Whether a rollback pauses rotation now."""
+    if observed.held is None:
+        return False
+    resumes = resume_time(observed)
+    return resumes is None or observed.now < resumes
 
 
 def start_time(observed: Observed) -> datetime | None:
@@ -233,8 +269,8 @@ def start_time(observed: Observed) -> datetime | None:
     if observed.desired is None or observed.state is None:
         return None
     asked = asked_at(observed, observed.desired)
-    if observed.held:
-        return asked[1] if asked else None
+    if is_paused(observed):
+        return min((when for when in (resume_time(observed), asked and asked[1]) if when), default=None)
     windows, scheduled = observed.desired.windows, _automatic_time(observed)
     times = [
         _renewal_of(life, observed.desired, observed.now) for name, life in _validities(observed).items()

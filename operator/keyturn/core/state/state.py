@@ -104,7 +104,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A rollback, after which scheduled rotation is paused until the next request or change of the spec."""
+    """A rollback, after which scheduled rotation is paused."""
 
     number: int
     """The revision that was rolled back."""
@@ -115,6 +115,8 @@ class Held:
     """Whether a failed rollout caused it; otherwise a user requested it."""
     cause: str = ""
     """The failed workloads with pods and reasons, for people; empty if an earlier version recorded the rollback."""
+    lasts: bool = True
+    """Whether the pause lasts until a request or change of the spec; otherwise it ends at the next scheduled date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from keyturn.core.rotation.holders import UNREAD, are_unread, owners_behind, sum
 from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.triggers import turns_nothing, waits_until
+from keyturn.core.rotation.triggers import is_paused, resume_time, turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 
@@ -169,13 +169,15 @@ def _idle(observed: Observed) -> ConditionVerdict:
         )
     if observed.desired and is_due_on_request(observed):
         return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
-    if observed.held is None:
+    if observed.held is None or not is_paused(observed):
         return ConditionVerdict("False", ConditionReason.IDLE, "no rotation is in progress")
+    resumes = resume_time(observed)
+    until = f" until {resumes:%Y-%m-%d %H:%M} UTC" if resumes else ""
     return ConditionVerdict(
         "False",
         ConditionReason.HELD,
-        f"scheduled rotation is paused since the rollback from revision {observed.held.number};"
-        f" run `keyturn rotate {observed.name}` or change the spec",
+        f"scheduled rotation is paused since the rollback from revision {observed.held.number}{until};"
+        f" run `keyturn rotate {observed.name}` or change the spec to end the pause",
     )
 
 

@@ -74,7 +74,7 @@ class SummaryState(enum.StrEnum):
     OVERLAPPING = "Overlapping"
     """Every workload runs the new values, and the previous ones are still valid."""
     HELD = "Held"
-    """Scheduled rotation is paused since a rollback, until the next request or change of the spec."""
+    """Scheduled rotation is paused since a rollback."""
     DUE = "Due"
     """The next rotation starts within a day, or values are due that rotate on request only."""
     READY = "Ready"
@@ -211,7 +211,9 @@ def _overlapping(known: Known, now: datetime) -> str | None:
 
 
 def _held(known: Known, _: datetime) -> str | None:
-    status = known.managed.status
+    status, rotating = known.managed.status, condition(known.managed, "Rotating")
+    if rotating and rotating.reason == ConditionReason.HELD:
+        return rotating.message
     is_scheduled = status.next_rotation_time and not status.rotates_on_request
     if is_scheduled or not status.history or status.history[0].reason != RevisionReason.ROLLED_BACK:
         return None

@@ -121,6 +121,16 @@ class EmergencyCache:
             if declared and declared.scope.concerns(key.name, labels)
         )
 
+    def last_declared(self, key: ObjectKey, labels: Mapping[str, str]) -> datetime | None:
+        """Return when the last emergency that affects a ManagedSecret was declared, also a closed one."""
+        found = self._of_namespace.get(key.namespace, {}).values()
+        times = (
+            one.emergency.metadata.creation_timestamp
+            for one in found
+            if isinstance(one, Declared) and one.scope.concerns(key.name, labels)
+        )
+        return max((time for time in times if time), default=None)
+
     def of_namespace(self, namespace: str) -> list[EmergencyKey]:
         """Return all keys of a namespace, sorted, handled or not."""
         return [EmergencyKey(namespace, name) for name in sorted(self._of_namespace.get(namespace, ()))]

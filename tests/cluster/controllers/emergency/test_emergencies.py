@@ -325,7 +325,7 @@ def test_exposed_values_that_a_person_brings_back_are_reported_and_not_fought(sp
     declare(space)
     services_updated(space)
 
-    space.annotate("ManagedSecret", "auth", rollback="1")
+    space.annotate("ManagedSecret", "auth", rollback="1/even-exposed")
     now = until(space, lambda now: states(now) == {"auth": "Failed"}, "it is told")
 
     assert now["secrets"][0]["message"].startswith("rolled back to revision 1")

@@ -10,6 +10,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
@@ -462,11 +463,45 @@ def asked(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", ["1", "1/again", "1 because of the incident"])
 def test_a_person_returns_to_a_revision(text: str) -> None:
-    assert next_step(observed(**asked(text))) == GoBack(1, 3, failed=False)
+    assert next_step(observed(**asked(text))) == GoBack(1, 3, failed=False, lasts=False)
+
+
+@pytest.mark.parametrize("text", ["1/hold", "1/cli-ab/hold", "1/hold/even-exposed"])
+def test_a_rollback_pauses_rotation_until_a_request_if_it_says_so(text: str) -> None:
+    assert next_step(observed(**asked(text))) == GoBack(1, 3, failed=False, lasts=True)
 
 
 def test_to_return_to_the_current_one_is_recorded_as_handled() -> None:
-    assert next_step(observed(**asked("3"))) == GoBack(3, 3, failed=False)
+    assert next_step(observed(**asked("3"))) == GoBack(3, 3, failed=False, lasts=False)
+
+
+EXPOSING = Emergency("leak", "uid-of-leak", NOW, is_open=False)
+FIXED = (revision(3, "Emergency"), revision(2), revision())
+EXPOSURES = {
+    "an emergency was declared since": {"emergencies": (EXPOSING,)},
+    "a closed emergency was declared since": {"exposed_at": NOW},
+    "an emergency has made a later revision": {"state": state(*FIXED)},
+}
+
+
+def exposed(text: str, exposure: dict[str, Any]) -> Observed:
+    return replace(observed(**asked(text)), **exposure)
+
+
+@pytest.mark.parametrize("exposure", EXPOSURES.values(), ids=EXPOSURES.keys())
+def test_a_rollback_to_exposed_values_is_refused_unless_it_accepts_them(exposure: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(exposed("2", exposure))
+    assert caught.value.reason == "RevisionExposed"
+    assert next_step(exposed("2/even-exposed", exposure)) == GoBack(2, 3, failed=False, lasts=False)
+    assert next_step(exposed("3", exposure)) == GoBack(3, 3, failed=False, lasts=False)
+
+
+def test_a_revision_since_the_last_emergency_is_restored() -> None:
+    since = {"exposed_at": MADE - minutes(1), "state": state(revision(3), *FIXED[1:])}
+    after = {"state": state(revision(3), revision(2, "Emergency"), revision())}
+    assert next_step(exposed("2", since)) == GoBack(2, 3, failed=False, lasts=False)
+    assert next_step(exposed("2", after)) == GoBack(2, 3, failed=False, lasts=False)
 
 
 def test_the_same_text_is_handled_once() -> None:

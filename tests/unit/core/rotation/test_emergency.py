@@ -380,9 +380,9 @@ def test_a_workload_that_fails_brings_nothing_exposed_back() -> None:
 
 
 def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
-    found = look(state=rotated(), target=target(2, published=NOW), annotations={ROLLBACK: "1"})
+    found = look(state=rotated(), target=target(2, published=NOW), annotations={ROLLBACK: "1/even-exposed"})
 
-    assert next_step(found) == GoBack(1, 2, failed=False)
+    assert next_step(found) == GoBack(1, 2, failed=False, lasts=False)
 
 
 def test_nothing_is_done_while_it_is_suspended() -> None:

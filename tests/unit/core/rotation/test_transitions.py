@@ -93,6 +93,24 @@ def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
     assert after == replace(before, triggers=Triggers(rollback="2026-11"))
 
 
+@pytest.mark.parametrize("lasts", [True, False])
+def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(lasts: bool) -> None:  # noqa: FBT001
+    held = Held(2, 1, NOW, failed=False, lasts=not lasts)
+    step = steps.GoBack(1, given_up=1, failed=False, lasts=lasts)
+    after = record(step, replace(state(2, 1), held=held), make.observed(annotations=ROLLBACK), NOW)
+    failed = record(step, replace(state(2, 1), held=HELD), make.observed(annotations=ROLLBACK), NOW)
+
+    assert (after.held, failed.held) == (replace(held, lasts=lasts), HELD)
+
+
+def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
+    step = steps.GoBack(1, given_up=2, failed=False, lasts=False)
+
+    after = record(step, state(2, 1), make.observed(annotations=ROLLBACK), NOW)
+
+    assert after.held == Held(2, 1, NOW, failed=False, lasts=False)
+
+
 def test_a_rollback_without_a_request_keeps_the_last_request() -> None:
     before = replace(state(2, 1), triggers=Triggers(rollback="before"))
 

@@ -10,10 +10,19 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Rest
-from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time, waits_until
+from keyturn.core.rotation.triggers import (
+    due_time,
+    is_overdue,
+    is_paused,
+    reason_to_renew,
+    resume_time,
+    start_time,
+    waits_until,
+)
 from keyturn.core.state.revision import Validity
 from keyturn.core.state.state import Held, Triggers
 from tests.unit.core.builders import (
@@ -30,6 +39,7 @@ from tests.unit.core.builders import (
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.state.state import StateFacts
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
 TWO = {"data": [PASSWORD, TOKEN]}
@@ -347,6 +357,61 @@ def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
     spec: dict[str, Any], known: dict[str, Any], now: datetime
 ) -> None:
     assert next_step(observed({**HOURLY, **spec}, now=now, **known)) == Rest(NOW if now < NOW else None)
+
+
+# The end of the pause after a rollback
+
+SKIPPED = replace(HELD_BACK, held=Held(2, 1, MADE + timedelta(minutes=30), failed=False, lasts=False))
+LATE_BACK = replace(HELD_BACK, held=Held(2, 1, MADE + timedelta(minutes=90), failed=False, lasts=False))
+FIVE_PAST = {"windows": [{"cron": "5 * * * *", "duration": "10m"}]}
+IN_A_WINDOW = {"rotation": HOURLY["rotation"] | FIVE_PAST}
+NOBODY = {"rotation": HOURLY["rotation"] | {"appliedBy": "Nobody"}}
+CERTIFICATE = Validity(NOW - timedelta(minutes=10), NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "known", "end"),
+    [
+        pytest.param(HOURLY, SKIPPED, NOW, id="at the next date"),
+        pytest.param(HOURLY, LATE_BACK, NOW + timedelta(minutes=90), id="at the date after, if one was over"),
+        pytest.param(IN_A_WINDOW, SKIPPED, NOW + timedelta(minutes=5), id="when a window opens"),
+        pytest.param(
+            HOURLY, replace(SKIPPED, lives={"password": CERTIFICATE}), CERTIFICATE.renew, id="before expiry"
+        ),
+        pytest.param({}, SKIPPED, None, id="not without a schedule"),
+        pytest.param(NOBODY, SKIPPED, None, id="not of values that rotate on request"),
+        pytest.param(HOURLY, HELD_BACK, None, id="not if it was to hold"),
+        pytest.param(
+            {},
+            replace(LATE_BACK, lives={"password": CERTIFICATE}),
+            None,
+            id="not for what expired before the rollback",
+        ),
+    ],
+)
+def test_a_rollback_on_request_pauses_rotation_until_the_next_date(
+    spec: dict[str, Any], known: StateFacts, end: datetime | None
+) -> None:
+    def at(now: datetime) -> Observed:
+        return observed(spec, now=now, state=known)
+
+    before = (end or NOW + timedelta(days=9)) - seconds(1)
+    assert (resume_time(at(before)), start_time(at(before))) == (end, end)
+    assert (is_paused(at(before)), reason_of(at(before))) == (True, None)
+    if end:
+        assert not is_paused(at(end))
+        assert reason_of(at(end)) is not None
+
+
+def test_a_date_before_the_rollback_is_not_overdue_during_the_pause() -> None:
+    end = NOW + timedelta(minutes=90)
+    assert not is_overdue(observed(HOURLY, now=end - seconds(1), state=LATE_BACK))
+    assert is_overdue(observed(HOURLY, now=end, state=LATE_BACK))
+
+
+def test_a_pause_ends_as_planned_while_the_spec_cannot_be_read() -> None:
+    unread = observed(trouble=Stalled(ErrorReason.INVALID_SPEC, "no"), state=SKIPPED)
+    assert resume_time(unread) is None
 
 
 # Due times

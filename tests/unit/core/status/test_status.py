@@ -353,14 +353,20 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
 
 
 def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
-    assert conditions(observed(**BACK))["Rotating"] == (
-        "False",
-        "Held",
-        (
-            "scheduled rotation is paused since the rollback from revision 2;"
-            " run `keyturn rotate db` or change the spec"
-        ),
-    )
+    assert conditions(observed(**BACK))["Rotating"][:2] == ("False", "Held")
+
+
+def test_a_pause_that_ends_at_a_date_names_it_and_is_over_then() -> None:
+    held = Held(2, 1, MADE, failed=False, lasts=False)
+    back = BACK | {"state": replace(BACK["state"], held=held)}
+    daily = {"rotation": {"every": "1d", "jitter": "0%"}}
+    end = MADE + timedelta(days=1)
+    before, after = observed(daily, **back), observed(daily, now=end, **back)
+
+    assert conditions(before)["Rotating"][:2] == ("False", "Held")
+    assert f"{end:%Y-%m-%d %H:%M} UTC" in conditions(before)["Rotating"][2]
+    assert status_of(before, RESTS).next_rotation_time == end
+    assert conditions(after)["Rotating"][1] == "Idle"
 
 
 def test_what_was_restarted_is_remembered_where_the_marker_was_taken_off() -> None:

@@ -75,6 +75,15 @@ def test_a_closed_one_concerns_no_secret() -> None:
     assert told(closed).of(DB, {"team": "auth"}) == ()
 
 
+def test_the_last_declaration_that_affects_a_secret_is_known_also_of_a_closed_emergency() -> None:
+    done = dict.fromkeys(STAMPS, STARTED) | {"secrets": [{"name": "db", "state": "RolledOut"}]}
+    later = {"name": "inc-2", "creationTimestamp": "2026-11-25T12:00:00Z"}
+    alarms = told(body(done), body(done, **later), body(name="inc-3", namespace="bank"))
+
+    assert alarms.last_declared(DB, {}) == STARTED + timedelta(days=1)
+    assert alarms.last_declared(ObjectKey("shop", "mail"), {"team": "auth"}) is None
+
+
 @pytest.mark.parametrize("missing", STAMPS)
 def test_it_is_closed_only_when_all_is_done(missing: str) -> None:
     declared = told(body({stamp: STARTED for stamp in STAMPS if stamp != missing})).declared(KEY)

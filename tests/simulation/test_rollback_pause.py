@@ -1,0 +1,104 @@
+"""A rollback on request pauses rotation until the next date, also after crashes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.api import ManagedSecret
+from keyturn.core.labels import ROLLBACK, ROTATE
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
+
+_QUARTER = timedelta(days=90)
+
+
+async def rotated() -> Cluster:
+    """Make a ManagedSecret whose second revision was requested half an interval after the first."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    cluster = Cluster({"data": data, "rotation": {"every": "90d", "jitter": "0%", "overlap": "0s"}})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.now += _QUARTER / 2
+    await ask(cluster, ROTATE, "leaver")
+    return cluster
+
+
+async def ask(cluster: Cluster, annotation: str, text: str) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][annotation] = text
+    cluster.touch_managed()
+    await cluster.settle()
+
+
+def status_of(cluster: Cluster) -> ManagedSecretStatus:
+    return ManagedSecret.model_validate(cluster.objects[MANAGED]).status
+
+
+def facts_of(cluster: Cluster) -> tuple[int, str]:
+    """Return the revision, and the reason of the condition Rotating."""
+    reason = next(one.reason for one in status_of(cluster).conditions if one.type == "Rotating")
+    return state_of(cluster.objects[STATE]).facts.current_number, reason
+
+
+async def test_rotation_resumes_at_the_next_date() -> None:
+    cluster = await rotated()
+    await ask(cluster, ROLLBACK, "1")
+    resumes = status_of(cluster).next_rotation_time
+    assert facts_of(cluster) == (1, "Held")
+    assert resumes is not None
+
+    cluster.now = resumes - timedelta(days=1)
+    await cluster.settle()
+    assert facts_of(cluster) == (1, "Held")
+
+    cluster.now = resumes + timedelta(seconds=1)
+    await cluster.settle()
+    assert facts_of(cluster) == (3, "Idle")
+    assert cluster.pods["api"].restarted_for == [2, 1, 3]
+
+
+async def test_a_rollback_that_holds_waits_for_a_request() -> None:
+    cluster = await rotated()
+    await ask(cluster, ROLLBACK, "1/hold")
+
+    cluster.now += 2 * _QUARTER
+    await cluster.settle()
+    assert facts_of(cluster) == (1, "Held")
+    assert status_of(cluster).next_rotation_time is None
+    assert status_of(cluster).overdue
+
+    await ask(cluster, ROTATE, "fixed")
+    assert facts_of(cluster) == (3, "Idle")
+
+
+async def test_a_pause_writes_nothing_while_time_passes() -> None:
+    cluster = await rotated()
+    await ask(cluster, ROLLBACK, "1")
+    writes = cluster.writes
+
+    for _ in range(40):
+        cluster.now += timedelta(days=2)
+        await cluster.settle()
+
+    assert facts_of(cluster) == (1, "Held")
+    assert cluster.writes == writes
+
+
+@pytest.mark.parametrize("write", [1, 1.5, 2, 2.5, 3, 3.5, 4])
+async def test_a_crash_does_not_change_when_the_pause_ends(write: float) -> None:
+    cluster = await rotated()
+    cluster.dies_at = cluster.writes + write
+    await ask(cluster, ROLLBACK, "1")
+    assert facts_of(cluster) == (1, "Held")
+
+    cluster.now += _QUARTER + timedelta(minutes=1)
+    cluster.dies_at = cluster.writes + write
+    await cluster.settle()
+    assert facts_of(cluster) == (3, "Idle")
+    assert cluster.pods["api"].restarted_for == [2, 1, 3]
