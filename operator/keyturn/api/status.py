@@ -155,6 +155,10 @@ class ManagedSecretStatus(Schema):
 
     observed_generation: ObservedGeneration = None
     """The generation of the spec that this status describes."""
+    state: str | None = None
+    """The state as `keyturn status` names it, such as Ready, Held or Failed; the most severe one if several apply."""
+    class_name: str | None = None
+    """The SecretClass that applies: that of the spec, or the default class."""
     secret_name: str | None = None
     """The name of the target Secret."""
     revision: int | None = None
@@ -179,6 +183,8 @@ class ManagedSecretStatus(Schema):
     """The previous revision, while its values are still valid."""
     workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and the progress of each."""
+    workloads_summary: str | None = None
+    """How many of the workloads are done, such as 2/2; absent without workloads."""
     policy: PolicyStatus | None = None
     """The violated rules of the class and of the checklist; absent if there are none."""
     history: list[HistoryEntry] = pydantic.Field(default_factory=list, max_length=10)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Summary, standing_of
+from keyturn.core.status.summary import Summary, done_of, standing_of
 
 from . import managed
 from .options import Output, Selection
@@ -139,19 +139,15 @@ def _cells(row: StatusRow) -> list[str]:
         row.found.key.name,
         row.standing.state,
         str(status.revision or NOTHING),
-        _count(status.workloads),
+        done_of(status.workloads) or NOTHING,
         f"{since(status.last_rotation_time, row.now)} ago" if status.last_rotation_time else NOTHING,
         until(status.next_rotation_time, row.now),
     ]
 
 
 def _more_cells(row: StatusRow) -> list[str]:
-    spec = row.found.managed.spec
-    return [spec.class_name or "", spec.owner or "", row.found.managed.status.secret_name or ""]
-
-
-def _count(workloads: list[WorkloadStatus]) -> str:
-    return f"{_current(workloads)}/{len(workloads)}" if workloads else NOTHING
+    spec, status = row.found.managed.spec, row.found.managed.status
+    return [status.class_name or spec.class_name or "", spec.owner or "", status.secret_name or ""]
 
 
 def _current(workloads: list[WorkloadStatus]) -> int:
@@ -191,7 +187,7 @@ def document(row: StatusRow) -> dict[str, Any]:
         "nextRotationTime": status.next_rotation_time,
         "suspended": bool(spec.suspend),
         "secretName": status.secret_name or secret_of(row.found.managed),
-        "className": spec.class_name,
+        "className": status.class_name or spec.class_name,
         "owner": spec.owner,
     }
 

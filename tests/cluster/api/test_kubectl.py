@@ -45,6 +45,8 @@ def condition(type_: str, reason: str, message: str) -> Condition:
 
 STATUS = ManagedSecretStatus(
     observed_generation=1,
+    state="Rotating",
+    class_name="jwt-secret",
     secret_name="auth-secrets",  # noqa: S106 - a name
     revision=3,
     last_rotation_time=_NOW - timedelta(days=60),
@@ -66,11 +68,13 @@ STATUS = ManagedSecretStatus(
             message="2 of 3 pods",
         )
     ],
+    workloads_summary="0/1",
     history=[
         HistoryEntry(revision=2, reason="RotationDue", started_at=_NOW, finished_at=_NOW, result="Succeeded")
     ],
     conditions=[
         condition("Ready", "Published", "every key is at revision 3"),
+        condition("Rotating", "RollOut", "waits"),
         condition("WorkloadsCurrent", "Rolling", "1 of 2 workloads"),
     ],
 )
@@ -83,7 +87,7 @@ WRITTEN: dict[str, Any] = STATUS.model_dump(mode="json", by_alias=True, exclude_
 def example(kubectl: Kubectl, namespace: str) -> str:
     """A ManagedSecret with a full status; gives its name."""
     name = f"seen-{secrets.token_hex(4)}"
-    body = managed_secret(name=name, className="jwt-secret", owner="team-auth")
+    body = managed_secret(name=name, className="jwt-secret", owner="team-auth", suspend=True)
     kubectl("create", "-n", namespace, "-f", "-", given=body)
     patch = json.dumps({"status": WRITTEN})
     kubectl(
@@ -106,11 +110,11 @@ def test_managed_secrets_are_printed_in_a_row(example: str, kubectl: Kubectl, na
     header, row = table(kubectl("get", "ms", example, "-n", namespace))
 
     assert header == [
-        *("NAME", "READY", "SECRET", "REVISION"),
+        *("NAME", "READY", "STATUS", "REVISION", "WORKLOADS"),
         *("LAST ROTATION", "NEXT ROTATION", "CLASS", "AGE"),
     ]
     due = _DUE.strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert row[:-1] == [example, "True", "auth-secrets", "3", "60d", due, "jwt-secret"]
+    assert row[:-1] == [example, "True", "Rotating", "3", "0/1", "60d", due, "jwt-secret"]
 
 
 @pytest.fixture
@@ -126,7 +130,7 @@ def test_an_operator_that_is_absent_is_seen(unseen: str, kubectl: Kubectl, names
     _, wide = table(kubectl("get", "ms", unseen, "-n", namespace, "-o", "wide"))
     described = kubectl("describe", "ms", unseen, "-n", namespace)
 
-    assert row[:2] == [unseen, "Unknown"]
+    assert row[:3] == [unseen, "Unknown", "NotReady"]
     assert wide[-1] == (
         "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"
     )
@@ -158,8 +162,8 @@ def test_what_was_filled_in_stays_away_from_a_status_that_was_written(
 def test_wide_rows_also_say_who_and_how_far(example: str, kubectl: Kubectl, namespace: str) -> None:
     header, row = table(kubectl("get", "ms", example, "-n", namespace, "-o", "wide"))
 
-    assert header[8:] == ["OWNER", "STEP", "WORKLOADS", "MESSAGE"]
-    assert row[8:] == ["team-auth", "RollOut", "Rolling", "every key is at revision 3"]
+    assert header[9:] == ["SECRET", "OWNER", "SUSPENDED", "ROTATION", "MESSAGE"]
+    assert row[9:] == ["auth-secrets", "team-auth", "true", "RollOut", "every key is at revision 3"]
 
 
 def test_classes_are_printed_in_a_row(kubectl: Kubectl) -> None:

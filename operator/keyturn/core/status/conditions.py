@@ -23,6 +23,8 @@ from keyturn.core.rotation.triggers import is_paused, resume_time, turns_nothing
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 
+from .summary import with_state
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
@@ -352,4 +354,4 @@ def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> Managed
         *kept,
         stamped("Reconciling", waits, before.conditions, now, generation),
     ]
-    return before.model_copy(update={"conditions": conditions})
+    return with_state(managed, before.model_copy(update={"conditions": conditions}))

@@ -29,6 +29,7 @@ from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of
+from .summary import done_of, with_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,12 +61,17 @@ class Outcome:
 
 def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     """Return the whole status; equal facts give an equal status, so a reconcile at rest writes nothing."""
+    return with_state(observed.managed, _details(observed, outcome))
+
+
+def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before = observed.managed.status
     everyone = standings(observed, observed.desired) if observed.desired and observed.state else ()
     rotation = _rotation(observed, outcome, everyone)
-    upcoming = next_time(observed)
+    upcoming, workloads = next_time(observed), _workloads(observed, everyone)
     return ManagedSecretStatus(
         observed_generation=observed.managed.metadata.generation,
+        class_name=observed.secret_class.metadata.name if observed.secret_class else None,
         secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
         revision=_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
@@ -77,7 +83,8 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(observed),
         rotation=rotation,
         previous=_previous(observed),
-        workloads=_workloads(observed, everyone),
+        workloads=workloads,
+        workloads_summary=done_of(workloads),
         policy=policy_of(broken_rules(observed)),
         history=_history(observed, everyone),
         conditions=conditions_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
@@ -14,10 +14,10 @@ from keyturn.core.text import length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
+    from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
     from keyturn.core.errors import Stalled
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "Summary",
     "SummaryState",
     "condition",
+    "done_of",
     "standing_of",
+    "with_state",
 ]
 
 AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
@@ -45,6 +47,8 @@ UNDER_WAY_OUTSIDE = frozenset(
 )
 """Reasons of Refreshed and Pushed that mean progress, not failure."""
 _GRACE = timedelta(minutes=1)
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""A time at which nothing is overdue, due or unseen, unless the status says so."""
 _DUE_SOON = timedelta(days=1)
 
 
@@ -114,6 +118,24 @@ def standing_of(known: Known, now: datetime) -> Summary:
         if message is not None:
             return Summary(state, message)
     return Summary(SummaryState.READY)
+
+
+def with_state(managed: ManagedSecret, status: ManagedSecretStatus) -> ManagedSecretStatus:
+    """Return a new status of a ManagedSecret with its state.
+
+    It follows from the status and never from the clock, so that an object at rest has no write because of time alone.
+    """
+    told = managed.model_copy(update={"status": status})
+    state = standing_of(Known(told, None, _LONG_AGO), _LONG_AGO).state
+    rotating = condition(told, "Rotating")
+    if state is SummaryState.READY and rotating and rotating.reason == ConditionReason.DUE:
+        state = SummaryState.DUE
+    return status.model_copy(update={"state": state.value})
+
+
+def done_of(workloads: list[WorkloadStatus]) -> str | None:
+    """Return how many workloads are done, such as 1/2; None without workloads."""
+    return f"{sum(one.state.is_done for one in workloads)}/{len(workloads)}" if workloads else None
 
 
 def condition(managed: ManagedSecret, type_: str) -> Condition | None:
@@ -214,6 +236,8 @@ def _held(known: Known, _: datetime) -> str | None:
     status, rotating = known.managed.status, condition(known.managed, "Rotating")
     if rotating and rotating.reason == ConditionReason.HELD:
         return rotating.message
+    if rotating and rotating.reason == ConditionReason.IDLE:
+        return None
     is_scheduled = status.next_rotation_time and not status.rotates_on_request
     if is_scheduled or not status.history or status.history[0].reason != RevisionReason.ROLLED_BACK:
         return None

@@ -16,6 +16,7 @@ from keyturn.api import (
 )
 from keyturn.api.meta import NEVER_LOOKED, NEVER_OBSERVED
 from keyturn.core.reasons import ConditionReason
+from keyturn.core.status.summary import SummaryState
 
 from .schema import Node, structural
 
@@ -58,6 +59,8 @@ class Kind:
     columns: tuple[Column, ...]
     first: str = "Ready"
     """Condition with an initial value that shows that the operator has not reconciled an object yet."""
+    state: str | None = None
+    """Initial value of `status.state`, for a kind that has it."""
 
     @property
     def name(self) -> str:
@@ -79,7 +82,8 @@ class Kind:
             "message": _WAITING,
             "lastTransitionTime": NEVER_LOOKED,
         }
-        return {"observedGeneration": NEVER_OBSERVED, "conditions": [waiting]}
+        state = {"state": self.state} if self.state else {}
+        return {"observedGeneration": NEVER_OBSERVED, "conditions": [waiting], **state}
 
     def render(self) -> Node:
         return {
@@ -137,19 +141,22 @@ KINDS = (
         scope="Namespaced",
         columns=(
             Column("Ready", _condition("Ready", "status")),
-            Column("Secret", ".status.secretName"),
+            Column("Status", ".status.state"),
             Column("Revision", ".status.revision", "integer"),
+            Column("Workloads", ".status.workloadsSummary"),
             Column("Last Rotation", ".status.lastRotationTime", "date"),
             # kubectl prints a date as an age, and a future one as <invalid>.
             Column("Next Rotation", ".status.nextRotationTime"),
-            Column("Class", ".spec.className"),
+            Column("Class", ".status.className"),
             _AGE,
+            Column("Secret", ".status.secretName", priority=1),
             Column("Owner", ".spec.owner", priority=1),
-            Column("Step", ".status.rotation.step", priority=1),
-            # The reason has more detail than True or False.
-            Column("Workloads", _condition("WorkloadsCurrent", "reason"), priority=1),
+            Column("Suspended", ".spec.suspend", "boolean", priority=1),
+            # The step of a rotation, or what pauses it, such as Held.
+            Column("Rotation", _condition("Rotating", "reason"), priority=1),
             Column("Message", _condition("Ready", "message"), priority=1),
         ),
+        state=SummaryState.NOT_READY.value,
     ),
     Kind(
         SecretClass,

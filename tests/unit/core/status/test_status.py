@@ -91,6 +91,7 @@ COMPLIANT = condition("PolicyCompliant", "True", "Compliant", "every rule of the
 def test_of_a_secret_that_was_just_created() -> None:
     assert written(observed(QUARTERLY, status={})) == {
         "observedGeneration": 1,
+        "state": "Ready",
         "secretName": "db",
         "revision": 1,
         "lastRotationTime": "2026-11-24T11:00:00Z",
@@ -112,6 +113,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
     message = "Deployment/api is rolling and 1 more"
     assert written(look) == {
         "observedGeneration": 1,
+        "state": "Rotating",
         "secretName": "db",
         "revision": 2,
         "lastRotationTime": "2026-11-24T11:59:00Z",
@@ -142,6 +144,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
                 "message": "queued for restart",
             },
         ],
+        "workloadsSummary": "0/2",
         "history": [ENTRY_1],
         "conditions": [
             condition("Ready", "True", "Published", "the Secret holds revision 2 with every key"),
@@ -162,6 +165,7 @@ def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None
     look = observed(None, trouble=wrong, state=None, target=None, status={})
     assert written(look, Outcome(None, wrong)) == {
         "observedGeneration": 1,
+        "state": "Stalled",
         "overdue": False,
         "workloads": [],
         "history": [],
@@ -177,6 +181,47 @@ def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None
             condition("Stalled", "True", "InvalidSpec", "write another"),
         ],
     }
+
+
+# Columns of `kubectl get`
+
+
+def test_the_class_that_applies_is_named_also_if_it_is_the_default() -> None:
+    assert status_of(observed(given=secret_class()), RESTS).class_name == "strict"
+    assert status_of(observed({"className": "gone"}), RESTS).class_name is None
+
+
+def test_workloads_that_are_done_are_counted() -> None:
+    done, waiting = consumer("api", marker="db=2"), consumer("web")
+    assert status_of(observed(None, done, waiting, **ROTATED), RESTS).workloads_summary == "1/2"
+    assert status_of(observed(), RESTS).workloads_summary is None
+
+
+HELD_BACK = state(
+    revision(2), revision(), current=1, held=Held(2, 1, NOW - seconds(9), failed=False, lasts=False)
+)
+STATES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "at rest": ({}, {}, "Ready"),
+    "suspended": ({"suspend": True}, {}, "Suspended"),
+    "held": ({}, {"state": HELD_BACK}, "Held"),
+    "on request": ({"rotation": {"every": "90d", "jitter": "0%", "appliedBy": "Nobody"}}, {}, "Ready"),
+}
+
+
+@pytest.mark.parametrize(("spec", "known", "state"), STATES.values(), ids=STATES.keys())
+def test_the_state_changes_at_the_date_of_a_rotation_and_not_before(
+    spec: dict[str, Any], known: dict[str, Any], state: str
+) -> None:
+    date = MADE + timedelta(days=90)
+
+    def at(now: datetime) -> str | None:
+        return status_of(observed(QUARTERLY | spec, now=now, **known), RESTS).state
+
+    before = [at(NOW), at(date - timedelta(hours=1)), at(date - seconds(1))]
+    after = [at(date), at(date + seconds(59)), at(date + timedelta(days=9))]
+
+    assert before == [state] * 3
+    assert after == ["Due" if "rotation" in spec else "Overdue"] * 3
 
 
 # Rotations

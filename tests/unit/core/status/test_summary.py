@@ -160,6 +160,18 @@ CASES = {
             "rolled back to revision 1; run `keyturn rotate` or change the spec to resume",
         ),
     ),
+    "gone back until a date": (
+        found(
+            condition("Rotating", "False", "Held", "paused until 2027"),
+            history=[RETURN],
+            nextRotationTime=at(days=-3),
+        ),
+        Summary(SummaryState.HELD, "paused until 2027"),
+    ),
+    "gone back, without a schedule, and the spec has changed since": (
+        found(condition("Rotating", "False", "Idle"), history=[RETURN]),
+        Summary(SummaryState.READY),
+    ),
     "gone back, and the spec has changed since": (
         found(history=[RETURN], nextRotationTime=at(days=-3)),
         Summary(SummaryState.READY),

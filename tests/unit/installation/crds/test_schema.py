@@ -166,7 +166,7 @@ def test_no_schema_says_what_a_structural_one_must_not_or_we_do_not_want() -> No
 
 def test_the_only_default_is_that_no_reconcile_has_happened_yet() -> None:
     assert {path: schema["default"] for path, schema in schemas() if "default" in schema} == {
-        "ManagedSecret.status": never_looked_at("Ready"),
+        "ManagedSecret.status": never_looked_at("Ready") | {"state": "NotReady"},
         "SecretClass.status": never_looked_at("Ready"),
         "SecretStore.status": never_looked_at("Ready"),
         "ClusterSecretStore.status": never_looked_at("Ready"),
