@@ -250,6 +250,21 @@ async def test_where_an_earlier_revision_came_back_its_lack_of_items_is_no_quest
     assert watch.asked == 0
 
 
+UNTIL_A_DATE = Held(2, 1, NOW, failed=False, lasts=False)
+NEXT_HOUR = {"rotation": {"every": "2h", "jitter": "0%"}}
+
+
+async def test_items_that_an_earlier_revision_lacks_are_read_when_the_pause_ends(watch: Watch) -> None:
+    watch.spec = BOTH | NEXT_HOUR
+    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, held=UNTIL_A_DATE)
+    watch.now = NOW + timedelta(minutes=59)
+    await watch.look()
+    assert watch.asked == 0
+    watch.now = NOW + timedelta(hours=1)
+    await watch.look()
+    assert watch.asked == 1
+
+
 async def test_another_store_under_the_same_name_is_read_at_once(watch: Watch) -> None:
     await watch.look()
     watch.remote.version = "2"
@@ -344,6 +359,14 @@ async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_chang
     watch.state = recorded(*values, current=1, held=Held(2, 1, NOW, failed=True))
     watch.remote.keep("prod/api", holds)
     assert ((await watch.later()).changed == {"api-key"}) is changed
+
+
+async def test_the_value_that_was_rolled_back_is_a_change_when_the_pause_ends(watch: Watch) -> None:
+    values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
+    watch.spec, watch.state = BOTH | NEXT_HOUR, recorded(*values, current=1, held=UNTIL_A_DATE)
+    watch.remote.keep("prod/api", "second")
+    assert (await watch.later(timedelta(minutes=59))).changed == frozenset()
+    assert (await watch.later()).changed == {"api-key"}
 
 
 async def test_where_the_rolled_back_values_are_unknown_nothing_is_a_change(watch: Watch) -> None:
