@@ -70,6 +70,20 @@ def test_status_of_a_name_that_is_not_there_shows_the_others_and_fails(console: 
     )
 
 
+def test_status_names_the_class_that_applies_also_if_it_is_the_default(
+    api: FakeApi, console: Console
+) -> None:
+    api.put(managed("auth", className="standard"))
+    api.put(managed("queue", spec={"className": "not-observed-yet"}))
+
+    rows = json.loads(console.run("status", "-o", "json").stdout)["items"]
+
+    assert {row["name"]: row["className"] for row in rows} == {
+        "auth": "standard",
+        "queue": "not-observed-yet",
+    }
+
+
 def test_yaml_says_what_json_says(console: Console) -> None:
     for chosen in ((), ("auth",)):
         as_json = console.run("status", *chosen, "-o", "json").stdout
