@@ -70,6 +70,7 @@ def test_the_status_of_a_new_secret_is_whole(space: Space) -> None:
     assert {"revision": 1, "reason": "Created", "result": "Succeeded"}.items() <= entry.items()
     assert status == {
         "observedGeneration": 1,
+        "state": "Ready",
         "secretName": "auth",
         "revision": 1,
         "overdue": False,
@@ -99,9 +100,9 @@ def test_kubectl_prints_what_matters_in_a_row(space: Space, kubectl: Kubectl) ->
 
     (row,) = (re.split(r" {2,}", one.strip()) for one in rows)
     assert [*row[:4], *row[5:7], *row[8:]] == [
-        *("auth", "True", "auth", "1"),
+        *("auth", "True", status["state"], "1"),
         *(status["nextRotationTime"], "jwt-secret"),
-        *("team-auth@shop.test", "NoConsumers"),
+        *("auth", "team-auth@shop.test", "Idle"),
         "the Secret holds revision 1 with every key",
     ]
 
