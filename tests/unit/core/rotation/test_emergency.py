@@ -19,7 +19,7 @@ from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import COOL_DOWN, lifted, published_from
+from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import Begin, Expire, GoBack, Publish, Refresh, Rest, Stage, rotation_id
@@ -383,6 +383,25 @@ def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
     found = look(state=rotated(), target=target(2, published=NOW), annotations={ROLLBACK: "1/even-exposed"})
 
     assert next_step(found) == GoBack(1, 2, failed=False, lasts=False)
+
+
+@pytest.mark.parametrize(
+    ("number", "published", "exposed"),
+    [
+        pytest.param(1, STARTED - seconds(9), True, id="published before"),
+        pytest.param(1, STARTED, True, id="published in the second of the declaration"),
+        pytest.param(1, STARTED + seconds(1), False, id="published after"),
+        pytest.param(9, STARTED, False, id="unknown"),
+    ],
+)
+def test_a_revision_is_exposed_if_its_values_were_readable_before_an_emergency(
+    number: int,
+    published: datetime,
+    exposed: bool,  # noqa: FBT001
+) -> None:
+    known = state(revision(2), revision(), publications=(Publication(1, published),))
+    assert is_exposed(number, look(state=known, target=target(2))) is exposed
+    assert not is_exposed(number, look(state=None))
 
 
 def test_nothing_is_done_while_it_is_suspended() -> None:

@@ -70,7 +70,7 @@ def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
     )
     assert next_step(looked(PULLED, state=held)) == Decline()
     both = looked(PULLED, state=replace(held, held=None), annotations={**ASKED, ROLLBACK: "2"})
-    assert next_step(both) == GoBack(2, 1, failed=False)
+    assert next_step(both) == GoBack(2, 1, failed=False, lasts=False)
 
 
 @pytest.mark.parametrize(
