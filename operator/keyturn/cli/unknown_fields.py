@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["unknown_fields"]
 
-_KIND = "ManagedSecret"
 _FEW = 12
 
 
-def unknown_fields(body: Mapping[str, Any]) -> list[str]:
-    """Return a message for each unknown field, with a suggestion and without values."""
-    schema = next(kind.schema() for kind in KINDS if kind.name == _KIND)
+def unknown_fields(body: Mapping[str, Any], kind: str) -> list[str]:
+    """Return a message for each unknown field of a kind's spec, with a suggestion and without values."""
+    schema = next(one.schema() for one in KINDS if one.name == kind)
     return list(_unknown(body.get("spec"), schema["properties"]["spec"], "spec"))
 
 

@@ -61,8 +61,9 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
 def plan_command(*, selection: Selection, filename: IO[bytes] | None, output: Output, where: Where) -> None:
     """Show what a rotation of NAME would do now: which values it replaces, which workloads restart, and when.
 
-    With -f it shows what applying each ManagedSecret of a manifest would do. Nothing is written, and no value is
-    read: of the caller's own Secrets only metadata, where that is allowed. Ends with 3 if it would be refused.
+    With -f it shows what applying each ManagedSecret of a manifest would do, and which existing ManagedSecrets each
+    SecretClass makes due, overdue or violating. Nothing is written, and no value is read: of the caller's own Secrets
+    only metadata, where that is allowed. Ends with 3 if it would be refused, or a class has such an effect.
     """
     from . import cluster
     from .plan import command as plan

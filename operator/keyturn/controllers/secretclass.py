@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-__all__ = ["reconcile_class"]
+__all__ = ["flaw_of", "reconcile_class"]
 
 _GENERATED = "generate"
 _STRONG = Strength(sys.maxsize, math.inf)
@@ -43,7 +43,7 @@ async def reconcile_class(name: str, context: Context) -> None:
         return  # an object that cannot be parsed gets no status; its users report the error
     if secret_class is None:
         return
-    status = _status(secret_class, _flaw(secret_class), context)
+    status = _status(secret_class, flaw_of(secret_class), context)
     try:
         written = await statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
     except (errors.Conflict, errors.NotFound):
@@ -52,7 +52,8 @@ async def reconcile_class(name: str, context: Context) -> None:
         context.cache.put_class(written.body)
 
 
-def _flaw(secret_class: SecretClass) -> Stalled | None:
+def flaw_of(secret_class: SecretClass) -> Stalled | None:
+    """Return what contradicts itself in a class, or None."""
     spec = secret_class.spec
     cadence = cadence_of(spec.rotation)
     try:

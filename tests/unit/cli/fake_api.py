@@ -87,7 +87,7 @@ class FakeApi:
         self._version += 1
         metadata = body["metadata"]
         metadata["resourceVersion"] = str(self._version)
-        key = f"{body['kind'].lower()}s", metadata["namespace"], metadata["name"]
+        key = _plural(body["kind"]), metadata.get("namespace", ""), metadata["name"]
         kind = "MODIFIED" if key in self._objects else "ADDED"
         self._objects[key] = body
         self._tell({"type": kind, "object": body})
@@ -170,6 +170,10 @@ class FakeApi:
             pass
         finally:
             self._watches.remove(watch)
+
+
+def _plural(kind: str) -> str:
+    return f"{kind.lower()}{'es' if kind.endswith('s') else 's'}"
 
 
 _NOT_FOUND = 404, {"kind": "Status", "reason": "NotFound"}

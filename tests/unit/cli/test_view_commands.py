@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -285,16 +286,127 @@ def test_a_manifest_has_its_own_namespace(api: FakeApi, tmp_path: Path) -> None:
     assert done.stdout.startswith("ManagedSecret post/new: applying this would make revision 1")
 
 
-def test_before_the_first_look_a_schedule_is_not_called_none(api: FakeApi, console: Console) -> None:
+def test_before_the_first_reconcile_a_plan_has_the_next_date(api: FakeApi, console: Console) -> None:
     fresh = managed("fresh", spec={"rotation": {"every": "90d"}})
     fresh["status"] = {}
     api.put(fresh)
     api.put(managed("never"))
 
-    assert "  Scheduled    counted from the first revision, which does not exist yet\n" in console(
-        "plan", "fresh"
-    )
+    plan = console.json("plan", "fresh")
+    due = datetime.fromisoformat(plan["dueAgain"])
+    assert plan["dueAgainFrom"] == plan["dueAgain"]
+    assert f", at {due:%Y-%m-%d}" in _row(console("plan", "fresh"), "Scheduled")
     assert "  Scheduled    none (no rotation.every and no rotation.schedule)\n" in console("plan", "never")
+
+
+def _row(plan: str, name: str) -> str:
+    return next(line for line in plan.splitlines() if line.strip().startswith(name))
+
+
+def test_a_manifest_that_is_not_applied_has_a_next_date_between_two(console: Console) -> None:
+    plan = console.json("plan", "-f", "-", given=manifest())
+
+    first, last = (datetime.fromisoformat(plan[name]) for name in ("dueAgainFrom", "dueAgain"))
+    assert last - first == timedelta(days=9)  # the default jitter is 10%
+    shown = _row(console("plan", "-f", "-", given=manifest()), "Then again")
+    assert f"{first:%Y-%m-%d}" in shown
+    assert f"{last:%Y-%m-%d}" in shown
+
+
+def secret_class(name: str, *, is_default: bool = False, **spec: Any) -> dict[str, Any]:
+    annotations = {"keyturn.dev/is-default-class": "true"} if is_default else {}
+    metadata = {"name": name, "annotations": annotations}
+    return {"apiVersion": "keyturn.dev/v1alpha1", "kind": "SecretClass", "metadata": metadata, "spec": spec}
+
+
+def applied(body: dict[str, Any]) -> dict[str, Any]:
+    """Make a class as the API server has it."""
+    own = {"uid": "u", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {**body, "metadata": {**body["metadata"], **own}}
+
+
+ROTATED = "2026-11-01T00:00:00Z"
+HOURLY = {"rotation": {"every": "1h"}}
+
+
+@pytest.fixture
+def aged(api: FakeApi) -> FakeApi:
+    """Objects without a class, and of one without an interval, that have rotated long ago."""
+    for name, spec in {
+        "old": {},
+        "named": {"className": "web"},
+        "opted-out": {"className": ""},
+        "suspended": {"suspend": True},
+    }.items():
+        api.put(managed(name, "post", spec=spec, lastRotationTime=ROTATED))
+    api.put(applied(secret_class("web")))
+    return api
+
+
+def test_a_new_default_class_is_planned_with_what_becomes_due(aged: FakeApi, console: Console) -> None:
+    spec = {"enforcement": "Warn", "minLength": 64, **HOURLY}
+    given = json.dumps(secret_class("all", is_default=True, **spec))
+    done = console.run("plan", "-f", "-", "-o", "json", given=given)
+    plan = json.loads(done.stdout)
+
+    assert done.returncode == 3
+    assert (plan["kind"], plan["name"], plan["isNew"], plan["isDefault"]) == (
+        "SecretClass",
+        "all",
+        True,
+        True,
+    )
+    becomes = {(one["name"], one["becomes"]) for one in plan["effects"] if one["namespace"] == "post"}
+    assert becomes >= {("old", "Due"), ("old", "Violating"), ("suspended", "Overdue")}
+    assert not {"named", "opted-out"} & {name for name, _ in becomes}
+    assert plan["managedSecrets"] == 5
+    assert aged.patched == []
+
+
+@pytest.mark.usefixtures("aged")
+def test_a_changed_class_is_planned_for_those_that_name_it(console: Console) -> None:
+    done = console.run("plan", "-f", "-", "-o", "json", given=json.dumps(secret_class("web", **HOURLY)))
+    plan = json.loads(done.stdout)
+
+    assert [(one["name"], one["becomes"]) for one in plan["effects"]] == [("named", "Due")]
+    assert (plan["isNew"], plan["managedSecrets"]) == (False, 1)
+
+
+@pytest.mark.usefixtures("aged")
+def test_a_class_that_changes_nothing_ends_with_0(console: Console) -> None:
+    given = json.dumps(secret_class("web", rotation={"every": "3650d"}))
+
+    assert console.json("plan", "-f", "-", given=given)["effects"] == []
+    assert "none due, overdue or violating" in console("plan", "-f", "-", given=given)
+
+
+def test_a_contradictory_class_is_refused(console: Console) -> None:
+    given = json.dumps(secret_class("odd", maxInterval="1d", rotation={"every": "2d"}))
+    done = console.run("plan", "-f", "-", "-o", "json", given=given)
+
+    assert done.returncode == 3
+    assert [one["reason"] for one in json.loads(done.stdout)["refusals"]] == ["PolicyViolation"]
+
+
+def test_an_unknown_field_of_a_class_is_refused(console: Console) -> None:
+    done = console.run("plan", "-f", "-", given=json.dumps(secret_class("odd", maxIntervall="1d")))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "spec.maxIntervall" in done.stderr
+
+
+@pytest.mark.usefixtures("aged")
+def test_a_manifest_with_a_class_and_its_managed_secret_plans_both(console: Console) -> None:
+    body = json.loads(manifest("a"))
+    body["spec"] = {"className": "fresh", "data": [{"name": "password", "generate": {"password": {}}}]}
+    given = "\n---\n".join([json.dumps(secret_class("fresh", **HOURLY)), json.dumps(body)])
+
+    of_class, of_secret = console.json("plan", "-f", "-", given=given)["items"]
+
+    assert (of_class["kind"], of_class["effects"]) == ("SecretClass", [])
+    assert (of_secret["kind"], of_secret["refusals"], of_secret["nextRevision"]) == ("ManagedSecret", [], 1)
+    due = datetime.fromisoformat(of_secret["dueAgain"]) - datetime.now(UTC)
+    assert due < timedelta(hours=2)
 
 
 @pytest.mark.parametrize(

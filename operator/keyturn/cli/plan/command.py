@@ -11,21 +11,25 @@ from keyturn.cli import managed
 from keyturn.cli.printing import print_lines
 from keyturn.cli.selection import find
 from keyturn.cli.status import describe_none
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ROTATE
 
-from .manifest import Unreadable, declared_in, resolve_declared
+from .class_plan import plan_classes
+from .manifest import Unreadable, read_manifest, resolve_class, resolve_declared
 from .model import Plan
 from .observe import look_at
 from .output import print_plans
 from .simulate import foresee
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
     from keyturn.core.observation.observed import Observed
 
-    from .manifest import Declared
+    from .manifest import Declared, DeclaredClass
 
 __all__ = ["Shown", "show", "show_manifest"]
 
@@ -55,18 +59,21 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
 
 
 async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only: str | None) -> Shown:
-    """Print what applying the ManagedSecrets of a manifest would do; return whether one would be refused."""
-    declared = declared_in(file, cluster.namespace, only=only)
-    if len(declared) == 1:
-        plan = await _of_manifest(cluster, declared[0])
-        return Shown(print_plans([plan], output, are_many=False), has_failed=False)
+    """Print what applying a manifest would do; return whether a part would be refused, or an object changes state."""
+    manifest = read_manifest(file, cluster.namespace, only=only)
+    classes = [await resolve_class(cluster, body) for body in manifest.classes]
+    planned = {ObjectKey(one.namespace, one.name) for one in manifest.secrets}
+    of_classes = await plan_classes(cluster, classes, planned) if classes else []
+    are_many = len(manifest.secrets) + len(classes) > 1
     plans, failures = [], []
-    for one in declared:
+    for one in manifest.secrets:
         try:
-            plans.append(await _of_manifest(cluster, one))
+            plans.append(await _of_manifest(cluster, one, classes))
         except Unreadable as problem:
+            if not are_many:
+                raise
             failures.append(problem.message)
-    is_refused = print_plans(plans, output, are_many=True)
+    is_refused = print_plans(plans, output, are_many=are_many, classes=of_classes)
     for failure in failures:
         print_lines(f"Error: {failure}", err=True)
     return Shown(is_refused, bool(failures))
@@ -78,10 +85,10 @@ async def _of_rotation(cluster: Cluster, found: FoundManagedSecret) -> Plan:
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
 
 
-async def _of_manifest(cluster: Cluster, declared: Declared) -> Plan:
+async def _of_manifest(cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass]) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
-    look = await look_at(here, found, applied)
+    look = await look_at(here, found, applied, classes)
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 

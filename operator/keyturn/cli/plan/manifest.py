@@ -1,4 +1,4 @@
-"""Reads ManagedSecrets of a manifest that may not be applied yet."""
+"""Reads ManagedSecrets and SecretClasses of a manifest that may not be applied yet."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
 
-__all__ = ["Declared", "Unreadable", "declared_in", "resolve_declared"]
+__all__ = [
+    "Declared",
+    "DeclaredClass",
+    "Manifest",
+    "Unreadable",
+    "read_manifest",
+    "resolve_class",
+    "resolve_declared",
+]
 
 _LONG_AGO = "1970-01-01T00:00:00Z"
+_SECRET, _CLASS = "ManagedSecret", "SecretClass"
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 class Unreadable(click.ClickException):
@@ -41,19 +51,63 @@ class Declared:
         return str(self.body["metadata"]["name"])
 
 
-def declared_in(file: IO[bytes], namespace: str, *, only: str | None) -> list[Declared]:
-    """Return the ManagedSecrets of a manifest; `only` is the namespace of the command line.
+@dataclass(frozen=True, slots=True)
+class DeclaredClass:
+    """A SecretClass of a manifest, with the metadata that the API server would give it."""
+
+    body: dict[str, Any]
+    is_new: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a manifest declares; classes are not completed yet."""
+
+    secrets: tuple[Declared, ...]
+    classes: tuple[dict[str, Any], ...]
+
+
+def read_manifest(file: IO[bytes], namespace: str, *, only: str | None) -> Manifest:
+    """Return the ManagedSecrets and SecretClasses of a manifest; `only` is the namespace of the command line.
 
     Raises:
-        Unreadable: There are none, one has no name, or one is of another namespace.
+        Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
     """
-    found = [_declared(body, namespace) for body in _managed_secrets(file)]
-    if not found:
-        raise Unreadable("the manifest has to hold a ManagedSecret with a name; it holds none")
-    other = next((one.namespace for one in found if only and one.namespace != only), None)
+    every = _documents(file)
+    secrets = tuple(_declared(body, namespace) for body in every if body.get("kind") == _SECRET)
+    classes = tuple(body for body in every if body.get("kind") == _CLASS)
+    if not secrets and not classes:
+        raise Unreadable(f"the manifest has to hold a {_SECRET} or {_CLASS} with a name; it holds none")
+    names = [_name(body, _CLASS) for body in classes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Unreadable(f"the manifest holds {_CLASS} {twice!r} more than once; keep one")
+    other = next((one.namespace for one in secrets if only and one.namespace != only), None)
     if other:
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
-    return found
+    return Manifest(secrets, classes)
+
+
+async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass:
+    """Return a SecretClass of a manifest as the API server would store it.
+
+    Raises:
+        Unreadable: It has an unknown field.
+    """
+    name = _name(body, _CLASS)
+    if unknown := unknown_fields(body, _CLASS):
+        raise Unreadable(f"the manifest of {_CLASS} {name} would be refused: {'; '.join(unknown)}")
+    try:
+        now = (await cluster.api.get(paths.secret_class(name)))["metadata"]
+    except errors.NotFound:
+        now = None
+    known = now or {"uid": "", "generation": 0, "creationTimestamp": f"{cluster.now():%Y-%m-%dT%H:%M:%SZ}"}
+    kept = {name: known[name] for name in ("uid", "creationTimestamp")}
+    metadata = {**body["metadata"], **kept, "resourceVersion": "0", "generation": known["generation"] + 1}
+    return DeclaredClass(body | {"metadata": metadata, "status": {}}, is_new=now is None)
 
 
 async def resolve_declared(
@@ -65,7 +119,7 @@ async def resolve_declared(
         Unreadable: It does not match the schema.
     """
     body, name = dict(declared.body), declared.name
-    if unknown := unknown_fields(body):
+    if unknown := unknown_fields(body, _SECRET):
         raise Unreadable(f"the manifest of ManagedSecret {name} would be refused: {'; '.join(unknown)}")
     metadata = {**body["metadata"], "namespace": declared.namespace}
     applied = await _find_applied(cluster, name)
@@ -90,24 +144,36 @@ def _read(body: dict[str, Any]) -> FoundManagedSecret:
     )
 
 
-def _managed_secrets(file: IO[bytes]) -> list[dict[str, Any]]:
+def _documents(file: IO[bytes]) -> list[dict[str, Any]]:
+    """Return the objects of a YAML file, also those within a List."""
     try:
         documents = [one for one in yaml.safe_load_all(file) if isinstance(one, dict)]
     except yaml.YAMLError:
         documents = []
     lists = [one for one in documents if one.get("kind") == "List" and isinstance(one.get("items"), list)]
-    inside = [one for list_ in lists for one in list_["items"] if isinstance(one, dict)]
-    return [one for one in (*documents, *inside) if one.get("kind") == "ManagedSecret"]
+    return [*documents, *(one for list_ in lists for one in list_["items"] if isinstance(one, dict))]
 
 
 def _declared(body: dict[str, Any], namespace: str) -> Declared:
+    _name(body, _SECRET)
+    given = body["metadata"].get("namespace") or namespace
+    if not isinstance(given, str) or given in _NO_NAMES:
+        raise Unreadable(f"the manifest's metadata is invalid for a {_SECRET}")
+    return Declared(body, given)
+
+
+def _name(body: dict[str, Any], kind: str) -> str:
+    """Return the name of an object.
+
+    Raises:
+        Unreadable: It has none that fits into a path.
+    """
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        raise Unreadable("the manifest has to hold a ManagedSecret with a name; one has none")
-    given = metadata.get("namespace") or namespace
-    if not isinstance(given, str) or given in {".", ".."} or metadata["name"] in {"", ".", ".."}:
-        raise Unreadable("the manifest's metadata is invalid for a ManagedSecret")
-    return Declared(body, given)
+        raise Unreadable(f"the manifest has to hold a {kind} with a name; one has none")
+    if metadata["name"] in _NO_NAMES:
+        raise Unreadable(f"the manifest's metadata is invalid for a {kind}")
+    return str(metadata["name"])
 
 
 async def _find_applied(cluster: Cluster, name: str) -> FoundManagedSecret | None:

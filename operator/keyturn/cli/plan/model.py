@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.triggers import removed_items, start_time
+from keyturn.core.spec import schedule
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
 if TYPE_CHECKING:
@@ -231,11 +232,23 @@ def _doubts(plan: Plan) -> Iterator[str]:
         yield f"{item.name} is replaced as well if the present value does not satisfy the new settings"
 
 
-def due_again(plan: Plan) -> datetime | None:
-    """Return the due time of the rotation after the planned one.
+def due_again(plan: Plan) -> tuple[datetime, datetime] | None:
+    """Return the earliest and the latest due time of the rotation after the planned one.
 
-    Unknown before the object exists, since the jitter depends on its UID, or before a certificate is issued.
+    They differ before the object exists, since the jitter depends on its UID. Unknown before a certificate is issued.
     """
-    end, makers = plan.foresight.end, plan.look.makers
-    is_certain = plan.foresight.number and plan.now.uid and not plan.is_refused and not makers.mortal
-    return start_time(end) if is_certain else None
+    end = plan.foresight.end
+    if not plan.foresight.number or plan.is_refused or plan.look.makers.mortal:
+        return None
+    cadence = end.desired.cadence if end.desired else None
+    if plan.now.uid or not isinstance(cadence, schedule.Every):
+        due = start_time(end)
+        return (due, due) if due else None
+    shortest = schedule.Every(cadence.interval * (100 - cadence.jitter) / 100, 0)
+    first, last = (_due_with(every, end) for every in (shortest, replace(cadence, jitter=0)))
+    return (first, last) if first and last else None
+
+
+def _due_with(cadence: schedule.Every, end: Observed) -> datetime | None:
+    desired = replace(end.desired, cadence=cadence) if end.desired else None
+    return start_time(replace(end, desired=desired))

@@ -34,6 +34,7 @@ from keyturn.kube.workloads import KINDS, workload_of
 from .estimate import Makers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api, Body
 
-__all__ = ["PlanObservation", "look_at"]
+    from .manifest import DeclaredClass
+
+__all__ = ["PlanObservation", "look_at", "observe_cached", "put_classes", "state_of_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,21 @@ class _Secrets:
 
 
 async def look_at(
-    cluster: Cluster, found: FoundManagedSecret, applied: ManagedSecret | None = None
+    cluster: Cluster,
+    found: FoundManagedSecret,
+    applied: ManagedSecret | None = None,
+    classes: Sequence[DeclaredClass] = (),
 ) -> PlanObservation:
-    """Observe a ManagedSecret; `applied` is the object in the cluster, if the planned one differs."""
+    """Observe a ManagedSecret; `applied` is the object in the cluster, if the planned one differs.
+
+    `classes` take the place of those in the cluster.
+    """
     cache, blind_spots = InformerCache(WHOLE), list[str]()
     cache.put_managed(found.body)
-    blind_spots += await _put_classes(cluster.api, found.managed.spec.class_name or None, cache)
+    blind_spots += await put_classes(cluster.api, found.managed.spec.class_name or None, cache, classes)
     blind_spots += await _put_workloads(cluster, cache)
     await _put_siblings(cluster, found.key, cache)
-    observed = await _from_cache(found, cache, cluster.now())
+    observed = await observe_cached(found, cache, cluster.now())
     secrets = await _secrets(cluster.api, found.key, secret_of(found.managed))
     if secrets is None:
         blind_spots.append("you may not get Secrets: their existence and owner are taken from the status")
@@ -89,7 +98,7 @@ async def look_at(
     return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots))
 
 
-async def _from_cache(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:
+async def observe_cached(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:
     """Observe the object without Secrets and pods."""
     managed, trouble = readable(slim(found.body))
     observed = await observe_spec(managed, trouble, ParsedSpecs(), cache, now)
@@ -133,19 +142,29 @@ def _kind(item: Item) -> str | None:
     return item.recipe.kind if item.recipe else None
 
 
-async def _put_classes(api: Api, desired: str | None, cache: InformerCache) -> list[str]:
-    """Read all classes: one may be the default, and an error about an unknown name lists them."""
+async def put_classes(
+    api: Api, desired: str | None, cache: InformerCache, declared: Sequence[DeclaredClass] = ()
+) -> list[str]:
+    """Read all classes: one may be the default, and an error about an unknown name lists them.
+
+    The `declared` ones take the place of those in the cluster. Returns blind spots.
+    """
+    replaced = {one.name for one in declared}
+    for one in declared:
+        cache.put_class(one.body)
     try:
         async for page in api.pages(paths.secret_classes()):
             for body in page.items:
-                cache.put_class(body)
+                if body["metadata"]["name"] not in replaced:
+                    cache.put_class(body)
     except errors.Forbidden:
         if desired is None:
             return ["you may not list SecretClasses: the plan ignores a default class"]
     else:
         return []
-    with contextlib.suppress(errors.NotFound):
-        cache.put_class(await api.get(paths.secret_class(desired)))
+    if desired not in replaced:
+        with contextlib.suppress(errors.NotFound):
+            cache.put_class(await api.get(paths.secret_class(desired)))
     return []
 
 
@@ -205,7 +224,7 @@ async def _meta(api: Api, namespace: str, name: str) -> Body | None:
 
 
 def _with_secrets(observed: Observed, before: Desired | None, secrets: _Secrets | None) -> Observed:
-    state = _state_of_status(observed, before)
+    state = state_of_status(observed, before)
     if secrets is None:
         return replace(observed, state=state, target=_target_of_status(observed, state))
     if secrets.state is not None and (owner := meta_of(secrets.state).owner) != observed.name:
@@ -228,7 +247,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
     )
 
 
-def _state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
+def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | None:
     """Return the state by the status, except what only values tell."""
     status = observed.managed.status
     if status.revision is None or before is None:

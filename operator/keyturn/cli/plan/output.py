@@ -10,28 +10,36 @@ from keyturn.cli.printing import print_data, print_lines
 from keyturn.cli.text import clock, listed, room, table, until
 from keyturn.core.status.summary import SummaryState, standing_of
 
+from .class_output import class_document, class_lines
 from .model import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from keyturn.cli.options import Output
     from keyturn.core.spec.desired import Desired
     from keyturn.core.status.summary import Summary
 
+    from .class_plan import ClassPlan
+
 __all__ = ["print_plans"]
 
 _NAMES = 13
+_FROM_THE_FIRST = "counted from the first revision, which does not exist yet"
 
 
-def print_plans(plans: list[Plan], output: Output, *, are_many: bool) -> bool:
-    """Print the plans; return whether one would be refused."""
+def print_plans(
+    plans: Sequence[Plan], output: Output, *, are_many: bool, classes: Sequence[ClassPlan] = ()
+) -> bool:
+    """Print the plans; return whether one would be refused, or a class changes the state of an object."""
     if output.is_document:
-        documents = [_document(plan) for plan in plans]
+        documents = [*map(class_document, classes), *map(_document, plans)]
         print_data({"items": documents} if are_many else documents[0], output)
-    for number, plan in enumerate(plans if not output.is_document else ()):
-        print_lines(*([""] if number else []), *_lines(plan))
-    return any(plan.is_refused for plan in plans)
+    texts = [] if output.is_document else [*map(class_lines, classes), *map(_lines, plans)]
+    for number, lines in enumerate(texts):
+        print_lines(*([""] if number else []), *lines)
+    return any(plan.is_refused for plan in plans) or any(plan.needs_attention for plan in classes)
 
 
 # Text
@@ -79,7 +87,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.is_rotation:
         yield "Scheduled", _scheduled(plan, standing)
     if again := due_again(plan):
-        yield "Then again", f"{until(again, now)}, at {clock(again)}"
+        yield "Then again", _dates(again, now)
     if desired and foresight.restarts:
         yield "Restarts", _pace(desired)
     if desired and foresight.lingers:
@@ -120,8 +128,17 @@ def _scheduled(plan: Plan, standing: Summary) -> str:
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
     if plan.found.managed.status.observed_generation is None:
-        return "counted from the first revision, which does not exist yet"
+        dates = due_again(plan)
+        return f"{_dates(dates, now)}, if the first revision is written now" if dates else _FROM_THE_FIRST
     return "unknown: the operator has not written it yet"
+
+
+def _dates(dates: tuple[datetime, datetime], now: datetime) -> str:
+    """Return one date, or the two between which it lies."""
+    first, last = dates
+    if first == last:
+        return f"{until(last, now)}, at {clock(last)}"
+    return f"between {clock(first)} and {clock(last)}: the jitter depends on the UID"
 
 
 def _pace(desired: Desired) -> str:
@@ -162,7 +179,9 @@ def _workload_cells(one: WorkloadLine) -> list[str]:
 
 def _document(plan: Plan) -> dict[str, Any]:
     foresight, desired, status = plan.foresight, plan.now.desired, plan.found.managed.status
+    again = due_again(plan)
     return {
+        "kind": "ManagedSecret",
         "namespace": plan.found.key.namespace,
         "name": plan.found.key.name,
         "refusals": [{"reason": one.reason, "message": one.message} for one in plan.refusals],
@@ -173,7 +192,8 @@ def _document(plan: Plan) -> dict[str, Any]:
         "reason": str(foresight.reason.name) if foresight.reason else None,
         "startsAt": foresight.starts if foresight.number is not None else None,
         "nextRotationTime": status.next_rotation_time,
-        "dueAgain": due_again(plan),
+        "dueAgain": again[1] if again else None,
+        "dueAgainFrom": again[0] if again else None,
         "values": [
             {
                 "name": one.name,
