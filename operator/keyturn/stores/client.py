@@ -247,6 +247,8 @@ class StoreClient:
             Throttled: The pause is long.
         """
         if self._breaker.is_open:
+            if cause := self.standing.lasting:
+                raise again(cause)
             raise Unreachable(
                 "NoAnswer", "requests resume when a probe succeeds; the store's condition Ready has the cause"
             )

@@ -55,8 +55,9 @@ def health_of(error: StoreError) -> Health:
 
 
 def _without_answer(error: Unreachable) -> Health:
-    if error.code == UNTRUSTED:
-        return Health(is_ready=False, reason=StoreReason.CERTIFICATE_INVALID, message=detail_of(error))
+    if error.is_lasting:
+        reason = StoreReason.CERTIFICATE_INVALID if error.code == UNTRUSTED else StoreReason.HOST_NOT_FOUND
+        return Health(is_ready=False, reason=reason, message=detail_of(error))
     message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
     return Health(is_ready=False, reason=StoreReason.UNREACHABLE, message=message, passes=True)
 

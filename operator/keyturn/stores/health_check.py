@@ -102,6 +102,11 @@ class HealthCheck:
         if self._tending is not None:
             self._tending.cancel()
 
+    @property
+    def lasting(self) -> Unreachable | None:
+        """Why the store is down, if that needs manual action."""
+        return self._silence if self._silence and self._silence.is_lasting and self._breaker.is_down else None
+
     def hold_login(self) -> None:
         """Spare the API server a read of a credential that was missing a moment ago.
 

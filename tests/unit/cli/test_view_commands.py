@@ -326,18 +326,19 @@ def applied(body: dict[str, Any]) -> dict[str, Any]:
 
 
 ROTATED = "2026-11-01T00:00:00Z"
-HOURLY = {"rotation": {"every": "1h"}}
+HOURLY: dict[str, Any] = {"rotation": {"every": "1h"}}
 
 
 @pytest.fixture
 def aged(api: FakeApi) -> FakeApi:
     """Objects without a class, and of one without an interval, that have rotated long ago."""
-    for name, spec in {
+    specs: dict[str, dict[str, Any]] = {
         "old": {},
         "named": {"className": "web"},
         "opted-out": {"className": ""},
         "suspended": {"suspend": True},
-    }.items():
+    }
+    for name, spec in specs.items():
         api.put(managed(name, "post", spec=spec, lastRotationTime=ROTATED))
     api.put(applied(secret_class("web")))
     return api

@@ -393,6 +393,22 @@ async def test_a_store_that_is_back_is_no_longer_looked_for(fake: FakeStores) ->
 
 
 @in_no_time
+async def test_an_open_breaker_of_a_store_without_a_host_has_the_cause(fake: FakeStores) -> None:
+    key = fake.store()
+    fake.server.mood = lambda _: Unreachable("HostNotFound", host="vault.exmaple.com")
+    for _ in range(5):
+        await fake.refusal()
+    await fake.until(lambda: fake.reason(key) == "HostNotFound")
+
+    error = await fake.refusal()
+
+    assert (error.code, error.host) == ("HostNotFound", "vault.exmaple.com")
+    health = fake.stores.health(key)
+    assert health
+    assert not health.passes
+
+
+@in_no_time
 async def test_one_store_that_is_away_holds_up_no_other(fake: FakeStores) -> None:
     fake.store("away"), fake.store("there")
     fake.server.values["db"] = "hunter2"

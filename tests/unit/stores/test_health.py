@@ -57,6 +57,11 @@ async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
             "cannot resolve vault.example.com; check the host or the region in the spec",
         ),
         (
+            Unreachable("HostNotFound", host="vault.exmaple.com"),
+            "HostNotFound",
+            "the host vault.exmaple.com does not exist; correct the host or the region in the spec",
+        ),
+        (
             Unreachable("NoAddress"),
             "Unreachable",
             "cannot resolve its host; check the host or the region in the spec",

@@ -216,6 +216,8 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
         return Stalled(
             ErrorReason.SOURCE_NOT_FOUND, f"{where} does not exist ({detail}); store it, or write another key"
         )
+    if isinstance(error, Unreachable) and error.is_lasting:
+        return Stalled(ErrorReason.PROVIDER_ERROR, f"{where}: {detail}")
     if isinstance(error, Throttled | Unreachable | Conflict):
         after = timedelta(seconds=max(error.retry_after or 0, _RETRY_DELAY.total_seconds()))
         return Wait(ErrorReason.PROVIDER_ERROR, f"{where}: request failed ({detail}); retrying", after)

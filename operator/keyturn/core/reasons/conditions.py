@@ -142,6 +142,11 @@ class StoreReason(_Reason):
         "Ready",
         "the store's TLS certificate is not trusted: set `caRef` to a ConfigMap with its CA",
     )
+    HOST_NOT_FOUND = (
+        "HostNotFound",
+        "Ready",
+        "the store's host does not exist: correct the host or the region",
+    )
     UNREACHABLE = (
         "Unreachable",
         "Ready",

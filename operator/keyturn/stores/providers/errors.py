@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "NO_HOST",
     "UNTRUSTED",
     "Conflict",
     "Denied",
@@ -33,11 +34,16 @@ __all__ = [
 
 UNTRUSTED: Final = "ClientConnectorCertificateError"
 """Code if the server's TLS certificate is not trusted, or has another name."""
+NO_HOST: Final = "HostNotFound"
+"""Code if DNS answers that the host does not exist, such as after a typo."""
+_LASTING: Final = frozenset({NO_HOST, UNTRUSTED})
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._]{0,63}")
 _CAUSES: Final = MappingProxyType(
     {
         "ClientConnectorDNSError": "cannot resolve {host}; check the host or the region in the spec",
         "NoAddress": "cannot resolve {host}; check the host or the region in the spec",
+        NO_HOST: "the host {host} does not exist; correct the host or the region in the spec",
+        "ConnectionRefusedError": "{host} refuses the connection; check the port in the spec and the server",
         UNTRUSTED: "the TLS certificate of {host} is not trusted; set caRef to a ConfigMap with its CA",
     }
 )
@@ -90,6 +96,11 @@ class Unreachable(StoreError):
     def was_answered(self) -> bool:
         """Whether a server answered: then the problem may concern this key only."""
         return self.code in _ANSWERS or self.code.startswith("Status")
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it needs a change of the spec or of the server, such as after a typo in the host."""
+        return self.code in _LASTING
 
 
 class Conflict(StoreError):

@@ -22,10 +22,11 @@ from yarl import URL
 
 from keyturn.runtime import build, tls
 
+from ._connection_errors import has_no_host, of_connection
 from ._curves import Curves, Server, failed_for_want_of_a_curve
 from ._lookups import Admitting, Lookups, asking_for
 from ._networks import Address, Network, is_of_the_world, is_private, meant
-from .errors import Refused, StoreError, Unreachable
+from .errors import NO_HOST, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -185,9 +186,9 @@ class Guard:
             async with asyncio.timeout(self.limits.seconds), asking_for(self._owner):
                 found = await self._names.resolve(str(url.host), url.port or 0, socket.AF_UNSPEC)
                 return [(one["host"], one["port"]) for one in found]
-        except OSError:  # and TimeoutError
-            pass
-        raise Unreachable("NoAddress", host=str(url.host))
+        except OSError as error:  # and TimeoutError
+            code = NO_HOST if has_no_host(error) else "NoAddress"
+        raise Unreachable(code, host=str(url.host))
 
     async def ask(
         self,
@@ -205,7 +206,7 @@ class Guard:
             Unreachable: There was no whole response in time.
         """
         admitted = self.admit(url)
-        failure = "Timeout"
+        failure = Unreachable("Timeout", host=str(admitted.host))
         try:
             async with (
                 asyncio.timeout(self.limits.seconds),
@@ -217,9 +218,9 @@ class Guard:
         except (TimeoutError, StoreError) as error:
             refusal = error if isinstance(error, StoreError) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            refusal, failure = None, type(error).__name__
+            refusal, failure = None, of_connection(error, str(admitted.host))
         # Outside the except block, so that the library's error with headers and bytes is not the context.
-        raise refusal.with_traceback(None) if refusal else Unreachable(failure, host=str(admitted.host))
+        raise refusal.with_traceback(None) if refusal else failure
 
     async def _with_curves(self, url: URL, asked: Callable[[], Awaitable[Answer]]) -> Answer:
         """Try each curve until a handshake succeeds; no request is sent before."""

@@ -261,6 +261,11 @@ WHERE = "api-key: key 'prod/api' of SecretStore 'vault'"
             id="no answer",
         ),
         pytest.param(
+            Unreachable("HostNotFound", "no such host"),
+            Stalled("ProviderError", f"{WHERE}: no such host"),
+            id="a typo in the host",
+        ),
+        pytest.param(
             Conflict("Status409"),
             Wait(
                 "ProviderError",

@@ -495,7 +495,8 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) 
     server, _ = authority(tmp_path, "good.example")
     error = await failing(asked(server, None, "good.example"))
     assert isinstance(error, Unreachable)
-    assert (error.code, error.host) == (UNTRUSTED, "good.example")
+    assert (error.code, error.host, error.is_lasting) == (UNTRUSTED, "good.example", True)
+    assert "unknown authority" in detail_of(error)
 
 
 class NoNames(Names):
@@ -512,9 +513,43 @@ async def test_an_error_names_the_host_that_has_no_address() -> None:
     assert "no.example" in detail_of(refused.value)
 
 
+class NoSuchName(Names):
+    async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host}:{port} {family}")
+
+
+class NoNameServer(Names):
+    async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[Any]:
+        raise socket.gaierror(socket.EAI_AGAIN, f"{host}:{port} {family}")
+
+
+@pytest.mark.parametrize(
+    ("names", "is_lasting"),
+    [
+        pytest.param(NoSuchName(), True, id="no such host"),
+        pytest.param(NoNameServer(), False, id="DNS is down"),
+    ],
+)
+async def test_only_a_host_that_does_not_exist_is_lasting(names: Names, is_lasting: bool) -> None:  # noqa: FBT001
+    async with guarding(resolver=names) as guard:
+        found = await failing(guard.ask("GET", "https://no.example"))
+        with pytest.raises(Unreachable) as refused:
+            await guard.addresses(URL("https://no.example"))
+    for error in (found, refused.value):
+        assert isinstance(error, Unreachable)
+        assert (error.is_lasting, error.host) == (is_lasting, "no.example")
+
+
+async def test_a_refused_connection_is_not_lasting() -> None:
+    async with guarding(AllowedHost("closed.example"), resolver=Names("127.0.0.1")) as guard:
+        error = await failing(guard.ask("GET", "http://closed.example:1"))
+    assert isinstance(error, Unreachable)
+    assert (error.code, error.is_lasting) == ("ConnectionRefusedError", False)
+
+
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     server, trust = authority(tmp_path, "other.example")
-    assert isinstance(await failing(asked(server, trust, "good.example")), Unreachable)
+    assert "another name" in detail_of(await failing(asked(server, trust, "good.example")))
 
 
 # Owners who keep us busy
