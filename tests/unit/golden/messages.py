@@ -141,6 +141,7 @@ def _evidence() -> Iterator[tuple[Any, Evidence]]:
     yield rotates, replace(made, cadence=None)
     yield rotates, replace(made, cadence=Cron("0 3 1 */3 *", "UTC"))
     yield rotates, replace(made, cadence=Every(timedelta(days=1), 10), rotates=frozenset())
+    yield rotates, replace(made, cadence=None, immutable=True)
     yield secret_class(distinctAcrossEnvironments=True), replace(made, twins=names)
 
 

@@ -179,6 +179,7 @@ def _violations(
         older=memory.evaluation(key).older,
         pulled=memory.evaluation(key).lengths,
         twins=_twins(key, observed, memory, cache) if asks else frozenset(),
+        immutable=desired.shape.immutable,
     )
     return violations_of(observed.secret_class, evidence)
 

@@ -54,6 +54,8 @@ class Evidence:
     """Length in characters of the values that stores hold; their entropy is unknown."""
     twins: frozenset[str] = frozenset()
     """Values that are equal to those of another environment."""
+    immutable: bool = False
+    """The Secret is written once, so the API refuses a schedule."""
 
 
 def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
@@ -123,7 +125,13 @@ def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violati
     if maximum is None or not found.strengths:
         return
     allows = f"class {secret_class.metadata.name} allows {format_duration(maximum)} at most"
-    if flaw := _too_rare(found.cadence, maximum):
+    if found.immutable:
+        yield Violation(
+            "maxInterval",
+            f'an immutable Secret is never rotated and {allows}; write immutable: false, className: "", or the'
+            " name of a class without maxInterval",
+        )
+    elif flaw := _too_rare(found.cadence, maximum):
         yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
     elif left_out := sorted(found.strengths.keys() - found.rotates):
         yield Violation(

@@ -127,11 +127,22 @@ def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
             "key, token",
             id="values that never rotate",
         ),
+        pytest.param(
+            replace(GOOD, cadence=None, rotates=frozenset(), immutable=True),
+            "immutable: false",
+            id="immutable",
+        ),
     ],
 )
 def test_values_that_rotate_too_rarely_break_it(found: Evidence, fact: str) -> None:
     assert broken(QUARTERLY, found) == [("maxInterval", None, frozenset())]
     assert fact in violations_of(QUARTERLY, found)[0].message
+
+
+def test_the_advice_about_an_immutable_secret_is_no_schedule_which_the_api_refuses() -> None:
+    found = replace(GOOD, cadence=None, rotates=frozenset(), immutable=True)
+
+    assert "rotation.every" not in violations_of(QUARTERLY, found)[0].message
 
 
 # Environments
