@@ -102,8 +102,9 @@ def inputs(template: str, names: Iterable[str]) -> frozenset[str]:
     from .engine import Template  # noqa: PLC0415  # on first use: Liquid takes 18 MB
 
     every = frozenset(names)
-    names_read = set[str]()
-    for reference in Template("", template).references():
+    parsed = Template("", template)
+    names_read = {NOW} if parsed.reads_time() else set[str]()
+    for reference in parsed.references():
         match reference.segments:
             case ("values", str(name), *_):
                 names_read.add(name)

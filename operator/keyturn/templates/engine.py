@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Names", "Reference", "Template", "absent", "exposed"]
 
 _MAX_MESSAGE_LENGTH: Final = 100
+_DATE: Final = "date"
+_TIMES: Final = frozenset({"now", "today"})
+"""Texts that Liquid's filter date reads as the current time."""
 _GO: Final = frozenset({"expected a primitive expression, found dot"})
 """Liquid's message for a field of a Go template, which External Secrets uses."""
 
@@ -113,6 +116,11 @@ class Template:
         for variables in analysis.globals.values():
             for variable in variables:
                 yield Reference(tuple(variable.segments), self._line(variable.span.index))
+
+    def reads_time(self) -> bool:
+        """Whether it may give the filter date the text 'now' or 'today'."""
+        has_text = any(text in self._text for text in _TIMES)
+        return has_text and _DATE in self._read.analyze(include_partials=False).filters
 
     def flaw(self, sentence: str, line: int) -> str:
         """Return a message with the template's key and line."""
@@ -220,7 +228,8 @@ class _Context(RenderContext):
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         del token
-        return functools.partial(guarded, self.budget, name)
+        apply = functools.partial(guarded, self.budget, name)
+        return functools.partial(_dated, apply, self.globals.get("now")) if name == _DATE else apply
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
         self.budget.spend(length, 0)
@@ -228,6 +237,14 @@ class _Context(RenderContext):
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         del buf
         return _Writer(self.budget)
+
+
+def _dated(
+    apply: Callable[..., object], now: object, given: object, *others: object, **named: object
+) -> object:
+    """Apply the filter date, for which Liquid reads the texts 'now' and 'today' as the time of rendering."""
+    is_now = now is not None and isinstance(given, str) and given in _TIMES
+    return apply(now if is_now else given, *others, **named)
 
 
 class _Loop(ForNode):

@@ -78,6 +78,9 @@ READ = {
     "an output": ('{{ web["tls.key"] }}', "key"),
     "an output by both names": ('{{ values.web["tls.key"] }}', "key"),
     "the time": ("{{ now | date: '%Y-%m-%dT%H:%MZ' }}", "2026-11-24T12:30Z"),
+    "the time as Liquid has it": ("{{ 'now' | date: '%Y-%m-%d' }}", "2026-11-24"),
+    "the day as Liquid has it": ("{% assign d = 'today' %}{{ d | date: '%Y' }}", "2026"),
+    "a text that is no time": ("{{ 'now' }}", "now"),
     "the time in seconds": ("{{ now | date: '%s' }}", "1795523400"),
     "a condition": ("{% if username == 'shop' %}yes{% else %}no{% endif %}", "yes"),
     "a case": ("{% case username %}{% when 'a', 'shop' %}yes{% else %}no{% endcase %}", "yes"),
@@ -551,6 +554,8 @@ def test_twelve_templates_take_less_than_5_ms() -> None:
         pytest.param("{{ values[username] }}", set(VALUES), id="one that is computed"),
         pytest.param("{% assign username = 'x' %}{{ username }}", set(), id="its own variable"),
         pytest.param("{{ now | date: '%Y' }}", {"now"}, id="the time"),
+        pytest.param("{{ 'now' | date: '%Y' }}", {"now"}, id="the time as Liquid has it"),
+        pytest.param("{{ 'now' | upcase }}", set(), id="a text that is no time"),
     ],
 )
 def test_what_a_template_reads_is_known_from_its_text(text: str, read: set[str]) -> None:
