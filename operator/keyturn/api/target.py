@@ -12,6 +12,8 @@ from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
 
 __all__ = [
     "NAMES_OF_STATES",
+    "TRACKING_ANNOTATIONS",
+    "TRACKING_LABELS",
     "Adopt",
     "CreationPolicy",
     "DeletionPolicy",
@@ -68,15 +70,40 @@ _RESERVED = (
 )
 
 
+TRACKING_LABELS = (
+    *("app.kubernetes.io/instance", "argocd.argoproj.io/instance"),
+    *("kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace"),
+    *("helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace"),
+)
+"""Labels by which Argo CD and Flux know what they have applied."""
+TRACKING_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "argocd.argoproj.io/installation-id")
+"""Annotations by which Argo CD knows what it has applied."""
+
+
+def _tracks_nothing(names: tuple[str, ...]) -> tuple[str, str]:
+    """Return the rule that refuses names by which a GitOps tool would prune the Secret as its own."""
+    return (
+        " && ".join(f"!('{name}' in self)" for name in names),
+        (
+            f"Argo CD and Flux track their own objects by {', '.join(names)}, and would prune the Secret as one of"
+            " theirs that is not in Git; remove it from target.template.metadata"
+        ),
+    )
+
+
 class TemplateMetadata(Schema):
     """Labels and annotations of the Secret."""
 
     labels: dict[str, LabelValue] = pydantic.Field(
-        default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+        default_factory=dict,
+        max_length=64,
+        json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_LABELS)),
     )
     """Labels to set on the Secret."""
     annotations: dict[str, AnnotationValue] = pydantic.Field(
-        default_factory=dict, max_length=64, json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED)
+        default_factory=dict,
+        max_length=64,
+        json_schema_extra=rules(QUALIFIED_KEYS, _RESERVED, _tracks_nothing(TRACKING_ANNOTATIONS)),
     )
     """Annotations to set on the Secret."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS
 from tests.cluster.api.objects import item, managed_secret
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ _STRICT = 'ManagedSecret in version "v1alpha1" cannot be handled as a ManagedSec
 
 def literal(name: str, text: str = "shop") -> Body:
     return {"name": name, "literal": text}
+
+
+def tracking(names: tuple[str, ...]) -> str:
+    return (
+        f"Argo CD and Flux track their own objects by {', '.join(names)}, and would prune the Secret as one of theirs"
+        " that is not in Git; remove it from target.template.metadata"
+    )
 
 
 def labelled(key: str, value: str = "x") -> Body:
@@ -221,6 +229,20 @@ TARGET = {
         managed_secret(target={"template": {"metadata": {"annotations": {"keyturn.dev/rotate": "x"}}}}),
         f"spec.target.template.metadata.annotations: Invalid value: {_RESERVED}",
     ),
+    **{
+        f"the tracking label {name}": (
+            labelled(name),
+            f"spec.target.template.metadata.labels: Invalid value: {tracking(TRACKING_LABELS)}",
+        )
+        for name in TRACKING_LABELS
+    },
+    **{
+        f"the tracking annotation {name}": (
+            managed_secret(target={"template": {"metadata": {"annotations": {name: "x"}}}}),
+            f"spec.target.template.metadata.annotations: Invalid value: {tracking(TRACKING_ANNOTATIONS)}",
+        )
+        for name in TRACKING_ANNOTATIONS
+    },
     "a label with a blank": (
         labelled("the team"),
         f"spec.target.template.metadata.labels: Invalid value: {_QUALIFIED}",

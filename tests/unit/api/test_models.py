@@ -17,7 +17,7 @@ from keyturn.api.meta import Condition
 from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
-from keyturn.api.target import SecretType
+from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType, TemplateMetadata
 from keyturn.kube.status import status_patch
 from tests.support.initial_status import filled_in
 from tests.unit.core.builders import NOW
@@ -138,6 +138,20 @@ def test_a_rule_may_compute_its_message() -> None:
             {"rule": "a", "message": "write b", "fieldPath": ".c", "messageExpression": "'write ' + self.d"}
         ]
     }
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [("labels", TRACKING_LABELS), ("annotations", TRACKING_ANNOTATIONS)],
+    ids=["labels", "annotations"],
+)
+def test_a_rule_names_each_key_by_which_a_gitops_tool_would_prune_the_secret(
+    field: str, names: tuple[str, ...]
+) -> None:
+    rules_ = TemplateMetadata.model_json_schema()["properties"][field]["x-kubernetes-validations"]
+
+    (rule,) = [one["rule"] for one in rules_ if names[0] in one["rule"]]
+    assert [name for name in names if f"!('{name}' in self)" in rule] == list(names)
 
 
 # Statuses

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,6 +23,7 @@ _TYPES: Final = frozenset(
         "kubernetes.io/dockerconfigjson",
     }
 )
+_TRACKING: Final = frozenset({*TRACKING_LABELS, *TRACKING_ANNOTATIONS})
 _THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
 
 
@@ -87,6 +90,9 @@ def _metadata(metadata: StrictReader, *, merges: bool) -> dict[str, dict[str, st
 def _plain(part: StrictReader) -> dict[str, str]:
     """Return labels or annotations; they are no templates here."""
     texts = {name: part.text(name) for name in part.names()}
+    for name in [name for name in texts if name in _TRACKING]:
+        part.report.lost(part.at(name), "makes Argo CD or Flux prune the Secret as its own", "leave it out")
+        del texts[name]
     for name, text in texts.items():
         if text and "{{" in text:
             part.report.lost(
