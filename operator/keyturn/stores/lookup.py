@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.secretstore import ClusterSecretStore
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import CLUSTER_SECRET_STORE, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.selector import selects
 
@@ -62,13 +62,28 @@ def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: Inform
 
 
 def _suggestion(key: StoreKey, namespace: str, cache: InformerCache) -> str:
-    """Suggest another store; stores of other namespaces are not named."""
+    """Suggest another kind or store; stores of other namespaces are not named."""
+    other = _same_name(key, namespace, cache)
+    if other is not None:
+        return (
+            f"there is no {key.kind} {key.name!r}{_where(key)}, but a {other.kind} of this name; write storeRef.kind:"
+            f" {other.kind}"
+        )
     there = cache.stores.names(key.kind, key.namespace)
     if key.kind == CLUSTER_SECRET_STORE:
         there = [name for name in there if _serves(StoreKey(key.kind, "", name), namespace, cache)]
     named = ", ".join(there[:_MAX_NAMED]) + (", …" if len(there) > _MAX_NAMED else "")
     instead = f" or write one of these as storeRef.name: {named}" if named else ""
     return f"there is no {key.kind} {key.name!r}{_where(key)}; create it{instead}"
+
+
+def _same_name(key: StoreKey, namespace: str, cache: InformerCache) -> StoreKey | None:
+    """Return a store of this name and the other kind that serves the namespace."""
+    if key.is_for_all:
+        other = StoreKey(SECRET_STORE, namespace, key.name)
+        return other if key.name in cache.stores.names(SECRET_STORE, namespace) else None
+    other = StoreKey(CLUSTER_SECRET_STORE, "", key.name)
+    return other if _serves(other, namespace, cache) else None
 
 
 def _where(key: StoreKey) -> str:

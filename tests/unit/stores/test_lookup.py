@@ -48,6 +48,17 @@ async def test_a_store_of_another_namespace_is_not_there(fake: FakeStores) -> No
 
 
 @in_no_time
+async def test_a_store_of_the_other_kind_with_this_name_is_suggested(fake: FakeStores) -> None:
+    fake.store("aws"), fake.store("own")
+    fake.cluster_store("shared", names=["shop"])
+    fake.cluster_store("others", names=["office"])
+
+    assert "write storeRef.kind: ClusterSecretStore" in (await stalled(fake, ref("shared"))).message
+    assert "write storeRef.kind: SecretStore" in (await stalled(fake, cluster_ref("own"))).message
+    assert "storeRef.kind" not in (await stalled(fake, ref("others"))).message
+
+
+@in_no_time
 async def test_stores_for_others_are_not_named(fake: FakeStores) -> None:
     fake.cluster_store("for-us", names=["shop"])
     fake.cluster_store("for-others", names=["office"])
