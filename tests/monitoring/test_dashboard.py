@@ -16,7 +16,8 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 _COLUMNS = 24
 _VARIABLES = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
 _BUILT_IN = {"__rate_interval"}
-_OF_STORES = {"keyturn_store_ready"}
+_OF_OTHERS = {"keyturn_store_ready", "keyturn_emergency_deadline_seconds"}
+"""Metrics whose label name is not that of a ManagedSecret."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
@@ -24,6 +25,12 @@ each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["t
 
 def test_it_can_be_found_and_linked_to() -> None:
     assert (DASHBOARD["uid"], DASHBOARD["title"], "id" in DASHBOARD) == ("keyturn", "Keyturn", False)
+
+
+def test_it_shows_the_deadlines_of_emergencies_before_rotations() -> None:
+    rows = [one["title"] for one in DASHBOARD["panels"] if one["type"] == "row"]
+    assert rows.index("Emergencies") < rows.index("Rotations")
+    assert any("keyturn_emergency_deadline_seconds" in target["expr"] for _, target in QUERIES)
 
 
 def test_no_two_panels_have_the_same_number_or_title() -> None:
@@ -79,7 +86,7 @@ def test_what_is_reported_of_single_secrets_follows_the_choice() -> None:
         (title, selector)
         for (title, _), one in zip(QUERIES, found, strict=True)
         for selector in one.selectors
-        if "name" in one.labels and selector.metric not in _OF_STORES
+        if "name" in one.labels and selector.metric not in _OF_OTHERS
     ]
 
     assert per_object
