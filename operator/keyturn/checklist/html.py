@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn import __version__
 from keyturn.core.policy.findings import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.policy.findings import Finding, Point, Report
+
+    from .scope import Scope
 
 __all__ = ["page"]
 
@@ -23,14 +24,15 @@ _LABELS: Final[Mapping[Verdict, str]] = {
 }
 
 
-def page(report: Report) -> str:
+def page(report: Report, scope: Scope) -> str:
     """Render a table of the points, followed by the findings of each."""
     from liquid import Environment, StrictUndefined  # noqa: PLC0415  # only where asked for
 
     text = (resources.files(__package__) / "files" / "report.html").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     points = [_point(point, verdict, report) for point, verdict in report.verdicts.items()]
-    return template.render(points=points, version=__version__)
+    counts = [{"count": count, **_shown(verdict)} for verdict, count in report.counts.items()]
+    return template.render(points=points, counts=counts, scope=str(scope))
 
 
 def _point(point: Point, verdict: Verdict, report: Report) -> dict[str, Any]:

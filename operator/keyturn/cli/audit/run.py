@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyturn.checklist.drill import Drill
+    from keyturn.checklist.scope import Scope
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.options import Where
     from keyturn.core.policy.findings import Report
@@ -73,8 +75,9 @@ class Asked:
 
 def report(asked: Asked, output: str, *, allow_unknown: bool) -> int:
     """Check, print the report, and return the exit code."""
-    found = in_order(_found(asked))
-    auditprint.FORMS[output](found)
+    findings, scope = _checked(asked)
+    found = in_order(findings)
+    auditprint.FORMS[output](found, scope)
     if asked.report_name:
         _publish(found, asked, asked.report_name)
     if found.has(Verdict.FAIL):
@@ -113,14 +116,22 @@ async def _operator_namespace(asked: Asked, cluster: Cluster) -> str:
     return asked.operator_namespace or await find_namespace(cluster.api)
 
 
-def _found(asked: Asked) -> Iterator[Finding]:
+def _checked(asked: Asked) -> tuple[list[Finding], Scope]:
+    from keyturn.checklist.scope import Scope  # noqa: PLC0415  # help and completion need none
+
+    repository = str(asked.repository.resolve()) if asked.repository else None
+    findings, scope = list[Finding](), Scope(datetime.now(UTC), repository=repository)
     if asked.wants_cluster:
-        yield from _cluster(asked)
+        findings, here = _cluster(asked)
+        namespace = None if asked.all_namespaces else here.namespace
+        scope = replace(scope, server=here.server, namespace=namespace)
     if Point.SOURCE_CONTROL in asked.points:
-        yield from _repository(asked)
+        findings += _repository(asked)
+    return findings, scope
 
 
-def _cluster(asked: Asked) -> list[Finding]:
+def _cluster(asked: Asked) -> tuple[list[Finding], Cluster]:
+    """Return the findings, and the cluster with its namespace."""
     from keyturn.checklist.cluster import check  # noqa: PLC0415  # only where a cluster is looked at
     from keyturn.checklist.facts import Facts  # noqa: PLC0415  # the same
     from keyturn.checklist.points.base import Checked, Other  # noqa: PLC0415  # the same
@@ -128,16 +139,16 @@ def _cluster(asked: Asked) -> list[Finding]:
 
     committed, drill = _committed(asked.schedule), _drill(asked.drill)
 
-    async def work(here: Cluster) -> list[Finding]:
+    async def work(here: Cluster) -> tuple[list[Finding], Cluster]:
         facts = Facts(here.api, None if asked.all_namespaces else here.namespace, here.now)
         operator = await _operator_namespace(asked, here)
         if asked.compare_context is None:
-            return await check(Checked(facts, None, committed, drill, _tell, operator), asked.points)
+            return await check(Checked(facts, None, committed, drill, _tell, operator), asked.points), here
         where = replace(asked.where, context=asked.compare_context)
         async with beside(where) as there:
             namespace = None if asked.all_namespaces else there.namespace
             other = Other(asked.compare_context, Facts(there.api, namespace, there.now, facts.mark))
-            return await check(Checked(facts, other, committed, drill, _tell, operator), asked.points)
+            return await check(Checked(facts, other, committed, drill, _tell, operator), asked.points), here
 
     return run(asked.where, work)
 

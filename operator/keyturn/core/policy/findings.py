@@ -88,6 +88,12 @@ class Report:
             verdicts[point] = min(verdicts.get(point, verdict), verdict, key=lambda it: it.rank)
         return verdicts
 
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """The number of points with each verdict, the worst first."""
+        found = list(self.verdicts.values())
+        return {verdict: found.count(verdict) for verdict in Verdict}
+
     def has(self, verdict: Verdict) -> bool:
         return any(finding.verdict is verdict for finding in self.findings)
 
