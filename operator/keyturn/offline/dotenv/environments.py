@@ -130,6 +130,7 @@ def flaws(
     for reference in unset:
         if declaration.variable(reference.reference):
             yield Flaw(file, reference.name, f"reads {reference.reference}, which is not set above it")
+    yield from _of_another_environment(one, declaration)
     for variable in declaration.secrets:
         value = values.get(variable.name)
         if value is None:
@@ -141,3 +142,13 @@ def flaws(
                 file for file, others_values in beside.items() if others_values.get(variable.name) == value
             )
             yield from (Flaw(file, variable.name, f"has the same value in {twin}") for twin in twins)
+
+
+def _of_another_environment(one: Environment, declaration: Declaration) -> Iterator[Flaw]:
+    """Yield values that name an earlier environment, such as NODE_ENV=development in production; no secrets."""
+    earlier = ENVIRONMENTS[: ENVIRONMENTS.index(one.name)] if one.name in ENVIRONMENTS else ()
+    secrets = {variable.name for variable in declaration.secrets}
+    for name, value in one.values.items():
+        named = next((text for text in earlier if value == Value.of_text(text)), None)
+        if named and name not in secrets:
+            yield Flaw(one.path.name, name, f"is {named}; write {one.name}, or what this environment needs")

@@ -233,6 +233,38 @@ def test_a_value_that_two_environments_share_is_reported(shop: Folder) -> None:
     assert "PORT has" not in done.output
 
 
+@pytest.mark.parametrize(
+    ("environment", "value", "is_reported"),
+    [
+        ("production", "development", True),
+        ("production", "staging", True),
+        ("staging", "development", True),
+        ("staging", "production", False),  # usual for NODE_ENV
+        ("production", "production", False),
+        ("development", "development", False),
+    ],
+)
+def test_a_copied_value_that_names_an_earlier_environment_is_reported(
+    environment: str,
+    value: str,
+    is_reported: bool,  # noqa: FBT001
+    folder: Folder,
+) -> None:
+    folder.example(f"NODE_ENV={value}\n")
+
+    done = folder.run("init", f"--environment={environment}")
+
+    assert (f".env.{environment}: NODE_ENV is {value}" in done.output) == is_reported
+    assert done.exit_code == (3 if is_reported else 0)
+
+
+def test_a_secret_whose_text_is_an_environment_is_not_quoted(folder: Folder) -> None:
+    folder.example("JWT_SECRET=\n")
+    folder.env("JWT_SECRET=development\n", "production")
+
+    assert "is development" not in folder.run("init", "--check").output
+
+
 def test_a_value_is_compared_as_programs_read_it(folder: Folder) -> None:
     folder.example("JWT_SECRET=\n")
     folder.env("JWT_SECRET='same'\n")
