@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import structlog
 
 from keyturn.core.backoff import backoff
+from keyturn.kube import errors, paths
 from keyturn.runtime import logs, metrics
 from keyturn.runtime.jitter import jittered
 
@@ -185,14 +186,16 @@ class WorkQueue(Generic[K]):
         # Half of the back-off is jitter, so that keys that failed together do not return together.
         longest = backoff(_MIN_BACKOFF, failures, _MAX_BACKOFF)
         pause = timedelta(seconds=jittered(longest.total_seconds(), chance=self._chance))
+        facts = {
+            "key": str(key),
+            "failures": failures,
+            "retry_after_seconds": round(pause.total_seconds(), 1),
+        }
+        if isinstance(error, errors.Forbidden):  # lost rights are no defect
+            _log.warning("reconcile forbidden", **facts, verb=error.verb, resource=paths.resource(error.path))
+            return pause
         metrics.WORK_FAILED.inc()
-        _log.error(
-            "reconcile failed",
-            key=str(key),
-            failures=failures,
-            retry_after_seconds=round(pause.total_seconds(), 1),
-            **logs.describe(error),
-        )
+        _log.error("reconcile failed", **facts, **logs.describe(error))
         return pause
 
     async def _pause(self) -> None:

@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 
 from keyturn.controllers.fair_queue import FairQueue
 from keyturn.controllers.workqueue import Priority, WorkQueue
+from keyturn.kube import errors, paths
+from keyturn.runtime import metrics
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
@@ -365,6 +367,22 @@ def test_a_failure_is_logged_without_its_words() -> None:
         "work",
         False,
     )
+
+
+def test_a_lost_right_is_logged_as_such_and_counts_as_no_defect() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.outcomes["a"] = [errors.Forbidden("patch", paths.secret_class_status("web"), 403, "Forbidden")]
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+
+    before = metrics.WORK_FAILED._value.get()  # the library has no other way
+    with capture_logs() as logged:
+        play(scenario)
+
+    (line,) = logged
+    assert (line["event"], line["log_level"], "frames" in line) == ("reconcile forbidden", "warning", False)
+    assert (line["verb"], line["resource"]) == ("patch", "secretclasses/status")
+    assert metrics.WORK_FAILED._value.get() == before
 
 
 def test_a_cancelled_queue_lets_begun_work_end_and_begins_none() -> None:

@@ -279,6 +279,10 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
         return ConditionVerdict("False", broken[0].rule, named(broken))
     if observed.unchecked:
         return ConditionVerdict("Unknown", ConditionReason.NOT_CHECKED, observed.unchecked)
+    if observed.state is None:
+        return ConditionVerdict(
+            "Unknown", ConditionReason.NOT_CHECKED, "the Secret has no values yet; the spec violates no rule"
+        )
     whose = "the class and of the checklist" if observed.secret_class else "the checklist"
     return ConditionVerdict("True", ConditionReason.COMPLIANT, f"every rule of {whose} holds")
 

@@ -685,6 +685,14 @@ def test_of_a_spec_that_cannot_be_followed_no_rule_is_reported() -> None:
     assert "PolicyCompliant" not in conditions(observed(trouble=Stalled("InvalidSpec", "it cannot be read")))
 
 
+def test_compliance_of_a_secret_without_values_is_unknown() -> None:
+    before = observed(state=None, target=None, status={})
+
+    assert conditions(before)["PolicyCompliant"][:2] == ("Unknown", "NotChecked")
+    broken = replace(before, violations=(Violation("minLength", "too short"),))
+    assert conditions(broken)["PolicyCompliant"][:2] == ("False", "minLength")
+
+
 def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:
     look = replace(observed(given=secret_class()), unchecked="no rights")
     assert conditions(look)["PolicyCompliant"] == ("Unknown", "NotChecked", "no rights")
