@@ -431,3 +431,21 @@ async def test_what_data_brings_counts_at_once_also_while_the_store_fails() -> N
     take_the_property_over(story)
     await story.cluster.settle()
     assert story.cluster.data()["user"] == Value(b"ours").to_base64()
+
+
+async def test_a_typo_in_the_host_is_stalled_until_the_host_exists() -> None:
+    story = Story()
+    for key in (API, APP, PLACE):
+        story.cluster.outside.fails[key] = Unreachable("HostNotFound", host="vault.exmaple.com")
+    await story.cluster.settle()
+    assert conditions(story)["Stalled"] == "True"
+    assert conditions(story).get("Reconciling") != "True"
+
+    come_back(story)
+    await rest(story)
+
+    assert (conditions(story)["Ready"], "Stalled" in conditions(story)) == ("True", False)
+
+
+def conditions(story: Story) -> dict[str, str]:
+    return {one["type"]: one["status"] for one in story.cluster.objects[MANAGED]["status"]["conditions"]}
