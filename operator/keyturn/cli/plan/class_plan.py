@@ -66,7 +66,7 @@ async def plan_classes(
     before, after = InformerCache(WHOLE), InformerCache(WHOLE)
     await put_classes(cluster.api, None, before)
     notes = await put_classes(cluster.api, None, after, classes)
-    every, unseen = await _managed_secrets(cluster)
+    every, unseen = await _list_managed(cluster)
     every = [one for one in every if one.key not in planned]
     for found in every:
         before.put_managed(found.body)
@@ -76,7 +76,7 @@ async def plan_classes(
     for found in every:
         of = _class_of(found, before, after, names)
         if of is not None:
-            effects[of] += await _effects(cluster, found, before, after)
+            effects[of] += await _find_effects(cluster, found, before, after)
     return [
         ClassPlan(
             name=one.name,
@@ -91,7 +91,7 @@ async def plan_classes(
     ]
 
 
-async def _managed_secrets(cluster: Cluster) -> tuple[list[FoundManagedSecret], tuple[str, ...]]:
+async def _list_managed(cluster: Cluster) -> tuple[list[FoundManagedSecret], tuple[str, ...]]:
     """Return those of the cluster, or of the namespace if that is all that the user may list."""
     try:
         return await all_of(cluster, None), ()
@@ -108,7 +108,7 @@ def _class_of(
     return next((name for cache in (after, before) if (name := cache.class_name(written)) in names), None)
 
 
-async def _effects(
+async def _find_effects(
     cluster: Cluster, found: FoundManagedSecret, before: InformerCache, after: InformerCache
 ) -> tuple[Effect, ...]:
     now = cluster.now()
