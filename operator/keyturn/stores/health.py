@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from keyturn.core.reasons import StoreReason
 
 from .credentials import LOGIN_NOT_FOUND
-from .providers.errors import UNTRUSTED, Refused, Throttled, Unauthorized, Unreachable, detail_of, hint_of
+from .providers.errors import CERTIFICATES, Refused, Throttled, Unauthorized, Unreachable, detail_of, hint_of
 
 if TYPE_CHECKING:
     from .providers.errors import StoreError
@@ -56,7 +56,7 @@ def health_of(error: StoreError) -> Health:
 
 def _without_answer(error: Unreachable) -> Health:
     if error.is_lasting:
-        reason = StoreReason.CERTIFICATE_INVALID if error.code == UNTRUSTED else StoreReason.HOST_NOT_FOUND
+        reason = StoreReason.CERTIFICATE_INVALID if error.code in CERTIFICATES else StoreReason.HOST_NOT_FOUND
         return Health(is_ready=False, reason=reason, message=detail_of(error))
     message = detail_of(error) if hint_of(error) else f"the store does not answer ({error.code})"
     return Health(is_ready=False, reason=StoreReason.UNREACHABLE, message=message, passes=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "CERTIFICATES",
     "NO_HOST",
     "UNTRUSTED",
     "Conflict",
@@ -33,10 +34,28 @@ __all__ = [
 ]
 
 UNTRUSTED: Final = "ClientConnectorCertificateError"
-"""Code if the server's TLS certificate is not trusted, or has another name."""
+"""Code if the server's TLS certificate is not accepted for another reason than those of CERTIFICATES."""
+_CA: Final = "set caRef to a ConfigMap with its CA"
+# The issuer's name is text of the server, so no message has it.
+CERTIFICATES: Final = MappingProxyType(
+    {
+        "CertificateExpired": "the TLS certificate of {host} has expired; renew it at the server",
+        "CertificateNotYetValid": "the TLS certificate of {host} is not valid yet; check the clocks, or replace it",
+        "CertificateSelfSigned": f"the TLS certificate of {{host}} is self-signed and not trusted; {_CA}",
+        "CertificateUnknownAuthority": (
+            f"the TLS certificate of {{host}} is signed by an unknown authority; {_CA}, or let the server send its"
+            " intermediate certificates"
+        ),
+        "CertificateOtherName": (
+            "the TLS certificate of {host} is for another name; write the host that the certificate names"
+        ),
+        UNTRUSTED: f"the TLS certificate of {{host}} is not trusted; {_CA}",
+    }
+)
+"""Messages for codes of certificates that are not accepted."""
 NO_HOST: Final = "HostNotFound"
 """Code if DNS answers that the host does not exist, such as after a typo."""
-_LASTING: Final = frozenset({NO_HOST, UNTRUSTED})
+_LASTING: Final = frozenset({NO_HOST, *CERTIFICATES})
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9._]{0,63}")
 _CAUSES: Final = MappingProxyType(
     {
@@ -44,7 +63,7 @@ _CAUSES: Final = MappingProxyType(
         "NoAddress": "cannot resolve {host}; check the host or the region in the spec",
         NO_HOST: "the host {host} does not exist; correct the host or the region in the spec",
         "ConnectionRefusedError": "{host} refuses the connection; check the port in the spec and the server",
-        UNTRUSTED: "the TLS certificate of {host} is not trusted; set caRef to a ConfigMap with its CA",
+        **CERTIFICATES,
     }
 )
 """Messages for codes of connection errors of libraries."""

@@ -116,7 +116,7 @@ async def test_a_certificate_that_is_not_trusted_is_asked_for_once(tmp_path: Pat
     async with openssl(tmp_path) as (url, _), guarding() as guard:
         with pytest.raises(StoreError) as refused:
             await guard.ask("GET", url)
-    assert refused.value.code == "ClientConnectorCertificateError"
+    assert refused.value.code == "CertificateSelfSigned"
 
 
 # What is remembered

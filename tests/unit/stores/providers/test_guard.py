@@ -18,7 +18,7 @@ from yarl import URL
 from keyturn.runtime import threadpools as threads
 from keyturn.stores.providers import _lookups
 from keyturn.stores.providers._networks import FORBIDDEN, Network
-from keyturn.stores.providers.errors import UNTRUSTED, Refused, StoreError, Unreachable, detail_of
+from keyturn.stores.providers.errors import Refused, StoreError, Unreachable, detail_of
 from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
 from tests.support.api_servers import serving
 from tests.unit.stores.providers.resolver import Names
@@ -495,7 +495,8 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) 
     server, _ = authority(tmp_path, "good.example")
     error = await failing(asked(server, None, "good.example"))
     assert isinstance(error, Unreachable)
-    assert (error.code, error.host, error.is_lasting) == (UNTRUSTED, "good.example", True)
+    assert (error.code, error.host) == ("CertificateUnknownAuthority", "good.example")
+    assert error.is_lasting
     assert "unknown authority" in detail_of(error)
 
 
