@@ -21,6 +21,7 @@ from .observe import observe_cached, put_classes, state_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from .manifest import DeclaredClass
 
-__all__ = ["ClassPlan", "plan_classes"]
+__all__ = ["ClassPlan", "find_effects", "plan_classes"]
 
 _UNREAD = "no value is read: whether present values satisfy the rules of the class is not part of the plan"
 _VALUE_RULES = ("min_length", "min_entropy_bits", "distinct_across_environments")
@@ -76,7 +77,7 @@ async def plan_classes(
     for found in every:
         of = _class_of(found, before, after, names)
         if of is not None:
-            effects[of] += await _find_effects(cluster, found, before, after)
+            effects[of] += await find_effects(found, before, after, cluster.now())
     return [
         ClassPlan(
             name=one.name,
@@ -108,10 +109,10 @@ def _class_of(
     return next((name for cache in (after, before) if (name := cache.class_name(written)) in names), None)
 
 
-async def _find_effects(
-    cluster: Cluster, found: FoundManagedSecret, before: InformerCache, after: InformerCache
+async def find_effects(
+    found: FoundManagedSecret, before: InformerCache, after: InformerCache, now: datetime
 ) -> tuple[Effect, ...]:
-    now = cluster.now()
+    """Return what a ManagedSecret of both caches becomes by the classes of the second one."""
     then, later = await observe_cached(found, before, now), await observe_cached(found, after, now)
     state = state_of_status(later, then.desired or later.desired)
     is_held = standing_of(found, now).state is SummaryState.HELD

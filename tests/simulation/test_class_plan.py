@@ -1,0 +1,84 @@
+"""What `keyturn plan -f class.yaml` says of a ManagedSecret is what the operator then does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.cli.managed import found_in
+from keyturn.cli.plan.class_effects import Becomes, Effect
+from keyturn.cli.plan.class_plan import find_effects
+from keyturn.kube.cache.cache import WHOLE, InformerCache
+from tests.simulation.simulated_cluster import MANAGED, Cluster
+
+if TYPE_CHECKING:
+    from keyturn.kube.client import Body
+
+DATA = [{"name": "password", "generate": {"password": {"length": 32}}}]
+LONG: dict[str, Any] = {"rotation": {"every": "90d"}}
+SHORT: dict[str, Any] = {"rotation": {"every": "1h"}}
+
+
+class Classed(Cluster):
+    """A ManagedSecret of a class that changes two hours after its first revision."""
+
+    edits = 0
+
+    def give_class(self, spec: dict[str, Any]) -> None:
+        self.edits += 1
+        self.context.cache.put_class(class_of(spec, self.edits))
+
+
+def class_of(spec: dict[str, Any], version: int) -> Body:
+    metadata = {"name": "web", "uid": "uid-of-class", "resourceVersion": str(version), "generation": version}
+    return {"metadata": metadata, "spec": spec}
+
+
+async def plan(cluster: Classed, before: dict[str, Any], after: dict[str, Any]) -> dict[Becomes, Effect]:
+    body = cluster.objects[MANAGED]
+    body = body | {"metadata": body["metadata"] | {"creationTimestamp": "2026-11-24T12:00:00Z"}}
+    caches = InformerCache(WHOLE), InformerCache(WHOLE)
+    for cache, spec in zip(caches, (before, after), strict=True):
+        cache.put_class(class_of(spec, 1))
+        cache.put_managed(body)
+    effects = await find_effects(found_in(body), *caches, cluster.now)
+    return {one.becomes: one for one in effects}
+
+
+@pytest.mark.parametrize("suspend", [False, True], ids=["awake", "suspended"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(SHORT, id="shorter"),
+        pytest.param(LONG, id="unchanged"),
+        pytest.param({"rotation": {"every": "3h"}}, id="shorter and not due"),
+        pytest.param({"rotation": {"every": "1h", "appliedBy": "Nobody"}}, id="on request"),
+        pytest.param(SHORT | {"minLength": 64}, id="denies"),
+        pytest.param(SHORT | {"minLength": 64, "enforcement": "Warn"}, id="warns"),
+        pytest.param({"rotation": {"schedule": {"cron": "0 13 * * *"}}}, id="a schedule that was missed"),
+    ],
+)
+async def test_the_operator_does_what_the_plan_of_a_class_says(
+    after: dict[str, Any],
+    suspend: bool,  # noqa: FBT001
+) -> None:
+    cluster = Classed({"data": DATA, "className": "web"})
+    cluster.give_class(LONG)
+    await cluster.settle()
+    if suspend:
+        cluster.change_managed()["suspend"] = True
+        await cluster.settle()
+    cluster.now += timedelta(hours=2)
+
+    effects = await plan(cluster, LONG, after)
+    cluster.give_class(after)
+    await cluster.settle()
+
+    status = cluster.objects[MANAGED]["status"]
+    rules = {one["rule"] for one in (status.get("policy") or {}).get("violations", ())}
+    starts = any(one.starts for one in effects.values())
+    assert (status["revision"] > 1) == starts
+    assert bool(status.get("overdue")) == (Becomes.OVERDUE in effects)
+    assert ("minLength" in rules) == (Becomes.VIOLATING in effects)
