@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
-from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
 from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
@@ -68,6 +67,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         hold=memory.budget.hold(key),
     )
     observed = await _with_secrets(key, observed, memory, context)
+    observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     return await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
 
@@ -103,8 +103,7 @@ async def observe_spec(
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
     secret_class, desired, problem = resolved(managed, specs, cache)
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
-    labels, asks_back = managed.metadata.labels, ROLLBACK in managed.metadata.annotations
-    emergencies = cache.emergencies.of(key, labels)
+    emergencies = cache.emergencies.of(key, managed.metadata.labels)
     desired = lifted(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
@@ -122,8 +121,16 @@ async def observe_spec(
         violations=(),
         consumers=(),
         emergencies=emergencies,
-        exposed_at=cache.emergencies.last_declared(key, labels) if asks_back else None,
     )
+
+
+def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
+    """Add the last emergency, for a requested rollback that is not handled; all others need no search."""
+    state, asked = observed.state, observed.requested.rollback
+    if state is None or asked is None or asked == state.triggers.rollback:
+        return observed
+    labels = observed.managed.metadata.labels
+    return with_facts(observed, exposed_at=cache.emergencies.last_declared(key, labels))
 
 
 # State and target Secret

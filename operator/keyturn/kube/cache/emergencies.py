@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import pydantic
@@ -34,6 +35,8 @@ MOST_OPEN: Final = 20
 """Maximum of open emergencies of one namespace that are handled."""
 _MAX_DONE: Final = 100
 """Maximum of done emergencies of one namespace whose documents are kept up to date until acknowledgement."""
+_MAX_SEARCHED: Final = 1000
+"""Maximum of emergencies of one namespace, the latest ones, that are searched for the last one of a ManagedSecret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class EmergencyCache:
         self._of_namespace: defaultdict[str, dict[str, Declared | Stalled]] = defaultdict(dict)
         self._open: defaultdict[str, list[_Turn]] = defaultdict(list)
         self._done: defaultdict[str, list[_Turn]] = defaultdict(list)
+        self._every: defaultdict[str, list[_Turn]] = defaultdict(list)
 
     def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
         self._unindex(key)
@@ -123,13 +127,12 @@ class EmergencyCache:
 
     def last_declared(self, key: ObjectKey, labels: Mapping[str, str]) -> datetime | None:
         """Return when the last emergency that affects a ManagedSecret was declared, also a closed one."""
-        found = self._of_namespace.get(key.namespace, {}).values()
-        times = (
-            one.emergency.metadata.creation_timestamp
-            for one in found
-            if isinstance(one, Declared) and one.scope.concerns(key.name, labels)
-        )
-        return max((time for time in times if time), default=None)
+        found = self._of_namespace.get(key.namespace, {})
+        for started, name in islice(reversed(self._every.get(key.namespace, [])), _MAX_SEARCHED):
+            one = found.get(name)
+            if isinstance(one, Declared) and one.scope.concerns(key.name, labels):
+                return started
+        return None
 
     def of_namespace(self, namespace: str) -> list[EmergencyKey]:
         """Return all keys of a namespace, sorted, handled or not."""
@@ -163,6 +166,7 @@ class EmergencyCache:
         return declared.is_closed or turn in self._done.get(key.namespace, ())[-_MAX_DONE:]
 
     def _index(self, key: EmergencyKey, declared: Declared) -> None:
+        insort(self._every[key.namespace], _turn(key, declared))
         if not declared.is_closed and not declared.emergency.metadata.deletion_timestamp:
             insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
@@ -170,7 +174,7 @@ class EmergencyCache:
         declared = self._of_namespace.get(key.namespace, {}).get(key.name)
         if not isinstance(declared, Declared):
             return
-        for turns in (self._open, self._done):
+        for turns in (self._open, self._done, self._every):
             entries = turns[key.namespace]
             place = bisect_left(entries, turn := _turn(key, declared))
             if entries[place : place + 1] == [turn]:

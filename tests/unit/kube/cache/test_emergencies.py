@@ -174,6 +174,15 @@ def test_another_namespace_is_served_though_one_declares_too_many() -> None:
     assert len(alarms.of(ObjectKey("bank", "db"), {"team": "auth"})) == 1
 
 
+def test_the_search_for_the_last_declaration_is_bounded() -> None:
+    def work_with(count: int) -> int:
+        alarms = told(*(named(number, DONE) for number in range(count)))
+        assert alarms.last_declared(DB, {"team": "auth"}) == STARTED + timedelta(seconds=count - 1)
+        return calls(lambda: alarms.last_declared(ObjectKey("shop", "mail"), {"team": "mail"}))
+
+    assert work_with(1100) == work_with(1200)
+
+
 def test_a_look_costs_the_same_however_many_there_are() -> None:
     def work_with(count: int, secrets: int) -> int:
         rows = {"secrets": [{"name": f"secret-{one}", "state": "RolledOut"} for one in range(secrets)]}
