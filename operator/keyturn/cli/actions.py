@@ -82,8 +82,8 @@ async def rollback(cluster: Cluster, found: FoundManagedSecret, back: Return) ->
             return Asked(found, "rollback", f"holds revision {number} already", changed=False)
     else:
         _hold_to_what_is_kept(found, number)
-        if not back.even_exposed and await _is_exposed(cluster, found.managed, number):
-            raise click.ClickException(exposed_message(found.key.name, number))
+        if not back.even_exposed:
+            await _refuse_exposed(cluster, found.managed, number)
     request = f"{number}/cli-{secrets.token_hex(6)}{back.words}"
     now = await managed.annotate(cluster, found.key.name, ROLLBACK, request)
     said = f"rollback to revision {number} requested"
@@ -156,16 +156,17 @@ def _revision_before(found: FoundManagedSecret) -> int:
     return max(good)
 
 
-async def _is_exposed(cluster: Cluster, found: ManagedSecret, number: int) -> bool:
-    """Whether the history shows that an emergency has exposed a revision; the operator checks its own record."""
+async def _refuse_exposed(cluster: Cluster, found: ManagedSecret, number: int) -> None:
+    """Reject a revision that an emergency has exposed by the history; the operator checks its own record."""
     made = [one for one in found.status.history if one.reason != RevisionReason.ROLLED_BACK]
-    if any(one.reason == RevisionReason.EMERGENCY and one.revision > number for one in made):
-        return True
     done = next((one.finished_at for one in made if one.revision == number), None)
-    return done is not None and any(done <= started for started in await _declared(cluster, found))
+    if any(one.reason == RevisionReason.EMERGENCY and one.revision > number for one in made) or (
+        done and any(done <= started for started in await _list_declarations(cluster, found))
+    ):
+        raise click.ClickException(exposed_message(found.metadata.name, number))
 
 
-async def _declared(cluster: Cluster, found: ManagedSecret) -> list[datetime]:
+async def _list_declarations(cluster: Cluster, found: ManagedSecret) -> list[datetime]:
     """Return when emergencies that affect the object were declared; none without permission to list them."""
     metadata, times = found.metadata, []
     try:
