@@ -16,9 +16,10 @@ from keyturn.core.keys import (
     StoreKey,
     WorkloadKey,
 )
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import namespace_key
-from keyturn.kube.workloads import KINDS, workload_of
+from keyturn.kube.workloads import workload_of
 
 from .workqueue import Priority
 
@@ -202,8 +203,8 @@ class Watches:
                 paths.namespaces(), cache.namespaces(), self.namespace, self.namespace_gone, namespace_of
             )
         for namespace in self._namespaces or (None,):
-            for kind in KINDS:
-                await self._sweep_workloads(kind, namespace)
+            for row in WORKLOAD_TYPES:
+                await self._sweep_workloads(row.kind, namespace)
             await self._sweep_stores(SECRET_STORE, namespace)
             await self._sweep_one(
                 paths.emergency_rotations(namespace),

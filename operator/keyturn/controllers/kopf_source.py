@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, StoreKey
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.kube import config
 from keyturn.runtime.jitter import pauses
 
@@ -31,7 +32,6 @@ __all__ = ["NoDiffs", "NoProgress", "kopf_registry"]
 
 _SERVER_TIMEOUT = 60
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
-_PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 
 
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
@@ -65,12 +65,12 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
         watches.emergency_gone,
         EmergencyKey.of_body,
     )
-    for plural, kind in _PLURALS.items():
+    for row in WORKLOAD_TYPES:
         watch(
-            ("apps", "v1", plural),
-            partial(watches.workload, kind),
+            (row.group, row.version, row.plural),
+            partial(watches.workload, row.kind),
             watches.workload_gone,
-            workload_key(kind),
+            workload_key(row.kind),
         )
     return registry
 

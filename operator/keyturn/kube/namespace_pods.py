@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.status import Via
 from keyturn.core.observation.holders import Controller, HoldingPod
 from keyturn.core.observation.workload import uses_of
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 
 from . import errors, paths
 from .pods import NOT_ENDED, controller_of, terminating_since
@@ -32,7 +33,9 @@ _KEPT = 120.0
 _KUBELET_SYNC = timedelta(minutes=2)
 """Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
 _FILES = frozenset({Via.VOLUME, Via.PROJECTED})
-_HASHES = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
+_HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash} | {
+    "rollouts-pod-template-hash": "Rollout"
+}
 """The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
 
 

@@ -4,17 +4,14 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
+from keyturn.core.observation.workload_kinds import type_of
+
 _CORE: Final = "/api/v1"
-_APPS: Final = "/apis/apps/v1"
 OURS: Final = "/apis/keyturn.dev/v1alpha1"
 """Path of Keyturn's API group."""
 _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
-
-_WORKLOADS: Final = MappingProxyType(
-    {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
-)
 
 _STORES: Final = MappingProxyType(
     {"SecretStore": "secretstores", "ClusterSecretStore": "clustersecretstores"}
@@ -96,8 +93,9 @@ def secret_class_status(name: str) -> str:
 
 
 def workloads(kind: str, namespace: str | None = None) -> str:
-    """Return the collection of workloads of `kind` (Deployment, StatefulSet or DaemonSet)."""
-    return _collection(_APPS, _WORKLOADS[kind], namespace)
+    """Return the collection of workloads of `kind`, a kind of the table in `workload_kinds`."""
+    row = type_of(kind)
+    return _collection(f"/apis/{row.api_version}", row.plural, namespace)
 
 
 def workload(kind: str, namespace: str, name: str) -> str:

@@ -11,9 +11,9 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api.status import WorkloadKind
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
+from keyturn.core.observation.workload_kinds import type_of
 
 from . import errors, paths
 
@@ -38,7 +38,6 @@ __all__ = [
 
 # A pod that has ended reads no Secret, even if a finalizer keeps it.
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
-_HASH = "pod-template-hash"
 _MAX_NAME_LENGTH = 253
 """Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
 _NO_IMAGE = frozenset(
@@ -146,15 +145,16 @@ def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _belongs(pod: Body, workload: Workload) -> bool:
     """Whether the workload controls a pod; selectors of two workloads may be equal.
 
-    A Deployment controls it by a ReplicaSet, whose name has the hash of the pod template.
+    Some kinds control it by a ReplicaSet, whose name has the hash of the pod template.
     """
     metadata = pod["metadata"]
     controller = controller_of(metadata)
     if controller is None:
         return False
-    if workload.kind is not WorkloadKind.DEPLOYMENT:
+    label = type_of(workload.key.kind).pod_hash
+    if label is None:
         return bool(controller["uid"] == workload.uid)
-    suffix = f"-{(metadata.get('labels') or {}).get(_HASH)}"
+    suffix = f"-{(metadata.get('labels') or {}).get(label)}"
     name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix
     return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
 

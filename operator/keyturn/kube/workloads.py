@@ -1,4 +1,4 @@
-"""Parses and restarts workloads: Deployments, StatefulSets and DaemonSets."""
+"""Parses and restarts workloads of the kinds in `core.observation.workload_kinds`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import datetime
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from keyturn.api.status import WorkloadKind
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
+from keyturn.core.observation.workload_kinds import type_of
 
 from . import paths
 from .client import Patch
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["FIELD_MANAGER", "KINDS", "restart", "workload_of"]
+__all__ = ["FIELD_MANAGER", "restart", "workload_of"]
 
 FIELD_MANAGER = "keyturn"
-KINDS = tuple(WorkloadKind)
 _MIN_HISTORY = 2
 _NO_PODS = "its pods cannot be created; check the namespace's quota and the events of its ReplicaSet"
 
@@ -30,7 +29,8 @@ _NO_PODS = "its pods cannot be created; check the namespace's quota and the even
 def workload_of(kind: str, body: Body) -> Workload:
     """Parse a workload, reduced to what a rollout needs."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    template = spec["template"]
+    row = type_of(kind)
+    template = _at(row.template, body)
     annotations = template.get("metadata", {}).get("annotations") or {}
     # Before the controller has observed the newest spec, its status describes an older one.
     is_observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
@@ -43,16 +43,16 @@ def workload_of(kind: str, body: Body) -> Workload:
         restart=(metadata.get("annotations") or {}).get(RESTART),
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
-        settled=is_observed and _SETTLED[WorkloadKind(kind)](spec, status),
+        settled=is_observed and row.is_settled(spec, status),
         failed=is_observed and _missed_deadline(status),
         hint=_hint(spec),
-        idle=_wants_no_pods(WorkloadKind(kind), spec, status),
+        idle=row.is_idle(spec, status),
         restarted=_restarted(metadata),
         templates=_templates(spec, status) if is_observed else (),
         complaint=_complaint(status),
         terminates=_terminates(spec, status),
         reload=(metadata.get("annotations") or {}).get(RELOAD),
-        in_place=_is_in_place(WorkloadKind(kind), spec),
+        in_place=row.is_in_place(spec, status),
     )
 
 
@@ -61,17 +61,17 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
 
     The UID makes a restart of a recreated workload a conflict. Source: Kubernetes, "Server-Side Apply".
     """
-    key = workload.key
+    key, row = workload.key, type_of(workload.key.kind)
     path = paths.workload(key.kind, key.namespace, key.name)
     if not marker:
         return await api.patch(path, _without_marker(workload), Patch.MERGE, {"fieldManager": FIELD_MANAGER})
     return await api.patch(
         path,
         {
-            "apiVersion": "apps/v1",
+            "apiVersion": row.api_version,
             "kind": key.kind,
             "metadata": {"name": key.name, "namespace": key.namespace, "uid": workload.uid},
-            "spec": {"template": {"metadata": {"annotations": {MARKER: marker}}}},
+            **_within(row.template, {"metadata": {"annotations": {MARKER: marker}}}),
         },
         Patch.APPLY,
         {"fieldManager": FIELD_MANAGER, "force": "true"},
@@ -83,45 +83,25 @@ def _without_marker(workload: Workload) -> Body:
 
     An apply would leave other managers' copies.
     """
-    annotations = {MARKER: None}
+    template = type_of(workload.key.kind).template
     return {
         "metadata": {"uid": workload.uid},
-        "spec": {"template": {"metadata": {"annotations": annotations}}},
+        **_within(template, {"metadata": {"annotations": {MARKER: None}}}),
     }
 
 
-def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    desired, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
-    return bool(
-        updated >= desired
-        and status.get("replicas", 0) <= updated
-        and status.get("availableReplicas", 0) >= updated
-    )
+def _at(path: tuple[str, ...], body: Body) -> Body:
+    """Return the object at a path, which the API requires."""
+    for name in path:
+        body = body[name]
+    return body
 
 
-def _stateful_set_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    desired = spec.get("replicas", 1)
-    is_rolled = status.get("currentRevision") == status.get("updateRevision") or (
-        status.get("updatedReplicas", 0) >= desired
-    )
-    return bool(
-        is_rolled and status.get("readyReplicas", 0) >= desired and status.get("replicas", 0) <= desired
-    )
-
-
-def _daemon_set_is_settled(_: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    desired = status.get("desiredNumberScheduled", 0)
-    return bool(
-        status.get("updatedNumberScheduled", 0) >= desired and status.get("numberAvailable", 0) >= desired
-    )
-
-
-# As in `kubectl rollout status`.
-_SETTLED = {
-    WorkloadKind.DEPLOYMENT: _deployment_is_settled,
-    WorkloadKind.STATEFUL_SET: _stateful_set_is_settled,
-    WorkloadKind.DAEMON_SET: _daemon_set_is_settled,
-}
+def _within(path: tuple[str, ...], body: Body) -> Body:
+    """Return a body that has another one at a path."""
+    for name in reversed(path):
+        body = {name: body}
+    return body
 
 
 def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | None:
@@ -135,23 +115,11 @@ def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | No
     return bool(count)
 
 
-def _is_in_place(kind: WorkloadKind, spec: Mapping[str, Any]) -> bool:
-    if kind is WorkloadKind.DEPLOYMENT:
-        return (spec.get("strategy") or {}).get("type") == "Recreate"
-    return True
-
-
 def _missed_deadline(status: Mapping[str, Any]) -> bool:
     return any(
         condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
         for condition in status.get("conditions") or ()
     )
-
-
-def _wants_no_pods(kind: WorkloadKind, spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    if kind is WorkloadKind.DAEMON_SET:
-        return not status.get("desiredNumberScheduled", 0)
-    return not spec.get("replicas", 1)
 
 
 def _restarted(metadata: Mapping[str, Any]) -> datetime | None:

@@ -69,72 +69,9 @@ def test_a_workload_that_says_nothing_of_us_is_read_too(absent: dict[str, Any]) 
 
 
 DEPLOYED = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
-STATEFUL = {
-    "replicas": 3,
-    "readyReplicas": 3,
-    "updatedReplicas": 3,
-    "currentRevision": "b",
-    "updateRevision": "b",
-}
-DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
+STATEFUL = {"currentRevision": "b", "updateRevision": "b"}
 THREE = {"replicas": 3}
 PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}
-
-
-@pytest.mark.parametrize(
-    ("kind", "spec", "status", "settled"),
-    [
-        pytest.param("Deployment", THREE, DEPLOYED, True, id="all new and available"),
-        pytest.param("Deployment", THREE, DEPLOYED | {"updatedReplicas": 2}, False, id="one is not updated"),
-        pytest.param("Deployment", THREE, DEPLOYED | {"replicas": 4}, False, id="an old one is left"),
-        pytest.param(
-            "Deployment", THREE, DEPLOYED | {"availableReplicas": 2}, False, id="one is not available"
-        ),
-        pytest.param(
-            "Deployment", {}, {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}, True, id="one"
-        ),
-        pytest.param("Deployment", {}, {}, False, id="one by default, none yet"),
-        pytest.param("Deployment", {"replicas": 0}, {}, True, id="scaled to none"),
-        pytest.param("StatefulSet", THREE, STATEFUL, True, id="stateful: all new and ready"),
-        pytest.param(
-            "StatefulSet", THREE, STATEFUL | {"readyReplicas": 2}, False, id="stateful: one is not ready"
-        ),
-        pytest.param(
-            "StatefulSet",
-            THREE,
-            STATEFUL | {"currentRevision": "a", "updatedReplicas": 2},
-            False,
-            id="stateful: one is not updated",
-        ),
-        pytest.param(
-            "StatefulSet", THREE, STATEFUL | {"currentRevision": "a"}, True, id="stateful: all are updated"
-        ),
-        pytest.param("StatefulSet", THREE, STATEFUL | {"replicas": 4}, False, id="stateful: one too many"),
-        pytest.param("StatefulSet", {"replicas": 0}, {}, True, id="stateful: scaled to none"),
-        pytest.param(
-            "StatefulSet",
-            THREE | PARTITION,
-            STATEFUL | {"currentRevision": "a", "updatedReplicas": 1},
-            False,
-            id="stateful: those below the partition run the old template",
-        ),
-        pytest.param("DaemonSet", {}, DAEMON, True, id="daemons: all new and available"),
-        pytest.param(
-            "DaemonSet", {}, DAEMON | {"updatedNumberScheduled": 2}, False, id="daemons: one is not updated"
-        ),
-        pytest.param(
-            "DaemonSet", {}, DAEMON | {"numberAvailable": 2}, False, id="daemons: one is not available"
-        ),
-        pytest.param("DaemonSet", {}, {}, True, id="daemons: no node"),
-    ],
-)
-def test_a_workload_is_settled_when_every_pod_is_new_and_available(
-    kind: str,
-    spec: dict[str, Any],
-    status: dict[str, Any],
-    settled: bool,  # noqa: FBT001
-) -> None:
-    assert workload_of(kind, body(spec, status)).settled == settled
 
 
 @pytest.mark.parametrize(
@@ -179,23 +116,6 @@ def test_pods_that_are_terminating_are_counted_by_the_controller(
     terminates: bool | None,  # noqa: FBT001
 ) -> None:
     assert workload_of("Deployment", body(spec, status)).terminates is terminates
-
-
-@pytest.mark.parametrize(
-    ("kind", "spec", "in_place"),
-    [
-        pytest.param("Deployment", {}, False, id="rolling"),
-        pytest.param("Deployment", {"strategy": {"type": "Recreate"}}, True, id="recreated"),
-        pytest.param("StatefulSet", {}, True, id="StatefulSet"),
-        pytest.param("DaemonSet", {}, True, id="DaemonSet"),
-    ],
-)
-def test_new_pods_wait_for_old_ones_by_the_strategy(
-    kind: str,
-    spec: dict[str, Any],
-    in_place: bool,  # noqa: FBT001
-) -> None:
-    assert workload_of(kind, body(spec)).in_place == in_place
 
 
 def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:

@@ -19,6 +19,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.core.state.revision import RevisionFacts
@@ -29,7 +30,7 @@ from keyturn.kube.cache.cache import WHOLE, InformerCache
 from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner
-from keyturn.kube.workloads import KINDS, workload_of
+from keyturn.kube.workloads import workload_of
 
 from .estimate import Makers
 
@@ -170,7 +171,7 @@ async def put_classes(
 
 async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
     blind_spots = []
-    for kind in KINDS:
+    for kind in (row.kind for row in WORKLOAD_TYPES):
         try:
             async for page in cluster.api.pages(paths.workloads(kind, cluster.namespace)):
                 for body in page.items:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from keyturn.api.status import WorkloadKind
+from .workload_kinds import type_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,11 +61,11 @@ class Holders:
 
 
 def is_of(pod: HoldingPod, workload: Workload) -> bool:
-    """Whether a workload controls a pod, a Deployment by a ReplicaSet whose name has the template's hash."""
+    """Whether a workload controls a pod, some kinds by a ReplicaSet whose name has the template's hash."""
     controller = pod.controller
     if controller is None:
         return False
-    if workload.kind is not WorkloadKind.DEPLOYMENT:
+    if type_of(workload.key.kind).pod_hash is None:
         return controller.uid == workload.uid
     suffix = f"-{controller.hash}"
     name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix

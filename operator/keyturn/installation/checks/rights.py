@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_sight import Sight
 
@@ -76,7 +77,7 @@ NEEDS: Final = (
     Need(_ACCESS, RightScope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "configmaps"),
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "secrets"),
-    Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", "apps", "deployments statefulsets daemonsets"),
+    *(Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", row.group, row.plural) for row in WORKLOAD_TYPES),
     Need(_ACCESS, RightScope.SERVED, "list", "", "pods"),
     Need(_ACCESS, RightScope.SERVED, "create", "events.k8s.io", "events"),
     Need("manifests/base/environments/environments.yaml", RightScope.ALL, _LOOK, "", "namespaces"),

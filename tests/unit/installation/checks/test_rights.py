@@ -1,0 +1,52 @@
+"""The manifests name the kinds of workload that the operator's table has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.workload_kinds import WorkloadType
+
+_BASE = Path(__file__).parents[4] / "manifests" / "base"
+each_kind = pytest.mark.parametrize("row", WORKLOAD_TYPES, ids=lambda row: row.plural)
+
+
+def documents(path: str) -> list[Any]:
+    return list(yaml.load_all((_BASE / path).read_text(), Loader=yaml.CSafeLoader))
+
+
+@each_kind
+def test_the_operator_may_watch_and_restart_each_kind(row: WorkloadType) -> None:
+    role = documents("access/access.yaml")[0]
+    verbs = [
+        rule["verbs"]
+        for rule in role["rules"]
+        if row.group in rule["apiGroups"] and row.plural in rule["resources"]
+    ]
+    assert verbs == [["list", "watch", "patch"]]
+
+
+@each_kind
+def test_a_policy_limits_the_operators_patches_of_each_kind(row: WorkloadType) -> None:
+    policy = documents("own-account/workloads.yaml")[0]
+    rules = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert any(
+        row.group in rule["apiGroups"]
+        and row.version in rule["apiVersions"]
+        and row.plural in rule["resources"]
+        for rule in rules
+    )
+
+
+@each_kind
+def test_a_policy_checks_the_authors_right_to_patch_each_kind(row: WorkloadType) -> None:
+    policy = documents("authors/rollouts.yaml")[0]
+    variables = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
+    assert f"t.kind == '{row.kind}'" in variables[row.plural]
+    assert f"authorizer.group('{row.group}').resource('{row.plural}')" in variables[row.plural]
