@@ -8,14 +8,16 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from keyturn.api.status import WorkloadKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.labels import MARKER, OWNER_LABEL
 from keyturn.core.observation.workload import read_marker
+from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page, Patch
@@ -32,7 +34,7 @@ KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")
 TARGET = paths.secret("shop", "db")
 STATE = paths.secret("shop", "db-keyturn")
-_DEPLOYMENTS = paths.workloads("Deployment", "shop")
+_WORKLOADS = tuple(paths.workloads(kind, "shop") for kind in WorkloadKind)
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
 _STEPS = frozenset({"Stage", "Publish", "Revoke", "Rollback", "RollOut", "WaitForPods", "Overlap"})
@@ -73,6 +75,9 @@ class Quiet:
 
 class Cluster:
     """The API server's objects by path, and the operator's process."""
+
+    kind: ClassVar = "Deployment"
+    """The kind of its workloads."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -116,9 +121,12 @@ class Cluster:
             cache.drop_managed(KEY)
         self.tell_secrets()
         for name in self.pods:
-            body = self.objects[_path_of(name)]
-            if cache.is_news(WorkloadKey("shop", "Deployment", name), body):
-                cache.put_workload(workload_of("Deployment", body))
+            self.tell_workload(self.kind, name)
+
+    def tell_workload(self, kind: str, name: str) -> None:
+        body = self.objects[paths.workload(kind, "shop", name)]
+        if self.context.cache.is_news(WorkloadKey("shop", kind, name), body):
+            self.context.cache.put_workload(workload_of(kind, body))
 
     def tell_secrets(self) -> None:
         for path in (TARGET, STATE):
@@ -173,22 +181,37 @@ class Cluster:
         """Let the pods of every rollout become available, or fail; say whether there was one."""
         unfinished = [name for name in self.pods if not self._is_seen(name)]
         for name in unfinished:
-            body = self.objects[_path_of(name)]
+            body = self.objects[self.template_path(name)]
             marker = body["spec"]["template"]["metadata"]["annotations"].get(MARKER, "")
-            available = 0 if read_marker(marker).get("db") in self.doomed else 1
-            body["status"] |= {
-                "observedGeneration": body["metadata"]["generation"],
-                "availableReplicas": available,
-            }
-            self._stamp(body)
+            self.observe(name, available=0 if read_marker(marker).get("db") in self.doomed else 1)
+            self._stamp(self.objects[self.path_of(name)])
         for pods in self.pods.values():
             if pods.read is None:
                 pods.read = self._readable(pods.keys)
         return bool(unfinished)
 
     def _is_seen(self, name: str) -> bool:
-        body = self.objects[_path_of(name)]
+        return self.is_observed(name)
+
+    # The controller of the workloads
+
+    def path_of(self, name: str) -> str:
+        return paths.workload(self.kind, "shop", name)
+
+    def template_path(self, name: str) -> str:
+        """Return the path of the object that has the pod template."""
+        return self.path_of(name)
+
+    def is_observed(self, name: str) -> bool:
+        """Say whether the controller has observed the newest pod template."""
+        body = self.objects[self.path_of(name)]
         return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+    def observe(self, name: str, available: int) -> None:
+        """Let the controller observe the newest pod template."""
+        body = self.objects[self.path_of(name)]
+        generation = body["metadata"]["generation"]
+        body["status"] |= {"observedGeneration": generation, "availableReplicas": available}
 
     # What people do
 
@@ -231,16 +254,16 @@ class Cluster:
             "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
         }
         body["metadata"]["creationTimestamp"] = self.now.replace(microsecond=0).isoformat()
-        self.objects[_path_of(name)] = self._stamp(body)
+        self.objects[self.path_of(name)] = self._stamp(body)
         self._compare(self.pods[name])
 
     def pause(self, name: str, *, paused: bool) -> None:
-        body = self.objects[_path_of(name)]
+        body = self.objects[self.path_of(name)]
         body["spec"]["paused"] = paused
         self._stamp(body)
 
     def is_paused(self, name: str) -> bool:
-        return bool(self.objects[_path_of(name)]["spec"].get("paused"))
+        return bool(self.objects[self.path_of(name)]["spec"].get("paused"))
 
     def edit_target(self, name: str, data: str) -> None:
         if body := self.objects.get(TARGET):
@@ -296,7 +319,7 @@ class Cluster:
         self, path: str, body: Body, kind: Patch, params: Mapping[str, str] | None = None
     ) -> Body:
         with self._write():
-            if path.startswith(_DEPLOYMENTS):
+            if path.startswith(_WORKLOADS):
                 assert params == {"fieldManager": "keyturn"} | (
                     {"force": "true"} if kind is Patch.APPLY else {}
                 )
@@ -330,7 +353,7 @@ class Cluster:
             container |= {"restartCount": 5, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
         conditions = [{"type": "Ready", "status": str(container["ready"])}]
         status = {"conditions": conditions, "containerStatuses": [container]}
-        return {"metadata": _metadata(name, pods), "status": status}
+        return {"metadata": self._metadata(name, pods), "status": status}
 
     def crashes(self, number: int | None) -> bool:
         """Say whether the pods of a doomed revision crash, rather than never get ready."""
@@ -388,10 +411,25 @@ class Cluster:
             pods.healthy = None
         pods.made, pods.read, pods.missed, pods.marker = self.now, self._readable(pods.keys), False, marker
 
+    def _metadata(self, name: str, pods: Pods) -> Body:
+        """Return what the metadata of a pod says; all pods of one template are one."""
+        hash_ = pods.marker.replace("=", "-") or "first"
+        return {
+            "name": f"{name}-{hash_}",
+            "uid": f"uid-of-{name}-{hash_}",
+            "resourceVersion": "1",
+            "creationTimestamp": pods.made.replace(microsecond=0).isoformat(),
+            "annotations": {MARKER: pods.marker} if pods.marker else {},
+            "labels": {"app": name, str(type_of(self.kind).pod_hash): hash_},
+            "ownerReferences": [
+                {"kind": "ReplicaSet", "name": f"{name}-{hash_}", "uid": "uid", "controller": True}
+            ],
+        }
+
     def _leaving(self, name: str, pods: Pods) -> Body:
         ends = (self.now + self.grace).isoformat()
         seconds = int(self.grace.total_seconds())
-        return _metadata(name, pods) | {"deletionTimestamp": ends, "deletionGracePeriodSeconds": seconds}
+        return self._metadata(name, pods) | {"deletionTimestamp": ends, "deletionGracePeriodSeconds": seconds}
 
     def _readable(self, keys: frozenset[str] | None) -> dict[str, str] | None:
         if TARGET not in self.objects:
@@ -442,22 +480,6 @@ class Cluster:
         return _Write(self)
 
 
-def _metadata(name: str, pods: Pods) -> Body:
-    """Return what the metadata of a pod says; all pods of one template are one."""
-    hash_ = pods.marker.replace("=", "-") or "first"
-    return {
-        "name": f"{name}-{hash_}",
-        "uid": f"uid-of-{name}-{hash_}",
-        "resourceVersion": "1",
-        "creationTimestamp": pods.made.replace(microsecond=0).isoformat(),
-        "annotations": {MARKER: pods.marker} if pods.marker else {},
-        "labels": {"app": name, "pod-template-hash": hash_},
-        "ownerReferences": [
-            {"kind": "ReplicaSet", "name": f"{name}-{hash_}", "uid": "uid", "controller": True}
-        ],
-    }
-
-
 class _Write:
     """One write, at whose ends the process may die."""
 
@@ -474,10 +496,6 @@ class _Write:
     def _die_at(self, moment: float) -> None:
         if self._cluster.dies_at == moment:
             raise Died
-
-
-def _path_of(name: str) -> str:
-    return paths.workload("Deployment", "shop", name)
 
 
 def _is_documented(condition: Body) -> bool:

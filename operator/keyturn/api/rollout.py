@@ -58,7 +58,7 @@ class WorkloadRef(Schema):
     """A workload of the same namespace."""
 
     kind: WorkloadKind
-    """Deployment, StatefulSet or DaemonSet."""
+    """Deployment, StatefulSet or DaemonSet; or Rollout, of Argo Rollouts."""
     name: Name
     """The name of the workload."""
     wave: int | None = pydantic.Field(None, ge=-1000, le=1000)

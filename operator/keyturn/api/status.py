@@ -41,6 +41,8 @@ class WorkloadKind(StrEnum):
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
     DAEMON_SET = "DaemonSet"
+    ROLLOUT = "Rollout"
+    """Of Argo Rollouts."""
 
 
 class Via(StrEnum):
@@ -89,7 +91,7 @@ class WorkloadStatus(Schema):
     """A workload that consumes the Secret."""
 
     kind: str
-    """Deployment, StatefulSet or DaemonSet; or the topmost owner of pods that Keyturn does not restart, or Pod."""
+    """Deployment, StatefulSet, DaemonSet or Rollout; or the topmost owner of pods that are not restarted, or Pod."""
     name: str
     """The name of the workload; of a pod without an owner its own."""
     via: list[Via] = pydantic.Field(default_factory=list)

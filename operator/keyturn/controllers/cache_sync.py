@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
 from keyturn.runtime.jitter import pauses
 
-from .discovery import find_unnamed
+from .discovery import find_unnamed, find_watchable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from keyturn.kube.secret_sight import SightOf
 
     from .context import Context
@@ -49,6 +52,7 @@ class Upkeep:
     async def run(self) -> None:
         """Run until cancelled."""
         await self._secrets.synced.wait()
+        await self._retry(self._find_workload_types)
         while True:
             self._liveness.relisted.clear()
             await self._sweep()
@@ -65,11 +69,20 @@ class Upkeep:
         self._watches.expect_values()
         self.is_primed.set()
 
+    async def _find_workload_types(self) -> None:
+        """Find the optional kinds of workload once, as kopf does."""
+        namespaces = self._watches.namespaces
+        found = await find_watchable(self._context.api, None if namespaces is None else tuple(namespaces))
+        self._watches.workload_types = REQUIRED_TYPES + found
+
     async def _sweep(self) -> None:
         """List all kinds; retries until the API server answers and serves them."""
+        await self._retry(self._watches.sweep)
+
+    async def _retry(self, call: Callable[[], Awaitable[None]]) -> None:
         for pause in pauses(1.0, 30.0):
             try:
-                await self._watches.sweep()
+                await call()
             except errors.ApiError as error:
                 self._log_trouble(error)
                 await asyncio.sleep(pause)

@@ -1,4 +1,6 @@
-"""Discovery check: which kinds of Keyturn the API server does not name yet. kopf asks once and never again.
+"""Discovery: which kinds of Keyturn the API server does not name yet, and which optional kinds of workload it has.
+
+kopf asks once and never again.
 
 After an installation, lists of a kind can succeed before discovery names it, because separate controllers of the API
 server serve both: https://kubernetes.io/docs/concepts/overview/kubernetes-api/
@@ -8,17 +10,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from keyturn.api import GROUP, VERSION
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES
+from keyturn.installation.checks import rights
+from keyturn.installation.checks.rights import Place
 from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import errors
 
 if TYPE_CHECKING:
+    from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
-__all__ = ["find_unnamed"]
+__all__ = ["find_named_types", "find_unnamed", "find_watchable"]
 
 _GROUPS: Final = "/apis"
 _PLURALS: Final = tuple(kind.plural for kind in KINDS)
+
+_log = structlog.get_logger()
 
 
 async def find_unnamed(api: Api) -> list[str]:
@@ -27,13 +37,50 @@ async def find_unnamed(api: Api) -> list[str]:
     Raises:
         ApiError: Discovery failed.
     """
-    groups = (await api.get(_GROUPS)).get("groups") or ()
-    versions = {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
-    if f"{GROUP}/{VERSION}" not in versions:
-        return list(_PLURALS)
-    try:
-        resources = (await api.get(f"{_GROUPS}/{GROUP}/{VERSION}")).get("resources") or ()
-    except errors.NotFound:
-        return list(_PLURALS)
-    named = {resource["name"] for resource in resources}
+    named = await _find_names(api, f"{GROUP}/{VERSION}", await _read_versions(api))
     return [plural for plural in _PLURALS if plural not in named]
+
+
+async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:
+    """Return the optional kinds of workload that discovery names.
+
+    Raises:
+        ApiError: Discovery failed.
+    """
+    versions = await _read_versions(api)
+    return tuple(
+        [row for row in OPTIONAL_TYPES if row.plural in await _find_names(api, row.api_version, versions)]
+    )
+
+
+async def find_watchable(api: Api, namespaces: tuple[str, ...] | None) -> tuple[WorkloadType, ...]:
+    """Return the optional kinds of workload that discovery names and the operator may list and watch.
+
+    Raises:
+        ApiError: Discovery or a review failed.
+    """
+    found = []
+    for row in await find_named_types(api):
+        missing = await rights.missing(api, rights.rights_on(row, Place("", namespaces)), None)
+        if missing:
+            _log.info("kind not watched", kind=row.kind, permission=str(missing[0]), hint=missing[0].manifest)
+        else:
+            found.append(row)
+    return tuple(found)
+
+
+async def _read_versions(api: Api) -> set[str]:
+    """Return the versions of all groups."""
+    groups = (await api.get(_GROUPS)).get("groups") or ()
+    return {version["groupVersion"] for group in groups for version in group.get("versions") or ()}
+
+
+async def _find_names(api: Api, version: str, versions: set[str]) -> set[str]:
+    """Return the plurals that discovery names in a version of a group."""
+    if version not in versions:
+        return set()
+    try:
+        resources = (await api.get(f"{_GROUPS}/{version}")).get("resources") or ()
+    except errors.NotFound:
+        return set()
+    return {resource["name"] for resource in resources}

@@ -16,8 +16,8 @@ from keyturn.core.keys import (
     StoreKey,
     WorkloadKey,
 )
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
-from keyturn.kube import paths
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES
+from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import namespace_key
 from keyturn.kube.workloads import workload_of
 
@@ -26,6 +26,7 @@ from .workqueue import Priority
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.secret_informer import SecretMeta
 
     from .context import Context
@@ -51,9 +52,11 @@ class Watches:
         self._context = context
         self._memory = memory
         self._queue = queue
-        self._namespaces = namespaces
+        self.namespaces = namespaces
         self.collections: set[str] = set()
         """Paths of the collections that `sweep` has listed, which kopf watches."""
+        self.workload_types = REQUIRED_TYPES
+        """The kinds of workload that are listed and watched; `cache_sync` adds optional ones."""
         context.cache.sees_namespaces = namespaces is None
 
     # Events and listed objects
@@ -136,9 +139,9 @@ class Watches:
         key = workload_key(kind)(body)
         if self._context.cache.is_news(key, body):
             # A rollout has many pod events; new values have priority over them.
-            workload = workload_of(kind, body)
-            self._add_all(self._context.cache.put_workload(workload), Priority.BACKLOG)
-            if workload.settled:
+            self._add_all(self._context.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
+            workload = self._context.cache.workload(key)
+            if workload and workload.settled:
                 self._memory.budget.settle(key)
 
     def workload_gone(self, key: WorkloadKey) -> None:
@@ -202,9 +205,9 @@ class Watches:
             await self._sweep_one(
                 paths.namespaces(), cache.namespaces(), self.namespace, self.namespace_gone, namespace_of
             )
-        for namespace in self._namespaces or (None,):
-            for row in WORKLOAD_TYPES:
-                await self._sweep_workloads(row.kind, namespace)
+        for namespace in self.namespaces or (None,):
+            for row in self.workload_types:
+                await self._sweep_workloads(row, namespace)
             await self._sweep_stores(SECRET_STORE, namespace)
             await self._sweep_one(
                 paths.emergency_rotations(namespace),
@@ -231,14 +234,25 @@ class Watches:
             partial(StoreKey.of_body, kind),
         )
 
-    async def _sweep_workloads(self, kind: str, namespace: str | None) -> None:
-        await self._sweep_one(
-            paths.workloads(kind, namespace),
-            [key for key in self._context.cache.workload_keys(kind) if namespace in (None, key.namespace)],
-            partial(self.workload, kind),
-            self.workload_gone,
-            workload_key(kind),
-        )
+    async def _sweep_workloads(self, row: WorkloadType, namespace: str | None) -> None:
+        kind = row.kind
+        known = [key for key in self._context.cache.workload_keys(kind) if namespace in (None, key.namespace)]
+        try:
+            await self._sweep_one(
+                paths.workloads(kind, namespace),
+                known,
+                partial(self.workload, kind),
+                self.workload_gone,
+                workload_key(kind),
+            )
+        except errors.NotFound:
+            if row not in OPTIONAL_TYPES:
+                raise
+            for key in known:  # with its CRD
+                self.workload_gone(key)
+        except errors.Forbidden:
+            if row not in OPTIONAL_TYPES:
+                raise
 
     async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
         cache = self._context.cache

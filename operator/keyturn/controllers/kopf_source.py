@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, StoreKey
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.kube import config
 from keyturn.runtime.jitter import pauses
 
@@ -65,7 +64,7 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
         watches.emergency_gone,
         EmergencyKey.of_body,
     )
-    for row in WORKLOAD_TYPES:
+    for row in watches.workload_types:
         watch(
             (row.group, row.version, row.plural),
             partial(watches.workload, row.kind),

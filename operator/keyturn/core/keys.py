@@ -34,7 +34,7 @@ class ObjectKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorkloadKey:
-    """A Deployment, StatefulSet or DaemonSet."""
+    """A workload of one of the kinds that are restarted."""
 
     namespace: str
     kind: str

@@ -26,6 +26,7 @@ from keyturn.api import (
 )
 from keyturn.core.labels import CONTROLLER
 from keyturn.core.observation.workload import Workload
+from keyturn.core.observation.workload_kinds import type_of
 from keyturn.runtime import metrics
 
 from . import errors, paths
@@ -228,7 +229,8 @@ def ref_of(about: About) -> ObjectRef:
     if isinstance(about, ObjectRef):
         return about
     if isinstance(about, Workload):
-        return ObjectRef("apps/v1", about.key.kind, about.key.namespace, about.key.name, about.uid)
+        api_version = type_of(about.key.kind).api_version
+        return ObjectRef(api_version, about.key.kind, about.key.namespace, about.key.name, about.uid)
     metadata = about.metadata
     return ObjectRef(
         API_VERSION, type(about).__name__, metadata.namespace or None, metadata.name, metadata.uid

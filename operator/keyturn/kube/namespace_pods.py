@@ -33,9 +33,7 @@ _KEPT = 120.0
 _KUBELET_SYNC = timedelta(minutes=2)
 """Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
 _FILES = frozenset({Via.VOLUME, Via.PROJECTED})
-_HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash} | {
-    "rollouts-pod-template-hash": "Rollout"
-}
+_HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash}
 """The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
 
 

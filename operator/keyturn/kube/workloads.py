@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
-from keyturn.core.observation.workload_kinds import type_of
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, type_of
 
-from . import paths
+from . import errors, paths
 from .client import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from keyturn.core.observation.workload_kinds import WorkloadType
 
     from .client import Api, Body
 
@@ -31,9 +34,10 @@ def workload_of(kind: str, body: Body) -> Workload:
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     row = type_of(kind)
     template = _at(row.template, body)
-    annotations = template.get("metadata", {}).get("annotations") or {}
+    template_key, has_template = _template_of(row, body)
+    annotations = _at(("metadata", "annotations"), template if has_template else body)
     # Before the controller has observed the newest spec, its status describes an older one.
-    is_observed = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    is_observed = row.is_observed(metadata, status)
     return Workload(
         key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
         uid=metadata["uid"],
@@ -44,8 +48,8 @@ def workload_of(kind: str, body: Body) -> Workload:
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
         settled=is_observed and row.is_settled(spec, status),
-        failed=is_observed and _missed_deadline(status),
-        hint=_hint(spec),
+        failed=is_observed and row.has_failed(spec, status),
+        hint=row.hint(spec),
         idle=row.is_idle(spec, status),
         restarted=_restarted(metadata),
         templates=_templates(spec, status) if is_observed else (),
@@ -53,6 +57,10 @@ def workload_of(kind: str, body: Body) -> Workload:
         terminates=_terminates(spec, status),
         reload=(metadata.get("annotations") or {}).get(RELOAD),
         in_place=row.is_in_place(spec, status),
+        template_of=template_key,
+        has_template=has_template,
+        template_generation=_generation(status.get("workloadObservedGeneration")),
+        generation=metadata.get("generation", 0),
     )
 
 
@@ -60,22 +68,50 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
     """Restart every pod by setting the restart marker on the pod template; an empty marker is removed.
 
     The UID makes a restart of a recreated workload a conflict. Source: Kubernetes, "Server-Side Apply".
+
+    Raises:
+        ApiError: It failed; `NotFound` also if the workload with the pod template does not exist.
     """
-    key, row = workload.key, type_of(workload.key.kind)
-    path = paths.workload(key.kind, key.namespace, key.name)
+    target = _template_owner(workload)
     if not marker:
-        return await api.patch(path, _without_marker(workload), Patch.MERGE, {"fieldManager": FIELD_MANAGER})
-    return await api.patch(
-        path,
-        {
-            "apiVersion": row.api_version,
-            "kind": key.kind,
-            "metadata": {"name": key.name, "namespace": key.namespace, "uid": workload.uid},
-            **_within(row.template, {"metadata": {"annotations": {MARKER: marker}}}),
-        },
-        Patch.APPLY,
-        {"fieldManager": FIELD_MANAGER, "force": "true"},
-    )
+        path = paths.workload(target.key.kind, target.key.namespace, target.key.name)
+        return await api.patch(path, _without_marker(target), Patch.MERGE, {"fieldManager": FIELD_MANAGER})
+    if not target.has_template:
+        return await _restart_by_time(api, target, marker)
+    template = type_of(target.key.kind).template
+    return await _apply(api, target, template, {"metadata": {"annotations": {MARKER: marker}}})
+
+
+def _template_owner(workload: Workload) -> Workload:
+    """Return the workload that has the pod template."""
+    key = workload.template_of
+    if key is None:
+        return workload
+    if workload.template_uid is None:
+        raise errors.NotFound("patch", paths.workload(key.kind, key.namespace, key.name), 404, "NotFound")
+    return replace(workload, key=key, uid=workload.template_uid)
+
+
+async def _restart_by_time(api: Api, workload: Workload, marker: str) -> Body:
+    """Restart every pod by a field with a time; the marker is an annotation of the workload."""
+    row = type_of(workload.key.kind)
+    now = api.clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return await _apply(api, workload, row.restart_at or (), now, {"annotations": {MARKER: marker}})
+
+
+async def _apply(
+    api: Api, workload: Workload, place: tuple[str, ...], content: Any, metadata: Body | None = None
+) -> Body:
+    """Apply one field, and metadata, of a workload."""
+    key = workload.key
+    body = {
+        "apiVersion": type_of(key.kind).api_version,
+        "kind": key.kind,
+        "metadata": {"name": key.name, "namespace": key.namespace, "uid": workload.uid, **(metadata or {})},
+        **_within(place, content),
+    }
+    settings = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    return await api.patch(paths.workload(key.kind, key.namespace, key.name), body, Patch.APPLY, settings)
 
 
 def _without_marker(workload: Workload) -> Body:
@@ -83,25 +119,43 @@ def _without_marker(workload: Workload) -> Body:
 
     An apply would leave other managers' copies.
     """
+    annotations = {"annotations": {MARKER: None}}
+    if not workload.has_template:
+        return {"metadata": {"uid": workload.uid, **annotations}}
     template = type_of(workload.key.kind).template
-    return {
-        "metadata": {"uid": workload.uid},
-        **_within(template, {"metadata": {"annotations": {MARKER: None}}}),
-    }
+    return {"metadata": {"uid": workload.uid}, **_within(template, {"metadata": annotations})}
 
 
 def _at(path: tuple[str, ...], body: Body) -> Body:
-    """Return the object at a path, which the API requires."""
+    """Return the object at a path, empty if it is absent."""
     for name in path:
-        body = body[name]
+        body = body.get(name) or {}
     return body
 
 
-def _within(path: tuple[str, ...], body: Body) -> Body:
-    """Return a body that has another one at a path."""
+def _generation(text: str | None) -> int:
+    """Return a generation of the API; 0 for another text."""
+    return int(text) if text and text.isascii() and text.isdecimal() else 0
+
+
+def _within(path: tuple[str, ...], content: Any) -> Body:
+    """Return a body that has the content at a path."""
     for name in reversed(path):
-        body = {name: body}
-    return body
+        content = {name: content}
+    return dict(content)
+
+
+def _template_of(row: WorkloadType, body: Body) -> tuple[WorkloadKey | None, bool]:
+    """Return the workload whose pod template this one uses, and whether a marker on a template restarts its pods."""
+    if row.template_ref is None:
+        return None, True
+    reference = _at(row.template_ref, body)
+    if not reference:
+        return None, bool(_at(row.template, body))
+    kind, name = reference.get("kind", ""), reference.get("name", "")
+    if not any(one.kind == kind and one.api_version == reference.get("apiVersion") for one in REQUIRED_TYPES):
+        return None, False
+    return WorkloadKey(body["metadata"]["namespace"], intern(kind), name), True
 
 
 def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | None:
@@ -113,13 +167,6 @@ def _terminates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool | No
     if count is None or spec.get("revisionHistoryLimit", 10) < _MIN_HISTORY:
         return None
     return bool(count)
-
-
-def _missed_deadline(status: Mapping[str, Any]) -> bool:
-    return any(
-        condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
-        for condition in status.get("conditions") or ()
-    )
 
 
 def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
@@ -146,15 +193,6 @@ def _complaint(status: Mapping[str, Any]) -> str | None:
         for condition in status.get("conditions") or ()
     )
     return _NO_PODS if failing else None
-
-
-def _hint(spec: Mapping[str, Any]) -> str | None:
-    strategy = spec.get("updateStrategy") or {}
-    if strategy.get("type") == "OnDelete":
-        return "its update strategy is OnDelete: delete its pods to restart them"
-    if (strategy.get("rollingUpdate") or {}).get("partition"):
-        return "its update strategy has a partition: pods below it are not restarted"
-    return None
 
 
 def _selector(selector: Mapping[str, Any]) -> str:

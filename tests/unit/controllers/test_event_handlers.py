@@ -13,8 +13,18 @@ from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.errors import Wait
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, ObjectKey, StoreKey
+from keyturn.core.keys import (
+    CLUSTER_SECRET_STORE,
+    SECRET_STORE,
+    EmergencyKey,
+    ObjectKey,
+    StoreKey,
+    WorkloadKey,
+)
+from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
+from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -157,3 +167,63 @@ async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) 
     await observed.watches.sweep()
 
     assert list(observed.context.cache.managed_keys()) == [OTHER]
+
+
+# Optional kinds of workload
+
+CANARY = WorkloadKey("shop", "Rollout", "canary")
+
+
+class WithoutList(Lists):
+    """API server that answers the list of one collection with an error."""
+
+    def __init__(self, path: str, error: type[errors.ApiError]) -> None:
+        super().__init__(next(_versions))
+        self._path = path
+        self._error = error
+
+    async def pages(self, path: str) -> AsyncIterator[Page]:
+        if path == self._path:
+            raise self._error("list", path, 0, "")
+        async for page in super().pages(path):
+            yield page
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        pytest.param(errors.NotFound, False, id="are gone with their CRD"),
+        pytest.param(errors.Forbidden, True, id="stay as they were without the permission"),
+    ],
+)
+async def test_rollouts_that_cannot_be_listed(
+    observed: Seen,
+    error: type[errors.ApiError],
+    kept: bool,  # noqa: FBT001
+) -> None:
+    observed.context.cache.put_workload(make.workload("canary", kind="Rollout"))
+    observed.watches.workload_types = WORKLOAD_TYPES
+    observed.context.api = WithoutList(paths.workloads("Rollout"), error)  # type: ignore[assignment]  # a fake
+
+    await observed.watches.sweep()
+
+    assert (observed.context.cache.workload(CANARY) is not None) is kept
+    assert list(observed.context.cache.managed_keys()) == [], "the kinds after it are listed"
+
+
+@pytest.mark.parametrize("error", [errors.NotFound, errors.Forbidden])
+async def test_a_kind_that_every_cluster_has_must_be_listed(
+    observed: Seen, error: type[errors.ApiError]
+) -> None:
+    observed.context.api = WithoutList(paths.workloads("DaemonSet"), error)  # type: ignore[assignment]  # a fake
+
+    with pytest.raises(error):
+        await observed.watches.sweep()
+
+
+async def test_rollouts_are_not_listed_without_their_kind(observed: Seen) -> None:
+    observed.context.api = WithoutList(paths.workloads("Rollout"), errors.Unavailable)  # type: ignore[assignment]  # a fake
+
+    await observed.watches.sweep()
+
+    assert paths.workloads("Rollout") not in observed.watches.collections

@@ -79,6 +79,11 @@ OURS = {"name": "it", "uid": "uid-3"}
             ObjectRef("apps/v1", "Deployment", "shop", "api", "uid-of-api"),
             id="a workload",
         ),
+        pytest.param(
+            make.workload("api", kind="Rollout"),
+            ObjectRef("argoproj.io/v1alpha1", "Rollout", "shop", "api", "uid-of-api"),
+            id="a workload of another group",
+        ),
         pytest.param(SOMETHING, SOMETHING, id="a reference"),
     ],
 )

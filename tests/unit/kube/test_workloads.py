@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.api.status import Via
 from keyturn.core.keys import WorkloadKey
+from keyturn.core.labels import MARKER
 from keyturn.core.observation.workload import Use, Workload
 from keyturn.kube import errors
 from keyturn.kube.workloads import restart, workload_of
@@ -59,6 +61,7 @@ def test_a_workload_is_read_whole() -> None:
         hint=None,
         idle=True,
         reload="wait",
+        generation=1,
     )
 
 
@@ -220,3 +223,126 @@ async def test_a_recreated_workload_is_not_restarted(marker: str) -> None:
     api: Any = Recreated()
     with pytest.raises(errors.Conflict):
         await restart(api, workload_of("Deployment", body()), marker)
+
+
+# Argo Rollouts
+
+
+def rollout(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    made = body(spec, status or {})
+    made["status"]["observedGeneration"] = "1"
+    return made
+
+
+OF_DEPLOYMENT = {
+    "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+    "template": {},
+}
+OF_POD_TEMPLATE = {"workloadRef": {"apiVersion": "v1", "kind": "PodTemplate", "name": "web"}, "template": {}}
+OWN = {
+    "template": {
+        "metadata": {"annotations": {"keyturn.dev/secret-versions": "db=3"}},
+        "spec": {"containers": [{"envFrom": [{"secretRef": {"name": "db"}}]}]},
+    }
+}
+
+
+def test_a_rollout_with_a_template_is_read_like_a_deployment() -> None:
+    status = {"phase": "Healthy", "updatedReplicas": 1, "availableReplicas": 1}
+    found = workload_of("Rollout", rollout(OWN, status))
+
+    assert (found.marker, found.uses) == ("db=3", (Use("db", (Via.ENV_FROM,), None),))
+    assert (found.settled, found.has_template, found.template_of) == (True, True, None)
+
+
+def test_a_rollout_names_the_workload_whose_template_it_uses() -> None:
+    found = workload_of("Rollout", rollout(OF_DEPLOYMENT, {"workloadObservedGeneration": "7"}))
+
+    assert found.template_of == WorkloadKey("shop", "Deployment", "web")
+    assert (found.template_generation, found.has_template, found.uses) == (7, True, ())
+
+
+@pytest.mark.parametrize("observed", [None, "", "x", "²", "-1"])
+def test_a_generation_that_is_none_is_not_observed(observed: str | None) -> None:
+    found = workload_of("Rollout", rollout(OF_DEPLOYMENT, {"workloadObservedGeneration": observed}))
+    assert found.template_generation == 0
+
+
+@pytest.mark.parametrize("spec", [OF_POD_TEMPLATE, {"template": {}}], ids=["of another kind", "of none"])
+def test_a_rollout_without_a_template_of_a_workload_has_the_marker_itself(spec: dict[str, Any]) -> None:
+    made = rollout(spec)
+    made["metadata"]["annotations"] = {"keyturn.dev/secret-versions": "db=3"}
+    found = workload_of("Rollout", made)
+
+    assert (found.has_template, found.template_of, found.marker) == (False, None, "db=3")
+
+
+class Patches:
+    """API server that notes patches, with a clock."""
+
+    def __init__(self) -> None:
+        self.clock = SimpleNamespace(now=lambda: datetime(2026, 11, 24, 12, 0, 5, 9, tzinfo=UTC))
+        self.sent: list[tuple[str, Body]] = []
+
+    async def patch(self, path: str, body: Body, *_: object) -> Body:
+        self.sent.append((path, body))
+        return body
+
+
+async def patched(workload: Workload, marker: str = "db=4") -> tuple[str, Body]:
+    api: Any = Patches()
+    await restart(api, workload, marker)
+    ((path, sent),) = api.sent
+    return path, sent
+
+
+ROLLOUT = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/api"
+MARKED = {"metadata": {"annotations": {"keyturn.dev/secret-versions": "db=4"}}}
+
+
+async def test_a_rollout_is_restarted_by_its_template() -> None:
+    path, sent = await patched(workload_of("Rollout", rollout(OWN)))
+
+    assert path == ROLLOUT
+    assert (sent["apiVersion"], sent["kind"]) == ("argoproj.io/v1alpha1", "Rollout")
+    assert sent["spec"] == {"template": MARKED}
+
+
+async def test_a_rollout_is_restarted_by_the_template_of_its_deployment() -> None:
+    deployment = body()
+    deployment["metadata"] |= {"name": "web", "uid": "uid-of-web"}
+    own = workload_of("Rollout", rollout(OF_DEPLOYMENT))
+    path, sent = await patched(own.with_template_of(workload_of("Deployment", deployment)))
+
+    assert path == "/apis/apps/v1/namespaces/shop/deployments/web"
+    assert (sent["apiVersion"], sent["kind"], sent["spec"]) == ("apps/v1", "Deployment", {"template": MARKED})
+    assert sent["metadata"] == {"name": "web", "namespace": "shop", "uid": "uid-of-web"}
+
+
+async def test_a_rollout_of_a_deployment_that_does_not_exist_is_not_written() -> None:
+    with pytest.raises(errors.NotFound):
+        await patched(workload_of("Rollout", rollout(OF_DEPLOYMENT)))
+
+
+async def test_a_rollout_without_a_template_of_a_workload_is_restarted_by_time() -> None:
+    path, sent = await patched(workload_of("Rollout", rollout(OF_POD_TEMPLATE)))
+
+    assert (path, sent["spec"]) == (ROLLOUT, {"restartAt": "2026-11-24T12:00:05Z"})
+    assert sent["metadata"] == {"name": "api", "namespace": "shop", "uid": "u", **MARKED["metadata"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param(
+            OWN,
+            {"metadata": {"uid": "u"}, "spec": {"template": {"metadata": {"annotations": {MARKER: None}}}}},
+            id="of its template",
+        ),
+        pytest.param(
+            OF_POD_TEMPLATE, {"metadata": {"uid": "u", "annotations": {MARKER: None}}}, id="of its own"
+        ),
+    ],
+)
+async def test_the_marker_of_a_rollout_is_removed(spec: dict[str, Any], expected: Body) -> None:
+    assert await patched(workload_of("Rollout", rollout(spec)), "") == (ROLLOUT, expected)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.cli.managed import all_of
+from keyturn.controllers.discovery import find_named_types
 from keyturn.controllers.managedsecret.compliance import ComplianceMemory, with_compliance
 from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
@@ -19,7 +20,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.core.state.revision import RevisionFacts
@@ -171,7 +172,7 @@ async def put_classes(
 
 async def _put_workloads(cluster: Cluster, cache: InformerCache) -> list[str]:
     blind_spots = []
-    for kind in (row.kind for row in WORKLOAD_TYPES):
+    for kind in [row.kind for row in REQUIRED_TYPES + await find_named_types(cluster.api)]:
         try:
             async for page in cluster.api.pages(paths.workloads(kind, cluster.namespace)):
                 for body in page.items:

@@ -142,7 +142,7 @@ def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
         )
         yield from table(("Workload", "Uses"), rows)
     else:
-        yield "No Deployment, StatefulSet or DaemonSet of the namespace uses these secrets."
+        yield "No workload that Keyturn restarts uses these secrets."
     yield ""
     yield from _other_pods(known)
 

@@ -136,9 +136,10 @@ async def _take_outside(
 
 async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, context: Context) -> None:
     """Restart a workload, one Secret at a time: two concurrent restarts would undo each other's marker."""
-    workload_key = step.consumer.workload.key
-    async with locks.of(workload_key):
-        workload = context.cache.workload(workload_key)
+    planned = step.consumer.workload
+    template_key = planned.template_of or planned.key
+    async with locks.of(template_key):
+        workload = context.cache.workload(planned.key)
         if workload is None or observed.current is None:
             return
         desired = wanted_of(observed)
@@ -146,8 +147,8 @@ async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, co
         marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
         if marker != workload.marker:
             body = await restart(context.api, workload, marker)
-            if context.cache.is_news(workload_key, body):
-                context.cache.put_workload(workload_of(workload_key.kind, body))
+            if context.cache.is_news(template_key, body):
+                context.cache.put_workload(workload_of(template_key.kind, body))
 
 
 async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> None:

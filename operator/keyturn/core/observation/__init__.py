@@ -5,7 +5,7 @@
 
 Modules
     observed      `Observed`: target, state, consumers, class, emergencies, back-off of restarts and of drift repair
-    workload      a Deployment, StatefulSet or DaemonSet: its references to Secrets, and its restart marker
+    workload      a workload: its references to Secrets, and its restart marker
     workload_kinds   table of the kinds: API, template, when a rollout is complete
     pods          pods of a workload
     store_reads   results of store reads and pushes

@@ -1,11 +1,11 @@
-"""Facts of a Deployment, StatefulSet or DaemonSet: Secrets that its pods use, restart marker, rollout state."""
+"""Facts of a workload: Secrets that its pods use, restart marker, rollout state."""
 
 from __future__ import annotations
 
 import functools
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment, StatefulSet or DaemonSet, reduced to what a rollout needs."""
+    """A workload of one of the kinds in `workload_kinds`, reduced to what a rollout needs."""
 
     key: WorkloadKey
     uid: str
@@ -61,6 +61,15 @@ class Workload:
     """Its annotation keyturn.dev/reload: `wait` or None."""
     in_place: bool = False
     """By its update strategy a new pod starts only after an old one has ended."""
+    template_of: WorkloadKey | None = None
+    """The workload whose pod template it uses; None if it has its own."""
+    template_uid: str | None = None
+    """The UID of that workload, if it exists."""
+    template_generation: int = 0
+    """The generation of that workload that its status describes."""
+    has_template: bool = True
+    """Its pods are restarted by the marker on a pod template, not by a field with a time."""
+    generation: int = 0
 
     @property
     def kind(self) -> WorkloadKind:
@@ -68,6 +77,24 @@ class Workload:
 
     def use_of(self, secret: str) -> Use | None:
         return next((use for use in self.uses if use.secret == secret), None)
+
+    def with_template_of(self, other: Workload) -> Workload:
+        """Return it with the pod template of another workload, which it uses.
+
+        Before its controller has observed that template, its status describes an earlier one.
+        """
+        is_observed = self.template_generation >= other.generation
+        return replace(
+            self,
+            settled=self.settled and is_observed,
+            failed=self.failed and is_observed,
+            uses=other.uses,
+            marker=other.marker,
+            restart=self.restart or other.restart,
+            selector=self.selector or other.selector,
+            restarted=other.restarted,
+            template_uid=other.uid,
+        )
 
 
 @functools.lru_cache(maxsize=1024)

@@ -14,10 +14,31 @@ from keyturn.api.status import WorkloadKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["WORKLOAD_TYPES", "WorkloadType", "type_of"]
+__all__ = ["OPTIONAL_TYPES", "REQUIRED_TYPES", "WORKLOAD_TYPES", "WorkloadType", "type_of"]
 
-_Check: TypeAlias = "Callable[[Mapping[str, Any], Mapping[str, Any]], bool]"
+_Body: TypeAlias = "Mapping[str, Any]"
+_Check: TypeAlias = "Callable[[_Body, _Body], bool]"
 """Check of spec and status."""
+
+
+def _missed_deadline(_: _Body, status: _Body) -> bool:
+    return any(
+        condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
+        for condition in status.get("conditions") or ()
+    )
+
+
+def _generation_is_observed(metadata: _Body, status: _Body) -> bool:
+    return bool(status.get("observedGeneration", 0) >= metadata.get("generation", 0))
+
+
+def _needs_hands(spec: _Body) -> str | None:
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return "its update strategy is OnDelete: delete its pods to restart them"
+    if (strategy.get("rollingUpdate") or {}).get("partition"):
+        return "its update strategy has a partition: pods below it are not restarted"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +55,12 @@ class WorkloadType:
     """Whether it wants no pods."""
     is_in_place: _Check
     """Whether a new pod starts only after an old one has ended."""
+    has_failed: _Check = _missed_deadline
+    """Whether the last rollout has failed by its controller's own rules."""
+    is_observed: Callable[[_Body, _Body], bool] = _generation_is_observed
+    """Whether the status describes the current spec, by metadata and status."""
+    hint: Callable[[_Body], str | None] = _needs_hands
+    """Why a rollout does not complete automatically, by the spec."""
     template: tuple[str, ...] = ("spec", "template")
     """Path of the pod template, whose annotation restarts the pods."""
     pod_hash: str | None = None
@@ -41,13 +68,19 @@ class WorkloadType:
 
     None if the workload controls its pods.
     """
+    template_ref: tuple[str, ...] | None = None
+    """Path of the reference to the workload whose pod template it uses, if it has none of its own."""
+    restart_at: tuple[str, ...] | None = None
+    """Path of the time that restarts the pods, for a workload whose pod template is not a workload's."""
+    component: str | None = None
+    """Folder of `manifests/components` with the permissions on an optional kind, which few clusters have."""
 
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}"
 
 
-def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def _deployment_is_settled(spec: _Body, status: _Body) -> bool:
     desired, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
     return bool(
         updated >= desired
@@ -56,7 +89,7 @@ def _deployment_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -
     )
 
 
-def _stateful_set_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def _stateful_set_is_settled(spec: _Body, status: _Body) -> bool:
     desired = spec.get("replicas", 1)
     is_rolled = status.get("currentRevision") == status.get("updateRevision") or (
         status.get("updatedReplicas", 0) >= desired
@@ -66,30 +99,61 @@ def _stateful_set_is_settled(spec: Mapping[str, Any], status: Mapping[str, Any])
     )
 
 
-def _daemon_set_is_settled(_: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def _daemon_set_is_settled(_: _Body, status: _Body) -> bool:
     desired = status.get("desiredNumberScheduled", 0)
     return bool(
         status.get("updatedNumberScheduled", 0) >= desired and status.get("numberAvailable", 0) >= desired
     )
 
 
-def _has_no_replicas(spec: Mapping[str, Any], _: Mapping[str, Any]) -> bool:
+def _has_no_replicas(spec: _Body, _: _Body) -> bool:
     return not spec.get("replicas", 1)
 
 
-def _has_no_nodes(_: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def _has_no_nodes(_: _Body, status: _Body) -> bool:
     return not status.get("desiredNumberScheduled", 0)
 
 
-def _is_recreated(spec: Mapping[str, Any], _: Mapping[str, Any]) -> bool:
+def _is_recreated(spec: _Body, _: _Body) -> bool:
     return bool((spec.get("strategy") or {}).get("type") == "Recreate")
 
 
-def _always(_: Mapping[str, Any], __: Mapping[str, Any]) -> bool:
+def _never(_: _Body, __: _Body) -> bool:
+    return False
+
+
+def _always(_: _Body, __: _Body) -> bool:
     return True
 
 
-# A rollout is complete as in `kubectl rollout status`.
+def _rollout_is_observed(metadata: _Body, status: _Body) -> bool:
+    """Whether an Argo Rollout's status describes its spec; its generation there is a text."""
+    return bool(status.get("observedGeneration") == str(metadata.get("generation", 0)))
+
+
+def _rollout_is_settled(spec: _Body, status: _Body) -> bool:
+    updated = status.get("updatedReplicas", 0)
+    return bool(
+        status.get("phase") == "Healthy"
+        and updated >= spec.get("replicas", 1)
+        and status.get("availableReplicas", 0) >= updated
+    )
+
+
+def _rollout_has_failed(_: _Body, status: _Body) -> bool:
+    return bool(status.get("phase") == "Degraded")
+
+
+def _steps_of(spec: _Body) -> str | None:
+    strategy = spec.get("strategy") or {}
+    if (strategy.get("canary") or {}).get("steps"):
+        return "its canary strategy has steps: its rollout completes with the last one"
+    if (strategy.get("blueGreen") or {}).get("autoPromotionEnabled") is False:
+        return "its blue-green strategy has no automatic promotion: promote its rollout"
+    return None
+
+
+# A rollout is complete as in `kubectl rollout status` and `kubectl argo rollouts status`.
 WORKLOAD_TYPES: Final = (
     WorkloadType(
         kind=WorkloadKind.DEPLOYMENT,
@@ -119,8 +183,27 @@ WORKLOAD_TYPES: Final = (
         is_idle=_has_no_nodes,
         is_in_place=_always,
     ),
+    WorkloadType(
+        kind=WorkloadKind.ROLLOUT,
+        group="argoproj.io",
+        version="v1alpha1",
+        plural="rollouts",
+        is_settled=_rollout_is_settled,
+        is_idle=_has_no_replicas,
+        is_in_place=_never,
+        has_failed=_rollout_has_failed,
+        is_observed=_rollout_is_observed,
+        hint=_steps_of,
+        pod_hash="rollouts-pod-template-hash",
+        template_ref=("spec", "workloadRef"),
+        restart_at=("spec", "restartAt"),
+        component="argo-rollouts",
+    ),
 )
 """The rows, in the order in which they are listed."""
+REQUIRED_TYPES: Final = tuple(row for row in WORKLOAD_TYPES if row.component is None)
+"""The kinds that every cluster has."""
+OPTIONAL_TYPES: Final = tuple(row for row in WORKLOAD_TYPES if row.component is not None)
 
 _BY_KIND: Final = MappingProxyType({str(row.kind): row for row in WORKLOAD_TYPES})
 

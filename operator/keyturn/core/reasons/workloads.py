@@ -20,10 +20,10 @@ class WorkloadReason(Code):
     )
     ROLLING_OUT = "RollingOut", "it was restarted, and its rollout has not finished"
     EARLIER_ROLLOUT = "EarlierRollout", "an earlier rollout of it has not finished"
-    PAUSED = "Paused", "the Deployment is paused"
+    PAUSED = "Paused", "the workload is paused"
     UPDATED_BY_HAND = (
         "UpdatedByHand",
-        "its update strategy needs a manual step: `OnDelete`, or a partition",
+        "its update strategy needs a manual step, or has steps: `OnDelete`, a partition, steps of a Rollout",
     )
     PODS_NOT_CREATED = (
         "PodsNotCreated",

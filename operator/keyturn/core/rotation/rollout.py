@@ -321,7 +321,7 @@ def _hindrance(
 ) -> Obstacle | None:
     workload = consumer.workload
     if workload.paused:
-        return Obstacle(WorkloadReason.PAUSED, "waits because the Deployment is paused")
+        return Obstacle(WorkloadReason.PAUSED, f"waits because the {workload.kind} is paused")
     if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
         return None
     return while_waiting(consumer)

@@ -7,13 +7,14 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_sight import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RightScope",
     "missing",
     "rights_of",
+    "rights_on",
 ]
 
 
@@ -66,7 +68,7 @@ class Need:
 
 
 _ACCESS, _RBAC = "manifests/base/access/access.yaml", "manifests/base/operator/rbac.yaml"
-_API = "authorization.k8s.io/v1"
+_API, _COMPONENTS = "authorization.k8s.io/v1", "manifests/components/"
 _MAX_CONCURRENT = 8
 _OURS, _LOOK = "keyturn.dev", "list watch"
 
@@ -77,7 +79,7 @@ NEEDS: Final = (
     Need(_ACCESS, RightScope.SERVED, "patch", _OURS, "secretstores/status emergencyrotations/status"),
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "configmaps"),
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "secrets"),
-    *(Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", row.group, row.plural) for row in WORKLOAD_TYPES),
+    *(Need(_ACCESS, RightScope.SERVED, f"{_LOOK} patch", row.group, row.plural) for row in REQUIRED_TYPES),
     Need(_ACCESS, RightScope.SERVED, "list", "", "pods"),
     Need(_ACCESS, RightScope.SERVED, "create", "events.k8s.io", "events"),
     Need("manifests/base/environments/environments.yaml", RightScope.ALL, _LOOK, "", "namespaces"),
@@ -194,7 +196,17 @@ def rights_of(place: Place) -> Iterator[Right]:
     desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
     if place.sight is Sight.WATCH:
         desired.append(TO_WATCH)
-    for need in desired:
+    return _rights_for(desired, place)
+
+
+def rights_on(row: WorkloadType, place: Place) -> Iterator[Right]:
+    """Yield the permissions without which an optional kind of workload is not watched."""
+    manifest = f"{_COMPONENTS}{row.component}"
+    return _rights_for([Need(manifest, RightScope.SERVED, _LOOK, row.group, row.plural)], place)
+
+
+def _rights_for(needs: Iterable[Need], place: Place) -> Iterator[Right]:
+    for need in needs:
         for namespace in _where(need.scope, place):
             for resource in need.resources.split():
                 for verb in need.verbs.split():
@@ -268,6 +280,8 @@ def _where(scope: RightScope, place: Place) -> tuple[str, ...]:
 
 
 def _given(need: Need, place: Place) -> str:
+    if need.manifest.startswith(_COMPONENTS):
+        return need.manifest
     if need.scope is RightScope.SERVED and place.namespaces is not None:
         return "manifests/overlays/namespaced"
     is_narrowed = need.manifest == _ACCESS and place.sight is Sight.BY_NAME

@@ -263,7 +263,7 @@ class InformerCache:
 
     def put_workload(self, workload: Workload) -> set[ObjectKey]:
         """Store a workload; return the ManagedSecrets that its change affects."""
-        if self._workloads.get(workload.key) == workload:
+        if self._workloads.has(workload):
             return set()
         return self._affected(self._workloads.put(workload)) | self._affected(workload)
 
@@ -288,9 +288,10 @@ class InformerCache:
         """Return the ManagedSecrets whose Secret the workload uses, and those that list it."""
         if workload is None:
             return set()
-        metas = (self._secrets.get(secret) for secret in secrets_of(workload))
+        metas = (self._secrets.get(secret) for secret in secrets_of(self._workloads.whole(workload)))
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
-        return writers | {key for key, listed in self._listed.items() if workload.key in listed}
+        keys = {workload.key, *self._workloads.borrowers_of(workload.key)}
+        return writers | {key for key, listed in self._listed.items() if not keys.isdisjoint(listed)}
 
 
 def namespace_key(name: str) -> ObjectKey:

@@ -34,10 +34,15 @@ _INTERVAL_DIVISOR = 4
 
 
 class WorkloadCache:
-    """Workloads by key, and workload keys by Secret."""
+    """Workloads by key, and workload keys by Secret.
+
+    A workload that uses the pod template of another one is returned with it.
+    """
 
     def __init__(self) -> None:
         self._workloads: dict[WorkloadKey, Workload] = {}
+        self._borrowers: defaultdict[WorkloadKey, set[WorkloadKey]] = defaultdict(set)
+        """Workloads that use the pod template of the key."""
         self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
 
     def put(self, workload: Workload) -> Workload | None:
@@ -46,11 +51,18 @@ class WorkloadCache:
         self._workloads[workload.key] = workload
         for secret in secrets_of(workload):
             self._users[secret].add(workload.key)
+        if workload.template_of:
+            self._borrowers[workload.template_of].add(workload.key)
         return known
+
+    def has(self, workload: Workload) -> bool:
+        """Whether a workload is known as it is."""
+        return self._workloads.get(workload.key) == workload
 
     def rolling(self) -> list[WorkloadKey]:
         """Return the workloads with a restart marker whose rollout is not complete."""
-        return [key for key, workload in self._workloads.items() if workload.marker and not workload.settled]
+        workloads = map(self.whole, self._workloads.values())
+        return [workload.key for workload in workloads if workload.marker and not workload.settled]
 
     def drop(self, key: WorkloadKey) -> Workload | None:
         """Drop a workload; return its former state."""
@@ -59,16 +71,32 @@ class WorkloadCache:
             self._users[secret].discard(key)
             if not self._users[secret]:
                 del self._users[secret]
+        if known and known.template_of:
+            self._borrowers[known.template_of].discard(key)
+            if not self._borrowers[known.template_of]:
+                del self._borrowers[known.template_of]
         return known
 
     def get(self, key: WorkloadKey) -> Workload | None:
-        return self._workloads.get(key)
+        workload = self._workloads.get(key)
+        return self.whole(workload) if workload else None
+
+    def whole(self, workload: Workload) -> Workload:
+        """Return a workload with the pod template that it uses, if that is known."""
+        other = self._workloads.get(workload.template_of) if workload.template_of else None
+        return workload.with_template_of(other) if other else workload
+
+    def borrowers_of(self, key: WorkloadKey) -> list[WorkloadKey]:
+        """Return the workloads that use the pod template of another one."""
+        return sorted(self._borrowers.get(key, ()))
 
     def keys(self, kind: str) -> list[WorkloadKey]:
         return [key for key in self._workloads if key.kind == kind]
 
     def users_of(self, secret: ObjectKey) -> list[Workload]:
-        return [self._workloads[key] for key in sorted(self._users.get(secret, ()))]
+        using = self._users.get(secret, set())
+        using = using.union(*(self._borrowers.get(key, ()) for key in using)) if self._borrowers else using
+        return [self.whole(self._workloads[key]) for key in sorted(using)]
 
 
 def secrets_of(workload: Workload | None) -> set[ObjectKey]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.execute import take
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.core.keys import ObjectKey
-from keyturn.core.rotation.steps import DeletePod, Overlap
+from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.observation.observed import Consumer
+from keyturn.core.rotation.steps import DeletePod, Overlap, RollOut
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
@@ -101,3 +104,43 @@ async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:
 
     with pytest.raises(errors.Conflict):
         await take(Overlap(1, NOW), KEY, seen, memory, context)
+
+
+# A Rollout with the pod template of a Deployment
+
+DEPLOYMENT = WorkloadKey("shop", "Deployment", "web")
+
+
+class Templates:
+    """Restarts a Deployment after a moment, and notes the requests."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    async def patch(self, path: str, body: dict[str, Any], *_: object) -> dict[str, Any]:
+        annotations = body["spec"]["template"]["metadata"]["annotations"]
+        self.sent.append((path, annotations["keyturn.dev/secret-versions"]))
+        await asyncio.sleep(0)
+        metadata = {"namespace": "shop", "name": "web", "uid": "uid-of-web", "generation": 5}
+        return {
+            "metadata": metadata | {"creationTimestamp": "2026-11-24T12:00:00Z", "resourceVersion": "9"},
+            "spec": {"template": {"metadata": {"annotations": annotations}}},
+        }
+
+
+async def test_a_rollout_and_its_deployment_are_restarted_once() -> None:
+    server = Templates()
+    context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+    rollout = replace(make.workload("canary", kind="Rollout", uses=()), template_of=DEPLOYMENT)
+    context.cache.put_workload(make.workload("web"))
+    context.cache.put_workload(rollout)
+    memory, seen = Memory(context), observed()
+    using = context.cache.users_of("shop", "db")
+
+    steps = [RollOut(Consumer(one, one.use_of("db")), "db=1") for one in using]
+    await asyncio.gather(*(take(step, KEY, seen, memory, context) for step in steps))
+
+    assert [one.kind for one in using] == ["Deployment", "Rollout"]
+    assert server.sent == [(paths.workload("Deployment", "shop", "web"), "db=1")]
+    known = [context.cache.workload(one.key) for one in using]
+    assert [one.marker for one in known if one] == ["db=1", "db=1"]

@@ -29,6 +29,7 @@ LONG = "a" * 253
             True,
             id="a long name is truncated",
         ),
+        pytest.param(REPLICA_SET, "Rollout", "api", True, id="a Rollout by the hash of its template"),
         pytest.param(
             Controller("StatefulSet", "api", "uid-of-api"),
             "StatefulSet",

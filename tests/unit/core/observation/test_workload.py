@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.observation.workload import read_marker, write_marker
+from keyturn.core.keys import WorkloadKey
+from keyturn.core.observation.workload import Workload, read_marker, write_marker
+from tests.unit.core import builders as make
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True)
 
@@ -46,3 +50,37 @@ def test_whatever_people_write_can_be_read(text: str) -> None:
 )
 def test_what_is_no_marker_is_ignored(marker: str) -> None:
     assert read_marker(marker) == {}
+
+
+# The pod template of another workload
+
+DEPLOYMENT = replace(make.workload("web", marker="db=2", restarted=make.NOW), generation=7)
+
+
+def referencing(*, generation: int = 7, **facts: object) -> Workload:
+    """Make a Rollout that uses the pod template of the Deployment."""
+    plain = make.workload("canary", kind="Rollout", uses=())
+    key = WorkloadKey("shop", "Deployment", "web")
+    return replace(plain, template_of=key, template_generation=generation, **facts)  # type: ignore[arg-type]
+
+
+def test_it_has_what_the_template_says() -> None:
+    found = referencing().with_template_of(DEPLOYMENT)
+
+    assert (found.uses, found.marker, found.restarted) == (DEPLOYMENT.uses, "db=2", make.NOW)
+    assert (found.key.kind, found.uid, found.template_uid) == ("Rollout", "uid-of-canary", "uid-of-web")
+    assert found.settled
+
+
+def test_its_status_counts_after_it_has_observed_the_template() -> None:
+    stale = referencing(generation=6, failed=True).with_template_of(DEPLOYMENT)
+    assert (stale.settled, stale.failed) == (False, False)
+    assert referencing(generation=8, failed=True).with_template_of(DEPLOYMENT).failed
+
+
+def test_its_own_selector_and_annotation_come_first() -> None:
+    never = replace(DEPLOYMENT, restart="never")
+    assert referencing().with_template_of(never).restart == "never"
+    assert referencing(restart="allow").with_template_of(never).restart == "allow"
+    assert referencing(selector="").with_template_of(never).selector == "app=web"
+    assert referencing(selector="app=x").with_template_of(never).selector == "app=x"

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import WorkloadKind
-from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES, type_of
+from keyturn.core.observation.workload_kinds import (
+    OPTIONAL_TYPES,
+    REQUIRED_TYPES,
+    WORKLOAD_TYPES,
+    type_of,
+)
 
 DEPLOYED = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
 STATEFUL = {
@@ -19,6 +24,7 @@ STATEFUL = {
 }
 DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
 THREE = {"replicas": 3}
+HEALTHY = {"phase": "Healthy", "updatedReplicas": 3, "availableReplicas": 3}
 PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}
 
 
@@ -67,6 +73,15 @@ PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"part
             "DaemonSet", {}, DAEMON | {"numberAvailable": 2}, False, id="daemons: one is not available"
         ),
         pytest.param("DaemonSet", {}, {}, True, id="daemons: no node"),
+        pytest.param("Rollout", THREE, HEALTHY, True, id="Rollout: healthy"),
+        pytest.param("Rollout", THREE, HEALTHY | {"phase": "Paused"}, False, id="Rollout: between two steps"),
+        pytest.param(
+            "Rollout", THREE, HEALTHY | {"updatedReplicas": 2}, False, id="Rollout: one is not updated"
+        ),
+        pytest.param(
+            "Rollout", THREE, HEALTHY | {"availableReplicas": 2}, False, id="Rollout: one is not available"
+        ),
+        pytest.param("Rollout", {}, {}, False, id="Rollout: without a status"),
     ],
 )
 def test_a_workload_is_settled_when_every_pod_is_new_and_available(
@@ -85,6 +100,7 @@ def test_a_workload_is_settled_when_every_pod_is_new_and_available(
         pytest.param("Deployment", {"strategy": {"type": "Recreate"}}, True, id="recreated"),
         pytest.param("StatefulSet", {}, True, id="StatefulSet"),
         pytest.param("DaemonSet", {}, True, id="DaemonSet"),
+        pytest.param("Rollout", {}, False, id="Rollout"),
     ],
 )
 def test_new_pods_wait_for_old_ones_by_the_strategy(
@@ -112,6 +128,90 @@ def test_a_workload_is_idle_when_it_wants_no_pods(
     idle: bool,  # noqa: FBT001
 ) -> None:
     assert type_of(kind).is_idle(spec, status) is idle
+
+
+@pytest.mark.parametrize(
+    ("status", "observed"),
+    [
+        pytest.param({"observedGeneration": "4"}, True, id="as a text"),
+        pytest.param({"observedGeneration": "3"}, False, id="an older spec"),
+        pytest.param({"observedGeneration": "58c975674b"}, False, id="a hash of an old release"),
+        pytest.param({}, False, id="none yet"),
+    ],
+)
+def test_the_status_of_a_rollout_describes_its_spec(
+    status: dict[str, Any],
+    observed: bool,  # noqa: FBT001
+) -> None:
+    assert type_of("Rollout").is_observed({"generation": 4}, status) is observed
+
+
+@pytest.mark.parametrize(
+    ("strategy", "has_hint"),
+    [
+        pytest.param(None, False, id="none"),
+        pytest.param({"canary": {"maxSurge": 1}}, False, id="a canary without steps"),
+        pytest.param({"canary": {"steps": [{"pause": {}}]}}, True, id="a canary with steps"),
+        pytest.param({"blueGreen": {"activeService": "web"}}, False, id="blue-green"),
+        pytest.param({"blueGreen": {"autoPromotionEnabled": False}}, True, id="blue-green, promoted by hand"),
+    ],
+)
+def test_a_rollout_with_steps_has_no_deadline(
+    strategy: dict[str, Any] | None,
+    has_hint: bool,  # noqa: FBT001
+) -> None:
+    assert (type_of("Rollout").hint({"strategy": strategy}) is not None) is has_hint
+
+
+@pytest.mark.parametrize(("phase", "failed"), [("Degraded", True), ("Progressing", False), (None, False)])
+def test_a_rollout_has_failed_when_it_is_degraded(
+    phase: str | None,
+    failed: bool,  # noqa: FBT001
+) -> None:
+    assert type_of("Rollout").has_failed({}, {"phase": phase}) is failed
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed"),
+    [
+        pytest.param(None, False, id="no conditions"),
+        pytest.param([{"type": "Progressing", "reason": "NewReplicaSetAvailable"}], False, id="progressing"),
+        pytest.param([{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}], True, id="too late"),
+    ],
+)
+def test_a_deployment_has_failed_when_its_deadline_is_missed(
+    conditions: list[dict[str, str]] | None,
+    failed: bool,  # noqa: FBT001
+) -> None:
+    assert type_of("Deployment").has_failed({}, {"conditions": conditions}) is failed
+
+
+@pytest.mark.parametrize(
+    ("strategy", "has_hint"),
+    [
+        pytest.param(None, False, id="the default"),
+        pytest.param({"type": "OnDelete"}, True, id="on delete"),
+        pytest.param({"rollingUpdate": {"partition": 2}}, True, id="a partition"),
+    ],
+)
+def test_a_stateful_set_that_needs_hands_has_no_deadline(
+    strategy: dict[str, Any] | None,
+    has_hint: bool,  # noqa: FBT001
+) -> None:
+    assert (type_of("StatefulSet").hint({"updateStrategy": strategy}) is not None) is has_hint
+
+
+@pytest.mark.parametrize(("generation", "observed"), [(3, False), (4, True)])
+def test_a_status_describes_the_newest_spec_by_its_generation(generation: int, *, observed: bool) -> None:
+    assert (
+        type_of("Deployment").is_observed({"generation": 4}, {"observedGeneration": generation}) is observed
+    )
+
+
+def test_each_kind_is_required_or_optional() -> None:
+    assert {row.kind for row in REQUIRED_TYPES} == {"Deployment", "StatefulSet", "DaemonSet"}
+    assert {row.kind for row in OPTIONAL_TYPES} == {"Rollout"}
+    assert {row.api_version for row in REQUIRED_TYPES} == {"apps/v1"}
 
 
 def test_each_kind_has_one_row() -> None:

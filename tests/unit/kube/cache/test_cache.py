@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.workload import Workload
 
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
 API = WorkloadKey("shop", "Deployment", "api")
@@ -385,6 +388,53 @@ def test_who_is_no_longer_used_or_listed_is_concerned_once_more_only() -> None:
     assert cache.put_workload(workload("api", uses=(use("cache"),), paused=True)) == {CACHE}
     assert cache.users_of("shop", "db") == []
     assert [one.key for one in cache.users_of("shop", "cache")] == [API]
+
+
+CANARY_ROLLOUT = WorkloadKey("shop", "Rollout", "canary")
+
+
+def referencing(*, settled: bool = True) -> Workload:
+    """Make a Rollout that uses the pod template of the Deployment."""
+    made = workload("canary", kind="Rollout", uses=(), settled=settled)
+    return replace(made, template_of=API, template_generation=1)
+
+
+def test_a_workload_with_the_template_of_another_one_uses_what_that_uses() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret())
+    assert cache.put_workload(referencing()) == set(), "no template yet"
+    assert cache.put_workload(workload("api", marker="db=2")) == {DB}
+
+    found = cache.workload(CANARY_ROLLOUT)
+
+    assert found
+    assert (found.marker, found.template_uid) == ("db=2", "uid-of-api")
+    assert [one.key for one in cache.users_of("shop", "db")] == [API, CANARY_ROLLOUT]
+    assert cache.users_of("shop", "db")[1] == found
+
+
+def test_its_changes_concern_the_users_of_that_template() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret())
+    cache.put_workload(workload("api", marker="db=2"))
+    cache.put_workload(referencing())
+
+    assert cache.put_workload(referencing()) == set(), "nothing new"
+    assert cache.put_workload(referencing(settled=False)) == {DB}
+    assert cache.rolling_workloads() == [CANARY_ROLLOUT]
+    cache.put_workload(replace(referencing(), template_generation=0))
+    cache.put_workload(replace(workload("api", marker="db=2"), generation=1))
+    assert cache.rolling_workloads() == [CANARY_ROLLOUT], "it has not observed that template"
+    assert cache.drop_workload(CANARY_ROLLOUT) == {DB}
+    assert [one.key for one in cache.users_of("shop", "db")] == [API]
+
+
+def test_a_change_of_that_template_concerns_who_lists_the_workload() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(rollout={"targets": [{"kind": "Rollout", "name": "canary"}]}))
+    cache.put_workload(referencing())
+
+    assert cache.put_workload(workload("api")) == {DB}
 
 
 def test_a_deleted_workload_uses_nothing() -> None:

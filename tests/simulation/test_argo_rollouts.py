@@ -1,0 +1,152 @@
+"""Argo Rollouts, with a pod template and with that of a Deployment, whenever the operator dies."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from keyturn.kube import paths
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+
+SPEC: dict[str, Any] = {
+    "data": [{"name": "password", "generate": {"password": {}}}],
+    "rollout": {"progressDeadline": "30s", "debounce": "0s"},
+}
+DEATHS = [None, *(number / 2 for number in range(2, 16))]
+
+
+class RolloutCluster(Cluster):
+    """A cluster whose workloads are Rollouts."""
+
+    kind = "Rollout"
+
+    def add_workload(self, name: str, keys: frozenset[str] | None) -> None:
+        super().add_workload(name, keys)
+        self.observe(name, available=1)
+
+    def is_observed(self, name: str) -> bool:
+        body = self.objects[self.path_of(name)]
+        return bool(body["status"]["observedGeneration"] == str(body["metadata"]["generation"]))
+
+    def observe(self, name: str, available: int) -> None:
+        body = self.objects[self.path_of(name)]
+        body["status"] |= {
+            "observedGeneration": str(body["metadata"]["generation"]),
+            "phase": "Healthy" if available else "Progressing",
+            "availableReplicas": available,
+        }
+
+
+class ReferenceCluster(RolloutCluster):
+    """A cluster whose Rollouts use the pod templates of Deployments without replicas."""
+
+    def template_path(self, name: str) -> str:
+        return paths.workload("Deployment", "shop", name)
+
+    def add_workload(self, name: str, keys: frozenset[str] | None) -> None:
+        super().add_workload(name, keys)
+        rollout = self.objects[self.path_of(name)]
+        deployment = copy.deepcopy(rollout)
+        deployment["metadata"]["uid"] = f"uid-of-deployment-{name}"
+        deployment["spec"]["replicas"] = 0
+        deployment["status"] = {"observedGeneration": 1}
+        self.objects[self.template_path(name)] = self._stamp(deployment)
+        del rollout["spec"]["template"]
+        rollout["spec"]["workloadRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+        self.observe(name, available=1)
+
+    def tell(self) -> None:
+        super().tell()
+        for name in self.pods:
+            self.tell_workload("Deployment", name)
+
+    def is_observed(self, name: str) -> bool:
+        generation = self.objects[self.template_path(name)]["metadata"]["generation"]
+        status = self.objects[self.path_of(name)]["status"]
+        return bool(status["workloadObservedGeneration"] == str(generation))
+
+    def observe(self, name: str, available: int) -> None:
+        super().observe(name, available)
+        if template := self.objects.get(self.template_path(name)):
+            template["status"]["observedGeneration"] = template["metadata"]["generation"]
+            status = self.objects[self.path_of(name)]["status"]
+            status["workloadObservedGeneration"] = str(template["metadata"]["generation"])
+            self._stamp(template)
+
+
+async def prepared(made: type[RolloutCluster]) -> RolloutCluster:
+    """Return a cluster at rest with two Rollouts, and a rotation requested."""
+    cluster = made(copy.deepcopy(SPEC))
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    cluster.add_workload("web", None)
+    await cluster.settle()
+    cluster.change_managed()["rotation"] = {"trigger": "now"}
+    return cluster
+
+
+def workloads(cluster: Cluster) -> dict[tuple[str, str], tuple[str, int | None]]:
+    """Return state and revision of each workload, by the status."""
+    rows = cluster.objects[MANAGED]["status"]["workloads"]
+    return {(row["kind"], row["name"]): (row["state"], row.get("revision")) for row in rows}
+
+
+each_cluster = pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster])
+
+
+@each_cluster
+@pytest.mark.parametrize("death", DEATHS)
+def test_each_rollout_restarts_once_whenever_the_operator_dies(
+    made: type[RolloutCluster], death: float | None
+) -> None:
+    async def story() -> None:
+        cluster = await prepared(made)
+        cluster.dies_at = death and cluster.writes + death
+        await cluster.settle()
+
+        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
+        assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
+        found = workloads(cluster)
+        assert {state for state, _ in found.values()} == {"Current"}
+        assert found["Rollout", "api"] == found["Rollout", "web"] == ("Current", 2)
+
+    asyncio.run(story())
+
+
+@each_cluster
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
+    made: type[RolloutCluster], death: float | None
+) -> None:
+    async def story() -> None:
+        cluster = await prepared(made)
+        before = cluster.data()
+        cluster.doomed = {2}
+        cluster.dies_at = death and cluster.writes + death
+        await cluster.settle()
+
+        state = state_of(cluster.objects[STATE]).facts
+        assert (state.current_number, state.held is not None) == (1, True)
+        assert cluster.data() == before
+        assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
+        assert cluster.pods["web"].restarted_for == []
+
+    asyncio.run(story())
+
+
+def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed() -> None:
+    async def story() -> None:
+        cluster = await prepared(ReferenceCluster)
+        for _ in range(20):
+            cluster.tell()
+            await cluster.look()
+
+        assert cluster.pods["api"].restarted_for == [2]
+        assert workloads(cluster)["Rollout", "api"][0] == "Rolling"
+        assert [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]] == [1]
+
+    asyncio.run(story())

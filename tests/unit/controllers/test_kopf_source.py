@@ -1,0 +1,26 @@
+"""Which kinds of workload kopf watches."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from keyturn.controllers.kopf_source import kopf_registry
+from keyturn.controllers.watch_liveness import WatchLiveness
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
+
+
+@pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])
+def test_the_kinds_that_are_listed_are_watched(types: tuple[WorkloadType, ...]) -> None:
+    watches: Any = Mock(see_namespaces=True, workload_types=types)
+    registry = kopf_registry(watches, Mock(), WatchLiveness())
+    selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
+    watched = {
+        (one.group, one.version, one.any_name or one.plural)
+        for one in selectors
+        if one and one.group not in {"keyturn.dev", ""}
+    }
+
+    assert watched == {(row.group, row.version, row.plural) for row in types}
