@@ -46,6 +46,7 @@ _MANIFESTS: Mapping[str, str] = {
     "encryption-proof": "components/encryption-proof/*.yaml",
     "pod-deletion": "components/pod-deletion/*.yaml",
     "pod-eviction": "components/pod-eviction/*.yaml",
+    "argo-rollouts": "components/argo-rollouts/*.yaml",
     "metrics-auth": "components/metrics-auth/*.yaml",
 }
 """The folders of the chart's `manifests`, and the files of `manifests` that each has."""

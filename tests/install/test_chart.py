@@ -255,9 +255,10 @@ def test_metrics_can_come_by_https_without_a_login() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "component"), [("podDeletion", "pod-deletion"), ("podEviction", "pod-eviction")]
+    ("value", "component"),
+    [("podDeletion", "pod-deletion"), ("podEviction", "pod-eviction"), ("argoRollouts", "argo-rollouts")],
 )
-def test_a_right_on_pods_is_the_component(value: str, component: str, tmp_path: Path) -> None:
+def test_an_optional_right_is_the_component(value: str, component: str, tmp_path: Path) -> None:
     made = named(render(f"--set={value}.enabled=true"))
 
     assert made == with_component(tmp_path, MANIFESTS / "components" / component)
