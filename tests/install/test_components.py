@@ -113,6 +113,23 @@ def test_pods_are_evicted_with_the_component_only(folder: Path) -> None:
     assert [rule for rule in rules_of(without) if "pods/eviction" in rule.get("resources", ())] == []
 
 
+# Argo Rollouts
+
+
+def test_rollouts_are_watched_and_restarted_with_the_component_only(folder: Path) -> None:
+    without = list(
+        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
+    )
+    with_it = rendered(folder, BASE, _COMPONENTS / "argo-rollouts")
+
+    (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
+    assert (added["kind"], added["metadata"]["name"]) == ("ClusterRole", "keyturn-argo-rollouts")
+    assert added["rules"] == [
+        {"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["list", "watch", "patch"]}
+    ]
+    assert [rule for rule in rules_of(without) if "rollouts" in rule.get("resources", ())] == []
+
+
 # Pods that a StatefulSet does not replace
 
 
