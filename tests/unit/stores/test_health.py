@@ -59,7 +59,7 @@ async def test_a_new_store_is_checked_and_reported(fake: FakeStores) -> None:
         (
             Unreachable("HostNotFound", host="vault.exmaple.com"),
             "HostNotFound",
-            "the host vault.exmaple.com does not exist; correct the host or the region in the spec",
+            "DNS has no address of vault.exmaple.com; correct the host or the region in the spec",
         ),
         (
             Unreachable("NoAddress"),

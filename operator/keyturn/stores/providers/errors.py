@@ -61,7 +61,7 @@ _CAUSES: Final = MappingProxyType(
     {
         "ClientConnectorDNSError": "cannot resolve {host}; check the host or the region in the spec",
         "NoAddress": "cannot resolve {host}; check the host or the region in the spec",
-        NO_HOST: "the host {host} does not exist; correct the host or the region in the spec",
+        NO_HOST: "DNS has no address of {host}; correct the host or the region in the spec",
         "ConnectionRefusedError": "{host} refuses the connection; check the port in the spec and the server",
         **CERTIFICATES,
     }
