@@ -498,7 +498,10 @@ _ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
     [
         (
             "ownAccount",
-            {f"keyturn-own-{what}" for what in ("secrets", "workloads", "objects", "pods", "tokens")},
+            {
+                f"keyturn-own-{what}"
+                for what in ("secrets", "workloads", "rollouts", "objects", "pods", "tokens")
+            },
         ),
         (
             "authors",
@@ -516,7 +519,7 @@ def test_the_policies_speak_of_the_account_of_the_release() -> None:
     policies = [body for body in render("--namespace=ops") if body["kind"] == _ADMISSION[0]]
     own = [body for body in policies if body["metadata"]["name"].startswith("keyturn-own-")]
 
-    assert len(own) == 5
+    assert len(own) == 6
     assert {body["spec"]["matchConditions"][0]["expression"] for body in own} == {
         "request.userInfo.username == 'system:serviceaccount:ops:keyturn'"
     }
