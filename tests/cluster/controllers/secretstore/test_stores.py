@@ -82,7 +82,7 @@ def test_a_server_that_does_not_answer_is_unreachable_and_no_action_is_required(
     login(space, token="canary")  # noqa: S106
     stores.write(vault())
     said = stores.until("Unreachable")
-    assert "no answer from 127.0.0.1" in said
+    assert "127.0.0.1 refuses the connection" in said
     assert stores.condition("Stalled") is None
 
 
