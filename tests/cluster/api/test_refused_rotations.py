@@ -239,8 +239,7 @@ ROLLOUT = {
         rolling(targets=[{"kind": "Job", "name": "api"}]),
         (
             'spec.rollout.targets[0].kind: Unsupported value: "Job": supported values: "Deployment",'
-            ' "StatefulSet",'
-            ' "DaemonSet"'
+            ' "StatefulSet", "DaemonSet", "Rollout"'
         ),
     ),
     "a target without a name": (

@@ -469,7 +469,7 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
     done = console.run("plan", "-f", "-", given=given)
 
     assert done.returncode == 2
-    assert "the manifest has to hold a ManagedSecret with a name" in done.stderr
+    assert "the manifest has to hold a ManagedSecret" in done.stderr
 
 
 @pytest.mark.parametrize("spec", ["[1]", "{rollout: {targets: [{name: api}]}}", "{rollout: 1}"])
