@@ -217,6 +217,6 @@ def test_the_first_status_replaces_what_the_api_server_filled_in_by_one_patch() 
 
     patch = status_patch(before, after)
 
-    assert patch.keys() == {"observedGeneration", "conditions"}
+    assert patch.keys() == {"observedGeneration", "conditions", "state"}
     assert [one["type"] for one in patch["conditions"]] == ["Ready"]
     assert status_patch(ManagedSecretStatus.model_validate(patch), after) == {}

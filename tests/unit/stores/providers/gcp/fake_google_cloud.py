@@ -44,13 +44,21 @@ class Google:
         return f"https://{HOST}:{self.port}"
 
 
+_FILES: dict[str, bytes] = {}
+"""The service's authority and certificate: gRPC reads the authorities once in a process."""
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[Google]:
-    authority(folder, *NAMES)
+    if not _FILES:
+        authority(folder, *NAMES)
+        _FILES.update({file.name: file.read_bytes() for file in folder.iterdir()})
+    for name, content in _FILES.items():
+        (folder / name).write_bytes(content)
     service = Service()
     service.accounts["known"] = (EMAIL, private_key("known").public_key())
     with pytest.MonkeyPatch.context() as patch:
-        # gRPC reads this once in a process; a machine of ours may have a value for it.
+        # A machine of ours may have a value for it.
         patch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(folder / "ca.crt"))
         with serving(service, folder) as port:
             yield Google(service, port, folder)
