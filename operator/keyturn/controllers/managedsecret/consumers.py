@@ -102,18 +102,18 @@ async def _with_holders(
     Raises:
         ApiError: The list failed.
     """
-    if observed.state is None or not needs_holders(observed, standings(observed, desired)):
+    if observed.state is None or not needs_holders(observed, desired):
         return observed
     publication = (observed.state.current_number, published_at(observed))
     known = memory.holders.get(key)
     if known is not None and known.publication == publication and _is_recent(known, observed):
-        return replace(observed, holders=known.holders)
+        return with_facts(observed, holders=known.holders)
     found = await context.namespace_pods.read(key.namespace, _since(known, publication))
-    observed = replace(observed, holders=_holders_of(found, observed, desired))
+    observed = with_facts(observed, holders=_holders_of(found, observed, desired))
     again = next_read(observed) if holds_back(observed, desired) else None
     holders = replace(observed.holders or Holders(), again=again)
     memory.holders[key] = _KnownHolders(publication, holders, loop_time())
-    return replace(observed, holders=holders)
+    return with_facts(observed, holders=holders)
 
 
 def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
@@ -131,7 +131,7 @@ def _since(known: _KnownHolders | None, publication: tuple[int, datetime]) -> fl
 def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
     """Return the pods with earlier values of the Secret that belong to no consumer."""
     using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
-    older = pods_behind(replace(observed, holders=Holders(using)), desired)
+    older = pods_behind(with_facts(observed, holders=Holders(using)), desired)
     workloads = [consumer.workload for consumer in observed.consumers]
     others = (pod for pod in older if not any(is_of(pod, workload) for workload in workloads))
     return Holders(tuple(others), found.forbidden)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .holders import evicts, holds_back
-from .rollout import is_asserted
+from .rollout import is_asserted, standings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["idle_leases", "is_complete", "needs_holders"]
 
 
-def needs_holders(observed: Observed, all_standings: Iterable[WorkloadProgress]) -> bool:
+def needs_holders(observed: Observed, desired: Desired) -> bool:
     """Whether something is asserted now that depends on every pod of the namespace.
 
     Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
     """
-    if not observed.is_published:
+    was_asserted = is_asserted(observed)
+    if not observed.is_published or (was_asserted and not idle_leases(observed)):
         return False
-    if any(progress.under_way for progress in all_standings):
-        return evicts(observed) and not is_asserted(observed)
-    return not is_asserted(observed) or bool(idle_leases(observed))
+    if any(progress.under_way for progress in standings(observed, desired)):
+        return evicts(observed) and not was_asserted
+    return True
 
 
 def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.times import to_second
 
 from . import steps
-from .old_pods import has_earlier_values, published, revision_at
+from .old_pods import UNREAD, has_earlier_values, published, revision_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "UNREAD",
     "OwnerBehind",
     "are_unread",
     "evicts",
@@ -39,10 +38,6 @@ __all__ = [
     "summary_of",
 ]
 
-UNREAD = (
-    "whether pods with earlier values still run is unknown: the operator may not list pods;"
-    " restore its rights"
-)
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)
 _UNREAD_INTERVAL = timedelta(minutes=1)
 _INTERVAL_DIVISOR = 4

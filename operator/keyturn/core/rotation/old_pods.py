@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "UNREAD",
     "are_newer",
     "asks_for_others",
     "brings_pods_back",
@@ -48,7 +49,7 @@ __all__ = [
     "waiting_for_pods",
 ]
 
-_UNREAD = (
+UNREAD = (
     "whether pods with earlier values still run is unknown: the operator may not list pods;"
     " restore its rights"
 )
@@ -75,7 +76,7 @@ def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int
 def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
     """Return a message with the pods that the rollout waits for, once new ones are ready; None if there are none."""
     if consumer.pods and consumer.pods.forbidden:
-        return _UNREAD
+        return UNREAD
     older = older_pods(consumer, observed, desired)
     ending = [pod for pod in older if pod.leaves]
     running = [pod for pod in older if not pod.leaves]

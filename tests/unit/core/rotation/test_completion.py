@@ -79,7 +79,7 @@ ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW 
     ],
 )
 def test_pods_are_needed_when_something_is_asserted(observed: Observed, expected: bool) -> None:  # noqa: FBT001
-    assert needs_holders(observed, standings(observed, make.wanted(observed))) is expected
+    assert needs_holders(observed, make.wanted(observed)) is expected
 
 
 def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> None:
