@@ -1,0 +1,75 @@
+"""Errors of databases, built from codes and sentences of ours, never from a server's text.
+
+A server's message can repeat a statement, and with it a value, and its language follows the server. So an error has a
+code of one word, which becomes the reason of a condition, and a sentence that says what to do.
+"""
+# ruff: noqa: N818  # each is named after what happened
+
+from __future__ import annotations
+
+__all__ = [
+    "Busy",
+    "DatabaseError",
+    "Denied",
+    "Fenced",
+    "Forbidden",
+    "Missing",
+    "RefusedByPolicy",
+    "Unauthorized",
+    "Unreachable",
+]
+
+
+class DatabaseError(Exception):
+    """A server, or the engine on its behalf, did not execute an operation."""
+
+    def __init__(self, code: str, hint: str = "") -> None:
+        """`code` is one word, `hint` a sentence of ours that says what to do."""
+        super().__init__(f"{code}: {hint}" if hint else code)
+        self.code = code
+        self.hint = hint
+
+
+class Fenced(DatabaseError):
+    """The record that was decided on is not the record any more: nothing was changed, decide again."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__("Fenced", hint)
+
+
+class Busy(DatabaseError):
+    """Another process holds the lock of the account: nothing was changed, retry within seconds."""
+
+    def __init__(self, hint: str = "another process changes this account; the change is retried") -> None:
+        super().__init__("Busy", hint)
+
+
+class RefusedByPolicy(DatabaseError):
+    """The server does not take the value or its verifier: another value, or another setting of the server."""
+
+
+class Forbidden(DatabaseError):
+    """A guard refuses the account, such as a superuser or the account of another ManagedSecret; manual action."""
+
+
+class Missing(DatabaseError):
+    """A role of the account does not exist, and this operation does not create it."""
+
+
+class Unauthorized(DatabaseError):
+    """The server refuses the admin's credential."""
+
+
+class Denied(DatabaseError):
+    """The admin lacks a right; `statement` grants it."""
+
+    def __init__(self, code: str, hint: str = "", statement: str = "") -> None:
+        super().__init__(code, hint)
+        self.statement = statement
+
+
+class Unreachable(DatabaseError):
+    """No answer, or none of use: network, TLS, timeout, a server that starts or is read-only.
+
+    A change may have been done: assert the recorded set again.
+    """
