@@ -30,6 +30,7 @@ _ENTRY = Path(__file__).with_name("entry.py")
 _PATIENCE = 900.0
 _FOUND_BY_NAME = (
     "keyturn.checklist.points",
+    "keyturn.databases.engines",
     "keyturn.generators",
     "keyturn.stores.providers",
     "detect_secrets.plugins",
@@ -37,7 +38,11 @@ _FOUND_BY_NAME = (
 )
 """Packages whose modules are looked for while the program runs, and so not seen by who reads its imports."""
 _READ_AS_FILES = ("keyturn.checklist", "xkcdpass", "tzdata")
-LEFT_OUT = ("kopf", "botocore", "azure", "google", "google_crc32c", "grpc", "readline")
+LEFT_OUT = (
+    *("kopf", "botocore", "azure", "google", "google_crc32c", "grpc"),
+    *("psycopg", "psycopg_binary"),
+    "readline",
+)
 """Modules that only `keyturn run` needs, and readline, which is under the terms of the GPL."""
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

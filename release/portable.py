@@ -39,7 +39,16 @@ _LAUNCHER = _HERE / "launcher"
 _NAMES = ("keyturn", "kubectl-keyturn", "kubectl_complete-keyturn")
 """What the launcher may be called, which decides what it runs as."""
 LEFT_OUT = frozenset(
-    {"azure-keyvault-secrets", "botocore", "google-cloud-secret-manager", "google-crc32c", "kopf", "uvloop"}
+    {
+        "azure-keyvault-secrets",
+        "botocore",
+        "google-cloud-secret-manager",
+        "google-crc32c",
+        "kopf",
+        "psycopg",
+        "psycopg-binary",
+        "uvloop",
+    }
 )
 """Packages that only `keyturn run` needs."""
 _UNUSED = ("kubernetes/aio",)

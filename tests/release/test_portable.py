@@ -195,7 +195,7 @@ def test_what_only_the_operator_needs_is_left_out(archive: Path) -> None:
         there = {name.split("/")[3] for name in tar.getnames() if "/lib/" in name}
 
     assert {"aiohttp", "click", "cryptography", "keyturn", "kubernetes"} <= there
-    left_out = {"kopf", "botocore", "azure", "google", "google_crc32c", "grpc", "uvloop"}
+    left_out = {"kopf", "botocore", "azure", "google", "google_crc32c", "grpc", "psycopg", "uvloop"}
     assert there & {*left_out, "bin", "__pycache__"} == set()
 
 
