@@ -31,7 +31,6 @@ __all__ = [
     "Lack",
     "Limits",
     "Login",
-    "Privileges",
     "Resolve",
     "Server",
     "Template",
@@ -114,25 +113,17 @@ class Verdict:
     answer: Answer
     reason: str = ""
     """One word if the answer is UNKNOWN, such as TooManyConnections."""
-    hint: str = ""
+    message: str = ""
     """A sentence of ours for the reason."""
-
-
-class Privileges(StrEnum):
-    """What a created account may do in the schemas of its template."""
-
-    READ_ONLY = "ReadOnly"
-    READ_WRITE = "ReadWrite"
-    OWNER = "Owner"
-    """Reads, writes, and creates tables and other objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How an account is created that does not exist."""
+    """What an account may do that does not exist and is created, in the database of the target."""
 
     schemas: tuple[str, ...] = ()
-    privileges: Privileges = Privileges.READ_WRITE
+    privileges: tuple[str, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
+    """On all tables of the schemas; CREATE is on the schemas themselves. Their USAGE is always granted."""
 
 
 @dataclass(frozen=True, slots=True)

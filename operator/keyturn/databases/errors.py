@@ -23,25 +23,25 @@ __all__ = [
 class DatabaseError(Exception):
     """A server, or the engine on its behalf, did not execute an operation."""
 
-    def __init__(self, code: str, hint: str = "") -> None:
-        """`code` is one word, `hint` a sentence of ours that says what to do."""
-        super().__init__(f"{code}: {hint}" if hint else code)
+    def __init__(self, code: str, message: str) -> None:
+        """`code` is one word, `message` a sentence of ours that says what to do."""
+        super().__init__(code, message)
         self.code = code
-        self.hint = hint
+        self.message = message
 
 
 class Fenced(DatabaseError):
     """The record that was decided on is not the record any more: nothing was changed, decide again."""
 
-    def __init__(self, hint: str = "") -> None:
-        super().__init__("Fenced", hint)
+    def __init__(self, message: str = "the record of the account is another one now") -> None:
+        super().__init__("Fenced", message)
 
 
 class Busy(DatabaseError):
     """Another process holds the lock of the account: nothing was changed, retry within seconds."""
 
-    def __init__(self, hint: str = "another process changes this account; the change is retried") -> None:
-        super().__init__("Busy", hint)
+    def __init__(self, message: str = "another process changes this account; the change is retried") -> None:
+        super().__init__("Busy", message)
 
 
 class RefusedByPolicy(DatabaseError):
@@ -61,10 +61,10 @@ class Unauthorized(DatabaseError):
 
 
 class Denied(DatabaseError):
-    """The admin lacks a right; `statement` grants it."""
+    """The admin lacks a right; `statement` grants it, and `message` holds it."""
 
-    def __init__(self, code: str, hint: str = "", statement: str = "") -> None:
-        super().__init__(code, hint)
+    def __init__(self, code: str, message: str, statement: str = "") -> None:
+        super().__init__(code, message)
         self.statement = statement
 
 
