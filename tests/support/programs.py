@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from release import image
+from sandbox import databases
 from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
@@ -34,6 +35,7 @@ _PROGRAMS: dict[str, Callable[[], Path]] = {
     "the validators of OperatorHub": bundle.program,
     "kubectl keyturn": installed.archived,
     "Chromium": lambda: chromium().program,
+    "PostgreSQL": databases.ensure,
 }
 if os.geteuid() == 0:  # without root there is neither an image nor a real node
     _PROGRAMS |= {
