@@ -1,0 +1,59 @@
+"""Makes one body of evidence of a journal, the server's log and what is known of the operator's writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.databases.evidence import Evidence, Pair, Roles
+from tests.databases.server_log import ServerLog, value_of
+from tests.leaks.scan import leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.databases.journal import Journal
+    from tests.databases.server_log import Line
+
+__all__ = ["assemble"]
+
+_RECORDER = "recorder"
+"""The application_name of logins that the recorder does itself."""
+
+
+def assemble(
+    journal: Journal,
+    lines: Iterable[Line],
+    *,
+    works: Iterable[tuple[float, str]] = (),
+    places: Mapping[str, bytes] | None = None,
+) -> Evidence:
+    """Return the evidence about one account.
+
+    `works` are the operator's writes at the API server; `places` are texts in which no value belongs.
+    """
+    log, logins = ServerLog(lines, journal.values), journal.logins
+    known: dict[str, str] = {}
+    for _, rows in journal.catalogue:
+        for _, verifier in rows:
+            if verifier not in known:
+                known[verifier] = value_of(verifier, journal.values)
+    own = [(line.at, line.text[:60]) for line in log.statements if line.application != _RECORDER]
+    return Evidence(
+        attempts=sorted(journal.attempts, key=lambda one: one.began),
+        records=sorted(journal.records, key=lambda one: one.at),
+        publications=sorted(journal.publications, key=lambda one: one.at),
+        runs=journal.runs,
+        restarts=sorted(journal.restarts, key=lambda one: one.at),
+        changes=sorted((one for one in log.changes if one.login in logins), key=lambda one: one.ended),
+        roles=[
+            Roles(at, frozenset(Pair(name, known[verifier]) for name, verifier in rows))
+            for at, rows in journal.catalogue
+        ],
+        proofs=[
+            (one.at, one.login) for one in log.logins if one.login in logins and one.application != _RECORDER
+        ],
+        rests=journal.rests,
+        works=sorted([*works, *own]),
+        leaks=sorted(leaks([value.encode() for value in journal.values.values()], places or {})),
+        restored=journal.restored,
+    )
