@@ -193,7 +193,7 @@ OVERLAP = KillScenario(
     "rotates with an overlap",
     {"data": _KEEPS, "rotation": {**_only([ROTATED]), "overlap": "1s"}},
     _rotate,
-    ("Begin", "Stage", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
+    ("Begin", "Stage", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Settle"),
     End(
         2,
         (_SECOND, _CREATED),

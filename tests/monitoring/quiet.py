@@ -84,7 +84,7 @@ QUIET = (
     Quiet(
         "KeyturnRotationStuck",
         "one that another alert tells of: old values that cannot be taken out",
-        of_object("rotation_started_timestamp_seconds", "0x200", step="Revoke"),
+        of_object("rotation_started_timestamp_seconds", "0x200", step="Settle"),
     ),
     Quiet(
         "KeyturnRotationStuck",

@@ -107,7 +107,7 @@ def test_the_steps_are_those_of_the_code() -> None:
 
     assert len(rows) == len(set(re.findall(r"Note over .*: (\d)$", _PAGE, re.MULTILINE))) + 1
     assert set(drawn) | set(named) <= set(steps.__all__)
-    assert drawn == ["Begin", "Stage", "Publish", "RollOut", "Overlap", "Expire", "Revoke"]
+    assert drawn == ["Begin", "Stage", "Publish", "RollOut", "Overlap", "Expire", "Settle"]
 
 
 def test_points_of_a_crash_are_numbered_in_order() -> None:

@@ -37,7 +37,20 @@ STATE = paths.secret("shop", "db-keyturn")
 _WORKLOADS = tuple(paths.workloads(kind, "shop") for kind in WorkloadKind)
 SECOND = timedelta(seconds=1)
 _SOON = timedelta(minutes=5)
-_STEPS = frozenset({"Stage", "Publish", "Revoke", "Rollback", "RollOut", "WaitForPods", "Overlap"})
+_STEPS = frozenset(
+    {
+        "Stage",
+        "Apply",
+        "Prove",
+        "Publish",
+        "Settle",
+        "Revoke",
+        "Rollback",
+        "RollOut",
+        "WaitForPods",
+        "Overlap",
+    }
+)
 _ERRORS = frozenset(ErrorReason)
 _LOOKS_IN_VAIN = 10
 """Pods of a rollout that comes to no end are read nine times in a minute."""

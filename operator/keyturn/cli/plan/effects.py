@@ -28,12 +28,12 @@ def apply(step: steps.Step, observed: Observed, makers: Makers) -> Observed:
             return _claimed(step, observed)
         case steps.Stage():
             return _staged(step, observed, makers)
-        case steps.Publish() | steps.Repair() | steps.Revoke():
+        case steps.Publish() | steps.Repair() | steps.Settle():
             return _published(step, observed)
         case steps.RollOut():
             return _rolled(step, observed)
-        case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Rest():
-            return observed  # in a simulation no rollout fails
+        case steps.GoBack() | steps.DeletePod() | steps.EvictPod() | steps.Assert() | steps.Rest():
+            return observed  # in a simulation no rollout fails, and no login
         case _:
             return _recorded(step, observed)
 
@@ -84,7 +84,7 @@ def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
     return replace(observed, state=after.with_loans(observed.pulled.loans), unfit=frozenset())
 
 
-def _published(step: steps.Publish | steps.Repair | steps.Revoke, observed: Observed) -> Observed:
+def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:
     target = TargetFacts(
         owner=observed.name,
         revision=step.number,

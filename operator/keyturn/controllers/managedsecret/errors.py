@@ -115,7 +115,7 @@ def _command(step: steps.DeletePod) -> str:
 
 def _against_invalid(step: steps.Step, observed: Observed) -> str:
     match step:
-        case steps.Publish() | steps.Repair() | steps.Revoke() | steps.Release():
+        case steps.Publish() | steps.Repair() | steps.Settle() | steps.Release():
             return (
                 "write the values that its type requires, check the admission policies, or, if it is"
                 " immutable or of another type, delete it: it is created again with the same values"
@@ -138,7 +138,7 @@ def _what(step: steps.Step, observed: Observed) -> str:  # noqa: PLR0911  # a li
     match step:
         case steps.Finalize():
             return "the finalizers of the ManagedSecret"
-        case steps.Publish() | steps.Repair() | steps.Revoke():
+        case steps.Publish() | steps.Repair() | steps.Settle():
             return f"the Secret {secret_of(observed.managed)!r}"
         case steps.Release(secret=secret):
             return f"the Secret {secret!r}"

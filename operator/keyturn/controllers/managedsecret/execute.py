@@ -48,7 +48,7 @@ async def take(  # one case per step
             await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
         case steps.Release(secret=secret):
             await release(replace(key, name=secret), context)
-        case steps.Publish() | steps.Repair() | steps.Revoke():
+        case steps.Publish() | steps.Repair() | steps.Settle():
             await write_target(step, key, observed, memory, context)
         case steps.RollOut():
             await _roll(step, observed, memory.restart_locks, context)
@@ -61,7 +61,7 @@ async def take(  # one case per step
             await set_finalizer(step, key, observed, context)
         case steps.Push() | steps.Withdraw() | steps.GiveBack():
             await _take_outside(step, key, observed, memory, context)
-        case steps.Rest():
+        case steps.Rest() | steps.Apply() | steps.Prove() | steps.Assert() | steps.Revoke() | steps.Retire():
             pass
         case _:
             after = await _state_after(step, key, observed, memory, context)

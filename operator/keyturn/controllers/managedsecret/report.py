@@ -131,7 +131,7 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
                 EventReason.CREATED if is_first else EventReason.PUBLISHED,
                 f"revision {number} is in the Secret",
             )
-        case steps.Revoke(number=number):
+        case steps.Settle(number=number):
             context.events.record(
                 observed.managed,
                 EventReason.REVOKED,
@@ -159,7 +159,7 @@ def _facts(step: steps.Step) -> dict[str, object]:
             steps.Claim()
             | steps.Adopt()
             | steps.Publish()
-            | steps.Revoke()
+            | steps.Settle()
             | steps.Overlap()
             | steps.Expire()
         ):

@@ -81,7 +81,7 @@ async def write_state(
 
 
 async def write_target(
-    step: steps.Publish | steps.Repair | steps.Revoke,
+    step: steps.Publish | steps.Repair | steps.Settle,
     key: ObjectKey,
     observed: Observed,
     memory: Memory,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import Held, StateFacts
 
+    from .account import AccountFacts
     from .emergency import Emergency
     from .holders import Holders
     from .pods import PodsSeen
@@ -143,6 +144,8 @@ class Observed:
     """When the last emergency that affects it was declared, also a closed one; known if a rollback is requested."""
     hold: RestartHold | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
+    account: AccountFacts | None = None
+    """What the process knows of the database account; None without `spec.database`."""
     lost: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
     current: RevisionFacts | None = field(init=False, repr=False)
@@ -243,7 +246,7 @@ if TYPE_CHECKING:
 else:
 
     def with_facts(observed: Observed, **facts: object) -> Observed:
-        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 30 fields."""
+        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 31 fields."""
         copy = object.__new__(Observed)
         vars(copy).update(vars(observed), **facts)
         copy.__post_init__()

@@ -103,6 +103,28 @@ class ConditionReason(_Reason):
     )
     PUSHED = "Pushed", "Pushed", "every key in a store has the current revision"
     KEPT = "Kept", "Pushed", "a store had a value before, which `updatePolicy: IfNotExists` keeps"
+    ACCEPTED = (
+        "Accepted",
+        "CredentialValid",
+        "the database server accepted the published login at the last probe",
+    )
+    LOGIN_REFUSED = (
+        "Refused",
+        "CredentialValid",
+        "the database server refuses the published login; it is set again, or only reported with `drift: Report`",
+    )
+    LOCKED = (
+        "Locked",
+        "CredentialValid",
+        "the login was locked or dropped at the database server; unlock it there",
+    )
+    CONTESTED = (
+        "Contested",
+        "CredentialValid",
+        "the published login is refused again after three repairs in an hour; stop the other writer",
+    )
+    UNREACHABLE = "Unreachable", "CredentialValid", "`Unknown`: the database server does not answer"
+    NOT_PROBED = "NotProbed", "CredentialValid", "`Unknown`: no login was tried yet"
     SPEC_CHANGED = "SpecChanged", "Reconciling", "the Secret still has the content of an earlier spec"
     FIELDS_MISSING = (
         "FieldsMissing",

@@ -20,15 +20,55 @@ class ErrorReason(Code):
         reason.remedy = remedy
         return reason
 
+    ACCOUNT_BUSY = (
+        "AccountBusy",
+        "another session of the database server holds the lock of the account; retried",
+        "usually nothing",
+    )
+    ACCOUNT_EXISTS = (
+        "AccountExists",
+        "the database account exists and logs in with a password that Keyturn does not have",
+        "put its password into the Secret and set `target.adopt: IfUnowned`, or close the account",
+    )
+    ACCOUNT_FORBIDDEN = (
+        "AccountForbidden",
+        "the database account is the server's, has rights over it, or is not among `allowedUsernames`",
+        "name an account of one application",
+    )
+    ACCOUNT_MANAGED_ELSEWHERE = (
+        "AccountManagedElsewhere",
+        "another operator sets the password of the database account",
+        "see the message, or name another account",
+    )
+    ACCOUNT_MISSING = (
+        "AccountMissing",
+        "the database account does not exist at the server, or was dropped",
+        "create it, or set `database.template`",
+    )
+    ACCOUNT_TAKEN = (
+        "AccountTaken",
+        "another ManagedSecret has the database account, in this cluster or by its mark at the server",
+        "name another account, or delete the other ManagedSecret",
+    )
     API_SERVER_UNAVAILABLE = (
         "ApiServerUnavailable",
         "the API server, or an admission webhook that it calls, does not answer; retried",
         "check the API server and the webhook",
     )
+    CANDIDATE_REFUSED = (
+        "CandidateRefused",
+        "the database server refuses the new password; it is tried again, and then replaced",
+        "usually nothing",
+    )
     CHANGED_ON_WRITE = (
         "ChangedOnWrite",
         "a mutating admission webhook or policy changes the Secret, or the state Secret, as it is written",
         "exclude the Secret from it",
+    )
+    CHANGING_CREDENTIAL = (
+        "ChangingCredential",
+        "an operation at the database server is in progress",
+        "usually nothing",
     )
     CONTENDED = (
         "Contended",
@@ -39,6 +79,36 @@ class ErrorReason(Code):
         "Contested",
         "another writer keeps changing the Secret; repairs back off up to five minutes",
         "stop the writer that the message names, or set another `target.name`",
+    )
+    CREDENTIAL_CONTESTED = (
+        "CredentialContested",
+        "another writer keeps changing the password at the database server; three repairs in an hour did not last",
+        "stop that writer",
+    )
+    CREDENTIAL_REFUSED = (
+        "CredentialRefused",
+        "the database server refuses the password of the Secret",
+        "set that password at the server, or run `keyturn rotate`",
+    )
+    CREDENTIAL_REVOKED = (
+        "CredentialRevoked",
+        "`keyturn.dev/rollback` names a revision whose database credential is closed or was never proven",
+        "name a revision with an open credential, or run `keyturn rotate`",
+    )
+    DATABASE_DENIED = (
+        "DatabaseDenied",
+        "the admin of the database server lacks a right; the message has the statement that grants it",
+        "run that statement at the server",
+    )
+    DATABASE_ERROR = (
+        "DatabaseError",
+        "the database server fails otherwise; retried",
+        "check the server",
+    )
+    DATABASE_UNREACHABLE = (
+        "DatabaseUnreachable",
+        "the database server does not answer; the message has the cause. Retried",
+        "check the server and the network",
     )
     EMPTY_VALUE = (
         "EmptyValue",
@@ -57,6 +127,11 @@ class ErrorReason(Code):
         "Immutable",
         "the Secret is immutable and a spec change needs other values",
         "set another `target.name`, or revert the change",
+    )
+    INVALID_DATABASE = (
+        "InvalidDatabase",
+        "`database` names no generated password, or another item writes the key `username`",
+        "fix what the message names",
     )
     INVALID_GENERATOR = (
         "InvalidGenerator",
@@ -149,10 +224,20 @@ class ErrorReason(Code):
         "the namespace or the object was deleted during a write; retried",
         "usually nothing",
     )
+    PASSWORD_REFUSED = (
+        "PasswordRefused",
+        "the database server refused three new passwords in a row; the previous one is unchanged",
+        "see the message, then run `keyturn rotate`",
+    )
     POLICY_VIOLATION = (
         "PolicyViolation",
         "a rule of the class is violated (see [Policy](policy.md))",
         "see the message, or use another class",
+    )
+    PREVIOUS_STILL_OPEN = (
+        "PreviousStillOpen",
+        "a rotation waits until the previous database credential is closed; two are open at most",
+        "wait for the end of the overlap and of the pods with the previous value",
     )
     PROVIDER_ERROR = (
         "ProviderError",
@@ -235,6 +320,11 @@ class ErrorReason(Code):
         "the state Secret was edited, or was written by a newer version",
         "restore it, or delete it: the target's values are kept",
     )
+    STILL_ACCEPTED = (
+        "StillAccepted",
+        "a closed database credential is still accepted at the endpoint that the message names; retried",
+        "remove it there, such as from the user list of a pooler",
+    )
     STORE_INVALID = (
         "StoreInvalid",
         "the store cannot be parsed",
@@ -245,10 +335,20 @@ class ErrorReason(Code):
         "`storeRef` names no store of this namespace, or no ClusterSecretStore",
         "create it, or use one of the stores that the message lists",
     )
+    TARGET_INVALID = (
+        "TargetInvalid",
+        "the database target cannot be parsed, or does not allow this namespace",
+        "fix the target",
+    )
     TARGET_NOT_FOUND = (
         "TargetNotFound",
         "the Secret to merge into does not exist; retried",
         "create it",
+    )
+    TARGET_NOT_READY = (
+        "TargetNotReady",
+        "`targetRef` names no database target, or one that is not ready",
+        "create it, or see its condition Ready",
     )
     TEMPLATE_FAILED = (
         "TemplateFailed",
@@ -282,6 +382,11 @@ class ErrorReason(Code):
         "UnexpectedError",
         "a reconcile ended in a defect of Keyturn; retried",
         "report it, with the line `reconcile failed` of the log",
+    )
+    USERNAME_DIFFERS = (
+        "UsernameDiffers",
+        "the key `username` of the Secret names no login of the account",
+        "write the login that its password belongs to, or delete the Secret to have new values",
     )
     WORK_SUSPENDED = (
         "WorkSuspended",

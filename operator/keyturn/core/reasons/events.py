@@ -45,6 +45,49 @@ class EventReason(Code):
         "a rotation of pulled values has ended, or a requested read found no change",
     )
     REVOKED = "Revoked", "ManagedSecret", "Normal", "the previous values are removed from the Secret"
+    CREDENTIAL_APPLIED = (
+        "CredentialApplied",
+        "ManagedSecret",
+        "Normal",
+        "the database server has a new password, next to the published one",
+    )
+    CREDENTIAL_PROVEN = (
+        "CredentialProven",
+        "ManagedSecret",
+        "Normal",
+        "a login with the new password was accepted, so it is published next",
+    )
+    CREDENTIAL_REVOKED = (
+        "CredentialRevoked",
+        "ManagedSecret",
+        "Normal",
+        "the previous database login was refused, and the current one accepted",
+    )
+    CANDIDATE_REFUSED = (
+        "CandidateRefused",
+        "ManagedSecret",
+        "Warning",
+        "the database server refuses a new password; it is replaced",
+    )
+    CREDENTIAL_REFUSED = (
+        "CredentialRefused",
+        "ManagedSecret",
+        "Warning",
+        "the database server refuses the published login",
+    )
+    CREDENTIAL_REPAIRED = (
+        "CredentialRepaired",
+        "ManagedSecret",
+        "Warning",
+        "the recorded passwords were set again at the database server",
+    )
+    ACCOUNT_CREATED = "AccountCreated", "ManagedSecret", "Normal", "the database account is created"
+    ACCOUNT_ADOPTED = (
+        "AccountAdopted",
+        "ManagedSecret",
+        "Normal",
+        "an existing database account is managed from now on; its password stays until the first rotation",
+    )
     NOTHING_TO_ROTATE = (
         "NothingToRotate",
         "ManagedSecret",

@@ -13,7 +13,7 @@ Scenarios: a row is an observation, and the step that follows
                         5        4        4     4        Publish
                         5        5        4     4        RollOut: api
                         5        5        5     4        RollOut: worker, as soon as api is ready
-                        5        5        5     5        Rest; with previous values: Overlap, Expire, Revoke
+                        5        5        5     5        Rest; with previous values: Overlap, Expire, Settle
     crash after Stage   5        4        4     4        Publish: the values are recorded, none is generated again
     rollback            5        5        5!    4        GoBack
                         4 of 5   5        5!    4        Publish

@@ -205,18 +205,18 @@ def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.S
 
 def _write(
     observed: Observed, desired: Desired
-) -> steps.Publish | steps.Repair | steps.Revoke | steps.Rest | None:
+) -> steps.Publish | steps.Repair | steps.Settle | steps.Rest | None:
     """Return the write that the Secret needs, unless drift repair is backing off."""
     step = _lacking(observed, desired)
     if isinstance(step, steps.Publish) and (start := published_from(observed)):
         return steps.Rest(start)
     if step is None or not is_contested(observed):
         return step
-    is_new = isinstance(step, steps.Publish | steps.Revoke) and not was_sent(observed)
+    is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)
     return step if is_new else steps.Rest(until(observed), contest(observed))
 
 
-def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Revoke | None:
+def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Settle | None:
     current = _current(observed)
     target = observed.target
     if target is None:
@@ -230,7 +230,7 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
     if target.differs or lacks_overlap or not target.dressed:
         return steps.Repair(current.number, target.differs)
     if target.overlapping and not current.overlaps:
-        return steps.Revoke(current.number)
+        return steps.Settle(current.number)
     return None
 
 

@@ -42,7 +42,7 @@ def _duration_of(step: steps.Step, observed: Observed, wrote: timedelta, now: da
             return now - observed.current.made
         case steps.Expire():
             return _overlapped(observed, now)
-        case steps.Revoke():
+        case steps.Settle():
             until = observed.current.valid_until if observed.current else None
             return max(wrote, now - until) if until else wrote
         case _:

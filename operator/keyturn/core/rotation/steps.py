@@ -1,6 +1,6 @@
 """Steps of a reconcile: each is one idempotent write.
 
-    (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──Overlap──▶ ──Expire──▶ ──Revoke──▶
+    (nothing) ──Stage──▶ staged ──Publish──▶ published ──RollOut…──▶ rolled out ──Overlap──▶ ──Expire──▶ ──Settle──▶
                  ▲          ▲                  │  ▲   │        └── Rest, if no previous value stays readable
                Begin ◀──────│──────────────────┘  │   └──GoBack──▶ (an earlier revision is staged again)
                             └─────────────────────┼─────────┘
@@ -14,7 +14,13 @@
               ──Intend──▶ ──Push──▶ (a store has the values), ──Withdraw──▶ (it no longer has)
               ──EvictPod──▶ (a pod that is not restarted ends, in an emergency that says so)
               ──DeletePod──▶ (a StatefulSet recreates a pod with a rolled back revision that was never ready)
-             ──Borrow──▶ (a lease is recorded) ──GiveBack──▶ (it is revoked)
+              ──Borrow──▶ (a lease is recorded) ──GiveBack──▶ (it is revoked)
+
+With a database account a new credential is proven before it becomes current, and the old one is closed last:
+
+    staged ──Apply──▶ (the server has it) ──Prove──▶ current ──Publish──▶ … ──Expire──▶ ──Settle──▶ ──Revoke──▶ closed
+           ──Close──▶ (a credential is given up) ──Revoke──▶ (the server refuses it)
+    published ──Assert──▶ (the server accepts the recorded credentials again)
 
 Each is chosen from facts alone (see `decision`), so the operator may crash between any two: the next reconcile
 observes the same facts and continues.
@@ -40,10 +46,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adopt",
+    "Apply",
+    "Assert",
     "Begin",
     "Bind",
     "Borrow",
     "Claim",
+    "Close",
+    "DatabaseStep",
     "Decline",
     "DeletePod",
     "EvictPod",
@@ -54,14 +64,17 @@ __all__ = [
     "Intend",
     "OutsideStep",
     "Overlap",
+    "Prove",
     "Publish",
     "Push",
     "Refresh",
     "Release",
     "Repair",
     "Rest",
+    "Retire",
     "Revoke",
     "RollOut",
+    "Settle",
     "Stage",
     "Step",
     "Withdraw",
@@ -179,10 +192,50 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoke:
+class Settle:
     """Remove the previous values from the Secret."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Make the database server accept the credential that a revision brought, next to those that are open."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Log in with the credential that a revision brought; if accepted, its revision becomes the current one."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assert:
+    """Make the database server accept the recorded credentials again; records nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Record that credentials are given up, before the database server is touched."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Make the database server refuse the closing credential that a revision brought, and record it as closed."""
+
+    number: int
+    ends_sessions: bool = False
+    """Whether open sessions of its login are ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Close every login of the account of a deleted ManagedSecret, and record the credentials as closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +316,13 @@ Step = (
     | EvictPod
     | Overlap
     | Expire
+    | Settle
+    | Apply
+    | Prove
+    | Assert
+    | Close
     | Revoke
+    | Retire
     | Refresh
     | Decline
     | Finalize
@@ -276,6 +335,8 @@ Step = (
 )
 OutsideStep = Refresh | Finalize | Intend | Push | Withdraw | Borrow | GiveBack
 """Steps that concern stores."""
+DatabaseStep = Apply | Prove | Assert | Revoke | Retire
+"""Steps that send requests to a database server."""
 
 
 def rotation_id(uid: str, number: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.state.credential import Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
@@ -21,7 +22,7 @@ from .rollback import failures
 from .rollout import standings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
@@ -47,7 +48,8 @@ __all__ = [
 _AtStore: TypeAlias = (
     steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
 )
-Recorded: TypeAlias = steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | _AtStore
+_AtServer: TypeAlias = steps.Apply | steps.Prove | steps.Close | steps.Revoke | steps.Retire
+Recorded: TypeAlias = steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | _AtStore | _AtServer
 """Steps that generate no revision."""
 
 
@@ -74,13 +76,31 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
         case steps.GoBack():
             return _go_back(step, state, observed, now)
         case steps.Overlap(until=until):
-            return state.with_current(replace(state.current, valid_until=until))
+            return state.with_revision_facts(replace(state.current, valid_until=until))
         case steps.Expire():
-            return state.with_current(replace(state.current, ended=True))
+            return state.with_revision_facts(replace(state.current, ended=True))
         case steps.Decline():
             return _decline(state, observed)
+        case steps.Apply() | steps.Prove() | steps.Close() | steps.Revoke() | steps.Retire():
+            return _record_at_server(step, state, observed, now)
         case _:
             return _record_at_store(step, state, observed, now)
+
+
+def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    match step:
+        case steps.Apply(number=number):
+            return state.with_phase(Phase.APPLIED, now, {number})
+        case steps.Prove(number=number):
+            return _prove(number, state, observed, now)
+        case steps.Close(numbers=numbers):
+            return _close(frozenset(numbers), state, now)
+        case steps.Revoke(number=number):
+            return _closed({number}, state, now)
+        case steps.Retire():
+            return _closed({one.revision for one in state.credentials}, state, now)
+        case _:
+            assert_never(step)
 
 
 def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
@@ -227,6 +247,36 @@ def _was_published(current: RevisionFacts, observed: Observed, desired: Desired)
     return any(marked.get(desired.secret) == current.number for marked in markers)
 
 
+# Credentials of a database account
+
+
+def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    """Record an accepted login; the revision becomes the current one in the same write."""
+    proven = state.with_phase(Phase.PROVEN, now, {number})
+    candidate = state.candidate
+    if candidate is None or candidate.number != number:
+        return proven
+    return replace(proven.with_published(publication_of(observed)), current_number=number)
+
+
+def _close(numbers: frozenset[int], state: StateFacts, now: datetime) -> StateFacts:
+    """Record credentials as closing; a revision that was not published with one is given up."""
+    candidate = state.candidate
+    if candidate and candidate.number in numbers:
+        state = state.with_revision_facts(replace(candidate, abandoned=True))
+    current, credential = state.current, state.published_credential
+    if current.number in numbers and credential and not credential.is_proven:
+        state = state.with_revision_facts(replace(current, abandoned=True))
+    return state.with_phase(Phase.CLOSING, now, numbers)
+
+
+def _closed(numbers: Collection[int], state: StateFacts, now: datetime) -> StateFacts:
+    """Record credentials as closed, and drop their passwords with the other values of their revisions."""
+    closed = state.with_phase(Phase.CLOSED, now, numbers)
+    dropped = {one.number for one in closed.revisions if one.credential in numbers} - {closed.current_number}
+    return replace(closed, restorable=closed.restorable - dropped)
+
+
 # Requests and rollbacks
 
 
@@ -306,7 +356,7 @@ def publication_of(observed: Observed) -> datetime | None:
 
 
 def published_at(
-    step: steps.Publish | steps.Repair | steps.Revoke, observed: Observed, now: datetime
+    step: steps.Publish | steps.Repair | steps.Settle, observed: Observed, now: datetime
 ) -> datetime:
     """Return the publication time that a write of the target Secret sets.
 

@@ -139,9 +139,20 @@ class RevisionFacts:
     """When the overlap ends; known once every workload runs on this revision."""
     ended: bool = False
     """Whether the overlap is over."""
+    credential: int | None = None
+    """The revision that brought its database credential; None without one."""
+    supersedes: int | None = None
+    """The revision of the previous credential, which stays open during the overlap; None without one."""
+    abandoned: bool = False
+    """Whether it was given up before it was published."""
 
     @property
     def overlaps(self) -> bool:
+        """Whether previous values, or a previous credential, are still valid."""
+        return (bool(self.previous) or self.supersedes is not None) and not self.ended
+
+    @property
+    def keeps_previous(self) -> bool:
         """Whether the Secret still needs values of the overlap."""
         return bool(self.previous) and not self.ended
 

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
+    from .credential import Credential, Phase
     from .lease import StoreLease
     from .revision import Revision, RevisionFacts, Validity
 
@@ -32,6 +33,8 @@ HIGHEST_HINT = 10**9
 HIGHEST_REVISION = 2 * HIGHEST_HINT
 """Highest revision number that is read at all; it leaves room to count from every hint."""
 _NO_ITEMS: Mapping[str, str] = MappingProxyType({})
+_MAX_CLOSED = 4
+"""Closed credentials that stay recorded as evidence."""
 _MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
 
 
@@ -150,7 +153,11 @@ class StateFacts:
     borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
     """Lease identifiers by item of the current revision, for the items with a lease."""
     lent_before: frozenset[str] = frozenset()
-    """Leases of other revisions."""
+    """Leases of earlier revisions."""
+    lent_next: frozenset[str] = frozenset()
+    """Leases of the candidate revision."""
+    credentials: tuple[Credential, ...] = ()
+    """Credentials of the database account, the newest first; empty without `spec.database`."""
 
     @property
     def newest(self) -> RevisionFacts:
@@ -171,6 +178,58 @@ class StateFacts:
 
     def revision(self, number: int | None) -> RevisionFacts | None:
         return next((revision for revision in self.revisions if revision.number == number), None)
+
+    @property
+    def candidate(self) -> RevisionFacts | None:
+        """The newest revision, if the database server has yet to accept its credential before it becomes current."""
+        newest = self.newest
+        if newest.number == self.current_number:
+            return None
+        credential = self.credential(newest.number)
+        return newest if credential and credential.is_candidate else None
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether the current revision is an earlier one because the newest was rolled back."""
+        return (
+            self.current_number != self.newest.number and not self.newest.abandoned and self.candidate is None
+        )
+
+    def credential(self, number: int | None) -> Credential | None:
+        """Return the credential whose password a revision brought, or None."""
+        return next((one for one in self.credentials if one.revision == number), None)
+
+    def credential_of(self, number: int | None) -> Credential | None:
+        """Return the credential that the Secret has with a revision, or None."""
+        revision = self.revision(number)
+        return self.credential(revision.credential) if revision and revision.credential else None
+
+    @property
+    def published_credential(self) -> Credential | None:
+        """The credential of the current revision; it is published once it is proven."""
+        return self.credential_of(self.current_number)
+
+    @property
+    def open_credentials(self) -> tuple[Credential, ...]:
+        """Credentials that the server may accept."""
+        return tuple(one for one in self.credentials if one.is_open)
+
+    def with_credential(self, credential: Credential) -> StateFacts:
+        """Return the facts with a credential in place of that of the same revision; old evidence is dropped."""
+        others = (one for one in self.credentials if one.revision != credential.revision)
+        ordered = sorted((credential, *others), key=lambda one: one.revision, reverse=True)
+        closed = [one.revision for one in ordered if not one.is_open][_MAX_CLOSED:]
+        return replace(
+            self, credentials=tuple(one for one in ordered if one.revision not in closed or one.is_open)
+        )
+
+    def with_phase(self, phase: Phase, now: datetime, numbers: Collection[int]) -> StateFacts:
+        """Return the facts with the credentials that these revisions brought in another phase since `now`."""
+        changed = self
+        for one in self.credentials:
+            if one.revision in numbers:
+                changed = changed.with_credential(one.at(phase, now))
+        return changed
 
     def pushed_to(self, place: str) -> Pushed | None:
         return next((record for record in self.pushed if record.place == place), None)
@@ -199,9 +258,9 @@ class StateFacts:
         made = Publication(self.current_number, time)
         return replace(self, publications=(made, *self.publications)[:_MAX_FACTS])
 
-    def with_current(self, facts: RevisionFacts) -> StateFacts:
-        """Return the facts with other ones of the current revision."""
-        changed = (facts if one.number == self.current_number else one for one in self.revisions)
+    def with_revision_facts(self, facts: RevisionFacts) -> StateFacts:
+        """Return the facts with other ones of the same revision."""
+        changed = (facts if one.number == facts.number else one for one in self.revisions)
         return replace(self, revisions=tuple(changed))
 
     def with_revision(self, revision: RevisionFacts, limit: int) -> StateFacts:

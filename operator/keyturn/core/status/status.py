@@ -173,8 +173,8 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
     is_back = observed.state is not None and observed.state.current_number != observed.state.newest.number
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
-    if _is_to_be_revoked(observed):
-        return "Revoke"
+    if _is_to_be_settled(observed):
+        return "Settle"
     everyone = tuple(everyone)
     if any(progress.under_way for progress in everyone):
         return "Rollback" if is_back else "RollOut"
@@ -183,7 +183,7 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
     return "Overlap" if observed.current and observed.current.overlaps else None
 
 
-def _is_to_be_revoked(observed: Observed) -> bool:
+def _is_to_be_settled(observed: Observed) -> bool:
     """Whether the overlap is over while the Secret still has the previous values."""
     current, target = observed.current, observed.target
     return bool(observed.is_published and target and target.overlapping and current and not current.overlaps)
@@ -193,7 +193,7 @@ def _previous(observed: Observed) -> PreviousStatus | None:
     current = observed.current
     if current is None or current.base is None:
         return None
-    if _is_to_be_revoked(observed):
+    if _is_to_be_settled(observed):
         return PreviousStatus(revision=current.base, valid_until=to_second(_ended(current, observed)))
     if not current.overlaps:
         return None

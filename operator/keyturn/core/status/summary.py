@@ -33,7 +33,7 @@ __all__ = [
     "with_state",
 ]
 
-AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Revoke"})
+AFTER_THE_ROLLOUT = frozenset({"Overlap", "Expire", "Settle", "Revoke"})
 """Steps of a rotation after every workload runs the new values."""
 WORKLOAD_FAILED = frozenset({ErrorReason.ROLLOUT_FAILED, ErrorReason.ROLLED_BACK})
 """Reasons for which rotation stops after a failed workload until another rotation is requested."""

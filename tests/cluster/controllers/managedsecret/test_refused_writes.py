@@ -34,11 +34,11 @@ def test_a_refused_revocation_is_reported_until_it_is_done(
 
     space.rotate()
 
-    status = space.until_condition("Rotating", "True", "Revoke")
+    status = space.until_condition("Rotating", "True", "Settle")
     assert "password.previous" in space.values()
     assert status["previous"]["revision"] == 1
     assert status["previous"]["validUntil"]
-    assert status["rotation"]["step"] == "Revoke"
+    assert status["rotation"]["step"] == "Settle"
     assert status["rotation"]["message"].startswith("the API server forbids to update the Secret 'auth'")
     labels = f'{{namespace="{space.namespace}",name="auth"}}'
     assert f"keyturn_previous_valid_until_timestamp_seconds{labels}" in operator.get("/metrics")[1]

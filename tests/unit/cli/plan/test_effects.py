@@ -109,10 +109,10 @@ def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> No
 
 @pytest.mark.parametrize(
     "step",
-    [steps.Publish(1), steps.Repair(1, frozenset()), steps.Revoke(1)],
-    ids=["Publish", "Repair", "Revoke"],
+    [steps.Publish(1), steps.Repair(1, frozenset()), steps.Settle(1)],
+    ids=["Publish", "Repair", "Settle"],
 )
-def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Revoke) -> None:
+def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Settle) -> None:
     observed = make.observed(state=RECORDED, target=make.target(7, differs=["password"], dressed=False))
 
     published = transitions.published_at(step, observed, NOW)

@@ -25,8 +25,8 @@ from keyturn.core.rotation.steps import (
     Publish,
     Repair,
     Rest,
-    Revoke,
     RollOut,
+    Settle,
     Stage,
     Step,
     rotation_id,
@@ -566,7 +566,7 @@ def test_while_it_lasts_nothing_is_done() -> None:
 
 def test_its_end_is_recorded_and_then_the_value_before_is_taken_out() -> None:
     assert next_step(observed(**overlap(NOW))) == Expire(2)
-    assert next_step(observed(**overlap(NOW, ended=True))) == Revoke(2)
+    assert next_step(observed(**overlap(NOW, ended=True))) == Settle(2)
 
 
 def test_a_clock_that_is_set_back_brings_nothing_up_again() -> None:

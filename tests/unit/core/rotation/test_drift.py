@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.drift import over, repaired, was_changed
-from keyturn.core.rotation.steps import Publish, Repair, Rest, Revoke
+from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle
 from tests.unit.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ ENDED = state(revision(2, "Triggered", previous=frozenset({"password.previous"})
     ("recorded", "found", "step"),
     [
         pytest.param(TWO, target(1), Publish(2), id="a new revision"),
-        pytest.param(ENDED, target(2, overlapping=True), Revoke(2), id="the end of an overlap"),
+        pytest.param(ENDED, target(2, overlapping=True), Settle(2), id="the end of an overlap"),
     ],
 )
 def test_what_is_no_repair_does_not_wait(recorded: Any, found: TargetFacts, step: Step) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Expire, Publish, Repair, Revoke, Stage
+from keyturn.core.rotation.steps import Expire, Publish, Repair, Settle, Stage
 from keyturn.core.state.state import Held
 from tests.unit.core.builders import (
     MADE,
@@ -79,9 +79,9 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
         ),
         pytest.param(Expire(2), published(valid_until=NOW), None, id="the overlap of a rollout nobody knows"),
         pytest.param(Expire(2), published(entry(2)), None, id="an overlap that had not begun"),
-        pytest.param(Revoke(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),
-        pytest.param(Revoke(2), published(valid_until=NOW + minutes(3)), WROTE, id="revoked at once"),
-        pytest.param(Revoke(2), published(), WROTE, id="revoked by an emergency"),
+        pytest.param(Settle(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),
+        pytest.param(Settle(2), published(valid_until=NOW + minutes(3)), WROTE, id="revoked at once"),
+        pytest.param(Settle(2), published(), WROTE, id="revoked by an emergency"),
         pytest.param(Repair(1, frozenset()), observed(), None, id="a repair is no step of a rotation"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_step_took_as_long_as_it_was_to_be_done(step: Step, look: Observed, to
 def test_a_clock_that_was_put_back_makes_no_step_shorter_than_nothing() -> None:
     look = published(valid_until=NOW)
 
-    assert duration_of(Revoke(2), look, seconds(-1), NOW - minutes(1)) == timedelta(0)
+    assert duration_of(Settle(2), look, seconds(-1), NOW - minutes(1)) == timedelta(0)
 
 
 def test_a_rollout_took_from_the_publication_until_all_were_through() -> None:

@@ -22,8 +22,17 @@ from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Begin, Expire, GoBack, Publish, Refresh, Rest, Stage, rotation_id
-from keyturn.core.rotation.steps import Revoke as RevokeStep
+from keyturn.core.rotation.steps import (
+    Begin,
+    Expire,
+    GoBack,
+    Publish,
+    Refresh,
+    Rest,
+    Settle,
+    Stage,
+    rotation_id,
+)
 from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Held, Publication
@@ -367,7 +376,7 @@ def test_what_is_readable_of_an_overlap_that_ended_is_taken_out() -> None:
     )
     found = look(state=state(ended, revision(1)), target=target(2, published=NOW, overlapping=True))
 
-    assert next_step(found) == RevokeStep(2)
+    assert next_step(found) == Settle(2)
 
 
 def test_a_workload_that_fails_brings_nothing_exposed_back() -> None:

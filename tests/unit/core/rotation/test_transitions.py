@@ -393,10 +393,10 @@ def test_foreign_finalizers_stay(before: list[str]) -> None:
         pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
         pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
         pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),
-        pytest.param(steps.Revoke(1), {"target": None, "state": None}, NOW, id="nothing is known"),
+        pytest.param(steps.Settle(1), {"target": None, "state": None}, NOW, id="nothing is known"),
     ],
 )
 def test_the_publication_time_of_a_write(
-    step: steps.Publish | steps.Repair | steps.Revoke, look: dict[str, Any], time: datetime
+    step: steps.Publish | steps.Repair | steps.Settle, look: dict[str, Any], time: datetime
 ) -> None:
     assert transitions.published_at(step, make.observed(**look), NOW) == time

@@ -64,7 +64,7 @@ def test_the_time_of_publication_is_recorded_of_the_current_one() -> None:
 
 def test_a_fact_is_changed_of_the_current_one_alone() -> None:
     before = replace(state(2, 1).facts, current_number=1)
-    after = before.with_current(replace(before.current, ended=True))
+    after = before.with_revision_facts(replace(before.current, ended=True))
     assert [one.ended for one in after.revisions] == [False, True]
 
 

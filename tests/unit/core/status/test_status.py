@@ -16,7 +16,7 @@ from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Revoke, Stage
+from keyturn.core.rotation.steps import Begin, Bind, Publish, Rest, Settle, Stage
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -463,11 +463,11 @@ def revoked(valid_until: datetime | None, *consumers: Any) -> Observed:
 
 
 def test_a_revocation_that_is_refused_is_no_end() -> None:
-    look, refused = revoked(NOW - minutes(5)), Outcome(Revoke(2), FORBIDDEN, attempts=2)
+    look, refused = revoked(NOW - minutes(5)), Outcome(Settle(2), FORBIDDEN, attempts=2)
     told = written(look, refused)
     assert told["previous"] == {"revision": 1, "validUntil": "2026-11-24T11:55:00Z"}
-    assert (told["rotation"]["step"], told["rotation"]["attempts"]) == ("Revoke", 2)
-    assert conditions(look, refused)["Rotating"] == ("True", "Revoke", "the API server forbids it")
+    assert (told["rotation"]["step"], told["rotation"]["attempts"]) == ("Settle", 2)
+    assert conditions(look, refused)["Rotating"] == ("True", "Settle", "the API server forbids it")
     assert history(look) == [(2, "Triggered", "Succeeded"), (1, "Created", "Succeeded")]
 
 
@@ -483,7 +483,7 @@ def test_an_overlap_that_an_emergency_ends_should_have_ended_with_the_publicatio
 
 def test_what_is_revoked_before_every_workload_has_turned_is_no_history() -> None:
     look = revoked(None, consumer())
-    assert conditions(look)["Rotating"][1] == "Revoke"
+    assert conditions(look)["Rotating"][1] == "Settle"
     assert history(look) == [(1, "Created", "Succeeded")]
 
 

@@ -1,0 +1,65 @@
+"""What the process knows of a database account: the last probe, the operation in progress, and its last failure.
+
+It is kept in memory, so that a restart of the operator forgets it; what was done at the server is in the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.errors import Stalled, Wait
+
+__all__ = ["NOT_PROBED", "AccountFacts", "OpenSessions", "ProbeVerdict"]
+
+
+class ProbeVerdict(StrEnum):
+    """Result of the last login with the published credential; each is a reason of the condition CredentialValid."""
+
+    ACCEPTED = "Accepted"
+    REFUSED = "Refused"
+    """The server asked for the password and refused it."""
+    LOCKED = "Locked"
+    """Another user has locked or dropped the login at the server; only reported."""
+    CONTESTED = "Contested"
+    """It was refused again after each of the repairs of the last hour."""
+    UNREACHABLE = "Unreachable"
+    NOT_PROBED = "NotProbed"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSessions:
+    """Sessions of one login from one client address."""
+
+    login: str
+    address: str
+    """Empty if the server does not show it."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What the process knows of the account of a ManagedSecret."""
+
+    verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
+    probed_at: datetime | None = None
+    """When the last probe ended; None before the first one of this process."""
+    probe_due: datetime | None = None
+    """When the next probe begins; None without one."""
+    problem: Wait | Stalled | None = None
+    """Why the last operation failed, or that one is in progress."""
+    again: datetime | None = None
+    """No operation begins before this time."""
+    refused: int = 0
+    """How often in a row the server refused the credential that is being proven; unreachable does not count."""
+    busy: bool = False
+    """An operation is in progress."""
+    sessions: tuple[OpenSessions, ...] = ()
+    """Open sessions of credentials that are closed or closing, as last counted."""
+
+
+NOT_PROBED = AccountFacts()

@@ -1,0 +1,66 @@
+"""Credential of a database account, as the state records it: login, phase, and the revision with its password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["UNKNOWN_REVISION", "Credential", "Phase"]
+
+UNKNOWN_REVISION = 0
+"""Revision of a credential that may be open although its password is lost with an earlier record."""
+
+
+class Phase(StrEnum):
+    """How far the server knows a credential; `Staged` and `Closing` are recorded before the server is touched."""
+
+    STAGED = "Staged"
+    """Its password is recorded; the server may have it already, if the process ended before the next record."""
+    APPLIED = "Applied"
+    """The server has its password; no login has proven it."""
+    PROVEN = "Proven"
+    """A login as the application would do it was accepted."""
+    CLOSING = "Closing"
+    """It is to be closed; the server may refuse it already."""
+    CLOSED = "Closed"
+    """The server refuses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A login of a database account with the password of one revision, never the password."""
+
+    revision: int
+    """The revision that brought its password; `UNKNOWN_REVISION` if the password is lost."""
+    login: str
+    phase: Phase
+    since: datetime
+    """When its phase was recorded."""
+    tries: int = 0
+    """How many candidates of the same rotation the server refused before it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server may accept it."""
+        return self.phase is not Phase.CLOSED
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether the server is still to learn it, or to prove it."""
+        return self.phase in {Phase.STAGED, Phase.APPLIED}
+
+    @property
+    def is_proven(self) -> bool:
+        return self.phase is Phase.PROVEN
+
+    @property
+    def is_closing(self) -> bool:
+        return self.phase is Phase.CLOSING
+
+    def at(self, phase: Phase, now: datetime) -> Credential:
+        """Return it in another phase since now; in the same one unchanged."""
+        return self if phase is self.phase else replace(self, phase=phase, since=now)
