@@ -4,11 +4,12 @@ A model describes what users write and what the status shows, and nothing else: 
 `kubectl explain`, annotations become the schema of the CRD, and `contradictions` become CEL rules.
 
 Kinds
-    ManagedSecret, SecretClass, SecretStore, ClusterSecretStore, EmergencyRotation
+    ManagedSecret, SecretClass, SecretStore, ClusterSecretStore, DatabaseTarget, ClusterDatabaseTarget,
+    EmergencyRotation
 
 Modules
-    managedsecret, secretclass, secretstore, emergency   one kind each
-    target, source, rotation, rollout, recipe            parts of a ManagedSecret's spec
+    managedsecret, secretclass, secretstore, databasetarget, emergency   one kind each
+    target, source, rotation, rollout, recipe, database  parts of a ManagedSecret's spec
     status, meta                                         what the operator writes and reads of an object
     base, choice, duration, selector, spelled            building blocks
     contradictions                                       CEL rules over several fields
@@ -16,6 +17,7 @@ Modules
 Imports: nothing of Keyturn. Every other package may import `api`.
 """
 
+from .databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from .emergency import EmergencyRotation
 from .managedsecret import ManagedSecret
 from .recipe import Recipe
@@ -26,7 +28,9 @@ __all__ = [
     "API_VERSION",
     "GROUP",
     "VERSION",
+    "ClusterDatabaseTarget",
     "ClusterSecretStore",
+    "DatabaseTarget",
     "EmergencyRotation",
     "ManagedSecret",
     "ProviderChoice",

@@ -8,6 +8,7 @@ import pydantic
 
 from . import contradictions
 from .base import Schema, rules
+from .database import Database
 from .meta import Metadata, NameOrNone
 from .recipe import Recipe
 from .rollout import Rollout
@@ -105,6 +106,8 @@ class ManagedSecretSpec(Schema):
     """When values that changed in their stores are written; in a window of rotation.windows if absent."""
     rotation: Rotation | None = None
     """When generated values are replaced; without it and without a class, never on a schedule."""
+    database: Database | None = None
+    """The database account that a generated password belongs to; Keyturn changes it there before it is published."""
     rollout: Rollout = Rollout()
     """Which workloads are restarted when the Secret changes, and how."""
     push_to: list[PushTo] = pydantic.Field(

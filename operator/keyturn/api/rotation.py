@@ -48,12 +48,6 @@ class AppliedBy(StrEnum):
     NOBODY = "Nobody"
 
 
-_NOT_YET = (
-    "self != 'Keyturn'",
-    "Keyturn applies no value at a server yet; write appliedBy: Nobody, or Application if something of yours does",
-)
-
-
 class Schedule(Schema):
     """Fixed points in time."""
 
@@ -94,7 +88,7 @@ class Cadence(Schema):
     """How long the previous value stays valid after no pod holds it any more; 1h if absent."""
     max_overlap: Duration | None = None
     """How long after a rotation the previous value ends although pods still hold it; without a limit if absent."""
-    applied_by: AppliedBy | None = pydantic.Field(None, json_schema_extra=rules(_NOT_YET))
+    applied_by: AppliedBy | None = None
     """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
 
 

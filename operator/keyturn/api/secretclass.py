@@ -65,6 +65,14 @@ class SecretClassSpec(Schema):
                 "minEntropyBits cannot go below the floor of 128 bits; write 128 or more",
                 ".minEntropyBits",
             ),
+            (
+                "!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy != 'Keyturn'",
+                (
+                    "a ManagedSecret with database is applied by Keyturn whatever its class says; write"
+                    " appliedBy: Nobody, or Application if something of yours applies the values of the class"
+                ),
+                ".rotation.appliedBy",
+            ),
         )
     )
 

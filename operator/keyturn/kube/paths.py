@@ -16,6 +16,9 @@ _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 _STORES: Final = MappingProxyType(
     {"SecretStore": "secretstores", "ClusterSecretStore": "clustersecretstores"}
 )
+_TARGETS: Final = MappingProxyType(
+    {"DatabaseTarget": "databasetargets", "ClusterDatabaseTarget": "clusterdatabasetargets"}
+)
 
 
 def secrets(namespace: str | None = None) -> str:
@@ -78,6 +81,15 @@ def stores(kind: str, namespace: str | None = None) -> str:
 
 def store_status(kind: str, namespace: str, name: str) -> str:
     return f"{_member(stores(kind, namespace), name)}/status"
+
+
+def targets(kind: str, namespace: str | None = None) -> str:
+    """Return the collection of DatabaseTargets or, without namespace, ClusterDatabaseTargets."""
+    return _collection(OURS, _TARGETS[kind], namespace or None)
+
+
+def target_status(kind: str, namespace: str, name: str) -> str:
+    return f"{_member(targets(kind, namespace), name)}/status"
 
 
 def namespaces() -> str:

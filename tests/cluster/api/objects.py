@@ -19,9 +19,14 @@ _NEAREST: Body = {"kubernetes": {}}
 _NAMESPACED = {
     "ManagedSecret": "managedsecrets",
     "SecretStore": "secretstores",
+    "DatabaseTarget": "databasetargets",
     "EmergencyRotation": "emergencyrotations",
 }
-_OF_CLUSTER = {"SecretClass": "secretclasses", "ClusterSecretStore": "clustersecretstores"}
+_OF_CLUSTER = {
+    "SecretClass": "secretclasses",
+    "ClusterSecretStore": "clustersecretstores",
+    "ClusterDatabaseTarget": "clusterdatabasetargets",
+}
 
 
 def managed_secret(*data: Body, name: str = "example", **spec: Any) -> Body:
@@ -46,6 +51,28 @@ def secret_store(provider: Body | None = None, name: str = "example", **spec: An
 
 def cluster_secret_store(provider: Body | None = None, name: str = "example", **spec: Any) -> Body:
     return _body("ClusterSecretStore", name, {"provider": _NEAREST if provider is None else provider, **spec})
+
+
+def database_target(name: str = "example", *, server: Body | None = None, **spec: Any) -> Body:
+    """Build a target of one namespace; `server` adds to the settings of PostgreSQL."""
+    return _body("DatabaseTarget", name, _target(server, spec))
+
+
+def cluster_database_target(name: str = "example", *, server: Body | None = None, **spec: Any) -> Body:
+    full = {"host": "db.example.com", **(server or {})}
+    return _body("ClusterDatabaseTarget", name, _target(full, {"allowedUsernames": ["orders_app"], **spec}))
+
+
+def _target(server: Body | None, spec: Body) -> Body:
+    postgresql = {"host": "db", "database": "orders", **(server or {})}
+    return {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": "db-admin"}}, **spec}
+
+
+def with_database(*data: Body, database: Body | None = None, **spec: Any) -> Body:
+    """Build a ManagedSecret for the account orders_app; without data it generates the password."""
+    items = data or (item("password", "password"),)
+    account = {"targetRef": {"name": "orders"}, "username": "orders_app", **(database or {})}
+    return managed_secret(*items, database=account, **spec)
 
 
 def emergency(name: str = "example", reason: str = "a laptop was stolen", **spec: Any) -> Body:

@@ -16,7 +16,7 @@ Imports nothing of Keyturn.
 from __future__ import annotations
 
 from .code import Code
-from .conditions import ClassReason, ConditionReason, EmergencyReason, StoreReason
+from .conditions import ClassReason, ConditionReason, EmergencyReason, StoreReason, TargetReason
 from .errors import ErrorReason
 from .events import EventReason, TimelineReason
 from .revisions import RevisionReason, RevisionResult
@@ -32,6 +32,7 @@ __all__ = [
     "RevisionReason",
     "RevisionResult",
     "StoreReason",
+    "TargetReason",
     "TimelineReason",
     "WorkloadReason",
 ]

@@ -182,6 +182,44 @@ class StoreReason(_Reason):
     )
 
 
+class TargetReason(_Reason):
+    """Reason of a condition of a DatabaseTarget or ClusterDatabaseTarget."""
+
+    VALID = "Valid", "Ready", "the last check of the server succeeded"
+    LOGIN_NOT_FOUND = (
+        "LoginNotFound",
+        "Ready",
+        "a Secret or key that the settings reference does not exist, or the operator may not read it",
+    )
+    AUTHENTICATION_FAILED = (
+        "AuthenticationFailed",
+        "Ready",
+        "the server rejects the login of the administrator",
+    )
+    MISSING_GRANT = (
+        "MissingGrant",
+        "Ready",
+        "the administrator lacks a right; the message has the statement that grants it",
+    )
+    UNSUPPORTED_SERVER = "UnsupportedServer", "Ready", "the server cannot be used; the message has the reason"
+    HOST_NOT_ALLOWED = (
+        "HostNotAllowed",
+        "Ready",
+        (
+            "the host is of another namespace, or has a private address: name a Service of the target's namespace,"
+            " or let an administrator allow the host by `--allow-host`"
+        ),
+    )
+    CERTIFICATE_INVALID = (
+        "CertificateInvalid",
+        "Ready",
+        "the server's TLS certificate is not trusted, or names another host: set `caRef` to a Secret with its CA",
+    )
+    HOST_NOT_FOUND = "HostNotFound", "Ready", "the server's host does not exist: correct the host"
+    UNREACHABLE = "Unreachable", "Ready", "the server does not answer; the message names the cause. Retried"
+    INVALID_SETTINGS = "InvalidSettings", "Ready", "the settings are invalid; the message has the correction"
+
+
 class ClassReason(_Reason):
     """Reason of a condition of a SecretClass, besides errors."""
 

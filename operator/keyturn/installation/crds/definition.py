@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api import (
     GROUP,
     VERSION,
+    ClusterDatabaseTarget,
     ClusterSecretStore,
+    DatabaseTarget,
     EmergencyRotation,
     ManagedSecret,
     SecretClass,
@@ -132,6 +134,14 @@ _STORE_COLUMNS = (
     _AGE,
     Column("Message", _condition("Ready", "message"), priority=1),
 )
+_TARGET_COLUMNS = (
+    Column("Engine", ".status.engine"),
+    Column("Ready", _condition("Ready", "status")),
+    Column("Reason", _condition("Ready", "reason")),
+    Column("Version", ".status.version"),
+    _AGE,
+    Column("Message", _condition("Ready", "message"), priority=1),
+)
 
 KINDS = (
     Kind(
@@ -180,6 +190,14 @@ KINDS = (
         short="kcstore",
         scope="Cluster",
         columns=_STORE_COLUMNS,
+    ),
+    Kind(DatabaseTarget, plural="databasetargets", short="dbt", scope="Namespaced", columns=_TARGET_COLUMNS),
+    Kind(
+        ClusterDatabaseTarget,
+        plural="clusterdatabasetargets",
+        short="cdbt",
+        scope="Cluster",
+        columns=_TARGET_COLUMNS,
     ),
     Kind(
         EmergencyRotation,

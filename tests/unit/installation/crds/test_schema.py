@@ -25,6 +25,8 @@ _KINDS = (
     "secretclasses",
     "secretstores",
     "clustersecretstores",
+    "databasetargets",
+    "clusterdatabasetargets",
     "emergencyrotations",
 )
 _FILES = tuple(f"keyturn.dev_{kind}.yaml" for kind in _KINDS)
@@ -170,6 +172,8 @@ def test_the_only_default_is_that_no_reconcile_has_happened_yet() -> None:
         "SecretClass.status": never_looked_at("Ready"),
         "SecretStore.status": never_looked_at("Ready"),
         "ClusterSecretStore.status": never_looked_at("Ready"),
+        "DatabaseTarget.status": never_looked_at("Ready"),
+        "ClusterDatabaseTarget.status": never_looked_at("Ready"),
         "EmergencyRotation.status": never_looked_at("Rotated"),
     }
 

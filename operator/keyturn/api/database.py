@@ -1,0 +1,175 @@
+"""Model of `spec.database`: the account of a database server that a generated password belongs to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import pydantic
+
+from .base import Schema, rules
+from .duration import Duration
+from .meta import Name
+from .spelled import Spelled
+from .target import DeletionPolicy
+
+__all__ = [
+    "PASSWORD",
+    "USERNAME",
+    "AccountTemplate",
+    "Database",
+    "Drift",
+    "Privilege",
+    "Probe",
+    "Sessions",
+    "Strategy",
+    "TargetKind",
+    "TargetRef",
+]
+
+USERNAME: Final = "username"
+"""The key of the Secret with the login that the password belongs to."""
+PASSWORD: Final = "password"  # noqa: S105  # a name
+"""The item of data that is the password unless passwordValue names another."""
+
+_IS_NOT_OF_THE_SERVER = (
+    "!self.matches('^(?i)(pg_.*|rds.*|cloudsql.*|azure.*|root|postgres)$')",
+    (
+        "postgres, root and names that start with pg_, rds, cloudsql or azure belong to the server or its provider;"
+        " write the account of one application"
+    ),
+)
+_SPELLING = Spelled(
+    r"^[A-Za-z0-9_.-]+$",
+    "a username has 1 to 60 letters, digits, '_', '.' and '-'; write a name such as orders_app",
+    60,
+)
+# The rules of a required field replace those of its type.
+_OF_USERNAME = rules((f"self.matches(r'{_SPELLING.pattern}')", _SPELLING.sentence), _IS_NOT_OF_THE_SERVER)
+_Schema = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z_][A-Za-z0-9_$]*$",
+        "write the name of a schema such as public: letters, digits, '_' and '$', no digit at its start",
+        63,
+    ),
+]
+
+
+class TargetKind(StrEnum):
+    """The kinds of database target."""
+
+    DATABASE_TARGET = "DatabaseTarget"
+    CLUSTER_DATABASE_TARGET = "ClusterDatabaseTarget"
+
+
+class Strategy(StrEnum):
+    """How the server accepts the old and the new credential during an overlap."""
+
+    ALTERNATING_USERS = "AlternatingUsers"
+    SINGLE_USER = "SingleUser"
+
+
+class Sessions(StrEnum):
+    """What happens to open sessions of a credential that is revoked."""
+
+    KEEP = "Keep"
+    TERMINATE = "Terminate"
+
+
+class Drift(StrEnum):
+    """What happens when the server refuses the published credential."""
+
+    REPAIR = "Repair"
+    REPORT = "Report"
+
+
+class Privilege(StrEnum):
+    """What a new account may do in the schemas besides their USAGE."""
+
+    SELECT = "SELECT"
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CREATE = "CREATE"
+
+
+class TargetRef(Schema):
+    """A reference to a database server."""
+
+    kind: TargetKind | None = None
+    """DatabaseTarget (the default), of the same namespace, or ClusterDatabaseTarget."""
+    name: Name
+    """The name of the target."""
+
+
+_NOT_TOO_OFTEN = (
+    "!has(self.every) || self.every.matches('[1-9][0-9]*[mhdw]|[6-9][0-9]s|[1-9][0-9][0-9]+s')",
+    "a probe is one login at the server; write 1m or longer, such as 10m",
+    ".every",
+)
+
+
+class Probe(Schema):
+    """How the published credential is checked at the server."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_NOT_TOO_OFTEN))
+
+    every: Duration | None = None
+    """The interval between two logins with the published credential; 10m if absent."""
+    drift: Drift | None = None
+    """Repair (the default) sets the current password again when the server refuses it, Report only reports that."""
+
+
+class AccountTemplate(Schema):
+    """What a new account may do; an account that exists keeps its privileges."""
+
+    schemas: list[_Schema] | None = pydantic.Field(
+        None, min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The schemas that the account may use, such as public; they exist already."""
+    privileges: list[Privilege] | None = pydantic.Field(
+        None, min_length=1, max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The privileges on all tables of these schemas, CREATE on the schemas; all but CREATE if absent."""
+
+
+_ACCOUNT_STAYS = (
+    (
+        "self.username == oldSelf.username && self.targetRef.name == oldSelf.targetRef.name"
+        " && (has(self.targetRef.kind) ? self.targetRef.kind : 'DatabaseTarget')"
+        " == (has(oldSelf.targetRef.kind) ? oldSelf.targetRef.kind : 'DatabaseTarget')"
+        " && (has(self.strategy) ? self.strategy : 'AlternatingUsers')"
+        " == (has(oldSelf.strategy) ? oldSelf.strategy : 'AlternatingUsers')"
+    ),
+    (
+        "username, targetRef and strategy stay as they are, because open credentials belong to them; create another"
+        " ManagedSecret for another account"
+    ),
+)
+
+
+class Database(Schema):
+    """The account of a database server that learns each new password before the Secret has it."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ACCOUNT_STAYS))
+
+    target_ref: TargetRef
+    """The server of the account."""
+    username: Annotated[str, _SPELLING] = pydantic.Field(json_schema_extra=_OF_USERNAME)
+    """The name of the account; the key username of the Secret has the login that works now."""
+    strategy: Strategy | None = None
+    """AlternatingUsers (the default) has two logins, <username>_a and <username>_b; SingleUser changes one password.
+
+    With SingleUser, pods that hold the old password cannot open a session between the change and their restart.
+    """
+    password_value: str | None = pydantic.Field(None, min_length=1, max_length=253)
+    """The name of the item of data that is the password; password if absent."""
+    sessions: Sessions | None = None
+    """Keep (the default) leaves open sessions of a revoked credential to the application, Terminate ends them."""
+    probe: Probe | None = None
+    """How the published credential is checked at the server."""
+    template: AccountTemplate | None = None
+    """What a new account may do; without it, the account must exist already."""
+    deletion_policy: DeletionPolicy | None = None
+    """Retain (the default) leaves the account open when the ManagedSecret is deleted, Delete closes its logins."""

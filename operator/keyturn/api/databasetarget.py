@@ -1,0 +1,240 @@
+"""DatabaseTarget and ClusterDatabaseTarget: a database server, and the account that may change passwords there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import pydantic
+
+from .base import Schema, rules
+from .meta import Conditions, Metadata, Name, ObservedGeneration
+from .secretstore import AllowedNamespaces
+from .spelled import Spelled
+
+__all__ = [
+    "AdminCredentials",
+    "AdminSecret",
+    "CertificateAuthority",
+    "ClusterDatabaseTarget",
+    "ClusterDatabaseTargetSpec",
+    "DatabaseTarget",
+    "DatabaseTargetSpec",
+    "DatabaseTargetStatus",
+    "Endpoint",
+    "PostgresqlServer",
+    "Tls",
+    "TlsMode",
+]
+
+Host = Annotated[
+    str,
+    Spelled(
+        r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$",
+        "write one host: the name of a Service of this namespace, a full name such as db.example.com, or an address",
+        253,
+    ),
+]
+_SecretKey = Annotated[
+    str,
+    Spelled(r"^[-._a-zA-Z0-9]+$", "a key of a Secret has letters, digits, '-', '_' or '.' only", 253),
+]
+DatabaseName = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9_][A-Za-z0-9_$.-]*$",
+        "write the name of one database: letters, digits and _ $ . -, no '-' or '.' at its start",
+        63,
+    ),
+]
+_Port = Annotated[int, pydantic.Field(ge=1, le=65535)]
+
+
+class TlsMode(StrEnum):
+    """How connections to the server are protected."""
+
+    VERIFY_FULL = "verify-full"
+    DISABLE = "disable"
+
+
+class CertificateAuthority(Schema):
+    """A key of a Secret with the certificates of an authority, in PEM."""
+
+    name: Name
+    """The name of the Secret."""
+    key: _SecretKey | None = None
+    """The key; ca.crt if absent."""
+
+
+_NO_AUTHORITY_WITHOUT_TLS = (
+    "!has(self.caRef) || !has(self.mode) || self.mode != 'disable'",
+    "without TLS no certificate is checked; remove caRef, or write mode: verify-full",
+    ".caRef",
+)
+
+
+class Tls(Schema):
+    """How connections to the server are protected."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_NO_AUTHORITY_WITHOUT_TLS))
+
+    mode: TlsMode | None = None
+    """verify-full (the default), or disable, which needs --allow-host of an administrator."""
+    ca_ref: CertificateAuthority | None = None
+    """The authority of the server's certificate; if absent, the ones that the operator's image trusts."""
+
+
+class Endpoint(Schema):
+    """A further address at which the accounts log in."""
+
+    host: Host
+    """The host, written as that of the server."""
+    port: _Port | None = None
+    """The port; that of the server if absent."""
+
+
+class PostgresqlServer(Schema):
+    """A PostgreSQL server, version 12 or newer."""
+
+    host: Host
+    """The host: a Service of the same namespace (a name without dot), or a full name, which leads to the primary."""
+    port: _Port | None = None
+    """The port; 5432 if absent."""
+    database: DatabaseName
+    """The database to connect to."""
+    tls: Tls = Tls()
+    """How connections to the server are protected."""
+    also_at: list[Endpoint] = pydantic.Field(default_factory=list, min_length=1, max_length=8)
+    """Further addresses at which each credential must work, such as poolers and replicas."""
+
+
+class AdminSecret(Schema):
+    """A Secret with the login of the account that changes passwords."""
+
+    name: Name
+    """The name of the Secret."""
+    username_key: _SecretKey | None = None
+    """The key of the login's name; username if absent."""
+    password_key: _SecretKey | None = None
+    """The key of the login's password; password if absent."""
+
+
+class AdminCredentials(Schema):
+    """The account that changes passwords; it needs CREATEROLE, and no superuser."""
+
+    secret_ref: AdminSecret
+    """The Secret with its name and password."""
+
+
+_ONE_ENGINE = (
+    "has(self.postgresql)",
+    "write exactly one engine, such as postgresql: {host: db, database: orders}",
+)
+_MAX_PATTERNS: Final = 64
+_Pattern = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9_.*-]+$",
+        "write usernames such as orders_app or orders_*: letters, digits, '_', '.' and '-'; * stands for any of them",
+        60,
+    ),
+]
+_PatternOfAll = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9_.-]*([{]namespace[}]([_.][A-Za-z0-9_.*-]*)?)?$",
+        (
+            "write exact usernames, or ones with {namespace}, such as {namespace}_*: after it an end, '_' or '.', and"
+            " * only behind it, so that no namespace reaches the accounts of another"
+        ),
+        60,
+    ),
+]
+
+
+class _TargetSpec(Schema):
+    """A server, and the account that changes passwords there."""
+
+    postgresql: PostgresqlServer | None = None
+    """A PostgreSQL server."""
+    admin_credentials: AdminCredentials
+    """The account that changes passwords."""
+    max_connections: int | None = pydantic.Field(None, ge=1, le=32)
+    """The most sessions of that account at one time; 4 if absent."""
+
+
+class DatabaseTargetSpec(_TargetSpec):
+    """A server, and the account that changes passwords there; references are to its own namespace."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=rules(_ONE_ENGINE))
+
+    allowed_usernames: list[_Pattern] | None = pydantic.Field(
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The accounts that ManagedSecrets may name, such as orders_*; every account of an application if absent."""
+
+
+_HOST_IS_FULL = (
+    "!has(self.postgresql) || self.postgresql.host.matches('[.:]')",
+    "a ClusterDatabaseTarget has no namespace of its own; write the host in full, such as db.shop.svc",
+    ".postgresql.host",
+)
+_OTHER_HOSTS_ARE_FULL = (
+    (
+        "!has(self.postgresql) || !has(self.postgresql.alsoAt)"
+        " || self.postgresql.alsoAt.all(e, e.host.matches('[.:]'))"
+    ),
+    "a ClusterDatabaseTarget has no namespace of its own; write the host in full, such as db.shop.svc",
+    ".postgresql.alsoAt",
+)
+
+
+class ClusterDatabaseTargetSpec(_TargetSpec):
+    """A server for several namespaces; references are to the operator's namespace."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(_ONE_ENGINE, _HOST_IS_FULL, _OTHER_HOSTS_ARE_FULL)
+    )
+
+    allowed_namespaces: AllowedNamespaces | None = None
+    """The namespaces whose ManagedSecrets may use the server; none if absent."""
+    allowed_usernames: list[_PatternOfAll] = pydantic.Field(
+        min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The accounts that ManagedSecrets may name: exact ones, or of their own namespace, such as {namespace}_*."""
+
+
+class DatabaseTargetStatus(Schema):
+    """Whether the server can be used."""
+
+    observed_generation: ObservedGeneration = None
+    """The generation of the spec that this status describes."""
+    engine: str | None = None
+    """The engine of the server, such as postgresql."""
+    version: str | None = None
+    """The version of the server, as it names it."""
+    conditions: Conditions = pydantic.Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Ready, and Stalled while manual action is required; with one of the reasons {TargetReason}."""
+
+
+class DatabaseTarget(Schema):
+    """A database server of one namespace, and the account that changes passwords there."""
+
+    metadata: Metadata
+    spec: DatabaseTargetSpec
+    """A server, and the account that changes passwords there; references are to its own namespace."""
+    status: DatabaseTargetStatus = DatabaseTargetStatus()
+    """Whether the server can be used."""
+
+
+class ClusterDatabaseTarget(Schema):
+    """A database server that several namespaces may use, and the account that changes passwords there."""
+
+    metadata: Metadata
+    spec: ClusterDatabaseTargetSpec
+    """A server for several namespaces; references are to the operator's namespace."""
+    status: DatabaseTargetStatus = DatabaseTargetStatus()
+    """Whether the server can be used."""
