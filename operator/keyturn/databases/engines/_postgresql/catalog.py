@@ -1,0 +1,108 @@
+"""Queries of a server's catalogs, each of which an admin without further rights may send."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from keyturn.databases.base import Client
+
+from .facts import Admin, Facts, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .driver import Row, Session
+    from .settings import Settings
+
+__all__ = ["admin", "clients", "read"]
+
+_ADMIN: Final = """
+SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery() FROM pg_roles WHERE rolname = current_user
+"""
+_ROLES: Final = """
+SELECT rolname, rolcanlogin, coalesce(rolvaliduntil <= now(), false), rolconnlimit,
+       coalesce(shobj_description(oid, 'pg_authid'), ''),
+       pg_has_role(oid, 'MEMBER WITH ADMIN OPTION'), pg_has_role(oid, 'USAGE') AND pg_has_role(oid, '{act}'),
+       EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = pg_roles.oid
+               AND deptype = 'o' AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()))
+FROM pg_roles WHERE rolname IN ({names})
+"""
+_ABOVE: Final = """
+WITH RECURSIVE above (name, oid) AS (
+  SELECT rolname, oid FROM pg_roles WHERE rolname IN ({names})
+  UNION SELECT above.name, roleid FROM above JOIN pg_auth_members ON member = above.oid)
+SELECT above.name, rolname, rolsuper, rolreplication, rolbypassrls, rolcreaterole
+FROM above JOIN pg_roles ON pg_roles.oid = above.oid
+"""
+_SETTINGS: Final = """
+SELECT rolname, coalesce(datname, ''), split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
+FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
+     LEFT JOIN pg_database ON pg_database.oid = setdatabase, unnest(setconfig) AS setting
+WHERE rolname IN ({names})
+"""
+_CLIENTS: Final = """
+SELECT usename, coalesce(host(client_addr), ''), count(*) FROM pg_stat_activity
+WHERE usename IN ({names}) GROUP BY 1, 2
+"""
+_POWERS: Final = ("SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE")
+
+
+async def admin(session: Session) -> Admin:
+    """Read who the admin is, and where."""
+    ((name, is_superuser, may_create, is_read_only),) = await session.query(_ADMIN)
+    return Admin(name, session.version, is_superuser == "t", may_create == "t", is_read_only == "t")
+
+
+async def read(session: Session, names: Sequence[str]) -> Facts:
+    """Read what there is of the roles with these names."""
+    found = await admin(session)
+    act = "SET" if found.has_grant_options else "MEMBER"
+    roles = await session.query(_with(_ROLES, names).replace("{act}", act), *names)
+    powers, above = _above(await session.query(_with(_ABOVE, names), *names))
+    settings: dict[str, Settings] = defaultdict(dict)
+    for role, database, name, value in await session.query(_with(_SETTINGS, names), *names):
+        settings[role][database, name] = value
+    return Facts(
+        found,
+        {row[0]: _role(row, found, tuple(powers[row[0]]), frozenset(above[row[0]])) for row in roles},
+        dict(settings),
+    )
+
+
+async def clients(session: Session, names: Sequence[str]) -> tuple[Client, ...]:
+    """Count open sessions by login and address; the address is empty where the admin may not see it."""
+    rows = await session.query(_with(_CLIENTS, names), *names)
+    return tuple(sorted(Client(name, address, int(count)) for name, address, count in rows))
+
+
+def _with(query: str, names: Sequence[str]) -> str:
+    return query.replace("{names}", ", ".join(f"${n}" for n in range(1, len(names) + 1)))
+
+
+def _above(rows: Sequence[Row]) -> tuple[dict[str, dict[str, None]], dict[str, set[str]]]:
+    """Return the powers of each role, and the roles that it may act as."""
+    powers: dict[str, dict[str, None]] = defaultdict(dict)
+    above: dict[str, set[str]] = defaultdict(set)
+    for name, other, *has in rows:
+        powers[name].update((power, None) for power, one in zip(_POWERS, has, strict=True) if one == "t")
+        if other != name:
+            above[name].add(other)
+    return powers, above
+
+
+def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]) -> Role:
+    name, is_open, is_expired, connections, comment, has_option, may_act, owns_strays = row
+    may_alter = admin.may_create_roles and (has_option == "t" or not admin.has_grant_options)
+    return Role(
+        name=name,
+        is_open=is_open == "t",
+        is_expired=is_expired == "t",
+        connections=int(connections),
+        powers=powers,
+        member_of=above,
+        comment=comment,
+        may_alter=admin.is_superuser or may_alter,
+        may_act=admin.is_superuser or may_act == "t",
+        owns_strays=owns_strays == "t",
+    )

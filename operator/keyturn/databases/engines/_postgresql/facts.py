@@ -1,0 +1,79 @@
+"""What a server has of an account: roles, memberships, settings, and what the admin may do with them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .settings import Settings
+
+__all__ = ["GRANTS_WITH_OPTIONS", "OLDEST", "Admin", "Facts", "Role", "mark_of", "marked"]
+
+OLDEST: Final = 120_000
+"""The oldest release that works, in the server's own form of 12.0."""
+GRANTS_WITH_OPTIONS: Final = 160_000
+"""The first release in which an admin changes only roles that it has ADMIN OPTION for."""
+_MARK: Final = re.compile(r"keyturn\.dev/managed-secret: (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The role that Keyturn logs in with, and the server that it is at."""
+
+    name: str
+    version: int
+    is_superuser: bool = False
+    may_create_roles: bool = False
+    is_read_only: bool = False
+    """Whether the server is a standby."""
+
+    @property
+    def has_grant_options(self) -> bool:
+        return self.version >= GRANTS_WITH_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role, and what the admin may do with it."""
+
+    name: str
+    is_open: bool = False
+    is_expired: bool = False
+    connections: int = -1
+    """CONNECTION LIMIT; -1 for none."""
+    powers: tuple[str, ...] = ()
+    """Attributes such as SUPERUSER, its own and those of the roles that it may act as."""
+    member_of: frozenset[str] = frozenset()
+    """Every role that it may act as, through others too."""
+    comment: str = ""
+    may_alter: bool = False
+    may_act: bool = False
+    """Whether the admin has its privileges and may act as it."""
+    owns_strays: bool = False
+    """Whether it owns objects in the database of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one transaction read."""
+
+    admin: Admin
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """Those of the account's names that exist."""
+    settings: Mapping[str, Settings] = field(default_factory=dict)
+
+
+def mark_of(comment: str) -> str:
+    """Return the mark of the ManagedSecret that a comment names; empty if it names none."""
+    found = _MARK.search(comment)
+    return found[1] if found else ""
+
+
+def marked(comment: str, mark: str) -> str:
+    """Return a comment with this mark, or without one; what an administrator wrote stays."""
+    lines = [line for line in comment.splitlines() if not _MARK.fullmatch(line)]
+    return "\n".join([*lines, f"keyturn.dev/managed-secret: {mark}"] if mark else lines)

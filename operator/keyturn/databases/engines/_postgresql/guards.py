@@ -1,0 +1,106 @@
+"""Which accounts are refused, with the sentence that says what to do instead."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreachable
+
+from .facts import OLDEST, mark_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.databases.base import Account
+
+    from .facts import Admin, Facts, Role
+
+__all__ = ["check_claimed", "check_claims", "check_server", "forbidden"]
+
+_SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
+"""Names of roles that belong to the server, or to who runs it."""
+_MANAGED: Final = frozenset(
+    {
+        "streaming_replica",  # CloudNativePG
+        "cnpg_pooler_pgbouncer",
+        "standby",  # Zalando
+        "pooler",
+        "zalandos",
+        "robot_zmon",
+        "cron_admin",
+    }
+)
+_FIELD: Final = "database.username"
+_MANAGERS: Final = "CloudNativePG or the operator of Zalando"
+
+
+def check_server(admin: Admin) -> None:
+    """Raise if nothing can be changed at this server."""
+    if admin.version < OLDEST:
+        raise Forbidden(
+            "UnsupportedVersion", "PostgreSQL 12 is the oldest release that works; upgrade the server"
+        )
+    if admin.is_read_only:
+        raise Unreachable("ReadOnly", "the server is a standby; write the address of the primary as its host")
+
+
+def forbidden(account: Account, facts: Facts) -> tuple[str, str] | None:
+    """Return reason and sentence if a guard refuses the account."""
+    return next(_refusals(account, facts), None)
+
+
+def check_claims(account: Account, facts: Facts) -> None:
+    """Raise if this ManagedSecret must not claim the account."""
+    refusal = forbidden(account, facts)
+    if refusal is not None:
+        raise Forbidden(*refusal)
+
+
+def check_claimed(account: Account, facts: Facts) -> None:
+    """Raise if a name is absent, or this ManagedSecret does not own the account."""
+    check_claims(account, facts)
+    missing = [name for name in account.names if name not in facts.roles]
+    if missing:
+        raise absent(missing[0])
+    if mark_of(facts.roles[account.owner].comment) != account.mark:
+        raise Forbidden(
+            "AccountNotClaimed",
+            f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed",
+        )
+
+
+def absent(name: str) -> DatabaseError:
+    """Return the error of a role that does not exist."""
+    return Missing("AccountMissing", f"role {name!r} does not exist; create it, or set database.template")
+
+
+def _refusals(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
+    for name in account.names:
+        if name == facts.admin.name:
+            yield (
+                "AccountForbidden",
+                f"role {name!r} is the admin of the target; write another {_FIELD}",
+            )
+        if _SERVERS.match(name):
+            yield "AccountForbidden", f"role {name!r} belongs to the server; write another {_FIELD}"
+        if name in _MANAGED:
+            yield "AccountManagedElsewhere", f"role {name!r} is managed by {_MANAGERS}; rotate it there"
+    for role in facts.roles.values():
+        yield from _refusals_of(role, account, facts.admin)
+
+
+def _refusals_of(role: Role, account: Account, admin: Admin) -> Iterator[tuple[str, str]]:
+    if role.powers:
+        has = ", ".join(role.powers)
+        yield "AccountForbidden", f"role {role.name!r} has or may acquire {has}; write another {_FIELD}"
+    above = sorted(name for name in role.member_of if name == admin.name or _SERVERS.match(name))
+    if above:
+        remedy = f"revoke that, or write another {_FIELD}"
+        yield "AccountForbidden", f"role {role.name!r} is a member of {above[0]!r}; {remedy}"
+    other = mark_of(role.comment)
+    if other and other != account.mark:
+        remedy = f"write another {_FIELD}, or remove that line of the comment on the role"
+        yield "AccountTaken", f"role {role.name!r} belongs to ManagedSecret {other}; {remedy}"
+    if role.name != account.owner and role.is_open and not other:
+        yield "AccountInUse", f"role {role.name!r} exists and logs in; set NOLOGIN, or write another {_FIELD}"

@@ -1,0 +1,216 @@
+"""What the engine does: each change is one transaction behind the lock of the account and the fence."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
+from keyturn.databases.errors import Busy, DatabaseError, RefusedByPolicy
+
+from . import catalog, codes, guards, rights, statements
+from .driver import ConnectionFailed, Session, StatementFailed, opened
+from .facts import mark_of
+from .statements import About
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.databases.base import Account, Endpoint, EngineSettings, Fence, Login, Template
+
+    from .facts import Facts
+    from .statements import Statement
+
+__all__ = ["Operations"]
+
+_LOCK_TIMEOUT: Final = 3.0
+"""Seconds that a statement waits for another session; then nothing is changed."""
+_LOOKS: Final = 30
+_PAUSE: Final = 0.1
+"""Seconds between two counts of sessions that were ended, which disappear on their own."""
+_EXTRA: Final = "keyturn_extra"
+_END: Final = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+
+
+class Operations:
+    """The methods of the engine, at one server."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+
+    async def check(self) -> Server:
+        async with self._admin("check") as session:
+            admin = await catalog.admin(session)
+            guards.check_server(admin)
+            return Server(session.version_text, rights.server_lacks(admin))
+
+    async def found(self, account: Account) -> Found:
+        async with self._admin("found") as session:
+            facts = await catalog.read(session, account.names)
+            return await _found(session, account, facts)
+
+    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
+        async with self._admin("create") as session, self._locked(session, account) as facts:
+            guards.check_claims(account, facts)
+            if template is None and account.owner not in facts.roles:
+                raise guards.absent(account.owner)
+            found = await _found(session, account, facts)
+            await _change(session, list(statements.creating(account, template, facts)), fence)
+            return found
+
+    async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
+        _check_values(account, live)
+        async with self._admin("bring") as session, self._locked(session, account) as facts:
+            guards.check_claimed(account, facts)
+            verifiers = {login.name: session.verifier(login) for login in live}
+            await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
+
+    async def prove(self, login: Login, endpoint: Endpoint | None) -> Verdict:
+        try:
+            async with (
+                self._settings.limits.logins,
+                opened(self._settings, endpoint or self._settings.endpoint, login, "keyturn prove"),
+            ):
+                return Verdict(Answer.ACCEPTED)
+        except ConnectionFailed as error:
+            return codes.refusal_of(error.failure)
+        except DatabaseError as error:
+            return codes.verdict_of(error)
+
+    async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
+        async with self._admin("end") as session:
+            async with self._locked(session, account) as facts:
+                guards.check_claimed(account, facts)
+                if await _sessions(session, login):
+                    await fence()
+                    await self._end(session, account, login, facts)
+            return await _left(session, login)
+
+    async def retire(self, account: Account, fence: Fence) -> None:
+        async with self._admin("retire") as session, self._locked(session, account) as facts:
+            await _change(session, list(statements.retiring(account, facts)), fence)
+
+    async def _end(self, session: Session, account: Account, login: str, facts: Facts) -> None:
+        grant = rights.using(facts.admin, account.names)
+        try:
+            await session.query(_END, login)
+        except StatementFailed as error:
+            raise codes.meaning_of(error.state, statements.Statement(_END, grant)) from None
+
+    @asynccontextmanager
+    async def _admin(self, operation: str) -> AsyncIterator[Session]:
+        """Open a session of the admin; what the server refuses becomes an error of ours."""
+        settings = self._settings
+        try:
+            async with (
+                settings.limits.admin,
+                opened(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
+            ):
+                yield session
+        except ConnectionFailed as error:
+            raise codes.error_of(error.failure) from None
+        except StatementFailed as error:
+            raise codes.meaning_of(error.state) from None
+
+    @asynccontextmanager
+    async def _locked(self, session: Session, account: Account) -> AsyncIterator[Facts]:
+        """Read what there is of an account under its lock, and commit at the end.
+
+        The server ends the session if it idles, so that a process that is stopped in here holds the lock for seconds.
+        """
+        await session.query("BEGIN")
+        for name, seconds in (
+            ("idle_in_transaction_session_timeout", self._settings.idle_timeout),
+            ("statement_timeout", self._settings.statement_timeout),
+            ("lock_timeout", _LOCK_TIMEOUT),
+        ):
+            await session.query(f"SET LOCAL {name} = {round(seconds * 1000)}")
+        ((is_locked,),) = await session.query(f"SELECT pg_try_advisory_xact_lock({_lock_of(account)})")
+        if is_locked != "t":
+            raise Busy
+        facts = await catalog.read(session, account.names)
+        guards.check_server(facts.admin)
+        yield facts
+        await session.query("COMMIT")
+
+
+async def _change(session: Session, changes: list[Statement], fence: Fence) -> None:
+    """Call the fence and send the statements; nothing of both if there is nothing to change."""
+    if not changes:
+        return
+    await fence()
+    for change in changes:
+        if change.about is About.EXTRA:
+            await _try(session, change)
+        else:
+            await _send(session, change)
+
+
+async def _send(session: Session, change: Statement) -> None:
+    try:
+        await session.query(change.text)
+    except StatementFailed as error:
+        raise codes.meaning_of(error.state, change) from None
+
+
+async def _try(session: Session, change: Statement) -> None:
+    """Send a statement whose failure undoes itself alone."""
+    await session.query(f"SAVEPOINT {_EXTRA}")
+    try:
+        await session.query(change.text)
+    except StatementFailed:
+        await session.query(f"ROLLBACK TO SAVEPOINT {_EXTRA}")
+
+
+async def _found(session: Session, account: Account, facts: Facts) -> Found:
+    owner = facts.roles.get(account.owner)
+    return Found(
+        logins=tuple(_login(name, facts) for name in account.names),
+        mark=mark_of(owner.comment) if owner else "",
+        forbidden=guards.forbidden(account, facts),
+        lacks=rights.lacks(facts),
+        clients=await catalog.clients(session, account.names),
+    )
+
+
+def _login(name: str, facts: Facts) -> FoundLogin:
+    role = facts.roles.get(name)
+    if role is None:
+        return FoundLogin(name, exists=False)
+    return FoundLogin(name, exists=True, is_open=role.is_open, is_expired=role.is_expired)
+
+
+async def _sessions(session: Session, login: str) -> int:
+    return sum(client.count for client in await catalog.clients(session, [login]))
+
+
+async def _left(session: Session, login: str) -> int:
+    """Count the sessions that are left, once those that were ended had time to disappear."""
+    left = await _sessions(session, login)
+    for _ in range(_LOOKS):
+        if not left:
+            break
+        await asyncio.sleep(_PAUSE)
+        left = await _sessions(session, login)
+    return left
+
+
+def _check_values(account: Account, live: tuple[Login, ...]) -> None:
+    """Refuse what drivers read differently, such as letters with accents, and names of another account."""
+    for login in live:
+        if login.name not in account.names:
+            raise ValueError(f"{login.name!r} is no name of account {account.owner!r}")
+        content = login.password.reveal()
+        if not (content and content.isascii() and content.decode("ascii").isprintable()):
+            raise RefusedByPolicy(
+                "UnsupportedValue",
+                f"the password of {login.name!r} has other characters than printable ASCII",
+            )
+
+
+def _lock_of(account: Account) -> int:
+    """Return the number of the account's lock, which only Keyturn uses."""
+    digest = hashlib.sha256(b"keyturn\0" + account.owner.encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)

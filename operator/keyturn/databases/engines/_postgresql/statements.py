@@ -1,0 +1,137 @@
+"""Statements of each change, of facts that were read in the same transaction.
+
+A password is only here as a SCRAM verifier, which is computed on our side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from . import rights, settings
+from .facts import mark_of, marked
+from .quoting import identifier, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from keyturn.databases.base import Account, Template
+
+    from .facts import Facts, Role
+
+__all__ = ["About", "Statement", "bringing", "creating", "retiring"]
+
+_SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
+_ON_SCHEMAS: Final = frozenset({"CREATE", "USAGE"})
+
+
+class About(Enum):
+    """What a statement is about, which decides what its failure means."""
+
+    ROLE = auto()
+    PASSWORD = auto()
+    """Its refusal means that the server takes no verifier."""
+    PRIVILEGE = auto()
+    EXTRA = auto()
+    """Its failure is no failure of the change: the statement alone is undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement, and the statement that grants the right to send it."""
+
+    text: str
+    grant: str
+    about: About = About.ROLE
+
+
+def creating(account: Account, template: Template | None, facts: Facts) -> Iterator[Statement]:
+    """Create what is missing, closed, and mark it; a name that exists keeps its password."""
+    grant = rights.altering(facts.admin, account.names)
+    for name in account.names:
+        role = facts.roles.get(name)
+        if role is None:
+            yield Statement(f"CREATE ROLE {identifier(name)} NOLOGIN PASSWORD NULL", grant)
+        if role is None or not role.may_act:
+            yield from (Statement(text, grant) for text in rights.own_grants(facts.admin, [name]))
+        if role is None or mark_of(role.comment) != account.mark:
+            yield _comment(name, marked(role.comment if role else "", account.mark), grant)
+    for login in _members(account):
+        yield from _membership(account.owner, login, facts, grant)
+    if template is not None and account.owner not in facts.roles:
+        yield from _privileges(account.owner, template)
+
+
+def bringing(account: Account, verifiers: Mapping[str, str], facts: Facts) -> Iterator[Statement]:
+    """Open exactly the names that have a verifier, and close every other."""
+    grant = rights.altering(facts.admin, account.names)
+    for login in _members(account):
+        if login in verifiers:
+            yield from _membership(account.owner, login, facts, grant)
+            yield from _alike(facts.roles[account.owner], facts.roles[login], facts, grant)
+    for name in account.names:
+        verifier = verifiers.get(name)
+        if verifier is None:
+            yield _closed(name, grant)
+        else:
+            opened = f"ALTER ROLE {identifier(name)} LOGIN PASSWORD {literal(verifier)}"
+            yield Statement(opened, grant, About.PASSWORD)
+    for login in _members(account):
+        if facts.roles[login].owns_strays:
+            reassigned = f"REASSIGN OWNED BY {identifier(login)} TO {identifier(account.owner)}"
+            yield Statement(reassigned, rights.using(facts.admin, account.names), About.EXTRA)
+
+
+def retiring(account: Account, facts: Facts) -> Iterator[Statement]:
+    """Close the names that have the account's mark, and remove the mark."""
+    ours = [role for role in facts.roles.values() if mark_of(role.comment) == account.mark]
+    grant = rights.altering(facts.admin, account.names)
+    for role in ours:
+        yield _closed(role.name, grant)
+        yield _comment(role.name, marked(role.comment, ""), grant)
+
+
+def _members(account: Account) -> Iterator[str]:
+    return (name for name in account.logins if name != account.owner)
+
+
+def _closed(name: str, grant: str) -> Statement:
+    # Both: a pooler that reads verifiers accepts a password also where the server accepts no login.
+    return Statement(f"ALTER ROLE {identifier(name)} NOLOGIN PASSWORD NULL", grant)
+
+
+def _comment(name: str, comment: str, grant: str) -> Statement:
+    text = literal(comment) if comment else "NULL"
+    return Statement(f"COMMENT ON ROLE {identifier(name)} IS {text}", grant)
+
+
+def _membership(owner: str, login: str, facts: Facts, grant: str) -> Iterator[Statement]:
+    role = facts.roles.get(login)
+    if role is None or owner not in role.member_of:
+        options = " WITH INHERIT TRUE, SET TRUE" if facts.admin.has_grant_options else ""
+        yield Statement(f"GRANT {identifier(owner)} TO {identifier(login)}{options}", grant)
+
+
+def _alike(owner: Role, login: Role, facts: Facts, grant: str) -> Iterator[Statement]:
+    """Give a login what its sessions do not inherit from the owner."""
+    if owner.connections != login.connections:
+        limit = f"ALTER ROLE {identifier(login.name)} CONNECTION LIMIT {owner.connections}"
+        yield Statement(limit, grant)
+    for text in settings.copied(owner.name, login.name, facts.settings):
+        yield Statement(text, grant)
+
+
+def _privileges(owner: str, template: Template) -> Iterator[Statement]:
+    tables = [word for word in template.privileges if word not in _ON_SCHEMAS]
+    on_schema = ["USAGE", *(word for word in template.privileges if word == "CREATE")]
+    sequences = [_SEQUENCES[word] for word in tables if word in _SEQUENCES]
+    for schema in template.schemas:
+        for words, place in (
+            (on_schema, "SCHEMA"),
+            (tables, "ALL TABLES IN SCHEMA"),
+            (sequences, "ALL SEQUENCES IN SCHEMA"),
+        ):
+            if words:
+                text = f"GRANT {', '.join(words)} ON {place} {identifier(schema)} TO {identifier(owner)}"
+                yield Statement(text, f"{text};", About.PRIVILEGE)

@@ -1,0 +1,37 @@
+"""Proof that an old login is refused: one failed login alone can have another cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Answer, Verdict
+
+if TYPE_CHECKING:
+    from .base import Endpoint, Engine, Login
+
+__all__ = ["prove_refused"]
+
+
+async def prove_refused(engine: Engine, old: Login, current: Login, endpoint: Endpoint) -> Verdict:
+    """Return REFUSED if the current login is accepted at an endpoint before and after the old one is refused there.
+
+    The old login is tried once. ACCEPTED means that the old login still works, such as at a pooler with a list of its
+    own; UNKNOWN and LOCKED come with the reason, also if it is the current login that does not work.
+    """
+    before = await engine.prove(current, endpoint)
+    if before.answer is not Answer.ACCEPTED:
+        return _unknown(before)
+    verdict = await engine.prove(old, endpoint)
+    if verdict.answer is not Answer.REFUSED:
+        return verdict
+    after = await engine.prove(current, endpoint)
+    return verdict if after.answer is Answer.ACCEPTED else _unknown(after)
+
+
+def _unknown(of_current: Verdict) -> Verdict:
+    """Return that nothing is known about the old login, because the current one does not work."""
+    if of_current.answer is Answer.UNKNOWN:
+        return of_current
+    return Verdict(
+        Answer.UNKNOWN, "CurrentNotAccepted", "the current login is not accepted at the same endpoint"
+    )
