@@ -198,10 +198,9 @@ def _was_proven(evidence: Evidence, pair: Pair, since: float, until: float) -> b
 
 def _restarted_before_revoked(evidence: Evidence) -> Iterator[_Found]:
     for run in evidence.runs:
-        for record in evidence.records:
-            if run.began < record.at < run.ended and record.phase_of(run.pair) in {"Closing", "Closed"}:
-                yield record.at, f"{run.pair} is recorded as closing, and in use by pod {run.pod}"
-                break
+        for change in _closing(evidence, run.pair):
+            if run.began <= change.began < run.ended:
+                yield change.began, f"{run.pair} is revoked, and in use by pod {run.pod}"
 
 
 def _nothing_by_the_fenced(evidence: Evidence) -> Iterator[_Found]:

@@ -145,7 +145,7 @@ CASES = {
         _with_record(13, _record(14.5, 2, (1, A1, "Proven"), (2, B2, "Proven"))),
     ),
     "a credential is published without a login": (Rule.PROVEN_BEFORE_PUBLISHED, _without("proofs", 1)),
-    "a login is recorded as closing that a pod uses": (
+    "a login is closed that a pod uses": (
         Rule.RESTARTED_BEFORE_REVOKED,
         replace(WHOLE, runs=[Run("old", A1, 4.5, 33), Run("new", B2, 20)]),
     ),

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
-_LONG = ("faults", "databases", "e2e", "sandbox", "release", "benchmarks", "demo", "leaks", "project", "install")
+_LONG = (
+    "faults",
+    "databases",
+    "e2e",
+    "sandbox",
+    "release",
+    "benchmarks",
+    "demo",
+    "leaks",
+    "project",
+    "install",
+)
 _TOGETHER = ("install", "cluster/dashboard")
 """Folders with control planes of their own that one process can take as a whole."""
 _SHARED = {"tests/e2e/test_rollouts.py": "tests/e2e/test_operator.py"}

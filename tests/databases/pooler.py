@@ -1,0 +1,126 @@
+"""A real PgBouncer before a PostgreSQL server, as many clusters have one: it reads passwords from the catalogue."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import psycopg
+
+from sandbox import cache, runtime
+from sandbox.databases import programs
+from sandbox.errors import SandboxError, log_tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from sandbox.databases import PostgresServer
+
+__all__ = ["Pooler"]
+
+_PACKAGES: Final = ("pgbouncer", "libc-ares2")
+_TIMEOUT: Final = 300.0
+_START: Final = 20.0
+_PAUSE: Final = 0.05
+_LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
+_SETTINGS: Final = """\
+[databases]
+{database} = host={host} port={port} dbname={database} auth_user={admin}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {own_port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/users
+auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
+pool_mode = transaction
+server_tls_sslmode = require
+ignore_startup_parameters = extra_float_digits
+"""
+
+
+class Pooler:
+    """One PgBouncer whose `auth_query` reads `pg_authid`; it ends with its block."""
+
+    def __init__(self, server: PostgresServer, database: str) -> None:
+        self._server, self._database = server, database
+        self._folder = server.folder / "pooler"
+        (self._port,) = runtime.free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        files = cache.filled("pgbouncer-of-the-distribution", "PgBouncer", _unpack)
+        home = self._folder / "programs"
+        shutil.copytree(files, home, symlinks=True)
+        self._folder.chmod(0o755)
+        settings = self._folder / "pgbouncer.ini"
+        settings.write_text(
+            _SETTINGS.format(
+                database=self._database,
+                host=self._server.host,
+                port=self._server.port,
+                admin=self._server.admin,
+                own_port=self._port,
+                folder=self._folder,
+            )
+        )
+        (self._folder / "users").write_text(f'"{self._server.admin}" "{self._server.password}"\n')
+        with (self._folder / "pooler.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                programs.as_server(home / "usr/sbin/pgbouncer", settings),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"LD_LIBRARY_PATH": str(home / _LIBRARIES)},
+            )
+        self._wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    @property
+    def application(self) -> dict[str, Any]:
+        """How an application connects, without its login."""
+        return {"host": "127.0.0.1", "port": self._port, "dbname": self._database, "sslmode": "disable"}
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START
+        login: dict[str, Any] = {"user": self._server.admin, "password": self._server.password}
+        while time.monotonic() < deadline:
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(**self.application, **login, connect_timeout=5).close()
+                return
+            time.sleep(_PAUSE)
+        raise SandboxError(f"PgBouncer accepted no login:\n{log_tail(self._folder / 'pooler.log')}")
+
+
+def _unpack(into: Path) -> None:
+    """Fetch packages of the distribution with apt, which verifies them, and unpack them; nothing is installed."""
+    packages = into.with_name(f"{into.name}.packages")
+    packages.mkdir()
+    try:
+        _run("apt-get", "-qq", "-oAPT::Sandbox::User=root", "download", *_PACKAGES, folder=packages)
+        for package in sorted(packages.glob("*.deb")):
+            _run("dpkg-deb", "--extract", str(package), str(into), folder=packages)
+    finally:
+        shutil.rmtree(packages)
+
+
+def _run(*command: str, folder: Path) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT)
+    if done.returncode != 0:
+        raise SandboxError(f"{command[0]} failed with code {done.returncode}:\n{done.stderr[-1000:]}")
