@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["admin", "clients", "read"]
 
 _ADMIN: Final = """
-SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery() FROM pg_roles WHERE rolname = current_user
+SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery(), current_database()
+FROM pg_roles WHERE rolname = current_user
 """
 _ROLES: Final = """
 SELECT rolname, rolcanlogin, coalesce(rolvaliduntil <= now(), false), rolconnlimit,
@@ -50,8 +51,8 @@ _POWERS: Final = ("SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE")
 
 async def admin(session: Session) -> Admin:
     """Read who the admin is, and where."""
-    ((name, is_superuser, may_create, is_read_only),) = await session.query(_ADMIN)
-    return Admin(name, session.version, is_superuser == "t", may_create == "t", is_read_only == "t")
+    ((name, is_superuser, may_create, is_read_only, database),) = await session.query(_ADMIN)
+    return Admin(name, session.version, database, is_superuser == "t", may_create == "t", is_read_only == "t")
 
 
 async def read(session: Session, names: Sequence[str]) -> Facts:

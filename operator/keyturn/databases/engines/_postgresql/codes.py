@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .statements import Statement
 
-__all__ = ["Failure", "error_of", "failure_of", "meaning_of", "refusal_of", "verdict_of"]
+__all__ = ["Failure", "denied", "error_of", "failure_of", "meaning_of", "refusal_of", "verdict_of"]
 
 _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"
@@ -143,12 +143,16 @@ def verdict_of(error: DatabaseError) -> Verdict:
     return Verdict(Answer.UNKNOWN, error.code, error.message)
 
 
+def denied(grant: str) -> Denied:
+    """Return the error of an admin that lacks a right."""
+    return Denied("AdminDenied", f"the admin may not do that; send as an administrator: {grant}", grant)
+
+
 def meaning_of(state: str, statement: Statement | None = None) -> DatabaseError:
     """Return the error of a statement that failed with a SQLSTATE; of a query without one that changes something."""
     about = statement.about if statement else About.ROLE
     if state == _DENIED:
-        grant = statement.grant if statement else ""
-        return Denied("AdminDenied", f"the admin may not do that; send as an administrator: {grant}", grant)
+        return denied(statement.grant if statement else "")
     if state in _BUSY:
         return Busy()
     if state in _STATEMENTS:

@@ -26,6 +26,8 @@ class Admin:
 
     name: str
     version: int
+    database: str = ""
+    """The one that it is connected to."""
     is_superuser: bool = False
     may_create_roles: bool = False
     is_read_only: bool = False

@@ -151,8 +151,11 @@ async def _change(session: Session, changes: list[Statement], fence: Fence) -> N
 async def _send(session: Session, change: Statement) -> None:
     try:
         await session.query(change.text)
+        has_effect = [("t",)] if not change.check else await session.query(change.check)
     except StatementFailed as error:
         raise codes.meaning_of(error.state, change) from None
+    if has_effect != [("t",)]:
+        raise codes.denied(change.grant)
 
 
 async def _try(session: Session, change: Statement) -> None:

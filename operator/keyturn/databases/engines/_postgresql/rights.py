@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import Lack
 
@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .facts import Admin, Facts
+    from .settings import Copy
 
-__all__ = ["altering", "lacks", "own_grants", "server_lacks", "using"]
+__all__ = ["altering", "lacks", "own_grants", "server_lacks", "setting", "using"]
+
+_PARAMETERS: Final = 150_000
+"""The first release with grants of settings."""
 
 
 def server_lacks(admin: Admin) -> tuple[Lack, ...]:
@@ -40,6 +44,13 @@ def using(admin: Admin, names: Sequence[str]) -> str:
     """Return the statement after which the admin may end their sessions and reassign what they own."""
     options = " WITH INHERIT TRUE, SET TRUE" if admin.has_grant_options else ""
     return f"GRANT {identifiers(*names)} TO {identifier(admin.name)}{options};"
+
+
+def setting(admin: Admin, copy: Copy) -> str:
+    """Return the statement after which a setting of the owner is the login's too, such as one that superusers set."""
+    if admin.version >= _PARAMETERS and admin.may_create_roles:
+        return f"GRANT SET ON PARAMETER {copy.name} TO {identifier(admin.name)};"
+    return copy.shown
 
 
 def own_grants(admin: Admin, names: Sequence[str]) -> Iterator[str]:

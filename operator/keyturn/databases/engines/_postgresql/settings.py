@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .quoting import identifier, literal
@@ -10,7 +11,7 @@ from .quoting import identifier, literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ROLE", "Settings", "copied"]
+__all__ = ["ROLE", "Copy", "Settings", "copied"]
 
 Settings = dict[tuple[str, str], str]
 """Values by database, empty for all databases, and name."""
@@ -30,15 +31,30 @@ _LISTS: Final = frozenset(
 _ENTRY: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*?))\s*(?:,|$)')
 
 
-def copied(owner: str, login: str, settings: Mapping[str, Settings]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One statement, and the same without a value, which an application may want to keep to itself."""
+
+    text: str
+    name: str
+    place: str
+
+    @property
+    def shown(self) -> str:
+        return f"{self.place} SET {self.name} TO <the value of the owner>;"
+
+
+def copied(owner: str, login: str, settings: Mapping[str, Settings]) -> Iterator[Copy]:
     """Yield the statements that give a login the settings of its owner, and the role of the owner."""
     wanted = {**settings.get(owner, {}), ROLE: owner}
     there = settings.get(login, {})
-    for place, name in sorted(there.keys() - wanted.keys()):
-        yield f"{_place(login, place)} RESET {_name(name)}"
-    for (place, name), value in sorted(wanted.items()):
-        if there.get((place, name)) != value:
-            yield f"{_place(login, place)} SET {_name(name)} TO {_value(name, value)}"
+    for database, name in sorted(there.keys() - wanted.keys()):
+        place = _place(login, database)
+        yield Copy(f"{place} RESET {_name(name)}", _name(name), place)
+    for (database, name), value in sorted(wanted.items()):
+        if there.get((database, name)) != value:
+            place = _place(login, database)
+            yield Copy(f"{place} SET {_name(name)} TO {_value(name, value)}", _name(name), place)
 
 
 def _place(login: str, database: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from . import rights, settings
@@ -14,15 +15,31 @@ from .facts import mark_of, marked
 from .quoting import identifier, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from keyturn.databases.base import Account, Template
 
-    from .facts import Facts, Role
+    from .facts import Admin, Facts, Role
 
 __all__ = ["About", "Statement", "bringing", "creating", "retiring"]
 
 _SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
+_HAS: Final = MappingProxyType(
+    {
+        "SCHEMA": "has_schema_privilege({owner}, oid, {word})",
+        "ALL TABLES IN SCHEMA": "has_table_privilege({owner}, oid, {word})",
+        "ALL SEQUENCES IN SCHEMA": "has_sequence_privilege({owner}, oid, {word})",
+    }
+)
+_CHECKS: Final = MappingProxyType(
+    {
+        "SCHEMA": "SELECT {has} FROM pg_namespace WHERE nspname = {schema}",
+        "ALL TABLES IN SCHEMA": "SELECT coalesce(bool_and({has}), true) FROM pg_class"
+        " WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = quote_ident({schema})::regnamespace",
+        "ALL SEQUENCES IN SCHEMA": "SELECT coalesce(bool_and({has}), true) FROM pg_class"
+        " WHERE relkind = 'S' AND relnamespace = quote_ident({schema})::regnamespace",
+    }
+)
 _ON_SCHEMAS: Final = frozenset({"CREATE", "USAGE"})
 
 
@@ -32,7 +49,6 @@ class About(Enum):
     ROLE = auto()
     PASSWORD = auto()
     """Its refusal means that the server takes no verifier."""
-    PRIVILEGE = auto()
     EXTRA = auto()
     """Its failure is no failure of the change: the statement alone is undone."""
 
@@ -44,6 +60,8 @@ class Statement:
     text: str
     grant: str
     about: About = About.ROLE
+    check: str = ""
+    """A query that answers whether the statement had its effect."""
 
 
 def creating(account: Account, template: Template | None, facts: Facts) -> Iterator[Statement]:
@@ -60,7 +78,12 @@ def creating(account: Account, template: Template | None, facts: Facts) -> Itera
     for login in _members(account):
         yield from _membership(account.owner, login, facts, grant)
     if template is not None and account.owner not in facts.roles:
-        yield from _privileges(account.owner, template)
+        # Every role may connect unless that was revoked; then only the owner of the database may grant it.
+        connect = (
+            f"GRANT CONNECT ON DATABASE {identifier(facts.admin.database)} TO {identifier(account.owner)}"
+        )
+        yield Statement(connect, grant, About.EXTRA)
+        yield from _privileges(account.owner, template, facts.admin)
 
 
 def bringing(account: Account, verifiers: Mapping[str, str], facts: Facts) -> Iterator[Statement]:
@@ -118,20 +141,28 @@ def _alike(owner: Role, login: Role, facts: Facts, grant: str) -> Iterator[State
     if owner.connections != login.connections:
         limit = f"ALTER ROLE {identifier(login.name)} CONNECTION LIMIT {owner.connections}"
         yield Statement(limit, grant)
-    for text in settings.copied(owner.name, login.name, facts.settings):
-        yield Statement(text, grant)
+    for copy in settings.copied(owner.name, login.name, facts.settings):
+        yield Statement(copy.text, rights.setting(facts.admin, copy))
 
 
-def _privileges(owner: str, template: Template) -> Iterator[Statement]:
+def _privileges(owner: str, template: Template, admin: Admin) -> Iterator[Statement]:
     tables = [word for word in template.privileges if word not in _ON_SCHEMAS]
     on_schema = ["USAGE", *(word for word in template.privileges if word == "CREATE")]
     sequences = [_SEQUENCES[word] for word in tables if word in _SEQUENCES]
     for schema in template.schemas:
-        for words, place in (
-            (on_schema, "SCHEMA"),
-            (tables, "ALL TABLES IN SCHEMA"),
-            (sequences, "ALL SEQUENCES IN SCHEMA"),
-        ):
-            if words:
-                text = f"GRANT {', '.join(words)} ON {place} {identifier(schema)} TO {identifier(owner)}"
-                yield Statement(text, f"{text};", About.PRIVILEGE)
+        yield _granted(on_schema, "SCHEMA", schema, owner, admin)
+        if tables:
+            yield _granted(tables, "ALL TABLES IN SCHEMA", schema, owner, admin)
+        if sequences:
+            yield _granted(sequences, "ALL SEQUENCES IN SCHEMA", schema, owner, admin)
+
+
+def _granted(words: Sequence[str], place: str, schema: str, owner: str, admin: Admin) -> Statement:
+    """Grant, and check that it was granted: a server may only warn that it granted nothing."""
+    granted = f"GRANT {', '.join(words)} ON {place} {identifier(schema)} TO "
+    has = " AND ".join(_HAS[place].format(owner=literal(owner), word=literal(word)) for word in words)
+    return Statement(
+        granted + identifier(owner),
+        f"{granted}{identifier(admin.name)} WITH GRANT OPTION;",
+        check=_CHECKS[place].format(has=has, schema=literal(schema)),
+    )

@@ -1,0 +1,49 @@
+"""Servers and admins that the tests of engines ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.databases.servers import RELEASES, Place, Servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.databases import PostgresServer
+
+NEWEST = RELEASES[-1]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    servers = Servers()
+    yield servers
+    servers.end()
+
+
+@pytest.fixture(params=RELEASES, ids=lambda release: f"PostgreSQL {release}")
+def any_server(request: pytest.FixtureRequest, servers: Servers) -> PostgresServer:
+    """Each supported release in turn."""
+    return servers.of(request.param)
+
+
+@pytest.fixture(params=["superuser", "admin"])
+def place(request: pytest.FixtureRequest, any_server: PostgresServer) -> Place:
+    """Each release with a superuser, and with an admin that is none."""
+    if request.param == "superuser":
+        return Place.of_superuser(any_server)
+    return Place.of_new_admin(any_server)
+
+
+@pytest.fixture
+def weak(any_server: PostgresServer) -> Place:
+    """Each release with an admin that is no superuser."""
+    return Place.of_new_admin(any_server)
+
+
+@pytest.fixture
+def newest(servers: Servers) -> Place:
+    """The newest release with an admin that is no superuser."""
+    return Place.of_new_admin(servers.of(NEWEST))

@@ -1,0 +1,141 @@
+"""PostgreSQL servers that tests share, one per release and process, and accounts of a test's own."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
+
+from keyturn.core.value import Value
+from keyturn.databases.base import Account, Endpoint, EngineSettings, Login, Template, Tls
+from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.errors import Fenced
+from sandbox.databases import RELEASES, PostgresServer
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from keyturn.databases.base import Limits
+
+__all__ = ["RELEASES", "Fences", "Place", "Servers", "account", "new_login", "new_value", "open_fence"]
+
+SETTINGS: Final = {
+    "log_statement": "all",
+    "log_connections": "on",
+    "log_min_error_statement": "debug5",
+    "log_min_duration_statement": "0",
+    "log_parameter_max_length_on_error": "-1",
+}
+"""A server that logs as much as it can; the last one from release 13 on."""
+
+
+class Servers:
+    """Starts each server when the first test asks for it."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, PostgresServer] = {}
+
+    def of(self, release: str) -> PostgresServer:
+        if release not in self._running:
+            known = {
+                name: value for name, value in SETTINGS.items() if release != "12" or "parameter" not in name
+            }
+            self._running[release] = PostgresServer(release, settings=known).__enter__()
+        return self._running[release]
+
+    def end(self) -> None:
+        for server in self._running.values():
+            server.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An engine with an admin of a server."""
+
+    server: PostgresServer
+    admin: Login
+    database: str = "postgres"
+    settings: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_superuser(cls, server: PostgresServer) -> Self:
+        return cls(server, Login(server.admin, Value.of_text(server.password)))
+
+    @classmethod
+    def of_new_admin(cls, server: PostgresServer, attributes: str = "CREATEROLE") -> Self:
+        """Create an admin that is no superuser."""
+        login = new_login(f"admin_{secrets.token_hex(4)}")
+        server.execute(
+            f"CREATE ROLE {login.name} LOGIN {attributes} PASSWORD '{plain(login)}'",
+            f"GRANT USAGE, CREATE ON SCHEMA public TO {login.name} WITH GRANT OPTION",
+        )
+        return cls(server, login)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.server.host, self.server.port)
+
+    def engine(self, limits: Limits | None = None) -> Postgresql:
+        settings = EngineSettings(
+            self.endpoint,
+            self.database,
+            self.admin,
+            Tls(self.server.ca),
+            **self.settings,  # type: ignore[arg-type]  # names of numbers
+        )
+        return Postgresql(replace(settings, limits=limits) if limits else settings)
+
+    def session(self, login: Login) -> psycopg.Connection:
+        """Log in as an application does."""
+        return self.server.connect(self.database, user=login.name, password=plain(login))
+
+    def powers(self, name: str) -> tuple[bool, bool]:
+        """Return whether a role may log in, and whether it has a password."""
+        query = f"SELECT rolcanlogin, rolpassword IS NOT NULL FROM pg_authid WHERE rolname = '{name}'"  # noqa: S608
+        ((may_log_in, has_password),) = self.server.execute(query)
+        return may_log_in, has_password
+
+
+class Fences:
+    """A fence that counts, and refuses from a number on."""
+
+    def __init__(self, refused_from: int = 1_000_000) -> None:
+        self.calls = 0
+        self._refused_from = refused_from
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        if self.calls >= self._refused_from:
+            raise Fenced
+
+
+async def open_fence() -> None:
+    """Let everything pass."""
+
+
+def account(strategy: str = "AlternatingUsers") -> Account:
+    """Return an account that no other test has."""
+    owner = f"app_{secrets.token_hex(4)}"
+    logins = (owner,) if strategy == "SingleUser" else (f"{owner}_a", f"{owner}_b")
+    return Account(owner, logins, f"cluster/shop/{owner}")
+
+
+def new_value() -> Value:
+    return Value.of_text(secrets.token_urlsafe(24))
+
+
+def new_login(name: str) -> Login:
+    return Login(name, new_value())
+
+
+def plain(login: Login) -> str:
+    return login.password.reveal().decode()
+
+
+async def opened(place: Place, owned: Account, *names: str) -> tuple[Login, ...]:
+    """Create the account, and open some of its names."""
+    engine = place.engine()
+    await engine.create(owned, Template(("public",), ("CREATE",)), open_fence)
+    live = tuple(new_login(name) for name in names)
+    await engine.bring(owned, live, open_fence)
+    return live

@@ -1,0 +1,303 @@
+"""What an application notices: objects and settings of the owner, adoption of an account that is in use."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.databases.base import Account, Answer, Login, Template
+from keyturn.databases.errors import Denied, Forbidden, Missing
+from tests.databases.servers import account, new_login, open_fence, opened, plain
+
+if TYPE_CHECKING:
+    from tests.databases.servers import Place
+
+
+def names_of(session: psycopg.Connection) -> tuple[str, str]:
+    found = session.execute("SELECT session_user, current_user").fetchone()
+    assert found
+    return found
+
+
+async def test_sessions_act_as_the_owner_also_after_a_pooler_cleaned_them(weak: Place) -> None:
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    with weak.session(login) as session:
+        for cleaning in ("DISCARD ALL", "RESET ROLE", "RESET ALL", "RESET SESSION AUTHORIZATION"):
+            session.execute(cleaning.encode())
+            assert names_of(session) == (login.name, owned.owner)
+
+
+async def test_what_one_login_makes_the_other_changes(weak: Place) -> None:
+    owned = account()
+    one, two = await opened(weak, owned, *owned.logins)
+    table = f"made_{secrets.token_hex(4)}"
+    with weak.session(one) as session:
+        session.execute(f"CREATE TABLE {table} (n int)".encode())
+    await weak.engine().bring(owned, (two,), open_fence)
+    with weak.session(two) as session:
+        session.execute(f"ALTER TABLE {table} ADD COLUMN m int".encode())
+        session.execute(f"DROP TABLE {table}".encode())
+
+
+async def test_what_a_login_made_as_itself_is_the_owners_after_the_next_change(weak: Place) -> None:
+    owned = account()
+    one, two = await opened(weak, owned, *owned.logins)
+    table = f"stray_{secrets.token_hex(4)}"
+    weak.server.execute(f"GRANT CREATE ON SCHEMA public TO {one.name}")
+    with weak.session(one) as session:
+        session.execute(b"SET ROLE NONE")
+        session.execute(f"CREATE TABLE {table} (n int)".encode())
+    await weak.engine().bring(owned, (two,), open_fence)
+
+    owner = weak.server.execute(f"SELECT tableowner FROM pg_tables WHERE tablename = '{table}'")  # noqa: S608
+    assert owner == [(owned.owner,)]
+
+
+async def test_a_table_in_use_does_not_keep_a_password_from_changing(newest: Place) -> None:
+    owned = account()
+    one, two = await opened(newest, owned, *owned.logins)
+    table = f"stray_{secrets.token_hex(4)}"
+    newest.server.execute(f"CREATE TABLE {table} (n int)", f"ALTER TABLE {table} OWNER TO {one.name}")
+    with newest.server.connect() as holder:
+        holder.execute(b"BEGIN")
+        holder.execute(f"LOCK TABLE {table}".encode())
+        await newest.engine().bring(owned, (two,), open_fence)
+
+    assert (await newest.engine().prove(two)).answer is Answer.ACCEPTED
+    assert newest.powers(one.name) == (False, False)
+
+
+async def test_settings_and_limit_of_the_owner_hold_for_its_logins(weak: Place) -> None:
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    owner = owned.owner
+    weak.server.execute(
+        f"ALTER ROLE {owner} SET search_path = '$user', 'a,b', 'c\"d', public",
+        f"ALTER ROLE {owner} IN DATABASE postgres SET statement_timeout = '7s'",
+        f"ALTER ROLE {owner} SET temp_tablespaces = ''",
+        f"ALTER ROLE {owner} SET application_name = 'o''hara \\ co'",
+        f"ALTER ROLE {owner} CONNECTION LIMIT 7",
+        f"ALTER ROLE {login.name} SET work_mem = '1MB'",
+    )
+    await weak.engine().bring(owned, (login,), open_fence)
+
+    settings = (
+        "SELECT setdatabase, setconfig FROM pg_db_role_setting WHERE setrole = '{}'::regrole ORDER BY 1"
+    )
+    of_owner = {place: set(config) for place, config in weak.server.execute(settings.format(owner))}
+    of_login = {place: set(config) for place, config in weak.server.execute(settings.format(login.name))}
+    assert of_login.pop(0) == of_owner.pop(0) | {f"role={owner}"}
+    assert of_login == of_owner
+    with weak.session(login) as session:
+        shown = session.execute(
+            "SELECT current_setting('search_path'), current_setting('application_name')"
+        ).fetchone()
+    assert shown == ('"$user", "a,b", "c""d", public', "o'hara \\ co")
+    limit = weak.server.execute(f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{login.name}'")  # noqa: S608
+    assert limit == [(7,)]
+
+
+async def test_a_setting_that_only_superusers_set_is_denied_with_the_statement_and_no_value(
+    weak: Place,
+) -> None:
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    weak.server.execute(f"ALTER ROLE {owned.owner} SET app.tenant = 'confidential'")
+
+    with pytest.raises(Denied) as refusal:
+        await weak.engine().bring(owned, (login,), open_fence)
+
+    assert "confidential" not in refusal.value.message
+    assert '"app"."tenant"' in refusal.value.statement
+    weak.server.execute(refusal.value.statement.replace("<the value of the owner>", "'confidential'"))
+    await weak.engine().bring(owned, (login,), open_fence)
+    with weak.session(login) as session:
+        assert session.execute("SELECT current_setting('app.tenant')").fetchone() == ("confidential",)
+
+
+async def test_an_account_in_use_is_adopted_without_a_change_of_owners(weak: Place) -> None:
+    owned = account()
+    old = new_login(owned.owner)
+    table = f"adopted_{secrets.token_hex(4)}"
+    weak.server.execute(
+        f"CREATE ROLE {old.name} LOGIN PASSWORD '{plain(old)}'",
+        f"GRANT CREATE ON SCHEMA public TO {old.name}",
+    )
+    if int(weak.server.release) >= 16:
+        weak.server.execute(f"GRANT {old.name} TO {weak.admin.name} WITH ADMIN OPTION")
+    with weak.session(old) as session:
+        session.execute(f"CREATE TABLE {table} (n int)".encode())
+    engine = weak.engine()
+    before = await engine.create(owned, None, open_fence)
+    assert before.owner.is_open
+    assert (await engine.prove(old)).answer is Answer.ACCEPTED
+
+    new = new_login(owned.logins[0])
+    await engine.bring(owned, (old, new), open_fence)
+    assert [(await engine.prove(one)).answer for one in (old, new)] == [Answer.ACCEPTED] * 2
+    await engine.bring(owned, (new,), open_fence)
+
+    assert weak.powers(old.name) == (False, False)
+    with weak.session(new) as session:
+        session.execute(f"ALTER TABLE {table} ADD COLUMN m int".encode())
+        session.execute(f"DROP TABLE {table}".encode())
+
+
+async def test_names_with_quotes_are_quoted(newest: Place) -> None:
+    odd = f'o\'dd "na;me" \\{secrets.token_hex(4)}'
+    owned = Account(odd, (f"{odd}_a", f"{odd}_b"), "cluster/shop/odd")
+    (login,) = await opened(newest, owned, owned.logins[0])
+
+    assert (await newest.engine().prove(login)).answer is Answer.ACCEPTED
+    assert (await newest.engine().found(owned)).is_complete
+
+
+async def test_a_template_grants_what_it_names(weak: Place) -> None:
+    owned, schema = account(), f"shop_{secrets.token_hex(4)}"
+    weak.server.execute(
+        f"CREATE SCHEMA {schema} AUTHORIZATION {weak.admin.name}",
+        f"CREATE TABLE {schema}.orders (n serial)",
+        f"ALTER TABLE {schema}.orders OWNER TO {weak.admin.name}",
+    )
+    engine = weak.engine()
+    await engine.create(owned, Template((schema,), ("SELECT", "INSERT")), open_fence)
+    login = new_login(owned.logins[0])
+    await engine.bring(owned, (login,), open_fence)
+    with weak.session(login) as session:
+        session.execute(f"INSERT INTO {schema}.orders DEFAULT VALUES".encode())
+        assert session.execute(f"TABLE {schema}.orders".encode()).fetchall() == [(1,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(f"TRUNCATE {schema}.orders".encode())
+
+
+async def test_a_schema_that_does_not_exist_is_named(newest: Place) -> None:
+    owned = account()
+
+    with pytest.raises(Missing) as refusal:
+        await newest.engine().create(owned, Template(("no_such_schema",)), open_fence)
+
+    assert refusal.value.code == "SchemaMissing"
+    assert not (await newest.engine().found(owned)).owner.exists
+
+
+async def test_a_schema_of_another_role_is_denied_with_the_statement(weak: Place) -> None:
+    owned, schema = account(), f"shop_{secrets.token_hex(4)}"
+    weak.server.execute(f"CREATE SCHEMA {schema}")
+
+    with pytest.raises(Denied) as refusal:
+        await weak.engine().create(owned, Template((schema,), ("SELECT",)), open_fence)
+
+    grant = f'GRANT USAGE ON SCHEMA "{schema}" TO "{weak.admin.name}" WITH GRANT OPTION;'
+    assert refusal.value.statement == grant
+    assert grant in refusal.value.message
+    assert not (await weak.engine().found(owned)).owner.exists
+    weak.server.execute(grant)
+    assert await created(weak, owned, Template((schema,), ("SELECT",)))
+
+
+async def test_a_grant_that_the_server_only_warns_about_is_denied(newest: Place) -> None:
+    owned, schema = account(), f"shop_{secrets.token_hex(4)}"
+    newest.server.execute(f"CREATE SCHEMA {schema}", f"GRANT USAGE ON SCHEMA {schema} TO PUBLIC")
+
+    with pytest.raises(Denied) as refusal:
+        await newest.engine().create(owned, Template((schema,), ("CREATE",)), open_fence)
+
+    grant = f'GRANT USAGE, CREATE ON SCHEMA "{schema}" TO "{newest.admin.name}" WITH GRANT OPTION;'
+    assert refusal.value.statement == grant
+    newest.server.execute(grant)
+    assert await created(newest, owned, Template((schema,), ("CREATE",)))
+
+
+async def created(place: Place, owned: Account, template: Template) -> bool:
+    await place.engine().create(owned, template, open_fence)
+    return (await place.engine().found(owned)).is_complete
+
+
+@pytest.mark.parametrize("power", ["SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE"])
+async def test_an_account_with_power_is_refused(newest: Place, power: str) -> None:
+    owned = account()
+    newest.server.execute(f"CREATE ROLE {owned.owner} {power}")
+
+    await assert_refused(newest, owned, "AccountForbidden", power)
+
+
+async def test_an_account_that_can_become_powerful_is_refused(newest: Place) -> None:
+    owned, between, mighty = account(), account().owner, account().owner
+    newest.server.execute(
+        f"CREATE ROLE {mighty} SUPERUSER",
+        f"CREATE ROLE {between} IN ROLE {mighty}",
+        f"CREATE ROLE {owned.owner} IN ROLE {between}",
+    )
+
+    await assert_refused(newest, owned, "AccountForbidden", "SUPERUSER")
+
+
+@pytest.mark.parametrize("group", ["pg_read_all_data", "rds_password", "cloudsqliamuser", "azure_pg_admin"])
+async def test_a_member_of_a_role_of_the_server_is_refused(newest: Place, group: str) -> None:
+    owned = account()
+    if not group.startswith("pg_"):
+        newest.server.execute(f"CREATE ROLE {group}")
+    newest.server.execute(f"CREATE ROLE {owned.owner} IN ROLE {group}")
+    try:
+        await assert_refused(newest, owned, "AccountForbidden", group)
+    finally:
+        newest.server.execute(f"DROP ROLE {owned.owner}")
+        if not group.startswith("pg_"):
+            newest.server.execute(f"DROP ROLE {group}")
+
+
+@pytest.mark.parametrize(
+    "name", ["rdsadmin", "cloudsqladmin", "azure_superuser", "pg_monitor", "streaming_replica"]
+)
+async def test_a_name_of_the_server_is_refused(newest: Place, name: str) -> None:
+    owned = Account(name, (f"{name}_a", f"{name}_b"), "cluster/shop/one")
+    reason = "AccountManagedElsewhere" if name == "streaming_replica" else "AccountForbidden"
+
+    await assert_refused(newest, owned, reason, name)
+
+
+async def test_the_admin_itself_is_refused(weak: Place) -> None:
+    name = weak.admin.name
+    owned = Account(name, (name,), "cluster/shop/one")
+
+    await assert_refused(weak, owned, "AccountForbidden", "admin of the target")
+
+
+async def test_the_account_of_another_managed_secret_is_refused(weak: Place) -> None:
+    owned = account()
+    await opened(weak, owned)
+    other = Account(owned.owner, owned.logins, "elsewhere/shop/other")
+
+    await assert_refused(weak, other, "AccountTaken", owned.mark)
+
+
+async def test_a_login_that_others_use_is_not_taken(weak: Place) -> None:
+    owned = account()
+    weak.server.execute(f"CREATE ROLE {owned.logins[0]} LOGIN")
+
+    await assert_refused(weak, owned, "AccountInUse", owned.logins[0])
+    assert weak.powers(owned.logins[0])[0]
+
+
+async def assert_refused(place: Place, owned: Account, reason: str, word: str) -> None:
+    """Assert that each method refuses the account and leaves it as it is, and that the sentence has a word."""
+    engine = place.engine()
+    forbidden = (await engine.found(owned)).forbidden
+    login = Login(owned.logins[0], Value.of_text(secrets.token_urlsafe(24)))
+    for doing in (
+        engine.create(owned, Template(), open_fence),
+        engine.bring(owned, (login,), open_fence),
+        engine.end_sessions(owned, login.name, open_fence),
+    ):
+        with pytest.raises(Forbidden) as refusal:
+            await doing
+        assert (refusal.value.code, refusal.value.message) == forbidden
+    assert forbidden
+    assert forbidden[0] == reason
+    assert word in forbidden[1]
+    assert (await engine.prove(login)).answer is Answer.REFUSED
