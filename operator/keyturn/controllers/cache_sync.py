@@ -58,6 +58,8 @@ class Upkeep:
             await self._sweep()
             if not self.is_primed.is_set():
                 await self._discover()
+                if self._watches.absent_kinds:  # installed after the first list of them, or not at all
+                    await self._sweep()
                 self._prime()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_INTERVAL):
@@ -94,7 +96,7 @@ class Upkeep:
         """Wait until discovery names every kind; the sweep after kopf's lists finds what has changed meanwhile."""
         for pause in pauses(1.0, 30.0):
             try:
-                lacking = await find_unnamed(self._context.api)
+                lacking = await find_unnamed(self._context.api, self._watches.absent_kinds)
             except errors.ApiError as error:
                 self._log_trouble(error)
             else:

@@ -1,4 +1,4 @@
-"""Shared dependencies of all controllers: API client, event recorder, cache, stores, clock."""
+"""Shared dependencies of all controllers: API client, event recorder, cache, stores, databases, clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keyturn.checklist.evidence import ClusterEvidence
+from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.workloads import PodLooks
 from keyturn.kube.namespace_pods import NamespacePods
@@ -45,10 +46,11 @@ class Context:
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None
     """Return who has read the named Secrets since a time; None without audit events."""
     reach: Reach = field(default_factory=Reach)
-    """Addresses that stores may use."""
+    """Addresses that stores and databases may use."""
     sight: Sight = Sight.WATCH
     """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
     stores: Stores = field(init=False)
+    databases: Databases = field(init=False)
     pods: PodLooks = field(init=False)
     namespace_pods: NamespacePods = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
@@ -59,5 +61,6 @@ class Context:
 
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.cache, self.reach)
+        self.databases = Databases(self.api, self.cache, self.reach)
         self.pods = PodLooks(self.api, self.now)
         self.namespace_pods = NamespacePods(self.api, loop_time)

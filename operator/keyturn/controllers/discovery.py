@@ -20,25 +20,26 @@ from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
 __all__ = ["find_named_types", "find_unnamed", "find_watchable"]
 
 _GROUPS: Final = "/apis"
-_PLURALS: Final = tuple(kind.plural for kind in KINDS)
 
 _log = structlog.get_logger()
 
 
-async def find_unnamed(api: Api) -> list[str]:
-    """Return the plurals of the kinds that discovery does not name yet; all of them if it lacks the group.
+async def find_unnamed(api: Api, absent: Collection[str] = ()) -> list[str]:
+    """Return the plurals of the kinds that discovery does not name yet, without the kinds that are `absent`.
 
     Raises:
         ApiError: Discovery failed.
     """
     named = await _find_names(api, f"{GROUP}/{VERSION}", await _read_versions(api))
-    return [plural for plural in _PLURALS if plural not in named]
+    return [kind.plural for kind in KINDS if kind.name not in absent and kind.plural not in named]
 
 
 async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:

@@ -8,12 +8,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import structlog
+
 from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
     StoreKey,
+    TargetKey,
     WorkloadKey,
 )
 from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES
@@ -35,11 +40,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
 
+_log = structlog.get_logger()
+
 Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
-Key: TypeAlias = ObjectKey | StoreKey | EmergencyKey
-"""Key of the work queue: a ManagedSecret, a class (without namespace), a store or an emergency."""
+Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey
+"""Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target or an emergency."""
 
 
 class Watches:
@@ -57,6 +64,8 @@ class Watches:
         """Paths of the collections that `sweep` has listed, which kopf watches."""
         self.workload_types = REQUIRED_TYPES
         """The kinds of workload that are listed and watched; `cache_sync` adds optional ones."""
+        self.absent_kinds: set[str] = set()
+        """Kinds of database target that are not installed."""
         context.cache.sees_namespaces = namespaces is None
 
     # Events and listed objects
@@ -69,11 +78,13 @@ class Watches:
             self._queue.add(key, priority)
 
     def managed_gone(self, key: ObjectKey) -> None:
+        rivals = self._context.cache.targets.rivals_of(key)
         self._context.cache.drop_managed(key)
         self._memory.forget(key)
         self._queue.forget(key)
         self._add_all(self._memory.compliance.take_affected())
         self._add_all(self._context.cache.emergencies.followed(key.namespace))
+        self._add_all(rivals)
 
     def secret_class(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
@@ -99,6 +110,20 @@ class Watches:
         self._context.cache.drop_store(key)
         self._queue.add(key)  # a reconcile closes the connections of the store
         self._add_all(self._context.cache.stores.users_of(key))
+
+    def target(self, kind: str, body: dict[str, Any]) -> None:
+        cache, key = self._context.cache, TargetKey.of_body(kind, body)
+        before = cache.targets.identity(key)
+        if not cache.put_target(key, body):
+            return
+        self._queue.add(key)
+        if cache.targets.identity(key) != before:  # not an echo of the operator's own status update
+            self._add_all(cache.targets.users_of(key))
+
+    def target_gone(self, key: TargetKey) -> None:
+        self._context.cache.drop_target(key)
+        self._queue.add(key)  # a reconcile closes the engine of the target
+        self._add_all(self._context.cache.targets.users_of(key))
 
     def emergency(self, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, EmergencyKey.of_body(body)
@@ -126,6 +151,7 @@ class Watches:
             self._enqueue_environment(name)
         if cache.labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
+            self._add_all(user for user in cache.targets.selected_users() if user.namespace == name)
 
     def namespace_gone(self, key: ObjectKey) -> None:
         self._context.cache.drop_namespace(key)
@@ -201,6 +227,7 @@ class Watches:
             paths.secret_classes(), cache.class_names(), self.secret_class, self.class_gone, name_of
         )
         await self._sweep_stores(CLUSTER_SECRET_STORE, None)
+        await self._sweep_targets(CLUSTER_DATABASE_TARGET, None)
         if cache.sees_namespaces:
             await self._sweep_one(
                 paths.namespaces(), cache.namespaces(), self.namespace, self.namespace_gone, namespace_of
@@ -209,6 +236,7 @@ class Watches:
             for row in self.workload_types:
                 await self._sweep_workloads(row, namespace)
             await self._sweep_stores(SECRET_STORE, namespace)
+            await self._sweep_targets(DATABASE_TARGET, namespace)
             await self._sweep_one(
                 paths.emergency_rotations(namespace),
                 [key for key in cache.emergencies.known() if namespace in (None, key.namespace)],
@@ -233,6 +261,25 @@ class Watches:
             self.store_gone,
             partial(StoreKey.of_body, kind),
         )
+
+    async def _sweep_targets(self, kind: str, namespace: str | None) -> None:
+        """List the targets of a kind, if the installed CRDs and roles have it: older ones do not."""
+        keys = self._context.cache.targets.keys(kind)
+        known = [key for key in keys if namespace in (None, key.namespace)]
+        path = paths.targets(kind, namespace)
+        try:
+            await self._sweep_one(
+                path, known, partial(self.target, kind), self.target_gone, partial(TargetKey.of_body, kind)
+            )
+        except (errors.NotFound, errors.Forbidden) as error:
+            self.collections.discard(path)
+            if kind not in self.absent_kinds:
+                _log.warning("kind not watched", kind=kind, reason=error.reason, hint="see keyturn check")
+            self.absent_kinds.add(kind)
+            for key in known:  # with its CRD
+                self.target_gone(key)
+        else:
+            self.absent_kinds.discard(kind)
 
     async def _sweep_workloads(self, row: WorkloadType, namespace: str | None) -> None:
         kind = row.kind
@@ -269,13 +316,13 @@ class Watches:
                 gone(key)
 
     def is_news(
-        self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
+        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
     ) -> bool:
         """Whether an object is newer than the cached one; an echo of the operator's own status update is not."""
         return self._context.cache.version_of(key) < int(body["metadata"]["resourceVersion"])
 
     def is_last_word(
-        self, key: ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str, body: dict[str, Any]
+        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
     ) -> bool:
         """Whether no newer object of the same name is cached than the deleted one."""
         return self._context.cache.version_of(key) <= int(body["metadata"]["resourceVersion"])

@@ -9,7 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keyturn.api import GROUP, VERSION
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, EmergencyKey, StoreKey
+from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
+    CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
+    SECRET_STORE,
+    EmergencyKey,
+    StoreKey,
+    TargetKey,
+)
 from keyturn.kube import config
 from keyturn.runtime.jitter import pauses
 
@@ -31,6 +39,7 @@ __all__ = ["NoDiffs", "NoProgress", "kopf_registry"]
 
 _SERVER_TIMEOUT = 60
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
+_TARGETS = {"databasetargets": DATABASE_TARGET, "clusterdatabasetargets": CLUSTER_DATABASE_TARGET}
 
 
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
@@ -47,6 +56,19 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
             _on_event(watches, put, gone, key_of)
         )
 
+    _watch_kinds(watches, watch)
+    for row in watches.workload_types:
+        watch(
+            (row.group, row.version, row.plural),
+            partial(watches.workload, row.kind),
+            watches.workload_gone,
+            workload_key(row.kind),
+        )
+    return registry
+
+
+def _watch_kinds(watches: Watches, watch: Callable[[tuple[str, ...], Put, Gone, KeyOf], None]) -> None:
+    """Watch Keyturn's own kinds, and namespaces."""
     watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, object_key)
     watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, name_of)
     if watches.see_namespaces:
@@ -58,20 +80,20 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
             watches.store_gone,
             partial(StoreKey.of_body, kind),
         )
+    for plural, kind in _TARGETS.items():
+        if kind not in watches.absent_kinds:
+            watch(
+                (GROUP, VERSION, plural),
+                partial(watches.target, kind),
+                watches.target_gone,
+                partial(TargetKey.of_body, kind),
+            )
     watch(
         (GROUP, VERSION, "emergencyrotations"),
         watches.emergency,
         watches.emergency_gone,
         EmergencyKey.of_body,
     )
-    for row in watches.workload_types:
-        watch(
-            (row.group, row.version, row.plural),
-            partial(watches.workload, row.kind),
-            watches.workload_gone,
-            workload_key(row.kind),
-        )
-    return registry
 
 
 def _start_with(

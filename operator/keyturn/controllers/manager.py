@@ -17,7 +17,8 @@ import structlog
 
 from keyturn import generators
 from keyturn.checklist.monitor import ChecklistMonitor
-from keyturn.core.keys import EmergencyKey, StoreKey
+from keyturn.core.keys import EmergencyKey, StoreKey, TargetKey
+from keyturn.databases import TargetEvents
 from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import AuditServer
 from keyturn.endpoints.dashboard_server import DashboardServer
@@ -35,6 +36,7 @@ from keyturn.stores import Reach, StoreEvents, providers
 
 from .cache_sync import Upkeep
 from .context import Context
+from .databasetarget import reconcile_target
 from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
 from .kopf_source import kopf_registry
@@ -82,7 +84,7 @@ class Options:
     restarts: RestartLimits = NO_LIMITS
     """Limits of restarts in the whole cluster."""
     reach: Reach = field(default_factory=Reach)
-    """Addresses that stores may use."""
+    """Addresses that stores and databases may use."""
     audit: Settings | None = None
     """Settings of the audit webhook; None to run without it."""
     ui: DashboardSettings | None = None
@@ -131,6 +133,7 @@ class Manager:
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
         self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
+        self.context.databases.news = TargetEvents(turned=self.queue.add, recovered=self._target_recovered)
         self.liveness = WatchLiveness()
         self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone
@@ -176,6 +179,7 @@ class Manager:
             self.audit.listening() as audit_port,
             self.dashboard.listening() as ui_port,
             contextlib.aclosing(self.context.stores),
+            contextlib.aclosing(self.context.databases),
             asyncio.TaskGroup() as group,
         ):
             _log.info("started", version=build.version(), **ports, **audit_port, **ui_port)
@@ -228,6 +232,8 @@ class Manager:
         """Reconcile one object; all kinds share the work queue."""
         if isinstance(key, StoreKey):
             await reconcile_store(key, self.context)
+        elif isinstance(key, TargetKey):
+            await reconcile_target(key, self.context)
         elif isinstance(key, EmergencyKey):
             return await reconcile_emergency(key, self.memory.emergencies, self.context)
         elif key.namespace:
@@ -241,6 +247,7 @@ class Manager:
         work.cancel()
         await asyncio.wait([work])
         await self.context.stores.close()
+        await self.context.databases.close()
         await self.events.flush(1.0)
         await self.elector.release()
         metrics.LEADER.set(0)
@@ -280,6 +287,10 @@ class Manager:
         for user in self.context.cache.stores.users_of(key):
             self.memory.stores.retry(user, self.context.now())
             self.queue.add(user, Priority.BACKLOG)  # up to a thousand at once
+
+    def _target_recovered(self, key: TargetKey) -> None:
+        for user in self.context.cache.targets.users_of(key):
+            self.queue.add(user, Priority.BACKLOG)
 
     def _unhealthy(self) -> list[str]:
         stuck = ["watch stuck: secrets"] if is_stuck(self.secrets.last_alive) else []

@@ -1,8 +1,182 @@
 """Database servers: accounts whose credentials Keyturn opens, proves and closes.
 
-Modules
-    base, errors    the interface of an engine, and what may go wrong
-    engines         one module per kind of server
+`Databases` is the entry point: it finds the target (`lookup`), its settings (`settings`), and returns the engine of
+the server, opened with the credentials of its administrator (`client`).
 
-Imports: `runtime`, `core`.
+Modules
+    base, errors                    the interface of an engine, and what may go wrong
+    engines                         one module per kind of server
+    refusal                         the proof that an old credential is dead
+    lookup, settings, hosts         references, settings, and the hosts that a target may lead to
+    client, health_check, health    engines of targets, and their condition
+
+Imports: `stores` for hosts and credentials, `kube`, `runtime`, `core`, `api`.
 """
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import TargetKey
+from keyturn.core.reasons import ErrorReason
+from keyturn.runtime.background_tasks import Tasks
+from keyturn.stores.providers._lookups import Lookups
+
+from .base import MOST_ADMIN_CONNECTIONS, Limits
+from .client import API_SERVER_UNAVAILABLE, TargetClient
+from .errors import DatabaseError
+from .health import TargetHealth, health_of
+from .health_check import TargetCheck, TargetEvents
+from .hosts import Hosts
+from .lookup import check_username, target_for
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from keyturn.api.database import TargetRef
+    from keyturn.core.keys import ObjectKey
+    from keyturn.kube.cache.cache import InformerCache
+    from keyturn.kube.cache.targets import AnyTarget
+    from keyturn.kube.client import Api
+    from keyturn.stores import Reach
+
+    from .base import Endpoint, Engine
+
+__all__ = ["Databases", "TargetEvents", "TargetHealth"]
+
+_CHECKS: Final = 8
+"""Checks of targets at the same time."""
+_RETRY_AFTER: Final = timedelta(minutes=1)
+"""A target that becomes ready wakes its users earlier."""
+
+
+class Databases:
+    """Engines of all targets, for the ManagedSecrets of any namespace.
+
+    Belongs to one event loop; opens nothing before the first use of a target.
+    """
+
+    def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
+        self.news = TargetEvents()
+        self._api, self._cache, self._reach = api, cache, reach
+        self._tasks = Tasks()
+        self._clients: dict[TargetKey, TargetClient] = {}
+        self._checks: dict[TargetKey, TargetCheck] = {}
+        self._turns = asyncio.Semaphore(_CHECKS)
+        self._names: Lookups | None = None
+
+    def target(self, ref: TargetRef, namespace: str) -> AnyTarget:
+        """Return the target that `ref` names in `namespace`.
+
+        Raises:
+            Stalled: It does not exist, is invalid, or is not permitted for this namespace.
+        """
+        return target_for(ref, namespace, self._cache)[1]
+
+    def identity(self, ref: TargetRef, namespace: str) -> str | None:
+        """Return a text that changes with the settings, the credentials, and each recovery of a target.
+
+        None if the target does not exist.
+        """
+        key = TargetKey.of(ref, namespace)
+        if (identity := self._cache.targets.identity(key)) is None:
+            return None
+        client, check = self._clients.get(key), self._checks.get(key)
+        versions = ",".join(sorted(client.versions)) if client else ""
+        return f"{identity} {versions} {check.recoveries if check else 0}"
+
+    def taken_by(self, user: ObjectKey) -> ObjectKey | None:
+        """Return the ManagedSecret that keeps the account that `user` names, if that is another one."""
+        return self._cache.targets.taken_by(user)
+
+    async def engine(self, ref: TargetRef, namespace: str, username: str) -> Engine:
+        """Return the engine of a target for an account of `namespace`.
+
+        Raises:
+            Stalled: The target does not exist, is invalid, or does not permit the namespace or the account.
+            Wait: Its Secrets cannot be read, or its settings lead to a host that it may not use.
+        """
+        key, target = target_for(ref, namespace, self._cache)
+        check_username(key, target, username, namespace)
+        try:
+            return await self._of(key, target).engine()
+        except DatabaseError as error:
+            failure = error
+        if failure.code == API_SERVER_UNAVAILABLE:
+            raise Wait(ErrorReason.API_SERVER_UNAVAILABLE, failure.message, _RETRY_AFTER)
+        # The Secrets of a target for several namespaces are of the operator's namespace.
+        why = "see its condition Ready" if key.is_for_all else failure.message
+        raise Wait(ErrorReason.TARGET_NOT_READY, f"{key} is not ready: {why}", _RETRY_AFTER)
+
+    def doubt(self, ref: TargetRef, namespace: str) -> None:
+        """Check a target soon, with its Secrets as they are then: an operation failed."""
+        key = TargetKey.of(ref, namespace)
+        if client := self._clients.get(key):
+            client.doubt()
+        if check := self._checks.get(key):
+            check.doubt()
+
+    def health(self, key: TargetKey) -> TargetHealth | None:
+        """Return the health of a target; None while it is checked, which `news` reports at its end."""
+        try:
+            target = self._cache.targets.target(key)
+            client = self._of(key, target) if target else None
+        except Stalled:
+            return None
+        except DatabaseError as error:
+            return health_of(error)
+        if client is None:
+            return None
+        check = self._checks.get(key)
+        if check is None:
+            check = self._checks[key] = TargetCheck(key, client, self._tasks, lambda: self.news, self._turns)
+        check.look()
+        return check.health
+
+    def forget(self, key: TargetKey) -> None:
+        """Close a deleted target."""
+        if check := self._checks.pop(key, None):
+            check.close()
+        if client := self._clients.pop(key, None):
+            self._tasks.start(client.close())
+
+    async def aclose(self) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Cancel all checks, and close all engines."""
+        for check in self._checks.values():
+            check.close()
+        self._checks.clear()
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.close()
+        await self._tasks.end()
+
+    def _of(self, key: TargetKey, target: AnyTarget) -> TargetClient:
+        identity = f"{target.metadata.uid}-{target.metadata.generation}"
+        there = self._clients.get(key)
+        if there is not None and there.identity == identity:
+            return there
+        self.forget(key)
+        hosts = Hosts(key.namespace, self._lookups(), self._reach.allowed, self._reach.inside)
+        settings = settings_of(key, target, hosts)
+        limits = self._limits(key, settings.endpoint, settings.max_connections)
+        namespace = key.namespace or self._reach.namespace
+        client = TargetClient(identity, settings, hosts, namespace, self._api, limits)
+        self._clients[key] = client
+        return client
+
+    def _lookups(self) -> Lookups:
+        if self._names is None:
+            self._names = Lookups()
+        return self._names
+
+    def _limits(self, key: TargetKey, endpoint: Endpoint, most: int | None) -> Limits:
+        """Return the limits of a server, which the targets of one namespace share; the first one's number counts."""
+        for other, client in self._clients.items():
+            if (other.namespace, client.settings.endpoint) == (key.namespace, endpoint):
+                return client.limits
+        return Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))

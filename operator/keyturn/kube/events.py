@@ -18,7 +18,9 @@ import structlog
 
 from keyturn.api import (
     API_VERSION,
+    ClusterDatabaseTarget,
     ClusterSecretStore,
+    DatabaseTarget,
     EmergencyRotation,
     ManagedSecret,
     SecretClass,
@@ -65,7 +67,15 @@ class ObjectRef:
 
 
 About: TypeAlias = (
-    ManagedSecret | SecretClass | EmergencyRotation | SecretStore | ClusterSecretStore | Workload | ObjectRef
+    ManagedSecret
+    | SecretClass
+    | EmergencyRotation
+    | SecretStore
+    | ClusterSecretStore
+    | DatabaseTarget
+    | ClusterDatabaseTarget
+    | Workload
+    | ObjectRef
 )
 """What an event can be about."""
 

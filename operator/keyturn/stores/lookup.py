@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.stores import AnyStore
 
-__all__ = ["store_for"]
+__all__ = ["is_allowed", "store_for"]
 
 _MAX_NAMED: Final = 10
 
@@ -38,7 +38,7 @@ def store_for(ref: StoreRef, namespace: str, cache: InformerCache) -> tuple[Stor
 
 def _check_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cache: InformerCache) -> None:
     allowed = store.spec.allowed_namespaces
-    if _is_allowed(allowed, namespace, cache):
+    if is_allowed(allowed, namespace, cache):
         return
     unseen = allowed is not None and allowed.selector is not None and not cache.sees_namespaces
     hint = (
@@ -52,7 +52,8 @@ def _check_allowed(key: StoreKey, store: ClusterSecretStore, namespace: str, cac
     )
 
 
-def _is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: InformerCache) -> bool:
+def is_allowed(allowed: AllowedNamespaces | None, namespace: str, cache: InformerCache) -> bool:
+    """Whether an object of the whole cluster may be used in a namespace; no namespace is allowed by default."""
     if allowed is None:
         return False
     if namespace in (allowed.names or ()):
@@ -95,6 +96,6 @@ def _serves(key: StoreKey, namespace: str, cache: InformerCache) -> bool:
         store = cache.stores.store(key)
     except Stalled:
         return False
-    return isinstance(store, ClusterSecretStore) and _is_allowed(
+    return isinstance(store, ClusterSecretStore) and is_allowed(
         store.spec.allowed_namespaces, namespace, cache
     )

@@ -147,6 +147,12 @@ class EventReason(Code):
         "Warning",
         "the store is not usable; the text begins with the reason",
     )
+    TARGET_NOT_READY = (
+        "TargetNotReady",
+        "DatabaseTarget, ClusterDatabaseTarget",
+        "Warning",
+        "the database server is not usable; the text begins with the reason",
+    )
     EMERGENCY_DECLARED = (
         "EmergencyDeclared",
         "ManagedSecret, EmergencyRotation",

@@ -6,6 +6,7 @@ Modules
     secrets            metadata of Secrets of ours
     workloads          workloads by the Secrets that they use, and the last read of their pods
     stores             SecretStores by their users, and Secrets filled by `dataFrom`
+    targets            database targets by their users, and the accounts that these name
     emergencies        EmergencyRotations by namespace
 
 The cache is filled by `controllers.event_handlers`; readers never change it.

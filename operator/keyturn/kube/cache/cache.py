@@ -9,7 +9,7 @@ import pydantic
 from keyturn.api.base import validation_sentence
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, WorkloadKey
+from keyturn.core.keys import EmergencyKey, ObjectKey, StoreKey, TargetKey, WorkloadKey
 from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
@@ -18,6 +18,7 @@ from .emergencies import EmergencyCache
 from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
 from .secrets import SecretCache
 from .stores import StoreCache, StoreReferenceIndex
+from .targets import TargetCache
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WHOLE", "InformerCache", "namespace_key"]
 
-_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | EmergencyKey | str
+_Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str
 
 
 class InformerCache:
@@ -47,6 +48,7 @@ class InformerCache:
         """Whether namespaces are watched; with selected namespaces the operator has no permission to."""
         self.stores = StoreCache()
         self.spreads = StoreReferenceIndex()
+        self.targets = TargetCache()
         self.emergencies = EmergencyCache()
         self._secrets = SecretCache()
         self._workloads = WorkloadCache()
@@ -81,6 +83,7 @@ class InformerCache:
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)
         self.spreads.note(key, spec)
+        self.targets.note_user(key, body)
         return True
 
     def drop_managed(self, key: ObjectKey) -> None:
@@ -90,6 +93,7 @@ class InformerCache:
         self._class_of.pop(key, None)
         self.stores.forget_user(key)
         self.spreads.forget(key)
+        self.targets.forget_user(key)
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
         """Return a ManagedSecret, with the error if this version cannot parse its spec.
@@ -221,6 +225,18 @@ class InformerCache:
     def drop_store(self, key: StoreKey) -> None:
         self._versions.pop(key, None)
         self.stores.drop(key)
+
+    # Database targets
+
+    def put_target(self, key: TargetKey, body: dict[str, Any]) -> bool:
+        """Store a DatabaseTarget or ClusterDatabaseTarget; return whether it is newer than the known one."""
+        if is_news := self.is_news(key, body):
+            self.targets.put(key, body)
+        return is_news
+
+    def drop_target(self, key: TargetKey) -> None:
+        self._versions.pop(key, None)
+        self.targets.drop(key)
 
     # Emergencies
 

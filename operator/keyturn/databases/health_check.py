@@ -1,0 +1,150 @@
+"""Health check of a target: a login of the administrator, soon again after a failure, and reported on change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.backoff import backoff
+from keyturn.runtime.clock import loop_time
+from keyturn.runtime.jitter import jittered
+
+from .errors import DatabaseError, Unauthorized, Unreachable
+from .health import LOGIN_NOT_FOUND, health_of, health_of_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyturn.core.keys import TargetKey
+    from keyturn.runtime.background_tasks import Tasks
+
+    from .base import Server
+    from .client import TargetClient
+    from .health import TargetHealth
+
+__all__ = ["TargetCheck", "TargetEvents"]
+
+_INTERVAL: Final = 600.0
+"""Seconds between two checks of a server that is ready."""
+_MIN_INTERVAL: Final = 5.0
+_MAX_INTERVAL: Final = 300.0
+_MAX_CREDENTIAL_INTERVAL: Final = 15.0
+"""Seconds between two reads of a credential that is refused or missing; the server is not asked for each."""
+_TIMEOUT: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEvents:
+    """Callbacks for changes of health."""
+
+    turned: Callable[[TargetKey], None] = lambda _: None
+    """The health of a target changed."""
+    recovered: Callable[[TargetKey], None] = lambda _: None
+    """A target has become ready again; its users are to be reconciled."""
+
+
+class TargetCheck:
+    """Health of one target; unknown before the first result."""
+
+    def __init__(
+        self,
+        key: TargetKey,
+        client: TargetClient,
+        tasks: Tasks,
+        news: Callable[[], TargetEvents],
+        turns: asyncio.Semaphore,
+    ) -> None:
+        """`turns` limits the checks of all targets at one time."""
+        self.health: TargetHealth | None = None
+        """None while unknown."""
+        self.recoveries = 0
+        self._key, self._client, self._tasks, self._news, self._turns = key, client, tasks, news, turns
+        self._doubted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._refused: tuple[frozenset[str], float] | None = None
+        """The credential that the server refused, and when."""
+
+    def look(self) -> None:
+        """Start the checks, once."""
+        if self._task is None:
+            self._task = self._tasks.start(self._run())
+
+    def doubt(self) -> None:
+        """Check soon: an operation failed."""
+        self._doubted.set()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            async with self._turns:
+                health = await self._check()
+            failures = 0 if health.is_ready else failures + 1
+            self._record(health)
+            await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait until the next check; a doubt shortens the wait, but not below the minimum."""
+        await asyncio.sleep(_MIN_INTERVAL)
+        if failures:
+            rest = backoff(_MIN_INTERVAL, failures, self._longest) - _MIN_INTERVAL
+        else:
+            rest = jittered(_INTERVAL, 0.8)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest):
+                await self._doubted.wait()
+        self._doubted.clear()
+
+    @property
+    def _longest(self) -> float:
+        is_credential = self._refused is not None or (
+            self.health is not None and self.health.reason == LOGIN_NOT_FOUND
+        )
+        return _MAX_CREDENTIAL_INTERVAL if is_credential else _MAX_INTERVAL
+
+    async def _check(self) -> TargetHealth:
+        self._client.doubt()  # each check reads the Secrets, so that a new credential is found
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                return await self._ask()
+        except TimeoutError:
+            return health_of(Unreachable("Timeout", "the server did not answer in time"))
+        except DatabaseError as error:
+            return health_of(error.with_traceback(None))
+
+    async def _ask(self) -> TargetHealth:
+        engine = await self._client.engine()
+        if self.health is not None and self._was_refused():
+            return self.health
+        try:
+            server: Server = await engine.check()
+        except Unauthorized:
+            self._refused = self._client.versions, loop_time()
+            raise
+        self._refused = None
+        return health_of_server(server)
+
+    def _was_refused(self) -> bool:
+        """Whether the server has refused this credential recently: more failed logins could lock the account."""
+        if self._refused is None:
+            return False
+        versions, at = self._refused
+        return versions == self._client.versions and loop_time() < at + _MAX_INTERVAL
+
+    def _record(self, health: TargetHealth) -> None:
+        before = self.health
+        if before and health.passes and before.reason == health.reason:
+            return  # its message may differ each time
+        if health == before:
+            return
+        self.health = health
+        if health.is_ready and before:
+            self.recoveries += 1
+        self._news().turned(self._key)
+        if health.is_ready and before:
+            self._news().recovered(self._key)

@@ -1,0 +1,140 @@
+"""Settings of a target: its engine, its endpoints, and the Secrets that it refers to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from keyturn.api.databasetarget import TlsMode
+from keyturn.core.value import Value
+from keyturn.stores.providers import Reference
+
+from .base import Endpoint, EngineSettings, Limits, Login, Tls
+from .engines import engine_for, engines
+from .errors import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyturn.api.databasetarget import PostgresqlServer
+    from keyturn.core.keys import TargetKey
+    from keyturn.kube.cache.targets import AnyTarget
+    from keyturn.stores.providers import RemoteValue
+
+    from .base import Engine, Resolve
+    from .hosts import Hosts
+
+__all__ = ["INVALID_SETTINGS", "TargetSettings", "settings_of"]
+
+INVALID_SETTINGS: Final = "InvalidSettings"
+_POSTGRESQL: Final = "postgresql"
+_POSTGRESQL_PORT: Final = 5432
+_SECRET: Final = "Secret"  # noqa: S105  # a kind
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """A target in one generation of its spec."""
+
+    engine: type[Engine]
+    endpoint: Endpoint
+    also_at: tuple[Endpoint, ...]
+    database: str
+    username: Reference
+    password: Reference
+    authority: Reference | None
+    has_tls: bool
+    max_connections: int | None
+
+    @property
+    def needs(self) -> tuple[Reference, ...]:
+        """Return the keys of Secrets that the settings refer to."""
+        return (self.username, self.password, *([self.authority] if self.authority else []))
+
+    def open(self, referred: Mapping[Reference, RemoteValue], resolve: Resolve, limits: Limits) -> Engine:
+        """Return the engine with the referred values.
+
+        Raises:
+            Forbidden: The name of the administrator is no text.
+        """
+        return self.engine(
+            EngineSettings(
+                self.endpoint,
+                self.database,
+                Login(_text(self.username, referred), _value(self.password, referred)),
+                Tls(_value(self.authority, referred).reveal() if self.authority else None)
+                if self.has_tls
+                else None,
+                self.also_at,
+                resolve=resolve,
+                limits=limits,
+            )
+        )
+
+
+def settings_of(key: TargetKey, target: AnyTarget, hosts: Hosts) -> TargetSettings:
+    """Parse the settings of a target.
+
+    Raises:
+        Forbidden: They are invalid for this version, or lead to a host that the target may not use.
+    """
+    server, engine = target.spec.postgresql, engine_for(_POSTGRESQL)
+    if server is None or engine is None:
+        known = ", ".join(engines())
+        raise Forbidden(INVALID_SETTINGS, f"this version knows no engine of {key}; write one of {known}")
+    port = server.port or _POSTGRESQL_PORT
+    admin = target.spec.admin_credentials.secret_ref
+    places = _endpoints(server, port, hosts)
+    has_tls = server.tls.mode is not TlsMode.DISABLE
+    if not has_tls:
+        _check_plain(places, hosts)
+    ca = server.tls.ca_ref
+    return TargetSettings(
+        engine=engine,
+        endpoint=places[0],
+        also_at=places[1:],
+        database=server.database,
+        username=Reference(_SECRET, admin.name, admin.username_key or "username"),
+        password=Reference(_SECRET, admin.name, admin.password_key or "password"),
+        authority=Reference(_SECRET, ca.name, ca.key or "ca.crt") if ca else None,
+        has_tls=has_tls,
+        max_connections=target.spec.max_connections,
+    )
+
+
+def _endpoints(server: PostgresqlServer, port: int, hosts: Hosts) -> tuple[Endpoint, ...]:
+    others = (hosts.endpoint(one.host, one.port or port) for one in server.also_at)
+    return (hosts.endpoint(server.host, port), *others)
+
+
+def _check_plain(places: tuple[Endpoint, ...], hosts: Hosts) -> None:
+    for place in places:
+        if not hosts.allows(place):
+            raise Forbidden(
+                INVALID_SETTINGS,
+                f"without TLS a password could be read on its way; remove tls.mode, or let an administrator allow"
+                f" {place.host} with --allow-host",
+            )
+
+
+def _value(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> Value:
+    content = referred[reference].content
+    return content if isinstance(content, Value) else Value.of_text("")
+
+
+def _text(reference: Reference, referred: Mapping[Reference, RemoteValue]) -> str:
+    """Return the name of the administrator, which is no secret.
+
+    Raises:
+        Forbidden: It is empty or no printable text.
+    """
+    try:
+        name = _value(reference, referred).reveal().decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name.isprintable() or not name:
+        raise Forbidden(
+            INVALID_SETTINGS,
+            f"the key {reference.key!r} of the Secret {reference.name!r} has no name of an account; write one",
+        )
+    return name
