@@ -1,0 +1,78 @@
+"""Circuit breaker of database servers: one without an answer gets one attempt per pause, for all its accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.backoff import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from datetime import datetime
+
+    from keyturn.core.keys import ObjectKey
+
+__all__ = ["ServerBreaker"]
+
+_MAX_FAILURES: Final = 3
+"""Consecutive operations without an answer after which a server counts as down."""
+_FIRST_PAUSE: Final = timedelta(seconds=5)
+_LONGEST_PAUSE: Final = timedelta(minutes=2)
+
+
+@dataclass(slots=True)
+class _Server:
+    failures: int = 0
+    again: datetime | None = None
+    """When the next attempt may begin; None while the server answers."""
+    waiting: set[ObjectKey] = field(default_factory=set)
+    """Objects whose operation was not attempted."""
+
+
+class ServerBreaker:
+    """Servers without an answer, by target; a server that answers has no entry."""
+
+    def __init__(self) -> None:
+        self._servers: dict[Hashable, _Server] = {}
+
+    def is_open(self, target: Hashable) -> bool:
+        """Whether a server counts as down."""
+        server = self._servers.get(target)
+        return server is not None and server.failures >= _MAX_FAILURES
+
+    def admit(self, target: Hashable, key: ObjectKey, now: datetime) -> datetime | None:
+        """Return None if an operation may begin, or when the object asks again.
+
+        Of a server that is down, one object per pause is admitted; the others are woken when it answers.
+        """
+        server = self._servers.get(target)
+        if server is None or server.failures < _MAX_FAILURES:
+            return None
+        if server.again is None or server.again <= now:
+            server.again = now + self._pause(server)
+            return None
+        server.waiting.add(key)
+        return now + _LONGEST_PAUSE
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop a deleted object."""
+        for server in self._servers.values():
+            server.waiting.discard(key)
+
+    def fail(self, target: Hashable, now: datetime) -> None:
+        """Record an operation without an answer."""
+        server = self._servers.setdefault(target, _Server())
+        server.failures += 1
+        if server.failures >= _MAX_FAILURES:
+            server.again = now + self._pause(server)
+
+    def succeed(self, target: Hashable) -> frozenset[ObjectKey]:
+        """Record an answer, whatever it says; return the objects that wait for the server."""
+        server = self._servers.pop(target, None)
+        return frozenset(server.waiting) if server else frozenset()
+
+    @staticmethod
+    def _pause(server: _Server) -> timedelta:
+        return backoff(_FIRST_PAUSE, server.failures - _MAX_FAILURES + 1, _LONGEST_PAUSE)
