@@ -20,6 +20,8 @@ __all__ = [
     "AUTHENTICATION_FAILURES",
     "CLOCK_AHEAD",
     "CRD_OUTDATED",
+    "DATABASE_OPERATIONS",
+    "DATABASE_OPERATION_SECONDS",
     "DRIFT_REPAIRED",
     "EVENTS_DROPPED",
     "LEADER",
@@ -91,6 +93,14 @@ PROVIDER_REQUEST_SECONDS = _histogram(
     "provider_request_seconds", "Duration of requests to stores.", ("provider", "operation")
 )
 PROVIDER_THROTTLED = _counter("provider_throttled", "Requests that a store throttled.", ("provider",))
+DATABASE_OPERATIONS = _counter(
+    "database_operations",
+    "Operations at databases by engine, operation and result.",
+    ("engine", "operation", "result"),
+)
+DATABASE_OPERATION_SECONDS = _histogram(
+    "database_operation_seconds", "Duration of operations at databases.", ("engine", "operation")
+)
 EVENTS_DROPPED = _counter("events_dropped", "Kubernetes Events that could not be written.")
 WORK_FAILED = _counter("work_failed", "Reconciles that ended in an unexpected error.")
 SECRET_ACCESS = _counter(

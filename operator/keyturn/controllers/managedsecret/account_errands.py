@@ -1,0 +1,262 @@
+"""Operations of one step at a database server: claim an account, assert its credentials, prove and refuse logins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, TypeVar, assert_never
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import OpenSessions
+from keyturn.core.reasons import ErrorReason
+from keyturn.core.rotation import steps
+from keyturn.core.spec.desired import VALUE
+from keyturn.databases.base import Answer, Login
+from keyturn.databases.errors import DatabaseError
+from keyturn.databases.refusal import prove_refused
+from keyturn.runtime import metrics
+from keyturn.runtime.clock import loop_time
+
+from .account_problems import no_answer, refused_after_repair, still_accepted
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.state import State
+    from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
+
+__all__ = ["Claimed", "Effect", "Errand", "login_of", "measure"]
+
+T = TypeVar("T")
+
+
+class Claimed(Enum):
+    """How an account became one of Keyturn's."""
+
+    CREATED = auto()
+    ADOPTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a step did, or found out, at the server."""
+
+    claimed: Claimed | None = None
+    refused_at: Endpoint | None = None
+    """Where the candidate was refused, while the published credential was accepted."""
+    sessions: tuple[OpenSessions, ...] = ()
+    """Open sessions of a login that was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One step at one server, with the recorded credentials and their passwords."""
+
+    engine: Engine
+    account: Account
+    template: Template | None
+    state: State
+    live: tuple[Credential, ...]
+    """What the server must accept after the step."""
+    password: str
+    """The item that is the password."""
+    fence: Fence
+    where: str
+    """Account and target, for messages."""
+
+    async def run(self, step: steps.DatabaseStep) -> Effect | Wait | Stalled:
+        """Execute a step. Idempotent: each change asserts the whole recorded set.
+
+        Raises:
+            DatabaseError: The server did not execute it.
+            ApiError: The fence could not read the record; nothing was changed.
+        """
+        match step:
+            case steps.Apply():
+                claimed = await self._claim()
+                await self._bring()
+                return Effect(claimed)
+            case steps.Prove(number=number):
+                return await self._prove(number)
+            case steps.Assert():
+                return await self._assert()
+            case steps.Revoke():
+                return await self._revoke(step)
+            case steps.Retire():
+                await measure(self.engine, "retire", self.engine.retire(self.account, self.fence))
+                return Effect()
+            case _:
+                assert_never(step)
+
+    # Changes
+
+    async def _claim(self) -> Claimed | None:
+        """Claim the account, and create what is missing of it, unless that is done.
+
+        Raises:
+            Stalled: AccountExists: an application may log in to it with a password that is not recorded.
+        """
+        found = await measure(self.engine, "found", self.engine.found(self.account))
+        if found.mark == self.account.mark and found.is_complete:
+            return None
+        if not found.mark:
+            await self._check_logins(found)
+        before = await measure(
+            self.engine, "create", self.engine.create(self.account, self.template, self.fence)
+        )
+        if before.mark == self.account.mark:
+            return None
+        return Claimed.ADOPTED if before.owner.exists else Claimed.CREATED
+
+    async def _check_logins(self, found: Found) -> None:
+        """Check that the passwords of an account without a mark are those that are recorded.
+
+        Raises:
+            Stalled: An application may log in with another one.
+        """
+        recorded = {one.login: login for one in self.live if (login := self._login(one))}
+        for name in (one.name for one in found.logins if one.is_open):
+            if name not in recorded:
+                raise self._unknown_password(name)
+            verdict = await self._try(recorded[name])
+            if verdict.answer is Answer.REFUSED:
+                raise Stalled(
+                    ErrorReason.CREDENTIAL_REFUSED,
+                    f"{self.where}: the server refuses the password that the Secret has for {name}; write the one"
+                    " that works into the Secret",
+                )
+            if verdict.answer is not Answer.ACCEPTED:
+                raise no_answer(self.where, verdict.message)
+
+    def _unknown_password(self, name: str) -> Stalled:
+        return Stalled(
+            ErrorReason.ACCOUNT_EXISTS,
+            f"{self.where}: {name} exists and may log in with a password that Keyturn does not have, and would be"
+            " closed; write its username and password into the Secret and set target.adopt: IfUnowned, or close it"
+            " at the server",
+        )
+
+    async def _bring(self) -> None:
+        """Make the server accept exactly the credentials that are open after the step.
+
+        Raises:
+            Stalled: The record lacks a password; without it the login would be closed.
+        """
+        logins = [(one, self._login(one)) for one in self.live]
+        if lost := [one for one, login in logins if login is None]:
+            raise Stalled(
+                ErrorReason.STATE_UNREADABLE,
+                f"{self.where}: the state Secret lacks the password of revision {lost[0].revision}; restore it",
+            )
+        live = tuple(login for _, login in logins if login)
+        await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
+
+    async def _assert(self) -> Effect | Wait:
+        await self._bring()
+        published = self._published()
+        verdict = await self._try(published) if published else None
+        if verdict is None or verdict.answer is Answer.ACCEPTED:
+            return Effect()
+        if verdict.answer is Answer.UNKNOWN:
+            return no_answer(self.where, verdict.message)
+        return refused_after_repair(self.where)
+
+    # Proofs
+
+    async def _prove(self, number: int) -> Effect | Wait:
+        """Log in with a candidate at every endpoint."""
+        credential = self.state.facts.credential(number)
+        login = self._login(credential) if credential else None
+        if login is None:
+            return no_answer(self.where, f"the password of revision {number} is not recorded")
+        for endpoint in self.engine.settings.endpoints:
+            verdict = await self._try(login, endpoint)
+            match verdict.answer:
+                case Answer.ACCEPTED:
+                    pass
+                case Answer.REFUSED | Answer.LOCKED:
+                    return await self._doubt(login, endpoint)
+                case _:
+                    return no_answer(f"{self.where} at {endpoint}", verdict.message)
+        return Effect()
+
+    async def _doubt(self, candidate: Login, endpoint: Endpoint) -> Effect | Wait:
+        """Return the refusal of a candidate, if the endpoint accepts the published login."""
+        published = self._published()
+        if published is None or published.name == candidate.name:
+            return Effect(refused_at=endpoint)
+        verdict = await self._try(published, endpoint)
+        if verdict.answer is Answer.ACCEPTED:
+            return Effect(refused_at=endpoint)
+        cause = verdict.message or "it refuses the published login too"
+        return no_answer(f"{self.where} at {endpoint}", cause)
+
+    async def _revoke(self, step: steps.Revoke) -> Effect | Wait:
+        """Close a login, and prove at every endpoint that it is refused and the published one accepted."""
+        await self._bring()
+        credential = self.state.facts.credential(step.number)
+        if credential is None:
+            return Effect()
+        if step.ends_sessions:
+            ending = self.engine.end_sessions(self.account, credential.login, self.fence)
+            await measure(self.engine, "end_sessions", ending)
+        old, current = self._login(credential), self._published()
+        if old and current:
+            for endpoint in self.engine.settings.endpoints:
+                verdict = await measure(
+                    self.engine, "prove", prove_refused(self.engine, old, current, endpoint)
+                )
+                if verdict.answer is Answer.ACCEPTED:
+                    return still_accepted(self.where, credential.login, endpoint)
+                if verdict.answer is Answer.UNKNOWN:
+                    return no_answer(f"{self.where} at {endpoint}", verdict.message)
+        return Effect(sessions=await self._sessions(credential, current))
+
+    async def _sessions(self, closed: Credential, current: Login | None) -> tuple[OpenSessions, ...]:
+        """Count the open sessions of a login that was closed; with SingleUser it is the published one."""
+        if current and current.name == closed.login:
+            return ()
+        found = await measure(self.engine, "found", self.engine.found(self.account))
+        clients = (one for one in found.clients if one.login == closed.login)
+        return tuple(OpenSessions(one.login, one.address, one.count) for one in clients)
+
+    async def _try(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
+        return await measure(self.engine, "prove", self.engine.prove(login, endpoint))
+
+    # Passwords
+
+    def _published(self) -> Login | None:
+        credential = self.state.facts.published_credential
+        return self._login(credential) if credential and credential.is_proven else None
+
+    def _login(self, credential: Credential) -> Login | None:
+        return login_of(credential, self.state, self.password)
+
+
+def login_of(credential: Credential, state: State, password: str) -> Login | None:
+    """Return a credential with its password; None if no revision has it any more."""
+    revision = state.revisions.get(credential.revision)
+    kept = revision.values.get(password) if revision else None
+    value = kept.outputs.get(VALUE) if kept else None
+    return Login(credential.login, value) if value else None
+
+
+async def measure(engine: Engine, operation: str, work: Coroutine[Any, Any, T]) -> T:
+    """Run an operation, and count it with its result and its duration."""
+    began, result = loop_time(), "Cancelled"
+    try:
+        answer = await work
+        result = str(getattr(answer, "answer", "OK"))
+    except DatabaseError as error:
+        result = type(error).__name__
+        raise
+    except Exception:
+        result = "Error"
+        raise
+    else:
+        return answer
+    finally:
+        metrics.DATABASE_OPERATIONS.labels(engine.kind, operation, result).inc()
+        metrics.DATABASE_OPERATION_SECONDS.labels(engine.kind, operation).observe(loop_time() - began)

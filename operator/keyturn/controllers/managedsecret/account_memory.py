@@ -1,0 +1,215 @@
+"""Memory of database accounts: the operation in progress, its last failure, the last probe, and recent repairs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from keyturn.core.backoff import backoff
+from keyturn.core.errors import Wait
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.reasons import ErrorReason
+
+from .server_breaker import ServerBreaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from keyturn.controllers.background import BackgroundJob
+    from keyturn.core.errors import Stalled
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.account import OpenSessions
+
+    from .account_errands import Effect
+
+__all__ = ["AccountMemory"]
+
+_RETRY_DELAY: Final = timedelta(minutes=1)
+_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
+_CHECK_INTERVAL: Final = timedelta(minutes=2)
+_REPAIR_WINDOW: Final = timedelta(hours=1)
+_MAX_REPAIRS: Final = 3
+
+
+@dataclass(slots=True)
+class _Account:
+    """What is known of the account of one ManagedSecret."""
+
+    job: BackgroundJob[Any] | None = None
+    problem: Wait | Stalled | None = None
+    again: datetime | None = None
+    attempts: int = 0
+    refused: int = 0
+    repairs: list[datetime] = field(default_factory=list)
+    sessions: tuple[OpenSessions, ...] = ()
+    effect: Effect | None = None
+    target: str | None = None
+    """Identity of the target at the last observation."""
+    verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
+    probed: int | None = None
+    """The revision whose credential the verdict is about."""
+    probed_at: datetime | None = None
+    probe_due: datetime | None = None
+    probe: asyncio.Task[None] | None = None
+
+
+class AccountMemory:
+    """Operations and probes at database servers, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self.servers = ServerBreaker()
+        self._accounts: dict[ObjectKey, _Account] = {}
+
+    def facts(self, key: ObjectKey, now: datetime) -> AccountFacts:
+        account = self._account(key)
+        return AccountFacts(
+            verdict=self._verdict(account, now),
+            probed_at=account.probed_at,
+            probe_due=account.probe_due,
+            problem=account.problem,
+            again=account.again,
+            refused=account.refused,
+            busy=account.job is not None and not account.job.task.done(),
+            sessions=account.sessions,
+        )
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel the operations of a deleted object, and drop its records."""
+        self.servers.forget(key)
+        account = self._accounts.pop(key, None)
+        if account is None:
+            return
+        if account.job:
+            account.job.task.cancel()
+        if account.probe:
+            account.probe.cancel()
+
+    # Operations
+
+    def problem(self, key: ObjectKey) -> Wait | Stalled | None:
+        """Return why the last operation failed, or that it is in progress; None after a success."""
+        account = self._accounts.get(key)
+        return account.problem if account else None
+
+    def take_job(self, key: ObjectKey) -> BackgroundJob[Any] | None:
+        """Remove and return the operation that was started."""
+        account = self._account(key)
+        job, account.job = account.job, None
+        return job
+
+    def wait(self, key: ObjectKey, job: BackgroundJob[Any], message: str, now: datetime) -> None:
+        """Keep an operation in progress; its end wakes the object."""
+        account = self._account(key)
+        account.job = job
+        account.problem = Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL)
+        account.again = now + _CHECK_INTERVAL
+
+    def fail(
+        self, key: ObjectKey, problem: Wait | Stalled, now: datetime, *, again: datetime | None = None
+    ) -> None:
+        """Record a failed operation; the next one is due after a back-off, or not before `again`."""
+        account = self._account(key)
+        account.attempts += 1
+        first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
+        account.problem = problem
+        account.again = again or now + max(first, backoff(first, account.attempts, _MAX_RETRY_DELAY))
+
+    def refuse(self, key: ObjectKey, problem: Wait, now: datetime) -> None:
+        """Record that the server refused the candidate."""
+        account = self._account(key)
+        account.refused += 1
+        account.problem, account.again = problem, now + problem.after
+
+    def succeed(self, key: ObjectKey, sessions: Iterable[OpenSessions] = ()) -> None:
+        """End the back-off; `sessions` are those of closed logins that are still open."""
+        account = self._account(key)
+        account.problem = account.again = None
+        account.attempts = 0
+        account.sessions = tuple(sessions)
+
+    def keep_effect(self, key: ObjectKey, effect: Effect) -> None:
+        """Keep what the last step did, to be reported."""
+        self._account(key).effect = effect
+
+    def take_effect(self, key: ObjectKey) -> Effect | None:
+        account = self._account(key)
+        effect, account.effect = account.effect, None
+        return effect
+
+    def renew(self, key: ObjectKey) -> None:
+        """Forget refusals: there is another candidate, or it was accepted."""
+        if account := self._accounts.get(key):
+            account.refused = 0
+            account.problem = account.again = None
+
+    def resume(self, key: ObjectKey, now: datetime) -> None:
+        """Make a failed operation, and the next probe of a server that did not answer, due now."""
+        account = self._accounts.get(key)
+        if account is None:
+            return
+        if account.again is not None:
+            account.again = now
+        if account.verdict is ProbeVerdict.UNREACHABLE:
+            account.probe_due = now
+
+    def is_other_target(self, key: ObjectKey, identity: str | None) -> bool:
+        """Whether the target has changed, or its server recovered, since the last observation."""
+        account = self._account(key)
+        before, account.target = account.target, identity
+        return before is not None and before != identity
+
+    def note_repair(self, key: ObjectKey, now: datetime) -> None:
+        """Record that the recorded credentials were set again."""
+        account = self._account(key)
+        account.repairs = [when for when in account.repairs if now - when < _REPAIR_WINDOW] + [now]
+
+    # Probes
+
+    def probe_due(self, key: ObjectKey, number: int) -> datetime | None:
+        """Return when the credential of a revision is probed; None if that is not known yet."""
+        account = self._account(key)
+        return account.probe_due if account.probed == number else None
+
+    def is_busy(self, key: ObjectKey) -> bool:
+        """Whether an operation or a probe is in progress."""
+        account = self._account(key)
+        probe, job = account.probe, account.job
+        return (probe is not None and not probe.done()) or (job is not None and not job.task.done())
+
+    def plan_probe(self, key: ObjectKey, number: int, due: datetime) -> None:
+        """Set when the credential of a revision is probed; a verdict about another one is dropped."""
+        account = self._account(key)
+        if account.probed != number:
+            account.probed, account.verdict, account.probed_at = number, ProbeVerdict.NOT_PROBED, None
+        account.probe_due = due
+
+    async def until_probed(self, key: ObjectKey) -> None:
+        """Wait for the end of a probe in progress."""
+        if probe := self._account(key).probe:
+            await asyncio.wait([probe])
+
+    def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
+        self._account(key).probe = probe
+
+    def judge(self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime) -> bool:
+        """Record the result of a probe or of a proof; return whether it differs from the last one."""
+        account = self._account(key)
+        before = (account.probed, account.verdict)
+        account.probed, account.verdict, account.probed_at = number, verdict, now
+        return before != (number, verdict)
+
+    def _verdict(self, account: _Account, now: datetime) -> ProbeVerdict:
+        """Return the last verdict; a refusal after three repairs within an hour is contested."""
+        recent = sum(now - when < _REPAIR_WINDOW for when in account.repairs)
+        if account.verdict is ProbeVerdict.REFUSED and recent >= _MAX_REPAIRS:
+            return ProbeVerdict.CONTESTED
+        return account.verdict
+
+    def _account(self, key: ObjectKey) -> _Account:
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account()
+        return account

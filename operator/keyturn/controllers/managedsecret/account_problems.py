@@ -1,0 +1,133 @@
+"""Maps errors of database servers to Wait, or to Stalled if they need manual action."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.reasons import ErrorReason
+from keyturn.databases.errors import (
+    Busy,
+    DatabaseError,
+    Denied,
+    Forbidden,
+    Missing,
+    RefusedByPolicy,
+    Unauthorized,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from keyturn.core.keys import ObjectKey
+    from keyturn.databases.base import Endpoint
+    from keyturn.kube.errors import ApiError
+
+__all__ = [
+    "candidate_refused",
+    "no_answer",
+    "problem_of",
+    "refused_after_repair",
+    "still_accepted",
+    "taken_by",
+    "waits_for_server",
+]
+
+_REPAIR_DELAY: Final = timedelta(minutes=1)
+_RETRY_DELAY: Final = timedelta(seconds=5)
+_API_SERVER_DELAY: Final = timedelta(seconds=2)
+_BUSY_DELAY: Final = timedelta(seconds=3)
+_FORBIDDEN: Final = {
+    "AccountInUse": ErrorReason.ACCOUNT_EXISTS,
+    "AccountTaken": ErrorReason.ACCOUNT_TAKEN,
+    "AccountNotClaimed": ErrorReason.ACCOUNT_TAKEN,
+    "AccountManagedElsewhere": ErrorReason.ACCOUNT_MANAGED_ELSEWHERE,
+}
+_STALLS: Final = {
+    Missing: ErrorReason.ACCOUNT_MISSING,
+    Denied: ErrorReason.DATABASE_DENIED,
+    Unauthorized: ErrorReason.TARGET_NOT_READY,
+    RefusedByPolicy: ErrorReason.PASSWORD_REFUSED,
+}
+_WAITS: Final = {
+    Busy: (ErrorReason.ACCOUNT_BUSY, _BUSY_DELAY),
+    Unreachable: (ErrorReason.DATABASE_UNREACHABLE, _RETRY_DELAY),
+}
+
+
+def problem_of(error: DatabaseError | ApiError | TimeoutError, where: str) -> Wait | Stalled:
+    """Return the problem that an operation met; `where` names the account and its target."""
+    if isinstance(error, TimeoutError):
+        return no_answer(where)
+    if not isinstance(error, DatabaseError):
+        return _unread_record(error)
+    message = f"{where}: {error.message}"
+    if isinstance(error, Forbidden):
+        return Stalled(_FORBIDDEN.get(error.code, ErrorReason.ACCOUNT_FORBIDDEN), message)
+    if reason := _STALLS.get(type(error)):
+        return Stalled(reason, message)
+    waits, delay = _WAITS.get(type(error), (ErrorReason.DATABASE_ERROR, _RETRY_DELAY))
+    return Wait(waits, message, delay)
+
+
+def no_answer(where: str, cause: str = "it did not answer in time") -> Wait:
+    """Return the problem of an operation that was ended, or of a login without a result."""
+    return Wait(ErrorReason.DATABASE_UNREACHABLE, f"{where}: {cause}; retrying", _RETRY_DELAY)
+
+
+def refused_after_repair(where: str) -> Wait:
+    """Return the problem of a published login that is refused although its password was set again."""
+    return Wait(
+        ErrorReason.CREDENTIAL_REFUSED,
+        f"{where}: the server refuses the published login although its password was just set again; find what else"
+        " refuses it, such as a date, a limit of connections or pg_hba.conf",
+        _REPAIR_DELAY,
+    )
+
+
+def still_accepted(where: str, login: str, endpoint: Endpoint) -> Wait:
+    """Return the problem of a closed login that an endpoint accepts."""
+    return Wait(
+        ErrorReason.STILL_ACCEPTED,
+        f"{where}: {login} is closed, and {endpoint} still accepts its password; remove it there, such as from the"
+        " list of users of a pooler",
+        _RETRY_DELAY,
+    )
+
+
+def candidate_refused(endpoint: Endpoint) -> Wait:
+    """Return the problem of a new password that an endpoint refuses, while it accepts the published one."""
+    return Wait(
+        ErrorReason.CANDIDATE_REFUSED,
+        f"database: {endpoint} refuses the new password and accepts the published one; it is tried again, and then"
+        " replaced",
+        _RETRY_DELAY,
+    )
+
+
+def _unread_record(error: ApiError) -> Wait:
+    """Return the problem of a fence that could not read the record; nothing was changed at the server."""
+    return Wait(
+        ErrorReason.API_SERVER_UNAVAILABLE,
+        f"the API server answers {error.status or 'nothing'} to the comparison of the record, so the database is"
+        " not changed",
+        _API_SERVER_DELAY,
+    )
+
+
+def waits_for_server(where: str) -> Wait:
+    """Return the problem of an operation that is not sent to a server without an answer."""
+    return Wait(
+        ErrorReason.DATABASE_UNREACHABLE,
+        f"{where}: the server has not answered repeatedly, and one ManagedSecret at a time asks it; check the server"
+        " and the network",
+        _RETRY_DELAY,
+    )
+
+
+def taken_by(where: str, other: ObjectKey) -> Stalled:
+    """Return the problem of an account that another ManagedSecret has."""
+    return Stalled(
+        ErrorReason.ACCOUNT_TAKEN,
+        f"{where}: ManagedSecret {other} has this account; write another username, or delete one of the two",
+    )

@@ -1,0 +1,197 @@
+"""A database server in memory, with the contract of an engine, and what the operator reaches it by."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from keyturn.core.value import Value
+from keyturn.databases.base import (
+    Answer,
+    Client,
+    Endpoint,
+    Engine,
+    EngineSettings,
+    Found,
+    FoundLogin,
+    Login,
+    Server,
+    Verdict,
+)
+from keyturn.databases.errors import Busy, DatabaseError, Forbidden, Missing, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from keyturn.api.database import TargetRef
+    from keyturn.core.keys import ObjectKey
+    from keyturn.databases.base import Account, Fence, Template
+
+__all__ = ["HOST", "MemoryDatabases", "MemoryEngine", "MemoryServer", "Role"]
+
+HOST = Endpoint("db.shop.svc", 5432)
+
+
+@dataclass(slots=True)
+class Role:
+    """One name at the server."""
+
+    password: Value | None = field(default=None, repr=False)
+    may_login: bool = False
+    mark: str = ""
+
+
+@dataclass(slots=True)
+class MemoryServer:
+    """Roles by name, and what is wrong with the server."""
+
+    roles: dict[str, Role] = field(default_factory=dict)
+    clients: list[Client] = field(default_factory=list)
+    error: DatabaseError | None = None
+    """What every operation of the admin meets."""
+    is_down: bool = False
+    is_locked: bool = False
+    """Whether another session holds the lock of the account."""
+    refuses: set[str] = field(default_factory=set)
+    """Names whose logins it refuses, whatever their password is."""
+    unanswered: set[Endpoint] = field(default_factory=set)
+    """Where no login gets an answer."""
+    stale: dict[Endpoint, dict[str, Value]] = field(default_factory=dict)
+    """Poolers with a list of passwords of their own."""
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Operations wait until it is set."""
+    calls: list[str] = field(default_factory=list)
+    """The operations in their order; probes and proofs as `prove <login>`."""
+    inside: Callable[[], None] = lambda: None
+    """Called with the lock held, after the fence."""
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    async def enter(self, operation: str) -> None:
+        self.calls.append(operation)
+        await self.open.wait()
+        if self.is_down:
+            raise Unreachable("Unreachable", "the server does not answer")
+        if self.error:
+            raise self.error
+
+    def accepts(self, name: str, password: str) -> bool:
+        """Whether an application can log in."""
+        return self.answer(Login(name, Value.of_text(password)), HOST) is Answer.ACCEPTED
+
+    def answer(self, login: Login, endpoint: Endpoint) -> Answer:
+        if (listed := self.stale.get(endpoint)) is not None:
+            return Answer.ACCEPTED if listed.get(login.name) == login.password else Answer.REFUSED
+        role = self.roles.get(login.name)
+        if role is None or login.name in self.refuses or role.password != login.password:
+            return Answer.REFUSED
+        return Answer.ACCEPTED if role.may_login else Answer.LOCKED
+
+
+class MemoryEngine(Engine):
+    """The engine of a server in memory."""
+
+    kind: ClassVar = "postgresql"
+    strategies: ClassVar = ("AlternatingUsers", "SingleUser")
+
+    def __init__(self, server: MemoryServer, also_at: Iterable[Endpoint] = ()) -> None:
+        admin = Login("admin", Value.of_text("admin"))
+        super().__init__(EngineSettings(HOST, "orders", admin, also_at=tuple(also_at)))
+        self.server = server
+
+    async def check(self) -> Server:
+        await self.server.enter("check")
+        return Server("18")
+
+    async def found(self, account: Account) -> Found:
+        await self.server.enter("found")
+        roles = self.server.roles
+        logins = tuple(
+            FoundLogin(name, exists=name in roles, is_open=name in roles and roles[name].may_login)
+            for name in account.names
+        )
+        mark = roles[account.owner].mark if account.owner in roles else ""
+        return Found(logins, mark, clients=tuple(self.server.clients))
+
+    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
+        found = await self.found(account)
+        await self._lock("create", account, fence)
+        if account.owner not in self.server.roles and template is None:
+            raise Missing("AccountMissing", "there is no such role")
+        for name in account.names:
+            self.server.roles.setdefault(name, Role())
+        self.server.roles[account.owner].mark = account.mark
+        return found
+
+    async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
+        await self._lock("bring", account, fence)
+        if missing := [name for name in account.names if name not in self.server.roles]:
+            raise Missing("AccountMissing", f"there is no role {missing[0]}")
+        if self.server.roles[account.owner].mark != account.mark:
+            raise Forbidden("AccountNotClaimed", "the account was not claimed")
+        passwords = {login.name: login.password for login in live}
+        for name in account.names:
+            role = self.server.roles[name]
+            role.password, role.may_login = passwords.get(name), name in passwords
+
+    async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
+        self.server.calls.append(f"prove {login.name}")
+        await self.server.open.wait()
+        if self.server.is_down or (endpoint or HOST) in self.server.unanswered:
+            return Verdict(Answer.UNKNOWN, "Unreachable", "the server does not answer")
+        return Verdict(self.server.answer(login, endpoint or HOST))
+
+    async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
+        await self._lock("end_sessions", account, fence)
+        self.server.clients = [one for one in self.server.clients if one.login != login]
+        return 0
+
+    async def retire(self, account: Account, fence: Fence) -> None:
+        await self._lock("retire", account, fence)
+        for name in account.names:
+            if name in self.server.roles:
+                self.server.roles[name] = Role()
+
+    async def _lock(self, operation: str, account: Account, fence: Fence) -> None:
+        await self.server.enter(operation)
+        if self.server.is_locked:
+            raise Busy
+        await fence()
+        self.server.inside()
+        mark = self.server.roles[account.owner].mark if account.owner in self.server.roles else ""
+        if mark not in {"", account.mark}:
+            raise Forbidden("AccountTaken", f"the account has the mark {mark}")
+
+
+@dataclass(slots=True)
+class MemoryDatabases:
+    """One server for every target: what the operator has as `context.databases`."""
+
+    server: MemoryServer = field(default_factory=MemoryServer)
+    also_at: tuple[Endpoint, ...] = ()
+    problem: Exception | None = None
+    """Why there is no engine."""
+    version: str = "1"
+    """Changes with the target."""
+    owner: ObjectKey | None = None
+    """The ManagedSecret that has the account, if it is another one."""
+    doubts: int = 0
+    """How often the operator has asked for a new check."""
+
+    def identity(self, ref: TargetRef, namespace: str) -> str | None:
+        return f"{namespace} {ref.name} {self.version}"
+
+    def taken_by(self, key: ObjectKey) -> ObjectKey | None:
+        return self.owner if self.owner != key else None
+
+    def doubt(self, ref: TargetRef, namespace: str) -> None:
+        del ref, namespace
+        self.doubts += 1
+
+    async def engine(self, ref: TargetRef, namespace: str, username: str) -> Engine:
+        del ref, namespace, username
+        if self.problem:
+            raise self.problem
+        return MemoryEngine(self.server, self.also_at)

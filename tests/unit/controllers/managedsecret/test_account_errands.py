@@ -1,0 +1,331 @@
+"""What one step does at a database server, whatever it finds there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.managedsecret.account_errands import Claimed, Effect, Errand
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
+from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.value import Value
+from keyturn.databases.base import Account, Client, Endpoint, Template
+from keyturn.databases.errors import Fenced, Missing
+from tests.support.memory_databases import HOST, MemoryEngine, MemoryServer, Role
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW
+
+if TYPE_CHECKING:
+    from keyturn.core.rotation.steps import DatabaseStep
+    from keyturn.core.state.state import State
+
+ACCOUNT = Account("app", ("app_a", "app_b"), "shop/db")
+POOLER = Endpoint("pooler.shop.svc", 6432)
+FIRST, SECOND = "first-password", "second-password"
+
+
+def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
+    return Credential(revision, login, phase, NOW)
+
+
+def recorded(*credentials: Credential, current: int = 1) -> State:
+    """Return a state whose revisions brought these credentials."""
+    texts = {1: FIRST, 2: SECOND}
+    numbers = sorted({one.revision for one in credentials}, reverse=True)
+    revisions = [
+        (
+            make.revision(number, credential=number),
+            Revision(
+                {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
+            ),
+        )
+        for number in numbers
+    ]
+    return make.record(*revisions, credentials=credentials, current=current)
+
+
+A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
+ROTATING = recorded(B, A)
+ALONE = recorded(replace(A, phase=Phase.STAGED))
+
+
+def opened(password: str, mark: str = "") -> Role:
+    return Role(Value.of_text(password), may_login=True, mark=mark)
+
+
+def claimed(**passwords: str) -> dict[str, Role]:
+    """Return the roles of an account that this ManagedSecret has, of which these log in."""
+    roles = {"app": Role(mark=ACCOUNT.mark), "app_a": Role(), "app_b": Role()}
+    return roles | {name: opened(password) for name, password in passwords.items()}
+
+
+@dataclass
+class Fence:
+    """A fence that counts its calls, and may say that the record is another one."""
+
+    calls: int = 0
+    error: Exception | None = None
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class Site:
+    """One server and the errands to it."""
+
+    server: MemoryServer = field(default_factory=MemoryServer)
+    fence: Fence = field(default_factory=Fence)
+    also_at: tuple[Endpoint, ...] = ()
+    template: Template | None = field(default_factory=Template)
+
+    async def run(self, step: DatabaseStep, state: State, *live: Credential) -> Effect | Wait | Stalled:
+        engine = MemoryEngine(self.server, self.also_at)
+        errand = Errand(engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app")
+        return await errand.run(step)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+# Apply
+
+
+async def test_an_account_that_does_not_exist_is_created_with_the_first_login_open(site: Site) -> None:
+    done = await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+
+    assert done == Effect(Claimed.CREATED)
+    assert site.server.accepts("app_a", FIRST)
+    assert [name for name, role in site.server.roles.items() if role.may_login] == ["app_a"]
+
+
+async def test_a_candidate_is_opened_next_to_the_published_login(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+
+    assert await site.run(Apply(2), ROTATING, A, B) == Effect()
+
+    assert site.server.accepts("app_a", FIRST)
+    assert site.server.accepts("app_b", SECOND)
+
+
+async def test_a_step_can_be_repeated(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    for _ in range(3):
+        await site.run(Apply(2), ROTATING, A, B)
+
+    assert site.server.accepts("app_a", FIRST)
+    assert site.server.accepts("app_b", SECOND)
+
+
+async def test_nothing_is_changed_if_the_record_is_another_one(site: Site) -> None:
+    site.server.roles, site.fence.error = claimed(app_a=FIRST), Fenced()
+
+    with pytest.raises(Fenced):
+        await site.run(Apply(2), ROTATING, A, B)
+
+    assert not site.server.roles["app_b"].may_login
+
+
+async def test_a_login_with_an_unknown_password_is_not_closed(site: Site) -> None:
+    site.server.roles = {"app": opened("of-somebody-else")}
+
+    with pytest.raises(Stalled, match="AccountExists"):
+        await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+
+    assert site.server.accepts("app", "of-somebody-else")
+
+
+async def test_an_account_is_adopted_with_the_password_that_the_secret_has(site: Site) -> None:
+    site.server.roles = {"app": opened(FIRST)}
+    found = recorded(credential(1, "app", Phase.STAGED))
+
+    assert await site.run(Apply(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
+
+    assert site.server.accepts("app", FIRST)
+    assert site.server.roles["app"].mark == ACCOUNT.mark
+
+
+async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_changed(site: Site) -> None:
+    site.server.roles = {"app": opened("the-one-that-works")}
+    found = recorded(credential(1, "app", Phase.STAGED))
+
+    with pytest.raises(Stalled, match="CredentialRefused"):
+        await site.run(Apply(1), found, *found.facts.credentials)
+
+    assert site.server.accepts("app", "the-one-that-works")
+    assert site.fence.calls == 0
+
+
+async def test_an_adopted_account_is_not_touched_while_its_password_cannot_be_tried(site: Site) -> None:
+    site.server.roles, site.server.unanswered = {"app": opened(FIRST)}, {HOST}
+    found = recorded(credential(1, "app", Phase.STAGED))
+
+    with pytest.raises(Wait, match="DatabaseUnreachable"):
+        await site.run(Apply(1), found, *found.facts.credentials)
+
+    assert site.fence.calls == 0
+
+
+async def test_what_is_missing_of_a_claimed_account_is_created_without_an_event(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    del site.server.roles["app_b"]
+
+    assert await site.run(Apply(2), ROTATING, A, B) == Effect()
+
+
+async def test_an_account_that_does_not_exist_is_not_created_without_a_template(site: Site) -> None:
+    site.template = None
+
+    with pytest.raises(Missing):
+        await site.run(Apply(1), ALONE, *ALONE.facts.credentials)
+
+
+async def test_no_login_is_closed_because_its_password_is_not_recorded(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    lost = replace(A, revision=7)
+
+    with pytest.raises(Stalled, match="StateUnreadable"):
+        await site.run(Apply(2), ROTATING, lost, B)
+
+    assert site.server.accepts("app_a", FIRST)
+
+
+# Prove
+
+
+async def test_a_candidate_is_proven_by_a_login_at_every_endpoint(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
+
+    assert await site.run(Prove(2), ROTATING) == Effect()
+    assert site.server.calls == ["prove app_b", "prove app_b"]
+
+
+async def test_a_candidate_is_refused_if_the_published_login_is_accepted(site: Site) -> None:
+    site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
+
+    assert await site.run(Prove(2), ROTATING) == Effect(refused_at=HOST)
+    assert site.server.calls == ["prove app_b", "prove app_a"]
+
+
+async def test_a_server_that_refuses_the_published_login_too_proves_nothing(site: Site) -> None:
+    site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
+
+    assert reason(await site.run(Prove(2), ROTATING)) == "DatabaseUnreachable"
+
+
+async def test_the_first_candidate_is_refused_without_a_published_login(site: Site) -> None:
+    site.server.roles = claimed(app_a="another-one")
+
+    assert await site.run(Prove(1), ALONE) == Effect(refused_at=HOST)
+
+
+async def test_a_candidate_that_is_locked_is_not_accepted(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+    site.server.roles["app_b"].may_login = False
+
+    assert await site.run(Prove(2), ROTATING) == Effect(refused_at=HOST)
+
+
+async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
+    site.server.unanswered = {POOLER}
+
+    done = await site.run(Prove(2), ROTATING)
+
+    assert reason(done) == "DatabaseUnreachable"
+    assert str(POOLER) in message(done)
+
+
+# Revoke
+
+
+CLOSING = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
+_CURRENT = CLOSING.facts.published_credential
+
+
+async def revoke(site: Site, **settings: Any) -> Effect | Wait | Stalled:
+    assert _CURRENT
+    return await site.run(Revoke(1, **settings), CLOSING, _CURRENT)
+
+
+async def test_a_closed_login_is_proven_refused_between_two_logins_of_the_current_one(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+
+    assert await revoke(site) == Effect()
+    assert not site.server.accepts("app_a", FIRST)
+    proofs = [call for call in site.server.calls if call.startswith("prove")]
+    assert proofs == ["prove app_b", "prove app_a", "prove app_b"]
+
+
+async def test_a_pooler_that_still_accepts_a_closed_login_is_named(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
+    site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST), "app_b": Value.of_text(SECOND)}}
+
+    done = await revoke(site)
+
+    assert reason(done) == "StillAccepted"
+    assert str(POOLER) in message(done)
+
+
+async def test_a_refusal_is_not_proven_where_the_current_login_fails_too(site: Site) -> None:
+    site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
+
+    assert reason(await revoke(site)) == "DatabaseUnreachable"
+
+
+async def test_open_sessions_of_a_closed_login_are_counted(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+    site.server.clients = [Client("app_a", "10.0.0.7", 2), Client("app_b", "10.0.0.8", 9)]
+
+    done = await revoke(site)
+
+    assert isinstance(done, Effect)
+    assert [(one.login, one.address, one.count) for one in done.sessions] == [("app_a", "10.0.0.7", 2)]
+
+
+async def test_open_sessions_are_ended_where_that_is_asked_for(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+    site.server.clients = [Client("app_a", "10.0.0.7", 2)]
+
+    assert await revoke(site, ends_sessions=True) == Effect()
+    assert site.server.clients == []
+
+
+# Assert and Retire
+
+
+async def test_a_repair_sets_the_published_password_again_and_proves_it(site: Site) -> None:
+    site.server.roles = claimed(app_a="changed-by-hand")
+    state = recorded(A)
+
+    assert await site.run(Assert(), state, A) == Effect()
+    assert site.server.accepts("app_a", FIRST)
+
+
+async def test_a_repair_that_does_not_help_is_a_problem(site: Site) -> None:
+    site.server.roles, site.server.refuses = claimed(app_a=FIRST), {"app_a"}
+
+    assert reason(await site.run(Assert(), recorded(A), A)) == "CredentialRefused"
+
+
+async def test_a_retired_account_accepts_no_login(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+
+    assert await site.run(Retire(), ROTATING) == Effect()
+    assert not any(role.may_login for role in site.server.roles.values())
+
+
+def reason(done: Effect | Wait | Stalled) -> str:
+    return "" if isinstance(done, Effect) else done.reason
+
+
+def message(done: Effect | Wait | Stalled) -> str:
+    return "" if isinstance(done, Effect) else done.message

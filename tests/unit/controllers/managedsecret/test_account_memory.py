@@ -1,0 +1,145 @@
+"""What the process remembers of a database account between passes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from keyturn.controllers.background import BackgroundJob
+from keyturn.controllers.managedsecret.account_memory import AccountMemory
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict
+from tests.unit.core.builders import NOW, minutes, seconds
+
+KEY = ObjectKey("shop", "db")
+SILENT = Wait("DatabaseUnreachable", "the server does not answer", seconds(5))
+
+
+@pytest.fixture
+def memory() -> AccountMemory:
+    return AccountMemory()
+
+
+def facts(memory: AccountMemory, after: float = 0) -> AccountFacts:
+    return memory.facts(KEY, NOW + minutes(after))
+
+
+def test_nothing_is_known_at_first(memory: AccountMemory) -> None:
+    assert facts(memory) == AccountFacts()
+
+
+def test_failures_are_retried_with_a_back_off_of_at_most_five_minutes(memory: AccountMemory) -> None:
+    pauses = []
+    for _ in range(9):
+        memory.fail(KEY, SILENT, NOW)
+        again = facts(memory).again
+        pauses.append((again - NOW).total_seconds() if again else None)
+
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_what_needs_a_person_is_retried_after_a_minute(memory: AccountMemory) -> None:
+    memory.fail(KEY, Stalled("AccountMissing", "create it"), NOW)
+
+    assert facts(memory).again == NOW + minutes(1)
+
+
+def test_a_success_ends_the_back_off(memory: AccountMemory) -> None:
+    memory.fail(KEY, SILENT, NOW)
+    memory.fail(KEY, SILENT, NOW)
+    memory.succeed(KEY, [OpenSessions("app_a", "10.0.0.7", 2)])
+    assert facts(memory) == AccountFacts(sessions=(OpenSessions("app_a", "10.0.0.7", 2),))
+
+    memory.fail(KEY, SILENT, NOW)
+    assert facts(memory).again == NOW + seconds(5)
+
+
+def test_refusals_count_until_there_is_another_candidate(memory: AccountMemory) -> None:
+    refused = Wait("CandidateRefused", "it refuses the new password", seconds(5))
+    memory.refuse(KEY, refused, NOW)
+    memory.refuse(KEY, refused, NOW)
+    assert (facts(memory).refused, facts(memory).problem) == (2, refused)
+
+    memory.renew(KEY)
+    assert facts(memory) == AccountFacts()
+
+
+def test_a_server_that_does_not_answer_counts_as_no_refusal(memory: AccountMemory) -> None:
+    memory.fail(KEY, SILENT, NOW)
+
+    assert facts(memory).refused == 0
+
+
+def test_three_repairs_within_an_hour_are_a_contest_until_the_hour_is_over(memory: AccountMemory) -> None:
+    for minute in (0, 20, 40):
+        memory.note_repair(KEY, NOW + minutes(minute))
+    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW + minutes(41))
+
+    assert facts(memory, 59).verdict is ProbeVerdict.CONTESTED
+    assert facts(memory, 61).verdict is ProbeVerdict.REFUSED
+
+
+def test_a_password_that_holds_after_three_repairs_is_accepted(memory: AccountMemory) -> None:
+    for minute in (0, 20, 40):
+        memory.note_repair(KEY, NOW + minutes(minute))
+    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW + minutes(41))
+
+    assert facts(memory, 42).verdict is ProbeVerdict.ACCEPTED
+
+
+def test_only_a_verdict_that_differs_is_news(memory: AccountMemory) -> None:
+    told = [
+        memory.judge(KEY, number, verdict, NOW)
+        for number, verdict in (
+            (1, ProbeVerdict.ACCEPTED),
+            (1, ProbeVerdict.ACCEPTED),
+            (1, ProbeVerdict.REFUSED),
+            (2, ProbeVerdict.REFUSED),
+        )
+    ]
+
+    assert told == [True, False, True, True]
+
+
+def test_a_verdict_says_nothing_about_another_credential(memory: AccountMemory) -> None:
+    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+    assert memory.probe_due(KEY, 2) is None
+
+    memory.plan_probe(KEY, 2, NOW + minutes(3))
+
+    assert facts(memory) == AccountFacts(probe_due=NOW + minutes(3))
+
+
+def test_a_server_that_answers_again_is_asked_and_probed_at_once(memory: AccountMemory) -> None:
+    memory.fail(KEY, SILENT, NOW)
+    memory.plan_probe(KEY, 1, NOW + minutes(9))
+    memory.judge(KEY, 1, ProbeVerdict.UNREACHABLE, NOW)
+
+    memory.resume(KEY, NOW + seconds(1))
+
+    found = facts(memory)
+    assert (found.again, found.probe_due) == (NOW + seconds(1), NOW + seconds(1))
+
+
+def test_the_probe_of_an_accepted_login_waits_though_an_operation_ends(memory: AccountMemory) -> None:
+    memory.plan_probe(KEY, 1, NOW + minutes(9))
+    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+
+    memory.resume(KEY, NOW)
+
+    assert facts(memory).probe_due == NOW + minutes(9)
+
+
+async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(memory: AccountMemory) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    memory.wait(KEY, BackgroundJob("Apply", task), "in progress", NOW)
+    found = facts(memory)
+    assert (found.busy, found.problem and found.problem.reason) == (True, "ChangingCredential")
+
+    memory.forget(KEY)
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert facts(memory) == AccountFacts()
