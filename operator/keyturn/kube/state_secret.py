@@ -1,7 +1,8 @@
 """Serialisation of the state Secret: all values of a ManagedSecret, and what was handled.
 
 Users with write permission on Secrets can edit this one, so everything in it is validated. A state
-that exceeds the size of a Secret loses its oldest parts until it fits.
+that exceeds the size of a Secret loses its oldest parts until it fits. The format is 3 if it has
+credentials of a database account, which an earlier version would drop, and 2 otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import (
@@ -48,6 +50,10 @@ __all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
 
 _STATE_KEY = "state"
 _FORMAT = 2
+_FORMAT_OF_CREDENTIALS = 3
+_ONLY_WITH_CREDENTIALS = frozenset({"credential", "supersedes", "abandoned"})
+"""Facts of a revision that format 2 lacks."""
+_LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
 
@@ -80,7 +86,7 @@ def state_of(body: Body) -> State:
     """
     try:
         document = orjson.loads(base64.b64decode(body["data"][_STATE_KEY]))
-        if document["format"] == _FORMAT and document["revisions"]:
+        if document["format"] in {_FORMAT, _FORMAT_OF_CREDENTIALS} and document["revisions"]:
             return _state_from(document)
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
         pass  # the error would quote its input
@@ -98,6 +104,8 @@ def unreadable(name: str) -> Stalled:
 
 def _state_document(state: State) -> dict[str, Any]:
     facts = state.facts
+    credentials = [asdict(credential) for credential in facts.credentials]
+    with_credentials = {"format": _FORMAT_OF_CREDENTIALS, "credentials": credentials} if credentials else {}
     return {
         "format": _FORMAT,
         "uid": facts.uid,
@@ -116,6 +124,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
         "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in facts.loans],
+        **with_credentials,
     }
 
 
@@ -149,6 +158,9 @@ def _encode(values: Mapping[str, Value]) -> dict[str, str]:
 def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    for name in _ONLY_WITH_CREDENTIALS:
+        if written[name] is None or written[name] is False:
+            del written[name]
     return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
 
 
@@ -172,6 +184,7 @@ def _state_from(document: dict[str, Any]) -> State:
         refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
         loans=tuple(_loan_from(item) for item in document.get("loans", ())),
+        credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
     )
     return State.of(facts, revisions)  # fails without a current revision
 
@@ -228,6 +241,22 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         previous=_names(document["previous"]),
         valid_until=_time(valid_until) if valid_until else None,
         ended=bool(document["ended"]),
+        credential=_number_or_none(document.get("credential")),
+        supersedes=_credential_number(document.get("supersedes")),
+        abandoned=bool(document.get("abandoned")),
+    )
+
+
+def _credential_from(document: dict[str, Any]) -> Credential:
+    number = _credential_number(document["revision"])
+    if number is None:
+        raise ValueError("no revision")
+    return Credential(
+        revision=number,
+        login=_login(document["login"]),
+        phase=Phase(document["phase"]),
+        since=_time(document["since"]),
+        tries=_tries(document["tries"]),
     )
 
 
@@ -288,6 +317,22 @@ def _number(number: object) -> int:
 
 def _number_or_none(number: object) -> int | None:
     return None if number is None else _number(number)
+
+
+def _credential_number(number: object) -> int | None:
+    return UNKNOWN_REVISION if number == UNKNOWN_REVISION and number is not False else _number_or_none(number)
+
+
+def _login(text: object) -> str:
+    if not _LOGIN.fullmatch(_text(text)):
+        raise ValueError("no login")
+    return _text(text)
+
+
+def _tries(number: object) -> int:
+    if not isinstance(number, int) or not 0 <= number <= HIGHEST_REVISION:
+        raise ValueError("no count")
+    return number
 
 
 def _names(names: list[object]) -> frozenset[str]:

@@ -245,7 +245,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(body_of(orjson.dumps([CANARY])), id="a list"),
         pytest.param(body_of(orjson.dumps(CANARY)), id="a text"),
         pytest.param(body_of(b"\xff"), id="bytes"),
-        pytest.param(edited(lambda read: read.update(format=3)), id="of a newer version"),
+        pytest.param(edited(lambda read: read.update(format=4)), id="of a newer version"),
         pytest.param(edited(lambda read: read.pop("uid")), id="without a part"),
         pytest.param(edited(lambda read: read.update(revisions=[])), id="no revision"),
         pytest.param(edited(lambda read: read.update(revisions=CANARY)), id="revisions of text"),

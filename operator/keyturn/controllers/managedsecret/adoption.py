@@ -11,7 +11,7 @@ from keyturn.core.state.state import State
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
-from .existing_data import adopted_values, found_values
+from .existing_data import adopted_values, found_login, found_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ async def claim(
         key.namespace, found_values, desired, values_of(body) if body else {}
     )
     created = datetime.fromisoformat(body["metadata"]["creationTimestamp"]) if body else observed.now
-    facts = transitions.claim(step, observed, _content_of(found), created, context.now())
+    facts = transitions.claim(step, observed, _content_of(found, desired), created, context.now())
     return State.newer(facts, Revision(found), None)
 
 
@@ -67,10 +67,11 @@ async def adopt(
     kept = {name: one for name, one in state.current.values.items() if name in desired.names} if state else {}
     kept |= found
     before = state.facts if state else None
-    facts = transitions.adopt(step, before, observed, desired, _content_of(kept), context.now())
+    facts = transitions.adopt(step, before, observed, desired, _content_of(kept, desired), context.now())
     return State.newer(facts, Revision(kept), state)
 
 
-def _content_of(values: Mapping[str, ItemValues]) -> transitions.Content:
+def _content_of(values: Mapping[str, ItemValues], desired: Desired) -> transitions.Content:
     keys = {name: kept.keys for name, kept in values.items()}
-    return transitions.Content(keys, {}, changed=frozenset(), previous=frozenset())
+    login = found_login(desired, values)
+    return transitions.Content(keys, {}, changed=frozenset(), previous=frozenset(), login=login)

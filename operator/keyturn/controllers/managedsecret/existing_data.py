@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.api.database import USERNAME
+from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, ItemValues, found_under, is_found
+from keyturn.core.value import Value
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
@@ -13,10 +18,9 @@ if TYPE_CHECKING:
 
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.state.revision import Validity
-    from keyturn.core.value import Value
     from keyturn.generators import Outputs
 
-__all__ = ["adopted_values", "found_values", "others_kept", "taken_up"]
+__all__ = ["adopted_values", "found_login", "found_values", "others_kept", "taken_up"]
 
 
 def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
@@ -88,7 +92,34 @@ def _stays(item: Item, outputs: Outputs) -> bool:
     return item.recipe is not None and generator_for(item.recipe).accepts(outputs)
 
 
+def found_login(desired: Desired, values: Mapping[str, ItemValues]) -> str | None:
+    """Return the login that an existing Secret names; None without a database account.
+
+    An adopted Secret without the key has the password of the account itself.
+
+    Raises:
+        Stalled: It names no login of the account.
+    """
+    if desired.database is None:
+        return None
+    kept, logins = values.get(USERNAME), desired.database.every_login
+    if kept is None and desired.shape.adopts:
+        return desired.database.username
+    named = kept.outputs[VALUE] if kept else None
+    login = next((login for login in logins if Value.of_text(login) == named), None)
+    if login is None:
+        raise Stalled(
+            ErrorReason.USERNAME_DIFFERS,
+            f"the key {USERNAME!r} of the Secret {desired.secret!r} names no login of the account"
+            f" {desired.database.username!r}; write {' or '.join(logins)}, the one that its"
+            " password belongs to",
+        )
+    return login
+
+
 def _recipe_of(item: Item, outputs: Outputs) -> str:
+    if item.is_login:
+        return LOGIN
     if item.recipe is None:
         return item.source.text if item.source else LITERAL
     return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""

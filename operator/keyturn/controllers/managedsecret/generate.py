@@ -13,9 +13,12 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import being_made
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
+from keyturn.core.rotation.credential_slots import staged_login
+from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL, ItemValues, Rendered, Revision, changed_keys
 from keyturn.core.state.state import State
+from keyturn.core.value import Value
 from keyturn.generators import GeneratorContext, generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
@@ -59,16 +62,20 @@ async def generate_revision(
         Stalled: A value or a template cannot be generated.
     """
     before = _carried(state)
-    fresh = transitions.with_dependents(
-        step.reason.fresh, {item.name: _needs(item) for item in desired.items}
-    )
+    fresh = transitions.with_dependents(step.reason.fresh, _every_need(desired))
+    recorded = state.facts if state else None
+    login = staged_login(fresh, recorded, desired)
     values: dict[str, ItemValues] = {}
     for item in making_order(desired):
         found = before.get(item.name)
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            made = await _generate_items(item, found, values, desired, key, last, generated, context)
+            made = (
+                _login_of(item, found, login, desired)
+                if login and item.is_login
+                else await _generate_items(item, found, values, desired, key, last, generated, context)
+            )
             values[item.name] = _with_earlier(made, item, found, desired)
         else:
             values[item.name] = _kept(item, found, desired)
@@ -77,7 +84,6 @@ async def generate_revision(
     revision = Revision(values | others_kept(desired, before), rendered)
     generated.forget(key)
     content = _content_of(revision, state)
-    recorded = state.facts if state else None
     facts = transitions.stage(step, recorded, observed, desired, content, now)
     facts = facts.with_loans(last.leases if last else ())
     return State.newer(facts, revision, state)
@@ -89,7 +95,7 @@ def making_order(desired: Desired) -> tuple[Item, ...]:
     Raises:
         Stalled: A recipe is invalid, or names a missing value.
     """
-    needs = {item.name: _needs(item) for item in desired.items}
+    needs = _every_need(desired)
     for name, needed in needs.items():
         if lacking := sorted(needed - (desired.names - {name})):
             raise Stalled(
@@ -111,8 +117,20 @@ def making_order(desired: Desired) -> tuple[Item, ...]:
     return tuple(ordered.values())
 
 
-def _needs(item: Item) -> frozenset[str]:
+def _every_need(desired: Desired) -> dict[str, frozenset[str]]:
+    return {item.name: _needs(item, desired) for item in desired.items}
+
+
+def _needs(item: Item, desired: Desired) -> frozenset[str]:
+    if item.is_login and desired.database:
+        return frozenset({desired.database.password})
     return generator_for(item.recipe).needs if item.recipe else frozenset()
+
+
+def _login_of(item: Item, before: ItemValues | None, login: str, desired: Desired) -> ItemValues:
+    """Return the login as a value; the previous one stays readable as long as its password."""
+    previous = _previous(item, before) if desired.overlap and item.keep_previous else None
+    return ItemValues(LOGIN, {VALUE: Value.of_text(login)}, item.keys, previous=dict(previous or {}))
 
 
 def _carried(state: State | None) -> Mapping[str, ItemValues]:
@@ -180,7 +198,8 @@ def _previous(item: Item, before: ItemValues | None) -> Outputs | None:
 
 def _with_earlier(made: ItemValues, item: Item, before: ItemValues | None, desired: Desired) -> ItemValues:
     """Keep the previous value of a generated item for templates that read it."""
-    if not desired.reads_previous or item.recipe is None or not before or _previous(item, before) is None:
+    is_made = item.recipe is not None or item.is_login
+    if not desired.reads_previous or not is_made or not before or _previous(item, before) is None:
         return made
     return replace(made, earlier=dict(before.outputs))
 

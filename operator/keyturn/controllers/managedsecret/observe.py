@@ -269,7 +269,9 @@ def _fits(item: Item, kept: ItemValues) -> bool:
 
 
 def _is_given(item: Item, kept: ItemValues) -> bool:
-    """Whether an item has today's literal, or a value from today's source."""
+    """Whether an item has today's literal, a value from today's source, or the login of its revision."""
+    if item.is_login:
+        return True
     if item.source is not None:
         return kept.recipe == item.source.text
     return item.literal is not None and kept.outputs == {VALUE: item.literal}

@@ -36,7 +36,7 @@ def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
     """Return the leases that neither the current revision nor a pending one holds."""
     if observed.state is None:
         return ()
-    held = frozenset(observed.state.borrowed.values()) | observed.pulled.in_hand
+    held = frozenset(observed.state.borrowed.values()) | observed.state.lent_next | observed.pulled.in_hand
     return tuple(loan for loan in observed.state.loans if loan.id not in held)
 
 

@@ -15,6 +15,18 @@ from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
 from .completion import is_complete
+from .credentials import (
+    account_again,
+    account_problem,
+    hold_to_record,
+    is_publishable,
+    needs_slot,
+    next_candidate,
+    next_current,
+    next_repair,
+    next_revocation,
+    refuse_exhausted,
+)
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .holders import overlap_limit, pod_to_evict
@@ -62,16 +74,15 @@ def next_step(observed: Observed) -> steps.Step:
     """
     if observed.managed.metadata.deletion_timestamp:
         # Also if suspended: a deletion is a request to remove the object.
-        again = min(
-            (when for when in (pushed_again(observed), returned_last(observed)) if when), default=None
-        )
-        return last_pushes(observed) or steps.Rest(again, push_problem(observed))
+        return last_pushes(observed) or _rest_before_deletion(observed)
     if observed.managed.spec.suspend:
         return steps.Rest(_reported_while_suspended(observed))
     desired = _allowed(observed)
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
-    reason = reason_to_renew(observed, desired)
+    if step := next_candidate(observed, desired):
+        return step
+    reason = None if observed.state and observed.state.candidate else reason_to_renew(observed, desired)
     _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, desired, reason):
@@ -82,13 +93,24 @@ def next_step(observed: Observed) -> steps.Step:
         if observed.state is None:
             raise problem
     return (
-        _end_overlap(observed)
+        _end_overlap(observed, desired)
         or _write(observed, desired)
+        or next_current(observed, desired)
+        or next_repair(observed, desired)
         or _outside(observed, desired)
         or _let_go(observed)
         or next_return(observed, desired)
+        or next_revocation(observed, desired)
         or _roll_out(observed, desired, problem)
     )
+
+
+def _rest_before_deletion(observed: Observed) -> steps.Rest:
+    times = (pushed_again(observed), returned_last(observed), account_again(observed))
+    problem = push_problem(observed)
+    if problem is None and observed.account and observed.is_finalized:
+        problem = observed.account.problem
+    return steps.Rest(min((when for when in times if when), default=None), problem)
 
 
 def _reported_while_suspended(observed: Observed) -> datetime | None:
@@ -99,12 +121,13 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
     return min((time for time in times if time and time > observed.now), default=None)
 
 
-def _end_overlap(observed: Observed) -> steps.Expire | None:
+def _end_overlap(observed: Observed, desired: Desired) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
     current = observed.current
-    return (
-        steps.Expire(current.number) if current and current.overlaps and revokes_at_once(observed) else None
-    )
+    if current is None or not current.overlaps:
+        return None
+    is_ended = revokes_at_once(observed) or needs_slot(observed, desired)
+    return steps.Expire(current.number) if is_ended else None
 
 
 def _unread_problem(observed: Observed, desired: Desired, reason: Reason) -> Wait | Stalled | None:
@@ -127,7 +150,10 @@ def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh |
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
     if observed.state and observed.state.uid != observed.uid:
         return steps.Claim(observed.state.newest.number)
-    if adopts_first(observed, desired):
+    has_account = observed.state is not None and bool(observed.state.open_credentials)
+    if (
+        adopts_first(observed, desired) and not has_account
+    ):  # the recorded credentials are those of the server
         return steps.Adopt(next_number(observed))
     if observed.state is None and observed.target and observed.is_ours:
         return steps.Claim(hinted(observed.target) or next_number(observed))
@@ -155,6 +181,8 @@ def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
     """
     if observed.state is None or reason.name in {RevisionReason.SPEC_CHANGED, RevisionReason.EMERGENCY}:
         return True
+    if observed.current and observed.current.abandoned:
+        return True  # the server accepts no credential that could be published
     if not observed.is_published:
         return False
     return not reason.by_itself or not any_failed(standings(observed, desired))
@@ -170,15 +198,20 @@ def _allowed(observed: Observed) -> Desired:
     hold_to_ownership(observed, observed.desired)
     if observed.state_is_foreign:
         raise not_owned(state_name(observed.name), observed.state_owner)
+    hold_to_record(observed, observed.desired)
     return observed.desired
 
 
 def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
     """Block all writes while values violate a rule, except the rotation that replaces all of them.
 
+    A candidate in progress is that rotation.
+
     Raises:
         Stalled: PolicyViolation, with what fixes it.
     """
+    if observed.state and observed.state.candidate:
+        return
     fresh = reason.fresh if reason else frozenset()
     if denies(observed.secret_class) and not all(
         violation.cured_by <= fresh for violation in observed.violations
@@ -203,17 +236,30 @@ def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.S
     return steps.Stage(number, reason)
 
 
-def _write(
-    observed: Observed, desired: Desired
-) -> steps.Publish | steps.Repair | steps.Settle | steps.Rest | None:
-    """Return the write that the Secret needs, unless drift repair is backing off."""
+def _write(observed: Observed, desired: Desired) -> steps.Step | None:
+    """Return the write that the Secret needs, unless drift repair is backing off.
+
+    A revision whose credential the database server has not accepted is published later.
+    """
     step = _lacking(observed, desired)
+    if isinstance(step, steps.Publish) and not is_publishable(observed, desired):
+        return next_current(observed, desired) or _rest_unproven(observed, desired)
     if isinstance(step, steps.Publish) and (start := published_from(observed)):
         return steps.Rest(start)
     if step is None or not is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)
     return step if is_new else steps.Rest(until(observed), contest(observed))
+
+
+def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
+    """Wait for the database server.
+
+    Raises:
+        Stalled: It refused every candidate.
+    """
+    refuse_exhausted(observed, desired)
+    return steps.Rest(account_again(observed), account_problem(observed, desired))
 
 
 def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Settle | None:
@@ -226,10 +272,10 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
         return steps.Repair(current.number, every_key) if published_before else steps.Publish(current.number)
     if target.revision != current.number:
         return steps.Publish(current.number)
-    lacks_overlap = current.overlaps and not target.overlapping
+    lacks_overlap = current.keeps_previous and not target.overlapping
     if target.differs or lacks_overlap or not target.dressed:
         return steps.Repair(current.number, target.differs)
-    if target.overlapping and not current.overlaps:
+    if target.overlapping and not current.keeps_previous:
         return steps.Settle(current.number)
     return None
 
@@ -257,12 +303,12 @@ def _roll_out(
     is_through = not any(progress.under_way for progress in all_standings)
     if step := _overlap(observed, desired, all_standings):
         return step
-    refuse_unknown_return(observed)
+    refuse_unknown_return(observed, desired)
+    refuse_exhausted(observed, desired)
     if is_through:
         ask_for_help(observed, _current(observed))
-    return steps.Rest(
-        _wake_up(observed, desired, all_standings), problem or push_problem(observed) or contest(observed)
-    )
+    problem = problem or push_problem(observed) or account_problem(observed, desired) or contest(observed)
+    return steps.Rest(_wake_up(observed, desired, all_standings), problem)
 
 
 def _overlap(
@@ -315,6 +361,7 @@ def _wake_up(
         observed.pulled.again,
         pushed_again(observed),
         returned_again(observed, desired),
+        account_again(observed),
         until(observed),
     )
     times += (when for when in others if when)

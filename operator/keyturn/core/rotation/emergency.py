@@ -122,7 +122,11 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
         if item.recipe and item.name in observed.state.names
     }
     for revision in reversed(observed.state.revisions):
-        if revision.reason == RevisionReason.CLAIMED or not _is_since(revision, emergency.started, observed):
+        if (
+            revision.abandoned
+            or revision.reason == RevisionReason.CLAIMED
+            or not _is_since(revision, emergency.started, observed)
+        ):
             continue
         stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
         # Values that a rotation for an emergency did not change cannot be changed.

@@ -17,6 +17,8 @@ from keyturn.core.legacy_status import legacy_reason
 from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
 
+from .credential_slots import may_return_to
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -95,12 +97,11 @@ def told_reason(told: WorkloadStatus) -> str | None:
 
 def fallback_of(observed: Observed, desired: Desired) -> int | None:
     """Return the revision for an automatic rollback when a workload fails; None without one."""
-    good, kept = (
-        observed.current.fallback if observed.current else None,
-        observed.state.restorable if observed.state else (),
-    )
+    good = observed.current.fallback if observed.current else None
+    if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
+        return None
     returns = desired.on_failure is OnFailure.ROLLBACK and not observed.held
-    return good if returns and good in kept else None
+    return good if returns else None
 
 
 def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:

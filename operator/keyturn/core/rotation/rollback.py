@@ -11,6 +11,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
+from .credential_slots import may_return_to
 from .emergency import is_exposed
 from .ownership import refuse_change
 from .restart_backoff import fallback_of
@@ -50,7 +51,7 @@ _MAX_CAUSE_LENGTH = 1024
 def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | None:
     """Return the rollback to the revision that `keyturn.dev/rollback` names, once for each text."""
     asked, options, state = _unhandled_return(observed), _options(observed), observed.state
-    if asked is None or state is None or asked not in state.restorable:
+    if asked is None or state is None or not may_return_to(asked, state, desired):
         return None
     if asked != state.current_number and EVEN_EXPOSED not in options and is_exposed(asked, observed):
         return None
@@ -58,20 +59,26 @@ def requested_return(observed: Observed, desired: Desired) -> steps.GoBack | Non
     return steps.GoBack(asked, state.current_number, failed=False, lasts=HOLD in options)
 
 
-def refuse_unknown_return(observed: Observed) -> None:
+def refuse_unknown_return(observed: Observed, desired: Desired) -> None:
     """Reject a requested rollback to a revision without values, or with exposed ones; called after all other steps.
 
     Raises:
-        Stalled: NoSuchRevision, with the available revisions, or RevisionExposed.
+        Stalled: NoSuchRevision, with the available revisions, CredentialRevoked, or RevisionExposed.
     """
-    asked = _unhandled_return(observed)
-    if observed.state is None or asked is None:
+    asked, state = _unhandled_return(observed), observed.state
+    if state is None or asked is None:
         return
-    if asked in observed.state.restorable:
+    if may_return_to(asked, state, desired):
         raise Stalled(ErrorReason.REVISION_EXPOSED, exposed_message(observed.name, asked))
-    others = sorted(observed.state.restorable - {observed.state.current_number})
+    available = {number for number in state.restorable if may_return_to(number, state, desired)}
+    others = sorted(available - {state.current_number})
     kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
+    if desired.database and state.revision(asked):
+        raise Stalled(
+            ErrorReason.CREDENTIAL_REVOKED,
+            f"{ROLLBACK}: the database server does not accept the credential of revision {asked}; {hint}",
+        )
     what = f"revision {asked} is not available for rollback" if asked else "no revision is named for rollback"
     raise Stalled(ErrorReason.NO_SUCH_REVISION, f"{ROLLBACK}: {what}; {hint}")
 

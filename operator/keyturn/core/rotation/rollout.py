@@ -477,6 +477,8 @@ def is_asserted(observed: Observed) -> bool:
         return True  # there is no earlier revision
     if current.overlaps and current.valid_until is None:
         return False
+    if observed.state.gives_up_credential:
+        return False
     if observed.held is None:
         return any(entry.revision == current.number for entry in history)
     back = (current.number, RevisionReason.ROLLED_BACK, to_second(observed.held.at))

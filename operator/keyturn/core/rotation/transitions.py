@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.state.credential import Phase
+from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
+from .credential_slots import brings_credential, staged_login, tries_of
 from .decision import next_number
 from .rollback import failures
 from .rollout import standings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
@@ -64,6 +66,8 @@ class Content:
     """Keys that differ from the base revision."""
     previous: frozenset[str]
     """Keys that have another value, or exist at all, only during the overlap."""
+    login: str | None = None
+    """The login of the database account that an existing Secret names; None for a new revision."""
 
     @property
     def every_key(self) -> frozenset[str]:
@@ -78,7 +82,7 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
         case steps.Overlap(until=until):
             return state.with_revision_facts(replace(state.current, valid_until=until))
         case steps.Expire():
-            return state.with_revision_facts(replace(state.current, ended=True))
+            return _expire(state, now)
         case steps.Decline():
             return _decline(state, observed)
         case steps.Apply() | steps.Prove() | steps.Close() | steps.Revoke() | steps.Retire():
@@ -101,6 +105,13 @@ def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, no
             return _closed({one.revision for one in state.credentials}, state, now)
         case _:
             assert_never(step)
+
+
+def _expire(state: StateFacts, now: datetime) -> StateFacts:
+    """Record that the overlap is over, and in the same write that the previous credentials are to be closed."""
+    current = state.published_credential
+    over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
+    return state.with_revision_facts(replace(state.current, ended=True)).with_phase(Phase.CLOSING, now, over)
 
 
 def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
@@ -140,10 +151,20 @@ def claim(
     """Record an own Secret that was created at `created` and has no state."""
     # The state had recorded which workloads run which revision; a revision after the first may concern them all.
     changed = _keys_in(content.keys) if step.number > 1 else frozenset[str]()
+    database = observed.desired.database if observed.desired else None
+    credentials = _found_credentials(step.number, database, content, now)
     facts = RevisionFacts(step.number, RevisionReason.CLAIMED, now, changed)
+    if database:
+        others = _lost_credentials(credentials[0].login, database, now)
+        supersedes = UNKNOWN_REVISION if others else None
+        facts, credentials = (
+            replace(facts, credential=step.number, supersedes=supersedes),
+            credentials + others,
+        )
     rotated = min(observed.managed.status.last_rotation_time or created, observed.now)
     first = _first_state(facts, observed, content, rotated)
-    return replace(first, used=next_number(observed) - 1)  # the state is lost, but no number is used twice
+    # The state is lost, but no number is used twice.
+    return replace(first, used=next_number(observed) - 1, credentials=credentials)
 
 
 def adopt(
@@ -156,13 +177,21 @@ def adopt(
 ) -> StateFacts:
     """Record the content of a Secret without owner; workloads that read it already run it."""
     base = state.current_number if state else None
+    credentials = _found_credentials(step.number, desired.database, content, now)
     facts = RevisionFacts(
-        step.number, RevisionReason.CLAIMED, now, frozenset(), base=base, fallback=step.number
+        step.number,
+        RevisionReason.CLAIMED,
+        now,
+        frozenset(),
+        base=base,
+        fallback=step.number,
+        credential=step.number if credentials else None,
     )
     if state is None:
         # The age of the values counts from now; otherwise they would be rotated at once.
-        return _first_state(facts, observed, content, now)
-    return _on_top(facts, state, observed, desired, content)
+        return replace(_first_state(facts, observed, content, now), credentials=credentials)
+    known = replace(state, credentials=(*credentials, *state.credentials))
+    return _on_top(facts, known, observed, desired, content)
 
 
 def stage(
@@ -174,6 +203,7 @@ def stage(
     now: datetime,
 ) -> StateFacts:
     """Record a new revision."""
+    credential, supersedes = _credential_facts(step, state, desired)
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
@@ -182,11 +212,14 @@ def stage(
         base=state.current_number if state else None,
         fallback=_fallback(observed, desired),
         previous=content.previous,
+        credential=credential,
+        supersedes=supersedes,
     )
+    staged = _staged_credential(step, state, desired, now)
     is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
     read_at = observed.read_for(now) if is_read else None
     if state is None:
-        return replace(_first_state(facts, observed, content, now), refreshed=read_at)
+        return replace(_first_state(facts, observed, content, now), refreshed=read_at, credentials=staged)
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
     handled = state.triggers.with_handled(observed.requested) if step.reason.rotates else state.triggers
     handed_on = replace(
@@ -194,7 +227,10 @@ def stage(
         rotated=now if step.reason.rotates else state.rotated,
         triggers=handled.with_refreshed(observed.requested) if read_at else handled,
         refreshed=read_at or state.refreshed,
+        credentials=(*staged, *state.credentials),
     )
+    if staged and not state.current.abandoned:
+        return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
 
 
@@ -250,6 +286,43 @@ def _was_published(current: RevisionFacts, observed: Observed, desired: Desired)
 # Credentials of a database account
 
 
+def _credential_facts(
+    step: steps.Stage, state: StateFacts | None, desired: Desired
+) -> tuple[int | None, int | None]:
+    """Return the credential of a new revision, and the one that stays open during its overlap."""
+    before = state.published_credential if state else None
+    if brings_credential(step.reason.fresh, desired):
+        return step.number, before.revision if before and before.is_open else None
+    if state is None or before is None or desired.database is None:
+        return None, None
+    return before.revision, None if state.current.ended else state.current.supersedes
+
+
+def _staged_credential(
+    step: steps.Stage, state: StateFacts | None, desired: Desired, now: datetime
+) -> tuple[Credential, ...]:
+    """Return the credential that a new revision brings, if any, before the server is touched."""
+    login = staged_login(step.reason.fresh, state, desired)
+    if login is None or not brings_credential(step.reason.fresh, desired):
+        return ()
+    return (Credential(step.number, login, Phase.STAGED, now, tries_of(step.reason, state)),)
+
+
+def _found_credentials(
+    number: int, database: DatabaseDesired | None, content: Content, now: datetime
+) -> tuple[Credential, ...]:
+    """Return the credential of a Secret that exists: the server has it, and a login is to prove that."""
+    if database is None:
+        return ()
+    return (Credential(number, content.login or database.logins[0], Phase.APPLIED, now),)
+
+
+def _lost_credentials(login: str, database: DatabaseDesired, now: datetime) -> tuple[Credential, ...]:
+    """Return the credential that may be open although the record of its password is lost."""
+    others = [other for other in database.logins if other != login][:1]
+    return tuple(Credential(UNKNOWN_REVISION, other, Phase.APPLIED, now) for other in others)
+
+
 def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Record an accepted login; the revision becomes the current one in the same write."""
     proven = state.with_phase(Phase.PROVEN, now, {number})
@@ -261,12 +334,10 @@ def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) ->
 
 def _close(numbers: frozenset[int], state: StateFacts, now: datetime) -> StateFacts:
     """Record credentials as closing; a revision that was not published with one is given up."""
-    candidate = state.candidate
-    if candidate and candidate.number in numbers:
-        state = state.with_revision_facts(replace(candidate, abandoned=True))
-    current, credential = state.current, state.published_credential
-    if current.number in numbers and credential and not credential.is_proven:
-        state = state.with_revision_facts(replace(current, abandoned=True))
+    for revision in (state.candidate, state.current):
+        credential = state.credential(revision.number) if revision else None
+        if revision and credential and credential.is_candidate and revision.number in numbers:
+            state = state.with_revision_facts(replace(revision, abandoned=True))
     return state.with_phase(Phase.CLOSING, now, numbers)
 
 
@@ -288,7 +359,7 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
         held = replace(state.held, lasts=step.lasts) if state.held and not state.held.failed else state.held
         return replace(state, triggers=triggers, held=held)
     return replace(
-        state.with_published(publication_of(observed)),
+        _exchange(step, state.with_published(publication_of(observed)), observed, now),
         triggers=triggers,
         current_number=step.number,
         held=Held(
@@ -300,6 +371,26 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
             lasts=step.lasts,
         ),
     )
+
+
+def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
+    """Record that the credentials of the revision that is given up, and of a candidate, are to be closed."""
+    back, given_up = state.credential_of(step.number), state.credential_of(step.given_up)
+    if back is None or given_up is None:
+        return state
+    if state.candidate:
+        state = _close(frozenset({state.candidate.number}), state, now)
+    if given_up is not back:
+        state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
+        if publication_of(observed) is None:
+            state = state.with_revision_facts(replace(state.current, abandoned=True))
+    if observed.desired and observed.desired.database and not observed.desired.database.alternates:
+        state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
+    restored = state.revision(step.number)
+    superseded = state.credential(restored.supersedes) if restored else None
+    if restored and superseded and not superseded.is_proven:
+        state = state.with_revision_facts(replace(restored, ended=True))
+    return state
 
 
 def _decline(state: StateFacts, observed: Observed) -> StateFacts:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.api.database import USERNAME
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 
+from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
 from .reasons import Reason
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import Validity
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "due_time",
+    "emergency_was_declared",
     "is_overdue",
     "is_paused",
     "is_requested",
@@ -36,6 +40,7 @@ __all__ = [
     "start_time",
     "store_change_waits",
     "turns_nothing",
+    "waits_for_previous",
     "waits_until",
 ]
 
@@ -62,7 +67,7 @@ def values_were_lost(observed: Observed, desired: Desired, state: StateFacts | N
 def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts | None) -> Reason | None:
     """Rotate every generated value, regardless of windows and schedule."""
     asked = asked_at(observed, desired)
-    if asked is None or observed.now < asked[1]:
+    if asked is None or observed.now < asked[1] or _was_refused_for(asked[0], observed.state):
         return None
     generated = frozenset(item.name for item in desired.items if item.recipe)
     return Reason(
@@ -70,8 +75,45 @@ def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts |
     )
 
 
+def _was_refused_for(emergency: Emergency, state: StateFacts | None) -> bool:
+    """Whether a database server has refused every candidate of an emergency's rotation."""
+    if state is None or not is_exhausted(state):
+        return False
+    return state.newest.reason == RevisionReason.EMERGENCY and state.newest.made >= emergency.started
+
+
+def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    """Continue a rotation whose candidate was given up before it was published, with another one."""
+    if state is None or desired.database is None or not state.newest.abandoned or is_exhausted(state):
+        return None
+    keys = state.newest.changed
+    fresh = {item.name for item in desired.items if item.recipe and not keys.isdisjoint(item.keys.values())}
+    return Reason(
+        state.newest.reason,
+        f"revision {state.newest.number} was given up before it was published",
+        frozenset(fresh | {desired.database.password}),
+        rotates=True,
+    )
+
+
+def account_is_new(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
+    if (
+        state is None
+        or desired.database is None
+        or state.current.credential is not None
+        or is_exhausted(state)
+    ):
+        return None
+    fresh = frozenset({desired.database.password})
+    return Reason(
+        RevisionReason.SPEC_CHANGED, "the database account is managed from now on", fresh, rotates=False
+    )
+
+
 def items_were_added(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     added = desired.names - state.names if state else frozenset()
+    if state and desired.database and state.current.credential is None:
+        added -= {USERNAME}  # `account_is_new` brings it, with a password
     if not added:
         return None
     return Reason(RevisionReason.SPEC_CHANGED, f"data has new items: {_list(added)}", added, rotates=False)
@@ -179,6 +221,8 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
     secret_is_new,
     values_were_lost,
     emergency_was_declared,
+    candidate_was_abandoned,
+    account_is_new,
     items_were_added,
     items_were_removed,
     keys_were_renamed,
@@ -194,6 +238,29 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
 
+    A new password of a database account waits until the previous one is closed; all else does not.
+    """
+    spoken = _spoken(observed, desired)
+    if not may_open(observed):
+        spoken = [reason for reason in spoken if not brings_credential(reason.fresh, desired)]
+    if not spoken:
+        return None
+    first, *others = spoken
+    for other in others:
+        first = first.joined(other)
+    return first
+
+
+def waits_for_previous(observed: Observed, desired: Desired) -> bool:
+    """Whether a reason for a new password waits until another credential is closed or proven."""
+    if desired.database is None or may_open(observed):
+        return False
+    return any(brings_credential(reason.fresh, desired) for reason in _spoken(observed, desired))
+
+
+def _spoken(observed: Observed, desired: Desired) -> list[Reason]:
+    """Return the reasons that apply.
+
     While a rollback pauses rotation, only an emergency applies, or a change in a store that neither revision has.
     """
     if (
@@ -201,14 +268,8 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
         and not observed.pulled.changed
         and not emergency_was_declared(observed, desired, observed.state)
     ):
-        return None
-    spoken = [reason for check in RENEW_CHECKS if (reason := check(observed, desired, observed.state))]
-    if not spoken:
-        return None
-    first, *others = spoken
-    for other in others:
-        first = first.joined(other)
-    return first
+        return []
+    return [reason for check in RENEW_CHECKS if (reason := check(observed, desired, observed.state))]
 
 
 def due_time(observed: Observed) -> datetime | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
+from keyturn.api.database import USERNAME
 from keyturn.api.duration import format_duration
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.rotation import AppliedBy
@@ -19,6 +20,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from . import schedule
+from .database import database_of, hold_to_password
 from .store_refs import destination_of, source_of, spread_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
     from keyturn.api.source import DataFrom
 
+    from .database import DatabaseDesired
     from .store_refs import Destination, Source
 
 __all__ = [
@@ -130,6 +133,8 @@ class Desired:
     pulls_at_once: bool = False
     """Values that changed in stores do not wait for a window."""
     applied_by: AppliedBy | None = None
+    database: DatabaseDesired | None = None
+    """The database account of the password; None without one."""
 
     @property
     def on_request(self) -> bool:
@@ -226,7 +231,9 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
-        applied_by=schedule.applied_by_of(*cadences),
+        # A class that says otherwise is about values that no server is told.
+        applied_by=AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences),
+        database=database_of(spec.database),
     )
 
 
@@ -375,7 +382,7 @@ def _shortest_interval(cadence: schedule.Every | schedule.Cron | None) -> timede
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A value, or a bundle of values, that is generated, literal, or read from a store."""
+    """A value, or a bundle of values, that is generated, literal, read from a store, or the login of an account."""
 
     name: str
     recipe: Recipe | None
@@ -388,6 +395,8 @@ class Item:
     source: Source | None = None
     deletes: bool = False
     """Properties that the store no longer has are removed from the Secret."""
+    is_login: bool = False
+    """Its value is the login of the database account whose password the revision has."""
 
     @property
     def spreads(self) -> bool:
@@ -412,12 +421,20 @@ def items_of(
     """
     default = secret_class.spec.generate if secret_class else None
     written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
+    if database := database_of(managed.spec.database):
+        password = hold_to_password(database, written)
+        written += (login_item(password),)
     _check_keys_distinct(written)
     spread = tuple(
         Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=_deletes(every))
         for place, every in enumerate(managed.spec.data_from or ())
     )
     return written + spread
+
+
+def login_item(password: Item) -> Item:
+    """Return the item `username`, which changes with the password and is kept as long."""
+    return Item(USERNAME, None, None, {VALUE: USERNAME}, keep_previous=password.keep_previous, is_login=True)
 
 
 def _deletes(every: DataFrom) -> bool:

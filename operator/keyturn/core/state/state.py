@@ -153,7 +153,7 @@ class StateFacts:
     borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
     """Lease identifiers by item of the current revision, for the items with a lease."""
     lent_before: frozenset[str] = frozenset()
-    """Leases of earlier revisions."""
+    """Leases of other revisions."""
     lent_next: frozenset[str] = frozenset()
     """Leases of the candidate revision."""
     credentials: tuple[Credential, ...] = ()
@@ -214,6 +214,20 @@ class StateFacts:
         """Credentials that the server may accept."""
         return tuple(one for one in self.credentials if one.is_open)
 
+    @property
+    def gives_up_credential(self) -> bool:
+        """Whether the credential of a revision that was rolled back is still to be closed."""
+        current = self.published_credential
+        later = (one for one in self.credentials if current and one.revision > current.revision)
+        given_up = ((one, self.revision(one.revision)) for one in later if one.is_closing)
+        return any(revision is not None and not revision.abandoned for _, revision in given_up)
+
+    @property
+    def _protected(self) -> frozenset[int | None]:
+        """Revisions whose values are always kept: the current one, its fallback, and those of open credentials."""
+        opened = {one.revision for one in self.credentials if one.is_open}
+        return frozenset({self.current_number, self.current.fallback, *opened})
+
     def with_credential(self, credential: Credential) -> StateFacts:
         """Return the facts with a credential in place of that of the same revision; old evidence is dropped."""
         others = (one for one in self.credentials if one.revision != credential.revision)
@@ -266,10 +280,12 @@ class StateFacts:
     def with_revision(self, revision: RevisionFacts, limit: int) -> StateFacts:
         """Return the facts with a newer revision; the values of only the `limit` latest earlier ones are kept.
 
-        The last revision on which every workload ran is always kept, because a failed rollout returns to it.
+        The last revision on which every workload ran is always kept, because a failed rollout returns to it, and so
+        are those with the password of an open credential.
         """
         recorded = [one.number for one in self.revisions if one.number in self.restorable]
-        stay = self.restorable & {*recorded[:limit], revision.fallback}
+        opened = {one.revision for one in self.credentials if one.is_open}
+        stay = self.restorable & {*recorded[:limit], revision.fallback, *opened}
         newer = replace(
             self,
             revisions=(revision, *self.revisions),
@@ -278,6 +294,12 @@ class StateFacts:
             held=None,
         )
         return newer.with_older(_MAX_FACTS)
+
+    def with_candidate(self, revision: RevisionFacts, limit: int) -> StateFacts:
+        """Return the facts with a newer revision that does not become the current one yet."""
+        newer = replace(self.with_revision(revision, limit), current_number=self.current_number)
+        kept = self.restorable & {self.current_number, self.current.fallback}
+        return replace(newer, restorable=newer.restorable | kept)
 
     @property
     def older(self) -> tuple[RevisionFacts, ...]:
@@ -294,7 +316,7 @@ class StateFacts:
 
         None if there is none.
         """
-        spare = self.restorable - {self.current_number, self.current.fallback}
+        spare = self.restorable - self._protected
         if not spare:
             return None
         return replace(self, restorable=self.restorable - {min(spare)}).with_older(_MAX_FACTS)
@@ -323,13 +345,14 @@ class State:
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             borrowed=current.borrowed or _NO_ITEMS,
             lent_before=_ids_in(revision for revision in ordered.values() if revision is not current),
+            lent_next=_ids_in([ordered[facts.candidate.number]]) if facts.candidate else frozenset(),
         )
         return cls(known, ordered)
 
     @classmethod
     def newer(cls, facts: StateFacts, revision: Revision, before: State | None) -> State:
-        """Return the state with a new current revision, without the values of revisions that `facts` drops."""
-        revisions = {**(before.revisions if before else {}), facts.current_number: revision}
+        """Return the state with a new revision, without the values of revisions that `facts` drops."""
+        revisions = {**(before.revisions if before else {}), facts.newest.number: revision}
         return cls.of(facts, {number: revisions[number] for number in facts.restorable})
 
     @property

@@ -1,0 +1,113 @@
+"""Whether another database credential may be opened, which login it gets, and which revisions have an open one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.core.state.credential import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.state import StateFacts
+
+    from .reasons import Reason
+
+__all__ = [
+    "MOST_CANDIDATES",
+    "REFUSALS",
+    "brings_credential",
+    "free_login",
+    "is_exhausted",
+    "may_open",
+    "may_return_to",
+    "staged_login",
+    "tries_of",
+    "unproven",
+]
+
+MOST_CANDIDATES = 3
+"""Candidates of one rotation that the server may refuse before manual action is required."""
+REFUSALS = 2
+"""Refusals in a row after which a candidate is replaced."""
+
+
+def brings_credential(fresh: Collection[str], desired: Desired) -> bool:
+    """Whether a revision with these new values has another password for the database account."""
+    return desired.database is not None and desired.database.password in fresh
+
+
+def staged_login(fresh: Collection[str], state: StateFacts | None, desired: Desired) -> str | None:
+    """Return the login of the next revision: a free one for a new password, else that of the current revision."""
+    if desired.database is None:
+        return None
+    current = state.published_credential if state else None
+    if current is None or brings_credential(fresh, desired):
+        return free_login(state, desired.database)
+    return current.login
+
+
+def free_login(state: StateFacts | None, database: DatabaseDesired) -> str:
+    """Return the first login of the account without an open credential; with SingleUser there is only one."""
+    taken = {one.login for one in state.open_credentials} if state else set()
+    return next((login for login in database.logins if login not in taken), database.logins[0])
+
+
+def unproven(state: StateFacts) -> Credential | None:
+    """Return the credential that the server is to learn or to prove next: the candidate's, or the current one."""
+    number = state.candidate.number if state.candidate else state.current_number
+    credential = state.credential_of(number)
+    return credential if credential and credential.is_candidate else None
+
+
+def may_open(observed: Observed) -> bool:
+    """Whether a new credential may be opened: only that of the current revision is open, and it is settled.
+
+    The server keeps two at most. A current one that is not proven yet is waited for, unless the server refuses it.
+    """
+    state = observed.state
+    if state is None:
+        return True
+    current = state.published_credential
+    if any(one is not current for one in state.open_credentials):
+        return False
+    if current is None or current.phase in {Phase.PROVEN, Phase.CLOSED}:
+        return True
+    return (
+        current.phase is Phase.APPLIED
+        and observed.account is not None
+        and observed.account.refused >= REFUSALS
+    )
+
+
+def is_exhausted(state: StateFacts) -> bool:
+    """Whether the server refused as many candidates in a row as it may, and no other rotation was started since."""
+    credential = state.credential(state.newest.number)
+    return state.newest.abandoned and credential is not None and credential.tries + 1 >= MOST_CANDIDATES
+
+
+def tries_of(reason: Reason, state: StateFacts | None) -> int:
+    """Return how many candidates of the same rotation were given up before a new one."""
+    if (
+        state is None
+        or not state.newest.abandoned
+        or state.newest.reason != reason.name
+        or is_exhausted(state)
+    ):
+        return 0
+    credential = state.credential(state.newest.number)
+    return credential.tries + 1 if credential else 0
+
+
+def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
+    """Whether a rollback may publish a revision: its values are recorded, and the server accepts its credential."""
+    if number not in state.restorable:
+        return False
+    if desired.database is None:
+        return True
+    credential = state.credential_of(number)
+    return credential is not None and credential.is_proven

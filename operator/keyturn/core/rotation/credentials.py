@@ -1,0 +1,369 @@
+"""Credentials of a database account: which ones the server must accept, and the next step towards that.
+
+A new credential is proven before its revision becomes the current one, and the previous one is closed when no pod
+needs it. What the server must accept is asserted as a whole (`live_for`), so each step can be repeated after a crash.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keyturn.api.database import Sessions
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import NOT_PROBED, AccountFacts, ProbeVerdict
+from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
+from keyturn.core.state.state import state_name
+
+from . import steps
+from .completion import is_complete
+from .credential_slots import MOST_CANDIDATES, REFUSALS, is_exhausted, unproven
+from .emergency import revokes_at_once
+from .holders import overlap_limit
+from .rollout import standings
+from .triggers import emergency_was_declared, waits_for_previous
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.state import StateFacts
+
+__all__ = [
+    "MOST_OPEN",
+    "account_again",
+    "account_problem",
+    "closes_account",
+    "hold_to_record",
+    "is_publishable",
+    "last_closing",
+    "live_for",
+    "needs_slot",
+    "next_candidate",
+    "next_current",
+    "next_repair",
+    "next_revocation",
+    "refuse_exhausted",
+]
+
+MOST_OPEN = 2
+"""Credentials that a server accepts at the same time."""
+_RECHECK_INTERVAL = timedelta(minutes=1)
+
+
+def hold_to_record(observed: Observed, desired: Desired) -> None:
+    """Check that the recorded credentials are those of the account; users can edit the state Secret.
+
+    Raises:
+        Stalled: Another login, or too many credentials are recorded as open.
+    """
+    if desired.database is None or observed.state is None:
+        return
+    known, opened = desired.database.every_login, observed.state.open_credentials
+    if len(opened) > MOST_OPEN or any(one.login not in known for one in opened):
+        raise _contradiction(observed)
+
+
+# Before the Secret is written
+
+
+def next_candidate(
+    observed: Observed, desired: Desired
+) -> steps.Close | steps.Revoke | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+    """Return the next step of a credential that no Secret has: of the candidate, or of one that was given up."""
+    state = observed.state
+    if state is None or desired.database is None:
+        return None
+    if given_up := _given_up(state):
+        return None if _waits(observed) else _revoke(given_up, observed, desired.database)
+    if state.candidate is None:
+        return None
+    return _close_exposed(state.candidate.number, observed, desired) or _learn(observed, desired, state)
+
+
+def next_current(
+    observed: Observed, desired: Desired
+) -> steps.Close | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+    """Return the next step of the current credential, if it is not proven: that of a first or adopted revision."""
+    state = observed.state
+    if state is None or desired.database is None or state.candidate:
+        return None
+    credential = state.published_credential
+    if credential is None or not credential.is_candidate:
+        return None
+    if not observed.is_published and (exposed := _close_exposed(credential.revision, observed, desired)):
+        return exposed
+    return _learn(observed, desired, state)
+
+
+def is_publishable(observed: Observed, desired: Desired) -> bool:
+    """Whether the Secret may have the current revision: the server has accepted its credential."""
+    credential = observed.state.published_credential if observed.state else None
+    return desired.database is None or credential is None or credential.is_proven
+
+
+def _close_exposed(number: int, observed: Observed, desired: Desired) -> steps.Close | None:
+    """Give up an unpublished credential that an emergency has exposed."""
+    return steps.Close((number,)) if emergency_was_declared(observed, desired, observed.state) else None
+
+
+def _learn(
+    observed: Observed, desired: Desired, state: StateFacts
+) -> steps.Close | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
+    """Let the server learn the unproven credential, then prove it; give it up if the server refuses it."""
+    credential = unproven(state)
+    if credential is None or _waits(observed):
+        return None
+    if closes_account(observed, desired) and not observed.is_finalized:
+        return steps.Finalize(present=True)
+    if credential.phase is Phase.STAGED:
+        return steps.Apply(credential.revision)
+    if _account(observed).refused < REFUSALS:
+        return steps.Prove(credential.revision)
+    if _is_found(credential, state):
+        return next_repair(observed, desired)
+    return steps.Close((credential.revision,))
+
+
+def _is_found(credential: Credential, state: StateFacts) -> bool:
+    """Whether the password was not generated for the account, but found in a Secret."""
+    revision = state.revision(credential.revision)
+    return revision is not None and revision.reason == RevisionReason.CLAIMED
+
+
+def _given_up(state: StateFacts) -> Credential | None:
+    """Return the closing credential of a revision that was never published."""
+    closing = (one for one in state.credentials if one.is_closing)
+    return next((one for one in closing if _was_abandoned(one, state)), None)
+
+
+def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
+    revision = state.revision(credential.revision)
+    return revision is not None and revision.abandoned
+
+
+# After the Secret was written
+
+
+def next_revocation(observed: Observed, desired: Desired) -> steps.Revoke | None:
+    """Return the revocation of the next closing credential that no pod needs."""
+    if desired.database is None or observed.state is None or _waits(observed):
+        return None
+    ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
+    return next((_revoke(one, observed, desired.database) for one in ready), None)
+
+
+def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:
+    """Return the repair of an account that refuses the published credential, unless the spec only reports that."""
+    database, account = desired.database, _account(observed)
+    if database is None or not database.repairs or not observed.is_published or _waits(observed):
+        return None
+    is_refused = account.verdict is ProbeVerdict.REFUSED or account.refused >= REFUSALS
+    return steps.Assert() if is_refused and account.verdict is not ProbeVerdict.CONTESTED else None
+
+
+def needs_slot(observed: Observed, desired: Desired) -> bool:
+    """Whether an emergency closes the previous credential at once, because a third one is never opened."""
+    state = observed.state
+    if desired.database is None or state is None or state.current.supersedes is None:
+        return False
+    previous = state.credential(state.current.supersedes)
+    is_in_the_way = previous is not None and previous.is_open
+    return (
+        is_in_the_way
+        and observed.is_published
+        and emergency_was_declared(observed, desired, state) is not None
+    )
+
+
+def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired) -> bool:
+    """Whether the server may refuse a closing credential now.
+
+    A superseded one is recorded as closing when its overlap has ended. One of a revision that was rolled back is
+    needed until every pod runs on the current revision again.
+    """
+    state = observed.state
+    if state is None or not credential.is_closing:
+        return False
+    if _was_abandoned(credential, state):
+        return True
+    current = state.published_credential
+    if current is None or current is credential or not observed.is_published:
+        return False
+    if credential.revision < current.revision or revokes_at_once(observed):
+        return True
+    limit = overlap_limit(observed, desired)
+    if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):
+        return True
+    return is_complete(observed, desired, standings(observed, desired))
+
+
+def _revoke(credential: Credential, observed: Observed, database: DatabaseDesired) -> steps.Revoke:
+    ends_sessions = database.sessions is Sessions.TERMINATE or revokes_at_once(observed)
+    return steps.Revoke(credential.revision, ends_sessions)
+
+
+# Deletion
+
+
+def closes_account(observed: Observed, desired: Desired | None) -> bool:
+    """Whether the deletion of the ManagedSecret has to close logins at the server."""
+    if desired is None or desired.database is None or observed.state is None:
+        return False
+    return desired.database.deletes and bool(observed.state.open_credentials)
+
+
+def last_closing(observed: Observed) -> steps.Close | steps.Retire | None:
+    """Return the next step for the account of a deleted ManagedSecret; None if it waits, or nothing is left."""
+    state = observed.state
+    if state is None or not closes_account(observed, observed.desired):
+        return None
+    if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
+        return steps.Close(left)
+    return None if _waits(observed) else steps.Retire()
+
+
+# What the server must accept
+
+
+def live_for(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, ...]:
+    """Return the credentials that the server must accept after a step, the published one first.
+
+    Raises:
+        Stalled: The record contradicts itself: it was edited.
+    """
+    state, desired = observed.state, observed.desired
+    if isinstance(step, steps.Retire) or state is None or desired is None or desired.database is None:
+        return ()
+    live: dict[str, Credential] = {}
+    for one in _by_precedence(step, state):
+        if _stays_open(one, step, observed, desired):
+            live.setdefault(one.login, one)
+    published = _published(observed, state)
+    is_missing = published is not None and desired.database.alternates and published not in live.values()
+    if len(live) > MOST_OPEN or is_missing:
+        raise _contradiction(observed)
+    return tuple(sorted(live.values(), key=lambda one: one is not published))
+
+
+def _by_precedence(step: steps.DatabaseStep, state: StateFacts) -> Iterator[Credential]:
+    """Yield the open credentials, for each login first the one whose password the server must have."""
+    current, learned = state.published_credential, unproven(state)
+    first = state.credential(step.number) if isinstance(step, steps.Apply) else None
+    if first:
+        yield first
+    if learned and learned.phase is Phase.APPLIED:
+        yield learned
+    if current:
+        yield current
+    yield from state.open_credentials
+
+
+def _stays_open(
+    credential: Credential, step: steps.DatabaseStep, observed: Observed, desired: Desired
+) -> bool:
+    if isinstance(step, steps.Apply) and credential.revision == step.number:
+        return True
+    if isinstance(step, steps.Revoke) and credential.revision == step.number:
+        return False
+    if credential.phase is Phase.STAGED:  # with SingleUser also the published one, after a rollback
+        return observed.state is not None and credential is _published(observed, observed.state)
+    is_known = credential.is_open and credential.revision != UNKNOWN_REVISION
+    return is_known and not _may_be_revoked(credential, observed, desired)
+
+
+def _published(observed: Observed, state: StateFacts) -> Credential | None:
+    """Return the credential that the Secret has now."""
+    credential = state.credential_of(observed.target.revision) if observed.target else None
+    return credential if credential and credential.is_open and not _was_abandoned(credential, state) else None
+
+
+def _contradiction(observed: Observed) -> Stalled:
+    return Stalled(
+        ErrorReason.STATE_UNREADABLE,
+        f"the state Secret {state_name(observed.name)!r} records database credentials that the account cannot have;"
+        " restore it, or delete it to continue with the values of the target Secret",
+    )
+
+
+# Waits and problems
+
+
+def account_again(observed: Observed) -> datetime | None:
+    """Return when the next operation at the server, or the next probe, is due."""
+    account = observed.account
+    times = (account.again, account.probe_due) if account else ()
+    return min((when for when in times if when and when > observed.now), default=None)
+
+
+def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | None:
+    """Return why the account is not as the spec says, or None."""
+    if desired.database is None or observed.state is None:
+        return None
+    account = _account(observed)
+    return (
+        account.problem or _refusal(account, desired.database) or _waiting(observed, desired, observed.state)
+    )
+
+
+def refuse_exhausted(observed: Observed, desired: Desired) -> None:
+    """Report that the server refused every candidate of a rotation.
+
+    Raises:
+        Stalled: PasswordRefused.
+    """
+    if desired.database is None or observed.state is None or not is_exhausted(observed.state):
+        return
+    raise Stalled(
+        ErrorReason.PASSWORD_REFUSED,
+        f"the database server refused {MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row;"
+        f" check its rules for passwords and logins, then run `keyturn rotate {observed.name}`",
+    )
+
+
+def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None:
+    """Return why a refused published credential needs manual action; None if it is accepted, unknown, or repaired."""
+    match account.verdict:
+        case ProbeVerdict.CONTESTED:
+            return Stalled(
+                ErrorReason.CREDENTIAL_CONTESTED,
+                f"another writer keeps changing the password of {database.username!r} at the database server;"
+                " stop it, and the next repair lasts",
+            )
+        case ProbeVerdict.REFUSED if not database.repairs:
+            return Stalled(
+                ErrorReason.CREDENTIAL_REFUSED,
+                f"the database server refuses the published login of {database.username!r}, and drift: Report only"
+                " reports that; set the password of the Secret at the server, or write drift: Repair",
+            )
+        case _:
+            return None
+
+
+def _waiting(observed: Observed, desired: Desired, state: StateFacts) -> Wait | None:
+    """Return that a rotation waits for the end of the previous credential."""
+    if not waits_for_previous(observed, desired):
+        return None
+    logins = " and ".join(
+        sorted(one.login for one in state.open_credentials if one is not state.published_credential)
+    )
+    return Wait(
+        ErrorReason.PREVIOUS_STILL_OPEN,
+        f"the next rotation waits until the previous login {logins} is closed; two are open at most",
+        _RECHECK_INTERVAL,
+    )
+
+
+def _account(observed: Observed) -> AccountFacts:
+    return observed.account or NOT_PROBED
+
+
+def _waits(observed: Observed) -> bool:
+    """Whether an operation is in progress, or the next one is postponed after a failure."""
+    account = _account(observed)
+    return account.busy or (account.again is not None and account.again > observed.now)

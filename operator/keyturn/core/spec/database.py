@@ -1,0 +1,120 @@
+"""Database account of a ManagedSecret: its server, its logins, and the value that is its password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from keyturn.api.database import PASSWORD, USERNAME, Drift, Sessions, Strategy
+from keyturn.api.target import DeletionPolicy
+from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.api.database import AccountTemplate, Database, TargetRef
+
+    from .desired import Item
+
+__all__ = ["LOGIN", "DatabaseDesired", "database_of", "hold_to_password", "logins_of"]
+
+LOGIN = "database login"
+"""Recipe of the value `username`, which the credential of its revision determines."""
+_DEFAULT_PROBE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseDesired:
+    """`spec.database` with every default resolved."""
+
+    target: TargetRef
+    username: str
+    """The name of the account; its logins follow from it and from the strategy."""
+    strategy: Strategy = Strategy.ALTERNATING_USERS
+    password: str = PASSWORD
+    """The item that is the password."""
+    sessions: Sessions = Sessions.KEEP
+    probe_interval: timedelta = _DEFAULT_PROBE
+    drift: Drift = Drift.REPAIR
+    template: AccountTemplate | None = None
+    """What a new account may do; None if the account must exist."""
+    deletion: DeletionPolicy = DeletionPolicy.RETAIN
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        """The logins between which rotations alternate."""
+        return logins_of(self.username, self.strategy)
+
+    @property
+    def every_login(self) -> tuple[str, ...]:
+        """Every login that may have a credential of the account: an adopted account logs in under its own name."""
+        return (*self.logins, *({self.username} - set(self.logins)))
+
+    @property
+    def alternates(self) -> bool:
+        """Whether the server accepts the previous credential next to the new one."""
+        return self.strategy is Strategy.ALTERNATING_USERS
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the deletion of the ManagedSecret closes the logins."""
+        return self.deletion is DeletionPolicy.DELETE
+
+    @property
+    def repairs(self) -> bool:
+        """Whether a refused published credential is set again."""
+        return self.drift is Drift.REPAIR
+
+
+def logins_of(username: str, strategy: Strategy) -> tuple[str, ...]:
+    """Return the logins of an account between which rotations alternate."""
+    match strategy:
+        case Strategy.ALTERNATING_USERS:
+            return f"{username}_a", f"{username}_b"
+        case Strategy.SINGLE_USER:
+            return (username,)
+        case _:
+            assert_never(strategy)
+
+
+def database_of(spec: Database | None) -> DatabaseDesired | None:
+    """Complete `spec.database` from the defaults; None without one."""
+    if spec is None:
+        return None
+    probe = spec.probe
+    return DatabaseDesired(
+        target=spec.target_ref,
+        username=spec.username,
+        strategy=spec.strategy or Strategy.ALTERNATING_USERS,
+        password=spec.password_value or PASSWORD,
+        sessions=spec.sessions or Sessions.KEEP,
+        probe_interval=(probe.every if probe else None) or _DEFAULT_PROBE,
+        drift=(probe.drift if probe else None) or Drift.REPAIR,
+        template=spec.template,
+        deletion=spec.deletion_policy or DeletionPolicy.RETAIN,
+    )
+
+
+def hold_to_password(database: DatabaseDesired, items: Iterable[Item]) -> Item:
+    """Return the item that is the password: one generated value, whose generator may be the class's.
+
+    Raises:
+        Stalled: There is no such value, or another item is named as the login is.
+    """
+    items = tuple(items)
+    if any(item.name == USERNAME or USERNAME in item.keys.values() for item in items):
+        raise Stalled(
+            ErrorReason.INVALID_DATABASE,
+            f"the key {USERNAME!r} of the Secret is the login of the database account; remove the item of data that"
+            " writes it, or give it another name and key",
+        )
+    item = next((item for item in items if item.name == database.password), None)
+    if item is None or item.recipe is None or len(item.keys) != 1:
+        raise Stalled(
+            ErrorReason.INVALID_DATABASE,
+            f"database.passwordValue {database.password!r} names no item of data that generates one value;"
+            " name an item with generate: {password: {}}",
+        )
+    return item
