@@ -91,7 +91,7 @@ def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Obse
         published=transitions.published_at(step, observed, observed.now),
         differs=frozenset(),
         dressed=True,
-        overlapping=observed.current is not None and observed.current.overlaps,
+        overlapping=observed.current is not None and observed.current.keeps_previous,
     )
     return replace(observed, target=target)
 

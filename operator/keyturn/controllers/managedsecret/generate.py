@@ -71,11 +71,7 @@ async def generate_revision(
         if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
             values[item.name] = adopted
         elif found is None or item.name in fresh:
-            made = (
-                _login_of(item, found, login, desired)
-                if login and item.is_login
-                else await _generate_items(item, found, values, desired, key, last, generated, context)
-            )
+            made = await _generate_items(item, found, values, login, desired, key, last, generated, context)
             values[item.name] = _with_earlier(made, item, found, desired)
         else:
             values[item.name] = _kept(item, found, desired)
@@ -150,12 +146,15 @@ async def _generate_items(
     item: Item,
     before: ItemValues | None,
     made: Mapping[str, ItemValues],
+    login: str | None,
     desired: Desired,
     key: ObjectKey,
     last: Reading | None,
     generated: GeneratedValues,
     context: Context,
 ) -> ItemValues:
+    if login and item.is_login:
+        return _login_of(item, before, login, desired)
     if item.literal is not None:
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:

@@ -9,7 +9,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
-from keyturn.core.spec.desired import hold_together, wanted_by
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.overlap import hold_together
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 

@@ -6,19 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.api.database import PASSWORD, USERNAME, Drift, Sessions, Strategy
+from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy
 from keyturn.api.target import DeletionPolicy
-from keyturn.core.errors import Stalled
-from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from keyturn.api.database import AccountTemplate, Database, TargetRef
 
-    from .desired import Item
-
-__all__ = ["LOGIN", "DatabaseDesired", "database_of", "hold_to_password", "logins_of"]
+__all__ = ["LOGIN", "DatabaseDesired", "database_of", "logins_of"]
 
 LOGIN = "database login"
 """Recipe of the value `username`, which the credential of its revision determines."""
@@ -95,26 +89,3 @@ def database_of(spec: Database | None) -> DatabaseDesired | None:
         template=spec.template,
         deletion=spec.deletion_policy or DeletionPolicy.RETAIN,
     )
-
-
-def hold_to_password(database: DatabaseDesired, items: Iterable[Item]) -> Item:
-    """Return the item that is the password: one generated value, whose generator may be the class's.
-
-    Raises:
-        Stalled: There is no such value, or another item is named as the login is.
-    """
-    items = tuple(items)
-    if any(item.name == USERNAME or USERNAME in item.keys.values() for item in items):
-        raise Stalled(
-            ErrorReason.INVALID_DATABASE,
-            f"the key {USERNAME!r} of the Secret is the login of the database account; remove the item of data that"
-            " writes it, or give it another name and key",
-        )
-    item = next((item for item in items if item.name == database.password), None)
-    if item is None or item.recipe is None or len(item.keys) != 1:
-        raise Stalled(
-            ErrorReason.INVALID_DATABASE,
-            f"database.passwordValue {database.password!r} names no item of data that generates one value;"
-            " name an item with generate: {password: {}}",
-        )
-    return item

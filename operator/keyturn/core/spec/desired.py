@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
-from keyturn.api.duration import format_duration
 from keyturn.api.rollout import FailFastWhen, OnFailure, Restart
 from keyturn.api.rotation import AppliedBy
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy, OtherKeys, SecretType
@@ -20,7 +19,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.value import Value
 
 from . import schedule
-from .database import database_of, hold_to_password
+from .database import database_of
 from .store_refs import destination_of, source_of, spread_of
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ __all__ = [
     "Item",
     "Shape",
     "history_limit_of",
-    "hold_together",
     "is_spread",
     "items_of",
     "previous_key",
@@ -231,7 +229,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         refresh_interval=_refresh_interval(managed, items, shape),
         pushes=tuple(destination_of(push) for push in spec.push_to or ()),
         pulls_at_once=bool(spec.refresh and spec.refresh.ignore_windows),
-        # A class that says otherwise is about values that no server is told.
+        # A class that says otherwise is about values that no server checks.
         applied_by=AppliedBy.KEYTURN if spec.database else schedule.applied_by_of(*cadences),
         database=database_of(spec.database),
     )
@@ -326,60 +324,6 @@ def history_limit_of(managed: ManagedSecret) -> int:
     return _DEFAULT_HISTORY if limit is None else limit
 
 
-def hold_together(managed: ManagedSecret, desired: Desired) -> None:
-    """Validate jitter and overlap; `schedule.check` validates the cadence itself.
-
-    Raises:
-        Stalled: InvalidSchedule, with what to write instead.
-    """
-    if flaw := _flaw_of_jitter(managed, desired) or _flaw_of_overlap(desired):
-        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
-
-
-def _flaw_of_jitter(managed: ManagedSecret, desired: Desired) -> str | None:
-    rotation = managed.spec.rotation
-    if rotation is None or rotation.jitter is None or isinstance(desired.cadence, schedule.Every):
-        return None
-    has = "has a schedule, which is exact" if desired.cadence else "has no every"
-    return f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every"
-
-
-def _flaw_of_overlap(desired: Desired) -> str | None:
-    """Return why the overlap cannot last as long as the spec says, or None."""
-    if desired.max_overlap is not None and desired.max_overlap < desired.overlap:
-        return (
-            f"rotation.maxOverlap ({format_duration(desired.max_overlap)}) ends the overlap before rotation.overlap"
-            f" ({format_duration(desired.overlap)}) is over; write a longer maxOverlap"
-        )
-    keeping = next((item.name for item in desired.items if item.keep_previous), None)
-    if keeping is None:
-        return None
-    if not desired.overlap:
-        return (
-            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
-            " write an overlap, or remove keepPrevious"
-        )
-    pause = _shortest_interval(desired.cadence)
-    if pause is None or desired.overlap < pause:
-        return None
-    return (
-        f"rotation.overlap ({format_duration(desired.overlap)}) lasts until the next rotation, which can come after"
-        f" {format_duration(pause)} and ends it; write a shorter overlap"
-    )
-
-
-def _shortest_interval(cadence: schedule.Every | schedule.Cron | None) -> timedelta | None:
-    match cadence:
-        case schedule.Every():
-            return cadence.interval * (100 - cadence.jitter) / 100
-        case schedule.Cron():
-            return schedule.shortest_pause(cadence)
-        case None:
-            return None
-        case _:
-            assert_never(cadence)
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """A value, or a bundle of values, that is generated, literal, read from a store, or the login of an account."""
@@ -422,8 +366,8 @@ def items_of(
     default = secret_class.spec.generate if secret_class else None
     written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
     if database := database_of(managed.spec.database):
-        password = hold_to_password(database, written)
-        written += (login_item(password),)
+        password = _password_of(database, written)
+        written += (_login_item(password),)
     _check_keys_distinct(written)
     spread = tuple(
         Item(f"{_SPREAD}{place}]", None, None, {}, source=spread_of(every), deletes=_deletes(every))
@@ -432,7 +376,29 @@ def items_of(
     return written + spread
 
 
-def login_item(password: Item) -> Item:
+def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
+    """Return the item that is the password: one generated value, whose generator may be the class's.
+
+    Raises:
+        Stalled: There is no such value, or another item has the name or key of the login.
+    """
+    if any(USERNAME in {item.name, *item.keys.values()} for item in items):
+        raise Stalled(
+            ErrorReason.INVALID_DATABASE,
+            f"the key {USERNAME!r} of the Secret is the login of the database account; remove the item of data that"
+            " writes it, or give it another name and key",
+        )
+    item = next((item for item in items if item.name == database.password), None)
+    if item is None or item.recipe is None or len(item.keys) != 1:
+        raise Stalled(
+            ErrorReason.INVALID_DATABASE,
+            f"database.passwordValue {database.password!r} names no item of data that generates one value;"
+            " name an item with generate: {password: {}}",
+        )
+    return item
+
+
+def _login_item(password: Item) -> Item:
     """Return the item `username`, which changes with the password and is kept as long."""
     return Item(USERNAME, None, None, {VALUE: USERNAME}, keep_previous=password.keep_previous, is_login=True)
 

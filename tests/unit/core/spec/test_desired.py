@@ -12,7 +12,8 @@ from keyturn.api.rollout import OnFailure, Restart
 from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.spec.desired import Desired, Item, hold_together, wanted_by
+from keyturn.core.spec.desired import Desired, Item, wanted_by
+from keyturn.core.spec.overlap import hold_together
 from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, windows_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class

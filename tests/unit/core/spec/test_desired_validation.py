@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.spec.desired import hold_together, wanted_by
+from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.overlap import hold_together
 from tests.unit.core.builders import PASSWORD, managed, secret_class
 
 Part = dict[str, Any]
