@@ -11,6 +11,7 @@ from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
+from keyturn.runtime.jitter import jittered
 
 from .server_breaker import ServerBreaker
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
     from .account_errands import Effect
 
-__all__ = ["AccountMemory"]
+__all__ = ["AccountMemory", "next_probe"]
 
 _RETRY_DELAY: Final = timedelta(minutes=1)
 _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
+_LEAST_SHARE: Final = 0.8
+"""Share of the interval after which the next probe may begin; the rest is jitter."""
 _REPAIR_WINDOW: Final = timedelta(hours=1)
 _MAX_REPAIRS: Final = 3
 
@@ -213,3 +216,8 @@ class AccountMemory:
         if account is None:
             account = self._accounts[key] = _Account()
         return account
+
+
+def next_probe(interval: timedelta, now: datetime, *, least: float = _LEAST_SHARE) -> datetime:
+    """Return when a credential is probed again: at a random time between a share of the interval and all of it."""
+    return now + timedelta(seconds=jittered(interval.total_seconds(), least))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollout import next_marker
@@ -16,6 +16,7 @@ from keyturn.kube.workloads import restart, workload_of
 
 from .adoption import adopt, claim
 from .consumers import consumer_of
+from .database import change_account
 from .generate import generate_revision
 from .leases import revoke_lease
 from .push import delete_pushed_key, push, set_finalizer
@@ -59,9 +60,18 @@ async def take(  # one case per step
             await evict_pod(context.api, key.namespace, pod.name, pod.uid)
         case steps.Finalize():
             await set_finalizer(step, key, observed, context)
-        case steps.Push() | steps.Withdraw() | steps.GiveBack():
+        case (
+            steps.Push()
+            | steps.Withdraw()
+            | steps.GiveBack()
+            | steps.Apply()
+            | steps.Prove()
+            | steps.Assert()
+            | steps.Revoke()
+            | steps.Retire()
+        ):
             await _take_outside(step, key, observed, memory, context)
-        case steps.Rest() | steps.Apply() | steps.Prove() | steps.Assert() | steps.Revoke() | steps.Retire():
+        case steps.Rest():
             pass
         case _:
             after = await _state_after(step, key, observed, memory, context)
@@ -87,6 +97,7 @@ async def _state_after(
     if isinstance(step, steps.Adopt):
         return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
+        memory.accounts.renew(key)
         last, generated = memory.stores.pulls.last(key), memory.generated
         return await generate_revision(
             step, key, observed, wanted_of(observed), before, last, generated, context
@@ -110,13 +121,13 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretRead
 
 
 async def _take_outside(
-    step: steps.Push | steps.Withdraw | steps.GiveBack,
+    step: steps.Push | steps.Withdraw | steps.GiveBack | steps.DatabaseStep,
     key: ObjectKey,
     observed: Observed,
     memory: Memory,
     context: Context,
 ) -> None:
-    """Run an operation at a store and record it; its failure is kept in memory."""
+    """Run an operation at a store or a database and record it; its failure is kept in memory."""
     state, stores = known(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
     match step:
         case steps.Push():
@@ -126,7 +137,8 @@ async def _take_outside(
         case steps.GiveBack():
             after = await revoke_lease(step, key, state, stores.leases, context)
         case _:
-            assert_never(step)
+            reads, accounts = memory.secrets, memory.accounts
+            after = await change_account(step, key, observed, state, reads, accounts, context)
     if after is not None:
         await write_state(key, after, observed, memory, context)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.controllers.emergency.memory import EmergencyMemory
 from keyturn.controllers.large_objects import LargeOnes
 
+from .account_memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues
@@ -40,6 +41,7 @@ class Memory:
         self.writes = WriteMemory()
         self.drift = DriftRepairs()
         self.stores = StoreMemory(context)
+        self.accounts = AccountMemory()
         self.generated = GeneratedValues()
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
@@ -65,6 +67,7 @@ class Memory:
             self.writes,
             self.drift,
             self.stores,
+            self.accounts,
             self.generated,
             self.compliance,
             self.pods,

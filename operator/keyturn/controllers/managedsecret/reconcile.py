@@ -17,6 +17,8 @@ from keyturn.kube import errors
 from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 
+from .account_probe import with_account
+from .account_report import tell_account_step, tell_verdict
 from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
 from .execute import take
 from .observe import observe
@@ -97,7 +99,9 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
         observed = await observe(key, memory, context)
         if observed is None:
             return None
-        return await with_stores(key, observed, memory.stores, context, partial(memory.secrets.state, key))
+        load = partial(memory.secrets.state, key)
+        observed = await with_stores(key, observed, memory.stores, context, load)
+        return await with_account(key, observed, memory.secrets, memory.accounts, context)
     except PASSING:
         raise
     except errors.ApiError as error:
@@ -127,7 +131,10 @@ async def _next_step(
             _deny(step, error, key, observed, memory, context)
             return step
         return Outcome(step, error, memory.failures.count(key))
-    tell_step(step, key, observed, loop_time() - began, memory.stores, context)
+    if isinstance(step, steps.DatabaseStep):
+        tell_account_step(step, key, observed, memory.accounts, context)
+    else:
+        tell_step(step, key, observed, loop_time() - began, memory.stores, context)
     return step
 
 
@@ -140,6 +147,7 @@ async def _end_pass(
         return later
     failpoints.reached("before", "Report")
     await report(key, observed, outcome, memory.reported, context)
+    tell_verdict(key, observed, context)
     note_standing(key, observed, outcome.error, memory.emergencies, context)
     failpoints.reached("after", "Report")
     if observed.hold is None:

@@ -91,6 +91,10 @@ class SecretReads:
             record.state_version = meta_of(body).resource_version if body else None
         return record.state
 
+    def state_version(self, key: ObjectKey) -> str | None:
+        """Return the resource version of the state that was read or written last; None without one."""
+        return self._record(key).state_version
+
     async def target(self, key: ObjectKey, name: str) -> Body | None:
         """Read the target Secret, once per pass."""
         record = self._record(key)

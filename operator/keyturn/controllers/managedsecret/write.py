@@ -114,7 +114,9 @@ async def _body(
 ) -> Body:
     desired, facts = wanted_of(observed), state.facts.current
     found = await secrets.target(key, desired.secret) if observed.target else None
-    stamp = Stamp(facts.number, published, facts.keeps_previous, observed.uid if desired.shape.deletes else "")
+    stamp = Stamp(
+        facts.number, published, facts.keeps_previous, observed.uid if desired.shape.deletes else ""
+    )
     body = dressed_target(key, desired, state, stamp, found)
     if size_of(body) > LARGEST:
         raise too_large()

@@ -1,0 +1,132 @@
+"""Probe of a published database credential: one login per interval, whose result is part of the observation."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.observation.observed import with_facts
+from keyturn.databases.base import Answer
+from keyturn.databases.errors import DatabaseError, Unreachable
+
+from .account_errands import login_of, measure
+from .account_memory import next_probe
+from .database import account_of, answer, target_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.databases.base import Engine, Login
+
+    from .account_memory import AccountMemory
+    from .secret_reads import SecretReads
+
+__all__ = ["with_account"]
+
+_TIMEOUT: Final = 30.0
+
+
+async def with_account(
+    key: ObjectKey, observed: Observed, secrets: SecretReads, memory: AccountMemory, context: Context
+) -> Observed:
+    """Add what is known of the database account; start a probe if one is due, whose end wakes the object."""
+    desired = observed.desired.database if observed.desired else None
+    if desired is None:
+        return observed
+    if memory.is_other_target(key, context.databases.identity(desired.target, key.namespace)):
+        answer(target_of(key, desired), memory, context)
+        memory.resume(key, observed.now)
+    if not _is_at_rest(observed):
+        await _probe_if_due(key, observed, desired, secrets, memory, context)
+    return with_facts(observed, account=memory.facts(key, observed.now))
+
+
+async def _probe_if_due(
+    key: ObjectKey,
+    observed: Observed,
+    desired: DatabaseDesired,
+    secrets: SecretReads,
+    memory: AccountMemory,
+    context: Context,
+) -> None:
+    credential = observed.state.published_credential if observed.state else None
+    if credential is None or not credential.is_proven:
+        return
+    number, now = credential.revision, observed.now
+    due = memory.probe_due(key, number)
+    if due is None:
+        due = _first_probe(observed, desired)
+        memory.plan_probe(key, number, due)
+    if due > now or memory.is_busy(key):
+        return
+    state = await secrets.state(key)
+    login = login_of(credential, state, desired.password) if state else None
+    again = memory.servers.admit(target_of(key, desired), key, now)
+    memory.plan_probe(key, number, again or next_probe(desired.probe_interval, now))
+    if login and again is None:
+        probe = _probe(key, number, desired, login, memory, context)
+        memory.keep_probe(key, asyncio.create_task(probe))
+
+
+def _is_at_rest(observed: Observed) -> bool:
+    metadata = observed.managed.metadata
+    return bool(observed.trouble or observed.managed.spec.suspend or metadata.deletion_timestamp)
+
+
+def _first_probe(observed: Observed, desired: DatabaseDesired) -> datetime:
+    """Return when a process probes first: at once, or spread over the interval if the last one was accepted."""
+    conditions = observed.managed.status.conditions
+    was_accepted = any(one.type == "CredentialValid" and one.status == "True" for one in conditions)
+    return next_probe(desired.probe_interval, observed.now, least=0.0) if was_accepted else observed.now
+
+
+async def _probe(
+    key: ObjectKey,
+    number: int,
+    desired: DatabaseDesired,
+    login: Login,
+    memory: AccountMemory,
+    context: Context,
+) -> None:
+    """Log in once, and wake the object if the result is news, or if it is to be repaired."""
+    target, verdict = target_of(key, desired), ProbeVerdict.UNREACHABLE
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            engine = await context.databases.engine(desired.target, key.namespace, desired.username)
+            verdict = await _judge(key, desired, login, engine)
+    except (Wait, Stalled):
+        pass  # there is no server to ask
+    except (DatabaseError, TimeoutError):
+        memory.servers.fail(target, context.now())
+        context.databases.doubt(desired.target, key.namespace)
+    else:
+        answer(target, memory, context)
+    if memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
+        context.wake(key)
+
+
+async def _judge(key: ObjectKey, desired: DatabaseDesired, login: Login, engine: Engine) -> ProbeVerdict:
+    """Return the result of one login.
+
+    Raises:
+        DatabaseError: The server did not answer.
+    """
+    verdict = await measure(engine, "probe", engine.prove(login))
+    match verdict.answer:
+        case Answer.ACCEPTED:
+            return ProbeVerdict.ACCEPTED
+        case Answer.LOCKED:
+            return ProbeVerdict.LOCKED
+        case Answer.UNKNOWN:
+            raise Unreachable(verdict.reason, verdict.message)
+    # A login that is closed or dropped looks to a client like one with another password.
+    found = await measure(engine, "found", engine.found(account_of(key, desired)))
+    there = found.login(login.name)
+    is_usable = there.exists and there.is_open and not there.is_expired
+    return ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED

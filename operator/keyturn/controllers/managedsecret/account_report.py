@@ -1,0 +1,119 @@
+"""Reports operations at database servers and verdicts of probes: Events, log lines and metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.reasons import ErrorReason, EventReason
+from keyturn.core.rotation import steps
+from keyturn.kube.events import EventType
+
+from .account_errands import Claimed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.account import OpenSessions
+    from keyturn.core.observation.observed import Observed
+
+    from .account_errands import Effect
+    from .account_memory import AccountMemory
+
+__all__ = ["tell_account_step", "tell_verdict"]
+
+_MOST_ADDRESSES = 5
+_REFUSALS = {
+    ProbeVerdict.REFUSED: "the database refuses the password that the Secret has",
+    ProbeVerdict.LOCKED: "the login that the Secret has is closed, locked or dropped at the database",
+    ProbeVerdict.CONTESTED: "the password was set again three times within an hour, and changed each time",
+}
+
+_log = structlog.get_logger()
+
+
+def tell_account_step(
+    step: steps.DatabaseStep, key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context
+) -> None:
+    """Report a step; one in progress is reported at its end, a failure by the condition."""
+    name, effect, problem = type(step).__name__, memory.take_effect(key), memory.problem(key)
+    if problem is not None and problem.reason == ErrorReason.CHANGING_CREDENTIAL:
+        return
+    if effect is None:
+        _log.warning("database step failed", step=name, secret=str(key), reason=problem and problem.reason)
+        return
+    if effect.refused_at:
+        note = f"{effect.refused_at} refuses the new password and accepts the published one"
+        context.events.record(observed.managed, EventReason.CANDIDATE_REFUSED, note, EventType.WARNING)
+        _log.warning("candidate refused", secret=str(key), endpoint=str(effect.refused_at))
+        return
+    _tell_claim(effect, observed, context)
+    _tell_effect(step, effect, observed, context)
+    _log.info("step done", step=name, secret=str(key))
+
+
+def tell_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
+    """Report that the database refuses the published login, when the status first says so."""
+    verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
+    note = _REFUSALS.get(verdict)
+    conditions = observed.managed.status.conditions
+    if note is None or any(one.type == "CredentialValid" and one.reason == verdict for one in conditions):
+        return
+    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, note, EventType.WARNING)
+    _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
+
+
+def _tell_claim(effect: Effect, observed: Observed, context: Context) -> None:
+    match effect.claimed:
+        case Claimed.CREATED:
+            note = "the account is created at the database, with the privileges of database.template"
+            context.events.record(observed.managed, EventReason.ACCOUNT_CREATED, note)
+        case Claimed.ADOPTED:
+            note = "the account exists at the database and is managed from now on"
+            context.events.record(observed.managed, EventReason.ACCOUNT_ADOPTED, note)
+
+
+def _tell_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, context: Context) -> None:
+    managed = observed.managed
+    match step:
+        case steps.Apply(number=number):
+            note = f"the database accepts {_login(number, observed)}, with the password of revision {number}"
+            context.events.record(managed, EventReason.CREDENTIAL_APPLIED, note)
+        case steps.Prove(number=number):
+            note = f"{_login(number, observed)} logged in with the password of revision {number}"
+            context.events.record(managed, EventReason.CREDENTIAL_PROVEN, note)
+        case steps.Revoke(number=number):
+            note = f"the database refuses {_login(number, observed)}, with the password of revision {number}"
+            context.events.record(
+                managed, EventReason.CREDENTIAL_REVOKED, note + _still_open(effect.sessions)
+            )
+        case steps.Assert():
+            note = "the database refused the published password; the recorded credentials are set again"
+            context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
+        case steps.Retire():
+            note = "the ManagedSecret is deleted, and its account is closed at the database"
+            context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note)
+        case _:
+            assert_never(step)
+
+
+def _login(number: int, observed: Observed) -> str:
+    credential = observed.state.credential(number) if observed.state else None
+    return credential.login if credential else "the login"
+
+
+def _still_open(sessions: Iterable[OpenSessions]) -> str:
+    """Return how many sessions of a closed login are open, and from where."""
+    known = sorted(sessions, key=lambda one: -one.count)
+    if not known:
+        return ""
+    count = sum(one.count for one in known)
+    places = [one.address or "an unknown address" for one in known[:_MOST_ADDRESSES]]
+    more = f" and {len(known) - len(places)} other addresses" if len(known) > len(places) else ""
+    return (
+        f"; {count} of its sessions stay open until their applications close them: {', '.join(places)}{more}"
+    )

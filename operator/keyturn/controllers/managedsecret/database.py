@@ -1,0 +1,236 @@
+"""Steps at a database server, as background jobs behind a fence; each is recorded after its effect was seen."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from keyturn.controllers.background import begin
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import TargetKey
+from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.reasons import ErrorReason
+from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.credentials import live_for
+from keyturn.core.state.state import state_name
+from keyturn.databases.base import Account, Template
+from keyturn.databases.errors import DatabaseError, Fenced, Unauthorized, Unreachable
+from keyturn.kube import errors, paths
+from keyturn.runtime import failpoints
+
+from .account_errands import Effect, Errand
+from .account_memory import next_probe
+from .account_problems import (
+    candidate_refused,
+    problem_of,
+    taken_by,
+    waits_for_server,
+)
+
+if TYPE_CHECKING:
+    from keyturn.controllers.background import BackgroundJob
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.database import DatabaseDesired
+    from keyturn.core.state.credential import Credential
+    from keyturn.core.state.state import State
+    from keyturn.databases.base import Fence
+
+    from .account_memory import AccountMemory
+    from .secret_reads import SecretReads
+
+__all__ = ["account_of", "answer", "change_account", "place_of", "target_of", "template_of"]
+
+_TIMEOUT: Final = 30.0
+"""Seconds of one step at the server."""
+
+Outcome: TypeAlias = Effect | Wait | Stalled | Fenced
+
+
+async def change_account(
+    step: steps.DatabaseStep,
+    key: ObjectKey,
+    observed: Observed,
+    state: State,
+    secrets: SecretReads,
+    memory: AccountMemory,
+    context: Context,
+) -> State | None:
+    """Execute a step at the server; return the state that records it, or None if it is not done yet.
+
+    A failure, or that the step is in progress, is kept in memory.
+
+    Raises:
+        Conflict: The record is not the one that was decided on any more; nothing was changed.
+    """
+    desired = _database_of(observed)
+    version = secrets.state_version(key)
+    name = f"{step} {version}"
+    job = memory.take_job(key)
+    # Wait for a running job first, whatever it does: the lock of the account would refuse a second one.
+    if job is None or (job.task.done() and job.name != name):
+        if not _is_admitted(key, desired, memory, context):
+            return None
+        live = live_for(step, observed)
+        work = _run(step, key, desired, state, live, _fence(step, key, version, context), context)
+        job = await begin(name, work, partial(_wake, key, memory, context))
+    outcome = _end(job, key, desired, memory, context)
+    if isinstance(outcome, Fenced):
+        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
+    if outcome is None or not _is_done(step, outcome, key, state, memory, context):
+        return None
+    if isinstance(step, steps.Prove):
+        memory.plan_probe(key, step.number, next_probe(desired.probe_interval, context.now()))
+    failpoints.reached("unrecorded", type(step).__name__)
+    if isinstance(step, steps.Assert):
+        return None  # the record has it already
+    return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
+
+
+def account_of(key: ObjectKey, desired: DatabaseDesired) -> Account:
+    """Return the account at the server; its mark is the same for a ManagedSecret that is created again."""
+    return Account(desired.username, desired.logins, f"{key.namespace}/{key.name}")
+
+
+def target_of(key: ObjectKey, desired: DatabaseDesired) -> TargetKey:
+    return TargetKey.of(desired.target, key.namespace)
+
+
+def place_of(key: ObjectKey, desired: DatabaseDesired) -> str:
+    """Return account and target, for messages."""
+    return f"database: account {desired.username} at {target_of(key, desired)}"
+
+
+def template_of(desired: DatabaseDesired) -> Template | None:
+    """Return what a new account may do; None if accounts are not created."""
+    if desired.template is None:
+        return None
+    schemas = tuple(desired.template.schemas or ())
+    privileges = tuple(str(one) for one in desired.template.privileges or ())
+    return Template(schemas, privileges)
+
+
+def answer(target: TargetKey, memory: AccountMemory, context: Context) -> None:
+    """Record that a server answers, and wake the objects that wait for it."""
+    for key in memory.servers.succeed(target):
+        memory.resume(key, context.now())
+        context.wake(key)
+
+
+def _database_of(observed: Observed) -> DatabaseDesired:
+    if observed.desired is None or observed.desired.database is None:
+        raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
+    return observed.desired.database
+
+
+# The job
+
+
+async def _run(
+    step: steps.DatabaseStep,
+    key: ObjectKey,
+    desired: DatabaseDesired,
+    state: State,
+    live: tuple[Credential, ...],
+    fence: Fence,
+    context: Context,
+) -> Outcome:
+    """Execute a step within its time; every failure is a result, without the frames that hold values."""
+    where = place_of(key, desired)
+    if other := context.databases.taken_by(key):
+        return taken_by(where, other)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            engine = await context.databases.engine(desired.target, key.namespace, desired.username)
+            account, template = account_of(key, desired), template_of(desired)
+            errand = Errand(engine, account, template, state, live, desired.password, fence, where)
+            return await errand.run(step)
+    except Fenced as fenced:
+        return fenced.with_traceback(None)
+    except (DatabaseError, errors.ApiError, TimeoutError) as error:
+        if isinstance(error, Unreachable | Unauthorized):
+            context.databases.doubt(desired.target, key.namespace)
+        return problem_of(error, where)
+    except (Wait, Stalled) as problem:
+        return problem.with_traceback(None)
+
+
+def _fence(step: steps.DatabaseStep, key: ObjectKey, version: str | None, context: Context) -> Fence:
+    """Return the comparison of the state Secret at the API server with the one that the step was decided on."""
+
+    async def check() -> None:
+        try:
+            path = paths.secret(key.namespace, state_name(key.name))
+            body = await context.api.get(path, metadata_only=True)
+        except errors.NotFound:
+            raise Fenced from None
+        if body["metadata"]["resourceVersion"] != version:
+            raise Fenced
+        failpoints.reached("inside", type(step).__name__)
+
+    return check
+
+
+def _end(
+    job: BackgroundJob[Outcome],
+    key: ObjectKey,
+    desired: DatabaseDesired,
+    memory: AccountMemory,
+    context: Context,
+) -> Effect | Fenced | None:
+    """Return the result of a job; None if it failed or is in progress, which memory keeps."""
+    now, where, target = context.now(), place_of(key, desired), target_of(key, desired)
+    if not job.task.done():
+        memory.wait(key, job, f"{where}: the server is being changed", now)
+        return None
+    match job.task.result():
+        case Effect() | Fenced() as outcome:
+            answer(target, memory, context)
+            return outcome
+        case problem:
+            if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
+                memory.servers.fail(target, now)
+            memory.fail(key, problem, now)
+            return None
+
+
+def _is_admitted(key: ObjectKey, desired: DatabaseDesired, memory: AccountMemory, context: Context) -> bool:
+    """Whether an operation may begin; of a server that is down, one object at a time sends one."""
+    now = context.now()
+    again = memory.servers.admit(target_of(key, desired), key, now)
+    if again is not None:
+        memory.fail(key, waits_for_server(place_of(key, desired)), now, again=again)
+    return again is None
+
+
+def _is_done(
+    step: steps.DatabaseStep,
+    effect: Effect,
+    key: ObjectKey,
+    state: State,
+    memory: AccountMemory,
+    context: Context,
+) -> bool:
+    """Keep what a step did or found out; return whether it is to be recorded."""
+    now, published = context.now(), state.facts.published_credential
+    memory.keep_effect(key, effect)
+    if effect.refused_at:
+        memory.refuse(key, candidate_refused(effect.refused_at), now)
+        return False
+    memory.succeed(key, effect.sessions)
+    match step:
+        case steps.Prove(number=number):
+            memory.renew(key)
+            memory.judge(key, number, ProbeVerdict.ACCEPTED, now)
+        case steps.Assert() if published:
+            memory.note_repair(key, now)
+            memory.judge(key, published.revision, ProbeVerdict.ACCEPTED, now)
+    return True
+
+
+def _wake(key: ObjectKey, memory: AccountMemory, context: Context) -> None:
+    """Wake the object when its operation ends."""
+    memory.resume(key, context.now())
+    context.wake(key)

@@ -1,0 +1,254 @@
+"""When the published credential is probed, and what its result means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.account_memory import AccountMemory
+from keyturn.controllers.managedsecret.account_probe import with_account
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey, TargetKey
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.value import Value
+from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW, minutes, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from keyturn.core.state.state import State
+
+KEY = ObjectKey("shop", "db")
+TARGET = TargetKey("DatabaseTarget", "shop", "orders")
+SPEC = {"database": {"targetRef": {"name": "orders"}, "username": "app"}}
+PASSWORD = "first-password"  # noqa: S105
+PROVEN = Credential(1, "app_a", Phase.PROVEN, NOW)
+ACCEPTED_BEFORE = {
+    "revision": 1,
+    "secretName": "db",
+    "conditions": [
+        {
+            "type": "CredentialValid",
+            "status": "True",
+            "reason": "Accepted",
+            "message": "",
+            "lastTransitionTime": NOW,
+        }
+    ],
+}
+
+
+def recorded(credential: Credential) -> State:
+    values = {"password": ItemValues("", {"value": Value.of_text(PASSWORD)}, {"value": "password"})}
+    return make.record((make.revision(credential=1), Revision(values)), credentials=(credential,))
+
+
+@dataclass
+class Reads:
+    """The state Secret, and how often it was read."""
+
+    found: State
+    count: int = 0
+
+    async def state(self, key: ObjectKey) -> State:
+        assert key == KEY
+        self.count += 1
+        return self.found
+
+
+@dataclass
+class Prober:
+    """Observations of one account, as time goes by."""
+
+    reads: Reads = field(default_factory=lambda: Reads(recorded(PROVEN)))
+    databases: MemoryDatabases = field(default_factory=MemoryDatabases)
+    now: datetime = NOW
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        self.memory = AccountMemory()
+        self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context.databases = self.databases  # type: ignore[assignment]  # a fake
+        self.context.wake = self._wake
+        self.server.roles = {
+            "app": Role(mark="shop/db"),
+            "app_a": Role(Value.of_text(PASSWORD), may_login=True),
+            "app_b": Role(),
+        }
+
+    @property
+    def server(self) -> MemoryServer:
+        return self.databases.server
+
+    async def look(self, spec: Mapping[str, Any] | None = None, **facts: Any) -> AccountFacts | None:
+        """Observe, wait for a probe, and return what an observation afterwards has."""
+        observed = make.observed(spec=spec or SPEC, state=self.reads.found.facts, **facts)
+        observed = replace(observed, now=self.now)
+        found = await with_account(KEY, observed, self.reads, self.memory, self.context)  # type: ignore[arg-type]
+        if found.account is None:
+            return None
+        await self.memory.until_probed(KEY)
+        return self.memory.facts(KEY, self.now)
+
+    def _wake(self, key: ObjectKey) -> None:
+        assert key == KEY
+        self.woken += 1
+
+
+@pytest.fixture
+def prober() -> Prober:
+    return Prober()
+
+
+async def test_an_object_without_a_database_has_no_account(prober: Prober) -> None:
+    assert await prober.look({"suspend": False}) is None
+
+
+async def test_a_login_that_was_never_probed_is_probed_at_once(prober: Prober) -> None:
+    found = await prober.look()
+
+    assert found
+    assert (found.verdict, found.probed_at) == (ProbeVerdict.ACCEPTED, NOW)
+    assert prober.server.calls == ["prove app_a"]
+    assert prober.woken == 1
+
+
+async def test_the_next_probe_is_due_after_most_of_the_interval(prober: Prober) -> None:
+    found = await prober.look()
+
+    assert found
+    assert found.probe_due
+    assert NOW + minutes(8) <= found.probe_due <= NOW + minutes(10)
+
+
+async def test_nothing_is_read_or_probed_before_the_next_probe(prober: Prober) -> None:
+    await prober.look()
+    prober.now += minutes(7)
+
+    await prober.look()
+
+    assert (prober.reads.count, prober.server.calls) == (1, ["prove app_a"])
+
+
+async def test_a_result_that_is_no_news_wakes_nobody(prober: Prober) -> None:
+    await prober.look()
+    prober.now += minutes(11)
+    await prober.look()
+
+    assert prober.server.calls == ["prove app_a", "prove app_a"]
+    assert prober.woken == 1
+
+
+async def test_probes_after_a_restart_are_spread_over_the_interval() -> None:
+    due = []
+    for _ in range(200):
+        found = await Prober().look(status=ACCEPTED_BEFORE)
+        assert found
+        due.append(found.probe_due - NOW if found.probe_due else seconds(0))
+
+    assert sum(one < minutes(5) for one in due) in range(60, 141)
+    assert max(due) <= minutes(10)
+
+
+@pytest.mark.parametrize("phase", [Phase.STAGED, Phase.APPLIED, Phase.CLOSING])
+async def test_only_a_proven_credential_is_probed(prober: Prober, phase: Phase) -> None:
+    prober.reads.found = recorded(replace(PROVEN, phase=phase))
+
+    await prober.look()
+
+    assert prober.server.calls == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param({"spec": SPEC | {"suspend": True}}, id="suspended"),
+        pytest.param({"deleted": True}, id="deleted"),
+    ],
+)
+async def test_an_object_that_rests_is_not_probed(prober: Prober, facts: dict[str, Any]) -> None:
+    await prober.look(**facts)
+
+    assert prober.server.calls == []
+
+
+async def test_another_password_at_the_server_is_refused_and_wakes_the_object_each_time(
+    prober: Prober,
+) -> None:
+    prober.server.roles["app_a"].password = Value.of_text("changed-by-hand")
+    for _ in range(2):
+        found = await prober.look()
+        prober.now += minutes(11)
+
+    assert found
+    assert found.verdict is ProbeVerdict.REFUSED
+    assert prober.woken == 2
+
+
+@pytest.mark.parametrize("is_dropped", [False, True], ids=["closed", "dropped"])
+async def test_a_login_that_was_closed_or_dropped_is_locked(prober: Prober, *, is_dropped: bool) -> None:
+    prober.server.roles["app_a"] = Role()
+    if is_dropped:
+        del prober.server.roles["app_a"]
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.LOCKED
+
+
+async def test_a_locked_login_with_the_right_password_is_locked(prober: Prober) -> None:
+    prober.server.roles["app_a"].may_login = False
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.LOCKED
+
+
+async def test_a_server_that_does_not_answer_says_nothing_about_the_password(prober: Prober) -> None:
+    prober.server.is_down = True
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.UNREACHABLE
+    assert prober.databases.doubts == 1
+
+
+async def test_a_target_that_does_not_exist_says_nothing_about_the_password(prober: Prober) -> None:
+    prober.databases.problem = Stalled("TargetNotReady", "create it")
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.UNREACHABLE
+
+
+async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prober) -> None:
+    for _ in range(3):
+        prober.memory.servers.fail(TARGET, NOW)
+
+    found = await prober.look()
+
+    assert found
+    assert (prober.server.calls, found.probe_due) == ([], NOW + minutes(2))
+
+
+async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> None:
+    prober.server.is_down = True
+    await prober.look()
+    prober.server.is_down, prober.databases.version = False, "2"
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.ACCEPTED

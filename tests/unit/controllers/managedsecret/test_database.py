@@ -1,0 +1,344 @@
+"""How a step at a database server is run, fenced and recorded: one at a time, and apart from the workers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.account_memory import AccountMemory
+from keyturn.controllers.managedsecret.database import change_account
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.account import ProbeVerdict
+from keyturn.core.rotation.steps import Apply, Assert, Prove, Revoke
+from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.value import Value
+from keyturn.databases.errors import Denied, RefusedByPolicy
+from keyturn.kube import errors
+from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW, minutes, seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.account import AccountFacts
+    from keyturn.core.rotation.steps import DatabaseStep
+    from keyturn.core.state.state import State
+
+KEY = ObjectKey("shop", "db")
+SPEC = {"database": {"targetRef": {"name": "orders"}, "username": "app", "template": {}}}
+FIRST, SECOND = "first-password", "second-password"
+_STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
+
+
+def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Credential:
+    return Credential(revision, login, phase, NOW)
+
+
+def recorded(*credentials: Credential, current: int = 1) -> State:
+    texts = {1: FIRST, 2: SECOND}
+    numbers = sorted({one.revision for one in credentials}, reverse=True)
+    revisions = [
+        (
+            make.revision(number, credential=number),
+            Revision(
+                {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
+            ),
+        )
+        for number in numbers
+    ]
+    return make.record(*revisions, credentials=credentials, current=current)
+
+
+A, B = credential(1, "app_a"), credential(2, "app_b", Phase.STAGED)
+ROTATING = recorded(B, A)
+APPLIED = recorded(replace(B, phase=Phase.APPLIED), A)
+AT_REST = recorded(A)
+
+
+@dataclass
+class Api:
+    """Hands out the state Secret's metadata."""
+
+    version: str = "7"
+    error: errors.ApiError | None = None
+    calls: int = 0
+
+    async def get(self, path: str, *, metadata_only: bool = False) -> dict[str, Any]:
+        assert (path, metadata_only) == (_STATE_PATH, True)
+        self.calls += 1
+        if self.error:
+            raise self.error
+        return {"metadata": {"resourceVersion": self.version}}
+
+
+class Reads:
+    """The version of the state that the decision is based on."""
+
+    version = "7"
+
+    def state_version(self, key: ObjectKey) -> str:
+        del key
+        return self.version
+
+
+@dataclass
+class Changer:
+    """Steps of one account, as time goes by."""
+
+    api: Api = field(default_factory=Api)
+    reads: Reads = field(default_factory=Reads)
+    databases: MemoryDatabases = field(default_factory=MemoryDatabases)
+    now: datetime = NOW
+    is_woken: asyncio.Event = field(default_factory=asyncio.Event)
+    woken: list[ObjectKey] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memory = AccountMemory()
+        self.context = Context(api=self.api, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # fakes
+        self.context.databases = self.databases  # type: ignore[assignment]  # a fake
+        self.context.wake = self._wake
+        self.server.roles = {"app": Role(mark="shop/db"), "app_a": _open(FIRST), "app_b": Role()}
+
+    @property
+    def server(self) -> MemoryServer:
+        return self.databases.server
+
+    @property
+    def facts(self) -> AccountFacts:
+        return self.memory.facts(KEY, self.now)
+
+    async def take(self, step: DatabaseStep, state: State = ROTATING, key: ObjectKey = KEY) -> State | None:
+        published = make.target(state.facts.current_number)
+        observed = make.observed(spec=SPEC, state=state.facts, target=published)
+        return await change_account(
+            step,
+            key,
+            observed,
+            state,
+            self.reads,
+            self.memory,
+            self.context,  # type: ignore[arg-type]  # a fake
+        )
+
+    async def until_woken(self) -> None:
+        async with asyncio.timeout(5):
+            await self.is_woken.wait()
+
+    def _wake(self, key: ObjectKey) -> None:
+        self.woken.append(key)
+        self.is_woken.set()
+
+
+def _open(password: str) -> Role:
+    return Role(Value.of_text(password), may_login=True)
+
+
+@pytest.fixture
+def changer() -> Changer:
+    return Changer()
+
+
+def phases(state: State | None) -> dict[int, str]:
+    return {one.revision: str(one.phase) for one in state.facts.credentials} if state else {}
+
+
+async def test_a_step_is_recorded_after_its_effect(changer: Changer) -> None:
+    after = await changer.take(Apply(2))
+
+    assert changer.server.accepts("app_b", SECOND)
+    assert phases(after) == {1: "Proven", 2: "Applied"}
+
+
+async def test_a_proof_makes_the_revision_the_current_one_and_counts_as_a_probe(changer: Changer) -> None:
+    changer.server.roles["app_b"] = _open(SECOND)
+
+    after = await changer.take(Prove(2), APPLIED)
+
+    assert after
+    assert (phases(after), after.facts.current_number) == ({1: "Proven", 2: "Proven"}, 2)
+    assert (changer.facts.verdict, changer.facts.probed_at) == (ProbeVerdict.ACCEPTED, NOW)
+    assert changer.facts.probe_due
+    assert changer.facts.probe_due >= NOW + minutes(8)
+
+
+async def test_a_record_that_has_changed_meanwhile_is_decided_on_again(changer: Changer) -> None:
+    changer.api.version = "8"
+
+    with pytest.raises(errors.Conflict):
+        await changer.take(Apply(2))
+
+    assert not changer.server.roles["app_b"].may_login
+
+
+async def test_a_record_that_was_deleted_meanwhile_is_decided_on_again(changer: Changer) -> None:
+    changer.api.error = errors.NotFound("get", _STATE_PATH, 404, "NotFound")
+
+    with pytest.raises(errors.Conflict):
+        await changer.take(Apply(2))
+
+    assert not changer.server.roles["app_b"].may_login
+
+
+async def test_nothing_is_changed_while_the_api_server_does_not_answer(changer: Changer) -> None:
+    changer.api.error = errors.Unavailable("get", _STATE_PATH, 0, "no answer")
+
+    assert await changer.take(Apply(2)) is None
+
+    assert not changer.server.roles["app_b"].may_login
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "ApiServerUnavailable"
+
+
+async def test_a_slow_server_blocks_no_worker_and_wakes_the_object(changer: Changer) -> None:
+    changer.server.open.clear()
+    assert await changer.take(Apply(2)) is None
+    assert (changer.facts.busy, changer.facts.again) == (True, NOW + minutes(2))
+
+    changer.server.open.set()
+    await changer.until_woken()
+
+    assert (changer.facts.busy, changer.facts.again) == (False, NOW)
+    assert phases(await changer.take(Apply(2))) == {1: "Proven", 2: "Applied"}
+    assert changer.server.calls.count("bring") == 1
+    assert changer.facts.problem is None
+
+
+async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Changer) -> None:
+    changer.server.open.clear()
+    await changer.take(Apply(2))
+    changer.server.open.set()
+    await changer.until_woken()
+    changer.reads.version = changer.api.version = "9"
+
+    await changer.take(Apply(2))
+
+    assert changer.server.calls.count("bring") == 2
+
+
+async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
+    changer.server.open.clear()
+    await changer.take(Apply(2))
+    await changer.take(Assert())
+
+    assert changer.server.calls == ["found"]
+    changer.memory.forget(KEY)
+
+
+async def test_a_server_that_does_not_answer_is_asked_again_with_a_back_off(changer: Changer) -> None:
+    changer.server.is_down = True
+    for _ in range(2):
+        assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "DatabaseUnreachable"
+    assert changer.facts.again == NOW + seconds(10)
+    assert changer.databases.doubts == 2
+
+
+async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_them_all(
+    changer: Changer,
+) -> None:
+    other = ObjectKey("shop", "other")
+    changer.server.is_down = True
+    for _ in range(3):
+        await changer.take(Apply(2))
+    changer.server.calls.clear()
+
+    await changer.take(Apply(2), key=other)
+    assert changer.server.calls == []
+
+    changer.server.is_down, changer.now = False, NOW + minutes(1)
+    assert await changer.take(Apply(2))
+    assert changer.woken == [other]
+
+
+async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grants_it(
+    changer: Changer,
+) -> None:
+    statement = "GRANT app TO boss WITH ADMIN OPTION"
+    changer.server.error = Denied("MissingGrant", f"the admin may not change app; run {statement}", statement)
+
+    assert await changer.take(Apply(2)) is None
+
+    assert isinstance(changer.facts.problem, Stalled)
+    assert changer.facts.problem.reason == "DatabaseDenied"
+    assert statement in changer.facts.problem.message
+
+
+async def test_a_value_that_the_server_does_not_take_needs_a_person(changer: Changer) -> None:
+    changer.server.error = RefusedByPolicy("HashesRefused", "the server takes no verifier")
+
+    await changer.take(Apply(2))
+
+    assert isinstance(changer.facts.problem, Stalled)
+    assert changer.facts.problem.reason == "PasswordRefused"
+
+
+async def test_another_session_that_holds_the_lock_is_waited_for(changer: Changer) -> None:
+    changer.server.is_locked = True
+
+    assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert (changer.facts.problem.reason, changer.facts.again) == ("AccountBusy", NOW + seconds(3))
+
+
+async def test_an_account_of_another_object_is_not_touched(changer: Changer) -> None:
+    changer.databases.owner = ObjectKey("shop", "older")
+
+    assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "AccountTaken"
+    assert "shop/older" in changer.facts.problem.message
+    assert changer.server.calls == []
+
+
+async def test_a_target_that_does_not_exist_is_the_reason_that_the_object_gives(changer: Changer) -> None:
+    changer.databases.problem = Stalled("TargetNotReady", "create it")
+
+    assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem == changer.databases.problem
+
+
+async def test_a_refused_candidate_is_counted_and_not_recorded(changer: Changer) -> None:
+    changer.server.roles["app_b"] = _open("of-somebody-else")
+
+    assert await changer.take(Prove(2), APPLIED) is None
+
+    assert changer.facts.refused == 1
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "CandidateRefused"
+
+
+async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
+    changer.server.roles["app_a"] = _open("changed-by-hand")
+    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+
+    for _ in range(3):
+        assert await changer.take(Assert(), AT_REST) is None
+
+    assert changer.server.accepts("app_a", FIRST)
+    assert changer.facts.verdict is ProbeVerdict.ACCEPTED
+    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    assert changer.facts.verdict is ProbeVerdict.CONTESTED
+
+
+async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -> None:
+    changer.server.roles["app_b"] = _open(SECOND)
+    closing = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
+
+    after = await changer.take(Revoke(1), closing)
+
+    assert phases(after) == {1: "Closed", 2: "Proven"}
+    assert after
+    assert list(after.revisions) == [2], "the closed password is dropped"
+    assert not changer.server.accepts("app_a", FIRST)
