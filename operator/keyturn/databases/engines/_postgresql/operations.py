@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Operations"]
 
-_LOCK_TIMEOUT: Final = 3.0
+_LOCK: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('statement_timeout', $2, true),
+       set_config('lock_timeout', $3, true), pg_try_advisory_xact_lock($4::bigint)
+"""
+"""Until the end of the transaction."""
+_LOCK_TIMEOUT: Final = 2.0
 """Seconds that a statement waits for another session; then nothing is changed."""
 _LOOKS: Final = 30
 _PAUSE: Final = 0.1
@@ -121,13 +126,10 @@ class Operations:
         The server ends the session if it idles, so that a process that is stopped in here holds the lock for seconds.
         """
         await session.query("BEGIN")
-        for name, seconds in (
-            ("idle_in_transaction_session_timeout", self._settings.idle_timeout),
-            ("statement_timeout", self._settings.statement_timeout),
-            ("lock_timeout", _LOCK_TIMEOUT),
-        ):
-            await session.query(f"SET LOCAL {name} = {round(seconds * 1000)}")
-        ((is_locked,),) = await session.query(f"SELECT pg_try_advisory_xact_lock({_lock_of(account)})")
+        limits = (self._settings.idle_timeout, self._settings.statement_timeout, _LOCK_TIMEOUT)
+        ((*_, is_locked),) = await session.query(
+            _LOCK, *(str(round(seconds * 1000)) for seconds in limits), str(_lock_of(account))
+        )
         if is_locked != "t":
             raise Busy
         facts = await catalog.read(session, account.names)

@@ -1,0 +1,180 @@
+"""Servers that pose as PostgreSQL, and keep every byte that a client sends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import ssl
+import struct
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from sandbox.pki import Authority
+
+__all__ = [
+    "Rogue",
+    "Talk",
+    "ask_clear_text",
+    "ask_md5",
+    "ask_scram",
+    "refusing",
+    "refusing_after_scram",
+    "trust",
+]
+
+_TLS_REQUEST: Final = 80877103
+_SEVERITY: Final = "ФАТАЛЬНО"
+
+
+@dataclass(slots=True)
+class Talk:
+    """One connection, after TLS if there is any."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    received: bytearray
+
+    async def read(self, count: int) -> bytes:
+        got = await self.reader.readexactly(count)
+        self.received.extend(got)
+        return got
+
+    async def message(self) -> bytes:
+        """Read a message of the client, without its type and length."""
+        kind, length = struct.unpack("!cI", await self.read(5))
+        del kind
+        return await self.read(length - 4)
+
+    async def send(self, kind: bytes, content: bytes) -> None:
+        self.writer.write(kind + struct.pack("!I", len(content) + 4) + content)
+        await self.writer.drain()
+
+    async def refuse(self, state: str, text: str) -> None:
+        """Send an error in a language of its own."""
+        fields = {"S": _SEVERITY, "C": state, "M": text}
+        content = b"".join(f"{kind}{value}".encode() + b"\0" for kind, value in fields.items())
+        await self.send(b"E", content + b"\0")
+
+
+async def ask_clear_text(talk: Talk) -> None:
+    await talk.send(b"R", struct.pack("!I", 3))
+    await talk.message()
+
+
+async def ask_md5(talk: Talk) -> None:
+    await talk.send(b"R", struct.pack("!I", 5) + b"salt")
+    await talk.message()
+
+
+async def trust(talk: Talk) -> None:
+    """Accept each client without a password."""
+    await talk.send(b"R", struct.pack("!I", 0))
+    await talk.send(b"Z", b"I")
+    await talk.message()
+
+
+async def ask_scram(talk: Talk) -> None:
+    """Ask as PostgreSQL does, with a salt of its own; take the proof, and claim to know the verifier."""
+    await _scram(talk)
+    await talk.send(b"R", struct.pack("!I", 12) + b"v=" + base64.b64encode(b"x" * 32))
+    await talk.message()
+
+
+async def _scram(talk: Talk) -> None:
+    await talk.send(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")
+    found = re.search(rb"r=([^,]+)", await talk.message())
+    assert found
+    salt = base64.b64encode(b"s" * 16)
+    await talk.send(b"R", struct.pack("!I", 11) + b"r=" + found[1] + b"rogue,s=" + salt + b",i=4096")
+    await talk.message()
+
+
+def refusing(state: str, text: str = "no") -> Callable[[Talk], Awaitable[None]]:
+    """Refuse before the client was asked for a password."""
+
+    async def refuse(talk: Talk) -> None:
+        await talk.refuse(state, text)
+
+    return refuse
+
+
+def refusing_after_scram(state: str, text: str = "no") -> Callable[[Talk], Awaitable[None]]:
+    """Refuse what the client proved."""
+
+    async def refuse(talk: Talk) -> None:
+        await _scram(talk)
+        await talk.refuse(state, text)
+
+    return refuse
+
+
+@dataclass(slots=True)
+class Rogue:
+    """A server on a port of its own, with or without TLS."""
+
+    behaviour: Callable[[Talk], Awaitable[None]]
+    authority: Authority | None = None
+    """Signs its certificate; without one it has no TLS."""
+    names: tuple[str, ...] = ("127.0.0.1",)
+    received: bytearray = field(default_factory=bytearray)
+    asked: int = 0
+    """How often a client started a login."""
+    _server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server
+        self._server.close()
+        await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        assert self._server
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = Talk(reader, writer, self.received)
+        try:
+            length, code = struct.unpack("!II", await talk.read(8))
+            if code == _TLS_REQUEST:
+                await self._answer_tls(writer)
+                length, code = struct.unpack("!II", await talk.read(8))
+            await talk.read(length - 8)
+            self.asked += 1
+            await self.behaviour(talk)
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client has left
+        finally:
+            writer.close()
+
+    async def _answer_tls(self, writer: asyncio.StreamWriter) -> None:
+        if self.authority is None:
+            writer.write(b"N")
+            await writer.drain()
+            return
+        writer.write(b"S")
+        await writer.drain()
+        await writer.start_tls(_context(self.authority, self.names))
+
+
+def _context(authority: Authority, names: tuple[str, ...]) -> ssl.SSLContext:
+    issued = authority.ca.issue_cert(*names)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "server.pem"
+        file.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+        context.load_cert_chain(file)
+    return context

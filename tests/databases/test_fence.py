@@ -1,0 +1,163 @@
+"""A process that lost the leadership, or was stopped for a while, changes nothing at a server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.databases.base import Answer, Limits, Template
+from keyturn.databases.errors import Busy, Fenced, Unreachable
+from tests.databases.servers import Fences, account, new_login, open_fence, opened
+
+if TYPE_CHECKING:
+    from keyturn.databases.base import Account, Login
+    from tests.databases.servers import Place
+
+_SECONDS = 60.0
+_MANY = 20
+
+
+class Stop:
+    """A fence that stops the process in the lock until it is told to continue."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.continued = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.continued.wait()
+
+
+class ApiServerGone(Exception):  # noqa: N818
+    """An error that a fence of the operator may raise."""
+
+
+async def test_what_is_fenced_changes_nothing(weak: Place) -> None:
+    owned = account()
+    (live,) = await opened(weak, owned, owned.logins[0])
+    engine, fence, absent = weak.engine(), Fences(refused_from=1), account()
+    with weak.session(live) as session:
+        for doing in (
+            engine.create(absent, Template(), fence),
+            engine.bring(owned, (new_login(owned.logins[1]),), fence),
+            engine.end_sessions(owned, live.name, fence),
+            engine.retire(owned, fence),
+        ):
+            with pytest.raises(Fenced):
+                await doing
+        assert session.execute("SELECT 1").fetchone() == (1,)
+
+    assert fence.calls == 4
+    assert not (await engine.found(absent)).owner.exists
+    assert (await engine.found(owned)).mark == owned.mark
+    assert (await engine.prove(live)).answer is Answer.ACCEPTED
+    assert weak.powers(owned.logins[1]) == (False, False)
+
+
+async def test_an_error_of_the_fence_is_raised_as_it_is(newest: Place) -> None:
+    owned = account()
+    await opened(newest, owned)
+
+    async def fence() -> None:
+        raise ApiServerGone
+
+    with pytest.raises(ApiServerGone):
+        await newest.engine().bring(owned, (new_login(owned.logins[0]),), fence)
+
+    assert newest.powers(owned.logins[0]) == (False, False)
+
+
+async def test_one_process_at_a_time_changes_an_account(weak: Place) -> None:
+    owned = account()
+    await opened(weak, owned)
+    one, two, stop = new_login(owned.logins[0]), new_login(owned.logins[1]), Stop()
+    first = asyncio.create_task(weak.engine().bring(owned, (one,), stop))
+    await asyncio.wait_for(stop.reached.wait(), _SECONDS)
+
+    with pytest.raises(Busy):
+        await weak.engine().bring(owned, (two,), open_fence)
+    stop.continued.set()
+    await asyncio.wait_for(first, _SECONDS)
+    await weak.engine().bring(owned, (two,), open_fence)
+
+    assert (await weak.engine().prove(two)).answer is Answer.ACCEPTED
+    assert (await weak.engine().prove(one)).answer is Answer.REFUSED
+
+
+async def test_a_process_that_stops_in_the_lock_loses_it_to_its_successor(weak: Place) -> None:
+    owned = account()
+    await opened(weak, owned)
+    stale, current, stop = new_login(owned.logins[0]), new_login(owned.logins[1]), Stop()
+    stopping = replace(weak, settings={"idle_timeout": 0.5})
+    stopped = asyncio.create_task(stopping.engine().bring(owned, (stale,), stop))
+    await asyncio.wait_for(stop.reached.wait(), _SECONDS)
+    await brought_once_free(weak, owned=owned, live=current)
+
+    stop.continued.set()
+    with pytest.raises(Unreachable):
+        await asyncio.wait_for(stopped, _SECONDS)
+    assert (await weak.engine().prove(current)).answer is Answer.ACCEPTED
+    assert (await weak.engine().prove(stale)).answer is Answer.REFUSED
+
+
+async def test_a_cancelled_change_is_undone_and_its_lock_free(newest: Place) -> None:
+    owned = account()
+    await opened(newest, owned)
+    one, two, stop = new_login(owned.logins[0]), new_login(owned.logins[1]), Stop()
+    changing = asyncio.create_task(newest.engine().bring(owned, (one,), stop))
+    await asyncio.wait_for(stop.reached.wait(), _SECONDS)
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    await brought_once_free(newest, owned=owned, live=two)
+
+    assert [(await newest.engine().prove(login)).answer for login in (one, two)] == [
+        Answer.REFUSED,
+        Answer.ACCEPTED,
+    ]
+
+
+async def test_more_rotations_than_connections_take_ten_connections(newest: Place) -> None:
+    limits = Limits()
+    engine = newest.engine(limits)
+    accounts = [account() for _ in range(_MANY)]
+    most, done = 0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal most
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn %'"
+        while not done.is_set():
+            ((number,),) = await asyncio.to_thread(newest.server.execute, count)
+            most = max(most, number)
+
+    async def rotate(number: int) -> Answer:
+        owned = accounts[number]
+        await engine.create(owned, Template(), open_fence)
+        old, new = (new_login(name) for name in owned.logins)
+        await engine.bring(owned, (old,), open_fence)
+        await engine.bring(owned, (old, new), open_fence)
+        assert (await engine.prove(new)).answer is Answer.ACCEPTED
+        await engine.bring(owned, (new,), open_fence)
+        return (await engine.prove(old)).answer
+
+    watching = asyncio.create_task(watch())
+    answers = await asyncio.gather(*(rotate(number) for number in range(_MANY)))
+    done.set()
+    await watching
+
+    assert set(answers) == {Answer.REFUSED}
+    assert 2 <= most <= 10
+
+
+async def brought_once_free(place: Place, *, owned: Account, live: Login) -> None:
+    """Bring a login as soon as the lock is free."""
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            try:
+                return await place.engine().bring(owned, (live,), open_fence)
+            except Busy:
+                await asyncio.sleep(0.05)

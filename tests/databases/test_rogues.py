@@ -1,0 +1,134 @@
+"""A server that is not the one that was meant gets no password, in no form."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
+from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.errors import DatabaseError, Unreachable
+from sandbox.pki import Authority
+from tests.databases import rogues
+from tests.databases.rogues import Rogue
+from tests.databases.servers import new_login, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from keyturn.databases.base import Login
+
+OURS, OTHER = Authority.new("ours"), Authority.new("other")
+ELSEWHERE = ("elsewhere.test",)
+
+FORMS = [
+    pytest.param(Rogue(rogues.ask_clear_text), "NoTls", id="without TLS"),
+    pytest.param(Rogue(rogues.ask_scram, OTHER), "CertificateNotTrusted", id="another authority"),
+    pytest.param(Rogue(rogues.ask_scram, OURS, ELSEWHERE), "CertificateOtherName", id="another name"),
+    pytest.param(Rogue(rogues.ask_clear_text, OURS), "NoScram", id="asks for clear text"),
+    pytest.param(Rogue(rogues.ask_md5, OURS), "NoScram", id="asks for MD5"),
+    pytest.param(Rogue(rogues.trust, OURS), "NoScram", id="asks for nothing"),
+    pytest.param(Rogue(rogues.ask_scram, OURS), "NoAnswer", id="does not know the verifier"),
+]
+
+
+def engine_at(rogue: Rogue, admin: Login) -> Postgresql:
+    endpoint = Endpoint("127.0.0.1", rogue.port)
+    return Postgresql(EngineSettings(endpoint, "postgres", admin, Tls(OURS.pair.certificate)))
+
+
+def forms(login: Login) -> list[bytes]:
+    """Return the forms in which PostgreSQL's clients send a password, and others that reveal it."""
+    password, name = plain(login).encode(), login.name.encode()
+    md5 = hashlib.md5(password + name).hexdigest().encode()  # noqa: S324  # what the protocol has
+    salted = hashlib.md5(md5 + b"salt").hexdigest().encode()  # noqa: S324
+    return [password, base64.b64encode(password).rstrip(b"="), md5, salted, password[:8], password[-8:]]
+
+
+@pytest.mark.parametrize(("rogue", "reason"), FORMS)
+async def test_a_rogue_server_gets_no_password(rogue: Rogue, reason: str) -> None:
+    app, admin = new_login("app"), new_login("admin")
+    async with rogue:
+        verdict = await engine_at(rogue, admin).prove(app)
+        with pytest.raises(Unreachable) as refusal:
+            await engine_at(rogue, admin).check()
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, reason)
+    assert refusal.value.code == reason
+    assert rogue.received
+    assert [form for login in (app, admin) for form in forms(login) if form in rogue.received] == []
+
+
+async def test_the_search_finds_a_password_that_is_sent() -> None:
+    """The control of the test above."""
+    login = new_login("app")
+    rogue = Rogue(rogues.ask_clear_text)
+    async with rogue:
+        import psycopg  # noqa: PLC0415
+
+        with pytest.raises(psycopg.OperationalError):
+            await psycopg.AsyncConnection.connect(
+                host="127.0.0.1", port=rogue.port, user=login.name, password=plain(login), sslmode="disable"
+            )
+
+    assert forms(login)[0] in rogue.received
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "answer", "reason"),
+    [
+        (rogues.refusing("28P01"), Answer.UNKNOWN, "State28P01"),
+        (rogues.refusing("28000"), Answer.UNKNOWN, "NotAdmitted"),
+        (rogues.refusing("57P03"), Answer.UNKNOWN, "StartingUp"),
+        (rogues.refusing("08P01"), Answer.UNKNOWN, "State08P01"),
+        (rogues.refusing_after_scram("28P01"), Answer.REFUSED, ""),
+        (rogues.refusing_after_scram("28000"), Answer.LOCKED, ""),
+        (rogues.refusing_after_scram("53300"), Answer.UNKNOWN, "TooManyConnections"),
+        (rogues.refusing_after_scram("08P01"), Answer.REFUSED, "ByPooler"),
+        (rogues.refusing_after_scram("XX000"), Answer.UNKNOWN, "StateXX000"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+async def test_the_code_decides_whatever_language_a_server_has(
+    behaviour: Callable[[rogues.Talk], Awaitable[None]], answer: Answer, reason: str
+) -> None:
+    async with Rogue(behaviour, OURS) as rogue:
+        verdict = await engine_at(rogue, new_login("admin")).prove(new_login("app"))
+
+    assert (verdict.answer, verdict.reason) == (answer, reason)
+    assert rogue.asked == 1
+
+
+async def test_the_text_of_a_server_is_in_no_error() -> None:
+    text = "password was 'correct-horse-battery-staple'"
+    async with Rogue(rogues.refusing("57P03", text), OURS) as rogue:
+        engine = engine_at(rogue, new_login("admin"))
+        verdict = await engine.prove(new_login("app"))
+        with pytest.raises(DatabaseError) as refusal:
+            await engine.check()
+
+    error: BaseException | None = refusal.value
+    while error is not None:
+        assert "staple" not in f"{error!r}{error}"
+        error = error.__context__
+    assert "staple" not in f"{verdict!r}{refusal.value.message}"
+
+
+async def test_a_server_that_says_nothing_is_left_in_time() -> None:
+    async def wait(talk: rogues.Talk) -> None:
+        await talk.message()
+
+    async with Rogue(wait, OURS) as rogue:
+        settings = EngineSettings(
+            Endpoint("127.0.0.1", rogue.port),
+            "postgres",
+            new_login("admin"),
+            Tls(OURS.pair.certificate),
+            connect_timeout=0.5,
+        )
+        verdict = await Postgresql(settings).prove(new_login("app"))
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")

@@ -1,0 +1,60 @@
+"""No value is in a server's log, whatever is logged and whatever fails, nor in an error."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.databases.base import Login
+from keyturn.databases.errors import DatabaseError
+from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
+from tests.leaks.scan import leaks
+
+if TYPE_CHECKING:
+    from sandbox.databases import PostgresServer
+
+
+async def test_no_value_is_in_the_log_of_a_server_that_logs_everything(any_server: PostgresServer) -> None:
+    weak, mighty = Place.of_new_admin(any_server), Place.of_superuser(any_server)
+    begin = any_server.log.stat().st_size
+    owned = account()
+    old, new = await opened(weak, owned, *owned.logins)
+    wrong = Login(old.name, new_value())
+    errors = [await error_of(place, wrong) for place in (weak, mighty)]
+    await weak.engine().bring(owned, (new,), open_fence)
+    for login in (old, new, wrong):
+        await weak.engine().prove(login)
+    await weak.engine().end_sessions(owned, old.name, open_fence)
+    await weak.engine().retire(owned, open_fence)
+
+    log = any_server.log.read_bytes()[begin:]
+    values = [login.password.reveal() for login in (old, new, wrong, weak.admin, mighty.admin)]
+    assert b"SCRAM-SHA-256$" in log
+    assert re.search(rb"ERROR:.*\n.*STATEMENT:  ALTER ROLE .* PASSWORD 'SCRAM-SHA-256", log)
+    assert leaks(values, {"log": log, "errors": "\n".join(errors).encode()}) == set()
+
+
+async def test_the_search_finds_a_value_that_a_server_logs(any_server: PostgresServer) -> None:
+    """The control of the test above."""
+    begin = any_server.log.stat().st_size
+    login = new_login(account().owner)
+    any_server.execute(f"CREATE ROLE {login.name} PASSWORD '{plain(login)}'")
+
+    assert leaks([login.password.reveal()], {"log": any_server.log.read_bytes()[begin:]})
+
+
+async def error_of(place: Place, wrong: Login) -> str:
+    """Return the traceback of a change whose statement with the verifier fails at the server."""
+    owned = account()
+    await opened(place, owned, *owned.logins)
+    login = Login(owned.logins[0], wrong.password)
+
+    async def fence() -> None:
+        place.server.execute(f"ALTER ROLE {login.name} RENAME TO {login.name}_gone")
+
+    with pytest.raises(DatabaseError) as refusal:
+        await place.engine().bring(owned, (login,), fence)
+    return "".join(traceback.format_exception(refusal.value)) + refusal.value.message
