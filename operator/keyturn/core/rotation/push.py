@@ -10,6 +10,7 @@ from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.state import Pushed
 
 from . import steps
+from .credentials import closes_account, is_publishable, last_closing
 from .leases import are_kept_for, last_return
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ __all__ = [
     "unpushed",
 ]
 
-PushStep = steps.Finalize | steps.Intend | steps.Push | steps.Withdraw | steps.GiveBack
+PushStep = (
+    steps.Finalize | steps.Intend | steps.Push | steps.Withdraw | steps.GiveBack | steps.Close | steps.Retire
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Unpushed:
 
 def next_push(observed: Observed, desired: Desired) -> PushStep | None:
     """Return the next step for stores; a failed push lets others go first until its retry is due."""
-    if observed.state is None:
+    if observed.state is None or not is_publishable(observed, desired):
         return None
     if _is_kept_for(observed, desired, observed.state) and not observed.is_finalized:
         return steps.Finalize(present=True)
@@ -73,17 +76,20 @@ def last_pushes(observed: Observed) -> PushStep | None:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
         return last_return(observed)
+    if closes_account(observed, observed.desired):
+        return last_closing(observed)
     return None if left else steps.Finalize(present=False)
 
 
 def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:
     """Return the UID of the owner reference of the state Secret; empty for none.
 
-    While the state has pushes to delete or leases to revoke it must outlive its ManagedSecret: foreground deletion
-    would delete the dependents first.
+    While the state has pushes to delete, leases to revoke or logins to close it must outlive its ManagedSecret:
+    foreground deletion would delete the dependents first.
     """
-    is_needed = observed.is_finalized and bool(state.loans or any(record.deletes for record in state.pushed))
-    return observed.uid if desired.shape.deletes and not is_needed else ""
+    closes = desired.database is not None and desired.database.deletes and bool(state.open_credentials)
+    is_needed = closes or bool(state.loans) or any(record.deletes for record in state.pushed)
+    return observed.uid if desired.shape.deletes and not (observed.is_finalized and is_needed) else ""
 
 
 def push_problem(observed: Observed) -> Wait | Stalled | None:
@@ -183,15 +189,14 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
 
 
 def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:
-    """Whether the deletion of the ManagedSecret has to delete pushes or revoke leases."""
+    """Whether the deletion of the ManagedSecret has to delete pushes, revoke leases or close logins."""
     recorded = {record.place for record in state.pushed if record.deletes}
-    return any(push.deletes or push.id in recorded for push in desired.pushes) or are_kept_for(
-        observed, desired
-    )
+    is_pushed = any(push.deletes or push.id in recorded for push in desired.pushes)
+    return is_pushed or are_kept_for(observed, desired) or closes_account(observed, desired)
 
 
 def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> steps.Finalize | None:
-    is_needed = any(record.deletes for record in state.pushed) or are_kept_for(observed, desired)
+    is_needed = _is_kept_for(observed, desired, state) or any(record.deletes for record in state.pushed)
     if observed.is_finalized and not is_needed:
         return steps.Finalize(present=False)
     return None

@@ -186,7 +186,9 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
 def _is_to_be_settled(observed: Observed) -> bool:
     """Whether the overlap is over while the Secret still has the previous values."""
     current, target = observed.current, observed.target
-    return bool(observed.is_published and target and target.overlapping and current and not current.keeps_previous)
+    return bool(
+        observed.is_published and target and target.overlapping and current and not current.keeps_previous
+    )
 
 
 def _previous(observed: Observed) -> PreviousStatus | None:
