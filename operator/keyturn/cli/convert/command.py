@@ -1,4 +1,4 @@
-"""`keyturn convert`: manifests of External Secrets as ManagedSecrets."""
+"""`keyturn convert`: manifests of External Secrets and other operators as ManagedSecrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 __all__ = ["convert_command"]
 
 
-@click.command("convert", short_help="Convert manifests of External Secrets to Keyturn.")
+@click.command("convert", short_help="Convert manifests of External Secrets and other operators.")
 @click.option(
     "-f",
     "--filename",
@@ -29,6 +29,9 @@ def convert_command(
     lenient: bool,  # noqa: FBT001
 ) -> None:
     """Convert ExternalSecrets, PushSecrets and their stores and generators to ManagedSecrets and stores.
+
+    The roles of a Cluster of CloudNativePG, the users of Zalando's postgresql and a VaultDynamicSecret of a static
+    role become ManagedSecrets with a database account.
 
     What has no counterpart is listed on standard error and above the manifest that lacks it. No cluster is needed,
     and no value of a Secret is printed. Name files that refer to one another in one call.

@@ -57,7 +57,7 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
         names = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         print_lines(f"Left out, as they need no conversion: {names}; {_ALL}", err=True)
     if not conversion.manifests:
-        print_lines("No object of External Secrets to convert", err=True)
+        print_lines("No object to convert: `keyturn convert --help` names the kinds", err=True)
 
 
 # Input

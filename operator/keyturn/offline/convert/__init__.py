@@ -1,10 +1,11 @@
-"""Manifests of External Secrets and mittwald as ManagedSecrets: dicts in, dicts and findings out, no I/O.
+"""Manifests of External Secrets and other operators as ManagedSecrets: dicts in, dicts and findings out, no I/O.
 
 Nothing is lost silently: a document is read through `strict_reader`, which reports every field that was not read.
 
 Modules
     inputs                              all documents, by kind
     externalsecret, pushsecret, mittwald, stores, providers   one kind of input each
+    cloudnativepg, zalando, vault_operator, accounts          accounts of databases
     items, templates, generators, target, metadata            parts of the output
     gotemplate, gofunctions             Go templates as Liquid
     findings, model, output             result and its YAML
@@ -14,9 +15,11 @@ Imports: `runtime` and `api`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from . import mittwald
+from .cloudnativepg import CLOUDNATIVEPG, cluster
 from .externalsecret import cluster_external_secret, external_secret
 from .findings import Finding, Report, Weight, grouped
 from .inputs import ESO, Body, Inputs, group_of, kind_of, label_of, name_of, namespace_of
@@ -24,14 +27,18 @@ from .model import Conversion, Manifest
 from .output import printable, written
 from .pushsecret import push_secret
 from .stores import store
+from .vault_operator import VAULT_OPERATOR, vault_dynamic_secret
+from .zalando import ZALANDO, postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from .accounts import Made, ReportOn
+
 __all__ = ["Finding", "Weight", "convert", "grouped", "printable", "written"]
 
 _STORES: Final = ("SecretStore", "ClusterSecretStore")
-_ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "ManagedSecret")
+_ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "DatabaseTarget", "ManagedSecret")
 _GENERATORS: Final = f"generators.{ESO}"
 
 _CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, Any]]]]] = {
@@ -41,6 +48,12 @@ _CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, 
     "SecretStore": store,
 }
 
+_ACCOUNTS: Final[Mapping[tuple[str, str], Callable[[Body, ReportOn], list[Made]]]] = {
+    (CLOUDNATIVEPG, "Cluster"): cluster,
+    (ZALANDO, "postgresql"): postgresql,
+    (VAULT_OPERATOR, "VaultDynamicSecret"): vault_dynamic_secret,
+}
+
 
 def convert(bodies: Iterable[Body]) -> Conversion:
     """Convert all documents, which may refer to each other."""
@@ -48,8 +61,8 @@ def convert(bodies: Iterable[Body]) -> Conversion:
     reports: list[Report] = []
     made: list[tuple[Report, dict[str, Any]]] = []
 
-    def report_on(body: Body) -> Report:
-        reports.append(Report(label_of(body)))
+    def report_on(body: Body, part: str = "") -> Report:
+        reports.append(Report(f"{label_of(body)}{part}"))
         return reports[-1]
 
     def keep(report: Report, objects: list[dict[str, Any]]) -> None:
@@ -61,6 +74,9 @@ def convert(bodies: Iterable[Body]) -> Conversion:
     for body in _annotated(inputs):
         report = report_on(body)
         keep(report, mittwald.secret(body, report))
+    for (group, kind), accounts_of in _ACCOUNTS.items():
+        for body in inputs.of(group, kind):
+            made += accounts_of(body, partial(report_on, body))
     for body in inputs.of(ESO, "PushSecret"):
         report = report_on(body)
         objects = [one for _, one in made if one["kind"] == "ManagedSecret"]
@@ -122,4 +138,6 @@ def _left_alone(inputs: Inputs) -> list[Body]:
 
 
 def _is_ours(body: Body) -> bool:
-    return group_of(body) in {ESO, _GENERATORS} or (kind_of(body) == "Secret" and mittwald.is_generated(body))
+    is_static_role = group_of(body) == VAULT_OPERATOR and kind_of(body) == "VaultDynamicSecret"
+    is_generated = kind_of(body) == "Secret" and mittwald.is_generated(body)
+    return group_of(body) in {ESO, _GENERATORS} or is_static_role or is_generated

@@ -43,6 +43,11 @@ class StrictReader:
     def __bool__(self) -> bool:
         return bool(self._body)
 
+    def reported_in(self, report: Report) -> StrictReader:
+        """Return a reader of the same mapping whose findings are in another report."""
+        self._unread.clear()
+        return StrictReader(self._body, self.path, report)
+
     def at(self, name: str) -> str:
         """Return the path of a field."""
         step = name if _PLAIN.fullmatch(name) else f"[{name}]"

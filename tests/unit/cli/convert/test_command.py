@@ -145,7 +145,7 @@ def test_nothing_to_convert_is_said() -> None:
     done = convert("-f", "-", given="kind: ConfigMap\nmetadata: {name: a}\n")
 
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr.endswith("No object of External Secrets to convert\n")
+    assert done.stderr.endswith("No object to convert: `keyturn convert --help` names the kinds\n")
 
 
 def test_json_and_lists_are_read() -> None:

@@ -11,6 +11,7 @@ from keyturn.api import ManagedSecret
 from keyturn.offline.convert import convert, written
 from tests.unit.offline.convert.cases import CASES, Case, documents, told
 
+_SERVERS = ("cloudnativepg", "zalando", "staticroles")
 _EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -18,6 +19,7 @@ def test_there_are_cases_of_every_kind() -> None:
     kinds = {document["kind"] for case in CASES for document in case.documents()}
 
     assert {
+        "Cluster",
         "ClusterExternalSecret",
         "ClusterGenerator",
         "ClusterSecretStore",
@@ -26,6 +28,8 @@ def test_there_are_cases_of_every_kind() -> None:
         "PushSecret",
         "Secret",
         "SecretStore",
+        "VaultDynamicSecret",
+        "postgresql",
     } <= kinds
 
 
@@ -73,11 +77,15 @@ def test_no_value_of_a_secret_is_printed() -> None:
 
 
 def test_what_belongs_to_others_is_handed_back_untouched() -> None:
-    (case,) = (case for case in CASES if case.name == "foreign")
-
-    others = convert(case.documents()).others
+    others = convert(_case("foreign").documents()).others
 
     assert [other["kind"] for other in others] == ["Secret", "Deployment"]
+
+
+def test_clusters_stay_as_they_are_and_other_objects_of_vaults_operator_too() -> None:
+    handed_on = [other["kind"] for name in _SERVERS for other in convert(_case(name).documents()).others]
+
+    assert handed_on == ["Cluster", "Cluster", "postgresql", "postgresql", "VaultStaticSecret"]
 
 
 def test_meaning_is_whole_where_nothing_is_lost() -> None:
@@ -85,6 +93,11 @@ def test_meaning_is_whole_where_nothing_is_lost() -> None:
 
     assert whole == {case.name for case in CASES if "LOST " not in case.findings}
     assert "plain" in whole
+
+
+def _case(name: str) -> Case:
+    (case,) = (case for case in CASES if case.name == name)
+    return case
 
 
 def _of_kind(case: Case, kind: str) -> list[dict[str, Any]]:
