@@ -1,0 +1,111 @@
+"""What the admin lacks is named with the statement after which it works, on each release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.databases.base import Answer, Template
+from keyturn.databases.errors import Denied
+from tests.databases.servers import Place, account, new_login, open_fence, opened
+
+if TYPE_CHECKING:
+    from keyturn.databases.base import Account
+    from sandbox.databases import PostgresServer
+
+TEMPLATE = Template()
+
+
+async def test_an_admin_that_may_not_change_roles_is_found_by_check(any_server: PostgresServer) -> None:
+    place = Place.of_new_admin(any_server, "")
+    (lack,) = (await place.engine().check()).lacks
+
+    assert lack.statement == f'ALTER ROLE "{place.admin.name}" CREATEROLE;'
+    with pytest.raises(Denied) as refusal:
+        await place.engine().create(account(), TEMPLATE, open_fence)
+    assert refusal.value.statement == lack.statement
+    any_server.execute(lack.statement)
+    assert (await place.engine().check()).lacks == ()
+    assert await works(place, account())
+
+
+async def test_an_account_of_another_admin_works_after_the_statement(any_server: PostgresServer) -> None:
+    """Before release 16 an admin may change each role, and the test passes without a statement."""
+    owned = account()
+    (login,) = await opened(Place.of_superuser(any_server), owned, owned.logins[0])
+    place = Place.of_new_admin(any_server)
+    if int(any_server.release) >= 16:
+        with pytest.raises(Denied) as refusal:
+            await place.engine().bring(owned, (), open_fence)
+        assert (await place.engine().prove(login)).answer is Answer.ACCEPTED
+        assert "ADMIN OPTION" in refusal.value.statement
+        assert refusal.value.statement in {
+            lack.statement for lack in (await place.engine().found(owned)).lacks
+        }
+        any_server.execute(refusal.value.statement)
+
+    assert await works(place, owned)
+
+
+async def test_sessions_of_a_role_that_the_admin_is_no_member_of_end_after_the_statement(
+    any_server: PostgresServer,
+) -> None:
+    owned = account()
+    (login,) = await opened(Place.of_superuser(any_server), owned, owned.logins[0])
+    place = Place.of_new_admin(any_server)
+    if int(any_server.release) >= 16:
+        any_server.execute(
+            *(f"GRANT {name} TO {place.admin.name} WITH ADMIN OPTION, INHERIT FALSE" for name in owned.names)
+        )
+    (lack,) = (await place.engine().found(owned)).lacks
+    with place.session(login):
+        with pytest.raises(Denied) as refusal:
+            await place.engine().end_sessions(owned, login.name, open_fence)
+        assert refusal.value.statement == lack.statement
+        any_server.execute(lack.statement)
+
+        assert await place.engine().end_sessions(owned, login.name, open_fence) == 0
+    assert (await place.engine().found(owned)).lacks == ()
+
+
+async def test_an_admin_as_managed_services_have_it_works(any_server: PostgresServer) -> None:
+    """A member of a group with the rights of the server, no superuser, as rds_superuser is."""
+    place = Place.of_new_admin(any_server, "CREATEROLE CREATEDB")
+    group = f"service_{account().owner}"
+    any_server.execute(
+        f"CREATE ROLE {group} NOLOGIN",
+        f"GRANT pg_monitor, pg_signal_backend TO {group}",
+        f"GRANT {group} TO {place.admin.name}",
+    )
+
+    assert (await place.engine().check()).lacks == ()
+    assert await works(place, account())
+
+
+async def test_rights_that_were_taken_away_are_named_and_nothing_is_changed(
+    any_server: PostgresServer,
+) -> None:
+    place, owned = Place.of_new_admin(any_server), account()
+    old, new = await opened(place, owned, *owned.logins)
+    any_server.execute(f"ALTER ROLE {place.admin.name} NOCREATEROLE")
+
+    with pytest.raises(Denied) as refusal:
+        await place.engine().bring(owned, (new,), open_fence)
+
+    assert (await place.engine().prove(old)).answer is Answer.ACCEPTED
+    any_server.execute(refusal.value.statement)
+    await place.engine().bring(owned, (new,), open_fence)
+    assert (await place.engine().prove(old)).answer is Answer.REFUSED
+
+
+async def works(place: Place, owned: Account) -> bool:
+    """Whether an account can be created and brought, and sessions of it ended."""
+    engine = place.engine()
+    await engine.create(owned, TEMPLATE, open_fence)
+    login = new_login(owned.logins[0])
+    await engine.bring(owned, (login,), open_fence)
+    with place.session(login):
+        left = await engine.end_sessions(owned, login.name, open_fence)
+    found = await engine.found(owned)
+    return left == 0 and found.lacks == () and (await engine.prove(login)).answer is Answer.ACCEPTED
