@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from keyturn.databases.engines._postgresql import codes
+from keyturn.databases.engines._postgresql.statements import About, Statement
+from keyturn.databases.errors import Busy, DatabaseError, Denied, Missing, RefusedByPolicy, Unreachable
+
+ROLE = Statement("ALTER ROLE", "GRANT x;")
+PASSWORD = Statement("ALTER ROLE", "GRANT x;", About.PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("state", "statement", "kind", "code"),
+    [
+        ("42501", ROLE, Denied, "AdminDenied"),
+        ("42501", PASSWORD, Denied, "AdminDenied"),
+        ("55P03", ROLE, Busy, "Busy"),
+        ("XX000", ROLE, Busy, "Busy"),
+        ("40P01", ROLE, Busy, "Busy"),
+        ("25006", ROLE, Unreachable, "ReadOnly"),
+        ("25P03", ROLE, Unreachable, "SessionEnded"),
+        ("57014", ROLE, Unreachable, "Timeout"),
+        ("57P01", ROLE, Unreachable, "State57P01"),
+        ("42704", PASSWORD, Missing, "AccountMissing"),
+        ("3F000", ROLE, Missing, "SchemaMissing"),
+        ("22023", PASSWORD, RefusedByPolicy, "VerifierRefused"),
+        ("P0001", PASSWORD, RefusedByPolicy, "VerifierRefused"),
+        ("22023", ROLE, DatabaseError, "State22023"),
+        ("42601", None, DatabaseError, "State42601"),
+    ],
+)
+def test_a_code_has_a_meaning(
+    state: str, statement: Statement | None, kind: type[DatabaseError], code: str
+) -> None:
+    error = codes.meaning_of(state, statement)
+
+    assert (type(error), error.code) == (kind, code)
+
+
+def test_a_denied_statement_names_the_grant() -> None:
+    error = codes.meaning_of("42501", ROLE)
+
+    assert isinstance(error, Denied)
+    assert error.statement == "GRANT x;"
+    assert "GRANT x;" in error.message
+
+
+def test_every_sentence_names_the_host_where_it_has_one() -> None:
+    failure = codes.failure_of(
+        "db.shop.svc:5432", 'connection to "x" failed: FATAL:  53300\n', was_asked=True
+    )
+
+    assert failure.message == "db.shop.svc:5432 accepts no more connections"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyturn.databases.engines._postgresql import settings
+from keyturn.databases.engines._postgresql.quoting import identifier, literal
+
+
+def texts(there: dict[str, settings.Settings]) -> list[str]:
+    return [copy.text for copy in settings.copied("app", "app_a", there)]
+
+
+ROLE = {("", "role"): "app"}
+ALTER = 'ALTER ROLE "app_a"'
+
+
+@pytest.mark.parametrize(
+    ("there", "statements"),
+    [
+        ({}, [f"{ALTER} SET \"role\" TO 'app'"]),
+        ({"app_a": ROLE}, []),
+        (
+            {"app": {("", "work_mem"): "1MB"}, "app_a": ROLE},
+            [f"{ALTER} SET \"work_mem\" TO '1MB'"],
+        ),
+        (
+            {"app": {("shop", "app.tenant"): "it's"}, "app_a": ROLE},
+            [f'{ALTER} IN DATABASE "shop" SET "app"."tenant" TO \'it\'\'s\''],
+        ),
+        (
+            {"app_a": {**ROLE, ("shop", "work_mem"): "1MB"}},
+            [f'{ALTER} IN DATABASE "shop" RESET "work_mem"'],
+        ),
+        (
+            {"app": {("", "search_path"): '"$user", "a,b", "c""d", public'}, "app_a": ROLE},
+            [f"{ALTER} SET \"search_path\" TO '$user', 'a,b', 'c\"d', 'public'"],
+        ),
+        (
+            {"app": {("", "temp_tablespaces"): ""}, "app_a": ROLE},
+            [f"{ALTER} SET \"temp_tablespaces\" TO ''"],
+        ),
+        (
+            {"app": {("", "search_path"): "public"}, "app_a": {**ROLE, ("", "search_path"): "public"}},
+            [],
+        ),
+    ],
+    ids=[
+        "acts as the owner",
+        "nothing to copy",
+        "copied",
+        "in one database",
+        "not the owner's",
+        "a list",
+        "an empty list",
+        "the same already",
+    ],
+)
+def test_a_login_gets_the_settings_of_its_owner(
+    there: dict[str, settings.Settings], statements: list[str]
+) -> None:
+    assert texts(there) == statements
+
+
+def test_what_is_shown_has_no_value() -> None:
+    (copy,) = settings.copied("app", "app_a", {"app": {("", "app.key"): "confidential"}, "app_a": ROLE})
+
+    assert copy.shown == 'ALTER ROLE "app_a" SET "app"."key" TO <the value of the owner>;'
+
+
+@given(st.lists(st.text(st.characters(blacklist_characters="\0"), min_size=1), min_size=1, max_size=4))
+def test_a_list_is_split_as_the_server_wrote_it(names: list[str]) -> None:
+    written = ", ".join(identifier(name) for name in names)
+    (copied,) = texts({"app": {("", "search_path"): written}, "app_a": ROLE})
+
+    assert copied == f'{ALTER} SET "search_path" TO {", ".join(literal(name) for name in names)}'
