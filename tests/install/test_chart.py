@@ -505,7 +505,13 @@ _ADMISSION = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
         ),
         (
             "authors",
-            {"keyturn-authors", "keyturn-author-sources", "keyturn-author-rollouts", "keyturn-store-authors"},
+            {
+                "keyturn-authors",
+                "keyturn-author-sources",
+                "keyturn-author-rollouts",
+                "keyturn-store-authors",
+                "keyturn-target-authors",
+            },
         ),
     ],
 )

@@ -66,6 +66,13 @@ async def test_a_kind_is_lacking_until_discovery_names_it(
     assert await find_unnamed(api(Discovery(answer))) == lacking
 
 
+async def test_a_kind_that_is_not_installed_is_not_expected() -> None:
+    there = [name for name in PLURALS if name != "databasetargets"]
+
+    assert await find_unnamed(api(Discovery(there)), {"DatabaseTarget"}) == []
+    assert await find_unnamed(api(Discovery(there))) == ["databasetargets"]
+
+
 @in_no_time
 async def test_nothing_begins_before_discovery_is_complete() -> None:
     unavailable = errors.ApiError("get", OURS, 503, "ServiceUnavailable")
@@ -77,7 +84,7 @@ async def test_nothing_begins_before_discovery_is_complete() -> None:
 
     cache = SimpleNamespace(managed_keys=list)
     context: Any = SimpleNamespace(api=discovery, cache=cache)
-    watches: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=None)
+    watches: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=None, absent_kinds=set())
     secrets: Any = SimpleNamespace(synced=_set())
     upkeep = Upkeep(context, watches, secrets, WatchLiveness())
 

@@ -14,11 +14,14 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.errors import Wait
 from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
     StoreKey,
+    TargetKey,
     WorkloadKey,
 )
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
@@ -227,3 +230,104 @@ async def test_rollouts_are_not_listed_without_their_kind(observed: Seen) -> Non
     await observed.watches.sweep()
 
     assert paths.workloads("Rollout") not in observed.watches.collections
+
+
+# Database targets.
+
+TARGET = TargetKey(DATABASE_TARGET, "shop", "orders")
+
+
+def target(generation: int = 1, key: TargetKey = TARGET, **spec: Any) -> dict[str, Any]:
+    body = {
+        "postgresql": {"host": "db", "database": "orders"},
+        "adminCredentials": {"secretRef": {"name": "db-admin"}},
+        **spec,
+    }
+    return {"metadata": metadata(key.name, key.namespace, generation), "spec": body}
+
+
+def account(watches: Watches, key: ObjectKey, created: str = "2026-01-01T00:00:00Z") -> None:
+    database = {"targetRef": {"name": "orders"}, "username": "orders_app"}
+    body = {"metadata": metadata(key.name, key.namespace, creationTimestamp=created)}
+    watches.managed({**body, "spec": {"database": database}})
+
+
+def test_a_changed_target_concerns_the_users_and_a_changed_status_does_not() -> None:
+    seen = Seen()
+    account(seen.watches, AUTH)
+    seen.enqueued()
+
+    enqueued = []
+    for generation in (1, 1, 2):
+        seen.watches.target(DATABASE_TARGET, target(generation))
+        enqueued.append(seen.enqueued())
+
+    assert enqueued == [{TARGET, AUTH}, {TARGET}, {TARGET, AUTH}]
+
+
+def test_a_target_that_is_gone_is_closed_and_missed() -> None:
+    seen = Seen()
+    account(seen.watches, AUTH)
+    seen.watches.target(DATABASE_TARGET, target())
+    seen.enqueued()
+
+    seen.watches.target_gone(TARGET)
+
+    assert seen.enqueued() == {TARGET, AUTH}
+    assert seen.context.cache.targets.target(TARGET) is None
+
+
+def test_the_deletion_of_an_object_frees_its_account() -> None:
+    seen, other = Seen(), ObjectKey("shop", "younger")
+    account(seen.watches, AUTH)
+    account(seen.watches, other, "2026-01-02T00:00:00Z")
+    seen.enqueued()
+
+    seen.watches.managed_gone(AUTH)
+
+    assert seen.enqueued() == {other}
+
+
+def test_labels_of_a_namespace_concern_the_users_of_a_target_that_selects() -> None:
+    seen = Seen()
+    key = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
+    database = {"targetRef": {"kind": key.kind, "name": "orders"}, "username": "orders_app"}
+    seen.watches.managed({"metadata": metadata("auth", "office"), "spec": {"database": database}})
+    body = target(key=key, allowedNamespaces={"selector": {}}, allowedUsernames=["orders_app"])
+    seen.watches.target(key.kind, body)
+    seen.enqueued()
+
+    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
+
+    assert seen.enqueued() == {OTHER}
+
+
+class OlderCluster:
+    """An API server without the kinds of database targets, or without the rights on them."""
+
+    def __init__(self, refusal: errors.ApiError) -> None:
+        self.refusal: errors.ApiError | None = refusal
+
+    async def pages(self, path: str) -> AsyncIterator[Page]:
+        if "databasetargets" in path and self.refusal:
+            raise self.refusal
+        yield Page([], "1", first=True)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [errors.NotFound("list", "x", 404, "NotFound"), errors.Forbidden("list", "x", 403, "Forbidden")],
+    ids=["no CRD", "no right"],
+)
+async def test_a_cluster_without_database_targets_is_listed(refusal: errors.ApiError) -> None:
+    seen = Seen()
+    seen.context.api = cluster = OlderCluster(refusal)  # type: ignore[assignment]  # a fake
+
+    await seen.watches.sweep()
+    assert seen.watches.absent_kinds == {DATABASE_TARGET, CLUSTER_DATABASE_TARGET}
+    assert not any("databasetargets" in path for path in seen.watches.collections)
+
+    cluster.refusal = None
+    await seen.watches.sweep()
+    assert seen.watches.absent_kinds == set()
+    assert sum("databasetargets" in path for path in seen.watches.collections) == 2

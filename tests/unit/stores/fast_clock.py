@@ -6,6 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
+from tests.unit.databases.fake_targets import FakeTargets
 from tests.unit.stores.fake_stores import FakeStores
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in such a loop, and close its stores."""
+    """Run a test in such a loop, and close its stores and databases."""
 
     @functools.wraps(test)
     def run(**fixtures: Any) -> None:
@@ -55,5 +56,7 @@ def in_no_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
                 for fake in fixtures.values():
                     if isinstance(fake, FakeStores):
                         runner.run(fake.stores.close())
+                    if isinstance(fake, FakeTargets):
+                        runner.run(fake.databases.close())
 
     return run

@@ -25,6 +25,7 @@ _OF_AUTHORS: Final = {
     "keyturn-author-rollouts": "manifests/base/authors/rollouts.yaml",
     "keyturn-author-sources": "manifests/base/authors/sources.yaml",
     "keyturn-store-authors": "manifests/base/authors/stores.yaml",
+    "keyturn-target-authors": "manifests/base/authors/targets.yaml",
 }
 POLICIES: Final = _OF_THE_ACCOUNT | _OF_AUTHORS
 """ValidatingAdmissionPolicies that restrict what RBAC cannot; all but that of reports are optional."""
