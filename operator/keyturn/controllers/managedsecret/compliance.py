@@ -214,8 +214,8 @@ def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
     if not asks or cache.sees_namespaces:
         return None
     return (
-        "distinctAcrossEnvironments cannot be checked: the operator watches selected namespaces and cannot read"
-        " the labels of others"
+        "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read the"
+        " labels of others"
     )
 
 

@@ -94,7 +94,15 @@ class ConditionReason(_Reason):
         "`Unknown`: the operator may not list pods, so pods with earlier values may still run; grant the right",
     )
     COMPLIANT = "Compliant", "PolicyCompliant", "every rule of the class and of the checklist holds"
-    NOT_CHECKED = "NotChecked", "PolicyCompliant", "a rule cannot be checked; the message has the cause"
+    PARTLY_CHECKED = (
+        "PartlyChecked",
+        "PolicyCompliant",
+        (
+            "every rule that can be checked holds; the message names the one that cannot be: an operator for selected"
+            " namespaces compares no environments"
+        ),
+    )
+    NOT_CHECKED = "NotChecked", "PolicyCompliant", "the Secret has no values yet; the spec violates no rule"
     READ = "Read", "Refreshed", "every value was read from its store"
     RETAINED = (
         "Retained",

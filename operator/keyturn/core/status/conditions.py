@@ -278,11 +278,15 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
     """Evaluate the rules of the class and of the checklist."""
     if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))
-    if observed.unchecked:
-        return ConditionVerdict("Unknown", ConditionReason.NOT_CHECKED, observed.unchecked)
     if observed.state is None:
         return ConditionVerdict(
             "Unknown", ConditionReason.NOT_CHECKED, "the Secret has no values yet; the spec violates no rule"
+        )
+    if observed.unchecked:
+        return ConditionVerdict(
+            "True",
+            ConditionReason.PARTLY_CHECKED,
+            f"every rule that can be checked holds; {observed.unchecked}",
         )
     whose = "the class and of the checklist" if observed.secret_class else "the checklist"
     return ConditionVerdict("True", ConditionReason.COMPLIANT, f"every rule of {whose} holds")

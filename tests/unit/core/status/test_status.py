@@ -693,9 +693,21 @@ def test_compliance_of_a_secret_without_values_is_unknown() -> None:
     assert conditions(broken)["PolicyCompliant"][:2] == ("False", "minLength")
 
 
-def test_a_rule_that_could_not_be_checked_is_not_called_kept() -> None:
+def test_a_rule_that_cannot_be_checked_is_named_while_the_others_hold() -> None:
     look = replace(observed(given=secret_class()), unchecked="no rights")
-    assert conditions(look)["PolicyCompliant"] == ("Unknown", "NotChecked", "no rights")
+    expected = ("True", "PartlyChecked", "every rule that can be checked holds; no rights")
+    assert conditions(look)["PolicyCompliant"] == expected
+
+
+def test_a_violated_rule_goes_before_one_that_cannot_be_checked() -> None:
+    look = replace(observed(given=secret_class()), unchecked="no rights")
+    broken = replace(look, violations=(Violation("minLength", "too short"),))
+    assert conditions(broken)["PolicyCompliant"][:2] == ("False", "minLength")
+
+
+def test_of_a_secret_without_values_no_rule_is_called_kept() -> None:
+    look = replace(observed(given=secret_class()), state=None, target=None, unchecked="no rights")
+    assert conditions(look)["PolicyCompliant"][:2] == ("Unknown", "NotChecked")
 
 
 BY_NIGHT: dict[str, Any] = {
