@@ -78,6 +78,27 @@ class ReferenceCluster(RolloutCluster):
             self._stamp(template)
 
 
+class OldReleaseCluster(ReferenceCluster):
+    """A cluster whose controller does not report which generation of the Deployment it has observed."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.generations: dict[str, int] = {}
+        super().__init__(spec)
+
+    def is_observed(self, name: str) -> bool:
+        generation = self.objects[self.template_path(name)]["metadata"]["generation"]
+        return bool(self.generations.get(name) == generation)
+
+    def observe(self, name: str, available: int) -> None:
+        super().observe(name, available)
+        if template := self.objects.get(self.template_path(name)):
+            self.generations[name] = template["metadata"]["generation"]
+            status = self.objects[self.path_of(name)]["status"]
+            del status["workloadObservedGeneration"]
+            changed = self.now.replace(microsecond=0).isoformat()
+            status["conditions"] = [{"type": "Progressing", "status": "True", "lastUpdateTime": changed}]
+
+
 async def prepared(made: type[RolloutCluster]) -> RolloutCluster:
     """Return a cluster at rest with two Rollouts, and a rotation requested."""
     cluster = made(copy.deepcopy(SPEC))
@@ -95,7 +116,7 @@ def workloads(cluster: Cluster) -> dict[tuple[str, str], tuple[str, int | None]]
     return {(row["kind"], row["name"]): (row["state"], row.get("revision")) for row in rows}
 
 
-each_cluster = pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster])
+each_cluster = pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster, OldReleaseCluster])
 
 
 @each_cluster
@@ -138,9 +159,12 @@ def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
     asyncio.run(story())
 
 
-def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed() -> None:
+@pytest.mark.parametrize("made", [ReferenceCluster, OldReleaseCluster])
+def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
+    made: type[ReferenceCluster],
+) -> None:
     async def story() -> None:
-        cluster = await prepared(ReferenceCluster)
+        cluster = await prepared(made)
         for _ in range(20):
             cluster.tell()
             await cluster.look()

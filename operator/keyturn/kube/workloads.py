@@ -60,6 +60,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         template_of=template_key,
         has_template=has_template,
         template_generation=_generation(status.get("workloadObservedGeneration")),
+        progressed=_progressed(status) if template_key else None,
         generation=metadata.get("generation", 0),
     )
 
@@ -133,9 +134,21 @@ def _at(path: tuple[str, ...], body: Body) -> Body:
     return body
 
 
-def _generation(text: str | None) -> int:
-    """Return a generation of the API; 0 for another text."""
-    return int(text) if text and text.isascii() and text.isdecimal() else 0
+def _generation(text: str | None) -> int | None:
+    """Return a generation of the API; None without one, and 0 for another text."""
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _progressed(status: Mapping[str, Any]) -> datetime | None:
+    """Return when the controller last changed the condition Progressing."""
+    times = (
+        condition.get("lastUpdateTime")
+        for condition in status.get("conditions") or ()
+        if condition.get("type") == "Progressing"
+    )
+    return next((datetime.fromisoformat(time) for time in times if time), None)
 
 
 def _within(path: tuple[str, ...], content: Any) -> Body:

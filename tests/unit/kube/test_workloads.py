@@ -262,10 +262,35 @@ def test_a_rollout_names_the_workload_whose_template_it_uses() -> None:
     assert (found.template_generation, found.has_template, found.uses) == (7, True, ())
 
 
-@pytest.mark.parametrize("observed", [None, "", "x", "²", "-1"])
-def test_a_generation_that_is_none_is_not_observed(observed: str | None) -> None:
+@pytest.mark.parametrize("observed", ["x", "²", "-1"])
+def test_a_generation_that_is_no_number_is_not_observed(observed: str) -> None:
     found = workload_of("Rollout", rollout(OF_DEPLOYMENT, {"workloadObservedGeneration": observed}))
     assert found.template_generation == 0
+
+
+PROGRESSING = {"type": "Progressing", "status": "True", "lastUpdateTime": "2026-11-24T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "progressed"),
+    [
+        pytest.param([PROGRESSING], datetime(2026, 11, 24, 12, 0, tzinfo=UTC), id="a time"),
+        pytest.param([PROGRESSING | {"lastUpdateTime": None}], None, id="no time"),
+        pytest.param([PROGRESSING | {"type": "Available"}], None, id="another condition"),
+        pytest.param(None, None, id="no condition"),
+    ],
+)
+def test_a_release_that_reports_no_generation_shows_when_a_rollout_progressed(
+    conditions: list[dict[str, Any]] | None, progressed: datetime | None
+) -> None:
+    found = workload_of("Rollout", rollout(OF_DEPLOYMENT, {"conditions": conditions}))
+
+    assert found.template_generation is None
+    assert found.progressed == progressed
+
+
+def test_the_progress_of_a_workload_with_its_own_template_is_not_kept() -> None:
+    assert workload_of("Rollout", rollout(OWN, {"conditions": [PROGRESSING]})).progressed is None
 
 
 @pytest.mark.parametrize("spec", [OF_POD_TEMPLATE, {"template": {}}], ids=["of another kind", "of none"])

@@ -65,8 +65,10 @@ class Workload:
     """The workload whose pod template it uses; None if it has its own."""
     template_uid: str | None = None
     """The UID of that workload, if it exists."""
-    template_generation: int = 0
-    """The generation of that workload that its status describes."""
+    template_generation: int | None = None
+    """The generation of that workload that its status describes; None if its controller does not report it."""
+    progressed: datetime | None = None
+    """When its controller last changed the progress of its rollout, if it uses the template of another workload."""
     has_template: bool = True
     """Its pods are restarted by the marker on a pod template, not by a field with a time."""
     generation: int = 0
@@ -83,7 +85,7 @@ class Workload:
 
         Before its controller has observed that template, its status describes an earlier one.
         """
-        is_observed = self.template_generation >= other.generation
+        is_observed = self._has_observed(other)
         return replace(
             self,
             settled=self.settled and is_observed,
@@ -95,6 +97,17 @@ class Workload:
             restarted=other.restarted,
             template_uid=other.uid,
         )
+
+    def _has_observed(self, other: Workload) -> bool:
+        """Whether its status describes the pod template of `other`.
+
+        Argo Rollouts 1.0 reports no generation: the progress of the rollout must have changed since the restart.
+        """
+        if self.template_generation is not None:
+            return self.template_generation >= other.generation
+        if other.restarted is None:
+            return True
+        return self.progressed is not None and self.progressed >= other.restarted
 
 
 @functools.lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.observation.workload import Workload, read_marker, write_marker
 from tests.unit.core import builders as make
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True)
 
@@ -57,7 +61,7 @@ def test_what_is_no_marker_is_ignored(marker: str) -> None:
 DEPLOYMENT = replace(make.workload("web", marker="db=2", restarted=make.NOW), generation=7)
 
 
-def referencing(*, generation: int = 7, **facts: object) -> Workload:
+def referencing(*, generation: int | None = 7, **facts: object) -> Workload:
     """Make a Rollout that uses the pod template of the Deployment."""
     plain = make.workload("canary", kind="Rollout", uses=())
     key = WorkloadKey("shop", "Deployment", "web")
@@ -76,6 +80,26 @@ def test_its_status_counts_after_it_has_observed_the_template() -> None:
     stale = referencing(generation=6, failed=True).with_template_of(DEPLOYMENT)
     assert (stale.settled, stale.failed) == (False, False)
     assert referencing(generation=8, failed=True).with_template_of(DEPLOYMENT).failed
+
+
+@pytest.mark.parametrize(
+    ("restarted", "progressed", "expected"),
+    [
+        pytest.param(None, None, True, id="without a restart"),
+        pytest.param(make.NOW, None, False, id="without progress"),
+        pytest.param(make.NOW, make.NOW - make.seconds(1), False, id="progress before the restart"),
+        pytest.param(make.NOW, make.NOW, True, id="progress since the restart"),
+    ],
+)
+def test_without_a_generation_the_progress_since_the_restart_counts(
+    restarted: datetime | None,
+    progressed: datetime | None,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    other = replace(DEPLOYMENT, restarted=restarted)
+    found = referencing(generation=None, progressed=progressed).with_template_of(other)
+
+    assert found.settled is expected
 
 
 def test_its_own_selector_and_annotation_come_first() -> None:
