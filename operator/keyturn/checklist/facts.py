@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.namespace_pods import NamespacePods
+from keyturn.kube.secret_informer import meta_of
+from keyturn.runtime.clock import loop_time
 
 from .fingerprints import Held, held_in
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from keyturn.api.secretclass import SecretClass
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.client import Api, Body
+    from keyturn.kube.namespace_pods import PodList
+    from keyturn.kube.secret_informer import SecretMeta
 
 __all__ = ["Declared", "Facts"]
 
@@ -79,6 +85,15 @@ class Facts:
         """Return all values, as judgement and digest."""
         return await self._once("held", self._read_held)
 
+    async def list_pods(self, namespace: str) -> PodList:
+        """Return the pods of a namespace that use Secrets; one list serves all ManagedSecrets."""
+        reader = NamespacePods(self.api, loop_time)
+        return await self._once(f"pods of {namespace}", lambda: reader.read(namespace, 0))
+
+    async def list_published(self, namespace: str) -> dict[str, SecretMeta]:
+        """Return the metadata of the Secrets of ManagedSecrets, by name."""
+        return await self._once(f"Secrets of {namespace}", lambda: self._published(namespace))
+
     async def environments(self) -> dict[str, str]:
         """Return the environments by the labels of namespaces."""
         return await self._once("environments", self._environments)
@@ -114,6 +129,15 @@ class Facts:
             for body in page.items:
                 found += held_in(body, self.mark)
             page.items.clear()
+        return found
+
+    async def _published(self, namespace: str) -> dict[str, SecretMeta]:
+        found: dict[str, SecretMeta] = {}
+        labelled = {"labelSelector": OWNER_LABEL}
+        async for page in self.api.pages(paths.secrets(namespace), labelled, metadata_only=True):
+            if page.first:
+                found.clear()
+            found |= {body["metadata"]["name"]: meta_of(body) for body in page.items}
         return found
 
     async def _environments(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
+from keyturn.checklist.behind import find_behind
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors
@@ -14,7 +15,7 @@ from keyturn.kube import errors
 from .base import PointCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.api.meta import Condition
@@ -30,13 +31,15 @@ _PREVIOUS = ".previous"
 _IN_PROGRESS = frozenset({ConditionReason.PROGRESSING, ErrorReason.PUSHING})
 
 
-def judged(declared: list[Declared], held: list[Held] | None, now: datetime) -> list[Finding]:
-    """Judge every ManagedSecret; `held` is None without permission to read Secrets."""
+def judged(
+    declared: list[Declared], held: list[Held] | None, now: datetime, behind: Iterable[Finding] = ()
+) -> list[Finding]:
+    """Judge every ManagedSecret; `held` is None without permission to read Secrets, `behind` is about pods."""
     kept: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for one in held or ():
         if one.key.endswith(_PREVIOUS) and one.owner:
             kept[one.namespace, one.secret].append(one.key)
-    found = [finding for one in declared for finding in _of(one, kept, now)]
+    found = [*(finding for one in declared for finding in _of(one, kept, now)), *behind]
     if not declared:
         found.append(
             _finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret that could have an old value")
@@ -120,4 +123,5 @@ class Revocation(PointCheck):
         held: list[Held] | None = None
         with contextlib.suppress(errors.Forbidden):  # the statuses have most of it
             held = await checked.facts.list_held()
-        return judged(await checked.facts.list_declared(), held, checked.facts.now())
+        declared, behind = await checked.facts.list_declared(), await find_behind(checked.facts)
+        return judged(declared, held, checked.facts.now(), behind)

@@ -13,6 +13,8 @@ from keyturn.cli.selection import find
 from keyturn.cli.status import describe_none
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ROTATE
+from keyturn.kube.namespace_pods import NamespacePods
+from keyturn.runtime.clock import loop_time
 
 from .class_plan import plan_classes
 from .manifest import Unreadable, read_manifest, resolve_class, resolve_declared
@@ -45,13 +47,14 @@ class Shown(NamedTuple):
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     """Print the plan of each; return whether one would be refused, and whether an object is missing."""
+    pods = NamespacePods(cluster.api, loop_time)
     if selection.name:
-        plan = await _of_rotation(cluster, await managed.one(cluster, selection.name))
+        plan = await _of_rotation(cluster, await managed.one(cluster, selection.name), pods)
         return Shown(print_plans([plan], output, are_many=False), has_failed=False)
     there = await find(cluster, selection)
     if not there.found and not there.failures:
         raise click.ClickException(await describe_none(cluster, selection))
-    plans = [await _of_rotation(cluster.at(found.key.namespace), found) for found in there.found]
+    plans = [await _of_rotation(cluster.at(found.key.namespace), found, pods) for found in there.found]
     is_refused = print_plans(plans, output, are_many=True)
     for failure in there.failures:
         print_lines(f"Error: {failure.message}", err=True)
@@ -65,10 +68,10 @@ async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only:
     planned = {ObjectKey(one.namespace, one.name) for one in manifest.secrets}
     of_classes = await plan_classes(cluster, classes, planned) if classes else []
     are_many = len(manifest.secrets) + len(classes) > 1
-    plans, failures = [], []
+    plans, failures, pods = [], [], NamespacePods(cluster.api, loop_time)
     for one in manifest.secrets:
         try:
-            plans.append(await _of_manifest(cluster, one, classes))
+            plans.append(await _of_manifest(cluster, one, classes, pods))
         except Unreadable as problem:
             if not are_many:
                 raise
@@ -79,16 +82,18 @@ async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only:
     return Shown(is_refused, bool(failures))
 
 
-async def _of_rotation(cluster: Cluster, found: FoundManagedSecret) -> Plan:
-    look = await look_at(cluster, found)
+async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: NamespacePods) -> Plan:
+    look = await look_at(cluster, found, pods)
     asked = _with_trigger(_awake(look.observed))
     return Plan(found, look, foresee(asked, look.makers), is_rotation=True)
 
 
-async def _of_manifest(cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass]) -> Plan:
+async def _of_manifest(
+    cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass], pods: NamespacePods
+) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
-    look = await look_at(here, found, applied, classes)
+    look = await look_at(here, found, pods, applied, classes)
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pod_owners import PodOwner
     from keyturn.core.rotation import rollout
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Plan",
+    "PodLine",
     "PushLine",
     "Refusal",
     "ValueLine",
     "WorkloadLine",
     "due_again",
     "notes",
+    "pods",
     "pushes",
     "values",
     "workloads",
@@ -193,6 +196,42 @@ def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
     if reason and use and use.keys is not None:
         return f"uses only unchanged keys: {listed(use.keys)}"
     return "runs the current values"
+
+
+@dataclass(frozen=True, slots=True)
+class PodLine:
+    """Pods of one owner that Keyturn does not restart."""
+
+    owner: PodOwner
+    is_awaited: bool
+    """Whether the rotation waits for their end."""
+    why: str
+
+
+def pods(plan: Plan) -> Iterator[PodLine]:
+    """Yield the owners of pods that hold an earlier value, or would hold one after the planned revision."""
+    changed = _changed_keys(plan)
+    for owner in plan.look.owners or ():
+        if owner.uses(changed):
+            yield PodLine(owner, is_awaited=True, why=_held_before(owner, plan))
+        elif owner.before:
+            yield PodLine(owner, is_awaited=False, why=_held_before(owner, plan))
+
+
+def _changed_keys(plan: Plan) -> frozenset[str]:
+    """Return the keys whose values the planned revision replaces in a Secret that pods may have read."""
+    revision = plan.foresight.end.current
+    if plan.foresight.number is None or plan.now.target is None or revision is None:
+        return frozenset()
+    return revision.changed
+
+
+def _held_before(owner: PodOwner, plan: Plan) -> str:
+    if not owner.before:
+        return ""
+    number = plan.now.target.revision if plan.now.target else None
+    pods_ = f"{owner.before} of {owner.pods} pods" if owner.pods > 1 else "it"
+    return f"{pods_} started before revision {number} was published and may hold an earlier value"
 
 
 def notes(plan: Plan) -> Iterator[str]:

@@ -17,7 +17,9 @@ from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.holders import is_of
 from keyturn.core.observation.observed import TargetFacts
+from keyturn.core.observation.pod_owners import owners_of
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
@@ -44,12 +46,16 @@ if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.pod_owners import PodOwner
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api, Body
+    from keyturn.kube.namespace_pods import NamespacePods
 
     from .manifest import DeclaredClass
 
 __all__ = ["PlanObservation", "look_at", "observe_cached", "put_classes", "state_of_status"]
+
+_PODS_UNKNOWN = "Unknown which pods that Keyturn does not restart use the Secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class PlanObservation:
     """The resolved spec of the current values."""
     makers: Makers
     blind_spots: tuple[str, ...]
+    owners: tuple[PodOwner, ...] | None = ()
+    """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,13 @@ class _Secrets:
 async def look_at(
     cluster: Cluster,
     found: FoundManagedSecret,
+    pods: NamespacePods,
     applied: ManagedSecret | None = None,
     classes: Sequence[DeclaredClass] = (),
 ) -> PlanObservation:
     """Observe a ManagedSecret; `applied` is the object in the cluster, if the planned one differs.
 
-    `classes` take the place of those in the cluster.
+    `classes` take the place of those in the cluster. Objects of one namespace share the list of `pods`.
     """
     cache, blind_spots = InformerCache(WHOLE), list[str]()
     cache.put_managed(found.body)
@@ -97,7 +106,29 @@ async def look_at(
         unfit=_unfit(observed.desired, before),
         pulled=Pulled(read=True),
     )
-    return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots))
+    owners = await _owners(observed, found.key.namespace, pods)
+    if owners is None:
+        blind_spots.append(f"{_PODS_UNKNOWN}: you may not list pods in namespace {found.key.namespace!r}")
+    return PlanObservation(observed, before, _makers(observed.desired), tuple(blind_spots), owners)
+
+
+async def _owners(observed: Observed, namespace: str, pods: NamespacePods) -> tuple[PodOwner, ...] | None:
+    """Return the owners of pods that no consumer controls; None without permission to list pods."""
+    if observed.desired is None:
+        return ()
+    listed = await pods.read(namespace, 0)
+    if listed.forbidden:
+        return None
+    workloads = [consumer.workload for consumer in observed.consumers]
+    others = (pod for pod in listed.pods if not any(is_of(pod, workload) for workload in workloads))
+    return owners_of(others, observed.desired.secret, _replaced_at(observed))
+
+
+def _replaced_at(observed: Observed) -> datetime | None:
+    """Return when the current revision replaced an earlier one; None for the first revision."""
+    if observed.target is None or (observed.target.revision or 1) == 1:
+        return None
+    return observed.target.published
 
 
 async def observe_cached(found: FoundManagedSecret, cache: InformerCache, now: datetime) -> Observed:

@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.duration import format_duration
 from keyturn.cli.printing import print_data, print_lines
-from keyturn.cli.text import clock, listed, room, table, until
+from keyturn.cli.text import clock, listed, room, since, table, until
 from keyturn.core.status.summary import SummaryState, standing_of
 
 from .class_output import class_document, class_lines
-from .model import Plan, PushLine, ValueLine, WorkloadLine, due_again, notes, pushes, values, workloads
+from .model import (
+    Plan,
+    PodLine,
+    PushLine,
+    ValueLine,
+    WorkloadLine,
+    due_again,
+    notes,
+    pods,
+    pushes,
+    values,
+    workloads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +74,10 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield ""
         header = ("ROUND", "WORKLOAD", "WAVE", "USES IT BY", "WHAT HAPPENS")
         yield table(header, [_workload_cells(one) for one in of_workloads], room())
+    if of_pods := list(pods(plan)):
+        yield ""
+        header = ("NOT RESTARTED", "PODS", "STARTED", "USES IT BY", "WHAT HAPPENS")
+        yield table(header, [_pod_cells(one, plan.now.now) for one in of_pods], room())
 
 
 def _title(plan: Plan) -> str:
@@ -148,6 +164,7 @@ def _pace(desired: Desired) -> str:
     )
 
 
+_AWAITED = "holds the replaced value until it ends: the rotation waits for it"
 _ACTIONS = {"Make": "is made", "Replace": "is replaced", "Keep": "stays", "Remove": "is removed"}
 
 
@@ -172,6 +189,14 @@ def _workload_cells(one: WorkloadLine) -> list[str]:
     via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
     why = f"{'; ' if one.round else ': '}{one.why}" if one.why else ""
     return [str(one.round or ""), str(one.standing.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
+
+
+def _pod_cells(one: PodLine, now: datetime) -> list[str]:
+    owner = one.owner
+    via = ", ".join(owner.via) + (f" ({', '.join(sorted(owner.keys))})" if owner.keys else "")
+    what = [_AWAITED] if one.is_awaited else []
+    cells = "; ".join([*what, *([one.why] if one.why else [])])
+    return [str(owner), str(owner.pods), f"{since(owner.since, now)} ago", via, cells]
 
 
 # JSON and YAML
@@ -206,6 +231,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         ],
         "pushes": [_push_document(one) for one in pushes(plan)],
         "workloads": [_workload_document(one) for one in workloads(plan)],
+        "pods": None if plan.look.owners is None else [_pod_document(one) for one in pods(plan)],
         "rollout": _rollout_document(desired) if desired else None,
         "overlapKeys": sorted(foresight.lingers),
         "notes": list(notes(plan)),
@@ -237,6 +263,21 @@ def _workload_document(one: WorkloadLine) -> dict[str, Any]:
         "wave": one.wave,
         "round": one.round,
         "restarted": one.round is not None,
+        "why": one.why,
+    }
+
+
+def _pod_document(one: PodLine) -> dict[str, Any]:
+    owner = one.owner
+    return {
+        "ownerKind": owner.kind,
+        "ownerName": owner.name,
+        "via": list(owner.via),
+        "keys": None if owner.keys is None else sorted(owner.keys),
+        "pods": owner.pods,
+        "startedAt": owner.since,
+        "podsBeforePublication": owner.before,
+        "awaited": one.is_awaited,
         "why": one.why,
     }
 

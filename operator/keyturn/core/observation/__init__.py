@@ -8,6 +8,8 @@ Modules
     workload      a workload: its references to Secrets, and its restart marker
     workload_kinds   table of the kinds: API, template, when a rollout is complete
     pods          pods of a workload
+    holders       pods of a namespace that use Secrets
+    pod_owners    their owners, as `keyturn plan` and `keyturn audit` list them
     store_reads   results of store reads and pushes
     emergency     an emergency as one secret observes it
 
