@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyturn.core.reasons import WorkloadReason
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_of
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
@@ -34,6 +35,8 @@ _TAKE_UP_SECONDS = 3.0
 _WATCH_SECONDS = 2
 """Seconds of one watch; afterwards the object is read again, so that a silent operator is noticed."""
 _PAUSE = 0.5
+_WAIT_FOR_PODS = "WaitForPods"
+_MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,11 @@ def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_
             f"timed out after {after} waiting for {name}: the operator has not started the request"
             f" (now {standing.state}); see `keyturn status {name}` and `keyturn check`"
         )
+    if pods := _awaited_pods(last.managed.status):
+        return (
+            f"timed out after {after}: {name} waits for the end of {pods}, which Keyturn does not restart; delete or"
+            f" restart it, or wait longer with --timeout. The operator continues, see `keyturn status {name}`"
+        )
     state = f"{standing.state}: {standing.message}" if standing.message else standing.state
     return (
         f"timed out after {after} waiting for {name} (now {state});"
@@ -111,6 +119,19 @@ def changes_between(before: ManagedSecretStatus, after: ManagedSecretStatus) -> 
         if states.get((one.kind, one.name)) != (one.state, one.message):
             detail = f": {one.message}" if one.message else ""
             yield f"{one.kind}/{one.name} is {one.state}{detail}"
+    pods = _awaited_pods(after)
+    if pods and pods != _awaited_pods(before):
+        yield f"waits for the end of {pods}, which Keyturn does not restart and which holds an earlier value"
+
+
+def _awaited_pods(status: ManagedSecretStatus) -> str | None:
+    """Return the owners of pods on which alone a rotation waits; None if it waits for none, or for others first."""
+    if status.rotation is None or status.rotation.step != _WAIT_FOR_PODS:
+        return None
+    reason = WorkloadReason.NOT_RESTARTED
+    owners = [f"{one.kind}/{one.name}" for one in status.workloads if one.reason == reason]
+    more = f" and {len(owners) - _MAX_NAMED} more" if len(owners) > _MAX_NAMED else ""
+    return f"{', '.join(owners[:_MAX_NAMED])}{more}" if owners else None
 
 
 def _comes_sooner(before: ManagedSecretStatus, after: ManagedSecretStatus) -> bool:
