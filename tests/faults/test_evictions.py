@@ -1,0 +1,300 @@
+"""Evictions of an emergency: each pod once, whenever the operator dies, and not against a PodDisruptionBudget."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.harness import eventually
+from tests.faults.apiserver import MANAGED, USER
+from tests.faults.namespace import WorkloadNamespace
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.faults.apiserver import Call, Cluster
+
+pytestmark = pytest.mark.timeout(600)
+_ACCOUNT = "evictions"
+_KILLED = -9
+_AT_ONCE = 2
+_PATIENCE = 90.0
+_HOLDS = "example.org/holds"
+_CREATED, _REFUSED = 201, 429
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_SPEC: dict[str, Any] = {"data": [{"name": "token", "generate": {"bytes": {}}}], "rotation": {}}
+
+KILLS = [
+    *(f"{moment}:EvictPod{number}" for number in ("", "#2") for moment in ("before", "after")),
+    "before:Publish",
+    "after:Publish",
+    "after:EvictPod#3",
+    "before:Report",
+    "after:Report",
+]
+"""Where a process dies after the emergency was declared; three pods are evicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A namespace with pods that Keyturn does not restart, and its emergency."""
+
+    space: WorkloadNamespace
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.space.cluster
+
+    @property
+    def pods(self) -> str:
+        return f"/api/v1/namespaces/{self.space.namespace}/pods"
+
+    @property
+    def emergency(self) -> str:
+        return f"{MANAGED}/namespaces/{self.space.namespace}/emergencyrotations/leak"
+
+    def names(self) -> set[str]:
+        return {one["metadata"]["name"] for one in self.cluster.items(self.pods)}
+
+    def uids(self) -> set[str]:
+        return {one["metadata"]["uid"] for one in self.cluster.items(self.pods)}
+
+    def declare(self) -> None:
+        spec = {"reason": "a laptop was stolen", "selector": {}, "evict": True}
+        body = {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "EmergencyRotation",
+            "metadata": {"name": "leak"},
+        }
+        self.cluster.create(self.emergency.rpartition("/")[0], body | {"spec": spec})
+
+    def updated(self) -> tuple[str, str]:
+        status = self.cluster.get(self.emergency).get("status") or {}
+        found = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
+        return found.get("ServicesUpdated", ("", ""))
+
+    def pending(self) -> set[str]:
+        """Return the owners of pods that the status has as not restarted."""
+        rows = self.space.status().get("workloads", ())
+        return {
+            f"{row['kind']}/{row['name']}" for row in rows if row.get("reason") == "NotRestartedByKeyturn"
+        }
+
+    def evictions(self) -> list[Call]:
+        """Return the requests for evictions, oldest first."""
+        calls = self.cluster.audit(f"{self.pods}/")
+        return [one for one in calls if one.user == f"{USER}:{_ACCOUNT}" and one.uri.endswith("/eviction")]
+
+    def evicted(self) -> list[str]:
+        """Return the pods whose eviction the API server has accepted."""
+        return sorted(call.uri.split("/")[-2] for call in self.evictions() if call.status == _CREATED)
+
+    def second_after(self) -> None:
+        """Wait until what is created is, in whole seconds, newer than what is there."""
+        accounts = f"/api/v1/namespaces/{self.space.namespace}/serviceaccounts"
+
+        def now() -> str:
+            made = self.cluster.create(accounts, {"metadata": {"generateName": "clock-"}})
+            return str(made["metadata"]["creationTimestamp"])
+
+        first = now()
+        eventually(lambda: now() > first, "a second later")
+
+
+def homes(cluster: Cluster, count: int) -> list[Home]:
+    """Make namespaces in which the operator may evict pods."""
+    found = [Home(WorkloadNamespace(cluster, f"evict-{secrets.token_hex(4)}")) for _ in range(count)]
+    name = {"metadata": {"name": _ACCOUNT}}
+    rules = [{"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}]
+    subject = {"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": USER.rpartition(":")[2]}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _ACCOUNT}
+    for home in found:
+        here = home.space.namespace
+        cluster.create("/api/v1/namespaces", {"metadata": {"name": here}})
+        cluster.create(f"{_RBAC}/namespaces/{here}/roles", name | {"rules": rules})
+        cluster.create(
+            f"{_RBAC}/namespaces/{here}/rolebindings", name | {"roleRef": role, "subjects": [subject]}
+        )
+        account = f"/api/v1/namespaces/{here}/serviceaccounts/default"
+        eventually(lambda account=account: cluster.get(account) is not None, "the ServiceAccount")  # type: ignore[misc]
+        home.space.create(**_SPEC)
+    return found
+
+
+def template(**metadata: Any) -> dict[str, Any]:
+    container = {"name": "main", "image": "example.org/none", "envFrom": [{"secretRef": {"name": "auth"}}]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    return {"metadata": metadata, "spec": spec}
+
+
+def add_pods(home: Home) -> None:
+    """Have a bare pod, one whose end takes long, and the pod of a Job; each is on a node."""
+    home.cluster.create(home.pods, template(name="bare"))
+    home.cluster.create(home.pods, template(name="held", finalizers=[_HOLDS]))
+    waits = {"sandbox.keyturn.dev/waits-with": "", "sandbox.keyturn.dev/waits-for": "ImagePullBackOff"}
+    job = template(annotations=waits)
+    job["spec"]["restartPolicy"] = "Never"
+    path = f"/apis/batch/v1/namespaces/{home.space.namespace}/jobs"
+    home.cluster.create(path, {"metadata": {"name": "report"}, "spec": {"template": job}})
+    eventually(lambda: len(on_a_node(home)) == 3, "pods on nodes", 60)
+
+
+def on_a_node(home: Home) -> list[str]:
+    pods = home.cluster.items(home.pods)
+    return [one["metadata"]["name"] for one in pods if one["spec"].get("nodeName")]
+
+
+def let_go(home: Home) -> None:
+    """Let the pod end whose end takes long."""
+    home.cluster.edit(f"{home.pods}/held", lambda body: body["metadata"].pop("finalizers", None))
+
+
+def operator_of(home: Home, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "") -> Operator:
+    # As if the term of one that died before were over.
+    home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.space.namespace}/leases/keyturn")
+    env = {"POD_NAMESPACE": home.space.namespace, "KEYTURN_FAILPOINT": failpoint}
+    return Operator(kubeconfig, log, *arguments, env=env)
+
+
+# Deaths
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The pods before an emergency, how the process ended, and what another one has done."""
+
+    before: set[str]
+    code: int
+    evicted: list[str]
+    left: set[str]
+    revision: int
+    updated_early: tuple[str, str]
+    updated: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def stories(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Story]:
+    """Let processes die in each emergency, and one other process continue all of them."""
+    folder, kubeconfig = tmp_path_factory.mktemp("evictions"), accounts(_ACCOUNT)
+    stage = dict(zip(KILLS, homes(cluster, len(KILLS)), strict=True))
+    first = next(iter(stage.values()))
+    here = [f"--namespace={home.space.namespace}" for home in stage.values()]
+    with operator_of(first, kubeconfig, folder / "rest.log", *here) as operator:
+        for home in stage.values():
+            home.space.wait_for(1, _PATIENCE)
+        operator.stop()
+    for home in stage.values():
+        add_pods(home)
+    first.second_after()
+    before = {name: home.uids() for name, home in stage.items()}
+    names = {name: home.names() for name, home in stage.items()}
+    for home in stage.values():
+        home.declare()
+
+    def die(name: str) -> int:
+        home, log = stage[name], folder / f"{stage[name].space.namespace}.log"
+        only = f"--namespace={home.space.namespace}"
+        with operator_of(home, kubeconfig, log, only, failpoint=name) as operator:
+            return operator.wait_for_kill(_PATIENCE)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        codes = dict(zip(KILLS, pool.map(die, KILLS), strict=True))
+    early, left = {}, {}
+    with operator_of(first, kubeconfig, folder / "whole.log", *here) as operator:
+        for name, home in stage.items():
+            eventually(
+                lambda home=home: home.pending() == {"Pod/held"}, f"one pod is left: {name}", _PATIENCE
+            )  # type: ignore[misc]
+            early[name], left[name] = home.updated(), home.uids() & before[name]
+            let_go(home)
+        for name, home in stage.items():
+            eventually(lambda home=home: home.updated()[0] == "True", f"the end of: {name}", _PATIENCE)  # type: ignore[misc]
+        operator.stop()
+    return {
+        name: Story(
+            names[name],
+            codes[name],
+            home.evicted(),
+            left[name],
+            int(home.space.status()["revision"]),
+            early[name],
+            home.updated(),
+        )
+        for name, home in stage.items()
+    }
+
+
+@pytest.fixture(params=KILLS)
+def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
+    return stories[request.param]
+
+
+def test_the_process_died_where_it_was_to(story: Story) -> None:
+    assert story.code == _KILLED
+
+
+def test_each_pod_with_an_exposed_value_is_evicted_once(story: Story) -> None:
+    assert story.evicted == sorted(story.before)
+
+
+def test_a_pod_that_is_terminating_is_left_to_its_end(story: Story) -> None:
+    assert len(story.left) == 1
+    assert story.updated_early == ("False", "RollingOut")
+
+
+def test_the_values_change_once_and_the_services_count_as_updated_at_the_end(story: Story) -> None:
+    assert (story.revision, story.updated) == (2, ("True", "AllUpdated"))
+
+
+# Budgets
+
+
+@pytest.fixture
+def home(cluster: Cluster) -> Iterator[Home]:
+    (home,) = homes(cluster, 1)
+    yield home
+    cluster.delete(f"/api/v1/namespaces/{home.space.namespace}")
+
+
+def test_a_pod_is_evicted_when_its_budget_permits_it_and_others_do_not_wait(
+    home: Home, accounts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    budget = f"/apis/policy/v1/namespaces/{home.space.namespace}/poddisruptionbudgets"
+    only, cluster = f"--namespace={home.space.namespace}", home.cluster
+    with operator_of(home, accounts(_ACCOUNT), tmp_path / "operator.log", only) as operator:
+        home.space.wait_for(1, _PATIENCE)
+        for name in ("guarded", "plain"):
+            cluster.create(home.pods, template(name=name, labels={"app": name}))
+        spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}}
+        cluster.create(budget, {"metadata": {"name": "guard"}, "spec": spec})
+        eventually(lambda: counts(cluster, budget) == (1, 0), "a budget with one pod and no room", 60)
+        home.second_after()
+
+        home.declare()
+        eventually(lambda: home.names() == {"guarded"}, "the pod without a budget is evicted", _PATIENCE)
+        eventually(lambda: any(one.status == _REFUSED for one in home.evictions()), "a refusal", _PATIENCE)
+        eventually(lambda: home.pending() == {"Pod/guarded"}, "the other pod is named", _PATIENCE)
+        refusals = operator.lines("pod not evicted")
+        assert home.updated() == ("False", "RollingOut")
+        assert {(one["pod"], one["reason"]) for one in refusals} == {("guarded", "Refused")}
+
+        cluster.edit(f"{budget}/guard", lambda body: body["spec"].update(minAvailable=0))
+        eventually(lambda: home.updated()[0] == "True", "the services are updated", _PATIENCE)
+        operator.stop()
+
+    assert home.evicted() == ["guarded", "plain"]
+    assert (home.names(), home.space.status()["revision"]) == (set(), 2)
+
+
+def counts(cluster: Cluster, budget: str) -> tuple[int, int]:
+    """Return how many healthy pods a budget has, and how many of them may be evicted."""
+    status = cluster.get(f"{budget}/guard").get("status") or {}
+    return status.get("currentHealthy", 0), status.get("disruptionsAllowed", -1)
