@@ -55,14 +55,16 @@ async def reconcile_class(name: str, context: Context) -> None:
 def flaw_of(secret_class: SecretClass) -> Stalled | None:
     """Return what contradicts itself in a class, or None."""
     spec = secret_class.spec
-    cadence = cadence_of(spec.rotation)
+    cadence, windows = cadence_of(spec.rotation), windows_of(spec.rotation)
     try:
-        schedule.check(cadence, windows_of(spec.rotation))
+        schedule.check(cadence, windows)
         strength = generator_for(spec.generate).strength() if spec.generate else None
     except Stalled as stalled:
         return stalled
     # What the class leaves open is decided, and checked, in each ManagedSecret.
-    own = Evidence({_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}))
+    own = Evidence(
+        {_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}), windows=windows
+    )
     broken = violations_of(secret_class, own)
     return Stalled(ErrorReason.POLICY_VIOLATION, "; ".join(one.message for one in broken)) if broken else None
 

@@ -32,7 +32,7 @@ from keyturn.core.rotation.steps import (
     RollOut,
     Stage,
 )
-from keyturn.core.spec.schedule import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every, Window
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors
 from tests.unit.core.builders import (
@@ -142,6 +142,8 @@ def _evidence() -> Iterator[tuple[Any, Evidence]]:
     yield rotates, replace(made, cadence=Cron("0 3 1 */3 *", "UTC"))
     yield rotates, replace(made, cadence=Every(timedelta(days=1), 10), rotates=frozenset())
     yield rotates, replace(made, cadence=None, immutable=True)
+    yearly = Window(Cron("0 3 1 1 *", "UTC"), timedelta(hours=1))
+    yield rotates, replace(made, cadence=Every(timedelta(days=1), 10), windows=(yearly,))
     yield secret_class(distinctAcrossEnvironments=True), replace(made, twins=names)
 
 

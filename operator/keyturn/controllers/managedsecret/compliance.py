@@ -175,6 +175,7 @@ def _violations(
     evidence = Evidence(
         strengths={name: strength for name, strength in made if strength},
         cadence=desired.cadence,
+        windows=desired.windows,
         rotates=desired.rotates,
         older=memory.evaluation(key).older,
         pulled=memory.evaluation(key).lengths,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import Enforcement
 from keyturn.core.spec import schedule
-from keyturn.core.spec.schedule import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,6 +56,8 @@ class Evidence:
     """Values that are equal to those of another environment."""
     immutable: bool = False
     """The Secret is written once, so the API refuses a schedule."""
+    windows: tuple[Window, ...] = ()
+    """When rotations may start; empty for any time."""
 
 
 def violations_of(secret_class: SecretClass | None, found: Evidence) -> tuple[Violation, ...]:
@@ -133,6 +135,12 @@ def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violati
         )
     elif flaw := _too_rare(found.cadence, maximum):
         yield Violation("maxInterval", f"{flaw[0]} and {allows}; {flaw[1]}")
+    elif pause := _too_long_closed(found.windows, maximum):
+        yield Violation(
+            "maxInterval",
+            f"rotation.windows stay closed for up to {format_duration(pause)} and {allows}; write a window that opens"
+            " more often",
+        )
     elif left_out := sorted(found.strengths.keys() - found.rotates):
         yield Violation(
             "maxInterval",
@@ -167,6 +175,13 @@ def _outdated(rule: str, name: str, flaw: str) -> Violation:
 
 def _known(older: Mapping[str, Strength | None]) -> Iterator[tuple[str, Strength]]:
     return ((name, strength) for name, strength in older.items() if strength is not None)
+
+
+def _too_long_closed(windows: tuple[Window, ...], most: timedelta) -> timedelta | None:
+    """Return the longest time between two openings, if a value would be older than `most` before a window opens."""
+    pauses = [schedule.longest_pause(window.opens) for window in windows]
+    pause = min(pauses, default=most)
+    return pause if pause > most else None
 
 
 def _too_rare(cadence: Every | Cron | None, most: timedelta) -> tuple[str, str] | None:

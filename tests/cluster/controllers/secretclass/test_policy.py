@@ -448,6 +448,13 @@ def test_a_class_that_keeps_its_own_rules_is_ready(class_: Class) -> None:
             id="a generator below its minimum",
         ),
         pytest.param(
+            {"rotation": {"windows": [{"cron": "0 2 1 1 *", "duration": "3h"}]}, "maxInterval": "90d"},
+            "PolicyViolation",
+            "rotation.windows stay closed for up to 366d and class {} allows 90d at most; write a window that"
+            " opens more often",
+            id="a window that is closed for longer than it allows",
+        ),
+        pytest.param(
             {"rotation": {"windows": [{"cron": "0 2 30 2 *", "duration": "3h"}]}},
             "InvalidSchedule",
             "windows[0].cron '0 2 30 2 *' never comes; write a date that exists",

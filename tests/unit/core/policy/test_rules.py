@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.policy.rules import Evidence, denies, named, violations_of
 from keyturn.core.policy.strength import Strength
-from keyturn.core.spec.schedule import Cron, Every
+from keyturn.core.spec.schedule import Cron, Every, Window
 from tests.unit.core.builders import secret_class
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ def broken(given: SecretClass | None, found: Evidence) -> list[Broken]:
 
 def made(length: int, bits: float) -> Evidence:
     return Evidence({"password": Strength(length, bits)})
+
+
+def window(cron: str) -> Window:
+    return Window(Cron(cron, "UTC"), timedelta(hours=2))
+
+
+YEARLY = window("0 2 1 1 *")
 
 
 # Strength
@@ -104,6 +111,8 @@ def test_the_floor(strength: Strength, is_enough: bool) -> None:  # noqa: FBT001
         pytest.param(GOOD, id="an interval as long as it may be"),
         pytest.param(replace(GOOD, cadence=Cron("0 3 1 * *", "UTC")), id="a schedule of every month"),
         pytest.param(Evidence({}), id="nothing secret is generated"),
+        pytest.param(replace(GOOD, windows=(window("0 2 * * 6"),)), id="a window every week"),
+        pytest.param(replace(GOOD, windows=(YEARLY, window("0 2 1 * *"))), id="one of two windows is enough"),
     ],
 )
 def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
@@ -122,6 +131,7 @@ def test_values_that_rotate_often_enough_keep_the_rule(found: Evidence) -> None:
         pytest.param(
             replace(GOOD, cadence=Cron("0 3 1 */3 *", "Europe/Berlin")), "92d", id="a quarter of 92 days"
         ),
+        pytest.param(replace(GOOD, windows=(YEARLY,)), "366d", id="a window once a year"),
         pytest.param(
             replace(GOOD, strengths={"token": STRONG, "key": STRONG, "password": STRONG}),
             "key, token",
