@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keyturn.core.labels import MARKER
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
@@ -172,5 +173,51 @@ def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
         assert cluster.pods["api"].restarted_for == [2]
         assert workloads(cluster)["Rollout", "api"][0] == "Rolling"
         assert [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]] == [1]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("made", [RolloutCluster, ReferenceCluster, OldReleaseCluster])
+def test_an_owner_that_reverts_the_restart_is_not_fought(made: type[RolloutCluster]) -> None:
+    async def story() -> None:
+        cluster = await prepared(made)
+        for _ in range(40):
+            cluster.tell()
+            await cluster.look()
+            revert(cluster, "api")
+            cluster.finish_rollouts()
+            cluster.restart()
+
+        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
+        assert [pods.read for pods in cluster.pods.values()] == [cluster.data()] * 2
+        assert {state for state, _ in workloads(cluster).values()} == {"Current"}
+
+    asyncio.run(story())
+
+
+def revert(cluster: RolloutCluster, name: str) -> None:
+    """Let the owner of the pod template write it as it was."""
+    body = cluster.objects[cluster.template_path(name)]
+    if body["spec"]["template"]["metadata"]["annotations"].pop(MARKER, None):
+        body["metadata"]["generation"] += 1
+        body["metadata"]["managedFields"] = []
+        cluster._stamp(body)
+
+
+def test_a_listed_rollout_without_its_kind_is_named_and_nothing_waits_for_ever() -> None:
+    async def story() -> None:
+        spec = copy.deepcopy(SPEC) | {"rollout": {"targets": [{"kind": "Rollout", "name": "api"}]}}
+        cluster = Cluster(spec)
+        await cluster.settle()
+        before = cluster.data()
+        cluster.change_managed()["rotation"] = {"trigger": "now"}
+        await cluster.settle()
+
+        found = {one["type"]: one for one in cluster.objects[MANAGED]["status"]["conditions"]}
+        current = found["WorkloadsCurrent"]
+        assert (current["status"], current["reason"]) == ("False", "TargetNotFound")
+        assert "Rollout/api" in current["message"]
+        assert cluster.data() != before
+        assert [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]] == [2, 1]
 
     asyncio.run(story())
