@@ -10,14 +10,13 @@ import pytest
 
 from keyturn.core.keys import EmergencyKey
 from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 from tests.simulation.test_terminating_pods import looks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from keyturn.kube.client import Page
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}],
@@ -182,15 +181,17 @@ def test_the_limit_ends_the_overlap_although_a_pod_holds_the_value() -> None:
 # Evictions
 
 
-def declare(cluster: Cluster) -> None:
-    """Declare an emergency that evicts pods."""
+LEAK = EmergencyKey("shop", "leak")
+
+
+def declare(cluster: Cluster) -> dict[str, Any]:
+    """Declare an emergency that evicts pods; return it."""
     created = cluster.now.replace(microsecond=0).isoformat()
     metadata = {"name": "leak", "namespace": "shop", "uid": "uid-leak", "generation": 1}
     spec = {"reason": "a laptop was stolen", "selector": {}, "evict": True}
-    cluster.context.cache.put_emergency(
-        EmergencyKey("shop", "leak"),
-        {"metadata": metadata | {"creationTimestamp": created, "resourceVersion": "1"}, "spec": spec},
-    )
+    body = {"metadata": metadata | {"creationTimestamp": created, "resourceVersion": "1"}, "spec": spec}
+    cluster.context.cache.put_emergency(LEAK, body)
+    return body
 
 
 async def looks_often(cluster: Cluster, times: int) -> None:
@@ -200,13 +201,13 @@ async def looks_often(cluster: Cluster, times: int) -> None:
         await cluster.look()
 
 
-async def exposed(cluster: Cluster, *names: str) -> None:
-    """Declare an emergency while pods hold the exposed value."""
+async def exposed(cluster: Cluster, *names: str) -> dict[str, Any]:
+    """Declare an emergency while pods hold the exposed value; return it."""
     await cluster.settle()
     cluster.now += 2 * SECOND
     cluster.other_pods += [bare_pod(cluster, name) for name in names]
     cluster.now += 2 * SECOND
-    declare(cluster)
+    return declare(cluster)
 
 
 def test_an_emergency_evicts_every_pod_with_the_exposed_value() -> None:
@@ -233,6 +234,111 @@ def test_a_budget_delays_an_eviction_and_nothing_is_claimed_before() -> None:
         cluster.budget = None
         await looks_often(cluster, 60)
         assert cluster.other_pods == []
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("death", [None, *(half / 2 for half in range(2, 18))])
+def test_each_pod_is_evicted_once_whenever_the_operator_dies(death: float | None) -> None:
+    async def story() -> None:
+        cluster = Cluster({"data": [{"name": "password", "generate": {"password": {}}}]})
+        names = ["report-1", "report-2", "report-3"]
+        emergency = await exposed(cluster, *names)
+        cluster.dies_at = death and cluster.writes + death
+        evicted: list[str] = []
+        create = cluster.create
+
+        async def noted(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            there = {pod["metadata"]["name"] for pod in cluster.other_pods}
+            try:
+                return await create(path, body)
+            finally:
+                evicted.extend(there - {pod["metadata"]["name"] for pod in cluster.other_pods})
+
+        cluster.create = noted  # type: ignore[method-assign]
+        for _ in range(40):
+            cluster.tell()
+            cluster.context.cache.put_emergency(LEAK, emergency)  # also for a process that has just started
+            await cluster.look()
+
+        assert sorted(evicted) == names
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+# Pods that come and go
+
+
+def test_pods_that_come_and_go_are_judged_by_their_own_start() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        await looks(cluster, 9)
+        assert status(cluster)["revision"] == 2
+        for number in range(40):  # a pod of a CronJob every few seconds, while the old one stays
+            cluster.other_pods[1:] = [bare_pod(cluster, f"new-{number}")]
+            await looks(cluster, 3)
+            assert ended(cluster) == [1]
+        assert [row["name"] for row in status(cluster)["workloads"]] == ["bare"]
+
+        del cluster.other_pods[0]
+        await looks(cluster, 60)
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_an_old_pod_under_a_known_name_is_another_pod() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        await looks(cluster, 9)
+        cluster.other_pods[:] = [bare_pod(cluster, "bare")]  # it ended, and a new one has its name
+        await looks(cluster, 60)
+
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_a_pod_that_no_node_has_yet_reads_the_new_value() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        del cluster.other_pods[0]["spec"]["nodeName"]
+        await looks(cluster, 60)
+
+        assert ended(cluster) == [2, 1]
+
+    asyncio.run(story())
+
+
+def test_a_list_that_fails_in_the_middle_asserts_nothing() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        pages, failures = cluster.pages, 0
+
+        async def break_off(*args: Any, **options: Any) -> AsyncIterator[Page]:
+            nonlocal failures
+            async for page in pages(*args, **options):
+                if "labelSelector" not in args[1]:
+                    failures += 1
+                    yield Page([], "1", first=True)
+                    raise errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable")
+                yield page
+
+        cluster.pages = break_off  # type: ignore[method-assign]
+        await rotating(cluster)
+        await looks(cluster, 30)
+        assert failures > 0
+        assert ended(cluster) == [1]
+        assert not overlap_begun(cluster)
+
+        cluster.pages = pages  # type: ignore[method-assign]
+        cluster.other_pods.clear()
+        await looks(cluster, 120)
         assert ended(cluster) == [2, 1]
 
     asyncio.run(story())
