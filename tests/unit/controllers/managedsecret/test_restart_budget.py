@@ -153,3 +153,77 @@ def test_a_free_place_wakes_one_after_the_other() -> None:
     assert cluster.restart(C)
     assert cluster.woken == [secret("d")]
     assert cluster.now - NOW == timedelta()
+
+
+# 500 objects that are due at once
+
+
+class Restarts:
+    """A budget of one with 500 ManagedSecrets in 50 namespaces; each rollout takes a second."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster(rolling=1)
+        self.due = [secret(f"n{number % 50}", f"s{number}") for number in range(500)]
+        self.begun: list[ObjectKey] = []
+        self.asked = 0
+
+    @property
+    def rolling(self) -> list[ObjectKey]:
+        """The rollouts that are not complete."""
+        return self.begun[-1:] if self.begun and self.begun[-1] not in self.done else []
+
+    done: frozenset[ObjectKey] = frozenset()
+
+    def ask(self, key: ObjectKey) -> None:
+        self.asked += 1
+        if key not in self.begun and self.cluster.restart(key):
+            assert not self.rolling, "two workloads roll at a time"
+            self.begun.append(key)
+
+    def complete(self) -> None:
+        """Let the rollout end, and reconcile the ManagedSecrets that are woken for it."""
+        self.cluster.now += seconds(1)
+        (last,) = self.rolling
+        self.done |= {last}
+        self.cluster.budget.settle(workload_of(last))
+        self.cluster.budget.leave(last)
+        self.reconcile_woken()
+
+    def reconcile_woken(self) -> None:
+        while self.cluster.woken:
+            self.ask(self.cluster.woken.pop())
+
+    def die(self) -> None:
+        """Let another process find the rollout, and reconcile every ManagedSecret."""
+        before = self.cluster
+        self.cluster = Cluster(rolling=1)
+        self.cluster.now = before.now
+        self.cluster.budget.count_rolling(workload_of(key) for key in self.rolling)
+        for key in self.due:
+            self.ask(key)
+
+
+def test_with_a_budget_of_one_500_objects_restart_one_after_the_other_and_namespaces_take_turns() -> None:
+    restarts = Restarts()
+    for key in restarts.due:
+        restarts.ask(key)
+    for _ in restarts.due:
+        restarts.complete()
+
+    assert sorted(restarts.begun) == sorted(restarts.due)
+    first = Counter(key.namespace for key in restarts.begun[:100])
+    assert set(first.values()) == {2}, "each namespace has two restarts before one has three"
+    assert restarts.asked <= 3 * len(restarts.due), "only the next one is woken"
+
+
+@pytest.mark.parametrize("deaths", [1, 7, 50])
+def test_none_of_500_objects_restarts_twice_or_is_lost_if_the_operator_dies(deaths: int) -> None:
+    restarts = Restarts()
+    for key in restarts.due:
+        restarts.ask(key)
+    for number in range(len(restarts.due)):
+        if number % (len(restarts.due) // deaths) == 0:
+            restarts.die()
+        restarts.complete()
+
+    assert sorted(restarts.begun) == sorted(restarts.due)
