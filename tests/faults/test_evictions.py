@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,9 +123,13 @@ def homes(cluster: Cluster, count: int) -> list[Home]:
             f"{_RBAC}/namespaces/{here}/rolebindings", name | {"roleRef": role, "subjects": [subject]}
         )
         account = f"/api/v1/namespaces/{here}/serviceaccounts/default"
-        eventually(lambda account=account: cluster.get(account) is not None, "the ServiceAccount")  # type: ignore[misc]
+        eventually(partial(exists, cluster, account), "the ServiceAccount")
         home.space.create(**_SPEC)
     return found
+
+
+def exists(cluster: Cluster, path: str) -> bool:
+    return cluster.get(path) is not None
 
 
 def template(**metadata: Any) -> dict[str, Any]:
@@ -160,6 +165,14 @@ def operator_of(home: Home, kubeconfig: Path, log: Path, *arguments: str, failpo
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.space.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.space.namespace, "KEYTURN_FAILPOINT": failpoint}
     return Operator(kubeconfig, log, *arguments, env=env)
+
+
+def has_one_pod_left(home: Home) -> bool:
+    return home.pending() == {"Pod/held"}
+
+
+def is_over(home: Home) -> bool:
+    return home.updated()[0] == "True"
 
 
 # Deaths
@@ -210,13 +223,11 @@ def stories(
     early, left = {}, {}
     with operator_of(first, kubeconfig, folder / "whole.log", *here) as operator:
         for name, home in stage.items():
-            eventually(
-                lambda home=home: home.pending() == {"Pod/held"}, f"one pod is left: {name}", _PATIENCE
-            )  # type: ignore[misc]
+            eventually(partial(has_one_pod_left, home), f"one pod is left: {name}", _PATIENCE)
             early[name], left[name] = home.updated(), home.uids() & before[name]
             let_go(home)
         for name, home in stage.items():
-            eventually(lambda home=home: home.updated()[0] == "True", f"the end of: {name}", _PATIENCE)  # type: ignore[misc]
+            eventually(partial(is_over, home), f"the end of: {name}", _PATIENCE)
         operator.stop()
     return {
         name: Story(
@@ -287,7 +298,7 @@ def test_a_pod_is_evicted_when_its_budget_permits_it_and_others_do_not_wait(
         assert {(one["pod"], one["reason"]) for one in refusals} == {("guarded", "Refused")}
 
         cluster.edit(f"{budget}/guard", lambda body: body["spec"].update(minAvailable=0))
-        eventually(lambda: home.updated()[0] == "True", "the services are updated", _PATIENCE)
+        eventually(partial(is_over, home), "the services are updated", _PATIENCE)
         operator.stop()
 
     assert home.evicted() == ["guarded", "plain"]
