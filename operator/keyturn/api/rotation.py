@@ -10,7 +10,7 @@ import pydantic
 from .base import Schema, rules
 from .duration import Duration, Pause
 
-__all__ = ["AppliedBy", "Cadence", "Rotation", "Schedule", "Window"]
+__all__ = ["AppliedBy", "Cadence", "ClassRotation", "Rotation", "Schedule", "Window"]
 
 _FIVE_FIELDS = r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')"
 _ONE_CADENCE = (
@@ -90,6 +90,13 @@ class Cadence(Schema):
     """How long after a rotation the previous value ends although pods still hold it; without a limit if absent."""
     applied_by: AppliedBy | None = None
     """What applies a new value outside of the Secret; with Nobody, values rotate on request only."""
+
+
+class ClassRotation(Cadence):
+    """When values of a class are replaced, and how a change of the class reaches those that exist."""
+
+    spread: Pause | None = None
+    """How long the rotations are spread that a new or changed schedule makes overdue; a tenth of every if absent."""
 
 
 class Rotation(Cadence):

@@ -11,7 +11,7 @@ from .base import Schema, rules
 from .duration import Duration
 from .meta import Conditions, Metadata, ObservedGeneration
 from .recipe import Recipe
-from .rotation import Cadence
+from .rotation import ClassRotation
 from .spelled import Spelled
 
 __all__ = ["Access", "Enforcement", "Priority", "SecretClass", "SecretClassSpec", "SecretClassStatus"]
@@ -80,7 +80,7 @@ class SecretClassSpec(Schema):
     """The kind of secret that this class is for, in a sentence."""
     priority: Priority | None = None
     """How severe the loss of such a secret is; it appears in metrics, alerts and reports."""
-    rotation: Cadence | None = None
+    rotation: ClassRotation | None = None
     """The default rotation of ManagedSecrets that do not set their own."""
     max_interval: Duration | None = None
     """The longest time for which a generated value may be used; a longer interval violates the rule."""

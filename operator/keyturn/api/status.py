@@ -24,6 +24,7 @@ __all__ = [
     "PolicyViolation",
     "PreviousStatus",
     "RotationStatus",
+    "ScheduleStatus",
     "Via",
     "WorkloadKind",
     "WorkloadState",
@@ -85,6 +86,17 @@ class RotationStatus(Schema):
     """How often the step failed."""
     message: str | None = None
     """What the step waits for."""
+
+
+class ScheduleStatus(Schema):
+    """The schedule of the rotations, and since when it applies."""
+
+    text: str
+    """The interval with its jitter, or the cron expression with its time zone; "on request" if it only reports."""
+    since: datetime
+    """When it was observed first; a rotation that was due before is spread, see rotation.spread of a SecretClass."""
+    due_before: datetime | None = None
+    """When the rotation was due by the schedule before, which a new one does not postpone."""
 
 
 class WorkloadStatus(Schema):
@@ -169,6 +181,8 @@ class ManagedSecretStatus(Schema):
     """When values were last generated."""
     next_rotation_time: datetime | None = None
     """When the next rotation by schedule is due."""
+    schedule: ScheduleStatus | None = None
+    """The schedule that applies, and since when; absent without one."""
     rotates_on_request: bool | None = None
     """True if the schedule only reports that values are due, because nothing applies them (appliedBy: Nobody)."""
     overdue: bool | None = None

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.policy.rules import Evidence, violations_of
@@ -20,6 +21,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 
 if TYPE_CHECKING:
+    from keyturn.api.rotation import ClassRotation
     from keyturn.api.secretclass import SecretClass
 
     from .context import Context
@@ -58,6 +60,7 @@ def flaw_of(secret_class: SecretClass) -> Stalled | None:
     cadence, windows = cadence_of(spec.rotation), windows_of(spec.rotation)
     try:
         schedule.check(cadence, windows)
+        _check_spread(spec.rotation)
         strength = generator_for(spec.generate).strength() if spec.generate else None
     except Stalled as stalled:
         return stalled
@@ -67,6 +70,22 @@ def flaw_of(secret_class: SecretClass) -> Stalled | None:
     )
     broken = violations_of(secret_class, own)
     return Stalled(ErrorReason.POLICY_VIOLATION, "; ".join(one.message for one in broken)) if broken else None
+
+
+def _check_spread(rotation: ClassRotation | None) -> None:
+    """Check that a class spreads rotations over an interval at most.
+
+    Raises:
+        Stalled: InvalidSchedule, with what to write instead.
+    """
+    if rotation is None or rotation.spread is None or rotation.every is None:
+        return
+    if rotation.spread > rotation.every:
+        raise Stalled(
+            ErrorReason.INVALID_SCHEDULE,
+            f"rotation.spread ({format_duration(rotation.spread)}) is longer than rotation.every"
+            f" ({format_duration(rotation.every)}); write a shorter spread",
+        )
 
 
 def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -> SecretClassStatus:

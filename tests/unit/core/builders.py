@@ -273,6 +273,8 @@ def observed(
 ) -> Observed:
     """Look at a managed secret that is done and rests, but for what is given."""
     status = {"revision": 1, "secretName": "db"} if status is None else status
+    if status.get("revision"):  # its schedule is as old as its values
+        status = {"nextRotationTime": NOW} | dict(status)
     found = managed(
         spec, uid=uid, annotations=annotations, status=status, finalized=finalized, deleted=deleted
     )

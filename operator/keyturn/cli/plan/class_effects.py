@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.policy.rules import denies, named
 from keyturn.core.rotation.on_request import is_due_on_request
-from keyturn.core.rotation.triggers import is_overdue, scheduled_time, start_time
+from keyturn.core.rotation.spread import natural_due, spread_since
+from keyturn.core.rotation.triggers import is_overdue, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +33,9 @@ class Becomes(enum.StrEnum):
     VIOLATING = "Violating"
     """It violates a rule of the class."""
     OVERDUE = "Overdue"
-    """A rotation is due, and does not start although it could have."""
+    """A rotation is due, at the latest at the end of the spread, and does not start although it could have."""
     DUE = "Due"
-    """A rotation starts at once or in the next window, or is reported as due if it waits for a request."""
+    """A rotation starts at a date of the spread or in the next window; or is reported as due, on request."""
 
     @property
     def rank(self) -> int:
@@ -77,19 +78,24 @@ def _new_violations(before: Observed, after: Observed) -> list[Violation]:
 
 def _standing(key: ObjectKey, observed: Observed, *, is_held: bool) -> Effect | None:
     """Return what the schedule makes of it now, or None if nothing is due."""
-    due = scheduled_time(observed)
+    due = natural_due(observed)
     if due is None or due > observed.now:
         return None
     if is_due_on_request(observed):
         return Effect(key, Becomes.DUE, "is reported as due, and rotates on request only (appliedBy: Nobody)")
     if obstacle := _obstacle(observed, is_held=is_held):
-        return Effect(key, Becomes.OVERDUE if is_overdue(observed) else Becomes.DUE, obstacle)
+        is_late = is_overdue(observed) or spread_since(observed)
+        return Effect(key, Becomes.OVERDUE if is_late else Becomes.DUE, obstacle)
     starts = start_time(observed)
     waits = starts is not None and starts > observed.now
     becomes = Becomes.OVERDUE if waits and is_overdue(observed) else Becomes.DUE
-    return Effect(
-        key, becomes, "rotates when a window opens" if waits else "rotates at once", starts or observed.now
-    )
+    return Effect(key, becomes, _when(observed, waits=waits), starts or observed.now)
+
+
+def _when(observed: Observed, *, waits: bool) -> str:
+    if spread_since(observed):
+        return "rotates later, spread by rotation.spread"
+    return "rotates when a window opens" if waits else "rotates at once"
 
 
 def _obstacle(observed: Observed, *, is_held: bool) -> str | None:

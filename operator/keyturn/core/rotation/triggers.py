@@ -15,6 +15,7 @@ from keyturn.core.state.revision import is_found
 from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
 from .reasons import Reason
+from .spread import spread_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -281,9 +282,7 @@ def due_time(observed: Observed) -> datetime | None:
 
 def scheduled_time(observed: Observed) -> datetime | None:
     """Return when the next rotation by schedule is due."""
-    if observed.state is None or observed.desired is None or not observed.desired.rotates:
-        return None
-    return next_due(observed.desired.cadence, observed.state.rotated, observed.uid)
+    return spread_due(observed)
 
 
 def _automatic_time(observed: Observed) -> datetime | None:

@@ -34,6 +34,7 @@ __all__ = [
     "next_due",
     "opening",
     "overlap_of",
+    "share_of",
     "shortest_pause",
     "starts_at",
     "windows_of",
@@ -284,10 +285,15 @@ def _sample(cron: Cron) -> list[datetime]:
 def _jitter(cadence: Every, uid: str) -> timedelta:
     # Derived from the UID: stable over restarts and different per object, so secrets created together are not rotated
     # together.
-    digest = hmac.digest(uid.encode(), b"keyturn.dev/jitter", hashlib.sha256)
-    fraction = int.from_bytes(digest[:8]) / 2**64
+    fraction = share_of(uid, b"keyturn.dev/jitter")
     seconds = cadence.interval.total_seconds() * cadence.jitter / 100 * fraction
     return timedelta(seconds=int(seconds))
+
+
+def share_of(uid: str, salt: bytes) -> float:
+    """Return a number of 0 to 1 (excluded) that is fixed for an object, and independent for each salt."""
+    digest = hmac.digest(uid.encode(), salt, hashlib.sha256)
+    return int.from_bytes(digest[:8]) / 2**64
 
 
 # Cached: a reconcile computes the same next time about ten times, and it stays the same between reconciles.

@@ -20,7 +20,8 @@ from keyturn.core.rotation.old_pods import UNREAD
 from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.triggers import is_paused, resume_time, turns_nothing, waits_until
+from keyturn.core.rotation.spread import spread_since
+from keyturn.core.rotation.triggers import is_paused, resume_time, scheduled_time, turns_nothing, waits_until
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 
@@ -173,7 +174,9 @@ def _idle(observed: Observed) -> ConditionVerdict:
     if observed.desired and is_due_on_request(observed):
         return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
     if observed.held is None or not is_paused(observed):
-        return ConditionVerdict("False", ConditionReason.IDLE, "no rotation is in progress")
+        return ConditionVerdict(
+            "False", ConditionReason.IDLE, f"no rotation is in progress{_spread(observed)}"
+        )
     resumes = resume_time(observed)
     until = f" until {resumes:%Y-%m-%d %H:%M} UTC" if resumes else ""
     return ConditionVerdict(
@@ -182,6 +185,14 @@ def _idle(observed: Observed) -> ConditionVerdict:
         f"scheduled rotation is paused since the rollback from revision {observed.held.number}{until};"
         f" run `keyturn rotate {observed.name}` or change the spec to end the pause",
     )
+
+
+def _spread(observed: Observed) -> str:
+    """Return why an overdue rotation waits: its schedule is newer than its date."""
+    since, due = spread_since(observed), scheduled_time(observed)
+    if since is None:
+        return ""
+    return f"; the schedule of {since:%Y-%m-%d %H:%M} UTC made one overdue, which is due at {due:%Y-%m-%d %H:%M} UTC"
 
 
 def _due_on_request(observed: Observed, desired: Desired) -> str:

@@ -25,6 +25,7 @@ from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.on_request import due_on_request, next_time
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
+from keyturn.core.rotation.spread import applied_schedule
 from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.times import to_second
 
@@ -76,6 +77,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         revision=_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
         next_rotation_time=to_second(upcoming) if upcoming else None,
+        schedule=applied_schedule(observed),
         rotates_on_request=due_on_request(observed) is not None or None,
         overdue=is_overdue(observed),
         last_trigger=_last_trigger(observed),

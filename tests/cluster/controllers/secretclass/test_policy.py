@@ -466,6 +466,12 @@ def test_a_class_that_keeps_its_own_rules_is_ready(class_: Class) -> None:
             "windows[0] opens again before it has closed and is always open; write a shorter duration",
             id="a window that never closes",
         ),
+        pytest.param(
+            {"rotation": {"every": "30d", "spread": "31d"}},
+            "InvalidSchedule",
+            "rotation.spread (31d) is longer than rotation.every (30d); write a shorter spread",
+            id="a spread longer than the interval",
+        ),
     ],
 )
 def test_a_class_that_contradicts_itself_is_stalled(

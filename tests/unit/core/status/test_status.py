@@ -96,6 +96,7 @@ def test_of_a_secret_that_was_just_created() -> None:
         "revision": 1,
         "lastRotationTime": "2026-11-24T11:00:00Z",
         "nextRotationTime": "2027-02-22T11:00:00Z",
+        "schedule": {"text": "every 90d, jitter 0%", "since": "2026-11-24T11:00:00Z"},
         "overdue": False,
         "workloads": [],
         "history": [ENTRY_1 | {"finishedAt": "2026-11-24T12:00:00Z"}],

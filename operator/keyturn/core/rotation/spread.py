@@ -1,0 +1,107 @@
+"""When a rotation is due that a new or changed schedule made overdue: spread, so that many are no storm of restarts.
+
+The status records the schedule that applies, and since when. A process that stops at any line finds the record, or
+observes the change again later; neither starts a rotation before its date.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from keyturn.api.duration import format_duration
+from keyturn.api.status import ScheduleStatus
+from keyturn.core.spec.schedule import Cron, Every, longest_pause, next_due, share_of
+from keyturn.core.times import to_second
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.api.secretclass import SecretClass
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+
+__all__ = ["applied_schedule", "natural_due", "spread_due", "spread_since"]
+
+_DEFAULT_PART = 10
+"""Divisor: the spread is this part of the interval."""
+_SALT = b"keyturn.dev/spread"
+_ON_REQUEST = "on request"
+
+
+def natural_due(observed: Observed) -> datetime | None:
+    """Return when the schedule alone has the values due, whenever it began to apply."""
+    if observed.state is None or observed.desired is None or not observed.desired.rotates:
+        return None
+    return next_due(observed.desired.cadence, observed.state.rotated, observed.uid)
+
+
+def spread_due(observed: Observed) -> datetime | None:
+    """Return when the next rotation by schedule is due; a date before the schedule applied moves behind that time.
+
+    Values that rotate on request only are due at once, because nothing starts then.
+    """
+    due, applied, desired = natural_due(observed), applied_schedule(observed), observed.desired
+    if due is None or applied is None or desired is None or desired.cadence is None or desired.on_request:
+        return due
+    spread = _spread(desired.cadence, observed.secret_class)
+    if not due < applied.since <= observed.now + spread:
+        return due
+    date = applied.since + timedelta(seconds=int(spread.total_seconds() * share_of(observed.uid, _SALT)))
+    return min(date, applied.due_before) if applied.due_before else date
+
+
+def spread_since(observed: Observed) -> datetime | None:
+    """Return since when the schedule applies that made a rotation overdue, if it is not due yet."""
+    due, applied = spread_due(observed), applied_schedule(observed)
+    is_moved = due is not None and due > observed.now and due != natural_due(observed)
+    return applied.since if is_moved and applied else None
+
+
+def applied_schedule(observed: Observed) -> ScheduleStatus | None:
+    """Return the schedule that applies and since when, as the status records it; None without a schedule."""
+    known, desired = observed.managed.status.schedule, observed.desired
+    if observed.state is None or desired is None:
+        return known
+    text = _text_of(desired)
+    if text is None:
+        return None
+    if known and known.text == text:
+        return known
+    return ScheduleStatus(text=text, **_beginning(known, observed, observed.state.rotated))
+
+
+def _beginning(known: ScheduleStatus | None, observed: Observed, rotated: datetime) -> dict[str, datetime]:
+    """Return since when a schedule applies that the status does not have: now, unless it may be as old as the values.
+
+    A new object, or one whose status is of an earlier version of Keyturn, shows no change of its schedule. A date
+    that an earlier schedule had set is never postponed.
+    """
+    status = observed.managed.status
+    planned = None if status.rotates_on_request else status.next_rotation_time
+    if known is None and (status.revision is None or status.next_rotation_time):
+        return {"since": to_second(rotated)}
+    return {"since": to_second(observed.now)} | ({"due_before": planned} if planned else {})
+
+
+def _text_of(desired: Desired) -> str | None:
+    """Return what decides about the dates, as text."""
+    suffix = f", {_ON_REQUEST}" if desired.on_request else ""
+    cadence = desired.cadence if desired.rotates else None
+    match cadence:
+        case None:
+            return None
+        case Every():
+            return f"every {format_duration(cadence.interval)}, jitter {cadence.jitter}%{suffix}"
+        case Cron():
+            return f"{cadence.expression} ({cadence.time_zone}){suffix}"
+        case _:
+            assert_never(cadence)
+
+
+def _spread(cadence: Every | Cron, secret_class: SecretClass | None) -> timedelta:
+    """Return the time over which overdue rotations are spread, at most an interval."""
+    of_class = secret_class.spec.rotation if secret_class else None
+    limit = of_class.spread if of_class else None
+    pause = cadence.interval if isinstance(cadence, Every) else longest_pause(cadence)
+    return pause / _DEFAULT_PART if limit is None else min(limit, pause)
