@@ -205,13 +205,20 @@ class Space:
         return self.create({"kind": "Secret", "metadata": {"name": name, **metadata}, "data": data})
 
     def age(self, days: float, name: str = "auth") -> None:
-        """Make the operator's record say that the values were made so many days ago."""
+        """Make the operator's records say that the values and their schedule are so many days old."""
+        made = datetime.now(UTC) - timedelta(days=days)
 
         def change(secret: Body) -> None:
             record = json.loads(base64.b64decode(secret["data"]["state"]))
-            record["rotated"] = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+            record["rotated"] = made.isoformat()
             secret["data"]["state"] = base64.b64encode(json.dumps(record).encode()).decode()
 
+        def change_status(body: Body) -> None:
+            if schedule := body["status"].get("schedule"):
+                schedule["since"] = f"{made - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
+
+        self.until(_is_observed, f"{name} is looked at", name)
+        self.objects.edit_status("ManagedSecret", self.namespace, name, change_status)
         self.edit("Secret", f"{name}-keyturn", change)
 
     # Workloads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,24 @@ async def test_who_is_held_is_tried_on() -> None:
 
     assert cluster.pods["api"].restarted_for == [2]
     assert cluster.condition("Stalled") is None
+
+
+async def test_another_process_retries_who_is_held_with_the_same_back_off() -> None:
+    cluster, _ = await rotated(HOLD)
+    await cluster.pass_time(10)
+    cluster.restart()
+    cluster.context.since = cluster.now
+    began, tries = cluster.now, []
+    while cluster.now < began + timedelta(minutes=4):
+        before = cluster.tries
+        cluster.tell()
+        until = await cluster.look()
+        tries += [cluster.now - began] * (cluster.tries - before)
+        assert until
+        cluster.now = max(cluster.now, until)
+
+    pauses = [round((later - earlier).total_seconds()) for earlier, later in itertools.pairwise(tries)]
+    assert [pause - 1 for pause in pauses[:3]] == [15, 30, 60]  # each look takes a second
 
 
 @pytest.mark.parametrize(

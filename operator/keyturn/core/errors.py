@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
 __all__ = ["Stalled", "Wait"]
 
@@ -21,9 +21,13 @@ class Wait(Exception):  # noqa: N818 - it says what happens next, not what went 
 
 
 class Stalled(Exception):  # noqa: N818
-    """Manual action is required; `message` says what to write or do instead."""
+    """Manual action is required; `message` says what to write or do instead.
 
-    def __init__(self, reason: str, message: str) -> None:
+    It is checked again after a minute, or at `again` if that is earlier.
+    """
+
+    def __init__(self, reason: str, message: str, again: datetime | None = None) -> None:
         self.reason = str(reason)  # plain text, which every serializer takes
         super().__init__(self.reason, message)
         self.message = message
+        self.again = again

@@ -92,8 +92,9 @@ def next_time(key: ObjectKey, outcome: Outcome, failures: Failures, now: datetim
     match outcome.error:
         case Wait(after=after):
             again = now + failures.backoff(key, after)
-        case Stalled():
+        case Stalled(again=earlier):
             again = now + _STALLED_INTERVAL
+            again = min(earlier, again) if earlier else again
         case None:
             return until
     return min(until, again) if until else again

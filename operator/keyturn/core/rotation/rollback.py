@@ -14,7 +14,7 @@ from . import steps
 from .credential_slots import may_return_to
 from .emergency import is_exposed
 from .ownership import refuse_change
-from .restart_backoff import fallback_of
+from .restart_backoff import denied_until, fallback_of
 from .rollout import standings
 from .rollout_obstacles import told_of_stuck
 
@@ -104,9 +104,11 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
         f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed, desired)[:_MAX_NAMED])
+    retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
     raise Stalled(
         ErrorReason.ROLLOUT_FAILED,
         f"{failed} did not become ready with revision {current.number}; no other workload is restarted; {help_}",
+        min((when for when in retries if when), default=None),
     )
 
 

@@ -94,10 +94,13 @@ def test_a_new_trigger_tries_again_with_other_values(space: Space) -> None:
 
 
 def test_a_changed_spec_tries_again(space: Space) -> None:
-    _failed(space)
+    space.managed(rollout=QUICKLY, rotation={"every": "90d"})
+    space.run(_fails_with("auth=2"))
+    space.rotate()
+    space.stalled("RolledBack")
     space.age(days=400)
 
-    space.respec(lambda spec: spec.update(rotation={"every": "90d"}))
+    space.respec(lambda spec: spec.update(owner="team"))
 
     space.settled(revision=3)
 

@@ -140,8 +140,8 @@ def test_the_history_says_why_each_revision_was_made(space: Space) -> None:
     space.rotated()
     space.respec(lambda spec: spec["data"].append(literal("username", "shop")))
     space.settled()
-    space.age(100)
     space.respec(lambda spec: spec.update(rotation={"every": "90d"}))
+    space.age(100)
     status = space.settled(revision=4)
 
     entries = [(one["revision"], one["reason"], one["result"]) for one in status["history"]]
@@ -198,14 +198,27 @@ def test_jitter_spreads_what_was_created_together(space: Space) -> None:
     "rotation", [pytest.param({"every": "1d"}, id="interval"), pytest.param({"schedule": NIGHTLY}, id="cron")]
 )
 def test_several_missed_dates_are_one_rotation(rotation: Body, space: Space) -> None:
-    space.managed()
-    space.age(30)
+    space.managed(rotation=rotation)
 
-    space.respec(lambda spec: spec.update(rotation=rotation))
+    space.age(30)
     space.settled(revision=2)
     space.looked_at()
 
     assert space.status()["revision"] == 2
+
+
+def test_a_first_schedule_rotates_old_values_at_a_time_of_its_own(space: Space) -> None:
+    space.managed()
+    space.age(300)
+
+    space.respec(lambda spec: spec.update(rotation={"every": "90d"}))
+    status = space.until(lambda body: "nextRotationTime" in body["status"], "a date")
+
+    since, due = (
+        datetime.fromisoformat(one) for one in (status["schedule"]["since"], status["nextRotationTime"])
+    )
+    assert since <= due <= since + timedelta(days=9)
+    assert (status["overdue"], space.revision()) == (False, "1")
 
 
 def test_a_cron_expression_is_read_in_its_time_zone(space: Space) -> None:

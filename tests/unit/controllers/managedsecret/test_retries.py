@@ -46,8 +46,19 @@ def test_a_success_ends_the_back_off() -> None:
         (NOW + minutes(9), WAIT, NOW + seconds(5)),
         (NOW + seconds(2), WAIT, NOW + seconds(2)),
         (None, Stalled("InvalidSpec", ""), NOW + minutes(1)),
+        (None, Stalled("RolloutFailed", "", NOW + seconds(15)), NOW + seconds(15)),
+        (None, Stalled("RolloutFailed", "", NOW + minutes(5)), NOW + minutes(1)),
     ],
-    ids=["nothing is due", "a schedule", "a failure", "a failure first", "a schedule first", "stalled"],
+    ids=[
+        "nothing is due",
+        "a schedule",
+        "a failure",
+        "a failure first",
+        "a schedule first",
+        "stalled",
+        "stalled with a retry before",
+        "stalled with a retry later",
+    ],
 )
 def test_the_next_pass_is_due_at_the_first_of_schedule_and_retry(
     until: object, error: Wait | Stalled | None, due: object
