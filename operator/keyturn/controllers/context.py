@@ -9,6 +9,7 @@ from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.workloads import PodLooks
+from keyturn.kube.job_owners import JobOwners
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_sight import Sight
 from keyturn.runtime.clock import loop_time
@@ -53,6 +54,7 @@ class Context:
     databases: Databases = field(init=False)
     pods: PodLooks = field(init=False)
     namespace_pods: NamespacePods = field(init=False)
+    job_owners: JobOwners = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role, for emergencies."""
@@ -64,3 +66,4 @@ class Context:
         self.databases = Databases(self.api, self.cache, self.reach)
         self.pods = PodLooks(self.api, self.now)
         self.namespace_pods = NamespacePods(self.api, loop_time)
+        self.job_owners = JobOwners(self.api)

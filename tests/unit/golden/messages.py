@@ -157,7 +157,8 @@ _SIGNS: Final = Signs(
 
 
 def _of_workloads() -> Iterator[str]:
-    others = observed(None, **_TWO, holders=Holders((holding(), holding("a", owner=("Job", "nightly")))))
+    pods = (holding(), holding("a", owner=("Job", "nightly")), holding("b", owner=("CronJob", "hourly")))
+    others = observed(None, **_TWO, holders=Holders(pods))
     for other in status_of(others, Outcome(Rest(None))).workloads:
         yield f"{other.state} {other.reason}: {other.message}"
     files = consumer("api", uses=(use("db", via=(Via.VOLUME,)),))

@@ -100,7 +100,7 @@ async def _with_holders(
     A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
 
     Raises:
-        ApiError: The list failed.
+        ApiError: The list failed, or a read of a Job.
     """
     if observed.state is None or not needs_holders(observed, desired):
         return observed
@@ -109,7 +109,9 @@ async def _with_holders(
     if known is not None and known.publication == publication and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
     found = await context.namespace_pods.read(key.namespace, _since(known, publication))
-    observed = with_facts(observed, holders=_holders_of(found, observed, desired))
+    older = _holders_of(found, observed, desired)
+    older = replace(older, pods=await context.job_owners.name(key.namespace, older.pods))
+    observed = with_facts(observed, holders=older)
     again = next_read(observed) if holds_back(observed, desired) else None
     holders = replace(observed.holders or Holders(), again=again)
     memory.holders[key] = _KnownHolders(publication, holders, loop_time())

@@ -69,6 +69,8 @@ class OwnerBehind:
         if self.kind == "Pod":
             return f"{runs}; delete it or wait for its end"
         pods = "1 pod" if self.pods == 1 else f"{self.pods} pods"
+        if self.kind == "CronJob":
+            return f"{runs} ({pods}); delete its running Jobs or wait for their end"
         return f"{runs} ({pods}); restart it yourself or wait for its end"
 
 

@@ -72,7 +72,7 @@ def test_a_bare_pod_with_the_exposed_value_keeps_services_from_being_updated(spa
     eventually(lambda: conditions(space)["ServicesUpdated"] == UPDATED, "services are updated")
 
 
-def test_the_running_job_of_a_cron_job_is_named(space: Space) -> None:
+def test_the_cron_job_of_a_running_job_is_named(space: Space) -> None:
     prepare(space)
     space.create(cron_job())
     job = space.create(job_of(space.get("CronJob", "nightly")))
@@ -83,5 +83,7 @@ def test_the_running_job_of_a_cron_job_is_named(space: Space) -> None:
 
     declare(space)
     rotated(space)
-    space.until_workload("nightly-1", state="Pending", revision=1, reason="NotRestartedByKeyturn")
+    space.until_workload(
+        "nightly", kind="CronJob", state="Pending", revision=1, reason="NotRestartedByKeyturn"
+    )
     eventually(lambda: conditions(space)["ServicesUpdated"] == WAITS, "services wait for the Job")
