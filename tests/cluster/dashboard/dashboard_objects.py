@@ -123,6 +123,9 @@ def _lease() -> dict[str, Any]:
     }
 
 
+CONTACTS = {"Security Team": "security@shop.test", "On call": "+49 30 555 0100"}
+
+
 def _emergency(dashboard: Dashboard, name: str, reason: str, shown: Status) -> None:
     spec = {"reason": reason, "incident": "INC-2026-042", "contact": "security@example.test", "selector": {}}
     dashboard.objects.create("stage", {"kind": "EmergencyRotation", "metadata": {"name": name}, "spec": spec})
@@ -145,4 +148,11 @@ def _going_on() -> Status:
         {"time": at(), "reason": "Declared", "what": "declared: the laptop was stolen", "who": "kubectl"},
         {"time": at(), "reason": "Rotated", "what": "every secret is rotated", "who": "keyturn"},
     ]
-    return {"rotatedAt": at(), "progress": "2/2", "secrets": secrets, "timeline": timeline, "conditions": []}
+    return {
+        "rotatedAt": at(),
+        "progress": "2/2",
+        "secrets": secrets,
+        "timeline": timeline,
+        "conditions": [],
+        "contacts": CONTACTS,
+    }

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.cluster.dashboard.dashboard_cluster import CANARY, HOSTILE, log_in, url_of
-from tests.cluster.dashboard.dashboard_objects import STATES
+from tests.cluster.dashboard.dashboard_objects import CONTACTS, STATES
 from tests.support.chromium import SECONDS
 
 if TYPE_CHECKING:
@@ -203,6 +203,21 @@ def test_one_emergency_has_a_page_with_its_timeline(
 
     assert "declared: the laptop was stolen" in page.text
     assert "api is not ready" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "place"), [("/ui", ".emergency:has(.done)"), ("/ui/emergencies/stage/inc-2026-042", ".facts")]
+)
+def test_an_incident_shows_the_contacts_of_the_organisation(
+    path: str, place: str, page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("steward"))
+    page.open(url_of(bystander, path))
+
+    text = page.evaluate(f"document.querySelector({place!r}).innerText")
+    for role, contact in CONTACTS.items():
+        assert re.search(rf"{re.escape(role)}\W+{re.escape(contact)}", text, re.IGNORECASE), role
+    assert page.text.count("security@shop.test") == 1
 
 
 def test_a_replica_that_stands_by_says_who_leads(

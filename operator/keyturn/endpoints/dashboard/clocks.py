@@ -57,6 +57,8 @@ class Clock:
     reason: str
     incident: str
     contact: str
+    contacts: tuple[tuple[str, str], ...]
+    """Roles and contacts of the organisation."""
     progress: str
     started: datetime
     hands: tuple[Hand, ...]
@@ -82,6 +84,7 @@ def clock_of(emergency: EmergencyRotation, now: datetime) -> Clock:
         reason=spec.reason,
         incident=spec.incident or "",
         contact=spec.contact or "",
+        contacts=tuple((status.contacts or {}).items()),
         progress=status.progress or "",
         started=emergency.metadata.creation_timestamp or now,
         hands=tuple(_hands(emergency, now)),

@@ -146,6 +146,7 @@ def _clock(clock: Clock) -> dict[str, Any]:
         "reason": clock.reason,
         "incident": clock.incident,
         "contact": clock.contact,
+        "contacts": [{"role": role, "contact": contact} for role, contact in clock.contacts],
         "progress": clock.progress,
         "started": exact(clock.started),
         "trouble": _short(clock.trouble),

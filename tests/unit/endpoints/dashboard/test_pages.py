@@ -102,6 +102,7 @@ FULL: Mapping[str, Any] = {
 INCIDENT: Mapping[str, Any] = {
     "progress": HOSTILE,
     "reportName": HOSTILE,
+    "contacts": {HOSTILE: HOSTILE},
     "secrets": [{"name": HOSTILE, "state": "Failed", "message": HOSTILE}],
     "timeline": [{"time": at(), "reason": HOSTILE, "what": HOSTILE, "who": HOSTILE, "count": 2}],
     "conditions": [condition("Stalled", "True")],
