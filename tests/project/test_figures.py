@@ -1,0 +1,89 @@
+"""Each measured figure of the documentation is one of the kept results."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import results
+
+_ROOT = Path(__file__).parents[2]
+_README = _ROOT / "benchmarks" / "README.md"
+_LIMITS = (_ROOT / "docs" / "limits.md").read_text()
+_NOT_MEASURED_BY_BENCHMARKS = {"[without the right to list](install/no-list.md#cost)"}
+_ROWS = {
+    "new objects, 1,000 or 10,000": (
+        "1,000 new objects: Ready per second",
+        "10,000 new objects: Ready per second",
+    ),
+    "memory with 10,000 objects": (
+        "10,000 new objects: memory (RSS) at the end, MiB",
+        "10,000 at rest: memory (RSS), MiB",
+    ),
+    "CPU with 10,000 objects at rest": (
+        "10,000 at rest: processor, % of a core",
+        "10,000 at rest: writes in a minute",
+    ),
+    "restart with 10,000 objects": (
+        "Restart with 10,000: seconds until it leads",
+        "Restart with 10,000: seconds until all is looked at",
+    ),
+    "200 rotations at once": ("200 rotations, debounce 0s: seconds until all Deployments are patched",),
+    "emergency over 500 secrets": (
+        "An emergency over 500 secrets: seconds until all are rotated",
+        "An emergency over 500 secrets: seconds until all Deployments are rolled",
+    ),
+    "1,000 pulled values, store 20 ms away": ("1,000 keys of a store 20 ms away: Ready per second",),
+    "first Secret": ("A first Secret, idle operator: seconds until Ready",),
+    "edited or deleted Secret": ("An edited Secret: seconds until repaired",),
+}
+"""The figures of the table in limits.md, in their order, by row."""
+
+
+def shown() -> dict[str, str]:
+    _, _, section = _LIMITS.partition("\n## Measured capacity\n")
+    return dict(re.findall(r"^\| (.+?) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)[1:])
+
+
+def measured() -> dict[str, tuple[str, str]]:
+    """Return median and target of each figure."""
+    rows = re.findall(
+        r"^\| (.+?) \| \S+ \| (\S+) \| \S+ \| \d+ \| (.*?) ?\|$", _README.read_text(), re.MULTILINE
+    )
+    return {name: (median, target) for name, median, target in rows}
+
+
+def test_the_table_of_the_benchmarks_has_the_kept_results(tmp_path: Path) -> None:
+    copy = Path(shutil.copy(_README, tmp_path / "README.md"))
+
+    results.write_table(_ROOT / "benchmarks" / "results", copy)
+
+    assert figures_of(copy) == figures_of(_README)
+
+
+def figures_of(readme: Path) -> str:
+    return readme.read_text().partition(results.BEGIN)[2].partition(results.END)[0]
+
+
+def test_each_row_of_the_limits_has_a_measurement() -> None:
+    assert shown().keys() - _NOT_MEASURED_BY_BENCHMARKS - {"---"} == _ROWS.keys()
+
+
+@pytest.mark.parametrize("row", _ROWS)
+def test_a_figure_of_the_limits_is_the_median_of_its_runs(row: str) -> None:
+    text = shown()[row]
+    numbers = re.findall(r"(?<![\d,.])\d[\d,]*(?:\.\d+)?", text.partition(" (target")[0])
+    for name, number in zip(_ROWS[row], numbers, strict=False):
+        digits = len(number.partition(".")[2])
+        assert f"{float(measured()[name][0].replace(',', '')):.{digits}f}" == number.replace(",", ""), name
+
+
+@pytest.mark.parametrize("row", [row for row, text in shown().items() if "missed" in text])
+def test_a_target_that_was_missed_is_that_of_the_benchmarks(row: str) -> None:
+    said = re.findall(r"\d[\d.]*", shown()[row].partition("(target ")[2])
+    targets = [re.findall(r"[\d.]+", measured()[name][1])[0] for name in _ROWS[row]]
+
+    assert said == targets
