@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import OpenSessions
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.spec.desired import VALUE
 from keyturn.databases.base import Answer, Login
-from keyturn.databases.errors import DatabaseError
+from keyturn.databases.errors import DatabaseError, Forbidden, Missing
 from keyturn.databases.refusal import prove_refused
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Claimed", "Effect", "Errand", "login_of", "measure"]
 
 T = TypeVar("T")
+
+_NOT_OURS: Final = frozenset({"AccountNotClaimed", "AccountTaken"})
 
 
 class Claimed(Enum):
@@ -180,7 +182,8 @@ class Errand:
                     return await self._doubt(login, endpoint)
                 case _:
                     return no_answer(f"{self.where} at {endpoint}", verdict.message)
-        return Effect()
+        # An account is adopted once the password that was found is proven.
+        return Effect(await self._claim() if self._is_found(number) else None)
 
     async def _doubt(self, candidate: Login, endpoint: Endpoint) -> Effect | Wait:
         """Return the refusal of a candidate, if the endpoint accepts the published login."""
@@ -195,28 +198,61 @@ class Errand:
 
     async def _revoke(self, step: steps.Revoke) -> Effect | Wait:
         """Close a login, and prove at every endpoint that it is refused and the published one accepted."""
-        await self._bring()
         credential = self.state.facts.credential(step.number)
-        if credential is None:
+        if credential is None or not await self._close():
             return Effect()
         if step.ends_sessions:
             ending = self.engine.end_sessions(self.account, credential.login, self.fence)
             await measure(self.engine, "end_sessions", ending)
-        old, current = self._login(credential), self._published()
-        if old and current:
-            for endpoint in self.engine.settings.endpoints:
-                verdict = await measure(
-                    self.engine, "prove", prove_refused(self.engine, old, current, endpoint)
-                )
-                if verdict.answer is Answer.ACCEPTED:
-                    return still_accepted(self.where, credential.login, endpoint)
-                if verdict.answer is Answer.UNKNOWN:
-                    return no_answer(f"{self.where} at {endpoint}", verdict.message)
-        return Effect(sessions=await self._sessions(credential, current))
+        if problem := await self._prove_closed(credential):
+            return problem
+        return Effect(sessions=await self._sessions(credential))
 
-    async def _sessions(self, closed: Credential, current: Login | None) -> tuple[OpenSessions, ...]:
+    async def _close(self) -> bool:
+        """Close what is not to be accepted; return whether the account is Keyturn's.
+
+        A first candidate that is given up was never opened at an account that was not claimed.
+        """
+        try:
+            await self._bring()
+        except Missing:
+            if self.live:
+                raise
+        except Forbidden as error:
+            if self.live or error.code not in _NOT_OURS:
+                raise
+        else:
+            return True
+        return False
+
+    async def _prove_closed(self, credential: Credential) -> Wait | None:
+        """Return why it is not proven that a login is refused; None if it is."""
+        old, current = self._login(credential), self._published()
+        if old is None:  # its password is lost, so no login can be tried
+            found = await measure(self.engine, "found", self.engine.found(self.account))
+            is_open = found.login(credential.login).is_open and credential.login not in self._live_logins
+            return (
+                still_accepted(self.where, credential.login, self.engine.settings.endpoint)
+                if is_open
+                else None
+            )
+        for endpoint in self.engine.settings.endpoints:
+            verdict = await self._try_closed(old, current, endpoint)
+            if verdict.answer is Answer.ACCEPTED:
+                return still_accepted(self.where, credential.login, endpoint)
+            if verdict.answer is Answer.UNKNOWN:
+                return no_answer(f"{self.where} at {endpoint}", verdict.message)
+        return None
+
+    async def _try_closed(self, old: Login, current: Login | None, endpoint: Endpoint) -> Verdict:
+        """Log in with a closed login, between two of the published one if there is one."""
+        if current is None:
+            return await self._try(old, endpoint)
+        return await measure(self.engine, "prove", prove_refused(self.engine, old, current, endpoint))
+
+    async def _sessions(self, closed: Credential) -> tuple[OpenSessions, ...]:
         """Count the open sessions of a login that was closed; with SingleUser it is the published one."""
-        if current and current.name == closed.login:
+        if closed.login in self._live_logins:
             return ()
         found = await measure(self.engine, "found", self.engine.found(self.account))
         clients = (one for one in found.clients if one.login == closed.login)
@@ -225,7 +261,16 @@ class Errand:
     async def _try(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         return await measure(self.engine, "prove", self.engine.prove(login, endpoint))
 
-    # Passwords
+    # The record
+
+    @property
+    def _live_logins(self) -> frozenset[str]:
+        return frozenset(one.login for one in self.live)
+
+    def _is_found(self, number: int) -> bool:
+        """Whether the password of a revision was found in a Secret."""
+        revision = self.state.facts.revision(number)
+        return revision is not None and revision.reason == RevisionReason.CLAIMED
 
     def _published(self) -> Login | None:
         credential = self.state.facts.published_credential

@@ -32,13 +32,13 @@ def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Creden
     return Credential(revision, login, phase, NOW)
 
 
-def recorded(*credentials: Credential, current: int = 1) -> State:
+def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
     """Return a state whose revisions brought these credentials."""
     texts = {1: FIRST, 2: SECOND}
     numbers = sorted({one.revision for one in credentials}, reverse=True)
     revisions = [
         (
-            make.revision(number, credential=number),
+            make.revision(number, reason, credential=number),
             Revision(
                 {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
             ),
@@ -201,6 +201,25 @@ async def test_no_login_is_closed_because_its_password_is_not_recorded(site: Sit
 # Prove
 
 
+async def test_an_account_is_adopted_once_the_password_that_was_found_is_proven(site: Site) -> None:
+    site.server.roles = {"app": opened(FIRST)}
+    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+
+    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(Claimed.ADOPTED)
+
+    assert site.server.accepts("app", FIRST)
+    assert site.server.roles["app"].mark == ACCOUNT.mark
+
+
+async def test_an_account_whose_password_was_not_found_in_the_secret_is_not_claimed(site: Site) -> None:
+    site.server.roles = {"app": opened("the-one-that-works")}
+    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+
+    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
+
+    assert site.server.roles["app"].mark == ""
+
+
 async def test_a_candidate_is_proven_by_a_login_at_every_endpoint(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
 
@@ -297,6 +316,45 @@ async def test_open_sessions_are_ended_where_that_is_asked_for(site: Site) -> No
 
     assert await revoke(site, ends_sessions=True) == Effect()
     assert site.server.clients == []
+
+
+async def test_a_first_candidate_that_is_given_up_is_closed_though_the_account_was_never_created(
+    site: Site,
+) -> None:
+    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+
+
+async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_others(site: Site) -> None:
+    site.server.roles = {name: opened("of-others") for name in ACCOUNT.names}
+
+    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+
+    assert site.server.accepts("app_a", "of-others")
+
+
+async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) -> None:
+    site.server.roles, closing = claimed(app_a=FIRST), recorded(replace(A, phase=Phase.CLOSING))
+    site.also_at, site.server.stale = (POOLER,), {POOLER: {"app_a": Value.of_text(FIRST)}}
+
+    assert reason(await site.run(Revoke(1), closing)) == "StillAccepted"
+    assert not site.server.accepts("app_a", FIRST)
+
+
+async def test_an_account_with_a_published_login_that_was_dropped_is_not_closed(site: Site) -> None:
+    with pytest.raises(Missing):
+        await revoke(site)
+
+
+async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site) -> None:
+    site.server.roles = claimed(app_a="lost", app_b=SECOND)
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    state = recorded(credential(2, "app_b"), current=2)
+    state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
+
+    assert await site.run(Revoke(0), state, state.facts.credentials[0]) == Effect()
+
+    assert not site.server.accepts("app_a", "lost")
+    assert "prove app_a" not in site.server.calls
 
 
 # Assert and Retire
