@@ -57,6 +57,8 @@ class MemoryServer:
     """Names whose logins it refuses, whatever their password is."""
     unanswered: set[Endpoint] = field(default_factory=set)
     """Where no login gets an answer."""
+    half_closed: set[str] = field(default_factory=set)
+    """Names that keep their password when they are closed."""
     stale: dict[Endpoint, dict[str, Value]] = field(default_factory=dict)
     """Poolers with a list of passwords of their own."""
     open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,7 +136,8 @@ class MemoryEngine(Engine):
         passwords = {login.name: login.password for login in live}
         for name in account.names:
             role = self.server.roles[name]
-            role.password, role.may_login = passwords.get(name), name in passwords
+            kept = role.password if name in self.server.half_closed else None
+            role.password, role.may_login = passwords.get(name, kept), name in passwords
 
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         self.server.calls.append(f"prove {login.name}")

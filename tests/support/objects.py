@@ -24,6 +24,7 @@ _ADMISSION = "apis/admissionregistration.k8s.io/v1"
 _NAMESPACED = {
     "ManagedSecret": (_OURS, "managedsecrets"),
     "SecretStore": (_OURS, "secretstores"),
+    "DatabaseTarget": (_OURS, "databasetargets"),
     "EmergencyRotation": (_OURS, "emergencyrotations"),
     "Secret": ("api/v1", "secrets"),
     "ConfigMap": ("api/v1", "configmaps"),
@@ -41,6 +42,7 @@ _NAMESPACED = {
 _CLUSTER_WIDE = {
     "SecretClass": (_OURS, "secretclasses"),
     "ClusterSecretStore": (_OURS, "clustersecretstores"),
+    "ClusterDatabaseTarget": (_OURS, "clusterdatabasetargets"),
     "Namespace": ("api/v1", "namespaces"),
     "ValidatingAdmissionPolicy": (_ADMISSION, "validatingadmissionpolicies"),
     "ValidatingAdmissionPolicyBinding": (_ADMISSION, "validatingadmissionpolicybindings"),

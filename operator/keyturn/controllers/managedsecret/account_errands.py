@@ -238,7 +238,8 @@ class Errand:
             )
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try_closed(old, current, endpoint)
-            if verdict.answer is Answer.ACCEPTED:
+            # A pooler may accept a password that the server still has, though the login is locked.
+            if verdict.answer in {Answer.ACCEPTED, Answer.LOCKED}:
                 return still_accepted(self.where, credential.login, endpoint)
             if verdict.answer is Answer.UNKNOWN:
                 return no_answer(f"{self.where} at {endpoint}", verdict.message)

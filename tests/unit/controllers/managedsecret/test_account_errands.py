@@ -294,6 +294,12 @@ async def test_a_pooler_that_still_accepts_a_closed_login_is_named(site: Site) -
     assert str(POOLER) in message(done)
 
 
+async def test_a_login_that_is_locked_but_has_its_password_is_not_proven_refused(site: Site) -> None:
+    site.server.roles, site.server.half_closed = claimed(app_a=FIRST, app_b=SECOND), {"app_a"}
+
+    assert reason(await revoke(site)) == "StillAccepted"
+
+
 async def test_a_refusal_is_not_proven_where_the_current_login_fails_too(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
 

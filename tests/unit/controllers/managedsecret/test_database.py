@@ -122,9 +122,9 @@ class Changer:
             key,
             observed,
             state,
-            self.reads,
+            self.reads,  # type: ignore[arg-type]  # a fake
             self.memory,
-            self.context,  # type: ignore[arg-type]  # a fake
+            self.context,
         )
 
     async def until_woken(self) -> None:
@@ -327,9 +327,10 @@ async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
         assert await changer.take(Assert(), AT_REST) is None
 
     assert changer.server.accepts("app_a", FIRST)
-    assert changer.facts.verdict is ProbeVerdict.ACCEPTED
+    verdicts = [changer.facts.verdict]
     changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
-    assert changer.facts.verdict is ProbeVerdict.CONTESTED
+    verdicts.append(changer.facts.verdict)
+    assert verdicts == [ProbeVerdict.ACCEPTED, ProbeVerdict.CONTESTED]
 
 
 async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -> None:
