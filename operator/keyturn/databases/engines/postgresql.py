@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import Engine
+from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
     from keyturn.databases.base import Account, Endpoint, Fence, Found, Login, Server, Template, Verdict
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ._postgresql.operations import Operations
 
 __all__ = ["Postgresql"]
+
+_OPERATIONS: Final = "keyturn.databases.engines._postgresql.operations"
 
 
 class Postgresql(Engine):
@@ -26,29 +28,32 @@ class Postgresql(Engine):
     kind = "postgresql"
     strategies = ("AlternatingUsers", "SingleUser")
 
-    @functools.cached_property
-    def _operations(self) -> Operations:
-        module = importlib.import_module("keyturn.databases.engines._postgresql.operations")
-        operations: type[Operations] = module.Operations
-        return operations(self.settings)
+    _operations: Operations | None = None
 
     async def check(self) -> Server:
-        return await self._operations.check()
+        return await (await self._with_driver()).check()
 
     async def found(self, account: Account) -> Found:
-        return await self._operations.found(account)
+        return await (await self._with_driver()).found(account)
 
     async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
-        return await self._operations.create(account, template, fence)
+        return await (await self._with_driver()).create(account, template, fence)
 
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
-        await self._operations.bring(account, live, fence)
+        await (await self._with_driver()).bring(account, live, fence)
 
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
-        return await self._operations.prove(login, endpoint)
+        return await (await self._with_driver()).prove(login, endpoint)
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
-        return await self._operations.end_sessions(account, login, fence)
+        return await (await self._with_driver()).end_sessions(account, login, fence)
 
     async def retire(self, account: Account, fence: Fence) -> None:
-        await self._operations.retire(account, fence)
+        await (await self._with_driver()).retire(account, fence)
+
+    async def _with_driver(self) -> Operations:
+        """Return the operations; the driver is imported in a thread, as that takes a tenth of a second and more."""
+        if self._operations is None:
+            module = await threadpools.for_us(importlib.import_module, _OPERATIONS)
+            self._operations = module.Operations(self.settings)
+        return self._operations
