@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_VIOLATIONS",
     "MOST_WORKLOADS",
+    "CredentialStatus",
     "HistoryEntry",
     "ManagedSecretStatus",
     "PolicyStatus",
@@ -164,6 +165,19 @@ class PreviousStatus(Schema):
     """When the overlap ends; known once every workload runs on the current revision."""
 
 
+class CredentialStatus(Schema):
+    """A credential of the database account; the server accepts two at most."""
+
+    login: str
+    """The name that logs in."""
+    revision: int
+    """The revision that brought its password."""
+    phase: str
+    """Staged, Applied, Proven, Closing or Closed."""
+    since: datetime
+    """Since when: a Proven one was accepted at this time, a Closed one refused."""
+
+
 class ManagedSecretStatus(Schema):
     """The last observation and the progress of the operator's work."""
 
@@ -197,6 +211,8 @@ class ManagedSecretStatus(Schema):
     """The rotation in progress."""
     previous: PreviousStatus | None = None
     """The previous revision, while its values are still valid."""
+    credentials: list[CredentialStatus] | None = pydantic.Field(None, max_length=8)
+    """The credentials of the database account, the newest first; the last closed ones stay as evidence."""
     workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and the progress of each."""
     workloads_summary: str | None = None
@@ -209,7 +225,10 @@ class ManagedSecretStatus(Schema):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed; Reconciling, Stalled while they hold."""
+    """Ready, Rotating, WorkloadsCurrent, PolicyCompliant, Refreshed, Pushed, CredentialValid; Reconciling, Stalled.
+
+    The last two are present only while they hold.
+    """
 
     @cached_property
     def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:

@@ -117,12 +117,28 @@ def _after_publication(told: Affected, observed: Observed, desired: Desired) -> 
     if summary := summary_of(observed, desired):
         state = AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED
         return replace(told, state=state, message=summary)
-    if observed.current and observed.current.overlaps:
-        return replace(told, state=AffectedState.ROTATED, message="the previous values are still readable")
+    if valid := _still_valid(observed, desired):
+        return replace(told, state=AffectedState.ROTATED, message=valid)
     if told.unpushed:
         return _waiting_for_push(told)
     return replace(
         told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told) or _unproven(observed, desired)
+    )
+
+
+def _still_valid(observed: Observed, desired: Desired) -> str | None:
+    """Return a message with what is still valid of earlier values: in the Secret, or at the database server."""
+    if observed.current and observed.current.keeps_previous:
+        return "the previous values are still readable"
+    if desired.database is None or observed.state is None:
+        return None
+    current = observed.state.published_credential
+    logins = sorted(one.login for one in observed.state.open_credentials if one is not current)
+    if not logins:
+        return None
+    problem = observed.account.problem if observed.account else None
+    return f"the previous login {', '.join(logins)} is to be closed" + (
+        f": {problem.message}" if problem else ""
     )
 
 

@@ -25,6 +25,7 @@ from keyturn.core.rotation.triggers import is_paused, resume_time, scheduled_tim
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 
+from .credentials import credential_valid
 from .summary import with_state
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Refreshed", refreshed
     if look.observed.desired and look.observed.desired.pushes:
         yield "Pushed", _pushed(look.observed, look.observed.desired)
+    if valid := credential_valid(look.observed):
+        yield "CredentialValid", ConditionVerdict(*valid)
     # kstatus: Reconciling and Stalled are present only while true.
     if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
@@ -117,7 +120,12 @@ def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
     rotation = look.rotation
     if rotation is None or isinstance(look.error, Stalled):
         return False
-    return rotation.reason == RevisionReason.SPEC_CHANGED and rotation.step in {"Stage", "Publish"}
+    return rotation.reason == RevisionReason.SPEC_CHANGED and rotation.step in {
+        "Stage",
+        "Apply",
+        "Prove",
+        "Publish",
+    }
 
 
 def _ready(look: ConditionInput) -> ConditionVerdict:

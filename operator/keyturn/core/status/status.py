@@ -30,6 +30,7 @@ from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of
+from .credentials import credential_status, credential_step, is_closing
 from .summary import done_of, with_state
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         last_refresh=_last_refresh(observed),
         rotation=rotation,
         previous=_previous(observed),
+        credentials=credential_status(observed),
         workloads=workloads,
         workloads_summary=done_of(workloads),
         policy=policy_of(broken_rules(observed)),
@@ -111,7 +113,7 @@ def _revision(observed: Observed) -> int | None:
 
 def _last_rotation_time(observed: Observed) -> datetime | None:
     """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
-    if observed.state is None or _revision(observed) is None:
+    if observed.state is None or observed.state.candidate or _revision(observed) is None:
         return observed.managed.status.last_rotation_time
     return to_second(observed.state.rotated)
 
@@ -155,7 +157,9 @@ def _rotation(
         reason=state.newest.reason,
         step=step,
         started_at=to_second(state.newest.made),
-        message=_waiting_for(everyone) or summary_of(observed, observed.desired),
+        message=_waiting_at_server(observed)
+        or _waiting_for(everyone)
+        or summary_of(observed, observed.desired),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -171,8 +175,17 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     return rotation.model_copy(update=message | counted)
 
 
+def _waiting_at_server(observed: Observed) -> str | None:
+    """Return what an operation at the database server waits for."""
+    is_unproven = observed.state is not None and credential_step(observed.state) is not None
+    problem = observed.account.problem if observed.account and is_unproven else None
+    return problem.message if problem else None
+
+
 def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
-    is_back = observed.state is not None and observed.state.current_number != observed.state.newest.number
+    is_back = observed.state is not None and observed.state.is_rolled_back
+    if observed.state and (step := credential_step(observed.state)):
+        return step
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
     if _is_to_be_settled(observed):
@@ -180,9 +193,16 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
     everyone = tuple(everyone)
     if any(progress.under_way for progress in everyone):
         return "Rollback" if is_back else "RollOut"
+    return _step_at_the_end(observed, everyone)
+
+
+def _step_at_the_end(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> str | None:
+    """Return the step after every workload that is restarted runs the current revision."""
     if observed.desired and not is_complete(observed, observed.desired, everyone):
         return "WaitForPods"
-    return "Overlap" if observed.current and observed.current.overlaps else None
+    if observed.current and observed.current.overlaps:
+        return "Overlap"
+    return "Revoke" if observed.state and is_closing(observed.state) else None
 
 
 def _is_to_be_settled(observed: Observed) -> bool:
@@ -197,12 +217,18 @@ def _previous(observed: Observed) -> PreviousStatus | None:
     current = observed.current
     if current is None or current.base is None:
         return None
-    if _is_to_be_settled(observed):
+    if _is_to_be_settled(observed) or _is_to_be_closed(current, observed):
         return PreviousStatus(revision=current.base, valid_until=to_second(_ended(current, observed)))
     if not current.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=current.base, valid_until=to_second(until) if until else None)
+
+
+def _is_to_be_closed(current: RevisionFacts, observed: Observed) -> bool:
+    """Whether the overlap is over while the database server may still accept the previous credential."""
+    previous = observed.state.credential(current.supersedes) if observed.state else None
+    return previous is not None and previous.is_closing
 
 
 def _ended(current: RevisionFacts, observed: Observed) -> datetime:
@@ -281,11 +307,12 @@ def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[H
     if not is_complete(observed, observed.desired, everyone):
         return before
     done = max((entry.revision for entry in before), default=0)
+    known = state.current if state.candidate else state.newest
     # Revisions before the first entry belong to an earlier life of this Secret and are left out.
     ended = [
         revision
         for revision in state.revisions
-        if revision.number > done and (done or revision is state.newest)
+        if revision.number > done and revision is not state.candidate and (done or revision is known)
     ]
     added = [_entry(revision, _result(revision, state), observed) for revision in ended]
     return (_rollback_entry(observed, before) + added + before)[:_MAX_HISTORY]

@@ -1,0 +1,377 @@
+"""At every instant the published login works, each running pod's does, and what was closed never works again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyturn.api.emergency import Revoke
+from keyturn.core.observation.account import AccountFacts
+from keyturn.core.state.credential import Phase
+from tests.simulation.simulated_account import ACCOUNT, Account, Login
+from tests.support.soak import TIMES
+
+
+def account(database: dict[str, Any] | None = None, **spec: Any) -> Account:
+    """Make an account with a workload, at rest."""
+    rotation = {"every": "90d", "overlap": "10m"}
+    made = Account(
+        {"rotation": rotation, "rollout": {"debounce": "0s"}}
+        | spec
+        | {"database": {**ACCOUNT, **(database or {})}}
+    )
+    made.settle()
+    made.add_workload()
+    return made
+
+
+def phases(one: Account) -> dict[int, Phase]:
+    assert one.state is not None
+    return {credential.revision: credential.phase for credential in one.state.credentials}
+
+
+def test_a_first_password_is_proven_before_it_is_published() -> None:
+    made = account()
+    assert made.taken == ["Stage", "Apply", "Prove", "Publish"]
+    assert made.server == {"app_a": 1}
+
+
+def test_a_rotation_ends_with_the_old_login_refused() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle()
+    assert made.taken[4:] == [
+        "Begin",
+        "Stage",
+        "Apply",
+        "Prove",
+        "Publish",
+        "RollOut",
+        "Overlap",
+        "Expire",
+        "Revoke",
+    ]
+    assert made.server == {"app_b": 2}
+    assert phases(made) == {2: Phase.PROVEN, 1: Phase.CLOSED}
+
+
+@pytest.mark.parametrize("step", ["Apply", "Prove", "Revoke"])
+def test_a_process_that_dies_before_its_record_repeats_the_step(step: str) -> None:
+    made = account()
+    made.rotate("leaver")
+    made.dies = step
+    made.settle()
+    assert made.taken.count(step) == made.taken[:4].count(step) + 2
+    assert made.server == {"app_b": 2}
+
+
+def test_a_failed_rollout_returns_to_the_login_that_is_still_open() -> None:
+    made = account()
+    made.doomed = {2}
+    made.rotate("leaver")
+    made.settle()
+    assert "GoBack" in made.taken
+    assert (made.revision, made.server) == (1, {"app_a": 1})
+    assert phases(made) == {2: Phase.CLOSED, 1: Phase.PROVEN}
+
+
+def test_a_rotation_after_a_rollback_alternates() -> None:
+    made = account()
+    made.doomed = {2}
+    made.rotate("leaver")
+    made.settle()
+    made.rotate("again")
+    made.settle()
+    assert (made.revision, made.server) == (3, {"app_b": 3})
+
+
+def test_a_refused_candidate_is_replaced() -> None:
+    made = account()
+    made.refuses = 1
+    made.rotate("leaver")
+    made.settle()
+    assert (made.revision, made.server) == (3, {"app_b": 3})
+    assert phases(made) == {3: Phase.PROVEN, 2: Phase.CLOSED, 1: Phase.CLOSED}
+
+
+def test_a_third_refused_candidate_is_the_last() -> None:
+    made = account()
+    made.refuses = 9
+    made.rotate("leaver")
+    made.settle()
+    assert made.error is not None
+    assert made.error.reason == "PasswordRefused"
+    assert (made.revision, made.server) == (1, {"app_a": 1})
+    assert made.taken.count("Stage") == 4
+    made.refuses = 0
+    made.rotate("fixed")
+    made.settle()
+    assert made.revision == 5
+
+
+def test_a_first_candidate_that_is_refused_is_replaced_before_anything_is_published() -> None:
+    made = Account({"database": ACCOUNT})
+    made.refuses = 1
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_a": 2})
+
+
+def test_an_emergency_closes_the_previous_login_that_is_in_its_way() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.declare()
+    made.settle()
+    assert made.is_emergency_rotated
+    assert (made.revision, made.server) == (3, {"app_a": 3})
+
+
+def test_an_emergency_replaces_a_candidate_from_before() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Stage")
+    made.declare()
+    made.settle()
+    assert made.is_emergency_rotated
+    assert (made.revision, made.server) == (3, {"app_b": 3})
+
+
+def test_another_writers_password_is_replaced_by_the_recorded_one() -> None:
+    made = account()
+    made.sabotage()
+    made.settle()
+    assert made.taken[4:] == ["Assert"]
+    assert made.server == {"app_a": 1}
+
+
+def test_a_lost_state_continues_with_the_login_of_the_secret() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.lose_state()
+    made.settle()
+    assert made.server == {"app_b": 2}
+    made.rotate("again")
+    made.settle()
+    assert made.server == {"app_a": 3}
+
+
+def test_a_rollback_on_request_needs_an_open_login() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle()
+    made.roll_back(1)
+    made.settle()
+    assert made.error is not None
+    assert made.error.reason == "CredentialRevoked"
+
+
+def test_a_rollback_on_request_within_the_overlap_changes_nothing_at_the_server_first() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.roll_back(1)
+    made.settle()
+    assert (made.revision, made.server) == (1, {"app_a": 1})
+
+
+def test_a_deleted_object_leaves_its_account_open() -> None:
+    made = account()
+    made.deleted = True
+    made.settle()
+    assert made.server == {"app_a": 1}
+
+
+def test_a_deleted_object_closes_its_account_if_the_spec_says_so() -> None:
+    made = account({"deletionPolicy": "Delete"})
+    assert made.finalized
+    made.deleted = True
+    made.settle()
+    assert (made.server, made.finalized) == ({}, False)
+    assert made.taken[-3:] == ["Close", "Retire", "Finalize"]
+
+
+def test_a_single_user_has_one_password_at_a_time() -> None:
+    made = account({"strategy": "SingleUser"})
+    made.rotate("leaver")
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app": 2})
+
+
+def test_a_single_user_gets_its_earlier_password_back_before_it_is_published() -> None:
+    made = account({"strategy": "SingleUser"})
+    made.doomed = {2}
+    made.rotate("leaver")
+    made.settle()
+    assert (made.revision, made.server) == (1, {"app": 1})
+
+
+def test_an_item_that_is_added_keeps_the_credential() -> None:
+    made = account()
+    made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_a": 1})
+
+
+def test_pods_that_end_slowly_keep_their_login() -> None:
+    made = account()
+    made.grace = timedelta(minutes=30)
+    made.rotate("leaver")
+    made.settle()
+    assert made.server == {"app_b": 2}
+
+
+def test_a_server_that_is_down_delays_a_rotation_and_nothing_else() -> None:
+    made = account()
+    made.down = True
+    made.rotate("leaver")
+    made.settle()
+    assert (made.revision, made.server) == (1, {"app_a": 1})
+    made.down = False
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_b": 2})
+
+
+def test_a_class_of_bad_ideas_is_not_followed_while_it_is_suspended() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Expire")
+    made.suspended = True
+    made.settle()
+    assert made.server == {"app_a": 1, "app_b": 2}
+
+
+# Random stories
+
+
+Action: TypeAlias = Callable[[Account], None]
+STEPS = (
+    "Begin",
+    "Stage",
+    "Apply",
+    "Prove",
+    "Publish",
+    "RollOut",
+    "Overlap",
+    "Expire",
+    "Close",
+    "Revoke",
+    "GoBack",
+)
+
+
+def die_in(step: str) -> Action:
+    def die(one: Account) -> None:
+        one.dies = step
+
+    return named(f"die in {step}", die)
+
+
+def go_to(step: str) -> Action:
+    return named(f"go to {step}", lambda one: one.settle_until(step))
+
+
+def named(name: str, action: Action) -> Action:
+    action.__name__ = name
+    return action
+
+
+def rotate(one: Account) -> None:
+    one.rotate(f"at {one.now}")
+
+
+def doom_the_next(one: Account) -> None:
+    if one.state:
+        one.doomed = {one.state.newest.number + 1}
+
+
+def refuse_a_candidate(one: Account) -> None:
+    one.refuses += 1
+
+
+def roll_back(one: Account) -> None:
+    one.roll_back(max((one.revision or 1) - 1, 1))
+
+
+def take_down(one: Account) -> None:
+    one.down = True
+
+
+def bring_up(one: Account) -> None:
+    one.down = False
+
+
+def suspend(one: Account) -> None:
+    one.suspended = not one.suspended
+
+
+def add_an_item(one: Account) -> None:
+    one.spec["data"] = [
+        {"name": "password", "generate": {"password": {}}},
+        {"name": f"n{len(one.taken)}", "literal": ""},
+    ]
+
+
+def end_slowly(one: Account) -> None:
+    one.grace = timedelta(minutes=20)
+
+
+def restart(one: Account) -> None:
+    one.restart()
+
+
+def lose_the_secret(one: Account) -> None:
+    if one.state:
+        one.target, one.read = None, {}
+
+
+ACTIONS: tuple[Action, ...] = (
+    *(go_to(step) for step in STEPS),
+    *(die_in(step) for step in ("Apply", "Prove", "Assert", "Revoke")),
+    rotate,
+    doom_the_next,
+    refuse_a_candidate,
+    roll_back,
+    take_down,
+    bring_up,
+    suspend,
+    add_an_item,
+    end_slowly,
+    restart,
+    lose_the_secret,
+    named("sabotage", Account.sabotage),
+    named("lose the state", Account.lose_state),
+    named("declare an emergency", Account.declare),
+    named("settle", Account.settle),
+)
+
+
+@given(
+    st.lists(st.sampled_from(ACTIONS), max_size=12),
+    st.sampled_from(["AlternatingUsers", "SingleUser"]),
+    st.sampled_from(["0s", "10m"]),
+    st.sampled_from([Revoke.IMMEDIATELY, Revoke.AFTER_ROLLOUT]),
+)
+@settings(max_examples=150 * TIMES)
+def test_whatever_happens_the_published_login_works_and_ends_alone(
+    story: list[Action], strategy: str, overlap: str, revoke: Revoke
+) -> None:
+    one = account({"strategy": strategy}, rotation={"every": "90d", "overlap": overlap})
+    one.revoke = revoke
+    for action in story:
+        action(one)
+    one.down = one.suspended = False
+    one.refuses, one.dies = 0, None
+    one.settle()
+    one.emergencies = ()
+    one.repairs, one.facts = 0, AccountFacts()
+    one.settle()
+    rotate(one)
+    one.settle()
+    assert one.read["current"] == Login(*next(iter(one.server.items())))
+    assert len(one.server) == 1
