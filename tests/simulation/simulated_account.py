@@ -439,6 +439,13 @@ class Account:
     def is_pressed(self) -> bool:
         return bool(self.emergencies)
 
+    def close_emergencies(self) -> None:
+        """Close them; pods whose login an emergency has ended are broken from then on."""
+        self.emergencies = ()
+        for pod in self.pods:
+            if pod.login and self.server.get(pod.login.name) != pod.login.password:
+                pod.login = None
+
     # What people do
 
     def rotate(self, text: str) -> None:
@@ -456,6 +463,17 @@ class Account:
     def lose_state(self) -> None:
         """Delete the state Secret; a candidate that the server has is then recorded nowhere."""
         self.state, self.sabotaged = None, True
+        self._lose_both()
+
+    def lose_secret(self) -> None:
+        self.target, self.read = None, {}
+        self._lose_both()
+
+    def _lose_both(self) -> None:
+        """Without both Secrets nothing has the password any more, so pods that have it are cut off."""
+        if self.state is None and self.target is None:
+            for pod in self.pods:
+                pod.login = None
 
     def declare(self) -> None:
         """Declare an emergency, which is closed at the next rest."""

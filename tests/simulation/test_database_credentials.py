@@ -325,11 +325,6 @@ def restart(one: Account) -> None:
     one.restart()
 
 
-def lose_the_secret(one: Account) -> None:
-    if one.state:
-        one.target, one.read = None, {}
-
-
 ACTIONS: tuple[Action, ...] = (
     *(go_to(step) for step in STEPS),
     *(die_in(step) for step in ("Apply", "Prove", "Assert", "Revoke")),
@@ -343,7 +338,7 @@ ACTIONS: tuple[Action, ...] = (
     add_an_item,
     end_slowly,
     restart,
-    lose_the_secret,
+    named("lose the Secret", Account.lose_secret),
     named("sabotage", Account.sabotage),
     named("lose the state", Account.lose_state),
     named("declare an emergency", Account.declare),
@@ -368,7 +363,7 @@ def test_whatever_happens_the_published_login_works_and_ends_alone(
     one.down = one.suspended = False
     one.refuses, one.dies = 0, None
     one.settle()
-    one.emergencies = ()
+    one.close_emergencies()
     one.repairs, one.facts = 0, AccountFacts()
     one.settle()
     rotate(one)

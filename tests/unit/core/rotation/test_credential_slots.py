@@ -1,0 +1,124 @@
+"""Whether another credential may be opened, and under which login."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.core.observation.account import AccountFacts
+from keyturn.core.rotation.credential_slots import (
+    free_login,
+    may_open,
+    may_return_to,
+    staged_login,
+    tries_of,
+    unproven,
+)
+from keyturn.core.rotation.reasons import Reason
+from keyturn.core.state.credential import Phase
+from tests.unit.core import builders as make
+from tests.unit.core.accounts import ACCOUNT, SINGLE, credential, look, moved, spec, state
+
+if TYPE_CHECKING:
+    from keyturn.core.state.state import StateFacts
+
+STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
+DATABASE = make.desired(spec())
+PASSWORD = frozenset({"password"})
+
+
+@pytest.mark.parametrize(
+    ("known", "login"),
+    [
+        pytest.param(None, "app_a", id="the first one"),
+        pytest.param(state(credential(1)), "app_b", id="after a"),
+        pytest.param(state(credential(2), credential(1, CLOSED)), "app_a", id="after b"),
+        pytest.param(state(credential(1, login="app")), "app_a", id="after an adopted one"),
+        pytest.param(state(credential(1, CLOSED)), "app_a", id="none is open"),
+    ],
+)
+def test_a_new_password_gets_the_login_that_is_free(known: StateFacts | None, login: str) -> None:
+    database = DATABASE.database
+    assert database is not None
+    assert free_login(known, database) == login
+    assert staged_login(PASSWORD, known, DATABASE) == login
+
+
+def test_a_single_user_has_the_name_of_the_account() -> None:
+    single = make.desired(spec(SINGLE))
+    assert staged_login(PASSWORD, state(credential(1, login="app")), single) == "app"
+
+
+def test_other_values_keep_the_login() -> None:
+    assert staged_login(frozenset({"token"}), state(credential(1)), DATABASE) == "app_a"
+    assert staged_login(frozenset({"token"}), make.state(), DATABASE) == "app_a"
+
+
+def test_without_an_account_there_is_no_login() -> None:
+    assert staged_login(PASSWORD, state(), make.desired()) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        pytest.param(state(credential(1)), True, id="only the current one is open"),
+        pytest.param(state(credential(2), credential(1)), False, id="a previous one is open"),
+        pytest.param(state(credential(2), credential(1, CLOSING)), False, id="a previous one is closing"),
+        pytest.param(state(credential(2), credential(1, CLOSED)), True, id="the previous one is closed"),
+        pytest.param(state(credential(1, STAGED)), False, id="the current one is unknown to the server"),
+        pytest.param(state(credential(1, APPLIED)), False, id="the current one is not proven"),
+        pytest.param(state(credential(1, CLOSED)), True, id="the current one is closed"),
+        pytest.param(make.state(), True, id="there is none"),
+        pytest.param(None, True, id="there is no state"),
+    ],
+)
+def test_two_are_open_at_most(known: StateFacts | None, *, expected: bool) -> None:
+    seen = look(known) if known else make.observed(spec(), state=None)
+    assert may_open(seen) is expected
+
+
+def test_a_current_one_that_the_server_refuses_leaves_room() -> None:
+    refused = state(credential(1, APPLIED))
+    assert may_open(look(refused, account=AccountFacts(refused=2)))
+    assert not may_open(look(refused, account=AccountFacts(refused=1)))
+    assert not may_open(make.observed(spec(), state=refused))
+
+
+@pytest.mark.parametrize(
+    ("tries", "reason", "expected"),
+    [
+        pytest.param(0, "Triggered", 1, id="the second candidate"),
+        pytest.param(1, "Triggered", 2, id="the third candidate"),
+        pytest.param(2, "Triggered", 0, id="another rotation after the third"),
+        pytest.param(1, "Emergency", 0, id="an emergency"),
+    ],
+)
+def test_candidates_of_one_rotation_are_counted(tries: int, reason: str, expected: int) -> None:
+    gone = moved(state(credential(2, CLOSED, tries=tries), credential(1), current=1), 2, abandoned=True)
+    assert tries_of(Reason(reason, "", PASSWORD, rotates=True), gone) == expected
+
+
+def test_a_first_candidate_counts_none() -> None:
+    reason = Reason("Triggered", "", PASSWORD, rotates=True)
+    assert tries_of(reason, None) == 0
+    assert tries_of(reason, state()) == 0
+    assert tries_of(reason, moved(make.state(), 1, reason="Triggered", abandoned=True)) == 0
+
+
+def test_a_rollback_needs_values_and_an_open_credential() -> None:
+    two = state(credential(2), credential(1))
+    assert may_return_to(1, two, DATABASE)
+    assert not may_return_to(3, two, DATABASE)
+    assert not may_return_to(1, state(credential(2), credential(1, CLOSING)), DATABASE)
+    assert not may_return_to(1, make.state(), DATABASE)
+    assert may_return_to(1, make.state(), make.desired())
+
+
+def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -> None:
+    candidate = state(credential(2, STAGED), credential(1), current=1)
+    assert unproven(candidate) == credential(2, STAGED)
+    assert unproven(state(credential(1, APPLIED))) == credential(1, APPLIED)
+    assert unproven(state()) is None
+    assert unproven(make.state()) is None
+    assert ACCOUNT["username"] == "app"

@@ -1,0 +1,482 @@
+"""The next step of a database account, and what its server must accept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn.api.emergency import Revoke as Manner
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.observation.emergency import Emergency
+from keyturn.core.policy.rules import Violation
+from keyturn.core.rotation import credentials
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import (
+    Apply,
+    Assert,
+    Begin,
+    Close,
+    Expire,
+    Finalize,
+    GoBack,
+    Overlap,
+    Prove,
+    Publish,
+    Rest,
+    Retire,
+    Revoke,
+    Stage,
+    rotation_id,
+)
+from keyturn.core.state.credential import Phase
+from keyturn.core.state.state import Held
+from tests.unit.core import builders as make
+from tests.unit.core.accounts import SINGLE, credential, look, moved, numbers, state, superseding
+
+STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
+UNREACHABLE = Wait("DatabaseUnreachable", "no answer", make.minutes(1))
+REFUSED_TWICE = AccountFacts(refused=2)
+LATER = AccountFacts(problem=UNREACHABLE, again=make.NOW + make.minutes(1))
+INCIDENT = Emergency("inc-1", "uid-1", make.NOW - make.minutes(1))
+GENTLE = replace(INCIDENT, revoke=Manner.AFTER_ROLLOUT)
+ASKED = {"annotations": {"keyturn.dev/rotate": "leaver"}}
+
+
+def pending(phase: Phase, **facts: Any) -> Any:
+    """Observe a candidate next to the published credential."""
+    return look(state(credential(2, phase), credential(1), current=1), **facts)
+
+
+def first(phase: Phase, **facts: Any) -> Any:
+    """Observe a first credential, which no Secret has yet."""
+    return look(state(credential(1, phase)), **{"target": None, "status": {}, **facts})
+
+
+def overlapping(**facts: Any) -> Any:
+    """Observe the overlap of a new credential with the previous one."""
+    return look(
+        moved(state(credential(2), credential(1)), 2, valid_until=make.NOW + make.minutes(5)), **facts
+    )
+
+
+def problem_of(seen: Any) -> str | None:
+    step = next_step(seen)
+    assert isinstance(step, Rest)
+    return step.problem.reason if step.problem else None
+
+
+# A candidate
+
+
+@pytest.mark.parametrize(
+    ("phase", "account", "step"),
+    [
+        pytest.param(STAGED, None, Apply(2), id="recorded"),
+        pytest.param(APPLIED, None, Prove(2), id="at the server"),
+        pytest.param(APPLIED, AccountFacts(refused=1), Prove(2), id="refused once"),
+        pytest.param(APPLIED, REFUSED_TWICE, Close((2,)), id="refused twice"),
+    ],
+)
+def test_a_candidate_is_proven_before_it_becomes_current(
+    phase: Phase, account: AccountFacts | None, step: object
+) -> None:
+    assert next_step(pending(phase, account=account)) == step
+
+
+@pytest.mark.parametrize("account", [LATER, AccountFacts(busy=True)], ids=["postponed", "in progress"])
+def test_nothing_begins_at_a_server_while_an_operation_waits(account: AccountFacts) -> None:
+    step = next_step(pending(STAGED, account=account))
+    assert isinstance(step, Rest)
+    assert step.problem is account.problem
+
+
+def test_a_postponed_operation_is_due_at_its_time() -> None:
+    step = next_step(pending(STAGED, account=LATER))
+    assert isinstance(step, Rest)
+    assert step.until == LATER.again
+
+
+def test_the_next_probe_wakes_the_object() -> None:
+    due = make.NOW + make.seconds(20)
+    step = next_step(look(account=AccountFacts(probe_due=due)))
+    assert isinstance(step, Rest)
+    assert step.until == due
+
+
+def test_a_candidate_that_was_given_up_is_refused_before_another_one() -> None:
+    gone = moved(state(credential(2, CLOSING), credential(1), current=1), 2, abandoned=True)
+    assert next_step(look(gone)) == Revoke(2)
+    assert isinstance(next_step(look(gone, account=LATER)), Rest)
+
+
+def test_a_rotation_continues_with_another_candidate() -> None:
+    gone = moved(state(credential(2, CLOSED), credential(1), current=1), 2, abandoned=True)
+    step = next_step(look(gone))
+    assert isinstance(step, Begin)
+    assert (step.number, step.reason.name) == (3, "Triggered")
+    assert step.reason.fresh == {"password"}
+
+
+def test_three_refused_candidates_require_manual_action() -> None:
+    gone = moved(state(credential(2, CLOSED, tries=2), credential(1), current=1), 2, abandoned=True)
+    with pytest.raises(Stalled, match="refused 3 new passwords") as caught:
+        next_step(look(gone))
+    assert caught.value.reason == "PasswordRefused"
+
+
+def test_an_emergency_replaces_a_candidate_from_before() -> None:
+    assert next_step(pending(APPLIED, emergencies=(INCIDENT,))) == Close((2,))
+
+
+def test_an_emergency_whose_candidates_were_all_refused_waits_for_a_request() -> None:
+    late = superseding(2, reason="Emergency", made=make.NOW, abandoned=True)
+    gone = state(credential(2, CLOSED, tries=2), credential(1), current=1, revisions=(late, superseding(1)))
+    with pytest.raises(Stalled):
+        next_step(look(gone, emergencies=(INCIDENT,), now=make.NOW + make.minutes(10)))
+
+
+def test_a_violated_rule_does_not_stop_the_rotation_that_cures_it() -> None:
+    rule = Violation("minLength", "too short", frozenset({"password"}))
+    strict = make.secret_class(enforcement="Deny")
+    assert next_step(pending(STAGED, violations=(rule,), given=strict)) == Apply(2)
+
+
+# The first credential
+
+
+@pytest.mark.parametrize(
+    ("phase", "account", "step"),
+    [
+        pytest.param(STAGED, None, Apply(1), id="recorded"),
+        pytest.param(APPLIED, None, Prove(1), id="at the server"),
+        pytest.param(APPLIED, REFUSED_TWICE, Close((1,)), id="refused twice"),
+        pytest.param(PROVEN, None, Publish(1), id="proven"),
+    ],
+)
+def test_a_first_revision_is_published_once_its_credential_is_proven(
+    phase: Phase, account: AccountFacts | None, step: object
+) -> None:
+    assert next_step(first(phase, account=account)) == step
+
+
+def test_a_first_revision_waits_for_the_server() -> None:
+    assert problem_of(first(STAGED, account=LATER)) == "DatabaseUnreachable"
+
+
+def test_a_first_credential_that_an_emergency_exposes_is_replaced() -> None:
+    old = moved(state(credential(1, APPLIED)), 1, made=make.BEFORE)
+    seen = look(old, target=None, status={"revision": 1}, emergencies=(INCIDENT,))
+    assert next_step(seen) == Close((1,))
+
+
+def test_a_first_candidate_is_replaced_without_a_fence() -> None:
+    gone = moved(state(credential(1, CLOSED)), 1, abandoned=True)
+    step = next_step(look(gone, target=None, status={}))
+    assert isinstance(step, Stage)
+    assert (step.number, step.reason.name) == (2, "Created")
+
+
+def test_a_first_revision_without_an_accepted_candidate_requires_manual_action() -> None:
+    gone = moved(state(credential(1, CLOSED, tries=2)), 1, abandoned=True)
+    with pytest.raises(Stalled) as caught:
+        next_step(look(gone, target=None, status={}))
+    assert caught.value.reason == "PasswordRefused"
+
+
+def test_the_finalizer_comes_before_the_first_operation() -> None:
+    closes = {"deletionPolicy": "Delete"}
+    assert next_step(first(STAGED, database=closes)) == Finalize(present=True)
+    assert next_step(first(STAGED, database=closes, finalized=True)) == Apply(1)
+
+
+# A credential that was found in a Secret
+
+
+def found(**facts: Any) -> Any:
+    claimed = moved(state(credential(1, APPLIED)), 1, reason="Claimed")
+    return look(claimed, **facts)
+
+
+def test_a_found_credential_is_proven_as_it_is() -> None:
+    assert next_step(found()) == Prove(1)
+
+
+def test_a_found_credential_that_the_server_refuses_is_set_again() -> None:
+    assert next_step(found(account=REFUSED_TWICE)) == Assert()
+
+
+def test_a_found_credential_is_not_set_against_the_spec() -> None:
+    seen = found(account=REFUSED_TWICE, database={"probe": {"drift": "Report"}})
+    assert isinstance(next_step(seen), Rest)
+
+
+# The published credential
+
+
+@pytest.mark.parametrize(
+    ("verdict", "database", "step"),
+    [
+        pytest.param(ProbeVerdict.REFUSED, {}, Assert(), id="refused"),
+        pytest.param(ProbeVerdict.ACCEPTED, {}, None, id="accepted"),
+        pytest.param(ProbeVerdict.LOCKED, {}, None, id="locked"),
+        pytest.param(ProbeVerdict.REFUSED, {"probe": {"drift": "Report"}}, None, id="only reported"),
+        pytest.param(ProbeVerdict.CONTESTED, {}, None, id="contested"),
+    ],
+)
+def test_a_refused_login_is_repaired_unless_it_is_only_reported(
+    verdict: ProbeVerdict, database: dict[str, Any], step: object
+) -> None:
+    chosen = next_step(look(account=AccountFacts(verdict), database=database))
+    assert chosen == step if step else isinstance(chosen, Rest)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        pytest.param(ProbeVerdict.CONTESTED, "CredentialContested", id="contested"),
+        pytest.param(ProbeVerdict.REFUSED, "CredentialRefused", id="only reported"),
+        pytest.param(ProbeVerdict.UNREACHABLE, None, id="unreachable"),
+    ],
+)
+def test_what_the_operator_does_not_repair_requires_manual_action(
+    verdict: ProbeVerdict, reason: str | None
+) -> None:
+    seen = look(account=AccountFacts(verdict), database={"probe": {"drift": "Report"}})
+    assert problem_of(seen) == reason
+
+
+# The previous credential
+
+
+def test_the_previous_credential_stays_open_in_the_overlap() -> None:
+    step = next_step(overlapping())
+    assert isinstance(step, Rest)
+    assert step.until == make.NOW + make.minutes(5)
+
+
+def test_an_overlap_begins_once_every_workload_runs_the_new_password() -> None:
+    two = state(credential(2), credential(1))
+    assert next_step(look(two)) == Overlap(2, make.NOW + make.minutes(60))
+    assert isinstance(next_step(look(two, make.consumer(marker="db=2", settled=False))), Rest)
+
+
+def test_an_overlap_ends_at_its_time() -> None:
+    ended = moved(state(credential(2), credential(1)), 2, valid_until=make.NOW)
+    assert next_step(look(ended)) == Expire(2)
+
+
+def test_a_superseded_credential_is_refused_after_the_overlap() -> None:
+    ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
+    assert next_step(look(ended)) == Revoke(1)
+    assert next_step(look(ended, database={"sessions": "Terminate"})) == Revoke(1, ends_sessions=True)
+    assert next_step(look(ended, emergencies=(INCIDENT,))) != Revoke(1)
+    assert isinstance(next_step(look(ended, account=LATER)), Rest)
+
+
+def test_nothing_is_refused_that_the_secret_still_has() -> None:
+    ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
+    assert next_step(look(ended, published=1)) == Publish(2)
+    assert credentials.next_revocation(look(ended, published=1), make.wanted(look(ended))) is None
+
+
+def rolled_back(**facts: Any) -> Any:
+    back = state(
+        credential(2, CLOSING), credential(1), current=1, held=Held(2, 1, make.NOW, failed=False, lasts=True)
+    )
+    return look(back, *facts.pop("consumers", ()), **facts)
+
+
+def test_a_rolled_back_credential_is_refused_once_no_pod_has_it() -> None:
+    late = make.consumer(marker="db=2", settled=False)
+    assert next_step(rolled_back()) == Revoke(2)
+    assert next_step(rolled_back(consumers=(late,))) != Revoke(2)
+
+
+def test_a_rolled_back_credential_is_refused_at_the_limit_of_the_overlap() -> None:
+    late = make.consumer(marker="db=2", settled=False, paused=True)
+    limited = {"rotation": {"maxOverlap": "2h", "overlap": "1h"}}
+    passed = make.target(1, published=make.NOW - make.minutes(121))
+    assert next_step(rolled_back(consumers=(late,), others=limited, target=passed)) == Revoke(2)
+
+
+def test_an_emergency_refuses_what_was_rolled_back_at_once() -> None:
+    late = make.consumer(marker="db=2", settled=False, paused=True)
+    for incident in (INCIDENT, GENTLE):
+        seen = rolled_back(consumers=(late,), emergencies=(incident,))
+        step = credentials.next_revocation(seen, make.wanted(seen))
+        assert step == Revoke(2, ends_sessions=incident is INCIDENT)
+
+
+# Two at most
+
+
+def test_a_third_credential_waits_for_the_end_of_the_previous_one() -> None:
+    seen = overlapping(**ASKED)
+    assert problem_of(seen) == "PreviousStillOpen"
+
+
+def test_other_values_do_not_wait_for_the_previous_credential() -> None:
+    more = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
+    step = next_step(overlapping(others=more, **ASKED))
+    assert isinstance(step, Begin)
+    assert step.reason.fresh == {"token"}
+
+
+@pytest.mark.parametrize("incident", [INCIDENT, GENTLE], ids=["at once", "after the rollout"])
+def test_an_emergency_closes_the_previous_credential_to_have_room(incident: Emergency) -> None:
+    early = moved(
+        state(credential(2), credential(1)), 2, made=make.BEFORE, valid_until=make.NOW + make.minutes(5)
+    )
+    assert next_step(look(early, emergencies=(incident,))) == Expire(2)
+
+
+def test_an_emergency_with_room_needs_no_slot() -> None:
+    seen = look(emergencies=(GENTLE,))
+    assert credentials.needs_slot(seen, make.wanted(seen)) is False
+    plain = make.observed({})
+    assert credentials.needs_slot(plain, make.wanted(plain)) is False
+
+
+def test_a_current_credential_that_is_not_proven_is_waited_for() -> None:
+    seen = found(account=LATER, **ASKED)
+    assert problem_of(seen) == "DatabaseUnreachable"
+
+
+def test_a_found_credential_that_is_refused_gives_way_to_a_rotation() -> None:
+    only_reported = {"probe": {"drift": "Report"}}
+    step = next_step(found(account=REFUSED_TWICE, database=only_reported, **ASKED))
+    assert isinstance(step, Begin)
+
+
+# Rollback
+
+
+def test_a_rollback_needs_an_open_credential() -> None:
+    request = {"annotations": {"keyturn.dev/rollback": "1"}}
+    assert next_step(overlapping(**request)) == GoBack(1, 2, failed=False, lasts=False)
+    ended = state(credential(2), credential(1, CLOSED))
+    with pytest.raises(Stalled) as caught:
+        next_step(look(moved(ended, 2, ended=True), **request))
+    assert caught.value.reason == "CredentialRevoked"
+
+
+def test_a_rollback_to_an_unknown_revision_names_the_open_ones() -> None:
+    with pytest.raises(Stalled, match="write one of 1") as caught:
+        next_step(overlapping(annotations={"keyturn.dev/rollback": "9"}))
+    assert caught.value.reason == "NoSuchRevision"
+
+
+# Deletion
+
+
+def deleted(**facts: Any) -> Any:
+    return look(**{"database": {"deletionPolicy": "Delete"}, "deleted": True, "finalized": True, **facts})
+
+
+def test_a_deleted_object_closes_its_logins_if_the_spec_says_so() -> None:
+    both = state(credential(2), credential(1, CLOSING))
+    assert next_step(deleted(found=both)) == Close((2,))
+    closing = state(credential(2, CLOSING), credential(1, CLOSING))
+    assert next_step(deleted(found=closing)) == Retire()
+    assert next_step(deleted(found=state(credential(1, CLOSED)))) == Finalize(present=False)
+
+
+def test_a_deleted_object_waits_for_the_server() -> None:
+    step = next_step(deleted(found=state(credential(1, CLOSING)), account=LATER))
+    assert step == Rest(LATER.again, UNREACHABLE)
+
+
+def test_a_deleted_object_leaves_its_account_open_by_default() -> None:
+    assert next_step(deleted(database={})) == Finalize(present=False)
+
+
+# The record
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        pytest.param(state(credential(1, login="postgres")), id="a login of another account"),
+        pytest.param(state(*(credential(number) for number in (3, 2, 1))), id="three are open"),
+    ],
+)
+def test_a_record_that_was_edited_is_not_followed(recorded: Any) -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(look(recorded))
+    assert caught.value.reason == "StateUnreadable"
+
+
+# What the server must accept
+
+
+@pytest.mark.parametrize(
+    ("step", "seen", "live"),
+    [
+        pytest.param(Apply(2), pending(STAGED), [1, 2], id="a candidate next to the published one"),
+        pytest.param(Assert(), pending(STAGED), [1], id="a repair before the candidate"),
+        pytest.param(Assert(), pending(APPLIED), [1, 2], id="a repair after it"),
+        pytest.param(Assert(), overlapping(), [2, 1], id="both in the overlap"),
+        pytest.param(Apply(1), first(STAGED), [1], id="the first one"),
+        pytest.param(Retire(), look(), [], id="none after a deletion"),
+        pytest.param(Assert(), make.observed({}), [], id="none without an account"),
+    ],
+)
+def test_the_recorded_credentials_are_asserted_as_a_whole(step: Any, seen: Any, live: list[int]) -> None:
+    assert numbers(credentials.live_for(step, seen)) == live
+
+
+def test_what_was_given_up_is_left_out() -> None:
+    gone = moved(state(credential(2, CLOSING), credential(1), current=1), 2, abandoned=True)
+    assert numbers(credentials.live_for(Revoke(2), look(gone))) == [1]
+    assert numbers(credentials.live_for(Assert(), look(gone))) == [1]
+
+
+def test_what_pods_need_after_a_rollback_stays() -> None:
+    late = make.consumer(marker="db=2", settled=False)
+    assert numbers(credentials.live_for(Assert(), rolled_back(consumers=(late,)))) == [1, 2]
+    assert numbers(credentials.live_for(Revoke(2), rolled_back())) == [1]
+
+
+def test_a_closing_credential_stays_while_the_secret_has_it() -> None:
+    ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
+    assert numbers(credentials.live_for(Assert(), look(ended, published=1))) == [1, 2]
+
+
+def test_a_credential_whose_password_is_lost_cannot_be_asserted() -> None:
+    lost = state(
+        credential(3), credential(0, APPLIED, login="app_b"), revisions=(superseding(3, supersedes=0),)
+    )
+    assert numbers(credentials.live_for(Assert(), look(lost))) == [3]
+
+
+def test_a_single_user_has_one_password() -> None:
+    candidate = state(credential(2, STAGED, login="app"), credential(1, login="app"), current=1)
+    assert numbers(credentials.live_for(Apply(2), look(candidate, database=SINGLE))) == [2]
+    assert numbers(credentials.live_for(Assert(), look(candidate, database=SINGLE))) == [1]
+    applied = state(credential(2, APPLIED, login="app"), credential(1, login="app"), current=1)
+    assert numbers(credentials.live_for(Assert(), look(applied, database=SINGLE))) == [2]
+
+
+def test_a_single_user_keeps_the_published_password_after_a_rollback() -> None:
+    back = state(credential(2, CLOSING, login="app"), credential(1, STAGED, login="app"), current=1)
+    back = moved(back, 2, abandoned=True)
+    assert numbers(credentials.live_for(Revoke(2), look(back, database=SINGLE))) == [1]
+
+
+def test_the_published_credential_is_in_every_set() -> None:
+    with pytest.raises(Stalled):
+        credentials.live_for(Revoke(1), look())
+
+
+def test_a_begun_rotation_stages_its_candidate() -> None:
+    running = {
+        "revision": 1,
+        "rotation": {"id": rotation_id(make.UID, 2), "reason": "Triggered", "step": "Stage"},
+    }
+    running["rotation"]["startedAt"] = make.NOW.isoformat()
+    step = next_step(look(status=running, **ASKED))
+    assert isinstance(step, Stage)
+    assert step.number == 2

@@ -1,0 +1,144 @@
+"""What the status shows of a database account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.steps import Rest
+from keyturn.core.state.credential import Phase
+from keyturn.core.status.credentials import credential_status, credential_valid
+from keyturn.core.status.status import Outcome, status_of
+from tests.unit.core import builders as make
+from tests.unit.core.accounts import credential, look, moved, state, superseding
+
+STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
+KNOWN = {
+    "type": "CredentialValid",
+    "status": "True",
+    "reason": "Accepted",
+    "message": "as before",
+    "lastTransitionTime": make.MADE.isoformat(),
+}
+
+
+def rotation(seen: Any) -> Any:
+    return status_of(seen, Outcome(Rest(None))).rotation
+
+
+def test_each_credential_has_its_phase() -> None:
+    two = state(credential(2, CLOSING), credential(1, PROVEN), credential(0, APPLIED, login="app_b"))
+    rows = credential_status(look(two))
+    assert rows is not None
+    assert [(row.login, row.revision, row.phase, row.since) for row in rows] == [
+        ("app_b", 2, "Closing", make.MADE),
+        ("app_a", 1, "Proven", make.MADE),
+    ]
+
+
+def test_without_an_account_there_are_none() -> None:
+    assert credential_status(make.observed({})) is None
+
+
+def test_without_a_state_they_stay() -> None:
+    row = {"login": "app_a", "revision": 1, "phase": "Proven", "since": make.MADE.isoformat()}
+    seen = make.observed({}, state=None, status={"credentials": [row]})
+    assert credential_status(seen) == seen.managed.status.credentials
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [
+        (ProbeVerdict.ACCEPTED, "True"),
+        (ProbeVerdict.REFUSED, "False"),
+        (ProbeVerdict.LOCKED, "False"),
+        (ProbeVerdict.CONTESTED, "False"),
+        (ProbeVerdict.UNREACHABLE, "Unknown"),
+        (ProbeVerdict.NOT_PROBED, "Unknown"),
+    ],
+)
+def test_the_published_credential_is_valid_as_the_last_probe_says(verdict: ProbeVerdict, status: str) -> None:
+    found = credential_valid(look(account=AccountFacts(verdict)))
+    assert found is not None
+    assert (found.status, found.reason) == (status, verdict.value)
+
+
+def test_a_new_process_repeats_the_condition_until_it_has_probed() -> None:
+    seen = look(status={"revision": 1, "conditions": [KNOWN]})
+    assert credential_valid(seen) == ("True", "Accepted", "as before")
+    other = look(status={"revision": 1, "conditions": [KNOWN | {"type": "Ready"}]})
+    assert credential_valid(other) == ("Unknown", "NotProbed", "no login was tried yet")
+
+
+def test_nothing_is_valid_before_it_is_published() -> None:
+    assert credential_valid(look(target=None)) is None
+    assert credential_valid(make.observed({})) is None
+    assert credential_valid(make.observed({}, trouble=Stalled("InvalidSpec", "unreadable"))) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "step"),
+    [
+        pytest.param(look(state(credential(2, STAGED), credential(1), current=1)), "Apply", id="recorded"),
+        pytest.param(look(state(credential(2, APPLIED), credential(1), current=1)), "Prove", id="applied"),
+        pytest.param(look(state(credential(2), credential(1)), published=1), "Publish", id="proven"),
+        pytest.param(
+            look(moved(state(credential(2), credential(1)), 2, valid_until=make.NOW)), "Overlap", id="overlap"
+        ),
+        pytest.param(
+            look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)), "Revoke", id="closing"
+        ),
+    ],
+)
+def test_a_rotation_shows_the_step_at_the_server(seen: Any, step: str) -> None:
+    found = rotation(seen)
+    assert (found.step, found.id) == (step, f"{make.UID}/2")
+
+
+def test_a_rotation_is_over_when_the_previous_login_is_refused() -> None:
+    assert rotation(look(moved(state(credential(2), credential(1, CLOSED)), 2, ended=True))) is None
+
+
+def test_a_rotation_says_what_it_waits_for_at_the_server() -> None:
+    waits = AccountFacts(problem=Wait("DatabaseUnreachable", "no answer", make.minutes(1)))
+    seen = look(state(credential(2, STAGED), credential(1), current=1), account=waits)
+    assert rotation(seen).message == "no answer"
+    assert rotation(replace(seen, account=None)).message is None
+
+
+def test_the_previous_revision_stays_until_its_login_is_refused() -> None:
+    ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True, valid_until=make.PUBLISHED)
+    status = status_of(look(ended), Outcome(Rest(None)))
+    assert status.previous is not None
+    assert status.previous.revision == 1
+
+
+def test_a_candidate_is_neither_the_last_rotation_nor_history() -> None:
+    before = {"revision": 1, "lastRotationTime": make.BEFORE.isoformat()}
+    seen = look(state(credential(2, STAGED), credential(1), current=1, rotated=make.NOW), status=before)
+    status = status_of(seen, Outcome(next_step(seen)))
+    assert status.last_rotation_time == make.BEFORE
+    assert [entry.revision for entry in status.history] == [1]
+
+
+def test_a_revision_that_was_given_up_ends_as_superseded() -> None:
+    late = superseding(2, abandoned=True)
+    known = state(
+        credential(3),
+        credential(2, CLOSED),
+        credential(1, CLOSED),
+        revisions=(superseding(3, ended=True), late),
+    )
+    entry = {"revision": 1, "reason": "Created", "result": "Succeeded"}
+    entry |= {"startedAt": make.MADE.isoformat(), "finishedAt": make.MADE.isoformat()}
+    status = status_of(look(known, status={"revision": 3, "history": [entry]}), Outcome(Rest(None)))
+    assert [(row.revision, row.result) for row in status.history] == [
+        (3, "Succeeded"),
+        (2, "Superseded"),
+        (1, "Succeeded"),
+    ]
