@@ -1,0 +1,140 @@
+"""An account of a real PostgreSQL server that a ManagedSecret of a test owns, and who may log in to it."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from sandbox.harness import eventually
+from tests.cluster.namespace import password
+
+if TYPE_CHECKING:
+    from keyturn.core.value import Value
+    from sandbox.databases.postgresql import PostgresServer
+    from tests.cluster.namespace import Space
+    from tests.support.objects import Body
+
+__all__ = ["DatabaseAccount", "Pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A login with the password that a Secret had."""
+
+    login: str
+    password: Value
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAccount:
+    """One account in a database of its own, which an admin without superuser rights changes."""
+
+    space: Space
+    server: PostgresServer
+    database: str
+
+    @classmethod
+    def prepare(cls, space: Space, server: PostgresServer) -> DatabaseAccount:
+        """Create database, admin and DatabaseTarget."""
+        name = f"db_{secrets.token_hex(4)}"
+        admin, chosen = f"{name}_admin", secrets.token_urlsafe(24)
+        server.execute(
+            f"CREATE ROLE {admin} LOGIN CREATEROLE PASSWORD '{chosen}'",
+            f"CREATE DATABASE {name} OWNER {admin}",
+        )
+        account = cls(space, server, name)
+        account.write_target(admin, chosen)
+        return account
+
+    @property
+    def username(self) -> str:
+        return f"{self.database}_app"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.username, f"{self.username}_a", f"{self.username}_b")
+
+    def write_target(self, admin: str, chosen: str) -> None:
+        data = {"username": _encoded(admin), "password": _encoded(chosen)}
+        self.space.create({"kind": "Secret", "metadata": {"name": "db-admin"}, "data": data})
+        ca = {"ca.crt": base64.b64encode(self.server.ca).decode()}
+        self.space.create({"kind": "Secret", "metadata": {"name": "db-ca"}, "data": ca})
+        postgresql = {
+            "host": self.server.host,
+            "port": self.server.port,
+            "database": self.database,
+            "tls": {"caRef": {"name": "db-ca", "key": "ca.crt"}},
+        }
+        spec = {
+            "postgresql": postgresql,
+            "adminCredentials": {"secretRef": {"name": "db-admin"}},
+            "allowedUsernames": [f"{self.database}_*"],
+        }
+        self.space.create({"kind": "DatabaseTarget", "metadata": {"name": "orders"}, "spec": spec})
+
+    def manage(self, *, overlap: str = "1h", database: Body | None = None, **spec: Any) -> Body:
+        """Create a ManagedSecret of the account, and wait until its first credential is published."""
+        self.create(overlap=overlap, database=database, **spec)
+        return self.space.settled()
+
+    def create(self, *, overlap: str = "1h", database: Body | None = None, **spec: Any) -> None:
+        whole = {
+            "targetRef": {"name": "orders"},
+            "username": self.username,
+            "template": {"schemas": ["public"], "privileges": ["SELECT"]},
+            **(database or {}),
+        }
+        rotation = {"every": "30d", "overlap": overlap, **spec.pop("rotation", {})}
+        self.space.manage(password(), database=whole, rotation=rotation, **spec)
+
+    def published(self) -> Pair:
+        """Return what the Secret has."""
+        values = self.space.values()
+        return Pair(values["username"].reveal().decode(), values["password"])
+
+    def accepts(self, pair: Pair) -> bool:
+        """Whether an application can log in with it."""
+        try:
+            with self.connect(pair):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def connect(self, pair: Pair) -> psycopg.Connection:
+        """Open a session as an application does."""
+        return self.server.connect(self.database, user=pair.login, password=pair.password.reveal().decode())
+
+    def until_refused(self, pair: Pair) -> None:
+        eventually(lambda: not self.accepts(pair), f"{pair.login} is refused")
+
+    def phases(self) -> dict[str, str]:
+        """Return the phase of each recorded credential, by revision."""
+        return {str(one["revision"]): one["phase"] for one in self.space.status().get("credentials", ())}
+
+    def until_phases(self, **phases: str) -> None:
+        """Wait until the status has these credentials, such as `r1="Closed"`."""
+        wanted = {name.removeprefix("r"): phase for name, phase in phases.items()}
+        eventually(lambda: self.phases() == wanted, f"credentials are {wanted}", instead=self.phases)
+
+    def open_names(self) -> list[str]:
+        """Return the names of the account that may log in, as the server has them."""
+        rows = self.server.execute("SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1")
+        return [name for (name,) in rows if name in self.names]
+
+    def alter(self, *statements: str) -> None:
+        """Change something at the server as another administrator."""
+        self.server.execute(*statements)
+
+    def remove(self) -> None:
+        """Drop what the test made, so that the server can be shared."""
+        self.server.execute(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+        for name in (*self.names, f"{self.database}_admin"):
+            self.server.execute(f"DROP ROLE IF EXISTS {name}")
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
