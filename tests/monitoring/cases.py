@@ -108,6 +108,26 @@ _SECRETS = (
         _AUTH,
     ),
     Case(
+        "KeyturnCredentialRefused",
+        of_object("credential_valid", "1x5 0x60 1x60"),
+        *(10, 11, 67),
+        _AUTH,
+    ),
+    Case(
+        "KeyturnCredentialContested",
+        of_object("credential_contested", _WHILE) | of_object("credential_valid", "1x5 0x60 1x60"),
+        *(7, 8, 67),
+        _AUTH,
+    ),
+    # Past 15 minutes at minute 22, and the alert waits for five more.
+    Case(
+        "KeyturnCredentialStillOpen",
+        of_object("revocation_pending_seconds", "_x6 0+60x60 stale"),
+        *(26, 27, 67),
+        _AUTH,
+        value="21m 0s",
+    ),
+    Case(
         "KeyturnPolicyViolated",
         of_process("policy_violations", "_x6 2x80 stale", rule="minLength", point="strength")
         | of_process("policy_violations", "_x6 2x80 stale", "2", rule="minLength", point="strength"),
@@ -139,6 +159,19 @@ _STORES = (
         ),
         *(15, 16, 67),
         _WARNING | {"kind": "SecretStore", "namespace": "shop", "name": "vault", "provider": "vault"},
+    ),
+    Case(
+        "KeyturnDatabaseNotReady",
+        of_process(
+            "database_ready",
+            "1x5 0x60 1x60",
+            kind="DatabaseTarget",
+            namespace="shop",
+            name="orders",
+            engine="postgresql",
+        ),
+        *(15, 16, 67),
+        _WARNING | {"kind": "DatabaseTarget", "namespace": "shop", "name": "orders", "engine": "postgresql"},
     ),
     Case(
         "KeyturnProviderErrors",

@@ -111,6 +111,24 @@ QUIET = (
         of_object("previous_valid_until_timestamp_seconds", "86400x200"),
     ),
     Quiet(
+        "KeyturnCredentialRefused",
+        "one refusal that is repaired, and a server that does not answer",
+        of_object("credential_valid", "1x20 0x3 1x20 stale"),
+    ),
+    Quiet(
+        "KeyturnCredentialRefused",
+        "replicas of which one has not seen the repair yet",
+        {
+            name: said.replace("0x200", "1x200") if "keyturn-2" in name else said
+            for name, said in of_object("credential_valid", "0x200").items()
+        },
+    ),
+    Quiet(
+        "KeyturnCredentialStillOpen",
+        "revocations that end within minutes",
+        of_object("revocation_pending_seconds", "0+60x10 stale _x20 0+60x10 stale"),
+    ),
+    Quiet(
         "KeyturnDriftRepairedOften",
         "somebody who edits a Secret now and then",
         of_process("drift_repaired_total", "0x9 1x29 2x29 3x29 4x29"),

@@ -14,7 +14,7 @@ from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
-from keyturn.endpoints.exposition import ChecklistFacts, expose
+from keyturn.endpoints.exposition import ChecklistFacts, DatabaseFacts, ObjectFacts, expose
 from keyturn.runtime import metrics
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
@@ -90,11 +90,23 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
         ChecklistFacts(report, Point.AT_REST, Verdict.FAIL, datetime.now(UTC))
         for report in ("cluster", OPERATOR)
     ]
-    own = expose(lambda: looked, "")[0].decode()
+    # Only a database brings these about; the tests of databases have one.
+    account = ObjectFacts(
+        "shop",
+        "db",
+        credential_valid=False,
+        credential_contested=True,
+        credentials_live=2,
+        closing_since=datetime.now(UTC),
+    )
+    target = DatabaseFacts("DatabaseTarget", "shop", "orders", "postgresql", is_ready=False)
+    own = expose(lambda: [*looked, account, target], "")[0].decode()
     rare = [
         one
         for one in _samples(own)
-        if re.search("provider_throttled|secret_access|audit|authentic|checklist", one.name)
+        if re.search(
+            "provider_throttled|secret_access|audit|authentic|checklist|credential|revoc|database", one.name
+        )
     ]
     return [*_samples(text), *rare]
 

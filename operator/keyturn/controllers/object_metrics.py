@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING
 from keyturn.checklist.report_configmap import OPERATOR
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE
+from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
+    CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
+    SECRET_STORE,
+)
 from keyturn.core.policy.checklist import GRACE, All, judged, told_violations
 from keyturn.core.policy.findings import Point, Verdict
-from keyturn.endpoints.exposition import ChecklistFacts, EmergencyFacts, ObjectFacts, StoreFacts
+from keyturn.core.reasons import ConditionReason
+from keyturn.core.state.credential import Phase
+from keyturn.endpoints.exposition import (
+    ChecklistFacts,
+    DatabaseFacts,
+    EmergencyFacts,
+    ObjectFacts,
+    StoreFacts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,12 +35,13 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus, PreviousStatus
     from keyturn.checklist.evidence import ClusterEvidence
-    from keyturn.core.keys import EmergencyKey, StoreKey
+    from keyturn.core.keys import EmergencyKey, StoreKey, TargetKey
     from keyturn.endpoints.exposition import Facts
     from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["facts"]
 
+_CREDENTIAL_VALID = "CredentialValid"
 _PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
@@ -49,6 +63,9 @@ def facts(cache: InformerCache, evidence: ClusterEvidence) -> Iterator[Facts]:
     for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
         for store_key in cache.stores.keys(kind):
             yield from _of_store(store_key, cache)
+    for kind in (DATABASE_TARGET, CLUSTER_DATABASE_TARGET):
+        for target_key in cache.targets.keys(kind):
+            yield from _of_target(target_key, cache)
     for alarm in cache.emergencies.known():
         yield from _of_emergency(alarm, cache)
     yield from _of_checklist(tally.all, evidence)
@@ -122,6 +139,12 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         previous_valid_until=status.previous.valid_until if status.previous else None,
         workloads=len(status.workloads),
         workloads_current=_current(status),
+        credential_valid=_credential_valid(status.conditions),
+        credential_contested=_is_contested(status.conditions),
+        credentials_live=sum(one.phase != Phase.CLOSED for one in status.credentials or ()) or None,
+        closing_since=min(
+            (one.since for one in status.credentials or () if one.phase == Phase.CLOSING), default=None
+        ),
     )
 
 
@@ -139,6 +162,18 @@ def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:
 def _stalled(conditions: Iterable[Condition]) -> str:
     reasons = (one.reason for one in conditions if one.type == "Stalled" and one.status == "True")
     return _word(next(reasons, ""))
+
+
+def _credential_valid(conditions: Iterable[Condition]) -> bool | None:
+    """Return the result of the last probe; None if there is none, or the server did not answer."""
+    found = next((one.status for one in conditions if one.type == _CREDENTIAL_VALID), "Unknown")
+    return None if found == "Unknown" else found == "True"
+
+
+def _is_contested(conditions: Iterable[Condition]) -> bool:
+    return any(
+        one.type == _CREDENTIAL_VALID and one.reason == ConditionReason.CONTESTED for one in conditions
+    )
 
 
 def _word(text: str) -> str:
@@ -162,6 +197,22 @@ def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
         if one.type == "Ready":
             is_ready = one.status == "True"
             yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
+
+
+def _of_target(key: TargetKey, cache: InformerCache) -> Iterator[DatabaseFacts]:
+    """Yield the health of a database target that was checked."""
+    try:
+        target = cache.targets.target(key)
+    except Stalled:
+        return  # invalid for this version; its users report that
+    if target is None:
+        return
+    for one in target.status.conditions:
+        if one.type == "Ready":
+            is_ready = one.status == "True"
+            yield DatabaseFacts(
+                key.kind, key.namespace, key.name, _word(target.status.engine or ""), is_ready
+            )
 
 
 def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[EmergencyFacts]:

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from keyturn.core.policy.findings import Point
 
-__all__ = ["ChecklistFacts", "EmergencyFacts", "Facts", "ObjectFacts", "StoreFacts", "expose"]
+__all__ = [
+    "ChecklistFacts",
+    "DatabaseFacts",
+    "EmergencyFacts",
+    "Facts",
+    "ObjectFacts",
+    "StoreFacts",
+    "expose",
+]
 
 _PREFIX = "keyturn"
 
@@ -52,6 +60,25 @@ class ObjectFacts:
     previous_valid_until: datetime | None = None
     workloads: int = 0
     workloads_current: int = 0
+    credential_valid: bool | None = None
+    """The database accepted the published login at the last probe; None if that is unknown."""
+    credential_contested: bool = False
+    """Another writer keeps changing the password in the database."""
+    credentials_live: int | None = None
+    """Logins that the database accepts; None without a database."""
+    closing_since: datetime | None = None
+    """Since when the database should refuse an earlier login that it may still accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """Metrics of one DatabaseTarget, or of a ClusterDatabaseTarget, which has no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+    engine: str
+    is_ready: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +113,7 @@ class ChecklistFacts:
     """Time of the result; None for now."""
 
 
-Facts: TypeAlias = ObjectFacts | StoreFacts | EmergencyFacts | ChecklistFacts
+Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | EmergencyFacts | ChecklistFacts
 _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 
 
@@ -165,6 +192,13 @@ def _stores(stores: Sequence[StoreFacts]) -> Iterator[str]:
         yield f'{_PREFIX}_store_ready{{{labels},provider="{each.provider}"}} {each.is_ready:d}\n'
 
 
+def _databases(databases: Sequence[DatabaseFacts]) -> Iterator[str]:
+    yield _head("database_ready", "1 if the operator can change accounts of a database, else 0.")
+    for each in databases:
+        labels = f'kind="{each.kind}",namespace="{each.namespace}",name="{each.name}"'
+        yield f'{_PREFIX}_database_ready{{{labels},engine="{each.engine}"}} {each.is_ready:d}\n'
+
+
 def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
     yield _head("emergency_deadline_seconds", "Seconds until an open deadline; negative if it is missed.")
     now = time.time()
@@ -191,6 +225,7 @@ def _checklist(points: Sequence[ChecklistFacts]) -> Iterator[str]:
 _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
     ObjectFacts: _lines,
     StoreFacts: _stores,
+    DatabaseFacts: _databases,
     EmergencyFacts: _emergencies,
     ChecklistFacts: _checklist,
 }
@@ -204,6 +239,10 @@ def _escaped(text: str) -> str:
     """Return a free text as the content of a label value, with a blank for each control character."""
     shown = text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
     return shown.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _seconds_since(when: datetime | None) -> float | None:
+    return None if when is None else round(max(time.time() - when.timestamp(), 0))
 
 
 def _seconds(when: datetime | None) -> float | None:
@@ -247,5 +286,25 @@ _NUMBERS: tuple[tuple[str, str, Callable[[ObjectFacts], float | None]], ...] = (
         "workloads_current",
         "Workloads that run the current revision.",
         lambda each: each.workloads_current if each.workloads else None,
+    ),
+    (
+        "credential_valid",
+        "1 if the database accepted the published login at the last probe, 0 if it refused it.",
+        lambda each: None if each.credential_valid is None else int(each.credential_valid),
+    ),
+    (
+        "credential_contested",
+        "1 while another writer keeps changing the password in the database.",
+        lambda each: 1 if each.credential_contested else None,
+    ),
+    (
+        "credentials_live",
+        "Logins of an account that the database accepts.",
+        lambda each: each.credentials_live,
+    ),
+    (
+        "revocation_pending_seconds",
+        "Seconds for which the database should have refused an earlier login, until that is proven.",
+        lambda each: _seconds_since(each.closing_since),
     ),
 )

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from keyturn.checklist.evidence import ClusterEvidence, TimedVerdict
 from keyturn.checklist.report_configmap import Published
 from keyturn.controllers.object_metrics import facts
-from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
+from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey, TargetKey
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
@@ -344,3 +344,63 @@ def test_published_reports_stand_beside_the_operators_own() -> None:
 
     assert found["drills", "recovery"] == "Pass"
     assert {report for report, _ in found} == {"operator", "drills"}
+
+
+def credential(phase: str, since: str = NOON) -> dict[str, Any]:
+    return {"login": "app_a", "revision": 1, "phase": phase, "since": since}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "valid"),
+    [
+        pytest.param("True", "Accepted", [(OF_DB, 1)], id="accepted"),
+        pytest.param("False", "Refused", [(OF_DB, 0)], id="refused"),
+        pytest.param("Unknown", "Unreachable", [], id="a server that does not answer"),
+    ],
+)
+def test_the_last_probe_says_whether_a_credential_is_valid(
+    status: str, reason: str, valid: list[tuple[dict[str, str], float]]
+) -> None:
+    found = {"conditions": [condition("CredentialValid", status, reason)]}
+    assert told("credential_valid", found) == valid
+    assert told("credential_contested", found) == []
+
+
+def test_a_contested_credential_is_refused_too() -> None:
+    found = {"conditions": [condition("CredentialValid", "False", "Contested")]}
+    assert (told("credential_valid", found), told("credential_contested", found)) == (
+        [(OF_DB, 0)],
+        [(OF_DB, 1)],
+    )
+
+
+def test_credentials_count_until_they_are_closed() -> None:
+    phases = ("Applied", "Proven", "Closing", "Closed")
+    assert told("credentials_live", {"credentials": [credential(one) for one in phases]}) == [(OF_DB, 3)]
+    assert told("credentials_live", {}) == []
+
+
+def test_a_revocation_is_pending_since_the_first_login_that_is_to_be_closed() -> None:
+    later = "2026-11-24T13:00:00Z"
+    status = {"credentials": [credential("Closing", later), credential("Closing"), credential("Proven")]}
+    ((labels, seconds),) = told("revocation_pending_seconds", status)
+
+    waited = datetime.now(UTC).timestamp() - NOON_IN_SECONDS
+    assert labels == OF_DB
+    assert seconds == pytest.approx(max(waited, 0), abs=60)
+    assert told("revocation_pending_seconds", {"credentials": [credential("Closed")]}) == []
+
+
+def test_a_target_that_was_checked_says_whether_it_is_usable() -> None:
+    cache = InformerCache()
+    key = TargetKey("DatabaseTarget", "shop", "orders")
+    postgresql = {"host": "db", "database": "orders"}
+    spec = {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": "admin"}}}
+    body = {"metadata": {"name": "orders", "namespace": "shop"}, "spec": spec}
+    cache.targets.put(key, body)
+    assert series(cache, "database_ready") == []
+
+    status = {"engine": "postgresql", "conditions": [condition("Ready", "False", "Unreachable")]}
+    cache.targets.put(key, body | {"status": status})
+    labels = {"kind": "DatabaseTarget", "namespace": "shop", "name": "orders", "engine": "postgresql"}
+    assert series(cache, "database_ready") == [(labels, 0)]
