@@ -54,10 +54,19 @@ def _recorded(
             finalizers = transitions.finalizers(step, observed.managed.metadata.finalizers)
             metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})
             return replace(observed, managed=observed.managed.model_copy(update={"metadata": metadata}))
-        case _ if observed.state:
-            return replace(observed, state=transitions.record(step, observed.state, observed, observed.now))
         case _:
-            return observed
+            return _with_record(step, observed)
+
+
+def _with_record(step: transitions.Recorded, observed: Observed) -> Observed:
+    """Return the observation after a step that the state records; a proven candidate has the values of the spec."""
+    state, desired = observed.state, observed.desired
+    if state is None or desired is None:
+        return observed
+    after = transitions.record(step, state, observed, observed.now)
+    if isinstance(step, steps.Prove):
+        after = replace(after, keys=estimate.content_found(desired).keys, templates=desired.templates)
+    return replace(observed, state=after)
 
 
 def _claimed(step: steps.Claim | steps.Adopt, observed: Observed) -> Observed:

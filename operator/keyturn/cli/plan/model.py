@@ -119,7 +119,7 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
         return "Keep", "a literal"
     if item.source is not None:
         return "Keep", "read again on its own schedule"
-    if plan.foresight.number is None:
+    if plan.foresight.number is None or item.is_login:
         return "Keep", ""
     return "Keep", "" if item.name in desired.rotates else "not in rotation.only"
 
@@ -127,6 +127,8 @@ def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
 def _source(item: Item) -> str:
     if item.source is not None:
         return str(item.source)
+    if item.is_login:
+        return "database login"
     if item.recipe is None:
         return "literal"
     return f"{item.recipe.kind} (of the class)" if item.of_class else item.recipe.kind

@@ -25,6 +25,7 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.desired import secret_of, wanted_by
+from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.generators import Generator, generator_for
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.status import ManagedSecretStatus
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
@@ -288,6 +290,7 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
     numbers = sorted({status.revision, *_numbers(observed, before)}, reverse=True)
     is_behind = any(not one.state.is_done for one in status.workloads)
     every_key = frozenset(key for keys in before.keys.values() for key in keys.values())
+    credentials = _credentials(status) if before.database else ()
     revisions = tuple(
         RevisionFacts(
             number=number,
@@ -295,6 +298,11 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
             made=_published(observed) or observed.now,
             changed=every_key if is_behind and number == status.revision else frozenset(),
             base=base,
+            credential=_credential_at(number, credentials),
+            supersedes=_superseded_by(number, credentials),
+            valid_until=status.previous.valid_until
+            if status.previous and number == status.revision
+            else None,
         )
         for number, base in zip(numbers, [*numbers[1:], None], strict=True)
     )
@@ -309,7 +317,25 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
         templates=before.templates,
         lives={},
         publications=(Publication(status.revision, _published(observed) or observed.now),),
+        credentials=credentials,
     )
+
+
+def _credentials(status: ManagedSecretStatus) -> tuple[Credential, ...]:
+    known = (row for row in status.credentials or () if row.phase in set(Phase))
+    return tuple(Credential(row.revision, row.login, Phase(row.phase), row.since) for row in known)
+
+
+def _credential_at(number: int, credentials: tuple[Credential, ...]) -> int | None:
+    """Return the credential of a revision: its own, or the last one before it."""
+    return max((one.revision for one in credentials if one.revision <= number), default=None)
+
+
+def _superseded_by(number: int, credentials: tuple[Credential, ...]) -> int | None:
+    """Return the previous credential of a revision, if it is still open."""
+    own = _credential_at(number, credentials)
+    earlier = (one.revision for one in credentials if one.is_open and one.revision < (own or 0))
+    return max(earlier, default=None)
 
 
 def _numbers(observed: Observed, desired: Desired) -> set[int]:
@@ -350,8 +376,10 @@ def _published(observed: Observed) -> datetime | None:
 def _makers(desired: Desired | None) -> Makers:
     recipes = {item.name: item.recipe for item in desired.items if item.recipe} if desired else {}
     made = {name: generator_for(recipe) for name, recipe in recipes.items()}
+    login = {item.name for item in desired.items if item.is_login} if desired else set()
+    password = frozenset({desired.database.password}) if desired and desired.database else frozenset[str]()
     return Makers(
-        needs={name: generator.needs for name, generator in made.items()},
+        needs={name: generator.needs for name, generator in made.items()} | dict.fromkeys(login, password),
         merges={name: generator.merges for name, generator in made.items()},
         mortal=frozenset(name for name, one in made.items() if type(one).life is not Generator.life),
     )

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["print_plans"]
 
 _NAMES = 13
+_AT_SERVER = {
+    "SetPassword": "role {} gets a new password",
+    "LogIn": "a login as {} is tried",
+    "Publish": "the Secret names {}",
+    "Close": "role {} is closed, and its login refused",
+}
 _FROM_THE_FIRST = "counted from the first revision, which does not exist yet"
 
 
@@ -112,6 +118,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
             "Overlap",
             f"previous values stay for {format_duration(desired.overlap)} after the last restart: {keys}",
         )
+    if foresight.at_server:
+        steps = (_AT_SERVER[one.step].format(one.login) for one in foresight.at_server)
+        yield "Database", ", ".join(steps)
     for note in notes(plan):
         yield "Note", note
 
@@ -234,6 +243,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "pods": None if plan.look.owners is None else [_pod_document(one) for one in pods(plan)],
         "rollout": _rollout_document(desired) if desired else None,
         "overlapKeys": sorted(foresight.lingers),
+        "database": [{"step": one.step, "login": one.login} for one in foresight.at_server],
         "notes": list(notes(plan)),
     }
 

@@ -18,6 +18,7 @@ from . import effects
 from .waits import everyone, is_hindered, waited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .estimate import Makers
 
-__all__ = ["Foresight", "Restart", "foresee"]
+__all__ = ["AtServer", "Foresight", "Restart", "foresee"]
 
 _MOST_STEPS = 10_000
 
@@ -45,6 +46,15 @@ class Restart:
     @property
     def key(self) -> WorkloadKey:
         return self.standing.consumer.workload.key
+
+
+@dataclass(frozen=True, slots=True)
+class AtServer:
+    """A step at the database server, or the publication of what it has accepted."""
+
+    step: str
+    """SetPassword, LogIn, Publish, or Close."""
+    login: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class Foresight:
     """Keys that differ or exist only during the overlap."""
     end: Observed
     """The observation at the end."""
+    at_server: tuple[AtServer, ...] = ()
+    """What happens at the database server, in its order, with the publication between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +121,43 @@ def _told(
 ) -> Foresight:
     staged = next((one for one in moments if isinstance(one.step, steps.Stage)), None)
     reason = staged.step.reason if staged and isinstance(staged.step, steps.Stage) else None
-    current = staged.after.current if staged else None
+    staged_state = staged.after.state if staged else None
+    new = staged_state.newest if staged_state else None
     restarts = _restarts(moments)
     restarted = {one.key for one in restarts}
     return Foresight(
         refusals=tuple(refusals),
         reason=reason,
-        number=current.number if current else None,
+        number=new.number if new else None,
         adopts=next((one.step.number for one in moments if isinstance(one.step, steps.Adopt)), None),
         fresh=with_dependents(reason.fresh, makers.needs) if reason else frozenset(),
         starts=staged.before.now if staged else began.now,
         restarts=restarts,
         left=tuple(one for one in everyone(end) if one.consumer.workload.key not in restarted),
-        lingers=current.previous if current else frozenset(),
+        lingers=new.previous if new else frozenset(),
         end=end,
+        at_server=tuple(_at_server(moments)),
     )
+
+
+_AT_SERVER = {
+    steps.Apply: "SetPassword",
+    steps.Prove: "LogIn",
+    steps.Publish: "Publish",
+    steps.Revoke: "Close",
+}
+
+
+def _at_server(moments: list[_Moment]) -> Iterator[AtServer]:
+    """Yield the steps at the database server, each with its login."""
+    for moment in moments:
+        step, state = moment.step, moment.before.state
+        if state is None or not isinstance(step, steps.Apply | steps.Prove | steps.Publish | steps.Revoke):
+            continue
+        of_revision = isinstance(step, steps.Publish)
+        credential = state.credential_of(step.number) if of_revision else state.credential(step.number)
+        if credential:
+            yield AtServer(_AT_SERVER[type(step)], credential.login)
 
 
 def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:

@@ -13,13 +13,14 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.policy.rules import Violation
 from keyturn.core.spec.store_refs import Destination
-from tests.unit.core import builders
+from tests.unit.core import accounts, builders
 from tests.unit.core.builders import NOW, consumer, use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.core.observation.observed import Consumer
+    from keyturn.core.state.credential import Credential
 
 ASKED = {"keyturn.dev/rotate": "now"}
 TOKEN: dict[str, Any] = {"name": "token", "generate": {"bytes": {}}}
@@ -312,3 +313,44 @@ def test_what_would_follow_without_a_violation_is_reported_beside_it() -> None:
 
     assert [one.reason for one in foresight.refusals] == ["PolicyViolation"]
     assert (foresight.number, rounds(foresight)) == (2, [["api"]])
+
+
+# A database account
+
+
+def with_account(*credentials: Credential, **look: Any) -> Foresight:
+    found = accounts.look(accounts.state(*credentials), **({"annotations": ASKED} | look))
+    return foresee(found, NO_MAKERS)
+
+
+def steps_of(foresight: Foresight) -> list[tuple[str, str]]:
+    return [(one.step, one.login) for one in foresight.at_server]
+
+
+def test_a_rotation_says_what_happens_at_the_database_server() -> None:
+    foresight = with_account(accounts.credential(1))
+
+    assert (foresight.number, foresight.refusals) == (2, ())
+    assert steps_of(foresight) == [
+        ("SetPassword", "app_b"),
+        ("LogIn", "app_b"),
+        ("Publish", "app_b"),
+        ("Close", "app_a"),
+    ]
+
+
+def test_a_rotation_in_an_overlap_closes_the_previous_login_first() -> None:
+    foresight = with_account(accounts.credential(2), accounts.credential(1))
+
+    assert foresight.number == 3
+    assert steps_of(foresight)[:2] == [("Close", "app_a"), ("SetPassword", "app_a")]
+
+
+def test_a_first_revision_sets_its_password_before_it_is_published() -> None:
+    found = replace(accounts.look(target=None, status={}), state=None)
+
+    assert steps_of(foresee(found, NO_MAKERS)) == [
+        ("SetPassword", "app_a"),
+        ("LogIn", "app_a"),
+        ("Publish", "app_a"),
+    ]

@@ -42,7 +42,7 @@ REFUSED_TWICE = AccountFacts(refused=2)
 LATER = AccountFacts(problem=UNREACHABLE, again=make.NOW + make.minutes(1))
 INCIDENT = Emergency("inc-1", "uid-1", make.NOW - make.minutes(1))
 GENTLE = replace(INCIDENT, revoke=Manner.AFTER_ROLLOUT)
-ASKED = {"annotations": {"keyturn.dev/rotate": "leaver"}}
+ASKED: dict[str, Any] = {"annotations": {"keyturn.dev/rotate": "leaver"}}
 
 
 def pending(phase: Phase, **facts: Any) -> Any:
@@ -346,7 +346,7 @@ def test_a_current_credential_that_is_not_proven_is_waited_for() -> None:
 
 
 def test_a_found_credential_that_is_refused_gives_way_to_a_rotation() -> None:
-    only_reported = {"probe": {"drift": "Report"}}
+    only_reported: dict[str, Any] = {"probe": {"drift": "Report"}}
     step = next_step(found(account=REFUSED_TWICE, database=only_reported, **ASKED))
     assert isinstance(step, Begin)
 
@@ -355,7 +355,7 @@ def test_a_found_credential_that_is_refused_gives_way_to_a_rotation() -> None:
 
 
 def test_a_rollback_needs_an_open_credential() -> None:
-    request = {"annotations": {"keyturn.dev/rollback": "1"}}
+    request: dict[str, Any] = {"annotations": {"keyturn.dev/rollback": "1"}}
     assert next_step(overlapping(**request)) == GoBack(1, 2, failed=False, lasts=False)
     ended = state(credential(2), credential(1, CLOSED))
     with pytest.raises(Stalled) as caught:
@@ -472,7 +472,7 @@ def test_the_published_credential_is_in_every_set() -> None:
 
 
 def test_a_begun_rotation_stages_its_candidate() -> None:
-    running = {
+    running: dict[str, Any] = {
         "revision": 1,
         "rotation": {"id": rotation_id(make.UID, 2), "reason": "Triggered", "step": "Stage"},
     }
