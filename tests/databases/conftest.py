@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sandbox.databases import PostgresServer
 
 NEWEST = RELEASES[-1]
+_SUPERUSER = f"{NEWEST} as superuser"
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +30,12 @@ def any_server(request: pytest.FixtureRequest, servers: Servers) -> PostgresServ
     return servers.of(request.param)
 
 
-@pytest.fixture(params=["superuser", "admin"])
-def place(request: pytest.FixtureRequest, any_server: PostgresServer) -> Place:
-    """Each release with a superuser, and with an admin that is none."""
-    if request.param == "superuser":
-        return Place.of_superuser(any_server)
-    return Place.of_new_admin(any_server)
+@pytest.fixture(params=[*RELEASES, _SUPERUSER], ids=lambda release: f"PostgreSQL {release}")
+def place(request: pytest.FixtureRequest, servers: Servers) -> Place:
+    """Each release with an admin that has CREATEROLE alone, and the newest with a superuser."""
+    if request.param == _SUPERUSER:
+        return Place.of_superuser(servers.of(NEWEST))
+    return Place.of_new_admin(servers.of(request.param))
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ async def read(session: Session, names: Sequence[str]) -> Facts:
     """Read what there is of the roles with these names."""
     found = await admin(session)
     act = "SET" if found.has_grant_options else "MEMBER"
-    roles = await session.query(_with(_ROLES, names).replace("{act}", act), *names)
+    rows = await session.query(_with(_ROLES, names).replace("{act}", act), *names)
+    roles = sorted(rows, key=lambda row: names.index(row[0]))
     powers, above = _above(await session.query(_with(_ABOVE, names), *names))
     settings: dict[str, Settings] = defaultdict(dict)
     for role, database, name, value in await session.query(_with(_SETTINGS, names), *names):
