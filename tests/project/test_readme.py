@@ -19,6 +19,7 @@ from keyturn.core.policy.strength import LEAST_BITS
 from keyturn.generators import discover as generators
 from keyturn.kube import paths
 from keyturn.stores.providers import discover as providers
+from sandbox.databases.programs import RELEASES
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -54,9 +55,15 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         f"{_CONTROLLERS}/test_windows.py::test_a_trigger_waits_for_its_window_and_starts_in_it",
         f"{_CONTROLLERS}/test_overlap.py::test_the_value_before_is_readable_as_soon_as_the_new_one_is",
     ),
-    "It sets no password at a database: such values rotate on request only, or your application applies them.": (
+    "**Sets passwords at PostgreSQL** 12 to 18: proven by a login before the Secret has it, old logins closed"
+    " and their refusal proven.": (
+        f"{_HERE}::test_each_number_is_that_of_the_code",
+        "tests/databases/test_contract.py::test_exactly_what_is_brought_logs_in",
+        "tests/databases/test_contract.py::test_refusal_is_proven_between_two_logins_of_the_current_one",
+        "tests/databases/operator/test_rotation.py::*",
+    ),
+    "Values that another server must learn rotate on request only.": (
         f"{_CONTROLLERS}/test_applied_by.py::test_a_value_that_a_server_must_learn_is_due_and_waits",
-        f"{_CONTROLLERS}/test_applied_by.py::test_where_the_application_applies_it_the_schedule_rotates",
     ),
     "**Restarts** the workloads that use a changed key, in waves, and rolls back if pods do not become ready.": (
         f"{_CONTROLLERS}/test_consumers.py::test_a_workload_that_uses_only_unchanged_keys_is_not_restarted",
@@ -94,6 +101,9 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "The first run builds the control plane from source; later runs take about 30 seconds.": (
         "tests/sandbox/test_cache.py::*",
     ),
+    "`make demo-database` rotates the password of a real PostgreSQL while an application uses it.": (
+        "tests/demo/test_database.py::*",
+    ),
 }
 """Every statement of the README, without its links, and the tests that fail when it is false."""
 
@@ -129,6 +139,7 @@ def test_each_number_is_that_of_the_code() -> None:
     assert f"{len(generators())} generators" in prose()
     assert f"at least {LEAST_BITS} bits per secret" in prose()
     assert f"{len(providers())} kinds of stores" in prose()
+    assert f"at PostgreSQL** {RELEASES[0]} to {RELEASES[-1]}" in prose()
     assert f"Alpha: {__version__} is unreleased" in prose()
     assert f"`{paths.OURS.rpartition('/')[2]}`" in prose()
     assert f"Python {_PROJECT['requires-python'].removeprefix('>=')} or newer" in prose()
