@@ -34,7 +34,10 @@ CONSTANTS = "KEYTURN_TEST_CONSTANTS"
 _FORKS = get_context("forkserver")
 _COMMANDS = [module.name for module in pkgutil.walk_packages(cli.__path__, "keyturn.cli.")]
 _FORKS.set_forkserver_preload(
-    [__name__, "keyturn.controllers.manager", *_COMMANDS, "kubernetes.config.kube_config", "uvloop"]
+    [
+        *(__name__, "keyturn.controllers.manager", *_COMMANDS, "kubernetes.config.kube_config", "uvloop"),
+        "tests.support.frozen_imports",  # last
+    ]
 )
 _ALONE = Lock()
 """Starting a process looks at the ends of all others, and an end can be read once."""
