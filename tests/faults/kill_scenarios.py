@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.apiserver import values_of
+from tests.faults.apiserver import state_of, values_of
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, digest
 
 if TYPE_CHECKING:
@@ -147,13 +147,21 @@ def _go_back(space: WorkloadNamespace) -> None:
 
 
 def _make_one_that_nobody_owns(space: WorkloadNamespace) -> None:
-    data = {KEPT: base64.b64encode(b"made-by-hand-and-kept-for-years-00").decode()}
+    value = base64.b64encode(b"made-by-hand-and-kept-for-years-00").decode()
+    data = {KEPT: value, "stray": value}
     path = space.target.rpartition("/")[0]
     space.cluster.create(path, {"metadata": {"name": NAME}, "data": data})
 
 
 def _adopt(space: WorkloadNamespace) -> None:
     space.create(target={"adopt": "IfUnowned"})
+
+
+def _is_adopted(space: WorkloadNamespace) -> bool:
+    """Say whether the found values are recorded as the revision before."""
+    labels = space.cluster.get(space.target)["metadata"].get("labels") or {}
+    revisions = state_of(space.cluster.get(space.state))["revisions"]
+    return labels.get(_OWNER) == NAME and [one["number"] for one in revisions] == [2, 1]
 
 
 def _bind(space: WorkloadNamespace) -> None:
@@ -234,13 +242,14 @@ ADOPTION = KillScenario(
     "adopts a Secret",
     {},
     _adopt,
-    ("Adopt", "Stage", "Publish", "RollOut"),
+    ("Adopt", "Begin", "Stage", "Publish", "RollOut"),
     End(
         2,
         ((2, "SpecChanged", "Succeeded"),),
         frozenset({ROTATED, "username"}),
         {API: 1, WEB: 1},
         {API: f"{NAME}=2", WEB: f"{NAME}=2"},
+        holds=_is_adopted,
     ),
     prepare=_make_one_that_nobody_owns,
     base=0,

@@ -43,12 +43,15 @@ _SPEC: dict[str, Any] = {"data": _KEPT_PREVIOUS, "rotation": {"overlap": "24h", 
 
 # Where a process dies before the declaration, after it was asked for a rotation, and where one dies after it.
 KILLS: dict[str, tuple[str, str]] = {
+    # After a step is before the next one of the same pass, whose place in the code is the same.
     **{
-        f"{moment} {step}": ("", f"{moment}:{step}")
-        for step in ("Clock", "Begin", "Stage", "Publish", "RollOut", "Report")
-        for moment in ("before", "after")
+        place: ("", place.replace(" ", ":"))
+        for place in (
+            *("before Clock", "after Clock"),
+            *("before Begin", "after Begin", "after Stage", "after Publish", "after RollOut"),
+            *("before Report", "after Report"),
+        )
     },
-    "between two restarts": ("", "before:RollOut#2"),
     "before the first document": ("", "before:Paper"),
     "after the first document": ("", "after:Paper"),
     "when all is told": ("", "after:Clock#2"),

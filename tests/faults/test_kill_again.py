@@ -52,8 +52,8 @@ KILLS = [
     *draw(pairs(FAILURE, 2, 3, 4, 5, 6), 2),
     *chain(RETURN, 0, 1, 2),
     *draw(pairs(RETURN, 0, 1, 2, 3), 2),
-    *singles(ADOPTION, 0, 2),
-    *draw(pairs(ADOPTION, 0, 1, 2, 3), 2),
+    *chain(ADOPTION, 0, 1, 2, 3),
+    *draw(pairs(ADOPTION, 0, 1, 2, 3, 4), 2),
     *chain(BINDING, 0, 1),
     *chain(RELEASE, 0, 1),
 ]

@@ -10,7 +10,7 @@ import pytest
 from sandbox.harness import eventually
 from tests.faults.apiserver import USER
 from tests.faults.namespace import NAME, WorkloadNamespace
-from tests.faults.test_kill_shape import Stage, moments
+from tests.faults.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def _is_back(space: WorkloadNamespace) -> bool:
     return conditions.get("Stalled") == "RolledBack" and _is_rolled(space)
 
 
-@pytest.mark.parametrize("failpoint", moments("DeletePod"))
+@pytest.mark.parametrize("failpoint", ["before:DeletePod", "after:DeletePod"])
 def test_the_pod_is_deleted_once(failpoint: str, stage: Stage, cluster: Cluster) -> None:
     space = stage.space
     space.trigger("leaver")
