@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 _MEASURED = frozenset({("unit", "core"), ("unit", "api")})
 """The folders whose tests reach each branch of the core and of the models."""
+_LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()
 soak.profile()
 
 
@@ -79,6 +80,21 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    users = (item for item in reversed(session.items) if "troubled" in getattr(item, "fixturenames", ()))
+    session.stash[_LAST_ON_TROUBLED] = next(users, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """End the control plane `troubled` after its last test: an idle one takes a twentieth of a processor."""
+    troubled = getattr(item, "funcargs", {}).get("troubled")
+    result = yield
+    if troubled is not None and item is item.session.stash[_LAST_ON_TROUBLED]:
+        troubled.stop()
+    return result
 
 
 def pytest_report_header() -> str:

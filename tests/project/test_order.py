@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+import pytest
 
 from tests.support import order
-
-if TYPE_CHECKING:
-    import pytest
-
 
 _ROOT = Path(__file__).parents[2]
 
@@ -58,6 +56,27 @@ def test_files_that_share_a_real_node_are_given_to_one_process() -> None:
 
     assert scope(rollouts) == scope(operator) != scope("tests/e2e/test_size.py")
     assert all((_ROOT / file).exists() for file in (rollouts, operator))
+
+
+def test_files_on_the_troubled_control_plane_are_given_to_one_process_and_run_in_one_go() -> None:
+    files = ordered(
+        of("cluster/api/test_a", "troubled"),
+        of("sandbox/test_build"),
+        of("faults/test_a"),
+        of("sandbox/test_cluster", "troubled"),
+    )
+
+    places = sorted(
+        files.index(f"tests/{name}.py") for name in ("cluster/api/test_a", "sandbox/test_cluster")
+    )
+    assert places[1] - places[0] == 1
+    assert scope("tests/cluster/api/test_a.py") == scope("tests/sandbox/test_cluster.py")
+    assert scope("tests/sandbox/test_build.py") == "tests/sandbox/test_build.py"
+
+
+def test_another_file_on_the_troubled_control_plane_is_refused() -> None:
+    with pytest.raises(pytest.UsageError, match=r"_ON_TROUBLED .*: tests/gitops/test_a\.py"):
+        ordered(of("gitops/test_a", "troubled"))
 
 
 def scope(file: str) -> str:

@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import Scheduling
 
+_TROUBLED = "troubled"
+"""The fixture whose control plane one process has, and the folder that its tests are sorted as."""
 _LONG = (
-    "faults",
-    "databases",
-    "e2e",
-    "sandbox",
-    "release",
-    "benchmarks",
-    "demo",
-    "leaks",
-    "project",
-    "install",
+    _TROUBLED,
+    *("faults", "databases", "e2e", "sandbox", "release", "benchmarks", "demo"),
+    *("leaks", "project", "install"),
 )
-_TOGETHER = ("install", "cluster/dashboard")
+_TOGETHER = ("install", "cluster/dashboard", _TROUBLED)
 """Folders with control planes of their own that one process can take as a whole."""
 _SHARED = {"tests/e2e/test_rollouts.py": "tests/e2e/test_operator.py"}
 """Files that share a real node with another file: its start costs more than what one process waits longer."""
+_ON_TROUBLED = (
+    "tests/cluster/api/",
+    *(f"tests/cluster/kube/test_{name}.py" for name in ("client", "leader_election", "secret_informer")),
+    *(f"tests/sandbox/test_{name}.py" for name in ("cluster", "real_node", "real_node_ends", "release")),
+)
+"""Folders and files with the fixture `troubled`: one process has its control plane, and ends it after them."""
 _DEEP = ("cluster", "install", "unit")
 """Folders whose folders are sorted each for itself."""
 _PLANES = {"cluster", "plane", "dashboard", "troubled"}
@@ -54,7 +55,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by length, then by folders in the order in which chance has put their first tests."""
+    """Sort by length, then by folders in the order in which chance has put their first tests.
+
+    Raises:
+        UsageError: A file that is not listed starts the control plane `troubled` in a second process.
+    """
+    on_troubled = (item for item in items if _TROUBLED in getattr(item, "fixturenames", ()))
+    if strays := {_file(item.nodeid) for item in on_troubled if _folder(item.nodeid) != _TROUBLED}:
+        raise pytest.UsageError(f"add to _ON_TROUBLED of tests/support/order.py: {', '.join(sorted(strays))}")
     has_plane = {
         _folder(item.nodeid) for item in items if _PLANES.intersection(getattr(item, "fixturenames", ()))
     }
@@ -84,16 +92,21 @@ def _by_file(items: list[pytest.Item]) -> list[list[pytest.Item]]:
 
 
 def _scope(nodeid: str) -> str:
-    """Name what one process gets as a whole: a file, or a folder."""
-    folder = _folder(nodeid)
-    file = nodeid.partition("::")[0]
+    """Name what one process gets as a whole: a file, a folder, or all that share a control plane."""
+    folder, file = _folder(nodeid), _file(nodeid)
     return f"tests/{folder}" if folder in _TOGETHER else _SHARED.get(file, file)
 
 
 def _folder(nodeid: str) -> str:
     """Name the folder below `tests`, of `cluster`, `install` and `unit` the one below that.
 
-    A file that stands in `tests` alone is a folder of its own.
+    A file that stands in `tests` alone is a folder of its own, and so is all that has the fixture `troubled`.
     """
-    parts = nodeid.partition("::")[0].removeprefix("tests/").split("/")
+    if nodeid.startswith(_ON_TROUBLED):
+        return _TROUBLED
+    parts = _file(nodeid).removeprefix("tests/").split("/")
     return "/".join(parts[:2]) if parts[0] in _DEEP and len(parts) > 2 else parts[0]
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
