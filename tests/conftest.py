@@ -18,7 +18,7 @@ from sandbox.pki import write_private
 from tests.leaks.leak_gate import LeakGate, ValueRecorder
 from tests.support import order, soak
 from tests.support.figures import Figures
-from tests.support.objects import Objects
+from tests.support.objects import shared
 from tests.support.operator import Operator
 from tests.support.operator_logs import OperatorLogs
 
@@ -188,14 +188,14 @@ def namespace(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
     del kubectl  # asked for so that the kinds are known
     name = f"test-{secrets.token_hex(4)}"
     # Not with kubectl, whose processes take longer than a short test.
-    with Objects.of(cluster.kubeconfig) as objects:
-        objects.create(name, {"kind": "Namespace", "metadata": {"name": name}})
-        eventually(
-            lambda: objects.find("ServiceAccount", name, "default") is not None,
-            "the namespace's ServiceAccount",
-        )
-        yield name
-        objects.delete("Namespace", "", name)
+    objects = shared(cluster.kubeconfig)
+    objects.create(name, {"kind": "Namespace", "metadata": {"name": name}})
+    eventually(
+        lambda: objects.find("ServiceAccount", name, "default") is not None,
+        "the namespace's ServiceAccount",
+    )
+    yield name
+    objects.delete("Namespace", "", name)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from sandbox import ControlPlane
 from tests.leaks.scan import forms_of_all, traces
-from tests.support.objects import Objects, Refused
+from tests.support import objects
 from tests.support.operator import BEGUN
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ class ValueRecorder:
     def record(self, kubeconfig: Path, namespace: str = "") -> None:
         """Remember the values of all Secrets of a namespace, or of the cluster."""
         try:
-            with Objects.of(kubeconfig) as objects:
-                found = objects.all("Secret", namespace)
-        except (Refused, ApiException, HTTPError, ConfigException):
+            found = objects.shared(kubeconfig).all("Secret", namespace)
+        except (objects.Refused, ApiException, HTTPError, ConfigException):
             return  # a test may have taken the API server away, or all of it
         for secret in found:
             name = f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}"
