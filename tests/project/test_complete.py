@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
+_PLUGINS = ("-p", "xdist.plugin", "-p", "tests.support.complete")
 _GOOD = "def test_good(): pass\n"
 _SKIPPED = "import pytest\ndef test_left_out(): pytest.skip()\n"
 _EXPECTED = "import pytest\n@pytest.mark.xfail\ndef test_wrong(): assert False\n"
@@ -30,9 +31,9 @@ def test_only_a_run_of_every_test_passes(tests: str, processes: int, code: int, 
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.support.complete", "-n", str(processes), "test_it.py"],
+        [sys.executable, "-m", "pytest", *_PLUGINS, "-n", str(processes), "test_it.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         check=False,
         capture_output=True,
         text=True,

@@ -17,8 +17,11 @@ _OLDEST = releases.older()[0].name
 
 @pytest.fixture
 def selected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The one module that is selected; no program is built."""
+    """The one module that is selected; no program is built, and no plugin is loaded that it does not need."""
     module = tmp_path / "test_selected.py"
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p xdist.plugin")
     monkeypatch.setattr(matrix, "SELECTION", {"a module": (str(module),)})
     monkeypatch.setattr(build, "ensure", lambda _name: None)
     return module
