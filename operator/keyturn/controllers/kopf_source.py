@@ -5,6 +5,7 @@ kopf's other handlers keep state in annotations and would copy a Secret's data t
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,23 @@ if TYPE_CHECKING:
     from .event_handlers import Gone, KeyOf, Put, Watches
     from .watch_liveness import WatchLiveness
 
-__all__ = ["NoDiffs", "NoProgress", "kopf_registry"]
+__all__ = ["NoDiffs", "NoProgress", "kopf_registry", "run_kopf"]
 
 _SERVER_TIMEOUT = 60
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
 _TARGETS = {"databasetargets": DATABASE_TARGET, "clusterdatabasetargets": CLUSTER_DATABASE_TARGET}
+
+
+async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) -> None:
+    """Run kopf, and replace its signal handlers: kopf would stop before the parts that it feeds.
+
+    kopf sets them last when it starts its tasks. The event loop calls handlers and has no turn before they are
+    replaced, so no signal is lost.
+    """
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(**options)
+    restore_signal_handlers()
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:

@@ -39,8 +39,7 @@ from .context import Context
 from .databasetarget import reconcile_target
 from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
-from .kopf_source import kopf_registry
-from .kopfshell import kopf
+from .kopf_source import kopf_registry, run_kopf
 from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
@@ -255,27 +254,19 @@ class Manager:
     async def _kopf(self, stop: asyncio.Event) -> None:
         """Start kopf after the first list: it discovers kinds only once."""
         await self.upkeep.is_primed.wait()
-        signals = asyncio.create_task(self._restore_signal_handlers(stop))
         namespaces = self._options.namespaces
         self.liveness.expect(self.watches.collections)
-        try:
-            await kopf.operator(
-                registry=kopf_registry(self.watches, self._connection, self.liveness),
-                standalone=True,
-                clusterwide=namespaces is None,
-                namespaces=list(namespaces or ()),
-                # Otherwise kopf looks up the user's name, which no base image has for UID 65532.
-                identity=self._identity,  # type: ignore[arg-type]  # kopf's type for it, a str, is not public
-                stop_flag=self._stop_kopf,
-                ready_flag=self._kopf_is_ready,
-            )
-        finally:
-            signals.cancel()
-
-    async def _restore_signal_handlers(self, stop: asyncio.Event) -> None:
-        """Replace kopf's signal handlers: kopf would stop before the parts that it feeds."""
-        await self._kopf_is_ready.wait()
-        _on_signals(stop)
+        await run_kopf(
+            partial(_on_signals, stop),
+            registry=kopf_registry(self.watches, self._connection, self.liveness),
+            standalone=True,
+            clusterwide=namespaces is None,
+            namespaces=list(namespaces or ()),
+            # Otherwise kopf looks up the user's name, which no base image has for UID 65532.
+            identity=self._identity,
+            stop_flag=self._stop_kopf,
+            ready_flag=self._kopf_is_ready,
+        )
 
     async def _end_kopf(self, task: asyncio.Task[None]) -> None:
         if not self._kopf_is_ready.is_set():

@@ -1,13 +1,18 @@
-"""Which kinds of workload kopf watches."""
+"""Which kinds of workload kopf watches, and who gets the signals while it starts."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import signal
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from keyturn.controllers.kopf_source import kopf_registry
+from keyturn.controllers.kopf_source import kopf_registry, run_kopf
+from keyturn.controllers.kopfshell import kopf
 from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
 
@@ -34,3 +39,31 @@ def test_kinds_of_database_targets_that_are_not_installed_are_not_watched() -> N
 
     assert "databasetargets" not in watched
     assert {"clusterdatabasetargets", "managedsecrets"} < watched
+
+
+async def test_a_signal_while_kopf_starts_is_the_operators() -> None:
+    registry, starts, told = kopf.OperatorRegistry(), asyncio.Event(), asyncio.Event()
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        starts.set()
+        await asyncio.Event().wait()
+
+    def restore() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+
+    running = asyncio.create_task(
+        run_kopf(restore, registry=registry, standalone=True, clusterwide=True, identity="one")
+    )
+    try:
+        async with asyncio.timeout(20):
+            await starts.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await told.wait()
+        assert not running.done()
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
