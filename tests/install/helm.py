@@ -58,6 +58,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [program(), *arguments],
             env={
+                "GOGC": "400",  # a short process reads manifests in a fifth less time
                 **ours,
                 "HOME": home,
                 "XDG_CACHE_HOME": home,
