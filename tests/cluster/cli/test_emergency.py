@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.controllers.emergency.test_other_pods import bare_pod
 from tests.cluster.namespace import Space
 
 if TYPE_CHECKING:
@@ -95,6 +96,34 @@ def test_a_number_that_makes_no_name_is_refused(console: Console) -> None:
     assert refused(console, "emergency", "declare", "!!", "--reason", "x", "--all") == (
         "Error: '!!' has no valid name; use letters, digits and '-', such as INC-2026-042"
     )
+
+
+def test_a_wait_names_the_pod_that_services_wait_for_and_ends_with_1(space: Space, console: Console) -> None:
+    space.managed()
+    space.second_after()
+    space.create(bare_pod())
+    space.second_after()
+
+    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=6s")
+
+    state = "every pod of 0 of 1 secrets runs on new values; auth is Rotated: Pod/bare runs since "
+    waits = f"{space.namespace}: {state}"
+    assert done.returncode == 1
+    assert waits in done.stdout
+    assert done.stderr.startswith(f"Error: timed out after 6s waiting for inc-7; {waits}")
+
+
+def test_evictions_are_declared_on_request_only(space: Space, console: Console) -> None:
+    space.managed()
+    declared(console)
+    declared(console, "--all", "--evict", "--dry-run")
+    console("emergency", "declare", "INC-8", "--reason", "x", "--all", "--evict")
+
+    specs = {
+        one["metadata"]["name"]: one["spec"]
+        for one in space.objects.all("EmergencyRotation", space.namespace)
+    }
+    assert {name: spec.get("evict") for name, spec in specs.items()} == {"inc-7": None, "inc-8": True}
 
 
 def test_one_number_spans_namespaces(space: Space, other: Space, console: Console) -> None:

@@ -58,6 +58,11 @@ def emergency_group() -> None:
     show_default=True,
     help="When the previous values are removed.",
 )
+@click.option(
+    "--evict",
+    is_flag=True,
+    help="Evict bare pods and pods of Jobs with exposed values, within their budgets.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be rotated, and declare nothing.")
 @click.option(
     "--wait", is_flag=True, help="Wait until every workload runs on the new values and print each change."
@@ -74,6 +79,7 @@ def declare_command(  # click passes options by name
     names: tuple[str, ...],
     takes_all: bool,
     revoke: str,
+    evict: bool,
     dry_run: bool,
     wait: bool,
     timeout: timedelta,
@@ -98,6 +104,7 @@ def declare_command(  # click passes options by name
         selector={} if takes_all else declaring.labels_in(selector) if selector is not None else None,
         names=names,
         revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
+        evict=evict,
     )
     scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
     declare = partial(declaring.declare, wish=wish, scope=scope, is_real=not dry_run, output=output)

@@ -45,6 +45,7 @@ class Wish:
     """Labels; empty for all."""
     names: tuple[str, ...]
     revoke: str | None
+    evict: bool = False
 
     def body(self) -> dict[str, Any]:
         spec = {
@@ -54,6 +55,7 @@ class Wish:
             "selector": None if self.selector is None else {"matchLabels": dict(self.selector)},
             "names": list(self.names) or None,
             "revoke": self.revoke,
+            "evict": self.evict or None,
         }
         if self.selector == {}:
             spec["selector"] = {}

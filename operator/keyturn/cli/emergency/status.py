@@ -111,8 +111,9 @@ async def follow(
                     return
                 await asyncio.sleep(_PAUSE)
     except TimeoutError:
+        states = "".join(f"; {namespace}: {said}" for namespace, said in sorted(told.items()))
         raise click.ClickException(
-            f"timed out after {length(patience)} waiting for {name}; the operator continues,"
+            f"timed out after {length(patience)} waiting for {name}{states}. The operator continues,"
             f" see `keyturn emergency status {name}`"
         ) from None
 
@@ -121,7 +122,7 @@ def _said(one: EmergencyRotation) -> str:
     conditions = {condition.type: condition for condition in one.status.conditions}
     if "Stalled" in conditions:
         return f"manual action required: {conditions['Stalled'].message}"
-    if one.status.services_updated_at:
+    if one.status.rotated_at and "ServicesUpdated" in conditions:
         return conditions["ServicesUpdated"].message
     return conditions["Rotated"].message if "Rotated" in conditions else "waits for the operator"
 
