@@ -92,7 +92,7 @@ class Facts:
 
     async def list_published(self, namespace: str) -> dict[str, SecretMeta]:
         """Return the metadata of the Secrets of ManagedSecrets, by name."""
-        return await self._once(f"Secrets of {namespace}", lambda: self._published(namespace))
+        return await self._once(f"Secrets of {namespace}", lambda: self._read_published(namespace))
 
     async def environments(self) -> dict[str, str]:
         """Return the environments by the labels of namespaces."""
@@ -131,7 +131,7 @@ class Facts:
             page.items.clear()
         return found
 
-    async def _published(self, namespace: str) -> dict[str, SecretMeta]:
+    async def _read_published(self, namespace: str) -> dict[str, SecretMeta]:
         found: dict[str, SecretMeta] = {}
         labelled = {"labelSelector": OWNER_LABEL}
         async for page in self.api.pages(paths.secrets(namespace), labelled, metadata_only=True):
