@@ -113,6 +113,26 @@ async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
     ]
 
 
+@pytest.mark.parametrize("on_failure", ["Hold", "Rollback"])
+async def test_each_workload_that_fails_is_told_so_once_with_the_reason(on_failure: str) -> None:
+    cluster = rotating()
+    cluster.objects[MANAGED]["spec"]["rollout"] = {"progressDeadline": "1m", "onFailure": on_failure}
+    posted = await settled(cluster, "api", "web")
+    cluster.doomed = {2}
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.restart()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    await cluster.settle()
+
+    told = [(kind, note) for kind, reason, note in posted.notes if reason == "WorkloadFailed"]
+    assert [(kind, note.partition(": ")[0]) for kind, note in told] == [
+        ("Deployment", "did not become ready with revision 2 of ManagedSecret db")
+    ]
+    assert "pod api-" in told[0][1]
+
+
 async def test_another_value_of_a_store_is_reported_as_refreshed() -> None:
     cluster = StoreCluster({"data": [PULLED], "refreshInterval": "1h"})
     posted = await settled(cluster, "api")

@@ -154,6 +154,8 @@ class HistoryEntry(Schema):
     """When every workload ran on it."""
     result: str
     """How its rotation ended: {RevisionResult}."""
+    message: str | None = None
+    """Why it was rolled back: the failed workloads with pods and reasons, for people."""
 
 
 class PreviousStatus(Schema):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _RUNNING = "Running"
-_HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT")
+_HEADER = ("CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE")
 
 
 async def show(cluster: Cluster, selection: Selection, output: Output) -> bool:
@@ -94,6 +94,7 @@ def _document(entry: HistoryEntry) -> dict[str, Any]:
         "startedAt": entry.started_at,
         "finishedAt": entry.finished_at,
         "result": entry.result,
+        **({"message": entry.message} if entry.message else {}),
     }
 
 
@@ -106,4 +107,5 @@ def _cells(document: dict[str, Any]) -> list[str]:
         clock(started),
         length(finished - started) if finished else NOTHING,
         document["result"],
+        document.get("message", ""),
     ]

@@ -152,7 +152,7 @@ def test_history_reports_each_revision(space: Space, console: Console) -> None:
     space.rotated()
 
     assert cells(console("history", "auth")) == [
-        ["CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT"],
+        ["CURRENT", "REVISION", "REASON", "STARTED", "TOOK", "RESULT", "MESSAGE"],
         ["*", "2", "Triggered", "<time>", "0s", "Succeeded"],
         ["-", "1", "Created", "<time>", "0s", "Succeeded"],
     ]

@@ -25,6 +25,8 @@ from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
+from .failed_workloads import tell_failed_workloads
+
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
@@ -221,6 +223,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     metrics.ROLLBACKS.inc()
     if step.failed:
         _count_what_failed(observed)
+        tell_failed_workloads(key, observed, context)
     why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
     context.events.record(
@@ -477,6 +480,7 @@ def _report_failed_rollout(
     failed = _failed(after) - _failed(before)
     if not failed or observed.current is None:
         return
+    tell_failed_workloads(key, observed, context, _failed(before))
     metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
     names = ", ".join(sorted(failed))
     context.events.record(

@@ -135,6 +135,12 @@ class EventReason(Code):
         "a rule of its class is violated, with `Deny` or `Warn`",
     )
     RESTARTED = "Restarted", "workload", "Normal", "it was restarted for a revision"
+    WORKLOAD_FAILED = (
+        "WorkloadFailed",
+        "workload",
+        "Warning",
+        "it did not become ready with a revision; the message has the reason, and the pod if one shows it",
+    )
     POD_DELETED = (
         "PodDeleted",
         "workload",

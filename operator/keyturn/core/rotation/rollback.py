@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.state import Held
 
     from .rollout import WorkloadProgress
 
@@ -29,6 +30,7 @@ __all__ = [
     "EVEN_EXPOSED",
     "HOLD",
     "ask_for_help",
+    "cause_of",
     "exposed_message",
     "failures",
     "refuse_unknown_return",
@@ -119,12 +121,18 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
         Stalled: RolledBack, with what the user can do.
     """
     if observed.held and observed.held.failed:
-        cause = f" ({observed.held.cause[:_MAX_CAUSE_LENGTH]})" if observed.held.cause else ""
+        known = cause_of(observed.held)
+        cause = f" ({known})" if known else ""
         raise Stalled(
             ErrorReason.ROLLED_BACK,
             f"workloads did not become ready with revision {observed.held.number}; rolled back to revision"
             f" {current.number}{cause}. Fix the cause, then run `keyturn rotate {observed.name}` or change the spec",
         )
+
+
+def cause_of(held: Held) -> str | None:
+    """Return which workloads failed before a rollback, as the record has it; None if nothing failed."""
+    return held.cause[:_MAX_CAUSE_LENGTH] or None
 
 
 def failures(observed: Observed) -> str:

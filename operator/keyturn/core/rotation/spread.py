@@ -41,8 +41,14 @@ def spread_due(observed: Observed) -> datetime | None:
 
     Values that rotate on request only are due at once, because nothing starts then.
     """
-    due, applied, desired = natural_due(observed), applied_schedule(observed), observed.desired
-    if due is None or applied is None or desired is None or desired.cadence is None or desired.on_request:
+    due = natural_due(observed)
+    return due if due is None or due >= observed.now else _moved(due, observed)
+
+
+def _moved(due: datetime, observed: Observed) -> datetime:
+    """Return the date of a rotation that is due by the schedule alone."""
+    applied, desired = applied_schedule(observed), observed.desired
+    if applied is None or desired is None or desired.cadence is None or desired.on_request:
         return due
     spread = _spread(desired.cadence, observed.secret_class)
     if not due < applied.since <= observed.now + spread:
@@ -53,9 +59,11 @@ def spread_due(observed: Observed) -> datetime | None:
 
 def spread_since(observed: Observed) -> datetime | None:
     """Return since when the schedule applies that made a rotation overdue, if it is not due yet."""
-    due, applied = spread_due(observed), applied_schedule(observed)
-    is_moved = due is not None and due > observed.now and due != natural_due(observed)
-    return applied.since if is_moved and applied else None
+    due = natural_due(observed)
+    if due is None or due >= observed.now or _moved(due, observed) <= observed.now:
+        return None
+    applied = applied_schedule(observed)
+    return applied.since if applied else None
 
 
 def applied_schedule(observed: Observed) -> ScheduleStatus | None:

@@ -23,6 +23,7 @@ from keyturn.core.rotation.completion import is_complete
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.on_request import due_on_request, next_time
+from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.spread import applied_schedule
@@ -340,10 +341,12 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
 
 
 def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
+    held = observed.state.held if observed.state else None
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,
         started_at=to_second(one.made),
         finished_at=to_second(observed.now),
         result=result,
+        message=cause_of(held) if held and result == RevisionResult.ROLLED_BACK else None,
     )

@@ -57,6 +57,10 @@ def test_pods_that_crash_take_a_revision_back_long_before_its_deadline(space: Sp
     assert "Deployment/api: its new pods crash: pod api-" in note
     assert note.endswith(": container main: CrashLoopBackOff, exit code 1")
     assert not any(said in str(space.status()) + note for said in _SAID)
+    failed = next(one for one in space.status()["history"] if one["result"] == "RolledBack")
+    assert failed["message"] in note
+    assert failed["message"].startswith("Deployment/api: its new pods crash: pod api-")
+    assert "its new pods crash: pod api-" in space.until_event("WorkloadFailed", "api")
 
 
 def test_pods_that_crash_wait_for_the_deadline_where_the_spec_says_so(space: Space) -> None:

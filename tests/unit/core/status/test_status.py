@@ -398,6 +398,23 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     assert len(history(again)) == 3
 
 
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        pytest.param("Deployment/api: not ready", "Deployment/api: not ready", id="workloads failed"),
+        pytest.param("x" * 2000, "x" * 1024, id="another writer has made it long"),
+        pytest.param("", None, id="an earlier version recorded it"),
+    ],
+)
+def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None) -> None:
+    held = replace(BACK["state"].held, cause=cause)
+    look = observed(None, consumer(marker="db=1"), **BACK | {"state": replace(BACK["state"], held=held)})
+
+    entries = {one.result: one.message for one in status_of(look, RESTS).history}
+
+    assert entries == {"Succeeded": None, "RolledBack": message}
+
+
 def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
     assert conditions(observed(**BACK))["Rotating"][:2] == ("False", "Held")
 
