@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
 
 if TYPE_CHECKING:
-    from keyturn.core.value import Value
     from sandbox.databases.postgresql import PostgresServer
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
@@ -88,6 +88,7 @@ class DatabaseAccount:
             "template": {"schemas": ["public"], "privileges": ["SELECT"]},
             **(database or {}),
         }
+        whole = {field: part for field, part in whole.items() if part is not None}
         rotation = {"every": "30d", "overlap": overlap, **spec.pop("rotation", {})}
         self.space.manage(password(), database=whole, rotation=rotation, **spec)
 
@@ -128,6 +129,19 @@ class DatabaseAccount:
     def alter(self, *statements: str) -> None:
         """Change something at the server as another administrator."""
         self.server.execute(*statements)
+
+    def use(self, chosen: str) -> Pair:
+        """Have an account that an application uses: it logs in, owns a table, and has no mark."""
+        self.alter(
+            f"CREATE ROLE {self.username} LOGIN PASSWORD '{chosen}'",
+            f"GRANT {self.username} TO {self.database}_admin WITH ADMIN OPTION",
+        )
+        self.server.execute(
+            "CREATE TABLE public.orders (id int)",
+            f"ALTER TABLE public.orders OWNER TO {self.username}",
+            database=self.database,
+        )
+        return Pair(self.username, Value.of_text(chosen))
 
     def remove(self) -> None:
         """Drop what the test made, so that the server can be shared."""

@@ -1,0 +1,131 @@
+"""What people are told of operations at a database, and of a login that it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.account_errands import Claimed, Effect
+from keyturn.controllers.managedsecret.account_memory import AccountMemory
+from keyturn.controllers.managedsecret.account_report import tell_account_step, tell_verdict
+from keyturn.core.errors import Wait
+from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict
+from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
+from keyturn.core.state.credential import Credential, Phase
+from keyturn.databases.base import Endpoint
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW, seconds
+
+if TYPE_CHECKING:
+    from keyturn.core.rotation.steps import DatabaseStep
+
+KEY = ObjectKey("shop", "db")
+STATE = make.state(make.revision(credential=1), credentials=(Credential(1, "app_a", Phase.PROVEN, NOW),))
+
+
+@dataclass
+class Teller:
+    """Events that were posted: reason, type and note."""
+
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memory = AccountMemory()
+        self.context = Context(api=None, events=self, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
+
+    def record(self, about: object, reason: str, note: str, type_: object = None) -> None:
+        del about, type_
+        self.events.append((str(reason), note))
+
+    def tell(self, step: DatabaseStep, effect: Effect | None = None) -> list[tuple[str, str]]:
+        if effect:
+            self.memory.keep_effect(KEY, effect)
+        tell_account_step(step, KEY, make.observed(state=STATE), self.memory, self.context)
+        return self.events
+
+    def judge(self, verdict: ProbeVerdict, *, known: str = "Accepted") -> list[tuple[str, str]]:
+        condition = {
+            "type": "CredentialValid",
+            "status": "True",
+            "reason": known,
+            "message": "",
+            "lastTransitionTime": NOW,
+        }
+        observed = make.observed(state=STATE, status={"conditions": [condition]})
+        observed = replace(observed, account=AccountFacts(verdict=verdict))
+        tell_verdict(KEY, observed, self.context)
+        return self.events
+
+
+@pytest.fixture
+def teller() -> Teller:
+    return Teller()
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (Apply(1), "CredentialApplied"),
+        (Prove(1), "CredentialProven"),
+        (Assert(), "CredentialRepaired"),
+        (Revoke(1), "CredentialRevoked"),
+        (Retire(), "CredentialRevoked"),
+    ],
+    ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
+)
+def test_a_step_is_an_event(teller: Teller, step: DatabaseStep, reason: str) -> None:
+    ((told, _),) = teller.tell(step, Effect())
+
+    assert told == reason
+
+
+@pytest.mark.parametrize(
+    ("claimed", "reason"), [(Claimed.CREATED, "AccountCreated"), (Claimed.ADOPTED, "AccountAdopted")]
+)
+def test_a_new_account_is_an_event_of_its_own(teller: Teller, claimed: Claimed, reason: str) -> None:
+    assert [told for told, _ in teller.tell(Apply(1), Effect(claimed))] == [reason, "CredentialApplied"]
+
+
+def test_an_operation_in_progress_or_failed_is_no_event(teller: Teller) -> None:
+    assert teller.tell(Apply(1)) == []
+    teller.memory.fail(KEY, Wait("DatabaseUnreachable", "it does not answer", seconds(5)), NOW)
+    assert teller.tell(Apply(1)) == []
+
+
+def test_a_step_is_reported_once(teller: Teller) -> None:
+    teller.tell(Apply(1), Effect())
+
+    assert len(teller.tell(Apply(1))) == 1
+
+
+def test_a_refused_candidate_is_named_with_its_endpoint(teller: Teller) -> None:
+    ((told, note),) = teller.tell(Prove(1), Effect(refused_at=Endpoint("db", 5432)))
+
+    assert (told, "db:5432" in note) == ("CandidateRefused", True)
+
+
+def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: Teller) -> None:
+    addresses = ["10.0.0.7", ""] + [f"10.0.1.{last}" for last in range(6)]
+    sessions = tuple(OpenSessions("app_a", address, 9 - at) for at, address in enumerate(addresses))
+
+    ((_, note),) = teller.tell(Revoke(1), Effect(sessions=sessions))
+
+    assert "44 of its sessions stay open" in note
+    assert "10.0.0.7, an unknown address, 10.0.1.0, 10.0.1.1, 10.0.1.2 and 3 other addresses" in note
+
+
+@pytest.mark.parametrize("verdict", [ProbeVerdict.REFUSED, ProbeVerdict.LOCKED, ProbeVerdict.CONTESTED])
+def test_a_login_that_is_refused_is_a_warning_when_it_is_new(teller: Teller, verdict: ProbeVerdict) -> None:
+    assert [told for told, _ in teller.judge(verdict)] == ["CredentialRefused"]
+    assert len(teller.judge(verdict, known=str(verdict))) == 1
+
+
+@pytest.mark.parametrize(
+    "verdict", [ProbeVerdict.ACCEPTED, ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_PROBED]
+)
+def test_a_login_that_is_accepted_or_unknown_is_no_event(teller: Teller, verdict: ProbeVerdict) -> None:
+    assert teller.judge(verdict) == []
