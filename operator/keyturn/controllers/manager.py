@@ -246,6 +246,7 @@ class Manager:
         work.cancel()
         await asyncio.wait([work])
         await self.context.stores.close()
+        await self.memory.accounts.close()
         await self.context.databases.close()
         await self.events.flush(1.0)
         await self.elector.release()

@@ -17,7 +17,7 @@ from keyturn.databases.refusal import prove_refused
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
-from .account_problems import no_answer, refused_after_repair, still_accepted
+from .account_problems import no_answer, refused_after_repair, still_accepted, wrong_password
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -124,11 +124,7 @@ class Errand:
                 raise self._unknown_password(name)
             verdict = await self._try(recorded[name])
             if verdict.answer is Answer.REFUSED:
-                raise Stalled(
-                    ErrorReason.CREDENTIAL_REFUSED,
-                    f"{self.where}: the server refuses the password that the Secret has for {name}; write the one"
-                    " that works into the Secret",
-                )
+                raise wrong_password(self.where)
             if verdict.answer is not Answer.ACCEPTED:
                 raise no_answer(self.where, verdict.message)
 
@@ -155,7 +151,12 @@ class Errand:
         live = tuple(login for _, login in logins if login)
         await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
 
-    async def _assert(self) -> Effect | Wait:
+    async def _assert(self) -> Effect | Wait | Stalled:
+        credential = self.state.facts.published_credential
+        if credential and not credential.is_proven:  # its password was found in the Secret
+            found = await measure(self.engine, "found", self.engine.found(self.account))
+            if found.mark != self.account.mark:
+                return wrong_password(self.where)
         await self._bring()
         published = self._published()
         verdict = await self._try(published) if published else None

@@ -58,6 +58,12 @@ class _Account:
     probe_due: datetime | None = None
     probe: asyncio.Task[None] | None = None
 
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Operation and probe, in progress or ended."""
+        job = [self.job.task] if self.job else []
+        return job + ([self.probe] if self.probe else [])
+
 
 class AccountMemory:
     """Operations and probes at database servers, by ManagedSecret."""
@@ -85,10 +91,16 @@ class AccountMemory:
         account = self._accounts.pop(key, None)
         if account is None:
             return
-        if account.job:
-            account.job.task.cancel()
-        if account.probe:
-            account.probe.cancel()
+        for task in account.tasks:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancel all operations, whose sessions end with them: this process leads no more."""
+        tasks = [task for account in self._accounts.values() for task in account.tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     # Operations
 

@@ -31,6 +31,7 @@ __all__ = [
     "still_accepted",
     "taken_by",
     "waits_for_server",
+    "wrong_password",
 ]
 
 _REPAIR_DELAY: Final = timedelta(minutes=1)
@@ -130,4 +131,13 @@ def taken_by(where: str, other: ObjectKey) -> Stalled:
     return Stalled(
         ErrorReason.ACCOUNT_TAKEN,
         f"{where}: ManagedSecret {other} has this account; write another username, or delete one of the two",
+    )
+
+
+def wrong_password(where: str) -> Stalled:
+    """Return the problem of an account that cannot be adopted, because its password is another one."""
+    return Stalled(
+        ErrorReason.CREDENTIAL_REFUSED,
+        f"{where}: the server refuses the password that the Secret has, and the account is not Keyturn's yet, so"
+        " nothing is changed; write the password that works into the Secret",
     )

@@ -380,6 +380,15 @@ async def test_a_repair_that_does_not_help_is_a_problem(site: Site) -> None:
     assert reason(await site.run(Assert(), recorded(A), A)) == "CredentialRefused"
 
 
+async def test_the_password_of_an_account_that_is_to_be_adopted_is_not_set(site: Site) -> None:
+    site.server.roles = {"app": opened("the-one-that-works")}
+    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+
+    assert reason(await site.run(Assert(), found, *found.facts.credentials)) == "CredentialRefused"
+
+    assert site.server.accepts("app", "the-one-that-works")
+
+
 async def test_a_retired_account_accepts_no_login(site: Site) -> None:
     site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
 

@@ -143,3 +143,13 @@ async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(m
     with pytest.raises(asyncio.CancelledError):
         await task
     assert facts(memory) == AccountFacts()
+
+
+async def test_every_operation_ends_with_the_process(memory: AccountMemory) -> None:
+    tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(2)]
+    memory.wait(KEY, BackgroundJob("Apply", tasks[0]), "in progress", NOW)
+    memory.keep_probe(ObjectKey("shop", "other"), tasks[1])
+
+    await memory.close()
+
+    assert [task.cancelled() for task in tasks] == [True, True]
