@@ -16,11 +16,12 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
-from keyturn.kube.state_secret import state_body, state_of
+from keyturn.kube.state_secret import fitted, state_body, state_of
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ facts = st.builds(
     previous=st.frozensets(names, max_size=3),
     valid_until=st.none() | times,
     ended=st.booleans(),
+    credential=st.none() | st.integers(1, 10**9),
+    supersedes=st.none() | st.integers(0, 10**9),
+    abandoned=st.booleans(),
+)
+credentials = st.builds(
+    Credential,
+    st.integers(0, 10**9),
+    st.from_regex(r"[A-Za-z0-9_.-]{1,63}", fullmatch=True),
+    st.sampled_from(Phase),
+    times,
+    st.integers(0, 3),
 )
 content = st.binary(max_size=40).map(Value)
 outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
@@ -140,6 +152,7 @@ states = st.builds(
     used=st.integers(0, 10**9),
     refreshed=st.none() | times,
     pushed=st.lists(pushes, max_size=3).map(tuple),
+    credentials=st.lists(credentials, max_size=3).map(tuple),
     held=st.none()
     | st.builds(
         Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans(), st.text(), st.booleans()
@@ -161,6 +174,64 @@ def test_a_state_is_read_as_it_was_written(state: State) -> None:
 def test_a_state_that_is_read_is_written_in_the_same_bytes(state: State) -> None:
     body = state_body(KEY, state, None)
     assert state_body(KEY, state_of(body), None) == body
+
+
+ACCOUNT = STATE.with_facts(
+    replace(
+        STATE.facts,
+        revisions=tuple(replace(one, credential=one.number, supersedes=0) for one in STATE.facts.revisions),
+        credentials=(Credential(2, "app_b", Phase.PROVEN, WHEN), Credential(0, "app_a", Phase.CLOSING, WHEN)),
+    )
+)
+
+
+def edited_account(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    read = orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))
+    change(read)
+    return body_of(orjson.dumps(read))
+
+
+def test_a_state_with_credentials_has_a_format_that_earlier_versions_refuse() -> None:
+    assert document()["format"] == 2
+    assert orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))["format"] == 3
+
+
+def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None:
+    written = document()
+    assert "credentials" not in written
+    assert not {"credential", "supersedes", "abandoned"} & written["revisions"][0].keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"revision": -1}, id="a negative revision"),
+        pytest.param({"revision": None}, id="no revision"),
+        pytest.param({"revision": CANARY}, id="a revision of text"),
+        pytest.param({"login": "app'; DROP ROLE app; --"}, id="a login with quotes"),
+        pytest.param({"login": ""}, id="no login"),
+        pytest.param({"login": 7}, id="a login of digits"),
+        pytest.param({"phase": CANARY}, id="an unknown phase"),
+        pytest.param({"since": CANARY}, id="no time"),
+        pytest.param({"tries": -1}, id="a negative count"),
+        pytest.param({"tries": CANARY}, id="a count of text"),
+    ],
+)
+def test_an_edited_credential_is_not_read(change: dict[str, Any]) -> None:
+    with pytest.raises(Stalled) as caught:
+        state_of(edited_account(lambda read: read["credentials"][0].update(change)))
+    assert caught.value.reason == "StateUnreadable"
+
+
+def test_a_state_that_is_too_large_keeps_the_values_of_open_credentials() -> None:
+    text = "x" * 100_000
+    known = make.state(
+        *(make.revision(number, credential=number, fallback=None) for number in (4, 3, 2, 1)),
+        credentials=(Credential(4, "app_b", Phase.PROVEN, WHEN), Credential(1, "app_a", Phase.PROVEN, WHEN)),
+    )
+    large = State.of(known, {number: revision(number, text)[1] for number in (4, 3, 2, 1)})
+    kept, _ = fitted(KEY, large, None)
+    assert kept.facts.restorable == {4, 1}
 
 
 def test_a_revision_without_values_is_written_under_older() -> None:
