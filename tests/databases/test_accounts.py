@@ -154,7 +154,7 @@ async def test_names_with_quotes_are_quoted(newest: Place) -> None:
     (login,) = await opened(newest, owned, owned.logins[0])
 
     assert (await newest.engine().prove(login)).answer is Answer.ACCEPTED
-    assert (await newest.engine().found(owned)).is_complete
+    assert (await newest.engine().find(owned)).is_complete
 
 
 async def test_a_template_grants_what_it_names(weak: Place) -> None:
@@ -182,7 +182,7 @@ async def test_a_schema_that_does_not_exist_is_named(newest: Place) -> None:
         await newest.engine().create(owned, Template(("no_such_schema",)), open_fence)
 
     assert refusal.value.code == "SchemaMissing"
-    assert not (await newest.engine().found(owned)).owner.exists
+    assert not (await newest.engine().find(owned)).owner.exists
 
 
 async def test_a_schema_of_another_role_is_denied_with_the_statement(weak: Place) -> None:
@@ -195,7 +195,7 @@ async def test_a_schema_of_another_role_is_denied_with_the_statement(weak: Place
     grant = f'GRANT USAGE ON SCHEMA "{schema}" TO "{weak.admin.name}" WITH GRANT OPTION;'
     assert refusal.value.statement == grant
     assert grant in refusal.value.message
-    assert not (await weak.engine().found(owned)).owner.exists
+    assert not (await weak.engine().find(owned)).owner.exists
     weak.server.execute(grant)
     assert await created(weak, owned, Template((schema,), ("SELECT",)))
 
@@ -215,7 +215,7 @@ async def test_a_grant_that_the_server_only_warns_about_is_denied(newest: Place)
 
 async def created(place: Place, owned: Account, template: Template) -> bool:
     await place.engine().create(owned, template, open_fence)
-    return (await place.engine().found(owned)).is_complete
+    return (await place.engine().find(owned)).is_complete
 
 
 @pytest.mark.parametrize("power", ["SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE"])
@@ -287,7 +287,7 @@ async def test_a_login_that_others_use_is_not_taken(weak: Place) -> None:
 async def assert_refused(place: Place, owned: Account, reason: str, word: str) -> None:
     """Assert that each method refuses the account and leaves it as it is, and that the sentence has a word."""
     engine = place.engine()
-    forbidden = (await engine.found(owned)).forbidden
+    forbidden = (await engine.find(owned)).forbidden
     login = Login(owned.logins[0], Value.of_text(secrets.token_urlsafe(24)))
     for doing in (
         engine.create(owned, Template(), open_fence),

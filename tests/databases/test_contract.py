@@ -48,7 +48,7 @@ async def test_check_names_the_release_and_finds_nothing_missing(place: Place) -
 
 
 async def test_absent_names_are_found_as_absent(place: Place) -> None:
-    found = await place.engine().found(account())
+    found = await place.engine().find(account())
 
     assert [one.exists for one in found.logins] == [False, False, False]
     assert (found.mark, found.forbidden, found.lacks, found.clients) == ("", None, (), ())
@@ -62,14 +62,14 @@ async def test_an_account_without_template_is_not_created(place: Place) -> None:
         await place.engine().create(owned, None, open_fence)
 
     assert refusal.value.code == "AccountMissing"
-    assert not (await place.engine().found(owned)).owner.exists
+    assert not (await place.engine().find(owned)).owner.exists
 
 
 async def test_a_created_account_is_marked_and_closed(place: Place) -> None:
     owned = account()
 
     before = await place.engine().create(owned, TEMPLATE, open_fence)
-    after = await place.engine().found(owned)
+    after = await place.engine().find(owned)
 
     assert not before.owner.exists
     assert after.is_complete
@@ -198,7 +198,7 @@ async def test_a_right_password_of_a_closed_login_is_locked_and_not_refused(plac
     place.server.execute(f"ALTER ROLE {login.name} NOLOGIN")
 
     assert await answers(place, login) == [Answer.LOCKED]
-    assert not (await place.engine().found(owned)).login(login.name).is_open
+    assert not (await place.engine().find(owned)).login(login.name).is_open
 
 
 async def test_an_expired_password_is_found(place: Place) -> None:
@@ -206,7 +206,7 @@ async def test_an_expired_password_is_found(place: Place) -> None:
     (login,) = await opened(place, owned, owned.logins[0])
     place.server.execute(f"ALTER ROLE {login.name} VALID UNTIL '2020-01-01'")
 
-    assert (await place.engine().found(owned)).login(login.name).is_expired
+    assert (await place.engine().find(owned)).login(login.name).is_expired
     assert await answers(place, login) == [Answer.REFUSED]
 
 
@@ -229,7 +229,7 @@ async def test_sessions_outlive_their_login_until_they_are_ended(place: Place) -
     engine = place.engine()
     with place.session(old), place.session(old), place.session(current) as kept:
         await engine.bring(owned, (current,), open_fence)
-        clients = (await engine.found(owned)).clients
+        clients = (await engine.find(owned)).clients
         assert [(one.login, one.count) for one in clients] == [(old.name, 2), (current.name, 1)]
 
         assert await engine.end_sessions(owned, old.name, open_fence) == 0
@@ -245,7 +245,7 @@ async def test_a_retired_account_is_closed_and_free(place: Place) -> None:
     await engine.retire(owned, open_fence)
 
     assert await answers(place, *live) == [Answer.REFUSED, Answer.REFUSED]
-    found = await engine.found(owned)
+    found = await engine.find(owned)
     assert (found.is_complete, found.mark) == (True, "")
 
 

@@ -52,8 +52,8 @@ async def test_what_is_fenced_changes_nothing(weak: Place) -> None:
         assert session.execute("SELECT 1").fetchone() == (1,)
 
     assert fence.calls == 4
-    assert not (await engine.found(absent)).owner.exists
-    assert (await engine.found(owned)).mark == owned.mark
+    assert not (await engine.find(absent)).owner.exists
+    assert (await engine.find(owned)).mark == owned.mark
     assert (await engine.prove(live)).answer is Answer.ACCEPTED
     assert weak.powers(owned.logins[1]) == (False, False)
 

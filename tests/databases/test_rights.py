@@ -41,7 +41,7 @@ async def test_an_account_of_another_admin_works_after_the_statement(any_server:
         assert (await place.engine().prove(login)).answer is Answer.ACCEPTED
         assert "ADMIN OPTION" in refusal.value.statement
         assert refusal.value.statement in {
-            lack.statement for lack in (await place.engine().found(owned)).lacks
+            lack.statement for lack in (await place.engine().find(owned)).lacks
         }
         any_server.execute(refusal.value.statement)
 
@@ -58,7 +58,7 @@ async def test_sessions_of_a_role_that_the_admin_is_no_member_of_end_after_the_s
         any_server.execute(
             *(f"GRANT {name} TO {place.admin.name} WITH ADMIN OPTION, INHERIT FALSE" for name in owned.names)
         )
-    (lack,) = (await place.engine().found(owned)).lacks
+    (lack,) = (await place.engine().find(owned)).lacks
     with place.session(login):
         with pytest.raises(Denied) as refusal:
             await place.engine().end_sessions(owned, login.name, open_fence)
@@ -66,7 +66,7 @@ async def test_sessions_of_a_role_that_the_admin_is_no_member_of_end_after_the_s
         any_server.execute(lack.statement)
 
         assert await place.engine().end_sessions(owned, login.name, open_fence) == 0
-    assert (await place.engine().found(owned)).lacks == ()
+    assert (await place.engine().find(owned)).lacks == ()
 
 
 async def test_an_admin_as_managed_services_have_it_works(any_server: PostgresServer) -> None:
@@ -107,5 +107,5 @@ async def works(place: Place, owned: Account) -> bool:
     await engine.bring(owned, (login,), open_fence)
     with place.session(login):
         left = await engine.end_sessions(owned, login.name, open_fence)
-    found = await engine.found(owned)
+    found = await engine.find(owned)
     return left == 0 and found.lacks == () and (await engine.prove(login)).answer is Answer.ACCEPTED

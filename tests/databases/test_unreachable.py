@@ -65,7 +65,7 @@ async def test_a_stopped_server_refuses_the_connection_and_not_the_password(own:
             await failing(doing)
             for doing in (
                 own.engine().check(),
-                own.engine().found(owned),
+                own.engine().find(owned),
                 own.engine().bring(owned, (login,), open_fence),
             )
         ]

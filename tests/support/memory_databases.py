@@ -107,8 +107,8 @@ class MemoryEngine(Engine):
         await self.server.enter("check")
         return Server("18")
 
-    async def found(self, account: Account) -> Found:
-        await self.server.enter("found")
+    async def find(self, account: Account) -> Found:
+        await self.server.enter("find")
         roles = self.server.roles
         logins = tuple(
             FoundLogin(name, exists=name in roles, is_open=name in roles and roles[name].may_login)
@@ -118,7 +118,7 @@ class MemoryEngine(Engine):
         return Found(logins, mark, clients=tuple(self.server.clients))
 
     async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
-        found = await self.found(account)
+        found = await self.find(account)
         await self._lock("create", account, fence)
         if account.owner not in self.server.roles and template is None:
             raise Missing("AccountMissing", "there is no such role")

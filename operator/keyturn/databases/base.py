@@ -260,7 +260,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    async def found(self, account: Account) -> Found:
+    async def find(self, account: Account) -> Found:
         """Read which names there are, what guards need to know, and open sessions; never a value.
 
         Absence is no error. Changes nothing and takes no lock.

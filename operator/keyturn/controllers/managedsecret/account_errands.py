@@ -100,7 +100,7 @@ class Errand:
         Raises:
             Stalled: AccountExists: an application may log in to it with a password that is not recorded.
         """
-        found = await measure(self.engine, "found", self.engine.found(self.account))
+        found = await measure(self.engine, "find", self.engine.find(self.account))
         if found.mark == self.account.mark and found.is_complete:
             return None
         if not found.mark:
@@ -230,7 +230,7 @@ class Errand:
         """Return why it is not proven that a login is refused; None if it is."""
         old, current = self._login(credential), self._published()
         if old is None:  # its password is lost, so no login can be tried
-            found = await measure(self.engine, "found", self.engine.found(self.account))
+            found = await measure(self.engine, "find", self.engine.find(self.account))
             is_open = found.login(credential.login).is_open and credential.login not in self._live_logins
             return (
                 still_accepted(self.where, credential.login, self.engine.settings.endpoint)
@@ -256,7 +256,7 @@ class Errand:
         """Count the open sessions of a login that was closed; with SingleUser it is the published one."""
         if closed.login in self._live_logins:
             return ()
-        found = await measure(self.engine, "found", self.engine.found(self.account))
+        found = await measure(self.engine, "find", self.engine.find(self.account))
         clients = (one for one in found.clients if one.login == closed.login)
         return tuple(OpenSessions(one.login, one.address, one.count) for one in clients)
 

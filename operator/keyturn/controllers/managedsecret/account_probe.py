@@ -126,7 +126,7 @@ async def _judge(key: ObjectKey, desired: DatabaseDesired, login: Login, engine:
         case Answer.UNKNOWN:
             raise Unreachable(verdict.reason, verdict.message)
     # A login that is closed or dropped looks to a client like one with another password.
-    found = await measure(engine, "found", engine.found(account_of(key, desired)))
+    found = await measure(engine, "find", engine.find(account_of(key, desired)))
     there = found.login(login.name)
     is_usable = there.exists and there.is_open and not there.is_expired
     return ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED

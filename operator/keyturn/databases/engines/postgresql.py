@@ -33,8 +33,8 @@ class Postgresql(Engine):
     async def check(self) -> Server:
         return await (await self._with_driver()).check()
 
-    async def found(self, account: Account) -> Found:
-        return await (await self._with_driver()).found(account)
+    async def find(self, account: Account) -> Found:
+        return await (await self._with_driver()).find(account)
 
     async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
         return await (await self._with_driver()).create(account, template, fence)

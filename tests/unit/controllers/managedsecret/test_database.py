@@ -227,7 +227,7 @@ async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
     await changer.take(Apply(2))
     await changer.take(Assert())
 
-    assert changer.server.calls == ["found"]
+    assert changer.server.calls == ["find"]
     changer.memory.forget(KEY)
 
 

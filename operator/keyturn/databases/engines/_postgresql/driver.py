@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.databases.base import Endpoint, EngineSettings, Login
 
-__all__ = ["ConnectionFailed", "Row", "Session", "StatementFailed", "opened"]
+__all__ = ["ConnectionFailed", "Row", "Session", "StatementFailed", "connect"]
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Session:
 
 
 @asynccontextmanager
-async def opened(
+async def connect(
     settings: EngineSettings, endpoint: Endpoint, login: Login, application: str
 ) -> AsyncIterator[Session]:
     """Open a connection, and close it; a transaction that is not committed is rolled back by the server.
@@ -144,7 +144,7 @@ async def opened(
         connection = pq.PGconn.connect_start(info.encode())
         try:
             _report_states(connection)
-            await _connect(connection, endpoint, settings.connect_timeout)
+            await _log_in(connection, endpoint, settings.connect_timeout)
             yield Session(connection, settings.statement_timeout + _GRACE)
         finally:
             connection.finish()
@@ -165,7 +165,7 @@ def _set_verbosity() -> Callable[[int | None, int], int]:
     return function
 
 
-async def _connect(connection: pq.abc.PGconn, endpoint: Endpoint, seconds: float) -> None:
+async def _log_in(connection: pq.abc.PGconn, endpoint: Endpoint, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await waiting.wait_conn_async(_polled(connection), _INTERVAL)

@@ -11,7 +11,7 @@ from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
 from keyturn.databases.errors import Busy, DatabaseError, RefusedByPolicy
 
 from . import catalog, codes, guards, rights, statements
-from .driver import ConnectionFailed, Session, StatementFailed, opened
+from .driver import ConnectionFailed, Session, StatementFailed, connect
 from .facts import mark_of
 from .statements import About
 
@@ -51,23 +51,23 @@ class Operations:
             guards.check_server(admin)
             return Server(session.version_text, rights.server_lacks(admin))
 
-    async def found(self, account: Account) -> Found:
-        async with self._admin("found") as session:
+    async def find(self, account: Account) -> Found:
+        async with self._admin("find") as session:
             facts = await catalog.read(session, account.names)
-            return await _found(session, account, facts)
+            return await _describe(session, account, facts)
 
     async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
-        async with self._admin("create") as session, self._locked(session, account) as facts:
+        async with self._admin("create") as session, self._lock(session, account) as facts:
             guards.check_claims(account, facts)
             if template is None and account.owner not in facts.roles:
                 raise guards.absent(account.owner)
-            found = await _found(session, account, facts)
+            found = await _describe(session, account, facts)
             await _change(session, list(statements.creating(account, template, facts)), fence)
             return found
 
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
         _check_values(account, live)
-        async with self._admin("bring") as session, self._locked(session, account) as facts:
+        async with self._admin("bring") as session, self._lock(session, account) as facts:
             guards.check_claimed(account, facts)
             verifiers = {login.name: session.verifier(login) for login in live}
             await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
@@ -76,7 +76,7 @@ class Operations:
         try:
             async with (
                 self._settings.limits.logins,
-                opened(self._settings, endpoint or self._settings.endpoint, login, "keyturn prove"),
+                connect(self._settings, endpoint or self._settings.endpoint, login, "keyturn prove"),
             ):
                 return Verdict(Answer.ACCEPTED)
         except ConnectionFailed as error:
@@ -86,7 +86,7 @@ class Operations:
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
         async with self._admin("end") as session:
-            async with self._locked(session, account) as facts:
+            async with self._lock(session, account) as facts:
                 guards.check_claimed(account, facts)
                 if await _sessions(session, login):
                     await fence()
@@ -94,7 +94,7 @@ class Operations:
             return await _left(session, login)
 
     async def retire(self, account: Account, fence: Fence) -> None:
-        async with self._admin("retire") as session, self._locked(session, account) as facts:
+        async with self._admin("retire") as session, self._lock(session, account) as facts:
             await _change(session, list(statements.retiring(account, facts)), fence)
 
     async def _end(self, session: Session, account: Account, login: str, facts: Facts) -> None:
@@ -111,7 +111,7 @@ class Operations:
         try:
             async with (
                 settings.limits.admin,
-                opened(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
+                connect(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
             ):
                 yield session
         except ConnectionFailed as error:
@@ -120,7 +120,7 @@ class Operations:
             raise codes.meaning_of(error.state) from None
 
     @asynccontextmanager
-    async def _locked(self, session: Session, account: Account) -> AsyncIterator[Facts]:
+    async def _lock(self, session: Session, account: Account) -> AsyncIterator[Facts]:
         """Read what there is of an account under its lock, and commit at the end.
 
         The server ends the session if it idles, so that a process that is stopped in here holds the lock for seconds.
@@ -169,7 +169,7 @@ async def _try(session: Session, change: Statement) -> None:
         await session.query(f"ROLLBACK TO SAVEPOINT {_EXTRA}")
 
 
-async def _found(session: Session, account: Account, facts: Facts) -> Found:
+async def _describe(session: Session, account: Account, facts: Facts) -> Found:
     owner = facts.roles.get(account.owner)
     return Found(
         logins=tuple(_login(name, facts) for name in account.names),
