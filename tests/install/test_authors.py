@@ -20,7 +20,11 @@ Body = dict[str, Any]
 
 _RBAC = "rbac.authorization.k8s.io"
 _HERE = ("-n", "shop")
-_OURS = {"apiGroups": ["keyturn.dev"], "resources": ["managedsecrets", "secretstores"], "verbs": ["*"]}
+_OURS = {
+    "apiGroups": ["keyturn.dev"],
+    "resources": ["managedsecrets", "secretstores", "databasetargets"],
+    "verbs": ["*"],
+}
 _ARGO_CD = "system:serviceaccount:argocd:argocd-application-controller"
 _FLUX = "system:serviceaccount:flux-system:kustomize-controller"
 _FLUX_TENANT = "system:serviceaccount:shop:shop"
@@ -312,6 +316,31 @@ def references(schema: Body, path: str) -> Iterator[str]:
         if name == "serviceAccountRef":
             yield below
         yield from references(part, below)
+
+
+# Database targets
+
+
+def target(admin: str, authority: str = "") -> Body:
+    server: Body = {"host": "db", "database": "orders"}
+    if authority:
+        server["tls"] = {"caRef": {"name": authority}}
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "DatabaseTarget",
+        "metadata": {"name": "orders", "namespace": "shop"},
+        "spec": {"postgresql": server, "adminCredentials": {"secretRef": {"name": admin}}},
+    }
+
+
+def test_a_database_target_is_for_who_may_get_its_secrets(kubectl: Kubectl) -> None:
+    admin = "a DatabaseTarget logs in with the Secret theirs: the author must be allowed to get it"
+    ca = "a DatabaseTarget reads the Secret db-ca: the author must be allowed to get it"
+
+    assert refusal(kubectl, "author", target("theirs")) == admin
+    assert refusal(kubectl, "picker", target("theirs")) == ""
+    assert refusal(kubectl, "picker", target("theirs", "db-ca")) == ca
+    assert refusal(kubectl, "picker", target("theirs", "ca")) == ""
 
 
 # Changes

@@ -1,4 +1,4 @@
-"""That some example shows each setting of a store and of an emergency."""
+"""That some example shows each setting of a store, a database target and an emergency."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from tests.install.test_examples import _FILES, documents
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KINDS = {"SecretStore", "ClusterSecretStore", "EmergencyRotation"}
+_KINDS = {
+    "SecretStore",
+    "ClusterSecretStore",
+    "DatabaseTarget",
+    "ClusterDatabaseTarget",
+    "EmergencyRotation",
+}
 
 
 def paths_of(part: Any, name: str = "") -> Iterator[str]:
@@ -43,6 +49,13 @@ def shown() -> set[str]:
         ".provider.webhook.method",
         ".provider.webhook.body",
         ".provider.awsParameterStore.endpoint",
+        ".postgresql.port",
+        ".postgresql.tls.mode",
+        ".postgresql.tls.caRef",
+        ".postgresql.alsoAt",
+        ".adminCredentials.secretRef.usernameKey",
+        ".allowedUsernames",
+        ".maxConnections",
         ".names",
         ".selector",
     ],

@@ -25,7 +25,9 @@ Rights = dict[str, set[str]]
 # A cluster-wide kind is listed for who has a role in a namespace, too; the API server gives it cluster-wide only.
 VIEW: Rights = {
     **_ANYONE,
+    "clusterdatabasetargets.keyturn.dev": _LOOK,
     "clustersecretstores.keyturn.dev": _LOOK,
+    "databasetargets.keyturn.dev": _LOOK,
     "managedsecrets.keyturn.dev": _LOOK,
     "secretstores.keyturn.dev": _LOOK,
     "emergencyrotations.keyturn.dev": _LOOK,
@@ -33,6 +35,7 @@ VIEW: Rights = {
 EDIT: Rights = {
     **VIEW,
     "managedsecrets.keyturn.dev": _LOOK | _WRITE,
+    "databasetargets.keyturn.dev": _LOOK | _WRITE,
     "secretstores.keyturn.dev": _LOOK | _WRITE,
     "emergencyrotations.keyturn.dev": _LOOK | {"create", "patch"},
 }
