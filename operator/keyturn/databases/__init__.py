@@ -75,14 +75,14 @@ class Databases:
         """
         return target_for(ref, namespace, self._cache)[1]
 
-    def identity(self, ref: TargetRef, namespace: str) -> str | None:
+    def identity(self, ref: TargetRef, namespace: str) -> str:
         """Return a text that changes with the settings, the credentials, and each recovery of a target.
 
-        None if the target does not exist.
+        Empty if the target does not exist.
         """
         key = TargetKey.of(ref, namespace)
         if (identity := self._cache.targets.identity(key)) is None:
-            return None
+            return ""
         client, check = self._clients.get(key), self._checks.get(key)
         versions = ",".join(sorted(client.versions)) if client else ""
         return f"{identity} {versions} {check.recoveries if check else 0}"

@@ -397,7 +397,7 @@ async def test_a_target_that_is_gone_is_not_checked(fake: FakeTargets) -> None:
     await asyncio.sleep(3600)
 
     assert FakeEngine.checks == checks
-    assert (fake.databases.health(KEY), fake.databases.identity(REF, "shop")) == (None, None)
+    assert (fake.databases.health(KEY), fake.databases.identity(REF, "shop")) == (None, "")
 
 
 @in_no_time

@@ -107,9 +107,8 @@ def template_of(desired: DatabaseDesired) -> Template | None:
     """Return what a new account may do; None if accounts are not created."""
     if desired.template is None:
         return None
-    schemas = tuple(desired.template.schemas or ())
-    privileges = tuple(str(one) for one in desired.template.privileges or ())
-    return Template(schemas, privileges)
+    schemas, privileges = tuple(desired.template.schemas or ()), desired.template.privileges
+    return Template(schemas, tuple(map(str, privileges))) if privileges else Template(schemas)
 
 
 def answer(target: TargetKey, memory: AccountMemory, context: Context) -> None:
