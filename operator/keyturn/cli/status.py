@@ -13,12 +13,12 @@ from . import managed
 from .options import Output, Selection
 from .printing import print_data, print_lines, print_names
 from .selection import find
-from .text import NOTHING, room, since, table, until
+from .text import NOTHING, clock, room, since, table, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyturn.api.status import WorkloadStatus
+    from keyturn.api.status import CredentialStatus, WorkloadStatus
 
     from .cluster import Cluster
     from .managed import FoundManagedSecret
@@ -35,6 +35,7 @@ __all__ = [
     "show",
 ]
 
+_PHASES = {"Closed": "Closed (proven refused)"}
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -160,7 +161,15 @@ def _details(row: StatusRow, output: Output) -> list[str]:
     if workloads := row.found.managed.status.workloads:
         header = ("KIND", "NAME", "USES IT BY", "STATE", "REVISION", "MESSAGE")
         lines += ["", table(header, [_workload_cells(one) for one in workloads], room())]
+    if credentials := row.found.managed.status.credentials:
+        columns = ("LOGIN", "REVISION", "STATE", "SINCE")
+        lines += ["", table(columns, [_credential_cells(one) for one in credentials], room())]
     return lines
+
+
+def _credential_cells(one: CredentialStatus) -> list[str]:
+    """Return the cells of a database credential; a closed one is proven refused."""
+    return [one.login, str(one.revision), _PHASES.get(one.phase, one.phase), clock(one.since)]
 
 
 def _workload_cells(one: WorkloadStatus) -> list[str]:
@@ -189,6 +198,10 @@ def document(row: StatusRow) -> dict[str, Any]:
         "secretName": status.secret_name or secret_of(row.found.managed),
         "className": status.class_name or spec.class_name,
         "owner": spec.owner,
+        "credentials": [
+            {"login": one.login, "revision": one.revision, "phase": one.phase, "since": one.since}
+            for one in status.credentials or ()
+        ],
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from keyturn.checklist.behind import find_behind
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
+from keyturn.core.state.credential import Phase
 from keyturn.kube import errors
 
 from .base import PointCheck
@@ -55,9 +56,22 @@ def judged(
 
 def _of(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) -> Iterator[Finding]:
     yield from _in_the_secret(one, kept, now)
+    yield from _at_the_server(one, now)
     if (one.managed.status.revision or 0) > 1:
         yield from _in_stores(one)
         yield from _in_workloads(one)
+
+
+def _at_the_server(one: Declared, now: datetime) -> Iterator[Finding]:
+    """Judge the previous credentials of a database account: each is proven as refused when it is closed."""
+    for credential in one.managed.status.credentials or ():
+        named = f"login {credential.login} of revision {credential.revision}"
+        since = f"{credential.since:%Y-%m-%d %H:%M} UTC"
+        if credential.phase == Phase.CLOSED:
+            yield _finding(Verdict.PASS, f"{named} proven refused at {since}", where=one.where)
+        elif credential.phase == Phase.CLOSING and credential.since + _GRACE < now:
+            evidence = f"{named} is to be refused since {since}, and the database server may still accept it"
+            yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
 
 
 def _in_stores(one: Declared) -> Iterator[Finding]:

@@ -128,3 +128,23 @@ def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
     assert [finding.evidence for finding in found if finding.verdict == "Fail"] == [
         "its rotation is overdue since 2026-04-01 03:00 UTC"
     ]
+
+
+def credential(phase: str, since: float) -> dict[str, Any]:
+    at = (NOW + timedelta(seconds=since)).isoformat()
+    return {"credentials": [{"login": "app_a", "revision": 1, "phase": phase, "since": at}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "verdicts"),
+    [
+        pytest.param(credential("Proven", -900), ["Pass"], id="open"),
+        pytest.param(credential("Closed", -900), ["Pass", "Pass"], id="proven refused"),
+        pytest.param(credential("Closing", -59), ["Pass"], id="about to be refused"),
+        pytest.param(credential("Closing", -61), ["Fail"], id="not refused for a minute"),
+    ],
+)
+def test_a_database_login_is_proven_refused(status: dict[str, Any], verdicts: list[str]) -> None:
+    found = revocation.judged([declared(**status)], [], NOW)
+
+    assert [one.verdict for one in found] == verdicts
