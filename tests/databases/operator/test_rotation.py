@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -99,3 +100,31 @@ def is_ended(session: psycopg.Connection) -> bool:
     except psycopg.OperationalError:
         return True
     return False
+
+
+def test_one_user_has_one_password_at_a_time(account: DatabaseAccount) -> None:
+    account.manage(database={"strategy": "SingleUser"}, overlap="1h")
+    old = account.published()
+
+    account.space.rotate()
+    account.space.until_revision("2")
+
+    new = account.published()
+    assert (old.login, new.login) == (account.username, account.username)
+    assert (account.accepts(old), account.accepts(new)) == (False, True)
+
+
+def test_a_suspended_object_revokes_nothing_until_it_is_resumed(account: DatabaseAccount) -> None:
+    account.manage(overlap="5s")
+    old = account.published()
+    account.space.rotate()
+    account.space.until_condition("Rotating", "True", "Overlap")
+
+    account.space.respec(lambda spec: spec.update(suspend=True))
+    until = datetime.fromisoformat(account.space.status()["previous"]["validUntil"])
+    eventually(lambda: datetime.now(UTC) > until + timedelta(seconds=2), "the overlap is over")
+    assert account.accepts(old)
+
+    account.space.respec(lambda spec: spec.update(suspend=False))
+    account.until_phases(r1="Closed", r2="Proven")
+    assert not account.accepts(old)
