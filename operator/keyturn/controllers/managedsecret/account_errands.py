@@ -112,6 +112,11 @@ class Errand:
             return None
         return Claimed.ADOPTED if before.owner.exists else Claimed.CREATED
 
+    async def _is_claimed(self) -> bool:
+        """Whether the account has the mark of this ManagedSecret."""
+        found = await measure(self.engine, "find", self.engine.find(self.account))
+        return found.mark == self.account.mark
+
     async def _check_logins(self, found: Found) -> None:
         """Check that the passwords of an account without a mark are those that are recorded.
 
@@ -153,10 +158,9 @@ class Errand:
 
     async def _assert(self) -> Effect | Wait | Stalled:
         credential = self.state.facts.published_credential
-        if credential and not credential.is_proven:  # its password was found in the Secret
-            found = await measure(self.engine, "found", self.engine.found(self.account))
-            if found.mark != self.account.mark:
-                return wrong_password(self.where)
+        # A password that was found in the Secret is set only in an account that is Keyturn's already.
+        if credential and not credential.is_proven and not await self._is_claimed():
+            return wrong_password(self.where)
         await self._bring()
         published = self._published()
         verdict = await self._try(published) if published else None
@@ -168,7 +172,7 @@ class Errand:
 
     # Proofs
 
-    async def _prove(self, number: int) -> Effect | Wait:
+    async def _prove(self, number: int) -> Effect | Wait | Stalled:
         """Log in with a candidate at every endpoint."""
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
@@ -180,14 +184,16 @@ class Errand:
                 case Answer.ACCEPTED:
                     pass
                 case Answer.REFUSED | Answer.LOCKED:
-                    return await self._doubt(login, endpoint)
+                    return await self._doubt(number, login, endpoint)
                 case _:
                     return no_answer(f"{self.where} at {endpoint}", verdict.message)
         # An account is adopted once the password that was found is proven.
         return Effect(await self._claim() if self._is_found(number) else None)
 
-    async def _doubt(self, candidate: Login, endpoint: Endpoint) -> Effect | Wait:
+    async def _doubt(self, number: int, candidate: Login, endpoint: Endpoint) -> Effect | Wait | Stalled:
         """Return the refusal of a candidate, if the endpoint accepts the published login."""
+        if self._is_found(number) and not await self._is_claimed():
+            return wrong_password(self.where)
         published = self._published()
         if published is None or published.name == candidate.name:
             return Effect(refused_at=endpoint)

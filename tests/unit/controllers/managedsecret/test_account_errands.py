@@ -60,7 +60,7 @@ def opened(password: str, mark: str = "") -> Role:
 def claimed(**passwords: str) -> dict[str, Role]:
     """Return the roles of an account that this ManagedSecret has, of which these log in."""
     roles = {"app": Role(mark=ACCOUNT.mark), "app_a": Role(), "app_b": Role()}
-    return roles | {name: opened(password) for name, password in passwords.items()}
+    return roles | {name: opened(password, roles[name].mark) for name, password in passwords.items()}
 
 
 @dataclass
@@ -215,9 +215,16 @@ async def test_an_account_whose_password_was_not_found_in_the_secret_is_not_clai
     site.server.roles = {"app": opened("the-one-that-works")}
     found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
 
-    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
+    assert reason(await site.run(Prove(1), found, *found.facts.credentials)) == "CredentialRefused"
 
     assert site.server.roles["app"].mark == ""
+
+
+async def test_a_found_password_that_an_account_of_ours_refuses_is_a_refusal(site: Site) -> None:
+    site.server.roles = claimed(app="changed-by-hand")
+    found = recorded(credential(1, "app", Phase.APPLIED), reason="Claimed")
+
+    assert await site.run(Prove(1), found, *found.facts.credentials) == Effect(refused_at=HOST)
 
 
 async def test_a_candidate_is_proven_by_a_login_at_every_endpoint(site: Site) -> None:
