@@ -68,6 +68,7 @@ async def change_account(
     desired = _database_of(observed)
     version = secrets.state_version(key)
     name = f"{step} {version}"
+    memory.take_effect(key)  # of an attempt that was not recorded, so it was not reported
     job = memory.take_job(key)
     # Wait for a running job first, whatever it does: the lock of the account would refuse a second one.
     if job is None or (job.task.done() and job.name != name):

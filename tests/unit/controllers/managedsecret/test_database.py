@@ -343,3 +343,14 @@ async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -
     assert after
     assert list(after.revisions) == [2], "the closed password is dropped"
     assert not changer.server.accepts("app_a", FIRST)
+
+
+async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later_failure(
+    changer: Changer,
+) -> None:
+    await changer.take(Apply(2))  # and the write of the record fails
+    changer.server.is_down = True
+
+    await changer.take(Apply(2))
+
+    assert changer.memory.take_effect(KEY) is None
