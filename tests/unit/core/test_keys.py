@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.api.database import TargetRef
 from keyturn.api.source import StoreRef
 from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
     CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
     StoreKey,
+    TargetKey,
     WorkloadKey,
 )
 
 VAULT = StoreKey(SECRET_STORE, "shop", "vault")
 SHARED = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
+ORDERS = TargetKey(DATABASE_TARGET, "shop", "orders")
+COMMON = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,8 @@ SHARED = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
         (EmergencyKey("shop", "inc-1"), "EmergencyRotation shop/inc-1"),
         (VAULT, "SecretStore shop/vault"),
         (SHARED, "ClusterSecretStore vault"),
+        (ORDERS, "DatabaseTarget shop/orders"),
+        (COMMON, "ClusterDatabaseTarget orders"),
     ],
 )
 def test_a_message_shows_a_key(key: object, text: str) -> None:
@@ -53,3 +61,12 @@ def test_a_reference_means_the_namespaces_store_unless_it_names_the_other_kind(
 ) -> None:
     assert StoreKey.of(StoreRef.model_validate(ref), "shop") == key
     assert key.is_for_all is (key is SHARED)
+
+
+def test_the_key_of_a_database_target() -> None:
+    assert TargetKey.of(TargetRef.model_validate({"name": "orders"}), "shop") == ORDERS
+    cluster_wide = TargetRef.model_validate({"kind": CLUSTER_DATABASE_TARGET, "name": "orders"})
+    assert TargetKey.of(cluster_wide, "shop") == COMMON
+    assert TargetKey.of_body(DATABASE_TARGET, {"metadata": {"namespace": "shop", "name": "orders"}}) == ORDERS
+    assert TargetKey.of_body(CLUSTER_DATABASE_TARGET, {"metadata": {"name": "orders"}}) == COMMON
+    assert (ORDERS.is_for_all, COMMON.is_for_all) == (False, True)

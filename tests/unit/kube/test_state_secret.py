@@ -224,7 +224,7 @@ def test_an_edited_credential_is_not_read(change: dict[str, Any]) -> None:
 
 
 def test_a_state_that_is_too_large_keeps_the_values_of_open_credentials() -> None:
-    text = "x" * 130_000
+    text = "x" * 160_000
     known = make.state(
         *(make.revision(number, credential=number, fallback=None) for number in (4, 3, 2, 1)),
         credentials=(Credential(4, "app_b", Phase.PROVEN, WHEN), Credential(1, "app_a", Phase.PROVEN, WHEN)),

@@ -218,11 +218,8 @@ def closes_account(observed: Observed, desired: Desired | None) -> bool:
     return desired.database.deletes and bool(observed.state.open_credentials)
 
 
-def last_closing(observed: Observed) -> steps.Close | steps.Retire | None:
-    """Return the next step for the account of a deleted ManagedSecret; None if it waits, or nothing is left."""
-    state = observed.state
-    if state is None or not closes_account(observed, observed.desired):
-        return None
+def last_closing(observed: Observed, state: StateFacts) -> steps.Close | steps.Retire | None:
+    """Return the next step for the account of a deleted ManagedSecret that is to be closed; None if it waits."""
     if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
         return steps.Close(left)
     return None if _waits(observed) else steps.Retire()

@@ -76,8 +76,8 @@ def last_pushes(observed: Observed) -> PushStep | None:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
         return last_return(observed)
-    if closes_account(observed, observed.desired):
-        return last_closing(observed)
+    if observed.state and closes_account(observed, observed.desired):
+        return last_closing(observed, observed.state)
     return None if left else steps.Finalize(present=False)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from keyturn.api.emergency import Revoke as Manner
+from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.rollout import is_asserted
 from keyturn.core.rotation.steps import (
     Apply,
     Assert,
@@ -60,6 +62,14 @@ def overlapping(**facts: Any) -> Any:
     return look(
         moved(state(credential(2), credential(1)), 2, valid_until=make.NOW + make.minutes(5)), **facts
     )
+
+
+NEW_ACCOUNT = state(
+    credential(2, STAGED),
+    current=1,
+    revisions=(superseding(2, supersedes=None), make.revision(1)),
+)
+"""A candidate for a Secret that had no account before."""
 
 
 def problem_of(seen: Any) -> str | None:
@@ -420,6 +430,7 @@ def test_a_record_that_was_edited_is_not_followed(recorded: Any) -> None:
         pytest.param(Assert(), pending(APPLIED), [1, 2], id="a repair after it"),
         pytest.param(Assert(), overlapping(), [2, 1], id="both in the overlap"),
         pytest.param(Apply(1), first(STAGED), [1], id="the first one"),
+        pytest.param(Apply(2), look(NEW_ACCOUNT), [2], id="the first one of a Secret that exists"),
         pytest.param(Retire(), look(), [], id="none after a deletion"),
         pytest.param(Assert(), make.observed({}), [], id="none without an account"),
     ],
@@ -480,3 +491,45 @@ def test_a_begun_rotation_stages_its_candidate() -> None:
     step = next_step(look(status=running, **ASKED))
     assert isinstance(step, Stage)
     assert step.number == 2
+
+
+def test_an_account_that_is_added_to_the_spec_brings_a_new_password() -> None:
+    step = next_step(look(make.state()))
+    assert isinstance(step, Begin)
+    assert (step.reason.name, step.reason.fresh) == ("SpecChanged", {"password"})
+
+
+def test_pods_are_read_until_a_rolled_back_credential_is_refused() -> None:
+    assert not is_asserted(rolled_back())
+    entry = {"revision": 1, "reason": "RolledBack", "result": "Succeeded"}
+    entry |= {"startedAt": make.NOW.isoformat(), "finishedAt": make.NOW.isoformat()}
+    status = {"revision": 1, "history": [entry]}
+    assert not is_asserted(rolled_back(status=status))
+    gone = rolled_back(status=status)
+    assert gone.state is not None
+    assert is_asserted(replace(gone, state=gone.state.with_phase(CLOSED, make.NOW, {2})))
+
+
+# An emergency
+
+
+def services(seen: Any) -> tuple[str, str | None]:
+    found = affected(INCIDENT, seen, None)
+    return found.state, found.message
+
+
+def renewed(phase: Phase, **facts: Any) -> Any:
+    known = state(credential(2), credential(1, phase))
+    known = moved(known, 2, reason="Emergency", made=make.NOW, ended=phase is not PROVEN)
+    return look(known, emergencies=(INCIDENT,), target=make.target(2, published=make.NOW), **facts)
+
+
+def test_services_are_updated_once_the_previous_login_is_refused() -> None:
+    assert services(renewed(CLOSING)) == ("Rotated", "the previous login app_a is to be closed")
+    assert services(renewed(CLOSED)) == ("RolledOut", None)
+
+
+def test_an_emergency_says_why_the_previous_login_is_still_open() -> None:
+    state_, message = services(renewed(CLOSING, account=LATER))
+    assert (state_, message) == ("Rotated", "the previous login app_a is to be closed: no answer")
+    assert services(replace(renewed(CLOSING), account=None))[0] == "Rotated"
