@@ -496,7 +496,8 @@ def test_a_begun_rotation_stages_its_candidate() -> None:
 def test_an_account_that_is_added_to_the_spec_brings_a_new_password() -> None:
     step = next_step(look(make.state()))
     assert isinstance(step, Begin)
-    assert (step.reason.name, step.reason.fresh) == ("SpecChanged", {"password"})
+    assert step.reason.name == "SpecChanged"
+    assert step.reason.fresh == {"password"}
 
 
 def test_pods_are_read_until_a_rolled_back_credential_is_refused() -> None:
