@@ -1,13 +1,20 @@
-"""The situations that stores, emergencies and classes can be in, as the operator itself tells of them."""
+"""The situations of stores, database targets, emergencies and classes, as the operator itself tells of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
+from keyturn.controllers.databasetarget import status_of as status_of_target
 from keyturn.controllers.secretstore import status_of
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
+from keyturn.databases import TargetHealth
+from keyturn.databases.base import Server
+from keyturn.databases.errors import Unauthorized, Unreachable
+from keyturn.databases.health import health_of as health_of_target
+from keyturn.databases.health import health_of_server
 from keyturn.stores.health import IN_USE, VALID, health_of
 from keyturn.stores.providers import errors
 from tests.gitops.situations import Expected
@@ -27,12 +34,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from keyturn.kube.cache.stores import AnyStore
+    from keyturn.kube.cache.targets import AnyTarget
     from keyturn.stores.health import Health
     from tests.support.objects import Body
 
-__all__ = ["EMERGENCIES", "STORES"]
+__all__ = ["EMERGENCIES", "STORES", "TARGETS"]
 
 _NOT_LOOKED = "Keyturn has not looked at this spec yet"
+_TARGETS: Mapping[str, type[AnyTarget]] = {
+    "DatabaseTarget": DatabaseTarget,
+    "ClusterDatabaseTarget": ClusterDatabaseTarget,
+}
 _MODELS: Mapping[str, type[AnyStore]] = {"SecretStore": SecretStore, "ClusterSecretStore": ClusterSecretStore}
 
 
@@ -111,6 +123,46 @@ def _stores(kind: str) -> Mapping[str, Expected]:
 
 
 STORES: Mapping[str, Expected] = {**_stores("SecretStore"), **_stores("ClusterSecretStore")}
+
+
+def _target(kind: str, status: Any, generation: int = 1) -> Body:
+    metadata = {"name": "orders", "namespace": "shop", "generation": generation, "uid": "uid-1"}
+    spec: Body = {
+        "postgresql": {"host": "db.example.com", "database": "orders"},
+        "adminCredentials": {"secretRef": {"name": "db-admin"}},
+        "allowedUsernames": ["orders_app"],
+    }
+    body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+    if isinstance(status, TargetHealth):
+        target: AnyTarget = _TARGETS[kind].model_validate({**body, "metadata": {**metadata, "generation": 1}})
+        status = _dumped(status_of_target(target, status, NOW))
+    return {**body, "status": status}
+
+
+def _targets(kind: str) -> Mapping[str, Expected]:
+    ready = health_of_server(Server("18.1"))
+    refused = health_of_target(Unauthorized("AdminRefused", "the server refuses the admin's password"))
+    away = health_of_target(Unreachable("NoAnswer", "no answer from db.example.com"))
+    return {
+        f"{kind}: never looked at": Expected(
+            _target(kind, filled_in(kind)), "InProgress", "Progressing", _NOT_LOOKED
+        ),
+        f"{kind}: changed since it was well": Expected(
+            _target(kind, ready, generation=2), "InProgress", "Progressing", _NOT_LOOKED
+        ),
+        f"{kind}: it takes the login": Expected(
+            _target(kind, ready), "Current", "Healthy", "the last check of the server succeeded"
+        ),
+        f"{kind}: it refuses the login": Expected(
+            _target(kind, refused), "Failed", "Degraded", "refuses the admin's password"
+        ),
+        f"{kind}: it does not answer": Expected(
+            _target(kind, away), "InProgress", "Progressing", "no answer"
+        ),
+    }
+
+
+TARGETS: Mapping[str, Expected] = {**_targets("DatabaseTarget"), **_targets("ClusterDatabaseTarget")}
 
 
 def _emergency(*looks: Any, acknowledged: tuple[str, ...] = (), trouble: Stalled | None = None) -> Body:

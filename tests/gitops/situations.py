@@ -45,9 +45,9 @@ __all__ = ["SITUATIONS", "Expected", "of_class", "reasons", "stalled", "told", "
 _CODE = Path(keyturn.__file__).parent
 _TYPES = (
     *("Ready", "Rotating", "WorkloadsCurrent", "PolicyCompliant", "Refreshed", "Pushed"),
-    *("Reconciling", "Stalled", "CrdOutdated"),
+    *("Reconciling", "Stalled", "CrdOutdated", "CredentialValid"),
 )
-_STEPS = ("Stage", "Publish", "Overlap")
+_STEPS = ("Stage", "Apply", "Prove", "Publish", "Overlap")
 _BUSY = Wait("ApiServerUnavailable", "the API server does not answer", minutes(1))
 _POOR = Violation("minLength", "password would have 40 characters and class strict asks for 64; write more")
 _CLASS = secret_class(description="all that is strict")

@@ -10,13 +10,13 @@ import pytest
 from tests.gitops import argocd
 from tests.gitops.argocd import actions, health, run_action
 from tests.gitops.judge import CHECKS
-from tests.gitops.others import EMERGENCIES, STORES
+from tests.gitops.others import EMERGENCIES, STORES, TARGETS
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, verdicts, waiting
 
 if TYPE_CHECKING:
     from tests.support.objects import Body
 
-OTHERS = {**STORES, **EMERGENCIES}
+OTHERS = {**STORES, **TARGETS, **EMERGENCIES}
 AT_REST = SITUATIONS["at rest"].body
 ROTATE, REFRESH, ROLLBACK = "keyturn.dev/rotate", "keyturn.dev/refresh", "keyturn.dev/rollback"
 _TIME = r"argocd-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.gitops.judge import CHECKS, Verdict, judge
-from tests.gitops.others import EMERGENCIES, STORES
+from tests.gitops.others import EMERGENCIES, STORES, TARGETS
 from tests.gitops.situations import SITUATIONS, Expected, of_class, reasons, stalled, waiting
 from tests.support.initial_status import filled_in
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.objects import Body
 
 
-OTHERS = {**STORES, **EMERGENCIES}
+OTHERS = {**STORES, **TARGETS, **EMERGENCIES}
 _CRDS = Path(__file__).parents[2] / "crds"
 
 

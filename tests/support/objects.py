@@ -31,6 +31,7 @@ _NAMESPACED = {
     "ConfigMap": ("api/v1", "configmaps"),
     "Pod": ("api/v1", "pods"),
     "ResourceQuota": ("api/v1", "resourcequotas"),
+    "Service": ("api/v1", "services"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
     "Deployment": (_APPS, "deployments"),
     "StatefulSet": (_APPS, "statefulsets"),
