@@ -83,6 +83,7 @@ def _running(status: ManagedSecretStatus) -> list[dict[str, Any]]:
             "startedAt": rotation.started_at,
             "finishedAt": None,
             "result": _RUNNING,
+            "message": rotation.message,
         }
     ]
 
@@ -94,7 +95,7 @@ def _document(entry: HistoryEntry) -> dict[str, Any]:
         "startedAt": entry.started_at,
         "finishedAt": entry.finished_at,
         "result": entry.result,
-        **({"message": entry.message} if entry.message else {}),
+        "message": entry.message,
     }
 
 
@@ -107,5 +108,5 @@ def _cells(document: dict[str, Any]) -> list[str]:
         clock(started),
         length(finished - started) if finished else NOTHING,
         document["result"],
-        document.get("message", ""),
+        document["message"] or "",
     ]

@@ -161,7 +161,7 @@ def test_history_reports_each_revision(space: Space, console: Console) -> None:
 def test_history_is_for_programs_too(space: Space, console: Console) -> None:
     entry = space.managed()["history"][0]
 
-    assert console.json("history", "auth") == {"items": [entry | {"current": True}]}
+    assert console.json("history", "auth") == {"items": [entry | {"current": True, "message": None}]}
 
 
 @pytest.mark.parametrize("command", [("status",), ("history", "auth"), ("plan", "auth")], ids=" ".join)
