@@ -17,7 +17,7 @@ __all__ = ["operator", "packages_of", "with_requirements"]
 
 _CODE = Path(__file__).parents[2] / "operator"
 _START = "keyturn.cli.run.command"
-_FOUND_BY_NAME = ("keyturn.generators.", "keyturn.stores.providers.")
+_FOUND_BY_NAME = ("keyturn.databases.engines.", "keyturn.generators.", "keyturn.stores.providers.")
 """Packages all of whose modules are loaded by who looks for them in their folders."""
 
 
