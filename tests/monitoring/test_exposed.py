@@ -91,6 +91,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
         for report in ("cluster", OPERATOR)
     ]
     # Only a database brings these about; the tests of databases have one.
+    metrics.DATABASE_OPERATIONS.labels("postgresql", "bring", "OK")
     account = ObjectFacts(
         "shop",
         "db",
