@@ -23,7 +23,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo demo-database run test unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -33,6 +33,9 @@ venv: $(READY) ## set up .venv from the locks
 
 demo: $(READY) ## show the life of a secret on a real control plane; NODE=real: in containers, as root; CLUSTER=kind for a new cluster of kind; CLUSTER=current for your own cluster (YES=1: do not ask)
 	@$(BIN)/python -m demo $(if $(NODE),--node "$(NODE)") $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes)
+
+demo-database: $(READY) ## rotate the password of a real PostgreSQL under load, with a failed rollout and an emergency
+	@$(BIN)/python -m demo.database
 
 run: $(READY) ## run the operator of this checkout against the current context (YES=1: do not ask; ARGS="--namespace shop")
 	@exec $(BIN)/python -m demo.checkout $(if $(YES),--yes) $(ARGS)

@@ -97,10 +97,11 @@ class Pods(Operator):
 class Process(Operator):
     """`keyturn run`, with the rights that the manifests give the operator's ServiceAccount, and no others."""
 
-    def __init__(self, terminal: Terminal, screen: Screen, folder: Path) -> None:
+    def __init__(self, terminal: Terminal, screen: Screen, folder: Path, *options: str) -> None:
         super().__init__(terminal, screen)
         self._kubeconfig = folder / "operator.kubeconfig"
-        self._process = _Bound(self._kubeconfig, folder / "operator.log")
+        self._arguments = ("--all-namespaces", *options)
+        self._process = _Bound(self._kubeconfig, folder / "operator.log", *self._arguments)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,7 +120,7 @@ class Process(Operator):
         terminal.show(_RIGHTS)
         namespace = installation.NAMESPACE
         installation.write_account(terminal.kubectl, namespace, "keyturn", self._kubeconfig, "1h")
-        screen.command("KUBECONFIG=… keyturn run --all-namespaces &")
+        screen.command(f"KUBECONFIG=… keyturn run {' '.join(self._arguments)} &")
         self._process.begin()
         with screen.progress("starting the operator", _WORKS):
             self._process.wait_for_log("leading")

@@ -1,4 +1,4 @@
-"""Compares the values of a Secret with earlier ones; no other module of the demo reads values."""
+"""Compares the values of a Secret with earlier ones, and hands them to processes; no other module reads values."""
 
 from __future__ import annotations
 
@@ -29,3 +29,9 @@ def fingerprint(terminal: Terminal, namespace: str, name: str, key: str) -> str:
     """Return what an application of the sandbox shows of a value that it works with; it is for comparing only."""
     value = terminal.json(f"get secret {name} -n {namespace}")["data"][key]
     return hashlib.sha256(base64.b64decode(value)).hexdigest()
+
+
+def variables(terminal: Terminal, namespace: str, name: str, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that a kubelet makes of a Secret, for the process of one container."""
+    data = terminal.json(f"get secret {name} -n {namespace}")["data"]
+    return {variable: base64.b64decode(data[key]).decode() for variable, key in keys.items()}

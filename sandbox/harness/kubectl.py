@@ -51,6 +51,10 @@ class Kubectl:
         self._timeout = timeout
         self._folder = folder
 
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of a call that runs until it is ended, such as a watch."""
+        return [*self._command, *arguments]
+
     def run(self, *arguments: str, given: object = None) -> subprocess.CompletedProcess[str]:
         """Run a command that may fail; `given` is its standard input, as JSON.
 

@@ -18,14 +18,17 @@ import demo
 from tests.sandbox.helpers import processes_of
 from tests.support.objects import Objects, Refused
 
+_TIMEOUT = 240.0
 _ROOT = Path(demo.__file__).parents[1]
 
 
-def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+def begin(
+    scratch: Path, *arguments: str, kubeconfig: Path | None = None, module: str = "demo"
+) -> subprocess.Popen[str]:
     """Start the demo so that all it makes on this machine is below `scratch`."""
     places = {"XDG_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch)}
     return subprocess.Popen(
-        [sys.executable, "-m", "demo", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=_ROOT,
         env={**os.environ, **places, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
         stdin=subprocess.DEVNULL,
@@ -35,9 +38,11 @@ def begin(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> sub
     )
 
 
-def run(scratch: Path, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str]:
-    with begin(scratch, *arguments, kubeconfig=kubeconfig) as process:
-        said, _ = process.communicate(timeout=150)
+def run(
+    scratch: Path, *arguments: str, kubeconfig: Path | None = None, module: str = "demo"
+) -> tuple[int, str]:
+    with begin(scratch, *arguments, kubeconfig=kubeconfig, module=module) as process:
+        said, _ = process.communicate(timeout=_TIMEOUT)
     return process.returncode, said
 
 
