@@ -24,6 +24,7 @@ __all__ = [
     "ask_clear_text",
     "ask_md5",
     "ask_scram",
+    "asking_for_long",
     "refusing",
     "refusing_after_scram",
     "trust",
@@ -87,12 +88,24 @@ async def ask_scram(talk: Talk) -> None:
     await talk.message()
 
 
-async def _scram(talk: Talk) -> None:
+def asking_for_long(asked: asyncio.Event) -> Callable[[Talk], Awaitable[None]]:
+    """Ask for a proof that takes seconds to compute."""
+
+    async def ask(talk: Talk) -> None:
+        asked.set()
+        await _scram(talk, iterations=4_000_000)
+
+    return ask
+
+
+async def _scram(talk: Talk, iterations: int = 4096) -> None:
     await talk.send(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")
     found = re.search(rb"r=([^,]+)", await talk.message())
     assert found
     salt = base64.b64encode(b"s" * 16)
-    await talk.send(b"R", struct.pack("!I", 11) + b"r=" + found[1] + b"rogue,s=" + salt + b",i=4096")
+    await talk.send(
+        b"R", struct.pack("!I", 11) + b"r=" + found[1] + b"rogue,s=" + salt + f",i={iterations}".encode()
+    )
     await talk.message()
 
 

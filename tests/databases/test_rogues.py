@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import TYPE_CHECKING
@@ -132,3 +133,26 @@ async def test_a_server_that_says_nothing_is_left_in_time() -> None:
         verdict = await Postgresql(settings).prove(new_login("app"))
 
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")
+
+
+async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop() -> None:
+    asked = asyncio.Event()
+    async with Rogue(rogues.asking_for_long(asked), OURS) as rogue:
+        settings = EngineSettings(
+            Endpoint("127.0.0.1", rogue.port),
+            "postgres",
+            new_login("admin"),
+            Tls(OURS.pair.certificate),
+            connect_timeout=1.0,
+            owner=f"rogue {rogue.port}",
+        )
+        proving = asyncio.create_task(Postgresql(settings).prove(new_login("app")))
+        await asyncio.wait_for(asked.wait(), 60)
+        turns = 0
+        while not proving.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        verdict = await proving
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")
+    assert turns > 5

@@ -231,6 +231,8 @@ class EngineSettings:
     resolve: Resolve | None = None
     """Resolves and checks hosts; the system's resolver where absent."""
     limits: Limits = field(default_factory=Limits)
+    owner: str = ""
+    """The tenant whose server it is; a server that makes logins take long delays its own tenant alone."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -72,7 +72,9 @@ class TargetClient:
         found = await self._look()
         if self._engine is None or found.versions != self.versions:
             await self.close()
-            self._engine = self.settings.open(found.referred, self._hosts.resolve, self.limits)
+            self._engine = self.settings.open(
+                found.referred, self._hosts.resolve, self.limits, self._namespace
+            )
             self.versions = found.versions
         self._read_at = loop_time()
 

@@ -51,7 +51,9 @@ class TargetSettings:
         """Return the keys of Secrets that the settings refer to."""
         return (self.username, self.password, *([self.authority] if self.authority else []))
 
-    def open(self, referred: Mapping[Reference, RemoteValue], resolve: Resolve, limits: Limits) -> Engine:
+    def open(
+        self, referred: Mapping[Reference, RemoteValue], resolve: Resolve, limits: Limits, owner: str
+    ) -> Engine:
         """Return the engine with the referred values.
 
         Raises:
@@ -68,6 +70,7 @@ class TargetSettings:
                 self.also_at,
                 resolve=resolve,
                 limits=limits,
+                owner=owner,
             )
         )
 

@@ -13,6 +13,7 @@ import importlib
 import os
 import socket
 import ssl
+import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -20,11 +21,12 @@ from psycopg import OperationalError, generators, pq, waiting
 from psycopg.conninfo import make_conninfo
 
 from keyturn.databases.errors import RefusedByPolicy, Unreachable
+from keyturn.runtime import threadpools
 
 from . import codes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 
     from keyturn.databases.base import Endpoint, EngineSettings, Login
 
@@ -39,6 +41,9 @@ _INTERVAL: Final = 60.0
 """Seconds between two looks at a socket that had no event; time limits are elsewhere."""
 _SQLSTATE: Final = 3
 """PQERRORS_SQLSTATE."""
+_MOST_ITERATIONS: Final = 65_536
+"""Hashes per password, of which 4,096 are usual and take milliseconds."""
+_DIGITS: Final = 9
 _GRACE: Final = 1.0
 """Seconds that a server has beyond the time limit of a statement, which it enforces itself."""
 _WAITS: Final[Mapping[int, waiting.Wait]] = {
@@ -83,7 +88,16 @@ class Session:
         return f"{major}.{minor}"
 
     def verifier(self, login: Login) -> str:
-        """Return what the server stores for a password; computed here, with a new salt."""
+        """Return what the server stores for a password; computed here, with a new salt.
+
+        Raises:
+            RefusedByPolicy: The server wants it hashed so often that it takes the processor for long.
+        """
+        wanted = self._connection.parameter_status(b"scram_iterations") or b"0"
+        if not wanted.isdigit() or int(wanted[:_DIGITS]) > _MOST_ITERATIONS or len(wanted) > _DIGITS:
+            raise RefusedByPolicy(
+                "TooManyIterations", f"scram_iterations of the server exceeds {_MOST_ITERATIONS}; lower it"
+            )
         name, password = login.name.encode(), login.password.reveal()
         return self._connection.encrypt_password(password, name, b"scram-sha-256").decode("ascii")
 
@@ -141,57 +155,84 @@ async def connect(
             client_encoding="UTF8",
             **tls,
         )
-        connection = pq.PGconn.connect_start(info.encode())
+        opening = _Opening(info.encode())
         try:
-            _report_states(connection)
-            await _log_in(connection, endpoint, settings.connect_timeout)
-            yield Session(connection, settings.statement_timeout + _GRACE)
+            await _log_in(opening, settings, endpoint)
+            yield Session(opening.connection, settings.statement_timeout + _GRACE)
         finally:
-            connection.finish()
+            opening.leave()
 
 
-def _report_states(connection: pq.abc.PGconn) -> None:
-    address: int | None = connection.pgconn_ptr  # type: ignore[attr-defined]  # absent from the protocol alone
-    _set_verbosity()(address, _SQLSTATE)
+class _Opening:
+    """A connection that is being opened; each step of it runs in a thread.
+
+    The server chooses how often the proof of a password is hashed, and libpq has no limit for that. So a step holds
+    neither the event loop nor Python's lock, and a connection that is left is closed when its step ends.
+    """
+
+    def __init__(self, info: bytes) -> None:
+        self.connection: pq.abc.PGconn = pq.PGconn.connect_start(info)
+        self._address: int | None = self.connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
+        self._step = threading.Lock()
+        self._is_left = False
+        _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
+
+    def advance(self) -> int:
+        """Do what the socket is ready for, and return what to wait for."""
+        with self._step:
+            state = pq.PollingStatus.FAILED
+            if not self._is_left:
+                state = _libpq().PQconnectPoll(ctypes.c_void_p(self._address))
+        if self._is_left:
+            self.leave()
+        return state
+
+    def leave(self) -> None:
+        """Close it, now or at the end of the step that is in progress."""
+        self._is_left = True
+        if self._step.acquire(blocking=False):
+            try:
+                self.connection.finish()
+            finally:
+                self._step.release()
 
 
 @functools.cache
-def _set_verbosity() -> Callable[[int | None, int], int]:
-    """Return libpq's function of the library that psycopg is linked with, which psycopg itself does not offer."""
-    module = importlib.import_module(pq.PGconn.__module__)
-    function = ctypes.CDLL(module.__file__).PQsetErrorVerbosity
-    function.argtypes = (ctypes.c_void_p, ctypes.c_int)
-    function.restype = ctypes.c_int
-    return function
+def _libpq() -> ctypes.CDLL:
+    """Return the library that psycopg is linked with, for the functions that psycopg does not offer as they are."""
+    return ctypes.CDLL(importlib.import_module(pq.PGconn.__module__).__file__)
 
 
-async def _log_in(connection: pq.abc.PGconn, endpoint: Endpoint, seconds: float) -> None:
+async def _log_in(opening: _Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
+    place, connection, seconds = str(endpoint), opening.connection, settings.connect_timeout
     try:
         async with asyncio.timeout(seconds):
-            await waiting.wait_conn_async(_polled(connection), _INTERVAL)
-    except TimeoutError:
-        failure = codes.Failure(
-            str(endpoint), code="Timeout", message=f"{endpoint} did not answer in {seconds:g} s"
-        )
+            await _advance(opening, settings.owner)
+    except (TimeoutError, threadpools.TookTooLong):
+        failure = codes.Failure(place, code="Timeout", message=f"{place} did not answer in {seconds:g} s")
     except OperationalError:
-        failure = codes.failure_of(str(endpoint), "", was_asked=False)
+        failure = codes.failure_of(place, "", was_asked=False)
     else:
         if connection.status == pq.ConnStatus.OK:
             return
         text = connection.error_message.decode(errors="replace")
-        failure = codes.failure_of(str(endpoint), text, was_asked=connection.used_password)
+        failure = codes.failure_of(place, text, was_asked=connection.used_password)
     raise ConnectionFailed(failure)
 
 
-def _polled(connection: pq.abc.PGconn) -> Generator[tuple[int, waiting.Wait], waiting.Ready | int, None]:
-    """Advance the login with each event of its socket, which changes with the address."""
-    if connection.status == pq.ConnStatus.BAD:
+async def _advance(opening: _Opening, owner: str) -> None:
+    """Advance a login with each event of its socket, which changes with the address."""
+    if opening.connection.status == pq.ConnStatus.BAD:
         return
     wait = _WAITS.get(pq.PollingStatus.WRITING)
     while wait is not None:
-        while not (yield connection.socket, wait):
-            pass  # no event within the interval
-        wait = _WAITS.get(connection.connect_poll())
+        await waiting.wait_async(_once(wait), opening.connection.socket, _INTERVAL)
+        wait = _WAITS.get(await threadpools.for_tenant(owner, opening.advance))
+
+
+def _once(wait: waiting.Wait) -> Generator[waiting.Wait, waiting.Ready | int, None]:
+    """Wait for one event."""
+    yield wait
 
 
 async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str, ...]:
