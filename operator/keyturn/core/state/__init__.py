@@ -3,8 +3,9 @@
 The state is written before the target: a process that dies between two writes leaves what the next one needs.
 
 Modules
-    state      `StateFacts`: revisions, current revision, triggers, leases, pushes; `State`: facts and values
+    state      `StateFacts`: revisions, triggers, leases, pushes, credentials; `State`: facts and values
     revision   one revision: its values, and its facts: reason, time, what changed, end of the overlap
+    credential a login of a database account, and how far the server knows it
     lease      a dynamic credential of a store
 
 `StateFacts` is what observations carry; values stay in `State`, which is dropped after a reconcile.

@@ -2,6 +2,7 @@
 
 Modules
     status       `status_of(observed, outcome)`: the whole status
+    credentials  credentials of a database account, and the condition CredentialValid
     conditions   Ready, Rotating, PolicyCompliant and the others, and the status after a failed observation
     summary      one line per secret for the command line and the dashboard
 
