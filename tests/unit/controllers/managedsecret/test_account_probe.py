@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +89,17 @@ class Prober:
     def server(self) -> MemoryServer:
         return self.databases.server
 
-    async def look(self, spec: Mapping[str, Any] | None = None, **facts: Any) -> AccountFacts | None:
+    async def look(
+        self, spec: Mapping[str, Any] | None = None, *, waits: bool = True, **facts: Any
+    ) -> AccountFacts | None:
         """Observe, wait for a probe, and return what an observation afterwards has."""
         observed = make.observed(spec=spec or SPEC, state=self.reads.found.facts, **facts)
         observed = replace(observed, now=self.now)
         found = await with_account(KEY, observed, self.reads, self.memory, self.context)  # type: ignore[arg-type]
         if found.account is None:
             return None
-        await self.memory.until_probed(KEY)
+        if waits:
+            await self.memory.until_probed(KEY)
         return self.memory.facts(KEY, self.now)
 
     def _wake(self, key: ObjectKey) -> None:
@@ -136,6 +140,17 @@ async def test_nothing_is_read_or_probed_before_the_next_probe(prober: Prober) -
     await prober.look()
 
     assert (prober.reads.count, prober.server.calls) == (1, ["prove app_a"])
+
+
+async def test_a_slow_probe_is_followed_by_none_before_its_end(prober: Prober) -> None:
+    prober.server.open.clear()
+    for _ in range(3):
+        await prober.look(waits=False)
+        await asyncio.sleep(0)
+        prober.now += minutes(11)
+
+    assert prober.server.calls == ["prove app_a"]
+    prober.memory.forget(KEY)
 
 
 async def test_a_result_that_is_no_news_wakes_nobody(prober: Prober) -> None:
