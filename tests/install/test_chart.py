@@ -604,7 +604,8 @@ def test_without_network_policies_the_endpoint_has_none_either() -> None:
 def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
     rules = one("NetworkPolicy", full)["spec"]["egress"]
 
-    assert [rule["port"] for rule in rules[-1]["ports"]] == [443, 6443, 8200]
+    assert [rule["port"] for rule in rules[-2]["ports"]] == [443, 6443, 8200]
+    assert [rule["port"] for rule in rules[-1]["ports"]] == [5432], "database servers"
 
 
 def test_metrics_may_be_read_from_where_the_values_say() -> None:
