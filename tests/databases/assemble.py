@@ -31,7 +31,7 @@ def assemble(
 
     `works` are the operator's writes at the API server; `places` are texts in which no value belongs.
     """
-    log, logins = ServerLog(lines, journal.values), journal.logins
+    log, logins = ServerLog(lines, journal.values, journal.logins), journal.logins
     known: dict[str, str] = {}
     for _, rows in journal.catalogue:
         for _, verifier in rows:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.databases.evidence import Change, Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["PREFIX", "SETTINGS", "Line", "LoggedIn", "ServerLog", "read_lines", "value_of"]
@@ -101,8 +101,12 @@ class _Session:
 class ServerLog:
     """The changes of roles and the logins in one log."""
 
-    def __init__(self, lines: Iterable[Line], values: Mapping[str, str]) -> None:
-        """Take the passwords that are known by their digests: a verifier is recognised by them alone."""
+    def __init__(self, lines: Iterable[Line], values: Mapping[str, str], logins: Collection[str]) -> None:
+        """Take the logins of one account, and the passwords that are known by their digests.
+
+        A verifier is recognised by them alone, which costs some milliseconds for each.
+        """
+        self._logins = logins
         self.changes: list[Change] = []
         self.logins: list[LoggedIn] = []
         self.statements: list[Line] = []
@@ -150,13 +154,14 @@ class ServerLog:
             session.opened, session.has_failed = None, False
             session.sent.clear()
         else:
-            session.sent += [(at, found) for found in _ROLE.finditer(statement)]
+            found = ((at, one) for one in _ROLE.finditer(statement))
+            session.sent += [(sent, one) for sent, one in found if _name(one) in self._logins]
 
     def _commit(self, session: _Session, at: float) -> None:
         first: dict[str, float] = {}
         before: dict[str, Pair | None] = {}
         for sent, statement in session.sent:
-            name = (statement[3] or "").replace('""', '"') or (statement[4] or "").lower()
+            name = _name(statement)
             first.setdefault(name, sent)
             before.setdefault(name, self._pair(name))
             self._apply(name, statement)
@@ -189,6 +194,10 @@ class ServerLog:
         if role.password not in self._known:
             self._known[role.password] = value_of(role.password, self._values)
         return Pair(name, self._known[role.password])
+
+
+def _name(statement: re.Match[str]) -> str:
+    return (statement[3] or "").replace('""', '"') or (statement[4] or "").lower()
 
 
 def value_of(verifier: str, values: Mapping[str, str]) -> str:

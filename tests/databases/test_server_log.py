@@ -21,7 +21,7 @@ ONE = Pair("app_a", "one")
 def _read(folder: Path, *messages: str, pid: int = 7) -> ServerLog:
     path = folder / "server.log"
     path.write_text("".join(f"{place}.000|{pid}|app|{text}\n" for place, text in enumerate(messages, 1)))
-    return ServerLog(read_lines(path), _VALUES)
+    return ServerLog(read_lines(path), _VALUES, {"app_a"})
 
 
 def _sent(text: str) -> str:

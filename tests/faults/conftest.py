@@ -9,6 +9,7 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import installation
 from tests.faults.apiserver import Cluster
+from tests.faults.database_namespace import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,3 +38,10 @@ def accounts(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Call
         return known[name]
 
     return account
+
+
+@pytest.fixture(scope="package")
+def shop() -> Iterator[Shop]:
+    """A PostgreSQL server of this folder's own, for tests that break it."""
+    with Shop() as shop:
+        yield shop

@@ -1,0 +1,209 @@
+"""Namespaces whose ManagedSecret has an account at a real PostgreSQL server, with a journal of what happens to it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sandbox.databases import PostgresServer
+from sandbox.harness import eventually
+from tests.databases.cluster_watch import Subject, record_of
+from tests.databases.journal import Journal
+from tests.databases.recorder import answer_to, application
+from tests.databases.server_log import SETTINGS
+from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.namespace import NAME, workload_namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from tests.databases.evidence import Answer
+    from tests.databases.journal import Kept
+    from tests.faults.apiserver import Cluster
+    from tests.faults.namespace import WorkloadNamespace
+
+__all__ = ["DATABASE", "PASSWORD", "AccountNamespace", "Shop", "account_namespaces"]
+
+DATABASE = "shop"
+PASSWORD = "password"  # noqa: S105  # the name of an item
+_ADMIN = "keyturn_admin"
+_TARGET, _ADMIN_SECRET, _AUTHORITY = "orders", "db-admin", "db-ca"
+
+
+class Shop:
+    """A PostgreSQL server whose log can be judged, with a database and an admin that is no superuser."""
+
+    def __init__(self, release: str = "18") -> None:
+        self.server = PostgresServer(release, settings=SETTINGS)
+        self.password = secrets.token_urlsafe(24)
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        self.server.execute(
+            f"CREATE ROLE {_ADMIN} LOGIN CREATEROLE PASSWORD '{self.password}'",
+            f"CREATE DATABASE {DATABASE} OWNER {_ADMIN}",
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.__exit__(kind, error, trace)
+
+    def back_up(self, folder: Path) -> Path:
+        """Copy the data of the server, which is stopped for that moment."""
+        self.server.stop()
+        backup = Path(shutil.copytree(self.server.data, folder / "backup", copy_function=shutil.copy2))
+        self.server.start()
+        return backup
+
+    def restore(self, backup: Path) -> None:
+        """Put the data back to what it was."""
+        self.server.stop()
+        owner = self.server.data.stat()
+        shutil.rmtree(self.server.data)
+        shutil.copytree(backup, self.server.data)
+        for path in (self.server.data, *self.server.data.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        self.server.data.chmod(0o700)
+        self.server.start()
+
+    @property
+    def application(self) -> dict[str, Any]:
+        """How the application of the shop connects."""
+        return application(self.server) | {"dbname": DATABASE}
+
+    @property
+    def superuser(self) -> dict[str, Any]:
+        return self.server.conninfo(DATABASE)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNamespace:
+    """One account: its namespace, its server and its journal."""
+
+    space: WorkloadNamespace
+    shop: Shop
+    username: str
+    journal: Journal
+
+    @property
+    def namespace(self) -> str:
+        return self.space.namespace
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.namespace, NAME, self.journal, PASSWORD)
+
+    def create(self, *, database: Mapping[str, Any] | None = None, **spec: Any) -> None:
+        """Create the target with its admin, and the ManagedSecret."""
+        self.create_target()
+        self._create(MANAGED, "managedsecrets", self.managed_secret(database or {}, spec))
+
+    def create_target(self) -> None:
+        admin = {"username": _ADMIN, "password": self.shop.password}
+        self._create_secret(_ADMIN_SECRET, {name: text.encode() for name, text in admin.items()})
+        self._create_secret(_AUTHORITY, {"ca.crt": self.shop.server.ca})
+        self._create(MANAGED, "databasetargets", self._target())
+
+    def set_admin_password(self, password: str) -> None:
+        """Change what the operator logs in with, not the server."""
+        self.space.cluster.edit(
+            self.space.secret(_ADMIN_SECRET),
+            lambda body: body["data"].update(password=_encode(password.encode())),
+        )
+
+    def managed_secret(self, database: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+        account = {
+            "targetRef": {"name": _TARGET},
+            "username": self.username,
+            "template": {"schemas": ["public"]},
+            **database,
+        }
+        return {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "ManagedSecret",
+            "metadata": {"name": NAME},
+            "spec": {
+                "data": [{"name": PASSWORD, "generate": {"password": {}}}],
+                "database": {name: value for name, value in account.items() if value is not None},
+                "rotation": {"trigger": "at-creation", "overlap": "1s"},
+                "rollout": {"debounce": "0s"},
+                **spec,
+            },
+        }
+
+    def recorded(self) -> list[Kept]:
+        """Return the credentials that the state Secret records."""
+        body = self.space.cluster.get(self.space.state)
+        return record_of(body, PASSWORD)[1] if body else []
+
+    def phases(self) -> dict[int, str]:
+        return {one.revision: one.phase for one in self.recorded()}
+
+    def is_settled(self, revision: int) -> bool:
+        """Say whether a revision runs everywhere, and it is the only one that the server accepts."""
+        if not self.space.is_at(revision):
+            return False
+        return {number for number, phase in self.phases().items() if phase != "Closed"} == {revision}
+
+    def wait_for(self, revision: int, timeout: float = 60.0) -> None:
+        eventually(
+            lambda: self.is_settled(revision),
+            f"revision {revision} alone in {self.namespace}",
+            timeout,
+            instead=lambda: (self.phases(), self.conditions()),
+        )
+
+    def conditions(self) -> dict[str, str]:
+        found = self.space.status().get("conditions") or ()
+        return {one["type"]: f"{one['status']} {one['reason']}: {one.get('message', '')}" for one in found}
+
+    def login(self) -> Answer:
+        """Log in with what the Secret says."""
+        data = values_of(self.space.cluster.get(self.space.target))
+        return answer_to(data["username"].decode(), data[PASSWORD].decode(), self.shop.application)
+
+    def _target(self) -> dict[str, Any]:
+        server = self.shop.server
+        return {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "DatabaseTarget",
+            "metadata": {"name": _TARGET},
+            "spec": {
+                "postgresql": {
+                    "host": server.host,
+                    "port": server.port,
+                    "database": DATABASE,
+                    "tls": {"caRef": {"name": _AUTHORITY}},
+                },
+                "adminCredentials": {"secretRef": {"name": _ADMIN_SECRET}},
+                "allowedUsernames": ["orders_*"],
+            },
+        }
+
+    def _create_secret(self, name: str, data: Mapping[str, bytes]) -> None:
+        encoded = {key: _encode(value) for key, value in data.items()}
+        self._create("/api/v1", "secrets", {"metadata": {"name": name}, "data": encoded})
+
+    def _create(self, group: str, plural: str, body: dict[str, Any]) -> None:
+        self.space.cluster.create(f"{group}/namespaces/{self.namespace}/{plural}", body)
+
+
+def account_namespaces(cluster: Cluster, shop: Shop, count: int) -> list[AccountNamespace]:
+    """Make namespaces with their Deployments, each with a name for its account."""
+    made = []
+    for space in workload_namespaces(cluster, count):
+        username = f"orders_{secrets.token_hex(4)}"
+        made.append(AccountNamespace(space, shop, username, Journal(f"{username}_a", f"{username}_b")))
+    return made
+
+
+def _encode(value: bytes) -> str:
+    return base64.b64encode(value).decode()

@@ -1,0 +1,139 @@
+"""One account, one operator and one recorder, with all that the checker needs to judge them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox.harness import eventually
+from tests.databases.assemble import assemble
+from tests.databases.checker import judge
+from tests.databases.cluster_watch import ClusterWatch, retime
+from tests.databases.recorder import Recorder
+from tests.databases.server_log import read_lines
+from tests.faults.database_namespace import account_namespaces
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.databases.checker import Rule, Violation
+    from tests.databases.evidence import Evidence
+    from tests.faults.database_namespace import AccountNamespace, Shop
+
+__all__ = ["Play", "frozen_at", "play", "thaw"]
+
+_FREEZES = f"keyturn.runtime.failpoints._SIGNAL={int(signal.SIGSTOP)}"
+_PATIENCE = 60.0
+
+
+@dataclass
+class Play:
+    """An account that an operator owns, and what is known of it."""
+
+    account: AccountNamespace
+    shop: Shop
+    recorder: Recorder
+    kubeconfig: Path
+    folder: Path
+    audit_log: Path
+    operators: list[Operator] = field(default_factory=list)
+
+    def operator(self, *arguments: str, **env: str) -> Operator:
+        """Return another operator of the namespace; it is not started."""
+        log = self.folder / f"operator-{len(self.operators)}.log"
+        options = (f"--namespace={self.account.namespace}", "--allow-host=127.0.0.1", *arguments)
+        known = {"POD_NAMESPACE": self.account.namespace, **env}
+        made = Operator(self.kubeconfig, log, *options, env=known)
+        self.operators.append(made)
+        return made
+
+    def end_lease(self) -> None:
+        """As if the term of the leader were over."""
+        namespace = self.account.namespace
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/keyturn"
+        self.account.space.cluster.delete(path)
+
+    def evidence(self) -> Evidence:
+        self.recorder.try_all_closed()
+        works = retime(self.account.subject, self.audit_log)
+        places = {f"the log of operator {n}": one.log.read_bytes() for n, one in enumerate(self.operators)}
+        places["the server's log"] = self.shop.server.log.read_bytes()
+        lines = read_lines(self.shop.server.log)
+        return assemble(self.account.journal, lines, works=works, places=places)
+
+    def violations(self, *, without: frozenset[Rule] = frozenset()) -> list[Violation]:
+        return judge(self.evidence(), without=without)
+
+    def condition(self, kind: str) -> str:
+        return self.account.conditions().get(kind, "")
+
+    def wait_for_condition(self, kind: str, text: str, timeout: float = _PATIENCE) -> None:
+        eventually(
+            lambda: text in self.condition(kind),
+            f"{kind} with {text}",
+            timeout,
+            instead=lambda: (self.account.phases(), self.account.conditions()),
+        )
+
+    @contextmanager
+    def rest(self, seconds: float) -> Iterator[None]:
+        """Note that nothing is to be done for some seconds; the block says what may happen meanwhile."""
+        began = time.time()
+        yield
+        time.sleep(seconds)
+        self.account.journal.rests.append((began, time.time()))
+
+
+@contextmanager
+def play(
+    cluster: Any,
+    shop: Shop,
+    kubeconfig: Path,
+    folder: Path,
+    *,
+    rate: float = 20.0,
+    is_started: bool = True,
+    before: Callable[[AccountNamespace], None] = lambda _: None,
+    **spec: Any,
+) -> Iterator[Play]:
+    """Make an account with an operator at its first revision."""
+    (account,) = account_namespaces(cluster, shop, 1)
+    with ExitStack() as stack:
+        stack.enter_context(ClusterWatch(cluster.plane.kubeconfig, {account.namespace: account.subject}))
+        recorder = Recorder([account.journal], {"server": shop.application}, shop.superuser, rate=rate)
+        stack.enter_context(recorder)
+        made = Play(account, shop, recorder, kubeconfig, folder, Path(cluster.plane.audit_log))
+        before(account)
+        account.create(**spec)
+        if is_started:
+            stack.enter_context(made.operator())
+            account.wait_for(1)
+        yield made
+
+
+@contextmanager
+def frozen_at(place: Play, failpoint: str, **env: str) -> Iterator[Operator]:
+    """Run an operator until it freezes at a failpoint; it is thawed at the end of the block at the latest."""
+    env |= {"KEYTURN_FAILPOINT": failpoint, "KEYTURN_TEST_CONSTANTS": _FREEZES}
+    with place.operator(**env) as operator:
+        eventually(lambda: _is_stopped(operator.pid), f"an operator that is frozen at {failpoint}", _PATIENCE)
+        try:
+            yield operator
+        finally:
+            thaw(operator)
+
+
+def thaw(operator: Operator) -> None:
+    """Let a frozen operator run again; absent is success."""
+    with suppress(ProcessLookupError):
+        os.kill(operator.pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
