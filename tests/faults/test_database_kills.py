@@ -1,0 +1,221 @@
+"""Killed at any step of a rotation of a database password: the server, the record and the Secret agree at the end.
+
+Each process dies at a failpoint: before or after a step, inside the lock at the server, or when the server has done
+something that is not recorded yet. `make test` has the moments in which the server and the record differ, and draws
+some others; `make soak` has all, and pairs of them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.harness import HarnessError, eventually
+from tests.databases.assemble import assemble
+from tests.databases.checker import judge
+from tests.databases.cluster_watch import ClusterWatch, retime
+from tests.databases.recorder import Recorder
+from tests.databases.server_log import read_lines
+from tests.faults.database_kills import (
+    DELETION,
+    EMERGENCY,
+    FAILURE,
+    LOSS,
+    ROTATION,
+    Kills,
+    chain,
+    pairs,
+    within,
+)
+from tests.faults.database_namespace import account_namespaces
+from tests.faults.namespace import CONSUMERS
+from tests.support.operator import Operator
+from tests.support.soak import draw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.databases.checker import Violation
+    from tests.databases.evidence import Evidence
+    from tests.faults.apiserver import Cluster
+    from tests.faults.database_namespace import AccountNamespace, Shop
+
+pytestmark = pytest.mark.timeout(900)
+_KILLED = -9
+_LIVES = 0
+"""A process that never came to its failpoint."""
+_AT_ONCE = 3
+_DEATH = 45.0
+_PATIENCE = 120.0
+
+_SINGLES = [
+    *chain(ROTATION, *range(len(ROTATION.steps))),
+    *chain(FAILURE, 7, 8),
+    *within(FAILURE, 9)[:1],
+    *chain(EMERGENCY, 2, 3, 4, 5, 6),
+    *within(EMERGENCY, 2),
+    *within(EMERGENCY, 6)[1:],
+    *chain(DELETION, 0, 1),
+    *within(DELETION, 1)[1:],
+    *chain(LOSS, 0)[1:],
+]
+_PAIRS = [
+    *pairs(ROTATION, 0, 1, 2, 3, 4, 5, 7, 8, 9),
+    *pairs(FAILURE, 2, 3, 4, 6, 9),
+]
+KILLS = [
+    # The moments in which the server and the record differ, and the step back.
+    *within(ROTATION, 2, 3, 9),
+    *chain(FAILURE, 6, 9)[1:],
+    *within(FAILURE, 9)[1:],
+    *within(EMERGENCY, 6)[:1],
+    *within(DELETION, 1)[:1],
+    *chain(LOSS, 0)[:1],
+    *draw(_SINGLES, 3),
+    *draw(_PAIRS, 1),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How the processes of one case ended, and what is there after another one has continued."""
+
+    kills: Kills
+    returncodes: list[int]
+    restarts: dict[str, int]
+    history: list[tuple[int, str]]
+    evidence: Evidence
+    unfinished: object
+    """How it looks if it has not ended in time, else None."""
+
+    @property
+    def violations(self) -> list[Violation]:
+        return judge(self.evidence, without=self.kills.scenario.breaks)
+
+
+@pytest.fixture(scope="module")
+def stories(
+    cluster: Cluster, shop: Shop, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Story]:
+    """Kill processes in each case; then let one other process continue all of them."""
+    folder, kubeconfig = tmp_path_factory.mktemp("database-kills"), accounts("database-kills")
+    stage = dict(zip(KILLS, account_namespaces(cluster, shop, len(KILLS)), strict=True))
+    watched = {account.namespace: account.subject for account in stage.values()}
+    journals = [account.journal for account in stage.values()]
+    with (
+        ClusterWatch(cluster.plane.kubeconfig, watched),
+        Recorder(journals, {"server": shop.application}, shop.superuser) as recorder,
+    ):
+        _come_to_rest(stage, kubeconfig, folder)
+        before = {kills: _generations(account) for kills, account in stage.items()}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), KILLS))
+        with _operator(kubeconfig, folder / "whole.log", next(iter(stage.values()))) as operator:
+            unfinished = _wait_for_the_ends(stage)
+            operator.stop()
+        recorder.try_all_closed()
+    lines = list(read_lines(shop.server.log))
+    found = {}
+    for kills, code in zip(KILLS, codes, strict=True):
+        account = stage[kills]
+        works = retime(account.subject, cluster.plane.audit_log)
+        after = _generations(account)
+        restarts = {
+            name: after[name] - before[kills][name]
+            for name in CONSUMERS
+            if after[name] != before[kills][name]
+        }
+        evidence = assemble(account.journal, lines, works=works)
+        found[kills.id] = Story(kills, code, restarts, _history(account), evidence, unfinished.get(kills.id))
+    return found
+
+
+def _come_to_rest(stage: dict[Kills, AccountNamespace], kubeconfig: Path, folder: Path) -> None:
+    for kills, account in stage.items():
+        kills.scenario.prepare(account)
+        account.create(database=kills.scenario.database, **kills.scenario.spec)
+    with _operator(kubeconfig, folder / "rest.log", next(iter(stage.values()))) as operator:
+        for account in stage.values():
+            account.wait_for(1, _PATIENCE)
+        operator.stop()
+
+
+def _operator(
+    kubeconfig: Path, log: Path, home: AccountNamespace, *arguments: str, failpoint: str = ""
+) -> Operator:
+    # As if the term of one that died before were over.
+    home.space.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
+    env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
+    options = arguments or ("--all-namespaces",)
+    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
+
+
+def _die(kills: Kills, account: AccountNamespace, kubeconfig: Path, folder: Path) -> list[int]:
+    kills.scenario.provoke(account)
+    return [_die_once(failpoint, account, kubeconfig, folder) for failpoint in kills.failpoints]
+
+
+def _die_once(failpoint: str, account: AccountNamespace, kubeconfig: Path, folder: Path) -> int:
+    only = f"--namespace={account.namespace}"
+    log = folder / f"{failpoint.replace(':', '-')}-{account.namespace}.log"
+    with _operator(kubeconfig, log, account, only, failpoint=failpoint) as operator:
+        try:
+            return operator.wait_for_kill(_DEATH)
+        except subprocess.TimeoutExpired:
+            return _LIVES
+
+
+def _wait_for_the_ends(stage: dict[Kills, AccountNamespace]) -> dict[str, object]:
+    """Wait until each case has ended; return how those look that did not."""
+    left = dict(stage)
+
+    def are_over() -> bool:
+        for kills in [kills for kills, account in left.items() if kills.scenario.has_ended(account)]:
+            del left[kills]
+        return not left
+
+    with suppress(HarnessError):
+        eventually(are_over, "the end of each case", _PATIENCE)
+    return {kills.id: (account.phases(), account.conditions()) for kills, account in left.items()}
+
+
+def _generations(account: AccountNamespace) -> dict[str, int]:
+    space = account.space
+    return {name: space.cluster.get(space.deployment(name))["metadata"]["generation"] for name in CONSUMERS}
+
+
+def _history(account: AccountNamespace) -> list[tuple[int, str]]:
+    history: list[dict[str, Any]] = account.space.status().get("history") or []
+    return [(one["revision"], one["result"]) for one in history]
+
+
+@pytest.fixture(params=[kills.id for kills in KILLS])
+def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
+    return stories[request.param]
+
+
+def test_each_process_died_where_it_was_to(story: Story) -> None:
+    assert story.returncodes == [_KILLED] * len(story.kills.failpoints)
+
+
+def test_another_process_brings_it_to_its_end(story: Story) -> None:
+    assert story.unfinished is None
+
+
+def test_no_rule_is_violated(story: Story) -> None:
+    assert story.violations == []
+
+
+def test_each_workload_restarts_as_often_as_without_a_death(story: Story) -> None:
+    assert story.restarts == story.kills.scenario.restarts
+
+
+def test_the_history_has_each_rotation_once(story: Story) -> None:
+    if story.kills.scenario.history:
+        assert story.history == list(story.kills.scenario.history)
