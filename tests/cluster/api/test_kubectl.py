@@ -211,7 +211,9 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
     found = kubectl("get", "keyturn", "-n", namespace, "-o", "name")
 
     assert sorted(kinds.split()) == [
+        "clusterdatabasetargets.keyturn.dev",
         "clustersecretstores.keyturn.dev",
+        "databasetargets.keyturn.dev",
         "emergencyrotations.keyturn.dev",
         "managedsecrets.keyturn.dev",
         "secretclasses.keyturn.dev",
