@@ -60,6 +60,7 @@ def starts(
         ("deployments", ""),
         ("secrets", ""),
         ("clustersecretstores", "--all-namespaces"),
+        ("databasetargets", ""),
     ],
 )
 def test_a_hung_watch_fails_the_liveness_probe_until_it_responds(

@@ -31,7 +31,13 @@ _OURS = (
     "the operator's environment",
 )
 # A review asks what the caller itself may; it has no namespace and is not stored.
-_FOR_ALL = {"", "secretclasses", "clustersecretstores", "selfsubjectaccessreviews"}
+_FOR_ALL = {
+    "",
+    "secretclasses",
+    "clustersecretstores",
+    "clusterdatabasetargets",
+    "selfsubjectaccessreviews",
+}
 _SERVERS = (
     "the audit log",
     "events.events.k8s.io",
@@ -178,12 +184,16 @@ _CLASSES = {
     "rules": [
         {
             "apiGroups": ["keyturn.dev"],
-            "resources": ["secretclasses", "clustersecretstores"],
+            "resources": ["secretclasses", "clustersecretstores", "clusterdatabasetargets"],
             "verbs": ["get", "list", "watch"],
         },
         {
             "apiGroups": ["keyturn.dev"],
-            "resources": ["secretclasses/status", "clustersecretstores/status"],
+            "resources": [
+                "secretclasses/status",
+                "clustersecretstores/status",
+                "clusterdatabasetargets/status",
+            ],
             "verbs": ["patch"],
         },
     ],
