@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
-from keyturn.databases.errors import Busy, DatabaseError, RefusedByPolicy
+from keyturn.databases.errors import Busy, DatabaseError, RefusedByPolicy, Unreachable
 
 from . import catalog, codes, guards, rights, statements
 from .driver import ConnectionFailed, Session, StatementFailed, connect
@@ -132,9 +132,17 @@ class Operations:
         )
         if is_locked != "t":
             raise Busy
-        facts = await catalog.read(session, account.names)
-        guards.check_server(facts.admin)
-        yield facts
+        try:
+            facts = await catalog.read(session, account.names)
+            guards.check_server(facts.admin)
+            yield facts
+        except Unreachable:
+            raise
+        except Exception:
+            # The server would free the lock when it notices that the connection is closed, which is later.
+            with suppress(DatabaseError, StatementFailed):
+                await session.query("ROLLBACK")
+            raise
         await session.query("COMMIT")
 
 
