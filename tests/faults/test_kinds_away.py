@@ -68,3 +68,31 @@ def is_judged(cluster: Cluster) -> None:
     path, _, name = _STORE.rpartition("/")
     cluster.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
     eventually(lambda: "status" in (cluster.get(_STORE) or {}), "a status of a store of that kind", 90)
+
+
+@pytest.fixture
+def no_targets(cluster: Cluster) -> Iterator[None]:
+    """Take the kinds of database targets away, as an older set of CRDs lacks them."""
+    names = ("databasetargets.keyturn.dev", "clusterdatabasetargets.keyturn.dev")
+    cluster.kubectl("delete", "crd", *names, "--timeout=30s")
+    yield
+    cluster.kubectl("apply", "-k", str(ROOT / "crds"))
+    cluster.kubectl(
+        "wait", "--for=condition=Established", *(f"crd/{name}" for name in names), "--timeout=20s"
+    )
+
+
+@pytest.mark.usefixtures("no_targets")
+def test_an_operator_starts_with_an_older_set_of_crds(
+    cluster: Cluster, accounts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (space,) = workload_namespaces(cluster, 1)
+    log, env = tmp_path / "operator.log", {"POD_NAMESPACE": space.namespace}
+    with Operator(accounts("older"), log, "--all-namespaces", env=env) as operator:
+        operator.wait_for_log("leading")
+        operator.wait_for_log("kind not watched")
+
+        space.create()
+
+        eventually(lambda: space.is_at(1), "a first revision", 30)
+        assert operator.returncode is None

@@ -6,7 +6,8 @@ A handler compares and enqueues. It never writes, and calls the API server only 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from .workqueue import WorkQueue
 
 __all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
+
+_NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+"""Answers to a list of a kind whose CRD, or the right on it, is not installed."""
 
 _log = structlog.get_logger()
 
@@ -271,13 +275,13 @@ class Watches:
             await self._sweep_one(
                 path, known, partial(self.target, kind), self.target_gone, partial(TargetKey.of_body, kind)
             )
-        except (errors.NotFound, errors.Forbidden) as error:
+        except errors.ApiError as error:
+            if known or error.status not in _NOT_SERVED:
+                raise
             self.collections.discard(path)
             if kind not in self.absent_kinds:
                 _log.warning("kind not watched", kind=kind, reason=error.reason, hint="see keyturn check")
             self.absent_kinds.add(kind)
-            for key in known:  # with its CRD
-                self.target_gone(key)
         else:
             self.absent_kinds.discard(kind)
 

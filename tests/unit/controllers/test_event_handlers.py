@@ -316,8 +316,12 @@ class OlderCluster:
 
 @pytest.mark.parametrize(
     "refusal",
-    [errors.NotFound("list", "x", 404, "NotFound"), errors.Forbidden("list", "x", 403, "Forbidden")],
-    ids=["no CRD", "no right"],
+    [
+        errors.NotFound("list", "x", 404, "NotFound"),
+        errors.Unavailable("list", "x", 404, "Unknown"),
+        errors.Forbidden("list", "x", 403, "Forbidden"),
+    ],
+    ids=["no CRD", "no path", "no right"],
 )
 async def test_a_cluster_without_database_targets_is_listed(refusal: errors.ApiError) -> None:
     seen = Seen()
@@ -331,3 +335,15 @@ async def test_a_cluster_without_database_targets_is_listed(refusal: errors.ApiE
     await seen.watches.sweep()
     assert seen.watches.absent_kinds == set()
     assert sum("databasetargets" in path for path in seen.watches.collections) == 2
+
+
+async def test_targets_that_are_known_do_not_vanish_with_an_answer_that_may_pass() -> None:
+    seen = Seen()
+    seen.watches.target(DATABASE_TARGET, target())
+    refusal = errors.Unavailable("list", "x", 404, "Unknown")
+    seen.context.api = OlderCluster(refusal)  # type: ignore[assignment]  # a fake
+
+    with pytest.raises(errors.Unavailable):
+        await seen.watches.sweep()
+
+    assert seen.context.cache.targets.target(TARGET) is not None
