@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
 
-__all__ = ["Play", "frozen_at", "play", "thaw"]
+__all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "thaw"]
 
 _FREEZES = f"keyturn.runtime.failpoints._SIGNAL={int(signal.SIGSTOP)}"
 _PATIENCE = 60.0
@@ -117,16 +117,39 @@ def play(
         yield made
 
 
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """An operator that freezes at a failpoint."""
+
+    operator: Operator
+    failpoint: str
+
+    def wait(self) -> None:
+        """Wait until it has come to the failpoint."""
+        eventually(
+            lambda: _is_stopped(self.operator.pid),
+            f"an operator that is frozen at {self.failpoint}",
+            _PATIENCE,
+        )
+
+
 @contextmanager
-def frozen_at(place: Play, failpoint: str, **env: str) -> Iterator[Operator]:
-    """Run an operator until it freezes at a failpoint; it is thawed at the end of the block at the latest."""
+def frozen(place: Play, failpoint: str, **env: str) -> Iterator[Frozen]:
+    """Run an operator that freezes at a failpoint; it is thawed at the end of the block at the latest."""
     env |= {"KEYTURN_FAILPOINT": failpoint, "KEYTURN_TEST_CONSTANTS": _FREEZES}
     with place.operator(**env) as operator:
-        eventually(lambda: _is_stopped(operator.pid), f"an operator that is frozen at {failpoint}", _PATIENCE)
         try:
-            yield operator
+            yield Frozen(operator, failpoint)
         finally:
             thaw(operator)
+
+
+@contextmanager
+def frozen_at(place: Play, failpoint: str) -> Iterator[Operator]:
+    """Run an operator until it freezes at a failpoint."""
+    with frozen(place, failpoint) as one:
+        one.wait()
+        yield one.operator
 
 
 def thaw(operator: Operator) -> None:
