@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterWatch", "Subject", "record_of", "retime"]
 
+_ACCOUNTS = "system:serviceaccount:keyturn"
 _MARKER = "keyturn.dev/secret-versions"
 _PATIENCE = 30
 _AGAIN = 0.1
@@ -225,7 +226,7 @@ def _uses(pod: Any, secret: str) -> bool:
 
 
 def retime(subject: Subject, audit_log: Path) -> list[tuple[float, str]]:
-    """Give each version the time at which the API server received its write; return all writes of an operator.
+    """Give each version the time of its write; return what operators wrote, besides Leases.
 
     A watch delivers a version some milliseconds late, and a rotation is faster than that.
     """
@@ -234,7 +235,7 @@ def retime(subject: Subject, audit_log: Path) -> list[tuple[float, str]]:
     works: list[tuple[float, str]] = []
     for entry in _writes(audit_log, subject.namespace):
         reference, at = entry["objectRef"], _seconds(entry["requestReceivedTimestamp"])
-        if entry["user"]["username"].startswith("system:serviceaccount:keyturn"):
+        if entry["user"]["username"].startswith(_ACCOUNTS) and reference["resource"] != "leases":
             works.append((at, f"{entry['verb']} {reference['resource']}"))
         if reference["resource"] == "secrets":
             times = {f"{subject.secret}-keyturn": state, subject.secret: target}.get(

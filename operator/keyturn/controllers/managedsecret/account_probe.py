@@ -125,8 +125,8 @@ async def _judge(key: ObjectKey, desired: DatabaseDesired, login: Login, engine:
             return ProbeVerdict.LOCKED
         case Answer.UNKNOWN:
             raise Unreachable(verdict.reason, verdict.message)
-    # A login that is closed or dropped looks to a client like one with another password.
+    # A login that is dropped or expired looks to a client like one with another password. One that is closed and has
+    # not this password either is what a restored backup has of it; a lock by a user leaves the password (LOCKED).
     found = await measure(engine, "find", engine.find(account_of(key, desired)))
     there = found.login(login.name)
-    is_usable = there.exists and there.is_open and not there.is_expired
-    return ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED
+    return ProbeVerdict.REFUSED if there.exists and not there.is_expired else ProbeVerdict.LOCKED

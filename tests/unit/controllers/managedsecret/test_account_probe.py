@@ -208,16 +208,24 @@ async def test_another_password_at_the_server_is_refused_and_wakes_the_object_ea
     assert prober.woken == 2
 
 
-@pytest.mark.parametrize("is_dropped", [False, True], ids=["closed", "dropped"])
-async def test_a_login_that_was_closed_or_dropped_is_locked(prober: Prober, *, is_dropped: bool) -> None:
-    prober.server.roles["app_a"] = Role()
-    if is_dropped:
-        del prober.server.roles["app_a"]
+async def test_a_login_that_was_dropped_is_locked(prober: Prober) -> None:
+    del prober.server.roles["app_a"]
 
     found = await prober.look()
 
     assert found
     assert found.verdict is ProbeVerdict.LOCKED
+
+
+async def test_a_login_that_is_closed_without_its_password_is_refused_as_after_a_restore(
+    prober: Prober,
+) -> None:
+    prober.server.roles["app_a"] = Role()
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.REFUSED
 
 
 async def test_a_locked_login_with_the_right_password_is_locked(prober: Prober) -> None:
