@@ -99,6 +99,22 @@ async def test_rights_that_were_taken_away_are_named_and_nothing_is_changed(
     assert (await place.engine().prove(old)).answer is Answer.REFUSED
 
 
+async def test_logins_that_the_admin_may_no_longer_change_are_named_with_their_grant(
+    any_server: PostgresServer,
+) -> None:
+    """Before release 16 an admin may change each role, and the revocation takes nothing."""
+    place, owned = Place.of_new_admin(any_server), account()
+    await place.engine().create(owned, TEMPLATE, open_fence)
+    if int(any_server.release) >= 16:
+        any_server.execute(*(f"REVOKE {name} FROM {place.admin.name} CASCADE" for name in owned.logins))
+        with pytest.raises(Denied) as refusal:
+            await place.engine().bring(owned, (new_login(owned.logins[0]),), open_fence)
+        assert "ADMIN OPTION" in refusal.value.statement
+        any_server.execute(refusal.value.statement)
+
+    assert await works(place, owned)
+
+
 async def works(place: Place, owned: Account) -> bool:
     """Whether an account can be created and brought, and sessions of it ended."""
     engine = place.engine()

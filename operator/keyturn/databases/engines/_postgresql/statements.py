@@ -142,7 +142,8 @@ def _alike(owner: Role, login: Role, facts: Facts, grant: str) -> Iterator[State
         limit = f"ALTER ROLE {identifier(login.name)} CONNECTION LIMIT {owner.connections}"
         yield Statement(limit, grant)
     for copy in settings.copied(owner.name, login.name, facts.settings):
-        yield Statement(copy.text, rights.setting(facts.admin, copy))
+        # A right on the setting is of no use to an admin that may not change the login.
+        yield Statement(copy.text, rights.setting(facts.admin, copy) if login.may_alter else grant)
 
 
 def _privileges(owner: str, template: Template, admin: Admin) -> Iterator[Statement]:
