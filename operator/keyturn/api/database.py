@@ -159,10 +159,8 @@ class Database(Schema):
     username: Annotated[str, _SPELLING] = pydantic.Field(json_schema_extra=_OF_USERNAME)
     """The name of the account; the key username of the Secret has the login that works now."""
     strategy: Strategy | None = None
-    """AlternatingUsers (the default) has two logins, <username>_a and <username>_b; SingleUser changes one password.
-
-    With SingleUser, pods that hold the old password cannot open a session between the change and their restart.
-    """
+    """AlternatingUsers (the default) has two logins, <username>_a and <username>_b; SingleUser has one, whose old
+    password fails between the change at the server and the restart of each pod."""
     password_value: str | None = pydantic.Field(None, min_length=1, max_length=253)
     """The name of the item of data that is the password; password if absent."""
     sessions: Sessions | None = None

@@ -14,6 +14,7 @@ from .selector import LabelSelector
 from .spelled import Spelled
 
 __all__ = [
+    "AffectedLogin",
     "AffectedSecret",
     "AffectedState",
     "Deadlines",
@@ -26,7 +27,7 @@ __all__ = [
 
 
 class Revoke(StrEnum):
-    """When the previous values are removed from the Secret."""
+    """When the previous values are removed from the Secret, and refused by a database server."""
 
     IMMEDIATELY = "Immediately"
     AFTER_ROLLOUT = "AfterRollout"
@@ -69,7 +70,8 @@ class EmergencyRotationSpec(Schema):
     )
     """The ManagedSecrets of this namespace to rotate, by their names."""
     revoke: Revoke | None = None
-    """Immediately (the default) removes the previous values at once; AfterRollout waits for the workloads."""
+    """Immediately (the default) removes previous values and closes their database logins at once; AfterRollout waits
+    for the workloads."""
     evict: bool | None = None
     """True evicts pods of Jobs and pods without an owner that hold exposed values; budgets are honoured."""
 
@@ -88,6 +90,19 @@ class AffectedState(StrEnum):
     NOT_FOUND = "NotFound"
 
 
+class AffectedLogin(Schema):
+    """A login of a database account, with a password from before the declaration."""
+
+    login: str
+    """The name that logs in."""
+    revision: int | None = None
+    """The revision that brought its password; absent if the record of it is lost."""
+    refused_at: datetime | None = None
+    """When the database server was proven to refuse it; absent while it may be accepted."""
+    message: str | None = pydantic.Field(None, max_length=1024)
+    """Why it may still be accepted."""
+
+
 class AffectedSecret(Schema):
     """The progress of one ManagedSecret of an emergency."""
 
@@ -100,9 +115,11 @@ class AffectedSecret(Schema):
     rotated_at: datetime | None = None
     """When the new values were written to the Secret."""
     updated_at: datetime | None = None
-    """When no pod held earlier values any more."""
+    """When no pod, store or database login had earlier values any more."""
     message: str | None = pydantic.Field(None, max_length=1024)
     """What it waits for, or the manual action that is required."""
+    logins: list[AffectedLogin] | None = pydantic.Field(None, max_length=8)
+    """The database logins with exposed passwords, and when the server was proven to refuse each."""
 
 
 class TimelineEntry(Schema):

@@ -11,7 +11,7 @@ from keyturn.api.emergency import AffectedState, EmergencyRotation
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
-from keyturn.cli.text import NOTHING, length, room, table, until
+from keyturn.cli.text import NOTHING, clock, length, room, table, until
 from keyturn.controllers.emergency.report_configmap import FILE
 from keyturn.core.emergency.deadlines import report_name, who_acknowledges
 from keyturn.core.emergency.status import open_stages
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, timedelta
 
+    from keyturn.api.emergency import AffectedLogin
     from keyturn.cli.cluster import Cluster
 
     from .scope import Scope
@@ -49,7 +50,7 @@ async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Out
     else:
         print_lines(_table(found, now, output))
         if incident:
-            print_lines(*_contacts(found), *_details(found))
+            print_lines(*_contacts(found), *_details(found), *_logins(found))
     return any(_needs_a_person(one, now) for one in found)
 
 
@@ -233,6 +234,32 @@ def _details(found: Iterable[EmergencyRotation]) -> list[str]:
     return ["", table(header, rows[:_MOST_ROWS], room()), *more]
 
 
+def _logins(found: Iterable[EmergencyRotation]) -> list[str]:
+    """Return the database logins with exposed passwords, those that may still be accepted first."""
+    exposed = [
+        (one.metadata.namespace, secret.name, login)
+        for one in found
+        for secret in one.status.secrets
+        for login in secret.logins or ()
+    ]
+    exposed.sort(key=lambda row: row[2].refused_at is not None)
+    if not exposed:
+        return []
+    rows = [
+        [namespace, name, login.login, str(login.revision or NOTHING), _proof(login)]
+        for namespace, name, login in exposed[:_MOST_ROWS]
+    ]
+    more = [f"and {len(exposed) - _MOST_ROWS} more"] if len(exposed) > _MOST_ROWS else []
+    header = ("NAMESPACE", "MANAGEDSECRET", "OLD LOGIN", "REVISION", "AT THE DATABASE")
+    return ["", table(header, rows, room()), *more]
+
+
+def _proof(login: AffectedLogin) -> str:
+    if login.refused_at:
+        return f"refused since {clock(login.refused_at)}"
+    return f"may still be accepted: {login.message}" if login.message else "may still be accepted"
+
+
 # JSON and YAML
 
 
@@ -259,6 +286,15 @@ def _document(one: EmergencyRotation, now: datetime) -> dict[str, Any]:
                 "state": secret.state,
                 "revision": secret.revision,
                 "message": secret.message,
+                "logins": [
+                    {
+                        "login": login.login,
+                        "revision": login.revision,
+                        "refusedAt": login.refused_at,
+                        "message": login.message,
+                    }
+                    for login in secret.logins or ()
+                ],
             }
             for secret in status.secrets
         ],

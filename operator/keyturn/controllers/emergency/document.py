@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from keyturn.api.emergency import AffectedSecret, EmergencyRotation
+    from keyturn.api.emergency import AffectedLogin, AffectedSecret, EmergencyRotation
     from keyturn.core.emergency.progress import Affected
     from keyturn.core.emergency.readers import Readership
 
@@ -49,6 +49,7 @@ def document(
         _services(known),
         _elsewhere(known),
         _stores(known),
+        _logins(rows),
         readership(emergency, known, readers),
         _open(emergency, rows, known),
         _timeline(emergency),
@@ -198,6 +199,29 @@ def _stores(known: Mapping[str, Affected | None]) -> Iterator[str]:
     )
 
 
+def _logins(rows: Sequence[AffectedSecret]) -> Iterator[str]:
+    """Yield the database logins with exposed passwords, each with the proof that it is refused."""
+    found = [(row.name, login) for row in rows for login in row.logins or ()]
+    if not found:
+        return
+    yield from section("Database logins")
+    yield "These logins have passwords from before the declaration. Refused means: at the server, and at each address"
+    yield "of `alsoAt`, a login with the old password was refused, and one with the published password accepted."
+    yield ""
+    yield from table(
+        ("ManagedSecret", "Login", "Revision", "State"),
+        ((code(name), text(one.login), str(one.revision or "unknown"), _proof(one)) for name, one in found),
+    )
+
+
+def _proof(one: AffectedLogin) -> str:
+    if one.refused_at and one.revision is None:  # without its password no login can be tried
+        return f"seen closed at the server at {when(one.refused_at)}"
+    if one.refused_at:
+        return f"proven refused at {when(one.refused_at)}"
+    return f"may still be accepted: {text(one.message or 'wait')}"
+
+
 def _open(
     emergency: EmergencyRotation, rows: Sequence[AffectedSecret], known: Mapping[str, Affected | None]
 ) -> Iterator[str]:
@@ -215,6 +239,12 @@ def _open(
         f"- [ ] Make sure that {text(place.place)}, where {code(name)} is pushed to, has no exposed value"
         for name, one in sorted(known.items())
         for place in (one.unpushed if one else ())
+    ]
+    lines += [
+        f"- [ ] The database may still accept {text(one.login)} of {code(row.name)}: {text(one.message or 'wait')}"
+        for row in rows
+        for one in row.logins or ()
+        if one.refused_at is None
     ]
     yield from lines or ["Nothing."]
     if "Documented" in waiting:

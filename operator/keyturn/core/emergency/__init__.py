@@ -3,6 +3,7 @@
 Modules
     status      `status_of`: conditions and the list of secrets
     progress    progress of one secret in an emergency
+    logins      database logins with exposed passwords, and when the server was proven to refuse each
     deadlines   deadlines of an incident and who acknowledged them
     timeline    entries of the timeline
     readers     who has read a secret, as the audit webhook reports it

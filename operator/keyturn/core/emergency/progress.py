@@ -13,9 +13,12 @@ from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 
+from .logins import exposed_logins
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyturn.api.emergency import AffectedLogin
     from keyturn.core.errors import Wait
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
@@ -47,6 +50,8 @@ class Affected:
     """Literal items, which the spec shows in plain text."""
     unpushed: tuple[Unpushed, ...] = ()
     """Destinations that may hold values from before the declaration."""
+    logins: tuple[AffectedLogin, ...] = ()
+    """Database logins with passwords from before the declaration."""
 
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -59,6 +64,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
         pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
         literals=tuple(item.name for item in desired.items if item.literal is not None),
+        logins=exposed_logins(emergency, observed, error),
     )
     if not any(item.recipe for item in desired.items):
         message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"

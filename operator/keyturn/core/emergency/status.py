@@ -12,6 +12,7 @@ from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.core.times import to_second
 
 from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
+from .logins import kept_logins
 from .timeline import added
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _row(
         else None,
         updated_at=to_second(updated) if affected.state in _DONE else None,
         message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
+        logins=kept_logins((before.logins if before else None) or (), affected.logins),
     )
 
 

@@ -10,7 +10,13 @@ from typing import Any
 import markdown  # type: ignore[import-untyped]  # ships no stubs
 import pytest
 
-from keyturn.api.emergency import AffectedSecret, AffectedState, EmergencyRotation, TimelineEntry
+from keyturn.api.emergency import (
+    AffectedLogin,
+    AffectedSecret,
+    AffectedState,
+    EmergencyRotation,
+    TimelineEntry,
+)
 from keyturn.controllers.emergency.document import document
 from keyturn.controllers.emergency.markdown import LARGEST, text
 from keyturn.core.emergency.progress import Affected
@@ -192,6 +198,35 @@ def test_it_names_the_stores_that_may_hold_what_is_exposed() -> None:
 
 def test_without_pushes_it_speaks_of_no_stores() -> None:
     assert "Not yet new in stores" not in written()
+
+
+def test_it_has_the_proof_that_a_database_refuses_each_exposed_login() -> None:
+    logins = [
+        AffectedLogin(login="app_a", revision=1, refused_at=STARTED + timedelta(seconds=5)),
+        AffectedLogin(login="app_b", revision=2, message="10.0.0.7:6432 still accepts its password"),
+        AffectedLogin(login="app_b", refused_at=STARTED),
+    ]
+    found = row("db").model_copy(update={"logins": logins})
+
+    source = document(emergency(), "kubectl", [found, row("mail")], {})
+
+    assert "| `db` | app\\_a | 1 | proven refused at 2026-11-24 12:00:05 UTC |" in source
+    why = "10.0.0.7:6432 still accepts its password"
+    assert f"| `db` | app\\_b | 2 | may still be accepted: {why} |" in source
+    assert "| `db` | app\\_b | unknown | seen closed at the server at 2026-11-24 12:00:00 UTC |" in source
+    assert source.count("The database may still accept") == 1
+    assert f"- [ ] The database may still accept app\\_b of `db`: {why}" in source
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_names_of_logins_become_no_markup(hostile: str) -> None:
+    found = row("db").model_copy(update={"logins": [AffectedLogin(login=hostile, message=hostile)]})
+
+    assert hostile.replace("\u202e", "").replace("\u200b", "") in read(document(emergency(), "", [found], {}))
+
+
+def test_without_databases_it_speaks_of_no_logins() -> None:
+    assert "Database logins" not in written()
 
 
 def test_what_happened_often_is_reported_once_with_its_count() -> None:
