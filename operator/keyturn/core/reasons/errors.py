@@ -85,6 +85,11 @@ class ErrorReason(Code):
         "another writer keeps changing the password at the database server; three repairs in an hour did not last",
         "stop that writer",
     )
+    CREDENTIAL_LOCKED = (
+        "CredentialLocked",
+        "another user closed, locked or dropped the published login at the database server",
+        "open it there, or run `keyturn rotate`",
+    )
     CREDENTIAL_REFUSED = (
         "CredentialRefused",
         "the database server refuses the password of the Secret",

@@ -338,6 +338,12 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
                 f"the database server refuses the published login of {database.username!r}, and drift: Report only"
                 " reports that; set the password of the Secret at the server, or write drift: Repair",
             )
+        case ProbeVerdict.LOCKED:
+            return Stalled(
+                ErrorReason.CREDENTIAL_LOCKED,
+                f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
+                " open it there, or run `keyturn rotate`",
+            )
         case _:
             return None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
-from keyturn.core.reasons import ConditionReason
+from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 from keyturn.core.times import to_second
 
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["Meaning", "credential_status", "credential_step", "credential_valid", "is_closing"]
+__all__ = ["Meaning", "at_server", "credential_status", "credential_step", "credential_valid", "is_closing"]
 
 _STEPS = {Phase.STAGED: "Apply", Phase.APPLIED: "Prove"}
 _CONDITION = "CredentialValid"
+_WORDS = {
+    "Apply": "the database server is to accept the new password of {}",
+    "Prove": "a login as {} with the new password is to be accepted by the database server",
+    "Revoke": "the database server may accept the previous login {} until it is closed",
+}
 
 
 class Meaning(NamedTuple):
@@ -79,13 +84,40 @@ def credential_valid(observed: Observed) -> Meaning | None:
     before = next((one for one in observed.managed.status.conditions if one.type == _CONDITION), None)
     if verdict is ProbeVerdict.NOT_PROBED and before:
         return Meaning(before.status, before.reason, before.message)
-    return _MEANINGS[verdict]
+    return _with_problem(_MEANINGS[verdict], verdict, observed)
+
+
+def _with_problem(meaning: Meaning, verdict: ProbeVerdict, observed: Observed) -> Meaning:
+    """Add why a repair, or the proof of a password that was found in the Secret, does not succeed."""
+    problem = observed.account.problem if observed.account else None
+    published = observed.state.published_credential if observed.state else None
+    concerns = verdict is ProbeVerdict.REFUSED or (published is not None and published.is_candidate)
+    if problem is None or not concerns or problem.reason == ErrorReason.CHANGING_CREDENTIAL:
+        return meaning
+    return meaning._replace(message=f"{meaning.message}; {problem.message}")
+
+
+def at_server(step: str, observed: Observed) -> str | None:
+    """Return what a step at the database server waits for, or changes; None for another step."""
+    if observed.state is None or step not in _WORDS:
+        return None
+    if observed.account and observed.account.problem:
+        return observed.account.problem.message
+    closing = [one.login for one in observed.state.credentials if one.is_closing]
+    unproven = _unproven(observed.state)
+    logins = closing if step == "Revoke" or unproven is None else [unproven.login]
+    return _WORDS[step].format(" and ".join(sorted(logins)))
 
 
 def credential_step(state: StateFacts) -> str | None:
     """Return the step that an unproven credential needs next; None if the published one is proven."""
-    unproven = state.credential_of(state.candidate.number if state.candidate else state.current_number)
+    unproven = _unproven(state)
     return _STEPS.get(unproven.phase) if unproven else None
+
+
+def _unproven(state: StateFacts) -> Credential | None:
+    """Return the credential that is to be published; also the published one, if no revision is a candidate."""
+    return state.credential_of(state.candidate.number if state.candidate else state.current_number)
 
 
 def is_closing(state: StateFacts) -> bool:

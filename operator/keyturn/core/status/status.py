@@ -31,7 +31,7 @@ from keyturn.core.rotation.triggers import is_overdue
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of
-from .credentials import credential_status, credential_step, is_closing
+from .credentials import at_server, credential_status, credential_step, is_closing
 from .summary import done_of, with_state
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ def _rotation(
         reason=state.newest.reason,
         step=step,
         started_at=to_second(state.newest.made),
-        message=_waiting_at_server(observed)
-        or _waiting_for(everyone)
-        or summary_of(observed, observed.desired),
+        message=at_server(step, observed) or _waiting_for(everyone) or summary_of(observed, observed.desired),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -174,13 +172,6 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     is_counted = isinstance(outcome.error, Wait) and not isinstance(outcome.step, steps.Rest)
     counted = {"attempts": outcome.attempts} if is_counted else {}
     return rotation.model_copy(update=message | counted)
-
-
-def _waiting_at_server(observed: Observed) -> str | None:
-    """Return what an operation at the database server waits for."""
-    is_unproven = observed.state is not None and credential_step(observed.state) is not None
-    problem = observed.account.problem if observed.account and is_unproven else None
-    return problem.message if problem else None
 
 
 def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:

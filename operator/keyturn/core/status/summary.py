@@ -46,6 +46,8 @@ UNDER_WAY_OUTSIDE = frozenset(
     }
 )
 """Reasons of Refreshed and Pushed that mean progress, not failure."""
+_SYNCED = ("Refreshed", "Pushed", "CredentialValid")
+"""Conditions of what is outside the cluster."""
 _GRACE = timedelta(minutes=1)
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """A time at which nothing is overdue, due or unseen, unless the status says so."""
@@ -68,7 +70,7 @@ class SummaryState(enum.StrEnum):
     BEHIND = "Behind"
     """A workload runs older values and is not restarted by the operator."""
     NOT_SYNCED = "NotSynced"
-    """A read from a store or a push fails; it is retried."""
+    """A read from a store or a push fails, or a database refuses the published login; it is retried."""
     NOT_COMPLIANT = "NotCompliant"
     """It violates a rule of a class whose enforcement is Warn."""
     SUSPENDED = "Suspended"
@@ -193,7 +195,7 @@ def _behind(known: Known, _: datetime) -> str | None:
 
 
 def _not_synced(known: Known, _: datetime) -> str | None:
-    conditions = [condition(known.managed, type_) for type_ in ("Refreshed", "Pushed")]
+    conditions = [condition(known.managed, type_) for type_ in _SYNCED]
     failed = (
         cond
         for cond in conditions
@@ -221,11 +223,19 @@ def _rotating(known: Known, _: datetime) -> str | None:
 def _suspended(known: Known, now: datetime) -> str | None:
     if not known.managed.spec.suspend:
         return None
-    rotation = _rotating(known, now)
+    rotation = _rotating(known, now) or _revoking(known.managed)
     return f"spec.suspend is true; {rotation}" if rotation else "spec.suspend is true"
 
 
+def _revoking(managed: ManagedSecret) -> str | None:
+    """Return what the closing of a previous database login waits for."""
+    rotation = managed.status.rotation
+    return f"Revoke: {rotation.message}" if rotation and rotation.step == "Revoke" else None
+
+
 def _overlapping(known: Known, now: datetime) -> str | None:
+    if revoking := _revoking(known.managed):
+        return revoking
     previous = known.managed.status.previous
     if previous is None or previous.valid_until is None:
         return None

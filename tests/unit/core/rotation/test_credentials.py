@@ -248,6 +248,7 @@ def test_a_refused_login_is_repaired_unless_it_is_only_reported(
     [
         pytest.param(ProbeVerdict.CONTESTED, "CredentialContested", id="contested"),
         pytest.param(ProbeVerdict.REFUSED, "CredentialRefused", id="only reported"),
+        pytest.param(ProbeVerdict.LOCKED, "CredentialLocked", id="locked"),
         pytest.param(ProbeVerdict.UNREACHABLE, None, id="unreachable"),
     ],
 )

@@ -108,7 +108,39 @@ def test_a_rotation_says_what_it_waits_for_at_the_server() -> None:
     waits = AccountFacts(problem=Wait("DatabaseUnreachable", "no answer", make.minutes(1)))
     seen = look(state(credential(2, STAGED), credential(1), current=1), account=waits)
     assert rotation(seen).message == "no answer"
-    assert rotation(replace(seen, account=None)).message is None
+    assert rotation(replace(seen, account=None)).message == (
+        "the database server is to accept the new password of app_b"
+    )
+
+
+def test_a_rotation_says_why_the_previous_login_is_still_open() -> None:
+    ended = moved(state(credential(2), credential(1, CLOSING)), 2, ended=True)
+    accepted = AccountFacts(problem=Wait("StillAccepted", "pool:6432 still accepts app_a", make.minutes(1)))
+    assert rotation(look(ended, account=accepted)).message == "pool:6432 still accepts app_a"
+    assert rotation(look(ended)).message == (
+        "the database server may accept the previous login app_a until it is closed"
+    )
+
+
+def test_a_repair_that_does_not_succeed_is_part_of_the_condition() -> None:
+    problem = Wait("CredentialRefused", "pg_hba.conf refuses it", make.minutes(1))
+    found = credential_valid(look(account=AccountFacts(ProbeVerdict.REFUSED, problem=problem)))
+    assert found is not None
+    assert found.message == "the database server refuses the published login; pg_hba.conf refuses it"
+
+
+def test_a_password_that_was_found_and_cannot_be_proven_has_the_cause() -> None:
+    waits = AccountFacts(problem=Wait("DatabaseUnreachable", "no answer", make.minutes(1)))
+    found = credential_valid(look(state(credential(1, APPLIED)), account=waits))
+    assert found is not None
+    assert found.message == "no login was tried yet; no answer"
+
+
+def test_an_operation_in_progress_does_not_change_the_condition() -> None:
+    busy = AccountFacts(problem=Wait("ChangingCredential", "the server is being changed", make.minutes(1)))
+    found = credential_valid(look(state(credential(1, APPLIED)), account=busy))
+    assert found is not None
+    assert found.message == "no login was tried yet"
 
 
 def test_the_previous_revision_stays_until_its_login_is_refused() -> None:

@@ -139,6 +139,14 @@ CASES = {
         found(NOT_PUSHED),
         Summary(SummaryState.NOT_SYNCED, "the store does not take it"),
     ),
+    "a database refuses the login": (
+        found(condition("CredentialValid", "False", "Refused", "the database refuses it")),
+        Summary(SummaryState.NOT_SYNCED, "the database refuses it"),
+    ),
+    "a database does not answer": (
+        found(condition("CredentialValid", "Unknown", "Unreachable", "no answer")),
+        Summary(SummaryState.READY),
+    ),
     "a store is being written": (found(condition("Pushed", "False", "Pushing")), Summary(SummaryState.READY)),
     "a place is next": (found(condition("Pushed", "False", "Progressing")), Summary(SummaryState.READY)),
     "a store needs a person": (
@@ -152,6 +160,13 @@ CASES = {
     "the overlap lasts": (
         found(rotation=ROLLING | {"step": "Overlap"}, previous={"revision": 1, "validUntil": at(hours=-2)}),
         Summary(SummaryState.OVERLAPPING, "revision 1 stays valid for 2h"),
+    ),
+    "a previous login is to be closed": (
+        found(
+            rotation=ROLLING | {"step": "Revoke", "message": "db:5432 still accepts it"},
+            previous={"revision": 1, "validUntil": at(hours=2)},
+        ),
+        Summary(SummaryState.OVERLAPPING, "Revoke: db:5432 still accepts it"),
     ),
     "gone back": (
         found(history=[RETURN]),
@@ -175,6 +190,10 @@ CASES = {
     "gone back, and the spec has changed since": (
         found(history=[RETURN], nextRotationTime=at(days=-3)),
         Summary(SummaryState.READY),
+    ),
+    "suspended while a login is open": (
+        found(spec={"suspend": True}, rotation=ROLLING | {"step": "Revoke", "message": "app_a is open"}),
+        Summary(SummaryState.SUSPENDED, "spec.suspend is true; Revoke: app_a is open"),
     ),
     "suspended": (found(spec={"suspend": True}), Summary(SummaryState.SUSPENDED, "spec.suspend is true")),
     "suspended in the middle of a rotation": (
