@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from keyturn.core.rotation import steps
+from keyturn.core.state.credential import Phase
 
 _ROOT = Path(__file__).parents[2]
 _CODE = _ROOT / "operator" / "keyturn"
@@ -100,17 +100,39 @@ def test_every_path_is_there() -> None:
     )
 
 
-def test_the_steps_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| (?:before )?\d \| .* \| .* \| (.*) \|$", _PAGE, re.MULTILINE)
-    drawn = re.findall(r"->>[MSTW]: ([A-Z]\w+) - ", section("A rotation, and a crash at each point"))
-    named = [name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row)]
+_ROTATION = section("A rotation, and a crash at each point")
+_POINTS = [int(point) for point in re.findall(r"Note over .*: (\d+)$", _ROTATION, re.MULTILINE)]
+_ROWS = dict(re.findall(r"^\| (before \d+|\d+) \| .* \| .* \| (.*) \|$", _ROTATION, re.MULTILINE))
+"""First step of the next leader, by point."""
 
-    assert len(rows) == len(set(re.findall(r"Note over .*: (\d)$", _PAGE, re.MULTILINE))) + 1
+
+def test_the_steps_are_those_of_the_code() -> None:
+    drawn = re.findall(r"->>[MSTWD]: ([A-Z]\w+) - ", _ROTATION)
+    named = [name for row in _ROWS.values() for name in re.findall(r"`([A-Z]\w+)`", row)]
+
     assert set(drawn) | set(named) <= set(steps.__all__)
-    assert drawn == ["Begin", "Stage", "Publish", "RollOut", "Overlap", "Expire", "Settle"]
+    assert drawn == [
+        *("Begin", "Stage", "Apply", "Prove", "Publish"),
+        *("RollOut", "Overlap", "Expire", "Settle", "Revoke"),
+    ]
 
 
 def test_points_of_a_crash_are_numbered_in_order() -> None:
-    points = [int(point) for point in re.findall(r"Note over .*: (\d)$", _PAGE, re.MULTILINE)]
+    assert list(range(1, len(_POINTS) + 1)) == _POINTS
+    assert list(_ROWS) == ["before 1", *map(str, _POINTS)]
 
-    assert all(later == earlier + 1 for earlier, later in pairwise(points))
+
+def test_each_effect_at_a_database_has_a_point_before_its_record() -> None:
+    drawn = re.findall(
+        r"->>(\w): (.*)|Note over L,(\w): \d+", section("A rotation, and a crash at each point")
+    )
+    at_server = [place for place, (end, _, _) in enumerate(drawn) if end == "D"]
+
+    assert len(at_server) == len({"Apply", "Prove", "Revoke"})
+    for place in at_server:
+        assert [drawn[place + 1][2], drawn[place + 2][0], drawn[place + 3][2]] == ["D", "S", "S"]
+        assert drawn[place + 2][1].startswith("record ")
+
+
+def test_the_phases_of_a_credential_are_named() -> None:
+    assert {phase for phase in Phase if re.search(rf"\b{phase}\b", _ROTATION)} == set(Phase)
