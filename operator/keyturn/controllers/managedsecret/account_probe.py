@@ -70,7 +70,11 @@ async def _probe_if_due(
     again = memory.servers.admit(target_of(key, desired), key, now)
     memory.plan_probe(key, number, again or next_probe(desired.probe_interval, now))
     if login and again is None:
-        probe = _probe(key, number, desired, login, memory, context)
+        opened = (
+            frozenset(one.login for one in observed.state.open_credentials) if observed.state else frozenset()
+        )
+        closed = frozenset(desired.every_login) - opened
+        probe = _probe(key, number, desired, login, closed, memory, context)
         memory.keep_probe(key, asyncio.create_task(probe))
 
 
@@ -91,6 +95,7 @@ async def _probe(
     number: int,
     desired: DatabaseDesired,
     login: Login,
+    closed: frozenset[str],
     memory: AccountMemory,
     context: Context,
 ) -> None:
@@ -99,7 +104,7 @@ async def _probe(
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
-            verdict = await _judge(key, desired, login, engine)
+            verdict = await _judge(key, desired, login, closed, engine)
     except (Wait, Stalled):
         pass  # there is no server to ask
     except (DatabaseError, TimeoutError):
@@ -111,8 +116,10 @@ async def _probe(
         context.wake(key)
 
 
-async def _judge(key: ObjectKey, desired: DatabaseDesired, login: Login, engine: Engine) -> ProbeVerdict:
-    """Return the result of one login.
+async def _judge(
+    key: ObjectKey, desired: DatabaseDesired, login: Login, closed: frozenset[str], engine: Engine
+) -> ProbeVerdict:
+    """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
 
     Raises:
         DatabaseError: The server did not answer.
@@ -125,8 +132,10 @@ async def _judge(key: ObjectKey, desired: DatabaseDesired, login: Login, engine:
             return ProbeVerdict.LOCKED
         case Answer.UNKNOWN:
             raise Unreachable(verdict.reason, verdict.message)
-    # A login that is dropped or expired looks to a client like one with another password. One that is closed and has
-    # not this password either is what a restored backup has of it; a lock by a user leaves the password (LOCKED).
+    # A login that is closed or dropped looks to a client like one with another password.
     found = await measure(engine, "find", engine.find(account_of(key, desired)))
     there = found.login(login.name)
-    return ProbeVerdict.REFUSED if there.exists and not there.is_expired else ProbeVerdict.LOCKED
+    # A server that was restored, or lost its last change in a failover, has a login open that was closed since.
+    is_earlier = any(one.is_open for one in found.logins if one.name in closed)
+    is_usable = there.exists and (there.is_open or is_earlier) and not there.is_expired
+    return ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED

@@ -47,9 +47,9 @@ ACCEPTED_BEFORE = {
 }
 
 
-def recorded(credential: Credential) -> State:
+def recorded(*credentials: Credential) -> State:
     values = {"password": ItemValues("", {"value": Value.of_text(PASSWORD)}, {"value": "password"})}
-    return make.record((make.revision(credential=1), Revision(values)), credentials=(credential,))
+    return make.record((make.revision(credential=1), Revision(values)), credentials=credentials)
 
 
 @dataclass
@@ -208,8 +208,11 @@ async def test_another_password_at_the_server_is_refused_and_wakes_the_object_ea
     assert prober.woken == 2
 
 
-async def test_a_login_that_was_dropped_is_locked(prober: Prober) -> None:
-    del prober.server.roles["app_a"]
+@pytest.mark.parametrize("is_dropped", [False, True], ids=["closed", "dropped"])
+async def test_a_login_that_was_closed_or_dropped_is_locked(prober: Prober, *, is_dropped: bool) -> None:
+    prober.server.roles["app_a"] = Role()
+    if is_dropped:
+        del prober.server.roles["app_a"]
 
     found = await prober.look()
 
@@ -217,15 +220,24 @@ async def test_a_login_that_was_dropped_is_locked(prober: Prober) -> None:
     assert found.verdict is ProbeVerdict.LOCKED
 
 
-async def test_a_login_that_is_closed_without_its_password_is_refused_as_after_a_restore(
-    prober: Prober,
-) -> None:
-    prober.server.roles["app_a"] = Role()
+async def test_a_server_that_was_restored_is_repaired(prober: Prober) -> None:
+    prober.server.roles |= {"app_a": Role(), "app_b": Role(Value.of_text("of-the-backup"), may_login=True)}
 
     found = await prober.look()
 
     assert found
     assert found.verdict is ProbeVerdict.REFUSED
+
+
+async def test_a_login_that_was_locked_during_an_overlap_is_locked(prober: Prober) -> None:
+    overlapping = Credential(0, "app_b", Phase.CLOSING, NOW)
+    prober.reads.found = recorded(PROVEN, overlapping)
+    prober.server.roles |= {"app_a": Role(), "app_b": Role(Value.of_text("earlier"), may_login=True)}
+
+    found = await prober.look()
+
+    assert found
+    assert found.verdict is ProbeVerdict.LOCKED
 
 
 async def test_a_locked_login_with_the_right_password_is_locked(prober: Prober) -> None:
