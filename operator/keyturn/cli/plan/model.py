@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
-from keyturn.core.reasons import RevisionReason
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.triggers import removed_items, start_time
 from keyturn.core.spec import schedule
@@ -57,6 +57,17 @@ class Refusal:
     message: str
 
 
+_RESOLVED = frozenset(
+    {
+        ErrorReason.CREDENTIAL_CONTESTED,
+        ErrorReason.CREDENTIAL_LOCKED,
+        ErrorReason.CREDENTIAL_REFUSED,
+        ErrorReason.PASSWORD_REFUSED,
+    }
+)
+"""Reasons of a database account that another rotation resolves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The result of a simulation, with the current observation."""
@@ -76,7 +87,7 @@ class Plan:
         """All reasons against execution, including those that only the operator can determine."""
         foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
-        known = {one.reason for one in foreseen} | WORKLOAD_FAILED  # which a rotation resolves
+        known = {one.reason for one in foreseen} | WORKLOAD_FAILED | _RESOLVED
         known |= {one.reason for one in _of_stores(self.found.managed)}  # which does not prevent a rotation
         if said is None or said.status != "True" or said.reason in known:
             return foreseen
@@ -243,6 +254,7 @@ def notes(plan: Plan) -> Iterator[str]:
     desired = plan.now.desired
     if plan.is_rotation and desired and desired.on_request:
         yield breakage_of(desired)
+    yield from _of_account(plan)
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
         yield f"revision {number} is in progress ({status.rotation.step}); the plan starts after it"
@@ -254,6 +266,17 @@ def notes(plan: Plan) -> Iterator[str]:
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)
     yield from plan.look.blind_spots
+
+
+def _of_account(plan: Plan) -> Iterator[str]:
+    """Yield what a new password of an account with one login breaks."""
+    database, before = plan.now.desired.database if plan.now.desired else None, plan.now.state
+    if database is None or database.alternates or before is None or not plan.foresight.at_server:
+        return
+    yield (
+        f"{database.username} has one password (strategy: SingleUser): new connections with the old one fail from the"
+        " change at the server until each pod is restarted"
+    )
 
 
 def _of_stores(managed: ManagedSecret) -> list[Condition]:
