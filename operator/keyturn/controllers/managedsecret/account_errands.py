@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import OpenSessions
-from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
+from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.spec.desired import VALUE
 from keyturn.databases.base import Answer, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
@@ -188,11 +189,11 @@ class Errand:
                 case _:
                     return no_answer(f"{self.where} at {endpoint}", verdict.message)
         # An account is adopted once the password that was found is proven.
-        return Effect(await self._claim() if self._is_found(number) else None)
+        return Effect(await self._claim() if was_found(number, self.state.facts) else None)
 
     async def _doubt(self, number: int, candidate: Login, endpoint: Endpoint) -> Effect | Wait | Stalled:
         """Return the refusal of a candidate, if the endpoint accepts the published login."""
-        if self._is_found(number) and not await self._is_claimed():
+        if was_found(number, self.state.facts) and not await self._is_claimed():
             return wrong_password(self.where)
         published = self._published()
         if published is None or published.name == candidate.name:
@@ -274,11 +275,6 @@ class Errand:
     @property
     def _live_logins(self) -> frozenset[str]:
         return frozenset(one.login for one in self.live)
-
-    def _is_found(self, number: int) -> bool:
-        """Whether the password of a revision was found in a Secret."""
-        revision = self.state.facts.revision(number)
-        return revision is not None and revision.reason == RevisionReason.CLAIMED
 
     def _published(self) -> Login | None:
         credential = self.state.facts.published_credential

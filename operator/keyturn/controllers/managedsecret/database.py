@@ -12,6 +12,7 @@ from keyturn.core.keys import TargetKey
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.rotation.credentials import live_for
 from keyturn.core.state.state import state_name
 from keyturn.databases.base import Account, Template
@@ -218,6 +219,8 @@ def _is_done(
     memory.keep_effect(key, effect)
     if effect.refused_at:
         memory.refuse(key, candidate_refused(effect.refused_at), now)
+        if isinstance(step, steps.Prove) and was_found(step.number, state.facts):
+            memory.judge(key, step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
         return False
     memory.succeed(key, effect.sessions)
     match step:
@@ -226,7 +229,9 @@ def _is_done(
             memory.judge(key, number, ProbeVerdict.ACCEPTED, now)
         case steps.Assert() if published:
             memory.note_repair(key, now)
-            memory.judge(key, published.revision, ProbeVerdict.ACCEPTED, now)
+            memory.renew(key)  # one that was found is proven next
+            if published.is_proven:
+                memory.judge(key, published.revision, ProbeVerdict.ACCEPTED, now)
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.credential import Phase
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "staged_login",
     "tries_of",
     "unproven",
+    "was_found",
 ]
 
 MOST_CANDIDATES = 3
@@ -62,6 +64,12 @@ def unproven(state: StateFacts) -> Credential | None:
     number = state.candidate.number if state.candidate else state.current_number
     credential = state.credential_of(number)
     return credential if credential and credential.is_candidate else None
+
+
+def was_found(number: int, state: StateFacts) -> bool:
+    """Whether the password of a revision was not generated for the account, but found in a Secret."""
+    revision = state.revision(number)
+    return revision is not None and revision.reason == RevisionReason.CLAIMED
 
 
 def may_open(observed: Observed) -> bool:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import NOT_PROBED, AccountFacts, ProbeVerdict
-from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 from keyturn.core.state.state import state_name
 
 from . import steps
 from .completion import is_complete
-from .credential_slots import MOST_CANDIDATES, REFUSALS, is_exhausted, unproven
+from .credential_slots import MOST_CANDIDATES, REFUSALS, is_exhausted, unproven, was_found
 from .emergency import revokes_at_once
 from .holders import overlap_limit
 from .rollout import standings
@@ -125,15 +125,9 @@ def _learn(
         return steps.Apply(credential.revision)
     if _account(observed).refused < REFUSALS:
         return steps.Prove(credential.revision)
-    if _is_found(credential, state):
+    if was_found(credential.revision, state):
         return next_repair(observed, desired)
     return steps.Close((credential.revision,))
-
-
-def _is_found(credential: Credential, state: StateFacts) -> bool:
-    """Whether the password was not generated for the account, but found in a Secret."""
-    revision = state.revision(credential.revision)
-    return revision is not None and revision.reason == RevisionReason.CLAIMED
 
 
 def _given_up(state: StateFacts) -> Credential | None:

@@ -41,12 +41,12 @@ def credential(revision: int, login: str, phase: Phase = Phase.PROVEN) -> Creden
     return Credential(revision, login, phase, NOW)
 
 
-def recorded(*credentials: Credential, current: int = 1) -> State:
+def recorded(*credentials: Credential, current: int = 1, reason: str = "Created") -> State:
     texts = {1: FIRST, 2: SECOND}
     numbers = sorted({one.revision for one in credentials}, reverse=True)
     revisions = [
         (
-            make.revision(number, credential=number),
+            make.revision(number, reason, credential=number),
             Revision(
                 {"password": ItemValues("", {"value": Value.of_text(texts[number])}, {"value": "password"})}
             ),
@@ -331,6 +331,36 @@ async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
     changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
     verdicts.append(changer.facts.verdict)
     assert verdicts == [ProbeVerdict.ACCEPTED, ProbeVerdict.CONTESTED]
+
+
+async def test_a_found_password_that_was_set_again_is_proven_next(changer: Changer) -> None:
+    found = _found()
+    changer.server.roles["app_a"] = _open("another-one")
+    for _ in range(2):
+        assert await changer.take(Prove(1), found) is None
+    assert (changer.facts.refused, changer.facts.verdict) == (2, ProbeVerdict.REFUSED)
+
+    assert await changer.take(Assert(), found) is None
+
+    assert changer.facts.refused == 0
+    assert changer.facts.verdict is not ProbeVerdict.ACCEPTED, "no login was tried"
+    assert phases(await changer.take(Prove(1), found)) == {1: "Proven"}
+
+
+async def test_a_found_password_that_another_writer_replaces_each_time_is_contested(changer: Changer) -> None:
+    found = _found()
+    for _ in range(3):
+        changer.server.roles["app_a"] = _open("another-one")
+        for _ in range(2):
+            await changer.take(Prove(1), found)
+        await changer.take(Assert(), found)
+
+    assert changer.facts.verdict is ProbeVerdict.CONTESTED
+
+
+def _found() -> State:
+    """Return a record of a password that was found in the Secret."""
+    return recorded(replace(A, phase=Phase.APPLIED), reason="Claimed")
 
 
 async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -> None:
