@@ -95,6 +95,7 @@ async def _state_after(
         return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
     if isinstance(step, steps.Adopt):
+        memory.accounts.renew(key)
         return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         memory.accounts.renew(key)

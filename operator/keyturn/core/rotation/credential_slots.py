@@ -23,6 +23,7 @@ __all__ = [
     "REFUSALS",
     "brings_credential",
     "free_login",
+    "is_doubtful",
     "is_exhausted",
     "may_open",
     "may_return_to",
@@ -70,6 +71,11 @@ def was_found(number: int, state: StateFacts) -> bool:
     """Whether the password of a revision was not generated for the account, but found in a Secret."""
     revision = state.revision(number)
     return revision is not None and revision.reason == RevisionReason.CLAIMED
+
+
+def is_doubtful(credential: Credential, state: StateFacts) -> bool:
+    """Whether a password was found in a Secret and no login has proven it, so that it may be corrected there."""
+    return credential.is_candidate and was_found(credential.revision, state)
 
 
 def may_open(observed: Observed) -> bool:

@@ -18,7 +18,7 @@ from keyturn.core.state.state import state_name
 
 from . import steps
 from .completion import is_complete
-from .credential_slots import MOST_CANDIDATES, REFUSALS, is_exhausted, unproven, was_found
+from .credential_slots import MOST_CANDIDATES, REFUSALS, is_doubtful, is_exhausted, unproven, was_found
 from .emergency import revokes_at_once
 from .holders import overlap_limit
 from .rollout import standings
@@ -39,6 +39,7 @@ __all__ = [
     "account_again",
     "account_problem",
     "closes_account",
+    "has_account",
     "hold_to_record",
     "is_publishable",
     "last_closing",
@@ -67,6 +68,12 @@ def hold_to_record(observed: Observed, desired: Desired) -> None:
     known, opened = desired.database.every_login, observed.state.open_credentials
     if len(opened) > MOST_OPEN or any(one.login not in known for one in opened):
         raise _contradiction(observed)
+
+
+def has_account(observed: Observed) -> bool:
+    """Whether credentials are recorded that the server has, unlike one of an account that is not adopted yet."""
+    state = observed.state
+    return state is not None and any(not is_doubtful(one, state) for one in state.open_credentials)
 
 
 # Before the Secret is written

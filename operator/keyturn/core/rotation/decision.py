@@ -18,6 +18,7 @@ from .completion import is_complete
 from .credentials import (
     account_again,
     account_problem,
+    has_account,
     hold_to_record,
     is_publishable,
     needs_slot,
@@ -150,10 +151,7 @@ def _outside(observed: Observed, desired: Desired) -> PushStep | steps.Refresh |
 def _claim(observed: Observed, desired: Desired) -> steps.Claim | steps.Adopt | None:
     if observed.state and observed.state.uid != observed.uid:
         return steps.Claim(observed.state.newest.number)
-    has_account = observed.state is not None and bool(observed.state.open_credentials)
-    if (
-        adopts_first(observed, desired) and not has_account
-    ):  # the recorded credentials are those of the server
+    if adopts_first(observed, desired) and not has_account(observed):
         return steps.Adopt(next_number(observed))
     if observed.state is None and observed.target and observed.is_ours:
         return steps.Claim(hinted(observed.target) or next_number(observed))

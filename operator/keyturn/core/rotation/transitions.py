@@ -17,7 +17,7 @@ from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
-from .credential_slots import brings_credential, staged_login, tries_of
+from .credential_slots import brings_credential, is_doubtful, staged_login, tries_of
 from .decision import next_number
 from .rollback import failures
 from .rollout import standings
@@ -190,7 +190,8 @@ def adopt(
     if state is None:
         # The age of the values counts from now; otherwise they would be rotated at once.
         return replace(_first_state(facts, observed, content, now), credentials=credentials)
-    known = replace(state, credentials=(*credentials, *state.credentials))
+    others = (one for one in state.credentials if not is_doubtful(one, state))
+    known = replace(state, credentials=(*credentials, *others))
     return _on_top(facts, known, observed, desired, content)
 
 

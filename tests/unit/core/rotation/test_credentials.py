@@ -17,6 +17,7 @@ from keyturn.core.rotation import credentials
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import is_asserted
 from keyturn.core.rotation.steps import (
+    Adopt,
     Apply,
     Assert,
     Begin,
@@ -221,6 +222,26 @@ def test_a_found_credential_that_the_server_refuses_is_set_again() -> None:
 def test_a_found_credential_is_not_set_against_the_spec() -> None:
     seen = found(account=REFUSED_TWICE, database={"probe": {"drift": "Report"}})
     assert isinstance(next_step(seen), Rest)
+
+
+ADOPTING: dict[str, Any] = {
+    "others": {"target": {"adopt": "IfUnowned"}},
+    "target": make.target(None, owner=None, published=None),
+}
+
+
+def adopting(phase: Phase, **facts: Any) -> Any:
+    """Observe a Secret without owner whose password was recorded once, and that has another one now."""
+    claimed = moved(state(credential(1, phase, login="app")), 1, reason="Claimed")
+    return look(claimed, **{**ADOPTING, "status": {}, **facts})
+
+
+def test_a_password_that_was_corrected_before_its_adoption_is_read_again() -> None:
+    assert next_step(adopting(APPLIED)) == Adopt(2)
+
+
+def test_a_password_that_the_server_has_accepted_is_not_read_again() -> None:
+    assert next_step(adopting(PROVEN)) == Publish(1)
 
 
 # The published credential

@@ -239,6 +239,14 @@ def test_an_adopted_secret_has_a_credential_to_be_proven(found: StateFacts | Non
     assert (after.current_number, after.current.credential) == (4, 4)
 
 
+def test_a_password_that_was_corrected_replaces_the_one_that_was_found_first() -> None:
+    first = moved(state(credential(1, APPLIED, login="app")), 1, reason="Claimed")
+    seen = make.observed(spec(target={"adopt": "IfUnowned"}), state=first)
+    content = replace(CONTENT, login="app")
+    after = transitions.adopt(steps.Adopt(2), first, seen, make.wanted(seen), content, make.NOW)
+    assert [(one.revision, one.phase) for one in after.credentials] == [(2, APPLIED)]
+
+
 # The record itself
 
 
