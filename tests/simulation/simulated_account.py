@@ -82,6 +82,8 @@ class Account:
     """What the Secret has: the login, and the previous one during the overlap."""
     passwords: dict[int, int] = field(default_factory=dict)
     """Every password is another number, by the revision that brought it."""
+    keys: dict[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    """Items with their keys, by revision."""
     generated: int = 0
     server: dict[str, int] = field(default_factory=dict)
     """Accepted passwords by login."""
@@ -235,6 +237,7 @@ class Account:
                 self._report(observed, Outcome(step))
             case steps.Stage():
                 content = self._content(step, desired)
+                self.keys[step.number] = content.keys
                 self.generated += 1
                 self.passwords[step.number] = self.generated
                 self._record(transitions.stage(step, self.state, observed, desired, content, self.now))
@@ -253,7 +256,8 @@ class Account:
                 self._record(transitions.record(step, self.state, observed, self.now))
 
     def _record(self, state: StateFacts) -> None:
-        self.state = state
+        # The facts about values are those of the current revision.
+        self.state = state = replace(state, keys=self.keys.setdefault(state.current_number, state.keys))
         gone = [one for one in state.open_credentials if one.revision != UNKNOWN_REVISION]
         lost = [one for one in gone if one.revision not in state.restorable]
         assert not lost, f"the password of {lost} is dropped"
@@ -268,7 +272,7 @@ class Account:
             previous_key(key) for item in desired.items if item.keep_previous for key in item.keys.values()
         }
         is_new = self.state is None or "password" not in fresh
-        assert staged_login(fresh, self.state, desired) is not None
+        assert desired.database is None or staged_login(fresh, self.state, desired) is not None
         return transitions.Content(desired.keys, {}, changed, frozenset() if is_new else frozenset(kept))
 
     def _claimed(self, step: steps.Claim, observed: Observed) -> StateFacts:
@@ -433,7 +437,7 @@ class Account:
 
     @property
     def is_single(self) -> bool:
-        return bool(self.spec["database"].get("strategy") == "SingleUser")
+        return bool(self.spec.get("database", {}).get("strategy") == "SingleUser")
 
     @property
     def is_pressed(self) -> bool:

@@ -218,6 +218,39 @@ def test_an_item_that_is_added_keeps_the_credential() -> None:
     assert (made.revision, made.server) == (2, {"app_a": 1})
 
 
+def test_an_account_is_added_to_a_secret_that_exists() -> None:
+    made = Account({"rotation": {"every": "90d", "overlap": "10m"}, "rollout": {"debounce": "0s"}})
+    made.settle()
+    made.add_workload()
+    made.spec["database"] = dict(ACCOUNT)
+    made.settle()
+    assert made.taken[2:] == ["Begin", "Stage", "Apply", "Prove", "Publish", "RollOut"]
+    assert (made.revision, made.server) == (2, {"app_a": 2})
+    made.rotate("leaver")
+    made.settle()
+    assert (made.revision, made.server) == (3, {"app_b": 3})
+
+
+@pytest.mark.parametrize("step", ["Begin", "Stage", "Apply", "Prove", "Publish", "Overlap", "Revoke"])
+def test_an_account_that_is_removed_from_the_spec_and_added_again_continues(step: str) -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until(step)
+    database = made.spec.pop("database")
+    made.settle()
+    assert made.error is None
+    made.rotate("without an account")
+    made.settle()
+    assert made.error is None
+    assert made.state is not None
+    assert made.revision == made.state.newest.number
+    made.spec["database"] = database
+    made.settle()
+    assert made.error is None
+    assert made.read["current"] == Login(*next(iter(made.server.items())))
+    assert len(made.server) == 1
+
+
 def test_pods_that_end_slowly_keep_their_login() -> None:
     made = account()
     made.grace = timedelta(minutes=30)

@@ -27,6 +27,7 @@ __all__ = [
     "is_exhausted",
     "may_open",
     "may_return_to",
+    "previous_credential",
     "staged_login",
     "tries_of",
     "unproven",
@@ -60,6 +61,16 @@ def free_login(state: StateFacts | None, database: DatabaseDesired) -> str:
     return next((login for login in database.logins if login not in taken), database.logins[0])
 
 
+def previous_credential(state: StateFacts) -> Credential | None:
+    """Return the credential that the next one is opened beside: that of the current revision.
+
+    If `database` was absent from the spec meanwhile, it is the last one that worked.
+    """
+    if state.current.credential is not None:
+        return state.published_credential
+    return next((one for one in state.credentials if one.is_proven), None)
+
+
 def unproven(state: StateFacts) -> Credential | None:
     """Return the credential that the server is to learn or to prove next: the candidate's, or the current one."""
     number = state.candidate.number if state.candidate else state.current_number
@@ -86,7 +97,7 @@ def may_open(observed: Observed) -> bool:
     state = observed.state
     if state is None:
         return True
-    current = state.published_credential
+    current = previous_credential(state)
     if any(one is not current for one in state.open_credentials):
         return False
     if current is None or current.phase in {Phase.PROVEN, Phase.CLOSED}:

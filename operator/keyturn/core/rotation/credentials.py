@@ -18,7 +18,15 @@ from keyturn.core.state.state import state_name
 
 from . import steps
 from .completion import is_complete
-from .credential_slots import MOST_CANDIDATES, REFUSALS, is_doubtful, is_exhausted, unproven, was_found
+from .credential_slots import (
+    MOST_CANDIDATES,
+    REFUSALS,
+    is_doubtful,
+    is_exhausted,
+    previous_credential,
+    unproven,
+    was_found,
+)
 from .emergency import revokes_at_once
 from .holders import overlap_limit
 from .rollout import standings
@@ -41,12 +49,14 @@ __all__ = [
     "closes_account",
     "has_account",
     "hold_to_record",
+    "is_pending",
     "is_publishable",
     "last_closing",
     "live_for",
     "needs_slot",
     "next_candidate",
     "next_current",
+    "next_left_over",
     "next_repair",
     "next_revocation",
     "refuse_exhausted",
@@ -79,6 +89,13 @@ def has_account(observed: Observed) -> bool:
 # Before the Secret is written
 
 
+def is_pending(observed: Observed, desired: Desired) -> bool:
+    """Whether a candidate is in progress, which all else waits for; without `spec.database` nothing continues it."""
+    return (
+        desired.database is not None and observed.state is not None and observed.state.candidate is not None
+    )
+
+
 def next_candidate(
     observed: Observed, desired: Desired
 ) -> steps.Close | steps.Revoke | steps.Finalize | steps.Apply | steps.Prove | steps.Assert | None:
@@ -106,6 +123,16 @@ def next_current(
     if not observed.is_published and (exposed := _close_exposed(credential.revision, observed, desired)):
         return exposed
     return _learn(observed, desired, state)
+
+
+def next_left_over(observed: Observed, desired: Desired) -> steps.Close | None:
+    """Give up credentials from before `database` was absent from the spec, but the last one that pods may have."""
+    state = observed.state
+    if state is None or desired.database is None or state.current.credential is not None or state.candidate:
+        return None
+    kept = previous_credential(state)
+    left = tuple(one.revision for one in state.open_credentials if one is not kept and not one.is_closing)
+    return steps.Close(left) if left else None
 
 
 def is_publishable(observed: Observed, desired: Desired) -> bool:
@@ -194,9 +221,9 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
     if _was_abandoned(credential, state):
         return True
     current = state.published_credential
-    if current is None or current is credential or not observed.is_published:
+    if current is credential or not observed.is_published:
         return False
-    if credential.revision < current.revision or revokes_at_once(observed):
+    if (current and credential.revision < current.revision) or revokes_at_once(observed):
         return True
     limit = overlap_limit(observed, desired)
     if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):

@@ -20,10 +20,12 @@ from .credentials import (
     account_problem,
     has_account,
     hold_to_record,
+    is_pending,
     is_publishable,
     needs_slot,
     next_candidate,
     next_current,
+    next_left_over,
     next_repair,
     next_revocation,
     refuse_exhausted,
@@ -81,9 +83,9 @@ def next_step(observed: Observed) -> steps.Step:
     desired = _allowed(observed)
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
-    if step := next_candidate(observed, desired):
+    if step := next_candidate(observed, desired) or next_left_over(observed, desired):
         return step
-    reason = None if observed.state and observed.state.candidate else reason_to_renew(observed, desired)
+    reason = None if is_pending(observed, desired) else reason_to_renew(observed, desired)
     _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
     if reason and _may_renew(observed, desired, reason):
@@ -208,7 +210,7 @@ def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
     Raises:
         Stalled: PolicyViolation, with what fixes it.
     """
-    if observed.state and observed.state.candidate:
+    if observed.desired and is_pending(observed, observed.desired):
         return
     fresh = reason.fresh if reason else frozenset()
     if denies(observed.secret_class) and not all(

@@ -477,7 +477,7 @@ def is_asserted(observed: Observed) -> bool:
         return True  # there is no earlier revision
     if current.overlaps and current.valid_until is None:
         return False
-    if observed.state.gives_up_credential:
+    if observed.desired and observed.desired.database and observed.state.gives_up_credential:
         return False
     if observed.held is None:
         return any(entry.revision == current.number for entry in history)

@@ -17,7 +17,7 @@ from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
-from .credential_slots import brings_credential, is_doubtful, staged_login, tries_of
+from .credential_slots import brings_credential, is_doubtful, previous_credential, staged_login, tries_of
 from .decision import next_number
 from .rollback import failures
 from .rollout import standings
@@ -291,9 +291,10 @@ def _credential_facts(
     step: steps.Stage, state: StateFacts | None, desired: Desired
 ) -> tuple[int | None, int | None]:
     """Return the credential of a new revision, and the one that stays open during its overlap."""
-    before = state.published_credential if state else None
     if brings_credential(step.reason.fresh, desired):
-        return step.number, before.revision if before and before.is_open else None
+        previous = previous_credential(state) if state else None
+        return step.number, previous.revision if previous and previous.is_open else None
+    before = state.published_credential if state else None
     if state is None or before is None or desired.database is None:
         return None, None
     return before.revision, None if state.current.ended else state.current.supersedes

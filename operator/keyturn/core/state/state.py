@@ -216,9 +216,9 @@ class StateFacts:
 
     @property
     def gives_up_credential(self) -> bool:
-        """Whether the credential of a revision that was rolled back is still to be closed."""
+        """Whether a credential that the current one did not supersede is still to be closed."""
         current = self.published_credential
-        later = (one for one in self.credentials if current and one.revision > current.revision)
+        later = (one for one in self.credentials if current is None or one.revision > current.revision)
         given_up = ((one, self.revision(one.revision)) for one in later if one.is_closing)
         return any(revision is not None and not revision.abandoned for _, revision in given_up)
 

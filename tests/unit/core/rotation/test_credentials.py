@@ -383,6 +383,38 @@ def test_a_found_credential_that_is_refused_gives_way_to_a_rotation() -> None:
     assert isinstance(step, Begin)
 
 
+# An account that was absent from the spec
+
+WITHOUT = (superseding(3, credential=None, supersedes=None), superseding(2), superseding(1))
+
+
+def left_over(*credentials: Any, **facts: Any) -> Any:
+    """Observe credentials from before `database` was absent, and a current revision without one."""
+    return look(state(*credentials, revisions=WITHOUT, current=3), **facts)
+
+
+def test_without_an_account_a_candidate_holds_nothing_up() -> None:
+    found = state(credential(2, APPLIED), credential(1), current=1)
+    step = next_step(make.observed({}, state=found, target=make.target(1), status={"revision": 1}))
+    assert isinstance(step, Begin)
+    assert step.reason.name == "SpecChanged"
+
+
+def test_only_the_last_credential_that_worked_stays_open_for_pods() -> None:
+    assert next_step(left_over(credential(2, APPLIED), credential(1))) == Close((2,))
+    assert next_step(left_over(credential(2), credential(1))) == Close((1,))
+    assert next_step(left_over(credential(2), credential(1, CLOSING))) == Revoke(1)
+    late = make.consumer(marker="db=1", settled=False)
+    seen = look(state(credential(2), credential(1, CLOSING), revisions=WITHOUT, current=3), late)
+    assert next_step(seen) != Revoke(1)
+
+
+def test_an_account_that_comes_back_opens_its_credential_beside_the_last_one() -> None:
+    step = next_step(left_over(credential(2)))
+    assert isinstance(step, Begin)
+    assert step.reason.fresh == {"password"}
+
+
 # Rollback
 
 

@@ -72,6 +72,14 @@ def test_a_revision_before_the_account_has_no_credential() -> None:
     assert (after.current.credential, after.credentials) == (None, ())
 
 
+def test_a_credential_from_before_the_account_was_absent_is_superseded() -> None:
+    known = state(
+        credential(2), revisions=(superseding(3, credential=None, supersedes=None), superseding(2)), current=3
+    )
+    after = staged(known)
+    assert (after.newest.supersedes, after.credentials[0].login) == (2, "app_a")
+
+
 def test_a_first_candidate_that_was_given_up_is_replaced_as_the_current_one() -> None:
     after = staged(moved(state(credential(1, CLOSED)), 1, abandoned=True, reason="Triggered"))
     assert (after.current_number, after.current.supersedes) == (2, None)
