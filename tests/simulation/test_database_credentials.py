@@ -211,6 +211,17 @@ def test_a_single_user_gets_its_earlier_password_back_before_it_is_published() -
     assert (made.revision, made.server) == (1, {"app": 1})
 
 
+def test_an_emergency_during_the_rollback_of_a_single_user_rotates_it() -> None:
+    made = account({"strategy": "SingleUser"})
+    made.doomed = {2}
+    made.rotate("leaver")
+    made.settle_until("GoBack")
+    made.declare()
+    made.settle()
+    assert made.is_emergency_rotated
+    assert (made.revision, made.server) == (3, {"app": 3})
+
+
 def test_an_item_that_is_added_keeps_the_credential() -> None:
     made = account()
     made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]

@@ -32,6 +32,7 @@ __all__ = [
     "tries_of",
     "unproven",
     "was_found",
+    "was_in_use",
 ]
 
 MOST_CANDIDATES = 3
@@ -82,6 +83,11 @@ def was_found(number: int, state: StateFacts) -> bool:
     """Whether the password of a revision was not generated for the account, but found in a Secret."""
     revision = state.revision(number)
     return revision is not None and revision.reason == RevisionReason.CLAIMED
+
+
+def was_in_use(number: int, state: StateFacts) -> bool:
+    """Whether an application may have the password of a revision: it was found in a Secret, or published before."""
+    return was_found(number, state) or any(one.number == number for one in state.publications)
 
 
 def is_doubtful(credential: Credential, state: StateFacts) -> bool:

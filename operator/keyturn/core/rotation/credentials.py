@@ -26,6 +26,7 @@ from .credential_slots import (
     previous_credential,
     unproven,
     was_found,
+    was_in_use,
 )
 from .emergency import revokes_at_once
 from .holders import overlap_limit
@@ -120,9 +121,10 @@ def next_current(
     credential = state.published_credential
     if credential is None or not credential.is_candidate:
         return None
-    if not observed.is_published and (exposed := _close_exposed(credential.revision, observed, desired)):
-        return exposed
-    return _learn(observed, desired, state)
+    exposed = None
+    if not observed.is_published and not was_in_use(credential.revision, state):
+        exposed = _close_exposed(credential.revision, observed, desired)
+    return exposed or _learn(observed, desired, state)
 
 
 def next_left_over(observed: Observed, desired: Desired) -> steps.Close | None:
@@ -157,11 +159,12 @@ def _learn(
         return steps.Finalize(present=True)
     if credential.phase is Phase.STAGED:
         return steps.Apply(credential.revision)
-    if _account(observed).refused < REFUSALS:
-        return steps.Prove(credential.revision)
-    if was_found(credential.revision, state):
+    is_refused = _account(observed).refused >= REFUSALS
+    if is_refused and was_found(credential.revision, state):
         return next_repair(observed, desired)
-    return steps.Close((credential.revision,))
+    if is_refused and not was_in_use(credential.revision, state):
+        return steps.Close((credential.revision,))
+    return steps.Prove(credential.revision)
 
 
 def _given_up(state: StateFacts) -> Credential | None:

@@ -35,7 +35,7 @@ from keyturn.core.rotation.steps import (
     rotation_id,
 )
 from keyturn.core.state.credential import Phase
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import Held, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, numbers, state, superseding
 
@@ -242,6 +242,30 @@ def test_a_password_that_was_corrected_before_its_adoption_is_read_again() -> No
 
 def test_a_password_that_the_server_has_accepted_is_not_read_again() -> None:
     assert next_step(adopting(PROVEN)) == Publish(1)
+
+
+def test_an_emergency_closes_no_password_that_was_found_before_it_is_proven() -> None:
+    recorded = {**ADOPTING, "target": replace(ADOPTING["target"], recorded=True)}
+    assert next_step(adopting(APPLIED, **{**recorded, "emergencies": (INCIDENT,)})) == Prove(1)
+
+
+def given_back(phase: Phase, **facts: Any) -> Any:
+    """Observe the rollback of a SingleUser, whose Secret still has the revision that was given up."""
+    back = state(
+        credential(2, CLOSING, login="app"),
+        credential(1, phase, login="app"),
+        current=1,
+        publications=(Publication(1, make.PUBLISHED),),
+    )
+    return look(back, database=SINGLE, published=2, **facts)
+
+
+def test_an_emergency_closes_no_password_that_a_rollback_brings_back() -> None:
+    assert next_step(given_back(STAGED, emergencies=(INCIDENT,))) == Apply(1)
+
+
+def test_a_password_that_a_rollback_brings_back_is_not_given_up() -> None:
+    assert next_step(given_back(APPLIED, account=REFUSED_TWICE)) == Prove(1)
 
 
 # The published credential
