@@ -114,6 +114,39 @@ def test_a_third_refused_candidate_is_the_last() -> None:
     assert made.revision == 5
 
 
+def test_a_first_candidate_is_replaced_though_other_values_were_added_meanwhile() -> None:
+    made = Account({"database": ACCOUNT})
+    made.refuses = 1
+    made.settle_until("Apply")
+    made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]
+    made.settle()
+    assert (made.revision, made.server) == (3, {"app_a": 3})
+
+
+def test_a_rotation_whose_candidate_is_refused_outlasts_another_revision() -> None:
+    made = account()
+    made.refuses = 1
+    made.rotate("leaver")
+    made.settle_until("Close")
+    made.down = True
+    made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]
+    made.settle()
+    made.down = False
+    made.settle()
+    assert (made.revision, made.server) == (4, {"app_b": 4})
+
+
+def test_candidates_that_were_all_refused_stay_reported_after_another_revision() -> None:
+    made = account()
+    made.refuses = 9
+    made.rotate("leaver")
+    made.settle()
+    made.spec["data"] = [{"name": "password", "generate": {"password": {}}}, {"name": "n", "literal": "x"}]
+    made.settle()
+    assert made.error is not None
+    assert made.error.reason == "PasswordRefused"
+
+
 def test_a_first_candidate_that_is_refused_is_replaced_before_anything_is_published() -> None:
     made = Account({"database": ACCOUNT})
     made.refuses = 1

@@ -117,20 +117,17 @@ def may_open(observed: Observed) -> bool:
 
 def is_exhausted(state: StateFacts) -> bool:
     """Whether the server refused as many candidates in a row as it may, and no other rotation was started since."""
-    credential = state.credential(state.newest.number)
-    return state.newest.abandoned and credential is not None and credential.tries + 1 >= MOST_CANDIDATES
+    last = state.last_new_credential
+    credential = state.credential(last.number) if last and last.abandoned else None
+    return credential is not None and credential.tries + 1 >= MOST_CANDIDATES
 
 
 def tries_of(reason: Reason, state: StateFacts | None) -> int:
     """Return how many candidates of the same rotation were given up before a new one."""
-    if (
-        state is None
-        or not state.newest.abandoned
-        or state.newest.reason != reason.name
-        or is_exhausted(state)
-    ):
+    last = state.last_new_credential if state else None
+    if state is None or last is None or last.reason != reason.name or is_exhausted(state):
         return 0
-    credential = state.credential(state.newest.number)
+    credential = state.credential(last.number) if last.abandoned else None
     return credential.tries + 1 if credential else 0
 
 

@@ -17,7 +17,14 @@ from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import Held, StateFacts, Triggers
 
 from . import steps
-from .credential_slots import brings_credential, is_doubtful, previous_credential, staged_login, tries_of
+from .credential_slots import (
+    brings_credential,
+    is_doubtful,
+    previous_credential,
+    staged_login,
+    tries_of,
+    was_in_use,
+)
 from .decision import next_number
 from .rollback import failures
 from .rollout import standings
@@ -336,9 +343,10 @@ def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) ->
 
 def _close(numbers: frozenset[int], state: StateFacts, now: datetime) -> StateFacts:
     """Record credentials as closing; a revision that was not published with one is given up."""
-    for revision in (state.candidate, state.current):
-        credential = state.credential(revision.number) if revision else None
-        if revision and credential and credential.is_candidate and revision.number in numbers:
+    unproven = {one.revision for one in state.credentials if one.is_candidate} & numbers
+    given_up = {number for number in unproven if not was_in_use(number, state)}
+    for revision in state.revisions:
+        if revision.credential in given_up:
             state = state.with_revision_facts(replace(revision, abandoned=True))
     return state.with_phase(Phase.CLOSING, now, numbers)
 

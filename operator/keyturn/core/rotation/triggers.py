@@ -80,18 +80,20 @@ def _was_refused_for(emergency: Emergency, state: StateFacts | None) -> bool:
     """Whether a database server has refused every candidate of an emergency's rotation."""
     if state is None or not is_exhausted(state):
         return False
-    return state.newest.reason == RevisionReason.EMERGENCY and state.newest.made >= emergency.started
+    last = state.last_new_credential
+    return last is not None and last.reason == RevisionReason.EMERGENCY and last.made >= emergency.started
 
 
 def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
     """Continue a rotation whose candidate was given up before it was published, with another one."""
-    if state is None or desired.database is None or not state.newest.abandoned or is_exhausted(state):
+    last = state.last_new_credential if state else None
+    if last is None or desired.database is None or state is None or not last.abandoned or is_exhausted(state):
         return None
-    keys = state.newest.changed
+    keys = last.changed
     fresh = {item.name for item in desired.items if item.recipe and not keys.isdisjoint(item.keys.values())}
     return Reason(
-        state.newest.reason,
-        f"revision {state.newest.number} was given up before it was published",
+        last.reason,
+        f"revision {last.number} was given up before it was published",
         frozenset(fresh | {desired.database.password}),
         rotates=True,
     )

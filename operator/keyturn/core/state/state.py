@@ -189,6 +189,11 @@ class StateFacts:
         return newest if credential and credential.is_candidate else None
 
     @property
+    def last_new_credential(self) -> RevisionFacts | None:
+        """The newest revision that brought a credential; None without one."""
+        return next((one for one in self.revisions if one.credential == one.number), None)
+
+    @property
     def is_rolled_back(self) -> bool:
         """Whether the current revision is an earlier one because the newest was rolled back."""
         return (
