@@ -379,6 +379,11 @@ class Account:
             self._die_in(step)
             self._done(step, observed)
             return
+        published = self.state.published_credential
+        is_beside = published is not None and published is not credential and not self.is_single
+        if is_beside and published and self.server.get(published.login) != self.passwords[published.revision]:
+            self.facts = replace(self.facts, again=self.now + 5 * _SECOND)
+            return  # a refusal proves nothing while the published login is refused too
         refused = self.facts.refused + 1
         if refused == 2 and self.refuses:
             self.refuses -= 1

@@ -182,6 +182,16 @@ def test_another_writers_password_is_replaced_by_the_recorded_one() -> None:
     assert made.server == {"app_a": 1}
 
 
+def test_a_server_that_lost_every_password_in_a_rotation_gets_them_again() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Apply")
+    made.server = {"app_a": -1, "app_b": -1}
+    made.sabotaged = True
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_b": 2})
+
+
 def test_a_lost_state_continues_with_the_login_of_the_secret() -> None:
     made = account()
     made.rotate("leaver")

@@ -159,12 +159,28 @@ def _learn(
         return steps.Finalize(present=True)
     if credential.phase is Phase.STAGED:
         return steps.Apply(credential.revision)
+    return _repair_beside(observed, desired, state) or _prove(credential, observed, desired, state)
+
+
+def _prove(
+    credential: Credential, observed: Observed, desired: Desired, state: StateFacts
+) -> steps.Close | steps.Prove | steps.Assert | None:
     is_refused = _account(observed).refused >= REFUSALS
     if is_refused and was_found(credential.revision, state):
         return next_repair(observed, desired)
     if is_refused and not was_in_use(credential.revision, state):
         return steps.Close((credential.revision,))
     return steps.Prove(credential.revision)
+
+
+def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Assert | None:
+    """Return the repair of the published credential beside a candidate, which could not be proven without it.
+
+    With SingleUser the server refuses the published one because it has the candidate's.
+    """
+    is_beside = state.candidate and desired.database and desired.database.alternates
+    is_refused = _account(observed).verdict is ProbeVerdict.REFUSED
+    return next_repair(observed, desired) if is_beside and is_refused else None
 
 
 def _given_up(state: StateFacts) -> Credential | None:

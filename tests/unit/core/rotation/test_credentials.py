@@ -304,6 +304,20 @@ def test_what_the_operator_does_not_repair_requires_manual_action(
     assert problem_of(seen) == reason
 
 
+def test_a_refused_login_is_repaired_before_a_candidate_is_proven() -> None:
+    refused = AccountFacts(ProbeVerdict.REFUSED)
+    assert next_step(pending(APPLIED, account=refused)) == Assert()
+    assert next_step(pending(STAGED, account=refused)) == Apply(2)
+    reported: dict[str, Any] = {"probe": {"drift": "Report"}}
+    assert next_step(pending(APPLIED, account=refused, database=reported)) == Prove(2)
+
+
+def test_a_single_user_is_not_repaired_while_its_server_has_the_next_password() -> None:
+    applied = state(credential(2, APPLIED, login="app"), credential(1, login="app"), current=1)
+    seen = look(applied, database=SINGLE, account=AccountFacts(ProbeVerdict.REFUSED))
+    assert next_step(seen) == Prove(2)
+
+
 # The previous credential
 
 
