@@ -36,7 +36,7 @@ async def with_account(
     key: ObjectKey, observed: Observed, secrets: SecretReads, memory: AccountMemory, context: Context
 ) -> Observed:
     """Add what is known of the database account; start a probe if one is due, whose end wakes the object."""
-    desired = observed.desired.database if observed.desired else None
+    desired = observed.database
     if desired is None:
         return observed
     if memory.is_other_target(key, context.databases.identity(desired.target, key.namespace)):

@@ -121,9 +121,9 @@ def answer(target: TargetKey, memory: AccountMemory, context: Context) -> None:
 
 
 def _database_of(observed: Observed) -> DatabaseDesired:
-    if observed.desired is None or observed.desired.database is None:
+    if observed.database is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
-    return observed.desired.database
+    return observed.database
 
 
 # The job

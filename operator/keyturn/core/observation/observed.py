@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_SIGNS, Signs
+from keyturn.core.spec.database import database_of
 from keyturn.core.state.state import Triggers
 
 from .emergency import DECLARED_WITHIN
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.policy.rules import Violation
+    from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
     from keyturn.core.state.state import Held, StateFacts
@@ -161,6 +163,11 @@ class Observed:
     @property
     def uid(self) -> str:
         return self.managed.metadata.uid
+
+    @property
+    def database(self) -> DatabaseDesired | None:
+        """The database account of the spec, which no class changes; None without one."""
+        return self.desired.database if self.desired else database_of(self.managed.spec.database)
 
     @property
     def is_ours(self) -> bool:

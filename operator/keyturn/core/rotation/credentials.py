@@ -155,7 +155,7 @@ def _learn(
     credential = unproven(state)
     if credential is None or _waits(observed):
         return None
-    if closes_account(observed, desired) and not observed.is_finalized:
+    if closes_account(observed) and not observed.is_finalized:
         return steps.Finalize(present=True)
     if credential.phase is Phase.STAGED:
         return steps.Apply(credential.revision)
@@ -258,11 +258,12 @@ def _revoke(credential: Credential, observed: Observed, database: DatabaseDesire
 # Deletion
 
 
-def closes_account(observed: Observed, desired: Desired | None) -> bool:
-    """Whether the deletion of the ManagedSecret has to close logins at the server."""
-    if desired is None or desired.database is None or observed.state is None:
+def closes_account(observed: Observed) -> bool:
+    """Whether the deletion of the ManagedSecret has to close logins at the server, also if its class is gone."""
+    database = observed.database
+    if database is None or observed.state is None:
         return False
-    return desired.database.deletes and bool(observed.state.open_credentials)
+    return database.deletes and bool(observed.state.open_credentials)
 
 
 def last_closing(observed: Observed, state: StateFacts) -> steps.Close | steps.Retire | None:

@@ -76,7 +76,7 @@ def last_pushes(observed: Observed) -> PushStep | None:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
         return last_return(observed)
-    if observed.state and closes_account(observed, observed.desired):
+    if observed.state and closes_account(observed):
         return last_closing(observed, observed.state)
     return None if left else steps.Finalize(present=False)
 
@@ -192,7 +192,7 @@ def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> boo
     """Whether the deletion of the ManagedSecret has to delete pushes, revoke leases or close logins."""
     recorded = {record.place for record in state.pushed if record.deletes}
     is_pushed = any(push.deletes or push.id in recorded for push in desired.pushes)
-    return is_pushed or are_kept_for(observed, desired) or closes_account(observed, desired)
+    return is_pushed or are_kept_for(observed, desired) or closes_account(observed)
 
 
 def _unfinalized(observed: Observed, desired: Desired, state: StateFacts) -> steps.Finalize | None:

@@ -116,6 +116,21 @@ async def test_an_object_without_a_database_has_no_account(prober: Prober) -> No
     assert await prober.look({"suspend": False}) is None
 
 
+async def test_what_is_known_of_an_account_does_not_depend_on_the_class(prober: Prober) -> None:
+    gone = Stalled("SecretClassNotFound", "there is no SecretClass")
+    seen = make.observed(spec=SPEC, state=prober.reads.found.facts, trouble=gone)
+
+    found = await with_account(
+        KEY,
+        replace(seen, desired=None),
+        prober.reads,  # type: ignore[arg-type]  # a fake
+        prober.memory,
+        prober.context,
+    )
+
+    assert found.account == AccountFacts()
+
+
 async def test_a_login_that_was_never_probed_is_probed_at_once(prober: Prober) -> None:
     found = await prober.look()
 

@@ -14,7 +14,7 @@ from keyturn.controllers.managedsecret.database import change_account
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.account import ProbeVerdict
-from keyturn.core.rotation.steps import Apply, Assert, Prove, Revoke
+from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
@@ -114,9 +114,17 @@ class Changer:
     def facts(self) -> AccountFacts:
         return self.memory.facts(KEY, self.now)
 
-    async def take(self, step: DatabaseStep, state: State = ROTATING, key: ObjectKey = KEY) -> State | None:
+    async def take(
+        self,
+        step: DatabaseStep,
+        state: State = ROTATING,
+        key: ObjectKey = KEY,
+        *,
+        without_class: bool = False,
+    ) -> State | None:
         published = make.target(state.facts.current_number)
         observed = make.observed(spec=SPEC, state=state.facts, target=published)
+        observed = replace(observed, desired=None) if without_class else observed
         return await change_account(
             step,
             key,
@@ -372,6 +380,15 @@ async def test_a_closed_login_is_recorded_once_it_is_refused(changer: Changer) -
     assert phases(after) == {1: "Closed", 2: "Proven"}
     assert after
     assert list(after.revisions) == [2], "the closed password is dropped"
+    assert not changer.server.accepts("app_a", FIRST)
+
+
+async def test_the_account_of_a_deleted_object_is_closed_without_its_class(changer: Changer) -> None:
+    closing = recorded(replace(A, phase=Phase.CLOSING))
+
+    after = await changer.take(Retire(), closing, without_class=True)
+
+    assert phases(after) == {1: "Closed"}
     assert not changer.server.accepts("app_a", FIRST)
 
 

@@ -486,6 +486,12 @@ def test_a_deleted_object_closes_its_logins_if_the_spec_says_so() -> None:
     assert next_step(deleted(found=state(credential(1, CLOSED)))) == Finalize(present=False)
 
 
+def test_a_deleted_object_closes_its_logins_without_its_class() -> None:
+    gone = Stalled("SecretClassNotFound", "there is no SecretClass")
+    seen = deleted(found=state(credential(1, CLOSING)))
+    assert next_step(replace(seen, desired=None, trouble=gone)) == Retire()
+
+
 def test_a_deleted_object_waits_for_the_server() -> None:
     step = next_step(deleted(found=state(credential(1, CLOSING)), account=LATER))
     assert step == Rest(LATER.again, UNREACHABLE)
