@@ -141,10 +141,12 @@ _ACCOUNT_STAYS = (
         " == (has(oldSelf.targetRef.kind) ? oldSelf.targetRef.kind : 'DatabaseTarget')"
         " && (has(self.strategy) ? self.strategy : 'AlternatingUsers')"
         " == (has(oldSelf.strategy) ? oldSelf.strategy : 'AlternatingUsers')"
+        " && (has(self.passwordValue) ? self.passwordValue : 'password')"
+        " == (has(oldSelf.passwordValue) ? oldSelf.passwordValue : 'password')"
     ),
     (
-        "username, targetRef and strategy stay as they are, because open credentials belong to them; create another"
-        " ManagedSecret for another account"
+        "username, targetRef, strategy and passwordValue stay as they are, because open credentials belong to them;"
+        " create another ManagedSecret for another account"
     ),
 )
 

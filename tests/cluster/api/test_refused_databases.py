@@ -48,8 +48,8 @@ _SERVERS_OWN = (
 _OFTEN = "a probe is one login at the server; write 1m or longer, such as 10m"
 _SCHEMA = "write the name of a schema such as public: letters, digits, '_' and '$', no digit at its start"
 _STAYS = (
-    "username, targetRef and strategy stay as they are, because open credentials belong to them; create another"
-    " ManagedSecret for another account"
+    "username, targetRef, strategy and passwordValue stay as they are, because open credentials belong to them;"
+    " create another ManagedSecret for another account"
 )
 _HOST = "write one host: the name of a Service of this namespace, a full name such as db.example.com, or an address"
 _DATABASE = "write the name of one database: letters, digits and _ $ . -, no '-' or '.' at its start"
@@ -290,10 +290,22 @@ def test_the_account_of_an_object_cannot_change(objects: Objects, change: Body, 
     assert causes(refused.value, created) == [f"spec.database: Invalid value: {_STAYS}"]
 
 
+def test_the_password_of_an_account_stays_the_same_item(objects: Objects) -> None:
+    two = with_database(item("password", "password"), item("other", "password"))
+    created = objects.create({**two, "metadata": {"name": "stays-password"}})
+    created["spec"]["database"] |= {"passwordValue": "other"}
+
+    with pytest.raises(client.ApiException) as refused:
+        objects.replace(created)
+
+    assert causes(refused.value, created) == [f"spec.database: Invalid value: {_STAYS}"]
+
+
 def test_a_default_that_is_written_is_no_change(objects: Objects) -> None:
     created = objects.create({**with_database(), "metadata": {"name": "default-strategy"}})
     created["spec"]["database"] |= {
         "strategy": "AlternatingUsers",
+        "passwordValue": "password",
         "targetRef": {"kind": "DatabaseTarget", "name": "orders"},
     }
 
