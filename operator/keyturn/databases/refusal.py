@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .base import Answer, Verdict
 
 if TYPE_CHECKING:
     from .base import Endpoint, Engine, Login
 
-__all__ = ["prove_refused"]
+__all__ = ["PUBLISHED_REFUSED", "prove_refused"]
+
+PUBLISHED_REFUSED: Final = "CurrentNotAccepted"
+"""Why nothing is known about the old login: the server refuses the current one too."""
 
 
 async def prove_refused(engine: Engine, old: Login, current: Login, endpoint: Endpoint) -> Verdict:
@@ -33,5 +36,5 @@ def _unknown(of_current: Verdict) -> Verdict:
     if of_current.answer is Answer.UNKNOWN:
         return of_current
     return Verdict(
-        Answer.UNKNOWN, "CurrentNotAccepted", "the current login is not accepted at the same endpoint"
+        Answer.UNKNOWN, PUBLISHED_REFUSED, "the current login is not accepted at the same endpoint"
     )

@@ -14,11 +14,17 @@ from keyturn.core.rotation.credential_slots import was_found
 from keyturn.core.spec.desired import VALUE
 from keyturn.databases.base import Answer, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
-from keyturn.databases.refusal import prove_refused
+from keyturn.databases.refusal import PUBLISHED_REFUSED, prove_refused
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
-from .account_problems import no_answer, refused_after_repair, still_accepted, wrong_password
+from .account_problems import (
+    no_answer,
+    published_refused,
+    refused_after_repair,
+    still_accepted,
+    wrong_password,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -201,8 +207,7 @@ class Errand:
         verdict = await self._try(published, endpoint)
         if verdict.answer is Answer.ACCEPTED:
             return Effect(refused_at=endpoint)
-        cause = verdict.message or "it refuses the published login too"
-        return no_answer(f"{self.where} at {endpoint}", cause)
+        return self._unknown(verdict, endpoint)
 
     async def _revoke(self, step: steps.Revoke) -> Effect | Wait:
         """Close a login, and prove at every endpoint that it is refused and the published one accepted."""
@@ -250,8 +255,14 @@ class Errand:
             if verdict.answer in {Answer.ACCEPTED, Answer.LOCKED}:
                 return still_accepted(self.where, credential.login, endpoint)
             if verdict.answer is Answer.UNKNOWN:
-                return no_answer(f"{self.where} at {endpoint}", verdict.message)
+                return self._unknown(verdict, endpoint)
         return None
+
+    def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
+        """Return why a login proves nothing: the endpoint did not answer, or it refuses the published one."""
+        where = f"{self.where} at {endpoint}"
+        is_silent = verdict.answer is Answer.UNKNOWN and verdict.reason != PUBLISHED_REFUSED
+        return no_answer(where, verdict.message) if is_silent else published_refused(where)
 
     async def _try_closed(self, old: Login, current: Login | None, endpoint: Endpoint) -> Verdict:
         """Log in with a closed login, between two of the published one if there is one."""

@@ -27,6 +27,7 @@ __all__ = [
     "candidate_refused",
     "no_answer",
     "problem_of",
+    "published_refused",
     "refused_after_repair",
     "still_accepted",
     "taken_by",
@@ -83,6 +84,16 @@ def refused_after_repair(where: str) -> Wait:
         f"{where}: the server refuses the published login although its password was just set again; find what else"
         " refuses it, such as a date, a limit of connections or pg_hba.conf",
         _REPAIR_DELAY,
+    )
+
+
+def published_refused(where: str) -> Wait:
+    """Return the problem of a login about which nothing is known, because the published one is refused too."""
+    return Wait(
+        ErrorReason.CREDENTIAL_REFUSED,
+        f"{where}: the server refuses the published login too, so its answer about the other one proves nothing;"
+        " retrying",
+        _RETRY_DELAY,
     )
 
 

@@ -244,7 +244,7 @@ async def test_a_candidate_is_refused_if_the_published_login_is_accepted(site: S
 async def test_a_server_that_refuses_the_published_login_too_proves_nothing(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_a", "app_b"}
 
-    assert reason(await site.run(Prove(2), ROTATING)) == "DatabaseUnreachable"
+    assert reason(await site.run(Prove(2), ROTATING)) == "CredentialRefused"
 
 
 async def test_the_first_candidate_is_refused_without_a_published_login(site: Site) -> None:
@@ -310,7 +310,7 @@ async def test_a_login_that_is_locked_but_has_its_password_is_not_proven_refused
 async def test_a_refusal_is_not_proven_where_the_current_login_fails_too(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
 
-    assert reason(await revoke(site)) == "DatabaseUnreachable"
+    assert reason(await revoke(site)) == "CredentialRefused"
 
 
 async def test_open_sessions_of_a_closed_login_are_counted(site: Site) -> None:

@@ -12,7 +12,7 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.account_memory import AccountMemory
 from keyturn.controllers.managedsecret.database import change_account
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey
+from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
@@ -265,6 +265,16 @@ async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_the
     changer.server.is_down, changer.now = False, NOW + minutes(1)
     assert await changer.take(Apply(2))
     assert changer.woken == [other]
+
+
+async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer: Changer) -> None:
+    changer.server.roles["app_a"] = changer.server.roles["app_b"] = _open("of-a-backup")
+
+    for _ in range(4):
+        await changer.take(Prove(2), APPLIED)
+        changer.now += minutes(6)
+
+    assert not changer.memory.servers.is_open(TargetKey("DatabaseTarget", "shop", "orders"))
 
 
 async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grants_it(
