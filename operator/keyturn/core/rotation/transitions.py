@@ -388,13 +388,14 @@ def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: da
     back, given_up = state.credential_of(step.number), state.credential_of(step.given_up)
     if back is None or given_up is None:
         return state
+    is_replaced = given_up is not back or state.candidate is not None
     if state.candidate:
         state = _close(frozenset({state.candidate.number}), state, now)
     if given_up is not back:
         state = state.with_phase(Phase.CLOSING, now, {given_up.revision})
         if publication_of(observed) is None:
             state = state.with_revision_facts(replace(state.current, abandoned=True))
-    if observed.desired and observed.desired.database and not observed.desired.database.alternates:
+    if is_replaced and observed.database and not observed.database.alternates:
         state = state.with_phase(Phase.STAGED, now, {back.revision})  # the server has one password at a time
     restored = state.revision(step.number)
     superseded = state.credential(restored.supersedes) if restored else None

@@ -196,6 +196,16 @@ def test_a_single_user_gets_its_earlier_password_back_first() -> None:
     assert phases(gone_back(both, 1, database=SINGLE)) == {2: CLOSING, 1: STAGED}
 
 
+def test_a_single_user_keeps_its_password_if_only_other_values_are_given_back() -> None:
+    known = state(
+        credential(1, login="app"),
+        revisions=(superseding(2, credential=1, supersedes=None), superseding(1)),
+        current=2,
+    )
+    seen = look(known, database=SINGLE)
+    assert phases(recorded(steps.GoBack(1, 2, failed=False), known, seen)) == {1: PROVEN}
+
+
 def test_an_overlap_whose_previous_credential_is_closed_does_not_begin_again() -> None:
     two = superseding(2, ended=False)
     same = replace(superseding(3, reason="SpecChanged"), credential=2, supersedes=None)
