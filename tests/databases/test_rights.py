@@ -125,3 +125,21 @@ async def works(place: Place, owned: Account) -> bool:
         left = await engine.end_sessions(owned, login.name, open_fence)
     found = await engine.find(owned)
     return left == 0 and found.lacks == () and (await engine.prove(login)).answer is Answer.ACCEPTED
+
+
+async def test_a_function_of_an_application_is_not_executed_by_the_admin(weak: Place) -> None:
+    """For the argument text[], a function of the schema public is a better match than that of the catalog."""
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    with weak.session(login) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'executed by %', current_user; END $$"
+        )
+    try:
+        found = await weak.engine().find(owned)
+        await weak.engine().bring(owned, (login,), open_fence)
+    finally:
+        weak.server.execute("DROP FUNCTION public.unnest(text[])")
+
+    assert found.mark == owned.mark

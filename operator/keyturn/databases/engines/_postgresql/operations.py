@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Operations"]
 
+_CATALOG_ALONE: Final = "SELECT pg_catalog.set_config('search_path', '', false)"
+"""Names in queries are those of the server's catalog.
+
+A function of the schema public with a better match, such as unnest(text[]), would be executed as the admin.
+"""
 _LOCK: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('statement_timeout', $2, true),
        set_config('lock_timeout', $3, true), pg_try_advisory_xact_lock($4::bigint)
@@ -113,6 +118,7 @@ class Operations:
                 settings.limits.admin,
                 connect(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
             ):
+                await session.query(_CATALOG_ALONE)
                 yield session
         except ConnectionFailed as error:
             raise codes.error_of(error.failure) from None

@@ -1,0 +1,75 @@
+"""What the sessions of an admin begin with, whatever the server answers."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.databases.base import Account, Endpoint, EngineSettings, Login
+from keyturn.databases.engines._postgresql import operations
+from keyturn.databases.engines._postgresql.driver import StatementFailed
+from keyturn.databases.engines._postgresql.operations import Operations
+from keyturn.databases.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders")
+SETTINGS = EngineSettings(Endpoint("db.shop.svc", 5432), "orders", Login("keyturn", Value.of_text("canary")))
+
+
+class Session:
+    """Answers the first statements, and refuses the next one."""
+
+    version = 180_000
+
+    def __init__(self, *rows: list[tuple[str, ...]]) -> None:
+        self.sent: list[str] = []
+        self._rows = iter(rows)
+
+    async def query(self, text: str, *_: str) -> list[tuple[str, ...]]:
+        self.sent.append(text)
+        rows = next(self._rows, None)
+        if rows is None:
+            raise StatementFailed("42601")
+        return rows
+
+
+def operations_at(session: Session, monkeypatch: pytest.MonkeyPatch) -> Operations:
+    @asynccontextmanager
+    async def connect(*_: object) -> AsyncIterator[Session]:
+        yield session
+
+    monkeypatch.setattr(operations, "connect", connect)
+    return Operations(SETTINGS)
+
+
+async def fence() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "doing",
+    [
+        lambda there: there.check(),
+        lambda there: there.find(ACCOUNT),
+        lambda there: there.create(ACCOUNT, None, fence),
+        lambda there: there.bring(ACCOUNT, (), fence),
+        lambda there: there.end_sessions(ACCOUNT, "orders_a", fence),
+        lambda there: there.retire(ACCOUNT, fence),
+    ],
+    ids=["check", "find", "create", "bring", "end", "retire"],
+)
+async def test_no_query_of_the_admin_finds_functions_of_tenants(
+    doing: Callable[[Operations], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function public.unnest(text[]) is a better match than that of the catalog."""
+    session = Session([("",)])
+    with pytest.raises(DatabaseError):
+        await doing(operations_at(session, monkeypatch))
+
+    assert session.sent[0] == "SELECT pg_catalog.set_config('search_path', '', false)"
+    assert len(session.sent) >= 2
