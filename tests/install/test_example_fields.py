@@ -55,6 +55,7 @@ def shown() -> set[str]:
         ".postgresql.alsoAt",
         ".adminCredentials.secretRef.usernameKey",
         ".allowedUsernames",
+        ".allowedSchemas",
         ".maxConnections",
         ".names",
         ".selector",

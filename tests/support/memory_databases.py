@@ -22,7 +22,7 @@ from keyturn.databases.base import (
 from keyturn.databases.errors import Busy, DatabaseError, Forbidden, Missing, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from keyturn.api.database import TargetRef
     from keyturn.core.keys import ObjectKey
@@ -193,8 +193,10 @@ class MemoryDatabases:
         del ref, namespace
         self.doubts += 1
 
-    async def engine(self, ref: TargetRef, namespace: str, username: str) -> Engine:
-        del ref, namespace, username
+    async def engine(
+        self, ref: TargetRef, namespace: str, username: str, schemas: Collection[str] = ()
+    ) -> Engine:
+        del ref, namespace, username, schemas
         if self.problem:
             raise self.problem
         return MemoryEngine(self.server, self.also_at)

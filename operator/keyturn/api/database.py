@@ -49,8 +49,8 @@ _OF_USERNAME = rules((f"self.matches(r'{_SPELLING.pattern}')", _SPELLING.sentenc
 _Schema = Annotated[
     str,
     Spelled(
-        r"^[A-Za-z_][A-Za-z0-9_$]*$",
-        "write the name of a schema such as public: letters, digits, '_' and '$', no digit at its start",
+        r"^[A-Za-z_][A-Za-z0-9_$-]*$",
+        "write the name of a schema such as public: letters, digits, '_', '-' and '$', a letter or '_' at its start",
         63,
     ),
 ]
@@ -127,7 +127,7 @@ class AccountTemplate(Schema):
     schemas: list[_Schema] | None = pydantic.Field(
         None, min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
-    """The schemas that the account may use, such as public; they exist already."""
+    """The schemas that the account may use, such as public; they exist, and a ClusterDatabaseTarget allows them."""
     privileges: list[Privilege] | None = pydantic.Field(
         None, min_length=1, max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"}
     )

@@ -150,6 +150,14 @@ _PatternOfAll = Annotated[
         60,
     ),
 ]
+_SchemaOfAll = Annotated[
+    str,
+    Spelled(
+        r"^([A-Za-z_][A-Za-z0-9_$-]*|[{]namespace[}])$",
+        "write the name of one schema such as public, or {namespace} for the schema with the name of the namespace",
+        63,
+    ),
+]
 
 
 class _TargetSpec(Schema):
@@ -202,6 +210,10 @@ class ClusterDatabaseTargetSpec(_TargetSpec):
         min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """The accounts that ManagedSecrets may name: exact ones, or of their own namespace, such as {namespace}_*."""
+    allowed_schemas: list[_SchemaOfAll] | None = pydantic.Field(
+        None, min_length=1, max_length=_MAX_PATTERNS, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """The schemas in which a template may grant privileges: exact names, or {namespace}; none if absent."""
 
 
 class DatabaseTargetStatus(Schema):

@@ -31,10 +31,12 @@ from .errors import DatabaseError
 from .health import TargetHealth, health_of
 from .health_check import TargetCheck, TargetEvents
 from .hosts import Hosts
-from .lookup import check_username, target_for
+from .lookup import check_schemas, check_username, target_for
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from keyturn.api.database import TargetRef
     from keyturn.core.keys import ObjectKey
     from keyturn.kube.cache.cache import InformerCache
@@ -91,15 +93,18 @@ class Databases:
         """Return the ManagedSecret that keeps the account that `user` names, if that is another one."""
         return self._cache.targets.taken_by(user)
 
-    async def engine(self, ref: TargetRef, namespace: str, username: str) -> Engine:
-        """Return the engine of a target for an account of `namespace`.
+    async def engine(
+        self, ref: TargetRef, namespace: str, username: str, schemas: Collection[str] = ()
+    ) -> Engine:
+        """Return the engine of a target for an account of `namespace`, with privileges in `schemas`.
 
         Raises:
-            Stalled: The target does not exist, is invalid, or does not permit the namespace or the account.
+            Stalled: The target does not exist, is invalid, or does not permit the namespace, the account or a schema.
             Wait: Its Secrets cannot be read, or its settings lead to a host that it may not use.
         """
         key, target = target_for(ref, namespace, self._cache)
         check_username(key, target, username, namespace)
+        check_schemas(key, target, schemas, namespace)
         try:
             return await self._of(key, target).engine()
         except DatabaseError as error:

@@ -12,12 +12,14 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.stores.lookup import is_allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from keyturn.api.database import TargetRef
     from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.targets import AnyTarget
 
-__all__ = ["check_username", "target_for"]
+__all__ = ["check_schemas", "check_username", "target_for"]
 
 _MAX_NAMED: Final = 10
 _NAMESPACE: Final = "{namespace}"
@@ -53,6 +55,24 @@ def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: 
             ErrorReason.ACCOUNT_FORBIDDEN,
             f"{key} does not allow the username {username!r}; write one that matches its spec.allowedUsernames:"
             f" {', '.join(patterns[:_MAX_NAMED])}",
+        )
+
+
+def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], namespace: str) -> None:
+    """Check that a target of several namespaces lets a template of this one grant privileges in these schemas.
+
+    Raises:
+        Stalled: It does not: with the rights of its administrator, a namespace would read the tables of another.
+    """
+    if not isinstance(target, ClusterDatabaseTarget):
+        return
+    allowed = [one.replace(_NAMESPACE, namespace) for one in target.spec.allowed_schemas or ()]
+    if refused := sorted(set(schemas) - set(allowed)):
+        instead = ", ".join(allowed[:_MAX_NAMED]) or "none"
+        raise Stalled(
+            ErrorReason.ACCOUNT_FORBIDDEN,
+            f"{key} does not allow the schema {refused[0]!r} in database.template.schemas; remove it, or let an"
+            f" administrator add it to its spec.allowedSchemas: {instead}",
         )
 
 

@@ -121,6 +121,7 @@ ACCEPTED = {
     "a target of several namespaces": cluster_database_target(
         allowedNamespaces={"names": ["shop"]},
         allowedUsernames=["orders_app", "{namespace}", "{namespace}_*", "app-{namespace}.*"],
+        allowedSchemas=["public", "{namespace}"],
     ),
 }
 

@@ -127,6 +127,35 @@ async def test_a_namespace_reaches_only_its_own_accounts(
         assert (await stalled(fake, SHARED, namespace, username)).reason == "AccountForbidden"
 
 
+@pytest.mark.parametrize(
+    ("allowed", "schema", "is_allowed"),
+    [
+        (None, "public", False),
+        (["public"], "public", True),
+        (["public"], "billing", False),
+        (["{namespace}"], "shop", True),
+        (["{namespace}"], "office", False),
+    ],
+)
+async def test_a_template_reaches_only_schemas_that_a_cluster_target_allows(
+    fake: FakeTargets, allowed: list[str] | None, schema: str, *, is_allowed: bool
+) -> None:
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]}, allowedSchemas=allowed)
+    fake.secret(namespace=OPERATOR, username="keyturn", password="x")  # noqa: S106
+    asking = fake.databases.engine(SHARED, "shop", "orders_app", [schema])
+
+    if is_allowed:
+        await asking
+    else:
+        with pytest.raises(Stalled, match=f"does not allow the schema '{schema}'") as caught:
+            await asking
+        assert caught.value.reason == "AccountForbidden"
+
+
+async def test_a_template_of_a_target_of_its_namespace_reaches_every_schema(fake: FakeTargets) -> None:
+    await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
+
+
 def test_the_key_of_a_target_names_its_kind_and_place() -> None:
     assert [str(TargetKey.of(ref, "shop")) for ref in (REF, SHARED)] == [
         "DatabaseTarget shop/orders",

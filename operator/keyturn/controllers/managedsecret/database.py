@@ -144,8 +144,9 @@ async def _run(
         return taken_by(where, other)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            engine = await context.databases.engine(desired.target, key.namespace, desired.username)
             account, template = account_of(key, desired), template_of(desired)
+            schemas = template.schemas if template else ()
+            engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
             errand = Errand(engine, account, template, state, live, desired.password, fence, where)
             return await errand.run(step)
     except Fenced as fenced:

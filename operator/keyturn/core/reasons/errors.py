@@ -32,7 +32,7 @@ class ErrorReason(Code):
     )
     ACCOUNT_FORBIDDEN = (
         "AccountForbidden",
-        "the database account is the server's, has rights over it, or is not among `allowedUsernames`",
+        "the database account is the server's, has rights over it, or the target does not allow it or a schema",
         "name an account of one application",
     )
     ACCOUNT_MANAGED_ELSEWHERE = (
