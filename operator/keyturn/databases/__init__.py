@@ -31,7 +31,7 @@ from .errors import DatabaseError
 from .health import TargetHealth, health_of
 from .health_check import TargetCheck, TargetEvents
 from .hosts import Hosts
-from .lookup import check_schemas, check_username, target_for
+from .lookup import check_schemas, check_username, is_permitted, target_for
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,11 @@ class Databases:
 
     def taken_by(self, user: ObjectKey) -> ObjectKey | None:
         """Return the ManagedSecret that keeps the account that `user` names, if that is another one."""
-        return self._cache.targets.taken_by(user)
+
+        def permits(key: TargetKey, username: str, namespace: str) -> bool:
+            return is_permitted(key, username, namespace, self._cache)
+
+        return self._cache.targets.taken_by(user, permits)
 
     async def engine(
         self, ref: TargetRef, namespace: str, username: str, schemas: Collection[str] = ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.cache.targets import AnyTarget
 
-__all__ = ["check_schemas", "check_username", "target_for"]
+__all__ = ["check_schemas", "check_username", "is_permitted", "target_for"]
 
 _MAX_NAMED: Final = 10
 _NAMESPACE: Final = "{namespace}"
@@ -56,6 +56,19 @@ def check_username(key: TargetKey, target: AnyTarget, username: str, namespace: 
             f"{key} does not allow the username {username!r}; write one that matches its spec.allowedUsernames:"
             f" {', '.join(patterns[:_MAX_NAMED])}",
         )
+
+
+def is_permitted(key: TargetKey, username: str, namespace: str, cache: InformerCache) -> bool:
+    """Whether a target that exists permits an account for a namespace."""
+    try:
+        target = cache.targets.target(key)
+        if isinstance(target, ClusterDatabaseTarget):
+            _check_allowed(key, target.spec.allowed_namespaces, namespace, cache)
+        if target is not None:
+            check_username(key, target, username, namespace)
+    except Stalled:
+        return False
+    return target is not None
 
 
 def check_schemas(key: TargetKey, target: AnyTarget, schemas: Collection[str], namespace: str) -> None:

@@ -125,6 +125,7 @@ class FakeTargets:
         key: ObjectKey,
         username: str = "orders_app",
         created: str = "2026-01-01T00:00:00Z",
+        kind: str = "",
         **more: Any,
     ) -> None:
         version = str(next(_versions))
@@ -135,7 +136,7 @@ class FakeTargets:
             "creationTimestamp": created,
             "resourceVersion": version,
         }
-        database = {"targetRef": {"name": "orders"}, "username": username}
+        database = {"targetRef": {"name": "orders", **({"kind": kind} if kind else {})}, "username": username}
         self.cache.put_managed({"metadata": metadata, "spec": {"database": database}, **more})
 
     async def engine(

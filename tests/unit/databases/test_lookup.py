@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import TargetKey
+from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey, TargetKey
 from tests.unit.databases.fake_targets import CLUSTER_KEY, OPERATOR, REF, SHARED
 
 if TYPE_CHECKING:
@@ -161,3 +161,54 @@ def test_the_key_of_a_target_names_its_kind_and_place() -> None:
         "DatabaseTarget shop/orders",
         "ClusterDatabaseTarget orders",
     ]
+
+
+# Who has an account.
+
+SHOP, EARLIER = ObjectKey("shop", "orders"), ObjectKey("office", "orders")
+
+
+def user_of_all(fake: FakeTargets, key: ObjectKey, username: str, created: str, **more: object) -> None:
+    fake.user(key, username, created, CLUSTER_DATABASE_TARGET, **more)
+
+
+@pytest.mark.parametrize("username", ["shop_app", "shop_app_a"])
+@pytest.mark.parametrize(
+    ("names", "patterns"),
+    [(["shop"], ["{namespace}_*", "shop_app"]), (["shop", "office"], ["{namespace}_*"])],
+)
+async def test_a_namespace_that_may_not_use_an_account_does_not_keep_it_from_another(
+    fake: FakeTargets, username: str, names: list[str], patterns: list[str]
+) -> None:
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": names}, allowedUsernames=patterns)
+    user_of_all(fake, EARLIER, username, "2026-01-01T00:00:00Z")
+    user_of_all(fake, SHOP, "shop_app", "2026-02-01T00:00:00Z")
+
+    assert fake.databases.taken_by(SHOP) is None
+
+
+async def test_a_namespace_keeps_the_account_that_it_has_credentials_of(fake: FakeTargets) -> None:
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop"]}, allowedUsernames=["shop_app"])
+    user_of_all(fake, EARLIER, "shop_app", "2026-01-01T00:00:00Z", status={"credentials": [{"login": "a"}]})
+    user_of_all(fake, SHOP, "shop_app", "2026-02-01T00:00:00Z")
+
+    assert fake.databases.taken_by(SHOP) == EARLIER
+
+
+async def test_the_older_of_two_objects_that_may_use_an_account_keeps_it(fake: FakeTargets) -> None:
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop", "office"]}, allowedUsernames=["shop_app"])
+    user_of_all(fake, EARLIER, "shop_app", "2026-01-01T00:00:00Z")
+    user_of_all(fake, SHOP, "shop_app", "2026-02-01T00:00:00Z")
+
+    assert (fake.databases.taken_by(SHOP), fake.databases.taken_by(EARLIER)) == (EARLIER, None)
+
+
+async def test_users_of_a_target_that_does_not_exist_or_cannot_be_parsed_keep_nothing(
+    fake: FakeTargets,
+) -> None:
+    user_of_all(fake, EARLIER, "shop_app", "2026-01-01T00:00:00Z")
+    user_of_all(fake, SHOP, "shop_app", "2026-02-01T00:00:00Z")
+    assert fake.databases.taken_by(SHOP) is None
+
+    fake.target(CLUSTER_KEY, server={"port": "none"})
+    assert fake.databases.taken_by(SHOP) is None

@@ -15,11 +15,13 @@ from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKe
 from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["AnyTarget", "TargetCache"]
 
 AnyTarget: TypeAlias = DatabaseTarget | ClusterDatabaseTarget
+Permits: TypeAlias = "Callable[[TargetKey, str, str], bool]"
+"""Whether a target permits an account for a namespace."""
 _MODELS: dict[str, type[AnyTarget]] = {
     DATABASE_TARGET: DatabaseTarget,
     CLUSTER_DATABASE_TARGET: ClusterDatabaseTarget,
@@ -31,6 +33,7 @@ class _Claim:
     """The account that a ManagedSecret names."""
 
     target: TargetKey
+    username: str
     names: frozenset[str]
     """Every name at the server that can be one of the account's."""
     rank: tuple[bool, str, str]
@@ -111,12 +114,22 @@ class TargetCache:
         others = self._users[claim.target] - {user}
         return frozenset(one for one in others if not claim.names.isdisjoint(self._claims[one].names))
 
-    def taken_by(self, user: ObjectKey) -> ObjectKey | None:
-        """Return the ManagedSecret that keeps the account of `user`, if that is another one."""
-        if not (rivals := self.rivals_of(user)):
+    def taken_by(self, user: ObjectKey, is_permitted: Permits = lambda *_: True) -> ObjectKey | None:
+        """Return the ManagedSecret that keeps the account of `user`, if that is another one.
+
+        A rival counts if it has credentials at the server, or if `is_permitted`: otherwise an object of a namespace
+        that may not use a target could keep the accounts of others from them.
+        """
+        rivals = [one for one in self.rivals_of(user) if self._counts(one, is_permitted)]
+        if not rivals:
             return None
         first = min((user, *rivals), key=lambda one: (self._claims[one].rank, one))
         return None if first == user else first
+
+    def _counts(self, user: ObjectKey, is_permitted: Permits) -> bool:
+        claim = self._claims[user]
+        has_no_credentials, *_ = claim.rank
+        return not has_no_credentials or is_permitted(claim.target, claim.username, user.namespace)
 
 
 def _selects(target: AnyTarget | Stalled) -> bool:
@@ -135,6 +148,7 @@ def _claim_of(user: ObjectKey, body: Mapping[str, Any]) -> _Claim | None:
     has_credentials = bool((body.get("status") or {}).get("credentials"))
     return _Claim(
         TargetKey.meant(ref.get("kind") or DATABASE_TARGET, ref["name"], user.namespace),
+        username,
         # The logins of AlternatingUsers count for SingleUser, too: the account may have them from earlier.
         frozenset({username, f"{username}_a", f"{username}_b"}),
         (not has_credentials, metadata.get("creationTimestamp") or "", metadata.get("uid") or ""),
