@@ -17,6 +17,8 @@ Settings = dict[tuple[str, str], str]
 """Values by database, empty for all databases, and name."""
 ROLE: Final = ("", "role")
 """The setting that makes a session of a login act as the owner, also after RESET ROLE and DISCARD ALL."""
+_LONGEST: Final = 400
+"""Characters of the name of a setting in a message; an application may choose the name."""
 _LISTS: Final = frozenset(
     {
         "local_preload_libraries",
@@ -28,7 +30,8 @@ _LISTS: Final = frozenset(
     }
 )
 """Settings whose value is a list of names, each quoted by the server; the same in pg_dump."""
-_ENTRY: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*?))\s*(?:,|$)')
+_ENTRY: Final = re.compile(r'\s*+(?:"((?:[^"]|"")*+)"|([^",]*+))\s*+(?:,|$)')
+"""Without backtracking, which a server could make last: it chooses the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,12 @@ def copied(owner: str, login: str, settings: Mapping[str, Settings]) -> Iterator
     there = settings.get(login, {})
     for database, name in sorted(there.keys() - wanted.keys()):
         place = _place(login, database)
-        yield Copy(f"{place} RESET {_name(name)}", _name(name), place)
+        yield Copy(f"{place} RESET {_name(name)}", _name(name)[:_LONGEST], place)
     for (database, name), value in sorted(wanted.items()):
         if there.get((database, name)) != value:
             place = _place(login, database)
-            yield Copy(f"{place} SET {_name(name)} TO {_value(name, value)}", _name(name), place)
+            shown = _name(name)[:_LONGEST]
+            yield Copy(f"{place} SET {_name(name)} TO {_value(name, value)}", shown, place)
 
 
 def _place(login: str, database: str) -> str:
@@ -75,7 +79,8 @@ def _value(name: str, value: str) -> str:
 
 def _entries(value: str) -> Iterator[str]:
     """Split a list as the server wrote it: names, those with other characters in double quotes."""
-    for found in _ENTRY.finditer(value):
-        if found.start() < len(value):
-            quoted, plain = found.groups()
-            yield plain if quoted is None else quoted.replace('""', '"')
+    end = 0
+    while end < len(value) and (found := _ENTRY.match(value, end)):
+        quoted, plain = found.groups()
+        yield plain.strip() if quoted is None else quoted.replace('""', '"')
+        end = found.end()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,18 @@ def test_a_list_is_split_as_the_server_wrote_it(names: list[str]) -> None:
     (copied,) = texts({"app": {("", "search_path"): written}, "app_a": ROLE})
 
     assert copied == f'{ALTER} SET "search_path" TO {", ".join(literal(name) for name in names)}'
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 20_000 + '"x', '"' * 20_001])
+def test_no_list_of_a_server_takes_long(text: str) -> None:
+    """Squares of its length would be minutes."""
+    began = time.process_time()
+    texts({"app": {("", "search_path"): text}})
+
+    assert time.process_time() - began < 1
+
+
+def test_the_name_of_a_setting_is_short_in_a_message() -> None:
+    copy, _ = settings.copied("app", "app_a", {"app": {("", "app." + "x" * 100_000): "1"}})
+
+    assert len(copy.shown) < 500
