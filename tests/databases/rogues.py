@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import re
 import ssl
 import struct
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Rogue",
     "Talk",
+    "accepting",
     "ask_clear_text",
     "ask_md5",
     "ask_scram",
@@ -107,6 +110,27 @@ async def _scram(talk: Talk, iterations: int = 4096) -> None:
         b"R", struct.pack("!I", 11) + b"r=" + found[1] + b"rogue,s=" + salt + f",i={iterations}".encode()
     )
     await talk.message()
+
+
+def accepting(password: str, then: Callable[[Talk], Awaitable[None]]) -> Callable[[Talk], Awaitable[None]]:
+    """Know the password, accept the client, and go on with what a server sends after that."""
+
+    async def accept(talk: Talk) -> None:
+        await talk.send(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")
+        first = (await talk.message()).partition(b"n=")[2]
+        found, salt = re.search(rb"r=([^,]+)", first), b"s" * 16
+        assert found
+        answer = b"r=" + found[1] + b"rogue,s=" + base64.b64encode(salt) + b",i=4096"
+        await talk.send(b"R", struct.pack("!I", 11) + answer)
+        last, _, _ = (await talk.message()).partition(b",p=")
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 4096)
+        key = hmac.digest(salted, b"Server Key", "sha256")
+        signature = hmac.digest(key, b",".join([b"n=" + first, answer, last]), "sha256")
+        await talk.send(b"R", struct.pack("!I", 12) + b"v=" + base64.b64encode(signature))
+        await talk.send(b"R", struct.pack("!I", 0))
+        await then(talk)
+
+    return accept
 
 
 def refusing(state: str, text: str = "no") -> Callable[[Talk], Awaitable[None]]:

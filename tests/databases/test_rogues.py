@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
+import resource
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,3 +159,74 @@ async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop() -
 
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")
     assert turns > 5
+
+
+# More than an answer.
+
+
+async def endless_notices(talk: rogues.Talk) -> None:
+    while True:
+        await talk.send(b"N", b"SNOTICE\0C00000\0M" + b"x" * 8000 + b"\0\0")
+
+
+async def endless_settings(talk: rogues.Talk) -> None:
+    for number in itertools.count():
+        await talk.send(b"S", b"setting%d\0%s\0" % (number, b"x" * 8000))
+
+
+async def ready(talk: rogues.Talk) -> None:
+    await talk.send(b"S", b"server_version\x0018.1\0")
+    await talk.send(b"Z", b"I")
+    await talk.message()
+
+
+async def endless_rows(talk: rogues.Talk) -> None:
+    await ready(talk)
+    await talk.send(
+        b"T", struct.pack("!H", 1) + b"name\0" + struct.pack("!IHIHIH", 0, 0, 25, 65535, 4294967295, 0)
+    )
+    row = b"D" + struct.pack("!IHI", 14, 1, 4) + b"rows"
+    while True:
+        talk.writer.write(row * 1000)
+        await talk.writer.drain()
+
+
+async def one_huge_row(talk: rogues.Talk) -> None:
+    await ready(talk)
+    await talk.send(
+        b"T", struct.pack("!H", 1) + b"name\0" + struct.pack("!IHIHIH", 0, 0, 25, 65535, 4294967295, 0)
+    )
+    talk.writer.write(b"D" + struct.pack("!IHI", 1_000_000_000, 1, 1_000_000_000 - 10))
+    while True:
+        talk.writer.write(b"x" * 65_536)
+        await talk.writer.drain()
+
+
+@pytest.mark.parametrize("then", [endless_notices, endless_settings, endless_rows, one_huge_row])
+async def test_a_server_that_sends_without_an_end_is_left(
+    then: Callable[[rogues.Talk], Awaitable[None]],
+) -> None:
+    admin, peak = new_login("admin"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with Rogue(rogues.accepting(plain(admin), then), OURS) as rogue:
+        async with asyncio.timeout(4):
+            with pytest.raises(Unreachable) as refusal:
+                await engine_at(rogue, admin).check()
+
+    assert refusal.value.code == "TooMuch"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 64 * 1024  # KiB
+
+
+async def test_a_code_of_a_server_that_is_a_text_is_in_no_error() -> None:
+    async def refuse(talk: rogues.Talk) -> None:
+        await ready(talk)
+        await talk.refuse("canary" * 1000, "canary")
+        await talk.send(b"Z", b"I")
+        await talk.message()
+
+    admin = new_login("admin")
+    async with Rogue(rogues.accepting(plain(admin), refuse), OURS) as rogue:
+        with pytest.raises(DatabaseError) as refusal:
+            await engine_at(rogue, admin).check()
+
+    assert refusal.value.code == "StateXXXXX"
+    assert "canary" not in f"{refusal.value!r} {refusal.value.__context__!r}"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from keyturn.databases.base import Client
+from keyturn.databases.errors import Unreachable
 
 from .facts import Admin, Facts, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .driver import Row, Session
     from .settings import Settings
 
 __all__ = ["admin", "clients", "read"]
+
+T = TypeVar("T")
 
 _ADMIN: Final = """
 SELECT rolname, rolsuper, rolcreaterole, pg_is_in_recovery(), current_database()
@@ -46,13 +50,14 @@ _CLIENTS: Final = """
 SELECT usename, coalesce(host(client_addr), ''), count(*) FROM pg_stat_activity
 WHERE usename IN ({names}) GROUP BY 1, 2
 """
+_LONGEST_NAME: Final = 63
 _POWERS: Final = ("SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE")
 
 
 async def admin(session: Session) -> Admin:
     """Read who the admin is, and where."""
-    ((name, is_superuser, may_create, is_read_only, database),) = await session.query(_ADMIN)
-    return Admin(name, session.version, database, is_superuser == "t", may_create == "t", is_read_only == "t")
+    rows = await session.query(_ADMIN)
+    return _understood(lambda: _admin(rows, session.version))
 
 
 async def read(session: Session, names: Sequence[str]) -> Facts:
@@ -60,22 +65,62 @@ async def read(session: Session, names: Sequence[str]) -> Facts:
     found = await admin(session)
     act = "SET" if found.has_grant_options else "MEMBER"
     rows = await session.query(_with(_ROLES, names).replace("{act}", act), *names)
-    roles = sorted(rows, key=lambda row: names.index(row[0]))
-    powers, above = _above(await session.query(_with(_ABOVE, names), *names))
-    settings: dict[str, Settings] = defaultdict(dict)
-    for role, database, name, value in await session.query(_with(_SETTINGS, names), *names):
-        settings[role][database, name] = value
-    return Facts(
-        found,
-        {row[0]: _role(row, found, tuple(powers[row[0]]), frozenset(above[row[0]])) for row in roles},
-        dict(settings),
-    )
+    all_above = await session.query(_with(_ABOVE, names), *names)
+    all_settings = await session.query(_with(_SETTINGS, names), *names)
+    return _understood(lambda: _facts(found, names, rows, all_above, all_settings))
 
 
 async def clients(session: Session, names: Sequence[str]) -> tuple[Client, ...]:
     """Count open sessions by login and address; the address is empty where the admin may not see it."""
     rows = await session.query(_with(_CLIENTS, names), *names)
-    return tuple(sorted(Client(name, address, int(count)) for name, address, count in rows))
+    return _understood(
+        lambda: tuple(sorted(Client(name, address, int(count)) for name, address, count in rows))
+    )
+
+
+def _admin(rows: Sequence[Row], version: int) -> Admin:
+    ((name, is_superuser, may_create, is_read_only, database),) = rows
+    _check_names(name, database)
+    return Admin(name, version, database, is_superuser == "t", may_create == "t", is_read_only == "t")
+
+
+def _facts(
+    admin: Admin,
+    names: Sequence[str],
+    rows: Sequence[Row],
+    all_above: Sequence[Row],
+    all_settings: Sequence[Row],
+) -> Facts:
+    roles = sorted(rows, key=lambda row: names.index(row[0]))
+    powers, above = _above(all_above)
+    settings: dict[str, Settings] = defaultdict(dict)
+    for role, database, name, value in all_settings:
+        _check_names(role, database)
+        settings[role][database, name] = value
+    return Facts(
+        admin,
+        {row[0]: _role(row, admin, tuple(powers[row[0]]), frozenset(above[row[0]])) for row in roles},
+        dict(settings),
+    )
+
+
+def _understood(reading: Callable[[], T]) -> T:
+    """Return what is read of an answer.
+
+    Raises:
+        Unreachable: No PostgreSQL answers like that.
+    """
+    with suppress(ValueError, IndexError):
+        return reading()
+    # Outside the handler, as an error of Python can show a text of the server.
+    raise Unreachable(
+        "UnexpectedAnswer", "the server answers a query as no PostgreSQL does; check the host of the target"
+    )
+
+
+def _check_names(*names: str) -> None:
+    if any(len(name) > _LONGEST_NAME for name in names):
+        raise ValueError("a name is too long")
 
 
 def _with(query: str, names: Sequence[str]) -> str:
@@ -87,6 +132,7 @@ def _above(rows: Sequence[Row]) -> tuple[dict[str, dict[str, None]], dict[str, s
     powers: dict[str, dict[str, None]] = defaultdict(dict)
     above: dict[str, set[str]] = defaultdict(set)
     for name, other, *has in rows:
+        _check_names(name, other)
         powers[name].update((power, None) for power, one in zip(_POWERS, has, strict=True) if one == "t")
         if other != name:
             above[name].add(other)

@@ -13,6 +13,7 @@ import importlib
 import os
 import socket
 import ssl
+import struct
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -44,6 +45,14 @@ _SQLSTATE: Final = 3
 _MOST_ITERATIONS: Final = 65_536
 """Hashes per password, of which 4,096 are usual and take milliseconds."""
 _DIGITS: Final = 9
+_MOST_BYTES: Final = 1_048_576
+"""Bytes that a server may send to one connection, TLS included; the answers to all our queries are some kilobytes."""
+_MOST_ROWS: Final = 10_000
+_BUFFER: Final = 65_536
+"""Bytes that the kernel keeps of a connection, and so about as many as libpq reads at a time."""
+_TCP_BYTES_RECEIVED: Final = struct.Struct("@128xQ")
+"""tcpi_bytes_received of Linux, from 4.1 on."""
+_SQLSTATE_LENGTH: Final = 5
 _GRACE: Final = 1.0
 """Seconds that a server has beyond the time limit of a statement, which it enforces itself."""
 _WAITS: Final[Mapping[int, waiting.Wait]] = {
@@ -110,16 +119,18 @@ class Session:
         """
         result = await _within(self._timeout, self._execute(text, parameters))
         if result.status in _OK:
+            if result.ntuples > _MOST_ROWS:
+                raise _too_much()
             return [_row(result, n) for n in range(result.ntuples)]
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
         if not state:
             raise Unreachable("ConnectionLost", "the connection to the server was lost")
-        raise StatementFailed(state.decode("ascii"))
+        raise StatementFailed(_code(state))
 
     async def _execute(self, text: str, parameters: Sequence[str]) -> pq.abc.PGresult:
         try:
             self._connection.send_query_params(text.encode(), [one.encode() for one in parameters])
-            running = generators.execute(self._connection)
+            running = _metered(generators.execute(self._connection), self._connection.socket)
             results = await waiting.wait_async(running, self._connection.socket, _INTERVAL)
         except OperationalError:
             results = []
@@ -227,12 +238,59 @@ async def _advance(opening: _Opening, owner: str) -> None:
     wait = _WAITS.get(pq.PollingStatus.WRITING)
     while wait is not None:
         await waiting.wait_async(_once(wait), opening.connection.socket, _INTERVAL)
+        _check_received(opening.connection.socket)
         wait = _WAITS.get(await threadpools.for_tenant(owner, opening.advance))
 
 
 def _once(wait: waiting.Wait) -> Generator[waiting.Wait, waiting.Ready | int, None]:
     """Wait for one event."""
     yield wait
+
+
+def _metered(
+    running: Generator[waiting.Wait, waiting.Ready | int, T], file: int
+) -> Generator[waiting.Wait, waiting.Ready | int, T]:
+    """Do the same steps while the server has not sent too much."""
+    ready: waiting.Ready | int | None = None
+    while True:
+        try:
+            wait = next(running) if ready is None else running.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        ready = yield wait
+        _check_received(file)
+
+
+def _check_received(file: int) -> None:
+    """Check how much a server has sent, whatever it is: rows, notices, settings or half a message.
+
+    Raises:
+        Unreachable: It is more than any answer to our queries.
+    """
+    connection = socket.socket(fileno=file)
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_BYTES_RECEIVED.size)
+    finally:
+        connection.detach()
+    if len(information) < _TCP_BYTES_RECEIVED.size:
+        return  # another kernel; the limits of time remain
+    (count,) = _TCP_BYTES_RECEIVED.unpack(information)
+    if count > _MOST_BYTES:
+        raise _too_much()
+
+
+def _too_much() -> Unreachable:
+    return Unreachable(
+        "TooMuch", "the server sends more than the answer to any query of ours; check the host of the target"
+    )
+
+
+def _code(state: bytes) -> str:
+    """Return a SQLSTATE; "XXXXX" for what is none, which could be a text of the server."""
+    text = state.decode("ascii", errors="replace")
+    return text if text.isascii() and text.isalnum() and len(text) == _SQLSTATE_LENGTH else "XXXXX"
 
 
 async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str, ...]:
@@ -293,4 +351,4 @@ async def _within(seconds: float, doing: Awaitable[T]) -> T:
 
 def _row(result: pq.abc.PGresult, number: int) -> Row:
     values = (result.get_value(number, column) for column in range(result.nfields))
-    return tuple((value or b"").decode() for value in values)
+    return tuple((value or b"").replace(b"\0", b"?").decode(errors="replace") for value in values)

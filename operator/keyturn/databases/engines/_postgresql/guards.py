@@ -31,6 +31,8 @@ _MANAGED: Final = frozenset(
         "cron_admin",
     }
 )
+_LONGEST_MARK: Final = 400
+"""Characters of a mark in a message; namespace and name have 317 at most."""
 _FIELD: Final = "database.username"
 _MANAGERS: Final = "CloudNativePG or the operator of Zalando"
 
@@ -101,6 +103,6 @@ def _refusals_of(role: Role, account: Account, admin: Admin) -> Iterator[tuple[s
     other = mark_of(role.comment)
     if other and other != account.mark:
         remedy = f"write another {_FIELD}, or remove that line of the comment on the role"
-        yield "AccountTaken", f"role {role.name!r} belongs to ManagedSecret {other}; {remedy}"
+        yield "AccountTaken", f"role {role.name!r} belongs to ManagedSecret {other[:_LONGEST_MARK]}; {remedy}"
     if role.name != account.owner and role.is_open and not other:
         yield "AccountInUse", f"role {role.name!r} exists and logs in; set NOLOGIN, or write another {_FIELD}"

@@ -133,10 +133,10 @@ class Operations:
         """
         await session.query("BEGIN")
         limits = (self._settings.idle_timeout, self._settings.statement_timeout, _LOCK_TIMEOUT)
-        ((*_, is_locked),) = await session.query(
+        rows = await session.query(
             _LOCK, *(str(round(seconds * 1000)) for seconds in limits), str(_lock_of(account))
         )
-        if is_locked != "t":
+        if [row[-1:] for row in rows] != [("t",)]:
             raise Busy
         try:
             facts = await catalog.read(session, account.names)

@@ -12,7 +12,7 @@ from keyturn.databases.base import Account, Endpoint, EngineSettings, Login
 from keyturn.databases.engines._postgresql import operations
 from keyturn.databases.engines._postgresql.driver import StatementFailed
 from keyturn.databases.engines._postgresql.operations import Operations
-from keyturn.databases.errors import DatabaseError
+from keyturn.databases.errors import Busy, DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -73,3 +73,47 @@ async def test_no_query_of_the_admin_finds_functions_of_tenants(
 
     assert session.sent[0] == "SELECT pg_catalog.set_config('search_path', '', false)"
     assert len(session.sent) >= 2
+
+
+ADMIN = ("keyturn", "f", "t", "f", "orders")
+ROLE = ("orders", "f", "f", "-1", "", "t", "t", "f")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[]],
+        [[("keyturn",)]],
+        [[ADMIN, ADMIN]],
+        [[("k" * 100_000, *ADMIN[1:])]],
+        [[ADMIN], [("other", *ROLE[1:])]],
+        [[ADMIN], [ROLE[:4]]],
+        [[ADMIN], [(*ROLE[:3], "canary", *ROLE[4:])]],
+        [[ADMIN], [()]],
+        [[ADMIN], [ROLE], [("orders", "staff")]],
+        [[ADMIN], [ROLE], [("orders", "s" * 100_000, "f", "f", "f", "f")]],
+        [[ADMIN], [ROLE], [], [("orders", "", "search_path")]],
+        [[ADMIN], [ROLE], [], [("orders", "d" * 100_000, "search_path", "public")]],
+        [[ADMIN], [ROLE], [], [], [("orders_a", "10.0.0.1", "canary")]],
+    ],
+)
+async def test_an_answer_of_no_postgresql_is_an_error_without_its_text(
+    rows: list[list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(rows) > 1:
+        rows = rows + [[]] * (4 - len(rows))
+    session = Session([("",)], *rows)
+    with pytest.raises(DatabaseError) as refusal:
+        await operations_at(session, monkeypatch).find(ACCOUNT)
+
+    assert refusal.value.code == "UnexpectedAnswer"
+    assert "canary" not in f"{refusal.value!r} {refusal.value.__context__!r}"
+
+
+@pytest.mark.parametrize("rows", [[], [()], [("t",), ("t",)], [("", "", "", "f")]])
+async def test_a_lock_that_is_not_clearly_taken_is_not_taken(
+    rows: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session([("",)], [], rows)
+    with pytest.raises(Busy):
+        await operations_at(session, monkeypatch).retire(ACCOUNT, fence)
