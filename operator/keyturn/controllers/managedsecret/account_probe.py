@@ -13,7 +13,7 @@ from keyturn.databases.errors import DatabaseError, Unreachable
 
 from .account_errands import login_of, measure
 from .account_memory import next_probe
-from .database import account_of, answer, target_of
+from .database import account_of, answer, server_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,7 @@ async def with_account(
     if desired is None:
         return observed
     if memory.is_other_target(key, context.databases.identity(desired.target, key.namespace)):
-        answer(target_of(key, desired), memory, context)
+        answer(server_of(key, desired), memory, context)
         memory.resume(key, observed.now)
     if not _is_at_rest(observed):
         await _probe_if_due(key, observed, desired, secrets, memory, context)
@@ -67,7 +67,7 @@ async def _probe_if_due(
         return
     state = await secrets.state(key)
     login = login_of(credential, state, desired.password) if state else None
-    again = memory.servers.admit(target_of(key, desired), key, now)
+    again = memory.servers.admit(server_of(key, desired), key, now)
     memory.plan_probe(key, number, again or next_probe(desired.probe_interval, now))
     if login and again is None:
         opened = (
@@ -100,7 +100,7 @@ async def _probe(
     context: Context,
 ) -> None:
     """Log in once, and wake the object if the result is news, or if it is to be repaired."""
-    target, verdict = target_of(key, desired), ProbeVerdict.UNREACHABLE
+    server, verdict = server_of(key, desired), ProbeVerdict.UNREACHABLE
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
@@ -108,10 +108,10 @@ async def _probe(
     except (Wait, Stalled):
         pass  # there is no server to ask
     except (DatabaseError, TimeoutError):
-        memory.servers.fail(target, context.now())
+        memory.servers.fail(server, context.now())
         context.databases.doubt(desired.target, key.namespace)
     else:
-        answer(target, memory, context)
+        answer(server, memory, context)
     if memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
         context.wake(key)
 

@@ -30,6 +30,8 @@ from .account_problems import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from .account_memory import AccountMemory
     from .secret_reads import SecretReads
 
-__all__ = ["account_of", "answer", "change_account", "place_of", "target_of", "template_of"]
+__all__ = ["account_of", "answer", "change_account", "place_of", "server_of", "template_of"]
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
@@ -96,13 +98,14 @@ def account_of(key: ObjectKey, desired: DatabaseDesired) -> Account:
     return Account(desired.username, desired.logins, f"{key.namespace}/{key.name}")
 
 
-def target_of(key: ObjectKey, desired: DatabaseDesired) -> TargetKey:
-    return TargetKey.of(desired.target, key.namespace)
+def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
+    """Return whose failures count together: those of one namespace, which can make its own logins fail."""
+    return TargetKey.of(desired.target, key.namespace), key.namespace
 
 
 def place_of(key: ObjectKey, desired: DatabaseDesired) -> str:
     """Return account and target, for messages."""
-    return f"database: account {desired.username} at {target_of(key, desired)}"
+    return f"database: account {desired.username} at {TargetKey.of(desired.target, key.namespace)}"
 
 
 def template_of(desired: DatabaseDesired) -> Template | None:
@@ -113,9 +116,9 @@ def template_of(desired: DatabaseDesired) -> Template | None:
     return Template(schemas, tuple(map(str, privileges))) if privileges else Template(schemas)
 
 
-def answer(target: TargetKey, memory: AccountMemory, context: Context) -> None:
+def answer(server: Hashable, memory: AccountMemory, context: Context) -> None:
     """Record that a server answers, and wake the objects that wait for it."""
-    for key in memory.servers.succeed(target):
+    for key in memory.servers.succeed(server):
         memory.resume(key, context.now())
         context.wake(key)
 
@@ -183,17 +186,17 @@ def _end(
     context: Context,
 ) -> Effect | Fenced | None:
     """Return the result of a job; None if it failed or is in progress, which memory keeps."""
-    now, where, target = context.now(), place_of(key, desired), target_of(key, desired)
+    now, where, server = context.now(), place_of(key, desired), server_of(key, desired)
     if not job.task.done():
         memory.wait(key, job, f"{where}: the server is being changed", now)
         return None
     match job.task.result():
         case Effect() | Fenced() as outcome:
-            answer(target, memory, context)
+            answer(server, memory, context)
             return outcome
         case problem:
             if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
-                memory.servers.fail(target, now)
+                memory.servers.fail(server, now)
             memory.fail(key, problem, now)
             return None
 
@@ -201,7 +204,7 @@ def _end(
 def _is_admitted(key: ObjectKey, desired: DatabaseDesired, memory: AccountMemory, context: Context) -> bool:
     """Whether an operation may begin; of a server that is down, one object at a time sends one."""
     now = context.now()
-    again = memory.servers.admit(target_of(key, desired), key, now)
+    again = memory.servers.admit(server_of(key, desired), key, now)
     if again is not None:
         memory.fail(key, waits_for_server(place_of(key, desired)), now, again=again)
     return again is None

@@ -1,4 +1,4 @@
-"""Circuit breaker of database servers: one without an answer gets one attempt per pause, for all its accounts."""
+"""Circuit breaker of database servers: one without an answer gets one attempt per pause and namespace."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Server:
 
 
 class ServerBreaker:
-    """Servers without an answer, by target; a server that answers has no entry."""
+    """Servers without an answer, by target and namespace; a server that answers has no entry."""
 
     def __init__(self) -> None:
         self._servers: dict[Hashable, _Server] = {}

@@ -285,7 +285,7 @@ async def test_a_target_that_does_not_exist_says_nothing_about_the_password(prob
 
 async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prober) -> None:
     for _ in range(3):
-        prober.memory.servers.fail(TARGET, NOW)
+        prober.memory.servers.fail((TARGET, "shop"), NOW)
 
     found = await prober.look()
 

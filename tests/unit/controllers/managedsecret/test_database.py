@@ -274,7 +274,22 @@ async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer
         await changer.take(Prove(2), APPLIED)
         changer.now += minutes(6)
 
-    assert not changer.memory.servers.is_open(TargetKey("DatabaseTarget", "shop", "orders"))
+    assert not changer.memory.servers.is_open((TargetKey("DatabaseTarget", "shop", "orders"), "shop"))
+
+
+async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
+    changer: Changer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account's owner can make its own logins fail, such as with a setting of its role."""
+    monkeypatch.setitem(SPEC["database"], "targetRef", {"kind": "ClusterDatabaseTarget", "name": "orders"})
+    changer.server.is_down = True
+    for _ in range(3):
+        await changer.take(Apply(2))
+    changer.server.calls.clear()
+
+    await changer.take(Apply(2), key=ObjectKey("office", "db"))
+
+    assert changer.server.calls == ["find"]
 
 
 async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grants_it(
