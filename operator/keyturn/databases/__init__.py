@@ -16,6 +16,7 @@ Imports: `stores` for hosts and credentials, `kube`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime.background_tasks import Tasks
+from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.stores.providers._lookups import Lookups
 
 from .base import MOST_ADMIN_CONNECTIONS, Limits
@@ -48,8 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Databases", "TargetEvents", "TargetHealth"]
 
-_CHECKS: Final = 8
+_CHECKS: Final = 32
 """Checks of targets at the same time."""
+_CHECKS_PER_TENANT: Final = 8
+_FIRST_CHECKS: Final = 64
+"""Namespaces that may exceed the total limit by one check each."""
 _RETRY_AFTER: Final = timedelta(minutes=1)
 """A target that becomes ready wakes its users earlier."""
 
@@ -66,7 +71,7 @@ class Databases:
         self._tasks = Tasks()
         self._clients: dict[TargetKey, TargetClient] = {}
         self._checks: dict[TargetKey, TargetCheck] = {}
-        self._turns = asyncio.Semaphore(_CHECKS)
+        self._turns = KeyedLimiter(_CHECKS_PER_TENANT, _CHECKS, firsts=_FIRST_CHECKS)
         self._names: Lookups | None = None
 
     def target(self, ref: TargetRef, namespace: str) -> AnyTarget:
@@ -110,7 +115,9 @@ class Databases:
         check_username(key, target, username, namespace)
         check_schemas(key, target, schemas, namespace)
         try:
-            return await self._of(key, target).engine()
+            engine = await self._of(key, target).engine()
+            # Long computations that a login of one namespace asks for count for that namespace.
+            return type(engine)(replace(engine.settings, owner=namespace)) if key.is_for_all else engine
         except DatabaseError as error:
             failure = error
         if failure.code == API_SERVER_UNAVAILABLE:
@@ -184,8 +191,13 @@ class Databases:
         return self._names
 
     def _limits(self, key: TargetKey, endpoint: Endpoint, most: int | None) -> Limits:
-        """Return the limits of a server, which the targets of one namespace share; the first one's number counts."""
-        for other, client in self._clients.items():
-            if (other.namespace, client.settings.endpoint) == (key.namespace, endpoint):
+        """Return the limits of a server, which the targets of one namespace share; the first one's number counts.
+
+        The servers of a namespace have one limit together; those of ClusterDatabaseTargets have none.
+        """
+        own = [client for other, client in self._clients.items() if other.namespace == key.namespace]
+        for client in own:
+            if client.settings.endpoint == endpoint:
                 return client.limits
-        return Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))
+        limits = Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))
+        return replace(limits, tenant=own[0].limits.tenant) if own and not key.is_for_all else limits

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_ADMIN_CONNECTIONS",
     "MOST_LOGIN_CONNECTIONS",
+    "MOST_TENANT_CONNECTIONS",
     "Account",
     "Answer",
     "Client",
@@ -42,6 +43,8 @@ MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""
 MOST_LOGIN_CONNECTIONS: Final = 6
 """Logins of applications that are tried at one server at the same time."""
+MOST_TENANT_CONNECTIONS: Final = 40
+"""Connections to all servers of one tenant at the same time: the most that one server may have, and some more."""
 
 Fence: TypeAlias = Callable[[], Awaitable[None]]
 """Reads the record from the API server, and raises Fenced if it is not the one that was decided on.
@@ -204,10 +207,12 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Connections to one server at the same time; shared by the engines of all targets of that server."""
+    """Connections at the same time: to one server, shared by all its targets, and to all servers of one tenant."""
 
     admin: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ADMIN_CONNECTIONS))
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LOGIN_CONNECTIONS))
+    tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_TENANT_CONNECTIONS))
+    """Taken after one of the others, so that connections which wait for a server keep none from another."""
 
 
 @dataclass(frozen=True, slots=True)

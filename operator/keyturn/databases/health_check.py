@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import TargetKey
     from keyturn.runtime.background_tasks import Tasks
+    from keyturn.runtime.concurrency import KeyedLimiter
 
     from .base import Server
     from .client import TargetClient
@@ -54,9 +55,9 @@ class TargetCheck:
         client: TargetClient,
         tasks: Tasks,
         news: Callable[[], TargetEvents],
-        turns: asyncio.Semaphore,
+        turns: KeyedLimiter,
     ) -> None:
-        """`turns` limits the checks of all targets at one time."""
+        """`turns` limits the checks of a namespace and of all targets at one time."""
         self.health: TargetHealth | None = None
         """None while unknown."""
         self.recoveries = 0
@@ -82,7 +83,7 @@ class TargetCheck:
     async def _run(self) -> None:
         failures = 0
         while True:
-            async with self._turns:
+            async with self._turns.hold(self._key.namespace):
                 health = await self._check()
             failures = 0 if health.is_ready else failures + 1
             self._record(health)

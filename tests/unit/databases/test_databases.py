@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,6 +157,62 @@ async def test_targets_of_one_namespace_share_the_limits_of_a_server(fake: FakeT
     third = await fake.engine(REF.model_copy(update={"name": "elsewhere"}))
 
     assert first.settings.limits is second.settings.limits is not third.settings.limits
+
+
+@in_no_time
+async def test_servers_of_one_namespace_have_a_limit_together_and_those_of_another_their_own(
+    fake: FakeTargets,
+) -> None:
+    fake.target(KEY.__class__(KEY.kind, "shop", "elsewhere"), server={"host": "db2"})
+    fake.target(KEY.__class__(KEY.kind, "office", "orders"))
+    fake.secret(namespace="office", username="keyturn", password="x")  # noqa: S106
+
+    here, there = await fake.engine(), await fake.engine(REF.model_copy(update={"name": "elsewhere"}))
+    office = await fake.engine(namespace="office")
+
+    assert here.settings.limits.tenant is there.settings.limits.tenant
+    assert here.settings.limits.tenant is not office.settings.limits.tenant
+
+
+async def test_a_login_at_a_shared_server_is_computed_in_the_time_of_its_namespace(
+    fake: FakeTargets,
+) -> None:
+    """An account can have a verifier of its owner that takes minutes to compute."""
+    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["shop", "office"]})
+    fake.secret(namespace=OPERATOR, username="shared", password="x")  # noqa: S106
+
+    shop, office = await fake.engine(SHARED), await fake.engine(SHARED, "office")
+
+    assert (shop.settings.owner, office.settings.owner) == ("shop", "office")
+    assert shop.settings.limits is office.settings.limits
+
+
+@in_no_time
+async def test_targets_without_an_answer_delay_the_check_of_no_other_namespace(
+    fake: FakeTargets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Counter[str]()
+
+    async def check(self: FakeEngine) -> Server:
+        checked[self.settings.owner] += 1
+        if self.settings.owner == "shop":
+            await asyncio.sleep(25)
+        return Server("18")
+
+    monkeypatch.setattr(FakeEngine, "check", check)
+    for number in range(500):
+        key = KEY.__class__(KEY.kind, "shop", f"dead-{number}")
+        fake.target(key)
+        fake.databases.health(key)
+    fake.secret(namespace="office", username="keyturn", password="x")  # noqa: S106
+    office = KEY.__class__(KEY.kind, "office", "orders")
+    fake.target(office)
+    await asyncio.sleep(1)
+    fake.databases.health(office)
+    await asyncio.sleep(1)
+
+    assert checked == {"shop": 8, "office": 1}
+    await fake.databases.close()
 
 
 async def test_the_name_of_a_host_is_checked_when_it_is_connected_to(fake: FakeTargets) -> None:
@@ -416,7 +473,7 @@ async def test_a_check_that_hangs_ends(fake: FakeTargets, monkeypatch: pytest.Mo
 
 
 @in_no_time
-async def test_a_thousand_targets_are_checked_eight_at_a_time(
+async def test_the_targets_of_a_namespace_are_checked_eight_at_a_time(
     fake: FakeTargets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running, most = 0, 0

@@ -81,6 +81,7 @@ class Operations:
         try:
             async with (
                 self._settings.limits.logins,
+                self._settings.limits.tenant,
                 connect(self._settings, endpoint or self._settings.endpoint, login, "keyturn prove"),
             ):
                 return Verdict(Answer.ACCEPTED)
@@ -116,6 +117,7 @@ class Operations:
         try:
             async with (
                 settings.limits.admin,
+                settings.limits.tenant,
                 connect(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
             ):
                 await session.query(_CATALOG_ALONE)

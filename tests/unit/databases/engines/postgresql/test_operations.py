@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Endpoint, EngineSettings, Login
+from keyturn.databases.base import Account, Endpoint, EngineSettings, Limits, Login
 from keyturn.databases.engines._postgresql import operations
 from keyturn.databases.engines._postgresql.driver import StatementFailed
 from keyturn.databases.engines._postgresql.operations import Operations
@@ -38,13 +40,15 @@ class Session:
         return rows
 
 
-def operations_at(session: Session, monkeypatch: pytest.MonkeyPatch) -> Operations:
+def operations_at(
+    session: Session, monkeypatch: pytest.MonkeyPatch, settings: EngineSettings = SETTINGS
+) -> Operations:
     @asynccontextmanager
     async def connect(*_: object) -> AsyncIterator[Session]:
         yield session
 
     monkeypatch.setattr(operations, "connect", connect)
-    return Operations(SETTINGS)
+    return Operations(settings)
 
 
 async def fence() -> None:
@@ -117,3 +121,17 @@ async def test_a_lock_that_is_not_clearly_taken_is_not_taken(
     session = Session([("",)], [], rows)
     with pytest.raises(Busy):
         await operations_at(session, monkeypatch).retire(ACCOUNT, fence)
+
+
+async def test_connections_of_a_tenant_wait_for_each_other_at_all_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = Limits(tenant=asyncio.Semaphore(0))
+    there = operations_at(Session(), monkeypatch, replace(SETTINGS, limits=limits))
+    doing = [asyncio.create_task(one) for one in (there.check(), there.prove(SETTINGS.admin, None))]
+    await asyncio.sleep(0.05)
+    assert not any(one.done() for one in doing)
+
+    limits.tenant.release()
+    await asyncio.wait(doing, timeout=5)
+    assert all(one.done() for one in doing)
