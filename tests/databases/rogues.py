@@ -28,6 +28,7 @@ __all__ = [
     "ask_md5",
     "ask_scram",
     "asking_for_long",
+    "hiding_iterations",
     "refusing",
     "refusing_after_scram",
     "trust",
@@ -97,6 +98,28 @@ def asking_for_long(asked: asyncio.Event) -> Callable[[Talk], Awaitable[None]]:
     async def ask(talk: Talk) -> None:
         asked.set()
         await _scram(talk, iterations=4_000_000)
+
+    return ask
+
+
+def hiding_iterations(
+    written: bytes, *, decoy: bytes = b"", at: int = 0
+) -> Callable[[Talk], Awaitable[None]]:
+    """Ask for a long proof, whose iterations are written so and are sent in two parts."""
+
+    async def ask(talk: Talk) -> None:
+        await talk.send(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0" + decoy + b"\0")
+        found = re.search(rb"r=([^,]+)", await talk.message())
+        assert found
+        salt = base64.b64encode(b"s" * 16)
+        content = struct.pack("!I", 11) + b"r=" + found[1] + b"rogue,s=" + salt + b",i=" + written
+        message = b"R" + struct.pack("!I", len(content) + 4) + content
+        parts = [message[:-at], message[-at:]] if at else [message]
+        for part in parts:
+            talk.writer.write(part)
+            await talk.writer.drain()
+            await asyncio.sleep(0.05)
+        await talk.message()
 
     return ask
 

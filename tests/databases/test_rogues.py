@@ -8,11 +8,14 @@ import hashlib
 import itertools
 import resource
 import struct
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
+from keyturn.databases.engines._postgresql import driver
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError, Unreachable
 from sandbox.pki import Authority
@@ -138,7 +141,35 @@ async def test_a_server_that_says_nothing_is_left_in_time() -> None:
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")
 
 
-async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop() -> None:
+@pytest.mark.parametrize("authority", [OURS, None], ids=["TLS", "plain"])
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        rogues.hiding_iterations(b"2147483647"),
+        rogues.hiding_iterations(b"2147483647", at=5),
+        rogues.hiding_iterations(b"2147483647", at=12),
+        rogues.hiding_iterations(b" +002147483647"),
+        rogues.hiding_iterations(b"9" * 100),
+        rogues.hiding_iterations(b"2147483647", decoy=b",i=4096\0"),
+    ],
+)
+async def test_a_proof_that_takes_long_is_not_computed(
+    behaviour: Callable[[rogues.Talk], Awaitable[None]], authority: Authority | None
+) -> None:
+    async with Rogue(behaviour, authority) as rogue:
+        engine = engine_at(rogue, new_login("admin"))
+        tls = engine.settings.tls if authority else None
+        began = time.process_time()
+        verdict = await Postgresql(replace(engine.settings, tls=tls)).prove(new_login("app"))
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "TooManyIterations")
+    assert time.process_time() - began < 1
+
+
+async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
     asked = asyncio.Event()
     async with Rogue(rogues.asking_for_long(asked), OURS) as rogue:
         settings = EngineSettings(

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import importlib
 import os
+import re
 import socket
 import ssl
 import struct
@@ -45,6 +46,12 @@ _SQLSTATE: Final = 3
 _MOST_ITERATIONS: Final = 65_536
 """Hashes per password, of which 4,096 are usual and take milliseconds."""
 _DIGITS: Final = 9
+_ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
+"""In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
+_RECORD: Final = 16_384
+"""Bytes of a TLS record, of which libpq reads one at a time."""
+_MOST_HEARD: Final = 8_192
+"""Bytes of a login up to the iterations, which take some hundreds."""
 _MOST_BYTES: Final = 1_048_576
 """Bytes that a server may send to one connection, TLS included; the answers to all our queries are some kilobytes."""
 _MOST_ROWS: Final = 10_000
@@ -177,8 +184,9 @@ async def connect(
 class _Opening:
     """A connection that is being opened; each step of it runs in a thread.
 
-    The server chooses how often the proof of a password is hashed, and libpq has no limit for that. So a step holds
-    neither the event loop nor Python's lock, and a connection that is left is closed when its step ends.
+    The server chooses how often the proof of a password is hashed, and libpq has no limit for that. So each step
+    looks at what libpq is about to read, and computes no proof that takes long. It holds neither the event loop nor
+    Python's lock, and a connection that is left is closed when its step ends.
     """
 
     def __init__(self, info: bytes) -> None:
@@ -186,17 +194,47 @@ class _Opening:
         self._address: int | None = self.connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
         self._step = threading.Lock()
         self._is_left = False
+        self._heard = b""
+        self._state: int = pq.PollingStatus.WRITING
         _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
 
     def advance(self) -> int:
-        """Do what the socket is ready for, and return what to wait for."""
-        with self._step:
-            state = pq.PollingStatus.FAILED
-            if not self._is_left:
-                state = _libpq().PQconnectPoll(ctypes.c_void_p(self._address))
-        if self._is_left:
-            self.leave()
-        return state
+        """Do what the socket is ready for, and return what to wait for.
+
+        Raises:
+            Unreachable: The server wants the password hashed so often that it takes the processor for long.
+        """
+        try:
+            with self._step:
+                if self._is_left:
+                    self._state = pq.PollingStatus.FAILED
+                elif self._looks_ahead():
+                    self._state = _libpq().PQconnectPoll(ctypes.c_void_p(self._address))
+        finally:
+            if self._is_left:
+                self.leave()
+        return self._state
+
+    def _looks_ahead(self) -> bool:
+        """Return whether libpq may continue; not while it waits for a TLS record of which only a part is there."""
+        if len(self._heard) > _MOST_HEARD:
+            return True  # it is past the proof
+        next_bytes = _peek(self._address, self.connection)
+        if next_bytes is None:
+            return self._state != pq.PollingStatus.READING
+        self._heard += next_bytes
+        self._check_iterations()
+        return True
+
+    def _check_iterations(self) -> None:
+        found = _ITERATIONS.findall(self._heard)
+        is_hidden = not found and len(self._heard) > _MOST_HEARD
+        if is_hidden or any(len(one) > _DIGITS or int(one or b"0") > _MOST_ITERATIONS for one in found):
+            raise Unreachable(
+                "TooManyIterations",
+                f"the server wants a password hashed more than {_MOST_ITERATIONS} times; lower scram_iterations, and"
+                " set the password again",
+            )
 
     def leave(self) -> None:
         """Close it, now or at the end of the step that is in progress."""
@@ -212,6 +250,26 @@ class _Opening:
 def _libpq() -> ctypes.CDLL:
     """Return the library that psycopg is linked with, for the functions that psycopg does not offer as they are."""
     return ctypes.CDLL(importlib.import_module(pq.PGconn.__module__).__file__)
+
+
+def _peek(address: int | None, connection: pq.abc.PGconn) -> bytes | None:
+    """Return what libpq reads next of a login, and leave it there; None if TLS has only a part of it."""
+    library, buffer = _libpq(), ctypes.create_string_buffer(_RECORD)
+    library.PQgetssl.restype = ctypes.c_void_p
+    tls = ctypes.c_void_p(library.PQgetssl(ctypes.c_void_p(address)))
+    if tls and not library.SSL_is_init_finished(tls):
+        return b""
+    if tls:
+        count = library.SSL_peek(tls, buffer, _RECORD)
+        is_incomplete = count <= 0 and library.SSL_get_error(tls, count) == ssl.SSL_ERROR_WANT_READ
+        return None if is_incomplete else buffer.raw[: max(count, 0)]
+    with suppress(OSError, OperationalError):
+        plain = socket.socket(fileno=connection.socket)
+        try:
+            return plain.recv(_RECORD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        finally:
+            plain.detach()
+    return b""
 
 
 async def _log_in(opening: _Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
