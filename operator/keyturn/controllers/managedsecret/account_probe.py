@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
-    from keyturn.databases.base import Engine, Login
+    from keyturn.databases.base import Account, Engine, Login
 
     from .account_memory import AccountMemory
     from .secret_reads import SecretReads
@@ -104,7 +104,7 @@ async def _probe(
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
-            verdict = await _judge(key, desired, login, closed, engine)
+            verdict = await _judge(account_of(key, desired, context.cache), login, closed, engine)
     except (Wait, Stalled):
         pass  # there is no server to ask
     except (DatabaseError, TimeoutError):
@@ -116,9 +116,7 @@ async def _probe(
         context.wake(key)
 
 
-async def _judge(
-    key: ObjectKey, desired: DatabaseDesired, login: Login, closed: frozenset[str], engine: Engine
-) -> ProbeVerdict:
+async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> ProbeVerdict:
     """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
 
     Raises:
@@ -133,7 +131,7 @@ async def _judge(
         case Answer.UNKNOWN:
             raise Unreachable(verdict.reason, verdict.message)
     # A login that is closed or dropped looks to a client like one with another password.
-    found = await measure(engine, "find", engine.find(account_of(key, desired)))
+    found = await measure(engine, "find", engine.find(account))
     there = found.login(login.name)
     # A server that was restored, or lost its last change in a failover, has a login open that was closed since.
     is_earlier = any(one.is_open for one in found.logins if one.name in closed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import State
     from keyturn.databases.base import Fence
+    from keyturn.kube.cache.cache import InformerCache
 
     from .account_memory import AccountMemory
     from .secret_reads import SecretReads
@@ -48,6 +50,7 @@ __all__ = ["account_of", "answer", "change_account", "place_of", "server_of", "t
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
+_NAMESPACE_DELAY: Final = timedelta(seconds=2)
 
 Outcome: TypeAlias = Effect | Wait | Stalled | Fenced
 
@@ -93,9 +96,22 @@ async def change_account(
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
 
-def account_of(key: ObjectKey, desired: DatabaseDesired) -> Account:
-    """Return the account at the server; its mark is the same for a ManagedSecret that is created again."""
-    return Account(desired.username, desired.logins, f"{key.namespace}/{key.name}")
+def account_of(key: ObjectKey, desired: DatabaseDesired, cache: InformerCache) -> Account:
+    """Return the account at the server; its mark is the same for a ManagedSecret that is created again.
+
+    It has the UID of the namespace where the operator may read it: two clusters with the same ManagedSecret, such as
+    one and its copy, would change the passwords of one account in turns.
+
+    Raises:
+        Wait: The namespace is not in the cache yet.
+    """
+    mark = f"{key.namespace}/{key.name}"
+    if cache.sees_namespaces:
+        if (uid := cache.uid(key.namespace)) is None:
+            message = f"database: the namespace {key.namespace!r} was not read yet; retrying"
+            raise Wait(ErrorReason.API_SERVER_UNAVAILABLE, message, _NAMESPACE_DELAY)
+        mark = f"{mark}/{uid}"
+    return Account(desired.username, desired.logins, mark)
 
 
 def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
@@ -147,7 +163,7 @@ async def _run(
         return taken_by(where, other)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            account, template = account_of(key, desired), template_of(desired)
+            account, template = account_of(key, desired, context.cache), template_of(desired)
             schemas = template.schemas if template else ()
             engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
             errand = Errand(engine, account, template, state, live, desired.password, fence, where)

@@ -44,6 +44,7 @@ class InformerCache:
         self._class_of: dict[ObjectKey, str | None] = {}
         self._default_since: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
+        self._uids: dict[str, str] = {}
         self.sees_namespaces = False
         """Whether namespaces are watched; with selected namespaces the operator has no permission to."""
         self.stores = StoreCache()
@@ -197,11 +198,13 @@ class InformerCache:
         before = self.environment(name)
         if self.is_news(namespace_key(name), body):
             self._labels[name] = body["metadata"].get("labels") or {}
+            self._uids[name] = body["metadata"].get("uid") or ""
         return self.environment(name) != before
 
     def drop_namespace(self, key: ObjectKey) -> None:
         self._versions.pop(key, None)
         self._labels.pop(key.namespace, None)
+        self._uids.pop(key.namespace, None)
 
     def environment(self, namespace: str) -> str | None:
         """Return the environment in a namespace's label."""
@@ -210,6 +213,10 @@ class InformerCache:
     def labels(self, namespace: str) -> Mapping[str, str] | None:
         """Return the labels of a namespace; None for an unknown one."""
         return self._labels.get(namespace)
+
+    def uid(self, namespace: str) -> str | None:
+        """Return the UID of a namespace, which no other cluster has; None for an unknown one."""
+        return self._uids.get(namespace) or None
 
     def namespaces(self) -> list[ObjectKey]:
         return [key for key in self._versions if isinstance(key, ObjectKey) and not key.name]

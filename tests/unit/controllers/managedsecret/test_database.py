@@ -426,3 +426,42 @@ async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later
     await changer.take(Apply(2))
 
     assert changer.memory.take_effect(KEY) is None
+
+
+# The mark.
+
+
+def namespace(uid: str) -> dict[str, Any]:
+    return {"metadata": {"name": "shop", "uid": uid, "resourceVersion": "1"}}
+
+
+async def test_an_account_has_the_mark_of_this_cluster(changer: Changer) -> None:
+    changer.context.cache.sees_namespaces = True
+    changer.context.cache.put_namespace(namespace("here"))
+    changer.server.roles["app"].mark = ""
+
+    assert await changer.take(Apply(2))
+    assert changer.server.roles["app"].mark == "shop/db/here"
+
+
+@pytest.mark.parametrize("mark", ["shop/db/elsewhere", "shop/db"])
+async def test_the_same_object_of_another_cluster_keeps_its_account(changer: Changer, mark: str) -> None:
+    changer.context.cache.sees_namespaces = True
+    changer.context.cache.put_namespace(namespace("here"))
+    changer.server.roles["app"].mark = mark
+
+    assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "AccountTaken"
+    assert changer.server.accepts("app_a", FIRST)
+
+
+async def test_nothing_is_changed_before_the_namespace_was_read(changer: Changer) -> None:
+    changer.context.cache.sees_namespaces = True
+
+    assert await changer.take(Apply(2)) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "ApiServerUnavailable"
+    assert changer.server.calls == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreachable
 
 from .facts import OLDEST, mark_of
+from .quoting import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +89,32 @@ def _refusals(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
             yield "AccountForbidden", f"role {name!r} belongs to the server; write another {_FIELD}"
         if name in _MANAGED:
             yield "AccountManagedElsewhere", f"role {name!r} is managed by {_MANAGERS}; rotate it there"
+    yield from _taken(account, facts)
     for role in facts.roles.values():
-        yield from _refusals_of(role, account, facts.admin)
+        yield from _refusals_of(role, facts.admin)
+    for role in facts.roles.values():
+        if role.name != account.owner and role.is_open and not mark_of(role.comment):
+            remedy = f"set NOLOGIN, or write another {_FIELD}"
+            yield "AccountInUse", f"role {role.name!r} exists and logs in; {remedy}"
 
 
-def _refusals_of(role: Role, account: Account, admin: Admin) -> Iterator[tuple[str, str]]:
+def _taken(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield that another ManagedSecret has the account, with the statements that release it."""
+    others = {name: mark_of(role.comment) for name, role in facts.roles.items()}
+    taken = [name for name, mark in others.items() if mark not in {"", account.mark}]
+    if taken:
+        release = " ".join(f"COMMENT ON ROLE {identifier(name)} IS NULL;" for name in taken)
+        other = others[taken[0]][:_LONGEST_MARK]
+        remedy = (
+            f"write another {_FIELD}, or, if no cluster uses it there, send as an administrator: {release}"
+        )
+        yield (
+            "AccountTaken",
+            f"role {taken[0]!r} belongs to ManagedSecret {other}, not {account.mark}; {remedy}",
+        )
+
+
+def _refusals_of(role: Role, admin: Admin) -> Iterator[tuple[str, str]]:
     if role.powers:
         has = ", ".join(role.powers)
         yield "AccountForbidden", f"role {role.name!r} has or may acquire {has}; write another {_FIELD}"
@@ -100,9 +122,3 @@ def _refusals_of(role: Role, account: Account, admin: Admin) -> Iterator[tuple[s
     if above:
         remedy = f"revoke that, or write another {_FIELD}"
         yield "AccountForbidden", f"role {role.name!r} is a member of {above[0]!r}; {remedy}"
-    other = mark_of(role.comment)
-    if other and other != account.mark:
-        remedy = f"write another {_FIELD}, or remove that line of the comment on the role"
-        yield "AccountTaken", f"role {role.name!r} belongs to ManagedSecret {other[:_LONGEST_MARK]}; {remedy}"
-    if role.name != account.owner and role.is_open and not other:
-        yield "AccountInUse", f"role {role.name!r} exists and logs in; set NOLOGIN, or write another {_FIELD}"
