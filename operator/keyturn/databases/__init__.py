@@ -19,6 +19,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
@@ -73,6 +74,8 @@ class Databases:
         self._checks: dict[TargetKey, TargetCheck] = {}
         self._turns = KeyedLimiter(_CHECKS_PER_TENANT, _CHECKS, firsts=_FIRST_CHECKS)
         self._names: Lookups | None = None
+        self._of_servers: WeakValueDictionary[tuple[str, Endpoint], Limits] = WeakValueDictionary()
+        self._of_tenants: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def target(self, ref: TargetRef, namespace: str) -> AnyTarget:
         """Return the target that `ref` names in `namespace`.
@@ -193,11 +196,14 @@ class Databases:
     def _limits(self, key: TargetKey, endpoint: Endpoint, most: int | None) -> Limits:
         """Return the limits of a server, which the targets of one namespace share; the first one's number counts.
 
-        The servers of a namespace have one limit together; those of ClusterDatabaseTargets have none.
+        They last as long as an operation that has them, also if its target is changed meanwhile. The servers of a
+        namespace have one limit together; those of ClusterDatabaseTargets have none.
         """
-        own = [client for other, client in self._clients.items() if other.namespace == key.namespace]
-        for client in own:
-            if client.settings.endpoint == endpoint:
-                return client.limits
-        limits = Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))
-        return replace(limits, tenant=own[0].limits.tenant) if own and not key.is_for_all else limits
+        at = key.namespace, endpoint
+        if (limits := self._of_servers.get(at)) is None:
+            limits = Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))
+            if not key.is_for_all:
+                tenant = self._of_tenants.setdefault(key.namespace, limits.tenant)
+                limits = replace(limits, tenant=tenant)
+            self._of_servers[at] = limits
+        return limits

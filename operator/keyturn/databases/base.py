@@ -206,7 +206,7 @@ class Tls:
     """Certificates in PEM that sign the server's; the system's where absent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Limits:
     """Connections at the same time: to one server, shared by all its targets, and to all servers of one tenant."""
 

@@ -174,6 +174,19 @@ async def test_servers_of_one_namespace_have_a_limit_together_and_those_of_anoth
     assert here.settings.limits.tenant is not office.settings.limits.tenant
 
 
+@in_no_time
+async def test_a_changed_target_has_the_limits_of_the_operations_in_progress(fake: FakeTargets) -> None:
+    """Otherwise a target that is changed each second has as many connections as it likes."""
+    first = await fake.engine()
+    fake.target(server={"database": "other"})
+    second = await fake.engine()
+    fake.target(server={"host": "db2"})
+    third = await fake.engine()
+
+    assert first.settings.limits is second.settings.limits is not third.settings.limits
+    assert first.settings.limits.tenant is third.settings.limits.tenant
+
+
 async def test_a_login_at_a_shared_server_is_computed_in_the_time_of_its_namespace(
     fake: FakeTargets,
 ) -> None:
