@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Template
-from keyturn.databases.errors import Denied
+from keyturn.databases.engines._postgresql.operations import _lock_of as lock_of
+from keyturn.databases.errors import Busy, Denied
 from tests.databases.servers import Place, account, new_login, open_fence, opened
 
 if TYPE_CHECKING:
@@ -143,3 +144,15 @@ async def test_a_function_of_an_application_is_not_executed_by_the_admin(weak: P
         weak.server.execute("DROP FUNCTION public.unnest(text[])")
 
     assert found.mark == owned.mark
+
+
+async def test_a_role_that_keeps_the_lock_of_an_account_is_named_at_the_server(weak: Place) -> None:
+    owned, other = account(), account()
+    (login,) = await opened(weak, other, other.logins[0])
+    await weak.engine().create(owned, TEMPLATE, open_fence)
+    with weak.session(login) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [lock_of(owned)])
+        with pytest.raises(Busy, match=f"role '{login.name}' holds the advisory lock"):
+            await weak.engine().bring(owned, (), open_fence)
+
+    await weak.engine().bring(owned, (), open_fence)

@@ -35,6 +35,13 @@ SELECT set_config('idle_in_transaction_session_timeout', $1, true), set_config('
        set_config('lock_timeout', $3, true), pg_try_advisory_xact_lock($4::bigint)
 """
 """Until the end of the transaction."""
+_HOLDER: Final = """
+SELECT usename FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND datname = current_database() AND usename <> current_user
+      AND (classid::bigint << 32) | objid::bigint = $1::bigint
+"""
+"""Which other role holds the lock of an account; every role may take it that may connect to the database."""
+_LONGEST_NAME: Final = 63
 _LOCK_TIMEOUT: Final = 2.0
 """Seconds that a statement waits for another session; then nothing is changed."""
 _LOOKS: Final = 30
@@ -139,7 +146,7 @@ class Operations:
             _LOCK, *(str(round(seconds * 1000)) for seconds in limits), str(_lock_of(account))
         )
         if [row[-1:] for row in rows] != [("t",)]:
-            raise Busy
+            raise await _busy(session, account)
         try:
             facts = await catalog.read(session, account.names)
             guards.check_server(facts.admin)
@@ -152,6 +159,18 @@ class Operations:
                 await session.query("ROLLBACK")
             raise
         await session.query("COMMIT")
+
+
+async def _busy(session: Session, account: Account) -> Busy:
+    """Return the error of a lock that is held; it names the role, unless that is the admin."""
+    rows = await session.query(_HOLDER, str(_lock_of(account)))
+    names = [name[:_LONGEST_NAME] for row in rows for name in row[:1]]
+    if not names:
+        return Busy()
+    return Busy(
+        f"role {names[0]!r} holds the advisory lock with which Keyturn changes this account; end its session, and let"
+        " it not connect to this database if it does so again"
+    )
 
 
 async def _change(session: Session, changes: list[Statement], fence: Fence) -> None:

@@ -118,9 +118,17 @@ async def test_an_answer_of_no_postgresql_is_an_error_without_its_text(
 async def test_a_lock_that_is_not_clearly_taken_is_not_taken(
     rows: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Session([("",)], [], rows)
+    session = Session([("",)], [], rows, [])
     with pytest.raises(Busy):
         await operations_at(session, monkeypatch).retire(ACCOUNT, fence)
+
+
+async def test_a_role_that_keeps_the_lock_of_an_account_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session([("",)], [], [("", "", "", "f")], [("office_app_a",)])
+    with pytest.raises(Busy) as refusal:
+        await operations_at(session, monkeypatch).retire(ACCOUNT, fence)
+
+    assert refusal.value.message.startswith("role 'office_app_a' holds the advisory lock")
 
 
 async def test_connections_of_a_tenant_wait_for_each_other_at_all_servers(
