@@ -49,8 +49,8 @@ ROTATION = {
     "values that Keyturn applies": (
         rotating(every="90d", appliedBy="Keyturn"),
         (
-            'spec.rotation.appliedBy: Invalid value: "Keyturn": Keyturn applies no value at a server yet; write'
-            " appliedBy: Nobody, or Application if something of yours does"
+            "spec.rotation.appliedBy: Invalid value: Keyturn applies a value at the server that database names;"
+            " write database, or appliedBy: Nobody, or Application if something of yours applies it"
         ),
     ),
     "an interval without a unit": (

@@ -143,7 +143,6 @@ def test_a_password_that_another_administrator_changed_is_set_again(account: Dat
 
     eventually(lambda: account.accepts(pair), "the password is set again", 150)
 
-    assert account.space.until_event("CredentialRefused")
     assert account.space.until_event("CredentialRepaired")
     assert account.published() == pair
     account.space.until_condition("CredentialValid", "True", "Accepted")

@@ -67,6 +67,7 @@ def test_the_status_of_a_new_secret_is_whole(space: Space) -> None:
     (entry,) = status.pop("history")
     last, due = status.pop("lastRotationTime"), status.pop("nextRotationTime")
     assert (entry["startedAt"], last < due) == (last, True)
+    assert status["schedule"].pop("since") <= last
     assert {"revision": 1, "reason": "Created", "result": "Succeeded"}.items() <= entry.items()
     assert status == {
         "observedGeneration": 1,
@@ -75,6 +76,7 @@ def test_the_status_of_a_new_secret_is_whole(space: Space) -> None:
         "revision": 1,
         "overdue": False,
         "lastTrigger": "first",
+        "schedule": {"text": "every 90d, jitter 0%"},
     }
 
 
