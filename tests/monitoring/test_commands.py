@@ -44,6 +44,9 @@ def test_every_command_of_the_pages_works(space: Space, kubectl: Kubectl, cluste
     space.create(
         {"kind": "SecretStore", "metadata": {"name": "auth"}, "spec": {"provider": {"kubernetes": {}}}}
     )
+    server = {"host": "db", "database": "orders"}
+    target = {"postgresql": server, "adminCredentials": {"secretRef": {"name": "db-admin"}}}
+    space.create({"kind": "DatabaseTarget", "metadata": {"name": "auth"}, "spec": target})
     space.managed()
     declared = {"reason": "a laptop was stolen", "names": ["auth"]}
     space.create({"kind": "EmergencyRotation", "metadata": {"name": "auth"}, "spec": declared})

@@ -241,7 +241,10 @@ def test_one_category_has_all_our_kinds(example: str, kubectl: Kubectl, namespac
         ("kstore.spec.provider", "The kind of store with its settings, exactly one."),
         ("kstore.spec.provider.files", "in a ClusterSecretStore only."),
         ("kstore.spec.provider.vault.server", "The address of the server, such as"),
-        ("er.spec.revoke", "Immediately (the default) removes the previous values at once"),
+        (
+            "er.spec.revoke",
+            "Immediately (the default) removes previous values and closes their database logins",
+        ),
         ("kcstore.spec.keyPrefix", "so that each namespace reaches only its own keys."),
         (
             "sclass.spec.generate",

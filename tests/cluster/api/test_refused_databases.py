@@ -46,7 +46,7 @@ _SERVERS_OWN = (
     " write the account of one application"
 )
 _OFTEN = "a probe is one login at the server; write 1m or longer, such as 10m"
-_SCHEMA = "write the name of a schema such as public: letters, digits, '_' and '$', no digit at its start"
+_SCHEMA = "write the name of a schema such as public: letters, digits, '_', '-' and '$', a letter or '_' at its start"
 _STAYS = (
     "username, targetRef, strategy and passwordValue stay as they are, because open credentials belong to them;"
     " create another ManagedSecret for another account"

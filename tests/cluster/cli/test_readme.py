@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
+from sandbox.databases import PostgresServer
 from tests.cluster.workloads import deployment, env_from
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.harness import Kubectl
     from tests.cluster.namespace import Space
     from tests.support.console import Console
 
 _README = (ROOT / "README.md").read_text()
-_NAME = "auth-secrets"
+_NAME = "orders-database"
+_TARGET = "orders-db"
 
 
 def block(language: str, holds: str) -> str:
@@ -25,9 +31,31 @@ def block(language: str, holds: str) -> str:
     return str(next(one for one in found if holds in one))
 
 
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+def create_target(space: Space, server: PostgresServer) -> None:
+    """Create the target that the example names, for a real server."""
+    login = {"username": server.admin, "password": server.password, "ca.crt": server.ca.decode()}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in login.items()}
+    space.create({"kind": "Secret", "metadata": {"name": _TARGET}, "data": data})
+    postgresql = {
+        "host": server.host,
+        "port": server.port,
+        "database": "postgres",
+        "tls": {"caRef": {"name": _TARGET}},
+    }
+    spec = {"postgresql": postgresql, "adminCredentials": {"secretRef": {"name": _TARGET}}}
+    space.create({"kind": "DatabaseTarget", "metadata": {"name": _TARGET}, "spec": spec})
+
+
 def test_the_example_is_applied_and_rotated_as_the_readme_shows(
-    space: Space, kubectl: Kubectl, console: Console
+    space: Space, kubectl: Kubectl, console: Console, server: PostgresServer
 ) -> None:
+    create_target(space, server)
     shown = block("console", "kubectl get ms").splitlines()
     example = yaml.safe_load(block("yaml", "kind: ManagedSecret"))
     for name in ("api", "worker"):

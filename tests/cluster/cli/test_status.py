@@ -99,6 +99,7 @@ def test_programs_get_stable_names(space: Space, console: Console) -> None:
                 "secretName": "other",
                 "className": None,
                 "owner": "team",
+                "credentials": [],
             }
         ]
     }

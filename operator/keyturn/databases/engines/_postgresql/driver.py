@@ -217,11 +217,13 @@ class _Opening:
 
     def _looks_ahead(self) -> bool:
         """Return whether libpq may continue; not while it waits for a TLS record of which only a part is there."""
+        if self._state != pq.PollingStatus.READING:
+            return True  # a look would take the error of a connection that is refused
         if len(self._heard) > _MOST_HEARD:
             return True  # it is past the proof
         next_bytes = _peek(self._address, self.connection)
         if next_bytes is None:
-            return self._state != pq.PollingStatus.READING
+            return False
         self._heard += next_bytes
         self._check_iterations()
         return True
