@@ -9,7 +9,8 @@ import structlog
 from keyturn.api.databasetarget import DatabaseTargetStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import EventReason
-from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.status.conditions import stamped
+from keyturn.core.status.readiness import changes_readiness, readiness_of
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -53,29 +54,21 @@ async def reconcile_target(key: TargetKey, context: Context) -> None:
     if written is None:
         return
     context.cache.put_target(key, written.body)
-    if _is_turn(target, health):
+    if changes_readiness(health, target.status.conditions):
         _tell(key, target, health, context)
 
 
 def status_of(target: AnyTarget, health: TargetHealth, now: datetime) -> DatabaseTargetStatus:
     """Return the status for a health; the version of a server that does not answer stays as it was."""
-    verdicts = [
-        ("Ready", ConditionVerdict("True" if health.is_ready else "False", health.reason, health.message))
-    ]
-    if not health.is_ready and not health.passes:
-        verdicts.append(("Stalled", ConditionVerdict("True", health.reason, health.message)))
     before, generation = target.status.conditions, target.metadata.generation
     return DatabaseTargetStatus(
         observed_generation=generation,
         engine="postgresql" if target.spec.postgresql else None,
         version=health.version or target.status.version,
-        conditions=[stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts],
+        conditions=[
+            stamped(type_, verdict, before, now, generation) for type_, verdict in readiness_of(health)
+        ],
     )
-
-
-def _is_turn(target: AnyTarget, health: TargetHealth) -> bool:
-    before = next((one for one in target.status.conditions if one.type == "Ready"), None)
-    return before is None or (before.status == "True", before.reason) != (health.is_ready, health.reason)
 
 
 def _tell(key: TargetKey, target: AnyTarget, health: TargetHealth, context: Context) -> None:

@@ -10,6 +10,7 @@ from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import EventReason, StoreReason
 from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.status.readiness import changes_readiness, readiness_of
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
@@ -54,17 +55,13 @@ async def reconcile_store(key: StoreKey, context: Context) -> None:
     if written is None:
         return
     context.cache.put_store(key, written.body)
-    if _is_turn(store, health):
+    if changes_readiness(health, store.status.conditions):
         _tell(key, store, health, context)
 
 
 def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None = None) -> SecretStoreStatus:
     """Return the status for a health: ready, stalled, and whether namespaces share its keys."""
-    verdicts = [
-        ("Ready", ConditionVerdict("True" if health.is_ready else "False", health.reason, health.message))
-    ]
-    if not health.is_ready and not health.passes:
-        verdicts.append(("Stalled", ConditionVerdict("True", health.reason, health.message)))
+    verdicts = readiness_of(health)
     if shared:
         verdicts.append(("KeysShared", ConditionVerdict("True", StoreReason.NO_NAMESPACE_IN_PREFIX, shared)))
     before, generation = store.status.conditions, store.metadata.generation
@@ -73,11 +70,6 @@ def status_of(store: AnyStore, health: Health, now: datetime, shared: str | None
         provider=store.spec.provider.kind,
         conditions=[stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts],
     )
-
-
-def _is_turn(store: AnyStore, health: Health) -> bool:
-    before = next((one for one in store.status.conditions if one.type == "Ready"), None)
-    return before is None or (before.status == "True", before.reason) != (health.is_ready, health.reason)
 
 
 def _tell(key: StoreKey, store: AnyStore, health: Health, context: Context) -> None:
