@@ -46,6 +46,12 @@ class Installation:
         where = ["--all-namespaces"] if namespace == "*" else ["-n", namespace]
         return self._can_i(verb, resource, *where).strip() == "yes"
 
+    def reads_namespace(self, name: str) -> bool:
+        """Whether the operator can read a namespace; a Role in that namespace is enough for the API server."""
+        done = self.kubectl.run("get", "namespace", name, f"--as={_account('keyturn')}")
+        assert done.returncode == 0 or "Forbidden" in done.stderr, done.stderr
+        return done.returncode == 0
+
     def rights(self, namespace: str) -> str:
         """List what the operator may do beyond what every ServiceAccount of its namespace may."""
         ours, everyones = (

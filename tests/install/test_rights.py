@@ -14,7 +14,6 @@ _GOLDEN = Path(__file__).parent / "golden"
 
 # On a whole cluster; the overlay gives less, as the golden files show.
 NEVER = [
-    ("get", "namespaces", "*"),
     ("get", "clustersecretstores.keyturn.dev", "*"),
     ("get", "secretstores.keyturn.dev", "shop"),
     ("get", "clusterdatabasetargets.keyturn.dev", "*"),
@@ -83,6 +82,7 @@ NOT_ELSEWHERE = [
         ("list", "managedsecrets.keyturn.dev"),
         ("list", "pods"),
         ("patch", "deployments.apps"),
+        ("get", "namespaces"),
         ("list", "namespaces"),
     )
 ]
@@ -112,6 +112,10 @@ def test_on_a_whole_cluster_it_must_not(
 @pytest.mark.parametrize(("verb", "resource", "namespace"), NOT_ELSEWHERE)
 def test_elsewhere_it_must_not(verb: str, resource: str, namespace: str, namespaced: Installation) -> None:
     assert not namespaced.may(verb, resource, namespace)
+
+
+def test_the_uid_of_its_namespace_can_be_read_and_of_no_other(namespaced: Installation) -> None:
+    assert [namespaced.reads_namespace(name) for name in ("shop", "default")] == [True, False]
 
 
 @pytest.mark.parametrize(

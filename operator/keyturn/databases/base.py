@@ -80,8 +80,8 @@ class Account:
     mark: str
     """Names the ManagedSecret in a comment at the server, so that two never change one account, across clusters too.
 
-    Namespace, name, and the UID of the namespace if that can be read; the same after the ManagedSecret was deleted
-    and created again; printable, without spaces and quotes.
+    Namespace, name, and the UID of the namespace; the same after the ManagedSecret was deleted and created again;
+    printable, without spaces and quotes.
     """
 
     @property

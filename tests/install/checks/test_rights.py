@@ -90,6 +90,8 @@ def test_who_serves_two_namespaces_needs_nothing_elsewhere() -> None:
     } == {
         ("pods", "shop"),
         ("pods", "bank"),
+        ("namespaces", "shop"),
+        ("namespaces", "bank"),
         ("leases", "own"),
     }
     assert {one.manifest for one in rights if one.namespace == "shop"} == {"manifests/overlays/namespaced"}

@@ -10,6 +10,7 @@ from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.databases.base import Answer
 from keyturn.databases.errors import DatabaseError, Unreachable
+from keyturn.kube.errors import ApiError
 
 from .account_errands import login_of, measure
 from .account_memory import next_probe
@@ -104,9 +105,9 @@ async def _probe(
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
-            verdict = await _judge(account_of(key, desired, context.cache), login, closed, engine)
-    except (Wait, Stalled):
-        pass  # there is no server to ask
+            verdict = await _judge(await account_of(key, desired, context), login, closed, engine)
+    except (Wait, Stalled, ApiError):
+        pass  # there is no server to ask, or the namespace cannot be read
     except (DatabaseError, TimeoutError):
         memory.servers.fail(server, context.now())
         context.databases.doubt(desired.target, key.namespace)

@@ -17,6 +17,7 @@ from keyturn.databases.errors import (
     Unauthorized,
     Unreachable,
 )
+from keyturn.kube.paths import described
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
@@ -62,7 +63,7 @@ def problem_of(error: DatabaseError | ApiError | TimeoutError, where: str) -> Wa
     if isinstance(error, TimeoutError):
         return no_answer(where)
     if not isinstance(error, DatabaseError):
-        return _unread_record(error)
+        return _unread(error)
     message = f"{where}: {error.message}"
     if isinstance(error, Forbidden):
         return Stalled(_FORBIDDEN.get(error.code, ErrorReason.ACCOUNT_FORBIDDEN), message)
@@ -117,12 +118,12 @@ def candidate_refused(endpoint: Endpoint) -> Wait:
     )
 
 
-def _unread_record(error: ApiError) -> Wait:
-    """Return the problem of a fence that could not read the record; nothing was changed at the server."""
+def _unread(error: ApiError) -> Wait:
+    """Return the problem of a fence or a mark that the API server did not answer; no server was changed."""
     return Wait(
         ErrorReason.API_SERVER_UNAVAILABLE,
-        f"the API server answers {error.status or 'nothing'} to the comparison of the record, so the database is"
-        " not changed",
+        f"the API server answers {error.status or 'nothing'} to {error.verb} of {described(error.path)}, so the"
+        " database is not changed",
         _API_SERVER_DELAY,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import State
     from keyturn.databases.base import Fence
-    from keyturn.kube.cache.cache import InformerCache
 
     from .account_memory import AccountMemory
     from .secret_reads import SecretReads
@@ -50,7 +48,6 @@ __all__ = ["account_of", "answer", "change_account", "place_of", "server_of", "t
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
-_NAMESPACE_DELAY: Final = timedelta(seconds=2)
 
 Outcome: TypeAlias = Effect | Wait | Stalled | Fenced
 
@@ -96,22 +93,20 @@ async def change_account(
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
 
-def account_of(key: ObjectKey, desired: DatabaseDesired, cache: InformerCache) -> Account:
+async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context) -> Account:
     """Return the account at the server; its mark is the same for a ManagedSecret that is created again.
 
-    It has the UID of the namespace where the operator may read it: two clusters with the same ManagedSecret, such as
-    one and its copy, would change the passwords of one account in turns.
+    It has the UID of the namespace: two clusters with the same ManagedSecret, such as one and its copy, would change
+    the passwords of one account in turns. With selected namespaces it is read at the API server.
 
     Raises:
-        Wait: The namespace is not in the cache yet.
+        ApiError: The namespace cannot be read.
     """
-    mark = f"{key.namespace}/{key.name}"
-    if cache.sees_namespaces:
-        if (uid := cache.uid(key.namespace)) is None:
-            message = f"database: the namespace {key.namespace!r} was not read yet; retrying"
-            raise Wait(ErrorReason.API_SERVER_UNAVAILABLE, message, _NAMESPACE_DELAY)
-        mark = f"{mark}/{uid}"
-    return Account(desired.username, desired.logins, mark)
+    uid = context.cache.uid(key.namespace)
+    if uid is None:
+        body = await context.api.get(paths.namespace(key.namespace), metadata_only=True)
+        uid = body["metadata"]["uid"]
+    return Account(desired.username, desired.logins, f"{key}/{uid}")
 
 
 def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
@@ -163,7 +158,7 @@ async def _run(
         return taken_by(where, other)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            account, template = account_of(key, desired, context.cache), template_of(desired)
+            account, template = await account_of(key, desired, context), template_of(desired)
             schemas = template.schemas if template else ()
             engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
             errand = Errand(engine, account, template, state, live, desired.password, fence, where)

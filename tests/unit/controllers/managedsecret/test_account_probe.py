@@ -77,10 +77,13 @@ class Prober:
     def __post_init__(self) -> None:
         self.memory = AccountMemory()
         self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context.cache.put_namespace(
+            {"metadata": {"name": "shop", "uid": "here", "resourceVersion": "1"}}
+        )
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
         self.server.roles = {
-            "app": Role(mark="shop/db"),
+            "app": Role(mark="shop/db/here"),
             "app_a": Role(Value.of_text(PASSWORD), may_login=True),
             "app_b": Role(),
         }

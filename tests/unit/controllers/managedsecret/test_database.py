@@ -64,14 +64,21 @@ AT_REST = recorded(A)
 
 @dataclass
 class Api:
-    """Hands out the state Secret's metadata."""
+    """Hands out the metadata of the state Secret and of the namespace."""
 
     version: str = "7"
     error: errors.ApiError | None = None
+    namespace_error: errors.ApiError | None = None
     calls: int = 0
+    """Reads of the state Secret."""
 
     async def get(self, path: str, *, metadata_only: bool = False) -> dict[str, Any]:
-        assert (path, metadata_only) == (_STATE_PATH, True)
+        assert metadata_only
+        if path in {"/api/v1/namespaces/shop", "/api/v1/namespaces/office"}:
+            if self.namespace_error:
+                raise self.namespace_error
+            return namespace("here")
+        assert path == _STATE_PATH
         self.calls += 1
         if self.error:
             raise self.error
@@ -104,7 +111,7 @@ class Changer:
         self.context = Context(api=self.api, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # fakes
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
-        self.server.roles = {"app": Role(mark="shop/db"), "app_a": _open(FIRST), "app_b": Role()}
+        self.server.roles = {"app": Role(mark="shop/db/here"), "app_a": _open(FIRST), "app_b": Role()}
 
     @property
     def server(self) -> MemoryServer:
@@ -435,9 +442,11 @@ def namespace(uid: str) -> dict[str, Any]:
     return {"metadata": {"name": "shop", "uid": uid, "resourceVersion": "1"}}
 
 
-async def test_an_account_has_the_mark_of_this_cluster(changer: Changer) -> None:
-    changer.context.cache.sees_namespaces = True
-    changer.context.cache.put_namespace(namespace("here"))
+@pytest.mark.parametrize("is_watched", [True, False], ids=["all namespaces", "selected namespaces"])
+async def test_an_account_has_the_mark_of_this_cluster(changer: Changer, *, is_watched: bool) -> None:
+    if is_watched:
+        changer.context.cache.put_namespace(namespace("here"))
+        changer.api.namespace_error = errors.Forbidden("get", "/api/v1/namespaces/shop", 403, "Forbidden")
     changer.server.roles["app"].mark = ""
 
     assert await changer.take(Apply(2))
@@ -446,8 +455,6 @@ async def test_an_account_has_the_mark_of_this_cluster(changer: Changer) -> None
 
 @pytest.mark.parametrize("mark", ["shop/db/elsewhere", "shop/db"])
 async def test_the_same_object_of_another_cluster_keeps_its_account(changer: Changer, mark: str) -> None:
-    changer.context.cache.sees_namespaces = True
-    changer.context.cache.put_namespace(namespace("here"))
     changer.server.roles["app"].mark = mark
 
     assert await changer.take(Apply(2)) is None
@@ -457,11 +464,12 @@ async def test_the_same_object_of_another_cluster_keeps_its_account(changer: Cha
     assert changer.server.accepts("app_a", FIRST)
 
 
-async def test_nothing_is_changed_before_the_namespace_was_read(changer: Changer) -> None:
-    changer.context.cache.sees_namespaces = True
+async def test_nothing_is_changed_if_the_namespace_cannot_be_read(changer: Changer) -> None:
+    changer.api.namespace_error = errors.Forbidden("get", "/api/v1/namespaces/shop", 403, "Forbidden")
 
     assert await changer.take(Apply(2)) is None
 
     assert changer.facts.problem
     assert changer.facts.problem.reason == "ApiServerUnavailable"
+    assert "answers 403 to get of namespaces in namespace shop" in changer.facts.problem.message
     assert changer.server.calls == []
