@@ -34,9 +34,8 @@ __all__ = [
     "World",
 ]
 
-PAUSE = 0.25
-"""Seconds between two steps: long enough for several logins of the recorder."""
 _PODS = 2
+_TIMEOUT = 30.0
 
 
 @dataclass
@@ -83,7 +82,19 @@ class World:
             self._started += 1
             self.journal.start(f"pod-{self._started}")
             self.journal.end(f"pod-{self._started - _PODS}")
-            time.sleep(PAUSE / _PODS)
+            self.until_recorded()
+
+    def until_recorded(self) -> None:
+        """Wait until the recorder has tried what must work now, and has read the catalogue."""
+        since, deadline = time.time(), time.monotonic() + _TIMEOUT
+        while not self._is_recorded(since):
+            assert time.monotonic() < deadline, "the recorder has not logged in within the time"
+            time.sleep(0.01)
+
+    def _is_recorded(self, since: float) -> bool:
+        tried = {one.pair for one in self.journal.attempts if one.began >= since}
+        catalogue = self.journal.catalogue
+        return tried.issuperset(self.journal.open_pairs()) and bool(catalogue) and catalogue[-1][0] >= since
 
 
 class Right:
@@ -97,7 +108,7 @@ class Right:
         self.apply(number)
         self.prove(number)
         self.world.publish(login, password)
-        time.sleep(PAUSE)
+        self.world.until_recorded()
         self.world.restart()
         if number > 1:
             self.revoke(number - 1)
@@ -184,11 +195,11 @@ class AlterThenPublish(_OneLogin):
     """Changes the password at the server, and writes the Secret afterwards."""
 
     def rotate(self) -> None:
-        number, login, password = self.stage()
+        _, login, password = self.stage()
         self.bring(self.world.version)
-        time.sleep(PAUSE if number > 1 else 0)
+        self.world.until_recorded()
         self.world.publish(login, password)
-        time.sleep(PAUSE)
+        self.world.until_recorded()
         self.world.restart()
 
 
@@ -199,7 +210,7 @@ class PublishThenAlter(_OneLogin):
         number, login, password = self.stage()
         if number > 1:
             self.world.publish(login, password)
-            time.sleep(PAUSE)
+            self.world.until_recorded()
         self.bring(self.world.version)
         self.world.publish(login, password)
         self.world.restart()
@@ -213,7 +224,7 @@ class AlterWithoutRecord(Right):
         login, password = self.world.logins[(number - 1) % 2], secrets.token_urlsafe(24)
         open_ones = {one.login: one.password for one in self.world.credentials.values() if one.password}
         self.set_roles({**open_ones, login: password}, self.world.version)
-        time.sleep(PAUSE)
+        self.world.until_recorded()
         self.world.keep(Kept(number, login, "Staged", password))
         return number, login, password
 
@@ -235,7 +246,7 @@ class LockWithoutRecord(Right):
         successor.revoke(number - 1)
         successor.rotate()
         self.set_roles({login: password}, decided)
-        time.sleep(PAUSE)
+        self.world.until_recorded()
 
     def is_fenced(self, version: int) -> bool:
         del version
@@ -255,7 +266,7 @@ class CloseBeforeRestart(Right):
         self.world.publish(login, password)
         if number > 1:
             self.revoke(number - 1)
-            time.sleep(PAUSE)
+            self.world.until_recorded()
         self.world.restart()
 
 
@@ -272,7 +283,7 @@ class KeepOpen(Right):
     def revoke(self, number: int) -> None:
         kept = self.world.credentials[number]
         self.world.keep(Kept(number, kept.login, "Closed", None))
-        time.sleep(2 * PAUSE)
+        self.world.until_recorded()
 
 
 class NoLoginOnly(Right):
@@ -289,7 +300,7 @@ class ForgetEarly(Right):
     def revoke(self, number: int) -> None:
         kept = self.world.credentials.pop(number)
         self.world.keep()
-        time.sleep(PAUSE)
+        self.world.until_recorded()
         self.world.credentials[number] = kept
         super().revoke(number)
 
