@@ -157,6 +157,22 @@ async def test_events_are_sent_in_a_burst() -> None:
             await until(lambda: len(script.asked) == 3)
 
 
+async def test_of_many_new_objects_a_burst_is_told_and_no_other_news_is_lost() -> None:
+    script = Scripted(answer())
+    async with scripted(script) as api:
+        events = Events(api, "keyturn", burst=3)
+        for number in range(5):
+            events.record(SOMETHING, "Created", f"created {number}", skipped_in_bulk=True)
+            events.record(SOMETHING, "Rotated", f"rotated {number}")
+        await events.flush()
+    told = await notes(script)
+    assert [note for note in told if note.startswith("created")] == ["created 0", "created 1"]
+    assert [note for note in told if note.startswith("rotated")] == [
+        f"rotated {number}" for number in range(5)
+    ]
+    assert events.dropped == 0
+
+
 async def test_after_a_burst_events_are_sent_at_a_rate() -> None:
     script = Scripted(answer())
     async with scripted(script) as api:

@@ -132,6 +132,7 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
                 observed.managed,
                 EventReason.CREATED if is_first else EventReason.PUBLISHED,
                 f"revision {number} is in the Secret",
+                skipped_in_bulk=is_first,
             )
         case steps.Settle(number=number):
             context.events.record(
