@@ -1,4 +1,4 @@
-"""Lists the pods of a namespace that use Secrets; all that ask at one time share one list.
+"""Lists the pods of a namespace that use Secrets; all that ask at one time share one list, and lists have pauses.
 
 Pods are read in pages, and each page is reduced before the next one is read. There is no watch and no list at rest.
 """
@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.status import Via
 from keyturn.core.observation.holders import Controller, HoldingPod
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NamespacePods", "PodList", "holding_pod_of"]
 
-_KEPT = 120.0
+_KEPT: Final = 120.0
 """Seconds for which a list is kept."""
+_SHARE: Final = 0.2
+"""Part of the time that lists of one namespace may take, so that hundreds of rotations at once share a few."""
+_MAX_PAUSE: Final = 2.0
+"""Seconds between two lists of one namespace at most."""
 _KUBELET_SYNC = timedelta(minutes=2)
 """Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
 _FILES = frozenset({Via.VOLUME, Via.PROJECTED})
@@ -51,6 +55,7 @@ class PodList:
 class _Namespace:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: PodList | None = None
+    rests_until: float = 0.0
 
 
 class NamespacePods:
@@ -71,7 +76,10 @@ class NamespacePods:
         entry = self._namespaces[namespace]
         async with entry.lock:
             if entry.last is None or entry.last.began < since:
+                await asyncio.sleep(entry.rests_until - self._ticks())
                 entry.last = await self._list(namespace)
+                ended = self._ticks()
+                entry.rests_until = ended + min(_MAX_PAUSE, (ended - entry.last.began) * (1 / _SHARE - 1))
             return entry.last
 
     async def _list(self, namespace: str) -> PodList:

@@ -228,6 +228,40 @@ def test_requests_that_wait_share_one_list() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("took", "pause"), [(0.02, 0.08), (3.0, 2.0)], ids=["four times as long", "not longer than two seconds"]
+)
+def test_a_namespace_is_not_listed_all_the_time(
+    took: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, pauses = [100.0], []
+
+    class SlowApi(Api):
+        async def pages(
+            self, path: str, params: dict[str, str], *, metadata_only: bool
+        ) -> AsyncIterator[Page]:
+            async for page in super().pages(path, params, metadata_only=metadata_only):
+                now[0] += took
+                yield page
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0:
+            pauses.append(round(seconds, 3))
+            now[0] += seconds
+
+    async def story() -> None:
+        api = SlowApi(Page([named("a")], "1", first=True))
+        api.released.set()
+        pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        for _ in range(3):
+            await pods.read("shop", now[0])
+
+    asyncio.run(story())
+
+    assert pauses == [pause, pause], "each list but the first of a namespace"
+
+
 def test_a_list_that_starts_again_replaces_its_first_pages() -> None:
     async def story() -> None:
         api = Api(
