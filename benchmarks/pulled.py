@@ -106,7 +106,7 @@ async def _store(cluster: Cluster, address: str) -> None:
         "auth": {"accessKey": {"secretRef": secret}},
     }
     await cluster.bare.create(
-        paths.stores("SecretStore", NAMESPACE),
+        paths.externals("SecretStore", NAMESPACE),
         {
             "apiVersion": "keyturn.dev/v1alpha1",
             "kind": "SecretStore",

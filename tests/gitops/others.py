@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
-from keyturn.controllers.databasetarget import status_of as status_of_target
-from keyturn.controllers.secretstore import status_of
+from keyturn.controllers.external_health import store_status, target_status
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
-from keyturn.databases import TargetHealth
+from keyturn.core.observation.health import Health
 from keyturn.databases.base import Server
 from keyturn.databases.errors import Unauthorized, Unreachable
 from keyturn.databases.health import health_of as health_of_target
@@ -33,9 +32,7 @@ from tests.unit.core.emergency.test_status import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from keyturn.kube.cache.stores import AnyStore
-    from keyturn.kube.cache.targets import AnyTarget
-    from keyturn.stores.health import Health
+    from keyturn.kube.cache.externals import AnyStore, AnyTarget
     from tests.support.objects import Body
 
 __all__ = ["EMERGENCIES", "STORES", "TARGETS"]
@@ -68,7 +65,7 @@ def _dumped(status: Any) -> Body:
 
 def _store(kind: str, health: Health, generation: int = 1, shared: str | None = None) -> Body:
     store: AnyStore = _MODELS[kind].model_validate(_body(kind, {}))
-    return _body(kind, _dumped(status_of(store, health, NOW, shared)), generation)
+    return _body(kind, _dumped(store_status(store, health, NOW, shared)), generation)
 
 
 def _stores(kind: str) -> Mapping[str, Expected]:
@@ -133,9 +130,9 @@ def _target(kind: str, status: Any, generation: int = 1) -> Body:
         "allowedUsernames": ["orders_app"],
     }
     body = {"apiVersion": "keyturn.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-    if isinstance(status, TargetHealth):
+    if isinstance(status, Health):
         target: AnyTarget = _TARGETS[kind].model_validate({**body, "metadata": {**metadata, "generation": 1}})
-        status = _dumped(status_of_target(target, status, NOW))
+        status = _dumped(target_status(target, status, NOW))
     return {**body, "status": status}
 
 

@@ -12,10 +12,11 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from keyturn.core.value import Value
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import ProviderContext, Reference, RemoteValue, _azure_sdk, discover
 from keyturn.stores.providers._gcp_login import GcpAuth, GcpLogin
 from keyturn.stores.providers.errors import StoreError
-from keyturn.stores.providers.guard import AllowedHost, Answer, Guard
+from keyturn.stores.providers.guard import Answer, Guard
 from tests.hostile import answers
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
 from tests.unit.stores.providers.provider_fixtures import access_key, aws_settings

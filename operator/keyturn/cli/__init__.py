@@ -11,5 +11,5 @@ Modules
     cluster, managed, text, printing   connection, lookup, output
     actions, status, history, wait, init, render, run_with   one command each
 
-Imports: every package but `databases`.
+Imports: every package but `databases` and `stores`.
 """

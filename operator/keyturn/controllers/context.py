@@ -13,7 +13,8 @@ from keyturn.kube.job_owners import JobOwners
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_sight import Sight
 from keyturn.runtime.clock import loop_time
-from keyturn.stores import Reach, Stores
+from keyturn.runtime.reach import Reach
+from keyturn.stores import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -104,28 +104,28 @@ class Watches:
     def store(self, kind: str, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, StoreKey.of_body(kind, body)
         before = cache.stores.identity(key)
-        if not cache.put_store(key, body):
+        if not cache.put_external(key, body):
             return
         self._queue.add(key)
         if cache.stores.identity(key) != before:  # not an echo of the operator's own status update
             self._try_again(cache.stores.users_of(key))
 
     def store_gone(self, key: StoreKey) -> None:
-        self._context.cache.drop_store(key)
+        self._context.cache.drop_external(key)
         self._queue.add(key)  # a reconcile closes the connections of the store
         self._add_all(self._context.cache.stores.users_of(key))
 
     def target(self, kind: str, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, TargetKey.of_body(kind, body)
         before = cache.targets.identity(key)
-        if not cache.put_target(key, body):
+        if not cache.put_external(key, body):
             return
         self._queue.add(key)
         if cache.targets.identity(key) != before:  # not an echo of the operator's own status update
             self._add_all(cache.targets.users_of(key))
 
     def target_gone(self, key: TargetKey) -> None:
-        self._context.cache.drop_target(key)
+        self._context.cache.drop_external(key)
         self._queue.add(key)  # a reconcile closes the engine of the target
         self._add_all(self._context.cache.targets.users_of(key))
 
@@ -259,7 +259,7 @@ class Watches:
     async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
         known = self._context.cache.stores.keys(kind)
         await self._sweep_one(
-            paths.stores(kind, namespace),
+            paths.externals(kind, namespace),
             [key for key in known if namespace in (None, key.namespace)],
             partial(self.store, kind),
             self.store_gone,
@@ -270,7 +270,7 @@ class Watches:
         """List the targets of a kind, if the installed CRDs and roles have it: older ones do not."""
         keys = self._context.cache.targets.keys(kind)
         known = [key for key in keys if namespace in (None, key.namespace)]
-        path = paths.targets(kind, namespace)
+        path = paths.externals(kind, namespace)
         try:
             await self._sweep_one(
                 path, known, partial(self.target, kind), self.target_gone, partial(TargetKey.of_body, kind)

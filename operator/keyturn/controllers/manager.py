@@ -18,7 +18,7 @@ import structlog
 from keyturn import generators
 from keyturn.checklist.monitor import ChecklistMonitor
 from keyturn.core.keys import EmergencyKey, StoreKey, TargetKey
-from keyturn.databases import TargetEvents
+from keyturn.core.observation.health import HealthEvents
 from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import AuditServer
 from keyturn.endpoints.dashboard_server import DashboardServer
@@ -31,21 +31,21 @@ from keyturn.kube.events import Events
 from keyturn.kube.leader_election import Elector
 from keyturn.kube.secret_sight import Sight, sight_of
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
+from keyturn.runtime.reach import Reach
 from keyturn.runtime.scheduling import favour_event_loop
-from keyturn.stores import Reach, StoreEvents, providers
+from keyturn.stores import providers
 
 from .cache_sync import Upkeep
 from .context import Context
-from .databasetarget import reconcile_target
 from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
+from .external_health import reconcile_store, reconcile_target
 from .kopf_source import kopf_registry, run_kopf
 from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
-from .secretstore import reconcile_store
 from .start_reads import StartReads
 from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
@@ -131,8 +131,8 @@ class Manager:
         self.memory = Memory(context, options.restarts)
         self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
         self.context.wake = self.context.alert = self.queue.add
-        self.context.stores.news = StoreEvents(turned=self.queue.add, recovered=self._store_recovered)
-        self.context.databases.news = TargetEvents(turned=self.queue.add, recovered=self._target_recovered)
+        self.context.stores.news = HealthEvents(turned=self.queue.add, recovered=self._store_recovered)
+        self.context.databases.news = HealthEvents(turned=self.queue.add, recovered=self._target_recovered)
         self.liveness = WatchLiveness()
         self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone

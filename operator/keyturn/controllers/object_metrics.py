@@ -188,7 +188,7 @@ def _current(status: ManagedSecretStatus) -> int:
 def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
     """Yield the health of a store that was checked."""
     try:
-        store = cache.stores.store(key)
+        store = cache.stores.get(key)
     except Stalled:
         return  # invalid for this version; its users report that
     if store is None:
@@ -202,7 +202,7 @@ def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
 def _of_target(key: TargetKey, cache: InformerCache) -> Iterator[DatabaseFacts]:
     """Yield the health of a database target that was checked."""
     try:
-        target = cache.targets.target(key)
+        target = cache.targets.get(key)
     except Stalled:
         return  # invalid for this version; its users report that
     if target is None:

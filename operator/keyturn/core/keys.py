@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from keyturn.api.database import TargetRef
     from keyturn.api.source import StoreRef
@@ -17,11 +18,11 @@ __all__ = [
     "DATABASE_TARGET",
     "SECRET_STORE",
     "EmergencyKey",
+    "ExternalKey",
     "ObjectKey",
     "StoreKey",
     "TargetKey",
     "WorkloadKey",
-    "meant",
 ]
 
 
@@ -65,51 +66,20 @@ class EmergencyKey:
 
 SECRET_STORE = "SecretStore"  # noqa: S105  # the name of a kind
 CLUSTER_SECRET_STORE = "ClusterSecretStore"  # noqa: S105
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class StoreKey:
-    """A SecretStore, or a ClusterSecretStore, which has no namespace."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        place = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {place}{self.name}"
-
-    @property
-    def is_for_all(self) -> bool:
-        return self.kind == CLUSTER_SECRET_STORE
-
-    @classmethod
-    def of(cls, ref: StoreRef, namespace: str) -> StoreKey:
-        """Return the key of the store that `ref` names in an object of `namespace`."""
-        return meant(str(ref.kind or SECRET_STORE), ref.name, namespace)
-
-    @classmethod
-    def of_body(cls, kind: str, body: Mapping[str, Any]) -> StoreKey:
-        metadata = body["metadata"]
-        return cls(kind, metadata.get("namespace", ""), metadata["name"])
-
-
-def meant(kind: str, name: str, namespace: str) -> StoreKey:
-    """Return the key of a store; a ClusterSecretStore has no namespace."""
-    return StoreKey(kind, "" if kind == CLUSTER_SECRET_STORE else namespace, name)
-
-
 DATABASE_TARGET = "DatabaseTarget"
 CLUSTER_DATABASE_TARGET = "ClusterDatabaseTarget"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class TargetKey:
-    """A DatabaseTarget, or a ClusterDatabaseTarget, which has no namespace."""
+class ExternalKey:
+    """A store or a database target: of one namespace, or of all, then without namespace."""
 
     kind: str
     namespace: str
     name: str
+
+    kind_of_namespace: ClassVar[str]
+    kind_for_all: ClassVar[str]
 
     def __str__(self) -> str:
         place = f"{self.namespace}/" if self.namespace else ""
@@ -117,19 +87,34 @@ class TargetKey:
 
     @property
     def is_for_all(self) -> bool:
-        return self.kind == CLUSTER_DATABASE_TARGET
+        return self.kind == self.kind_for_all
 
     @classmethod
-    def of(cls, ref: TargetRef, namespace: str) -> TargetKey:
-        """Return the key of the target that `ref` names in an object of `namespace`."""
-        return cls.meant(str(ref.kind or DATABASE_TARGET), ref.name, namespace)
+    def of(cls, ref: StoreRef | TargetRef, namespace: str) -> Self:
+        """Return the key of what `ref` names in an object of `namespace`."""
+        return cls.named(str(ref.kind) if ref.kind else None, ref.name, namespace)
 
     @classmethod
-    def of_body(cls, kind: str, body: Mapping[str, Any]) -> TargetKey:
+    def of_body(cls, kind: str, body: Mapping[str, Any]) -> Self:
         metadata = body["metadata"]
         return cls(kind, metadata.get("namespace", ""), metadata["name"])
 
     @classmethod
-    def meant(cls, kind: str, name: str, namespace: str) -> TargetKey:
-        """Return the key of a target; a ClusterDatabaseTarget has no namespace."""
-        return cls(kind, "" if kind == CLUSTER_DATABASE_TARGET else namespace, name)
+    def named(cls, kind: str | None, name: str, namespace: str) -> Self:
+        """Return the key for a reference in `namespace`; without a kind it means that of a namespace."""
+        kind = kind or cls.kind_of_namespace
+        return cls(kind, "" if kind == cls.kind_for_all else namespace, name)
+
+
+class StoreKey(ExternalKey):
+    """A SecretStore or a ClusterSecretStore."""
+
+    __slots__ = ()
+    kind_of_namespace, kind_for_all = SECRET_STORE, CLUSTER_SECRET_STORE
+
+
+class TargetKey(ExternalKey):
+    """A DatabaseTarget or a ClusterDatabaseTarget."""
+
+    __slots__ = ()
+    kind_of_namespace, kind_for_all = DATABASE_TARGET, CLUSTER_DATABASE_TARGET

@@ -1,16 +1,16 @@
 """Database servers: accounts whose credentials Keyturn opens, proves and closes.
 
-`Databases` is the entry point: it finds the target (`lookup`), its settings (`settings`), and returns the engine of
+`Databases` is the entry point: it finds the target (`kube.cache.references`), its settings (`settings`), and returns the engine of
 the server, opened with the credentials of its administrator (`client`).
 
 Modules
     base, errors                    the interface of an engine, and what may go wrong
     engines                         one module per kind of server
     refusal                         the proof that an old credential is dead
-    lookup, settings, hosts         references, settings, and the hosts that a target may lead to
+    permissions, settings, hosts    the accounts, settings and hosts that a target may have
     client, health_check, health    engines of targets, and their condition
 
-Imports: `stores` for hosts and credentials, `kube`, `runtime`, `core`, `api`.
+Imports: `stores` for the Secrets that settings refer to, `kube`, `runtime`, `core`, `api`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ from weakref import WeakValueDictionary
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
+from keyturn.core.observation.health import HealthEvents
 from keyturn.core.reasons import ErrorReason
+from keyturn.kube.cache.references import target_for
 from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.concurrency import KeyedLimiter
-from keyturn.stores.providers._lookups import Lookups
+from keyturn.runtime.dns import Lookups
 
 from .base import MOST_ADMIN_CONNECTIONS, Limits
 from .client import API_SERVER_UNAVAILABLE, TargetClient
 from .errors import DatabaseError
-from .health import TargetHealth, health_of
-from .health_check import TargetCheck, TargetEvents
+from .health import health_of
+from .health_check import TargetCheck
 from .hosts import Hosts
-from .lookup import check_schemas, check_username, is_permitted, target_for
+from .permissions import check_schemas, check_username, is_permitted
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -42,14 +44,15 @@ if TYPE_CHECKING:
 
     from keyturn.api.database import TargetRef
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.health import Health
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.targets import AnyTarget
+    from keyturn.kube.cache.externals import AnyTarget
     from keyturn.kube.client import Api
-    from keyturn.stores import Reach
+    from keyturn.runtime.reach import Reach
 
     from .base import Endpoint, Engine
 
-__all__ = ["Databases", "TargetEvents", "TargetHealth"]
+__all__ = ["Databases"]
 
 _CHECKS: Final = 32
 """Checks of targets at the same time."""
@@ -67,7 +70,7 @@ class Databases:
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
-        self.news = TargetEvents()
+        self.news: HealthEvents[TargetKey] = HealthEvents()
         self._api, self._cache, self._reach = api, cache, reach
         self._tasks = Tasks()
         self._clients: dict[TargetKey, TargetClient] = {}
@@ -137,10 +140,10 @@ class Databases:
         if check := self._checks.get(key):
             check.doubt()
 
-    def health(self, key: TargetKey) -> TargetHealth | None:
+    def health(self, key: TargetKey) -> Health | None:
         """Return the health of a target; None while it is checked, which `news` reports at its end."""
         try:
-            target = self._cache.targets.target(key)
+            target = self._cache.targets.get(key)
             client = self._of(key, target) if target else None
         except Stalled:
             return None

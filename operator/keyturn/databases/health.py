@@ -1,9 +1,10 @@
-"""Health of a target: the condition Ready, from the answer or the error of the last check."""
+"""Maps the result of a check to the health of a database server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from keyturn.core.observation.health import Health
 from keyturn.core.reasons import TargetReason
 
 from .errors import Denied, Forbidden, Missing, RefusedByPolicy, Unauthorized, Unreachable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .base import Server
     from .errors import DatabaseError
 
-__all__ = ["LOGIN_NOT_FOUND", "TargetHealth", "health_of", "health_of_server"]
+__all__ = ["LOGIN_NOT_FOUND", "health_of", "health_of_server"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 _CERTIFICATE: Final = "Certificate"
@@ -21,37 +22,25 @@ _SETUP: Final = frozenset({"NoTls", "NoScram", "DatabaseMissing", "ReadOnly"})
 """Codes of a server that answers, and needs a change of the spec or of itself."""
 
 
-class TargetHealth(NamedTuple):
-    """Reason and message of a target's condition Ready."""
-
-    is_ready: bool
-    reason: str
-    message: str
-    passes: bool = False
-    """Whether the problem can pass without a change."""
-    version: str | None = None
-    """The version of the server, if it answered."""
-
-
-def health_of_server(server: Server) -> TargetHealth:
+def health_of_server(server: Server) -> Health:
     """Return the health for what a server answered."""
     if not server.lacks:
-        return TargetHealth(
+        return Health(
             is_ready=True,
             reason=TargetReason.VALID,
             message="the last check of the server succeeded",
             version=server.version,
         )
     lacking = "; ".join(f"{lack.sentence}: {lack.statement}" for lack in server.lacks)
-    return TargetHealth(
+    return Health(
         is_ready=False, reason=TargetReason.MISSING_GRANT, message=lacking, version=server.version
     )
 
 
-def health_of(error: DatabaseError) -> TargetHealth:
+def health_of(error: DatabaseError) -> Health:
     """Return the health for an error."""
     reason, passes = _reason_of(error)
-    return TargetHealth(is_ready=False, reason=reason, message=error.message, passes=passes)
+    return Health(is_ready=False, reason=reason, message=error.message, passes=passes)
 
 
 def _reason_of(error: DatabaseError) -> tuple[TargetReason, bool]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.backoff import backoff
+from keyturn.core.observation.health import reported
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import TargetKey
+    from keyturn.core.observation.health import Health, HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import KeyedLimiter
 
     from .base import Server
     from .client import TargetClient
-    from .health import TargetHealth
 
-__all__ = ["TargetCheck", "TargetEvents"]
+__all__ = ["TargetCheck"]
 
 _INTERVAL: Final = 600.0
 """Seconds between two checks of a server that is ready."""
@@ -36,16 +36,6 @@ _MAX_CREDENTIAL_INTERVAL: Final = 15.0
 _TIMEOUT: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class TargetEvents:
-    """Callbacks for changes of health."""
-
-    turned: Callable[[TargetKey], None] = lambda _: None
-    """The health of a target changed."""
-    recovered: Callable[[TargetKey], None] = lambda _: None
-    """A target has become ready again; its users are to be reconciled."""
-
-
 class TargetCheck:
     """Health of one target; unknown before the first result."""
 
@@ -54,11 +44,11 @@ class TargetCheck:
         key: TargetKey,
         client: TargetClient,
         tasks: Tasks,
-        news: Callable[[], TargetEvents],
+        news: Callable[[], HealthEvents[TargetKey]],
         turns: KeyedLimiter,
     ) -> None:
         """`turns` limits the checks of a namespace and of all targets at one time."""
-        self.health: TargetHealth | None = None
+        self.health: Health | None = None
         """None while unknown."""
         self.recoveries = 0
         self._key, self._client, self._tasks, self._news, self._turns = key, client, tasks, news, turns
@@ -108,7 +98,7 @@ class TargetCheck:
         )
         return _MAX_CREDENTIAL_INTERVAL if is_credential else _MAX_INTERVAL
 
-    async def _check(self) -> TargetHealth:
+    async def _check(self) -> Health:
         self._client.doubt()  # each check reads the Secrets, so that a new credential is found
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -118,7 +108,7 @@ class TargetCheck:
         except DatabaseError as error:
             return health_of(error.with_traceback(None))
 
-    async def _ask(self) -> TargetHealth:
+    async def _ask(self) -> Health:
         engine = await self._client.engine()
         if self.health is not None and self._was_refused():
             return self.health
@@ -137,15 +127,12 @@ class TargetCheck:
         versions, at = self._refused
         return versions == self._client.versions and loop_time() < at + _MAX_INTERVAL
 
-    def _record(self, health: TargetHealth) -> None:
+    def _record(self, health: Health) -> None:
         before = self.health
-        if before and health.passes and before.reason == health.reason:
-            return  # its message may differ each time
-        if health == before:
+        if (health := reported(before, health)) == before:
             return
         self.health = health
-        if health.is_ready and before:
-            self.recoveries += 1
         self._news().turned(self._key)
         if health.is_ready and before:
+            self.recoveries += 1
             self._news().recovered(self._key)

@@ -6,9 +6,8 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Final
 
-from keyturn.stores.providers._connection_errors import has_no_host
-from keyturn.stores.providers._lookups import asking_for
-from keyturn.stores.providers._networks import is_of_the_world, is_private, meant
+from keyturn.runtime.dns import asking_for, has_no_host
+from keyturn.runtime.networks import is_private, is_public, unwrapped
 
 from .base import Endpoint
 from .errors import Forbidden, Unreachable
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from keyturn.stores.providers._networks import Address, Network
-    from keyturn.stores.providers.guard import AllowedHost
+    from keyturn.runtime.networks import Address, Network
+    from keyturn.runtime.reach import AllowedHost
 
 __all__ = ["HOST_NOT_ALLOWED", "HOST_NOT_FOUND", "Hosts"]
 
@@ -100,10 +99,10 @@ class Hosts:
         )
 
     def _check(self, endpoint: Endpoint, address: Address, *, is_own: bool) -> None:
-        leads_to = meant(address)
-        if is_own and (_is_of_a_cluster(leads_to) or self._is_inside(address) or is_of_the_world(leads_to)):
+        leads_to = unwrapped(address)
+        if is_own and (_is_of_a_cluster(leads_to) or self._is_inside(address) or is_public(leads_to)):
             return
-        if not is_own and is_of_the_world(leads_to) and not self._is_inside(address, leads_to):
+        if not is_own and is_public(leads_to) and not self._is_inside(address, leads_to):
             return
         raise Forbidden(
             HOST_NOT_ALLOWED,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.databasetarget import PostgresqlServer
     from keyturn.core.keys import TargetKey
-    from keyturn.kube.cache.targets import AnyTarget
+    from keyturn.kube.cache.externals import AnyTarget
     from keyturn.stores.providers import RemoteValue
 
     from .base import Engine, Resolve

@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
+from keyturn.core.keys import CLUSTER_DATABASE_TARGET, CLUSTER_SECRET_STORE, DATABASE_TARGET, SECRET_STORE
 from keyturn.core.observation.workload_kinds import type_of
 
 _CORE: Final = "/api/v1"
@@ -14,11 +15,13 @@ _LEASES: Final = "/apis/coordination.k8s.io/v1"
 _EVENTS: Final = "/apis/events.k8s.io/v1"
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
-_STORES: Final = MappingProxyType(
-    {"SecretStore": "secretstores", "ClusterSecretStore": "clustersecretstores"}
-)
-_TARGETS: Final = MappingProxyType(
-    {"DatabaseTarget": "databasetargets", "ClusterDatabaseTarget": "clusterdatabasetargets"}
+_EXTERNALS: Final = MappingProxyType(
+    {
+        SECRET_STORE: "secretstores",
+        CLUSTER_SECRET_STORE: "clustersecretstores",
+        DATABASE_TARGET: "databasetargets",
+        CLUSTER_DATABASE_TARGET: "clusterdatabasetargets",
+    }
 )
 
 
@@ -75,22 +78,13 @@ def token(namespace: str, account: str) -> str:
     return f"{service_account(namespace, account)}/token"
 
 
-def stores(kind: str, namespace: str | None = None) -> str:
-    """Return the collection of SecretStores or, without namespace, ClusterSecretStores."""
-    return _collection(OURS, _STORES[kind], namespace or None)
+def externals(kind: str, namespace: str | None = None) -> str:
+    """Return the collection of a kind of store or database target."""
+    return _collection(OURS, _EXTERNALS[kind], namespace or None)
 
 
-def store_status(kind: str, namespace: str, name: str) -> str:
-    return f"{_member(stores(kind, namespace), name)}/status"
-
-
-def targets(kind: str, namespace: str | None = None) -> str:
-    """Return the collection of DatabaseTargets or, without namespace, ClusterDatabaseTargets."""
-    return _collection(OURS, _TARGETS[kind], namespace or None)
-
-
-def target_status(kind: str, namespace: str, name: str) -> str:
-    return f"{_member(targets(kind, namespace), name)}/status"
+def external_status(kind: str, namespace: str, name: str) -> str:
+    return f"{_member(externals(kind, namespace), name)}/status"
 
 
 def namespaces() -> str:

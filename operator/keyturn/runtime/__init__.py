@@ -7,6 +7,7 @@ Modules
     background_tasks, scheduling     tasks that outlive a caller; priority of the event loop
     clock, jitter                    monotonic time; random parts of pauses, and endless back-off
     event_loop_stalls                calls that block the event loop
+    dns, networks, reach             DNS; private and public addresses; what outgoing connections may use
     tls, tls_files, rsa_parts        TLS contexts, renewed certificate files, consistency of RSA keys
     lazy_imports, plugins            imports without optional dependencies; discovery of plugins
     memory_protection                no core dump, no ptrace

@@ -1,6 +1,6 @@
 """External secret stores: read, write, delete and lease by reference and key.
 
-`Stores` is the entry point: it finds the store (`lookup`), its settings (`settings`), a connection for the login
+`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`), a connection for the login
 (`connections`), and answers from the cache or by one shared request.
 
 Modules
@@ -8,7 +8,7 @@ Modules
     connections, credentials, lease_login, consent       connection pool and logins
     circuit_breaker, pending_reads                       limits and back-off
     health_check, health, request_metrics                condition and metrics of a store
-    lookup, settings, remote_keys, key_isolation, reference_cycles   references, prefixes, cycles
+    settings, remote_keys, key_isolation, reference_cycles   settings, prefixes, cycles
     providers                                            one module per kind of store
 
 Imports: `kube`, `templates`, `runtime`, `core`, `api`.
@@ -17,11 +17,12 @@ Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
+from keyturn.core.observation.health import HealthEvents
+from keyturn.kube.cache.references import store_for
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.clock import loop_time
@@ -30,8 +31,6 @@ from .cache import Cache
 from .client import StoreClient
 from .connections import ConnectionContext
 from .health import health_of
-from .health_check import StoreEvents
-from .lookup import store_for
 from .providers.errors import Refused, StoreError, Unreachable
 from .reference_cycles import circle
 from .remote_keys import located
@@ -39,22 +38,22 @@ from .settings import plan_of
 from .single_flight import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Coroutine
     from datetime import timedelta
-    from pathlib import Path
 
     from keyturn.api.source import StoreRef
+    from keyturn.core.observation.health import Health
     from keyturn.kube.cache.cache import InformerCache
-    from keyturn.kube.cache.stores import AnyStore
+    from keyturn.kube.cache.externals import AnyStore
     from keyturn.kube.client import Api
+    from keyturn.runtime.reach import Reach
 
     from .circuit_breaker import Past
-    from .health import Health
     from .providers import Content, Policy, RemoteValue, Written
     from .providers.base import ProviderLease
-    from .providers.guard import AllowedHost, Guard, Network
+    from .providers.guard import Guard
 
-__all__ = ["Failure", "Reach", "StoreEvents", "Stores"]
+__all__ = ["Failure", "Stores"]
 
 T = TypeVar("T")
 
@@ -68,19 +67,6 @@ _SHUTDOWN_TIMEOUT: Final = 1.0
 """Time limit in seconds for requests to stores at shutdown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Addresses and accounts that stores may use; private addresses only if the administrator allows them."""
-
-    namespace: str = ""
-    """The operator's own namespace, which has the credentials of ClusterSecretStores."""
-    files_root: Path | None = None
-    allowed: Collection[AllowedHost] = ()
-    inside: Collection[Network] = field(default=())
-    our_audiences: Callable[[], Collection[str]] = tuple
-    """Audiences of the operator's own token; stores get no token with one of them."""
-
-
 class Stores:
     """Clients of all stores, for the ManagedSecrets of any namespace.
 
@@ -88,7 +74,7 @@ class Stores:
     """
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
-        self.news = StoreEvents()
+        self.news: HealthEvents[StoreKey] = HealthEvents()
         self._mirror = cache
         self._reach = reach
         self._guard: Guard | None = None
@@ -130,7 +116,7 @@ class Stores:
 
     def _is_here(self, key: StoreKey) -> bool:
         try:
-            store = self._mirror.stores.store(key)
+            store = self._mirror.stores.get(key)
         except Stalled:
             return False
         provider = store.spec.provider if store else None
@@ -225,7 +211,7 @@ class Stores:
     def health(self, key: StoreKey) -> Health | None:
         """Return the health of a store; None while it is checked, which `news` reports at its end."""
         try:
-            store = self._mirror.stores.store(key)
+            store = self._mirror.stores.get(key)
             shared = self._of(key, store) if store else None
         except Stalled:
             return None

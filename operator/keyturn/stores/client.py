@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import timedelta
 
+    from keyturn.core.keys import StoreKey
+    from keyturn.core.observation.health import HealthEvents
     from keyturn.runtime.background_tasks import Tasks
 
     from .cache import Cache, Outcome
     from .connections import ConnectionContext, StoreConnection
-    from .health_check import StoreEvents
     from .providers import Content, Policy, Provider, RemoteValue, Written
     from .providers.base import ProviderLease
     from .settings import StoreSettings
@@ -66,7 +67,7 @@ class StoreClient:
         outside: ConnectionContext,
         cache: Cache,
         tasks: Tasks,
-        news: Callable[[], StoreEvents],
+        news: Callable[[], HealthEvents[StoreKey]],
         past: Past | None = None,
     ) -> None:
         """`past` is the state of the breaker from an earlier spec."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from keyturn.core.observation.health import Health
 from keyturn.core.reasons import StoreReason
 
 from .credentials import LOGIN_NOT_FOUND
@@ -12,18 +13,7 @@ from .providers.errors import CERTIFICATES, Refused, Throttled, Unauthorized, Un
 if TYPE_CHECKING:
     from .providers.errors import StoreError
 
-__all__ = ["IN_USE", "VALID", "Health", "health_of"]
-
-
-class Health(NamedTuple):
-    """Reason and message of a store's condition Ready."""
-
-    is_ready: bool
-    reason: str
-    message: str
-    passes: bool = False
-    """Whether the problem can pass without a change."""
-
+__all__ = ["IN_USE", "VALID", "health_of"]
 
 VALID: Final = Health(
     is_ready=True, reason=StoreReason.VALID, message="the last check of the store succeeded"

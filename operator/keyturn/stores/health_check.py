@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.backoff import backoff
+from keyturn.core.observation.health import reported
 from keyturn.runtime.clock import loop_time
 
 from .connections import NO_ACCOUNT, NO_RIGHT
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
+    from keyturn.core.observation.health import Health, HealthEvents
     from keyturn.runtime.background_tasks import Tasks
     from keyturn.runtime.concurrency import KeyedLimiter
 
     from .circuit_breaker import Breaker
     from .connections import ConnectionPool, StoreConnection
-    from .health import Health
     from .settings import StoreSettings
 
-__all__ = ["HealthCheck", "StoreEvents"]
+__all__ = ["HealthCheck"]
 
 _MIN_INTERVAL: Final = 1.0
 _MAX_INTERVAL: Final = 30.0
@@ -53,16 +53,6 @@ _CLUSTER_ERRORS: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
 """Errors that occur in this cluster, so that a retry costs the store nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvents:
-    """Callbacks for changes of health."""
-
-    turned: Callable[[StoreKey], None] = lambda _: None
-    """The health of a store changed."""
-    recovered: Callable[[StoreKey], None] = lambda _: None
-    """A store has recovered; its users are to be reconciled."""
-
-
 class HealthCheck:
     """Health of one store; unknown before the first result, ready after any success."""
 
@@ -72,7 +62,7 @@ class HealthCheck:
         doors: ConnectionPool,
         breaker: Breaker,
         tasks: Tasks,
-        news: Callable[[], StoreEvents],
+        news: Callable[[], HealthEvents[StoreKey]],
         checks: KeyedLimiter,
     ) -> None:
         """`checks` is the concurrency limit of all stores' checks."""
@@ -140,14 +130,11 @@ class HealthCheck:
             self._judge(was_open=self._breaker.is_open)
 
     def _judge(self, *, was_open: bool) -> None:
-        before, after = self.health, self._found()
-        # A passing problem is reported once: its code may differ each time.
-        if before and after and after.passes and before.reason == after.reason:
-            after = before
-        if after and after != before:
+        before, found = self.health, self._found()
+        if found and (after := reported(before, found)) != before:
             self.health = after
             self._news().turned(self._plan.key)
-        is_well = not self._breaker.is_open and bool(after and after.is_ready)
+        is_well = not self._breaker.is_open and bool(found and found.is_ready)
         if is_well and (was_open or (before and not before.is_ready)):
             self._news().recovered(self._plan.key)
         if not is_well or self._breaker.is_doubted:

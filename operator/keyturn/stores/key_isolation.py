@@ -12,7 +12,7 @@ from .settings import plan_of
 if TYPE_CHECKING:
     from keyturn.api.secretstore import AllowedNamespaces
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.stores import AnyStore
+    from keyturn.kube.cache.externals import AnyStore
 
 __all__ = ["shared_keys"]
 

@@ -16,7 +16,7 @@ from .providers.errors import Refused
 if TYPE_CHECKING:
     from keyturn.api.base import Schema
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.stores import AnyStore
+    from keyturn.kube.cache.externals import AnyStore
 
     from .providers import Provider
 

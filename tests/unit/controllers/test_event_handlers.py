@@ -274,7 +274,7 @@ def test_a_target_that_is_gone_is_closed_and_missed() -> None:
     seen.watches.target_gone(TARGET)
 
     assert seen.enqueued() == {TARGET, AUTH}
-    assert seen.context.cache.targets.target(TARGET) is None
+    assert seen.context.cache.targets.get(TARGET) is None
 
 
 def test_the_deletion_of_an_object_frees_its_account() -> None:
@@ -346,4 +346,4 @@ async def test_targets_that_are_known_do_not_vanish_with_an_answer_that_may_pass
     with pytest.raises(errors.Unavailable):
         await seen.watches.sweep()
 
-    assert seen.context.cache.targets.target(TARGET) is not None
+    assert seen.context.cache.targets.get(TARGET) is not None

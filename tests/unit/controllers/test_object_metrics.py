@@ -152,7 +152,7 @@ def store_series(kind: str, *conditions: dict[str, Any]) -> list[tuple[dict[str,
         "spec": {"provider": {"kubernetes": {}}},
         "status": {"conditions": list(conditions)},
     }
-    cache.put_store(StoreKey.of_body(kind, body), body)
+    cache.put_external(StoreKey.of_body(kind, body), body)
     return series(cache, "store_ready")
 
 
@@ -174,7 +174,7 @@ def test_a_store_that_was_not_reconciled_is_not_reported() -> None:
 def test_a_store_that_cannot_be_read_is_not_reported() -> None:
     cache = InformerCache()
     body = {"metadata": {"name": "vault", "namespace": "shop", "resourceVersion": "1"}, "spec": {}}
-    cache.put_store(StoreKey.of_body(SECRET_STORE, body), body)
+    cache.put_external(StoreKey.of_body(SECRET_STORE, body), body)
     assert series(cache, "store_ready") == []
 
 

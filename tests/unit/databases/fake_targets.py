@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyturn.api.database import TargetKind, TargetRef
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
+from keyturn.core.observation.health import HealthEvents
 from keyturn.databases import Databases
 from keyturn.databases.base import Engine, Server
-from keyturn.databases.health_check import TargetEvents
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.stores import Reach
-from keyturn.stores.providers.guard import AllowedHost
+from keyturn.runtime.reach import AllowedHost, Reach
 
 if TYPE_CHECKING:
     from keyturn.databases.base import EngineSettings
@@ -88,7 +87,7 @@ class FakeTargets:
         self.databases = Databases(self.api, self.cache, reach)  # type: ignore[arg-type]  # a fake
         self.turned: list[TargetKey] = []
         self.recovered: list[TargetKey] = []
-        self.databases.news = TargetEvents(self.turned.append, self.recovered.append)
+        self.databases.news = HealthEvents(self.turned.append, self.recovered.append)
 
     def secret(self, name: str = "db-admin", namespace: str = "shop", **data: str) -> None:
         encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
@@ -118,7 +117,7 @@ class FakeTargets:
             **({} if key.namespace else {"allowedUsernames": ["orders_app"]}),
             **spec,
         }
-        self.cache.put_target(key, {"metadata": metadata, "spec": body})
+        self.cache.put_external(key, {"metadata": metadata, "spec": body})
 
     def user(
         self,

@@ -34,7 +34,7 @@ from tests.unit.databases.fake_targets import (
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
-    from keyturn.databases import TargetHealth
+    from keyturn.core.observation.health import Health
 
 CA = "-----BEGIN CERTIFICATE-----"
 
@@ -45,7 +45,7 @@ async def waits(fake: FakeTargets, ref: Any = REF) -> Wait:
     return caught.value
 
 
-async def health(fake: FakeTargets) -> TargetHealth:
+async def health(fake: FakeTargets) -> Health:
     """Return the health after the check that is in progress."""
     fake.databases.health(KEY)
     await asyncio.sleep(1)
@@ -460,7 +460,7 @@ async def test_a_changed_target_is_checked_at_once(fake: FakeTargets) -> None:
 @in_no_time
 async def test_a_target_that_is_gone_is_not_checked(fake: FakeTargets) -> None:
     await health(fake)
-    fake.cache.drop_target(KEY)
+    fake.cache.drop_external(KEY)
     fake.databases.forget(KEY)
     checks = FakeEngine.checks
 

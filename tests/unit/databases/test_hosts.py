@@ -11,7 +11,7 @@ import pytest
 from keyturn.databases.base import Endpoint
 from keyturn.databases.errors import Forbidden, Unreachable
 from keyturn.databases.hosts import Hosts
-from keyturn.stores.providers.guard import AllowedHost
+from keyturn.runtime.reach import AllowedHost
 
 if TYPE_CHECKING:
     from collections.abc import Collection

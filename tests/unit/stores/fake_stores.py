@@ -13,11 +13,13 @@ from keyturn.api.base import Schema
 from keyturn.api.source import StoreRef
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
 from keyturn.core.labels import CONSENT
+from keyturn.core.observation.health import HealthEvents
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.stores import Reach, StoreEvents, Stores
+from keyturn.runtime.reach import Reach
+from keyturn.stores import Stores
 from keyturn.stores.providers import Can, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
 from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
@@ -209,7 +211,7 @@ class FakeStores:
         )
         self.turned: list[StoreKey] = []
         self.recovered: list[StoreKey] = []
-        self.stores.news = StoreEvents(self.turned.append, self.recovered.append)
+        self.stores.news = HealthEvents(self.turned.append, self.recovered.append)
         self._versions = count(1)
 
     # What is there
@@ -248,7 +250,7 @@ class FakeStores:
             "resourceVersion": str(version),
         }
         body = {"metadata": metadata, "spec": {"provider": provider, "refresh": refresh, **spec}}
-        self.cache.put_store(key, body)
+        self.cache.put_external(key, body)
         return key
 
     # What is asked

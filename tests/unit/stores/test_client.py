@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
@@ -750,3 +751,15 @@ async def test_what_is_unused_for_long_is_closed_and_opened_again_on_use(
     assert await fake.read() == "hunter2"
     assert fake.server.opened == 2
     tidying.cancel()
+
+
+@in_no_time
+async def test_a_cached_value_is_not_given_to_a_namespace_that_is_no_longer_allowed(fake: FakeStores) -> None:
+    fake.server.values["db"] = "hunter2"
+    fake.cluster_store(names=["shop", "office"])
+    await fake.read("db", cluster_ref(), namespace="office")
+
+    fake.cluster_store(names=["shop"])
+
+    with pytest.raises(Stalled, match="does not allow the namespace 'office'"):
+        await fake.read("db", cluster_ref(), namespace="office")

@@ -9,8 +9,7 @@ import pytest
 
 from keyturn.core.keys import SECRET_STORE, StoreKey
 from keyturn.runtime.concurrency import KeyedLimiter
-from keyturn.stores import Reach
-from keyturn.stores.providers.guard import AllowedHost
+from keyturn.runtime.reach import AllowedHost, Reach
 from tests.support.api_servers import answer, serving
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref, revealed
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from keyturn.stores import Reach
+from keyturn.runtime.reach import AllowedHost, Reach
 from keyturn.stores.providers.errors import Refused, Unreachable
-from keyturn.stores.providers.guard import AllowedHost
 from tests.support.api_servers import serving
 from tests.support.machine_speed import pace
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, ref

@@ -9,9 +9,10 @@ import pytest
 
 from keyturn.api.base import Schema
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
-from keyturn.controllers.secretstore import status_of
+from keyturn.controllers.external_health import store_status
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, StoreKey
-from keyturn.stores.health import VALID, Health
+from keyturn.core.observation.health import Health
+from keyturn.stores.health import VALID
 from keyturn.stores.key_isolation import shared_keys
 from keyturn.stores.providers import discover, provider_of
 
@@ -104,10 +105,10 @@ def test_every_prefix_that_is_named_is_accepted(kind: str) -> None:
 @pytest.mark.parametrize("is_ready", [True, False])
 def test_the_status_says_so_beside_whether_it_is_ready(is_ready: bool) -> None:  # noqa: FBT001
     health = VALID if is_ready else Health(is_ready=False, reason="Unreachable", message="x", passes=True)
-    conditions = status_of(store(), health, datetime(2026, 11, 27, tzinfo=UTC), "say").conditions
+    conditions = store_status(store(), health, datetime(2026, 11, 27, tzinfo=UTC), "say").conditions
 
     assert [(one.type, one.status, one.reason, one.message) for one in conditions[-1:]] == [
         ("KeysShared", "True", "NoNamespaceInPrefix", "say")
     ]
     assert conditions[0].type == "Ready"
-    assert len(status_of(store(), VALID, datetime(2026, 11, 27, tzinfo=UTC)).conditions) == 1
+    assert len(store_status(store(), VALID, datetime(2026, 11, 27, tzinfo=UTC)).conditions) == 1

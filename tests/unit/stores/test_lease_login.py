@@ -65,7 +65,7 @@ def plan(kind: str = SECRET_STORE, **settings: Any) -> StoreSettings:
     fake = FakeStores()
     whole = {"provider": "vault", **VAULT, "auth": ROLE, **settings}
     key = fake.store("lender", **whole) if kind == SECRET_STORE else fake.cluster_store("lender", **whole)
-    store = fake.cache.stores.store(key)
+    store = fake.cache.stores.get(key)
     assert store
     return plan_of(key, store)
 

@@ -9,10 +9,9 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.kube import paths
-from keyturn.stores import Reach
+from keyturn.runtime.reach import AllowedHost, Reach
 from keyturn.stores.providers import Policy, RemoteValue
 from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
-from keyturn.stores.providers.guard import AllowedHost
 from tests.support import vault as vaults
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, cluster_ref, ref
 

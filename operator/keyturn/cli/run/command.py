@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keyturn.endpoints.audit import Settings
     from keyturn.endpoints.dashboard import Settings as UiSettings
     from keyturn.endpoints.server import Exposure
-    from keyturn.stores import Reach
+    from keyturn.runtime.reach import Reach
 
 __all__ = ["crds_command", "run_command"]
 
@@ -198,8 +198,7 @@ def _check_name(name: str) -> None:
 
 def _reach(files_root: Path | None, hosts: tuple[str, ...], cidrs: tuple[str, ...]) -> Reach:
     """Parse the addresses that stores may use."""
-    from keyturn.stores import Reach
-    from keyturn.stores.providers.guard import AllowedHost
+    from keyturn.runtime.reach import AllowedHost, Reach
 
     try:
         allowed = frozenset(AllowedHost.parse(host) for host in hosts)

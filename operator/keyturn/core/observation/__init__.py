@@ -11,6 +11,7 @@ Modules
     holders       pods of a namespace that use Secrets
     pod_owners    their owners, as `keyturn plan` and `keyturn audit` list them
     store_reads   results of store reads and pushes
+    health        health of a store or of a database server
     account       what the process knows of a database account: the last probe, the operation in progress
     emergency     an emergency as one secret observes it
 

@@ -1,8 +1,8 @@
-"""Conditions of an object whose health is checked, such as a store: Ready, and Stalled if a person must act."""
+"""Conditions of an object whose health is checked, such as a store: Ready, and Stalled if manual action is required."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .conditions import ConditionVerdict
 
@@ -10,28 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keyturn.api.meta import Condition
+    from keyturn.core.observation.health import Health
 
-__all__ = ["CheckedHealth", "changes_readiness", "readiness_of"]
-
-
-class CheckedHealth(Protocol):
-    """Result of a health check."""
-
-    @property
-    def is_ready(self) -> bool: ...
-
-    @property
-    def passes(self) -> bool:
-        """Whether the trouble ends without a person."""
-
-    @property
-    def reason(self) -> str: ...
-
-    @property
-    def message(self) -> str: ...
+__all__ = ["changes_readiness", "readiness_of"]
 
 
-def readiness_of(health: CheckedHealth) -> list[tuple[str, ConditionVerdict]]:
+def readiness_of(health: Health) -> list[tuple[str, ConditionVerdict]]:
     verdicts = [
         ("Ready", ConditionVerdict("True" if health.is_ready else "False", health.reason, health.message))
     ]
@@ -40,7 +24,7 @@ def readiness_of(health: CheckedHealth) -> list[tuple[str, ConditionVerdict]]:
     return verdicts
 
 
-def changes_readiness(health: CheckedHealth, before: Iterable[Condition]) -> bool:
+def changes_readiness(health: Health, before: Iterable[Condition]) -> bool:
     """Whether Ready has another status or reason than in the conditions before."""
     ready = next((one for one in before if one.type == "Ready"), None)
     return ready is None or (ready.status == "True", ready.reason) != (health.is_ready, health.reason)

@@ -5,8 +5,10 @@ Modules
     managed_secrets    ManagedSecrets: whole where they are small, and their parsing
     secrets            metadata of Secrets of ours
     workloads          workloads by the Secrets that they use, and the last read of their pods
-    stores             SecretStores by their users, and Secrets filled by `dataFrom`
-    targets            database targets by their users, and the accounts that these name
+    externals          stores or database targets by their users
+    stores             the references of a spec to stores, and Secrets filled by `dataFrom`
+    targets            the accounts at database targets that ManagedSecrets name
+    references         the store or target that a reference names, if the namespace may use it
     emergencies        EmergencyRotations by namespace
 
 The cache is filled by `controllers.event_handlers`; readers never change it.

@@ -221,29 +221,24 @@ class InformerCache:
     def namespaces(self) -> list[ObjectKey]:
         return [key for key in self._versions if isinstance(key, ObjectKey) and not key.name]
 
-    # Stores
+    # Stores and database targets
 
-    def put_store(self, key: StoreKey, body: dict[str, Any]) -> bool:
-        """Store a SecretStore or ClusterSecretStore; return whether it is newer than the known one."""
-        if is_news := self.is_news(key, body):
+    def put_external(self, key: StoreKey | TargetKey, body: dict[str, Any]) -> bool:
+        """Store one of them; return whether it is newer than the known one."""
+        if not self.is_news(key, body):
+            return False
+        if isinstance(key, StoreKey):
             self.stores.put(key, body)
-        return is_news
-
-    def drop_store(self, key: StoreKey) -> None:
-        self._versions.pop(key, None)
-        self.stores.drop(key)
-
-    # Database targets
-
-    def put_target(self, key: TargetKey, body: dict[str, Any]) -> bool:
-        """Store a DatabaseTarget or ClusterDatabaseTarget; return whether it is newer than the known one."""
-        if is_news := self.is_news(key, body):
+        else:
             self.targets.put(key, body)
-        return is_news
+        return True
 
-    def drop_target(self, key: TargetKey) -> None:
+    def drop_external(self, key: StoreKey | TargetKey) -> None:
         self._versions.pop(key, None)
-        self.targets.drop(key)
+        if isinstance(key, StoreKey):
+            self.stores.drop(key)
+        else:
+            self.targets.drop(key)
 
     # Emergencies
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from keyturn.runtime.dns import has_no_host
+
 from .errors import NO_HOST, UNTRUSTED, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["has_no_host", "of_connection"]
+__all__ = ["of_connection"]
 
-# EAI_NODATA is absent from some systems.
-_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 # Codes of OpenSSL (X509_V_ERR_…).
 _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -31,11 +30,6 @@ _CERTIFICATES: Final[Mapping[int, str]] = MappingProxyType(
         64: "CertificateOtherName",
     }
 )
-
-
-def has_no_host(error: BaseException) -> bool:
-    """Whether DNS answered that a host does not exist; false if DNS itself failed."""
-    return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
 
 
 def of_connection(error: Exception, host: str) -> Unreachable:

@@ -15,17 +15,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
 from keyturn.runtime import build, tls
+from keyturn.runtime.dns import Admitting, Lookups, asking_for, has_no_host, plain
+from keyturn.runtime.networks import is_private, is_public, unwrapped
 
-from ._connection_errors import has_no_host, of_connection
+from ._connection_errors import of_connection
 from ._curves import Curves, Server, failed_for_want_of_a_curve
-from ._lookups import Admitting, Lookups, asking_for
-from ._networks import Address, Network, is_of_the_world, is_private, meant
 from .errors import NO_HOST, Refused, StoreError, Unreachable
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
 
-__all__ = ["AllowedHost", "Answer", "Guard", "Limits", "Network"]
+    from keyturn.runtime.networks import Address, Network
+    from keyturn.runtime.reach import AllowedHost
+
+__all__ = ["Answer", "Guard", "Limits"]
 
 _PORTS: Final = {"https": 443, "http": 80}
 _CHUNK: Final = 2**16
@@ -50,29 +53,6 @@ _PRIVATE_ENDPOINTS: Final = re.compile(
     r"|(sts|iamcredentials|secretmanager([.][a-z0-9-]+[.]rep)?|[a-z0-9-]+[.]p)[.]googleapis[.]com"
 )
 """Services with private endpoints; their certificates prove the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedHost:
-    """A host that the administrator allows with plain HTTP and at private addresses."""
-
-    name: str
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse HOST[:PORT], with an IPv6 address in brackets.
-
-        Raises:
-            ValueError: The text has another form.
-        """
-        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:([0-9]{1,5}))?", text)
-        if not found or int(found[3] or 1) not in range(1, 65536):
-            raise ValueError("write HOST or HOST:PORT, such as vault.shop.svc:8200 or [fd00::1]:8200")
-        return cls(found[1].strip("[]").lower(), int(found[3]) if found[3] else None)
-
-    def covers(self, host: str, port: int) -> bool:
-        return self.name == _plain(host) and self.port in {None, port}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +148,11 @@ class Guard:
         """
         if self.allows(host, port):
             return
-        leads_to = meant(address)
+        leads_to = unwrapped(address)
         if not self._is_of_the_cluster(address) and not self._is_of_the_cluster(leads_to):
-            if is_of_the_world(leads_to):
+            if is_public(leads_to):
                 return
-            if _PRIVATE_ENDPOINTS.fullmatch(_plain(host)) and is_private(leads_to):
+            if _PRIVATE_ENDPOINTS.fullmatch(plain(host)) and is_private(leads_to):
                 return
         raise Refused(
             "InsideAddress",
@@ -276,10 +256,6 @@ def _parsed(url: str | URL) -> URL | None:
         return URL(url)
     except (ValueError, TypeError):
         return None
-
-
-def _plain(host: str) -> str:
-    return host.lower().rstrip(".")
 
 
 def _address(host: str) -> Address | None:

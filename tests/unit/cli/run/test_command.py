@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from keyturn.stores.providers.guard import AllowedHost
+from keyturn.runtime.reach import AllowedHost
 
 if TYPE_CHECKING:
     from pathlib import Path

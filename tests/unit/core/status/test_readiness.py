@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
+from keyturn.core.observation.health import Health
 from keyturn.core.status.conditions import ConditionVerdict, stamped
 from keyturn.core.status.readiness import changes_readiness, readiness_of
 from tests.unit.core.builders import NOW
 
-
-class Checked(NamedTuple):
-    is_ready: bool
-    reason: str
-    passes: bool = False
-    message: str = "as it is"
-
-
-VALID = Checked(is_ready=True, reason="Valid")
-AWAY = Checked(is_ready=False, reason="Unreachable", passes=True)
-REFUSED = Checked(is_ready=False, reason="AuthenticationFailed")
+VALID = Health(is_ready=True, reason="Valid", message="as it is")
+AWAY = Health(is_ready=False, reason="Unreachable", message="as it is", passes=True)
+REFUSED = Health(is_ready=False, reason="AuthenticationFailed", message="as it is")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +20,7 @@ REFUSED = Checked(is_ready=False, reason="AuthenticationFailed")
         pytest.param(REFUSED, {"Ready": "False", "Stalled": "True"}, id="trouble for a person"),
     ],
 )
-def test_only_trouble_that_does_not_pass_stalls(health: Checked, statuses: dict[str, str]) -> None:
+def test_only_trouble_that_does_not_pass_stalls(health: Health, statuses: dict[str, str]) -> None:
     verdicts = dict(readiness_of(health))
 
     assert {type_: verdict.status for type_, verdict in verdicts.items()} == statuses
@@ -44,7 +35,7 @@ def test_only_trouble_that_does_not_pass_stalls(health: Checked, statuses: dict[
         pytest.param(VALID._replace(reason="Unreachable"), True, id="another status"),
     ],
 )
-def test_readiness_changes_with_status_or_reason(health: Checked, changes: bool) -> None:  # noqa: FBT001
+def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) -> None:  # noqa: FBT001
     before = stamped("Ready", ConditionVerdict("False", "Unreachable", "earlier words"), (), NOW, 1)
 
     assert changes_readiness(health, [before]) is changes

@@ -73,12 +73,12 @@ def test_the_mirror_reports_the_shelf_who_comes_and_goes() -> None:
 
 def test_only_a_newer_store_is_news() -> None:
     cache = InformerCache()
-    assert cache.put_store(OURS, store(5, generation=2))
-    assert not cache.put_store(OURS, store(4, generation=1))
+    assert cache.put_external(OURS, store(5, generation=2))
+    assert not cache.put_external(OURS, store(4, generation=1))
     assert cache.stores.identity(OURS) == "u-2"
-    cache.drop_store(OURS)
+    cache.drop_external(OURS)
     assert cache.stores.identity(OURS) is None
-    assert cache.put_store(OURS, store(3)), "it may come again"
+    assert cache.put_external(OURS, store(3)), "it may come again"
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> None:
@@ -86,7 +86,7 @@ def test_a_store_that_cannot_be_read_is_said_to_be_without_a_word_of_it() -> Non
     cache.put(OURS, store(provider={"vault": {}, CANARY: {}}))
 
     with pytest.raises(Stalled) as caught:
-        cache.store(OURS)
+        cache.get(OURS)
 
     assert caught.value.reason == "StoreInvalid"
     assert caught.value.message == (

@@ -44,7 +44,7 @@ def cache(**users: dict[str, Any]) -> TargetCache:
 def test_the_users_of_a_target_are_known(kind: str | None) -> None:
     users = cache(a=user(kind=kind))
 
-    assert users.users_of(TargetKey.meant(kind or DATABASE_TARGET, "orders", "shop")) == {A}
+    assert users.users_of(TargetKey.named(kind, "orders", "shop")) == {A}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_target_that_cannot_be_parsed_is_an_error_without_its_content() -> Non
     targets.put(OURS, target(maxConnections=CANARY))
 
     with pytest.raises(Stalled) as caught:
-        targets.target(OURS)
+        targets.get(OURS)
 
     assert caught.value.reason == "TargetInvalid"
     assert caught.value.message.startswith("DatabaseTarget shop/orders: spec.maxConnections")
@@ -137,10 +137,10 @@ def test_the_identity_of_a_target_changes_with_its_spec() -> None:
     informer = InformerCache()
 
     assert informer.targets.identity(OURS) is None
-    assert [informer.put_target(OURS, target(1)), informer.put_target(OURS, target(1))] == [True, False]
+    assert [informer.put_external(OURS, target(1)), informer.put_external(OURS, target(1))] == [True, False]
     assert informer.targets.identity(OURS) == "u-1"
-    assert informer.put_target(OURS, target(2, generation=2))
+    assert informer.put_external(OURS, target(2, generation=2))
     assert informer.targets.identity(OURS) == "u-2"
     assert informer.targets.names(DATABASE_TARGET, "shop") == ["orders"]
-    informer.drop_target(OURS)
-    assert informer.targets.target(OURS) is None
+    informer.drop_external(OURS)
+    assert informer.targets.get(OURS) is None

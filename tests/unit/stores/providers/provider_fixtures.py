@@ -18,8 +18,9 @@ from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
 from keyturn.kube.connection import ApiCredentials
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
-from keyturn.stores.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import plain, serving
 from tests.unit.stores.providers.azure import fake_azure
 from tests.unit.stores.providers.gcp import fake_google_cloud as googles

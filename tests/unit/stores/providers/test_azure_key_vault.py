@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, _azure_login, _azure_refusals, discover
 from keyturn.stores.providers._azure import DELETED, AzureKeyVaultConfig, netloc, place_of
 from keyturn.stores.providers.errors import Refused
-from keyturn.stores.providers.guard import AllowedHost
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
 from tests.unit.stores.providers.azure.fake_entra_id import TENANT
 from tests.unit.stores.providers.provider_fixtures import guarded

@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from keyturn.runtime import tls
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers._curves import Curves, Server
 from keyturn.stores.providers.errors import StoreError, Unreachable
-from keyturn.stores.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers.guard import Guard
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
 

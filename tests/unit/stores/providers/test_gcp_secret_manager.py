@@ -25,6 +25,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from keyturn.core.value import Value
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Policy, WriteResult, discover
 from keyturn.stores.providers.errors import (
     Conflict,
@@ -36,7 +37,7 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.stores.providers.guard import AllowedHost, Guard
+from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer
 from tests.unit.stores.providers.gcp.fake_google_cloud import (
     EMAIL,

@@ -15,11 +15,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from keyturn.runtime import dns
 from keyturn.runtime import threadpools as threads
-from keyturn.stores.providers import _lookups
-from keyturn.stores.providers._networks import FORBIDDEN, Network
+from keyturn.runtime.networks import FORBIDDEN, Network
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers.errors import Refused, StoreError, Unreachable, detail_of
-from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
+from keyturn.stores.providers.guard import Guard, Limits
 from tests.support.api_servers import serving
 from tests.unit.stores.providers.resolver import Names
 from tests.unit.stores.providers.tls_server import authority, serving_tls
@@ -238,25 +239,6 @@ async def test_nothing_beside_private_endpoints_of_clouds_is_reached(host: str, 
 
 
 # What an administrator allows
-
-
-@pytest.mark.parametrize(
-    ("text", "allowed"),
-    [
-        ("vault.shop.svc", AllowedHost("vault.shop.svc")),
-        ("Vault.shop.svc:8200", AllowedHost("vault.shop.svc", 8200)),
-        ("[fd00::1]:8200", AllowedHost("fd00::1", 8200)),
-        ("127.0.0.1:1", AllowedHost("127.0.0.1", 1)),
-    ],
-)
-def test_an_allowed_host_is_read(text: str, allowed: AllowedHost) -> None:
-    assert AllowedHost.parse(text) == allowed
-
-
-@pytest.mark.parametrize("text", ["", "https://x", "x:", "x:0", "x:65536", "x y", "*", "x/y", "[::1", "a:b"])
-def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write HOST"):
-        AllowedHost.parse(text)
 
 
 async def test_an_allowed_host_is_reached_by_plain_http() -> None:
@@ -614,7 +596,7 @@ async def test_an_owner_waits_for_no_lookup_of_others_however_many_they_are(sile
 async def test_a_lookup_that_takes_longer_than_three_seconds_is_given_up(
     silence: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lookups, "_LOOKUP_TIMEOUT", 0.1)
+    monkeypatch.setattr(dns, "_LOOKUP_TIMEOUT", 0.1)
     async with guarding() as guard:
         error = await failing(guard.ask("GET", "https://a.evil.example"))
     assert (type(error), error.code) == (Unreachable, "Timeout")

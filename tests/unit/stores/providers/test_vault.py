@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover, properties
 from keyturn.stores.providers.errors import (
     Denied,
@@ -19,7 +20,6 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.stores.providers.guard import AllowedHost
 from tests.support import vault as vaults
 from tests.support.api_servers import Scripted, answer, serving
 from tests.unit.stores.providers import provider_fixtures

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from keyturn.core.value import Value
 from keyturn.installation.crds.schema import structural
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Reference, RemoteValue, discover, properties
 from keyturn.stores.providers._webhook_result import Result
 from keyturn.stores.providers.errors import (
@@ -27,7 +28,7 @@ from keyturn.stores.providers.errors import (
     Unauthorized,
     Unreachable,
 )
-from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
+from keyturn.stores.providers.guard import Guard, Limits
 from tests.support.api_servers import Scripted, answer, serving
 from tests.support.call_counts import calls
 from tests.unit.stores.providers.provider_fixtures import LOOPBACK, guarded, opened

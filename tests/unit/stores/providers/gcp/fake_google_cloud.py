@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keyturn.core.value import Value
+from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
-from keyturn.stores.providers.guard import AllowedHost, Guard, Limits
+from keyturn.stores.providers.guard import Guard, Limits
 from tests.unit.stores.providers.gcp.fake_secret_manager import NAMES, Service, serving
 from tests.unit.stores.providers.tls_server import authority
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from keyturn.runtime.concurrency import KeyedLimiter
+from .concurrency import KeyedLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from ipaddress import IPv4Address, IPv6Address
 
-__all__ = ["Admitting", "Lookups", "asking_for"]
+__all__ = ["Admitting", "Lookups", "asking_for", "has_no_host", "plain"]
 
 _owner: ContextVar[str] = ContextVar("owner", default="")
 
@@ -34,6 +34,18 @@ _MAX_FIRST_LOOKUPS: Final = 192
 """Owners that may exceed the total limit by one lookup each; a thread takes some 100 KiB."""
 _LOOKUP_TIMEOUT: Final = 3.0
 """Seconds of a lookup; a name server in the same network answers within milliseconds."""
+# EAI_NODATA is absent from some systems.
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+def has_no_host(error: BaseException) -> bool:
+    """Whether DNS answered that a host does not exist; false if DNS itself failed."""
+    return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
+
+
+def plain(host: str) -> str:
+    """Return the name of a host in lower case, without the final dot."""
+    return host.lower().rstrip(".")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Which target is meant, and who may use which account of it."""
+"""Which accounts and schemas of a database target a namespace may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey, TargetKey
+from keyturn.core.keys import CLUSTER_DATABASE_TARGET, ObjectKey
 from tests.unit.databases.fake_targets import CLUSTER_KEY, OPERATOR, REF, SHARED
 
 if TYPE_CHECKING:
@@ -21,66 +21,6 @@ async def stalled(
     with pytest.raises(Stalled) as caught:
         await fake.engine(ref, namespace, username)
     return caught.value
-
-
-async def test_a_target_that_does_not_exist_is_named_with_those_that_do(fake: FakeTargets) -> None:
-    error = await stalled(fake, REF.model_copy(update={"name": "billing"}))
-
-    assert error.reason == "TargetNotReady"
-    assert error.message == (
-        "there is no DatabaseTarget 'billing' in this namespace; create it or write one of these as"
-        " targetRef.name: orders"
-    )
-
-
-async def test_a_target_of_another_namespace_does_not_exist(fake: FakeTargets) -> None:
-    error = await stalled(fake, namespace="office")
-
-    assert error.message == "there is no DatabaseTarget 'orders' in this namespace; create it"
-
-
-async def test_a_target_of_the_other_kind_is_suggested_if_it_serves_the_namespace(fake: FakeTargets) -> None:
-    fake.target(CLUSTER_KEY, allowedNamespaces={"names": ["office"]})
-
-    assert "write targetRef.kind: ClusterDatabaseTarget" in (await stalled(fake, namespace="office")).message
-    assert "targetRef.kind" not in (await stalled(fake, namespace="other")).message
-
-
-async def test_a_cluster_target_that_does_not_exist_suggests_the_one_of_the_namespace(
-    fake: FakeTargets,
-) -> None:
-    assert (await stalled(fake, SHARED)).message.endswith("write targetRef.kind: DatabaseTarget")
-
-
-async def test_a_target_that_cannot_be_parsed_is_reported(fake: FakeTargets) -> None:
-    fake.target(server={"port": "none"})
-
-    error = await stalled(fake)
-
-    assert error.reason == "TargetInvalid"
-    assert error.message.startswith("DatabaseTarget shop/orders: spec.postgresql.port")
-
-
-@pytest.mark.parametrize("allowed", [None, {"names": ["office"]}, {"selector": {"matchLabels": {"a": "b"}}}])
-async def test_a_cluster_target_serves_no_namespace_that_it_does_not_allow(
-    fake: FakeTargets, allowed: dict[str, object] | None
-) -> None:
-    fake.cache.sees_namespaces = True
-    fake.target(CLUSTER_KEY, **({"allowedNamespaces": allowed} if allowed else {}))
-
-    error = await stalled(fake, SHARED)
-
-    assert error.reason == "NamespaceNotAllowed"
-    assert error.message == (
-        "ClusterDatabaseTarget orders does not allow the namespace 'shop'; add 'shop' to its"
-        " spec.allowedNamespaces, or use a DatabaseTarget"
-    )
-
-
-async def test_labels_that_the_operator_cannot_read_match_nothing(fake: FakeTargets) -> None:
-    fake.target(CLUSTER_KEY, allowedNamespaces={"selector": {}})
-
-    assert "cannot read their labels" in (await stalled(fake, SHARED)).message
 
 
 @pytest.mark.parametrize(
@@ -154,13 +94,6 @@ async def test_a_template_reaches_only_schemas_that_a_cluster_target_allows(
 
 async def test_a_template_of_a_target_of_its_namespace_reaches_every_schema(fake: FakeTargets) -> None:
     await fake.databases.engine(REF, "shop", "orders_app", ["billing"])
-
-
-def test_the_key_of_a_target_names_its_kind_and_place() -> None:
-    assert [str(TargetKey.of(ref, "shop")) for ref in (REF, SHARED)] == [
-        "DatabaseTarget shop/orders",
-        "ClusterDatabaseTarget orders",
-    ]
 
 
 # Who has an account.

@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
-from keyturn.stores.providers import _lookups
-from keyturn.stores.providers._lookups import Lookups
+from keyturn.runtime import dns
+from keyturn.runtime.dns import Lookups
 
 
 class NoThread(Thread):
@@ -21,7 +21,7 @@ class NoThread(Thread):
 async def test_a_lookup_that_gets_no_thread_keeps_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = Lookups()
     with monkeypatch.context() as patched:
-        patched.setattr(_lookups, "Thread", NoThread)
+        patched.setattr(dns, "Thread", NoThread)
         for _ in range(300):  # more than there are turns
             with pytest.raises(OSError, match="no thread for a lookup"):
                 async with asyncio.timeout(10):

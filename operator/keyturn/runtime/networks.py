@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final, TypeAlias
 
-__all__ = ["FORBIDDEN", "PRIVATE", "Address", "Network", "is_of_the_world", "is_private", "meant"]
+__all__ = ["FORBIDDEN", "PRIVATE", "Address", "Network", "is_private", "is_public", "unwrapped"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -69,7 +69,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4-IPv6 translation, RFC 6052: what DNS64 answers in a cluster of IPv6 alone."""
 
 
-def meant(address: Address) -> Address:
+def unwrapped(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
@@ -78,7 +78,7 @@ def meant(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address  # RFC 4291, RFC 3056
 
 
-def is_of_the_world(address: Address) -> bool:
+def is_public(address: Address) -> bool:
     """Whether a server on the internet may have the address."""
     if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return False

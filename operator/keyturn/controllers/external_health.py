@@ -1,0 +1,156 @@
+"""Reconcilers of stores and database targets: write the health of what an object describes to its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from keyturn.api.databasetarget import DatabaseTargetStatus
+from keyturn.api.secretstore import SecretStoreStatus
+from keyturn.core.errors import Stalled
+from keyturn.core.keys import StoreKey
+from keyturn.core.reasons import EventReason, StoreReason
+from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.status.readiness import changes_readiness, readiness_of
+from keyturn.kube import errors, paths
+from keyturn.kube import status as statuses
+from keyturn.kube.events import EventType
+from keyturn.stores.key_isolation import shared_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from keyturn.api.base import Schema
+    from keyturn.api.meta import Condition
+    from keyturn.core.keys import TargetKey
+    from keyturn.core.observation.health import Health
+    from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
+
+    from .context import Context
+
+__all__ = ["reconcile_store", "reconcile_target", "store_status", "target_status"]
+
+_K = TypeVar("_K", contravariant=True)
+
+_log = structlog.get_logger()
+
+
+class _Words(NamedTuple):
+    """How the log names a change of health."""
+
+    field: str
+    ready: str
+    unready: str
+
+
+_STORE: Final = _Words("store", "store ready", "store not ready")
+_TARGET: Final = _Words("target", "database target ready", "database target not ready")
+
+
+class _Clients(Protocol[_K]):
+    """The clients of all stores, or of all database servers."""
+
+    def health(self, key: _K) -> Health | None: ...
+
+    def forget(self, key: _K) -> None: ...
+
+
+async def reconcile_store(key: StoreKey, context: Context) -> None:
+    """Write the health of a store to its status, if it has changed.
+
+    Raises:
+        ApiError: The write failed.
+    """
+    checked = _checked(key, context.cache.stores, context.stores)
+    if checked is not None:
+        store, health = checked
+        status = store_status(store, health, context.now(), shared_keys(key, store))
+        await _write(key, store, health, status, context)
+
+
+async def reconcile_target(key: TargetKey, context: Context) -> None:
+    """Write the health of a database target to its status, if it has changed.
+
+    Raises:
+        ApiError: The write failed.
+    """
+    checked = _checked(key, context.cache.targets, context.databases)
+    if checked is not None:
+        target, health = checked
+        await _write(key, target, health, target_status(target, health, context.now()), context)
+
+
+def store_status(
+    store: AnyStore, health: Health, now: datetime, shared: str | None = None
+) -> SecretStoreStatus:
+    """Return the status for a health: ready, stalled, and whether namespaces share its keys."""
+    verdicts = readiness_of(health)
+    if shared:
+        verdicts.append(("KeysShared", ConditionVerdict("True", StoreReason.NO_NAMESPACE_IN_PREFIX, shared)))
+    return SecretStoreStatus(
+        observed_generation=store.metadata.generation,
+        provider=store.spec.provider.kind,
+        conditions=_conditions(store, verdicts, now),
+    )
+
+
+def target_status(target: AnyTarget, health: Health, now: datetime) -> DatabaseTargetStatus:
+    """Return the status for a health; the version of a server that does not answer stays as it was."""
+    return DatabaseTargetStatus(
+        observed_generation=target.metadata.generation,
+        engine="postgresql" if target.spec.postgresql else None,
+        version=health.version or target.status.version,
+        conditions=_conditions(target, readiness_of(health), now),
+    )
+
+
+def _conditions(
+    found: AnyStore | AnyTarget, verdicts: Iterable[tuple[str, ConditionVerdict]], now: datetime
+) -> list[Condition]:
+    before, generation = found.status.conditions, found.metadata.generation
+    return [stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts]
+
+
+def _checked(key: Key, known: ExternalCache[Key, Model], clients: _Clients[Key]) -> tuple[Model, Health] | None:
+    """Return an object with its health; None if there is nothing to write."""
+    try:
+        found = known.get(key)
+    except Stalled:
+        found = None  # an object that cannot be parsed gets no status; its users report the error
+    if found is None:
+        clients.forget(key)
+        return None
+    health = clients.health(key)
+    return (found, health) if health else None  # a check in progress enqueues the object at its end
+
+
+async def _write(
+    key: StoreKey | TargetKey, found: AnyStore | AnyTarget, health: Health, status: Schema, context: Context
+) -> None:
+    path = paths.external_status(key.kind, key.namespace, key.name)
+    try:
+        written = await statuses.write(context.api, path, found, status)
+    except (errors.Conflict, errors.NotFound):
+        return  # a conflict: the watch brings the newer object
+    if written is None:
+        return
+    context.cache.put_external(key, written.body)
+    if changes_readiness(health, found.status.conditions):
+        _tell(key, found, health, context)
+
+
+def _tell(key: StoreKey | TargetKey, found: AnyStore | AnyTarget, health: Health, context: Context) -> None:
+    words = _STORE if isinstance(key, StoreKey) else _TARGET
+    if health.is_ready:
+        _log.info(words.ready, **{words.field: str(key)})
+        return
+    _log.warning(words.unready, **{words.field: str(key)}, reason=health.reason, message=health.message)
+    if key.is_for_all and not context.cache.sees_namespaces:
+        return  # Events of cluster-wide objects need a namespace in which this operator has no permission.
+    note = f"{health.reason}: {health.message}"
+    if isinstance(key, StoreKey):
+        context.events.record(found, EventReason.PROVIDER_ERROR, note, EventType.WARNING)
+    else:
+        context.events.record(found, EventReason.TARGET_NOT_READY, note, EventType.WARNING)
