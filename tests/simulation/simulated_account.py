@@ -379,7 +379,7 @@ class Account:
             self._die_in(step)
             self._done(step, observed)
             return
-        published = self.state.published_credential
+        published = self.state.current_credential
         is_beside = published is not None and published is not credential and not self.is_single
         if is_beside and published and self.server.get(published.login) != self.passwords[published.revision]:
             self.facts = replace(self.facts, again=self.now + 5 * _SECOND)
@@ -402,7 +402,7 @@ class Account:
 
     def _probe(self) -> bool:
         """Log in with the published credential; return whether the verdict changed."""
-        credential = self.state.published_credential if self.state else None
+        credential = self.state.current_credential if self.state else None
         if credential is None or not credential.is_proven or self.down or self.deleted or self.suspended:
             return False
         if self.target is None or self.state is None or self.target.revision != self.state.current_number:

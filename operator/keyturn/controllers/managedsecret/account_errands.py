@@ -164,7 +164,7 @@ class Errand:
         await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
 
     async def _assert(self) -> Effect | Wait | Stalled:
-        credential = self.state.facts.published_credential
+        credential = self.state.facts.current_credential
         # A password that was found in the Secret is set only in an account that is Keyturn's already.
         if credential and not credential.is_proven and not await self._is_claimed():
             return wrong_password(self.where)
@@ -288,7 +288,7 @@ class Errand:
         return frozenset(one.login for one in self.live)
 
     def _published(self) -> Login | None:
-        credential = self.state.facts.published_credential
+        credential = self.state.facts.current_credential
         return self._login(credential) if credential and credential.is_proven else None
 
     def _login(self, credential: Credential) -> Login | None:

@@ -56,7 +56,7 @@ async def _probe_if_due(
     memory: AccountMemory,
     context: Context,
 ) -> None:
-    credential = observed.state.published_credential if observed.state else None
+    credential = observed.state.current_credential if observed.state else None
     if credential is None or not credential.is_proven:
         return
     number, now = credential.revision, observed.now

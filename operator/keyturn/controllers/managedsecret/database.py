@@ -230,7 +230,7 @@ def _is_done(
     context: Context,
 ) -> bool:
     """Keep what a step did or found out; return whether it is to be recorded."""
-    now, published = context.now(), state.facts.published_credential
+    now, published = context.now(), state.facts.current_credential
     memory.keep_effect(key, effect)
     if effect.refused_at:
         memory.refuse(key, candidate_refused(effect.refused_at), now)

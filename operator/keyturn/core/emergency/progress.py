@@ -138,7 +138,7 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
         return "the previous values are still readable"
     if desired.database is None or observed.state is None:
         return None
-    current = observed.state.published_credential
+    current = observed.state.current_credential
     logins = sorted(one.login for one in observed.state.open_credentials if one is not current)
     if not logins:
         return None

@@ -50,7 +50,7 @@ def staged_login(fresh: Collection[str], state: StateFacts | None, desired: Desi
     """Return the login of the next revision: a free one for a new password, else that of the current revision."""
     if desired.database is None:
         return None
-    current = state.published_credential if state else None
+    current = state.current_credential if state else None
     if current is None or brings_credential(fresh, desired):
         return free_login(state, desired.database)
     return current.login
@@ -68,7 +68,7 @@ def previous_credential(state: StateFacts) -> Credential | None:
     If `database` was absent from the spec meanwhile, it is the last one that worked.
     """
     if state.current.credential is not None:
-        return state.published_credential
+        return state.current_credential
     return next((one for one in state.credentials if one.is_proven), None)
 
 

@@ -118,7 +118,7 @@ def next_current(
     state = observed.state
     if state is None or desired.database is None or state.candidate:
         return None
-    credential = state.published_credential
+    credential = state.current_credential
     if credential is None or not credential.is_candidate:
         return None
     exposed = None
@@ -139,7 +139,7 @@ def next_left_over(observed: Observed, desired: Desired) -> steps.Close | None:
 
 def is_publishable(observed: Observed, desired: Desired) -> bool:
     """Whether the Secret may have the current revision: the server has accepted its credential."""
-    credential = observed.state.published_credential if observed.state else None
+    credential = observed.state.current_credential if observed.state else None
     return desired.database is None or credential is None or credential.is_proven
 
 
@@ -239,7 +239,7 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
         return False
     if _was_abandoned(credential, state):
         return True
-    current = state.published_credential
+    current = state.current_credential
     if current is credential or not observed.is_published:
         return False
     if (current and credential.revision < current.revision) or revokes_at_once(observed):
@@ -298,7 +298,7 @@ def live_for(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, 
 
 def _by_precedence(step: steps.DatabaseStep, state: StateFacts) -> Iterator[Credential]:
     """Yield the open credentials, for each login first the one whose password the server must have."""
-    current, learned = state.published_credential, unproven(state)
+    current, learned = state.current_credential, unproven(state)
     first = state.credential(step.number) if isinstance(step, steps.Apply) else None
     if first:
         yield first
@@ -401,7 +401,7 @@ def _waiting(observed: Observed, desired: Desired, state: StateFacts) -> Wait | 
     if not waits_for_previous(observed, desired):
         return None
     logins = " and ".join(
-        sorted(one.login for one in state.open_credentials if one is not state.published_credential)
+        sorted(one.login for one in state.open_credentials if one is not state.current_credential)
     )
     return Wait(
         ErrorReason.PREVIOUS_STILL_OPEN,

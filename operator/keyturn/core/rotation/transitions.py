@@ -116,7 +116,7 @@ def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, no
 
 def _expire(state: StateFacts, now: datetime) -> StateFacts:
     """Record that the overlap is over, and in the same write that the previous credentials are to be closed."""
-    current = state.published_credential
+    current = state.current_credential
     over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
     return state.with_revision_facts(replace(state.current, ended=True)).with_phase(Phase.CLOSING, now, over)
 
@@ -301,7 +301,7 @@ def _credential_facts(
     if brings_credential(step.reason.fresh, desired):
         previous = previous_credential(state) if state else None
         return step.number, previous.revision if previous and previous.is_open else None
-    before = state.published_credential if state else None
+    before = state.current_credential if state else None
     if state is None or before is None or desired.database is None:
         return None, None
     return before.revision, None if state.current.ended else state.current.supersedes

@@ -210,7 +210,7 @@ class StateFacts:
         return self.credential(revision.credential) if revision and revision.credential else None
 
     @property
-    def published_credential(self) -> Credential | None:
+    def current_credential(self) -> Credential | None:
         """The credential of the current revision; it is published once it is proven."""
         return self.credential_of(self.current_number)
 
@@ -222,7 +222,7 @@ class StateFacts:
     @property
     def gives_up_credential(self) -> bool:
         """Whether a credential that the current one did not supersede is still to be closed."""
-        current = self.published_credential
+        current = self.current_credential
         later = (one for one in self.credentials if current is None or one.revision > current.revision)
         given_up = ((one, self.revision(one.revision)) for one in later if one.is_closing)
         return any(revision is not None and not revision.abandoned for _, revision in given_up)

@@ -90,7 +90,7 @@ def credential_valid(observed: Observed) -> Meaning | None:
 def _with_problem(meaning: Meaning, verdict: ProbeVerdict, observed: Observed) -> Meaning:
     """Add why a repair, or the proof of a password that was found in the Secret, does not succeed."""
     problem = observed.account.problem if observed.account else None
-    published = observed.state.published_credential if observed.state else None
+    published = observed.state.current_credential if observed.state else None
     concerns = verdict is ProbeVerdict.REFUSED or (published is not None and published.is_candidate)
     if problem is None or not concerns or problem.reason == ErrorReason.CHANGING_CREDENTIAL:
         return meaning

@@ -274,7 +274,7 @@ async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
 
 
 CLOSING = recorded(credential(2, "app_b"), replace(A, phase=Phase.CLOSING), current=2)
-_CURRENT = CLOSING.facts.published_credential
+_CURRENT = CLOSING.facts.current_credential
 
 
 async def revoke(site: Site, **settings: Any) -> Effect | Wait | Stalled:
