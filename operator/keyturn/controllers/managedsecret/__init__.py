@@ -12,6 +12,7 @@ Modules
     execute                         one step
     generate, adoption              new revisions
     write, push, leases             target and state Secret; stores
+    account                         the account at a database server
     report, errors                  status, Events, metrics, and messages of errors
 
 Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.

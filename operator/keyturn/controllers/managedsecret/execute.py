@@ -14,9 +14,9 @@ from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod, evict_pod
 from keyturn.kube.workloads import restart, workload_of
 
+from .account.change import change_account
 from .adoption import adopt, claim
 from .consumers import consumer_of
-from .database import change_account
 from .generate import generate_revision
 from .leases import revoke_lease
 from .push import delete_pushed_key, push, set_finalizer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.controllers.emergency.memory import EmergencyMemory
 from keyturn.controllers.large_objects import LargeOnes
 
-from .account_memory import AccountMemory
+from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues

@@ -17,8 +17,8 @@ from keyturn.kube import errors
 from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 
-from .account_probe import with_account
-from .account_report import tell_account_step, tell_verdict
+from .account.probe import with_account
+from .account.report import tell_account_step, tell_verdict
 from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
 from .execute import take
 from .observe import observe

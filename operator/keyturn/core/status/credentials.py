@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
+from keyturn.core.rotation.credential_slots import unproven
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 from keyturn.core.times import to_second
 
@@ -104,20 +105,15 @@ def at_server(step: str, observed: Observed) -> str | None:
     if observed.account and observed.account.problem:
         return observed.account.problem.message
     closing = [one.login for one in observed.state.credentials if one.is_closing]
-    unproven = _unproven(observed.state)
-    logins = closing if step == "Revoke" or unproven is None else [unproven.login]
+    new = unproven(observed.state)
+    logins = closing if step == "Revoke" or new is None else [new.login]
     return _WORDS[step].format(" and ".join(sorted(logins)))
 
 
 def credential_step(state: StateFacts) -> str | None:
     """Return the step that an unproven credential needs next; None if the published one is proven."""
-    unproven = _unproven(state)
-    return _STEPS.get(unproven.phase) if unproven else None
-
-
-def _unproven(state: StateFacts) -> Credential | None:
-    """Return the credential that is to be published; also the published one, if no revision is a candidate."""
-    return state.credential_of(state.candidate.number if state.candidate else state.current_number)
+    credential = unproven(state)
+    return _STEPS[credential.phase] if credential else None
 
 
 def is_closing(state: StateFacts) -> bool:

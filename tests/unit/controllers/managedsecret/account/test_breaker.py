@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.controllers.managedsecret.server_breaker import ServerBreaker
+from keyturn.controllers.managedsecret.account.breaker import ServerBreaker
 from keyturn.core.keys import ObjectKey
 from tests.unit.core.builders import NOW, minutes, seconds
 

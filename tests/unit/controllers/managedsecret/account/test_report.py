@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.account_errands import Claimed, Effect
-from keyturn.controllers.managedsecret.account_memory import AccountMemory
-from keyturn.controllers.managedsecret.account_report import tell_account_step, tell_verdict
+from keyturn.controllers.managedsecret.account.memory import AccountMemory
+from keyturn.controllers.managedsecret.account.operation import Claimed, Effect
+from keyturn.controllers.managedsecret.account.report import tell_account_step, tell_verdict
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict

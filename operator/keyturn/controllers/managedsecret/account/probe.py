@@ -12,21 +12,21 @@ from keyturn.databases.base import Answer
 from keyturn.databases.errors import DatabaseError, Unreachable
 from keyturn.kube.errors import ApiError
 
-from .account_errands import login_of, measure
-from .account_memory import next_probe
-from .database import account_of, answer, server_of
+from .change import account_of, answer, server_of
+from .memory import next_probe
+from .operation import login_of, measure
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.controllers.context import Context
+    from keyturn.controllers.managedsecret.secret_reads import SecretReads
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.databases.base import Account, Engine, Login
 
-    from .account_memory import AccountMemory
-    from .secret_reads import SecretReads
+    from .memory import AccountMemory
 
 __all__ = ["with_account"]
 

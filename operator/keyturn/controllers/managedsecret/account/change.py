@@ -20,9 +20,9 @@ from keyturn.databases.errors import DatabaseError, Fenced, Unauthorized, Unreac
 from keyturn.kube import errors, paths
 from keyturn.runtime import failpoints
 
-from .account_errands import Effect, Errand
-from .account_memory import next_probe
-from .account_problems import (
+from .memory import next_probe
+from .operation import Effect, Operation
+from .problems import (
     candidate_refused,
     problem_of,
     taken_by,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
+    from keyturn.controllers.managedsecret.secret_reads import SecretReads
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.databases.base import Fence
 
-    from .account_memory import AccountMemory
-    from .secret_reads import SecretReads
+    from .memory import AccountMemory
 
 __all__ = ["account_of", "answer", "change_account", "place_of", "server_of", "template_of"]
 
@@ -161,8 +161,8 @@ async def _run(
             account, template = await account_of(key, desired, context), template_of(desired)
             schemas = template.schemas if template else ()
             engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
-            errand = Errand(engine, account, template, state, live, desired.password, fence, where)
-            return await errand.run(step)
+            operation = Operation(engine, account, template, state, live, desired.password, fence, where)
+            return await operation.run(step)
     except Fenced as fenced:
         return fenced.with_traceback(None)
     except (DatabaseError, errors.ApiError, TimeoutError) as error:

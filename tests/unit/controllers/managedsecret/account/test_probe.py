@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.account_memory import AccountMemory
-from keyturn.controllers.managedsecret.account_probe import with_account
+from keyturn.controllers.managedsecret.account.memory import AccountMemory
+from keyturn.controllers.managedsecret.account.probe import with_account
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict

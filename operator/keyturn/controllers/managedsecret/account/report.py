@@ -11,7 +11,7 @@ from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
 from keyturn.kube.events import EventType
 
-from .account_errands import Claimed
+from .operation import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from keyturn.core.observation.account import OpenSessions
     from keyturn.core.observation.observed import Observed
 
-    from .account_errands import Effect
-    from .account_memory import AccountMemory
+    from .memory import AccountMemory
+    from .operation import Effect
 
 __all__ = ["tell_account_step", "tell_verdict"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.account_memory import AccountMemory
-from keyturn.controllers.managedsecret.database import change_account
+from keyturn.controllers.managedsecret.account.change import change_account
+from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.account import ProbeVerdict

@@ -18,7 +18,7 @@ from keyturn.databases.refusal import PUBLISHED_REFUSED, prove_refused
 from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
-from .account_problems import (
+from .problems import (
     no_answer,
     published_refused,
     refused_after_repair,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
 
-__all__ = ["Claimed", "Effect", "Errand", "login_of", "measure"]
+__all__ = ["Claimed", "Effect", "Operation", "login_of", "measure"]
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Operation:
     """One step at one server, with the recorded credentials and their passwords."""
 
     engine: Engine

@@ -13,7 +13,7 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.runtime.jitter import jittered
 
-from .server_breaker import ServerBreaker
+from .breaker import ServerBreaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.account import OpenSessions
 
-    from .account_errands import Effect
+    from .operation import Effect
 
 __all__ = ["AccountMemory", "next_probe"]
 

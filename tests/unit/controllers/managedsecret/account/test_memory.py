@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from keyturn.controllers.background import BackgroundJob
-from keyturn.controllers.managedsecret.account_memory import AccountMemory
+from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.managedsecret.account_errands import Claimed, Effect, Errand
+from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
@@ -78,7 +78,7 @@ class Fence:
 
 @dataclass
 class Site:
-    """One server and the errands to it."""
+    """One server and the operations there."""
 
     server: MemoryServer = field(default_factory=MemoryServer)
     fence: Fence = field(default_factory=Fence)
@@ -87,8 +87,8 @@ class Site:
 
     async def run(self, step: DatabaseStep, state: State, *live: Credential) -> Effect | Wait | Stalled:
         engine = MemoryEngine(self.server, self.also_at)
-        errand = Errand(engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app")
-        return await errand.run(step)
+        operation = Operation(engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app")
+        return await operation.run(step)
 
 
 @pytest.fixture

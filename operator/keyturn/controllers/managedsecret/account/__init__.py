@@ -1,0 +1,13 @@
+"""The account at a database server that a ManagedSecret owns: each step there, and probes of the published credential.
+
+Modules
+    change        one step: started as a background job behind a fence, recorded after its effect was observed
+    operation     what a step does at the server: claim the account, set passwords, prove and refuse logins
+    probe         logins with the published credential, one per interval
+    memory        the operation in progress, the last failure and the last probe of each account
+    breaker       servers without an answer get one attempt per pause
+    problems      Wait or Stalled for each error
+    report        Events, log lines and metrics
+
+Imports: `controllers.managedsecret.secret_reads`, and what controllers may import.
+"""
