@@ -30,6 +30,10 @@ class _Server:
     waiting: set[ObjectKey] = field(default_factory=set)
     """Objects whose operation was not attempted."""
 
+    @property
+    def is_down(self) -> bool:
+        return self.failures >= _MAX_FAILURES
+
 
 class ServerBreaker:
     """Servers without an answer, by target and namespace; a server that answers has no entry."""
@@ -37,18 +41,13 @@ class ServerBreaker:
     def __init__(self) -> None:
         self._servers: dict[Hashable, _Server] = {}
 
-    def is_open(self, target: Hashable) -> bool:
-        """Whether a server counts as down."""
-        server = self._servers.get(target)
-        return server is not None and server.failures >= _MAX_FAILURES
-
     def admit(self, target: Hashable, key: ObjectKey, now: datetime) -> datetime | None:
         """Return None if an operation may begin, or when the object asks again.
 
         Of a server that is down, one object per pause is admitted; the others are woken when it answers.
         """
         server = self._servers.get(target)
-        if server is None or server.failures < _MAX_FAILURES:
+        if server is None or not server.is_down:
             return None
         if server.again is None or server.again <= now:
             server.again = now + self._pause(server)
@@ -65,7 +64,7 @@ class ServerBreaker:
         """Record an operation without an answer."""
         server = self._servers.setdefault(target, _Server())
         server.failures += 1
-        if server.failures >= _MAX_FAILURES:
+        if server.is_down:
             server.again = now + self._pause(server)
 
     def succeed(self, target: Hashable) -> frozenset[ObjectKey]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from .memory import AccountMemory
 
-__all__ = ["account_of", "answer", "change_account", "place_of", "server_of", "template_of"]
+__all__ = ["account_of", "answer", "change_account", "server_of"]
 
 _TIMEOUT: Final = 30.0
 """Seconds of one step at the server."""
@@ -114,12 +114,12 @@ def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
     return TargetKey.of(desired.target, key.namespace), key.namespace
 
 
-def place_of(key: ObjectKey, desired: DatabaseDesired) -> str:
+def _place_of(key: ObjectKey, desired: DatabaseDesired) -> str:
     """Return account and target, for messages."""
     return f"database: account {desired.username} at {TargetKey.of(desired.target, key.namespace)}"
 
 
-def template_of(desired: DatabaseDesired) -> Template | None:
+def _template_of(desired: DatabaseDesired) -> Template | None:
     """Return what a new account may do; None if accounts are not created."""
     if desired.template is None:
         return None
@@ -153,12 +153,12 @@ async def _run(
     context: Context,
 ) -> Outcome:
     """Execute a step within its time; every failure is a result, without the frames that hold values."""
-    where = place_of(key, desired)
+    where = _place_of(key, desired)
     if other := context.databases.taken_by(key):
         return taken_by(where, other)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            account, template = await account_of(key, desired, context), template_of(desired)
+            account, template = await account_of(key, desired, context), _template_of(desired)
             schemas = template.schemas if template else ()
             engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
             operation = Operation(engine, account, template, state, live, desired.password, fence, where)
@@ -197,7 +197,7 @@ def _end(
     context: Context,
 ) -> Effect | Fenced | None:
     """Return the result of a job; None if it failed or is in progress, which memory keeps."""
-    now, where, server = context.now(), place_of(key, desired), server_of(key, desired)
+    now, where, server = context.now(), _place_of(key, desired), server_of(key, desired)
     if not job.task.done():
         memory.wait(key, job, f"{where}: the server is being changed", now)
         return None
@@ -217,7 +217,7 @@ def _is_admitted(key: ObjectKey, desired: DatabaseDesired, memory: AccountMemory
     now = context.now()
     again = memory.servers.admit(server_of(key, desired), key, now)
     if again is not None:
-        memory.fail(key, waits_for_server(place_of(key, desired)), now, again=again)
+        memory.fail(key, waits_for_server(_place_of(key, desired)), now, again=again)
     return again is None
 
 

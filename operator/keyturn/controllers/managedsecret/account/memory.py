@@ -201,11 +201,6 @@ class AccountMemory:
             account.probed, account.verdict, account.probed_at = number, ProbeVerdict.NOT_PROBED, None
         account.probe_due = due
 
-    async def until_probed(self, key: ObjectKey) -> None:
-        """Wait for the end of a probe in progress."""
-        if probe := self._account(key).probe:
-            await asyncio.wait([probe])
-
     def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
         self._account(key).probe = probe
 

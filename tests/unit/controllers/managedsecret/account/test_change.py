@@ -281,7 +281,8 @@ async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer
         await changer.take(Prove(2), APPLIED)
         changer.now += minutes(6)
 
-    assert not changer.memory.servers.is_open((TargetKey("DatabaseTarget", "shop", "orders"), "shop"))
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
 async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(

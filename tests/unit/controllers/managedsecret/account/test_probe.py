@@ -101,8 +101,8 @@ class Prober:
         found = await with_account(KEY, observed, self.reads, self.memory, self.context)  # type: ignore[arg-type]
         if found.account is None:
             return None
-        if waits:
-            await self.memory.until_probed(KEY)
+        if waits and (probe := self.memory._accounts[KEY].probe):
+            await asyncio.wait([probe])
         return self.memory.facts(KEY, self.now)
 
     def _wake(self, key: ObjectKey) -> None:
