@@ -55,8 +55,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         f"{_CONTROLLERS}/test_windows.py::test_a_trigger_waits_for_its_window_and_starts_in_it",
         f"{_CONTROLLERS}/test_overlap.py::test_the_value_before_is_readable_as_soon_as_the_new_one_is",
     ),
-    "**Sets passwords at PostgreSQL** 12 to 18: proven by a login before the Secret has it, old logins closed"
-    " and their refusal proven.": (
+    "**Sets passwords at PostgreSQL** 12 to 18: a login proves each password before it is published, and old logins"
+    " are closed and proven refused.": (
         f"{_HERE}::test_each_number_is_that_of_the_code",
         "tests/databases/test_contract.py::test_exactly_what_is_brought_logs_in",
         "tests/databases/test_contract.py::test_refusal_is_proven_between_two_logins_of_the_current_one",
