@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reconcile_store", "reconcile_target", "store_status", "target_status"]
 
-_K = TypeVar("_K", contravariant=True)
+_Key_contra = TypeVar("_Key_contra", contravariant=True)
 
 _log = structlog.get_logger()
 
@@ -49,12 +49,12 @@ _STORE: Final = _Words("store", "store ready", "store not ready")
 _TARGET: Final = _Words("target", "database target ready", "database target not ready")
 
 
-class _Clients(Protocol[_K]):
+class _Clients(Protocol[_Key_contra]):
     """The clients of all stores, or of all database servers."""
 
-    def health(self, key: _K) -> Health | None: ...
+    def health(self, key: _Key_contra) -> Health | None: ...
 
-    def forget(self, key: _K) -> None: ...
+    def forget(self, key: _Key_contra) -> None: ...
 
 
 async def reconcile_store(key: StoreKey, context: Context) -> None:
@@ -113,7 +113,9 @@ def _conditions(
     return [stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts]
 
 
-def _checked(key: Key, known: ExternalCache[Key, Model], clients: _Clients[Key]) -> tuple[Model, Health] | None:
+def _checked(
+    key: Key, known: ExternalCache[Key, Model], clients: _Clients[Key]
+) -> tuple[Model, Health] | None:
     """Return an object with its health; None if there is nothing to write."""
     try:
         found = known.get(key)

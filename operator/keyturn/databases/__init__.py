@@ -1,12 +1,12 @@
 """Database servers: accounts whose credentials Keyturn opens, proves and closes.
 
-`Databases` is the entry point: it finds the target (`kube.cache.references`), its settings (`settings`), and returns the engine of
-the server, opened with the credentials of its administrator (`client`).
+`Databases` is the entry point: it finds the target (`kube.cache.references`) and its settings (`settings`), and
+returns the engine of the server, opened with the credentials of its administrator (`client`).
 
 Modules
-    base, errors                    the interface of an engine, and what may go wrong
+    base, errors                    the interface of an engine, and its errors
     engines                         one module per kind of server
-    refusal                         the proof that an old credential is dead
+    refusal                         the proof that an old credential is refused
     permissions, settings, hosts    the accounts, settings and hosts that a target may have
     client, health_check, health    engines of targets, and their condition
 
@@ -101,7 +101,7 @@ class Databases:
         return f"{identity} {versions} {check.recoveries if check else 0}"
 
     def taken_by(self, user: ObjectKey) -> ObjectKey | None:
-        """Return the ManagedSecret that keeps the account that `user` names, if that is another one."""
+        """Return the other ManagedSecret that owns the account that `user` names, or None."""
 
         def permits(key: TargetKey, username: str, namespace: str) -> bool:
             return is_permitted(key, username, namespace, self._cache)
@@ -122,7 +122,7 @@ class Databases:
         check_schemas(key, target, schemas, namespace)
         try:
             engine = await self._of(key, target).engine()
-            # Long computations that a login of one namespace asks for count for that namespace.
+            # The computations of a login count for the namespace of its account.
             return type(engine)(replace(engine.settings, owner=namespace)) if key.is_for_all else engine
         except DatabaseError as error:
             failure = error
@@ -197,10 +197,10 @@ class Databases:
         return self._names
 
     def _limits(self, key: TargetKey, endpoint: Endpoint, most: int | None) -> Limits:
-        """Return the limits of a server, which the targets of one namespace share; the first one's number counts.
+        """Return the limits of a server, which all targets of one namespace share; the first one's number counts.
 
-        They last as long as an operation that has them, also if its target is changed meanwhile. The servers of a
-        namespace have one limit together; those of ClusterDatabaseTargets have none.
+        They are kept as long as an operation uses them, even if its target changes meanwhile. All servers of a
+        namespace share one more limit; those of ClusterDatabaseTargets do not.
         """
         at = key.namespace, endpoint
         if (limits := self._of_servers.get(at)) is None:

@@ -1,4 +1,4 @@
-"""Interface of an engine: one database server, whose accounts accept exactly the recorded credentials.
+"""Interface of an engine, which makes the accounts of one database server accept exactly the recorded credentials.
 
 An account is asserted as a whole: `bring` makes exactly the given logins work. Opening a candidate, closing an old
 login, rollback and repair are the same call with another set.
@@ -47,11 +47,11 @@ MOST_TENANT_CONNECTIONS: Final = 40
 """Connections to all servers of one tenant at the same time: the most that one server may have, and some more."""
 
 Fence: TypeAlias = Callable[[], Awaitable[None]]
-"""Reads the record from the API server, and raises Fenced if it is not the one that was decided on.
+"""Reads the state Secret from the API server, and raises Fenced if it has changed since the step was decided.
 
-An engine calls it once per change, inside the lock of the account and before the first statement that changes
-something, in a session that the server itself ends when it idles. So a process that was stopped for a while before,
-inside or after the fence changes nothing that its successor did.
+An engine calls it once per change: under the lock of the account, before the first statement that changes
+something, in a session that the server ends if it idles. Therefore a process that is stopped for a while, before,
+inside or after the fence, undoes no change of its successor.
 """
 Resolve: TypeAlias = Callable[["Endpoint"], Awaitable[tuple[str, ...]]]
 """Returns the addresses of a host that may be connected to; DatabaseError if there are none."""
@@ -74,19 +74,19 @@ class Account:
     """What one ManagedSecret owns at a server."""
 
     owner: str
-    """The role that owns what the application makes; `spec.database.username`."""
+    """The role that owns the objects of the application; `spec.database.username`."""
     logins: tuple[str, ...]
     """The names that log in, such as `app_a` and `app_b`; with SingleUser the owner alone."""
     mark: str
-    """Names the ManagedSecret in a comment at the server, so that two never change one account, across clusters too.
+    """Namespace and name of the ManagedSecret, and the UID of the namespace, in a comment at the server.
 
-    Namespace, name, and the UID of the namespace; the same after the ManagedSecret was deleted and created again;
-    printable, without spaces and quotes.
+    It keeps two ManagedSecrets, also of two clusters, from changing one account. It is the same after the
+    ManagedSecret was deleted and created again, and printable, without spaces and quotes.
     """
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return every name that may log in: the owner, which an adopted account logs in with, and the logins."""
+        """Return every name that may log in: the logins, and the owner, with which an adopted account logs in."""
         return tuple(dict.fromkeys((self.owner, *self.logins)))
 
 
@@ -118,12 +118,12 @@ class Verdict:
     reason: str = ""
     """One word if the answer is UNKNOWN, such as TooManyConnections."""
     message: str = ""
-    """A sentence of ours for the reason."""
+    """Our sentence for the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What an account may do that does not exist and is created, in the database of the target."""
+    """Privileges of an account that Keyturn creates, in the database of the target."""
 
     schemas: tuple[str, ...] = ()
     privileges: tuple[str, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -144,7 +144,7 @@ class Server:
 
     version: str
     lacks: tuple[Lack, ...] = ()
-    """Empty if the admin may do what every account needs."""
+    """Rights that every account needs and the admin lacks."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -159,7 +159,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class FoundLogin:
-    """One of an account's names, as the server has it."""
+    """One login of an account, as it is at the server."""
 
     name: str
     exists: bool
@@ -171,7 +171,7 @@ class FoundLogin:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a server has of an account; never a value."""
+    """An account, as it is at the server; never a value."""
 
     logins: tuple[FoundLogin, ...]
     """One for each of `Account.names`, the owner first."""
@@ -185,7 +185,7 @@ class Found:
     """Open sessions of its names."""
 
     def login(self, name: str) -> FoundLogin:
-        """Return what there is of one of the account's names."""
+        """Return the login with one of the account's names."""
         return next(one for one in self.logins if one.name == name)
 
     @property
@@ -200,10 +200,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a server proves that it is the one that was meant."""
+    """How a server proves its identity."""
 
     ca: bytes | None = None
-    """Certificates in PEM that sign the server's; the system's where absent."""
+    """CA certificates in PEM; those of the system if absent."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -213,15 +213,15 @@ class Limits:
     admin: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ADMIN_CONNECTIONS))
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LOGIN_CONNECTIONS))
     tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_TENANT_CONNECTIONS))
-    """Taken after one of the others, so that connections which wait for a server keep none from another."""
+    """Acquired after one of the others, so that a connection that waits for one server delays no other server."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """One server, and the admin of it."""
+    """One server and its admin."""
 
     endpoint: Endpoint
-    """The server that changes are made at."""
+    """Where changes are made."""
     database: str
     admin: Login
     tls: Tls | None = field(default_factory=Tls)
@@ -235,10 +235,10 @@ class EngineSettings:
     idle_timeout: float = 10.0
     """Seconds after which the server ends a session that holds the lock and idles."""
     resolve: Resolve | None = None
-    """Resolves and checks hosts; the system's resolver where absent."""
+    """Resolves and checks hosts; the resolver of the system if absent."""
     limits: Limits = field(default_factory=Limits)
     owner: str = ""
-    """The tenant whose server it is; a server that makes logins take long delays its own tenant alone."""
+    """The tenant of the server; a server whose logins take long delays only this tenant."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -262,25 +262,25 @@ class Engine(ABC):
 
     @abstractmethod
     async def check(self) -> Server:
-        """Log in as the admin, and find its version and what the admin may not do, with the statements that grant it.
+        """Log in as the admin; return the version of the server, and the rights that the admin lacks.
 
         Changes nothing.
         """
 
     @abstractmethod
     async def find(self, account: Account) -> Found:
-        """Read which names there are, what guards need to know, and open sessions; never a value.
+        """Read the logins of an account, what guards need to know, and open sessions; never a value.
 
         Absence is no error. Changes nothing and takes no lock.
         """
 
     @abstractmethod
     async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
-        """Claim the account with its mark, and create what is missing of it, closed; return what was found before.
+        """Claim the account with its mark, and create its missing roles, closed; return what was found before.
 
-        A name that exists stays as it is, password included: so an account that is in use is adopted. The caller
-        first proves its password and adds it to the set, because the next `bring` closes a name that is not in it.
-        Without a template the owner has to exist. The second call changes nothing.
+        An existing role stays as it is, with its password, so an account that is in use is adopted. The caller first
+        proves its password and adds it to the set, because the next `bring` closes each login that is not in the set.
+        Without a template the owner must exist. A second call changes nothing.
 
         Raises:
             Missing: There is no owner and no template.
@@ -290,10 +290,10 @@ class Engine(ABC):
 
     @abstractmethod
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
-        """Make exactly these log in; every other name of the account is closed, without a password.
+        """Open exactly these logins; close every other login of the account, and remove its password.
 
-        Atomic: clients see the set before or the set after. The same set again does no harm, and a name that is open
-        stays open with its sessions. If a name is twice in `live`, the server keeps the last password of it.
+        Atomic: clients observe the set before or the set after. Repeating it does no harm, and an open login stays
+        open with its sessions. If a name is in `live` twice, its last password counts.
 
         Raises:
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.
@@ -327,4 +327,4 @@ class Engine(ABC):
         """
 
     async def close(self) -> None:  # noqa: B027  # an engine that keeps nothing open closes nothing
-        """Close what is open; no method is called afterwards."""
+        """Close all connections; no method is called afterwards."""

@@ -31,7 +31,7 @@ class DatabaseError(Exception):
 
 
 class Fenced(DatabaseError):
-    """The record that was decided on is not the record any more: nothing was changed, decide again."""
+    """The state Secret has changed since the step was decided: the server was not changed, decide again."""
 
     def __init__(self, message: str = "the record of the account is another one now") -> None:
         super().__init__("Fenced", message)
@@ -45,7 +45,7 @@ class Busy(DatabaseError):
 
 
 class RefusedByPolicy(DatabaseError):
-    """The server does not take the value or its verifier: another value, or another setting of the server."""
+    """The server rejects the value or its verifier: another value, or another setting of the server, is needed."""
 
 
 class Forbidden(DatabaseError):
@@ -61,7 +61,7 @@ class Unauthorized(DatabaseError):
 
 
 class Denied(DatabaseError):
-    """The admin lacks a right; `statement` grants it, and `message` holds it."""
+    """The admin lacks a right; `statement` grants it, and is part of `message`."""
 
     def __init__(self, code: str, message: str, statement: str = "") -> None:
         super().__init__(code, message)
@@ -69,7 +69,7 @@ class Denied(DatabaseError):
 
 
 class Unreachable(DatabaseError):
-    """No answer, or none of use: network, TLS, timeout, a server that starts or is read-only.
+    """No usable answer: network, TLS, timeout, or a server that starts or is read-only.
 
     A change may have been done: assert the recorded set again.
     """

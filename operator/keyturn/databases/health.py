@@ -32,9 +32,7 @@ def health_of_server(server: Server) -> Health:
             version=server.version,
         )
     lacking = "; ".join(f"{lack.sentence}: {lack.statement}" for lack in server.lacks)
-    return Health(
-        is_ready=False, reason=TargetReason.MISSING_GRANT, message=lacking, version=server.version
-    )
+    return Health(is_ready=False, reason=TargetReason.MISSING_GRANT, message=lacking, version=server.version)
 
 
 def health_of(error: DatabaseError) -> Health:

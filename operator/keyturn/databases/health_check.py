@@ -1,4 +1,4 @@
-"""Health check of a target: a login of the administrator, soon again after a failure, and reported on change."""
+"""Health check of a target: a login of the administrator every 10 minutes, and earlier after a failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INTERVAL: Final = 600.0
 _MIN_INTERVAL: Final = 5.0
 _MAX_INTERVAL: Final = 300.0
 _MAX_CREDENTIAL_INTERVAL: Final = 15.0
-"""Seconds between two reads of a credential that is refused or missing; the server is not asked for each."""
+"""Seconds between two reads of a credential that is refused or missing; not each read is followed by a login."""
 _TIMEOUT: Final = 30.0
 
 

@@ -117,7 +117,7 @@ class Hosts:
 def _namespace_of(host: str) -> str | None:
     """Return the namespace of a Service's name, such as `db.shop.svc.cluster.local`; None for other hosts.
 
-    The domain of the cluster is its end: a public name with `svc` in its middle leads to where its owner wants.
+    Only the end of a name is the domain of the cluster: a public name with `svc` in its middle can lead anywhere.
     """
     labels = host.lower().removesuffix(_DOMAIN).split(".")
     return labels[-2] if len(labels) > _LEAST_LABELS and labels[-1] == "svc" else None

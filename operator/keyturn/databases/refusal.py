@@ -18,8 +18,8 @@ PUBLISHED_REFUSED: Final = "CurrentNotAccepted"
 async def prove_refused(engine: Engine, old: Login, current: Login, endpoint: Endpoint) -> Verdict:
     """Return REFUSED if the current login is accepted at an endpoint before and after the old one is refused there.
 
-    The old login is tried once. ACCEPTED means that the old login still works, such as at a pooler with a list of its
-    own; UNKNOWN and LOCKED come with the reason, also if it is the current login that does not work.
+    The old login is tried once. ACCEPTED means that the old login still works, such as at a pooler with its own list
+    of users. UNKNOWN and LOCKED have a reason, which may be that the current login does not work.
     """
     before = await engine.prove(current, endpoint)
     if before.answer is not Answer.ACCEPTED:

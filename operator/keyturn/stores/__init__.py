@@ -1,7 +1,7 @@
 """External secret stores: read, write, delete and lease by reference and key.
 
-`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`), a connection for the login
-(`connections`), and answers from the cache or by one shared request.
+`Stores` is the entry point: it finds the store (`kube.cache.references`), its settings (`settings`) and a connection
+for the login (`connections`), and answers from the cache or by one shared request.
 
 Modules
     client, cache, single_flight                         one store: cached, deduplicated requests

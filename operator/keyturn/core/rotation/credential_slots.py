@@ -63,7 +63,7 @@ def free_login(state: StateFacts | None, database: DatabaseDesired) -> str:
 
 
 def previous_credential(state: StateFacts) -> Credential | None:
-    """Return the credential that the next one is opened beside: that of the current revision.
+    """Return the credential that stays open next to a new one: that of the current revision.
 
     If `database` was absent from the spec meanwhile, it is the last one that worked.
     """

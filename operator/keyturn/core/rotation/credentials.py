@@ -91,7 +91,7 @@ def has_account(observed: Observed) -> bool:
 
 
 def is_pending(observed: Observed, desired: Desired) -> bool:
-    """Whether a candidate is in progress, which all else waits for; without `spec.database` nothing continues it."""
+    """Whether a candidate is in progress, for which other steps wait; without `spec.database` none continues it."""
     return (
         desired.database is not None and observed.state is not None and observed.state.candidate is not None
     )
@@ -128,7 +128,7 @@ def next_current(
 
 
 def next_left_over(observed: Observed, desired: Desired) -> steps.Close | None:
-    """Give up credentials from before `database` was absent from the spec, but the last one that pods may have."""
+    """Give up credentials of an earlier `database` in the spec, except the last one, which pods may have."""
     state = observed.state
     if state is None or desired.database is None or state.current.credential is not None or state.candidate:
         return None
@@ -174,7 +174,7 @@ def _prove(
 
 
 def _repair_beside(observed: Observed, desired: Desired, state: StateFacts) -> steps.Assert | None:
-    """Return the repair of the published credential beside a candidate, which could not be proven without it.
+    """Return the repair of the published credential next to a candidate, which cannot be proven without it.
 
     With SingleUser the server refuses the published one because it has the candidate's.
     """

@@ -1,4 +1,4 @@
-"""Conditions of an object whose health is checked, such as a store: Ready, and Stalled if manual action is required."""
+"""Conditions of an object whose health is checked, such as a store: Ready, and Stalled for manual action."""
 
 from __future__ import annotations
 

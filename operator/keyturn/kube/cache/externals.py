@@ -58,7 +58,7 @@ class ExternalCache(Generic[Key, Model]):
         return found
 
     def identity(self, key: Key) -> str | None:
-        """Return UID and generation of an object as an identifier of its settings; None if it is absent or invalid."""
+        """Return UID and generation of an object, which identify its settings; None if it is absent or invalid."""
         found = self._objects.get(key)
         if found is None or isinstance(found, Stalled):
             return None
@@ -100,7 +100,9 @@ class ExternalCache(Generic[Key, Model]):
 def namespaces_of(found: AnyStore | AnyTarget) -> AllowedNamespaces | None:
     """Return which namespaces may use an object of the cluster; None for no namespace."""
     return (
-        found.spec.allowed_namespaces if isinstance(found, ClusterSecretStore | ClusterDatabaseTarget) else None
+        found.spec.allowed_namespaces
+        if isinstance(found, ClusterSecretStore | ClusterDatabaseTarget)
+        else None
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreCache", "StoreReferenceIndex"]
 
+
 class StoreCache(ExternalCache[StoreKey, AnyStore]):
     """Both kinds of store by key, and the ManagedSecrets that reference them."""
 

@@ -106,9 +106,7 @@ def test_an_object_of_another_namespace_does_not_exist(type_: type[StoreKey | Ta
     there = References(type_)
     there.put("main", namespace="office")
 
-    assert (
-        there.refusal("main").message == f"there is no {there.own} 'main' in this namespace; create it"
-    )
+    assert there.refusal("main").message == f"there is no {there.own} 'main' in this namespace; create it"
 
 
 @BOTH

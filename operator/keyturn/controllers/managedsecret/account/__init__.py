@@ -1,4 +1,4 @@
-"""The account at a database server that a ManagedSecret owns: each step there, and probes of the published credential.
+"""The account at a database server that a ManagedSecret owns: steps there, and probes of the published credential.
 
 Modules
     change        one step: started as a background job behind a fence, recorded after its effect was observed

@@ -1,4 +1,4 @@
-"""Steps at a database server, as background jobs behind a fence; each is recorded after its effect was seen."""
+"""Steps at a database server: background jobs behind a fence, recorded after their effect was observed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def change_account(
     A failure, or that the step is in progress, is kept in memory.
 
     Raises:
-        Conflict: The record is not the one that was decided on any more; nothing was changed.
+        Conflict: The state Secret has changed since the step was decided; the server was not changed.
     """
     desired = _database_of(observed)
     version = secrets.state_version(key)
@@ -96,8 +96,8 @@ async def change_account(
 async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context) -> Account:
     """Return the account at the server; its mark is the same for a ManagedSecret that is created again.
 
-    It has the UID of the namespace: two clusters with the same ManagedSecret, such as one and its copy, would change
-    the passwords of one account in turns. With selected namespaces it is read at the API server.
+    The mark has the UID of the namespace, so that two clusters with the same ManagedSecret, such as a cluster and its
+    copy, do not both change one account. If namespaces are not watched, the UID is read at the API server.
 
     Raises:
         ApiError: The namespace cannot be read.
@@ -110,7 +110,7 @@ async def account_of(key: ObjectKey, desired: DatabaseDesired, context: Context)
 
 
 def server_of(key: ObjectKey, desired: DatabaseDesired) -> Hashable:
-    """Return whose failures count together: those of one namespace, which can make its own logins fail."""
+    """Return what the circuit breaker counts by: target and namespace, which can make its own logins fail."""
     return TargetKey.of(desired.target, key.namespace), key.namespace
 
 
@@ -174,7 +174,7 @@ async def _run(
 
 
 def _fence(step: steps.DatabaseStep, key: ObjectKey, version: str | None, context: Context) -> Fence:
-    """Return the comparison of the state Secret at the API server with the one that the step was decided on."""
+    """Return the fence, which raises if the state Secret has changed since the step was decided."""
 
     async def check() -> None:
         try:
@@ -213,7 +213,7 @@ def _end(
 
 
 def _is_admitted(key: ObjectKey, desired: DatabaseDesired, memory: AccountMemory, context: Context) -> bool:
-    """Whether an operation may begin; of a server that is down, one object at a time sends one."""
+    """Whether an operation may begin; if the server is down, one object at a time may send one."""
     now = context.now()
     again = memory.servers.admit(server_of(key, desired), key, now)
     if again is not None:

@@ -102,7 +102,7 @@ class Operation:
     # Changes
 
     async def _claim(self) -> Claimed | None:
-        """Claim the account, and create what is missing of it, unless that is done.
+        """Claim the account and create its missing roles, unless that is done.
 
         Raises:
             Stalled: AccountExists: an application may log in to it with a password that is not recorded.
@@ -222,9 +222,9 @@ class Operation:
         return Effect(sessions=await self._sessions(credential))
 
     async def _close(self) -> bool:
-        """Close what is not to be accepted; return whether the account is Keyturn's.
+        """Close each login that must not be accepted; return whether the account is Keyturn's.
 
-        A first candidate that is given up was never opened at an account that was not claimed.
+        If it is not, a candidate that is given up was never opened there.
         """
         try:
             await self._bring()
@@ -239,7 +239,7 @@ class Operation:
         return False
 
     async def _prove_closed(self, credential: Credential) -> Wait | None:
-        """Return why it is not proven that a login is refused; None if it is."""
+        """Return why the refusal of a login is not proven; None if it is."""
         old, current = self._login(credential), self._published()
         if old is None:  # its password is lost, so no login can be tried
             found = await measure(self.engine, "find", self.engine.find(self.account))

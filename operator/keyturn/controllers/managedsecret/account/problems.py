@@ -89,7 +89,7 @@ def refused_after_repair(where: str) -> Wait:
 
 
 def published_refused(where: str) -> Wait:
-    """Return the problem of a login about which nothing is known, because the published one is refused too."""
+    """Return the problem of a login whose refusal proves nothing, because the published one is refused too."""
     return Wait(
         ErrorReason.CREDENTIAL_REFUSED,
         f"{where}: the server refuses the published login too, so its answer about the other one proves nothing;"
@@ -119,7 +119,7 @@ def candidate_refused(endpoint: Endpoint) -> Wait:
 
 
 def _unread(error: ApiError) -> Wait:
-    """Return the problem of a fence or a mark that the API server did not answer; no server was changed."""
+    """Return the problem of a state Secret or namespace that could not be read; the database was not changed."""
     return Wait(
         ErrorReason.API_SERVER_UNAVAILABLE,
         f"the API server answers {error.status or 'nothing'} to {error.verb} of {described(error.path)}, so the"
@@ -147,7 +147,7 @@ def taken_by(where: str, other: ObjectKey) -> Stalled:
 
 
 def wrong_password(where: str) -> Stalled:
-    """Return the problem of an account that cannot be adopted, because its password is another one."""
+    """Return the problem of an account that cannot be adopted, because the server has another password."""
     return Stalled(
         ErrorReason.CREDENTIAL_REFUSED,
         f"{where}: the server refuses the password that the Secret has, and the account is not Keyturn's yet, so"

@@ -74,7 +74,7 @@ _STATE: Final = re.compile(r":  ([0-9A-Z]{5})\s*\Z")
 _BUSY: Final = frozenset({"55P03", "40001", "40P01", "XX000"})
 """Another session changes the same roles; XX000 is "tuple concurrently updated"."""
 _TEMPORARY: Final = frozenset({"08", "53", "57", "58", "25"})
-"""Classes of codes that another try may not meet."""
+"""Classes of codes that may not occur again at the next attempt."""
 _STATEMENTS: Final[Mapping[str, tuple[type[DatabaseError], str, str]]] = MappingProxyType(
     {
         "25006": (Unreachable, *_STATES["25006"]),

@@ -40,7 +40,7 @@ Row: TypeAlias = tuple[str, ...]
 """A row of a query; no query of ours has an absent value."""
 
 _INTERVAL: Final = 60.0
-"""Seconds between two looks at a socket that had no event; time limits are elsewhere."""
+"""Seconds between two checks of a socket without an event; time limits are elsewhere."""
 _SQLSTATE: Final = 3
 """PQERRORS_SQLSTATE."""
 _MOST_ITERATIONS: Final = 65_536

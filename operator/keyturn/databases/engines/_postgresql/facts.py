@@ -1,4 +1,4 @@
-"""What a server has of an account: roles, memberships, settings, and what the admin may do with them."""
+"""An account at a server: roles, memberships, settings, and what the admin may do with them."""
 
 from __future__ import annotations
 

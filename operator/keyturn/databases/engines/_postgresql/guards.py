@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_claimed", "check_claims", "check_server", "forbidden"]
 
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
-"""Names of roles that belong to the server, or to who runs it."""
+"""Names of roles of the server itself, or of its provider."""
 _MANAGED: Final = frozenset(
     {
         "streaming_replica",  # CloudNativePG

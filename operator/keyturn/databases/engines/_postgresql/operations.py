@@ -119,7 +119,7 @@ class Operations:
 
     @asynccontextmanager
     async def _admin(self, operation: str) -> AsyncIterator[Session]:
-        """Open a session of the admin; what the server refuses becomes an error of ours."""
+        """Open a session of the admin; a refusal of the server becomes one of our errors."""
         settings = self._settings
         try:
             async with (
@@ -174,7 +174,7 @@ async def _busy(session: Session, account: Account) -> Busy:
 
 
 async def _change(session: Session, changes: list[Statement], fence: Fence) -> None:
-    """Call the fence and send the statements; nothing of both if there is nothing to change."""
+    """Call the fence and send the statements; do neither if there is nothing to change."""
     if not changes:
         return
     await fence()

@@ -87,7 +87,9 @@ class Site:
 
     async def run(self, step: DatabaseStep, state: State, *live: Credential) -> Effect | Wait | Stalled:
         engine = MemoryEngine(self.server, self.also_at)
-        operation = Operation(engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app")
+        operation = Operation(
+            engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app"
+        )
         return await operation.run(step)
 
 
