@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from keyturn.api.meta import Condition
     from keyturn.api.status import ManagedSecretStatus, PreviousStatus
     from keyturn.checklist.evidence import ClusterEvidence
-    from keyturn.core.keys import EmergencyKey, StoreKey, TargetKey
+    from keyturn.core.keys import EmergencyKey, ExternalKey
     from keyturn.endpoints.exposition import Facts
     from keyturn.kube.cache.cache import InformerCache
+    from keyturn.kube.cache.externals import ExternalCache, Key, Model
 
 __all__ = ["facts"]
 
@@ -60,12 +61,10 @@ def facts(cache: InformerCache, evidence: ClusterEvidence) -> Iterator[Facts]:
             told = _of_object(found[0], cache)
             tally.add(told, found[0].status.previous)
             yield told
-    for kind in (SECRET_STORE, CLUSTER_SECRET_STORE):
-        for store_key in cache.stores.keys(kind):
-            yield from _of_store(store_key, cache)
-    for kind in (DATABASE_TARGET, CLUSTER_DATABASE_TARGET):
-        for target_key in cache.targets.keys(kind):
-            yield from _of_target(target_key, cache)
+    for at, store, is_ready in _checked(cache.stores, SECRET_STORE, CLUSTER_SECRET_STORE):
+        yield StoreFacts(at.kind, at.namespace, at.name, store.spec.provider.kind, is_ready)
+    for at, target, is_ready in _checked(cache.targets, DATABASE_TARGET, CLUSTER_DATABASE_TARGET):
+        yield DatabaseFacts(at.kind, at.namespace, at.name, _word(target.status.engine or ""), is_ready)
     for alarm in cache.emergencies.known():
         yield from _of_emergency(alarm, cache)
     yield from _of_checklist(tally.all, evidence)
@@ -185,34 +184,16 @@ def _current(status: ManagedSecretStatus) -> int:
     return sum(one.state.is_done for one in status.workloads)
 
 
-def _of_store(key: StoreKey, cache: InformerCache) -> Iterator[StoreFacts]:
-    """Yield the health of a store that was checked."""
-    try:
-        store = cache.stores.get(key)
-    except Stalled:
-        return  # invalid for this version; its users report that
-    if store is None:
-        return
-    for one in store.status.conditions:
-        if one.type == "Ready":
-            is_ready = one.status == "True"
-            yield StoreFacts(key.kind, key.namespace, key.name, store.spec.provider.kind, is_ready)
-
-
-def _of_target(key: TargetKey, cache: InformerCache) -> Iterator[DatabaseFacts]:
-    """Yield the health of a database target that was checked."""
-    try:
-        target = cache.targets.get(key)
-    except Stalled:
-        return  # invalid for this version; its users report that
-    if target is None:
-        return
-    for one in target.status.conditions:
-        if one.type == "Ready":
-            is_ready = one.status == "True"
-            yield DatabaseFacts(
-                key.kind, key.namespace, key.name, _word(target.status.engine or ""), is_ready
-            )
+def _checked(known: ExternalCache[Key, Model], *kinds: str) -> Iterator[tuple[ExternalKey, Model, bool]]:
+    """Yield the stores or database targets that were checked, and whether they are ready."""
+    for key in [key for kind in kinds for key in known.keys(kind)]:
+        try:
+            found = known.get(key)
+        except Stalled:
+            continue  # invalid for this version; its users report that
+        ready = [one.status for one in found.status.conditions if one.type == "Ready"] if found else []
+        if found and ready:
+            yield key, found, ready == ["True"]
 
 
 def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[EmergencyFacts]:

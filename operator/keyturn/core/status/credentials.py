@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["Meaning", "at_server", "credential_status", "credential_step", "credential_valid", "is_closing"]
+__all__ = [
+    "MEANINGS",
+    "Meaning",
+    "at_server",
+    "credential_status",
+    "credential_step",
+    "credential_valid",
+    "is_closing",
+]
 
 _STEPS = {Phase.STAGED: "Apply", Phase.APPLIED: "Prove"}
 _CONDITION = "CredentialValid"
@@ -35,7 +43,7 @@ class Meaning(NamedTuple):
     message: str
 
 
-_MEANINGS = {
+MEANINGS = {
     ProbeVerdict.ACCEPTED: Meaning(
         "True", ConditionReason.ACCEPTED, "the database server accepted the published login at the last probe"
     ),
@@ -85,7 +93,7 @@ def credential_valid(observed: Observed) -> Meaning | None:
     before = next((one for one in observed.managed.status.conditions if one.type == _CONDITION), None)
     if verdict is ProbeVerdict.NOT_PROBED and before:
         return Meaning(before.status, before.reason, before.message)
-    return _with_problem(_MEANINGS[verdict], verdict, observed)
+    return _with_problem(MEANINGS[verdict], verdict, observed)
 
 
 def _with_problem(meaning: Meaning, verdict: ProbeVerdict, observed: Observed) -> Meaning:

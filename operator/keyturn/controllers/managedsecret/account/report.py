@@ -9,6 +9,7 @@ import structlog
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
+from keyturn.core.status.credentials import MEANINGS
 from keyturn.kube.events import EventType
 
 from .operation import Claimed
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["tell_account_step", "tell_verdict"]
 
 _MOST_ADDRESSES = 5
-_REFUSALS = {
-    ProbeVerdict.REFUSED: "the database refuses the password that the Secret has",
-    ProbeVerdict.LOCKED: "the login that the Secret has is closed, locked or dropped at the database",
-    ProbeVerdict.CONTESTED: "the password was set again three times within an hour, and changed each time",
-}
 
 _log = structlog.get_logger()
 
@@ -59,11 +55,13 @@ def tell_account_step(
 def tell_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
     """Report that the database refuses the published login, when the status first says so."""
     verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
-    note = _REFUSALS.get(verdict)
-    conditions = observed.managed.status.conditions
-    if note is None or any(one.type == "CredentialValid" and one.reason == verdict for one in conditions):
+    meaning, conditions = MEANINGS[verdict], observed.managed.status.conditions
+    is_known = any(one.type == "CredentialValid" and one.reason == meaning.reason for one in conditions)
+    if meaning.status != "False" or is_known:
         return
-    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, note, EventType.WARNING)
+    context.events.record(
+        observed.managed, EventReason.CREDENTIAL_REFUSED, meaning.message, EventType.WARNING
+    )
     _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
 
 
