@@ -82,7 +82,7 @@ class Pods:
 class Quiet:
     """Takes events and tells nobody."""
 
-    def record(self, *_: object) -> None:
+    def record(self, *_: object, **__: object) -> None:
         pass
 
 

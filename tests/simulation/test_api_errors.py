@@ -24,7 +24,7 @@ class Posted:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def record(self, regarding: object, reason: str, *_: object) -> None:
+    def record(self, regarding: object, reason: str, *_: object, **__: object) -> None:
         del regarding
         self.reasons.append(reason)
 
