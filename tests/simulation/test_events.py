@@ -28,7 +28,7 @@ class Posted:
 
     notes: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def record(self, about: About, reason: str, note: str, *_: object) -> None:
+    def record(self, about: About, reason: str, note: str, *_: object, **__: object) -> None:
         self.notes.append((ref_of(about).kind, reason, note))
 
     @property
