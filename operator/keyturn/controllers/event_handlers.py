@@ -66,6 +66,8 @@ class Watches:
         self.namespaces = namespaces
         self.collections: set[str] = set()
         """Paths of the collections that `sweep` has listed, which kopf watches."""
+        self.listed: dict[str, str] = {}
+        """Versions of the last whole lists by path."""
         self.workload_types = REQUIRED_TYPES
         """The kinds of workload that are listed and watched; `cache_sync` adds optional ones."""
         self.absent_kinds: set[str] = set()
@@ -308,16 +310,19 @@ class Watches:
     async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
         cache = self._context.cache
         self.collections.add(path)
-        suspects, listed, version = set(known), set(), -1
+        suspects, listed, version = set(known), set(), ""
+        self.listed.pop(path, None)
         async for page in self._context.api.pages(path):
             for body in page.items:
                 listed.add(key_of(body))
                 put(body)
-            version = int(page.resource_version)
+            version = page.resource_version
             page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
-            if cache.version_of(key) <= version:  # not if an event came during the list
+            if cache.version_of(key) <= int(version or -1):  # not if an event came during the list
                 gone(key)
+        if version:
+            self.listed[path] = version
 
     def is_news(
         self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]

@@ -1,8 +1,9 @@
 """Responses of the API server to kopf, changed where kopf would keep many objects or end its watches.
 
 Lists are empty and have only the version from which kopf starts its watches. `Upkeep` lists the objects in pages
-that are bounded in bytes, before kopf starts and after each of kopf's lists. kopf would keep the objects of a page
-until its workers have handled each.
+that are bounded in bytes, before kopf starts and after each of kopf's later lists. kopf would keep the objects of a
+page until its workers have handled each. kopf's first list of a kind has the version of the list before it started,
+so that no object has to be listed twice: its watch begins where that list ended.
 
 An event whose object is known, such as the echo of each own write, becomes a bookmark: kopf would start a task and a
 queue for it before a handler could ignore it.
@@ -42,6 +43,8 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
 
     news: ClassVar[Mapping[str, IsNews]] = {}
     """Filters of events by the plural of their kind."""
+    starts: ClassVar[dict[str, str]] = {}
+    """Versions of lists from which no watch has begun yet, by path; each is used once."""
 
     async def start(self, connection: Connection) -> Self:
         await super().start(connection)
@@ -55,16 +58,22 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
         body = await super().json(**settings)
         if not isinstance(body, dict) or "items" not in body:
             return body
-        return {**body, "items": [], "metadata": {**body.get("metadata", {}), "continue": ""}}
+        metadata = {**body.get("metadata", {}), "continue": ""}
+        if version := self.starts.pop(self.url.raw_path, None):
+            metadata["resourceVersion"] = version
+        return {**body, "items": [], "metadata": metadata}
 
 
-def watch_only(news: Mapping[str, IsNews]) -> type[WatchOnlyResponse]:
-    """Return the class of responses that filter events; `news` has the filters by plural."""
+def watch_only(news: Mapping[str, IsNews], starts: dict[str, str]) -> type[WatchOnlyResponse]:
+    """Return the class of responses that filter events.
+
+    `news` has the filters by plural, `starts` the versions by path from which the first watches begin.
+    """
 
     class FilteredResponse(WatchOnlyResponse):
         pass
 
-    FilteredResponse.news = news
+    FilteredResponse.news, FilteredResponse.starts = news, starts
     return FilteredResponse
 
 

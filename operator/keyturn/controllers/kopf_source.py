@@ -59,7 +59,8 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
     """Return kopf's registry with credentials, watched kinds and handlers."""
     registry = kopf.OperatorRegistry()
     news: dict[str, Callable[[Any], bool]] = {}
-    _start_with(registry, connection, liveness, watch_only(news))
+    liveness.starts = dict(watches.listed)
+    _start_with(registry, connection, liveness, watch_only(news, liveness.starts))
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
         # Each write of the operator has an echo. It is filtered as it arrives, and again when kopf's task for it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import aiohttp
 
@@ -26,7 +26,11 @@ def is_stuck(last_alive: float) -> bool:
 class WatchLiveness:
     """Time of the last response per watched collection, recorded by kopf's own session."""
 
+    starts: Mapping[str, str]
+    """Collections whose watch begins where the list before kopf's first one ended, which needs no sweep."""
+
     def __init__(self) -> None:
+        self.starts = {}
         self.beats: dict[str, float] = {}
         self.relisted = asyncio.Event()
         """Set when kopf lists: kopf gets no objects, and deletions in the gap raise no event, so a sweep is due."""
@@ -46,7 +50,8 @@ class WatchLiveness:
             # A failure counts as activity: the probe is to find watches that hang.
             if is_watch or path in self.beats:
                 self.beats[path] = loop_time()
-        if response.ok and not is_watch and (path in self.beats or "limit" in request.url.query):
+        is_list = not is_watch and (path in self.beats or "limit" in request.url.query)
+        if response.ok and is_list and path not in self.starts:
             self.relisted.set()
         return response
 

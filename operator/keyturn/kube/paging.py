@@ -1,4 +1,4 @@
-"""Page size of lists: 50 objects at first, doubled while answers are small.
+"""Page size of lists: 50 objects at first, and more while answers are small.
 
 A page is bounded by the bytes of its answer, because an object may have some hundred bytes or 1.5 MiB: a larger
 answer is not read to its end, and the next request asks for a quarter of the objects.
@@ -33,9 +33,9 @@ class Pace:
         return MOST_BYTES if self.limit > 1 else inf
 
     def took(self, size: int) -> None:
-        """Record the bytes of an answer."""
-        if size < MOST_BYTES / 4:
-            self.limit = min(2 * self.limit, self._longest)
+        """Record the bytes of an answer: objects of the same size are to take half of a page at most."""
+        times = next((times for times in (4, 2) if size * times < MOST_BYTES / 2), 1)
+        self.limit = min(times * self.limit, self._longest)
 
     def was_too_much(self) -> None:
         """Record that an answer was too large."""

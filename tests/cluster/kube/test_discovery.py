@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def test_what_kopf_watches_of_ours_is_what_is_waited_for(plane: ControlPlane, kubectl: Kubectl) -> None:
     del kubectl  # it brings the CRDs
     connection = await config.load(str(plane.kubeconfig))
-    watches: Any = Mock(see_namespaces=True, workload_types=(), absent_kinds=set())
+    watches: Any = Mock(see_namespaces=True, workload_types=(), absent_kinds=set(), listed={})
     registry = kopf_registry(watches, connection, WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {str(one.any_name or one.plural) for one in selectors if one and one.group == "keyturn.dev"}

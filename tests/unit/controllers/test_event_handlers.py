@@ -172,6 +172,18 @@ async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) 
     assert list(observed.context.cache.managed_keys()) == [OTHER]
 
 
+async def test_the_version_of_each_whole_list_is_kept(observed: Seen) -> None:
+    observed.context.api = Lists(7)  # type: ignore[assignment]  # a fake
+    await observed.watches.sweep()
+    assert observed.watches.listed[paths.managed_secrets()] == "7"
+
+    path = paths.secret_classes()
+    observed.context.api = WithoutList(path, errors.Unavailable)  # type: ignore[assignment]  # a fake
+    with pytest.raises(errors.Unavailable):
+        await observed.watches.sweep()
+    assert path not in observed.watches.listed
+
+
 # Optional kinds of workload
 
 CANARY = WorkloadKey("shop", "Rollout", "canary")

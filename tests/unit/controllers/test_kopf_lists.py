@@ -44,6 +44,19 @@ async def test_what_is_no_list_of_objects_is_shown_as_it_is(body: Any) -> None:
     assert await shown(body) == body
 
 
+async def test_the_first_list_has_the_version_of_the_list_before_and_a_later_one_its_own() -> None:
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.json_response(LIST)
+
+    starts = {"/vaults": "5", "/others": "6"}
+    answers = watch_only({}, starts)
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=answers) as session:
+        shown = [await (await session.get(f"{server}/vaults?limit=1")).json() for _ in range(2)]
+
+    assert [body["metadata"]["resourceVersion"] for body in shown] == ["5", "7"]
+    assert starts == {"/others": "6"}
+
+
 async def test_a_kind_that_is_absent_is_asked_for_again() -> None:
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.json_response({"kind": "Status", "code": 404}, status=404)
@@ -101,7 +114,7 @@ def is_above_seven(event: dict[str, Any]) -> bool:
 
 
 async def filtered(*lines: bytes, path: str = "/apis/keyturn.dev/v1alpha1/managedsecrets") -> list[bytes]:
-    answers = watch_only({"managedsecrets": is_above_seven})
+    answers = watch_only({"managedsecrets": is_above_seven}, {})
     return await watched(*(line + b"\n" for line in lines), answers=answers, path=path)
 
 

@@ -123,6 +123,19 @@ async def test_the_first_list_calls_for_a_sweep_as_it_shows_kopf_nothing() -> No
     assert pulse.relisted.is_set()
 
 
+@in_no_time
+async def test_a_list_whose_watch_begins_at_an_earlier_list_calls_for_no_sweep() -> None:
+    pulse = WatchLiveness()
+    pulse.expect([PATH])
+    pulse.starts = starts = {PATH: "5"}
+    await ask(pulse, "?limit=1")
+    assert not pulse.relisted.is_set()
+
+    del starts[PATH]  # the watch has begun
+    await ask(pulse, "?limit=1")
+    assert pulse.relisted.is_set()
+
+
 @pytest.mark.parametrize(("seconds", "stuck"), [(179, False), (181, True)])
 @in_no_time
 async def test_a_watch_of_others_is_judged_alike(seconds: float, *, stuck: bool) -> None:
