@@ -122,6 +122,7 @@ async def _restarted(cluster: Cluster) -> dict[str, float]:
         "seconds": caught_up,
         "cpu_seconds": used.cpu,
         "reads": used.calls - used.writes,
+        "requests": used.requests,
         "writes": used.writes,
         "rss_mib": memory["rss"],
         "peak_mib": memory["peak"],

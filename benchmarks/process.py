@@ -44,6 +44,8 @@ class Usage:
     writes: int
     """Those of the calls that write."""
     lease_writes: int
+    requests: int
+    """The calls, and each page of a list and each watch."""
 
     def since(self, before: Usage) -> Usage:
         return Usage(
@@ -51,6 +53,7 @@ class Usage:
             self.calls - before.calls,
             self.writes - before.writes,
             self.lease_writes - before.lease_writes,
+            self.requests - before.requests,
         )
 
 
@@ -97,6 +100,7 @@ class Operator:
             lease_writes=sum(
                 n for resource, verb, n in requests if resource == "leases" and verb not in _READS
             ),
+            requests=sum(n for _, n in ours),
         )
 
     @property

@@ -1,4 +1,7 @@
-"""A restart reads all Secrets in pages, writes nothing, and reads by name what a failed list has not returned."""
+"""A restart leaves unchanged objects alone, and writes nothing.
+
+Without the Lease of the last leader, it reads all Secrets in pages, and by name what a failed list has not returned.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.installation.checks.election import LEASE
+from keyturn.kube import paths
+from keyturn.kube.lease_holder import is_vouched
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import workload_namespaces
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 _ACCOUNT = "startreads"
 _OBJECTS = 40
+_PAGES = 2
 """Their Secrets are on two pages, of which the first has 50."""
 
 
@@ -47,15 +54,7 @@ def operator(
 ) -> Iterator[Operator]:
     """An operator that has written the Secrets of all objects."""
     for number in range(_OBJECTS):
-        space.cluster.create(
-            f"{MANAGED}/namespaces/{space.namespace}/managedsecrets",
-            {
-                "apiVersion": "keyturn.dev/v1alpha1",
-                "kind": "ManagedSecret",
-                "metadata": {"name": f"auth-{number:02}"},
-                "spec": {"data": [{"name": "password", "generate": {"password": {}}}]},
-            },
-        )
+        _manage(space, f"auth-{number:02}")
     with Operator(
         proxy.kubeconfig(accounts(_ACCOUNT)),
         tmp_path_factory.mktemp("operator") / "operator.log",
@@ -66,10 +65,22 @@ def operator(
         yield operator
 
 
-def _are_ready(space: WorkloadNamespace) -> bool:
+def _manage(space: WorkloadNamespace, name: str) -> None:
+    space.cluster.create(
+        f"{MANAGED}/namespaces/{space.namespace}/managedsecrets",
+        {
+            "apiVersion": "keyturn.dev/v1alpha1",
+            "kind": "ManagedSecret",
+            "metadata": {"name": name},
+            "spec": {"data": [{"name": "password", "generate": {"password": {}}}]},
+        },
+    )
+
+
+def _are_ready(space: WorkloadNamespace, objects: int = _OBJECTS) -> bool:
     found = space.cluster.items(f"{MANAGED}/namespaces/{space.namespace}/managedsecrets")
     conditions = [one for body in found for one in body.get("status", {}).get("conditions", ())]
-    return sum((one["type"], one["status"]) == ("Ready", "True") for one in conditions) == _OBJECTS
+    return sum((one["type"], one["status"]) == ("Ready", "True") for one in conditions) == objects
 
 
 def _reads(cluster: Cluster, verb: str) -> int:
@@ -78,13 +89,23 @@ def _reads(cluster: Cluster, verb: str) -> int:
     return sum(call.verb == verb and call.resource == "secrets" for call in calls)
 
 
-def _restart(cluster: Cluster, operator: Operator) -> tuple[int, int]:
+def _lose_lease(space: WorkloadNamespace) -> None:
+    """Delete the Lease, so that the next leader does not know that its version has reconciled all."""
+    space.cluster.delete(paths.lease(space.namespace, LEASE))
+
+
+def _restart(space: WorkloadNamespace, operator: Operator) -> tuple[int, int]:
     """Restart the operator until it has reconciled all; return its reads of Secrets by name, and its writes."""
+    cluster = space.cluster
     reads, writes = _reads(cluster, "get"), len(cluster.writes(_ACCOUNT))
     with operator.away():
-        pass
+        _lose_lease(space)
     eventually(lambda: operator.has_looked(_OBJECTS), "a reconcile of every object", 120)
     return _reads(cluster, "get") - reads, len(cluster.writes(_ACCOUNT)) - writes
+
+
+def _is_vouched(space: WorkloadNamespace) -> bool:
+    return is_vouched(space.cluster.get(paths.lease(space.namespace, LEASE)))
 
 
 def _is_second_page(asked: Asked) -> bool:
@@ -93,23 +114,60 @@ def _is_second_page(asked: Asked) -> bool:
     return is_page and "PartialObjectMetadata" not in asked.request.headers["Accept"]
 
 
-def test_a_restart_reads_no_secret_by_name_and_writes_nothing(cluster: Cluster, operator: Operator) -> None:
-    assert _restart(cluster, operator) == (0, 0)
+def test_a_restart_reads_no_secret_and_writes_nothing(
+    cluster: Cluster, space: WorkloadNamespace, operator: Operator
+) -> None:
+    eventually(lambda: _is_vouched(space), "a Lease that says that all are reconciled")
+    gets, lists, writes = _reads(cluster, "get"), _reads(cluster, "list"), len(cluster.writes(_ACCOUNT))
+
+    with operator.away():
+        pass
+    eventually(lambda: operator.has_looked(_OBJECTS), "a decision about every object", 120)
+
+    assert operator.unchanged() == _OBJECTS
+    assert _reads(cluster, "get") == gets
+    assert _reads(cluster, "list") == lists + _PAGES
+    assert len(cluster.writes(_ACCOUNT)) == writes
 
 
-def test_a_list_that_expires_is_repeated(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> None:
+def test_a_restart_repairs_the_secret_that_was_edited_meanwhile(
+    cluster: Cluster, space: WorkloadNamespace, operator: Operator
+) -> None:
+    _manage(space, "edited")
+    eventually(lambda: _are_ready(space, _OBJECTS + 1), "one more object Ready", 60)
+    eventually(lambda: _is_vouched(space), "a Lease that says that all are reconciled")
+    path = paths.secret(space.namespace, "edited")
+    data = cluster.get(path)["data"]
+    try:
+        with operator.away():
+            cluster.edit(path, lambda body: body["data"].update(password="Zm9yZWlnbg=="))  # noqa: S106
+        eventually(lambda: cluster.get(path)["data"] == data, "a repair of the Secret")
+        assert operator.unchanged() == _OBJECTS
+    finally:
+        cluster.delete(paths.managed_secret(space.namespace, "edited"))
+
+
+def test_a_start_without_the_lease_reads_no_secret_by_name_and_writes_nothing(
+    space: WorkloadNamespace, operator: Operator
+) -> None:
+    assert _restart(space, operator) == (0, 0)
+
+
+def test_a_list_that_expires_is_repeated(
+    space: WorkloadNamespace, proxy: FaultProxy, operator: Operator
+) -> None:
     expired = proxy.rule(_is_second_page, refuse(410, "Expired"))
-    assert _restart(cluster, operator) == (0, 0)
+    assert _restart(space, operator) == (0, 0)
     assert expired.hits == 1
 
 
 @pytest.mark.parametrize("act", [drop, refuse(403, "Forbidden")], ids=["away", "forbidden"])
 def test_what_a_failed_list_has_not_returned_is_read_by_name(
-    act: Act, cluster: Cluster, proxy: FaultProxy, operator: Operator
+    act: Act, space: WorkloadNamespace, proxy: FaultProxy, operator: Operator
 ) -> None:
     fault = proxy.rule(_is_second_page, act, times=1_000)
 
-    reads, writes = _restart(cluster, operator)
+    reads, writes = _restart(space, operator)
     fault.times = 0
 
     assert writes == 0

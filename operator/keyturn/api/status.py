@@ -24,6 +24,7 @@ __all__ = [
     "PolicyStatus",
     "PolicyViolation",
     "PreviousStatus",
+    "RestStatus",
     "RotationStatus",
     "ScheduleStatus",
     "Via",
@@ -180,6 +181,18 @@ class CredentialStatus(Schema):
     """Since when: a Proven one was accepted at this time, a Closed one refused."""
 
 
+class RestStatus(Schema):
+    """Until when the object rests, and what that depends on; for the next process of the operator."""
+
+    until: datetime | None = None
+    """When the object is due next; absent if nothing is due."""
+    digest: str
+    """A digest of this status and of the versions of all that it depends on, without values.
+
+    A process that finds the same digest does not read the Secret again.
+    """
+
+
 class ManagedSecretStatus(Schema):
     """The last observation and the progress of the operator's work."""
 
@@ -231,6 +244,8 @@ class ManagedSecretStatus(Schema):
 
     The last two are present only while they hold.
     """
+    rest: RestStatus | None = None
+    """Until when the object rests; absent while work is left, or if it depends on more than the cluster."""
 
     @cached_property
     def by_workload(self) -> Mapping[tuple[str, str], WorkloadStatus]:

@@ -47,6 +47,7 @@ from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .start_reads import StartReads
+from .start_rest import leave_at_rest
 from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
@@ -221,6 +222,7 @@ class Manager:
         self.context.since = self.context.now()
         self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
         _log.info("leading")
+        await leave_at_rest(self.context, self.memory, self.queue, self.elector)
         reads = StartReads(self.context, self.memory, self.queue, self._options.namespaces)
         reads.hold()
         async with asyncio.TaskGroup() as group:

@@ -2,7 +2,7 @@
 
 A new leader knows the metadata of all Secrets, but compares none of their values yet. ManagedSecrets with a state
 Secret leave the work queue until a page has their Secrets; all others, and each changed one, are reconciled at once.
-What a page lacks, or has in another version than the informer, the pass reads by name.
+What a page lacks, or has in another version than the informer, the pass reads by name, as it does if few are held.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ __all__ = ["StartReads"]
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
 
+_SHARE: Final = 20
+"""Reads by name take as long as a list of so many Secrets for each ManagedSecret."""
+
 _log = structlog.get_logger()
 
 
@@ -69,7 +72,10 @@ class StartReads:
 
     def hold(self) -> None:
         """Take the ManagedSecrets with a state Secret out of the work queue, before it runs."""
-        if self._context.sight is Sight.WATCH:
+        if self._context.sight is not Sight.WATCH:
+            return
+        count = sum(map(self._has_secrets, self._queue.ready()))
+        if count * _SHARE >= self._context.cache.secrets_count:
             self._held = self._queue.withdraw(self._has_secrets)
 
     async def run(self) -> None:

@@ -21,7 +21,7 @@ from keyturn.runtime.clock import loop_time
 from . import errors, paths
 from .client import Api, Body
 from .lease_hindrance import Hindrance
-from .lease_holder import signature
+from .lease_holder import is_vouched, signature
 
 _CALL_PERIODS: Final = 1.5
 """Retry periods that one call may take: a hung connection leaves time for another attempt."""
@@ -67,6 +67,7 @@ class Elector:
         self._over = asyncio.Event()
         self._turn = asyncio.Lock()
         self._hindrance = Hindrance(namespace)
+        self._vouches = False
 
     def deadline(self) -> float:
         """Return the loop time until which this process may write."""
@@ -78,6 +79,15 @@ class Elector:
         if self._leading.is_set() and not self._over.is_set():
             return self.identity
         return str(self._seen.get("holderIdentity") or "")
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether this version of Keyturn has reconciled every object, in this process or in those before it."""
+        return self._vouches
+
+    def vouch(self) -> None:
+        """Record in the Lease, with its next renewal, that this version has reconciled every object."""
+        self._vouches = True
 
     def problems(self) -> list[str]:
         """Return why this process could not acquire the Lease now; empty if it could."""
@@ -153,15 +163,16 @@ class Elector:
 
     async def _acquire(self, lease: Body | None) -> Body:
         now = _micro_time()
-        mine = {
+        self._vouches = lease is not None and is_vouched(lease)
+        mine: dict[str, Any] = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": ceil(self._terms.lease_duration),
             "acquireTime": now,
             "renewTime": now,
         }
         if lease is not None:
-            transitions = lease.get("spec", {}).get("leaseTransitions", 0) + 1
-            return await self._replace(self._with_signature(lease), {**mine, "leaseTransitions": transitions})
+            mine["leaseTransitions"] = lease.get("spec", {}).get("leaseTransitions", 0) + 1
+            return await self._replace(lease, mine)
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -173,8 +184,9 @@ class Elector:
 
     def _with_signature(self, lease: Body) -> Body:
         """Return the Lease with the annotation that names its holder's version."""
-        metadata = lease["metadata"]
-        annotations = {**(metadata.get("annotations") or {}), **signature(self.identity)}
+        metadata, term = lease["metadata"], lease["spec"].get("leaseTransitions", 0)
+        ours = signature(self.identity, vouched_in=term if self._vouches else None)
+        annotations = {**(metadata.get("annotations") or {}), **ours}
         return {**lease, "metadata": {**metadata, "annotations": annotations}}
 
     def _begin(self, started: float) -> None:
@@ -229,8 +241,9 @@ class Elector:
             return None
 
     async def _replace(self, lease: Body, spec: dict[str, Any]) -> Body:
+        changed = {**lease, "spec": {**lease.get("spec", {}), **spec}}
         async with self._timeout():
-            return await self._api.replace(self._path, {**lease, "spec": {**lease.get("spec", {}), **spec}})
+            return await self._api.replace(self._path, self._with_signature(changed))
 
     def _timeout(self) -> asyncio.Timeout:
         return asyncio.timeout(self._terms.retry_period * _CALL_PERIODS)

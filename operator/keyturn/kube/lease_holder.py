@@ -11,7 +11,9 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["Holder", "holder_of", "signature"]
+__all__ = ["Holder", "holder_of", "is_vouched", "signature"]
+
+_VOUCHED_IN = "reconciledAllIn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,42 @@ def holder_of(lease: Body) -> Holder | None:
     )
 
 
-def signature(identity: str) -> dict[str, str]:
-    """Return the annotation for a Lease that this process holds."""
-    document = {"identity": identity, "version": __version__, "commit": build.commit()}
-    return {HOLDER: json.dumps(document)}
+def signature(identity: str, *, vouched_in: int | None = None) -> dict[str, str]:
+    """Return the annotation for a Lease that this process holds.
+
+    `vouched_in` is the term of the Lease, its `leaseTransitions`, if this version of Keyturn has reconciled every
+    object.
+    """
+    document: dict[str, Any] = {"identity": identity, **_version()}
+    return {HOLDER: json.dumps(document | ({} if vouched_in is None else {_VOUCHED_IN: vouched_in}))}
+
+
+def is_vouched(lease: Body) -> bool:
+    """Whether the holder of the last term had this version of Keyturn, which had reconciled every object.
+
+    The term counts because a holder that is older than the annotation leaves that of an earlier one.
+    """
+    document = _document(lease["metadata"].get("annotations") or {})
+    term = (lease.get("spec") or {}).get("leaseTransitions", 0)
+    return {**document, **_version(), _VOUCHED_IN: term} == document
+
+
+def _version() -> dict[str, str]:
+    return {"version": __version__, "commit": build.commit()}
 
 
 def _annotation_of(annotations: dict[str, str], identity: str) -> dict[str, Any]:
+    document = _document(annotations)
+    # An older Keyturn takes over the Lease with the annotation of its predecessor.
+    return document if document.get("identity") == identity else {}
+
+
+def _document(annotations: dict[str, str]) -> dict[str, Any]:
     try:
         document = json.loads(annotations.get(HOLDER, ""))
     except ValueError:
         return {}
-    # An older Keyturn takes over the Lease with the annotation of its predecessor.
-    return document if isinstance(document, dict) and document.get("identity") == identity else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _time(text: Any) -> datetime | None:

@@ -10,10 +10,15 @@ from keyturn.runtime import failpoints
 from .client import Patch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keyturn.api.base import Schema
     from keyturn.api.meta import Metadata
 
     from .client import Api, Body
+
+    Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+    """Return the changes of a status, and of fields that depend on the whole new status, from both."""
 
 __all__ = ["HasStatus", "Written", "status_patch", "write"]
 
@@ -39,9 +44,11 @@ class Written:
 
 
 async def write(
-    api: Api, path: str, before: HasStatus, after: Schema, *, failpoint: str = ""
+    api: Api, path: str, before: HasStatus, after: Schema, *, failpoint: str = "", seal: Seal | None = None
 ) -> Written | None:
     """Write the changed fields of a status to `path`; return None if none has changed.
+
+    `seal` adds changes of fields that depend on the whole new status.
 
     The resourceVersion is the fence: no status is written about a spec that has changed since it was read. Tests can
     kill the process before and after the write, at the step `failpoint`.
@@ -50,7 +57,10 @@ async def write(
         Conflict: The object has changed since it was read, or is another one of the same name.
         NotFound: The object is deleted.
     """
-    changes = status_patch(before.status, after)
+    document = _document(after)
+    changes = _patch(_document(before.status), document)
+    if seal is not None:
+        changes = seal(changes, document)
     if not changes:
         return None
     metadata = {"resourceVersion": before.metadata.resource_version, "uid": before.metadata.uid}
@@ -65,7 +75,10 @@ async def write(
 
 def status_patch(before: Schema, after: Schema) -> dict[str, Any]:
     """Return the merge patch (RFC 7386) from `before` to `after`, top-level field by field."""
-    old, new = _document(before), _document(after)
+    return _patch(_document(before), _document(after))
+
+
+def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     removed = {name: None for name in old if name not in new}
     return removed | {name: part for name, part in new.items() if old.get(name) != part}
 

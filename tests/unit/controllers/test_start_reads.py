@@ -236,6 +236,13 @@ async def test_without_the_right_to_list_every_pass_reads_by_name() -> None:
     assert not started.lists.sent
 
 
+async def test_few_objects_among_many_secrets_are_read_by_name(started: Started) -> None:
+    for number in range(40):
+        started.inform(*pair(ObjectKey("shop", f"resting-{number}")))
+    assert await started.run() == [without(DB), without(WEB)]
+    assert not started.lists.sent
+
+
 async def test_nothing_is_listed_if_no_object_has_secrets() -> None:
     started = Started()
     started.manage(DB)

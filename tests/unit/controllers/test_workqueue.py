@@ -118,6 +118,22 @@ def test_a_withdrawn_key_is_processed_once_it_is_added_again() -> None:
     assert play(scenario).begun == [(0, "b"), (1, "a")]
 
 
+def test_a_key_that_is_put_off_is_processed_at_its_time_or_when_it_is_added() -> None:
+    async def scenario(bench: Bench) -> None:
+        for key in ("due", "changed", "never", "other"):
+            bench.queue.add(key)
+        assert bench.queue.ready() == ["due", "changed", "never", "other"]
+        bench.queue.put_off("due", bench.at(5))
+        bench.queue.put_off("changed", bench.at(5))
+        bench.queue.put_off("never", None)
+        bench.queue.put_off("unknown", bench.at(1))
+        await asyncio.sleep(1)
+        bench.queue.add("changed")
+        await asyncio.sleep(10)
+
+    assert play(scenario).begun == [(0, "other"), (1, "changed"), (5, "due")]
+
+
 def test_a_key_added_while_it_is_worked_on_comes_up_once_more_afterwards() -> None:
     async def scenario(bench: Bench) -> None:
         bench.lasts["a"] = 2

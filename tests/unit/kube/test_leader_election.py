@@ -117,3 +117,46 @@ def test_a_follower_waits_for_the_end_of_the_term_of_a_lease(*, is_deleted: bool
         assert one.leader == "one"
 
     play(follow())
+
+
+def test_a_successor_knows_that_its_version_has_reconciled_all() -> None:
+    async def succeed() -> None:
+        server = LeaseServer()
+        one, two = elector(server), Elector(server, "keyturn", "leader", "two", TERMS)  # type: ignore[arg-type]
+        await one._seek()
+        assert not one.is_vouched
+        one.vouch()
+        await one._renew()
+        await one.release()
+
+        await two._seek()
+        assert two.is_vouched
+
+    play(succeed())
+
+
+def test_what_a_leader_has_not_recorded_is_unknown_to_its_successor() -> None:
+    async def succeed() -> None:
+        server = LeaseServer()
+        one, two = elector(server), Elector(server, "keyturn", "leader", "two", TERMS)  # type: ignore[arg-type]
+        await one._seek()
+        await one.release()
+        await two._seek()
+        assert not two.is_vouched
+
+    play(succeed())
+
+
+def test_nothing_is_known_of_a_lease_that_was_deleted() -> None:
+    async def begin_again() -> None:
+        server = LeaseServer()
+        one = elector(server)
+        await one._seek()
+        one.vouch()
+        await one._renew()
+        server.lease, one._seen = None, {}
+
+        await one._seek()
+        assert not one.is_vouched
+
+    play(begin_again())

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn import __version__
 from keyturn.core.labels import HOLDER
-from keyturn.kube.lease_holder import Holder, holder_of, signature
+from keyturn.kube.lease_holder import Holder, holder_of, is_vouched, signature
 from keyturn.runtime import build
 
 _SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
@@ -44,3 +44,26 @@ def test_a_time_that_cannot_be_read_is_none(time: Any) -> None:
 @pytest.mark.parametrize("body", [lease(holderIdentity=""), {"metadata": {}}, {"metadata": {}, "spec": None}])
 def test_a_free_lease_has_no_holder(body: dict[str, Any]) -> None:
     assert holder_of(body) is None
+
+
+def test_the_last_holder_vouches_for_its_own_term_only() -> None:
+    vouched = signature("one", vouched_in=3)
+
+    assert is_vouched(lease(vouched, leaseTransitions=3))
+    assert is_vouched(lease(vouched, leaseTransitions=3, holderIdentity=""))
+    assert not is_vouched(lease(vouched, leaseTransitions=4))
+    assert holder_of(lease(vouched)) == Holder("one", _RENEWED, 10, __version__, build.commit())
+
+
+@pytest.mark.parametrize("annotations", [None, {}, signature("one"), {HOLDER: "{"}, {HOLDER: "[]"}])
+def test_who_does_not_say_so_vouches_for_nothing(annotations: dict[str, str] | None) -> None:
+    assert not is_vouched(lease(annotations))
+    assert not is_vouched({"metadata": {"annotations": annotations}, "spec": None})
+
+
+def test_another_version_vouches_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vouched = lease(signature("one", vouched_in=0))
+    assert is_vouched(vouched)
+
+    monkeypatch.setattr(build, "commit", lambda: "0123456789ab")
+    assert not is_vouched(vouched)

@@ -61,3 +61,20 @@ async def test_a_removed_field_is_not_dropped() -> None:
     written = await write(Server(set()), SecretClassStatus())
     assert written is not None
     assert written.dropped == frozenset()
+
+
+async def test_a_seal_sees_the_whole_status_and_its_fields_are_written_with_the_others() -> None:
+    server = Server({"observedGeneration"})
+    seen: list[Any] = []
+
+    def seal(changes: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+        seen.append((dict(changes), dict(document)))
+        return changes | {"sealed": True}
+
+    after = SecretClassStatus(observed_generation=2)
+    written = await status.write(server, PATH, secret_class(), after, seal=seal)  # type: ignore[arg-type]  # a fake
+
+    assert seen == [({"observedGeneration": 2}, {"observedGeneration": 2})]
+    assert server.patches[0][1]["status"] == {"observedGeneration": 2, "sealed": True}
+    assert written is not None
+    assert written.dropped == {"sealed"}

@@ -13,6 +13,7 @@ from .consumers import PodMemory
 from .generate import GeneratedValues
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
+from .rest import RestConfirmations
 from .restart_budget import NO_LIMITS, RestartBudget
 from .restart_locks import RestartLocks
 from .retries import Failures, RestartBackoff
@@ -50,6 +51,7 @@ class Memory:
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
         self.failures = Failures()
         self.reported = ReportedErrors()
+        self.rests = RestConfirmations()
         self.emergencies = EmergencyMemory()
         self.large = LargeOnes(lambda key: context.wake(key))  # noqa: PLW0108  # which is set later
 
@@ -75,6 +77,7 @@ class Memory:
             self.budget,
             self.failures,
             self.reported,
+            self.rests,
             self.emergencies,
             self.large,
         ):

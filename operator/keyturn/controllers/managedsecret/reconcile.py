@@ -24,6 +24,7 @@ from .execute import take
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_unseen, tell_denied, tell_step, tell_unevicted
+from .rest import RestSeal
 from .retries import drop_generated, next_time, report_time
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ async def _end_pass(
     if later := report_time(key, outcome, memory.generated, memory.stores.pulls, context.now()):
         return later
     failpoints.reached("before", "Report")
-    await report(key, observed, outcome, memory.reported, context)
+    seal = RestSeal(key, observed, outcome, memory.secrets, context.cache)
+    await report(key, observed, outcome, memory.reported, context, seal)
+    memory.rests.confirm(key)
     tell_verdict(key, observed, context)
     note_standing(key, observed, outcome.error, memory.emergencies, context)
     failpoints.reached("after", "Report")
@@ -185,6 +188,7 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
 async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Context) -> None:
     try:
         await report_unseen(key, wait, memory.reported, context)
+        memory.rests.confirm(key)  # no record holds for such a status
     except errors.NotLeading:
         raise
     except errors.Conflict:

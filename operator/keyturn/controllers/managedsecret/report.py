@@ -25,7 +25,7 @@ from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
-from .failed_workloads import tell_failed_workloads
+from .failed_workloads import failed_in, tell_failed_rollout, tell_failed_workloads
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
     from keyturn.kube.client import Body
+    from keyturn.kube.status import Seal
 
     from .store_memory import StoreMemory
 
@@ -279,15 +280,20 @@ def tell_denied(
 
 
 async def report(
-    key: ObjectKey, observed: Observed, outcome: Outcome, reported: ReportedErrors, context: Context
+    key: ObjectKey,
+    observed: Observed,
+    outcome: Outcome,
+    reported: ReportedErrors,
+    context: Context,
+    seal: Seal | None = None,
 ) -> None:
-    """Write the status if it changed, and report what the change means.
+    """Write the status if it changed, and report what the change means; `seal` adds the record of rest.
 
     Raises:
         ApiError: The write of the status failed; nothing else was reported.
     """
     before, after = observed.managed.status, status_of(observed, outcome)
-    await write_status(key, observed.managed, after, context)
+    await write_status(key, observed.managed, after, context, seal)
     _report_trouble(key, observed.managed, outcome.error, reported, context)
     _report_violations(key, observed, before, context)
     _tell_ends(key, observed, before, after, context)
@@ -347,7 +353,11 @@ def _report_violations(
 
 
 async def write_status(
-    key: ObjectKey, managed: ManagedSecret, status: ManagedSecretStatus, context: Context
+    key: ObjectKey,
+    managed: ManagedSecret,
+    status: ManagedSecretStatus,
+    context: Context,
+    seal: Seal | None = None,
 ) -> None:
     """Write the changed fields of the status.
 
@@ -358,7 +368,7 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        written = await statuses.write(context.api, path, managed, status)
+        written = await statuses.write(context.api, path, managed, status, seal=seal)
     except errors.Conflict:
         await _look_again(key, context)
         raise
@@ -386,7 +396,7 @@ def _tell_ends(
     context: Context,
 ) -> None:
     """Report what ended between two statuses."""
-    _report_failed_rollout(key, observed, before, after, context)
+    tell_failed_rollout(key, observed, before, after, context)
     _count_restarts(observed, before, after)
     if before.revision is None:
         return  # the object was recreated: the history of its Secret is not new
@@ -443,7 +453,7 @@ def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: 
 
 def _count_what_failed(observed: Observed) -> None:
     """Count the failed restarts of a revision that is rolled back, before a status reports them."""
-    told = _failed(observed.managed.status)
+    told = failed_in(observed.managed.status)
     for one in standings(observed, observed.desired) if observed.desired else ():
         workload = one.consumer.workload
         if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
@@ -469,29 +479,3 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
         EventReason.ROTATED,
         f"every workload runs revision {entry.revision} ({entry.reason})",
     )
-
-
-def _report_failed_rollout(
-    key: ObjectKey,
-    observed: Observed,
-    before: ManagedSecretStatus,
-    after: ManagedSecretStatus,
-    context: Context,
-) -> None:
-    failed = _failed(after) - _failed(before)
-    if not failed or observed.current is None:
-        return
-    tell_failed_workloads(key, observed, context, _failed(before))
-    metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
-    names = ", ".join(sorted(failed))
-    context.events.record(
-        observed.managed,
-        EventReason.ROTATION_FAILED,
-        f"not available with the new revision: {names}",
-        EventType.WARNING,
-    )
-    _log.warning("rollout failed", secret=str(key), revision=observed.current.number, workloads=names)
-
-
-def _failed(status: ManagedSecretStatus) -> set[str]:
-    return {f"{one.kind}/{one.name}" for one in status.workloads if one.state is WorkloadState.FAILED}

@@ -139,6 +139,11 @@ class SecretReads:
             return None
         return record.facts if record.in_sync == versions else None
 
+    def in_sync(self, key: ObjectKey) -> Versions | None:
+        """Return the versions at which both Secrets were in sync last; None if they were not, or in doubt."""
+        record = self._records.get(key)
+        return None if record is None or record.is_doubted else record.in_sync
+
     def keep_facts(self, key: ObjectKey, facts: StateFacts | None, in_sync: Versions | None) -> None:
         """Keep the facts of the state, and the versions at which both Secrets are in sync; None if they are not."""
         record = self._record(key)

@@ -106,6 +106,14 @@ class InformerCache:
             return None
         return light(body) if "light" in body else readable(body)
 
+    def kept(self, key: ObjectKey) -> dict[str, Any] | None:
+        """Return the kept parts of a ManagedSecret unparsed, the whole spec unless `is_large`."""
+        return self._managed.get(key)
+
+    def targets_of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
+        """Return the workloads that a ManagedSecret lists."""
+        return self._listed.get(key, frozenset())
+
     def is_large(self, key: ObjectKey) -> bool:
         """Whether a ManagedSecret is too large for the cache, so that a reconcile reads its spec."""
         return self._managed.is_large(key)
@@ -265,6 +273,11 @@ class InformerCache:
     def drop_secret(self, key: ObjectKey) -> str | None:
         """Drop a Secret; return its owner."""
         return self._secrets.drop(key)
+
+    @property
+    def secrets_count(self) -> int:
+        """Number of the Secrets with Keyturn's label."""
+        return len(self._secrets)
 
     def written_by(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that a ManagedSecret has written, except its state."""

@@ -21,6 +21,9 @@ class SecretCache:
         self._secrets: dict[ObjectKey, SecretMeta] = {}
         self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
 
+    def __len__(self) -> int:
+        return len(self._secrets)
+
     def get(self, key: ObjectKey) -> SecretMeta | None:
         return self._secrets.get(key)
 

@@ -25,19 +25,12 @@ def versions(space: Space) -> list[str]:
     return [space.version(kind, name) for kind, name in WRITTEN]
 
 
-def passes(operator: Operator) -> int:
-    """Return how many objects the operator has looked at since its start."""
-    _, text = operator.get("/metrics")
-    counts = (line for line in text.splitlines() if line.startswith("keyturn_reconcile_seconds_count "))
-    return int(float(next(counts).split()[1]))
-
-
 def has_looked_at_all(space: Space, operator: Operator) -> bool:
     there = (
         space.objects.all("ManagedSecret", namespace["metadata"]["name"])
         for namespace in space.objects.all("Namespace", "")
     )
-    return passes(operator) >= sum(map(len, there))
+    return operator.looks() >= sum(map(len, there))
 
 
 @pytest.fixture

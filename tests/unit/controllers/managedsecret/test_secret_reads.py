@@ -31,6 +31,13 @@ def test_what_is_in_sync_is_not_read(secrets: SecretReads) -> None:
     assert secrets.facts_in_sync(KEY, ("9", "8", 1, "")) is None
 
 
+def test_versions_in_doubt_are_not_in_sync(secrets: SecretReads) -> None:
+    assert secrets.in_sync(ObjectKey("shop", "other")) is None
+    assert secrets.in_sync(KEY) == VERSIONS
+    secrets.doubt(KEY)
+    assert secrets.in_sync(KEY) is None
+
+
 def test_a_doubt_has_the_values_read_once(secrets: SecretReads) -> None:
     secrets.doubt(KEY)
 
