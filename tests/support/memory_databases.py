@@ -15,6 +15,7 @@ from keyturn.databases.base import (
     EngineSettings,
     Found,
     FoundLogin,
+    Limits,
     Login,
     Server,
     Verdict,
@@ -98,9 +99,12 @@ class MemoryEngine(Engine):
     kind: ClassVar = "postgresql"
     strategies: ClassVar = ("AlternatingUsers", "SingleUser")
 
-    def __init__(self, server: MemoryServer, also_at: Iterable[Endpoint] = ()) -> None:
+    def __init__(
+        self, server: MemoryServer, also_at: Iterable[Endpoint] = (), limits: Limits | None = None
+    ) -> None:
         admin = Login("admin", Value.of_text("admin"))
-        super().__init__(EngineSettings(HOST, "orders", admin, also_at=tuple(also_at)))
+        also = tuple(also_at)
+        super().__init__(EngineSettings(HOST, "orders", admin, also_at=also, limits=limits or Limits()))
         self.server = server
 
     async def check(self) -> Server:
@@ -174,6 +178,7 @@ class MemoryDatabases:
 
     server: MemoryServer = field(default_factory=MemoryServer)
     also_at: tuple[Endpoint, ...] = ()
+    limits: Limits = field(default_factory=Limits)
     problem: Exception | None = None
     """Why there is no engine."""
     version: str = "1"
@@ -199,4 +204,4 @@ class MemoryDatabases:
         del ref, namespace, username, schemas
         if self.problem:
             raise self.problem
-        return MemoryEngine(self.server, self.also_at)
+        return MemoryEngine(self.server, self.also_at, self.limits)

@@ -30,7 +30,7 @@ from keyturn.runtime.background_tasks import Tasks
 from keyturn.runtime.concurrency import KeyedLimiter
 from keyturn.runtime.dns import Lookups
 
-from .base import MOST_ADMIN_CONNECTIONS, Limits
+from .base import MOST_ADMIN_CONNECTIONS, Limits, steps_for
 from .client import API_SERVER_UNAVAILABLE, TargetClient
 from .errors import DatabaseError
 from .health import health_of
@@ -204,7 +204,8 @@ class Databases:
         """
         at = key.namespace, endpoint
         if (limits := self._of_servers.get(at)) is None:
-            limits = Limits(asyncio.Semaphore(most or MOST_ADMIN_CONNECTIONS))
+            connections = most or MOST_ADMIN_CONNECTIONS
+            limits = Limits(asyncio.Semaphore(connections), steps=steps_for(connections))
             if not key.is_for_all:
                 tenant = self._of_tenants.setdefault(key.namespace, limits.tenant)
                 limits = replace(limits, tenant=tenant)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
+from keyturn.runtime.concurrency import KeyedLimiter
+
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
@@ -37,12 +39,15 @@ __all__ = [
     "Template",
     "Tls",
     "Verdict",
+    "steps_for",
 ]
 
 MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""
 MOST_LOGIN_CONNECTIONS: Final = 6
 """Logins of applications that are tried at one server at the same time."""
+_STEPS_PER_CONNECTION: Final = 2
+"""Half of the steps in progress log in as an application meanwhile."""
 MOST_TENANT_CONNECTIONS: Final = 40
 """Connections to all servers of one tenant at the same time: the most that one server may have, and some more."""
 
@@ -214,6 +219,17 @@ class Limits:
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LOGIN_CONNECTIONS))
     tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_TENANT_CONNECTIONS))
     """Acquired after one of the others, so that a connection that waits for one server delays no other server."""
+    steps: KeyedLimiter = field(default_factory=lambda: steps_for(MOST_ADMIN_CONNECTIONS))
+    """Steps in progress, by namespace; the time limit of a step begins when it has a place."""
+
+
+def steps_for(connections: int) -> KeyedLimiter:
+    """Return the limit of steps for so many connections of the admin.
+
+    It is low enough that a step in progress waits for few connections, and namespaces without one have places left.
+    """
+    most = _STEPS_PER_CONNECTION * connections
+    return KeyedLimiter(most, most, firsts=connections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,9 @@ async def _run(
             account, template = await account_of(key, desired, context), _template_of(desired)
             schemas = template.schemas if template else ()
             engine = await context.databases.engine(desired.target, key.namespace, desired.username, schemas)
-            operation = Operation(engine, account, template, state, live, desired.password, fence, where)
+        operation = Operation(engine, account, template, state, live, desired.password, fence, where)
+        # Waiting for other steps is no time of the server: of a hundred at once, the last would end before it began.
+        async with engine.settings.limits.steps.hold(key.namespace), asyncio.timeout(_TIMEOUT):
             return await operation.run(step)
     except Fenced as fenced:
         return fenced.with_traceback(None)

@@ -84,9 +84,7 @@ class Operation:
         """
         match step:
             case steps.Apply():
-                claimed = await self._claim()
-                await self._bring()
-                return Effect(claimed)
+                return Effect(await self._open())
             case steps.Prove(number=number):
                 return await self._prove(number)
             case steps.Assert():
@@ -118,6 +116,27 @@ class Operation:
         if before.mark == self.account.mark:
             return None
         return Claimed.ADOPTED if before.owner.exists else Claimed.CREATED
+
+    async def _open(self) -> Claimed | None:
+        """Bring the account, which is claimed and created before if that was not done."""
+        # A published login shows that it was, which spares a session of the admin with each rotation.
+        if self._published() and await self._is_brought():
+            return None
+        claimed = await self._claim()
+        await self._bring()
+        return claimed
+
+    async def _is_brought(self) -> bool:
+        """Bring the account; return whether it is claimed and complete, without which nothing is changed."""
+        try:
+            await self._bring()
+        except Missing:
+            return False
+        except Forbidden as error:
+            if error.code not in _NOT_OURS:
+                raise
+            return False
+        return True
 
     async def _is_claimed(self) -> bool:
         """Whether the account has the mark of this ManagedSecret."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.account import change
 from keyturn.controllers.managedsecret.account.change import change_account
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled
@@ -18,8 +19,10 @@ from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
+from keyturn.databases.base import Limits
 from keyturn.databases.errors import Denied, RefusedByPolicy
 from keyturn.kube import errors
+from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
@@ -78,7 +81,7 @@ class Api:
             if self.namespace_error:
                 raise self.namespace_error
             return namespace("here")
-        assert path == _STATE_PATH
+        assert path in {_STATE_PATH, _STATE_PATH.replace("shop", "office")}
         self.calls += 1
         if self.error:
             raise self.error
@@ -225,6 +228,35 @@ async def test_a_slow_server_blocks_no_worker_and_wakes_the_object(changer: Chan
     assert changer.facts.problem is None
 
 
+async def test_a_step_that_waits_for_others_of_its_server_has_its_whole_time_afterwards(
+    changer: Changer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "_TIMEOUT", 0.2)
+    changer.databases.limits = Limits(steps=KeyedLimiter(1, 1))
+    async with changer.databases.limits.steps.hold(KEY.namespace):
+        assert await changer.take(Apply(2)) is None
+        await asyncio.sleep(0.3)
+        assert changer.server.calls == []
+
+    await changer.until_woken()
+
+    assert phases(await changer.take(Apply(2))) == {1: "Proven", 2: "Applied"}
+
+
+async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(changer: Changer) -> None:
+    changer.server.roles["app"].mark = "office/db/here"
+    places = changer.databases.limits.steps
+    waiting = [asyncio.create_task(places.take("shop")) for _ in range(20)]
+    await asyncio.sleep(0)
+
+    await changer.take(Apply(2), key=ObjectKey("office", "db"))
+
+    assert changer.server.calls == ["bring"]
+    assert sum(task.done() for task in waiting) < len(waiting)
+    for task in waiting:
+        task.cancel()
+
+
 async def test_the_result_of_a_step_on_another_record_is_not_used(changer: Changer) -> None:
     changer.server.open.clear()
     await changer.take(Apply(2))
@@ -242,7 +274,7 @@ async def test_a_second_step_waits_for_the_first_one(changer: Changer) -> None:
     await changer.take(Apply(2))
     await changer.take(Assert())
 
-    assert changer.server.calls == ["find"]
+    assert changer.server.calls == ["bring"]
     changer.memory.forget(KEY)
 
 
@@ -297,7 +329,7 @@ async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
 
     await changer.take(Apply(2), key=ObjectKey("office", "db"))
 
-    assert changer.server.calls == ["find"]
+    assert changer.server.calls == ["bring"]
 
 
 async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grants_it(

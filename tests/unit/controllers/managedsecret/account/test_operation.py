@@ -14,7 +14,7 @@ from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
-from keyturn.databases.errors import Fenced, Missing
+from keyturn.databases.errors import Fenced, Forbidden, Missing
 from tests.support.memory_databases import HOST, MemoryEngine, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW
@@ -116,6 +116,24 @@ async def test_a_candidate_is_opened_next_to_the_published_login(site: Site) -> 
 
     assert site.server.accepts("app_a", FIRST)
     assert site.server.accepts("app_b", SECOND)
+
+
+async def test_a_rotation_opens_its_candidate_in_one_session_of_the_admin(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+
+    await site.run(Apply(2), ROTATING, A, B)
+
+    assert site.server.calls == ["bring"]
+
+
+async def test_an_account_of_another_object_is_not_claimed_for_a_candidate(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    site.server.roles["app"].mark = "other/db/here"
+
+    with pytest.raises(Forbidden, match="AccountTaken"):
+        await site.run(Apply(2), ROTATING, A, B)
+
+    assert site.server.roles["app"].mark == "other/db/here"
 
 
 async def test_a_step_can_be_repeated(site: Site) -> None:
