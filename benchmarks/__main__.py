@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
-from . import check, peers, results
+from . import busy, check, peers, results
 from .access import access
 from .cluster import fresh
 from .compare import compare
 from .creation import creation, life
+from .databases import databases, probes
 from .emergency import emergency
 from .errors import BenchmarkError
 from .floor import floors, with_crd
@@ -39,6 +40,9 @@ _BENCHMARKS = (
     "kinds",
     "pulled",
     "latency",
+    *(f"busy-{load}" for load in busy.LOADS),
+    "databases",
+    "probes",
     "access",
     "compare",
 )
@@ -81,6 +85,18 @@ async def _latency(_: int) -> Figures:
     return {"latency": await latency(fresh)}
 
 
+async def _busy(objects: int, load: str) -> Figures:
+    return {f"busy-{load}-{objects}": await busy.LOADS[load](objects, fresh)}
+
+
+async def _databases(accounts: int) -> Figures:
+    return {f"databases-{accounts}": await databases(accounts, fresh)}
+
+
+async def _probes(accounts: int) -> Figures:
+    return {f"probes-{accounts}": await probes(accounts, fresh)}
+
+
 async def _access(events: int) -> Figures:
     return {"access": await access(events)}
 
@@ -117,6 +133,12 @@ def _measure(options: argparse.Namespace) -> None:
         "kinds": (_kinds, 10, 5),
         "pulled": (_pulled, 1000, 5),
         "latency": (_latency, 1, 7),
+        "busy-created": (partial(_busy, load="created"), 2000, 3),
+        "busy-refreshed": (partial(_busy, load="refreshed"), 1000, 3),
+        "busy-harmed": (partial(_busy, load="harmed"), 500, 3),
+        "busy-rotated": (partial(_busy, load="rotated"), 500, 3),
+        "databases": (_databases, 100, 5),
+        "probes": (_probes, 500, 2),
         "access": (_access, 100_000, 3),
         "compare": (partial(_compare, commit=options.against), 1000, 5),
     }

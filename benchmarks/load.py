@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .template import Template
     from .watching import Crowd
 
-__all__ = ["Contender", "load"]
+__all__ = ["Contender", "load", "percentiles"]
 
 T = TypeVar("T")
 _QUIET = 2.0
@@ -109,7 +109,7 @@ async def _measured(contender: Contender, system: System, objects: int, patience
     return {
         "objects": objects,
         "per_second": objects / (last - min(created.values())),
-        **_latency(waited),
+        **percentiles(waited),
         **_costs(used, objects),
         "rss_mib": memory["rss"],
         "peak_mib": memory["peak"],
@@ -155,7 +155,8 @@ async def _is_up(contender: Contender, system: System) -> None:
         ) from None
 
 
-def _latency(waited: list[float]) -> dict[str, float]:
+def percentiles(waited: list[float]) -> dict[str, float]:
+    """Return the median of waits, and the longest but for one in a hundred."""
     if len(waited) == 1:
         waited = waited * 2
     hundredths = statistics.quantiles(waited, n=_PERCENT, method="inclusive")

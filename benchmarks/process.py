@@ -16,7 +16,7 @@ from sandbox import harness
 from sandbox.harness import installation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from .cluster import Cluster
 
@@ -87,9 +87,7 @@ class Operator:
 
     async def usage(self) -> Usage:
         cpu = self.cpu()  # before the question, which itself takes some with many objects
-        url = f"http://127.0.0.1:{self._process.port('metrics_port')}/metrics"
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            counts = _REQUESTS.findall(await answer.text())
+        counts = _REQUESTS.findall(await self.metrics())
         requests = [(resource, verb, int(float(count))) for resource, verb, count in counts]
         # A review of rights is answered and not stored: a start asks for each right once.
         ours = [(verb, n) for resource, verb, n in requests if resource not in {"leases", _REVIEWS}]
@@ -103,25 +101,43 @@ class Operator:
             requests=sum(n for _, n in ours),
         )
 
+    async def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self._process.port('metrics_port')}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return await answer.text()
+
+    @property
+    def log(self) -> Path:
+        return self._process.log
+
     @property
     def health_port(self) -> int:
         return self._process.port("health_port")
 
 
 @asynccontextmanager
-async def running(cluster: Cluster, *arguments: str) -> AsyncIterator[Operator]:
-    """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends."""
+async def running(
+    cluster: Cluster,
+    *arguments: str,
+    name: str = "operator",
+    event: str = "leading",
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Operator]:
+    """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends.
+
+    It begins when the process has logged an event, which for a standby is `watching`. The log has the process's name.
+    """
     process = harness.Operator(
         cluster.operator_kubeconfig,
-        cluster.folder / "operator.log",
+        cluster.folder / f"{name}.log",
         "--all-namespaces",
         *arguments,
-        env={"POD_NAMESPACE": installation.NAMESPACE},
+        env={"POD_NAMESPACE": installation.NAMESPACE, **(env or {})},
     )
     try:
         process.begin()
         operator = Operator(process)
-        await operator.has_logged("leading")
+        await operator.has_logged(event)
         yield operator
     finally:
         await asyncio.to_thread(process.end)

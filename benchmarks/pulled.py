@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster, Planes
     from .process import Operator
 
-__all__ = ["pulled"]
+__all__ = ["create_store", "pulled", "pulled_secret"]
 
 _AWAY = 0.02
 """Seconds that each answer of the store takes."""
@@ -37,7 +37,7 @@ async def pulled(objects: int, planes: Planes) -> dict[str, float]:
         running(cluster, f"--allow-host={urlsplit(address).netloc}") as operator,
     ):
         await _created("first", objects, cluster, operator, pulls=False)
-        await _store(cluster, address)
+        await create_store(address, cluster)
         parts = [
             (kind, await _created(f"{kind}{turn}", objects, cluster, operator, pulls=kind == "read"))
             for turn, kind in enumerate(_TURNS)
@@ -69,7 +69,8 @@ async def _created(
         return str(body["metadata"]["name"]).startswith(kind) and is_ready(body)
 
     async def create(name: str) -> None:
-        await cluster.bare.create(paths.managed_secrets(NAMESPACE), _object(name, pulls=pulls))
+        body = pulled_secret(name) if pulls else managed_secret(name)
+        await cluster.bare.create(paths.managed_secrets(NAMESPACE), body)
 
     async with watching(cluster, paths.managed_secrets(), is_one) as ready:
         began = asyncio.get_running_loop().time()
@@ -79,16 +80,13 @@ async def _created(
     return {"seconds": seconds, "cpu": used.cpu, "rss_more": operator.memory()["rss"] - memory}
 
 
-def _object(name: str, *, pulls: bool) -> dict[str, Any]:
-    if not pulls:
-        return managed_secret(name)
+def pulled_secret(name: str, **spec: Any) -> dict[str, Any]:
+    """Make a ManagedSecret that reads a key of its own."""
     source = {"storeRef": {"name": _STORE}, "remoteRef": {"key": f"bench/{name}"}}
-    body = managed_secret(name)
-    body["spec"]["data"] = [{"name": "password", "from": source}]
-    return body
+    return managed_secret(name, data=[{"name": "password", "from": source}], **spec)
 
 
-async def _store(cluster: Cluster, address: str) -> None:
+async def create_store(address: str, cluster: Cluster) -> None:
     login = {"id": "AKIAIOSFODNN7EXAMPLE", "key": "benchmark"}
     await cluster.bare.create(
         paths.secrets(NAMESPACE),

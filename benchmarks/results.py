@@ -120,6 +120,82 @@ _ROWS = (
     _Row("A first Secret, idle operator: seconds until Ready", "latency", "first", 3, "≤ 1"),
     _Row("An edited Secret: seconds until repaired", "latency", "edited", 3, "≤ 2"),
     _Row("A deleted Secret: seconds until it is back", "latency", "deleted", 3, "≤ 2"),
+    *(
+        row
+        for load, result, target in (
+            ("1,000 others are created", "busy-created-1000", "≤ 1"),
+            ("2,000 others are created", "busy-created-2000", "≤ 1"),
+            ("10,000 others are created", "busy-created-10000", "≤ 1"),
+            ("1,000 others are read again from a store that takes 1 s", "busy-refreshed-1000", "≤ 1"),
+            ("one tenant creates 500 hostile stores", "busy-harmed-500", "≤ 1"),
+            ("500 others rotate, each with a Deployment", "busy-rotated-500", ""),
+        )
+        for row in _rows(
+            f"A new object of another tenant while {load}",
+            result,
+            2,
+            ("seconds until Ready, p50", "p50_seconds", ""),
+            ("seconds until Ready, p99", "p99_seconds", target),
+        )
+    ),
+    _Row("The same: longest delay of a first Secret, seconds", "busy-rotated-500", "delay_seconds", 2, "≤ 1"),
+    *_rows(
+        "A database password with 3 pods, PostgreSQL 18",
+        "databases-100",
+        2,
+        ("seconds until it is published", "single_seconds_until_published", ""),
+        ("seconds of the pods", "single_seconds_of_pods", ""),
+        ("all other seconds until the earlier one is refused", "single_seconds_own", "≤ 2"),
+        ("failed logins of a client, 20 a second", "single_failed_logins", "0"),
+    ),
+    *(
+        _Row(f"100 database passwords of one server at once: {title}", "databases-100", key, digits, target)
+        for title, key, digits, target in (
+            ("seconds until all are published", "seconds_until_published", 1, "≤ 20"),
+            ("connections at most", "sessions", 0, "≤ 10"),
+            ("logins of clients, 20 a second", "logins", 0, ""),
+            ("failed logins of clients", "failed_logins", 0, "0"),
+            (
+                "seconds from the end of an overlap until the earlier password is refused, at most",
+                "seconds_from_overlap_until_refused",
+                1,
+                "≤ 60",
+            ),
+            ("earlier passwords that are accepted afterwards", "earlier_passwords_accepted", 0, "0"),
+            ("processor per rotation, ms", "cpu_ms_per_rotation", 0, ""),
+        )
+    ),
+    *_rows(
+        "A leader that is frozen inside the lock of an account, with 20 rotations",
+        "databases-100",
+        1,
+        ("seconds until another has published all", "frozen_seconds_until_published", ""),
+        ("the same from when the Lease may be taken", "frozen_seconds_from_end_of_term", "≤ 15"),
+        ("failed logins of clients", "frozen_failed_logins", "0"),
+    ),
+    *(
+        _Row(f"Databases: {title}", "databases-100", key, digits, target)
+        for title, key, digits, target in (
+            ("memory (RSS) without a target, MiB", "rss_without_target_mib", 0, ""),
+            ("of it the package without its driver, MiB", "package_mib", 1, ""),
+            (
+                "modules of the driver that are imported without a target",
+                "driver_modules_without_target",
+                0,
+                "0",
+            ),
+            ("memory for the first account in use, MiB", "rss_more_mib", 0, "≤ 16"),
+            ("connections at rest", "sessions_at_rest", 0, "0"),
+        )
+    ),
+    _Row("A probe of a database password: processor, ms", "probes-500", "cpu_ms_per_probe", 1, ""),
+    _Row(
+        "1,000 probed database passwords, reckoned from it: processor, % of a core",
+        "probes-500",
+        "percent_of_a_core",
+        2,
+        "≤ 2",
+    ),
     *_rows(
         "Against the code of the first figures, in turn",
         "compare",

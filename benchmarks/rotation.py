@@ -14,7 +14,7 @@ from .watching import is_ready, watching
 if TYPE_CHECKING:
     from .cluster import Cluster, Planes
 
-__all__ = ["is_patched", "is_rolled", "prepare", "rotation"]
+__all__ = ["deployment", "is_patched", "is_rolled", "prepare", "rotation"]
 
 _DEPLOYMENTS = paths.workloads("Deployment", NAMESPACE)
 _MARKER = "keyturn.dev/secret-versions"
@@ -47,7 +47,7 @@ async def prepare(names: list[str], spec: dict[str, Any], cluster: Cluster) -> N
         await cluster.bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name, **spec))
 
     async def deploy(name: str) -> None:
-        await cluster.bare.create(_DEPLOYMENTS, _deployment(name))
+        await cluster.bare.create(_DEPLOYMENTS, deployment(name))
 
     async with watching(cluster, paths.managed_secrets(), is_ready) as ready:
         await for_each(names, make)
@@ -77,7 +77,8 @@ async def _rotate(names: list[str], cluster: Cluster) -> dict[str, float]:
         }
 
 
-def _deployment(name: str) -> dict[str, Any]:
+def deployment(name: str, replicas: int = 1) -> dict[str, Any]:
+    """Make a Deployment whose pods read the Secret of its own name."""
     labels = {"app": name}
     container = {"name": "main", "image": "example.org/none", "envFrom": [{"secretRef": {"name": name}}]}
     return {
@@ -85,16 +86,16 @@ def _deployment(name: str) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
-            "replicas": 1,
+            "replicas": replicas,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
 
 
-def is_patched(body: dict[str, Any]) -> bool:
+def is_patched(body: dict[str, Any], revision: int = 2) -> bool:
     annotations = body["spec"]["template"]["metadata"].get("annotations", {})
-    return f"{body['metadata']['name']}=2" in annotations.get(_MARKER, "")
+    return f"{body['metadata']['name']}={revision}" in annotations.get(_MARKER, "")
 
 
 def is_rolled(body: dict[str, Any]) -> bool:
@@ -102,7 +103,8 @@ def is_rolled(body: dict[str, Any]) -> bool:
     status = body.get("status", {})
     return bool(
         status.get("observedGeneration", 0) >= body["metadata"]["generation"]
-        and status.get("replicas") == status.get("updatedReplicas") == status.get("availableReplicas") == 1
+        and status.get("replicas") == status.get("updatedReplicas") == status.get("availableReplicas")
+        and status.get("replicas") == body["spec"]["replicas"]
     )
 
 
