@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sandbox import nodes, runtime
 from sandbox.api import Api
@@ -19,11 +23,13 @@ from .settings import NodeLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from sandbox.control import Program
     from sandbox.layout import Layout
 
+_T = TypeVar("_T")
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _KEEPER, _RELAY = "node", "node-relay"
 _FACTS = "node.json"
 _SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
@@ -92,6 +98,18 @@ class RealNode:
         pid = self._layout.pid_file.read_text()
         return ["nsenter", f"--target={pid}", "--net", "--", *map(str, command)]
 
+    def enter_network(self) -> None:
+        """Put the calling thread, and no other, into the node's network until it ends."""
+        with Path(f"/proc/{self._layout.pid_file.read_text()}/ns/net").open("rb") as network:
+            if _LIBC.setns(network.fileno(), _CLONE_NEWNET) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, f"the node's network: {os.strerror(number)}")
+
+    def within(self, work: Callable[[], _T]) -> _T:
+        """Return what `work` returns in a thread in the node's network; names of Services are no addresses there."""
+        with ThreadPoolExecutor(1, initializer=self.enter_network) as pool:
+            return pool.submit(work).result()
+
     def import_image(self, archive: Path) -> tuple[str, ...]:
         """Give the node the images of an OCI or docker archive; returns their names."""
         if not archive.is_file():
@@ -143,6 +161,7 @@ class RealNode:
         wait_for(self._outside, _KEEPER, at.log(_KEEPER), "in its namespaces", socket.exists)
         self._outside.start(_RELAY, outside, at.log(_RELAY))
         self._start(settings.RELAY, within)
+        self._start(settings.NAMES, settings.names_command(at))
         self._start(settings.CONTAINERD, settings.containerd_command(at, self._programs))
         self._wait(settings.CONTAINERD, "listening", at.containerd_socket.exists)
         self._start(settings.KUBELET, settings.kubelet_command(at, self._programs))

@@ -17,7 +17,7 @@ from sandbox import cache, config, nodes
 from sandbox.control import supervisor_script
 from sandbox.pki import Authority
 
-from . import images, inside, keeper, machine, relay
+from . import images, inside, keeper, machine, names, relay
 
 if TYPE_CHECKING:
     from sandbox.layout import Layout
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .programs import NodePrograms
 
 CONTAINERD, KUBELET, KUBE_PROXY, RELAY = "containerd", "kubelet", "kube-proxy", "relay"
+NAMES = "names"
 NAME = "127.0.0.1"
 """The API server connects to a kubelet by the name of its node, and there the relay listens."""
 ADDRESS = "10.244.255.1"
@@ -87,6 +88,8 @@ def write_all(at: NodeLayout, programs: NodePrograms) -> None:
     ):
         pair = authority.issue(user, group=group)
         config.write_kubeconfig(at.folder / f"{program}.kubeconfig", at.plane, config.certificate_user(pair))
+    # A node may read Services, and little else.
+    authority.issue(f"system:node:{NAME}", group="system:nodes").write(at.folder, NAMES)
     served = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     authority.issue(KUBELET, names=served).write(at.folder, KUBELET)
     (at.folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet_settings(at)))
@@ -129,6 +132,12 @@ def relay_commands(at: NodeLayout) -> tuple[list[str], list[str]]:
         f"{kubelet}=127.0.0.1:{at.port}",
     )
     return [*script, *outside], [*script, *within]
+
+
+def names_command(at: NodeLayout) -> list[str]:
+    pair = (at.folder / f"{NAMES}.crt", at.folder / f"{NAMES}.key")
+    script = [sys.executable, "-I", "-S", str(Path(names.__file__))]
+    return [*script, ADDRESS, at.plane.server, *map(str, (at.plane.ca_file, *pair))]
 
 
 def containerd_command(at: NodeLayout, programs: NodePrograms) -> list[str]:
@@ -182,10 +191,8 @@ def _kubelet_settings(at: NodeLayout) -> dict[str, Any]:
         "podLogsDir": str(at.folder / "pod-logs"),
         "volumePluginDir": str(at.folder / "volume-plugins"),
         "resolvConf": "",
-        "clusterDomain": "cluster.local",
-        "clusterDNS": [
-            "10.96.0.10"
-        ],  # no server is there; without an address each pod gets an event about it
+        "clusterDomain": names.DOMAIN,
+        "clusterDNS": [ADDRESS],
         # The disk is not the node's own: it drives no pods away and removes no images when it fills.
         "evictionHard": {"memory.available": "1%", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,

@@ -114,6 +114,48 @@ def test_a_pod_reaches_a_service_that_leads_back_to_itself(kubectl: Kubectl, run
     eventually(reached, "the pod behind its own Service")  # kube-proxy takes a moment to know a new one
 
 
+def asked_inside(kubectl: Kubectl, namespace: str, name: str) -> dict[str, Any]:
+    """Send requests to a name from the pod `app`."""
+    url = f"--url=http://{name}"
+    report: dict[str, Any] = json.loads(
+        kubectl("exec", "app", "-n", namespace, "--", "/app", "load", url, "--for=300ms")
+    )
+    return report
+
+
+def test_a_pod_reaches_a_service_by_its_names(kubectl: Kubectl, running: str) -> None:
+    # Its first label alone is the name of the pod, too.
+    first, *others = (f"app.{running}{end}" for end in ("", ".svc", ".svc.cluster.local"))
+    eventually(lambda: not asked_inside(kubectl, running, first)["errors"], "the Service in kube-proxy")
+    for name in (first, *others):
+        found = asked_inside(kubectl, running, name)
+        assert (found["errors"], found["pods"]) == ({}, ["app"]), name
+
+
+def test_a_name_that_is_no_service_has_no_address(kubectl: Kubectl, running: str) -> None:
+    (error,) = asked_inside(kubectl, running, "absent")["errors"]
+    assert "no such host" in error
+
+
+def test_work_within_the_node_reaches_addresses_of_services(
+    kubectl: Kubectl, node: RealNode, running: str
+) -> None:
+    address = kubectl.json("get", "service", "app", "-n", running)["spec"]["clusterIP"]
+
+    def pod() -> str:
+        with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+            connection.request("GET", "/")
+            return str(json.load(connection.getresponse())["pod"])
+
+    def network() -> str:
+        return str(Path("/proc/thread-self/ns/net").readlink())
+
+    here = network()
+    assert node.within(pod) == "app"
+    assert node.within(network) != here
+    assert network() == here
+
+
 def test_pods_reach_the_api_server_at_its_service(kubectl: Kubectl, running: str) -> None:
     given = pod("client", "load", "--url=https://10.96.0.1/version", "--for=300ms", SSL_CERT_FILE=AUTHORITY)
     kubectl("apply", "-n", running, "-f", "-", given=given)
