@@ -1,4 +1,4 @@
-"""Container images of programs: OCI archives of a few static files, reproducible."""
+"""Container images of programs: OCI archives of a few static files or of a folder, reproducible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import json
 import platform
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,11 +29,14 @@ class Image:
     """By their paths in the image; each can be executed."""
     entrypoint: tuple[str, ...]
     user: str = "65532:65532"
+    tree: Path | None = None
+    """A folder whose files, links and folders are in the image as they are, but for their owners and times."""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(image: Image, archive: Path) -> None:
     """Write `image` as an OCI archive that containerd, podman and skopeo read."""
-    layer = _layer(image.files)
+    layer = _layer(image)
     blobs = [layer_blob := gzip.compress(layer, compresslevel=1, mtime=0)]
     blobs.append(config := _json(_config(image, layer)))
     manifest = {
@@ -56,15 +59,21 @@ def write(image: Image, archive: Path) -> None:
     archive.write_bytes(_tar(files, mode=0o644))
 
 
-def _layer(files: Mapping[str, Path]) -> bytes:
-    return _tar({name.lstrip("/"): file.read_bytes() for name, file in files.items()}, mode=0o755)
+def _layer(image: Image) -> bytes:
+    files = {name.lstrip("/"): file.read_bytes() for name, file in image.files.items()}
+    return _tar(files, mode=0o755, tree=image.tree)
 
 
 def _config(image: Image, layer: bytes) -> dict[str, Any]:
     return {
         "architecture": _architecture(),
         "os": "linux",
-        "config": {"User": image.user, "Entrypoint": list(image.entrypoint), "WorkingDir": "/"},
+        "config": {
+            "User": image.user,
+            "Entrypoint": list(image.entrypoint),
+            "Env": [f"{name}={value}" for name, value in image.environment.items()],
+            "WorkingDir": "/",
+        },
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
     }
 
@@ -73,14 +82,22 @@ def _architecture() -> str:
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
-def _tar(files: Mapping[str, bytes], *, mode: int) -> bytes:
+def _tar(files: Mapping[str, bytes], *, mode: int, tree: Path | None = None) -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(tree.iterdir()) if tree else ():
+            tar.add(path, path.name, filter=_without_owner)
         for name, body in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(body), mode
             tar.addfile(entry, io.BytesIO(body))
     return content.getvalue()
+
+
+def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    is_open = entry.isdir() or entry.mode & 0o100
+    mode = entry.mode & 0o1777 | (0o555 if is_open else 0o444)
+    return entry.replace(mtime=0, mode=mode, uid=0, gid=0, uname="", gname="", deep=False)
 
 
 def _descriptor(kind: str, blob: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from release import image
 from sandbox import databases
+from sandbox.databases import image as postgresql
 from sandbox.node import images, programs
 from tests.gitops import judge
 from tests.install import helm
@@ -42,6 +43,7 @@ if os.geteuid() == 0:  # without root there is neither an image nor a real node
         "the operator's image": image.archive,
         "a real node": lambda: programs.ensure().folder,
         "the images of a real node": lambda: images.ensure().folder,
+        "the image of PostgreSQL": postgresql.archive,
     }
 _LONG = 5.0
 """Seconds: what took less was in the cache, and nobody needs to hear of it."""
