@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from demo import story as chapters
-from demo.cluster import Sandbox
-from demo.operator import Process
+from demo.cluster import Refused
 from demo.screen import Screen
 from demo.terminal import Terminal
+from release.errors import ReleaseError
 from sandbox import SandboxError
 from sandbox.harness import HarnessError
 
-from .clients import Clients
-from .pods import Pods
-from .shop import Shop
+from .local import Local
+from .node import Containers
 from .story import Story
+
+if TYPE_CHECKING:
+    from .scene import Scene
 
 _INTERRUPTED: Final = 130
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,11 +32,13 @@ _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> int:
     for number in _ENDINGS:
         signal.signal(number, _interrupt)
+    options = _parser().parse_args()
     screen = Screen()
     try:
         with tempfile.TemporaryDirectory(prefix="keyturn-demo-") as folder:
-            _show(screen, Path(folder))
-    except SandboxError as error:
+            scene = (Containers if options.node == "real" else Local)(screen, Path(folder))
+            _show(scene, screen)
+    except (Refused, ReleaseError, SandboxError) as error:
         screen.cross(str(error))
     except KeyboardInterrupt:
         screen.cross("interrupted; what was made is removed")
@@ -44,42 +49,49 @@ def main() -> int:
     return 1
 
 
-def _show(screen: Screen, folder: Path) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.database", description="Rotate the password of a real PostgreSQL under load."
+    )
+    parser.add_argument(
+        "--node",
+        choices=("fake", "real"),
+        help="what the pods run on: fake nodes, with a process here for each pod, or a real one, as root",
+    )
+    return parser
+
+
+def _show(scene: Scene, screen: Screen) -> None:
     with ExitStack() as stack:
-        cluster = Sandbox(screen, folder)
-        stack.callback(_close, cluster)
-        terminal = Terminal(screen, cluster.open())
-        with screen.progress("starting PostgreSQL", "PostgreSQL takes logins"):
-            shop = stack.enter_context(Shop())
+        stack.callback(_close, scene)
+        terminal = Terminal(screen, scene.open())
+        server = stack.enter_context(scene.server(terminal))
         chapters.install(terminal, screen)
-        operator = Process(terminal, screen, folder, "--allow-host=127.0.0.1")
-        stack.enter_context(operator)
+        operator = stack.enter_context(scene.operator(terminal))
         try:
             operator.start()
-            _tell(stack, terminal, screen, shop)
+            application = stack.enter_context(scene.application(terminal))
+            _tell(Story(terminal, screen, scene, server, application))
         except HarnessError:
             screen.say("The operator's last words:")
             screen.output(operator.last_words())
             raise
 
 
-def _tell(stack: ExitStack, terminal: Terminal, screen: Screen, shop: Shop) -> None:
-    pods = stack.enter_context(Pods(terminal, shop.environment))
-    clients = Clients(pods)
-    story = Story(terminal, screen, shop, pods, clients)
+def _tell(story: Story) -> None:
     first = story.create()
-    with clients:
+    with story.clients:
         story.rotate()
         story.fail()
         story.declare_emergency()
         story.end(first)
 
 
-def _close(cluster: Sandbox) -> None:
+def _close(scene: Scene) -> None:
     """Remove what was made; a second Ctrl-C does not keep it from that."""
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
-    cluster.close()
+    scene.close()
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -10,22 +10,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-
-    from .pods import Pods
 
 __all__ = ["Clients"]
 
 _PAUSE: Final = 0.05
 _TIMEOUT: Final = 15.0
 _CLIENTS: Final = 2
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""No proxy of this machine leads to the pods."""
 
 
 @dataclass
 class Clients:
     """Two clients with 20 requests per second each, during a block."""
 
-    pods: Pods
+    url: Callable[[], str]
+    """Where the next request is sent; empty where no pod serves, and then the request fails."""
+    enter: Callable[[], None] = lambda: None
+    """What each client does first in its thread."""
     sent: int = 0
     failed: int = 0
     logins: dict[str, int] = field(default_factory=dict)
@@ -58,9 +62,10 @@ class Clients:
             self.logins.clear()
 
     def _send_all(self) -> None:
+        self.enter()
         while not self._over.wait(_PAUSE):
-            port = self.pods.port()
-            login = _ask(port) if port else ""  # without a pod that serves, a request fails
+            url = self.url()
+            login = _ask(url) if url else ""
             with self._lock:
                 self.sent += 1
                 self.failed += not login
@@ -68,10 +73,10 @@ class Clients:
                     self.logins[login] = self.logins.get(login, 0) + 1
 
 
-def _ask(port: int) -> str:
+def _ask(url: str) -> str:
     """Return the login that an answer came through; nothing if the request failed."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=_TIMEOUT) as answer:
+        with _OPENER.open(url, timeout=_TIMEOUT) as answer:
             return str(json.load(answer)["login"])
     except (urllib.error.URLError, OSError, ValueError):
         return ""

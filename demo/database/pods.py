@@ -91,11 +91,11 @@ class Pods:
         for thread in self._threads:
             thread.join(_END)
 
-    def port(self) -> int:
-        """Return the port of a process that serves, each in turn, as a Service does; 0 if there is none."""
+    def url(self) -> str:
+        """Return the URL of a process that serves, each in turn, as a Service does; empty if there is none."""
         with self._lock:
             ready = [one.port for one in self._running.values() if one.port]
-        return ready[next(self._turns) % len(ready)] if ready else 0
+        return f"http://127.0.0.1:{ready[next(self._turns) % len(ready)]}/" if ready else ""
 
     @property
     def count(self) -> int:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-import yaml
 
 from demo.rotation import describe, runs, went_back
 from demo.values import variables
@@ -20,23 +17,15 @@ if TYPE_CHECKING:
     from demo.terminal import Terminal
 
     from .clients import Clients
-    from .pods import Pods
-    from .shop import Shop
+    from .scene import Application, Scene
+    from .shop import Server
 
 __all__ = ["Story"]
 
-_EXAMPLE: Final = Path(__file__).with_name("orders.yaml")
 _LOGIN: Final = {"login": "username", "password": "password"}
-_TIMEOUT: Final = 90.0
-_UNREADY_WITH: Final = (
-    '{"spec":{"template":{"metadata":{"annotations":{"sandbox.keyturn.dev/fails-with":"orders-db=3"}}}}}'
-)
-_EMERGENCY: Final = {
-    "apiVersion": "keyturn.dev/v1alpha1",
-    "kind": "EmergencyRotation",
-    "metadata": {"name": "inc-2026-042", "namespace": "shop"},
-    "spec": {"reason": "laptop of a database admin stolen", "selector": {}, "revoke": "Immediately"},
-}
+_TIMEOUT: Final = 120.0
+_SOME: Final = 20
+"""Requests, of which some reach each process."""
 
 
 @dataclass
@@ -45,29 +34,23 @@ class Story:
 
     terminal: Terminal
     screen: Screen
-    shop: Shop
-    pods: Pods
-    clients: Clients
+    scene: Scene
+    server: Server
+    application: Application
+    clients: Clients = field(init=False)
 
     def create(self) -> dict[str, str]:
         """Create the account and its Secret; return the login, to be tried again at the end."""
         screen = self.screen
         screen.title("An account of PostgreSQL, a Secret with its password, and a Deployment that logs in")
-        self.terminal.quiet("create namespace shop")
-        self.shop.create_secrets(self.terminal)
-        body = [self._with_port(one) for one in yaml.safe_load_all(_EXAMPLE.read_text(encoding="utf-8"))]
-        screen.command("kubectl apply -f demo/database/orders.yaml")
-        screen.output(
-            self.terminal.kubectl(
-                "apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": body}
-            )
-        )
-        with screen.progress("creating the account", "the account exists, and its password is in the Secret"):
-            self.terminal.quiet("wait ms/orders-db -n shop --for=condition=Ready --timeout=60s")
+        self.scene.create(self.terminal)
         self.terminal.show("get dbt,ms -n shop")
         self._show_roles()
-        with screen.progress("starting the application", "two processes serve, one for each pod"):
-            eventually(lambda: self.pods.count == _REPLICAS, "two processes of the application", _TIMEOUT)
+        with screen.progress("starting the application", self.scene.running):
+            eventually(
+                lambda: self.application.count == _REPLICAS, "two processes of the application", _TIMEOUT
+            )
+        self.clients = self.scene.clients(self.terminal)
         return self._login()
 
     def rotate(self) -> None:
@@ -76,21 +59,24 @@ class Story:
         screen.say(
             "Two clients send 40 requests per second; each request is a row that the application writes."
         )
-        self.terminal.show("annotate ms orders-db -n shop keyturn.dev/rotate=demo")
+        before = self._login()
+        self.terminal.show(f"annotate ms {self.scene.secret} -n shop keyturn.dev/rotate=demo")
         with self._progress("rotated: the new login is in use, the old one is closed"):
             self._follow(lambda status: runs(2)(status) and self._is_alone(status, 2))
         self._show_roles()
+        used = [before["login"], self._login()["login"]]
+        self._check(f"requests came through {used[0]}, then {used[1]}", list(self.clients.logins) == used)
         self._check_no_failure()
 
     def fail(self) -> None:
         """Let the next revision fail in the Deployment: Keyturn rolls back, and closes the new login."""
         screen = self.screen
         screen.title("A rotation that the application does not survive")
-        screen.say("Pods of orders shall never become ready with revision 3, and have 12 s for it:")
-        self.terminal.show(f"patch deployment orders -n shop -p '{_UNREADY_WITH}'")
+        screen.say(self.scene.fault.sentence)
+        self.terminal.show(self.scene.fault.command)
         self.terminal.show("rollout status deployment/orders -n shop --timeout=90s")
         before = self._login()
-        self.terminal.show("annotate ms orders-db -n shop keyturn.dev/rotate=again --overwrite")
+        self.terminal.show(f"annotate ms {self.scene.secret} -n shop keyturn.dev/rotate=again --overwrite")
         with self._progress("the revision before is back, and the login of the failed one is closed"):
             self._follow(lambda status: went_back(status) and self._is_alone(status, 2))
         self._check("the Secret has the login and the password from before", self._login() == before)
@@ -103,40 +89,43 @@ class Story:
         screen.title("An emergency: the old password ends at once")
         before = self._login()
         screen.command("kubectl apply -f inc-2026-042.yaml   # revoke: Immediately")
-        self.terminal.kubectl("apply", "-f", "-", given=_EMERGENCY)
+        self.terminal.kubectl("apply", "-f", "-", given=_emergency(self.scene.secret))
         began = time.monotonic()
         with self._progress("rotated, without overlap"):
             self._follow(lambda status: runs(4)(status) and self._is_alone(status, 4))
-        self._check("the password before is refused", not self.shop.accepts(**before))
+        self._check("the password before is refused", not self.server.accepts(**before))
         screen.say(
             f"Everything took {time.monotonic() - began:.1f} s. {self.clients.failed} requests failed meanwhile:"
         )
         screen.say("revoke: Immediately does not wait for pods with the old password.")
-        eventually(lambda: self.pods.is_settled, "the end of the processes with the old password", _TIMEOUT)
-        self.clients.start_again()
+        eventually(
+            lambda: self.application.is_settled, "the end of the processes with the old password", _TIMEOUT
+        )
+        eventually(self._is_served_again, "answers without a failure", _TIMEOUT)
 
     def end(self, first: dict[str, str]) -> None:
         screen = self.screen
         screen.title("What the server accepts now")
-        self._check("the first password is refused", not self.shop.accepts(**first))
-        self._check("the password in the Secret is accepted", self.shop.accepts(**self._login()))
+        self._check("the first password is refused", not self.server.accepts(**first))
+        self._check("the password in the Secret is accepted", self.server.accepts(**self._login()))
         self._show_roles()
         screen.say(
-            f"The table has {self.shop.rows()} rows, all of the owner orders_app, whichever login wrote them."
+            f"The table has {self.server.rows()} rows, all of the owner orders_app, whichever login wrote them."
         )
         self._check_no_failure()
 
-    def _with_port(self, body: dict[str, Any]) -> dict[str, Any]:
-        if body["kind"] == "DatabaseTarget":
-            body["spec"]["postgresql"]["port"] = self.shop.port
-        return body
+    def _is_served_again(self) -> bool:
+        """Count from 0, and say whether the next requests succeed; one that was sent before may still fail."""
+        self.clients.start_again()
+        eventually(lambda: self.clients.sent >= _SOME, "requests", _TIMEOUT)
+        return not self.clients.failed
 
     def _login(self) -> dict[str, str]:
-        return variables(self.terminal, "shop", "orders-db", _LOGIN)
+        return variables(self.terminal, "shop", self.scene.secret, _LOGIN)
 
     def _show_roles(self) -> None:
         self.screen.say("The roles at the server:")
-        self.screen.output("\n".join(self.shop.roles()))
+        self.screen.output("\n".join(self.server.roles()))
 
     def _progress(self, done: str) -> Any:
         return self.screen.progress("rotating", done)
@@ -147,7 +136,7 @@ class Story:
 
         def is_over() -> bool:
             nonlocal last
-            status = self.terminal.json("get ms orders-db -n shop").get("status", {})
+            status = self.terminal.json(f"get ms {self.scene.secret} -n shop").get("status", {})
             if (line := f"{describe(status)}  {_credentials(status)}") != last:
                 self.screen.change(time.monotonic() - began, f"{line}  {self.clients}")
                 last = line
@@ -170,6 +159,15 @@ class Story:
 
 
 _REPLICAS: Final = 2
+
+
+def _emergency(secret: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "keyturn.dev/v1alpha1",
+        "kind": "EmergencyRotation",
+        "metadata": {"name": "inc-2026-042", "namespace": "shop"},
+        "spec": {"reason": "laptop of a database admin stolen", "names": [secret], "revoke": "Immediately"},
+    }
 
 
 def _credentials(status: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 if os.geteuid() != 0:
-    collect_ignore = ["test_real_node.py"]  # a real node needs root
+    collect_ignore = ["test_real_database.py", "test_real_node.py"]  # a real node needs root
 
 
 @pytest.fixture

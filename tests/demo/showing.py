@@ -15,6 +15,7 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 import demo
+from sandbox.node import machine
 from tests.sandbox.helpers import processes_of
 from tests.support.objects import Objects, Refused
 
@@ -62,12 +63,22 @@ def left_behind(scratch: Path) -> list[str]:
     return folders + processes_of(scratch)
 
 
+def left_of_node(scratch: Path) -> list[str]:
+    """Name what a demo has not removed: folders, processes, cgroups, mounts."""
+    planes = machine.planes_with_cgroups(scratch / "keyturn-sandbox")
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(scratch) in line]
+    return [*left_behind(scratch), *planes, *mounts]
+
+
 class ValueCollector:
     """Reads the Secret of the demo in a loop, as an admin can, and collects each value, plain and in base64."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, secret: str = "auth-secrets", public: str = "") -> None:  # noqa: S107
+        """`public` is a key whose value may be shown."""
         self.heard: set[str] = set()
         self._kubeconfig = kubeconfig
+        self._secret = secret
+        self._public = public
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen)
 
@@ -83,6 +94,8 @@ class ValueCollector:
         with Objects.of(self._kubeconfig) as objects:
             while not self._over.wait(0.2):
                 with suppress(Refused, ApiException, HTTPError):  # the demo may have ended its cluster
-                    found = objects.find("Secret", "shop", "auth-secrets") or {}
-                    for encoded in (found.get("data") or {}).values():
+                    found = objects.find("Secret", "shop", self._secret) or {}
+                    for key, encoded in (found.get("data") or {}).items():
+                        if key == self._public:
+                            continue
                         self.heard |= {encoded, base64.b64decode(encoded).decode()}

@@ -19,6 +19,7 @@ _SHOWN = (
     "✓ two processes serve, one for each pod",
     "✓ rotated: the new login is in use, the old one is closed",
     "orders_app_a   NOLOGIN  no password",
+    "✓ requests came through orders_app_a, then orders_app_b: yes",
     "✓ the revision before is back, and the login of the failed one is closed",
     "✓ the Secret has the login and the password from before: yes",
     "✓ the password before is refused: yes",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.node import machine
-from tests.demo.showing import ValueCollector, begin, left_behind, read_until
+from tests.demo.showing import ValueCollector, begin, left_of_node, read_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(900)
 _SHOWN = (
@@ -46,7 +48,7 @@ def test_it_shows_the_life_of_a_secret_in_real_containers(scratch: Path) -> None
         said = read_until(process, "✓ the operator works")
         kubeconfigs = list(scratch.glob("keyturn-sandbox/*/kubeconfig"))
         assert len(kubeconfigs) == 1, said
-        with ValueCollector(*kubeconfigs) as collector:
+        with ValueCollector(kubeconfigs[0]) as collector:
             said += read_until(process, "Clean up")
         rest, _ = process.communicate(timeout=120)
         said += rest
@@ -67,10 +69,3 @@ def test_an_interrupted_demo_leaves_nothing_of_its_node_behind(scratch: Path) ->
 
     assert process.returncode == 130, before + said
     assert left_of_node(scratch) == []
-
-
-def left_of_node(scratch: Path) -> list[str]:
-    """Name what a demo has not removed: folders, processes, cgroups, mounts."""
-    planes = machine.planes_with_cgroups(scratch / "keyturn-sandbox")
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(scratch) in line]
-    return [*left_behind(scratch), *planes, *mounts]
