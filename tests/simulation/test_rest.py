@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.managedsecret import reconcile as reconciler
+from keyturn.controllers.managedsecret.report import report
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import DEFAULT_CLASS, ENVIRONMENT, MARKER, OWNER_LABEL, ROTATE
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
@@ -337,6 +339,30 @@ async def test_news_during_a_pass_is_not_part_of_its_record(cluster: Cluster) ->
         cluster.tell()
         await cluster.look()
         assert cluster.rest() is None
+
+
+def tell_consumer(cluster: Cluster) -> None:
+    cluster.add_workload("web", None)
+    cluster.tell_workload(cluster.kind, "web")
+
+
+@pytest.mark.parametrize("news", [add_default_class, tell_consumer])
+async def test_news_that_a_pass_did_not_observe_is_not_part_of_its_record(
+    news: Callable[[Cluster], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+
+    async def report_after_news(*arguments: Any) -> None:
+        news(cluster)
+        await report(*arguments)
+
+    monkeypatch.setattr(reconciler, "report", report_after_news)
+    cluster.tell()
+    await cluster.look()
+    cluster.tell()
+
+    assert cluster.objects[MANAGED]["status"]["state"] == "Ready"
+    assert cluster.rest() is None
 
 
 async def test_a_deleted_object_confirms_its_record(cluster: Cluster) -> None:
