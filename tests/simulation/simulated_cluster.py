@@ -96,7 +96,8 @@ class Cluster:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-        self.objects: dict[str, Body] = {}
+        namespace = {"metadata": {"name": "shop", "uid": "uid-shop", "resourceVersion": "0"}}
+        self.objects: dict[str, Body] = {paths.namespace("shop"): namespace}
         self.pods: dict[str, Pods] = {}
         self.writes = 0
         self.doomed: set[int] = set()
