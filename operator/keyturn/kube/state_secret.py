@@ -54,6 +54,9 @@ _FORMAT_OF_CREDENTIALS = 3
 _ONLY_WITH_CREDENTIALS = frozenset({"credential", "supersedes", "abandoned"})
 """Facts of a revision that format 2 lacks."""
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+_ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
+"""Empty in a record of an earlier version, as the target is."""
+_TARGET = re.compile(r"((Cluster)?DatabaseTarget/[a-z0-9.-]{1,253})?")
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
 
@@ -257,6 +260,8 @@ def _credential_from(document: dict[str, Any]) -> Credential:
         phase=Phase(document["phase"]),
         since=_time(document["since"]),
         tries=_tries(document["tries"]),
+        item=_item(document.get("item", "")),
+        target=_target(document.get("target", "")),
     )
 
 
@@ -333,6 +338,18 @@ def _tries(number: object) -> int:
     if not isinstance(number, int) or not 0 <= number <= HIGHEST_REVISION:
         raise ValueError("no count")
     return number
+
+
+def _item(text: object) -> str:
+    if not _ITEM.fullmatch(_text(text)):
+        raise ValueError("no item of data")
+    return _text(text)
+
+
+def _target(text: object) -> str:
+    if not _TARGET.fullmatch(_text(text)):
+        raise ValueError("no database target")
+    return _text(text)
 
 
 def _names(names: list[object]) -> frozenset[str]:

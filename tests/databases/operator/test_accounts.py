@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.cluster.namespace import password
 
 if TYPE_CHECKING:
     from tests.databases.operator.accounts import DatabaseAccount, Pair
+    from tests.support.objects import Body
     from tests.support.operator import Operator
 
 
@@ -88,6 +90,39 @@ def test_the_second_object_for_an_account_leaves_it_to_the_first(account: Databa
 
     assert f"{account.space.namespace}/auth" in account.space.stalled("AccountTaken", "second")
     assert account.accepts(first)
+
+
+@pytest.mark.parametrize(
+    ("other", "fix"),
+    [
+        pytest.param({"passwordValue": "other"}, "write passwordValue: password", id="another item"),
+        pytest.param({"targetRef": {"name": "elsewhere"}}, "write targetRef as it was", id="another server"),
+        pytest.param(
+            {"username": "another_app"}, "write username and strategy as they were", id="another account"
+        ),
+    ],
+)
+def test_an_account_that_is_removed_and_added_again_as_another_one_is_refused(
+    account: DatabaseAccount, other: Body, fix: str
+) -> None:
+    account.manage(overlap="1s")
+    first, written = account.published(), account.space.get("ManagedSecret", "auth")["spec"]["database"]
+
+    account.space.respec(lambda spec: (spec.pop("database"), spec["data"].append(password("other"))))
+    account.space.until(
+        lambda body: body["status"].get("revision") == 2 and "CredentialValid" not in str(body["status"]),
+        "a revision without an account",
+    )
+    account.space.respec(lambda spec: spec.update(database={**written, **other}))
+
+    assert fix in account.space.stalled("InvalidDatabase")
+    assert account.accepts(first)
+    assert account.open_names() == [first.login]
+
+    account.space.respec(lambda spec: spec.pop("database"))
+    account.space.respec(lambda spec: spec.update(database=written))
+    account.until_phases(r1="Closed", r3="Proven")
+    assert (account.accepts(first), account.accepts(account.published())) == (False, True)
 
 
 def test_the_deletion_leaves_the_account_as_it_is(account: DatabaseAccount) -> None:

@@ -91,6 +91,8 @@ credentials = st.builds(
     st.sampled_from(Phase),
     times,
     st.integers(0, 3),
+    st.from_regex(r"[-._a-zA-Z0-9]{0,253}", fullmatch=True),
+    st.sampled_from(["", "DatabaseTarget/orders", "ClusterDatabaseTarget/shared.eu"]),
 )
 content = st.binary(max_size=40).map(Value)
 outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
@@ -196,6 +198,14 @@ def test_a_state_with_credentials_has_a_format_that_earlier_versions_refuse() ->
     assert orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))["format"] == 3
 
 
+def test_a_credential_of_an_earlier_version_has_neither_item_nor_target() -> None:
+    def drop(read: dict[str, Any]) -> None:
+        for one in read["credentials"]:
+            del one["item"], one["target"]
+
+    assert state_of(edited_account(drop)) == ACCOUNT
+
+
 def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None:
     written = document()
     assert "credentials" not in written
@@ -215,6 +225,10 @@ def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None
         pytest.param({"since": CANARY}, id="no time"),
         pytest.param({"tries": -1}, id="a negative count"),
         pytest.param({"tries": CANARY}, id="a count of text"),
+        pytest.param({"item": 7}, id="an item of digits"),
+        pytest.param({"item": f"{CANARY}\n"}, id="an item that is no name"),
+        pytest.param({"target": 7}, id="a target of digits"),
+        pytest.param({"target": CANARY}, id="a target that is no name"),
     ],
 )
 def test_an_edited_credential_is_not_read(change: dict[str, Any]) -> None:

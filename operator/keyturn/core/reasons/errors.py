@@ -135,7 +135,10 @@ class ErrorReason(Code):
     )
     INVALID_DATABASE = (
         "InvalidDatabase",
-        "`database` names no generated password, or another item writes the key `username`",
+        (
+            "`database` names no generated password, another item writes the key `username`, or open credentials"
+            " belong to another account, server or item"
+        ),
         "fix what the message names",
     )
     INVALID_GENERATOR = (

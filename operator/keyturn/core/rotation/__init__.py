@@ -30,6 +30,7 @@ Modules
     old_pods, holders                  pods with earlier values: of consumers, of other owners
     completion                         when a rollout is complete
     rollback                           return to an earlier revision
+    account_record                    whether the recorded credentials are of the account in the spec
     credentials, credential_slots      what a database server must accept, and the next step towards that; two at most
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it

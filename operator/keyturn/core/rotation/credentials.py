@@ -14,9 +14,9 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
-from keyturn.core.state.state import state_name
 
 from . import steps
+from .account_record import MOST_OPEN, contradiction, record_problem
 from .completion import is_complete
 from .credential_slots import (
     MOST_CANDIDATES,
@@ -44,12 +44,10 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
-    "MOST_OPEN",
     "account_again",
     "account_problem",
     "closes_account",
     "has_account",
-    "hold_to_record",
     "is_pending",
     "is_publishable",
     "last_closing",
@@ -63,22 +61,7 @@ __all__ = [
     "refuse_exhausted",
 ]
 
-MOST_OPEN = 2
-"""Credentials that a server accepts at the same time."""
 _RECHECK_INTERVAL = timedelta(minutes=1)
-
-
-def hold_to_record(observed: Observed, desired: Desired) -> None:
-    """Check that the recorded credentials are those of the account; users can edit the state Secret.
-
-    Raises:
-        Stalled: Another login, or too many credentials are recorded as open.
-    """
-    if desired.database is None or observed.state is None:
-        return
-    known, opened = desired.database.every_login, observed.state.open_credentials
-    if len(opened) > MOST_OPEN or any(one.login not in known for one in opened):
-        raise _contradiction(observed)
 
 
 def has_account(observed: Observed) -> bool:
@@ -267,7 +250,13 @@ def closes_account(observed: Observed) -> bool:
 
 
 def last_closing(observed: Observed, state: StateFacts) -> steps.Close | steps.Retire | None:
-    """Return the next step for the account of a deleted ManagedSecret that is to be closed; None if it waits."""
+    """Return the next step for the account of a deleted ManagedSecret that is to be closed; None if it waits.
+
+    Raises:
+        Stalled: The spec has another account.
+    """
+    if observed.database and (problem := record_problem(observed, observed.database)):
+        raise problem
     if left := tuple(one.revision for one in state.open_credentials if not one.is_closing):
         return steps.Close(left)
     return None if _waits(observed) else steps.Retire()
@@ -292,7 +281,7 @@ def live_for(step: steps.DatabaseStep, observed: Observed) -> tuple[Credential, 
     published = _published(observed, state)
     is_missing = published is not None and desired.database.alternates and published not in live.values()
     if len(live) > MOST_OPEN or is_missing:
-        raise _contradiction(observed)
+        raise contradiction(observed)
     return tuple(sorted(live.values(), key=lambda one: one is not published))
 
 
@@ -326,14 +315,6 @@ def _published(observed: Observed, state: StateFacts) -> Credential | None:
     """Return the credential that the Secret has now."""
     credential = state.credential_of(observed.target.revision) if observed.target else None
     return credential if credential and credential.is_open and not _was_abandoned(credential, state) else None
-
-
-def _contradiction(observed: Observed) -> Stalled:
-    return Stalled(
-        ErrorReason.STATE_UNREADABLE,
-        f"the state Secret {state_name(observed.name)!r} records database credentials that the account cannot have;"
-        " restore it, or delete it to continue with the values of the target Secret",
-    )
 
 
 # Waits and problems

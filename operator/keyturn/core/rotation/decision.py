@@ -14,12 +14,12 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
+from .account_record import hold_to_record
 from .completion import is_complete
 from .credentials import (
     account_again,
     account_problem,
     has_account,
-    hold_to_record,
     is_pending,
     is_publishable,
     needs_slot,

@@ -311,10 +311,17 @@ def _staged_credential(
     step: steps.Stage, state: StateFacts | None, desired: Desired, now: datetime
 ) -> tuple[Credential, ...]:
     """Return the credential that a new revision brings, if any, before the server is touched."""
-    login = staged_login(step.reason.fresh, state, desired)
-    if login is None or not brings_credential(step.reason.fresh, desired):
+    database, login = desired.database, staged_login(step.reason.fresh, state, desired)
+    if database is None or login is None or not brings_credential(step.reason.fresh, desired):
         return ()
-    return (Credential(step.number, login, Phase.STAGED, now, tries_of(step.reason, state)),)
+    staged = _credential(step.number, login, Phase.STAGED, database, now)
+    return (replace(staged, tries=tries_of(step.reason, state)),)
+
+
+def _credential(
+    number: int, login: str, phase: Phase, database: DatabaseDesired, now: datetime
+) -> Credential:
+    return Credential(number, login, phase, now, item=database.password, target=database.target_name)
 
 
 def _found_credentials(
@@ -323,13 +330,13 @@ def _found_credentials(
     """Return the credential of a Secret that exists: the server has it, and a login is to prove that."""
     if database is None:
         return ()
-    return (Credential(number, content.login or database.logins[0], Phase.APPLIED, now),)
+    return (_credential(number, content.login or database.logins[0], Phase.APPLIED, database, now),)
 
 
 def _lost_credentials(login: str, database: DatabaseDesired, now: datetime) -> tuple[Credential, ...]:
     """Return the credential that may be open although the record of its password is lost."""
     others = [other for other in database.logins if other != login][:1]
-    return tuple(Credential(UNKNOWN_REVISION, other, Phase.APPLIED, now) for other in others)
+    return tuple(_credential(UNKNOWN_REVISION, other, Phase.APPLIED, database, now) for other in others)
 
 
 def _prove(number: int, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:

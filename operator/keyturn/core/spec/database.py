@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy
+from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy, TargetKind
 from keyturn.api.target import DeletionPolicy
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class DatabaseDesired:
     template: AccountTemplate | None = None
     """What a new account may do; None if the account must exist."""
     deletion: DeletionPolicy = DeletionPolicy.RETAIN
+
+    @property
+    def target_name(self) -> str:
+        """Kind and name of the target, as a record has them."""
+        return f"{self.target.kind or TargetKind.DATABASE_TARGET}/{self.target.name}"
 
     @property
     def logins(self) -> tuple[str, ...]:

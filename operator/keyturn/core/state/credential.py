@@ -42,6 +42,10 @@ class Credential:
     """When its phase was recorded."""
     tries: int = 0
     """How many candidates of the same rotation the server refused before it."""
+    item: str = ""
+    """The item of data that is its password; empty in a record of an earlier version."""
+    target: str = ""
+    """Kind and name of the target whose server has it; empty in a record of an earlier version."""
 
     @property
     def is_open(self) -> bool:

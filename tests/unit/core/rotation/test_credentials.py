@@ -501,20 +501,11 @@ def test_a_deleted_object_leaves_its_account_open_by_default() -> None:
     assert next_step(deleted(database={})) == Finalize(present=False)
 
 
-# The record
-
-
-@pytest.mark.parametrize(
-    "recorded",
-    [
-        pytest.param(state(credential(1, login="postgres")), id="a login of another account"),
-        pytest.param(state(*(credential(number) for number in (3, 2, 1))), id="three are open"),
-    ],
-)
-def test_a_record_that_was_edited_is_not_followed(recorded: Any) -> None:
+def test_a_deleted_object_closes_no_logins_at_another_server() -> None:
+    moved_away = deleted(found=state(replace(credential(1, CLOSING), target="DatabaseTarget/elsewhere")))
     with pytest.raises(Stalled) as caught:
-        next_step(look(recorded))
-    assert caught.value.reason == "StateUnreadable"
+        next_step(moved_away)
+    assert caught.value.reason == "InvalidDatabase"
 
 
 # What the server must accept

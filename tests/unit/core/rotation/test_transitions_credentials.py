@@ -50,6 +50,11 @@ def test_a_first_revision_is_current_at_once() -> None:
     assert (after.current.credential, after.current.supersedes) == (1, None)
 
 
+def test_a_credential_is_recorded_with_its_item_and_its_target() -> None:
+    (first,) = staged(None).credentials
+    assert (first.item, first.target) == ("password", "DatabaseTarget/orders")
+
+
 def test_a_new_password_becomes_a_candidate_next_to_the_published_one() -> None:
     after = staged(state())
     assert (after.current_number, phases(after)) == (1, {2: STAGED, 1: PROVEN})

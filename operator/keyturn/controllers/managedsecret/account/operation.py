@@ -315,9 +315,12 @@ class Operation:
 
 
 def login_of(credential: Credential, state: State, password: str) -> Login | None:
-    """Return a credential with its password; None if no revision has it any more."""
+    """Return a credential with its password; None if no revision has it any more.
+
+    `password` is the item of data that is it, if the record does not say.
+    """
     revision = state.revisions.get(credential.revision)
-    kept = revision.values.get(password) if revision else None
+    kept = revision.values.get(credential.item or password) if revision else None
     value = kept.outputs.get(VALUE) if kept else None
     return Login(credential.login, value) if value else None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.observation.observed import with_facts
+from keyturn.core.rotation.account_record import record_problem
 from keyturn.databases.base import Answer
 from keyturn.databases.errors import DatabaseError, Unreachable
 from keyturn.kube.errors import ApiError
@@ -57,7 +58,7 @@ async def _probe_if_due(
     context: Context,
 ) -> None:
     credential = observed.state.current_credential if observed.state else None
-    if credential is None or not credential.is_proven:
+    if credential is None or not credential.is_proven or record_problem(observed, desired):
         return
     number, now = credential.revision, observed.now
     due = memory.probe_due(key, number)

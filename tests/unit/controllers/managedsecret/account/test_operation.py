@@ -12,6 +12,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
 from keyturn.databases.errors import Fenced, Forbidden, Missing
@@ -21,7 +22,6 @@ from tests.unit.core.builders import NOW
 
 if TYPE_CHECKING:
     from keyturn.core.rotation.steps import DatabaseStep
-    from keyturn.core.state.state import State
 
 ACCOUNT = Account("app", ("app_a", "app_b"), "shop/db")
 POOLER = Endpoint("pooler.shop.svc", 6432)
@@ -107,6 +107,22 @@ async def test_an_account_that_does_not_exist_is_created_with_the_first_login_op
     assert done == Effect(Claimed.CREATED)
     assert site.server.accepts("app_a", FIRST)
     assert [name for name, role in site.server.roles.items() if role.may_login] == ["app_a"]
+
+
+async def test_the_password_is_the_item_that_is_recorded(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    renamed = replace(ROTATING.facts.credentials[0], item="token")
+    values = {
+        "token": ItemValues("", {"value": Value.of_text("third-password")}, {"value": "token"}),
+        **ROTATING.revisions[2].values,
+    }
+    state = State.of(
+        replace(ROTATING.facts, credentials=(renamed, A)), {**ROTATING.revisions, 2: Revision(values)}
+    )
+
+    await site.run(Apply(2), state, renamed, A)
+
+    assert site.server.accepts("app_b", "third-password")
 
 
 async def test_a_candidate_is_opened_next_to_the_published_login(site: Site) -> None:

@@ -134,6 +134,15 @@ async def test_what_is_known_of_an_account_does_not_depend_on_the_class(prober: 
     assert found.account == AccountFacts()
 
 
+async def test_the_login_of_another_server_is_not_probed(prober: Prober) -> None:
+    prober.reads.found = recorded(replace(PROVEN, target="DatabaseTarget/elsewhere"))
+
+    found = await prober.look()
+
+    assert found == AccountFacts()
+    assert prober.reads.count == 0
+
+
 async def test_a_login_that_was_never_probed_is_probed_at_once(prober: Prober) -> None:
     found = await prober.look()
 
