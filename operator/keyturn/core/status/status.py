@@ -300,15 +300,21 @@ def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[H
     if not is_complete(observed, observed.desired, everyone):
         return before
     done = max((entry.revision for entry in before), default=0)
-    known = state.current if state.candidate else state.newest
+    known = state.current if _is_to_come(state.newest, state) else state.newest
     # Revisions before the first entry belong to an earlier life of this Secret and are left out.
     ended = [
         revision
         for revision in state.revisions
-        if revision.number > done and revision is not state.candidate and (done or revision is known)
+        if revision.number > done and not _is_to_come(revision, state) and (done or revision is known)
     ]
     added = [_entry(revision, _result(revision, state), observed) for revision in ended]
     return (_rollback_entry(observed, before) + added + before)[:_MAX_HISTORY]
+
+
+def _is_to_come(one: RevisionFacts, state: StateFacts) -> bool:
+    """Whether a revision is the candidate, or one that was given up and that no published one has superseded yet."""
+    published = max(state.current_number, state.held.number if state.held else 0)
+    return one is state.candidate or (one.abandoned and one.number > published)
 
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:

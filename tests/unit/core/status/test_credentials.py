@@ -12,6 +12,7 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.state.credential import Phase
+from keyturn.core.state.state import Held
 from keyturn.core.status.credentials import credential_status, credential_valid
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -24,6 +25,14 @@ KNOWN = {
     "reason": "Accepted",
     "message": "as before",
     "lastTransitionTime": make.MADE.isoformat(),
+}
+
+FIRST = {
+    "revision": 1,
+    "reason": "Created",
+    "result": "Succeeded",
+    "startedAt": make.MADE.isoformat(),
+    "finishedAt": make.MADE.isoformat(),
 }
 
 
@@ -158,6 +167,43 @@ def test_a_candidate_is_neither_the_last_rotation_nor_history() -> None:
     assert [entry.revision for entry in status.history] == [1]
 
 
+def test_a_candidate_that_was_given_up_is_history_when_a_later_revision_is_published() -> None:
+    gone = superseding(2, abandoned=True)
+    before = state(
+        credential(2, CLOSING), credential(1), current=1, revisions=(gone, superseding(1, supersedes=None))
+    )
+    status = status_of(look(before, status={"revision": 1, "history": [FIRST]}), Outcome(Rest(None)))
+    assert [(row.revision, row.result) for row in status.history] == [(1, "Succeeded")]
+
+
+def test_a_candidate_that_was_given_up_at_first_leaves_the_history_to_the_published_revision() -> None:
+    gone = superseding(2, abandoned=True)
+    before = state(
+        credential(2, CLOSING), credential(1), current=1, revisions=(gone, superseding(1, supersedes=None))
+    )
+    status = status_of(look(before), Outcome(Rest(None)))
+    assert [(row.revision, row.result) for row in status.history] == [(1, "Succeeded")]
+
+
+def test_a_candidate_that_a_rollback_gave_up_is_not_history_either() -> None:
+    gone = superseding(3, abandoned=True)
+    held = Held(2, 1, make.NOW, failed=False)
+    known = state(
+        credential(3, CLOSING),
+        credential(2, CLOSED),
+        credential(1),
+        current=1,
+        revisions=(gone, superseding(2), superseding(1, supersedes=None)),
+        held=held,
+    )
+    status = status_of(look(known, status={"revision": 1, "history": [FIRST]}), Outcome(Rest(None)))
+    assert [(row.revision, row.result) for row in status.history] == [
+        (1, "Succeeded"),
+        (2, "RolledBack"),
+        (1, "Succeeded"),
+    ]
+
+
 def test_a_revision_that_was_given_up_ends_as_superseded() -> None:
     late = superseding(2, abandoned=True)
     known = state(
@@ -166,9 +212,7 @@ def test_a_revision_that_was_given_up_ends_as_superseded() -> None:
         credential(1, CLOSED),
         revisions=(superseding(3, ended=True), late),
     )
-    entry = {"revision": 1, "reason": "Created", "result": "Succeeded"}
-    entry |= {"startedAt": make.MADE.isoformat(), "finishedAt": make.MADE.isoformat()}
-    status = status_of(look(known, status={"revision": 3, "history": [entry]}), Outcome(Rest(None)))
+    status = status_of(look(known, status={"revision": 3, "history": [FIRST]}), Outcome(Rest(None)))
     assert [(row.revision, row.result) for row in status.history] == [
         (3, "Succeeded"),
         (2, "Superseded"),
