@@ -31,6 +31,8 @@ _INTERVAL: Final = 600.0
 """Seconds between two checks of a server that is ready."""
 _MIN_INTERVAL: Final = 5.0
 _MAX_INTERVAL: Final = 300.0
+_MAX_OUTAGE_INTERVAL: Final = 45.0
+"""Seconds between two checks of a server that does not answer: its accounts resume within a minute of its return."""
 _MAX_CREDENTIAL_INTERVAL: Final = 15.0
 """Seconds between two reads of a credential that is refused or missing; not each read is followed by a login."""
 _TIMEOUT: Final = 30.0
@@ -96,7 +98,9 @@ class TargetCheck:
         is_credential = self._refused is not None or (
             self.health is not None and self.health.reason == LOGIN_NOT_FOUND
         )
-        return _MAX_CREDENTIAL_INTERVAL if is_credential else _MAX_INTERVAL
+        if is_credential:
+            return _MAX_CREDENTIAL_INTERVAL
+        return _MAX_OUTAGE_INTERVAL if self.health is not None and self.health.passes else _MAX_INTERVAL
 
     async def _check(self) -> Health:
         self._client.doubt()  # each check reads the Secrets, so that a new credential is found
