@@ -47,7 +47,8 @@ _SETTINGS: Final = {
 _TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
 _PAUSE: Final = 0.05
-_SETTLED: Final = frozenset("TtZX")
+_ENDED: Final = frozenset("ZX")
+_SETTLED: Final = _ENDED | frozenset("Tt")
 """States of a process in /proc that it reaches when it is stopped, or has ended."""
 
 
@@ -134,6 +135,18 @@ class PostgresServer:
     def kill(self) -> None:
         """End it at once, as a crash of the machine does."""
         self._end(signal.SIGQUIT)
+
+    def crash(self) -> None:
+        """Kill its first process, as the kernel does where memory is short; the others end when they notice."""
+        server, pids = self._running(), self._pids()
+        _send(server.pid, signal.SIGKILL)
+        server.wait()
+        self._program = None
+        deadline = time.monotonic() + _TIMEOUT
+        while any(_state(pid) not in _ENDED for pid in pids):
+            if time.monotonic() > deadline:
+                raise SandboxError("a process of PostgreSQL outlived the first one")
+            time.sleep(_PAUSE)
 
     def freeze(self) -> None:
         """Stop each of its processes, so that connections are accepted and never answered."""
