@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from tests.databases.checker import judge
 from tests.databases.cluster_watch import ClusterWatch, retime
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
+from tests.faults.apiserver import state_of
 from tests.faults.database_namespace import account_namespaces
 from tests.support.operator import Operator
 
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from tests.databases.checker import Rule, Violation
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
+    from tests.faults.proxy import Asked
 
-__all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "thaw"]
+__all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "recorded_phases", "records", "thaw"]
 
 _FREEZES = f"keyturn.runtime.failpoints._SIGNAL={int(signal.SIGSTOP)}"
 _PATIENCE = 60.0
@@ -52,6 +55,11 @@ class Play:
         made = Operator(self.kubeconfig, log, *options, env=known)
         self.operators.append(made)
         return made
+
+    def rotate(self, revision: int) -> None:
+        """Ask for a rotation, and wait until it has ended with a revision."""
+        self.account.space.trigger(f"revision {revision}")
+        self.account.wait_for(revision)
 
     def end_lease(self) -> None:
         """As if the term of the leader were over."""
@@ -150,6 +158,23 @@ def frozen_at(place: Play, failpoint: str) -> Iterator[Operator]:
     with frozen(place, failpoint) as one:
         one.wait()
         yield one.operator
+
+
+def records(phase: str, revision: int = 2) -> Callable[[Asked], bool]:
+    """Match the write that records a phase of a credential, and the same again."""
+
+    def matches(asked: Asked) -> bool:
+        return recorded_phases(asked).get(revision) == phase
+
+    return matches
+
+
+def recorded_phases(asked: Asked) -> dict[int, str]:
+    """Return the phase of each credential in a write of the state Secret; nothing for another request."""
+    if asked.method != "PUT" or not asked.name.endswith("-keyturn"):
+        return {}
+    state = state_of(json.loads(asked.body))
+    return {one["revision"]: one["phase"] for one in state.get("credentials", ())}
 
 
 def thaw(operator: Operator) -> None:
