@@ -26,6 +26,7 @@ __all__ = [
     "Kills",
     "chain",
     "pairs",
+    "settled",
     "within",
 ]
 
@@ -154,7 +155,7 @@ def _has_rolled_back(account: AccountNamespace) -> bool:
     return "RolledBack" in results and account.is_settled(1)
 
 
-def _settled(revision: int) -> Callable[[AccountNamespace], bool]:
+def settled(revision: int) -> Callable[[AccountNamespace], bool]:
     return lambda account: account.is_settled(revision)
 
 
@@ -165,7 +166,7 @@ ROTATION = AccountScenario(
     "rotates",
     _rotate,
     ("Begin", "Stage", "Apply", "Prove", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
-    _settled(2),
+    settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
 )
@@ -183,7 +184,7 @@ EMERGENCY = AccountScenario(
     "revokes at once",
     _declare,
     ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke"),
-    _settled(2),
+    settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
     breaks=_NO_OVERLAP,
@@ -202,7 +203,7 @@ LOSS = AccountScenario(
     "continues without its record",
     _lose,
     ("Claim",),
-    _settled(1),
+    settled(1),
     {},
     (),
 )

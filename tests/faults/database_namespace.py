@@ -18,9 +18,10 @@ from tests.databases.recorder import answer_to, application
 from tests.databases.server_log import SETTINGS
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import NAME, workload_namespaces
+from tests.faults.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from tests.databases.evidence import Answer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["DATABASE", "PASSWORD", "AccountNamespace", "Shop", "account_namespaces"]
+__all__ = ["DATABASE", "PASSWORD", "AccountNamespace", "Shop", "WiredShop", "account_namespaces"]
 
 DATABASE = "shop"
 PASSWORD = "password"  # noqa: S105  # the name of an item
@@ -75,6 +76,11 @@ class Shop:
         self.server.start()
 
     @property
+    def port(self) -> int:
+        """Where operators connect."""
+        return self.server.port
+
+    @property
     def application(self) -> dict[str, Any]:
         """How the application of the shop connects."""
         return application(self.server) | {"dbname": DATABASE}
@@ -82,6 +88,29 @@ class Shop:
     @property
     def superuser(self) -> dict[str, Any]:
         return self.server.conninfo(DATABASE)
+
+
+class WiredShop(Shop):
+    """A server that operators reach through a network of their own, which applications do not use."""
+
+    def __init__(self, release: str = "18") -> None:
+        super().__init__(release)
+        self.wire = Wire(self.server.host, self.server.port)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.wire.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wire.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
+
+    @property
+    def port(self) -> int:
+        return self.wire.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +182,17 @@ class AccountNamespace:
             return False
         return {number for number, phase in self.phases().items() if phase != "Closed"} == {revision}
 
-    def wait_for(self, revision: int, timeout: float = 60.0) -> None:
+    def wait_for(
+        self, revision: int, timeout: float = 60.0, *, keep: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until a revision is the only one; `keep` is called meanwhile."""
+
+        def look() -> bool:
+            keep()
+            return self.is_settled(revision)
+
         eventually(
-            lambda: self.is_settled(revision),
+            look,
             f"revision {revision} alone in {self.namespace}",
             timeout,
             instead=lambda: (self.phases(), self.conditions()),
@@ -179,7 +216,7 @@ class AccountNamespace:
             "spec": {
                 "postgresql": {
                     "host": server.host,
-                    "port": server.port,
+                    "port": self.shop.port,
                     "database": DATABASE,
                     "tls": {"caRef": {"name": _AUTHORITY}},
                 },

@@ -133,12 +133,13 @@ class Frozen:
     failpoint: str
 
     def wait(self) -> None:
-        """Wait until it has come to the failpoint."""
-        eventually(
-            lambda: _is_stopped(self.operator.pid),
-            f"an operator that is frozen at {self.failpoint}",
-            _PATIENCE,
-        )
+        """Wait until it has come to the failpoint; one that missed its Lease before is started again."""
+
+        def look() -> bool:
+            self.operator.revive()
+            return _is_stopped(self.operator.pid)
+
+        eventually(look, f"an operator that is frozen at {self.failpoint}", _PATIENCE)
 
 
 @contextmanager
@@ -184,4 +185,7 @@ def thaw(operator: Operator) -> None:
 
 
 def _is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:  # it has ended
+        return False

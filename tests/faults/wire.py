@@ -1,0 +1,121 @@
+"""The network between an operator and a database server, which can be cut, or carry nothing for a while."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Wire"]
+
+_RECEIVE = 65_536
+_TIMEOUT = 10.0
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that closes a connection by a reset."""
+
+
+class Wire:
+    """Listens on a port of its own, and carries each connection to a server; use it as a context manager."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._flows = Event()
+        self._flows.set()
+        self._is_cut = False
+        self._open: set[socket.socket] = set()
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        self._flows.set()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def cut(self) -> None:
+        """Reset every connection, and each new one."""
+        with self._lock:
+            self._is_cut = True
+            left = list(self._open)
+        for one in left:
+            _reset(one)
+
+    def silence(self) -> None:
+        """Carry nothing; what is sent meanwhile arrives at the end, as with TCP."""
+        self._flows.clear()
+
+    def restore(self) -> None:
+        with self._lock:
+            self._is_cut = False
+        self._flows.set()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        self._flows.wait()
+        try:
+            server = socket.create_connection(self._server, timeout=_TIMEOUT)
+        except OSError:
+            _reset(client)
+            return
+        server.settimeout(None)
+        if not self._keep(client, server):
+            return
+        back = Thread(target=self._carry, args=(server, client), daemon=True)
+        back.start()
+        self._carry(client, server)
+        back.join()
+        with self._lock:
+            self._open -= {client, server}
+        client.close()
+        server.close()
+
+    def _keep(self, *ends: socket.socket) -> bool:
+        """Keep both ends of a connection, so that it can be cut; return whether it may be used."""
+        with self._lock:
+            is_cut = self._is_cut
+            if not is_cut:
+                self._open |= set(ends)
+        if is_cut:
+            for one in ends:
+                _reset(one)
+        return not is_cut
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(_RECEIVE):
+                self._flows.wait()
+                sink.sendall(data)
+        self._flows.wait()
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+def _reset(one: socket.socket) -> None:
+    """Close a connection so that both ends notice; one that is closed is success."""
+    with suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
