@@ -57,7 +57,8 @@ soak: sandbox ## run the sweeps longer and with other draws than make test does;
 	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
 		tests/faults/test_random_kills.py tests/faults/test_kill_again.py tests/faults/test_answers.py \
-		tests/faults/test_database_kills.py tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
+		tests/faults/test_database_kills.py tests/faults/test_database_disturbances.py tests/faults/test_database_soak.py \
+		tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them

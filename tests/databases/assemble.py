@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Evidence, Pair, Roles
-from tests.databases.server_log import ServerLog, value_of
+from tests.databases.server_log import Recogniser, ServerLog
 from tests.leaks.scan import leaks
 
 if TYPE_CHECKING:
@@ -31,12 +31,8 @@ def assemble(
 
     `works` are the operator's writes at the API server; `places` are texts in which no value belongs.
     """
-    log, logins = ServerLog(lines, journal.values, journal.logins), journal.logins
-    known: dict[str, str] = {}
-    for _, rows in journal.catalogue:
-        for _, verifier in rows:
-            if verifier not in known:
-                known[verifier] = value_of(verifier, journal.values)
+    recogniser, logins = Recogniser(journal.values), journal.logins
+    log = ServerLog(lines, recogniser, logins)
     own = [(line.at, line.text[:60]) for line in log.statements if line.application != _RECORDER]
     return Evidence(
         attempts=sorted(journal.attempts, key=lambda one: one.began),
@@ -46,7 +42,7 @@ def assemble(
         restarts=sorted(journal.restarts, key=lambda one: one.at),
         changes=sorted((one for one in log.changes if one.login in logins), key=lambda one: one.ended),
         roles=[
-            Roles(at, frozenset(Pair(name, known[verifier]) for name, verifier in rows))
+            Roles(at, frozenset(Pair(name, recogniser.name_of(verifier)) for name, verifier in rows))
             for at, rows in journal.catalogue
         ],
         proofs=[

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PREFIX", "SETTINGS", "Line", "LoggedIn", "ServerLog", "read_lines", "value_of"]
+__all__ = ["PREFIX", "SETTINGS", "Line", "LoggedIn", "Recogniser", "ServerLog", "read_lines"]
 
 PREFIX = "%n|%p|%a|"
 SETTINGS: Mapping[str, str] = {
@@ -101,19 +101,15 @@ class _Session:
 class ServerLog:
     """The changes of roles and the logins in one log."""
 
-    def __init__(self, lines: Iterable[Line], values: Mapping[str, str], logins: Collection[str]) -> None:
-        """Take the logins of one account, and the passwords that are known by their digests.
-
-        A verifier is recognised by them alone, which costs some milliseconds for each.
-        """
+    def __init__(self, lines: Iterable[Line], recogniser: Recogniser, logins: Collection[str]) -> None:
+        """Take the logins of one account, and what knows its passwords."""
         self._logins = logins
         self.changes: list[Change] = []
         self.logins: list[LoggedIn] = []
         self.statements: list[Line] = []
-        self._values = values
+        self._recogniser = recogniser
         self._roles: dict[str, _Role] = {}
         self._sessions: dict[int, _Session] = {}
-        self._known: dict[str, str] = {}
         for line in lines:
             self._read(line)
         for session in self._sessions.values():
@@ -191,24 +187,42 @@ class ServerLog:
         role = self._roles.get(name)
         if role is None or not (role.can_login and role.password):
             return None
-        if role.password not in self._known:
-            self._known[role.password] = value_of(role.password, self._values)
-        return Pair(name, self._known[role.password])
+        return Pair(name, self._recogniser.name_of(role.password))
+
+
+class Recogniser:
+    """Names the known password that a verifier is of, by its digest; each password that is tried takes milliseconds.
+
+    Passwords are known in the order in which they were first used, and so are verifiers: the last hit is near.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self._known: dict[str, str] = {}
+        self._last = 0
+
+    def name_of(self, verifier: str) -> str:
+        if verifier not in self._known:
+            self._known[verifier] = self._search(verifier)
+        return self._known[verifier]
+
+    def _search(self, verifier: str) -> str:
+        digests = list(self._values)
+        for place in sorted(range(len(digests)), key=lambda place: abs(place - self._last)):
+            if _is_of(verifier, self._values[digests[place]]):
+                self._last = place
+                return digests[place]
+        return f"unknown-{hashlib.sha256(verifier.encode()).hexdigest()[:8]}"
 
 
 def _name(statement: re.Match[str]) -> str:
     return (statement[3] or "").replace('""', '"') or (statement[4] or "").lower()
 
 
-def value_of(verifier: str, values: Mapping[str, str]) -> str:
-    """Return the digest of the password that a SCRAM verifier is of; an unknown one has a name of its own."""
-    for digest, value in values.items():
-        if verifier == value or _is_verifier_of(verifier, value):
-            return digest
-    return f"unknown-{hashlib.sha256(verifier.encode()).hexdigest()[:8]}"
-
-
-def _is_verifier_of(verifier: str, value: str) -> bool:
+def _is_of(verifier: str, value: str) -> bool:
+    """Say whether a SCRAM verifier, or what was sent instead of one, is of a password."""
+    if verifier == value:
+        return True
     kind, _, rest = verifier.partition("$")
     if kind != "SCRAM-SHA-256":
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Pair
-from tests.databases.server_log import ServerLog, read_lines
+from tests.databases.server_log import Recogniser, ServerLog, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ ONE = Pair("app_a", "one")
 def _read(folder: Path, *messages: str, pid: int = 7) -> ServerLog:
     path = folder / "server.log"
     path.write_text("".join(f"{place}.000|{pid}|app|{text}\n" for place, text in enumerate(messages, 1)))
-    return ServerLog(read_lines(path), _VALUES, {"app_a"})
+    return ServerLog(read_lines(path), Recogniser(_VALUES), {"app_a"})
 
 
 def _sent(text: str) -> str:
@@ -84,6 +84,18 @@ def test_a_statement_of_several_lines_is_read_whole(tmp_path: Path) -> None:
     (change,) = _read(tmp_path, _sent("ALTER ROLE app_a\n\tLOGIN\n\tPASSWORD 'second-password'")).changes
 
     assert change.after == Pair("app_a", "two")
+
+
+def test_each_of_many_passwords_is_recognised_wherever_the_last_one_was() -> None:
+    recogniser = Recogniser({str(number): f"password-{number}" for number in range(5)})
+
+    assert [recogniser.name_of(f"password-{number}") for number in (3, 0, 4, 3, 1)] == [
+        "3",
+        "0",
+        "4",
+        "3",
+        "1",
+    ]
 
 
 def test_an_unknown_password_has_a_name_of_its_own(tmp_path: Path) -> None:

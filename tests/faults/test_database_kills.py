@@ -35,7 +35,7 @@ from tests.faults.database_kills import (
 from tests.faults.database_namespace import account_namespaces
 from tests.faults.namespace import CONSUMERS
 from tests.support.operator import Operator
-from tests.support.soak import draw
+from tests.support.soak import TIMES, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.database_namespace import AccountNamespace, Shop
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(900 if TIMES == 1 else 5400)
 _KILLED = -9
 _LIVES = 0
 """A process that never came to its failpoint."""
@@ -117,7 +117,7 @@ def stories(
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), KILLS))
         with _operator(kubeconfig, folder / "whole.log", next(iter(stage.values()))) as operator:
-            unfinished = _wait_for_the_ends(stage)
+            unfinished = _wait_for_the_ends(stage, operator)
             operator.stop()
         recorder.try_all_closed()
     lines = list(read_lines(shop.server.log))
@@ -142,7 +142,7 @@ def _come_to_rest(stage: dict[Kills, AccountNamespace], kubeconfig: Path, folder
         account.create(database=kills.scenario.database, **kills.scenario.spec)
     with _operator(kubeconfig, folder / "rest.log", next(iter(stage.values()))) as operator:
         for account in stage.values():
-            account.wait_for(1, _PATIENCE)
+            account.wait_for(1, _PATIENCE, keep=operator.revive)
         operator.stop()
 
 
@@ -171,11 +171,12 @@ def _die_once(failpoint: str, account: AccountNamespace, kubeconfig: Path, folde
             return _LIVES
 
 
-def _wait_for_the_ends(stage: dict[Kills, AccountNamespace]) -> dict[str, object]:
+def _wait_for_the_ends(stage: dict[Kills, AccountNamespace], operator: Operator) -> dict[str, object]:
     """Wait until each case has ended; return how those look that did not."""
     left = dict(stage)
 
     def are_over() -> bool:
+        operator.revive()
         for kills in [kills for kills, account in left.items() if kills.scenario.has_ended(account)]:
             del left[kills]
         return not left

@@ -69,6 +69,12 @@ class Operator(harness.Operator):
             self.start()
         return code
 
+    def revive(self) -> None:
+        """Start it again, as a kubelet does, if it ended because it did not renew its Lease in time."""
+        if self.returncode == _LEADERSHIP_LOST and self._was_late():
+            self._close()
+            self.start()
+
     def _was_late(self) -> bool:
         return any(line.get("reason") == "not renewed in time" for line in self.lines())
 
