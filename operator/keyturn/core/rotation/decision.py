@@ -303,12 +303,26 @@ def _roll_out(
     is_through = not any(progress.under_way for progress in all_standings)
     if step := _overlap(observed, desired, all_standings):
         return step
-    refuse_unknown_return(observed, desired)
-    refuse_exhausted(observed, desired)
-    if is_through:
-        ask_for_help(observed, _current(observed))
+    _ask_for_action(observed, desired, is_through=is_through)
     problem = problem or push_problem(observed) or account_problem(observed, desired) or contest(observed)
     return steps.Rest(_wake_up(observed, desired, all_standings), problem)
+
+
+def _ask_for_action(observed: Observed, desired: Desired, *, is_through: bool) -> None:
+    """Report what needs manual action.
+
+    Raises:
+        Stalled: It is checked again when the database server is due, which no action is needed for.
+    """
+    try:
+        refuse_unknown_return(observed, desired)
+        refuse_exhausted(observed, desired)
+        if is_through:
+            ask_for_help(observed, _current(observed))
+    except Stalled as stalled:
+        times = (stalled.again, account_again(observed))
+        stalled.again = min((when for when in times if when), default=None)
+        raise
 
 
 def _overlap(

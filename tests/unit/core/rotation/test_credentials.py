@@ -352,9 +352,9 @@ def test_nothing_is_refused_that_the_secret_still_has() -> None:
     assert credentials.next_revocation(look(ended, published=1), make.wanted(look(ended))) is None
 
 
-def rolled_back(**facts: Any) -> Any:
+def rolled_back(*, failed: bool = False, **facts: Any) -> Any:
     back = state(
-        credential(2, CLOSING), credential(1), current=1, held=Held(2, 1, make.NOW, failed=False, lasts=True)
+        credential(2, CLOSING), credential(1), current=1, held=Held(2, 1, make.NOW, failed=failed, lasts=True)
     )
     return look(back, *facts.pop("consumers", ()), **facts)
 
@@ -363,6 +363,12 @@ def test_a_rolled_back_credential_is_refused_once_no_pod_has_it() -> None:
     late = make.consumer(marker="db=2", settled=False)
     assert next_step(rolled_back()) == Revoke(2)
     assert next_step(rolled_back(consumers=(late,))) != Revoke(2)
+
+
+def test_a_revocation_that_failed_is_retried_at_its_time_although_the_rollback_needs_action() -> None:
+    with pytest.raises(Stalled) as caught:
+        next_step(rolled_back(failed=True, account=LATER))
+    assert (caught.value.reason, caught.value.again) == ("RolledBack", LATER.again)
 
 
 def test_a_rolled_back_credential_is_refused_at_the_limit_of_the_overlap() -> None:
