@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.installation.checks.election import LEASE
+from keyturn.core.shards import LEASE
 from keyturn.kube import paths
 from keyturn.kube.lease_holder import is_vouched
 from sandbox.harness import eventually

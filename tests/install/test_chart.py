@@ -211,6 +211,12 @@ def test_the_proof_of_encryption_is_the_component(tmp_path: Path) -> None:
     assert made == with_component(tmp_path, MANIFESTS / "components" / "encryption-proof")
 
 
+def test_shards_are_the_component(tmp_path: Path) -> None:
+    made = named(render("--set=shards=3,replicas=3"))
+
+    assert made == with_component(tmp_path, MANIFESTS / "components" / "shards")
+
+
 @pytest.mark.parametrize("monitored", [False, True], ids=["alone", "with the monitor"])
 @pytest.mark.parametrize(
     ("component", "values"),

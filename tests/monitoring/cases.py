@@ -227,6 +227,16 @@ _OPERATOR = (
         *(10, 11, 37),
         _REPLICAS | {"severity": "critical"},
     ),
+    # Of three shards one has no holder; each replica reports the number.
+    Case(
+        "KeyturnNotLeading",
+        of_process("shards", "3x120")
+        | of_process("shards_held", "2x120")
+        | of_process("shards", "3x120", "2")
+        | of_process("shards_held", "1x5 0x60 1x60", "2"),
+        *(10, 11, 67),
+        _REPLICAS | {"severity": "critical"},
+    ),
     Case(
         "KeyturnCrdOutdated",
         of_process("crd_outdated", "0x5 1x60 0x60", crd="managedsecrets.keyturn.dev")

@@ -39,6 +39,9 @@ app.kubernetes.io/name: keyturn
 {{- if ne (int .Values.workers) 16 }}
 - --workers={{ int .Values.workers }}
 {{- end }}
+{{- if gt (int .Values.shards) 1 }}
+- --shards={{ int .Values.shards }}
+{{- end }}
 {{- with .Values.restarts.maxRolling }}
 - --max-rolling={{ int . }}
 {{- end }}

@@ -4,6 +4,7 @@ Modules
     manager                       parts of the process, their start and end
     kopf_source, kopf_lists, kopfshell   kopf: watches and process life cycle; no other module imports it
     event_handlers, cache_sync, discovery, watch_liveness   events to cache and queue; first list and sweep
+    shard_work                    shards that this process holds: their admission and handover
     start_rest                    objects that a start leaves at rest, because nothing has changed for them
     start_reads                   reads of all other values after a start, in pages
     workqueue, fair_queue         keys with delays, priorities and fairness between namespaces

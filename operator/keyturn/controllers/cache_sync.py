@@ -55,11 +55,11 @@ class Upkeep:
         await self._retry(self._find_workload_types)
         while True:
             self._liveness.relisted.clear()
-            await self._sweep()
+            await self.sweep()
             if not self.is_primed.is_set():
                 await self._discover()
                 if self._watches.absent_kinds:  # installed after the first list of them, or not at all
-                    await self._sweep()
+                    await self.sweep()
                 self._prime()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_INTERVAL):
@@ -77,7 +77,7 @@ class Upkeep:
         found = await find_watchable(self._context.api, None if namespaces is None else tuple(namespaces))
         self._watches.workload_types = REQUIRED_TYPES + found
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
         """List all kinds; retries until the API server answers and serves them."""
         await self._retry(self._watches.sweep)
 

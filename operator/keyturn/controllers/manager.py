@@ -23,13 +23,12 @@ from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import AuditServer
 from keyturn.endpoints.dashboard_server import DashboardServer
 from keyturn.endpoints.metrics_server import MetricsServer
-from keyturn.installation.checks.election import LEASE
 from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
-from keyturn.kube.leader_election import Elector
 from keyturn.kube.secret_sight import Sight, sight_of
+from keyturn.kube.shard_election import ShardElection, SoleElection
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
 from keyturn.runtime.scheduling import favour_event_loop
@@ -46,7 +45,7 @@ from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
-from .start_reads import StartReads
+from .shard_work import Shards
 from .start_rest import leave_at_rest
 from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from keyturn.endpoints.audit import Settings
     from keyturn.endpoints.dashboard import Settings as DashboardSettings
     from keyturn.kube.config import Connection
+    from keyturn.kube.shard_election import Election
 
     from .managedsecret.restart_budget import RestartLimits
 
@@ -81,6 +81,8 @@ class Options:
     """The operator's own namespace; None to detect it."""
     exposure: server.Exposure = field(default_factory=server.Exposure)
     workers: int = 16
+    shards: int = 1
+    """Number of shards of the namespaces, which the replicas share; equal in all of them."""
     restarts: RestartLimits = NO_LIMITS
     """Limits of restarts in the whole cluster."""
     reach: Reach = field(default_factory=Reach)
@@ -110,6 +112,7 @@ class Options:
             None if self.namespaces is None else tuple(self.namespaces),
             frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
             self.sight,
+            self.shards,
         )
 
 
@@ -123,44 +126,60 @@ class Manager:
         for_lease, api = apis
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
-        self.elector = Elector(for_lease, place.own, LEASE, identity)
-        api.fence = self.elector.deadline
+        self.election = self._election(for_lease, place)
+        api.fence = self.election.deadline
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
         context = self.context = self._context(api, place)
         self.memory = Memory(context, options.restarts)
-        self.queue: WorkQueue[Key] = WorkQueue(api.clock.now, owner=attrgetter("namespace"))
-        self.context.wake = self.context.alert = self.queue.add
-        self.context.stores.news = HealthEvents(turned=self.queue.add, recovered=self._store_recovered)
-        self.context.databases.news = HealthEvents(turned=self.queue.add, recovered=self._target_recovered)
+        self.shards = Shards(options.shards, options.restarts)
+        self.queue: WorkQueue[Key] = WorkQueue(
+            api.clock.now, owner=attrgetter("namespace"), is_open=self.shards.is_open
+        )
+        self._connect()
         self.liveness = WatchLiveness()
         self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone
         self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
-        self.checklist_monitor = ChecklistMonitor(
-            for_lease,
-            place.own,
-            self.context.evidence,
-            api.clock.now,
-            proves_encryption=options.proves_encryption,
-        )
         cache, now, evidence = context.cache, context.now, context.evidence
+        proves = options.proves_encryption
+        self.checklist_monitor = ChecklistMonitor(
+            for_lease, place.own, evidence, now, proves_encryption=proves
+        )
         self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
         context.readership = self.audit.readership
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
-        self.dashboard = DashboardServer(options.ui, api, cache, now, self.elector, self._unready)
+        self.dashboard = DashboardServer(options.ui, api, cache, now, self.election, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
         self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.liveness)
+        lists = self.upkeep.sweep, self.secrets.fresh
+        self.shards.attach(context, self.memory, self.watches, self.queue, lists, self._leave_at_rest)
         self.startup = Startup(api, place, self._set_lost_fields)
         self.context.doubt_crds = self.startup.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
+    async def _leave_at_rest(self) -> None:
+        """Leave unchanged objects at rest, if one leader before has reconciled all of them."""
+        if isinstance(self.election, SoleElection):
+            await leave_at_rest(self.context, self.memory, self.queue, self.election.elector)
+
+    def _connect(self) -> None:
+        """Have background work add keys to the work queue."""
+        self.context.wake = self.context.alert = self.queue.add
+        self.context.stores.news = HealthEvents(turned=self.queue.add, recovered=self._store_recovered)
+        self.context.databases.news = HealthEvents(turned=self.queue.add, recovered=self._target_recovered)
+
+    def _election(self, api: Api, place: Place) -> Election:
+        if self._options.shards == 1:
+            return SoleElection(api, place.own, self._identity)
+        return ShardElection(api, place.own, self._options.shards, self._identity)
+
     def _context(self, api: Api, place: Place) -> Context:
         options, audiences = self._options, self._connection.audiences
         reach = replace(options.reach, namespace=place.own, our_audiences=audiences)
-        return Context(
+        context = Context(
             api,
             self.events,
             api.clock.now,
@@ -168,6 +187,8 @@ class Manager:
             sight=options.sight,
             contacts=options.contacts,
         )
+        context.cache.has_all_values = options.shards == 1
+        return context
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; the end of one part ends all."""
@@ -187,7 +208,7 @@ class Manager:
             parts = [
                 group.create_task(part)
                 for part in (
-                    self.elector.run(),
+                    self.election.run(self.shards, self.upkeep.is_primed),
                     self.secrets.run(),
                     self.events.run(),
                     self.context.stores.run(),
@@ -216,17 +237,9 @@ class Manager:
                 await self.startup.looked.wait()
         if self._options.audit:
             await self.secrets.fresh()  # standbys receive audit events too, which name Secrets
-        await self.elector.leading()
-        await self.secrets.fresh()
-        metrics.LEADER.set(1)
-        self.context.since = self.context.now()
-        self.memory.budget.count_rolling(self.context.cache.rolling_workloads())
-        _log.info("leading")
-        await leave_at_rest(self.context, self.memory, self.queue, self.elector)
-        reads = StartReads(self.context, self.memory, self.queue, self._options.namespaces)
-        reads.hold()
         async with asyncio.TaskGroup() as group:
-            group.create_task(reads.run())
+            group.create_task(self.shards.run())
+            await self.shards.begun.wait()
             await self.queue.run(self._reconcile, workers=self._options.workers, grace=_DRAIN_TIMEOUT)
 
     async def _reconcile(self, key: Key) -> datetime | None:
@@ -244,15 +257,15 @@ class Manager:
         return None
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
-        """Stop reconciles, flush events, and release the lease last."""
+        """Stop reconciles, flush events, and release the Leases last."""
         work.cancel()
         await asyncio.wait([work])
         await self.context.stores.close()
         await self.memory.accounts.close()
         await self.context.databases.close()
         await self.events.flush(1.0)
-        await self.elector.release()
-        metrics.LEADER.set(0)
+        await self.election.release()
+        self.shards.close()
 
     async def _kopf(self, stop: asyncio.Event) -> None:
         """Start kopf after the first list: it discovers kinds only once."""
@@ -291,7 +304,7 @@ class Manager:
         return stuck + self.liveness.problems()
 
     def _unready(self) -> list[str]:
-        return [*self.upkeep.problems(), *(self.elector.problems() or self.startup.problems())]
+        return [*self.upkeep.problems(), *(self.election.problems() or self.startup.problems())]
 
     def _set_lost_fields(self, fields: tuple[str, ...]) -> None:
         """Record the status fields that the installed CRD drops, and enqueue all objects to report or write them."""

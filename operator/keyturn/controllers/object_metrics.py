@@ -91,7 +91,7 @@ class _Tally:
         self.all = All(
             count=self.all.count + 1,
             broken=self.all.broken | rules,
-            has_environments=bool(others) and _PRODUCTION in self._environments,
+            has_environments=bool(others) and _PRODUCTION in self._environments and self.cache.has_all_values,
             keeps_old=self.all.keeps_old or (previous is not None and until is None),
         )
 

@@ -60,14 +60,19 @@ class WorkQueue(Generic[K]):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         owner: Callable[[K], str] = lambda _: "",
+        is_open: Callable[[K], bool] = lambda _: True,
     ) -> None:
-        """`owner` maps a key to its tenant; an owner gets at most 7/8 of the workers, the owner "" all."""
+        """`owner` maps a key to its tenant; an owner gets at most 7/8 of the workers, the owner "" all.
+
+        A key that is not open is dropped: another process has it.
+        """
         self._owner = owner
+        self._is_open = is_open
         self._now = now
         self._chance = chance
         self._lanes: dict[Priority, FairQueue[K]] = {priority: FairQueue() for priority in Priority}
         self._waiting: dict[K, Priority] = {}
-        self._working: set[K] = set()
+        self._working: dict[K, asyncio.Task[None]] = {}
         self._busy: Counter[str] = Counter()
         self._again: dict[K, Priority] = {}
         self._failures: dict[K, int] = {}
@@ -82,6 +87,8 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K, priority: Priority = Priority.FRESH) -> None:
         """Add a key; if it is being processed, it is processed again afterwards."""
+        if not self._is_open(key):
+            return
         known = self._again if key in self._working else self._waiting
         if known.get(key) in {priority, Priority.FRESH}:
             return
@@ -113,6 +120,20 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._due.drop(key)
 
+    async def end(self, concerns: Callable[[K], bool], grace: timedelta) -> None:
+        """Remove keys that are open no more; wait for their work in progress, and cancel it after `grace`."""
+        for key in {
+            key for key in (*self._waiting, *self._again, *self._failures, *self._due) if concerns(key)
+        }:
+            self.forget(key)
+        tasks = [task for key, task in self._working.items() if concerns(key)]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace.total_seconds())
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
     async def run(
         self,
         work: Work[K],
@@ -141,7 +162,7 @@ class WorkQueue(Generic[K]):
             while self._waiting and len(self._working) < workers:
                 if (key := self._take(most)) is None:
                     break
-                group.create_task(self._work_on(key, work))
+                self._begin(key, group.create_task(self._work_on(key, work)))
             await self._pause()
 
     def _take(self, most: int) -> K | None:
@@ -157,13 +178,15 @@ class WorkQueue(Generic[K]):
                     continue  # promoted or removed meanwhile
                 del self._waiting[key]
                 self._due.drop(key)
-                self._working.add(key)
-                self._busy[self._owner(key)] += 1
                 return key
         return None
 
+    def _begin(self, key: K, task: asyncio.Task[None]) -> None:
+        self._working[key] = task
+        self._busy[self._owner(key)] += 1
+
     def _leave(self, key: K) -> None:
-        self._working.discard(key)
+        del self._working[key]
         owner = self._owner(key)
         self._busy[owner] -= 1
         if not self._busy[owner]:
@@ -175,7 +198,7 @@ class WorkQueue(Generic[K]):
         finally:
             self._leave(key)
             self._wake.set()
-        if due is not None:
+        if due is not None and self._is_open(key):
             self._due.put(key, due)
         if key in self._again:
             self.add(key, self._again.pop(key))
@@ -186,6 +209,8 @@ class WorkQueue(Generic[K]):
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
+            if not self._is_open(key):
+                return None
             return self._now() + self._backoff(key, error)
         self._failures.pop(key, None)
         return due
@@ -202,6 +227,9 @@ class WorkQueue(Generic[K]):
         }
         if isinstance(error, errors.Forbidden):  # lost rights are no defect
             _log.warning("reconcile forbidden", **facts, verb=error.verb, resource=paths.resource(error.path))
+            return pause
+        if isinstance(error, errors.NotLeading):  # the process ends its work, or its Lease is renewed late
+            _log.info("reconcile interrupted", **facts)
             return pause
         metrics.WORK_FAILED.inc()
         _log.error("reconcile failed", **facts, **logs.describe(error))
@@ -245,6 +273,9 @@ class _DueTimes(Generic[K]):
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._entries)
 
     def earliest(self) -> datetime | None:
         while self._heap and self._entries.get(self._heap[0][2]) is not self._heap[0]:

@@ -8,6 +8,7 @@ __all__ = [
     "ACCESS_TYPE",
     "ACKNOWLEDGE_AUDIT",
     "ACKNOWLEDGE_REPORT",
+    "CLUSTER_SESSION",
     "CONSENT",
     "CONTROLLER",
     "CREATION_POLICY",
@@ -35,6 +36,7 @@ __all__ = [
     "STORE",
     "TEMPLATE",
     "UNREADABLE_TYPES",
+    "WANTED_BY",
 ]
 
 PREFIX: Final = "keyturn.dev/"
@@ -70,6 +72,8 @@ MARKER = "keyturn.dev/secret-versions"
 FINALIZER = "keyturn.dev/pushed"
 HOLDER: Final = "keyturn.dev/holder"
 """Annotation of the Lease with its holder's identity, version and commit; valid only for that holder."""
+WANTED_BY: Final = "keyturn.dev/wanted-by"
+"""Annotation of the Lease of a shard: the replica that asks its holder for it, because it has fewer shards."""
 STORE: Final = "keyturn.dev/store"
 CONTROLLER: Final = "keyturn.dev/keyturn"
 """Reporting controller of Events."""
@@ -81,6 +85,8 @@ KEYTURN: Final = "keyturn"
 
 STATE_TYPE: Final = "keyturn.dev/state"
 SESSION_TYPE: Final = "keyturn.dev/session"
+CLUSTER_SESSION: Final = "keyturn-cluster-session-"
+"""Prefix of the name of a Secret with the session of a ClusterSecretStore."""
 ACCESS_TYPE: Final = "keyturn.dev/access"
 SERVICE_ACCOUNT_TOKEN: Final = "kubernetes.io/service-account-token"  # noqa: S105  # a type
 UNREADABLE_TYPES: Final = frozenset({SESSION_TYPE, STATE_TYPE, SERVICE_ACCOUNT_TOKEN})

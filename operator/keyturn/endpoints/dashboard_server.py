@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
-    from keyturn.kube.leader_election import Elector
+    from keyturn.kube.shard_election import Election
 
     from .dashboard import Settings
 
@@ -30,10 +30,10 @@ class DashboardServer:
         api: Api,
         cache: InformerCache,
         now: Callable[[], datetime],
-        elector: Elector,
+        election: Election,
         unready: Callable[[], list[str]],
     ) -> None:
-        """`elector` names the leader, `unready` returns why this process is not ready."""
+        """`election` names the leader, `unready` returns why this process is not ready."""
         self._settings = settings
         if settings is None:
             return
@@ -44,8 +44,8 @@ class DashboardServer:
             Served(
                 cache,
                 now,
-                elector.identity,
-                lambda: elector.leader,
+                election.identity,
+                lambda: election.leader,
                 unready,
                 is_secure=self._tls is not None,
             ),

@@ -30,6 +30,7 @@ __all__ = [
     "Body",
     "Change",
     "Client",
+    "Fence",
     "FencedBody",
     "OnResponse",
     "Page",
@@ -41,6 +42,9 @@ __all__ = [
 Params: TypeAlias = Mapping[str, str | int]
 OnResponse: TypeAlias = Callable[[str, str, int, float], None]
 """Called after every attempt: verb, resource, status (0 for no answer), seconds."""
+
+Fence: TypeAlias = Callable[[str], float]
+"""Returns the loop time until which the object or collection at a path may be written."""
 
 LONGEST_PAUSE: Final = 10.0
 """Seconds. A longer Retry-After is raised to the caller, so it does not occupy a worker."""
@@ -87,10 +91,10 @@ class Client:
         timeout: float = 30.0,
         connections: int = 50,
         attempts: int = 3,
-        fence: Callable[[], float] | None = None,
+        fence: Fence | None = None,
         on_response: OnResponse | None = None,
     ) -> None:
-        """`fence` returns the loop time until which writes are allowed; without it they always are.
+        """`fence` returns the loop time until which a path may be written; without it writes are always allowed.
 
         `connections` limits concurrent calls; watches do not count, so they never delay a call.
         """
@@ -237,7 +241,7 @@ class Client:
         """
         if self.fence is None or call.verb in wire.READS:
             return now + self._timeout
-        fence = self.fence()
+        fence = self.fence(call.path)
         if fence <= now:
             raise errors.NotLeading(call.verb, call.path, 0, "NotLeading")
         return min(fence, now + self._timeout)
@@ -263,7 +267,7 @@ class Settings(TypedDict, total=False):
 
     timeout: float
     connections: int
-    fence: Callable[[], float] | None
+    fence: Fence | None
     on_response: OnResponse | None
 
 

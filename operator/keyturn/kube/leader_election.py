@@ -9,6 +9,7 @@ the fence of `Api`) well before a follower may take over.
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, inf
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import structlog
 
+from keyturn.core.labels import WANTED_BY
 from keyturn.runtime.clock import loop_time
 
 from . import errors, paths
@@ -41,7 +43,7 @@ class Terms:
     """Interval at which a leader renews and a follower reads the Lease."""
 
 
-_TERMS: Final = Terms()
+TERMS: Final = Terms()
 
 
 class LeadershipLost(Exception):  # noqa: N818  # an event, not a mistake
@@ -51,15 +53,28 @@ class LeadershipLost(Exception):  # noqa: N818  # an event, not a mistake
 class Elector:
     """Participant of the election."""
 
-    def __init__(self, api: Api, namespace: str, name: str, identity: str, terms: Terms = _TERMS) -> None:
-        """`api` has no fence; `identity` is globally unique for this process."""
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        identity: str,
+        terms: Terms = TERMS,
+        may_take: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`api` has no fence; `identity` is globally unique for this process.
+
+        `may_take` is called when the Lease is free, and returns whether to acquire it now.
+        """
         self._api = api
         self._namespace = namespace
         self._name = name
         self.identity = identity
         self._terms = terms
+        self._may_take = may_take
         self._path = paths.lease(namespace, name)
         self._lease: Body | None = None
+        self._observed: Body | None = None
         self._seen: Body = {}
         self._seen_at = -inf
         self._until = -inf
@@ -68,15 +83,24 @@ class Elector:
         self._turn = asyncio.Lock()
         self._hindrance = Hindrance(namespace)
         self._vouches = False
+        self.is_free = False
+        """Whether the last read of a follower found the Lease free."""
+        self.wanted_by = ""
+        """Identity of the replica that asks this leader for the Lease; empty without one."""
 
     def deadline(self) -> float:
         """Return the loop time until which this process may write."""
         return -inf if self._over.is_set() else self._until
 
     @property
+    def is_leading(self) -> bool:
+        """Whether this process has acquired the Lease, and has neither lost nor released it as far as it knows."""
+        return self._leading.is_set() and not self._over.is_set()
+
+    @property
     def leader(self) -> str:
         """Identity of the leader that this process observed last; empty if there is none."""
-        if self._leading.is_set() and not self._over.is_set():
+        if self.is_leading:
             return self.identity
         return str(self._seen.get("holderIdentity") or "")
 
@@ -104,9 +128,34 @@ class Elector:
             LeadershipLost: The Lease was lost.
         """
         while not self._over.is_set():
-            async with self._turn:
+            await self.attempt()
+            await self.pause()
+
+    async def attempt(self) -> None:
+        """Renew the Lease, or acquire it if it is free.
+
+        Raises:
+            LeadershipLost: The Lease was lost.
+        """
+        async with self._turn:
+            if not self._over.is_set():
                 await (self._renew() if self._leading.is_set() else self._seek())
-            await self._pause()
+
+    async def ask(self) -> None:
+        """Ask the holder for the Lease, by an annotation that it finds at its next renewal.
+
+        Raises:
+            ApiError: It was not written: the holder has renewed the Lease since it was read.
+        """
+        lease = self._observed
+        if lease is None:
+            return
+        metadata = lease["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), WANTED_BY: self.identity}
+        async with self._timeout():
+            await self._api.replace(
+                self._path, {**lease, "metadata": {**metadata, "annotations": annotations}}
+            )
 
     async def release(self) -> None:
         """Release the Lease, so a follower acquires it at its next attempt.
@@ -132,8 +181,9 @@ class Elector:
         """Read the Lease, and acquire it if it is free."""
         started = loop_time()
         try:
-            lease = await self._read()
-            if self._is_free(lease):
+            lease = self._observed = await self._read()
+            self.is_free = self._is_free(lease)
+            if self.is_free and self._may_take():
                 self._lease = await self._acquire(lease)
                 self._begin(started)
         except (errors.Conflict, errors.AlreadyExists):
@@ -187,6 +237,7 @@ class Elector:
         metadata, term = lease["metadata"], lease["spec"].get("leaseTransitions", 0)
         ours = signature(self.identity, vouched_in=term if self._vouches else None)
         annotations = {**(metadata.get("annotations") or {}), **ours}
+        annotations.pop(WANTED_BY, None)
         return {**lease, "metadata": {**metadata, "annotations": annotations}}
 
     def _begin(self, started: float) -> None:
@@ -202,13 +253,16 @@ class Elector:
         if self._lease is None or started >= self._until:
             raise self._lost("not renewed in time")
         try:
-            self._lease = await self._replace(self._lease, {"renewTime": _micro_time()})
+            self._lease = await self._extend(self._lease)
         except (errors.Conflict, errors.NotFound):
             await self._recheck()
         except (errors.ApiError, TimeoutError) as error:
             _log.warning("lease not renewed", error=error)
         else:
             self._until = started + self._terms.renew_deadline
+
+    async def _extend(self, lease: Body) -> Body:
+        return await self._replace(lease, {"renewTime": _micro_time()})
 
     async def _recheck(self) -> None:
         """Find the cause of a conflict: an own renewal whose answer was lost, an edit, or a new leader.
@@ -225,6 +279,7 @@ class Elector:
         if lease.get("spec", {}).get("holderIdentity") != self.identity:
             raise self._lost("held by another process")
         self._lease = lease
+        self.wanted_by = (lease["metadata"].get("annotations") or {}).get(WANTED_BY, "")
 
     def _lost(self, reason: str) -> LeadershipLost:
         self._until = -inf
@@ -248,7 +303,7 @@ class Elector:
     def _timeout(self) -> asyncio.Timeout:
         return asyncio.timeout(self._terms.retry_period * _CALL_PERIODS)
 
-    async def _pause(self) -> None:
+    async def pause(self) -> None:
         """Sleep until the next attempt; jitter makes it up to 20 % shorter, so followers do not act in step."""
         period = self._terms.retry_period * self._hindrance.patience
         period *= random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing

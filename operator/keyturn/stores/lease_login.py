@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from keyturn.api import API_VERSION
-from keyturn.core.labels import KEYTURN, MANAGED_BY, SESSION_TYPE, STORE
+from keyturn.core.labels import CLUSTER_SESSION, KEYTURN, MANAGED_BY, SESSION_TYPE, STORE
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
@@ -28,6 +28,7 @@ __all__ = ["SessionSecret"]
 
 _TOKEN: Final = "token"  # noqa: S105  # a key
 _FOR: Final = "for"
+_SESSION: Final = "keyturn-session-"
 
 _log = structlog.get_logger()
 
@@ -91,8 +92,8 @@ class SessionSecret:
 
     @property
     def _name(self) -> str:
-        kind = "cluster-" if self._plan.key.is_for_all else ""
-        return f"keyturn-{kind}session-{hashlib.sha256(self._plan.key.name.encode()).hexdigest()[:16]}"
+        prefix = CLUSTER_SESSION if self._plan.key.is_for_all else _SESSION
+        return f"{prefix}{hashlib.sha256(self._plan.key.name.encode()).hexdigest()[:16]}"
 
     @property
     def _path(self) -> str:

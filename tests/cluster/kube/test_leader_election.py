@@ -166,7 +166,7 @@ async def test_a_leader_that_is_cut_off_stops_before_its_follower_starts(
     troubled: ControlPlane, troubled_api: Api, troubled_namespace: str
 ) -> None:
     one = elector(troubled_api, troubled_namespace, "one")
-    fenced = Api(troubled_api._session, troubled_api._server, fence=one.deadline)
+    fenced = Api(troubled_api._session, troubled_api._server, fence=lambda _: one.deadline())
     async with running(one) as (task,):
         await one.leading()
         await asyncio.to_thread(troubled.stop_apiserver)

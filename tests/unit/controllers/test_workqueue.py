@@ -618,3 +618,128 @@ def test_of_owners_who_were_long_idle_nothing_is_kept() -> None:
         assert lane.take(lambda _: True) == lane.take(lambda _: True) == "key"
 
     assert len(lane._next) < 200  # what it costs shows nowhere else
+
+
+# Keys that another process has
+
+
+@dataclass
+class Gated(Bench):
+    """A queue of which some keys are closed."""
+
+    closed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.queue = WorkQueue(self.now, lambda: self.chance, is_open=lambda key: key not in self.closed)
+
+    async def close(self, key: str, grace: float = 0.0) -> None:
+        self.closed.add(key)
+        await self.queue.end(lambda one: one == key, timedelta(seconds=grace))
+
+
+def play_gated(scenario: Callable[[Gated], Awaitable[None]]) -> Gated:
+    async def run() -> Gated:
+        bench = Gated()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(bench.queue.run(bench.work, workers=1))
+            await scenario(bench)
+            running.cancel()
+        return bench
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(run())
+
+
+def test_a_closed_key_is_not_added_and_an_open_one_is() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.closed.add("a")
+        bench.queue.add("a")
+        bench.queue.add("b")
+        await asyncio.sleep(1)
+        bench.closed.clear()
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+
+    assert play_gated(scenario).begun == [(0, "b"), (1, "a")]
+
+
+def test_a_key_that_is_closed_while_it_waits_or_is_due_does_not_come_up() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.outcomes["due"] = [bench.at(60)]
+        bench.outcomes["failed"] = [ValueError()]
+        bench.lasts["busy"] = 5
+        for key in ("due", "failed", "busy", "waiting"):
+            bench.queue.add(key)
+        await asyncio.sleep(1)
+        for key in ("due", "failed", "waiting"):
+            await bench.close(key)
+        await asyncio.sleep(2 * DAY)
+
+    assert [key for _, key in play_gated(scenario).begun] == ["due", "failed", "busy"]
+
+
+def test_work_on_a_key_that_is_closed_has_its_grace_and_leaves_nothing() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.lasts["a"] = 3
+        bench.outcomes["a"] = [bench.at(60)]
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+        bench.queue.add("a")  # it would be processed again
+        await bench.close("a", grace=5)
+        assert bench.time == 3
+        await asyncio.sleep(DAY)
+
+    assert play_gated(scenario).ended == [(3, "a")]
+
+
+def test_work_that_outlasts_the_grace_of_its_key_is_cancelled_and_others_continue() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.lasts["a"] = 100
+        bench.queue.add("a")
+        bench.queue.add("b")
+        await asyncio.sleep(1)
+        await bench.close("a", grace=5)
+        assert bench.time == 6
+        await asyncio.sleep(10)
+
+    assert play_gated(scenario).ended == [(6, "b")]
+
+
+def test_cancelled_work_leaves_its_worker_to_others() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.lasts["a"] = 100
+        bench.queue.add("a")
+        for _ in range(2):
+            await asyncio.sleep(0)  # the task exists, and has not run
+        await bench.close("a")
+        bench.queue.add("b")
+        await asyncio.sleep(1)
+
+    assert [key for _, key in play_gated(scenario).ended] == ["b"]
+
+
+def test_work_that_fails_on_a_key_that_was_closed_meanwhile_is_no_failure() -> None:
+    async def scenario(bench: Gated) -> None:
+        bench.lasts["a"] = 2
+        bench.outcomes["a"] = [ValueError()]
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+        await bench.close("a", grace=5)
+
+    with capture_logs() as logs:
+        play_gated(scenario)
+    assert logs == []
+
+
+def test_a_write_after_the_end_of_leadership_counts_as_no_defect() -> None:
+    path = paths.secret("shop", "db")
+
+    async def scenario(bench: Bench) -> None:
+        bench.outcomes["a"] = [errors.NotLeading("update", path, 0, "NotLeading")]
+        bench.queue.add("a")
+        await asyncio.sleep(10)
+
+    with capture_logs() as logs:
+        bench = play(scenario)
+    assert [(line["event"], line["log_level"]) for line in logs] == [("reconcile interrupted", "info")]
+    assert len(bench.begun) == 2

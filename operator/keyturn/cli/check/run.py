@@ -63,7 +63,7 @@ async def points(api: Api, namespace: str) -> list[Point]:
     deployed = await _deployment(api, namespace, found)
     account = deployed.account if deployed else Account(namespace, _ACCOUNT)
     place = _place(deployed, namespace)
-    elected = await _lease(api, place.own, found)
+    elected = await _lease(api, place, found)
     found.append(releases.point_of(elected))
     found += await _rights(api, rights.rights_of(place), account)
     found.append(await _await_point("policies", home.policies_point(api, account)))
@@ -125,13 +125,15 @@ async def _deployment(api: Api, namespace: str, found: list[Point]) -> Deployed 
     return deployed
 
 
-async def _lease(api: Api, namespace: str, found: list[Point]) -> Election | None:
+async def _lease(api: Api, place: Place, found: list[Point]) -> Election | None:
     try:
-        elected = await election.look(api, namespace)
+        elected = await election.look(api, place.own)
+        vacant = await election.vacant_shards(api, place.own, place.shards)
     except errors.ApiError as error:
         found.append(_unknown("lease", error))
         return None
-    found.append(election.point_of(elected, namespace))
+    found.append(election.point_of(elected, place.own))
+    found += election.shard_points(vacant, place.own, place.shards)
     return elected
 
 
@@ -195,4 +197,5 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
         tuple(said.get("namespaces") or ()) or None,
         frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
         Sight(said.get("secrets") or Sight.WATCH),
+        int(said.get("shards") or 1),
     )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyturn.core.shards import MAX_SHARDS
+
 from .audit_options import audit_endpoint
 from .contacts import Contacts
 from .dashboard_options import page_for_people
@@ -52,6 +54,14 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     show_default=True,
     type=click.IntRange(1, 256),
     help="Number of objects reconciled concurrently.",
+)
+@click.option(
+    "--shards",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MAX_SHARDS),
+    help="Number of parts into which the namespaces are divided by hash; the replicas share them. Equal in all"
+    " replicas.",
 )
 @restart_budget
 @click.option(
@@ -106,6 +116,7 @@ def run_command(
     all_namespaces: bool,  # noqa: FBT001 - click passes flags so
     lease_namespace: str | None,
     workers: int,
+    shards: int,
     files_root: Path | None,
     allowed_hosts: tuple[str, ...],
     cluster_cidrs: tuple[str, ...],
@@ -123,15 +134,14 @@ def run_command(
     from keyturn.controllers import manager
     from keyturn.kube.secret_sight import Sight
 
-    _check(namespaces, all_namespaces=all_namespaces)
-    if lease_namespace is not None:
-        _check_name(lease_namespace)
+    _check(namespaces, lease_namespace, all_namespaces=all_namespaces)
     _configure_logs(log_format, verbose=verbose)
     options = manager.Options(
         namespaces=None if all_namespaces else namespaces,
         lease_namespace=lease_namespace,
         exposure=exposure,
         workers=workers,
+        shards=shards,
         restarts=restarts,
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
@@ -179,12 +189,12 @@ def _search_less_garbage() -> None:
     gc.set_threshold(_YOUNG, _OLDER, _OLDEST)
 
 
-def _check(namespaces: tuple[str, ...], *, all_namespaces: bool) -> None:
+def _check(namespaces: tuple[str, ...], own: str | None, *, all_namespaces: bool) -> None:
     if bool(namespaces) == all_namespaces:
         raise click.UsageError(
             "select the namespaces: --namespace NAME (repeatable) or --all-namespaces, not both"
         )
-    for name in namespaces:
+    for name in (*namespaces, *([] if own is None else [own])):
         _check_name(name)
 
 

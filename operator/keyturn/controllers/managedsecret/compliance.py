@@ -125,7 +125,7 @@ async def note_values(
         memory.keep(key, _evaluate(desired, state))
     if state:
         memory.keep_first(key, state.facts.current_number)
-    is_compared = state and cache.environment(key.namespace)
+    is_compared = state and cache.has_all_values and cache.environment(key.namespace)
     memory.affect(memory.index.put(key, _secret_values(desired, state) if state and is_compared else ()))
 
 
@@ -212,12 +212,14 @@ def _signs(
 def _unchecked(observed: Observed, cache: InformerCache) -> str | None:
     """Return which rule could not be evaluated, and why."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
-    if not asks or cache.sees_namespaces:
-        return None
-    return (
-        "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read the"
-        " labels of others"
-    )
+    if asks and not cache.sees_namespaces:
+        return (
+            "distinctAcrossEnvironments is not checked: the operator watches selected namespaces and cannot read"
+            " the labels of others"
+        )
+    if asks and not cache.has_all_values:
+        return "distinctAcrossEnvironments is not checked: the operator shares its work by --shards"
+    return None
 
 
 def _older_than_recipe(desired: Desired, state: State) -> Iterator[tuple[str, Strength | None]]:
@@ -305,7 +307,7 @@ def _twins(
     Until all objects of the start were read, the findings of the previous process remain.
     """
     here = cache.environment(key.namespace)
-    if here is None:
+    if here is None or not cache.has_all_values:
         return frozenset()
     matches = {
         name: frozenset(other for other in others if cache.environment(other.namespace) not in {None, here})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from keyturn.controllers.emergency.memory import EmergencyMemory
 from keyturn.controllers.large_objects import LargeOnes
@@ -22,12 +23,17 @@ from .store_memory import StoreMemory
 from .write_memory import DriftRepairs, WriteMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
 
     from .restart_budget import RestartLimits
 
 __all__ = ["Memory"]
+
+_PORTION: Final = 256
+"""Objects that are dropped before other tasks have a turn."""
 
 
 class Memory:
@@ -60,6 +66,14 @@ class Memory:
         self.specs.forget(key)
         self.secrets.forget_values(key)
         self.stores.pulls.forget_values(key)
+
+    async def end(self, keys: Collection[ObjectKey]) -> None:
+        """Drop all records of objects of another process, after the end of their operations at databases."""
+        await self.accounts.end(keys)
+        for number, key in enumerate(keys, 1):
+            self.forget(key)
+            if not number % _PORTION:
+                await asyncio.sleep(0)
 
     def forget(self, key: ObjectKey) -> None:
         """Drop all records of a deleted object, and cancel its background jobs."""

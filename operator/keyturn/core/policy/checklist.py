@@ -148,7 +148,7 @@ class All:
     broken: frozenset[str] = frozenset()
     """The rules that at least one of them violates."""
     has_environments: bool = False
-    """They are in namespaces of production and of another environment."""
+    """They are in namespaces of production and of another environment, and their values are compared."""
     keeps_old: bool = False
     """At least one keeps previous values until a workload runs on the new ones, without a deadline."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
+from keyturn.core.shards import LEASE, MAX_SHARDS, shard_lease
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_sight import Sight
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NEEDS",
+    "OF_SHARDS",
     "TO_WATCH",
     "Account",
     "Feature",
@@ -94,12 +96,18 @@ NEEDS: Final = (
         "secretclasses/status clustersecretstores/status clusterdatabasetargets/status",
     ),
     Need(_RBAC, RightScope.OWN, "create", "coordination.k8s.io", "leases"),
-    Need(_RBAC, RightScope.OWN, "get update", "coordination.k8s.io", "leases", "keyturn"),
+    Need(_RBAC, RightScope.OWN, "get update", "coordination.k8s.io", "leases", LEASE),
     Need(_RBAC, RightScope.OWN, "get", "", "secrets configmaps"),
 )
 """Permissions of every operator."""
 TO_WATCH: Final = Need(_ACCESS, RightScope.SERVED, _LOOK, "", "secrets")
 """Further permissions of an operator that watches Secrets."""
+_SHARDS = "manifests/components/shards/rbac.yaml"
+OF_SHARDS: Final = tuple(
+    Need(_SHARDS, RightScope.OWN, "get update", "coordination.k8s.io", "leases", shard_lease(shard))
+    for shard in range(MAX_SHARDS)
+)
+"""Further permissions of an operator with several shards: one for each."""
 _UI = "manifests/components/ui/rbac.yaml"
 _AUDIT = "manifests/monitoring/audit/rbac.yaml"
 _METRICS = "manifests/components/metrics-auth/rbac.yaml"
@@ -145,6 +153,7 @@ class Place:
     """None for all."""
     features: frozenset[Feature] = frozenset()
     sight: Sight = Sight.WATCH
+    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +213,8 @@ def rights_of(place: Place) -> Iterator[Right]:
     desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
     if place.sight is Sight.WATCH:
         desired.append(TO_WATCH)
+    if place.shards > 1:
+        desired += OF_SHARDS[: place.shards]
     return _rights_for(desired, place)
 
 

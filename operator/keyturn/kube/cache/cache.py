@@ -47,6 +47,8 @@ class InformerCache:
         self._uids: dict[str, str] = {}
         self.sees_namespaces = False
         """Whether namespaces are watched; with selected namespaces the operator has no permission to."""
+        self.has_all_values = True
+        """Whether this process reads the values of every ManagedSecret; of several shards each reads its own."""
         self.stores = StoreCache()
         self.spreads = StoreReferenceIndex()
         self.targets = TargetCache()
