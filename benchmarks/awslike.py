@@ -5,33 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
 
+from .serving import serving
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["awslike"]
 
 _TARGET = "secretsmanager.GetSecretValue"
 
 
-@asynccontextmanager
-async def awslike(seconds: float) -> AsyncIterator[str]:
-    """Run it until the block ends; hand out its address."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.awslike", str(seconds), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(30):
-            line = await process.stdout.readline() if process.stdout else b""
-        yield line.decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
+def awslike(seconds: float) -> AbstractAsyncContextManager[str]:
+    """Run it until the block ends; the value of the block is its address."""
+    return serving("benchmarks.awslike", str(seconds))
 
 
 async def _serve(seconds: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from benchmarks.serving import serving
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["WAYS", "hostile"]
 
@@ -66,19 +68,9 @@ _ANSWERS: Mapping[bytes, Callable[[asyncio.StreamWriter], Awaitable[None]]] = {
 WAYS = tuple(way.decode() for way in _ANSWERS)
 
 
-@asynccontextmanager
-async def hostile() -> AsyncIterator[str]:
-    """Run it until the block ends; hand out its address."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.busy.hostile", stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(30):
-            line = await process.stdout.readline() if process.stdout else b""
-        yield line.decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
+def hostile() -> AbstractAsyncContextManager[str]:
+    """Run it until the block ends; the value of the block is its address."""
+    return serving("benchmarks.busy.hostile")
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,34 @@
+"""Servers that benchmarks start as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["serving"]
+
+_START_TIMEOUT = 30.0
+
+
+@asynccontextmanager
+async def serving(module: str, *arguments: str) -> AsyncIterator[str]:
+    """Run a module until the block ends; yield the address that is its first line of output.
+
+    Raises:
+        TimeoutError: It has not started in time.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_START_TIMEOUT):
+            line = await process.stdout.readline() if process.stdout else b""
+        yield line.decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
