@@ -23,6 +23,7 @@ _SHOP = {
     "metadata": {"name": "shop", "labels": {"pod-security.kubernetes.io/warn": "restricted"}},
 }
 _HEADER = 1
+_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Installation:
         )
         common = {_in_any_order(line) for line in everyones.splitlines()[_HEADER:]}
         lines = [line for line in ours.splitlines()[_HEADER:] if _in_any_order(line) not in common]
-        return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in lines))
+        return "".join(sorted(map(_in_one_order, lines)))
 
     def _can_i(self, *question: str) -> str:
         # kubectl answers "no" with exit code 1, and also about what it never heard of.
@@ -73,6 +74,13 @@ def _in_any_order(line: str) -> tuple[str, frozenset[str]]:
     """Split a line into what it is about and its verbs, which come in the order of the rules that give them."""
     what, _, verbs = line.rpartition("[")
     return " ".join(what.split()), frozenset(verbs.rstrip("]").split())
+
+
+def _in_one_order(line: str) -> str:
+    """Return a line without its padding, and with its verbs in the order of manifests."""
+    what, _, verbs = line.rpartition("[")
+    ordered = sorted(verbs.rstrip("] ").split(), key=_VERBS.index)
+    return f"{' '.join(what.split())} [{' '.join(ordered)}]\n"
 
 
 def _account(name: str) -> str:

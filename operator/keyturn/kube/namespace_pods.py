@@ -30,6 +30,8 @@ __all__ = ["NamespacePods", "PodList", "holding_pod_of"]
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""
+_PAGE: Final = 500
+"""Pods in a page at most."""
 _SHARE: Final = 0.2
 """Part of the time that lists of one namespace may take, so that hundreds of rotations at once share a few."""
 _MAX_PAUSE: Final = 2.0
@@ -88,7 +90,7 @@ class NamespacePods:
         shared: dict[tuple[Use, ...], tuple[Use, ...]] = {}
         try:
             async for page in self._api.pages(
-                paths.pods(namespace), {"fieldSelector": NOT_ENDED}, metadata_only=False
+                paths.pods(namespace), {"fieldSelector": NOT_ENDED}, limit=_PAGE
             ):
                 pods = [] if page.first else pods
                 pods += (pod for body in page.items if (pod := holding_pod_of(body, shared)))

@@ -187,8 +187,8 @@ class Api:
         self._pages = pages
         self._error = error
 
-    async def pages(self, path: str, params: dict[str, str], *, metadata_only: bool) -> AsyncIterator[Page]:
-        assert (path, metadata_only) == (paths.pods("shop"), False)
+    async def pages(self, path: str, params: dict[str, str], *, limit: int) -> AsyncIterator[Page]:
+        assert (path, limit) == (paths.pods("shop"), 500)
         self.lists.append(params)
         await self.released.wait()
         if self._error:
@@ -237,10 +237,8 @@ def test_a_namespace_is_not_listed_all_the_time(
     now, pauses = [100.0], []
 
     class SlowApi(Api):
-        async def pages(
-            self, path: str, params: dict[str, str], *, metadata_only: bool
-        ) -> AsyncIterator[Page]:
-            async for page in super().pages(path, params, metadata_only=metadata_only):
+        async def pages(self, path: str, params: dict[str, str], *, limit: int) -> AsyncIterator[Page]:
+            async for page in super().pages(path, params, limit=limit):
                 now[0] += took
                 yield page
 
