@@ -74,7 +74,6 @@ class Elector:
         self._may_take = may_take
         self._path = paths.lease(namespace, name)
         self._lease: Body | None = None
-        self._observed: Body | None = None
         self._seen: Body = {}
         self._seen_at = -inf
         self._until = -inf
@@ -145,14 +144,14 @@ class Elector:
         """Ask the holder for the Lease, by an annotation that it finds at its next renewal.
 
         Raises:
-            ApiError: It was not written: the holder has renewed the Lease since it was read.
+            ApiError: It was not written, for example because the holder has just renewed the Lease.
         """
-        lease = self._observed
-        if lease is None:
-            return
-        metadata = lease["metadata"]
-        annotations = {**(metadata.get("annotations") or {}), WANTED_BY: self.identity}
         async with self._timeout():
+            lease = await self._read()
+            if lease is None:
+                return
+            metadata = lease["metadata"]
+            annotations = {**(metadata.get("annotations") or {}), WANTED_BY: self.identity}
             await self._api.replace(
                 self._path, {**lease, "metadata": {**metadata, "annotations": annotations}}
             )
@@ -181,7 +180,7 @@ class Elector:
         """Read the Lease, and acquire it if it is free."""
         started = loop_time()
         try:
-            lease = self._observed = await self._read()
+            lease = await self._read()
             self.is_free = self._is_free(lease)
             if self.is_free and self._may_take():
                 self._lease = await self._acquire(lease)
