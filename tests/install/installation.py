@@ -59,9 +59,9 @@ class Installation:
             self.kubectl("auth", "can-i", "--list", f"--as={_account(name)}", "-n", namespace)
             for name in ("keyturn", "default")
         )
-        common = {_in_any_order(line) for line in everyones.splitlines()[_HEADER:]}
-        lines = [line for line in ours.splitlines()[_HEADER:] if _in_any_order(line) not in common]
-        return "".join(sorted(map(_in_one_order, lines)))
+        common = set(map(_in_one_order, everyones.splitlines()[_HEADER:]))
+        lines = map(_in_one_order, ours.splitlines()[_HEADER:])
+        return "".join(sorted(line for line in lines if line not in common))
 
     def _can_i(self, *question: str) -> str:
         # kubectl answers "no" with exit code 1, and also about what it never heard of.
@@ -70,14 +70,8 @@ class Installation:
         return done.stdout
 
 
-def _in_any_order(line: str) -> tuple[str, frozenset[str]]:
-    """Split a line into what it is about and its verbs, which come in the order of the rules that give them."""
-    what, _, verbs = line.rpartition("[")
-    return " ".join(what.split()), frozenset(verbs.rstrip("]").split())
-
-
 def _in_one_order(line: str) -> str:
-    """Return a line without its padding, and with its verbs in the order of manifests."""
+    """Return a line without its padding, and with its verbs, which come in any order, in that of manifests."""
     what, _, verbs = line.rpartition("[")
     ordered = sorted(verbs.rstrip("] ").split(), key=_VERBS.index)
     return f"{' '.join(what.split())} [{' '.join(ordered)}]\n"
