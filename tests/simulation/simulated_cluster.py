@@ -21,16 +21,16 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
-from keyturn.kube.client import Page, Patch
+from keyturn.kube.client import Api, Page, Patch
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.workloads import workload_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator
 
     from keyturn.api.status import RestStatus
-    from keyturn.kube.client import Body
+    from keyturn.kube.client import Body, Params
 
 KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")
@@ -88,8 +88,11 @@ class Quiet:
         pass
 
 
-class Cluster:
-    """The API server's objects by path, and the operator's process."""
+class Cluster(Api):
+    """The API server's objects by path, and the operator's process.
+
+    It is an `Api` for the types only, so that a call with another signature is found by mypy.
+    """
 
     kind: ClassVar = "Deployment"
     """The kind of its workloads."""
@@ -325,21 +328,21 @@ class Cluster:
 
     # The API server, as far as the operator calls it
 
-    async def get(self, path: str, *, metadata_only: bool = False) -> Body:  # noqa: ARG002
+    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:  # noqa: ARG002
         if path not in self.objects:
             raise errors.NotFound("get", path, 404, "NotFound")
         return copy.deepcopy(self.objects[path])
 
-    async def create(self, path: str, body: Body) -> Body:
+    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:  # noqa: ARG002
         if path.endswith("/eviction"):
-            with self._write():
+            with self._writing():
                 if self.budget == 0:
                     raise errors.Throttled("create", path, 429, "TooManyRequests")
                 name = body["metadata"]["name"]
                 self.other_pods = [pod for pod in self.other_pods if pod["metadata"]["name"] != name]
                 return {}
         one = f"{path}/{body['metadata']['name']}"
-        with self._write():
+        with self._writing():
             if one in self.objects:
                 raise errors.AlreadyExists("create", one, 409, "AlreadyExists")
             self._uids += 1
@@ -349,8 +352,8 @@ class Cluster:
             self._revise(one)
         return copy.deepcopy(made)
 
-    async def replace(self, path: str, body: Body) -> Body:
-        with self._write():
+    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:  # noqa: ARG002
+        with self._writing():
             there = self._unchanged("update", path, body["metadata"]["resourceVersion"])
             kept = {name: there["metadata"][name] for name in ("uid", "creationTimestamp")}
             made = copy.deepcopy(body)
@@ -359,10 +362,8 @@ class Cluster:
             self._revise(path)
         return copy.deepcopy(made)
 
-    async def patch(
-        self, path: str, body: Body, kind: Patch, params: Mapping[str, str] | None = None
-    ) -> Body:
-        with self._write():
+    async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
+        with self._writing():
             if path.startswith(_WORKLOADS):
                 assert params == {"fieldManager": "keyturn"} | (
                     {"force": "true"} if kind is Patch.APPLY else {}
@@ -373,15 +374,20 @@ class Cluster:
             return self._patched_status(path.removesuffix("/status"), body)
 
     async def pages(
-        self, path: str, params: Mapping[str, str], *, metadata_only: bool
-    ) -> AsyncIterator[Page]:
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        limit: int = 1000,  # noqa: ARG002
+        metadata_only: bool = False,
+    ) -> AsyncGenerator[Page, None]:
         assert path == paths.pods("shop")
         self.lists += 1
-        if "labelSelector" not in params:
+        if not params or "labelSelector" not in params:
             self.namespace_lists += 1
             yield Page(copy.deepcopy(self.other_pods), "1", first=True)
             return
-        name = params["labelSelector"].removeprefix("app=")
+        name = str(params["labelSelector"]).removeprefix("app=")
         pods = self.pods[name]
         there = [self._pod(name, one) for one in (pods, pods.healthy) if one]
         there += [{"metadata": one, "status": {}} for one in pods.leaving]
@@ -520,7 +526,7 @@ class Cluster:
     def _second(self) -> str:
         return self.now.replace(microsecond=0).isoformat()
 
-    def _write(self) -> _Write:
+    def _writing(self) -> _Write:
         return _Write(self)
 
 

@@ -35,13 +35,13 @@ class Site(Cluster):
         context.databases = self.databases  # type: ignore[assignment]  # a fake
         return context
 
-    def text(self, key: str) -> str:
+    def decoded(self, key: str) -> str:
         return base64.b64decode(self.data()[key]).decode()
 
     @property
     def login(self) -> tuple[str, str]:
         """What the Secret has."""
-        return self.text("username"), self.text("password")
+        return self.decoded("username"), self.decoded("password")
 
     def accepts(self, login: tuple[str, str]) -> bool:
         return self.databases.server.accepts(*login)
@@ -103,7 +103,7 @@ async def test_a_previous_password_is_readable_with_its_login() -> None:
     made = await site(keeps=True)
     first = made.login
     await made.rotate("leaver")
-    assert (made.text("username.previous"), made.text("password.previous")) == first
+    assert (made.decoded("username.previous"), made.decoded("password.previous")) == first
     assert made.accepts(first)
     await made.pass_hours(2)
     assert set(made.data()) == {"password", "username"}
@@ -114,7 +114,7 @@ async def test_templates_see_the_login_of_their_revision() -> None:
     made = await site(target={"template": {"data": {"url": url}}})
     await made.rotate("leaver")
     login, password = made.login
-    assert made.text("url") == f"postgresql://{login}:{password}@db/orders"
+    assert made.decoded("url") == f"postgresql://{login}:{password}@db/orders"
 
 
 async def test_a_rollback_publishes_the_login_that_is_still_open() -> None:

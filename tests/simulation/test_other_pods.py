@@ -147,7 +147,7 @@ def test_without_the_right_to_list_pods_it_is_unknown_whether_one_is_behind() ->
             async for page in pages(*args, **options):
                 yield page
 
-        cluster.pages = refuse  # type: ignore[method-assign]
+        cluster.pages = refuse  # type: ignore[assignment, method-assign]
         await rotating(cluster)
         await looks(cluster, 30)
         assert verdict(cluster, "WorkloadsCurrent") == ("Unknown", "PodsUnknown")
@@ -256,7 +256,7 @@ def test_each_pod_is_evicted_once_whenever_the_operator_dies(death: float | None
             finally:
                 evicted.extend(there - {pod["metadata"]["name"] for pod in cluster.other_pods})
 
-        cluster.create = noted  # type: ignore[method-assign]
+        cluster.create = noted  # type: ignore[assignment, method-assign]
         for _ in range(40):
             cluster.tell()
             cluster.context.cache.put_emergency(LEAK, emergency)  # also for a process that has just started
@@ -329,7 +329,7 @@ def test_a_list_that_fails_in_the_middle_asserts_nothing() -> None:
                     raise errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable")
                 yield page
 
-        cluster.pages = break_off  # type: ignore[method-assign]
+        cluster.pages = break_off  # type: ignore[assignment, method-assign]
         await rotating(cluster)
         await looks(cluster, 30)
         assert failures > 0

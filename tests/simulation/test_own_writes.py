@@ -12,7 +12,7 @@ from tests.simulation.simulated_cluster import KEY, TARGET, Cluster
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body
+    from keyturn.kube.client import Body, Params
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 
@@ -28,8 +28,8 @@ class Overtaking(Cluster):
         super().__init__(SPEC)
         self.context.wake = self.woken.append
 
-    async def create(self, path: str, body: Body) -> Body:
-        answer = await super().create(path, body)
+    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
+        answer = await super().create(path, body, params)
         self._tell_of(answer)
         if answer["metadata"]["name"] == self.edited:
             later = copy.deepcopy(answer)

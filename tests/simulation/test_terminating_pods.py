@@ -14,7 +14,7 @@ from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from keyturn.kube.client import Page
 
@@ -122,10 +122,10 @@ def test_without_the_right_to_list_pods_nothing_is_said_and_all_is_put_right_lat
     class Forbidding(Cluster):
         forbids = False
 
-        async def pages(self, path: str, params: Any, *, metadata_only: bool) -> AsyncIterator[Page]:
+        async def pages(self, *args: Any, **options: Any) -> AsyncGenerator[Page, None]:
             if self.forbids:
                 raise errors.Forbidden("list", paths.pods("shop"), 403, "Forbidden")
-            async for page in super().pages(path, params, metadata_only=metadata_only):
+            async for page in super().pages(*args, **options):
                 yield page
 
     async def story() -> None:
