@@ -11,12 +11,15 @@ import pytest
 from keyturn.core.keys import EmergencyKey
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
+from keyturn.kube.namespace_pods import ListPaused
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 from tests.simulation.test_terminating_pods import looks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from keyturn.kube.namespace_pods import PodList
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}, "keepPrevious": True}],
@@ -120,6 +123,35 @@ def test_no_pods_of_the_namespace_are_listed_at_rest() -> None:
             await cluster.settle()
 
         assert cluster.namespace_lists == 1
+
+    asyncio.run(story())
+
+
+def test_a_pass_ends_while_lists_pause_and_its_request_is_served_later() -> None:
+    async def story() -> None:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await rotating(cluster)
+        cluster.other_pods.clear()
+        reader, requested = cluster.context.namespace_pods, []
+
+        class Pausing:
+            async def read(self, namespace: str, since: float) -> PodList:
+                requested.append(since)
+                if len(requested) <= 3:
+                    raise ListPaused(7.0)
+                return await reader.read(namespace, since)
+
+        cluster.context.namespace_pods = Pausing()  # type: ignore[assignment]  # a fake
+        due = None
+        while not requested:
+            due = await cluster.look()
+        assert due == cluster.now + 7 * SECOND
+        assert ended(cluster) == [1]
+
+        await looks(cluster, 20)
+        assert len(requested) == 4
+        assert len(set(requested)) == 1, "a list that starts in between serves it"
+        assert ended(cluster) == [2, 1]
 
     asyncio.run(story())
 

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["NamespacePods", "PodList", "holding_pod_of"]
+__all__ = ["ListPaused", "NamespacePods", "PodList", "holding_pod_of"]
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""
 _PAGE: Final = 500
 """Pods in a page at most."""
-_SHARE: Final = 0.2
+_SHARE: Final = 0.05
 """Part of the time that lists of one namespace may take, so that hundreds of rotations at once share a few."""
 _MAX_PAUSE: Final = 2.0
 """Seconds between two lists of one namespace at most."""
@@ -60,8 +60,19 @@ class _Namespace:
     rests_until: float = 0.0
 
 
+class ListPaused(Exception):  # noqa: N818  # a result, as a missing list is none
+    """The pods of a namespace were listed a moment ago, and may be listed again after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"pods of this namespace are listed again after {seconds:.1f} s")
+        self.seconds = seconds
+
+
 class NamespacePods:
-    """Single-flight reader: a list serves every request that came before it started."""
+    """Single-flight reader: a list serves every request that came before it started.
+
+    It does not wait for the end of a pause, because all that ask would wait with it, each in a worker.
+    """
 
     def __init__(self, api: Api, ticks: Callable[[], float]) -> None:
         self._api = api
@@ -72,13 +83,15 @@ class NamespacePods:
         """Return a list that was requested at `since` or later.
 
         Raises:
+            ListPaused: There is none, and the pause after the last one has not ended.
             ApiError: The pods could not be read; a missing permission is a result, not an error.
         """
         self._drop_old()
         entry = self._namespaces[namespace]
         async with entry.lock:
             if entry.last is None or entry.last.began < since:
-                await asyncio.sleep(entry.rests_until - self._ticks())
+                if (pause := entry.rests_until - self._ticks()) > 0:
+                    raise ListPaused(pause)
                 entry.last = await self._list(namespace)
                 ended = self._ticks()
                 entry.rests_until = ended + min(_MAX_PAUSE, (ended - entry.last.began) * (1 / _SHARE - 1))

@@ -8,7 +8,7 @@ rollout, rollback, restart. The results are kept as long as the process lives.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.holders import Holders, is_of
@@ -100,6 +100,7 @@ async def _with_holders(
     A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
 
     Raises:
+        ListPaused: The list is not new enough, and is read again later.
         ApiError: The list failed, or a read of a Job.
     """
     if observed.state is None or not needs_holders(observed, desired):
@@ -108,26 +109,18 @@ async def _with_holders(
     known = memory.holders.get(key)
     if known is not None and known.publication == publication and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
-    found = await context.namespace_pods.read(key.namespace, _since(known, publication))
+    found = await context.namespace_pods.read(key.namespace, memory.requested(key, publication))
     older = _holders_of(found, observed, desired)
     older = replace(older, pods=await context.job_owners.name(key.namespace, older.pods))
     observed = with_facts(observed, holders=older)
     again = next_read(observed) if holds_back(observed, desired) else None
     holders = replace(observed.holders or Holders(), again=again)
-    memory.holders[key] = _KnownHolders(publication, holders, loop_time())
+    memory.keep(key, _KnownHolders(publication, holders, loop_time()))
     return with_facts(observed, holders=holders)
 
 
 def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
     return known.holders.again is None or observed.now < known.holders.again
-
-
-def _since(known: _KnownHolders | None, publication: tuple[int, datetime]) -> float:
-    """Return the age that a list may have: half of the time since the last one, or this moment for the first."""
-    now = loop_time()
-    if known is None or known.publication != publication:
-        return now
-    return (known.read + now) / 2
 
 
 def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
@@ -139,11 +132,14 @@ def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders
     return Holders(tuple(others), found.forbidden)
 
 
+_Publication: TypeAlias = "tuple[int, datetime]"
+"""The revision and the time of its publication."""
+
+
 class _KnownHolders(NamedTuple):
     """The last result for one ManagedSecret."""
 
-    publication: tuple[int, datetime]
-    """The revision and the time of its publication."""
+    publication: _Publication
     holders: Holders
     read: float
     """When it was read, by the process's monotonic clock."""
@@ -164,10 +160,29 @@ class PodMemory:
 
     def __init__(self) -> None:
         self._records: dict[ObjectKey, _RolloutRecord] = {}
+        self._requests: dict[ObjectKey, tuple[_Publication, float]] = {}
+        """Requests of a list that are not served, with the time from which one serves them."""
         self.holders: dict[ObjectKey, _KnownHolders] = {}
 
     def record(self, key: ObjectKey) -> _RolloutRecord:
         return self._records.setdefault(key, _RolloutRecord())
+
+    def requested(self, key: ObjectKey, publication: _Publication) -> float:
+        """Return the time from which a list serves; it stays until one does, so that all that wait share the next.
+
+        This is the time of the first request, and later half of the time since the last list.
+        """
+        request = self._requests.get(key)
+        if request is None or request[0] != publication:
+            now, known = loop_time(), self.holders.get(key)
+            last = known.read if known and known.publication == publication else now
+            request = publication, (last + now) / 2
+            self._requests[key] = request
+        return request[1]
+
+    def keep(self, key: ObjectKey, known: _KnownHolders) -> None:
+        self._requests.pop(key, None)
+        self.holders[key] = known
 
     def note_eviction(self, key: ObjectKey, uid: str) -> None:
         """Note a pod whose eviction is requested, until pods are read again."""
@@ -177,6 +192,7 @@ class PodMemory:
 
     def forget(self, key: ObjectKey) -> None:
         self._records.pop(key, None)
+        self._requests.pop(key, None)
         self.holders.pop(key, None)
 
 

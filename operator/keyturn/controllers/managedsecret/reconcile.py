@@ -14,6 +14,7 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
+from keyturn.kube.namespace_pods import ListPaused
 from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 
@@ -79,6 +80,8 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
                 return await _end_pass(key, observed, outcome, memory, context)
             if _yields(outcome, observed):
                 return context.now()
+        except ListPaused as pause:
+            return context.now() + timedelta(seconds=pause.seconds)
         except errors.Conflict:
             # Another writer was faster: read again and decide again.
             memory.forget_values(key)
