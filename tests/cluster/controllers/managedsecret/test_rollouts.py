@@ -13,6 +13,8 @@ from tests.cluster.namespace import is_rolled
 from tests.cluster.workloads import deployment, env_from, stateful_set
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
 
@@ -43,13 +45,25 @@ def set_ready(answer: str | None) -> Any:
     return change
 
 
+def edit_seen(space: Space, name: str, change: Callable[[Body], object]) -> None:
+    """Change a Deployment, and wait until the operator has the change in its cache.
+
+    The watch has changes in their order, so a Deployment that was created later is seen later.
+    """
+    space.edit("Deployment", name, change)
+    space.run(deployment("later", env_from("auth")))
+    space.until_workload("later")
+    space.delete("Deployment", "later")
+    space.until(lambda _: space.workload("later") is None, "the later one is gone")
+
+
 # Held up
 
 
 def test_a_paused_deployment_is_waited_for(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.edit("Deployment", "api", pause)
+    edit_seen(space, "api", pause)
 
     space.rotate()
 
@@ -63,7 +77,7 @@ def test_a_paused_deployment_is_waited_for(space: Space) -> None:
 def test_a_paused_deployment_is_restarted_when_it_is_resumed(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.edit("Deployment", "api", pause)
+    edit_seen(space, "api", pause)
     space.rotate()
     space.until_workload("api", state="Pending")
 
@@ -76,7 +90,7 @@ def test_a_paused_deployment_is_restarted_when_it_is_resumed(space: Space) -> No
 def test_a_deployment_that_still_rolls_is_waited_for(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.edit("Deployment", "api", set_ready("never"))
+    edit_seen(space, "api", set_ready("never"))
 
     space.rotate()
     shown = space.until_workload("api", state="Pending")
@@ -363,7 +377,7 @@ def test_a_workload_that_is_deleted_goes_from_the_status(space: Space) -> None:
 def test_a_rotation_ends_when_the_workload_that_it_waits_for_is_deleted(space: Space) -> None:
     space.managed()
     space.run(deployment("api", env_from("auth")))
-    space.edit("Deployment", "api", pause)
+    edit_seen(space, "api", pause)
     space.rotate()
     space.until_workload("api", state="Pending")
 
