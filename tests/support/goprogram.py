@@ -40,7 +40,7 @@ def _compile(folder: Path, module: Path, seconds: float, *what: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        flags = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{made}/"]
+        flags = [*parts.FLAGS, "-ldflags=-s -w", "-o", f"{made}/"]
         go = golang.find_go(folder.parent, parts.go_needed([module]))
         done = subprocess.run(
             [str(go), "build", *flags, *what],
