@@ -14,6 +14,9 @@ _ROOT = Path(__file__).parents[2]
 _README = _ROOT / "benchmarks" / "README.md"
 _LIMITS = (_ROOT / "docs" / "limits.md").read_text()
 _NOT_MEASURED_BY_BENCHMARKS = {"[without the right to list](install/no-list.md#cost)"}
+_DATABASE = "A database password with 3 pods, PostgreSQL 18"
+_BURST = "100 database passwords of one server at once"
+_FROZEN = "A leader that is frozen inside the lock of an account, with 20 rotations"
 _ROWS = {
     "new objects, 1,000 or 10,000": (
         "1,000 new objects: Ready per second",
@@ -39,6 +42,20 @@ _ROWS = {
     "1,000 pulled values, store 20 ms away": ("1,000 keys of a store 20 ms away: Ready per second",),
     "first Secret": ("A first Secret, idle operator: seconds until Ready",),
     "edited or deleted Secret": ("An edited Secret: seconds until repaired",),
+    "database password with 3 pods, PostgreSQL 18": (
+        f"{_DATABASE}: seconds until it is published",
+        f"{_DATABASE}: all other seconds until the earlier one is refused",
+    ),
+    "100 database passwords of one server at once": (
+        f"{_BURST}: seconds until all are published",
+        f"{_BURST}: connections at most",
+        f"{_BURST}: failed logins of clients",
+    ),
+    "leader frozen inside the lock of an account": (f"{_FROZEN}: the same from when the Lease may be taken",),
+    "memory for the first database account in use": ("Databases: memory for the first account in use, MiB",),
+    "1,000 probed database passwords": (
+        "1,000 probed database passwords, reckoned from it: processor, % of a core",
+    ),
 }
 """The figures of the table in limits.md, in their order, by row."""
 
