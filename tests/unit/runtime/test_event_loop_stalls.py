@@ -113,6 +113,26 @@ def _order(desired: object) -> None:
         making_order(desired)  # type: ignore[arg-type]
 
 
+async def test_an_idle_loop_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, used = [10.0], [1.0]
+    monkeypatch.setattr(holdups, "monotonic", lambda: now[0])
+    monkeypatch.setattr(holdups._Watchdog, "_used", lambda _: used[0])
+    watchdog = holdups._Watchdog(lambda _: None, 0.1)
+
+    intervals = []
+    for now[0], used[0] in (
+        (11.9, 1.0),
+        (12.1, 1.004),
+        (30.0, 1.008),
+        (30.2, 1.02),
+        (32.1, 1.02),
+        (32.3, 1.02),
+    ):
+        intervals.append(watchdog._interval())
+
+    assert intervals == [0.05, 0.25, 0.25, 0.05, 0.05, 0.25]
+
+
 async def test_nothing_is_left_behind() -> None:
     with holdups.watch(lambda _: None):
         await asyncio.sleep(0)
