@@ -27,8 +27,7 @@ from keyturn.controllers.managedsecret.secret_reads import SecretReads
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Adopt, Stage
+from keyturn.core.rotation.steps import Adopt, Reason, Stage
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State

@@ -19,7 +19,6 @@ from keyturn.core.observation.restart_hold import RestartHold
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
-from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import (
     Begin,
@@ -27,6 +26,7 @@ from keyturn.core.rotation.steps import (
     EvictPod,
     Finalize,
     Publish,
+    Reason,
     Release,
     Rest,
     RollOut,

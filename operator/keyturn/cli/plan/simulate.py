@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.reasons import Reason
     from keyturn.core.rotation.rollout import WorkloadProgress
+    from keyturn.core.rotation.steps import Reason
 
     from .estimate import Makers
 

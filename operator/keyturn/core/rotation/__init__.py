@@ -22,7 +22,7 @@ Scenarios: a row is an observation, and the step that follows
 
 Modules
     decision, steps                    the choice, and the steps
-    triggers, reasons, emergency       why a revision is made; declared emergencies
+    triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
     rollout, restart_backoff           order and progress of restarts, restart markers, when pods are read
     reload                             workloads that read changed files without a restart

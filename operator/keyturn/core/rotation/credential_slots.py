@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
-    from .reasons import Reason
+    from .steps import Reason
 
 __all__ = [
     "MOST_CANDIDATES",

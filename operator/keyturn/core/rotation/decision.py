@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.revision import RevisionFacts
 
     from .push import PushStep
-    from .reasons import Reason
+    from .steps import Reason
 
 __all__ = ["hinted", "next_number", "next_step"]
 

@@ -31,6 +31,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn.core.reasons import RevisionReason
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.store_refs import Destination
     from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import Pushed
-
-    from .reasons import Reason
 
 __all__ = [
     "Adopt",
@@ -67,6 +67,7 @@ __all__ = [
     "Prove",
     "Publish",
     "Push",
+    "Reason",
     "Refresh",
     "Release",
     "Repair",
@@ -80,6 +81,25 @@ __all__ = [
     "Withdraw",
     "rotation_id",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Reason for a new revision, and the values that are generated for it."""
+
+    name: str
+    message: str
+    fresh: frozenset[str]
+    rotates: bool
+    """It counts as a rotation: the interval restarts."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it is due by time, without a request."""
+        return self.name in {RevisionReason.ROTATION_DUE, RevisionReason.ENDING}
+
+    def joined(self, other: Reason) -> Reason:
+        return Reason(self.name, self.message, self.fresh | other.fresh, self.rotates or other.rotates)
 
 
 @dataclass(frozen=True, slots=True)

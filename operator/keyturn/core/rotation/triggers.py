@@ -14,8 +14,8 @@ from keyturn.core.state.revision import is_found
 
 from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
-from .reasons import Reason
 from .spread import spread_due
+from .steps import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.cli.plan.effects import apply
 from keyturn.cli.plan.estimate import Makers, content_found, content_generated
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from tests.unit.core import builders as make

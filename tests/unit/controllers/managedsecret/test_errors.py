@@ -8,8 +8,17 @@ import pytest
 
 from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Begin, DeletePod, EvictPod, Finalize, Publish, Release, RollOut, Stage
+from keyturn.core.rotation.steps import (
+    Begin,
+    DeletePod,
+    EvictPod,
+    Finalize,
+    Publish,
+    Reason,
+    Release,
+    RollOut,
+    Stage,
+)
 from keyturn.kube import errors
 from tests.unit.core.builders import consumer, holding, observed, pod
 

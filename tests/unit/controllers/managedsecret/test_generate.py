@@ -21,8 +21,7 @@ from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import being_read
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Stage
+from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.status.status import Outcome

@@ -15,7 +15,7 @@ from keyturn.core.rotation.credential_slots import (
     tries_of,
     unproven,
 )
-from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.credential import Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import ACCOUNT, SINGLE, credential, look, moved, spec, state

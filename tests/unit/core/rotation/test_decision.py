@@ -14,7 +14,6 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import decision
 from keyturn.core.rotation.decision import next_number, next_step
-from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.steps import (
     Begin,
@@ -23,6 +22,7 @@ from keyturn.core.rotation.steps import (
     GoBack,
     Overlap,
     Publish,
+    Reason,
     Repair,
     Rest,
     RollOut,

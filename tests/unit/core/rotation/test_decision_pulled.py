@@ -15,8 +15,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import Pulled, being_made
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Begin, Intend, Publish, Refresh, Repair, Rest, RollOut, Stage
+from keyturn.core.rotation.steps import Begin, Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
 from keyturn.core.rotation.triggers import reason_to_renew
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.store_refs import Destination

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation.durations import duration_of, rollout_duration
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Expire, Publish, Repair, Settle, Stage
+from keyturn.core.rotation.steps import Expire, Publish, Reason, Repair, Settle, Stage
 from keyturn.core.state.state import Held
 from tests.unit.core.builders import (
     MADE,

@@ -21,12 +21,12 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from
 from keyturn.core.rotation.push import Unpushed
-from keyturn.core.rotation.reasons import Reason
 from keyturn.core.rotation.steps import (
     Begin,
     Expire,
     GoBack,
     Publish,
+    Reason,
     Refresh,
     Rest,
     Settle,

@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.pods import Trouble
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.reasons import Reason
+from keyturn.core.rotation.steps import Reason
 from keyturn.core.state.credential import Phase
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, spec, state, superseding

@@ -12,8 +12,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.reasons import Reason
-from keyturn.core.rotation.steps import Rest
+from keyturn.core.rotation.steps import Reason, Rest
 from keyturn.core.rotation.triggers import (
     due_time,
     is_overdue,
