@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.core.policy.rules import denies, named
-from keyturn.core.rotation.on_request import is_due_on_request
 from keyturn.core.rotation.spread import natural_due, spread_since
-from keyturn.core.rotation.triggers import is_overdue, start_time
+from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

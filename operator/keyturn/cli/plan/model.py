@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation.on_request import breakage_of
-from keyturn.core.rotation.triggers import removed_items, start_time
+from keyturn.core.rotation.triggers import breakage_of, removed_items, start_time
 from keyturn.core.spec import schedule
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 

@@ -14,8 +14,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
-from keyturn.core.rotation.on_request import is_due_on_request
-from keyturn.core.rotation.triggers import is_overdue
+from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for

@@ -34,7 +34,6 @@ from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .holders import overlap_limit, pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
-from .on_request import due_on_request
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .restart_backoff import denied_until
@@ -51,7 +50,7 @@ from .rollout import (
     watched_until,
 )
 from .rollout_obstacles import pod_to_delete
-from .triggers import is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
+from .triggers import due_on_request, is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:
     from datetime import datetime

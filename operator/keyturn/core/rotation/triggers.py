@@ -1,4 +1,4 @@
-"""Triggers of a new revision: all reasons, each a named check.
+"""Triggers of a new revision: all reasons, each a named check, and when the next one is due.
 
 Values change for these reasons only; a restart of the operator is none.
 """
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "breakage_of",
+    "due_on_request",
     "due_time",
     "emergency_was_declared",
+    "is_due_on_request",
     "is_overdue",
     "is_paused",
     "is_requested",
+    "next_time",
     "overdue_time",
     "reason_to_renew",
     "removed_items",
@@ -44,6 +48,8 @@ __all__ = [
     "waits_for_previous",
     "waits_until",
 ]
+
+_MAX_NAMED = 5
 
 
 def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
@@ -400,3 +406,35 @@ def _validities(observed: Observed) -> dict[str, Validity]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+# Values that rotate on request only, because nothing applies them outside of the Secret (appliedBy: Nobody)
+
+
+def due_on_request(observed: Observed) -> datetime | None:
+    """Return when values are due by schedule that rotate on request only; None for all others."""
+    return scheduled_time(observed) if observed.desired and observed.desired.on_request else None
+
+
+def is_due_on_request(observed: Observed) -> bool:
+    """Whether values are due that wait for a request."""
+    due = due_on_request(observed)
+    return due is not None and due <= observed.now
+
+
+def next_time(observed: Observed) -> datetime | None:
+    """Return when the next rotation starts, or when values are due that wait for a request."""
+    start, due = start_time(observed), due_on_request(observed)
+    if start is None or due is None:
+        return start or due
+    return start if is_requested(observed) else min(start, due)
+
+
+def breakage_of(desired: Desired) -> str:
+    """Return what a rotation breaks."""
+    names = sorted(desired.rotates)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return (
+        f"a rotation changes {', '.join(names[:_MAX_NAMED])}{more} in the Secret alone (appliedBy: Nobody): until you"
+        " apply the new value where it is used, servers refuse it, and data that the old one encrypted is unreadable"
+    )

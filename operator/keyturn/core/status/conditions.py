@@ -17,11 +17,19 @@ from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.old_pods import UNREAD
-from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.spread import spread_since
-from keyturn.core.rotation.triggers import is_paused, resume_time, scheduled_time, turns_nothing, waits_until
+from keyturn.core.rotation.triggers import (
+    breakage_of,
+    due_on_request,
+    is_due_on_request,
+    is_paused,
+    resume_time,
+    scheduled_time,
+    turns_nothing,
+    waits_until,
+)
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.times import to_second
 

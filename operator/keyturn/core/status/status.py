@@ -22,12 +22,11 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import is_complete
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
-from keyturn.core.rotation.on_request import due_on_request, next_time
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.spread import applied_schedule
-from keyturn.core.rotation.triggers import is_overdue
+from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
 from keyturn.core.times import to_second
 
 from .conditions import ConditionInput, broken_rules, conditions_of

@@ -14,8 +14,8 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
-from keyturn.core.rotation.on_request import breakage_of
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Settle, Stage
+from keyturn.core.rotation.triggers import breakage_of
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make

@@ -11,8 +11,16 @@ from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.on_request import breakage_of, due_on_request, is_due_on_request, next_time
-from keyturn.core.rotation.triggers import due_time, is_overdue, reason_to_renew, start_time
+from keyturn.core.rotation.triggers import (
+    breakage_of,
+    due_on_request,
+    due_time,
+    is_due_on_request,
+    is_overdue,
+    next_time,
+    reason_to_renew,
+    start_time,
+)
 from keyturn.core.state.revision import Validity
 from tests.unit.core.builders import MADE, NOW, PASSWORD, desired, observed, secret_class, state
 
