@@ -15,9 +15,9 @@ from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason, Revis
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
-from keyturn.core.rotation.restart_backoff import told_reason
 from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.rollout import goes_back, standings
+from keyturn.core.rotation.rollout_obstacles import told_reason
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths

@@ -24,9 +24,9 @@ Modules
     decision, steps                    the choice, and the steps
     triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
-    rollout, restart_backoff           order and progress of restarts, restart markers, when pods are read
+    rollout                            order and progress of restarts, restart markers, when pods are read
     reload                             workloads that read changed files without a restart
-    rollout_obstacles                  refused restarts, failing pods, stuck pods
+    rollout_obstacles                  refused and rejected restarts, failing pods, stuck pods
     old_pods, holders                  pods with earlier values: of consumers, of other owners
     completion                         when a rollout is complete
     rollback                           return to an earlier revision

@@ -36,7 +36,6 @@ from .holders import overlap_limit, pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
-from .restart_backoff import denied_until
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
     Turn,
@@ -49,7 +48,7 @@ from .rollout import (
     standings,
     watched_until,
 )
-from .rollout_obstacles import pod_to_delete
+from .rollout_obstacles import denied_until, pod_to_delete
 from .triggers import due_on_request, is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:

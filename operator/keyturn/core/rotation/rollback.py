@@ -14,9 +14,8 @@ from . import steps
 from .credential_slots import may_return_to
 from .emergency import is_exposed
 from .ownership import refuse_change
-from .restart_backoff import denied_until, fallback_of
 from .rollout import standings
-from .rollout_obstacles import told_of_stuck
+from .rollout_obstacles import denied_until, fallback_of, told_of_stuck
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed

@@ -29,13 +29,14 @@ from .old_pods import (
     waiting_for_pods,
 )
 from .reload import UNPROVEN, reloaded_at, reloads
-from .restart_backoff import denial_of, told_before
 from .rollout_obstacles import (
     Obstacle,
     by_hand,
     crash_of,
+    denial_of,
     pods_known,
     refusal,
+    told_before,
     when_late,
     while_rolling,
     while_waiting,
