@@ -14,8 +14,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.holders import Holders, is_of
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.completion import needs_holders
-from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
+from keyturn.core.rotation.completion import holds_back, needs_holders, next_read, pods_behind
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.old_pods import published as published_at
 from keyturn.core.rotation.rollout import (

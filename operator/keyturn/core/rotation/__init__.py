@@ -27,8 +27,8 @@ Modules
     rollout                            order and progress of restarts, restart markers, when pods are read
     reload                             workloads that read changed files without a restart
     rollout_obstacles                  refused and rejected restarts, failing pods, stuck pods
-    old_pods, holders                  pods with earlier values: of consumers, of other owners
-    completion                         when a rollout is complete
+    old_pods                           pods of consumers with earlier values
+    completion                         when a rollout is complete, for which pods of other owners are waited for
     rollback                           return to an earlier revision
     account_record                    whether the recorded credentials are of the account in the spec
     credentials, credential_slots      what a database server must accept, and the next step towards that; two at most

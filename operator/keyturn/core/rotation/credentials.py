@@ -17,7 +17,7 @@ from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 
 from . import steps
 from .account_record import MOST_OPEN, contradiction, record_problem
-from .completion import is_complete
+from .completion import is_complete, overlap_limit
 from .credential_slots import (
     MOST_CANDIDATES,
     REFUSALS,
@@ -29,7 +29,6 @@ from .credential_slots import (
     was_in_use,
 )
 from .emergency import revokes_at_once
-from .holders import overlap_limit
 from .rollout import standings
 from .triggers import emergency_was_declared, waits_for_previous
 

@@ -15,7 +15,7 @@ from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
 from .account_record import hold_to_record
-from .completion import is_complete
+from .completion import is_complete, overlap_limit, pod_to_evict
 from .credentials import (
     account_again,
     account_problem,
@@ -32,7 +32,6 @@ from .credentials import (
 )
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
-from .holders import overlap_limit, pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again

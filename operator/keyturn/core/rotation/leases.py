@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import steps
-from .completion import idle_leases, is_complete
+from .completion import idle_leases, is_complete, overlap_limit
 from .emergency import revokes_at_once
-from .holders import overlap_limit
 from .rollout import Turn, standings
 
 if TYPE_CHECKING:

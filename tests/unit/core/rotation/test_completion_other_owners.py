@@ -11,8 +11,7 @@ import pytest
 from keyturn.api.status import Via
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Controller, Holders
-from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.holders import (
+from keyturn.core.rotation.completion import (
     are_unread,
     holds_back,
     next_read,
@@ -22,6 +21,7 @@ from keyturn.core.rotation.holders import (
     pods_behind,
     summary_of,
 )
+from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import revision_at
 from keyturn.core.rotation.steps import EvictPod, Expire, Overlap, Rest
 from tests.unit.core import builders as make
