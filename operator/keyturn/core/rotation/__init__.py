@@ -25,9 +25,8 @@ Modules
     triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
     rollout                            order and progress of restarts, restart markers, when pods are read
-    reload                             workloads that read changed files without a restart
     rollout_obstacles                  refused and rejected restarts, failing pods, stuck pods
-    old_pods                           pods of consumers with earlier values
+    old_pods                           pods of consumers with earlier values; workloads that read changed files
     completion                         when a rollout is complete, for which pods of other owners are waited for
     rollback                           return to an earlier revision
     account_record                    whether the recorded credentials are of the account in the spec

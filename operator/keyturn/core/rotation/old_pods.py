@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadState
+from keyturn.api.status import Via, WorkloadState
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "UNPROVEN",
     "UNREAD",
     "are_newer",
     "asks_for_others",
@@ -43,6 +44,8 @@ __all__ = [
     "older_pods",
     "pod_revision",
     "published",
+    "reloaded_at",
+    "reloads",
     "revision_at",
     "runs_other_values",
     "terminating",
@@ -53,10 +56,15 @@ UNREAD = (
     "whether pods with earlier values still run is unknown: the operator may not list pods;"
     " restore its rights"
 )
+UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
 _MAX_NAMED = 3
 _BEFORE_ALL = 0
 """Number of a pod from before the first publication."""
+_WAIT = "wait"
+_FILES = frozenset({Via.VOLUME, Via.PROJECTED})
+_KUBELET_SYNC = timedelta(minutes=2)
+"""Within this time every kubelet has updated the files of a volume: its sync period of one minute, with jitter."""
 
 
 def held_up_before(workload: Workload, observed: Observed) -> bool:
@@ -270,3 +278,17 @@ def _ancestors(state: StateFacts, number: int | None) -> dict[int, RevisionFacts
         ancestors[revision.number] = revision
         number = revision.base
     return ancestors
+
+
+# Workloads that read changed files without a restart
+
+
+def reloads(consumer: Consumer) -> bool:
+    """Whether a workload reads the Secret as files only, and its annotation says that it reads them again."""
+    use = consumer.use
+    return consumer.workload.reload == _WAIT and use is not None and set(use.via) <= _FILES
+
+
+def reloaded_at(observed: Observed) -> datetime:
+    """Return from when on the files of every pod have the current revision."""
+    return published(observed) + _KUBELET_SYNC

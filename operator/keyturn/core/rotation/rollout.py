@@ -20,15 +20,17 @@ from keyturn.core.reasons import RevisionReason, WorkloadReason
 from keyturn.core.times import to_second
 
 from .old_pods import (
+    UNPROVEN,
     asks_for_others,
     brings_pods_back,
     holds_places,
     look_again,
     published,
+    reloaded_at,
+    reloads,
     runs_other_values,
     waiting_for_pods,
 )
-from .reload import UNPROVEN, reloaded_at, reloads
 from .rollout_obstacles import (
     Obstacle,
     by_hand,
