@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.status import WorkloadKind
 from keyturn.core.observation.pod_owners import owners_of
 from keyturn.core.policy.findings import Finding, Point, Verdict
-from keyturn.core.text import length
+from keyturn.core.times import length
 from keyturn.kube import errors
 
 if TYPE_CHECKING:

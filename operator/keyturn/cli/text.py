@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.text import NOTHING, clock, length, since, until
+from keyturn.core.times import NOTHING, clock, length, since, until
 from keyturn.runtime.invisible_characters import make_visible
 
 from .colours import Shown, is_coloured, painted

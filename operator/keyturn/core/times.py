@@ -1,15 +1,49 @@
-"""Precision of times in the API: whole seconds."""
+"""Times and durations: the precision of the API, which is whole seconds, and the form for people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-__all__ = ["to_second"]
+__all__ = ["NOTHING", "clock", "length", "since", "to_second", "until"]
+
+NOTHING = "-"
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SINGLE_UNIT_FROM = {"d": 8, "h": 8, "m": 10, "s": 0}
+"""By unit, the count from which on the next smaller unit is left out."""
 
 
 def to_second(time: datetime) -> datetime:
     """Return a time without its fraction of a second, as the API server keeps it."""
     return time.replace(microsecond=0)
+
+
+def length(time: timedelta) -> str:
+    """Format a duration in one or two units, such as 45s, 3h20m or 89d."""
+    rest, counts = max(0, int(time.total_seconds())), []
+    for unit, seconds in _UNITS:
+        count, rest = divmod(rest, seconds)
+        counts.append((count, unit))
+    first = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    (count, unit), *smaller = counts[first:]
+    more = "".join(f"{one}{name}" for one, name in smaller[:1] if one and count < _SINGLE_UNIT_FROM[unit])
+    return f"{count}{unit}{more}"
+
+
+def since(time: datetime | None, now: datetime) -> str:
+    """Format the time since `time`, or "-" for None."""
+    return NOTHING if time is None else length(now - time)
+
+
+def until(time: datetime | None, now: datetime) -> str:
+    """Format the time until `time`, such as "in 3h", or how late it is."""
+    if time is None:
+        return NOTHING
+    return f"in {length(time - now)}" if time >= now else f"{length(now - time)} late"
+
+
+def clock(time: datetime) -> str:
+    """Format a time like log timestamps, in UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.core.times import to_second
+from keyturn.core.times import NOTHING, clock, since, to_second, until
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -12,3 +12,21 @@ NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 @pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
 def test_a_time_is_cut_to_its_second(microsecond: int) -> None:
     assert to_second(NOON.replace(microsecond=microsecond)) == NOON
+
+
+@pytest.mark.parametrize(
+    ("time", "ago", "to_come"),
+    [
+        (None, NOTHING, NOTHING),
+        (NOON - timedelta(seconds=45), "45s", "45s late"),
+        (NOON, "0s", "in 0s"),
+        (NOON + timedelta(hours=3, minutes=20), "0s", "in 3h20m"),
+        (NOON + timedelta(days=89, hours=3), "0s", "in 89d"),
+    ],
+)
+def test_a_time_is_written_by_its_distance(time: datetime | None, ago: str, to_come: str) -> None:
+    assert (since(time, NOON), until(time, NOON)) == (ago, to_come)
+
+
+def test_a_point_in_time_is_written_as_logs_have_it() -> None:
+    assert clock(NOON) == "2026-05-01 12:00:30 UTC"

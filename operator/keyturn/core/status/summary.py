@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.policy.rules import RULES
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
-from keyturn.core.text import length
+from keyturn.core.times import length
 
 if TYPE_CHECKING:
     from collections.abc import Callable

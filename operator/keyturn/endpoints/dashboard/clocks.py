@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.emergency.deadlines import deadlines_of
-from keyturn.core.text import length, until
+from keyturn.core.times import length, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

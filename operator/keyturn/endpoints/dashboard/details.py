@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.summary import Known, standing_of
-from keyturn.core.text import NOTHING
+from keyturn.core.times import NOTHING
 
 from .clocks import clock_of
 from .words import ago, exact, in_time, link, tone_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liquid import CachingDictLoader, Environment, StrictUndefined
 
-from keyturn.core.text import NOTHING, since, until
+from keyturn.core.times import NOTHING, since, until
 
 from .board import Group
 from .login import AUDIENCE

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from keyturn.core.status.summary import SummaryState
-from keyturn.core.text import NOTHING, clock, since, until
+from keyturn.core.times import NOTHING, clock, since, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

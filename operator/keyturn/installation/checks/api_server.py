@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.text import length
+from keyturn.core.times import length
 
 from .point import Point
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.shards import LEASE, shard_lease
-from keyturn.core.text import length
+from keyturn.core.times import length
 from keyturn.kube import errors, paths
 from keyturn.kube.lease_holder import holder_of
 
