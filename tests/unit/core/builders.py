@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Denial
-    from keyturn.core.observation.restart_hold import RestartHold
+    from keyturn.core.observation.observed import Denial, RestartHold
     from keyturn.core.policy.rules import Violation
     from keyturn.core.spec.store_refs import Destination
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.api.status import Via
 from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
 from keyturn.core.observation.holders import Holders
+from keyturn.core.observation.observed import RestartHold
 from keyturn.core.observation.pods import PodsSeen, Trouble
-from keyturn.core.observation.restart_hold import RestartHold
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength

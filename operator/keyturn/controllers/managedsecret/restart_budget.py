@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.restart_hold import RestartHold
+from keyturn.core.observation.observed import RestartHold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

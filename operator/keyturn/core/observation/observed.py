@@ -31,11 +31,19 @@ if TYPE_CHECKING:
     from .emergency import Emergency
     from .holders import Holders
     from .pods import PodsSeen
-    from .restart_hold import RestartHold
     from .store_reads import PushProblem
     from .workload import Use, Workload
 
-__all__ = ["Consumer", "Denial", "DriftHistory", "Observed", "Sibling", "TargetFacts", "with_facts"]
+__all__ = [
+    "Consumer",
+    "Denial",
+    "DriftHistory",
+    "Observed",
+    "RestartHold",
+    "Sibling",
+    "TargetFacts",
+    "with_facts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,3 +295,13 @@ class DriftHistory:
     """The other field manager that changes the Secret."""
     changed: str | None = None
     """Difference between the last write and what the API server stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartHold:
+    """Why the restarts of a ManagedSecret wait for others."""
+
+    again: datetime
+    """When to look again, if nothing wakes the object before."""
+    limits: str
+    """The limits, as options of `keyturn run`."""

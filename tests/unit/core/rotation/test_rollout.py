@@ -10,8 +10,7 @@ import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Sibling
-from keyturn.core.observation.restart_hold import RestartHold
+from keyturn.core.observation.observed import RestartHold, Sibling
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
 from keyturn.core.rotation.rollout import (
