@@ -6,7 +6,7 @@ Modules
     rest                            whether an object is as the last pass left it at rest
     listed_secrets                  Secrets of a list after a start, until a pass takes them
     refresh, pull                   when stores are read, and the reads
-    restart_locks                   restarts of one workload, one after the other
+    restart_budget                  limits of restarts, in the cluster and of one workload
     retries                         when an object is reconciled again
     memory, store_memory            the owners of memory; each class with `forget` is in the module of its question
     write_memory                    writes of Secrets, which several modules use

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
 
     from .memory import Memory
-    from .restart_locks import RestartLocks
+    from .restart_budget import RestartLocks
     from .secret_reads import SecretReads
 
 __all__ = ["take"]

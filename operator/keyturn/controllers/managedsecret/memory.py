@@ -15,8 +15,7 @@ from .generate import GeneratedValues
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .rest import RestConfirmations
-from .restart_budget import NO_LIMITS, RestartBudget
-from .restart_locks import RestartLocks
+from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import SecretReads
 from .store_memory import StoreMemory

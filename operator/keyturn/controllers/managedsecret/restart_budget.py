@@ -1,15 +1,18 @@
-"""Restart budget of the cluster: how many workloads roll at a time, and how many restarts begin per minute.
+"""Limits of restarts: the restart budget of the cluster, and one restart of each workload at a time.
 
-Namespaces take turns, so that one with many workloads does not delay another's first restart. Emergencies and
-rollbacks do not wait, but their restarts count.
+The budget limits how many workloads roll at a time, and how many restarts begin per minute. Namespaces take turns, so
+that one with many workloads does not delay another's first restart. Emergencies and rollbacks do not wait, but their
+restarts count.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from keyturn.core.observation.observed import RestartHold
 
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import ObjectKey, WorkloadKey
 
-__all__ = ["NO_LIMITS", "RestartBudget", "RestartLimits"]
+__all__ = [
+    "NO_LIMITS",
+    "RestartBudget",
+    "RestartLimits",
+    "RestartLocks",
+]
 
 _MINUTE = timedelta(minutes=1)
 _UNKNOWN_DEADLINE = timedelta(minutes=10)
@@ -148,3 +156,19 @@ class RestartBudget:
         if not waiting:
             del self._waiting[key.namespace]
         return True
+
+
+class RestartLocks:
+    """One lock for writes of each workload's restart marker, so that two Secrets restart it one after the other.
+
+    A lock that no task uses is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[WorkloadKey, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, workload: WorkloadKey) -> asyncio.Lock:
+        lock = self._locks.get(workload)
+        if lock is None:
+            lock = self._locks[workload] = asyncio.Lock()
+        return lock

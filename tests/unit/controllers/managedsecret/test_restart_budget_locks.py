@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from keyturn.controllers.managedsecret.restart_locks import RestartLocks
+from keyturn.controllers.managedsecret.restart_budget import RestartLocks
 from keyturn.core.keys import WorkloadKey
 
 API, WEB = WorkloadKey("shop", "Deployment", "api"), WorkloadKey("shop", "Deployment", "web")
