@@ -4,7 +4,6 @@ Modules
     reconcile                       the loop, and what follows an error
     observe, resolve, secret_reads, consumers, existing_data, compliance   the observation
     rest                            whether an object is as the last pass left it at rest
-    listed_secrets                  Secrets of a list after a start, until a pass takes them
     refresh, pull                   when stores are read, and the reads
     restart_budget                  limits of restarts, in the cluster and of one workload
     retries                         when an object is reconciled again

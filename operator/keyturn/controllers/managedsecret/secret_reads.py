@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.secret_sight import Sight
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
-
-from .listed_secrets import ListedSecrets
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -26,8 +25,13 @@ if TYPE_CHECKING:
     from keyturn.kube.secret_informer import SecretMeta
 
     Versions: TypeAlias = "tuple[str | int, ...]"
+    from collections.abc import Mapping
 
-__all__ = ["SecretReads", "versions_of"]
+__all__ = [
+    "ListedSecrets",
+    "SecretReads",
+    "versions_of",
+]
 
 
 @dataclass(slots=True)
@@ -207,3 +211,41 @@ def versions_of(observed: Observed, *metas: SecretMeta | None) -> Versions:
         observed.managed.metadata.generation,
         of_class,
     )
+
+
+class ListedSecrets:
+    """Secrets with values by ManagedSecret and name; each is taken once, and none outlives the next pass."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[ObjectKey, dict[str, Body]] = {}
+        self._empty = asyncio.Event()
+
+    def put(self, key: ObjectKey, bodies: Mapping[str, Body]) -> None:
+        """Keep the Secrets of an object whose pass is about to start."""
+        self._bodies[key] = dict(bodies)
+
+    def take(self, key: ObjectKey, name: str) -> Body | None:
+        """Remove and return a Secret, if the list has returned it."""
+        bodies = self._bodies.get(key)
+        if bodies is None:
+            return None
+        body = bodies.pop(name, None)
+        if not bodies:
+            self.drop(key)
+        return body
+
+    def drop(self, key: ObjectKey) -> None:
+        """Drop the Secrets of an object that its pass has not taken."""
+        if self._bodies.pop(key, None) is not None and not self._bodies:
+            self._empty.set()
+
+    def clear(self) -> None:
+        """Drop all Secrets."""
+        self._bodies.clear()
+        self._empty.set()
+
+    async def wait_until_empty(self) -> None:
+        """Wait until all Secrets are taken or dropped."""
+        if self._bodies:
+            self._empty.clear()
+            await self._empty.wait()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from keyturn.controllers.managedsecret.listed_secrets import ListedSecrets
+from keyturn.controllers.managedsecret.secret_reads import ListedSecrets
 from keyturn.core.keys import ObjectKey
 
 DB, API = ObjectKey("shop", "db"), ObjectKey("shop", "api")
