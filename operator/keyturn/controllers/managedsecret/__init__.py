@@ -2,7 +2,7 @@
 
 Modules
     reconcile                       the loop, and what follows an error
-    observe, resolve, secret_reads, consumers, existing_data, compliance   the observation
+    observe, resolve, secret_reads, consumers, compliance   the observation
     rest                            whether an object is as the last pass left it at rest
     refresh, pull                   when stores are read, and the reads
     restart_budget                  limits of restarts, in the cluster and of one workload
@@ -10,7 +10,7 @@ Modules
     memory, store_memory            the owners of memory; each class with `forget` is in the module of its question
     write_memory                    writes of Secrets, which several modules use
     execute                         one step
-    generate, adoption              new revisions
+    generate, adoption              new revisions: of generated values, of the data of an existing Secret
     write, push, leases             target and state Secret; stores
     account                         the account at a database server
     report, errors                  status, Events, metrics, and messages of errors

@@ -24,7 +24,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
-from .existing_data import others_kept, taken_up
+from .adoption import others_kept, taken_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,9 +23,9 @@ from keyturn.kube.state_secret import unreadable
 from keyturn.kube.target_secret import past, target_facts, values_of
 from keyturn.runtime import threadpools
 
+from .adoption import adopted_values
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers
-from .existing_data import adopted_values
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import versions_of
 
