@@ -20,8 +20,7 @@ from keyturn.core.observation.observed import Observed, TargetFacts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import steps, transitions
-from keyturn.core.rotation.account_record import MOST_OPEN
-from keyturn.core.rotation.credential_slots import staged_login
+from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
 from keyturn.core.rotation.credentials import live_for
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.spec.desired import previous_key

@@ -29,8 +29,8 @@ Modules
     old_pods                           pods of consumers with earlier values; workloads that read changed files
     completion                         when a rollout is complete, for which pods of other owners are waited for
     rollback                           return to an earlier revision
-    account_record                    whether the recorded credentials are of the account in the spec
-    credentials, credential_slots      what a database server must accept, and the next step towards that; two at most
+    credentials                        what a database server must accept, and the next step towards that
+    credential_slots                   recorded credentials: of the account in the spec, two open at most
     push, leases                       push to stores; renewal and revocation of leases
     transitions                        what each step records in the state; `keyturn plan` simulates with it
     durations                          how long steps take

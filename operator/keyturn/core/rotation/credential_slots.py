@@ -1,11 +1,17 @@
-"""Whether another database credential may be opened, which login it gets, and which revisions have an open one."""
+"""Recorded credentials of a database account: whose they are, whether another may be opened, and with which login.
+
+A rule of the CRD fixes the account, and does not see one that was removed from the spec and added again. So the open
+credentials are compared with the account in the spec: its server, its logins and its item of data.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.reasons import RevisionReason
+from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.credential import Phase
+from keyturn.core.state.state import state_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,14 +26,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_CANDIDATES",
+    "MOST_OPEN",
     "REFUSALS",
     "brings_credential",
+    "contradiction",
     "free_login",
+    "hold_to_record",
     "is_doubtful",
     "is_exhausted",
     "may_open",
     "may_return_to",
     "previous_credential",
+    "record_problem",
     "staged_login",
     "tries_of",
     "unproven",
@@ -39,6 +49,9 @@ MOST_CANDIDATES = 3
 """Candidates of one rotation that the server may refuse before manual action is required."""
 REFUSALS = 2
 """Refusals in a row after which a candidate is replaced."""
+MOST_OPEN = 2
+"""Credentials that a server accepts at the same time."""
+_ANOTHER = "create another ManagedSecret for another account"
 
 
 def brings_credential(fresh: Collection[str], desired: Desired) -> bool:
@@ -139,3 +152,61 @@ def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
         return True
     credential = state.credential_of(number)
     return credential is not None and credential.is_proven
+
+
+# Whether the open credentials are of the account in the spec
+
+
+def hold_to_record(observed: Observed, desired: Desired) -> None:
+    """Check that the open credentials are of the account.
+
+    Raises:
+        Stalled: They are of another one, or there are too many; users can edit the state Secret.
+    """
+    if desired.database and (problem := record_problem(observed, desired.database)):
+        raise problem
+
+
+def record_problem(observed: Observed, database: DatabaseDesired) -> Stalled | None:
+    """Return why nothing is done at the server of the spec; None if the open credentials are of its account."""
+    opened = observed.state.open_credentials if observed.state else ()
+    if len(opened) > MOST_OPEN:
+        return contradiction(observed)
+    differences = (_difference(one, database, observed) for one in opened)
+    difference = next((text for text in differences if text), None)
+    return (
+        Stalled(ErrorReason.INVALID_DATABASE, f"database: {difference}; {_ANOTHER}") if difference else None
+    )
+
+
+def contradiction(observed: Observed) -> Stalled:
+    """Return the error for a record that no sequence of steps writes."""
+    return Stalled(
+        ErrorReason.STATE_UNREADABLE,
+        f"the state Secret {state_name(observed.name)!r} records database credentials that the account cannot have;"
+        " restore it, or delete it to continue with the values of the target Secret",
+    )
+
+
+def _difference(one: Credential, database: DatabaseDesired, observed: Observed) -> str | None:
+    """Return how an open credential differs from the account of the spec.
+
+    A record of an earlier version has its login only.
+    """
+    if one.login not in database.every_login:
+        return (
+            f"the open login {one.login!r} is none of account {database.username!r} with strategy"
+            f" {database.strategy}; write username and strategy as they were, or restore the state Secret"
+            f" {state_name(observed.name)!r} if it was edited"
+        )
+    if one.target not in {"", database.target_name}:
+        return (
+            f"the login {one.login!r} is open at {one.target}, and targetRef names {database.target_name};"
+            " write targetRef as it was"
+        )
+    if one.item not in {"", database.password}:
+        return (
+            f"the password of the open login {one.login!r} is the item {one.item!r}, and passwordValue names"
+            f" {database.password!r}; write passwordValue: {one.item}"
+        )
+    return None

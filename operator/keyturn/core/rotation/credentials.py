@@ -16,14 +16,16 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 
 from . import steps
-from .account_record import MOST_OPEN, contradiction, record_problem
 from .completion import is_complete, overlap_limit
 from .credential_slots import (
     MOST_CANDIDATES,
+    MOST_OPEN,
     REFUSALS,
+    contradiction,
     is_doubtful,
     is_exhausted,
     previous_credential,
+    record_problem,
     unproven,
     was_found,
     was_in_use,

@@ -14,8 +14,8 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
-from .account_record import hold_to_record
 from .completion import is_complete, overlap_limit, pod_to_evict
+from .credential_slots import hold_to_record
 from .credentials import (
     account_again,
     account_problem,

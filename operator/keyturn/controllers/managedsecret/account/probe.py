@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.rotation.account_record import record_problem
+from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.databases.base import Answer
 from keyturn.databases.errors import DatabaseError, Unreachable
 from keyturn.kube.errors import ApiError

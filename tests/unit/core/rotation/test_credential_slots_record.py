@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.account_record import record_problem
+from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.state.credential import Credential, Phase
 from tests.unit.core import builders as make
