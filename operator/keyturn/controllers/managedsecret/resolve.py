@@ -10,7 +10,6 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.desired import wanted_by
-from keyturn.core.spec.overlap import hold_together
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 
@@ -66,13 +65,19 @@ def resolved(
         if known and known.of == of and known.secret_class is secret_class:
             return secret_class, known.desired, None
         desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
-        schedule.check(desired.cadence, desired.windows)
-        hold_together(managed, desired)
+        _check_schedule(managed, desired)
         making_order(desired)
     except Stalled as stalled:
         return secret_class, None, stalled
     specs.resolved[key] = Resolved(of, secret_class, desired)
     return secret_class, desired, None
+
+
+def _check_schedule(managed: ManagedSecret, desired: Desired) -> None:
+    keeping = next((item.name for item in desired.items if item.keep_previous), None)
+    schedule.check(desired.cadence, desired.windows)
+    schedule.check_jitter(managed.spec.rotation, desired.cadence)
+    schedule.check_overlap(desired.cadence, desired.overlap, desired.max_overlap, keeping)
 
 
 async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:

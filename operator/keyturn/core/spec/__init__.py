@@ -6,7 +6,6 @@ spec, or raises `Stalled` with what to write instead.
 Modules
     desired      `Desired`: items with their keys in the target, schedule, rollout, target; rules over several fields
     database     `spec.database`: the account, its logins, and the value that is its password
-    overlap      whether jitter and overlap can last as the spec says
     store_refs   references to stores: sources and push destinations
     schedule     interval, cron expression, windows and overlap; due times, and when a window is open
     selector     label selectors

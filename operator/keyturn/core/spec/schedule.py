@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from keyturn.api.duration import format_duration
 from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 
@@ -28,6 +29,8 @@ __all__ = [
     "applied_by_of",
     "cadence_of",
     "check",
+    "check_jitter",
+    "check_overlap",
     "is_open",
     "longest_pause",
     "max_overlap_of",
@@ -258,6 +261,75 @@ def _repeats_after(cron: Cron) -> timedelta:
     if weekday != "*":
         return timedelta(days=7)
     return timedelta(hours=1) if hour == "*" else timedelta(days=1)
+
+
+# Jitter and overlap, with the cadence of the class
+
+
+def check_jitter(written: Cadence | None, cadence: Every | Cron | None) -> None:
+    """Check that there is an interval that the jitter of the spec can spread.
+
+    Raises:
+        Stalled: InvalidSchedule, with what to write instead.
+    """
+    if written is None or written.jitter is None or isinstance(cadence, Every):
+        return
+    has = "has a schedule, which is exact" if cadence else "has no every"
+    raise Stalled(
+        ErrorReason.INVALID_SCHEDULE,
+        f"rotation.jitter spreads every, and the class {has}; remove jitter, or write every",
+    )
+
+
+def check_overlap(
+    cadence: Every | Cron | None, overlap: timedelta, max_overlap: timedelta | None, keeping: str | None
+) -> None:
+    """Check that the overlap can last as the spec says; `keeping` is an item with keepPrevious, or None.
+
+    Raises:
+        Stalled: InvalidSchedule, with what to write instead.
+    """
+    flaw = _flaw_of_limit(overlap, max_overlap)
+    if flaw is None and keeping is not None:
+        flaw = _flaw_of_overlap(cadence, overlap, keeping)
+    if flaw:
+        raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
+
+
+def _flaw_of_limit(overlap: timedelta, max_overlap: timedelta | None) -> str | None:
+    if max_overlap is None or max_overlap >= overlap:
+        return None
+    return (
+        f"rotation.maxOverlap ({format_duration(max_overlap)}) ends the overlap before rotation.overlap"
+        f" ({format_duration(overlap)}) is over; write a longer maxOverlap"
+    )
+
+
+def _flaw_of_overlap(cadence: Every | Cron | None, overlap: timedelta, keeping: str) -> str | None:
+    if not overlap:
+        return (
+            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
+            " write an overlap, or remove keepPrevious"
+        )
+    pause = _shortest_interval(cadence)
+    if pause is None or overlap < pause:
+        return None
+    return (
+        f"rotation.overlap ({format_duration(overlap)}) lasts until the next rotation, which can come after"
+        f" {format_duration(pause)} and ends it; write a shorter overlap"
+    )
+
+
+def _shortest_interval(cadence: Every | Cron | None) -> timedelta | None:
+    match cadence:
+        case Every():
+            return cadence.interval * (100 - cadence.jitter) / 100
+        case Cron():
+            return shortest_pause(cadence)
+        case None:
+            return None
+        case _:
+            assert_never(cadence)
 
 
 # Times of a schedule.

@@ -13,8 +13,7 @@ from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.spec.desired import Desired, Item, wanted_by
-from keyturn.core.spec.overlap import hold_together
-from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, windows_of
+from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, check_overlap, windows_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class
 
@@ -282,7 +281,7 @@ def test_the_limit_of_the_overlap_is_of_the_first_that_writes_one(
 
 
 def test_a_limit_shorter_than_the_overlap_is_refused() -> None:
-    spec = managed({"rotation": {"overlap": "2h", "maxOverlap": "1h"}})
+    found = wanted_by(managed({"rotation": {"overlap": "2h", "maxOverlap": "1h"}}), None)
     with pytest.raises(Stalled) as stalled:
-        hold_together(spec, wanted_by(spec, None))
+        check_overlap(found.cadence, found.overlap, found.max_overlap, None)
     assert stalled.value.reason == "InvalidSchedule"

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.spec.desired import wanted_by
-from keyturn.core.spec.overlap import hold_together
+from keyturn.core.spec.schedule import check_jitter, check_overlap
 from tests.unit.core.builders import PASSWORD, managed, secret_class
 
 Part = dict[str, Any]
@@ -21,7 +21,10 @@ _ENDS = "lasts until the next rotation, which can come after {} and ends it; wri
 
 def hold(rotation: Part | None, of_class: Part | None, item: Any = KEPT) -> None:
     found = managed({"data": [item], "rotation": rotation})
-    hold_together(found, wanted_by(found, secret_class(rotation=of_class)))
+    wanted = wanted_by(found, secret_class(rotation=of_class))
+    check_jitter(found.spec.rotation, wanted.cadence)
+    keeping = next((one.name for one in wanted.items if one.keep_previous), None)
+    check_overlap(wanted.cadence, wanted.overlap, wanted.max_overlap, keeping)
 
 
 @pytest.mark.parametrize(
