@@ -16,7 +16,6 @@ from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.completion import holds_back, needs_holders, next_read, pods_behind
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
-from keyturn.core.rotation.old_pods import published as published_at
 from keyturn.core.rotation.rollout import (
     Need,
     Turn,
@@ -104,7 +103,7 @@ async def _with_holders(
     """
     if observed.state is None or not needs_holders(observed, desired):
         return observed
-    publication = (observed.state.current_number, published_at(observed))
+    publication = (observed.state.current_number, observed.published)
     known = memory.holders.get(key)
     if known is not None and known.publication == publication and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)

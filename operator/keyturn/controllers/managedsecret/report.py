@@ -272,7 +272,7 @@ def tell_denied(
     workload: Workload, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Post that the API server rejects a restart, unless the status of an earlier process has it."""
-    told = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    told = observed.reported(workload)
     if told and told_reason(told) == error.reason:
         return
     context.events.record(observed.managed, error.reason, error.message, EventType.WARNING)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_SIGNS, Signs
@@ -14,11 +15,12 @@ from .emergency import DECLARED_WITHIN
 from .store_reads import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
+    from keyturn.api.status import WorkloadStatus
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.policy.rules import Violation
@@ -42,8 +44,12 @@ __all__ = [
     "RestartHold",
     "Sibling",
     "TargetFacts",
+    "once",
     "with_facts",
 ]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ class Consumer:
 class Observed:
     """Input of `decision.next_step`: facts of one reconcile.
 
-    Without slots, so that `with_facts` copies all fields at once.
+    Without slots, so that `with_facts` copies all fields at once, and what follows from them is computed once.
     """
 
     now: datetime
@@ -158,43 +164,54 @@ class Observed:
     """What the process knows of the database account; None without `spec.database`."""
     lost: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
-    current: RevisionFacts | None = field(init=False, repr=False)
-    """The revision that the Secret must hold."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "current", self.state.current if self.state else None)
+    @cached_property
+    def results(self) -> dict[Hashable, Any]:
+        """Results of the functions that are computed once per observation, see `once`."""
+        return {}
 
-    @property
+    @cached_property
+    def current(self) -> RevisionFacts | None:
+        """The revision that the Secret must hold."""
+        return self.state.current if self.state else None
+
+    @cached_property
     def name(self) -> str:
         return self.managed.metadata.name
 
-    @property
+    @cached_property
     def uid(self) -> str:
         return self.managed.metadata.uid
 
-    @property
+    @cached_property
     def database(self) -> DatabaseDesired | None:
         """The database account of the spec, which no class changes; None without one."""
         return self.desired.database if self.desired else database_of(self.managed.spec.database)
 
-    @property
+    @cached_property
     def is_ours(self) -> bool:
         """The Secret exists and this ManagedSecret owns it."""
         return self.target is not None and self.target.owner == self.name
 
-    @property
+    @cached_property
     def is_published(self) -> bool:
         """The Secret has the current revision."""
         return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
-    @property
+    @cached_property
+    def published(self) -> datetime:
+        """When the current revision was published, or generated if it is not published yet."""
+        stamp = self.target.published if self.target else None
+        return stamp or (self.current.made if self.current else self.now)
+
+    @cached_property
     def is_complete(self) -> bool:
         """The Secret has every key of the spec, unchanged since its revision was written."""
         if self.target is None or not self.is_ours or self.target.differs:
             return False
         return self.desired is None or self.state is None or self.desired.names <= self.state.names
 
-    @property
+    @cached_property
     def requested(self) -> Triggers:
         """The requests in the object's spec and annotations."""
         rotation, annotations = self.managed.spec.rotation, self.managed.metadata.annotations
@@ -205,12 +222,12 @@ class Observed:
             refresh=annotations.get(REFRESH) or None,
         )
 
-    @property
+    @cached_property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers
 
-    @property
+    @cached_property
     def asks_to_refresh(self) -> bool:
         """A read of the stores is requested, by annotation or by an emergency."""
         asked = self.requested.refresh
@@ -218,7 +235,7 @@ class Observed:
             return False
         return (asked is not None and asked != self.state.triggers.refresh) or bool(self.rereads_for)
 
-    @property
+    @cached_property
     def rereads_for(self) -> tuple[str, ...]:
         """Emergencies that require a new read of the stores, because exposed values may have been rotated there."""
         if self.state is None or self.desired is None or self.desired.refresh_interval is None:
@@ -231,6 +248,10 @@ class Observed:
             if read is None or read < emergency.started + DECLARED_WITHIN
         )
 
+    def reported(self, workload: Workload) -> WorkloadStatus | None:
+        """Return what the status has of a workload."""
+        return self.managed.status.by_workload.get((workload.key.kind, workload.key.name))
+
     def read_for(self, read: datetime) -> datetime:
         """Return the time to record for a read; in an emergency, at least the end of the second of its declaration.
 
@@ -242,12 +263,12 @@ class Observed:
         )
         return max([read, *ends])
 
-    @property
+    @cached_property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
         return self.held is not None or any(emergency.presses for emergency in self.emergencies)
 
-    @property
+    @cached_property
     def held(self) -> Held | None:
         """The rollback that still pauses rotations, or None."""
         held = self.state.held if self.state else None
@@ -256,6 +277,8 @@ class Observed:
         return None if self.state.triggers.unhandled(self.requested) else held
 
 
+_DERIVED = tuple(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
+
 if TYPE_CHECKING:
     from dataclasses import replace as with_facts  # so that the fields are checked
 else:
@@ -263,9 +286,25 @@ else:
     def with_facts(observed: Observed, **facts: object) -> Observed:
         """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 31 fields."""
         copy = object.__new__(Observed)
-        vars(copy).update(vars(observed), **facts)
-        copy.__post_init__()
+        fields = vars(copy)
+        fields.update(vars(observed), **facts)
+        for name in _DERIVED:
+            fields.pop(name, None)
         return copy
+
+
+def once(compute: Callable[[Observed, *Ts], T]) -> Callable[[Observed, *Ts], T]:
+    """Decorate a function of an observation: for the same arguments it is computed once."""
+
+    @wraps(compute)
+    def known(observed: Observed, *args: *Ts) -> T:
+        key = (compute, *map(id, args))
+        if key not in observed.results:  # with the arguments, so that no other object gets their ids
+            observed.results[key] = args, compute(observed, *args)
+        result: T = observed.results[key][1]
+        return result
+
+    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.times import to_second
 
 from . import steps
-from .old_pods import UNREAD, has_earlier_values, published, revision_at
+from .old_pods import UNREAD, has_earlier_values, revision_at
 from .rollout import is_asserted, standings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def next_read(observed: Observed) -> datetime:
     """Return when the pods are read again: no event tells of their end."""
     if are_unread(observed):
         return observed.now + _UNREAD_INTERVAL
-    pause = (observed.now - published(observed)) / _INTERVAL_DIVISOR
+    pause = (observed.now - observed.published) / _INTERVAL_DIVISOR
     return observed.now + min(max(pause, _MIN_INTERVAL), _MAX_INTERVAL)
 
 

@@ -43,7 +43,6 @@ __all__ = [
     "look_again",
     "older_pods",
     "pod_revision",
-    "published",
     "reloaded_at",
     "reloads",
     "revision_at",
@@ -72,7 +71,7 @@ def held_up_before(workload: Workload, observed: Observed) -> bool:
 
     Other users can edit the status; the only consequence is that the deadline counts from now.
     """
-    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    status = observed.reported(workload)
     return status is not None and status.state is WorkloadState.ROLLING and bool(status.terminating)
 
 
@@ -115,7 +114,7 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
     if any(pod.leaves is None for pod in older_pods(consumer, observed, desired)):
         return True
     workload = consumer.workload
-    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    status = observed.reported(workload)
     return status is not None and had_what_was_given_up(status, observed)
 
 
@@ -180,13 +179,7 @@ def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     if observed.state is None:
         return None
     marked = read_marker(pod.marker).get(desired.secret)
-    return _revision_run(observed.state, marked, pod.created, published(observed))
-
-
-def published(observed: Observed) -> datetime:
-    """Return when the current revision was published, or generated if it is not published yet."""
-    stamp = observed.target.published if observed.target else None
-    return stamp or (observed.current.made if observed.current else observed.now)
+    return _revision_run(observed.state, marked, pod.created, observed.published)
 
 
 def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
@@ -196,7 +189,7 @@ def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: D
 
 def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     # Creation times have whole seconds: a pod of the same second may have read the previous values.
-    if pod.created > published(observed):
+    if pod.created > observed.published:
         return False
     # The age alone is too weak a reason to wait for the end of a running pod without marker.
     has_ground = pod.leaves is not None or desired.secret in read_marker(pod.marker)
@@ -206,20 +199,20 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired
 def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:
     """Whether what a pod has read at `began` differs from the current revision, by age alone."""
     # Times have whole seconds: a pod of the same second may have read the previous values.
-    return began <= published(observed) and _misses(None, began, use, observed)
+    return began <= observed.published and _misses(None, began, use, observed)
 
 
 def revision_at(began: datetime, observed: Observed) -> int | None:
     """Return the revision that was published at `began`, if known."""
     if observed.state is None:
         return None
-    return _revision_run(observed.state, None, began, published(observed))
+    return _revision_run(observed.state, None, began, observed.published)
 
 
 def _misses(marked: int | None, created: datetime, use: Use | None, observed: Observed) -> bool:
     if observed.state is None:
         return False
-    missed = _missed_keys(observed.state, marked, created, published(observed))
+    missed = _missed_keys(observed.state, marked, created, observed.published)
     if missed is None:
         return True
     if use is None or use.keys is None:
@@ -291,4 +284,4 @@ def reloads(consumer: Consumer) -> bool:
 
 def reloaded_at(observed: Observed) -> datetime:
     """Return from when on the files of every pod have the current revision."""
-    return published(observed) + _KUBELET_SYNC
+    return observed.published + _KUBELET_SYNC

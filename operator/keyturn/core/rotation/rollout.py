@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import RevisionReason, WorkloadReason
 from keyturn.core.times import to_second
@@ -25,7 +26,6 @@ from .old_pods import (
     brings_pods_back,
     holds_places,
     look_again,
-    published,
     reloaded_at,
     reloads,
     runs_other_values,
@@ -126,6 +126,7 @@ class WorkloadProgress:
         return self.turn is Turn.NEXT or (self.turn is Turn.HINDERED and self.consumer.workload.hint is None)
 
 
+@once
 def standings(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
     """Return the progress of each consumer, in restart order."""
     return tuple(
@@ -167,7 +168,7 @@ def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress
     if observed.held:
         return observed.now  # a rollback does not wait for other changes
     # A new leader reconciles every object first: a sibling may be about to change, too.
-    changes = [published(observed), *([observed.since] if observed.since else [])]
+    changes = [observed.published, *([observed.since] if observed.since else [])]
     marked = read_marker(consumer.workload.marker)
     changes += (
         sibling.published
@@ -192,7 +193,7 @@ def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgre
         return None
     # A marker that was removed again leaves no restart time.
     restarted = workload.restarted or (observed.held.at if observed.held else None)
-    began = (restarted, published(observed), standing.consumer.held_up)
+    began = (restarted, observed.published, standing.consumer.held_up)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
@@ -311,7 +312,7 @@ def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     status = observed.managed.status
     if not observed.held and any(entry.revision == number for entry in status.history):
         return True
-    workload_status = status.by_workload.get((workload.kind, workload.key.name))
+    workload_status = observed.reported(workload)
     return (
         workload_status is not None
         and workload_status.state is WorkloadState.CURRENT

@@ -108,7 +108,7 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
     current, marked = observed.current, read_marker(workload.marker).get(desired.secret)
     if current is None or marked == current.number:
         return False
-    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    status = observed.reported(workload)
     return status is not None and (status.restarted or status.revision) == current.number
 
 
@@ -213,7 +213,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
     It counts only if it does not cause a rollback, because other users can edit the status.
     """
     workload = consumer.workload
-    status = observed.managed.status.by_workload.get((workload.kind, workload.key.name))
+    status = observed.reported(workload)
     if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
         return None
     is_crash = told_reason(status) == WorkloadReason.CRASH_LOOP
@@ -315,7 +315,7 @@ def told_before(workload: Workload, observed: Observed, desired: Desired) -> Tol
     status = observed.managed.status
     if observed.current is None or status.revision != observed.current.number:
         return None
-    workload_status = status.by_workload.get((workload.kind, workload.key.name))
+    workload_status = observed.reported(workload)
     reason = told_reason(workload_status) if workload_status else None
     if workload_status is None or reason not in _DENIED:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
+from keyturn.core.observation.observed import once
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
@@ -288,6 +289,7 @@ def due_time(observed: Observed) -> datetime | None:
     return min([*times, scheduled] if scheduled else times, default=None)
 
 
+@once
 def scheduled_time(observed: Observed) -> datetime | None:
     """Return when the next rotation by schedule is due."""
     return spread_due(observed)
@@ -332,6 +334,7 @@ def is_paused(observed: Observed) -> bool:
     return resumes is None or observed.now < resumes
 
 
+@once
 def start_time(observed: Observed) -> datetime | None:
     """Return when the next rotation starts; due and requested ones wait for a window."""
     if observed.desired is None or observed.state is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
@@ -98,9 +99,12 @@ class Shape:
         return self.deletion is DeletionPolicy.DELETE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desired:
-    """Spec of a ManagedSecret with every default resolved."""
+    """Spec of a ManagedSecret with every default resolved.
+
+    Without slots, so that what follows from the fields is computed once.
+    """
 
     secret: str
     type: SecretType
@@ -134,22 +138,22 @@ class Desired:
     database: DatabaseDesired | None = None
     """The database account of the password; None without one."""
 
-    @property
+    @cached_property
     def on_request(self) -> bool:
         """Whether the schedule only reports when values are due, because nothing applies them where they are used."""
         return self.applied_by is AppliedBy.NOBODY
 
-    @property
+    @cached_property
     def reads_previous(self) -> bool:
         """Whether a template may read previous values."""
         return bool(self.overlap) and any("previous" in text for text in self.templates.values())
 
-    @property
+    @cached_property
     def pulled(self) -> tuple[Item, ...]:
         """Items that are read from stores."""
         return tuple(item for item in self.items if item.source)
 
-    @property
+    @cached_property
     def made_here(self) -> frozenset[str]:
         """Keys that may be pushed: those of generated and literal items, not those of pulled ones.
 
@@ -158,21 +162,21 @@ class Desired:
         keys = frozenset(key for item in self.items if not item.source for key in item.keys.values())
         return keys if self.pulled else keys | self.templates.keys()
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(item.name for item in self.items)
 
-    @property
+    @cached_property
     def keys(self) -> Mapping[str, Mapping[str, str]]:
         """Keys of each output by item, without the items whose keys are only known after a read."""
         return {item.name: item.keys for item in self.items if not item.spreads}
 
-    @property
+    @cached_property
     def item_keys(self) -> frozenset[str]:
         """Keys that items write and that are known before stores are read."""
         return frozenset(key for item in self.items for key in item.keys.values())
 
-    @property
+    @cached_property
     def every_key(self) -> frozenset[str]:
         return self.item_keys | self.templates.keys()
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from keyturn.core.observation.observed import Observed, with_facts
+from keyturn.core.observation.observed import Observed, once, with_facts
 from tests.unit.core import builders as make
 
 
@@ -32,3 +32,34 @@ def test_a_copy_with_another_state_has_its_current_revision() -> None:
     copy = with_facts(make.observed(state=None), state=later)
 
     assert copy.current == later.current
+
+
+def test_a_copy_forgets_what_followed_from_other_facts() -> None:
+    observed, later = make.observed(state=None), make.state(make.revision(2), make.revision())
+    assert observed.current is None
+
+    assert with_facts(observed, state=later).current == later.current
+
+
+def test_a_result_is_computed_once_for_the_same_arguments() -> None:
+    asked: list[str] = []
+
+    @once
+    def note(observed: Observed, of: str) -> str:
+        asked.append(of)
+        return f"{observed.name} {of}"
+
+    observed = make.observed()
+
+    assert [note(observed, "a"), note(observed, "b"), note(observed, "a")] == ["db a", "db b", "db a"]
+    assert asked == ["a", "b"]
+
+
+def test_a_result_is_computed_again_for_a_copy() -> None:
+    @once
+    def lost(observed: Observed) -> tuple[str, ...]:
+        return observed.lost
+
+    observed = make.observed()
+
+    assert (lost(observed), lost(with_facts(observed, lost=("history",)))) == ((), ("history",))
