@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.stores import StoreReferenceIndex
+    from keyturn.kube.cache.externals import StoreReferenceIndex
 
 __all__ = ["circle"]
 

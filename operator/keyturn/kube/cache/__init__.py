@@ -5,9 +5,7 @@ Modules
     managed_secrets    ManagedSecrets: whole where they are small, and their parsing
     secrets            metadata of Secrets of ours
     workloads          workloads by the Secrets that they use, and the last read of their pods
-    externals          stores or database targets by their users
-    stores             the references of a spec to stores, and Secrets filled by `dataFrom`
-    targets            the accounts at database targets that ManagedSecrets name
+    externals          stores and database targets by their users; keys of `dataFrom`, accounts at database targets
     references         the store or target that a reference names, if the namespace may use it
     emergencies        EmergencyRotations by namespace
 

@@ -15,10 +15,9 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
+from .externals import StoreCache, StoreReferenceIndex, TargetCache
 from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
 from .secrets import SecretCache
-from .stores import StoreCache, StoreReferenceIndex
-from .targets import TargetCache
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:

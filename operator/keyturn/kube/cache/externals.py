@@ -1,8 +1,12 @@
-"""Stores or database targets in the informer cache, by key, and the ManagedSecrets that reference them."""
+"""Stores and database targets in the informer cache, the ManagedSecrets that reference them, and what these name.
+
+Of stores these are the keys that fill a Secret, of database targets the accounts.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import pydantic
@@ -11,20 +15,41 @@ from keyturn.api.base import validation_sentence
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ExternalKey, ObjectKey
+from keyturn.core.keys import (
+    CLUSTER_DATABASE_TARGET,
+    CLUSTER_SECRET_STORE,
+    DATABASE_TARGET,
+    SECRET_STORE,
+    ExternalKey,
+    ObjectKey,
+    StoreKey,
+    TargetKey,
+)
+from keyturn.core.reasons import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from keyturn.api.secretstore import AllowedNamespaces
-    from keyturn.core.reasons import ErrorReason
 
-__all__ = ["AnyStore", "AnyTarget", "ExternalCache", "Key", "Model", "namespaces_of"]
+__all__ = [
+    "AnyStore",
+    "AnyTarget",
+    "ExternalCache",
+    "Key",
+    "Model",
+    "StoreCache",
+    "StoreReferenceIndex",
+    "TargetCache",
+    "namespaces_of",
+]
 
 AnyStore: TypeAlias = SecretStore | ClusterSecretStore
 AnyTarget: TypeAlias = DatabaseTarget | ClusterDatabaseTarget
 Key = TypeVar("Key", bound=ExternalKey)
 Model = TypeVar("Model", bound=AnyStore | AnyTarget)
+Permits: TypeAlias = "Callable[[TargetKey, str, str], bool]"
+"""Whether a target permits an account for a namespace."""
 
 
 class ExternalCache(Generic[Key, Model]):
@@ -109,3 +134,150 @@ def namespaces_of(found: AnyStore | AnyTarget) -> AllowedNamespaces | None:
 def _selects(found: AnyStore | AnyTarget | Stalled) -> bool:
     allowed = None if isinstance(found, Stalled) else namespaces_of(found)
     return allowed is not None and allowed.selector is not None
+
+
+# Stores
+
+
+class StoreCache(ExternalCache[StoreKey, AnyStore]):
+    """Both kinds of store by key, and the ManagedSecrets that reference them."""
+
+    def __init__(self) -> None:
+        parsers: dict[str, Callable[[Any], AnyStore]] = {
+            SECRET_STORE: SecretStore.model_validate,
+            CLUSTER_SECRET_STORE: ClusterSecretStore.model_validate,
+        }
+        super().__init__(parsers, ErrorReason.STORE_INVALID)
+
+    def note_user(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
+        """Index the stores that the spec of a ManagedSecret references."""
+        self.note_uses(user, _named(spec, user.namespace))
+
+
+def _named(spec: Mapping[str, Any], namespace: str) -> Iterator[StoreKey]:
+    """Yield the stores that a spec references, as the API server sent it; the CRD schema has validated it."""
+    for ref in _refs(spec):
+        if name := ref.get("name"):
+            yield StoreKey.named(ref.get("kind"), name, namespace)
+
+
+def _refs(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    sources = (item.get("from") or {} for item in spec.get("data") or ())
+    for source in (*sources, *(spec.get("dataFrom") or ()), *(spec.get("pushTo") or ())):
+        yield source.get("storeRef") or {}
+
+
+class StoreReferenceIndex:
+    """Index of dataFrom; only ManagedSecrets that use it are stored."""
+
+    def __init__(self) -> None:
+        self._sources: dict[ObjectKey, frozenset[tuple[StoreKey, str]]] = {}
+        self._target: dict[ObjectKey, ObjectKey] = {}
+        self._writers: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
+
+    def note(self, user: ObjectKey, spec: Mapping[str, Any]) -> None:
+        """Index the spec of a ManagedSecret, as the API server sent it."""
+        self.forget(user)
+        if sources := frozenset(_sources(spec, user.namespace)):
+            target = ObjectKey(user.namespace, (spec.get("target") or {}).get("name") or user.name)
+            self._sources[user], self._target[user] = sources, target
+            self._writers[target].add(user)
+
+    def forget(self, user: ObjectKey) -> None:
+        if (target := self._target.pop(user, None)) is None:
+            return
+        del self._sources[user]
+        self._writers[target].discard(user)
+        if not self._writers[target]:
+            del self._writers[target]
+
+    def into(self, secret: ObjectKey) -> frozenset[tuple[StoreKey, str]]:
+        """Return the store keys that are brought into a Secret as a whole."""
+        writers = self._writers.get(secret, ())
+        return frozenset(source for writer in writers for source in self._sources[writer])
+
+
+def _sources(spec: Mapping[str, Any], namespace: str) -> Iterator[tuple[StoreKey, str]]:
+    for every in spec.get("dataFrom") or ():
+        ref, remote = every.get("storeRef") or {}, every.get("remoteRef") or {}
+        if ref.get("name") and remote.get("key"):
+            yield StoreKey.named(ref.get("kind"), ref["name"], namespace), remote["key"]
+
+
+# Database targets
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The account that a ManagedSecret names."""
+
+    target: TargetKey
+    username: str
+    names: frozenset[str]
+    """Every name at the server that can be one of the account's."""
+    rank: tuple[bool, str, str]
+    """The claim with the lowest rank keeps a contested account: it has credentials there, or is older."""
+
+
+class TargetCache(ExternalCache[TargetKey, AnyTarget]):
+    """Both kinds of target by key, the ManagedSecrets that reference them, and their accounts."""
+
+    def __init__(self) -> None:
+        parsers: dict[str, Callable[[Any], AnyTarget]] = {
+            DATABASE_TARGET: DatabaseTarget.model_validate,
+            CLUSTER_DATABASE_TARGET: ClusterDatabaseTarget.model_validate,
+        }
+        super().__init__(parsers, ErrorReason.TARGET_INVALID)
+        self._claims: dict[ObjectKey, _Claim] = {}
+
+    def note_user(self, user: ObjectKey, body: Mapping[str, Any]) -> None:
+        """Index the account that a ManagedSecret names."""
+        claim = _claim_of(user, body)
+        self.note_uses(user, [claim.target] if claim else ())
+        if claim:
+            self._claims[user] = claim
+
+    def forget_user(self, user: ObjectKey) -> None:
+        super().forget_user(user)
+        self._claims.pop(user, None)
+
+    def rivals_of(self, user: ObjectKey) -> frozenset[ObjectKey]:
+        """Return the other ManagedSecrets that name the same account, or one with a login of it."""
+        if (claim := self._claims.get(user)) is None:
+            return frozenset()
+        others = self.users_of(claim.target) - {user}
+        return frozenset(one for one in others if not claim.names.isdisjoint(self._claims[one].names))
+
+    def taken_by(self, user: ObjectKey, is_permitted: Permits = lambda *_: True) -> ObjectKey | None:
+        """Return the ManagedSecret that keeps the account of `user`, if that is another one.
+
+        A rival counts if it has credentials at the server, or if `is_permitted`: otherwise an object of a namespace
+        that may not use a target could keep the accounts of others from them.
+        """
+        rivals = [one for one in self.rivals_of(user) if self._counts(one, is_permitted)]
+        if not rivals:
+            return None
+        first = min((user, *rivals), key=lambda one: (self._claims[one].rank, one))
+        return None if first == user else first
+
+    def _counts(self, user: ObjectKey, is_permitted: Permits) -> bool:
+        claim = self._claims[user]
+        has_no_credentials, *_ = claim.rank
+        return not has_no_credentials or is_permitted(claim.target, claim.username, user.namespace)
+
+
+def _claim_of(user: ObjectKey, body: Mapping[str, Any]) -> _Claim | None:
+    """Return the claim of a ManagedSecret, as the API server sent it; the CRD schema has validated it."""
+    database = (body.get("spec") or {}).get("database") or {}
+    ref, username = database.get("targetRef") or {}, database.get("username")
+    if not ref.get("name") or not username:
+        return None
+    metadata = body["metadata"]
+    has_credentials = bool((body.get("status") or {}).get("credentials"))
+    return _Claim(
+        TargetKey.named(ref.get("kind"), ref["name"], user.namespace),
+        username,
+        # The logins of AlternatingUsers count for SingleUser, too: the account may have them from earlier.
+        frozenset({username, f"{username}_a", f"{username}_b"}),
+        (not has_credentials, metadata.get("creationTimestamp") or "", metadata.get("uid") or ""),
+    )

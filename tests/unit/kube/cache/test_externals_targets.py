@@ -9,7 +9,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_DATABASE_TARGET, DATABASE_TARGET, ObjectKey, TargetKey
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.targets import TargetCache
+from keyturn.kube.cache.externals import TargetCache
 
 A, B = ObjectKey("shop", "a"), ObjectKey("shop", "b")
 OURS = TargetKey(DATABASE_TARGET, "shop", "orders")

@@ -9,7 +9,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import CLUSTER_SECRET_STORE, SECRET_STORE, ObjectKey, StoreKey
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.stores import StoreCache
+from keyturn.kube.cache.externals import StoreCache
 
 AUTH, DB = ObjectKey("shop", "auth"), ObjectKey("shop", "db")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")
