@@ -8,7 +8,7 @@ Modules
     shard_election                               Leases of several shards
     target_secret, state_secret                  Secrets of ours
     secret_informer, secret_poller, secret_sight, read_rounds   how changes of Secrets are noticed: watch, or reads
-    workloads, pods                              restarts, pods of a rollout
+    workloads, pods, namespace_pods              restarts, pods of a rollout, all pods that use Secrets
     events, status                               Events; writes of a status
     cache                                        informer cache
 

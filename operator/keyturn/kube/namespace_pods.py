@@ -1,13 +1,16 @@
 """Lists the pods of a namespace that use Secrets; all that ask at one time share one list, and lists have pauses.
 
 Pods are read in pages, and each page is reduced before the next one is read. There is no watch and no list at rest.
+
+A pod names its Job only. The Job is read by name when its pod holds earlier values, once for each Job, to name the
+topmost owner, such as its CronJob.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +23,13 @@ from . import errors, paths
 from .pods import NOT_ENDED, controller_of, terminating_since
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from keyturn.core.observation.workload import Use
 
     from .client import Api, Body
 
-__all__ = ["ListPaused", "NamespacePods", "PodList", "holding_pod_of"]
+__all__ = ["JobOwners", "ListPaused", "NamespacePods", "PodList", "holding_pod_of"]
 
 _KEPT: Final = 120.0
 """Seconds for which a list is kept."""
@@ -41,6 +44,11 @@ _KUBELET_SYNC = timedelta(minutes=2)
 _FILES = frozenset({Via.VOLUME, Via.PROJECTED})
 _HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash}
 """The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
+_JOB = "Job"
+_MAX_READS = 32
+"""Jobs that one call reads; the pods of others are named by their Job until a later call."""
+_MAX_KNOWN = 4096
+_Owner = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +203,47 @@ def _owner(name: str, labels: Mapping[str, str], controller: Controller | None) 
         return controller.kind, controller.name
     kind = next(kind for label, kind in _HASHES.items() if labels.get(label))
     return kind, controller.name.removesuffix(suffix)
+
+
+# Owners of Jobs
+
+
+class JobOwners:
+    """Owners of Jobs, which never change, by the UID of the Job."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._known: dict[str, _Owner] = {}
+
+    async def name(self, namespace: str, pods: Iterable[HoldingPod]) -> tuple[HoldingPod, ...]:
+        """Return the pods, those of Jobs with the owner of the Job.
+
+        Raises:
+            ApiError: A Job could not be read; a missing permission or Job leaves the name of the Job.
+        """
+        pods = tuple(pods)
+        await self._read(namespace, pods)
+        return tuple(self._named(pod) for pod in pods)
+
+    def _named(self, pod: HoldingPod) -> HoldingPod:
+        owner = self._known.get(pod.controller.uid) if pod.controller else None
+        return replace(pod, owner=owner) if owner else pod
+
+    async def _read(self, namespace: str, pods: Iterable[HoldingPod]) -> None:
+        jobs = {pod.controller.uid: pod.controller for pod in pods if pod.controller and pod.owner[0] == _JOB}
+        unknown = [job for uid, job in jobs.items() if uid not in self._known]
+        for job in unknown[:_MAX_READS]:
+            try:
+                body = await self._api.get(paths.job(namespace, job.name), metadata_only=True)
+            except errors.Forbidden:
+                return
+            except errors.NotFound:
+                continue
+            if body["metadata"]["uid"] == job.uid:
+                owner = controller_of(body["metadata"])
+                self._remember(job.uid, (owner["kind"], owner["name"]) if owner else (_JOB, job.name))
+
+    def _remember(self, uid: str, owner: _Owner) -> None:
+        self._known[uid] = owner
+        if len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.core.observation.holders import Controller, HoldingPod
 from keyturn.kube import errors, paths
-from keyturn.kube.job_owners import JobOwners
+from keyturn.kube.namespace_pods import JobOwners
 from tests.unit.core.builders import holding
 
 if TYPE_CHECKING:
