@@ -10,7 +10,7 @@ from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Wait
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, being_read
+from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.triggers import is_paused, store_change_waits
 from keyturn.core.spec.desired import is_spread
@@ -71,11 +71,22 @@ async def with_stores(
 
     A failed read is part of the result, not an exception.
     """
+    if not _has_stores(observed):
+        return observed
     pulled = await _pull(key, observed, memory, context, load)
-    push_problems, returns = memory.pushes.problems(key), memory.leases.postponed(key)
-    if pulled is NOT_PULLED and not (push_problems or returns):
-        return observed  # with all that was computed from it
-    return with_facts(observed, pulled=pulled, push_problems=push_problems, returns=returns)
+    return with_facts(
+        observed,
+        pulled=pulled,
+        push_problems=memory.pushes.problems(key),
+        returns=memory.leases.postponed(key),
+    )
+
+
+def _has_stores(observed: Observed) -> bool:
+    """Whether values of the spec or of the record are at stores."""
+    desired, state = observed.desired, observed.state
+    is_asked = desired is not None and bool(desired.pulled or desired.pushes)
+    return is_asked or (state is not None and bool(state.loans or state.pushed))
 
 
 async def _pull(
@@ -84,13 +95,13 @@ async def _pull(
     """Return what differs from the state."""
     desired, record = observed.desired, memory.pulls.record(key)
     if desired is None:
-        return NOT_PULLED
+        return Pulled()
     if _have_stores_changed(record, observed, desired, context.stores):
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
     if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
-        return NOT_PULLED
+        return Pulled()
     unrecorded = memory.leases.unrecorded(key)
     pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
     places = {item.source.place for item in desired.pulled if item.source}
