@@ -94,11 +94,11 @@ async def _state_after(
     if isinstance(step, steps.Claim):
         return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
-    if isinstance(step, steps.Adopt):
+    if isinstance(step, steps.Adopt | steps.Stage) and observed.account is not None:
         memory.accounts.renew(key)
+    if isinstance(step, steps.Adopt):
         return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
-        memory.accounts.renew(key)
         last, generated = memory.stores.pulls.last(key), memory.generated
         return await generate_revision(
             step, key, observed, wanted_of(observed), before, last, generated, context

@@ -105,6 +105,8 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
             return None
         load = partial(memory.secrets.state, key)
         observed = await with_stores(key, observed, memory.stores, context, load)
+        if observed.database is None:
+            return observed
         return await with_account(key, observed, memory.secrets, memory.accounts, context)
     except PASSING:
         raise
@@ -153,7 +155,8 @@ async def _end_pass(
     seal = RestSeal(key, observed, outcome, memory.secrets, context.cache)
     await report(key, observed, outcome, memory.reported, context, seal)
     memory.rests.confirm(key)
-    tell_verdict(key, observed, context)
+    if observed.account is not None:
+        tell_verdict(key, observed, context)
     note_standing(key, observed, outcome.error, memory.emergencies, context)
     failpoints.reached("after", "Report")
     if observed.hold is None:
