@@ -1,9 +1,8 @@
 """Informer cache of the watched kinds, with indexes from a changed object to the ManagedSecrets it affects.
 
 Modules
-    cache              all kinds, and what a change of each affects
+    cache              all kinds, and what a change of each affects; metadata of Secrets of ours
     managed_secrets    ManagedSecrets: whole where they are small, and their parsing
-    secrets            metadata of Secrets of ours
     workloads          workloads by the Secrets that they use, and the last read of their pods
     externals          stores and database targets by their users; keys of `dataFrom`, accounts at database targets
     references         the store or target that a reference names, if the namespace may use it

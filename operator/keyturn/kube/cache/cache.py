@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pydantic
@@ -17,7 +18,6 @@ from keyturn.core.state.state import state_name
 from .emergencies import EmergencyCache
 from .externals import StoreCache, StoreReferenceIndex, TargetCache
 from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
-from .secrets import SecretCache
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class InformerCache:
         self.spreads = StoreReferenceIndex()
         self.targets = TargetCache()
         self.emergencies = EmergencyCache()
-        self._secrets = SecretCache()
+        self._secrets: dict[ObjectKey, SecretMeta] = {}
+        self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
+        """Other names than its own that Secrets of a ManagedSecret have."""
         self._workloads = WorkloadCache()
         self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
 
@@ -269,11 +271,31 @@ class InformerCache:
 
     def put_secret(self, meta: SecretMeta) -> bool:
         """Store the metadata of a Secret; return whether it is newer than the known one."""
-        return self._secrets.put(meta)
+        key = ObjectKey(meta.namespace, meta.name)
+        known = self._secrets.get(key)
+        # A watch can lag behind the answer to an own write. Resource versions are ordered numbers (KEP-5504).
+        if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
+            return False
+        self._forget_name(known)
+        self._secrets[key] = meta
+        if meta.owner and meta.name not in {meta.owner, state_name(meta.owner)}:
+            self._renamed[ObjectKey(meta.namespace, meta.owner)].add(meta.name)
+        return True
 
     def drop_secret(self, key: ObjectKey) -> str | None:
         """Drop a Secret; return its owner."""
-        return self._secrets.drop(key)
+        known = self._secrets.pop(key, None)
+        self._forget_name(known)
+        return known.owner if known else None
+
+    def _forget_name(self, known: SecretMeta | None) -> None:
+        if known is None:
+            return
+        key = ObjectKey(known.namespace, known.owner)
+        if left := self._renamed.get(key, set()) - {known.name}:
+            self._renamed[key] = left
+        else:
+            self._renamed.pop(key, None)
 
     @property
     def secrets_count(self) -> int:
@@ -282,7 +304,9 @@ class InformerCache:
 
     def written_by(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that a ManagedSecret has written, except its state."""
-        return self._secrets.written_by(key)
+        names = {key.name, *self._renamed.get(key, ())}
+        metas = {name: self.secret(key.namespace, name) for name in names}
+        return {name for name, meta in metas.items() if meta and meta.owner == key.name and meta.written}
 
     def secret_names(self, key: ObjectKey) -> set[str]:
         """Return the names of Secrets that may have a ManagedSecret's values: state, current and former targets."""
