@@ -1,8 +1,8 @@
 """Reconciler of EmergencyRotation, and its incident document.
 
 Modules
-    reconcile          status of an emergency; progress that secrets note
-    memory             that progress, and the documents that were written
+    reconcile          status of an emergency
+    memory             progress that secrets note, and the documents that were written
     report_configmap   ConfigMap with the incident document
     document, access_section, markdown   the document
 

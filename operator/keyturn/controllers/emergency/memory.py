@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyturn.core.emergency.progress import affected
+from keyturn.core.keys import EmergencyKey
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.core.emergency.progress import Affected
-    from keyturn.core.errors import Stalled
-    from keyturn.core.keys import EmergencyKey, ObjectKey
+    from keyturn.core.errors import Stalled, Wait
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
 
 __all__ = ["Alarm", "EmergencyMemory"]
 
@@ -50,14 +54,17 @@ class EmergencyMemory:
         """Return the progress of a ManagedSecret in an emergency; None before its first reconcile."""
         return self._progress.get(key, {}).get(uid)
 
-    def is_new(self, key: ObjectKey, progress: Mapping[str, Affected]) -> bool:
-        """Whether progress, by UID of the emergency, differs from the last one; keep it for the next call."""
+    def note(
+        self, key: ObjectKey, observed: Observed, error: Wait | Stalled | None
+    ) -> tuple[EmergencyKey, ...]:
+        """Keep the progress of a ManagedSecret in each emergency; return the emergencies if it is new."""
+        progress = {one.uid: affected(one, observed, error) for one in observed.emergencies}
         if progress == self._progress.get(key, {}):
-            return False
+            return ()
         self._progress.pop(key, None)
         if progress:
             self._progress[key] = progress
-        return True
+        return tuple(EmergencyKey(key.namespace, one.name) for one in observed.emergencies)
 
     def forget(self, key: ObjectKey) -> None:
         """Drop the progress of a deleted ManagedSecret."""

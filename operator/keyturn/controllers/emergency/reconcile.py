@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.emergency.deadlines import EmergencyFacts
-from keyturn.core.emergency.progress import affected
 from keyturn.core.emergency.status import rows_of, status_of, wake_up
-from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import EventReason, TimelineReason
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
@@ -25,33 +24,18 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import EmergencyRotation, EmergencyRotationStatus, TimelineEntry
     from keyturn.controllers.context import Context
     from keyturn.core.emergency.progress import Affected
-    from keyturn.core.errors import Stalled, Wait
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.keys import EmergencyKey
     from keyturn.kube.cache.emergencies import Declared
 
     from .memory import EmergencyMemory
 
-__all__ = ["note_standing", "reconcile_emergency"]
+__all__ = ["reconcile_emergency"]
 
 _MIN_UPDATE_INTERVAL = timedelta(seconds=1)
 """Minimum time between status updates: hundreds of secrets may report progress at once."""
 _CONFLICT_DELAY = timedelta(seconds=2)
 
 _log = structlog.get_logger()
-
-
-def note_standing(
-    key: ObjectKey,
-    observed: Observed,
-    error: Wait | Stalled | None,
-    memory: EmergencyMemory,
-    context: Context,
-) -> None:
-    """Record the progress of a secret in each emergency, and wake the emergencies for which it is new."""
-    progress = {one.uid: affected(one, observed, error) for one in observed.emergencies}
-    if memory.is_new(key, progress):
-        for one in observed.emergencies:
-            context.alert(EmergencyKey(key.namespace, one.name))
 
 
 async def reconcile_emergency(

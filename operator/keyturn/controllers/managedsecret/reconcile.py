@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.controllers.emergency.reconcile import note_standing
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
@@ -157,7 +156,8 @@ async def _end_pass(
     memory.rests.confirm(key)
     if observed.account is not None:
         tell_verdict(key, observed, context)
-    note_standing(key, observed, outcome.error, memory.emergencies, context)
+    for emergency in memory.emergencies.note(key, observed, outcome.error):
+        context.alert(emergency)
     failpoints.reached("after", "Report")
     if observed.hold is None:
         memory.budget.leave(key)
