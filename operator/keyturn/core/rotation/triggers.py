@@ -251,7 +251,7 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     A new password of a database account waits until the previous one is closed; all else does not.
     """
     spoken = _spoken(observed, desired)
-    if not may_open(observed):
+    if desired.database is not None and not may_open(observed):
         spoken = [reason for reason in spoken if not brings_credential(reason.fresh, desired)]
     if not spoken:
         return None
