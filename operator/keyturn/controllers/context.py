@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
-from keyturn.kube.cache.workloads import PodLooks
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods
+from keyturn.kube.pods import PodLooks
 from keyturn.kube.secret_sight import Sight
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach

@@ -1,4 +1,4 @@
-"""Reads the pods of a workload, and deletes one.
+"""Reads the pods of a workload, now and then while its rollout is in progress, and deletes one.
 
 A read is one paged list with the workload's selector, without pods that have ended; a pod belongs to the workload by
 its controller reference.
@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import enum
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.core.labels import MARKER
-from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
+from keyturn.core.observation.pods import NOT_READY, Pod, PodsSeen, Trouble
 from keyturn.core.observation.workload_kinds import type_of
+from keyturn.core.rotation.rollout_obstacles import is_left_behind
 
 from . import errors, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from keyturn.core.keys import WorkloadKey
     from keyturn.core.observation.workload import Workload
 
     from .client import Api, Body
 
 __all__ = [
+    "GRACE",
     "NOT_ENDED",
+    "NO_GRACE",
     "PodDetail",
+    "PodLooks",
     "controller_of",
     "delete_pod",
     "evict_pod",
@@ -48,6 +54,15 @@ _TOLERANCE = timedelta(seconds=1)
 """Tolerance for two times of one moment, which have whole seconds."""
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
+GRACE = timedelta(seconds=10)
+"""Time after the start of a rollout without reads: most are complete by then."""
+NO_GRACE = timedelta(0)
+"""For a failed rollout, whose pods have the cause."""
+_MIN_INTERVAL = timedelta(seconds=5)
+_MAX_INTERVAL = timedelta(minutes=5)
+_FORBIDDEN_INTERVAL = timedelta(minutes=1)
+_INTERVAL_DIVISOR = 4
+"""Divisor: the interval is this part of the time since the rollout began."""
 
 
 class PodDetail(enum.Enum):
@@ -72,6 +87,72 @@ async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[
         pods += (pod_of(body) for body in page.items if _belongs(body, workload))
         pages += 1
     return tuple(pods), pages
+
+
+class _Look(NamedTuple):
+    of: tuple[str, str]
+    """UID and marker of the workload; a result of another rollout does not count."""
+    again: datetime
+    observed: PodsSeen
+
+
+class PodLooks:
+    """Reader of the pods of workloads with a rollout in progress, with a growing interval.
+
+    Old results are dropped.
+    """
+
+    def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._now = now
+        self._looks: dict[WorkloadKey, _Look] = {}
+
+    def last(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen | None:
+        """Return the last result, which is empty within the grace period; None if a read is due."""
+        now, known = self._now(), self._looks.get(workload.key)
+        if known is None or known.of != (workload.uid, workload.marker):
+            again = min(began, now) + grace
+            known = _Look((workload.uid, workload.marker), again, PodsSeen(again))
+        return known.observed if known.again > now else None
+
+    async def read(self, workload: Workload, began: datetime) -> PodsSeen:
+        """Read the pods now; for a settled workload only their metadata, because its remaining pods are ready.
+
+        Raises:
+            ApiError: They could not be read; missing permission is a result, not an error.
+        """
+        try:
+            return await (self.read_ages(workload) if workload.settled else self._read_whole(workload, began))
+        except errors.Forbidden:
+            return self._store(workload, self._now() + _FORBIDDEN_INTERVAL, PodsSeen(forbidden=True))
+
+    async def read_ages(self, workload: Workload) -> PodsSeen:
+        """Read the metadata of the pods now: creation time and template.
+
+        Raises:
+            ApiError: They could not be read.
+        """
+        pods, _ = await pods_of(self._api, workload, PodDetail.METADATA)
+        return PodsSeen(pods=pods)
+
+    def forget(self, workload: WorkloadKey) -> None:
+        """Drop the result, because a pod was changed just now."""
+        self._looks.pop(workload, None)
+
+    async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
+        since = self._now() - began
+        pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
+        is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
+        deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
+        pause = min(max(since / _INTERVAL_DIVISOR, _MIN_INTERVAL * pages), _MAX_INTERVAL)
+        return self._store(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
+
+    def _store(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
+        moment = self._now() - 2 * _MAX_INTERVAL
+        self._looks = {key: look for key, look in self._looks.items() if look.again > moment}
+        observed = replace(observed, again=again)
+        self._looks[workload.key] = _Look((workload.uid, workload.marker), again, observed)
+        return observed
 
 
 async def may_delete_pods(api: Api, namespace: str) -> bool:

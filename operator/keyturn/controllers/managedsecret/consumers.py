@@ -1,7 +1,7 @@
 """Consumers of a Secret: the workloads that reference it, and their pods.
 
 A workload's pods are read at most once per observation, and not at all without a rollout. During a rollout they are
-read now and then (`kube.cache.workloads`), and whenever a decision or a report depends on them: completion, overdue
+read now and then (`kube.pods`), and whenever a decision or a report depends on them: completion, overdue
 rollout, rollback, restart. The results are kept as long as the process lives.
 """
 
@@ -28,7 +28,7 @@ from keyturn.core.rotation.rollout import (
     waits_for_old_pods,
 )
 from keyturn.kube import errors
-from keyturn.kube.cache.workloads import GRACE, NO_GRACE
+from keyturn.kube.pods import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
 from keyturn.runtime.clock import loop_time
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.workloads import GRACE, NO_GRACE, PodLooks
 from keyturn.kube.client import Page
+from keyturn.kube.pods import GRACE, NO_GRACE, PodLooks
 from tests.unit.core.builders import NOW, seconds, workload
 from tests.unit.kube.test_pods import body
 
