@@ -14,18 +14,23 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.holders import Holders, is_of
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.completion import holds_back, needs_holders, next_read, pods_behind
-from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
-from keyturn.core.rotation.rollout import (
+from keyturn.core.rotation.completion import (
     Need,
-    Turn,
-    goes_back,
+    holds_back,
     may_be_held_up,
     need_of,
+    needs_holders,
+    next_read,
+    pods_behind,
+    waits_for_old_pods,
+)
+from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
+from keyturn.core.rotation.rollout import (
+    Turn,
+    goes_back,
     next_restarts,
     standing_of,
     standings,
-    waits_for_old_pods,
 )
 from keyturn.kube import errors
 from keyturn.kube.pods import GRACE, NO_GRACE

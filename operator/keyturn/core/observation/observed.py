@@ -103,7 +103,7 @@ class Consumer:
     renewed: bool = False
     """Every pod that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
-    """Its pods, if a decision depends on them (see `rollout.need_of`)."""
+    """Its pods, if a decision depends on them (see `completion.need_of`)."""
     held_up: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
 

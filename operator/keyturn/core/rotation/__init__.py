@@ -24,10 +24,10 @@ Modules
     decision, steps                    the choice, and the steps
     triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
-    rollout                            order and progress of restarts, restart markers, when pods are read
+    rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused and rejected restarts, failing pods, stuck pods
     old_pods                           pods of consumers with earlier values; workloads that read changed files
-    completion                         when a rollout is complete, for which pods of other owners are waited for
+    completion                         when a rollout is complete: pods of other owners, and which pods are read
     rollback                           return to an earlier revision
     credentials                        what a database server must accept, and the next step towards that
     credential_slots                   recorded credentials: of the account in the spec, two open at most

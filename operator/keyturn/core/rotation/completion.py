@@ -6,16 +6,20 @@ marker on a pod that Keyturn does not restart proves nothing.
 
 from __future__ import annotations
 
+import enum
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.times import to_second
 
 from . import steps
 from .old_pods import UNREAD, has_earlier_values, revision_at
-from .rollout import is_asserted, standings
+from .rollout import Turn, standings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,12 +34,16 @@ if TYPE_CHECKING:
     from .rollout import WorkloadProgress
 
 __all__ = [
+    "Need",
     "OwnerBehind",
     "are_unread",
     "evicts",
     "holds_back",
     "idle_leases",
+    "is_asserted",
     "is_complete",
+    "may_be_held_up",
+    "need_of",
     "needs_holders",
     "next_read",
     "overlap_limit",
@@ -43,6 +51,7 @@ __all__ = [
     "pod_to_evict",
     "pods_behind",
     "summary_of",
+    "waits_for_old_pods",
 ]
 
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)
@@ -195,3 +204,71 @@ def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
 
 def is_complete(observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]) -> bool:
     return not any(progress.under_way for progress in all_standings) and not holds_back(observed, desired)
+
+
+# Which pods have to be read for that
+
+
+class Need(enum.Enum):
+    """Required age of the last read of a workload's pods."""
+
+    NOW = enum.auto()
+    """This reconcile: a decision or message depends on them."""
+    SOON = enum.auto()
+    """At intervals, and immediately the first time: it has failed, and the pods have the cause."""
+    LATER = enum.auto()
+    """At intervals, once its rollout takes longer than most."""
+
+
+def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
+    """Return how recent the read must be; None if pods add nothing."""
+    if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
+        return Need.NOW
+    workload = standing.consumer.workload
+    if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
+        return None
+    return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
+
+
+def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
+    """Whether its pods decide if it is current; never again once that was recorded for the revision."""
+    consumer, workload = standing.consumer, standing.consumer.workload
+    if standing.state is not WorkloadState.CURRENT or is_asserted(observed):
+        return False
+    if workload.settled and workload.terminates is False:
+        return False  # its controller's own count is sufficient
+    if consumer.renewed or observed.held:
+        return True
+    return (
+        observed.current is not None
+        and read_marker(workload.marker).get(desired.secret) == observed.current.number
+    )
+
+
+def may_be_held_up(standing: WorkloadProgress) -> bool:
+    """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
+    consumer, workload = standing.consumer, standing.consumer.workload
+    if not workload.in_place or workload.terminates is False or standing.denied:
+        return False
+    is_held_up = standing.state is WorkloadState.ROLLING and consumer.held_up is not None
+    return standing.state is WorkloadState.FAILED or is_held_up
+
+
+def is_asserted(observed: Observed) -> bool:
+    """Whether the status already has every workload on the current revision, and that has no consequences.
+
+    Other users can edit the status, so an overlap never begins because of it.
+    """
+    current, history = observed.current, observed.managed.status.history
+    if current is None or observed.state is None:
+        return True
+    if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
+        return True  # there is no earlier revision
+    if current.overlaps and current.valid_until is None:
+        return False
+    if observed.desired and observed.desired.database and observed.state.gives_up_credential:
+        return False
+    if observed.held is None:
+        return any(entry.revision == current.number for entry in history)
+    back = (current.number, RevisionReason.ROLLED_BACK, to_second(observed.held.at))
+    return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)

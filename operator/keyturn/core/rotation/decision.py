@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
@@ -37,17 +36,14 @@ from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import (
-    Turn,
     WorkloadProgress,
     any_failed,
+    next_changes,
     next_marker,
     next_restarts,
-    pods_again,
-    restart_due,
     standings,
-    watched_until,
 )
-from .rollout_obstacles import denied_until, pod_to_delete
+from .rollout_obstacles import pod_to_delete
 from .triggers import due_on_request, is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:
@@ -61,8 +57,6 @@ if TYPE_CHECKING:
     from .steps import Reason
 
 __all__ = ["hinted", "next_number", "next_step"]
-
-_RECHECK_INTERVAL = timedelta(minutes=1)
 
 
 def next_step(observed: Observed) -> steps.Step:
@@ -343,14 +337,7 @@ def _overlap(
 def _wake_up(
     observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
 ) -> datetime | None:
-    times = [
-        restart_due(observed, desired, progress) for progress in all_standings if progress.turn is Turn.NEXT
-    ]
-    times = [when if when > observed.now else observed.now + _RECHECK_INTERVAL for when in times]
-    times += (when for progress in all_standings if (when := watched_until(observed, desired, progress)))
-    times += (when for progress in all_standings if (when := pods_again(observed, desired, progress)))
-    denied = (denied_until(progress.consumer.workload, observed, desired) for progress in all_standings)
-    times += (when for when in denied if when)
+    times = next_changes(observed, desired, all_standings)
     current = _current(observed)
     if current.overlaps:
         times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
@@ -360,11 +347,6 @@ def _wake_up(
         times.append(start)
     if (due := due_on_request(observed)) and due > observed.now:
         times.append(due)
-    times += (
-        progress.consumer.pods.again
-        for progress in all_standings
-        if progress.consumer.pods and progress.consumer.pods.again
-    )
     overdue = overdue_time(observed) if observed.held else None
     others = (
         overdue if overdue and overdue > observed.now else None,

@@ -1,6 +1,6 @@
 """Progress of each workload with the current revision, and which ones are restarted next, with which marker.
 
-Some workloads need a read of their pods to determine their progress; `need_of` returns how recent it must be.
+For some of them it depends on their pods (`completion.need_of`).
 
 The restart marker of a pod template has the revisions of all managed Secrets that new pods read, or is the previous
 marker.
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
-from keyturn.core.reasons import RevisionReason, WorkloadReason
-from keyturn.core.times import to_second
+from keyturn.core.reasons import WorkloadReason
 
 from .old_pods import (
     UNPROVEN,
@@ -36,6 +35,7 @@ from .rollout_obstacles import (
     by_hand,
     crash_of,
     denial_of,
+    denied_until,
     pods_known,
     refusal,
     told_before,
@@ -45,7 +45,7 @@ from .rollout_obstacles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
@@ -55,28 +55,24 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "Need",
     "Turn",
     "WorkloadProgress",
     "any_failed",
     "goes_back",
-    "is_asserted",
     "marker_for",
-    "may_be_held_up",
-    "need_of",
+    "next_changes",
     "next_marker",
     "next_restarts",
     "pods_again",
     "restart_due",
     "standing_of",
     "standings",
-    "waits_for_old_pods",
-    "watched_until",
 ]
 
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_RESTART_INTERVAL = timedelta(seconds=10)
 """Minimum time between two restarts of a workload."""
+_RECHECK_INTERVAL = timedelta(minutes=1)
 
 
 class Turn(enum.Enum):
@@ -184,7 +180,7 @@ def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:
     return observed.now if last > observed.now + _MAX_CLOCK_SKEW else last + pause
 
 
-def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
+def _watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when a rolling workload counts as failed unless it completes before, or one counts as reloaded."""
     workload = standing.consumer.workload
     if standing.reason == WorkloadReason.RELOADING:
@@ -200,6 +196,26 @@ def watched_until(observed: Observed, desired: Desired, standing: WorkloadProgre
 def pods_again(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
     """Return when its pods are read again."""
     return look_again(standing.consumer, observed, desired) if standing.leaving else None
+
+
+def next_changes(
+    observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]
+) -> list[datetime]:
+    """Return when restarts are due, and when the progress of workloads is to be determined again."""
+    times = (when for one in all_standings for when in _changes_of(one, observed, desired))
+    return [when for when in times if when]
+
+
+def _changes_of(
+    standing: WorkloadProgress, observed: Observed, desired: Desired
+) -> Iterator[datetime | None]:
+    if standing.turn is Turn.NEXT:
+        due = restart_due(observed, desired, standing)
+        yield due if due > observed.now else observed.now + _RECHECK_INTERVAL
+    yield _watched_until(observed, desired, standing)
+    yield pods_again(observed, desired, standing)
+    yield denied_until(standing.consumer.workload, observed, desired)
+    yield standing.consumer.pods.again if standing.consumer.pods else None
 
 
 def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
@@ -272,7 +288,7 @@ def _watched(
     """Return the progress of a rollout, which fails at its deadline unless old pods occupy the places of new ones."""
     reason, message = while_rolling(consumer) or pods or (WorkloadReason.ROLLING_OUT, None)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
-    deadline = watched_until(observed, desired, rolling)
+    deadline = _watched_until(observed, desired, rolling)
     is_late = deadline is not None and observed.now >= deadline
     has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
     is_held = (has_failed or consumer.held_up) and holds_places(consumer, observed, desired)
@@ -422,68 +438,3 @@ def _runs(sibling: Sibling, pod: Pod, marked: int | None) -> bool:
     # Pods that are older than a first revision waited for it.
     is_first = sibling.revision == 1
     return is_first or (sibling.published is not None and pod.created > sibling.published)
-
-
-class Need(enum.Enum):
-    """Required age of the last read of a workload's pods."""
-
-    NOW = enum.auto()
-    """This reconcile: a decision or message depends on them."""
-    SOON = enum.auto()
-    """At intervals, and immediately the first time: it has failed, and the pods have the cause."""
-    LATER = enum.auto()
-    """At intervals, once its rollout takes longer than most."""
-
-
-def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
-    """Return how recent the read must be; None if pods add nothing."""
-    if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
-        return Need.NOW
-    workload = standing.consumer.workload
-    if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
-        return None
-    return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
-
-
-def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
-    """Whether its pods decide if it is current; never again once that was recorded for the revision."""
-    consumer, workload = standing.consumer, standing.consumer.workload
-    if standing.state is not WorkloadState.CURRENT or is_asserted(observed):
-        return False
-    if workload.settled and workload.terminates is False:
-        return False  # its controller's own count is sufficient
-    if consumer.renewed or observed.held:
-        return True
-    return (
-        observed.current is not None
-        and read_marker(workload.marker).get(desired.secret) == observed.current.number
-    )
-
-
-def may_be_held_up(standing: WorkloadProgress) -> bool:
-    """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
-    consumer, workload = standing.consumer, standing.consumer.workload
-    if not workload.in_place or workload.terminates is False or standing.denied:
-        return False
-    is_held_up = standing.state is WorkloadState.ROLLING and consumer.held_up is not None
-    return standing.state is WorkloadState.FAILED or is_held_up
-
-
-def is_asserted(observed: Observed) -> bool:
-    """Whether the status already has every workload on the current revision, and that has no consequences.
-
-    Other users can edit the status, so an overlap never begins because of it.
-    """
-    current, history = observed.current, observed.managed.status.history
-    if current is None or observed.state is None:
-        return True
-    if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
-        return True  # there is no earlier revision
-    if current.overlaps and current.valid_until is None:
-        return False
-    if observed.desired and observed.desired.database and observed.state.gives_up_credential:
-        return False
-    if observed.held is None:
-        return any(entry.revision == current.number for entry in history)
-    back = (current.number, RevisionReason.ROLLED_BACK, to_second(observed.held.at))
-    return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)

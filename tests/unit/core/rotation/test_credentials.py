@@ -14,8 +14,8 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
+from keyturn.core.rotation.completion import is_asserted
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import is_asserted
 from keyturn.core.rotation.steps import (
     Adopt,
     Apply,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.rotation.rollout import Need, need_of
+from keyturn.core.rotation.completion import Need, need_of
 from tests.unit.core.builders import NOW, consumer, minutes
 from tests.unit.core.rotation.test_rollout_obstacles_pod_failures import crashing, look, rolling, standing
 
