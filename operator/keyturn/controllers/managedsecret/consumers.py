@@ -29,7 +29,7 @@ from keyturn.core.rotation.rollout import (
     Turn,
     goes_back,
     next_restarts,
-    standing_of,
+    progress_of,
     standings,
 )
 from keyturn.kube import errors
@@ -271,7 +271,7 @@ class _Reads:
         return observed
 
     def _need(self, consumer: Consumer, observed: Observed) -> Need | None:
-        standing = standing_of(consumer, observed, self.desired)
+        standing = progress_of(observed, self.desired, consumer)
         have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
         if have_ended and waits_for_old_pods(standing, observed, self.desired):
             return None
@@ -299,7 +299,7 @@ class _Reads:
 
     def _record(self, consumer: Consumer, observed: Observed) -> Consumer:
         """Record that no pod has earlier values any more, or that such pods block new ones."""
-        key, standing = consumer.workload.key, standing_of(consumer, observed, self.desired)
+        key, standing = consumer.workload.key, progress_of(observed, self.desired, consumer)
         if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
             self.known.ended[key] = _rollout_of(consumer, observed)
         if may_be_held_up(standing) and holds_places(consumer, observed, self.desired):

@@ -64,8 +64,8 @@ __all__ = [
     "next_marker",
     "next_restarts",
     "pods_again",
+    "progress_of",
     "restart_due",
-    "standing_of",
     "standings",
 ]
 
@@ -126,7 +126,7 @@ class WorkloadProgress:
 def standings(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
     """Return the progress of each consumer, in restart order."""
     return tuple(
-        standing_of(consumer, observed, desired)
+        progress_of(observed, desired, consumer)
         for consumer in sorted(observed.consumers, key=_restart_order(desired))
     )
 
@@ -218,7 +218,8 @@ def _changes_of(
     yield standing.consumer.pods.again if standing.consumer.pods else None
 
 
-def standing_of(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
+@once
+def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> WorkloadProgress:
     """Return the progress of one consumer."""
     workload = consumer.workload
     current = observed.current
