@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 import orjson
@@ -35,7 +36,7 @@ class Choice(pydantic.RootModel[dict[str, dict[str, Any]]]):
     def settings(self) -> dict[str, Any]:
         return self.root[self.kind]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Canonical JSON of the choice (sorted keys), for comparison with a stored one."""
         return orjson.dumps(self.root, option=orjson.OPT_SORT_KEYS).decode()

@@ -198,7 +198,7 @@ def _signs(
     reported = {violation.rule for violation in broken}
     named = frozenset[str]().union(*(violation.cured_by for violation in broken))
     weak = memory.evaluation(key).weak
-    ended = current.valid_until if current and current.overlaps else None
+    ended = current.valid_until if current and observed.overlaps else None
     return Signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),

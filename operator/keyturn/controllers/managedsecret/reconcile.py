@@ -61,14 +61,14 @@ async def reconcile(key: ObjectKey, memory: Memory, context: Context) -> datetim
             memory.large.leave(key)
 
 
-async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
+async def _run_steps(key: ObjectKey, attempt: int, memory: Memory, context: Context) -> datetime | None:
     """Execute steps until none is left.
 
     Raises:
         ApiError: A read or a report failed for now.
         Wait: The observation failed.
     """
-    conflicts, attempt = 0, memory.failures.attempts(key) + 1
+    conflicts = 0
     for _ in range(_MAX_STEPS):
         try:
             observed = await _observe(key, memory, context)
@@ -171,7 +171,7 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
     attempt = memory.failures.attempts(key) + 1
     try:
         with metrics.RECONCILE_SECONDS.time():
-            return await _run_steps(key, memory, context)
+            return await _run_steps(key, attempt, memory, context)
     except errors.NotLeading:
         raise  # this process must not write any more
     except errors.ApiError as error:

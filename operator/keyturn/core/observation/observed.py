@@ -223,6 +223,16 @@ class Observed:
         )
 
     @cached_property
+    def is_requested(self) -> bool:
+        """A trigger requests a rotation that has not begun."""
+        return self.state is not None and bool(self.state.triggers.unhandled(self.requested))
+
+    @cached_property
+    def overlaps(self) -> bool:
+        """Previous values, or a previous credential, are still valid next to those of the current revision."""
+        return self.current is not None and self.current.overlaps
+
+    @cached_property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers

@@ -264,7 +264,7 @@ def is_asserted(observed: Observed) -> bool:
         return True
     if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
         return True  # there is no earlier revision
-    if current.overlaps and current.valid_until is None:
+    if observed.overlaps and current.valid_until is None:
         return False
     if observed.desired and observed.desired.database and observed.state.gives_up_credential:
         return False

@@ -44,7 +44,7 @@ from .rollout import (
     standings,
 )
 from .rollout_obstacles import pod_to_delete
-from .triggers import due_on_request, is_requested, overdue_time, reason_to_renew, start_time, turns_nothing
+from .triggers import due_on_request, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -110,7 +110,7 @@ def _rest_before_deletion(observed: Observed) -> steps.Rest:
 def _reported_while_suspended(observed: Observed) -> datetime | None:
     """Return when a rotation becomes overdue, or an overlap that cannot end counts as missed."""
     current, times = observed.current, [overdue_time(observed)]
-    if current and current.overlaps and current.valid_until:
+    if current and observed.overlaps and current.valid_until:
         times.append(current.valid_until + GRACE)
     return min((time for time in times if time and time > observed.now), default=None)
 
@@ -118,7 +118,7 @@ def _reported_while_suspended(observed: Observed) -> datetime | None:
 def _end_overlap(observed: Observed, desired: Desired) -> steps.Expire | None:
     """End the overlap at once in an emergency, also that of a rotation which it has superseded."""
     current = observed.current
-    if current is None or not current.overlaps:
+    if current is None or not observed.overlaps:
         return None
     is_ended = revokes_at_once(observed) or needs_slot(observed, desired)
     return steps.Expire(current.number) if is_ended else None
@@ -155,7 +155,7 @@ def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline
     """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
-    return steps.Decline() if is_requested(observed) and turns_nothing(desired) else None
+    return steps.Decline() if observed.is_requested and turns_nothing(desired) else None
 
 
 def _let_go(observed: Observed) -> steps.Bind | steps.Release | None:
@@ -184,7 +184,7 @@ def _allowed(observed: Observed) -> Desired:
         raise observed.trouble
     if observed.desired is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
-    if denies(observed.secret_class) and not all(violation.curable for violation in observed.violations):
+    if not all(violation.curable for violation in observed.violations) and denies(observed.secret_class):
         raise _violation(observed)
     hold_to_ownership(observed, observed.desired)
     if observed.state_is_foreign:
@@ -201,12 +201,11 @@ def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
     Raises:
         Stalled: PolicyViolation, with what fixes it.
     """
-    if observed.desired and is_pending(observed, observed.desired):
-        return
     fresh = reason.fresh if reason else frozenset()
-    if denies(observed.secret_class) and not all(
-        violation.cured_by <= fresh for violation in observed.violations
-    ):
+    if all(violation.cured_by <= fresh for violation in observed.violations):
+        return
+    is_rotating = observed.desired is not None and is_pending(observed, observed.desired)
+    if denies(observed.secret_class) and not is_rotating:
         raise _violation(observed)
 
 
@@ -321,7 +320,7 @@ def _overlap(
 ) -> steps.Overlap | steps.Expire | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
     current, limit = _current(observed), overlap_limit(observed, desired)
-    if not current.overlaps:
+    if not observed.overlaps:
         return None
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
@@ -339,7 +338,7 @@ def _wake_up(
 ) -> datetime | None:
     times = next_changes(observed, desired, all_standings)
     current = _current(observed)
-    if current.overlaps:
+    if observed.overlaps:
         times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)

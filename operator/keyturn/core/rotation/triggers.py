@@ -36,7 +36,6 @@ __all__ = [
     "is_due_on_request",
     "is_overdue",
     "is_paused",
-    "is_requested",
     "next_time",
     "overdue_time",
     "reason_to_renew",
@@ -181,7 +180,7 @@ def recipe_refuses_value(observed: Observed, desired: Desired, state: StateFacts
 
 
 def renewal_was_requested(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
-    if state is None or not is_requested(observed) or not is_open(desired.windows, observed.now):
+    if state is None or not observed.is_requested or not is_open(desired.windows, observed.now):
         return None
     return Reason(RevisionReason.TRIGGERED, "a new trigger asks for it", desired.rotates, rotates=True)
 
@@ -348,7 +347,7 @@ def start_time(observed: Observed) -> datetime | None:
     ]
     if scheduled:
         times.append(starts_at(scheduled, windows, observed.now))
-    is_waiting = is_requested(observed) or observed.pulled.waiting
+    is_waiting = observed.is_requested or observed.pulled.waiting
     if is_waiting and not is_open(windows, observed.now):
         times.append(opening(windows, observed.now))
     if asked:
@@ -362,7 +361,7 @@ def waits_until(observed: Observed) -> datetime | None:
         return None
     due, start = due_time(observed), start_time(observed)
     is_due = due is not None and due <= observed.now
-    waits = is_due or is_requested(observed) or bool(observed.pulled.waiting)
+    waits = is_due or observed.is_requested or bool(observed.pulled.waiting)
     return start if waits and start and start > observed.now else None
 
 
@@ -380,11 +379,6 @@ def overdue_time(observed: Observed) -> datetime | None:
     chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
     return min(chances, default=None)
-
-
-def is_requested(observed: Observed) -> bool:
-    """Whether a trigger requests a rotation that has not begun."""
-    return observed.state is not None and bool(observed.state.triggers.unhandled(observed.requested))
 
 
 def turns_nothing(desired: Desired) -> bool:
@@ -430,7 +424,7 @@ def next_time(observed: Observed) -> datetime | None:
     start, due = start_time(observed), due_on_request(observed)
     if start is None or due is None:
         return start or due
-    return start if is_requested(observed) else min(start, due)
+    return start if observed.is_requested else min(start, due)
 
 
 def breakage_of(desired: Desired) -> str:

@@ -69,7 +69,7 @@ _SPREAD = "dataFrom["
 """Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """Ownership and lifecycle of the target Secret."""
 
@@ -81,20 +81,20 @@ class Shape:
     any_type: bool = False
     """The type of an existing Secret is accepted as it is."""
 
-    @property
+    @cached_property
     def merges(self) -> bool:
         return self.creation is CreationPolicy.MERGE
 
-    @property
+    @cached_property
     def adopts(self) -> bool:
         return self.adopt is Adopt.IF_UNOWNED
 
-    @property
+    @cached_property
     def keeps_others(self) -> bool:
         """Whether keys of an adopted Secret that no item writes stay."""
         return self.others is OtherKeys.KEEP
 
-    @property
+    @cached_property
     def deletes(self) -> bool:
         return self.deletion is DeletionPolicy.DELETE
 

@@ -146,17 +146,18 @@ def _rotation(
     state, before = observed.state, observed.managed.status.rotation
     if state is None or observed.desired is None:  # the progress is unknown
         return before
-    begun = steps.rotation_id(observed.uid, state.newest.number + 1)
+    newest = state.newest
+    begun = steps.rotation_id(observed.uid, newest.number + 1)
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
     step = _step_under_way(observed, everyone)
-    if step is None or state.newest.reason == RevisionReason.CREATED:
+    if step is None or newest.reason == RevisionReason.CREATED:
         return None
     rotation = RotationStatus(
-        id=steps.rotation_id(observed.uid, state.newest.number),
-        reason=state.newest.reason,
+        id=steps.rotation_id(observed.uid, newest.number),
+        reason=newest.reason,
         step=step,
-        started_at=to_second(state.newest.made),
+        started_at=to_second(newest.made),
         message=at_server(step, observed) or _waiting_for(everyone) or summary_of(observed, observed.desired),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
@@ -191,7 +192,7 @@ def _step_at_the_end(observed: Observed, everyone: tuple[WorkloadProgress, ...])
     """Return the step after every workload that is restarted runs the current revision."""
     if observed.desired and not is_complete(observed, observed.desired, everyone):
         return "WaitForPods"
-    if observed.current and observed.current.overlaps:
+    if observed.overlaps:
         return "Overlap"
     return "Revoke" if observed.state and is_closing(observed.state) else None
 
@@ -210,7 +211,7 @@ def _previous(observed: Observed) -> PreviousStatus | None:
         return None
     if _is_to_be_settled(observed) or _is_to_be_closed(current, observed):
         return PreviousStatus(revision=current.base, valid_until=to_second(_ended(current, observed)))
-    if not current.overlaps:
+    if not observed.overlaps:
         return None
     until = current.valid_until
     return PreviousStatus(revision=current.base, valid_until=to_second(until) if until else None)
