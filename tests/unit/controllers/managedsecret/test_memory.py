@@ -10,6 +10,7 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.observation.store_reads import PushProblem
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
@@ -53,8 +54,9 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     assert look.desired
     memory.drift.keep(KEY, DriftHistory(1, 1, 1, NOW))
     memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
-    progress: dict[str, Any] = {"uid": "its progress"}
-    memory.emergencies.is_new(KEY, progress)
+    declared = Emergency("leak", "uid", NOW)
+    assert memory.emergencies.note(KEY, observed(emergencies=(declared,)), None)
+    assert memory.emergencies.progress(KEY, "uid") is not None
 
     memory.forget(KEY)
 
