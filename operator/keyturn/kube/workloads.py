@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,22 @@ __all__ = ["FIELD_MANAGER", "restart", "workload_of"]
 
 FIELD_MANAGER = "keyturn"
 _MIN_HISTORY = 2
-_NO_PODS = "its pods cannot be created; check the namespace's quota and the events of its ReplicaSet"
+_SECOND = timedelta(seconds=1)
+_COMPLAINTS = (
+    (
+        {"type": "ReplicaFailure", "status": "True"},
+        "its pods cannot be created; check the namespace's quota and the events of its ReplicaSet",
+    ),
+    (
+        {"type": "Progressing", "reason": "ReplicaSetCreateError"},
+        "its new ReplicaSet cannot be created; check the namespace's quota and its own events",
+    ),
+    (
+        {"type": "InvalidSpec", "status": "True"},
+        "its controller finds its spec invalid; check its condition InvalidSpec",
+    ),
+)
+"""Conditions with which a controller creates no pods; their messages are not trusted."""
 
 
 def workload_of(kind: str, body: Body) -> Workload:
@@ -38,6 +53,7 @@ def workload_of(kind: str, body: Body) -> Workload:
     annotations = _at(("metadata", "annotations"), template if has_template else body)
     # Before the controller has observed the newest spec, its status describes an older one.
     is_observed = row.is_observed(metadata, status)
+    has_failed = is_observed and row.has_failed(spec, status)
     return Workload(
         key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
         uid=metadata["uid"],
@@ -48,7 +64,8 @@ def workload_of(kind: str, body: Body) -> Workload:
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
         settled=is_observed and row.is_settled(spec, status),
-        failed=is_observed and row.has_failed(spec, status),
+        failed=has_failed,
+        aborted=is_observed and row.is_aborted(spec, status),
         hint=row.hint(spec),
         idle=row.is_idle(spec, status),
         restarted=_restarted(metadata),
@@ -60,7 +77,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         template_of=template_key,
         has_template=has_template,
         template_generation=_generation(status.get("workloadObservedGeneration")),
-        progressed=_progressed(status) if template_key else None,
+        progressed=_progressed(status) if template_key or has_failed else None,
         generation=metadata.get("generation", 0),
     )
 
@@ -94,10 +111,13 @@ def _template_owner(workload: Workload) -> Workload:
 
 
 async def _restart_by_time(api: Api, workload: Workload, marker: str) -> Body:
-    """Restart every pod by a field with a time; the marker is an annotation of the workload."""
+    """Restart every pod by a field with a time; the marker is an annotation of the workload.
+
+    The time is the next full second: pods that were created in the present one may have read the earlier values.
+    """
     row = type_of(workload.key.kind)
-    now = api.clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return await _apply(api, workload, row.restart_at or (), now, {"annotations": {MARKER: marker}})
+    time = (api.clock.now() + _SECOND).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return await _apply(api, workload, row.restart_at or (), time, {"annotations": {MARKER: marker}})
 
 
 async def _apply(
@@ -200,12 +220,14 @@ def _templates(spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str,
 
 
 def _complaint(status: Mapping[str, Any]) -> str | None:
-    """Return that pods cannot be created; the cause is in the events, whose text is not trusted."""
-    failing = any(
-        condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
-        for condition in status.get("conditions") or ()
+    """Return why the controller creates no pods, by its conditions."""
+    conditions = status.get("conditions") or ()
+    found = (
+        complaint
+        for known, complaint in _COMPLAINTS
+        if any(known.items() <= one.items() for one in conditions)
     )
-    return _NO_PODS if failing else None
+    return next(found, None)
 
 
 def _selector(selector: Mapping[str, Any]) -> str:

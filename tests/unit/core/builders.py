@@ -176,6 +176,8 @@ def workload(
     templates: tuple[str, ...] = (),
     terminates: bool | None = None,
     in_place: bool = False,
+    aborted: bool = False,
+    progressed: datetime | None = None,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -194,6 +196,8 @@ def workload(
         templates=templates,
         terminates=terminates,
         in_place=in_place,
+        aborted=aborted,
+        progressed=progressed,
     )
 
 

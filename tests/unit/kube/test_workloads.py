@@ -255,6 +255,36 @@ def test_a_rollout_with_a_template_is_read_like_a_deployment() -> None:
     assert (found.settled, found.has_template, found.template_of) == (True, True, None)
 
 
+@pytest.mark.parametrize(
+    ("conditions", "word"),
+    [
+        pytest.param(None, None, id="no condition"),
+        pytest.param([{"type": "ReplicaFailure", "status": "True"}], "pods", id="no pods"),
+        pytest.param([{"type": "ReplicaFailure", "status": "False"}], None, id="pods again"),
+        pytest.param(
+            [{"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": "x"}],
+            "ReplicaSet",
+            id="no ReplicaSet",
+        ),
+        pytest.param([{"type": "Progressing", "reason": "NewReplicaSetCreated"}], None, id="a ReplicaSet"),
+        pytest.param([{}, {"type": "InvalidSpec", "status": "True"}], "InvalidSpec", id="an invalid spec"),
+    ],
+)
+def test_a_controller_that_creates_no_pods_is_named(
+    conditions: list[dict[str, str]] | None, word: str | None
+) -> None:
+    complaint = workload_of("Rollout", rollout(OWN, {"conditions": conditions})).complaint
+    assert (complaint is None) is (word is None)
+    assert (word or "") in (complaint or "")
+
+
+def test_an_abort_counts_once_the_status_describes_the_spec() -> None:
+    aborted = rollout(OWN, {"phase": "Degraded", "abort": True})
+    assert workload_of("Rollout", aborted).aborted
+    aborted["metadata"]["generation"] = 2
+    assert not workload_of("Rollout", aborted).aborted
+
+
 def test_a_rollout_names_the_workload_whose_template_it_uses() -> None:
     found = workload_of("Rollout", rollout(OF_DEPLOYMENT, {"workloadObservedGeneration": "7"}))
 
@@ -300,6 +330,12 @@ def test_a_rollout_without_a_template_of_a_workload_has_the_marker_itself(spec: 
     found = workload_of("Rollout", made)
 
     assert (found.has_template, found.template_of, found.marker) == (False, None, "db=3")
+
+
+def test_the_time_of_a_failure_is_kept() -> None:
+    failed = {"phase": "Degraded", "conditions": [PROGRESSING | {"reason": "ProgressDeadlineExceeded"}]}
+    found = workload_of("Rollout", rollout(OWN, failed))
+    assert (found.failed, found.progressed) == (True, datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
 
 
 class Patches:
@@ -352,7 +388,8 @@ async def test_a_rollout_of_a_deployment_that_does_not_exist_is_not_written() ->
 async def test_a_rollout_without_a_template_of_a_workload_is_restarted_by_time() -> None:
     path, sent = await patched(workload_of("Rollout", rollout(OF_POD_TEMPLATE)))
 
-    assert (path, sent["spec"]) == (ROLLOUT, {"restartAt": "2026-11-24T12:00:05Z"})
+    next_second = "2026-11-24T12:00:06Z"  # the controller keeps pods that were created in the second itself
+    assert (path, sent["spec"]) == (ROLLOUT, {"restartAt": next_second})
     assert sent["metadata"] == {"name": "api", "namespace": "shop", "uid": "u", **MARKED["metadata"]}
 
 

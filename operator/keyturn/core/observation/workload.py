@@ -41,7 +41,7 @@ class Workload:
     settled: bool
     """Every pod runs the current pod template and is available."""
     failed: bool
-    """The last rollout exceeded the Deployment's own progressDeadlineSeconds."""
+    """The last rollout has failed by its controller's own rules, such as progressDeadlineSeconds."""
     hint: str | None
     """Why a rollout does not complete automatically, if its update strategy requires manual steps."""
     idle: bool = False
@@ -68,10 +68,15 @@ class Workload:
     template_generation: int | None = None
     """The generation of that workload that its status describes; None if its controller does not report it."""
     progressed: datetime | None = None
-    """When its controller last changed the progress of its rollout, if it uses the template of another workload."""
+    """When its controller last changed the progress of its rollout.
+
+    Known if that has failed, or if it uses the template of another workload.
+    """
     has_template: bool = True
     """Its pods are restarted by the marker on a pod template, not by a field with a time."""
     generation: int = 0
+    aborted: bool = False
+    """Its controller has aborted the last rollout."""
 
     @property
     def kind(self) -> WorkloadKind:
@@ -90,6 +95,7 @@ class Workload:
             self,
             settled=self.settled and is_observed,
             failed=self.failed and is_observed,
+            aborted=self.aborted and is_observed,
             uses=other.uses,
             marker=other.marker,
             restart=self.restart or other.restart,

@@ -19,13 +19,24 @@ __all__ = ["OPTIONAL_TYPES", "REQUIRED_TYPES", "WORKLOAD_TYPES", "WorkloadType",
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"
 """Check of spec and status."""
+_CANARY_WAITS: Final = frozenset({"pause", "analysis", "experiment", "plugin"})
+"""The steps of a canary strategy that last as long as their author wants; the others only scale."""
+_BLUE_GREEN_WAITS: Final = ("autoPromotionSeconds", "prePromotionAnalysis", "postPromotionAnalysis")
+"""The fields of a blue-green strategy that do the same."""
+
+
+def _never(_: _Body, __: _Body) -> bool:
+    return False
+
+
+def _progress(status: _Body) -> _Body:
+    """Return the condition Progressing, empty without one."""
+    conditions = status.get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == "Progressing"), {})
 
 
 def _missed_deadline(_: _Body, status: _Body) -> bool:
-    return any(
-        condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
-        for condition in status.get("conditions") or ()
-    )
+    return bool(_progress(status).get("reason") == "ProgressDeadlineExceeded")
 
 
 def _generation_is_observed(metadata: _Body, status: _Body) -> bool:
@@ -57,6 +68,8 @@ class WorkloadType:
     """Whether a new pod starts only after an old one has ended."""
     has_failed: _Check = _missed_deadline
     """Whether the last rollout has failed by its controller's own rules."""
+    is_aborted: _Check = _never
+    """Whether its controller has aborted the last rollout, and keeps the pods of the earlier one."""
     is_observed: Callable[[_Body, _Body], bool] = _generation_is_observed
     """Whether the status describes the current spec, by metadata and status."""
     hint: Callable[[_Body], str | None] = _needs_hands
@@ -118,10 +131,6 @@ def _is_recreated(spec: _Body, _: _Body) -> bool:
     return bool((spec.get("strategy") or {}).get("type") == "Recreate")
 
 
-def _never(_: _Body, __: _Body) -> bool:
-    return False
-
-
 def _always(_: _Body, __: _Body) -> bool:
     return True
 
@@ -132,24 +141,52 @@ def _rollout_is_observed(metadata: _Body, status: _Body) -> bool:
 
 
 def _rollout_is_settled(spec: _Body, status: _Body) -> bool:
+    """Whether an Argo Rollout is complete.
+
+    A Rollout whose new ReplicaSet cannot be created is Healthy, by the pods of the earlier one.
+    """
     updated = status.get("updatedReplicas", 0)
     return bool(
         status.get("phase") == "Healthy"
+        and _progress(status).get("status") != "False"
         and updated >= spec.get("replicas", 1)
         and status.get("availableReplicas", 0) >= updated
     )
 
 
-def _rollout_has_failed(_: _Body, status: _Body) -> bool:
-    return bool(status.get("phase") == "Degraded")
+def _rollout_has_failed(spec: _Body, status: _Body) -> bool:
+    """Whether a rollout of an Argo Rollout has failed; one with an invalid spec is Degraded without a rollout."""
+    has_ended = _missed_deadline(spec, status) or _rollout_is_aborted(spec, status)
+    return has_ended and bool(status.get("phase") == "Degraded")
 
 
-def _steps_of(spec: _Body) -> str | None:
+def _rollout_is_aborted(_: _Body, status: _Body) -> bool:
+    """Whether an Argo Rollout is aborted; after the next change its conditions show the last abort for a moment."""
+    return bool(status.get("abort"))
+
+
+def _waits_of(spec: _Body) -> str | None:
+    """Return why the strategy of an Argo Rollout waits."""
     strategy = spec.get("strategy") or {}
-    if (strategy.get("canary") or {}).get("steps"):
-        return "its canary strategy has steps: its rollout completes with the last one"
-    if (strategy.get("blueGreen") or {}).get("autoPromotionEnabled") is False:
+    return _waits_of_canary(strategy.get("canary") or {}) or _waits_of_blue_green(
+        strategy.get("blueGreen") or {}
+    )
+
+
+def _waits_of_canary(canary: _Body) -> str | None:
+    waits = [step for step in canary.get("steps") or () if _CANARY_WAITS & step.keys()]
+    if any("pause" in step and not (step["pause"] or {}).get("duration") for step in waits):
+        return "its canary strategy has a pause without a duration: promote its rollout"
+    return (
+        "its canary strategy has steps that wait: its rollout completes with the last one" if waits else None
+    )
+
+
+def _waits_of_blue_green(blue_green: _Body) -> str | None:
+    if blue_green.get("autoPromotionEnabled") is False:
         return "its blue-green strategy has no automatic promotion: promote its rollout"
+    if any(blue_green.get(name) for name in _BLUE_GREEN_WAITS):
+        return "its blue-green strategy waits before or after the promotion: its rollout completes later"
     return None
 
 
@@ -192,8 +229,9 @@ WORKLOAD_TYPES: Final = (
         is_idle=_has_no_replicas,
         is_in_place=_never,
         has_failed=_rollout_has_failed,
+        is_aborted=_rollout_is_aborted,
         is_observed=_rollout_is_observed,
-        hint=_steps_of,
+        hint=_waits_of,
         pod_hash="rollouts-pod-template-hash",
         template_ref=("spec", "workloadRef"),
         restart_at=("spec", "restartAt"),

@@ -53,6 +53,10 @@ class WorkloadReason(Code):
             " deadline"
         ),
     )
+    ROLLOUT_ABORTED = (
+        "RolloutAborted",
+        "Argo Rollouts has aborted its rollout, for example after a failed analysis or a missed deadline",
+    )
     FORBIDDEN = "Forbidden", "the API server forbids its restart; retried at least every 5 minutes"
     REFUSED = "Refused", "the API server or an admission webhook refuses its restart; retried likewise"
     NOT_FOUND = "NotFound", "the API server did not find it at its restart"

@@ -291,7 +291,7 @@ def _watched(
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = _watched_until(observed, desired, rolling)
     is_late = deadline is not None and observed.now >= deadline
-    has_failed = is_late or (consumer.workload.failed and not consumer.held_up)
+    has_failed = is_late or (_has_failed(consumer.workload, observed) and not consumer.held_up)
     is_held = (has_failed or consumer.held_up) and holds_places(consumer, observed, desired)
     if is_held and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
@@ -299,6 +299,15 @@ def _watched(
         late = when_late(consumer)
         return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)
     return rolling
+
+
+def _has_failed(workload: Workload, observed: Observed) -> bool:
+    """Whether its controller reports a failure that is not the one that a rollback ends.
+
+    On the way back to an earlier template the status has the failure of the later one for a moment.
+    """
+    is_earlier = observed.held and workload.progressed and workload.progressed <= observed.held.at
+    return workload.failed and not is_earlier
 
 
 def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:

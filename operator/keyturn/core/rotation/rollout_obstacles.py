@@ -125,14 +125,19 @@ def by_hand(consumer: Consumer) -> Obstacle | None:
 
 def while_waiting(consumer: Consumer) -> Obstacle:
     """Return what keeps an earlier rollout from completing."""
-    waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, "waits for its current rollout to complete")
+    message = "waits for its current rollout to complete"
+    if consumer.workload.aborted:
+        message = "waits for its current rollout, which was aborted: retry or undo it"
+    waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, message)
     return _join(_complaint(consumer) or waits, _of_pods(consumer)) or waits
 
 
 def when_late(consumer: Consumer) -> Obstacle:
-    """Return why a workload has missed its deadline."""
+    """Return why a rollout has failed: it was aborted, or its deadline has passed."""
     known = [consumer.workload.complaint, told_of_stuck([consumer]) or worst_of(consumer)]
     why = "; ".join(cause for cause in known if cause) or "check its events and pods"
+    if consumer.workload.aborted:
+        return Obstacle(WorkloadReason.ROLLOUT_ABORTED, f"its rollout was aborted; {why}")
     return Obstacle(WorkloadReason.DEADLINE_EXCEEDED, f"its pods did not become available in time; {why}")
 
 

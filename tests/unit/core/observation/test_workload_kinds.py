@@ -25,6 +25,14 @@ STATEFUL = {
 DAEMON = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3}
 THREE = {"replicas": 3}
 HEALTHY = {"phase": "Healthy", "updatedReplicas": 3, "availableReplicas": 3}
+
+
+def progress(status: str = "False", reason: str = "ReplicaSetCreateError") -> dict[str, Any]:
+    """Return a status with the condition Progressing."""
+    others = {"type": "Available", "status": "False", "reason": "AvailableReason"}
+    return {"conditions": [others, {"type": "Progressing", "status": status, "reason": reason}]}
+
+
 PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}
 
 
@@ -80,6 +88,16 @@ PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"part
         ),
         pytest.param(
             "Rollout", THREE, HEALTHY | {"availableReplicas": 2}, False, id="Rollout: one is not available"
+        ),
+        pytest.param(
+            "Rollout", THREE, HEALTHY | progress("True"), True, id="Rollout: healthy, and it has progressed"
+        ),
+        pytest.param(
+            "Rollout",
+            THREE,
+            HEALTHY | progress("False"),
+            False,
+            id="Rollout: healthy without a new ReplicaSet",
         ),
         pytest.param("Rollout", {}, {}, False, id="Rollout: without a status"),
     ],
@@ -146,29 +164,82 @@ def test_the_status_of_a_rollout_describes_its_spec(
     assert type_of("Rollout").is_observed({"generation": 4}, status) is observed
 
 
+def canary(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"canary": {"steps": list(steps)}}
+
+
+def blue_green(**fields: Any) -> dict[str, Any]:
+    return {"blueGreen": {"activeService": "web", **fields}}
+
+
+WEIGHT = {"setWeight": 20}
+PROMOTED = "promote its rollout"
+LAST = "its rollout completes with the last one"
+LATER = "its rollout completes later"
+
+
 @pytest.mark.parametrize(
-    ("strategy", "has_hint"),
+    ("strategy", "end"),
     [
-        pytest.param(None, False, id="none"),
-        pytest.param({"canary": {"maxSurge": 1}}, False, id="a canary without steps"),
-        pytest.param({"canary": {"steps": [{"pause": {}}]}}, True, id="a canary with steps"),
-        pytest.param({"blueGreen": {"activeService": "web"}}, False, id="blue-green"),
-        pytest.param({"blueGreen": {"autoPromotionEnabled": False}}, True, id="blue-green, promoted by hand"),
+        pytest.param(None, None, id="none"),
+        pytest.param({"canary": {"maxSurge": 1}}, None, id="a canary without steps"),
+        pytest.param(
+            canary(WEIGHT, {"setCanaryScale": {"replicas": 1}}), None, id="a canary that only scales"
+        ),
+        pytest.param(canary(WEIGHT, {"pause": {}}), PROMOTED, id="a pause without an end"),
+        pytest.param(canary({"pause": None}), PROMOTED, id="an empty pause"),
+        pytest.param(canary(WEIGHT, {"pause": {"duration": "1h"}}), LAST, id="a pause"),
+        pytest.param(canary({"analysis": {}}), LAST, id="an analysis"),
+        pytest.param(canary({"experiment": {}}), LAST, id="an experiment"),
+        pytest.param(canary({"plugin": {}}), LAST, id="a plugin"),
+        pytest.param(blue_green(), None, id="blue-green"),
+        pytest.param(blue_green(autoPromotionSeconds=0), None, id="blue-green, promoted at once"),
+        pytest.param(blue_green(autoPromotionSeconds=9), LATER, id="blue-green, promoted later"),
+        pytest.param(
+            blue_green(prePromotionAnalysis={"templates": []}), LATER, id="blue-green, analysed before"
+        ),
+        pytest.param(
+            blue_green(postPromotionAnalysis={"templates": []}), LATER, id="blue-green, analysed after"
+        ),
+        pytest.param(blue_green(autoPromotionEnabled=False), PROMOTED, id="blue-green, promoted by hand"),
     ],
 )
-def test_a_rollout_with_steps_has_no_deadline(
-    strategy: dict[str, Any] | None,
-    has_hint: bool,  # noqa: FBT001
+def test_a_rollout_whose_strategy_waits_has_no_deadline(
+    strategy: dict[str, Any] | None, end: str | None
 ) -> None:
-    assert (type_of("Rollout").hint({"strategy": strategy}) is not None) is has_hint
+    hint = type_of("Rollout").hint({"strategy": strategy})
+    assert (hint and hint.rpartition(": ")[2]) == end
 
 
-@pytest.mark.parametrize(("phase", "failed"), [("Degraded", True), ("Progressing", False), (None, False)])
-def test_a_rollout_has_failed_when_it_is_degraded(
-    phase: str | None,
+TOO_LATE = progress("False", "ProgressDeadlineExceeded")
+ABORTED = progress("False", "RolloutAborted")
+
+
+@pytest.mark.parametrize(
+    ("status", "failed", "aborted"),
+    [
+        pytest.param({"phase": "Degraded"} | TOO_LATE, True, False, id="its deadline has passed"),
+        pytest.param({"phase": "Degraded", "abort": True} | ABORTED, True, True, id="it was aborted"),
+        pytest.param({"phase": "Degraded"} | ABORTED, False, False, id="the abort before was taken back"),
+        pytest.param({"phase": "Degraded"}, False, False, id="its spec is invalid"),
+        pytest.param(
+            {"phase": "Progressing", "abort": True}, False, True, id="its abort is not yet in the phase"
+        ),
+        pytest.param({"phase": "Progressing"}, False, False, id="it progresses"),
+        pytest.param({}, False, False, id="without a status"),
+    ],
+)
+def test_a_rollout_has_failed_when_it_is_degraded_by_its_last_change(
+    status: dict[str, Any],
     failed: bool,  # noqa: FBT001
+    aborted: bool,  # noqa: FBT001
 ) -> None:
-    assert type_of("Rollout").has_failed({}, {"phase": phase}) is failed
+    row = type_of("Rollout")
+    assert (row.has_failed({}, status), row.is_aborted({}, status)) == (failed, aborted)
+
+
+def test_the_other_kinds_are_never_aborted() -> None:
+    assert not any(row.is_aborted({}, {"abort": True}) for row in REQUIRED_TYPES)
 
 
 @pytest.mark.parametrize(

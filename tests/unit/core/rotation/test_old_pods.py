@@ -377,6 +377,21 @@ def test_a_return_that_is_late_has_failed() -> None:
     assert standing_of(look(returned(ending("b", "db=2")), **late)).state is ROLLING
 
 
+@pytest.mark.parametrize(
+    ("progressed", "expected"),
+    [
+        pytest.param(PUBLISHED + minutes(5), ROLLING, id="the failure that the rollback ends"),
+        pytest.param(PUBLISHED + minutes(5) + seconds(1), FAILED, id="one after it"),
+        pytest.param(None, FAILED, id="at an unknown time"),
+    ],
+)
+def test_a_return_does_not_fail_by_the_failure_before_it(
+    progressed: datetime | None, expected: WorkloadState
+) -> None:
+    back = returned(pod("b", "db=2"), failed=True, progressed=progressed)
+    assert standing_of(look(back, **BACK)).state is expected
+
+
 # Pods that hold the places of others
 
 

@@ -108,6 +108,13 @@ def restarted(at: Observed) -> tuple[str, ...]:
             "ProgressDeadlineExceeded",
             id="failed",
         ),
+        pytest.param(
+            consumer(marker="db=4", settled=False, failed=True, aborted=True),
+            WorkloadState.FAILED,
+            Turn.HINDERED,
+            "RolloutAborted",
+            id="was aborted",
+        ),
         pytest.param(consumer(paused=True), PENDING, Turn.HINDERED, "Paused", id="is paused"),
         pytest.param(
             consumer(settled=False),
@@ -115,6 +122,13 @@ def restarted(at: Observed) -> tuple[str, ...]:
             Turn.HINDERED,
             "EarlierRollout",
             id="still rolls for another reason",
+        ),
+        pytest.param(
+            consumer(settled=False, failed=True, aborted=True),
+            PENDING,
+            Turn.HINDERED,
+            "EarlierRollout",
+            id="another rollout of it was aborted",
         ),
         pytest.param(
             consumer(restart="never"),
