@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +14,11 @@ from keyturn.core.labels import MARKER
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from keyturn.kube.client import Body, Page, Params
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}],
@@ -100,6 +107,58 @@ class OldReleaseCluster(ReferenceCluster):
             status["conditions"] = [{"type": "Progressing", "status": "True", "lastUpdateTime": changed}]
 
 
+class BlueGreenCluster(RolloutCluster):
+    """A cluster whose controller ends earlier pods some time after the new ones are available."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__(spec)
+        self.grace = timedelta(seconds=20)
+
+    async def pages(
+        self, path: str, params: Params | None = None, **others: Any
+    ) -> AsyncGenerator[Page, None]:
+        async for page in super().pages(path, params, **others):
+            yield replace(page, items=[_running(one) for one in page.items])
+
+
+class AbortingCluster(RolloutCluster):
+    """A cluster whose controller aborts rollouts, and shows the last abort for a moment after the next change."""
+
+    def crashes(self, number: int | None) -> bool:  # noqa: ARG002
+        return False
+
+    def is_observed(self, name: str) -> bool:
+        status = self.objects[self.path_of(name)]["status"]
+        return super().is_observed(name) and (status["phase"] != "Degraded" or "abort" in status)
+
+    def observe(self, name: str, available: int) -> None:
+        super().observe(name, available)
+        status = self.objects[self.path_of(name)]["status"]
+        if not available:
+            status |= {
+                "phase": "Degraded",
+                "abort": True,
+                "conditions": [_progress("False", "RolloutAborted")],
+            }
+        elif status.pop("abort", None):
+            status["phase"] = "Degraded"
+        else:
+            status["conditions"] = [_progress("True", "NewReplicaSetAvailable")]
+
+
+def _progress(status: str, reason: str) -> Body:
+    return {"type": "Progressing", "status": status, "reason": reason}
+
+
+def _running(pod: Body) -> Body:
+    """Return a pod that is not terminating; one that was to end is ready."""
+    metadata, kept = pod["metadata"], {}
+    if "deletionTimestamp" in metadata and "status" in pod:
+        kept = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    stays = {name: one for name, one in metadata.items() if not name.startswith("deletion")}
+    return pod | {"metadata": stays} | kept
+
+
 async def prepared(made: type[RolloutCluster]) -> RolloutCluster:
     """Return a cluster at rest with two Rollouts, and a rotation requested."""
     cluster = made(copy.deepcopy(SPEC))
@@ -109,6 +168,10 @@ async def prepared(made: type[RolloutCluster]) -> RolloutCluster:
     await cluster.settle()
     cluster.change_managed()["rotation"] = {"trigger": "now"}
     return cluster
+
+
+def history(cluster: Cluster) -> list[int]:
+    return [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]]
 
 
 def workloads(cluster: Cluster) -> dict[tuple[str, str], tuple[str, int | None]]:
@@ -160,6 +223,56 @@ def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_rollout_that_is_aborted_is_rolled_back_and_that_does_not_fail(death: float | None) -> None:
+    async def story() -> None:
+        cluster = await prepared(AbortingCluster)
+        before = cluster.data()
+        cluster.doomed = {2}
+        cluster.dies_at = death and cluster.writes + death
+        returned = []
+        for _ in range(60):
+            cluster.tell()
+            await cluster.look()
+            cluster.finish_rollouts()
+            if cluster.data() == before and state_of(cluster.objects[STATE]).facts.held:
+                returned.append({state for state, _ in workloads(cluster).values()})
+
+        held = state_of(cluster.objects[STATE]).facts.held
+        assert held
+        assert held.cause == "Rollout/api: its rollout was aborted; pod api-db-2: container app: NotReady"
+        assert returned[-1] == {"Current"}
+        assert not any("Failed" in states for states in returned[1:])
+        assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_rotation_waits_for_the_pods_that_a_strategy_keeps(death: float | None) -> None:
+    async def story() -> None:
+        cluster = await prepared(BlueGreenCluster)
+        cluster.dies_at = death and cluster.writes + death
+        waited_for = set()
+        for _ in range(200):
+            if history(cluster) != [1]:
+                break
+            cluster.tell()
+            await cluster.look()
+            cluster.finish_rollouts()
+            found = workloads(cluster)
+            kept = {name for name, pods in cluster.pods.items() if pods.leaving}
+            waited_for |= kept
+            assert not any(found["Rollout", name] == ("Current", 2) for name in kept)
+
+        assert history(cluster) == [2, 1]
+        assert waited_for == {"api", "web"}
+        assert not kept
+        assert [pods.restarted_for for pods in cluster.pods.values()] == [[2], [2]]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("made", [ReferenceCluster, OldReleaseCluster])
 def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
     made: type[ReferenceCluster],
@@ -172,7 +285,7 @@ def test_a_rotation_waits_until_the_template_of_the_deployment_is_observed(
 
         assert cluster.pods["api"].restarted_for == [2]
         assert workloads(cluster)["Rollout", "api"][0] == "Rolling"
-        assert [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]] == [1]
+        assert history(cluster) == [1]
 
     asyncio.run(story())
 
@@ -218,6 +331,6 @@ def test_a_listed_rollout_without_its_kind_is_named_and_nothing_waits_for_ever()
         assert (current["status"], current["reason"]) == ("False", "TargetNotFound")
         assert "Rollout/api" in current["message"]
         assert cluster.data() != before
-        assert [one["revision"] for one in cluster.objects[MANAGED]["status"]["history"]] == [2, 1]
+        assert history(cluster) == [2, 1]
 
     asyncio.run(story())

@@ -191,9 +191,20 @@ def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired
     # Creation times have whole seconds: a pod of the same second may have read the previous values.
     if pod.created > observed.published:
         return False
-    # The age alone is too weak a reason to wait for the end of a running pod without marker.
-    has_ground = pod.leaves is not None or desired.secret in read_marker(pod.marker)
+    # The age alone is too weak a reason to wait for the end of a running pod without marker. Its template is an
+    # earlier one if the workload was restarted: a Rollout keeps such pods for a while after its rollout.
+    has_ground = (
+        pod.leaves is not None
+        or desired.secret in read_marker(pod.marker)
+        or _is_restarted(consumer, observed, desired)
+    )
     return has_ground and asks_for_others(pod, consumer, observed, desired)
+
+
+def _is_restarted(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether the workload has the marker of the current revision."""
+    marked = read_marker(consumer.workload.marker).get(desired.secret)
+    return observed.current is not None and marked == observed.current.number
 
 
 def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:

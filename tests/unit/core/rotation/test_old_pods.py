@@ -106,13 +106,30 @@ def standing_of(at: Observed) -> WorkloadProgress:
         pytest.param(ending(marker="db=9"), True, id="terminating, of a revision that is not known"),
         pytest.param(pod(marker="db=1"), True, id="stays, of the template before"),
         pytest.param(pod(marker="db=2"), False, id="stays, of the current template"),
-        pytest.param(pod(marker=""), False, id="stays, without a marker"),
+        pytest.param(pod(marker=""), True, id="stays, of a template from before the first restart"),
+        pytest.param(
+            pod(marker="", created=PUBLISHED + seconds(1)), False, id="stays, made after the revision"
+        ),
     ],
 )
 def test_a_pod_has_the_values_of_its_marker_or_of_its_age(one: Pod, is_older: bool) -> None:  # noqa: FBT001
     at = look(settled(one))
     assert at.desired
     assert older_pods(at.consumers[0], at, at.desired) == ((one,) if is_older else ())
+
+
+def test_a_running_pod_without_a_marker_is_not_older_by_its_age_alone() -> None:
+    at = look(with_pods(consumer(renewed=True), pod(marker="")))
+    assert at.desired
+    assert older_pods(at.consumers[0], at, at.desired) == ()
+
+
+def test_pods_that_a_strategy_keeps_after_the_first_restart_are_waited_for() -> None:
+    one = settled(pod("a", ""), pod("b", "db=2"), kind="Rollout")
+    message = "1 pod with revision 1 still runs: a"
+    assert standing_of(look(one)) == WorkloadProgress(
+        one, ROLLING, Turn.HINDERED, message, "EarlierPods", leaving=True
+    )
 
 
 def test_a_pod_that_uses_no_key_that_changed_has_the_current_values() -> None:
