@@ -58,8 +58,6 @@ class AccountFacts:
     """How often in a row the server refused the credential that is being proven; unreachable does not count."""
     busy: bool = False
     """An operation is in progress."""
-    sessions: tuple[OpenSessions, ...] = ()
-    """Open sessions of credentials that are closed or closing, as last counted."""
 
 
 NOT_PROBED = AccountFacts()

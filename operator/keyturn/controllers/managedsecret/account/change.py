@@ -239,7 +239,7 @@ def _is_done(
         if isinstance(step, steps.Prove) and was_found(step.number, state.facts):
             memory.judge(key, step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
         return False
-    memory.succeed(key, effect.sessions)
+    memory.succeed(key)
     match step:
         case steps.Prove(number=number):
             memory.renew(key)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from keyturn.controllers.background import BackgroundJob
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.account import OpenSessions
 
     from .operation import Effect
 
@@ -47,7 +46,6 @@ class _Account:
     attempts: int = 0
     refused: int = 0
     repairs: list[datetime] = field(default_factory=list)
-    sessions: tuple[OpenSessions, ...] = ()
     effect: Effect | None = None
     target: str | None = None
     """Identity of the target at the last observation."""
@@ -82,7 +80,6 @@ class AccountMemory:
             again=account.again,
             refused=account.refused,
             busy=account.job is not None and not account.job.task.done(),
-            sessions=account.sessions,
         )
 
     def forget(self, key: ObjectKey) -> None:
@@ -143,12 +140,11 @@ class AccountMemory:
         account.refused += 1
         account.problem, account.again = problem, now + problem.after
 
-    def succeed(self, key: ObjectKey, sessions: Iterable[OpenSessions] = ()) -> None:
-        """End the back-off; `sessions` are those of closed logins that are still open."""
+    def succeed(self, key: ObjectKey) -> None:
+        """End the back-off."""
         account = self._account(key)
         account.problem = account.again = None
         account.attempts = 0
-        account.sessions = tuple(sessions)
 
     def keep_effect(self, key: ObjectKey, effect: Effect) -> None:
         """Keep what the last step did, to be reported."""

@@ -10,7 +10,7 @@ from keyturn.controllers.background import BackgroundJob
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from tests.unit.core.builders import NOW, minutes, seconds
 
 KEY = ObjectKey("shop", "db")
@@ -49,8 +49,8 @@ def test_what_needs_a_person_is_retried_after_a_minute(memory: AccountMemory) ->
 def test_a_success_ends_the_back_off(memory: AccountMemory) -> None:
     memory.fail(KEY, SILENT, NOW)
     memory.fail(KEY, SILENT, NOW)
-    memory.succeed(KEY, [OpenSessions("app_a", "10.0.0.7", 2)])
-    assert facts(memory) == AccountFacts(sessions=(OpenSessions("app_a", "10.0.0.7", 2),))
+    memory.succeed(KEY)
+    assert facts(memory) == AccountFacts()
 
     memory.fail(KEY, SILENT, NOW)
     assert facts(memory).again == NOW + seconds(5)
