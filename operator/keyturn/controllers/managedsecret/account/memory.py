@@ -205,6 +205,11 @@ class AccountMemory:
     def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
         self._account(key).probe = probe
 
+    def is_probed(self, key: ObjectKey, number: int) -> bool:
+        """Whether verdicts are about the credential of a revision; not of one that was superseded meanwhile."""
+        account = self._accounts.get(key)
+        return account is not None and account.probed == number
+
     def judge(self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime) -> bool:
         """Record the result of a probe or of a proof; return whether it differs from the last one."""
         account = self._account(key)

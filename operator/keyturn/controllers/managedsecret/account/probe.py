@@ -114,6 +114,8 @@ async def _probe(
         context.databases.doubt(desired.target, key.namespace)
     else:
         answer(server, memory, context)
+    if not memory.is_probed(key, number):
+        return  # another credential was published meanwhile, of which this login shows nothing
     if memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
         context.wake(key)
 

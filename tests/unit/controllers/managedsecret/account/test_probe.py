@@ -305,6 +305,24 @@ async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prob
     assert (prober.server.calls, found.probe_due) == ([], NOW + minutes(2))
 
 
+async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_credential(
+    prober: Prober,
+) -> None:
+    prober.server.open.clear()
+    await prober.look(waits=False)
+    await asyncio.sleep(0)
+    prober.memory.judge(KEY, 2, ProbeVerdict.ACCEPTED, NOW)  # as a proof does
+    prober.server.roles["app_a"].password = Value.of_text("replaced")
+    probe = prober.memory._accounts[KEY].probe
+    prober.server.open.set()
+
+    assert probe
+    await asyncio.wait([probe])
+
+    found = prober.memory.facts(KEY, NOW)
+    assert (found.verdict, prober.woken) == (ProbeVerdict.ACCEPTED, 0)
+
+
 async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> None:
     prober.server.is_down = True
     await prober.look()
