@@ -75,12 +75,12 @@ async def change_account(
     job = memory.take_job(key)
     # Wait for a running job first, whatever it does: the lock of the account would refuse a second one.
     if job is None or (job.task.done() and job.name != name):
-        if not _is_admitted(key, desired, memory, context):
+        if not _is_admitted(step, key, desired, memory, context):
             return None
         live = live_for(step, observed)
         work = _run(step, key, desired, state, live, _fence(step, key, version, context), context)
         job = await begin(name, work, partial(_wake, key, memory, context))
-    outcome = _end(job, key, desired, memory, context)
+    outcome = _end(job, step, key, desired, memory, context)
     if isinstance(outcome, Fenced):
         raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
     if outcome is None or not _is_done(step, outcome, key, state, memory, context):
@@ -193,6 +193,7 @@ def _fence(step: steps.DatabaseStep, key: ObjectKey, version: str | None, contex
 
 def _end(
     job: BackgroundJob[Outcome],
+    step: steps.DatabaseStep,
     key: ObjectKey,
     desired: DatabaseDesired,
     memory: AccountMemory,
@@ -210,16 +211,23 @@ def _end(
         case problem:
             if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
                 memory.servers.fail(server, now)
-            memory.fail(key, problem, now)
+            memory.fail(key, problem, now, of_repair=isinstance(step, steps.Assert))
             return None
 
 
-def _is_admitted(key: ObjectKey, desired: DatabaseDesired, memory: AccountMemory, context: Context) -> bool:
+def _is_admitted(
+    step: steps.DatabaseStep,
+    key: ObjectKey,
+    desired: DatabaseDesired,
+    memory: AccountMemory,
+    context: Context,
+) -> bool:
     """Whether an operation may begin; if the server is down, one object at a time may send one."""
     now = context.now()
     again = memory.servers.admit(server_of(key, desired), key, now)
     if again is not None:
-        memory.fail(key, waits_for_server(_place_of(key, desired)), now, again=again)
+        problem, is_repair = waits_for_server(_place_of(key, desired)), isinstance(step, steps.Assert)
+        memory.fail(key, problem, now, again=again, of_repair=is_repair)
     return again is None
 
 

@@ -42,6 +42,8 @@ class _Account:
 
     job: BackgroundJob[Any] | None = None
     problem: Wait | Stalled | None = None
+    is_of_repair: bool = False
+    """Whether the problem is that of a repair, for which there is no reason once the login is accepted."""
     again: datetime | None = None
     attempts: int = 0
     refused: int = 0
@@ -122,23 +124,31 @@ class AccountMemory:
         account = self._account(key)
         account.job = job
         account.problem = Wait(ErrorReason.CHANGING_CREDENTIAL, message, _CHECK_INTERVAL)
+        account.is_of_repair = False
         account.again = now + _CHECK_INTERVAL
 
     def fail(
-        self, key: ObjectKey, problem: Wait | Stalled, now: datetime, *, again: datetime | None = None
+        self,
+        key: ObjectKey,
+        problem: Wait | Stalled,
+        now: datetime,
+        *,
+        again: datetime | None = None,
+        of_repair: bool = False,
     ) -> None:
         """Record a failed operation; the next one is due after a back-off, or not before `again`."""
         account = self._account(key)
         account.attempts += 1
         first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
-        account.problem = problem
+        account.problem, account.is_of_repair = problem, of_repair
         account.again = again or now + max(first, backoff(first, account.attempts, _MAX_RETRY_DELAY))
 
     def refuse(self, key: ObjectKey, problem: Wait, now: datetime) -> None:
         """Record that the server refused the candidate."""
         account = self._account(key)
         account.refused += 1
-        account.problem, account.again = problem, now + problem.after
+        account.problem, account.is_of_repair = problem, False
+        account.again = now + problem.after
 
     def succeed(self, key: ObjectKey) -> None:
         """End the back-off."""
@@ -195,6 +205,11 @@ class AccountMemory:
         probe, job = account.probe, account.job
         return (probe is not None and not probe.done()) or (job is not None and not job.task.done())
 
+    def is_probed(self, key: ObjectKey, number: int) -> bool:
+        """Whether verdicts are about the credential of a revision; not of one that was superseded meanwhile."""
+        account = self._accounts.get(key)
+        return account is not None and account.probed == number
+
     def plan_probe(self, key: ObjectKey, number: int, due: datetime) -> None:
         """Set when the credential of a revision is probed; a verdict about another one is dropped."""
         account = self._account(key)
@@ -205,17 +220,20 @@ class AccountMemory:
     def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
         self._account(key).probe = probe
 
-    def is_probed(self, key: ObjectKey, number: int) -> bool:
-        """Whether verdicts are about the credential of a revision; not of one that was superseded meanwhile."""
-        account = self._accounts.get(key)
-        return account is not None and account.probed == number
-
     def judge(self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime) -> bool:
-        """Record the result of a probe or of a proof; return whether it differs from the last one."""
+        """Record the result of a probe or of a proof; return whether it is news.
+
+        An accepted login ends a failed repair: none is attempted any more, whose success would end the problem.
+        """
         account = self._account(key)
         before = (account.probed, account.verdict)
         account.probed, account.verdict, account.probed_at = number, verdict, now
-        return before != (number, verdict)
+        is_accepted = verdict is ProbeVerdict.ACCEPTED
+        ends_repair = is_accepted and account.is_of_repair and account.problem is not None
+        if ends_repair:
+            account.problem = account.again = None
+            account.attempts = 0
+        return ends_repair or before != (number, verdict)
 
     def _verdict(self, account: _Account, now: datetime) -> ProbeVerdict:
         """Return the last verdict; a refusal after three repairs within an hour is contested."""

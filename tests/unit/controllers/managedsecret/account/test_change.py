@@ -406,6 +406,29 @@ async def test_a_repair_records_nothing_and_counts(changer: Changer) -> None:
     assert verdicts == [ProbeVerdict.ACCEPTED, ProbeVerdict.CONTESTED]
 
 
+async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at_most(
+    changer: Changer,
+) -> None:
+    changer.server.refuses = {"app_a"}
+
+    await changer.take(Assert(), AT_REST)
+
+    assert changer.facts.again == NOW + minutes(20)
+
+
+async def test_a_repair_that_failed_is_no_problem_once_the_login_is_accepted(changer: Changer) -> None:
+    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    changer.server.error = Denied("MissingGrant", "the admin may not change app")
+    await changer.take(Assert(), AT_REST)
+    problem = changer.facts.problem
+    assert problem
+    assert problem.reason == "DatabaseDenied"
+
+    changer.memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+
+    assert changer.facts.problem is None
+
+
 async def test_a_found_password_that_was_set_again_is_proven_next(changer: Changer) -> None:
     found = _found()
     changer.server.roles["app_a"] = _open("another-one")

@@ -56,6 +56,26 @@ def test_a_success_ends_the_back_off(memory: AccountMemory) -> None:
     assert facts(memory).again == NOW + seconds(5)
 
 
+def test_a_login_that_is_accepted_ends_a_failed_repair(memory: AccountMemory) -> None:
+    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    memory.fail(KEY, SILENT, NOW, of_repair=True)
+
+    assert memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+
+    assert facts(memory) == AccountFacts(verdict=ProbeVerdict.ACCEPTED, probed_at=NOW)
+    memory.fail(KEY, SILENT, NOW)
+    assert facts(memory).again == NOW + seconds(5)
+
+
+def test_a_login_that_is_accepted_says_nothing_about_another_failed_step(memory: AccountMemory) -> None:
+    memory.fail(KEY, SILENT, NOW, of_repair=True)
+    memory.fail(KEY, SILENT, NOW)
+
+    memory.judge(KEY, 1, ProbeVerdict.ACCEPTED, NOW)
+
+    assert facts(memory).problem == SILENT
+
+
 def test_refusals_count_until_there_is_another_candidate(memory: AccountMemory) -> None:
     refused = Wait("CandidateRefused", "it refuses the new password", seconds(5))
     memory.refuse(KEY, refused, NOW)
