@@ -20,10 +20,15 @@ _MAX_FAILURES: Final = 3
 """Consecutive operations without an answer after which a server counts as down."""
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _LONGEST_PAUSE: Final = timedelta(minutes=2)
+_MOST_SERVERS: Final = 1024
+"""Servers above which those are dropped that were not asked for an hour, such as of deleted targets."""
+_UNUSED_AFTER: Final = timedelta(hours=1)
 
 
 @dataclass(slots=True)
 class _Server:
+    asked: datetime
+    """When the last operation failed."""
     failures: int = 0
     again: datetime | None = None
     """When the next attempt may begin; None while the server answers."""
@@ -62,7 +67,10 @@ class ServerBreaker:
 
     def fail(self, target: Hashable, now: datetime) -> None:
         """Record an operation without an answer."""
-        server = self._servers.setdefault(target, _Server())
+        if target not in self._servers and len(self._servers) >= _MOST_SERVERS:
+            self._drop_unused(now)
+        server = self._servers.setdefault(target, _Server(now))
+        server.asked = now
         server.failures += 1
         if server.is_down:
             server.again = now + self._pause(server)
@@ -71,6 +79,13 @@ class ServerBreaker:
         """Record an answer, whatever it says; return the objects that wait for the server."""
         server = self._servers.pop(target, None)
         return frozenset(server.waiting) if server else frozenset()
+
+    def _drop_unused(self, now: datetime) -> None:
+        self._servers = {
+            target: server
+            for target, server in self._servers.items()
+            if server.waiting or server.asked > now - _UNUSED_AFTER
+        }
 
     @staticmethod
     def _pause(server: _Server) -> timedelta:

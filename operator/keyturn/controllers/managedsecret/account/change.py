@@ -24,6 +24,7 @@ from .memory import next_probe
 from .operation import Effect, Operation
 from .problems import (
     candidate_refused,
+    is_answer,
     problem_of,
     taken_by,
     waits_for_server,
@@ -211,6 +212,8 @@ def _end(
         case problem:
             if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
                 memory.servers.fail(server, now)
+            elif is_answer(problem):
+                answer(server, memory, context)
             memory.fail(key, problem, now, of_repair=isinstance(step, steps.Assert))
             return None
 

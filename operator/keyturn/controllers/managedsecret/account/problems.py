@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "candidate_refused",
+    "is_answer",
     "no_answer",
     "problem_of",
     "published_refused",
@@ -53,6 +54,18 @@ _STALLS: Final = {
     Unauthorized: ErrorReason.TARGET_NOT_READY,
     RefusedByPolicy: ErrorReason.PASSWORD_REFUSED,
 }
+_ANSWERS: Final = frozenset(
+    {
+        ErrorReason.ACCOUNT_BUSY,
+        ErrorReason.ACCOUNT_EXISTS,
+        ErrorReason.ACCOUNT_MISSING,
+        ErrorReason.CREDENTIAL_REFUSED,
+        ErrorReason.DATABASE_DENIED,
+        ErrorReason.DATABASE_ERROR,
+        ErrorReason.STILL_ACCEPTED,
+    }
+)
+"""Reasons that a problem has only if the server has answered."""
 _WAITS: Final = {
     Busy: (ErrorReason.ACCOUNT_BUSY, _BUSY_DELAY),
     Unreachable: (ErrorReason.DATABASE_UNREACHABLE, _RETRY_DELAY),
@@ -72,6 +85,11 @@ def problem_of(error: DatabaseError | ApiError | TimeoutError, where: str) -> Wa
         return Stalled(reason, message)
     waits, delay = _WAITS.get(type(error), (ErrorReason.DATABASE_ERROR, _RETRY_DELAY))
     return Wait(waits, message, delay)
+
+
+def is_answer(problem: Wait | Stalled) -> bool:
+    """Whether the server answered, though the operation failed: it is not down."""
+    return problem.reason in _ANSWERS
 
 
 def no_answer(where: str, cause: str = "it did not answer in time") -> Wait:

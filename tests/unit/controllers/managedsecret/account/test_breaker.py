@@ -76,3 +76,14 @@ def test_an_object_that_was_not_admitted_asks_again_though_no_answer_wakes_it(br
 
 def test_the_failures_of_one_server_say_nothing_about_another(breaker: ServerBreaker) -> None:
     assert down(breaker).admit("billing", OBJECTS[0], NOW) is None
+
+
+def test_servers_that_were_not_asked_for_an_hour_take_no_memory(breaker: ServerBreaker) -> None:
+    down(breaker, "waited for").admit("waited for", OBJECTS[0], NOW)
+    for number in range(1100):
+        breaker.fail(f"deleted-{number}", NOW)
+    assert len(breaker._servers) == 1101
+
+    breaker.fail(TARGET, NOW + minutes(61))
+
+    assert list(breaker._servers) == ["waited for", TARGET]

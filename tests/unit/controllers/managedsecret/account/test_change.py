@@ -317,6 +317,21 @@ async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer
     assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
+async def test_a_server_that_answers_with_an_error_is_not_down(changer: Changer) -> None:
+    other = ObjectKey("shop", "other")
+    changer.server.is_down = True
+    for _ in range(3):
+        await changer.take(Apply(2))
+    await changer.take(Apply(2), key=other)
+
+    changer.server.is_down, changer.now = False, NOW + minutes(1)
+    changer.server.error = Denied("MissingGrant", "the admin may not change app")
+    await changer.take(Apply(2))
+
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert (changer.woken, changer.memory.servers.admit(server, other, changer.now)) == ([other], None)
+
+
 async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
     changer: Changer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
