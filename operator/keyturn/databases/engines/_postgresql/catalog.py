@@ -51,6 +51,10 @@ SELECT usename, coalesce(host(client_addr), ''), count(*) FROM pg_stat_activity
 WHERE usename IN ({names}) GROUP BY 1, 2
 """
 _LONGEST_NAME: Final = 63
+_LONGEST_ADDRESS: Final = 45
+"""Characters of an IPv6 address that ends with an IPv4 one."""
+_DIGITS: Final = 9
+"""Of a number of sessions."""
 _POWERS: Final = ("SUPERUSER", "REPLICATION", "BYPASSRLS", "CREATEROLE")
 
 
@@ -73,9 +77,15 @@ async def read(session: Session, names: Sequence[str]) -> Facts:
 async def clients(session: Session, names: Sequence[str]) -> tuple[Client, ...]:
     """Count open sessions by login and address; the address is empty where the admin may not see it."""
     rows = await session.query(_with(_CLIENTS, names), *names)
-    return _understood(
-        lambda: tuple(sorted(Client(name, address, int(count)) for name, address, count in rows))
-    )
+    return _understood(lambda: tuple(sorted(_client(row) for row in rows)))
+
+
+def _client(row: Row) -> Client:
+    name, address, count = row
+    _check_names(name)
+    if len(address) > _LONGEST_ADDRESS or len(count) > _DIGITS:
+        raise ValueError("no PostgreSQL has such a session")
+    return Client(name, address, int(count))
 
 
 def _admin(rows: Sequence[Row], version: int) -> Admin:

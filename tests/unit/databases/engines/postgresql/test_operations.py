@@ -99,6 +99,8 @@ ROLE = ("orders", "f", "f", "-1", "", "t", "t", "f")
         [[ADMIN], [ROLE], [], [("orders", "", "search_path")]],
         [[ADMIN], [ROLE], [], [("orders", "d" * 100_000, "search_path", "public")]],
         [[ADMIN], [ROLE], [], [], [("orders_a", "10.0.0.1", "canary")]],
+        [[ADMIN], [ROLE], [], [], [("orders_a", "canary" * 8, "1")]],
+        [[ADMIN], [ROLE], [], [], [("orders_a", "10.0.0.1", "9" * 10)]],
     ],
 )
 async def test_an_answer_of_no_postgresql_is_an_error_without_its_text(
