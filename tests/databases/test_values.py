@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import traceback
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Login
-from keyturn.databases.errors import DatabaseError
+from keyturn.databases.engines._postgresql import driver
+from keyturn.databases.errors import DatabaseError, RefusedByPolicy
+from sandbox.harness import until
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
 from tests.leaks.scan import leaks
 
@@ -58,3 +61,45 @@ async def error_of(place: Place, wrong: Login) -> str:
     with pytest.raises(DatabaseError) as refusal:
         await place.engine().bring(owned, (login,), fence)
     return "".join(traceback.format_exception(refusal.value)) + refusal.value.message
+
+
+async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
+    newest: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
+    settings = newest.engine().settings
+    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
+        await session.query("SET scram_iterations = 200000")
+        hashing = asyncio.create_task(session.verifier(new_login("app")))
+        turns = 0
+        while not hashing.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+
+    assert (await hashing).startswith("SCRAM-SHA-256$200000:")
+    assert turns > 5
+
+
+async def test_a_hash_that_takes_long_is_not_computed(newest: Place) -> None:
+    settings = newest.engine().settings
+    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
+        await session.query("SET scram_iterations = 65537")
+        with pytest.raises(RefusedByPolicy) as refusal:
+            await session.verifier(new_login("app"))
+
+    assert refusal.value.code == "TooManyIterations"
+
+
+async def test_a_connection_that_is_left_during_a_hash_is_closed_afterwards(
+    newest: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
+    settings = newest.engine().settings
+    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
+        await session.query("SET scram_iterations = 200000")
+        hashing = asyncio.create_task(session.verifier(new_login("app")))
+        await asyncio.sleep(0.1)
+        hashing.cancel()
+    connection = session._opening.connection
+
+    await until(lambda: connection.pgconn_ptr is None, 30)  # type: ignore[attr-defined]  # of the protocol alone

@@ -88,9 +88,10 @@ class StatementFailed(Exception):  # noqa: N818
 class Session:
     """An open connection."""
 
-    def __init__(self, connection: pq.abc.PGconn, timeout: float) -> None:
-        self._connection = connection
+    def __init__(self, opening: _Opening, timeout: float, owner: str) -> None:
+        self._opening, self._connection = opening, opening.connection
         self._timeout = timeout
+        self._owner = owner
 
     @property
     def version(self) -> int:
@@ -103,19 +104,25 @@ class Session:
         major, minor = divmod(self.version, 10_000)
         return f"{major}.{minor}"
 
-    def verifier(self, login: Login) -> str:
-        """Return what the server stores for a password; computed here, with a new salt.
+    async def verifier(self, login: Login) -> str:
+        """Return what the server stores for a password; computed here, in a thread, with a new salt.
 
         Raises:
             RefusedByPolicy: The server wants it hashed so often that it takes the processor for long.
+            Unreachable: The connection was left meanwhile, or no thread is free.
         """
         wanted = self._connection.parameter_status(b"scram_iterations") or b"0"
         if not wanted.isdigit() or int(wanted[:_DIGITS]) > _MOST_ITERATIONS or len(wanted) > _DIGITS:
             raise RefusedByPolicy(
                 "TooManyIterations", f"scram_iterations of the server exceeds {_MOST_ITERATIONS}; lower it"
             )
-        name, password = login.name.encode(), login.password.reveal()
-        return self._connection.encrypt_password(password, name, b"scram-sha-256").decode("ascii")
+        with suppress(threadpools.TookTooLong):
+            verifier = await threadpools.for_tenant(
+                self._owner, self._opening.verifier, login.name.encode(), login.password.reveal()
+            )
+            if verifier:
+                return verifier.decode("ascii")
+        raise Unreachable("Timeout", "a password could not be hashed in time; it is retried")
 
     async def query(self, text: str, *parameters: str) -> list[Row]:
         """Execute one statement, and return its rows.
@@ -176,7 +183,7 @@ async def connect(
         opening = _Opening(info.encode())
         try:
             await _log_in(opening, settings, endpoint)
-            yield Session(opening.connection, settings.statement_timeout + _GRACE)
+            yield Session(opening, settings.statement_timeout + _GRACE, settings.owner)
         finally:
             opening.leave()
 
@@ -237,6 +244,28 @@ class _Opening:
                 f"the server wants a password hashed more than {_MOST_ITERATIONS} times; lower scram_iterations, and"
                 " set the password again",
             )
+
+    def verifier(self, name: bytes, password: bytes) -> bytes:
+        """Return what the server stores for a password; empty if the connection was left.
+
+        The server chooses how often it is hashed, up to our limit: a step as well.
+        """
+        library = _libpq()
+        library.PQencryptPasswordConn.restype = ctypes.c_void_p
+        verifier, text = None, b""
+        try:
+            with self._step:
+                if not self._is_left:
+                    verifier = library.PQencryptPasswordConn(
+                        ctypes.c_void_p(self._address), password, name, b"scram-sha-256"
+                    )
+            if verifier:
+                text = ctypes.string_at(verifier)
+                library.PQfreemem(ctypes.c_void_p(verifier))
+        finally:
+            if self._is_left:
+                self.leave()
+        return text
 
     def leave(self) -> None:
         """Close it, now or at the end of the step that is in progress."""

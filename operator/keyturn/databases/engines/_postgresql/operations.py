@@ -79,10 +79,11 @@ class Operations:
 
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
         _check_values(account, live)
-        async with self._admin("bring") as session, self._lock(session, account) as facts:
-            guards.check_claimed(account, facts)
-            verifiers = {login.name: session.verifier(login) for login in live}
-            await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
+        async with self._admin("bring") as session:
+            verifiers = {login.name: await session.verifier(login) for login in live}
+            async with self._lock(session, account) as facts:
+                guards.check_claimed(account, facts)
+                await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
 
     async def prove(self, login: Login, endpoint: Endpoint | None) -> Verdict:
         try:
