@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cluster import NAMESPACE, for_each
 from benchmarks.watching import among, is_ready, watching
 from keyturn.kube import paths
+from sandbox.databases import counted_sessions
 
 from .accounts import account, has_revision, is_closed, read_credentials, rotate
-from .clients import accepts, counted_sessions, logging_in
+from .clients import accepts, logging_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ async def burst(
     await operator.is_quiet()
     old = [await read_credentials(name, cluster) for name in names]
     before = operator.cpu()
-    with counted_sessions(shop) as sessions:
+    with counted_sessions(shop.server) as sessions:
         async with logging_in(names, shop, cluster) as logins:
             figures = await _rotate(names, overlap, cluster)
     used = operator.cpu() - before

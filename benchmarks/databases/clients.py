@@ -1,11 +1,10 @@
-"""Clients that look at a server from outside: applications that log in, and a count of the operator's sessions."""
+"""Clients that look at a server from outside: applications that log in with what the Secrets say."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,17 +12,15 @@ import psycopg
 from .accounts import read_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from benchmarks.cluster import Cluster
 
     from .accounts import Credentials, Shop
 
-__all__ = ["Logins", "accepts", "counted_sessions", "logging_in", "sessions_of"]
+__all__ = ["Logins", "accepts", "logging_in"]
 
 _PAUSE = 0.05
-_SESSIONS = b"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
-_END_TIMEOUT = 30.0
 
 
 class Logins:
@@ -68,34 +65,3 @@ async def logging_in(names: Sequence[str], shop: Shop, cluster: Cluster) -> Asyn
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-
-
-@contextmanager
-def counted_sessions(shop: Shop) -> Iterator[list[int]]:
-    """Count the operator's sessions at the server 20 times a second."""
-    counts: list[int] = []
-    over = threading.Event()
-
-    def count() -> None:
-        with psycopg.connect(**shop.conninfo(), autocommit=True) as session:
-            while not over.wait(_PAUSE):
-                counts.append(_count(session))
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        over.set()
-        thread.join(_END_TIMEOUT)
-
-
-def sessions_of(shop: Shop) -> int:
-    """Return how many sessions the operator has now."""
-    with psycopg.connect(**shop.conninfo(), autocommit=True) as session:
-        return _count(session)
-
-
-def _count(session: psycopg.Connection) -> int:
-    row = session.execute(_SESSIONS).fetchone()
-    return int(row[0]) if row else 0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from benchmarks.cluster import NAMESPACE, managed_secret
 from benchmarks.watching import among, is_ready, watching
 from keyturn.kube import paths
+from sandbox.databases import sessions_of
 
 from .accounts import account, create_target, has_revision, is_closed, rotate
-from .clients import sessions_of
 from .importing import DRIVER, imported
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def memory(shop: Shop, cluster: Cluster, operator: Operator) -> dict[str, 
         "rss_more_mib": used - without,
         "driver_modules_without_target": driver_without,
         "driver_modules_used": imported(operator, DRIVER),
-        "sessions_at_rest": sessions_of(shop),
+        "sessions_at_rest": sessions_of(shop.server),
     }
 
 

@@ -1,11 +1,13 @@
 """Real database servers on one machine, without containers, for the demo and the tests.
 
-`programs` keeps the programs in the cache, `postgresql` runs a server of one of the supported releases.
+`programs` keeps the programs in the cache, `postgresql` runs a server of one of the supported releases, `sessions`
+counts what an operator has open there.
 """
 
 from __future__ import annotations
 
 from .postgresql import PostgresServer
 from .programs import RELEASES, ensure
+from .sessions import counted_sessions, sessions_of
 
-__all__ = ["RELEASES", "PostgresServer", "ensure"]
+__all__ = ["RELEASES", "PostgresServer", "counted_sessions", "ensure", "sessions_of"]

@@ -19,6 +19,7 @@ from tests.databases.server_log import SETTINGS
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import NAME, workload_namespaces
 from tests.faults.wire import Wire
+from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.namespace import WorkloadNamespace
 
-__all__ = ["DATABASE", "PASSWORD", "AccountNamespace", "Shop", "WiredShop", "account_namespaces"]
+__all__ = [
+    "DATABASE",
+    "PASSWORD",
+    "AccountNamespace",
+    "Shop",
+    "WiredShop",
+    "account_namespaces",
+    "operator_of",
+]
 
 DATABASE = "shop"
 PASSWORD = "password"  # noqa: S105  # the name of an item
@@ -178,8 +187,10 @@ class AccountNamespace:
 
     def is_settled(self, revision: int) -> bool:
         """Say whether a revision runs everywhere, and it is the only one that the server accepts."""
-        if not self.space.is_at(revision):
-            return False
+        return self.space.is_at(revision) and self.is_alone(revision)
+
+    def is_alone(self, revision: int) -> bool:
+        """Say whether a revision has the only credential that is recorded as not closed."""
         return {number for number, phase in self.phases().items() if phase != "Closed"} == {revision}
 
     def wait_for(
@@ -197,6 +208,11 @@ class AccountNamespace:
             timeout,
             instead=lambda: (self.phases(), self.conditions()),
         )
+
+    def end_lease(self) -> None:
+        """End the term of an operator that has its Lease in this namespace, as if it were over."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/keyturn"
+        self.space.cluster.delete(path)
 
     def conditions(self) -> dict[str, str]:
         found = self.space.status().get("conditions") or ()
@@ -240,6 +256,16 @@ def account_namespaces(cluster: Cluster, shop: Shop, count: int) -> list[Account
         username = f"orders_{secrets.token_hex(4)}"
         made.append(AccountNamespace(space, shop, username, Journal(f"{username}_a", f"{username}_b")))
     return made
+
+
+def operator_of(home: AccountNamespace, kubeconfig: Path, log: Path, *arguments: str, **env: str) -> Operator:
+    """Return an operator that has its Lease in the namespace of an account, and watches that alone.
+
+    Arguments such as `--all-namespaces` make it watch others. It is not started.
+    """
+    options = arguments or (f"--namespace={home.namespace}",)
+    known = {"POD_NAMESPACE": home.namespace, **env}
+    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=known)
 
 
 def _encode(value: bytes) -> str:

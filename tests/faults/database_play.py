@@ -18,8 +18,8 @@ from tests.databases.cluster_watch import ClusterWatch, retime
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
-from tests.faults.database_namespace import account_namespaces
-from tests.support.operator import Operator
+from tests.faults.database_namespace import account_namespaces, operator_of
+from tests.support.forked_cli import CONSTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
     from tests.faults.proxy import Asked
+    from tests.support.operator import Operator
 
 __all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "recorded_phases", "records", "thaw"]
 
@@ -47,12 +48,10 @@ class Play:
     audit_log: Path
     operators: list[Operator] = field(default_factory=list)
 
-    def operator(self, *arguments: str, **env: str) -> Operator:
+    def operator(self, **env: str) -> Operator:
         """Return another operator of the namespace; it is not started."""
         log = self.folder / f"operator-{len(self.operators)}.log"
-        options = (f"--namespace={self.account.namespace}", "--allow-host=127.0.0.1", *arguments)
-        known = {"POD_NAMESPACE": self.account.namespace, **env}
-        made = Operator(self.kubeconfig, log, *options, env=known)
+        made = operator_of(self.account, self.kubeconfig, log, **env)
         self.operators.append(made)
         return made
 
@@ -63,9 +62,7 @@ class Play:
 
     def end_lease(self) -> None:
         """As if the term of the leader were over."""
-        namespace = self.account.namespace
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/keyturn"
-        self.account.space.cluster.delete(path)
+        self.account.end_lease()
 
     def evidence(self) -> Evidence:
         self.recorder.try_all_closed()
@@ -145,7 +142,8 @@ class Frozen:
 @contextmanager
 def frozen(place: Play, failpoint: str, **env: str) -> Iterator[Frozen]:
     """Run an operator that freezes at a failpoint; it is thawed at the end of the block at the latest."""
-    env |= {"KEYTURN_FAILPOINT": failpoint, "KEYTURN_TEST_CONSTANTS": _FREEZES}
+    constants = f"{_FREEZES} {env.get(CONSTANTS, '')}"
+    env |= {"KEYTURN_FAILPOINT": failpoint, CONSTANTS: constants}
     with place.operator(**env) as operator:
         try:
             yield Frozen(operator, failpoint)

@@ -75,14 +75,7 @@ class WorkloadNamespace:
 
     def is_at(self, revision: int) -> bool:
         """Say whether everything has come to rest at a revision, by the status and in truth."""
-        body = self.cluster.get(self.managed)
-        status = (body or {}).get("status") or {}
-        if status.get("revision") != revision or status.get("rotation"):
-            return False
-        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
-        if conditions.get("Ready") != "True" or conditions.get("WorkloadsCurrent") != "True":
-            return False
-        return any(entry["revision"] == revision for entry in status.get("history") or ())
+        return is_at_rest(self.cluster.get(self.managed), revision)
 
     def wait_for(self, revision: int, timeout: float = 30.0) -> None:
         eventually(lambda: self.is_at(revision), f"revision {revision} in {self.namespace}", timeout)
@@ -121,6 +114,17 @@ class WorkloadNamespace:
             for path in kinds
             for one in self.cluster.items(path)
         }
+
+
+def is_at_rest(managed: Any, revision: int) -> bool:
+    """Say whether a ManagedSecret, as it was read, has come to rest at a revision."""
+    status = (managed or {}).get("status") or {}
+    if status.get("revision") != revision or status.get("rotation"):
+        return False
+    conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    if conditions.get("Ready") != "True" or conditions.get("WorkloadsCurrent") != "True":
+        return False
+    return any(entry["revision"] == revision for entry in status.get("history") or ())
 
 
 def digest(value: bytes) -> str:
@@ -173,7 +177,7 @@ def workload_namespaces(cluster: Cluster, count: int, shards: int = 1) -> list[W
     for name in names:
         _with_deployments(cluster, name)
     made = [WorkloadNamespace(cluster, name) for name in names]
-    eventually(lambda: all(_settled(cluster, names)), "settled Deployments", 60)
+    eventually(lambda: all(_settled(cluster, names)), "settled Deployments", max(60, 3 * count))
     return made
 
 

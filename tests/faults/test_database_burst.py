@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sandbox.databases import counted_sessions
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.recorder import answer_to
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.database_namespace import DATABASE, PASSWORD, account_namespaces
-from tests.support.operator import Operator
+from tests.faults.database_namespace import PASSWORD, account_namespaces, operator_of
 from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
@@ -25,28 +23,6 @@ if TYPE_CHECKING:
 _COUNT = 30 if TIMES == 1 else 100
 _MOST_CONNECTIONS = 10
 """Four of the admin and six logins."""
-_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'keyturn%'"
-
-
-@contextmanager
-def _counted_connections(shop: Shop) -> Iterator[list[int]]:
-    """Count the operator's sessions 20 times a second."""
-    counts: list[int] = []
-    over = threading.Event()
-
-    def count() -> None:
-        with shop.server.connect(DATABASE, application_name="recorder") as session:
-            while not over.wait(0.05):
-                row = session.execute(_CONNECTIONS).fetchone()
-                counts.append(row[0] if row else 0)
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    try:
-        yield counts
-    finally:
-        over.set()
-        thread.join(30)
 
 
 def _create(account: AccountNamespace, names: list[str]) -> None:
@@ -86,11 +62,9 @@ def test_many_accounts_rotate_at_once_through_few_connections(
     (account,) = account_namespaces(cluster, shop, 1)
     names = [f"account-{number}" for number in range(_COUNT)]
     _create(account, names)
-    options = (f"--namespace={account.namespace}", "--allow-host=127.0.0.1")
-    env = {"POD_NAMESPACE": account.namespace}
     with (
-        Operator(accounts("database-burst"), tmp_path / "operator.log", *options, env=env),
-        _counted_connections(shop) as counts,
+        operator_of(account, accounts("database-burst"), tmp_path / "operator.log"),
+        counted_sessions(shop.server) as counts,
     ):
         eventually(lambda: _published(account) == [1] * _COUNT, f"{_COUNT} accounts", 120)
         began = time.monotonic()
