@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Evidence, Pair, Roles
-from tests.databases.server_log import Recogniser, ServerLog
+from tests.databases.server_log import Recogniser, ServerLog, of_each_account
 from tests.leaks.scan import leaks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.databases.journal import Journal
     from tests.databases.server_log import Line
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "assemble_each"]
 
 _RECORDER = "recorder"
 """The application_name of logins that the recorder does itself."""
@@ -53,3 +53,14 @@ def assemble(
         leaks=sorted(leaks([value.encode() for value in journal.values.values()], places or {})),
         restored=journal.restored,
     )
+
+
+def assemble_each(
+    journals: Sequence[Journal], lines: Iterable[Line], works: Iterable[Iterable[tuple[float, str]]]
+) -> list[Evidence]:
+    """Return the evidence about each of many accounts of one server, whose log is read once."""
+    own = of_each_account(lines, [journal.logins for journal in journals])
+    return [
+        assemble(journal, of_account, works=done)
+        for journal, of_account, done in zip(journals, own, works, strict=True)
+    ]

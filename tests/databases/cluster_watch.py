@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,17 +19,18 @@ from kubernetes import config
 from tests.databases.journal import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from tests.databases.evidence import Pair
     from tests.databases.journal import Journal
 
-__all__ = ["ClusterWatch", "Subject", "record_of", "retime"]
+__all__ = ["ClusterWatch", "Subject", "record_of", "retime", "retime_each"]
 
 _ACCOUNTS = "system:serviceaccount:keyturn"
 _MARKER = "keyturn.dev/secret-versions"
+_NAMESPACE = re.compile(rb'"namespace":"([^"]+)"')
 _PATIENCE = 30
 _AGAIN = 0.1
 _GONE = 410
@@ -84,6 +86,8 @@ class ClusterWatch:
     _ends: Event = field(default_factory=Event)
     _threads: list[Thread] = field(default_factory=list)
     _open: list[_Connection] = field(default_factory=list)
+    _reader: _Connection | None = None
+    """For reads between two events of pods: one for each would be slower than the events."""
     _markers: dict[tuple[str, str], str] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
 
@@ -110,6 +114,8 @@ class ClusterWatch:
                 connection.close()
         for thread in self._threads:
             thread.join(_END)
+        if self._reader:
+            self._reader.close()
 
     def _follow(self, path: str, handle: Callable[[str, Any], None]) -> None:
         version = ""
@@ -174,11 +180,13 @@ class ClusterWatch:
 
     def _read(self, subject: Subject) -> Pair | None:
         """Read the Secret as a kubelet does when it starts a pod: the informer above may be behind."""
-        connection = _Connection(self.kubeconfig)
+        path = f"/api/v1/namespaces/{subject.namespace}/secrets/{subject.secret}"
+        self._reader = self._reader or _Connection(self.kubeconfig)
         try:
-            body = connection.json(f"/api/v1/namespaces/{subject.namespace}/secrets/{subject.secret}")
-        finally:
-            connection.close()
+            body = self._reader.json(path)
+        except (OSError, http.client.HTTPException):
+            self._reader.close()
+            body = self._reader.json(path)  # connects again
         found = _published(body, subject.password) if body else None
         return subject.journal.pair(*found) if found else None
 
@@ -230,10 +238,23 @@ def retime(subject: Subject, audit_log: Path) -> list[tuple[float, str]]:
 
     A watch delivers a version some milliseconds late, and a rotation is faster than that.
     """
+    (works,) = retime_each([subject], audit_log)
+    return works
+
+
+def retime_each(subjects: Sequence[Subject], audit_log: Path) -> list[list[tuple[float, str]]]:
+    """Do the same for several accounts; the log is read once."""
+    writes: dict[str, list[Mapping[str, Any]]] = {subject.namespace: [] for subject in subjects}
+    for entry in _writes(audit_log, writes.keys()):
+        writes[entry["objectRef"]["namespace"]].append(entry)
+    return [_retime(subject, writes[subject.namespace]) for subject in subjects]
+
+
+def _retime(subject: Subject, writes: Iterable[Mapping[str, Any]]) -> list[tuple[float, str]]:
     state: dict[str, float] = {}
     target: dict[str, float] = {}
     works: list[tuple[float, str]] = []
-    for entry in _writes(audit_log, subject.namespace):
+    for entry in writes:
         reference, at = entry["objectRef"], _seconds(entry["requestReceivedTimestamp"])
         if entry["user"]["username"].startswith(_ACCOUNTS) and reference["resource"] != "leases":
             works.append((at, f"{entry['verb']} {reference['resource']}"))
@@ -246,16 +267,15 @@ def retime(subject: Subject, audit_log: Path) -> list[tuple[float, str]]:
     return works
 
 
-def _writes(audit_log: Path, namespace: str) -> Iterator[Mapping[str, Any]]:
-    mark = f'"namespace":"{namespace}"'.encode()
+def _writes(audit_log: Path, namespaces: Collection[str]) -> Iterator[Mapping[str, Any]]:
     with audit_log.open("rb") as log:
         for line in log:
-            if mark not in line:
+            if not any(name.decode() in namespaces for name in _NAMESPACE.findall(line)):
                 continue
             entry = json.loads(line)
             is_write = entry["verb"] in {"create", "update", "patch", "delete"}
             is_done = (entry.get("responseStatus") or {}).get("code", 0) < http.HTTPStatus.BAD_REQUEST
-            if is_write and is_done and entry.get("objectRef", {}).get("namespace") == namespace:
+            if is_write and is_done and entry.get("objectRef", {}).get("namespace") in namespaces:
                 yield entry
 
 

@@ -7,15 +7,25 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Change, Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["PREFIX", "SETTINGS", "Line", "LoggedIn", "Recogniser", "ServerLog", "read_lines"]
+__all__ = [
+    "PREFIX",
+    "SETTINGS",
+    "Line",
+    "LoggedIn",
+    "Recogniser",
+    "ServerLog",
+    "of_each_account",
+    "read_lines",
+]
 
 PREFIX = "%n|%p|%a|"
 SETTINGS: Mapping[str, str] = {
@@ -30,6 +40,8 @@ SETTINGS: Mapping[str, str] = {
 _LINE = re.compile(r"^(\d+\.\d+)\|(\d+)\|([^|]*)\|(\w+):  (.*)$")
 _STATEMENT = re.compile(r"^(?:statement|execute [^:]*): (.*)$", re.DOTALL)
 _AUTHORIZED = re.compile(r"^connection authorized: user=(\S+) .*?(?:application_name=(.*?))?(?: SSL| GSS|$)")
+_BEGINS = "connection received"
+"""What the first message of a session begins with."""
 _ROLE = re.compile(
     r"\b(CREATE|ALTER|DROP)\s+(ROLE|USER)\s+(?:IF\s+EXISTS\s+)?(?:\"((?:[^\"]|\"\")+)\"|(\w+))([^;]*)",
     re.IGNORECASE,
@@ -64,14 +76,15 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Yield the messages of a log, oldest first; what was logged with another prefix is left out."""
     kept: tuple[str, ...] = ()
     text: list[str] = []
-    for raw in path.read_text(errors="replace").splitlines():
-        if raw.startswith("\t"):
-            text.append(raw[1:])
-            continue
-        if kept:
-            yield _line(kept, text)
-        found = _LINE.match(raw)
-        kept, text = (found.groups()[:4], [found[5]]) if found else ((), [])
+    with path.open(errors="replace", newline="\n") as log:
+        for raw in log:
+            if raw.startswith("\t"):
+                text.append(raw[1:].rstrip("\n"))
+                continue
+            if kept:
+                yield _line(kept, text)
+            found = _LINE.match(raw)
+            kept, text = (found.groups()[:4], [found[5]]) if found else ((), [])
     if kept:
         yield _line(kept, text)
 
@@ -79,6 +92,38 @@ def read_lines(path: Path) -> Iterator[Line]:
 def _line(kept: tuple[str, ...], text: list[str]) -> Line:
     at, pid, application, level = kept
     return Line(float(at), int(pid), application, level, "\n".join(text))
+
+
+def of_each_account(lines: Iterable[Line], accounts: Sequence[Collection[str]]) -> list[list[Line]]:
+    """Return the messages of each account, given by its logins, in their order: of every session that names one.
+
+    A long log of many accounts is read once, and not once for each of them.
+    """
+    owners = {login: number for number, logins in enumerate(accounts) for login in logins}
+    named = re.compile(rf"\b(?:{'|'.join(map(re.escape, owners))})\b")
+    found: list[list[tuple[int, Line]]] = [[] for _ in accounts]
+    sessions: dict[int, _Messages] = {}
+    for place, line in enumerate(lines):
+        if line.text.startswith(_BEGINS) and (before := sessions.pop(line.pid, None)):
+            before.hand_out(found)
+        session = sessions.setdefault(line.pid, _Messages())
+        session.lines.append((place, line))
+        session.accounts |= {owners[name] for name in named.findall(line.text)}
+    for session in sessions.values():
+        session.hand_out(found)
+    return [[line for _, line in sorted(one, key=itemgetter(0))] for one in found]
+
+
+@dataclass(slots=True)
+class _Messages:
+    """The messages of one session, with their places in the log, and the accounts that they name."""
+
+    lines: list[tuple[int, Line]] = field(default_factory=list)
+    accounts: set[int] = field(default_factory=set)
+
+    def hand_out(self, found: Sequence[list[tuple[int, Line]]]) -> None:
+        for number in self.accounts:
+            found[number] += self.lines
 
 
 @dataclass(slots=True)

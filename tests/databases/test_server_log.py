@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Pair
-from tests.databases.server_log import Recogniser, ServerLog, read_lines
+from tests.databases.server_log import Recogniser, ServerLog, of_each_account, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +112,27 @@ def test_a_login_is_read_with_its_application(tmp_path: Path) -> None:
     (login,) = _read(tmp_path, text).logins
 
     assert (login.login, login.application) == ("app_a", "keyturn prove")
+
+
+def test_a_log_of_several_accounts_is_split_by_the_sessions_that_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "server.log"
+    received = "LOG:  connection received: host=127.0.0.1"
+    sessions = (
+        (7, received),
+        (8, received),
+        (7, _sent("BEGIN")),
+        (8, _sent('ALTER ROLE "app_b" NOLOGIN PASSWORD NULL')),
+        (7, _OPEN),
+        (9, _sent("SELECT 1")),
+        (8, "LOG:  disconnection: session time"),
+        (8, received),
+        (8, "LOG:  execute <unnamed>: SELECT $1"),
+        (8, "DETAIL:  Parameters: $1 = 'app_a'"),
+        (7, _sent("COMMIT")),
+    )
+    path.write_text("".join(f"{place}.0|{pid}|app|{text}\n" for place, (pid, text) in enumerate(sessions)))
+
+    of_a, of_b = of_each_account(read_lines(path), [{"app_a"}, {"app_b", "app"}])
+
+    assert [line.at for line in of_a] == [0, 2, 4, 7, 8, 9, 10]
+    assert [line.at for line in of_b] == [1, 3, 6]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.harness import HarnessError, eventually
-from tests.databases.assemble import assemble
+from tests.databases.assemble import assemble_each
 from tests.databases.checker import judge
-from tests.databases.cluster_watch import ClusterWatch, retime
+from tests.databases.cluster_watch import ClusterWatch, retime_each
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.database_kills import (
@@ -32,9 +32,8 @@ from tests.faults.database_kills import (
     pairs,
     within,
 )
-from tests.faults.database_namespace import account_namespaces
+from tests.faults.database_namespace import account_namespaces, operator_of
 from tests.faults.namespace import CONSUMERS
-from tests.support.operator import Operator
 from tests.support.soak import TIMES, draw
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from tests.databases.evidence import Evidence
     from tests.faults.apiserver import Cluster
     from tests.faults.database_namespace import AccountNamespace, Shop
+    from tests.support.operator import Operator
 
 pytestmark = pytest.mark.timeout(900 if TIMES == 1 else 5400)
 _KILLED = -9
@@ -120,18 +120,17 @@ def stories(
             unfinished = _wait_for_the_ends(stage, operator)
             operator.stop()
         recorder.try_all_closed()
-    lines = list(read_lines(shop.server.log))
+    works = retime_each([account.subject for account in stage.values()], cluster.plane.audit_log)
+    judged = assemble_each(journals, read_lines(shop.server.log), works)
     found = {}
-    for kills, code in zip(KILLS, codes, strict=True):
+    for kills, code, evidence in zip(KILLS, codes, judged, strict=True):
         account = stage[kills]
-        works = retime(account.subject, cluster.plane.audit_log)
         after = _generations(account)
         restarts = {
             name: after[name] - before[kills][name]
             for name in CONSUMERS
             if after[name] != before[kills][name]
         }
-        evidence = assemble(account.journal, lines, works=works)
         found[kills.id] = Story(kills, code, restarts, _history(account), evidence, unfinished.get(kills.id))
     return found
 
@@ -149,11 +148,9 @@ def _come_to_rest(stage: dict[Kills, AccountNamespace], kubeconfig: Path, folder
 def _operator(
     kubeconfig: Path, log: Path, home: AccountNamespace, *arguments: str, failpoint: str = ""
 ) -> Operator:
-    # As if the term of one that died before were over.
-    home.space.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
-    env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
+    home.end_lease()
     options = arguments or ("--all-namespaces",)
-    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
+    return operator_of(home, kubeconfig, log, *options, KEYTURN_FAILPOINT=failpoint)
 
 
 def _die(kills: Kills, account: AccountNamespace, kubeconfig: Path, folder: Path) -> list[int]:
