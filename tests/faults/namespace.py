@@ -70,6 +70,9 @@ class WorkloadNamespace:
     def trigger(self, text: str) -> None:
         self.cluster.edit(self.managed, lambda body: body["spec"]["rotation"].update(trigger=text))
 
+    def scale(self, name: str, replicas: int) -> None:
+        self.cluster.edit(self.deployment(name), lambda body: body["spec"].update(replicas=replicas))
+
     def status(self) -> dict[str, Any]:
         return dict((self.cluster.get(self.managed) or {}).get("status") or {})
 
