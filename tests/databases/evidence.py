@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Evidence:
 
     def in_force(self, began: float, ended: float) -> Iterator[Record]:
         """Yield the records that were in force at some time of a span."""
-        for record, next_one in zip(self.records, [*self.records[1:], None], strict=True):
+        for record, next_one in zip_longest(self.records, self.records[1:]):
             if record.at <= ended and (next_one is None or next_one.at >= began):
                 yield record
 
@@ -183,5 +184,5 @@ class Evidence:
 
     def published(self) -> Iterator[tuple[Publication, float]]:
         """Yield each publication, and the earliest time at which another one was in force."""
-        for one, next_one in zip(self.publications, [*self.publications[1:], None], strict=True):
+        for one, next_one in zip_longest(self.publications, self.publications[1:]):
             yield one, next_one.at if next_one else math.inf

@@ -182,6 +182,10 @@ def test_each_rule_is_violated_by_a_case() -> None:
     assert {rule for rule, _ in CASES.values()} == set(Rule)
 
 
+def test_an_account_of_which_nothing_is_known_violates_nothing() -> None:
+    assert judge(Evidence()) == []
+
+
 def test_a_rule_is_left_out_by_its_name() -> None:
     _, evidence = CASES["the login of a running pod is refused"]
 
