@@ -9,6 +9,7 @@ Modules
     start_reads                   reads of all other values after a start, in pages
     workqueue, fair_queue         keys with delays, priorities and fairness between namespaces
     context                       clients, cache and clock that reconcilers share
+    own_writes                    events that wait for the answer to a write of the operator
     background                    jobs that outlast a reconcile, apart from the workers
     large_objects, value_index    concurrency limit of large objects; index of equal values
     secretclass, secretstore      reconcilers of two kinds

@@ -15,6 +15,8 @@ from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
 
+from .own_writes import OwnWrites
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
@@ -44,6 +46,7 @@ class Context:
     lost: tuple[str, ...] = ()
     """Fields of a ManagedSecret's status that the installed CRD lacks and the API server drops."""
     cache: InformerCache = field(default_factory=InformerCache)
+    own_writes: OwnWrites = field(default_factory=OwnWrites)
     readership: Callable[[str, Collection[str], datetime], Readership] | None = None
     """Return who has read the named Secrets since a time; None without audit events."""
     reach: Reach = field(default_factory=Reach)

@@ -30,7 +30,7 @@ from keyturn.kube.workloads import workload_of
 from .workqueue import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Hashable, Iterable
 
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.secret_informer import SecretMeta
@@ -323,6 +323,10 @@ class Watches:
                 gone(key)
         if version:
             self.listed[path] = version
+
+    def is_held(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
+        """Whether an event waits for the answer to a write of the operator; `deliver` is called then."""
+        return self._context.own_writes.hold(key, body, deliver)
 
     def is_news(
         self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]

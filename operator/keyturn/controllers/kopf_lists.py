@@ -5,8 +5,8 @@ that are bounded in bytes, before kopf starts and after each of kopf's later lis
 page until its workers have handled each. kopf's first list of a kind has the version of the list before it started,
 so that no object has to be listed twice: its watch begins where that list ended.
 
-An event whose object is known, such as the echo of each own write, becomes a bookmark: kopf would start a task and a
-queue for it before a handler could ignore it.
+An event of an object is handled as it arrives, and kopf gets a bookmark with the version of the last one. kopf would
+start a task and a queue for each object, which costs a millisecond, before it calls a handler.
 
 A 404 for a kind, for example while its CRD is replaced, becomes a 503: kopf retries after a 503, but ends all of its
 watches after a 404. An error event of a watch, for example of an etcd that is away, gets the code 410: kopf lists and
@@ -15,34 +15,33 @@ watches again after a 410, as client-go's reflector does after each error event,
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
-    from typing import ClassVar, Self, TypeAlias
+    from typing import ClassVar, Self
 
     from aiohttp.connector import Connection
 
-    IsNews: TypeAlias = "Callable[[dict[str, Any]], bool]"
-    """Whether a handler needs an event."""
+__all__ = ["Take", "WatchOnlyResponse", "watch_only"]
 
-__all__ = ["WatchOnlyResponse", "watch_only"]
+Take: TypeAlias = "Callable[[dict[str, Any]], None]"
+"""Handles an event, and raises nothing."""
 
-_ERROR = re.compile(rb'^\{"type":"ERROR".*$', re.MULTILINE)
-_OF_OBJECTS = frozenset({"ADDED", "MODIFIED"})
+_ERROR = b'{"type":"ERROR"'
+_OF_OBJECTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _EXPIRED = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","reason":"Expired","code":410}}'
 
 
 class WatchOnlyResponse(aiohttp.ClientResponse):
     """Response to kopf: a list has one empty page, 404 becomes 503, and an error event has the code 410."""
 
-    news: ClassVar[Mapping[str, IsNews]] = {}
-    """Filters of events by the plural of their kind."""
+    takers: ClassVar[Mapping[str, Take]] = {}
+    """Handlers of events by the plural of their kind."""
     starts: ClassVar[dict[str, str]] = {}
     """Versions of lists from which no watch has begun yet, by path; each is used once."""
 
@@ -51,7 +50,7 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
         if self.status == HTTPStatus.NOT_FOUND:
             self.status = HTTPStatus.SERVICE_UNAVAILABLE
         if "watch" in self.url.query:
-            self.content = _Events(self.content, self.news.get(self.url.name))  # type: ignore[assignment]  # kopf only reads its chunks
+            self.content = _Events(self.content, self.takers.get(self.url.name))  # type: ignore[assignment]  # kopf only reads its chunks
         return self
 
     async def json(self, **settings: Any) -> Any:
@@ -64,48 +63,68 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
         return {**body, "items": [], "metadata": metadata}
 
 
-def watch_only(news: Mapping[str, IsNews], starts: dict[str, str]) -> type[WatchOnlyResponse]:
-    """Return the class of responses that filter events.
+def watch_only(takers: Mapping[str, Take], starts: dict[str, str]) -> type[WatchOnlyResponse]:
+    """Return the class of responses whose events are handled as they arrive.
 
-    `news` has the filters by plural, `starts` the versions by path from which the first watches begin.
+    `takers` has the handlers by plural, `starts` the versions by path from which the first watches begin.
     """
 
-    class FilteredResponse(WatchOnlyResponse):
+    class HandledResponse(WatchOnlyResponse):
         pass
 
-    FilteredResponse.news, FilteredResponse.starts = news, starts
-    return FilteredResponse
+    HandledResponse.takers, HandledResponse.starts = takers, starts
+    return HandledResponse
 
 
 class _Events:
-    """Body of a watch, one event per line: error events have the code 410, and known objects are bookmarks."""
+    """Body of a watch, one event per line: error events have the code 410, and handled events are a bookmark."""
 
-    def __init__(self, content: aiohttp.StreamReader, is_news: IsNews | None) -> None:
+    def __init__(self, content: aiohttp.StreamReader, take: Take | None) -> None:
         self._content = content
-        self._is_news = is_news
+        self._take = take
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         rest = b""
         async for chunk in self._content.iter_chunked(size):
             lines, newline, rest = (rest + chunk).rpartition(b"\n")
             if newline:
-                yield b"\n".join(map(self._filtered, _ERROR.sub(_EXPIRED, lines).split(b"\n"))) + newline
+                yield self._left(lines.split(b"\n"))
         if rest:
             yield rest
 
-    def _filtered(self, line: bytes) -> bytes:
-        """Return an event as kopf gets it."""
-        if self._is_news is None or not line:
-            return line
+    def _left(self, lines: list[bytes]) -> bytes:
+        """Handle events in their order; return those that are left to kopf, which watches from the last version."""
+        left: list[bytes] = []
+        is_bookmarked = False
+        for line in lines:
+            version = self._handled(line)
+            if version is not None and is_bookmarked:
+                left.pop()
+            is_bookmarked = version is not None
+            left.append(_bookmark(version) if version is not None else _as_left(line))
+        return b"\n".join(left) + b"\n"
+
+    def _handled(self, line: bytes) -> str | None:
+        """Handle an event of an object and return its version; None for any other line."""
+        if self._take is None or not line:
+            return None
         try:
             event = orjson.loads(line)
-            if event["type"] not in _OF_OBJECTS or self._is_news(event):
-                return line
-            version = event["object"]["metadata"]["resourceVersion"]
+            if event["type"] not in _OF_OBJECTS:
+                return None
+            version: str = event["object"]["metadata"]["resourceVersion"]
         except (KeyError, TypeError, ValueError):
-            return line  # which kopf rejects
-        # kopf watches from the version of the last event.
-        return orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}})
+            return None  # which kopf rejects
+        self._take(event)
+        return version
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
+
+
+def _as_left(line: bytes) -> bytes:
+    return _EXPIRED if line.startswith(_ERROR) else line
+
+
+def _bookmark(version: str) -> bytes:
+    return orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}})

@@ -1,6 +1,7 @@
-"""Event source: kopf runs the watches and passes each event to `Watches`; no other part of kopf is used.
+"""Event source: kopf runs the watches, whose events go to `Watches`; no other part of kopf is used.
 
-kopf's other handlers keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
+A handler makes kopf watch a kind, and gets the events that were not handled as they arrived (`kopf_lists`). Other
+kinds of handler keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from keyturn.api import GROUP, VERSION
 from keyturn.core.keys import (
@@ -20,6 +23,7 @@ from keyturn.core.keys import (
     TargetKey,
 )
 from keyturn.kube import config
+from keyturn.runtime import logs
 from keyturn.runtime.jitter import pauses
 
 from .event_handlers import name_of, namespace_of, object_key, workload_key
@@ -34,9 +38,12 @@ if TYPE_CHECKING:
     from keyturn.kube.config import Connection
 
     from .event_handlers import Gone, KeyOf, Put, Watches
+    from .kopf_lists import Take
     from .watch_liveness import WatchLiveness
 
 __all__ = ["NoDiffs", "NoProgress", "kopf_registry", "run_kopf"]
+
+_log = structlog.get_logger()
 
 _SERVER_TIMEOUT = 60
 _STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
@@ -58,17 +65,13 @@ async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) 
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
     """Return kopf's registry with credentials, watched kinds and handlers."""
     registry = kopf.OperatorRegistry()
-    news: dict[str, Callable[[Any], bool]] = {}
+    takers: dict[str, Take] = {}
     liveness.starts = dict(watches.listed)
-    _start_with(registry, connection, liveness, watch_only(news, liveness.starts))
+    _start_with(registry, connection, liveness, watch_only(takers, liveness.starts))
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        # Each write of the operator has an echo. It is filtered as it arrives, and again when kopf's task for it
-        # runs, because it can arrive before the answer to the write.
-        is_news = news[resource[-1]] = _is_news(watches, key_of)
-        kopf.on.event(*resource, registry=registry, id=resource[-1], when=is_news)(
-            _on_event(watches, put, gone, key_of)
-        )
+        take = takers[resource[-1]] = _taker(resource[-1], watches, put, gone, key_of)
+        kopf.on.event(*resource, registry=registry, id=resource[-1])(_on_event(take))
 
     _watch_kinds(watches, watch)
     for row in watches.workload_types:
@@ -130,21 +133,32 @@ def _start_with(
         _configure(settings)
 
 
-def _is_news(watches: Watches, key_of: KeyOf) -> Any:
-    def is_news(event: Any, **_: Any) -> bool:
+def _taker(plural: str, watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Take:
+    """Return the function that handles events of a kind; each write of the operator has one, which is no news."""
+
+    def handle(event: dict[str, Any]) -> None:
         body = event["object"]
-        return event["type"] == "DELETED" or watches.is_news(key_of(body), body)
-
-    return is_news
-
-
-def _on_event(watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Any:
-    async def on_event(event: Any, **_: Any) -> None:
-        body = event["object"]
-        if event["type"] != "DELETED":
+        key = key_of(body)
+        if watches.is_held(key, body, partial(take, event)):
+            return
+        if event["type"] == "DELETED":
+            if watches.is_last_word(key, body):
+                gone(key)
+        elif watches.is_news(key, body):
             put(body)
-        elif watches.is_last_word(key_of(body), body):
-            gone(key_of(body))
+
+    def take(event: dict[str, Any]) -> None:
+        try:
+            handle(event)
+        except Exception as error:  # noqa: BLE001  # the watch continues with the next object
+            _log.error("event not handled", kind=plural, **logs.describe(error))
+
+    return take
+
+
+def _on_event(take: Take) -> Any:
+    async def on_event(event: Any, **_: Any) -> None:
+        take(event)
 
     return on_event
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,11 @@ async def reconcile_class(name: str, context: Context) -> None:
     if secret_class is None:
         return
     status = _status(secret_class, flaw_of(secret_class), context)
-    try:
+    with suppress(errors.Conflict, errors.NotFound), context.own_writes.of(name):
+        # After a conflict the watch brings the newer object.
         written = await statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
-    except (errors.Conflict, errors.NotFound):
-        return  # a conflict: the watch brings the newer object
-    if written is not None:
-        context.cache.put_class(written.body)
+        if written is not None:
+            context.cache.put_class(written.body)
 
 
 def flaw_of(secret_class: SecretClass) -> Stalled | None:

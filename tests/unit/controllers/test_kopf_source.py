@@ -1,4 +1,4 @@
-"""Which kinds of workload kopf watches, and who gets the signals while it starts."""
+"""Which kinds kopf watches, what becomes of their events, and who gets the signals while it starts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
+from keyturn.controllers.context import Context
+from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.kopf_source import kopf_registry, run_kopf
 from keyturn.controllers.kopfshell import kopf
+from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.managedsecret.report import write_status
+from keyturn.controllers.secretclass import reconcile_class
 from keyturn.controllers.watch_liveness import WatchLiveness
+from keyturn.controllers.workqueue import WorkQueue
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
+from keyturn.kube import errors
+from tests.unit.core import builders as make
 
 
 @pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])
@@ -39,6 +49,126 @@ def test_kinds_of_database_targets_that_are_not_installed_are_not_watched() -> N
 
     assert "databasetargets" not in watched
     assert {"clusterdatabasetargets", "managedsecrets"} < watched
+
+
+KEY = ObjectKey("shop", "db")
+SIZE_CLASS = ObjectKey("", "size")
+
+
+class Process:
+    """Watches of one process on an API server that reports each write before it answers."""
+
+    def __init__(self) -> None:
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.context = Context(self, None, lambda: make.NOW)  # type: ignore[arg-type]  # patched and read only
+        self.before_the_answer: list[tuple[str, dict[str, Any]]] = []
+        """Events of other writers, which the watch reports before the operator's write is answered."""
+        watches = Watches(self.context, Memory(self.context), self.queue, None)
+        self.registry = kopf_registry(watches, Mock(), WatchLiveness())
+        handlers = self.registry._watching.get_all_handlers()
+        self._handlers: dict[str, Any] = {str(one.id): one.fn for one in handlers}
+
+    async def event(self, kind: str, body: dict[str, Any], plural: str = "managedsecrets") -> None:
+        await self._handlers[plural](event={"type": kind, "object": body})
+
+    def enqueued(self) -> set[Key]:
+        """Return what is waiting, and let it wait no more."""
+        waiting = set(self.queue.ready())
+        for key in waiting:
+            self.queue.forget(key)
+        return waiting
+
+    async def patch(self, path: str, body: dict[str, Any], *_: object) -> dict[str, Any]:
+        version, plural = str(int(body["metadata"]["resourceVersion"]) + 1), path.split("/")[-3]
+        name, namespace = path.split("/")[-2], "" if plural == "secretclasses" else KEY.namespace
+        for kind, other in self.before_the_answer:
+            await self.event(kind, other)
+        if self.before_the_answer:
+            raise errors.Conflict("patch", path, 409, "Conflict")
+        written = managed(version, name, namespace) if namespace else size_class(version)
+        await self.event("MODIFIED", written, plural)
+        return {**written, "status": body["status"]}
+
+    async def get(self, _: str) -> dict[str, Any]:
+        return self.before_the_answer[-1][1]
+
+
+def managed(version: str, name: str = KEY.name, namespace: str = KEY.namespace) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name, "uid": make.UID, "resourceVersion": version}
+    return {"metadata": metadata, "spec": {"data": [make.PASSWORD], "className": "size"}}
+
+
+def size_class(version: str) -> dict[str, Any]:
+    metadata = {"name": "size", "uid": "class", "generation": 1, "resourceVersion": version}
+    return {"metadata": metadata, "spec": {}}
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+async def test_an_object_is_enqueued_by_its_news(process: Process) -> None:
+    await process.event("ADDED", managed("8"))
+    assert process.enqueued() == {KEY}
+    await process.event("MODIFIED", managed("8"))
+    assert process.enqueued() == set()
+
+
+async def test_a_deletion_counts_unless_a_newer_object_has_the_name(process: Process) -> None:
+    await process.event("ADDED", managed("8"))
+    await process.event("DELETED", managed("7"))
+    assert process.context.cache.has_managed(KEY)
+    await process.event("DELETED", managed("9"))
+    assert not process.context.cache.has_managed(KEY)
+
+
+async def test_an_event_that_cannot_be_handled_is_logged_and_the_next_one_is_handled(
+    process: Process,
+) -> None:
+    spoiled = managed("8") | {"spec": "of another form, which is not quoted"}
+    with capture_logs() as lines:
+        await process.event("ADDED", spoiled)
+        await process.event("ADDED", managed("9"))
+
+    assert [(line["event"], line["kind"], line["error"]) for line in lines] == [
+        ("event not handled", "managedsecrets", "AttributeError")
+    ]
+    assert "of another form" not in str(lines)
+    assert process.enqueued() == {KEY}
+
+
+async def report(process: Process) -> None:
+    """Write a status over the version 100, which is in the cache."""
+    observed = make.managed()
+    process.context.cache.put_managed(managed("100"))
+    status = observed.status.model_copy(update={"revision": 2})
+    await write_status(KEY, observed, status, process.context)
+
+
+async def test_our_own_status_is_no_news_if_the_watch_reports_it_before_its_answer(process: Process) -> None:
+    await report(process)
+    assert process.context.cache.version_of(KEY) == 101
+    assert process.enqueued() == set()
+
+
+@pytest.mark.parametrize("kind", ["MODIFIED", "DELETED"])
+async def test_a_change_by_another_writer_before_the_answer_is_news(process: Process, kind: str) -> None:
+    process.before_the_answer = [(kind, managed("105"))]
+    with pytest.raises(errors.Conflict):
+        await report(process)
+    assert (KEY in process.enqueued()) == (kind == "MODIFIED")
+
+
+async def test_our_own_status_of_a_class_enqueues_none_of_its_users(process: Process) -> None:
+    await process.event("ADDED", managed("8"))
+    await process.event("ADDED", size_class("9"), "secretclasses")
+    assert process.enqueued() == {KEY, SIZE_CLASS}
+
+    await reconcile_class("size", process.context)
+
+    assert process.context.cache.version_of("size") == 10
+    assert process.enqueued() == set()
 
 
 async def test_a_signal_while_kopf_starts_is_the_operators() -> None:

@@ -368,14 +368,14 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        written = await statuses.write(context.api, path, managed, status, seal=seal)
+        with context.own_writes.of(key):
+            written = await statuses.write(context.api, path, managed, status, seal=seal)
+            if written is not None:
+                context.cache.put_managed(written.body)
     except errors.Conflict:
         await _look_again(key, context)
         raise
-    if written is None:
-        return
-    context.cache.put_managed(written.body)
-    if written.dropped and not context.lost:
+    if written and written.dropped and not context.lost:
         context.doubt_crds()
 
 

@@ -1,0 +1,77 @@
+"""Events of an object wait for the answer to a write of the operator, and no longer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from keyturn.controllers.own_writes import OwnWrites
+
+
+def body(uid: str) -> dict[str, Any]:
+    return {"metadata": {"uid": uid}}
+
+
+class Delivered:
+    """What was delivered, in its order."""
+
+    def __init__(self, writes: OwnWrites) -> None:
+        self.events: list[str] = []
+        self._writes = writes
+
+    def hold(self, key: str, event: str, uid: str = "1") -> bool:
+        return self._writes.hold(key, body(uid), partial(self.events.append, event))
+
+
+@pytest.fixture
+def writes() -> OwnWrites:
+    return OwnWrites()
+
+
+@pytest.fixture
+def delivered(writes: OwnWrites) -> Delivered:
+    return Delivered(writes)
+
+
+def test_an_event_waits_for_the_answer(writes: OwnWrites, delivered: Delivered) -> None:
+    with writes.of("db"):
+        assert delivered.hold("db", "changed")
+        assert delivered.events == []
+    assert delivered.events == ["changed"]
+
+
+def test_events_of_other_objects_do_not_wait(writes: OwnWrites, delivered: Delivered) -> None:
+    with writes.of("db"):
+        assert not delivered.hold("other", "changed")
+    assert not delivered.hold("db", "changed")
+    assert delivered.events == []
+
+
+def test_the_last_event_of_an_object_replaces_the_others(writes: OwnWrites, delivered: Delivered) -> None:
+    with writes.of("db"):
+        for event in ("changed", "changed again", "deleted"):
+            assert delivered.hold("db", event)
+    assert delivered.events == ["deleted"]
+
+
+def test_a_deletion_is_delivered_before_the_object_that_replaces_it(
+    writes: OwnWrites, delivered: Delivered
+) -> None:
+    with writes.of("db"):
+        delivered.hold("db", "deleted", uid="1")
+        delivered.hold("db", "added", uid="2")
+    assert delivered.events == ["deleted", "added"]
+
+
+def test_an_event_is_delivered_after_a_write_that_fails(writes: OwnWrites, delivered: Delivered) -> None:
+    def fail() -> None:
+        with writes.of("db"):
+            delivered.hold("db", "changed")
+            raise OSError("away")
+
+    with pytest.raises(OSError, match="away"):
+        fail()
+    assert delivered.events == ["changed"]
+    assert not delivered.hold("db", "changed")
