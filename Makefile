@@ -23,7 +23,7 @@ comma := ,
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-database run test unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
+.PHONY: help venv demo demo-database run test programs unit test-matrix soak redteam check bench bench-check sandbox docs chart image release plugin krew bundle generate format lock clean
 
 help: ## say what there is
 	@echo "Keyturn: make <target>"
@@ -40,11 +40,14 @@ demo-database: $(READY) ## rotate the password of a real PostgreSQL under load, 
 run: $(READY) ## run the operator of this checkout against the current context (YES=1: do not ask; ARGS="--namespace shop")
 	@exec $(BIN)/python -m demo.checkout $(if $(YES),--yes) $(ARGS)
 
-test: check sandbox ## run every gate and every test; a skipped test fails it
-	@$(BIN)/python -m tests.support.programs
+test: sandbox ## run every gate and every test; a skipped test fails it
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check programs
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
 	@echo "Branch coverage of keyturn/core and keyturn/api:"
 	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
+
+programs: sandbox ## build the programs that tests need, or fetch them, into the cache
+	@$(BIN)/python -m tests.support.programs
 
 unit: $(READY) ## run the tests that need no cluster: minutes; ARGS="-k name" for some of them
 	@$(BIN)/python -m tests.support.programs Vault
