@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.support.objects import deployment
+from tests.install.user import User
+from tests.support.objects import deployment, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sandbox.harness import Kubectl
     from tests.install.installation import Installation
 
-# With every right besides, so that what is refused here is refused by a policy; kubectl patch reads before it writes.
-_OPERATOR = ("--as=system:serviceaccount:keyturn-system:keyturn", "--as-group=system:masters")
 _OURS = {"keyturn.dev/managed-secret": "auth"}
 _MARKER = "keyturn.dev/secret-versions"
 _HERE = ("-n", "shop")
@@ -47,30 +45,23 @@ def of_account(account: str) -> Body:
     }
 
 
-def told(done: Any) -> str:
-    """Say why a request was denied by a policy; nothing where it was not, whatever else became of it."""
-    assert done.returncode == 0 or "denied request: " in done.stderr, done.stderr
-    return "" if done.returncode == 0 else done.stderr.rpartition("denied request: ")[2].strip()
-
-
 @pytest.fixture(scope="module")
 def kubectl(cluster_wide: Installation) -> Kubectl:
     """kubectl for a cluster on which the policies are in force, which is a moment after they were made."""
     kubectl = cluster_wide.kubectl
     bare = secret(labels={})
-    eventually(
-        lambda: kubectl.run("create", *_OPERATOR, "--dry-run=server", "-f", "-", given=bare).returncode != 0,
-        "the policies",
-    )
+    eventually(lambda: of_operator(kubectl).creation(bare) != "", "the policies")
     return kubectl
 
 
-def creation(kubectl: Kubectl, body: Body) -> str:
-    return told(kubectl.run("create", *_OPERATOR, "--dry-run=server", "-f", "-", given=body))
+def of_operator(kubectl: Kubectl) -> User:
+    """Return the operator's account with every right besides, so that what is refused is refused by a policy."""
+    return User.of(kubectl, "system:serviceaccount:keyturn-system:keyturn", "system:masters")
 
 
-def replacement(kubectl: Kubectl, body: Body) -> str:
-    return told(kubectl.run("replace", *_OPERATOR, "--dry-run=server", "-f", "-", given=body))
+@pytest.fixture(scope="module")
+def operator(kubectl: Kubectl) -> User:
+    return of_operator(kubectl)
 
 
 # Secrets
@@ -94,8 +85,8 @@ NO_SYSTEM = "Keyturn writes no Secret in a namespace of Kubernetes"
         ),
     ],
 )
-def test_it_makes_what_is_its_own(body: Body, kubectl: Kubectl) -> None:
-    assert creation(kubectl, body) == ""
+def test_it_makes_what_is_its_own(body: Body, operator: User) -> None:
+    assert operator.creation(body) == ""
 
 
 @pytest.mark.parametrize(
@@ -137,8 +128,8 @@ def test_it_makes_what_is_its_own(body: Body, kubectl: Kubectl) -> None:
         ),
     ],
 )
-def test_it_makes_no_other_secret(body: Body, why: str, kubectl: Kubectl) -> None:
-    assert creation(kubectl, body) == why
+def test_it_makes_no_other_secret(body: Body, why: str, operator: User) -> None:
+    assert operator.creation(body) == why
 
 
 @pytest.fixture
@@ -153,35 +144,35 @@ def relabelled(body: Body, labels: Body | None, **changes: Any) -> Body:
     return body | {"metadata": body["metadata"] | {"labels": labels}} | changes
 
 
-def test_a_secret_that_is_taken_over_gets_its_label(theirs: Body, kubectl: Kubectl) -> None:
-    assert replacement(kubectl, relabelled(theirs, _OURS)) == ""
-    assert replacement(kubectl, relabelled(theirs, None, data={"key": "b3RoZXI="})) == NO_LABEL
+def test_a_secret_that_is_taken_over_gets_its_label(theirs: Body, operator: User) -> None:
+    assert operator.replacement(relabelled(theirs, _OURS)) == ""
+    assert operator.replacement(relabelled(theirs, None, data={"key": "b3RoZXI="})) == NO_LABEL
 
 
 @pytest.mark.parametrize("theirs", [secret("theirs")], indirect=True)
-def test_it_may_let_a_secret_go(theirs: Body, kubectl: Kubectl) -> None:
-    assert replacement(kubectl, relabelled(theirs, None)) == ""
+def test_it_may_let_a_secret_go(theirs: Body, operator: User) -> None:
+    assert operator.replacement(relabelled(theirs, None)) == ""
 
 
 @pytest.mark.parametrize("theirs", [secret("theirs", "example.com/own", labels={})], indirect=True)
-def test_it_merges_into_a_secret_of_any_type(theirs: Body, kubectl: Kubectl) -> None:
-    assert replacement(kubectl, relabelled(theirs, _OURS)) == ""
+def test_it_merges_into_a_secret_of_any_type(theirs: Body, operator: User) -> None:
+    assert operator.replacement(relabelled(theirs, _OURS)) == ""
 
 
 @pytest.mark.parametrize("theirs", [secret("theirs", "helm.sh/release.v1", labels={})], indirect=True)
-def test_it_writes_into_no_record_of_another_program(theirs: Body, kubectl: Kubectl) -> None:
-    assert replacement(kubectl, relabelled(theirs, _OURS)) == NO_LOGIN
+def test_it_writes_into_no_record_of_another_program(theirs: Body, operator: User) -> None:
+    assert operator.replacement(relabelled(theirs, _OURS)) == NO_LOGIN
 
 
-def test_what_others_put_on_a_secret_may_stay(kubectl: Kubectl) -> None:
+def test_what_others_put_on_a_secret_may_stay(kubectl: Kubectl, operator: User) -> None:
     account = kubectl.json("get", "serviceaccount", "default", *_HERE)["metadata"]
     theirs = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": account["uid"]}
     held = secret("held", labels={}, finalizers=["example.com/stays"], ownerReferences=[theirs])
     there = kubectl.json("create", "-f", "-", given=held)
     try:
-        assert replacement(kubectl, relabelled(there, _OURS)) == ""
+        assert operator.replacement(relabelled(there, _OURS)) == ""
         there["metadata"]["ownerReferences"][0]["name"] = "gone"  # with whom Kubernetes would delete it
-        assert replacement(kubectl, relabelled(there, _OURS)) == "Keyturn adds only its own objects as owners"
+        assert operator.replacement(relabelled(there, _OURS)) == "Keyturn adds only its own objects as owners"
     finally:
         kubectl("patch", "secret", "held", *_HERE, "-p", '{"metadata":{"finalizers":null}}')
         kubectl("delete", "secret", "held", *_HERE)
@@ -191,6 +182,7 @@ def test_what_others_put_on_a_secret_may_stay(kubectl: Kubectl) -> None:
 
 _SELECTOR = {"matchLabels": {"app": "api"}}
 _TEMPLATE = {"metadata": {"labels": {"app": "api"}, "annotations": {"a": "1"}}, "spec": _POD}
+_KINDS = {kind.lower(): kind for kind in ("Deployment", "StatefulSet", "DaemonSet", "ManagedSecret")}
 WORKLOADS: dict[str, Body] = {
     "Deployment": {"selector": _SELECTOR, "template": _TEMPLATE},
     "StatefulSet": {"selector": _SELECTOR, "template": _TEMPLATE, "serviceName": "api"},
@@ -208,18 +200,18 @@ def workload(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[str]:
     kubectl("delete", name, *_HERE, "--wait=false")
 
 
-def patched(kubectl: Kubectl, name: str, patch: Body, *more: str) -> str:
-    given = ("--type=merge", "-p", json.dumps(patch), "--dry-run=server")
-    return told(kubectl.run("patch", name, *_HERE, *_OPERATOR, *given, *more))
+def patched(operator: User, name: str, patch: Body) -> str:
+    kind, _, name = name.partition("/")
+    return operator.patch(path_of(_KINDS[kind], "shop", name), patch)
 
 
 def template(part: Body) -> Body:
     return {"spec": {"template": part}}
 
 
-def test_it_sets_and_removes_its_marker(workload: str, kubectl: Kubectl) -> None:
+def test_it_sets_and_removes_its_marker(workload: str, operator: User) -> None:
     for marker in ("auth=2", None):
-        assert patched(kubectl, workload, template({"metadata": {"annotations": {_MARKER: marker}}})) == ""
+        assert patched(operator, workload, template({"metadata": {"annotations": {_MARKER: marker}}})) == ""
 
 
 @pytest.mark.parametrize(
@@ -275,16 +267,14 @@ def test_it_sets_and_removes_its_marker(workload: str, kubectl: Kubectl) -> None
         ),
     ],
 )
-def test_it_changes_nothing_else_of_a_workload(
-    patch: Body, why: str, workload: str, kubectl: Kubectl
-) -> None:
-    assert patched(kubectl, workload, patch) == why
+def test_it_changes_nothing_else_of_a_workload(patch: Body, why: str, workload: str, operator: User) -> None:
+    assert patched(operator, workload, patch) == why
 
 
-def test_it_does_not_scale(kubectl: Kubectl) -> None:
+def test_it_does_not_scale(kubectl: Kubectl, operator: User) -> None:
     kubectl("create", *_HERE, "-f", "-", given=deployment("scaled"))
     try:
-        assert patched(kubectl, "deployment/scaled", {"spec": {"replicas": 0}}) == (
+        assert patched(operator, "deployment/scaled", {"spec": {"replicas": 0}}) == (
             "Keyturn changes neither the number of pods nor how they are replaced"
         )
     finally:
@@ -315,8 +305,8 @@ def finalizers(*names: str) -> Body:
     return {"metadata": {"finalizers": list(names)}}
 
 
-def test_it_adds_its_finalizer(managed: str, kubectl: Kubectl) -> None:
-    assert patched(kubectl, managed, finalizers("example.com/theirs", "keyturn.dev/pushed")) == ""
+def test_it_adds_its_finalizer(managed: str, operator: User) -> None:
+    assert patched(operator, managed, finalizers("example.com/theirs", "keyturn.dev/pushed")) == ""
 
 
 @pytest.mark.parametrize(
@@ -334,9 +324,9 @@ def test_it_adds_its_finalizer(managed: str, kubectl: Kubectl) -> None:
     ],
 )
 def test_it_changes_nothing_else_of_a_managed_secret(
-    patch: Body, why: str, managed: str, kubectl: Kubectl
+    patch: Body, why: str, managed: str, operator: User
 ) -> None:
-    assert patched(kubectl, managed, patch) == why
+    assert patched(operator, managed, patch) == why
 
 
 # Pods and tokens, on which components give rights
@@ -387,39 +377,33 @@ def pods(kubectl: Kubectl) -> Iterator[dict[str, str]]:
     ],
 )
 def test_it_deletes_a_pod_that_hangs_after_its_restart_only(
-    owner: str, why: str, pods: dict[str, str], kubectl: Kubectl
+    owner: str, why: str, pods: dict[str, str], operator: User
 ) -> None:
-    assert told(kubectl.run("delete", pods[owner], *_HERE, *_OPERATOR, "--dry-run=server")) == why
+    assert operator.deletion(path_of("Pod", "shop", pods[owner].removeprefix("pod/"))) == why
 
 
 ONE_AUDIENCE = "Keyturn creates tokens with one audience"
 NO_ACCOUNT = "Keyturn creates no token of an account of Kubernetes, or of an account in its own namespace"
 
 
-def token_of(kubectl: Kubectl, namespace: str, *options: str) -> str:
-    given = ("--duration=10m", *options)  # the last one counts
-    return told(kubectl.run("create", "token", "default", "-n", namespace, *_OPERATOR, *given))
+_TEN_MINUTES = 600
 
 
 @pytest.mark.parametrize(
-    ("namespace", "options", "why"),
+    ("namespace", "audiences", "seconds", "why"),
     [
-        ("shop", (), ONE_AUDIENCE),
-        ("shop", ("--audience=vault", "--audience=sts.amazonaws.com"), ONE_AUDIENCE),
-        (
-            "shop",
-            ("--audience=vault", "--duration=1h"),
-            "Keyturn creates tokens with a lifetime of at most ten minutes",
-        ),
-        ("kube-system", ("--audience=vault",), NO_ACCOUNT),
-        ("keyturn-system", ("--audience=vault",), NO_ACCOUNT),
+        ("shop", (), _TEN_MINUTES, ONE_AUDIENCE),
+        ("shop", ("vault", "sts.amazonaws.com"), _TEN_MINUTES, ONE_AUDIENCE),
+        ("shop", ("vault",), 3600, "Keyturn creates tokens with a lifetime of at most ten minutes"),
+        ("kube-system", ("vault",), _TEN_MINUTES, NO_ACCOUNT),
+        ("keyturn-system", ("vault",), _TEN_MINUTES, NO_ACCOUNT),
     ],
     ids=["for the API server", "for two", "long", "of kube-system", "beside its own"],
 )
 def test_it_makes_short_tokens_of_accounts_of_tenants(
-    namespace: str, options: tuple[str, ...], why: str, kubectl: Kubectl
+    namespace: str, audiences: tuple[str, ...], seconds: int, why: str, operator: User
 ) -> None:
-    assert token_of(kubectl, namespace, *options) == why
+    assert operator.token(namespace, "default", audiences, seconds) == why
 
 
 @pytest.mark.parametrize(
@@ -434,8 +418,8 @@ def test_it_makes_short_tokens_of_accounts_of_tenants(
         "shop-1.svc.id.goog",
     ],
 )
-def test_it_makes_tokens_for_stores(audience: str, kubectl: Kubectl) -> None:
-    assert token_of(kubectl, "shop", f"--audience={audience}") == ""
+def test_it_makes_tokens_for_stores(audience: str, operator: User) -> None:
+    assert operator.token("shop", "default", (audience,), _TEN_MINUTES) == ""
 
 
 @pytest.mark.parametrize(
@@ -452,8 +436,8 @@ def test_it_makes_tokens_for_stores(audience: str, kubectl: Kubectl) -> None:
         "https://container.googleapis.com/v1/projects/p/locations/l/clusters/c",
     ],
 )
-def test_it_makes_no_token_for_an_api_server(audience: str, kubectl: Kubectl) -> None:
-    assert token_of(kubectl, "shop", f"--audience={audience}") == (
+def test_it_makes_no_token_for_an_api_server(audience: str, operator: User) -> None:
+    assert operator.token("shop", "default", (audience,), _TEN_MINUTES) == (
         "Keyturn creates tokens for stores only, not for the API server"
     )
 

@@ -11,12 +11,14 @@ from urllib.parse import urlencode
 
 from kubernetes import config
 
+from sandbox.harness import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Body", "Client", "Objects", "Refused", "deployment", "shared"]
+__all__ = ["Body", "Client", "Objects", "Refused", "deployment", "path_of", "shared", "shared_client"]
 
 Body = dict[str, Any]
 
@@ -39,6 +41,7 @@ _NAMESPACED = {
     "Job": ("apis/batch/v1", "jobs"),
     "CronJob": ("apis/batch/v1", "cronjobs"),
     "Event": ("apis/events.k8s.io/v1", "events"),
+    "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
 }
 _CLUSTER_WIDE = {
@@ -117,18 +120,18 @@ class Client:
         self, verb: str, path: str, body: Body | None = None, query: Mapping[str, str] | None = None
     ) -> Body:
         path = f"{path}?{urlencode(query)}" if query else path
-        request = self._client.param_serialize(
-            verb,
-            path,
-            header_params={"Content-Type": "application/json"},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = self._client.call_api(*request, _request_timeout=20)
+        response = self.send(verb, path, body, {"Content-Type": "application/json"})
         content = response.read()
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(response.status, f"{verb} {path}")
         return cast("Body", json.loads(content))
+
+    def send(self, verb: str, path: str, body: Body | None, headers: Mapping[str, str]) -> Any:
+        """Send a request, and return the response whatever its status; its content is not read."""
+        request = self._client.param_serialize(
+            verb, path, header_params=dict(headers), body=body, auth_settings=["BearerToken"]
+        )
+        return self._client.call_api(*request, _request_timeout=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,46 +153,59 @@ class Objects:
         self._client.close()
 
     def create(self, namespace: str, body: Body) -> Body:
-        return self._client.create(_path(body["kind"], namespace), _whole(body))
+        return self._client.create(path_of(body["kind"], namespace), _whole(body))
+
+    def create_namespace(self, name: str, **labels: str) -> None:
+        """Create a namespace, and wait until pods can run in it; kubectl takes as long as a short test."""
+        self.create(name, {"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        eventually(
+            lambda: self.find("ServiceAccount", name, "default") is not None, "the namespace's ServiceAccount"
+        )
 
     def would_create(self, namespace: str, body: Body) -> Body | None:
         """Return what an object would be; None where it would be refused."""
         try:
-            return self._client.create(_path(body["kind"], namespace), _whole(body), {"dryRun": "All"})
+            return self._client.create(path_of(body["kind"], namespace), _whole(body), {"dryRun": "All"})
         except Refused:
             return None
 
     def get(self, kind: str, namespace: str, name: str) -> Body:
-        return self._client.get(_path(kind, namespace, name))
+        return self._client.get(path_of(kind, namespace, name))
 
     def find(self, kind: str, namespace: str, name: str) -> Body | None:
         """Return an object, or None where there is none."""
-        return self._client.find(_path(kind, namespace, name))
+        return self._client.find(path_of(kind, namespace, name))
 
     def all(self, kind: str, namespace: str, **query: str) -> list[Body]:
         """Return the objects of a namespace, of all namespaces where it is empty."""
-        return self._client.items(_path(kind, namespace), query)
+        return self._client.items(path_of(kind, namespace), query)
 
     def count(self, kind: str, namespace: str) -> int:
         """Count the objects of a namespace; at most one of them is read."""
-        return self._client.count(_path(kind, namespace))
+        return self._client.count(path_of(kind, namespace))
 
     def edit(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
         """Change an object as `kubectl edit` does, over whatever others write meanwhile."""
-        return self._client.edit(_path(kind, namespace, name), change)
+        return self._client.edit(path_of(kind, namespace, name), change)
 
     def edit_status(self, kind: str, namespace: str, name: str, change: Callable[[Body], object]) -> Body:
         """Change an object as `kubectl edit --subresource=status` does."""
-        return self._client.edit(_path(kind, namespace, name), change, "/status")
+        return self._client.edit(path_of(kind, namespace, name), change, "/status")
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        self._client.delete(_path(kind, namespace, name))
+        self._client.delete(path_of(kind, namespace, name))
+
+
+@functools.cache
+def shared_client(kubeconfig: Path) -> Client:
+    """Return the client of a kubeconfig that this process keeps; a new one takes 0.02 s of processor."""
+    return Client.of(kubeconfig)
 
 
 @functools.cache
 def shared(kubeconfig: Path) -> Objects:
-    """Return the client of a kubeconfig that this process keeps; a new one takes 0.02 s of processor."""
-    return Objects.of(kubeconfig)
+    """Return every object of a cluster, with the client that this process keeps."""
+    return Objects(shared_client(kubeconfig))
 
 
 def _whole(body: Body) -> Body:
@@ -197,7 +213,8 @@ def _whole(body: Body) -> Body:
     return {"apiVersion": group.partition("/")[2], **body}
 
 
-def _path(kind: str, namespace: str, name: str = "") -> str:
+def path_of(kind: str, namespace: str, name: str = "") -> str:
+    """Return the path of an object, or without a name of all of a namespace."""
     if kind in _CLUSTER_WIDE:
         group, plural = _CLUSTER_WIDE[kind]
         return f"/{group}/{plural}/{name}".rstrip("/")
