@@ -21,6 +21,7 @@ _SECONDS = 1.0
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("short_rests", "forked")
 async def test_each_load_has_newcomers_that_become_ready_meanwhile() -> None:
     async with fresh() as cluster:
 

@@ -15,6 +15,7 @@ _OVERLAP = 2
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("short_rests")
 async def test_a_rotation_a_burst_and_a_frozen_leader_are_measured() -> None:
     figures = await databases(3, fresh, rotations=1, overlap=_OVERLAP)
 

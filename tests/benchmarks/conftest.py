@@ -1,0 +1,34 @@
+"""Short benchmarks for tests, which look at no figure of speed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import process
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_USUAL, _SHORT = 2.0, 0.3
+"""Seconds of rest between two measurements; a longer rest waits for something that comes late."""
+
+
+@pytest.fixture
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let benchmarks rest less between two measurements."""
+    are_quiet = process.are_quiet
+
+    async def soon(pids: Collection[int], seconds: float, share: float = 0.02) -> float:
+        return await are_quiet(pids, _SHORT if seconds <= _USUAL else seconds, share)
+
+    for module in ("cluster", "load", "process"):
+        monkeypatch.setattr(f"benchmarks.{module}.are_quiet", soon)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork operators instead of starting each as it is shipped."""
+    monkeypatch.setattr("benchmarks.process.harness.Operator", Operator)
