@@ -6,6 +6,11 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
+import click
+import pytest
+
+from keyturn.cli.commands import main
+from keyturn.cli.selection_options import completed
 from tests.support.console import Console
 
 if TYPE_CHECKING:
@@ -48,3 +53,12 @@ def test_no_name_is_offered_where_the_cluster_is_silent(tmp_path: Path) -> None:
 
 def test_no_name_is_offered_where_there_is_no_cluster(tmp_path: Path) -> None:
     assert in_bash(Console(None, "shop", {"HOME": str(tmp_path)}), "rotate", "") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "plan", "history", "rotate", "refresh", "rollback", "suspend", "resume"]
+)
+def test_each_command_that_takes_names_completes_them(command: str) -> None:
+    (argument,) = (one for one in main.commands[command].params if isinstance(one, click.Argument))
+
+    assert argument._custom_shell_complete is completed
