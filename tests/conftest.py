@@ -13,7 +13,7 @@ import pytest
 
 from keyturn.kube.config import NotConfigured
 from sandbox import ControlPlane, kind
-from sandbox.harness import Kubectl, eventually, installation
+from sandbox.harness import Kubectl, installation
 from sandbox.pki import write_private
 from tests.leaks.leak_gate import LeakGate, ValueRecorder
 from tests.support import order, soak
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 _MEASURED = frozenset({("unit", "core"), ("unit", "api")})
 """The folders whose tests reach each branch of the core and of the models."""
+_BUSY = (
+    *("ManagedSecret", "SecretStore", "DatabaseTarget", "EmergencyRotation"),
+    *("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Secret"),
+)
+"""The kinds whose objects cost processor time, or are found by tests, after the test that made them."""
 _LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()
 soak.profile()
 
@@ -44,6 +49,8 @@ class Cluster:
 
     def account(self, namespace: str, name: str, path: Path) -> Path:
         """Write a kubeconfig with a token of a ServiceAccount, good for as long as the tests take."""
+        if self.plane:
+            return self.plane.service_account_kubeconfig(namespace, name, path)
         return installation.write_account(Kubectl(self.kubeconfig), namespace, name, path, "12h")
 
 
@@ -187,15 +194,14 @@ def namespace(cluster: Cluster, kubectl: Kubectl) -> Iterator[str]:
     """A namespace of the test's own, ready for pods."""
     del kubectl  # asked for so that the kinds are known
     name = f"test-{secrets.token_hex(4)}"
-    # Not with kubectl, whose processes take longer than a short test.
     objects = shared(cluster.kubeconfig)
-    objects.create(name, {"kind": "Namespace", "metadata": {"name": name}})
-    eventually(
-        lambda: objects.find("ServiceAccount", name, "default") is not None,
-        "the namespace's ServiceAccount",
-    )
+    objects.create_namespace(name)
     yield name
-    objects.delete("Namespace", "", name)
+    if cluster.plane is None:
+        objects.delete("Namespace", "", name)
+        return
+    for busy in _BUSY:
+        objects.delete(busy, name, "")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.harness import installation
 from tests.e2e.machine import Installed, Machine, install, running
 from tests.support import soak
 
@@ -62,7 +61,6 @@ def kubectl(machine: Machine) -> Kubectl:
 def namespace(machine: Machine) -> Iterator[str]:
     """A namespace of the test's own under restricted Pod Security, ready for pods."""
     name = f"test-{secrets.token_hex(4)}"
-    installation.create_namespace(machine.kubectl, name)
-    machine.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    machine.objects.create_namespace(name, **{"pod-security.kubernetes.io/enforce": "restricted"})
     yield name
-    machine.kubectl("delete", "namespace", name, "--wait=false")
+    machine.objects.delete("Namespace", "", name)

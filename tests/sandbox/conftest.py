@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.harness import Kubectl, installation
+from sandbox.harness import Kubectl
+from tests.support.objects import shared
 
 if TYPE_CHECKING:
     from sandbox import ControlPlane
@@ -21,8 +22,8 @@ def kubectl(troubled: ControlPlane) -> Kubectl:
 
 
 @pytest.fixture
-def namespace(kubectl: Kubectl) -> str:
+def namespace(troubled: ControlPlane) -> str:
     """A namespace of the test's own, ready for pods."""
     name = f"test-{secrets.token_hex(4)}"
-    installation.create_namespace(kubectl, name)
+    shared(troubled.kubeconfig).create_namespace(name)
     return name

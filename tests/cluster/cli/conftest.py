@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.console import Console
+from tests.support.objects import shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +28,27 @@ def rights(kubectl: Kubectl) -> None:
 
 
 @pytest.fixture
-def viewer(cluster: Cluster, namespace: str, kubectl: Kubectl, rights: None, tmp_path: Path) -> Console:
+def viewer(cluster: Cluster, namespace: str, rights: None, tmp_path: Path) -> Console:
     """The command line of somebody who may view the namespace, and so read no Secret."""
     del rights
-    return _somebody("view", cluster, namespace, kubectl, tmp_path)
+    return _somebody("view", cluster, namespace, tmp_path)
 
 
 @pytest.fixture
-def editor(cluster: Cluster, namespace: str, kubectl: Kubectl, rights: None, tmp_path: Path) -> Console:
+def editor(cluster: Cluster, namespace: str, rights: None, tmp_path: Path) -> Console:
     """The command line of somebody who may edit the namespace."""
     del rights
-    return _somebody("edit", cluster, namespace, kubectl, tmp_path)
+    return _somebody("edit", cluster, namespace, tmp_path)
 
 
-def _somebody(role: str, cluster: Cluster, namespace: str, kubectl: Kubectl, folder: Path) -> Console:
-    name = f"somebody-who-may-{role}"
-    kubectl("create", "serviceaccount", name, "-n", namespace)
-    who = f"--serviceaccount={namespace}:{name}"
-    kubectl("create", "rolebinding", name, f"--clusterrole={role}", who, "-n", namespace)
+def _somebody(role: str, cluster: Cluster, namespace: str, folder: Path) -> Console:
+    name, objects = f"somebody-who-may-{role}", shared(cluster.kubeconfig)
+    objects.create(namespace, {"kind": "ServiceAccount", "metadata": {"name": name}})
+    binding = {
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
+    objects.create(namespace, binding)
     return Console(cluster.account(namespace, name, folder / f"{role}.kubeconfig"), namespace)
