@@ -18,6 +18,7 @@ from sandbox.pki import write_private
 from tests.leaks.leak_gate import LeakGate, ValueRecorder
 from tests.support import order, soak
 from tests.support.figures import Figures
+from tests.support.forked_cli import CONSTANTS
 from tests.support.objects import shared
 from tests.support.operator import Operator
 from tests.support.operator_logs import OperatorLogs
@@ -35,6 +36,8 @@ _BUSY = (
     *("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Secret"),
 )
 """The kinds whose objects cost processor time, or are found by tests, after the test that made them."""
+_PROBES = "keyturn.core.spec.database._DEFAULT_PROBE=5"
+"""Seconds after which the shared operator probes a published database password, instead of ten minutes."""
 _LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()
 soak.profile()
 
@@ -184,7 +187,8 @@ def operator(
     """One operator that all tests share who do not break it; servers of tests at 127.0.0.1 are stores for it."""
     log = tmp_path_factory.mktemp("operator-log") / "operator.log"
     options = ("--all-namespaces", f"--files-root={files_root}", "--allow-host=127.0.0.1")
-    with Operator(operator_kubeconfig, log, *options, env={"POD_NAMESPACE": "keyturn-system"}) as operator:
+    env = {"POD_NAMESPACE": "keyturn-system", CONSTANTS: _PROBES}
+    with Operator(operator_kubeconfig, log, *options, env=env) as operator:
         operator.wait_for_log("leading")
         yield operator
 

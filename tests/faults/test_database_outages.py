@@ -13,6 +13,7 @@ from tests.databases.evidence import Answer
 from tests.faults.database_namespace import Shop
 from tests.faults.database_play import play, recorded_phases, records
 from tests.faults.proxy import FaultProxy, drop, refuse
+from tests.support.forked_cli import CONSTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from tests.faults.proxy import Act, Asked
 
 pytestmark = pytest.mark.timeout(600)
+_SOON = {
+    CONSTANTS: (
+        "keyturn.core.spec.database._DEFAULT_PROBE=5"
+        " keyturn.controllers.managedsecret.account.memory._RETRY_DELAY=5"
+        " keyturn.controllers.managedsecret.retries._STALLED_INTERVAL=5"
+    )
+}
+"""Seconds instead of minutes until a published password is probed, and a step that stalls is tried again."""
 
 
 def _closes_the_first(asked: Asked) -> bool:
@@ -59,7 +68,12 @@ def test_a_login_is_recorded_after_the_api_server_was_away(
 def test_another_password_of_the_admin_delays_a_rotation_until_the_secret_has_it(
     cluster: Cluster, database_kubeconfig: Path, tmp_path: Path
 ) -> None:
-    with Shop() as shop, play(cluster, shop, database_kubeconfig, tmp_path) as place:
+    with (
+        Shop() as shop,
+        play(cluster, shop, database_kubeconfig, tmp_path, is_started=False) as place,
+        place.operator(**_SOON),
+    ):
+        place.account.wait_for(1)
         another = secrets.token_urlsafe(24)
         shop.server.execute(f"ALTER ROLE keyturn_admin PASSWORD '{another}'")
         place.account.space.trigger("leaver")
@@ -79,8 +93,10 @@ def test_logins_are_repaired_after_the_server_was_restored_from_before_the_rotat
 ) -> None:
     with (
         Shop() as shop,
-        play(cluster, shop, database_kubeconfig, tmp_path, database={"probe": {"every": "60s"}}) as place,
+        play(cluster, shop, database_kubeconfig, tmp_path, is_started=False) as place,
+        place.operator(**_SOON),
     ):
+        place.account.wait_for(1)
         backup = shop.back_up(tmp_path)
         place.rotate(2)
         shop.restore(backup)

@@ -13,6 +13,7 @@ import pytest
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import WorkloadNamespace
+from tests.support.forked_cli import CONSTANTS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -160,10 +161,16 @@ def let_go(home: Home) -> None:
     home.cluster.edit(f"{home.pods}/held", lambda body: body["metadata"].pop("finalizers", None))
 
 
-def operator_of(home: Home, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "") -> Operator:
+def operator_of(
+    home: Home, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "", constants: str = ""
+) -> Operator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.space.namespace}/leases/keyturn")
-    env = {"POD_NAMESPACE": home.space.namespace, "KEYTURN_FAILPOINT": failpoint}
+    env = {
+        "POD_NAMESPACE": home.space.namespace,
+        "KEYTURN_FAILPOINT": failpoint,
+        CONSTANTS: constants,
+    }
     return Operator(kubeconfig, log, *arguments, env=env)
 
 

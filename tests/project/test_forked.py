@@ -96,8 +96,12 @@ def test_it_does_not_outlive_the_process_that_started_it() -> None:
 
 @pytest.mark.parametrize(
     ("constant", "code"),
-    [("keyturn.endpoints.audit.audit._SYNC_INTERVAL=2", 0), ("keyturn.endpoints.audit.audit._NONE=2", 1)],
-    ids=["a number", "a name that is not there"],
+    [
+        ("keyturn.endpoints.audit.audit._SYNC_INTERVAL=2", 0),
+        ("keyturn.core.spec.database._DEFAULT_PROBE=0.5", 0),
+        ("keyturn.endpoints.audit.audit._NONE=2", 1),
+    ],
+    ids=["a number", "a time", "a name that is not there"],
 )
 def test_a_constant_that_is_replaced_must_exist(constant: str, code: int) -> None:
     assert run(("--version",), {**os.environ, CONSTANTS: constant}, timeout=60).returncode == code

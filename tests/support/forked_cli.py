@@ -13,6 +13,7 @@ import pkgutil
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -30,7 +31,7 @@ __all__ = ["CONSTANTS", "Forked", "run"]
 
 CONSTANTS = "KEYTURN_TEST_CONSTANTS"
 """Environment variable with numbers of modules to replace in the fork, such as an interval of a minute:
-`keyturn.endpoints.audit.audit._SYNC_INTERVAL=2`, more than one with spaces between."""
+`keyturn.endpoints.audit.audit._SYNC_INTERVAL=2`, more than one with spaces between; of a timedelta, the seconds."""
 _FORKS = get_context("forkserver")
 _COMMANDS = [module.name for module in pkgutil.walk_packages(cli.__path__, "keyturn.cli.")]
 _FORKS.set_forkserver_preload(
@@ -142,7 +143,8 @@ def _replace_constants(constants: str) -> None:
         module, _, attribute = name.rpartition(".")
         place = importlib.import_module(module)
         before = getattr(place, attribute)  # a name that is not there is an error
-        setattr(place, attribute, type(before)(number))
+        is_time = isinstance(before, timedelta)
+        setattr(place, attribute, timedelta(seconds=float(number)) if is_time else type(before)(number))
 
 
 def _end_with_the_test_process() -> None:

@@ -171,12 +171,12 @@ def test_a_restart_of_the_operator_changes_nothing(account: DatabaseAccount, ope
 
 
 def test_a_password_that_another_administrator_changed_is_set_again(account: DatabaseAccount) -> None:
-    account.manage(database={"probe": {"every": "1m"}})
+    account.manage()
     pair = account.published()
     account.alter(f"ALTER ROLE {pair.login} PASSWORD '{secrets.token_urlsafe(24)}'")
     assert not account.accepts(pair)
 
-    eventually(lambda: account.accepts(pair), "the password is set again", 150)
+    eventually(lambda: account.accepts(pair), "the password is set again")
 
     assert account.space.until_event("CredentialRepaired")
     assert account.published() == pair
