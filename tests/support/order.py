@@ -35,6 +35,13 @@ _ON_TROUBLED = (
     *(f"tests/sandbox/test_{name}.py" for name in ("cluster", "real_node", "real_node_ends", "release")),
 )
 """Folders and files with the fixture `troubled`: one process has its control plane, and ends it after them."""
+_SHARED_PLANE = "shared"
+"""The folder that long files on the control plane of their process are sorted as."""
+_ON_SHARED_PLANE = ("tests/databases/operator/", "tests/release/test_plugin.py")
+"""Long files on the control plane that a process keeps to its end: they come when others need it too.
+
+With other long files they would start it, and its operator, to idle until then.
+"""
 _DEEP = ("cluster", "install", "unit")
 """Folders whose folders are sorted each for itself."""
 _PLANES = {"cluster", "plane", "dashboard", "troubled"}
@@ -69,12 +76,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     turns: dict[str, tuple[int, int]] = {}
     for item in items:
         folder = _folder(item.nodeid)
-        length = 0 if folder in _LONG else 1 if folder in has_plane else 2
+        length = _length(folder, has_plane)
         turns.setdefault(folder, (length, len(turns)))
     items.sort(key=lambda item: turns[_folder(item.nodeid)])
     lengths = [turns[_folder(item.nodeid)][0] for item in items]
-    long, waiting = lengths.count(0), lengths.count(0) + lengths.count(1)
-    items[long:] = _spread(items[long:waiting], items[waiting:])
+    first = lengths.count(0) + lengths.count(1)
+    waiting = first + lengths.count(2)
+    items[first:] = _spread(items[first:waiting], items[waiting:])
+
+
+def _length(folder: str, has_plane: set[str]) -> int:
+    """Return when the tests of a folder come: long ones, those on the shared control plane, waiting, computing."""
+    if folder in _LONG:
+        return 0
+    if folder == _SHARED_PLANE:
+        return 1
+    return 2 if folder in has_plane else 3
 
 
 def _spread(waiting: list[pytest.Item], computing: list[pytest.Item]) -> list[pytest.Item]:
@@ -100,10 +117,13 @@ def _scope(nodeid: str) -> str:
 def _folder(nodeid: str) -> str:
     """Name the folder below `tests`, of `cluster`, `install` and `unit` the one below that.
 
-    A file that stands in `tests` alone is a folder of its own, and so is all that has the fixture `troubled`.
+    A file that stands in `tests` alone is a folder of its own, and so is all that has the fixture `troubled`, and the
+    long files on the control plane of their process.
     """
     if nodeid.startswith(_ON_TROUBLED):
         return _TROUBLED
+    if nodeid.startswith(_ON_SHARED_PLANE):
+        return _SHARED_PLANE
     parts = _file(nodeid).removeprefix("tests/").split("/")
     return "/".join(parts[:2]) if parts[0] in _DEEP and len(parts) > 2 else parts[0]
 
