@@ -65,10 +65,18 @@ def test_files_that_compute_are_spread_between_those_that_wait() -> None:
 
 
 def test_files_that_share_a_real_node_are_given_to_one_process() -> None:
-    rollouts, operator = (f"tests/e2e/test_{name}.py" for name in ("rollouts", "operator"))
+    rollouts, operator, size, helm = (
+        f"tests/e2e/test_{name}.py" for name in ("rollouts", "operator", "size", "helm")
+    )
 
-    assert scope(rollouts) == scope(operator) != scope("tests/e2e/test_size.py")
-    assert all((_ROOT / file).exists() for file in (rollouts, operator))
+    assert scope(rollouts) == scope(size) == scope(operator) != scope(helm)
+    assert all((_ROOT / file).exists() for file in (rollouts, operator, size))
+
+
+def test_a_file_that_leaves_a_crowd_behind_comes_last_of_its_folder() -> None:
+    files = ordered(of("e2e/test_size"), of("faults/test_a"), of("e2e/test_helm"), of("e2e/test_operator"))
+
+    assert [file for file in files if "e2e" in file][-1] == "tests/e2e/test_size.py"
 
 
 def test_files_on_the_troubled_control_plane_are_given_to_one_process_and_run_in_one_go() -> None:

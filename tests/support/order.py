@@ -27,8 +27,10 @@ _LONG = (
 )
 _TOGETHER = ("install", "cluster/dashboard", _TROUBLED)
 """Folders with control planes of their own that one process can take as a whole."""
-_SHARED = {"tests/e2e/test_rollouts.py": "tests/e2e/test_operator.py"}
+_SHARED = {f"tests/e2e/test_{name}.py": "tests/e2e/test_operator.py" for name in ("rollouts", "size")}
 """Files that share a real node with another file: its start costs more than what one process waits longer."""
+_LAST = "tests/e2e/test_size.py"
+"""The file that comes last of its folder, because it leaves a crowd of objects behind."""
 _ON_TROUBLED = (
     "tests/cluster/api/",
     *(f"tests/cluster/kube/test_{name}.py" for name in ("client", "leader_election", "secret_informer")),
@@ -78,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = _folder(item.nodeid)
         length = _length(folder, has_plane)
         turns.setdefault(folder, (length, len(turns)))
-    items.sort(key=lambda item: turns[_folder(item.nodeid)])
+    items.sort(key=lambda item: (*turns[_folder(item.nodeid)], _file(item.nodeid) == _LAST))
     lengths = [turns[_folder(item.nodeid)][0] for item in items]
     first = lengths.count(0) + lengths.count(1)
     waiting = first + lengths.count(2)
