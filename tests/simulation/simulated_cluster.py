@@ -22,9 +22,11 @@ from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Page, Patch
+from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.workloads import workload_of
+from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -131,7 +133,10 @@ class Cluster(Api):
         self.memory = Memory(self.context)
 
     def _started(self) -> Context:
-        return Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # fakes
+        context = Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # a fake
+        # Pauses depend on how long a list takes, and no time passes here that would end them.
+        context.namespace_pods = NamespacePods(self, loop_time, share=1.0)
+        return context
 
     def tell(self) -> None:
         """Let the watches tell of everything, and of everything that is gone."""

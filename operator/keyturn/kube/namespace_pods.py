@@ -82,9 +82,11 @@ class NamespacePods:
     It does not wait for the end of a pause, because all that ask would wait with it, each in a worker.
     """
 
-    def __init__(self, api: Api, ticks: Callable[[], float]) -> None:
+    def __init__(self, api: Api, ticks: Callable[[], float], *, share: float = _SHARE) -> None:
+        """`share` is the part of the time that lists of one namespace may take; with 1 they have no pauses."""
         self._api = api
         self._ticks = ticks
+        self._share = share
         self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
 
     async def read(self, namespace: str, since: float) -> PodList:
@@ -102,7 +104,9 @@ class NamespacePods:
                     raise ListPaused(pause)
                 entry.last = await self._list(namespace)
                 ended = self._ticks()
-                entry.rests_until = ended + min(_MAX_PAUSE, (ended - entry.last.began) * (1 / _SHARE - 1))
+                entry.rests_until = ended + min(
+                    _MAX_PAUSE, (ended - entry.last.began) * (1 / self._share - 1)
+                )
             return entry.last
 
     async def _list(self, namespace: str) -> PodList:
