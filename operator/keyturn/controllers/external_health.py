@@ -133,12 +133,13 @@ async def _write(
 ) -> None:
     path = paths.external_status(key.kind, key.namespace, key.name)
     try:
-        written = await statuses.write(context.api, path, found, status)
+        with context.own_writes.of(key):
+            written = await statuses.write(context.api, path, found, status)
+            if written is None:
+                return
+            context.cache.put_external(key, written.body)
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
-    if written is None:
-        return
-    context.cache.put_external(key, written.body)
     if changes_readiness(health, found.status.conditions):
         _tell(key, found, health, context)
 

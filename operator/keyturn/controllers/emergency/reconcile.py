@@ -89,10 +89,11 @@ async def _write(
     key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
 ) -> None:
     path = paths.emergency_rotation_status(key.namespace, key.name)
-    written = await statuses.write(context.api, path, emergency, status, failpoint="Clock")
-    if written is None:
-        return
-    context.cache.put_emergency(key, written.body)
+    with context.own_writes.of(key):
+        written = await statuses.write(context.api, path, emergency, status, failpoint="Clock")
+        if written is None:
+            return
+        context.cache.put_emergency(key, written.body)
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:

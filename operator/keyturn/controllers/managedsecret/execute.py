@@ -159,9 +159,10 @@ async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, co
         found = consumer_of(workload, desired.secret, context.cache, context.now())
         marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
         if marker != workload.marker:
-            body = await restart(context.api, workload, marker)
-            if context.cache.is_news(template_key, body):
-                context.cache.put_workload(workload_of(template_key.kind, body))
+            with context.own_writes.of(template_key):
+                body = await restart(context.api, workload, marker)
+                if context.cache.is_news(template_key, body):
+                    context.cache.put_workload(workload_of(template_key.kind, body))
 
 
 async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> None:

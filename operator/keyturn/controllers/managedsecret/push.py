@@ -157,11 +157,12 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
             "finalizers": transitions.finalizers(step, metadata.finalizers),
         }
     }
-    written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
-    if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
-        context.cache.drop_managed(key)  # the object is gone now
-    else:
-        context.cache.put_managed(written)
+    with context.own_writes.of(key):
+        written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
+        if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
+            context.cache.drop_managed(key)  # the object is gone now
+        else:
+            context.cache.put_managed(written)
 
 
 def _content(destination: Destination, revision: Revision, number: int) -> Content:

@@ -403,3 +403,29 @@ async def test_finalizers_of_another_writer_are_not_overwritten(pusher: Pusher) 
     pusher.context.api = ChangedObject()  # type: ignore[assignment]  # a fake
     with pytest.raises(errors.Conflict):
         await set_finalizer(Finalize(present=True), KEY, builders.observed(), pusher.context)
+
+
+class CreatedAgain:
+    """API server whose watch reports a new object of the name before the answer to the last write of the old one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def patch(self, _: str, body: Body, __: Patch) -> Body:
+        metadata = {"namespace": "shop", "name": "db", "uid": "another", "resourceVersion": "200"}
+        new = {"metadata": metadata, "spec": {"data": [{"name": "user", "literal": "shop"}]}}
+
+        def deliver() -> None:
+            self._context.cache.put_managed(new)
+
+        assert self._context.own_writes.hold(KEY, new, deliver)
+        return {"metadata": {"namespace": "shop", "name": "db", **body["metadata"], "resourceVersion": "102"}}
+
+
+async def test_an_object_that_is_created_again_at_its_deletion_stays_known(pusher: Pusher) -> None:
+    pusher.context.api = CreatedAgain(pusher.context)  # type: ignore[assignment]  # a fake
+    leaving = replace(builders.observed(), managed=builders.managed(finalized=True, deleted=True))
+
+    await set_finalizer(Finalize(present=False), KEY, leaving, pusher.context)
+
+    assert pusher.context.cache.has_managed(KEY)
