@@ -109,14 +109,16 @@ async def _probe(
             verdict = await _judge(await account_of(key, desired, context), login, closed, engine)
     except (Wait, Stalled, ApiError):
         pass  # there is no server to ask, or the namespace cannot be read
-    except (DatabaseError, TimeoutError):
+    except (Unreachable, TimeoutError):
         memory.servers.fail(server, context.now())
+        context.databases.doubt(desired.target, key.namespace)
+    except DatabaseError:  # an answer, or there was no login to ask with
         context.databases.doubt(desired.target, key.namespace)
     else:
         answer(server, memory, context)
     if not memory.is_probed(key, number):
-        return  # another credential was published meanwhile, of which this login shows nothing
-    if memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
+        context.wake(key)  # another credential was published meanwhile, of which this login shows nothing
+    elif memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
         context.wake(key)
 
 

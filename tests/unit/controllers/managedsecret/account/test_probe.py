@@ -17,6 +17,7 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
+from keyturn.databases.errors import Denied
 from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
@@ -320,7 +321,17 @@ async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_crede
     await asyncio.wait([probe])
 
     found = prober.memory.facts(KEY, NOW)
-    assert (found.verdict, prober.woken) == (ProbeVerdict.ACCEPTED, 0)
+    assert (found.verdict, prober.woken) == (ProbeVerdict.ACCEPTED, 1)
+
+
+async def test_a_server_that_answers_with_an_error_is_not_down(prober: Prober) -> None:
+    prober.databases.problem = Denied("AdminRefused", "correct the password of the administrator")
+    for _ in range(4):
+        await prober.look()
+        prober.now += minutes(11)
+
+    assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
+    assert prober.databases.doubts == 4
 
 
 async def test_a_target_that_was_changed_ends_the_back_off(prober: Prober) -> None:
