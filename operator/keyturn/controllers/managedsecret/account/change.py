@@ -214,7 +214,10 @@ def _end(
                 memory.servers.fail(server, now)
             elif is_answer(problem):
                 answer(server, memory, context)
-            memory.fail(key, problem, now, of_repair=isinstance(step, steps.Assert))
+            is_repair = isinstance(step, steps.Assert)
+            if is_repair and problem.reason == ErrorReason.CREDENTIAL_REFUSED:
+                memory.note_repair(key, now)  # it did not help, and counts
+            memory.fail(key, problem, now, of_repair=is_repair)
             return None
 
 

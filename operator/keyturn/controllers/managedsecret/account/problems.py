@@ -37,8 +37,7 @@ __all__ = [
     "wrong_password",
 ]
 
-_REPAIR_DELAY: Final = timedelta(minutes=20)
-"""After a repair that did not help: three in an hour at most. A probe that is accepted earlier ends the wait."""
+_REPAIR_DELAY: Final = timedelta(minutes=1)
 _RETRY_DELAY: Final = timedelta(seconds=5)
 _API_SERVER_DELAY: Final = timedelta(seconds=2)
 _BUSY_DELAY: Final = timedelta(seconds=3)

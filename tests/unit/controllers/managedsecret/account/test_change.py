@@ -425,10 +425,17 @@ async def test_a_repair_that_does_not_help_is_repeated_three_times_in_an_hour_at
     changer: Changer,
 ) -> None:
     changer.server.refuses = {"app_a"}
+    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
 
-    await changer.take(Assert(), AT_REST)
+    verdicts = []
+    for _ in range(3):
+        await changer.take(Assert(), AT_REST)
+        verdicts.append(changer.facts.verdict)
+        assert changer.facts.again
+        assert changer.facts.again <= changer.now + minutes(5), "other steps are not delayed for longer"
+        changer.now += minutes(5)
 
-    assert changer.facts.again == NOW + minutes(20)
+    assert verdicts == [ProbeVerdict.REFUSED, ProbeVerdict.REFUSED, ProbeVerdict.CONTESTED]
 
 
 async def test_a_repair_that_failed_is_no_problem_once_the_login_is_accepted(changer: Changer) -> None:
