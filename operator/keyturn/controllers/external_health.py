@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -133,14 +134,11 @@ async def _write(
 ) -> None:
     path = paths.external_status(key.kind, key.namespace, key.name)
     try:
-        with context.own_writes.of(key):
-            written = await statuses.write(context.api, path, found, status)
-            if written is None:
-                return
-            context.cache.put_external(key, written.body)
+        write = statuses.write(context.api, path, found, status)
+        written = await context.own_writes.write_status(key, write, partial(context.cache.put_external, key))
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
-    if changes_readiness(health, found.status.conditions):
+    if written is not None and changes_readiness(health, found.status.conditions):
         _tell(key, found, health, context)
 
 

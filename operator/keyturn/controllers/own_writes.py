@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator
+
+    from keyturn.kube.client import Body
+    from keyturn.kube.status import Written
 
 __all__ = ["OwnWrites"]
 
@@ -32,6 +35,16 @@ class OwnWrites:
             self._held.pop(key, None)
             for deliver in held.values():
                 deliver()
+
+    async def write_status(
+        self, key: Hashable, write: Awaitable[Written | None], put: Callable[[Body], object]
+    ) -> Written | None:
+        """Write the status of an object, and `put` the answer into the cache."""
+        with self.of(key):
+            written = await write
+            if written is not None:
+                put(written.body)
+        return written
 
     def hold(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
         """Whether an event waits for an answer; `deliver` is called then, unless a later event replaces it."""

@@ -47,11 +47,9 @@ async def reconcile_class(name: str, context: Context) -> None:
     if secret_class is None:
         return
     status = _status(secret_class, flaw_of(secret_class), context)
-    with suppress(errors.Conflict, errors.NotFound), context.own_writes.of(name):
-        # After a conflict the watch brings the newer object.
-        written = await statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
-        if written is not None:
-            context.cache.put_class(written.body)
+    write = statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
+    with suppress(errors.Conflict, errors.NotFound):  # after a conflict the watch brings the newer object
+        await context.own_writes.write_status(name, write, context.cache.put_class)
 
 
 def flaw_of(secret_class: SecretClass) -> Stalled | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -89,11 +90,9 @@ async def _write(
     key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
 ) -> None:
     path = paths.emergency_rotation_status(key.namespace, key.name)
-    with context.own_writes.of(key):
-        written = await statuses.write(context.api, path, emergency, status, failpoint="Clock")
-        if written is None:
-            return
-        context.cache.put_emergency(key, written.body)
+    write = statuses.write(context.api, path, emergency, status, failpoint="Clock")
+    if await context.own_writes.write_status(key, write, partial(context.cache.put_emergency, key)) is None:
+        return
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _report_entry(key, emergency, entry, context)
     if emergency.status.services_updated_at is None and status.services_updated_at is not None:

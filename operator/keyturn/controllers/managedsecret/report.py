@@ -368,10 +368,8 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        with context.own_writes.of(key):
-            written = await statuses.write(context.api, path, managed, status, seal=seal)
-            if written is not None:
-                context.cache.put_managed(written.body)
+        write = statuses.write(context.api, path, managed, status, seal=seal)
+        written = await context.own_writes.write_status(key, write, context.cache.put_managed)
     except errors.Conflict:
         await _look_again(key, context)
         raise

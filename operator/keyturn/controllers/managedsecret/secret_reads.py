@@ -15,6 +15,7 @@ from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypeAlias
 
     from keyturn.controllers.context import Context
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from keyturn.kube.secret_informer import SecretMeta
 
     Versions: TypeAlias = "tuple[str | int, ...]"
-    from collections.abc import Mapping
 
 __all__ = [
     "ListedSecrets",
