@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import traceback
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,8 @@ from tests.databases.servers import Place, account, new_login, new_value, open_f
 from tests.leaks.scan import leaks
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from sandbox.databases import PostgresServer
 
 
@@ -63,13 +66,20 @@ async def error_of(place: Place, wrong: Login) -> str:
     return "".join(traceback.format_exception(refusal.value)) + refusal.value.message
 
 
+@asynccontextmanager
+async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver.Session]:
+    """A session of a server that wants a password hashed so often."""
+    settings = place.engine().settings
+    async with driver.connect(settings, settings.endpoint, place.admin, "hash") as session:
+        await session.query(f"SET scram_iterations = {iterations}")
+        yield session
+
+
 async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
-    settings = newest.engine().settings
-    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
-        await session.query("SET scram_iterations = 200000")
+    async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app")))
         turns = 0
         while not hashing.done():
@@ -81,9 +91,7 @@ async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
 
 
 async def test_a_hash_that_takes_long_is_not_computed(newest: Place) -> None:
-    settings = newest.engine().settings
-    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
-        await session.query("SET scram_iterations = 65537")
+    async with hashing_session(newest, 65_537) as session:
         with pytest.raises(RefusedByPolicy) as refusal:
             await session.verifier(new_login("app"))
 
@@ -94,9 +102,7 @@ async def test_a_connection_that_is_left_during_a_hash_is_closed_afterwards(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
-    settings = newest.engine().settings
-    async with driver.connect(settings, settings.endpoint, newest.admin, "hash") as session:
-        await session.query("SET scram_iterations = 200000")
+    async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app")))
         await asyncio.sleep(0.1)
         hashing.cancel()
