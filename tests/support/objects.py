@@ -114,7 +114,8 @@ class Client:
         raise AssertionError(f"{path} changes too often to be edited")
 
     def delete(self, path: str) -> None:
-        self._call("DELETE", path)
+        """Delete an object and what it owns, as kubectl does; the default of Jobs leaves their pods."""
+        self._call("DELETE", path, query={"propagationPolicy": "Background"})
 
     def _call(
         self, verb: str, path: str, body: Body | None = None, query: Mapping[str, str] | None = None

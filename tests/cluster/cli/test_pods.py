@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from tests.cluster.namespace import Space
     from tests.conftest import Cluster
 
-_RUNS = {"spec": {**env_from("auth"), "restartPolicy": "Never", "nodeName": "none"}}
+_RUNS = {
+    "spec": {
+        **env_from("auth"),
+        "restartPolicy": "Never",
+        "nodeName": "none",
+        "terminationGracePeriodSeconds": 0,  # no kubelet reports the end
+    }
+}
 _ALL_PODS = 4
 _HELD = "holds the replaced value until it ends: the rotation waits for it"
 
