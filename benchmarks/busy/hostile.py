@@ -31,7 +31,7 @@ async def _silent(_: asyncio.StreamWriter) -> None:
 async def _dripping(writer: asyncio.StreamWriter) -> None:
     """Answer a byte a second."""
     writer.write(_HEAD % _HUGE)
-    while True:
+    while not writer.is_closing():
         writer.write(b" ")
         await writer.drain()
         await asyncio.sleep(_PAUSE)
@@ -40,7 +40,7 @@ async def _dripping(writer: asyncio.StreamWriter) -> None:
 async def _flooding(writer: asyncio.StreamWriter) -> None:
     """Answer as much as the client reads."""
     writer.write(_HEAD % _HUGE)
-    while True:
+    while not writer.is_closing():  # uvloop refuses to write to a client that has left
         writer.write(_PART)
         await writer.drain()
 
