@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.pods import NOT_READY, Pod, PodsSeen, Trouble
 from keyturn.core.observation.workload_kinds import type_of
-from keyturn.core.rotation.rollout_obstacles import is_left_behind
+from keyturn.core.rotation.stuck_pods import is_left_behind
 
 from . import errors, paths
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import ManagedSecretStatus
-from keyturn.core.legacy_status import legacy_violations
+from keyturn.core.legacy_status import legacy_violations, told_reason
 from keyturn.core.policy.checklist import told_twins, told_violations
 from keyturn.core.reasons import WorkloadReason
-from keyturn.core.rotation.rollout_obstacles import told_reason
 
 TIME = "2026-11-24T12:00:00Z"
 BROKEN = (

@@ -2,7 +2,7 @@
 
 Modules
     reconcile                       the loop, and what follows an error
-    observe, resolve, secret_reads, consumers, compliance   the observation
+    observe, resolve, secret_reads, consumers, holders, compliance   the observation
     rest                            whether an object is as the last pass left it at rest
     refresh, pull                   when stores are read, and the reads
     restart_budget                  limits of restarts, in the cluster and of one workload
@@ -13,7 +13,7 @@ Modules
     generate, adoption              new revisions: of generated values, of the data of an existing Secret
     write, push, leases             target and state Secret; stores
     account                         the account at a database server
-    report, errors                  status, Events, metrics, and messages of errors
+    report, failed_workloads, errors   status, Events, metrics, and messages of errors
 
 Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.
 """

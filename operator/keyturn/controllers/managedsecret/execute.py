@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollout import next_marker
-from keyturn.core.rotation.rollout_obstacles import is_deletable
+from keyturn.core.rotation.stuck_pods import is_deletable
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
@@ -56,7 +56,7 @@ async def take(  # one case per step
         case steps.DeletePod():
             await _delete_pod(step, wanted_of(observed).secret, context)
         case steps.EvictPod(pod=pod):
-            memory.pods.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
+            memory.holders.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
             await evict_pod(context.api, key.namespace, pod.name, pod.uid)
         case steps.Finalize():
             await set_finalizer(step, key, observed, context)

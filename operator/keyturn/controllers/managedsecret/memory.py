@@ -12,6 +12,7 @@ from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
 from .generate import GeneratedValues
+from .holders import HolderMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .rest import RestConfirmations
@@ -51,6 +52,7 @@ class Memory:
         self.generated = GeneratedValues()
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
+        self.holders = HolderMemory()
         self.restarts = RestartBackoff()
         self.restart_locks = RestartLocks()
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
@@ -86,6 +88,7 @@ class Memory:
             self.generated,
             self.compliance,
             self.pods,
+            self.holders,
             self.restarts,
             self.budget,
             self.failures,

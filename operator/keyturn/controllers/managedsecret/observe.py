@@ -26,6 +26,7 @@ from keyturn.runtime import threadpools
 from .adoption import adopted_values
 from .compliance import note_values, with_compliance
 from .consumers import with_consumers
+from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import versions_of
 
@@ -69,7 +70,8 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = await _with_secrets(key, observed, memory, context)
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
-    return await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
+    observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
+    return await with_holders(key, observed, memory.holders, context)
 
 
 async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed | None:

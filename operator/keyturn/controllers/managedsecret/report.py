@@ -9,6 +9,7 @@ import structlog
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
+from keyturn.core.legacy_status import told_reason
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason, RevisionResult
@@ -17,7 +18,6 @@ from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
 from keyturn.core.rotation.rollback import failures
 from keyturn.core.rotation.rollout import goes_back, standings
-from keyturn.core.rotation.rollout_obstacles import told_reason
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths

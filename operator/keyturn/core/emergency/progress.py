@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.completion import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.emergency import asked_at, is_fixed, published_at, renewed_by, was_published
+from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 

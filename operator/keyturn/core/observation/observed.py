@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .account import AccountFacts
     from .emergency import Emergency
     from .holders import Holders
-    from .pods import PodsSeen
+    from .pods import Pod, PodsSeen
     from .store_reads import PushProblem
     from .workload import Use, Workload
 
@@ -103,9 +103,14 @@ class Consumer:
     renewed: bool = False
     """Every pod that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
-    """Its pods, if a decision depends on them (see `completion.need_of`)."""
+    """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
     held_up: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
+
+    @property
+    def known_pods(self) -> tuple[Pod, ...]:
+        """The pods of the last read; empty if pods were not read."""
+        return self.pods.pods if self.pods else ()
 
 
 @dataclass(frozen=True)

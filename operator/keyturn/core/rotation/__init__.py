@@ -25,10 +25,12 @@ Modules
     triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
     rollout                            order and progress of restarts, restart markers
-    rollout_obstacles                  refused and rejected restarts, failing pods, stuck pods
+    rollout_obstacles                  refused restarts, manual steps, failing pods
+    rejected_restarts, stuck_pods      restarts that the API server rejects; pods that block a rollback
     old_pods                           pods of consumers with earlier values; workloads that read changed files
-    completion                         when a rollout is complete: pods of other owners, and which pods are read
-    rollback                           return to an earlier revision
+    completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
+    pod_reads                          which pods are read for that
+    rollback, fallback                 return to an earlier revision; which one may be published
     credentials                        what a database server must accept, and the next step towards that
     credential_slots                   recorded credentials: of the account in the spec, two open at most
     push, leases                       push to stores; renewal and revocation of leases

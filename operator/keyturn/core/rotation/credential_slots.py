@@ -35,7 +35,6 @@ __all__ = [
     "is_doubtful",
     "is_exhausted",
     "may_open",
-    "may_return_to",
     "previous_credential",
     "record_problem",
     "staged_login",
@@ -142,16 +141,6 @@ def tries_of(reason: Reason, state: StateFacts | None) -> int:
         return 0
     credential = state.credential(last.number) if last.abandoned else None
     return credential.tries + 1 if credential else 0
-
-
-def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
-    """Whether a rollback may publish a revision: its values are recorded, and the server accepts its credential."""
-    if number not in state.restorable:
-        return False
-    if desired.database is None:
-        return True
-    credential = state.credential_of(number)
-    return credential is not None and credential.is_proven
 
 
 # Whether the open credentials are of the account in the spec

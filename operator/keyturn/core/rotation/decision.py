@@ -13,7 +13,7 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
-from .completion import is_complete, overlap_limit, pod_to_evict
+from .completion import is_complete, overlap_limit
 from .credential_slots import hold_to_record
 from .credentials import (
     account_again,
@@ -31,6 +31,7 @@ from .credentials import (
 )
 from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
+from .holders import pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
@@ -43,7 +44,7 @@ from .rollout import (
     next_restarts,
     standings,
 )
-from .rollout_obstacles import pod_to_delete
+from .stuck_pods import pod_to_delete
 from .triggers import due_on_request, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import steps
-from .completion import idle_leases, is_complete, overlap_limit
+from .completion import is_complete, overlap_limit
 from .emergency import revokes_at_once
 from .rollout import Turn, standings
 
@@ -47,6 +47,14 @@ def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if its value was never published, else when no workload needs it."""
     ready = (loan for loan in idle_leases(observed) if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
+
+
+def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
+    """Return the leases that neither the current revision nor a pending one holds."""
+    if observed.state is None:
+        return ()
+    held = frozenset(observed.state.borrowed.values()) | observed.state.lent_next | observed.pulled.in_hand
+    return tuple(loan for loan in observed.state.loans if loan.id not in held)
 
 
 def last_return(observed: Observed) -> steps.GiveBack | None:

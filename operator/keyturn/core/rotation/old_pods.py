@@ -16,8 +16,6 @@ from keyturn.api.status import Via, WorkloadState
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason
 
-from .rollout_obstacles import pods_known
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -101,7 +99,7 @@ def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bo
     workload, older = consumer.workload, older_pods(consumer, observed, desired)
     if not workload.in_place or workload.complaint or not any(pod.leaves for pod in older):
         return False
-    new = (pod for pod in pods_known(consumer) if pod not in older and not pod.leaves)
+    new = (pod for pod in consumer.known_pods if pod not in older and not pod.leaves)
     return all(pod.ready for pod in new)
 
 
@@ -164,7 +162,7 @@ def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) 
 
 def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
     """Return its pods with other values, sorted by name; none if pods were not read."""
-    older = (pod for pod in pods_known(consumer) if _is_older(pod, consumer, observed, desired))
+    older = (pod for pod in consumer.known_pods if _is_older(pod, consumer, observed, desired))
     return tuple(sorted(older, key=lambda pod: pod.name))
 
 

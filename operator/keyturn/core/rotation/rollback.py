@@ -11,11 +11,12 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
-from .credential_slots import may_return_to
 from .emergency import is_exposed
+from .fallback import fallback_of, may_return_to
 from .ownership import refuse_change
+from .rejected_restarts import denied_until
 from .rollout import standings
-from .rollout_obstacles import denied_until, fallback_of, told_of_stuck
+from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed

@@ -1,6 +1,6 @@
 """Progress of each workload with the current revision, and which ones are restarted next, with which marker.
 
-For some of them it depends on their pods (`completion.need_of`).
+For some of them it depends on their pods (`pod_reads.need_of`).
 
 The restart marker of a pod template has the revisions of all managed Secrets that new pods read, or is the previous
 marker.
@@ -30,15 +30,12 @@ from .old_pods import (
     runs_other_values,
     waiting_for_pods,
 )
+from .rejected_restarts import denial_of, denied_until, told_before
 from .rollout_obstacles import (
     Obstacle,
     by_hand,
     crash_of,
-    denial_of,
-    denied_until,
-    pods_known,
     refusal,
-    told_before,
     when_late,
     while_rolling,
     while_waiting,
@@ -426,7 +423,7 @@ def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> 
     recorded marker could be lost or edited.
     """
     staying = [
-        pod for pod in pods_known(consumer) if pod.leaves is None and pod.marker != consumer.workload.marker
+        pod for pod in consumer.known_pods if pod.leaves is None and pod.marker != consumer.workload.marker
     ]
     # A pod that started while the failed revision was published has read it, whatever its template says.
     spoilt = {pod.marker for pod in staying if not _has_all(pod, consumer, observed, desired)}

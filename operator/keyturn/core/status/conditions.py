@@ -15,7 +15,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
-from keyturn.core.rotation.completion import are_unread, owners_behind, summary_of
+from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.old_pods import UNREAD
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn

@@ -19,7 +19,8 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.completion import is_complete, owners_behind, summary_of
+from keyturn.core.rotation.completion import is_complete
+from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import standings
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.rotation.completion import OwnerBehind
+    from keyturn.core.rotation.holders import OwnerBehind
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts

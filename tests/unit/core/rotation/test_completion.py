@@ -1,89 +1,26 @@
-"""When the pods of a namespace are read: when something is asserted about all of them."""
+"""When a rollout is complete, and when an overlap begins and ends."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
-from keyturn.core.rotation.completion import is_complete, needs_holders
+from keyturn.core.rotation.completion import is_complete, overlap_limit
+from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from tests.unit.core import builders as make
-from tests.unit.core.rotation.test_leases import OLD, at_rest
+from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
 
-if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
-
-DONE: dict[str, Any] = {"revision": 2, "secretName": "db"}
-ROTATED = make.state(make.revision(2, "Scheduled"), make.revision(1, made=make.BEFORE))
-ENTRY = {
-    "revision": 2,
-    "reason": "Scheduled",
-    "startedAt": make.MADE,
-    "finishedAt": make.NOW,
-    "result": "Succeeded",
-}
-LEAK = Emergency("leak", make.UID, make.NOW, evict=True)
+KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
 ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
 
 
-@pytest.mark.parametrize(
-    ("observed", "expected"),
-    [
-        pytest.param(make.observed(), False, id="a first revision has no earlier values"),
-        pytest.param(
-            make.observed(state=ROTATED, target=make.target(1)),
-            False,
-            id="an unpublished revision asserts nothing",
-        ),
-        pytest.param(
-            make.observed(None, ROLLING, state=ROTATED, target=make.target(2), status=DONE),
-            False,
-            id="a rollout is waited for first",
-        ),
-        pytest.param(
-            make.observed(
-                None, ROLLING, state=ROTATED, target=make.target(2), status=DONE, emergencies=(LEAK,)
-            ),
-            True,
-            id="an emergency evicts before",
-        ),
-        pytest.param(
-            make.observed(
-                None,
-                ROLLING,
-                state=ROTATED,
-                target=make.target(2),
-                status={**DONE, "history": [ENTRY]},
-                emergencies=(LEAK,),
-            ),
-            False,
-            id="an emergency at rest",
-        ),
-        pytest.param(
-            make.observed(state=ROTATED, target=make.target(2), status=DONE), True, id="the end of a rotation"
-        ),
-        pytest.param(
-            make.observed(state=ROTATED, target=make.target(2), status={**DONE, "history": [ENTRY]}),
-            False,
-            id="at rest",
-        ),
-        pytest.param(
-            at_rest(OLD, status={**DONE, "history": [{**ENTRY, "reason": "Refreshed"}]}),
-            True,
-            id="a lease that is to be revoked",
-        ),
-    ],
-)
-def test_pods_are_needed_when_something_is_asserted(observed: Observed, expected: bool) -> None:  # noqa: FBT001
-    assert needs_holders(observed, make.wanted(observed)) is expected
-
-
 def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> None:
-    done = make.observed(state=ROTATED, target=make.target(2), status=DONE)
+    done = rotated()
     held = replace(done, holders=Holders((make.holding(),)))
     rolling = replace(done, consumers=(ROLLING,))
 
@@ -92,3 +29,46 @@ def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> 
     ]
 
     assert complete == [True, False, False]
+
+
+def test_the_overlap_begins_when_no_pod_holds_earlier_values() -> None:
+    assert isinstance(next_step(rotated(make.holding(), spec=KEPT, previous=frozenset({"password"}))), Rest)
+    assert next_step(rotated(spec=KEPT, previous=frozenset({"password"}))) == Overlap(
+        2, make.NOW + make.minutes(60)
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "ends"),
+    [pytest.param("70m", False, id="before the limit"), pytest.param("40m", True, id="at the limit")],
+)
+def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:  # noqa: FBT001
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": limit}}
+    step = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
+
+    assert (step == Expire(2)) is ends
+    if not ends:
+        assert isinstance(step, Rest)
+        assert step.until is not None
+
+
+def test_the_reconcile_wakes_at_the_limit_and_for_the_next_read() -> None:
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "45m"}}
+    rest = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
+    assert rest == Rest(PUBLISHED + make.minutes(45))
+
+    observed = make.with_holders(rotated(make.holding()), again=make.NOW + make.seconds(9))
+    assert next_step(observed) == Rest(make.NOW + make.seconds(9))
+
+
+def test_a_limit_that_is_over_does_not_wait_for_a_rollout() -> None:
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
+
+    assert next_step(rotated(consumers=(ROLLING,), spec=spec, previous=frozenset({"password"}))) == Expire(2)
+
+
+def test_without_publication_there_is_no_limit() -> None:
+    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
+    observed = make.observed(spec, target=make.target(None))
+
+    assert overlap_limit(observed, make.wanted(observed)) is None

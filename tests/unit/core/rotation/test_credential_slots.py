@@ -10,7 +10,6 @@ from keyturn.core.observation.account import AccountFacts
 from keyturn.core.rotation.credential_slots import (
     free_login,
     may_open,
-    may_return_to,
     staged_login,
     tries_of,
     unproven,
@@ -104,15 +103,6 @@ def test_a_first_candidate_counts_none() -> None:
     assert tries_of(reason, None) == 0
     assert tries_of(reason, state()) == 0
     assert tries_of(reason, moved(make.state(), 1, reason="Triggered", abandoned=True)) == 0
-
-
-def test_a_rollback_needs_values_and_an_open_credential() -> None:
-    two = state(credential(2), credential(1))
-    assert may_return_to(1, two, DATABASE)
-    assert not may_return_to(3, two, DATABASE)
-    assert not may_return_to(1, state(credential(2), credential(1, CLOSING)), DATABASE)
-    assert not may_return_to(1, make.state(), DATABASE)
-    assert may_return_to(1, make.state(), make.desired())
 
 
 def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import Pod, PodsSeen
-from keyturn.core.rotation.completion import Need, need_of
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, older_pods, pod_revision
+from keyturn.core.rotation.pod_reads import Need, need_of
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,

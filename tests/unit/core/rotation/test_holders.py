@@ -11,19 +11,18 @@ import pytest
 from keyturn.api.status import Via
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Controller, Holders
-from keyturn.core.rotation.completion import (
+from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.holders import (
     are_unread,
     holds_back,
     next_read,
-    overlap_limit,
     owners_behind,
     pod_to_evict,
     pods_behind,
     summary_of,
 )
-from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import revision_at
-from keyturn.core.rotation.steps import EvictPod, Expire, Overlap, Rest
+from keyturn.core.rotation.steps import EvictPod
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
 
 PUBLISHED = make.NOW - make.minutes(40)
-KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
 
 
 def rotated(
@@ -151,50 +149,6 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
 )
 def test_pods_are_read_again_at_growing_intervals(ago: timedelta, pause: timedelta) -> None:
     assert next_read(rotated(make.holding(), published=make.NOW - ago)) == make.NOW + pause
-
-
-def test_the_overlap_begins_when_no_pod_holds_earlier_values() -> None:
-    assert isinstance(next_step(rotated(make.holding(), spec=KEPT, previous=frozenset({"password"}))), Rest)
-    assert next_step(rotated(spec=KEPT, previous=frozenset({"password"}))) == Overlap(
-        2, make.NOW + make.minutes(60)
-    )
-
-
-@pytest.mark.parametrize(
-    ("limit", "ends"),
-    [pytest.param("70m", False, id="before the limit"), pytest.param("40m", True, id="at the limit")],
-)
-def test_the_overlap_ends_at_its_limit_whatever_pods_hold(limit: str, ends: bool) -> None:  # noqa: FBT001
-    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": limit}}
-    step = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
-
-    assert (step == Expire(2)) is ends
-    if not ends:
-        assert isinstance(step, Rest)
-        assert step.until is not None
-
-
-def test_the_reconcile_wakes_at_the_limit_and_for_the_next_read() -> None:
-    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "45m"}}
-    rest = next_step(rotated(make.holding(), spec=spec, previous=frozenset({"password"})))
-    assert rest == Rest(PUBLISHED + make.minutes(45))
-
-    observed = make.with_holders(rotated(make.holding()), again=make.NOW + make.seconds(9))
-    assert next_step(observed) == Rest(make.NOW + make.seconds(9))
-
-
-def test_a_limit_that_is_over_does_not_wait_for_a_rollout() -> None:
-    rolling = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
-    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
-
-    assert next_step(rotated(consumers=(rolling,), spec=spec, previous=frozenset({"password"}))) == Expire(2)
-
-
-def test_without_publication_there_is_no_limit() -> None:
-    spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
-    observed = make.observed(spec, target=make.target(None))
-
-    assert overlap_limit(observed, make.wanted(observed)) is None
 
 
 # Evictions in an emergency

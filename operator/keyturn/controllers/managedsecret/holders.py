@@ -1,0 +1,118 @@
+"""Pods with earlier values that no consumer controls, read if something is asserted about all pods of the namespace.
+
+A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from keyturn.core.observation.holders import Holders, is_of
+from keyturn.core.observation.observed import with_facts
+from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
+from keyturn.core.rotation.pod_reads import needs_holders
+from keyturn.runtime.clock import loop_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.controllers.context import Context
+    from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.kube.namespace_pods import PodList
+
+__all__ = ["HolderMemory", "with_holders"]
+
+_Publication: TypeAlias = "tuple[int, datetime]"
+"""The revision and the time of its publication."""
+
+
+class _KnownHolders(NamedTuple):
+    """The last result for one ManagedSecret."""
+
+    publication: _Publication
+    holders: Holders
+    read: float
+    """When it was read, by the process's monotonic clock."""
+
+
+class HolderMemory:
+    """Pods that no consumer controls, by ManagedSecret."""
+
+    def __init__(self) -> None:
+        self._known: dict[ObjectKey, _KnownHolders] = {}
+        self._requests: dict[ObjectKey, tuple[_Publication, float]] = {}
+        """Requests of a list that are not served, with the time from which one serves them."""
+
+    def known(self, key: ObjectKey) -> _KnownHolders | None:
+        return self._known.get(key)
+
+    def requested(self, key: ObjectKey, publication: _Publication) -> float:
+        """Return the time from which a list serves; it stays until one does, so that all that wait share the next.
+
+        This is the time of the first request, and later half of the time since the last list.
+        """
+        request = self._requests.get(key)
+        if request is None or request[0] != publication:
+            now, known = loop_time(), self._known.get(key)
+            last = known.read if known and known.publication == publication else now
+            request = publication, (last + now) / 2
+            self._requests[key] = request
+        return request[1]
+
+    def keep(self, key: ObjectKey, known: _KnownHolders) -> None:
+        self._requests.pop(key, None)
+        self._known[key] = known
+
+    def note_eviction(self, key: ObjectKey, uid: str) -> None:
+        """Note a pod whose eviction is requested, until pods are read again."""
+        if known := self._known.get(key):
+            tried = known.holders.tried | {uid}
+            self._known[key] = known._replace(holders=replace(known.holders, tried=tried))
+
+    def forget(self, key: ObjectKey) -> None:
+        self._requests.pop(key, None)
+        self._known.pop(key, None)
+
+
+async def with_holders(
+    key: ObjectKey, observed: Observed, memory: HolderMemory, context: Context
+) -> Observed:
+    """Add the pods that no consumer controls, if something is asserted about every pod of the namespace.
+
+    A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
+
+    Raises:
+        ListPaused: The list is not new enough, and is read again later.
+        ApiError: The list failed, or a read of a Job.
+    """
+    desired = observed.desired
+    if desired is None or observed.state is None or not needs_holders(observed, desired):
+        return observed
+    publication = (observed.state.current_number, observed.published)
+    known = memory.known(key)
+    if known is not None and known.publication == publication and _is_recent(known, observed):
+        return with_facts(observed, holders=known.holders)
+    found = await context.namespace_pods.read(key.namespace, memory.requested(key, publication))
+    older = _holders_of(found, observed, desired)
+    older = replace(older, pods=await context.job_owners.name(key.namespace, older.pods))
+    observed = with_facts(observed, holders=older)
+    again = next_read(observed) if holds_back(observed, desired) else None
+    holders = replace(observed.holders or Holders(), again=again)
+    memory.keep(key, _KnownHolders(publication, holders, loop_time()))
+    return with_facts(observed, holders=holders)
+
+
+def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
+    return known.holders.again is None or observed.now < known.holders.again
+
+
+def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
+    """Return the pods with earlier values of the Secret that belong to no consumer."""
+    using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
+    older = pods_behind(with_facts(observed, holders=Holders(using)), desired)
+    workloads = [consumer.workload for consumer in observed.consumers]
+    others = (pod for pod in older if not any(is_of(pod, workload) for workload in workloads))
+    return Holders(tuple(others), found.forbidden)

@@ -1,0 +1,33 @@
+"""Earlier revisions that a rollback may publish, and the one to which a failed rollout returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.api.rollout import OnFailure
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.state import StateFacts
+
+__all__ = ["fallback_of", "may_return_to"]
+
+
+def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
+    """Whether a rollback may publish a revision: its values are recorded, and the server accepts its credential."""
+    if number not in state.restorable:
+        return False
+    if desired.database is None:
+        return True
+    credential = state.credential_of(number)
+    return credential is not None and credential.is_proven
+
+
+def fallback_of(observed: Observed, desired: Desired) -> int | None:
+    """Return the revision for an automatic rollback when a workload fails; None without one."""
+    good = observed.current.fallback if observed.current else None
+    if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
+        return None
+    returns = desired.on_failure is OnFailure.ROLLBACK and not observed.held
+    return good if returns else None

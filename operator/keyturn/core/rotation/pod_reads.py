@@ -1,0 +1,80 @@
+"""Which pods are read: those on which a decision or a report depends now, or at intervals during a rollout."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.workload import read_marker
+
+from .completion import is_asserted
+from .holders import evicts
+from .leases import idle_leases
+from .rollout import Turn, standings
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
+
+    from .rollout import WorkloadProgress
+
+__all__ = ["Need", "may_be_held_up", "need_of", "needs_holders", "waits_for_old_pods"]
+
+
+class Need(enum.Enum):
+    """Required age of the last read of a workload's pods."""
+
+    NOW = enum.auto()
+    """This reconcile: a decision or message depends on them."""
+    SOON = enum.auto()
+    """At intervals, and immediately the first time: it has failed, and the pods have the cause."""
+    LATER = enum.auto()
+    """At intervals, once its rollout takes longer than most."""
+
+
+def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
+    """Return how recent the read must be; None if pods add nothing."""
+    if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
+        return Need.NOW
+    workload = standing.consumer.workload
+    if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
+        return None
+    return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
+
+
+def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
+    """Whether its pods decide if it is current; never again once that was recorded for the revision."""
+    consumer, workload = standing.consumer, standing.consumer.workload
+    if standing.state is not WorkloadState.CURRENT or is_asserted(observed):
+        return False
+    if workload.settled and workload.terminates is False:
+        return False  # its controller's own count is sufficient
+    if consumer.renewed or observed.held:
+        return True
+    return (
+        observed.current is not None
+        and read_marker(workload.marker).get(desired.secret) == observed.current.number
+    )
+
+
+def may_be_held_up(standing: WorkloadProgress) -> bool:
+    """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
+    consumer, workload = standing.consumer, standing.consumer.workload
+    if not workload.in_place or workload.terminates is False or standing.denied:
+        return False
+    is_held_up = standing.state is WorkloadState.ROLLING and consumer.held_up is not None
+    return standing.state is WorkloadState.FAILED or is_held_up
+
+
+def needs_holders(observed: Observed, desired: Desired) -> bool:
+    """Whether something is asserted now that depends on every pod of the namespace.
+
+    Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
+    """
+    was_asserted = is_asserted(observed)
+    if not observed.is_published or (was_asserted and not idle_leases(observed)):
+        return False
+    if any(progress.under_way for progress in standings(observed, desired)):
+        return evicts(observed) and not was_asserted
+    return True
