@@ -9,7 +9,7 @@ from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods
-from keyturn.kube.pods import PodLooks
+from keyturn.kube.pod_reader import PodReader
 from keyturn.kube.secret_sight import Sight
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
@@ -55,7 +55,7 @@ class Context:
     """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
     stores: Stores = field(init=False)
     databases: Databases = field(init=False)
-    pods: PodLooks = field(init=False)
+    pods: PodReader = field(init=False)
     namespace_pods: NamespacePods = field(init=False)
     job_owners: JobOwners = field(init=False)
     evidence: ClusterEvidence = field(default_factory=ClusterEvidence)
@@ -67,6 +67,6 @@ class Context:
     def __post_init__(self) -> None:
         self.stores = Stores(self.api, self.cache, self.reach)
         self.databases = Databases(self.api, self.cache, self.reach)
-        self.pods = PodLooks(self.api, self.now)
+        self.pods = PodReader(self.api, self.now)
         self.namespace_pods = NamespacePods(self.api, loop_time)
         self.job_owners = JobOwners(self.api)

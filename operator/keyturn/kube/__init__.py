@@ -8,7 +8,9 @@ Modules
     shard_election                               Leases of several shards
     target_secret, state_secret                  Secrets of ours
     secret_informer, secret_poller, secret_sight, read_rounds   how changes of Secrets are noticed: watch, or reads
-    workloads, pods, namespace_pods              restarts, pods of a rollout, all pods that use Secrets
+    workloads                                    restarts
+    pods, pod_body, pod_reader                   pods of a rollout: requests, parser, and when they are read
+    namespace_pods                               all pods that use Secrets
     events, status                               Events; writes of a status
     cache                                        informer cache
 

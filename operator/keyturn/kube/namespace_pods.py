@@ -20,7 +20,8 @@ from keyturn.core.observation.workload import uses_of
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 
 from . import errors, paths
-from .pods import NOT_ENDED, controller_of, terminating_since
+from .pod_body import controller_of, terminating_since
+from .pods import NOT_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,68 +1,23 @@
-"""Reads the pods of a workload, now and then while its rollout is in progress, and deletes one.
-
-A read is one paged list with the workload's selector, without pods that have ended; a pod belongs to the workload by
-its controller reference.
-"""
+"""Requests for the pods of a workload: a paged list without pods that have ended, a deletion, an eviction."""
 
 from __future__ import annotations
 
 import enum
-import re
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from keyturn.core.labels import MARKER
-from keyturn.core.observation.pods import NOT_READY, Pod, PodsSeen, Trouble
-from keyturn.core.observation.workload_kinds import type_of
-from keyturn.core.rotation.stuck_pods import is_left_behind
+from typing import TYPE_CHECKING
 
 from . import errors, paths
+from .pod_body import belongs_to, pod_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from keyturn.core.keys import WorkloadKey
+    from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
 
-    from .client import Api, Body
+    from .client import Api
 
-__all__ = [
-    "GRACE",
-    "NOT_ENDED",
-    "NO_GRACE",
-    "PodDetail",
-    "PodLooks",
-    "controller_of",
-    "delete_pod",
-    "evict_pod",
-    "may_delete_pods",
-    "pod_of",
-    "pods_of",
-    "terminating_since",
-]
+__all__ = ["NOT_ENDED", "PodDetail", "delete_pod", "evict_pod", "may_delete_pods", "pods_of"]
 
-# A pod that has ended reads no Secret, even if a finalizer keeps it.
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
-_MAX_NAME_LENGTH = 253
-"""Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
-_NO_IMAGE = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
-)
-_TEMPLATE = "controller-revision-hash"
-_TOLERANCE = timedelta(seconds=1)
-"""Tolerance for two times of one moment, which have whole seconds."""
-_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
-GRACE = timedelta(seconds=10)
-"""Time after the start of a rollout without reads: most are complete by then."""
-NO_GRACE = timedelta(0)
-"""For a failed rollout, whose pods have the cause."""
-_MIN_INTERVAL = timedelta(seconds=5)
-_MAX_INTERVAL = timedelta(minutes=5)
-_FORBIDDEN_INTERVAL = timedelta(minutes=1)
-_INTERVAL_DIVISOR = 4
-"""Divisor: the interval is this part of the time since the rollout began."""
+"""A pod that has ended reads no Secret, even if a finalizer keeps it."""
 
 
 class PodDetail(enum.Enum):
@@ -84,75 +39,9 @@ async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[
     pages = 0
     async for page in api.pages(path, selected, metadata_only=part is PodDetail.METADATA):
         pods = [] if page.first else pods
-        pods += (pod_of(body) for body in page.items if _belongs(body, workload))
+        pods += (pod_of(body) for body in page.items if belongs_to(body, workload))
         pages += 1
     return tuple(pods), pages
-
-
-class _Look(NamedTuple):
-    of: tuple[str, str]
-    """UID and marker of the workload; a result of another rollout does not count."""
-    again: datetime
-    observed: PodsSeen
-
-
-class PodLooks:
-    """Reader of the pods of workloads with a rollout in progress, with a growing interval.
-
-    Old results are dropped.
-    """
-
-    def __init__(self, api: Api, now: Callable[[], datetime]) -> None:
-        self._api = api
-        self._now = now
-        self._looks: dict[WorkloadKey, _Look] = {}
-
-    def last(self, workload: Workload, began: datetime, grace: timedelta) -> PodsSeen | None:
-        """Return the last result, which is empty within the grace period; None if a read is due."""
-        now, known = self._now(), self._looks.get(workload.key)
-        if known is None or known.of != (workload.uid, workload.marker):
-            again = min(began, now) + grace
-            known = _Look((workload.uid, workload.marker), again, PodsSeen(again))
-        return known.observed if known.again > now else None
-
-    async def read(self, workload: Workload, began: datetime) -> PodsSeen:
-        """Read the pods now; for a settled workload only their metadata, because its remaining pods are ready.
-
-        Raises:
-            ApiError: They could not be read; missing permission is a result, not an error.
-        """
-        try:
-            return await (self.read_ages(workload) if workload.settled else self._read_whole(workload, began))
-        except errors.Forbidden:
-            return self._store(workload, self._now() + _FORBIDDEN_INTERVAL, PodsSeen(forbidden=True))
-
-    async def read_ages(self, workload: Workload) -> PodsSeen:
-        """Read the metadata of the pods now: creation time and template.
-
-        Raises:
-            ApiError: They could not be read.
-        """
-        pods, _ = await pods_of(self._api, workload, PodDetail.METADATA)
-        return PodsSeen(pods=pods)
-
-    def forget(self, workload: WorkloadKey) -> None:
-        """Drop the result, because a pod was changed just now."""
-        self._looks.pop(workload, None)
-
-    async def _read_whole(self, workload: Workload, began: datetime) -> PodsSeen:
-        since = self._now() - began
-        pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
-        is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
-        deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
-        pause = min(max(since / _INTERVAL_DIVISOR, _MIN_INTERVAL * pages), _MAX_INTERVAL)
-        return self._store(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
-
-    def _store(self, workload: Workload, again: datetime, observed: PodsSeen) -> PodsSeen:
-        moment = self._now() - 2 * _MAX_INTERVAL
-        self._looks = {key: look for key, look in self._looks.items() if look.again > moment}
-        observed = replace(observed, again=again)
-        self._looks[workload.key] = _Look((workload.uid, workload.marker), again, observed)
-        return observed
 
 
 async def may_delete_pods(api: Api, namespace: str) -> bool:
@@ -196,138 +85,3 @@ async def evict_pod(api: Api, namespace: str, name: str, uid: str) -> None:
         await api.create(paths.eviction(namespace, name), body)
     except (errors.NotFound, errors.Conflict):
         return
-
-
-def pod_of(body: Body) -> Pod:
-    """Parse a pod that a controller created."""
-    metadata = body["metadata"]
-    controller = controller_of(metadata) or {}
-    return Pod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        version=metadata["resourceVersion"],
-        owner=controller.get("uid", ""),
-        template=(metadata.get("labels") or {}).get(_TEMPLATE, ""),
-        created=datetime.fromisoformat(metadata["creationTimestamp"]),
-        marker=(metadata.get("annotations") or {}).get(MARKER, ""),
-        leaves=terminating_since(metadata),
-        **(_status_fields(body["status"]) if "status" in body else {}),
-    )
-
-
-def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the owner reference of the object that controls a pod."""
-    return next(
-        (reference for reference in metadata.get("ownerReferences") or () if reference.get("controller")),
-        None,
-    )
-
-
-def _belongs(pod: Body, workload: Workload) -> bool:
-    """Whether the workload controls a pod; selectors of two workloads may be equal.
-
-    Some kinds control it by a ReplicaSet, whose name has the hash of the pod template.
-    """
-    metadata = pod["metadata"]
-    controller = controller_of(metadata)
-    if controller is None:
-        return False
-    label = type_of(workload.key.kind).pod_hash
-    if label is None:
-        return bool(controller["uid"] == workload.uid)
-    suffix = f"-{(metadata.get('labels') or {}).get(label)}"
-    name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix
-    return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
-
-
-def terminating_since(metadata: Mapping[str, Any]) -> datetime | None:
-    """Return when its deletion was requested; deletionTimestamp is the end of the grace period."""
-    over = metadata.get("deletionTimestamp")
-    if over is None:
-        return None
-    return datetime.fromisoformat(over) - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
-
-
-def _status_fields(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of Pod that need its status."""
-    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    ready = _condition(status, "Ready")
-    return {
-        "ready": ready.get("status") == "True",
-        "never_ready": _was_never_ready(ready, status),
-        "restarts": _max_restarts(containers),
-        "crashes": _max_restarts(container for container in containers if _crashes(container)),
-        "trouble": _trouble(containers, status),
-    }
-
-
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next(
-        (condition for condition in status.get("conditions") or () if condition.get("type") == type_), {}
-    )
-
-
-def _was_never_ready(ready: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether the API proves that a pod was never ready.
-
-    The kubelet sets startTime and the condition Ready=False together, and changes the condition's time only with its
-    status. A pod that is not ready since its start never was; one that lacks either time may have been.
-    """
-    if not ready:
-        return "startTime" not in status  # no kubelet has accepted it
-    started, turned = status.get("startTime"), ready.get("lastTransitionTime")
-    if ready.get("status") != "False" or not started or not turned:
-        return False
-    return datetime.fromisoformat(turned) - datetime.fromisoformat(started) <= _TOLERANCE
-
-
-def _max_restarts(containers: Iterable[Mapping[str, Any]]) -> int:
-    return max((container.get("restartCount", 0) for container in containers), default=0)
-
-
-def _crashes(container: Mapping[str, Any]) -> bool:
-    """Whether a container crashes repeatedly; one that is ready has recovered."""
-    if container.get("ready"):
-        return False
-    return _state(container, "waiting").get("reason") == "CrashLoopBackOff" or bool(_last_end(container))
-
-
-def _trouble(containers: list[Mapping[str, Any]], status: Mapping[str, Any]) -> Trouble | None:
-    """Return what keeps a pod from running, reasons that do not pass by waiting first; None if nothing does."""
-    troubles = [_trouble_of(container) for container in containers if not container.get("ready")]
-    scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") == "False":
-        troubles.append(Trouble(_word(scheduled)))
-    return min(troubles, key=lambda container: container.is_mild, default=None)
-
-
-def _trouble_of(container: Mapping[str, Any]) -> Trouble:
-    name = container["name"]
-    waiting, ended = _state(container, "waiting"), _state(container, "terminated")
-    last = _last_end(container)
-    code = last.get("exitCode")
-    if waiting:
-        reason = _word(waiting)
-        return Trouble(reason, name, code, _image(container) if reason in _NO_IMAGE else None)
-    if ended or last:
-        return Trouble(_word(ended or last), name, (ended or last).get("exitCode"))
-    return Trouble(NOT_READY, name)
-
-
-def _state(container: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return (container.get("state") or {}).get(name) or {}
-
-
-def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (container.get("lastState") or {}).get("terminated") or {}
-
-
-def _word(said: Mapping[str, Any]) -> str:
-    """Return a reason of one word, as the API requires; container runtimes may write other text."""
-    reason = said.get("reason") or ""
-    return reason if _REASON.fullmatch(reason) else "Unknown"
-
-
-def _image(container: Mapping[str, Any]) -> str | None:
-    image = container.get("image") or ""
-    return image if _IMAGE.fullmatch(image) else None

@@ -1,8 +1,8 @@
 """Consumers of a Secret: the workloads that reference it, and their pods as far as a decision depends on them.
 
 A workload's pods are read at most once per observation, and not at all without a rollout. During a rollout they are
-read now and then (`kube.pods`), and whenever a decision or a report depends on them: completion, overdue rollout,
-rollback, restart. The results are kept as long as the process lives.
+read now and then (`kube.pod_reader`), and whenever a decision or a report depends on them: completion, overdue
+rollout, rollback, restart. The results are kept as long as the process lives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_plac
 from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
 from keyturn.kube import errors
-from keyturn.kube.pods import GRACE, NO_GRACE
+from keyturn.kube.pod_reader import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.pods import GRACE, NO_GRACE, PodLooks
+from keyturn.kube.pod_reader import GRACE, NO_GRACE, PodReader
 from tests.unit.core.builders import NOW, seconds, workload
-from tests.unit.kube.test_pods import body
+from tests.unit.kube.test_pod_body import body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -33,7 +33,7 @@ class Server:
         self.asked: list[Any] = []
         self.pages_of_one = 1
         self.allowed: bool | type[errors.ApiError] = True
-        self.looks = PodLooks(self, lambda: self.now)  # type: ignore[arg-type]  # a fake
+        self.looks = PodReader(self, lambda: self.now)  # type: ignore[arg-type]  # a fake
 
     async def pages(
         self, path: str, params: Mapping[str, str], *, metadata_only: bool
@@ -129,7 +129,7 @@ async def test_what_is_long_over_is_not_kept() -> None:
     await server.look(20)
     server.now += timedelta(hours=1)
     await server.look_at(workload("web", marker="db=9", settled=False), NOW)
-    assert len(server.looks._looks) == 1
+    assert len(server.looks._reads) == 1
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_of_a_workload_that_is_settled_only_metadata_is_read_and_not_kept(
     settled = workload(kind="StatefulSet", name="web", marker="db=2")
     found = await server.looks.read(settled, NOW)
     assert ([pod.ready for pod in found.pods], found.again) == ([None], None)
-    assert (server.lists, server.whole, server.looks._looks) == (1, 0, {})
+    assert (server.lists, server.whole, server.looks._reads) == (1, 0, {})
 
 
 async def test_pods_that_may_not_be_read_are_asked_for_again_in_a_minute() -> None:
