@@ -89,8 +89,8 @@ class _Events:
             lines, newline, rest = (rest + chunk).rpartition(b"\n")
             if newline:
                 yield self._left(lines.split(b"\n"))
-        if rest:
-            yield rest
+        if rest:  # the end of the last event may be lost
+            yield self._left([rest])
 
     def _left(self, lines: list[bytes]) -> bytes:
         """Handle events in their order; return those that are left to kopf, which watches from the last version."""

@@ -1,6 +1,6 @@
 """Event source: kopf runs the watches, whose events go to `Watches`; no other part of kopf is used.
 
-A handler makes kopf watch a kind, and gets the events that were not handled as they arrived (`kopf_lists`). Other
+A handler makes kopf watch a kind, and is not called, because events are handled as they arrive (`kopf_lists`). Other
 kinds of handler keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
 """
 
@@ -31,7 +31,7 @@ from .kopf_lists import watch_only
 from .kopfshell import kopf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import aiohttp
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .kopf_lists import Take
     from .watch_liveness import WatchLiveness
 
-__all__ = ["NoDiffs", "NoProgress", "kopf_registry", "run_kopf"]
+__all__ = ["kopf_registry", "run_kopf", "takers_of"]
 
 _log = structlog.get_logger()
 
@@ -63,15 +63,27 @@ async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) 
 
 
 def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
-    """Return kopf's registry with credentials, watched kinds and handlers."""
+    """Return kopf's registry with credentials and watched kinds."""
     registry = kopf.OperatorRegistry()
-    takers: dict[str, Take] = {}
+    kinds = takers_of(watches)
     liveness.starts = dict(watches.listed)
-    _start_with(registry, connection, liveness, watch_only(takers, liveness.starts))
+    answers = watch_only({plural: take for (*_, plural), take in kinds.items()}, liveness.starts)
+    _start_with(registry, connection, liveness, answers)
+    for resource in kinds:
+        kopf.on.event(*resource, registry=registry, id=resource[-1])(_not_called)
+    return registry
+
+
+async def _not_called(**_: Any) -> None:
+    """Do nothing: a kind is watched because it has a handler, and its events are handled before kopf reads them."""
+
+
+def takers_of(watches: Watches) -> dict[tuple[str, ...], Take]:
+    """Return the handlers of events by watched kind, as kopf names it: group, version and plural."""
+    takers: dict[tuple[str, ...], Take] = {}
 
     def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        take = takers[resource[-1]] = _taker(resource[-1], watches, put, gone, key_of)
-        kopf.on.event(*resource, registry=registry, id=resource[-1])(_on_event(take))
+        takers[resource] = _taker(resource[-1], watches, put, gone, key_of)
 
     _watch_kinds(watches, watch)
     for row in watches.workload_types:
@@ -81,7 +93,7 @@ def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiven
             watches.workload_gone,
             workload_key(row.kind),
         )
-    return registry
+    return takers
 
 
 def _watch_kinds(watches: Watches, watch: Callable[[tuple[str, ...], Put, Gone, KeyOf], None]) -> None:
@@ -156,24 +168,10 @@ def _taker(plural: str, watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -
     return take
 
 
-def _on_event(take: Take) -> Any:
-    async def on_event(event: Any, **_: Any) -> None:
-        take(event)
-
-    return on_event
-
-
 def _configure(settings: kopf.OperatorSettings) -> None:
-    """Limit kopf to watches and its process life cycle.
-
-    A short idle timeout frees each object's task at once; the server timeout ends watches that hang silently.
-    """
+    """Limit kopf to watches and its process life cycle; the server timeout ends watches that hang silently."""
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.persistence.diffbase_storage = NoDiffs()
-    settings.persistence.progress_storage = NoProgress()
-    settings.queueing.idle_timeout = 0.1
-    settings.queueing.worker_limit = None
     settings.watching.chunk_size = 1  # The lists only start watches: see `kopf_lists`.
     settings.watching.server_timeout = _SERVER_TIMEOUT
     settings.networking.request_timeout = 30
@@ -186,35 +184,3 @@ class _Backoffs:
 
     def __iter__(self) -> Iterator[float]:
         return pauses(1.0, 30.0)
-
-
-class NoDiffs(kopf.DiffBaseStorage):
-    """Storage without diffs: https://docs.kopf.dev/en/stable/configuration/#change-detection."""
-
-    def build(self, **_: Any) -> Any:
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Store nothing."""
-
-
-class NoProgress(kopf.ProgressStorage):
-    """Storage without progress: https://docs.kopf.dev/en/stable/configuration/#handling-progress."""
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Store nothing."""
-
-    def purge(self, **_: Any) -> None:
-        """Store nothing."""
-
-    def touch(self, **_: Any) -> None:
-        """Store nothing."""
-
-    def clear(self, *, essence: Mapping[str, Any]) -> Any:
-        return essence

@@ -157,6 +157,13 @@ async def test_an_event_that_comes_in_two_parts_is_handled_once() -> None:
     assert taken.events == [("ADDED", "7")]
 
 
+async def test_the_last_event_is_handled_without_the_end_of_its_line() -> None:
+    taken, line = Taken(), event("ADDED", "7")
+    assert await taken.left(line) == [bookmark("7")]
+    assert await taken.left(line[:-9]) == [line[:-9]]
+    assert taken.events == [("ADDED", "7")]
+
+
 @pytest.mark.parametrize(
     "line",
     [event("BOOKMARK", "7"), b"[]", b"{", b'{"type":"ADDED","object":{}}'],

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
-from keyturn.controllers.kopf_source import kopf_registry, run_kopf
+from keyturn.controllers.kopf_source import kopf_registry, run_kopf, takers_of
 from keyturn.controllers.kopfshell import kopf
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
@@ -64,12 +64,10 @@ class Process:
         self.before_the_answer: list[tuple[str, dict[str, Any]]] = []
         """Events of other writers, which the watch reports before the operator's write is answered."""
         watches = Watches(self.context, Memory(self.context), self.queue, None)
-        self.registry = kopf_registry(watches, Mock(), WatchLiveness())
-        handlers = self.registry._watching.get_all_handlers()
-        self._handlers: dict[str, Any] = {str(one.id): one.fn for one in handlers}
+        self._takers = {plural: take for (*_, plural), take in takers_of(watches).items()}
 
     async def event(self, kind: str, body: dict[str, Any], plural: str = "managedsecrets") -> None:
-        await self._handlers[plural](event={"type": kind, "object": body})
+        self._takers[plural]({"type": kind, "object": body})
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""
