@@ -176,7 +176,7 @@ def _of_workloads() -> Iterator[str]:
 
 def _progress(look: Observed) -> Iterator[str]:
     assert look.desired
-    for found in standings(look, look.desired):
+    for found in standings(look):
         yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
 
 

@@ -22,7 +22,7 @@ __all__ = ["everyone", "is_hindered", "waited", "with_workloads"]
 
 
 def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
-    return standings(observed, observed.desired) if observed.desired and observed.state else ()
+    return standings(observed) if observed.state else ()
 
 
 def waited(observed: Observed) -> Observed | None:

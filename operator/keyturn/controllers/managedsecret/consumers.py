@@ -122,7 +122,7 @@ class _Reads:
 
     async def read_rollouts(self, observed: Observed) -> Observed:
         """Read the pods that show how far a rollout is, or what blocks it."""
-        for before in standings(observed, self.desired):
+        for before in standings(observed):
             standing = before
             while (need := self._need(standing, observed)) and not self._is_met(need, standing.consumer):
                 consumer = await self._read(standing.consumer, need, observed)
@@ -153,7 +153,7 @@ class _Reads:
         """Read the pods of workloads that restart for a rollback, whose markers return to an earlier revision."""
         if not any(goes_back(consumer, observed, self.desired) for consumer in observed.consumers):
             return observed
-        for consumer in next_restarts(observed, self.desired, standings(observed, self.desired)):
+        for consumer in next_restarts(observed, self.desired):
             if goes_back(consumer, observed, self.desired):
                 try:
                     observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
@@ -208,10 +208,10 @@ class _Reads:
         return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
 
     def _in_question(self, observed: Observed, asked: set[WorkloadKey]) -> list[Consumer]:
-        all_standings = standings(observed, self.desired)
+        all_standings = standings(observed)
         behind = (one for one in all_standings if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
-        restarts = next_restarts(observed, self.desired, all_standings)
+        restarts = next_restarts(observed, self.desired)
         return [consumer for consumer in (*kept_back, *restarts) if consumer.workload.key not in asked]
 
 
@@ -235,7 +235,7 @@ def _with_held_up(observed: Observed, record: _RolloutRecord) -> Observed:
 
 def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord) -> None:
     """Drop records of workloads that are restarted or complete."""
-    all_standings = standings(observed, desired)
+    all_standings = standings(observed)
     complete = {
         one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
     }

@@ -30,7 +30,7 @@ def tell_failed_workloads(
 ) -> None:
     """Report the workloads that have failed with the current revision, except those in `told`."""
     number = observed.current.number if observed.current else 0
-    for one in standings(observed, observed.desired) if observed.desired else ():
+    for one in standings(observed):
         workload = one.consumer.workload
         name = f"{workload.kind}/{workload.key.name}"
         if one.state is not WorkloadState.FAILED or name in told:

@@ -89,7 +89,7 @@ async def with_holders(
         ApiError: The list failed, or a read of a Job.
     """
     desired = observed.desired
-    if desired is None or observed.state is None or not needs_holders(observed, desired):
+    if desired is None or observed.state is None or not needs_holders(observed):
         return observed
     publication = (observed.state.current_number, observed.published)
     known = memory.known(key)

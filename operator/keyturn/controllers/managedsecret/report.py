@@ -452,7 +452,7 @@ def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: 
 def _count_what_failed(observed: Observed) -> None:
     """Count the failed restarts of a revision that is rolled back, before a status reports them."""
     told = failed_in(observed.managed.status)
-    for one in standings(observed, observed.desired) if observed.desired else ():
+    for one in standings(observed):
         workload = one.consumer.workload
         if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
             metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()

@@ -115,7 +115,7 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
 
 def _after_publication(told: Affected, observed: Observed, desired: Desired) -> Affected:
     """Return the progress of a secret whose new values are in the Secret."""
-    behind = [progress for progress in standings(observed, desired) if not progress.state.is_done]
+    behind = [progress for progress in standings(observed) if not progress.state.is_done]
     if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
         return replace(told, state=AffectedState.FAILED, message=_progress_message(failed))
     if behind:
@@ -127,9 +127,7 @@ def _after_publication(told: Affected, observed: Observed, desired: Desired) -> 
         return replace(told, state=AffectedState.ROTATED, message=valid)
     if told.unpushed:
         return _waiting_for_push(told)
-    return replace(
-        told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told) or _unproven(observed, desired)
-    )
+    return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told) or _unproven(observed))
 
 
 def _still_valid(observed: Observed, desired: Desired) -> str | None:
@@ -154,9 +152,9 @@ def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
     return tuple(f"{owner} {owner.message}" for owner in owners_behind(observed, desired))
 
 
-def _unproven(observed: Observed, desired: Desired) -> str | None:
+def _unproven(observed: Observed) -> str | None:
     """Return a message with the workloads that were not restarted because they read changed files."""
-    reloaded = [one for one in standings(observed, desired) if one.state is WorkloadState.RELOADED]
+    reloaded = [one for one in standings(observed) if one.state is WorkloadState.RELOADED]
     return _progress_message(reloaded) if reloaded else None
 
 

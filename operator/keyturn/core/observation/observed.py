@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyturn.core.labels import FINALIZER, REFRESH, ROLLBACK, ROTATE
 from keyturn.core.policy.checklist import NO_SIGNS, Signs
@@ -15,7 +15,7 @@ from .emergency import DECLARED_WITHIN
 from .store_reads import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +170,8 @@ class Observed:
     """Status fields that the installed CRD lacks, so the API server drops them."""
 
     @cached_property
-    def results(self) -> dict[Hashable, Any]:
-        """Results of the functions that are computed once per observation, see `once`."""
+    def results(self) -> dict[Callable[[Observed], Any], Any]:
+        """Results of the functions that are computed once for this observation, see `once`."""
         return {}
 
     @cached_property
@@ -180,36 +179,36 @@ class Observed:
         """The revision that the Secret must hold."""
         return self.state.current if self.state else None
 
-    @cached_property
+    @property
     def name(self) -> str:
         return self.managed.metadata.name
 
-    @cached_property
+    @property
     def uid(self) -> str:
         return self.managed.metadata.uid
 
-    @cached_property
+    @property
     def database(self) -> DatabaseDesired | None:
         """The database account of the spec, which no class changes; None without one."""
         return self.desired.database if self.desired else database_of(self.managed.spec.database)
 
-    @cached_property
+    @property
     def is_ours(self) -> bool:
         """The Secret exists and this ManagedSecret owns it."""
         return self.target is not None and self.target.owner == self.name
 
-    @cached_property
+    @property
     def is_published(self) -> bool:
         """The Secret has the current revision."""
         return bool(self.target and self.state and self.target.revision == self.state.current_number)
 
-    @cached_property
+    @property
     def published(self) -> datetime:
         """When the current revision was published, or generated if it is not published yet."""
         stamp = self.target.published if self.target else None
         return stamp or (self.current.made if self.current else self.now)
 
-    @cached_property
+    @property
     def is_complete(self) -> bool:
         """The Secret has every key of the spec, unchanged since its revision was written."""
         if self.target is None or not self.is_ours or self.target.differs:
@@ -227,22 +226,22 @@ class Observed:
             refresh=annotations.get(REFRESH) or None,
         )
 
-    @cached_property
+    @property
     def is_requested(self) -> bool:
         """A trigger requests a rotation that has not begun."""
         return self.state is not None and bool(self.state.triggers.unhandled(self.requested))
 
-    @cached_property
+    @property
     def overlaps(self) -> bool:
         """Previous values, or a previous credential, are still valid next to those of the current revision."""
         return self.current is not None and self.current.overlaps
 
-    @cached_property
+    @property
     def is_finalized(self) -> bool:
         """The object has Keyturn's finalizer."""
         return FINALIZER in self.managed.metadata.finalizers
 
-    @cached_property
+    @property
     def asks_to_refresh(self) -> bool:
         """A read of the stores is requested, by annotation or by an emergency."""
         asked = self.requested.refresh
@@ -278,7 +277,7 @@ class Observed:
         )
         return max([read, *ends])
 
-    @cached_property
+    @property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
         return self.held is not None or any(emergency.presses for emergency in self.emergencies)
@@ -308,15 +307,14 @@ else:
         return copy
 
 
-def once(compute: Callable[[Observed, *Ts], T]) -> Callable[[Observed, *Ts], T]:
-    """Decorate a function of an observation: for the same arguments it is computed once."""
+def once(compute: Callable[[Observed], T]) -> Callable[[Observed], T]:
+    """Decorate a function of an observation, so that it is computed once for each."""
 
     @wraps(compute)
-    def known(observed: Observed, *args: *Ts) -> T:
-        key = (compute, *map(id, args))
-        if key not in observed.results:  # with the arguments, so that no other object gets their ids
-            observed.results[key] = args, compute(observed, *args)
-        result: T = observed.results[key][1]
+    def known(observed: Observed) -> T:
+        if compute not in observed.results:
+            observed.results[compute] = compute(observed)
+        result: T = observed.results[compute]
         return result
 
     return known

@@ -8,21 +8,19 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.times import to_second
 
 from .holders import holds_back
+from .rollout import is_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-    from .rollout import WorkloadProgress
-
 __all__ = ["is_asserted", "is_complete", "overlap_limit"]
 
 
-def is_complete(observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]) -> bool:
-    return not any(progress.under_way for progress in all_standings) and not holds_back(observed, desired)
+def is_complete(observed: Observed, desired: Desired) -> bool:
+    return not is_under_way(observed) and not holds_back(observed, desired)
 
 
 def is_asserted(observed: Observed) -> bool:

@@ -31,7 +31,6 @@ from .credential_slots import (
     was_in_use,
 )
 from .emergency import revokes_at_once
-from .rollout import standings
 from .triggers import emergency_was_declared, waits_for_previous
 
 if TYPE_CHECKING:
@@ -231,7 +230,7 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
     limit = overlap_limit(observed, desired)
     if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):
         return True
-    return is_complete(observed, desired, standings(observed, desired))
+    return is_complete(observed, desired)
 
 
 def _revoke(credential: Credential, observed: Observed, database: DatabaseDesired) -> steps.Revoke:

@@ -36,14 +36,7 @@ from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
-from .rollout import (
-    WorkloadProgress,
-    any_failed,
-    next_changes,
-    next_marker,
-    next_restarts,
-    standings,
-)
+from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
 from .stuck_pods import pod_to_delete
 from .triggers import due_on_request, overdue_time, reason_to_renew, start_time, turns_nothing
 
@@ -80,7 +73,7 @@ def next_step(observed: Observed) -> steps.Step:
     reason = None if is_pending(observed, desired) else reason_to_renew(observed, desired)
     _check_curable_rules(observed, reason)
     problem = observed.pulled.problem
-    if reason and _may_renew(observed, desired, reason):
+    if reason and _may_renew(observed, reason):
         refuse_change(observed, desired, reason.message)
         problem = _unread_problem(observed, desired, reason)
         if problem is None:
@@ -165,7 +158,7 @@ def _let_go(observed: Observed) -> steps.Bind | steps.Release | None:
     return steps.Release(observed.left[0]) if observed.left else None
 
 
-def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
+def _may_renew(observed: Observed, reason: Reason) -> bool:
     """Whether a revision may be generated: the current one is published, or spec or emergency supersede it.
 
     Therefore no defect and no trigger can pile up unread revisions until those in use are dropped. While a workload
@@ -177,7 +170,7 @@ def _may_renew(observed: Observed, desired: Desired, reason: Reason) -> bool:
         return True  # the server accepts no credential that could be published
     if not observed.is_published:
         return False
-    return not reason.by_itself or not any_failed(standings(observed, desired))
+    return not reason.by_itself or not any_failed(observed)
 
 
 def _allowed(observed: Observed) -> Desired:
@@ -282,24 +275,22 @@ def _roll_out(
     | steps.Expire
     | steps.Rest
 ):
-    all_standings = standings(observed, desired)
-    if restarts := next_restarts(observed, desired, all_standings):
+    if restarts := next_restarts(observed, desired):
         return steps.RollOut(restarts[0], next_marker(restarts[0], observed, desired))
     if stuck := pod_to_delete(observed, desired):
         return stuck
     if evicted := pod_to_evict(observed, desired):
         return evicted
-    if any_failed(all_standings):
+    if any_failed(observed):
         return return_after_failure(observed, desired, _current(observed))
-    is_through = not any(progress.under_way for progress in all_standings)
-    if step := _overlap(observed, desired, all_standings):
+    if step := _overlap(observed, desired):
         return step
-    _ask_for_action(observed, desired, is_through=is_through)
+    _ask_for_action(observed, desired)
     problem = problem or push_problem(observed) or account_problem(observed, desired) or contest(observed)
-    return steps.Rest(_wake_up(observed, desired, all_standings), problem)
+    return steps.Rest(_wake_up(observed, desired), problem)
 
 
-def _ask_for_action(observed: Observed, desired: Desired, *, is_through: bool) -> None:
+def _ask_for_action(observed: Observed, desired: Desired) -> None:
     """Report what needs manual action.
 
     Raises:
@@ -308,7 +299,7 @@ def _ask_for_action(observed: Observed, desired: Desired, *, is_through: bool) -
     try:
         refuse_unknown_return(observed, desired)
         refuse_exhausted(observed, desired)
-        if is_through:
+        if not is_under_way(observed):
             ask_for_help(observed, _current(observed))
     except Stalled as stalled:
         times = (stalled.again, account_again(observed))
@@ -316,28 +307,24 @@ def _ask_for_action(observed: Observed, desired: Desired, *, is_through: bool) -
         raise
 
 
-def _overlap(
-    observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
-) -> steps.Overlap | steps.Expire | None:
+def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | None:
     """Begin the overlap when no pod holds earlier values, and end it at its time, or at the limit at the latest."""
     current, limit = _current(observed), overlap_limit(observed, desired)
     if not observed.overlaps:
         return None
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
-    if any(progress.under_way for progress in all_standings):
+    if is_under_way(observed):
         return None
     if current.valid_until is not None:
         return steps.Expire(current.number) if observed.now >= current.valid_until else None
-    if is_complete(observed, desired, all_standings):
+    if is_complete(observed, desired):
         return steps.Overlap(current.number, observed.now + desired.overlap)
     return None
 
 
-def _wake_up(
-    observed: Observed, desired: Desired, all_standings: tuple[WorkloadProgress, ...]
-) -> datetime | None:
-    times = next_changes(observed, desired, all_standings)
+def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
+    times = next_changes(observed, desired)
     current = _current(observed)
     if observed.overlaps:
         times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import steps
 from .completion import is_complete, overlap_limit
 from .emergency import revokes_at_once
-from .rollout import Turn, standings
+from .rollout import Turn, is_under_way, standings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.lease import StoreLease
     from keyturn.core.state.state import StateFacts
-
-    from .rollout import WorkloadProgress
 
 __all__ = [
     "are_kept_for",
@@ -90,23 +88,21 @@ def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datet
         return loan.ends
     if revokes_at_once(observed):
         return observed.now
-    everyone = standings(observed, desired)
-    if not is_complete(observed, desired, everyone):
-        return _limited(loan, observed, desired, everyone)
+    if not is_complete(observed, desired):
+        return _limited(loan, observed, desired)
+    everyone = standings(observed)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not _has_overlap(observed):
         return observed.now
     return min(published + desired.overlap, loan.ends)
 
 
-def _limited(
-    loan: StoreLease, observed: Observed, desired: Desired, everyone: Iterable[WorkloadProgress]
-) -> datetime:
+def _limited(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
     """Return the end of a lease whose values pods still hold: its expiry, or the limit of the overlap.
 
     A workload that is being restarted is waited for in any case.
     """
     limit = overlap_limit(observed, desired)
-    if limit is None or any(progress.under_way for progress in everyone):
+    if limit is None or is_under_way(observed):
         return loan.ends
     return min(limit, loan.ends)
 

@@ -11,7 +11,7 @@ from keyturn.core.observation.workload import read_marker
 from .completion import is_asserted
 from .holders import evicts
 from .leases import idle_leases
-from .rollout import Turn, standings
+from .rollout import Turn, is_under_way
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -67,7 +67,7 @@ def may_be_held_up(standing: WorkloadProgress) -> bool:
     return standing.state is WorkloadState.FAILED or is_held_up
 
 
-def needs_holders(observed: Observed, desired: Desired) -> bool:
+def needs_holders(observed: Observed) -> bool:
     """Whether something is asserted now that depends on every pod of the namespace.
 
     Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
@@ -75,6 +75,6 @@ def needs_holders(observed: Observed, desired: Desired) -> bool:
     was_asserted = is_asserted(observed)
     if not observed.is_published or (was_asserted and not idle_leases(observed)):
         return False
-    if any(progress.under_way for progress in standings(observed, desired)):
+    if is_under_way(observed):
         return evicts(observed) and not was_asserted
     return True

@@ -105,7 +105,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     help_ = told_of_stuck(observed.consumers) or (
         f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
-    failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed, desired)[:_MAX_NAMED])
+    failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
     retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
     raise Stalled(
         ErrorReason.ROLLOUT_FAILED,
@@ -140,14 +140,14 @@ def failures(observed: Observed) -> str:
 
     A rollback records it, because it removes the pods that show the cause.
     """
-    failed = _failed(observed, observed.desired) if observed.desired else []
+    failed = _failed(observed)
     causes = [f"{one.consumer.workload.key}: {one.message}" for one in failed[:_MAX_NAMED]]
     more = [f"{len(failed) - _MAX_NAMED} more"] if len(failed) > _MAX_NAMED else []
     return "; ".join([*causes, *more])[:_MAX_CAUSE_LENGTH]
 
 
-def _failed(observed: Observed, desired: Desired) -> list[WorkloadProgress]:
-    return [one for one in standings(observed, desired) if one.state is WorkloadState.FAILED]
+def _failed(observed: Observed) -> list[WorkloadProgress]:
+    return [one for one in standings(observed) if one.state is WorkloadState.FAILED]
 
 
 def _unhandled_return(observed: Observed) -> int | None:

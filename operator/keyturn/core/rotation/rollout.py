@@ -42,7 +42,7 @@ from .rollout_obstacles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from keyturn.core.keys import WorkloadKey
@@ -56,6 +56,7 @@ __all__ = [
     "WorkloadProgress",
     "any_failed",
     "goes_back",
+    "is_under_way",
     "marker_for",
     "next_changes",
     "next_marker",
@@ -120,20 +121,29 @@ class WorkloadProgress:
 
 
 @once
-def standings(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
-    """Return the progress of each consumer, in restart order."""
+def standings(observed: Observed) -> tuple[WorkloadProgress, ...]:
+    """Return the progress of each consumer, in restart order; nothing if the spec is invalid."""
+    desired = observed.desired
+    if desired is None:
+        return ()
     return tuple(
         progress_of(observed, desired, consumer)
         for consumer in sorted(observed.consumers, key=_restart_order(desired))
     )
 
 
-def next_restarts(
-    observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]
-) -> tuple[Consumer, ...]:
+def is_under_way(observed: Observed) -> bool:
+    """Whether a rotation waits for a workload."""
+    return any(progress.under_way for progress in standings(observed))
+
+
+def any_failed(observed: Observed) -> bool:
+    return any(progress.state is WorkloadState.FAILED for progress in standings(observed))
+
+
+def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
-    everyone = tuple(all_standings)
-    has_failed = any_failed(everyone)
+    everyone, has_failed = standings(observed), any_failed(observed)
     if has_failed and not all(
         progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
     ):
@@ -149,10 +159,6 @@ def next_restarts(
         and observed.now >= restart_due(observed, desired, progress)
     )
     return tuple(ready)[: max(0, desired.max_concurrent - rolling)]
-
-
-def any_failed(all_standings: Iterable[WorkloadProgress]) -> bool:
-    return any(progress.state is WorkloadState.FAILED for progress in all_standings)
 
 
 def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
@@ -195,11 +201,9 @@ def pods_again(observed: Observed, desired: Desired, standing: WorkloadProgress)
     return look_again(standing.consumer, observed, desired) if standing.leaving else None
 
 
-def next_changes(
-    observed: Observed, desired: Desired, all_standings: Iterable[WorkloadProgress]
-) -> list[datetime]:
+def next_changes(observed: Observed, desired: Desired) -> list[datetime]:
     """Return when restarts are due, and when the progress of workloads is to be determined again."""
-    times = (when for one in all_standings for when in _changes_of(one, observed, desired))
+    times = (when for one in standings(observed) for when in _changes_of(one, observed, desired))
     return [when for when in times if when]
 
 
@@ -215,7 +219,6 @@ def _changes_of(
     yield standing.consumer.pods.again if standing.consumer.pods else None
 
 
-@once
 def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> WorkloadProgress:
     """Return the progress of one consumer."""
     workload = consumer.workload

@@ -27,7 +27,7 @@ from .credential_slots import (
 )
 from .decision import next_number
 from .rollback import failures
-from .rollout import standings
+from .rollout import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -278,8 +278,7 @@ def _fallback(observed: Observed, desired: Desired) -> int | None:
     """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
     if observed.current is None:
         return None
-    under_way = any(one.under_way for one in standings(observed, desired))
-    is_through = not under_way and _was_published(observed.current, observed, desired)
+    is_through = not is_under_way(observed) and _was_published(observed.current, observed, desired)
     return observed.current.number if is_through else observed.current.fallback
 
 

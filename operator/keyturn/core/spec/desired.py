@@ -69,7 +69,7 @@ _SPREAD = "dataFrom["
 """Prefix of the names of dataFrom items; the name of a data item cannot contain `[`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shape:
     """Ownership and lifecycle of the target Secret."""
 
@@ -81,20 +81,20 @@ class Shape:
     any_type: bool = False
     """The type of an existing Secret is accepted as it is."""
 
-    @cached_property
+    @property
     def merges(self) -> bool:
         return self.creation is CreationPolicy.MERGE
 
-    @cached_property
+    @property
     def adopts(self) -> bool:
         return self.adopt is Adopt.IF_UNOWNED
 
-    @cached_property
+    @property
     def keeps_others(self) -> bool:
         """Whether keys of an adopted Secret that no item writes stay."""
         return self.others is OtherKeys.KEEP
 
-    @cached_property
+    @property
     def deletes(self) -> bool:
         return self.deletion is DeletionPolicy.DELETE
 
@@ -138,7 +138,7 @@ class Desired:
     database: DatabaseDesired | None = None
     """The database account of the password; None without one."""
 
-    @cached_property
+    @property
     def on_request(self) -> bool:
         """Whether the schedule only reports when values are due, because nothing applies them where they are used."""
         return self.applied_by is AppliedBy.NOBODY

@@ -23,7 +23,7 @@ from keyturn.core.rotation.completion import is_complete
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import is_under_way, standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.spread import applied_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
@@ -68,7 +68,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before = observed.managed.status
-    everyone = standings(observed, observed.desired) if observed.desired and observed.state else ()
+    everyone = standings(observed) if observed.state else ()
     rotation = _rotation(observed, outcome, everyone)
     upcoming, workloads = next_time(observed), _workloads(observed, everyone)
     return ManagedSecretStatus(
@@ -90,7 +90,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         workloads=workloads,
         workloads_summary=done_of(workloads),
         policy=policy_of(broken_rules(observed)),
-        history=_history(observed, everyone),
+        history=_history(observed),
         conditions=conditions_of(
             ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
         ),
@@ -151,7 +151,7 @@ def _rotation(
     begun = steps.rotation_id(observed.uid, newest.number + 1)
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
-    step = _step_under_way(observed, everyone)
+    step = _step_under_way(observed)
     if step is None or newest.reason == RevisionReason.CREATED:
         return None
     rotation = RotationStatus(
@@ -175,7 +175,7 @@ def _with_outcome(rotation: RotationStatus, outcome: Outcome) -> RotationStatus:
     return rotation.model_copy(update=message | counted)
 
 
-def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) -> str | None:
+def _step_under_way(observed: Observed) -> str | None:
     is_back = observed.state is not None and observed.state.is_rolled_back
     if observed.state and (step := credential_step(observed.state)):
         return step
@@ -183,15 +183,14 @@ def _step_under_way(observed: Observed, everyone: Iterable[WorkloadProgress]) ->
         return "Rollback" if is_back else "Publish"
     if _is_to_be_settled(observed):
         return "Settle"
-    everyone = tuple(everyone)
-    if any(progress.under_way for progress in everyone):
+    if is_under_way(observed):
         return "Rollback" if is_back else "RollOut"
-    return _step_at_the_end(observed, everyone)
+    return _step_at_the_end(observed)
 
 
-def _step_at_the_end(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> str | None:
+def _step_at_the_end(observed: Observed) -> str | None:
     """Return the step after every workload that is restarted runs the current revision."""
-    if observed.desired and not is_complete(observed, observed.desired, everyone):
+    if observed.desired and not is_complete(observed, observed.desired):
         return "WaitForPods"
     if observed.overlaps:
         return "Overlap"
@@ -293,11 +292,11 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
     return terminating(standing.consumer, observed, desired) or None
 
 
-def _history(observed: Observed, everyone: Iterable[WorkloadProgress]) -> list[HistoryEntry]:
+def _history(observed: Observed) -> list[HistoryEntry]:
     before, state = observed.managed.status.history, observed.state
     if state is None or observed.desired is None or not observed.is_published:
         return before
-    if not is_complete(observed, observed.desired, everyone):
+    if not is_complete(observed, observed.desired):
         return before
     done = max((entry.revision for entry in before), default=0)
     known = state.current if _is_to_come(state.newest, state) else state.newest

@@ -41,18 +41,22 @@ def test_a_copy_forgets_what_followed_from_other_facts() -> None:
     assert with_facts(observed, state=later).current == later.current
 
 
-def test_a_result_is_computed_once_for_the_same_arguments() -> None:
+def test_a_result_is_computed_once_for_an_observation() -> None:
     asked: list[str] = []
 
     @once
-    def note(observed: Observed, of: str) -> str:
-        asked.append(of)
-        return f"{observed.name} {of}"
+    def note(observed: Observed) -> str:
+        asked.append(observed.name)
+        return f"{observed.name} {len(asked)}"
+
+    @once
+    def other(observed: Observed) -> str:
+        return f"other {observed.name}"
 
     observed = make.observed()
 
-    assert [note(observed, "a"), note(observed, "b"), note(observed, "a")] == ["db a", "db b", "db a"]
-    assert asked == ["a", "b"]
+    assert [note(observed), other(observed), note(observed)] == ["db 1", "other db", "db 1"]
+    assert asked == ["db"]
 
 
 def test_a_result_is_computed_again_for_a_copy() -> None:

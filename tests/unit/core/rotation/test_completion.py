@@ -10,7 +10,6 @@ import pytest
 from keyturn.core.observation.holders import Holders
 from keyturn.core.rotation.completion import is_complete, overlap_limit
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
@@ -24,9 +23,7 @@ def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> 
     held = replace(done, holders=Holders((make.holding(),)))
     rolling = replace(done, consumers=(ROLLING,))
 
-    complete = [
-        is_complete(one, make.wanted(one), standings(one, make.wanted(one))) for one in (done, held, rolling)
-    ]
+    complete = [is_complete(one, make.wanted(one)) for one in (done, held, rolling)]
 
     assert complete == [True, False, False]
 

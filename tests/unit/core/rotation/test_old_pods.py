@@ -81,7 +81,7 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
 
 def standing_of(at: Observed) -> WorkloadProgress:
     assert at.desired
-    return standings(at, at.desired)[0]
+    return standings(at)[0]
 
 
 # Which pods have earlier values
@@ -218,7 +218,7 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
 def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
     at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
     assert at.desired
-    everyone = standings(at, at.desired)
+    everyone = standings(at)
     told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
         "WorkloadsCurrent"
     ]
@@ -250,7 +250,7 @@ def test_other_workloads_take_their_turn_meanwhile() -> None:
     spec = {"rollout": {"targets": targets, "maxConcurrent": 1}}
     at = look(settled(ending()), consumer("web", marker="db=1"), spec=spec)
     assert at.desired
-    (only,) = next_restarts(at, at.desired, standings(at, at.desired))
+    (only,) = next_restarts(at, at.desired)
     assert only.workload.key.name == "web"
 
 

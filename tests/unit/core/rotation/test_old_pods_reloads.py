@@ -47,7 +47,7 @@ def rotated(*consumers: Consumer, ago: timedelta = SYNC, spec: dict[str, Any] | 
 
 
 def state_of(observed: Observed) -> tuple[WorkloadState, str | None]:
-    (found,) = standings(observed, make.wanted(observed))
+    (found,) = standings(observed)
     return found.state, found.reason
 
 

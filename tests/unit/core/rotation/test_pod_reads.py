@@ -122,4 +122,4 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
     ],
 )
 def test_pods_are_needed_when_something_is_asserted(observed: Observed, expected: bool) -> None:  # noqa: FBT001
-    assert needs_holders(observed, make.wanted(observed)) is expected
+    assert needs_holders(observed) is expected

@@ -58,7 +58,7 @@ def look(
 
 def of_api(at: Observed) -> WorkloadProgress:
     assert at.desired
-    return standings(at, at.desired)[0]
+    return standings(at)[0]
 
 
 def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict[str, Any]:

@@ -67,12 +67,12 @@ def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
 
 def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
     assert at.desired
-    return standings(at, at.desired)
+    return standings(at)
 
 
 def restarted(at: Observed) -> tuple[str, ...]:
     assert at.desired
-    return tuple(one.workload.key.name for one in next_restarts(at, at.desired, standings(at, at.desired)))
+    return tuple(one.workload.key.name for one in next_restarts(at, at.desired))
 
 
 # How far a workload is

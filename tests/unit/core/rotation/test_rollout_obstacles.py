@@ -45,7 +45,7 @@ def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> O
 def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> WorkloadProgress:
     at = look(one, spec, **changed)
     assert at.desired
-    (only,) = standings(at, at.desired)
+    (only,) = standings(at)
     return only
 
 
@@ -164,7 +164,7 @@ def test_no_workload_follows_pods_that_crash() -> None:
     other = consumer("web", marker="db=1")
     at = observed({"rollout": {"maxConcurrent": 9}}, rolling([crashing(), OLD]), other, **AT_TWO)
     assert at.desired
-    assert next_restarts(at, at.desired, standings(at, at.desired)) == ()
+    assert next_restarts(at, at.desired) == ()
 
 
 # What is said
@@ -225,5 +225,5 @@ def test_no_workload_is_rolled_back_twice() -> None:
     back = state(revision(2, "Triggered"), revision(), current=1, held=held)
     at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))
     assert at.desired
-    (found,) = standings(at, at.desired)
+    (found,) = standings(at)
     assert found.state is FAILED

@@ -104,7 +104,7 @@ def test_it_is_deleted_also_after_the_deadline() -> None:
 
 def told(at: Observed) -> str | None:
     assert at.desired
-    return standings(at, at.desired)[0].message
+    return standings(at)[0].message
 
 
 def test_a_pod_that_may_not_be_deleted_is_named_with_the_command() -> None:
