@@ -92,7 +92,7 @@ class SecretReads:
         if record.state is None:
             body = await self._read(key, state_name(key.name))
             record.state = state_of(body) if body else None
-            record.state_version = meta_of(body).resource_version if body else None
+            record.state_version = body["metadata"]["resourceVersion"] if body else None
         return record.state
 
     def state_version(self, key: ObjectKey) -> str | None:

@@ -152,7 +152,7 @@ async def _write_secret(key: ObjectKey, body: Body, memory: Memory, context: Con
     ours: set[str] = set()
     try:
         written = await _put_secret(key, body, memory.secrets, context)
-        ours.add(meta_of(written).resource_version)
+        ours.add(written["metadata"]["resourceVersion"])
     finally:
         memory.writes.end(key)
         if writing.observed - ours:
