@@ -17,7 +17,7 @@ from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
 from tests.simulation.test_terminating_pods import looks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from keyturn.kube.namespace_pods import PodList
 
@@ -135,11 +135,11 @@ def test_a_pass_ends_while_lists_pause_and_its_request_is_served_later() -> None
         reader, requested = cluster.context.namespace_pods, []
 
         class Pausing:
-            async def read(self, namespace: str, since: float) -> PodList:
+            async def read(self, namespace: str, since: float, wake: Callable[[], None]) -> PodList:
                 requested.append(since)
                 if len(requested) <= 3:
                     raise ListPaused(7.0)
-                return await reader.read(namespace, since)
+                return await reader.read(namespace, since, wake)
 
         cluster.context.namespace_pods = Pausing()  # type: ignore[assignment]  # a fake
         due = None

@@ -1,6 +1,7 @@
 """Lists the pods of a namespace that use Secrets; all that ask at one time share one list, and lists have pauses.
 
 Pods are read in pages, and each page is reduced before the next one is read. There is no watch and no list at rest.
+Only the request that begins a list waits for it, because each that waits has a worker.
 
 A pod names its Job only. The Job is read by name when its pod holds earlier values, once for each Job, to name the
 topmost owner, such as its CronJob.
@@ -8,9 +9,8 @@ topmost owner, such as its CronJob.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +40,8 @@ _SHARE: Final = 0.05
 """Part of the time that lists of one namespace may take, so that hundreds of rotations at once share a few."""
 _MAX_PAUSE: Final = 2.0
 """Seconds between two lists of one namespace at most."""
+_LONGEST_WAIT: Final = 30.0
+"""Seconds after which a request that waits for the end of a list comes again in any case."""
 _KUBELET_SYNC = timedelta(minutes=2)
 """Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
 _FILES = frozenset({Via.VOLUME, Via.PROJECTED})
@@ -64,23 +66,30 @@ class PodList:
 
 @dataclass(slots=True)
 class _Namespace:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: PodList | None = None
+    error: errors.ApiError | None = None
+    """Why the last list failed; None if it did not."""
     rests_until: float = 0.0
+    waiting: list[Callable[[], None]] | None = None
+    """Called at the end of the list in progress; None without one."""
 
 
 class ListPaused(Exception):  # noqa: N818  # a result, as a missing list is none
-    """The pods of a namespace were listed a moment ago, and may be listed again after `seconds`."""
+    """The pods of a namespace are being listed, or were a moment ago; ask again after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"pods of this namespace are listed again after {seconds:.1f} s")
         self.seconds = seconds
 
 
+def _wake_nothing() -> None:
+    pass
+
+
 class NamespacePods:
     """Single-flight reader: a list serves every request that came before it started.
 
-    It does not wait for the end of a pause, because all that ask would wait with it, each in a worker.
+    A list that fails has a pause as well, during which its error is the answer.
     """
 
     def __init__(self, api: Api, ticks: Callable[[], float], *, share: float = _SHARE) -> None:
@@ -90,28 +99,43 @@ class NamespacePods:
         self._share = share
         self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
 
-    async def read(self, namespace: str, since: float) -> PodList:
+    async def read(self, namespace: str, since: float, wake: Callable[[], None] = _wake_nothing) -> PodList:
         """Return a list that was requested at `since` or later.
 
         Raises:
-            ListPaused: There is none, and the pause after the last one has not ended.
-            ApiError: The pods could not be read; a missing permission is a result, not an error.
+            ListPaused: There is none: a list is in progress, and `wake` is called at its end, or lists have a pause.
+            ApiError: The pods could not be read, now or just before; a missing permission is a result, not an error.
         """
         self._drop_old()
         entry = self._namespaces[namespace]
-        async with entry.lock:
-            if entry.last is None or entry.last.began < since:
-                if (pause := entry.rests_until - self._ticks()) > 0:
-                    raise ListPaused(pause)
-                entry.last = await self._list(namespace)
-                ended = self._ticks()
-                entry.rests_until = ended + min(
-                    _MAX_PAUSE, (ended - entry.last.began) * (1 / self._share - 1)
-                )
+        if entry.last is not None and entry.last.began >= since:
             return entry.last
+        if entry.waiting is not None:
+            entry.waiting.append(wake)
+            raise ListPaused(_LONGEST_WAIT)
+        if (pause := entry.rests_until - self._ticks()) > 0:
+            raise entry.error.with_traceback(None) if entry.error else ListPaused(pause)
+        return await self._begin(namespace, entry)
 
-    async def _list(self, namespace: str) -> PodList:
+    async def _begin(self, namespace: str, entry: _Namespace) -> PodList:
+        """List the pods, and wake all that ask meanwhile at the end."""
+        waiting: list[Callable[[], None]] = []
         began = self._ticks()
+        entry.waiting, entry.error = waiting, None
+        try:
+            entry.last = found = await self._list(namespace, began)
+        except errors.ApiError as error:
+            entry.error = error
+            raise
+        finally:
+            ended = self._ticks()
+            entry.rests_until = ended + min(_MAX_PAUSE, (ended - began) * (1 / self._share - 1))
+            entry.waiting = None
+            for wake in waiting:
+                wake()
+        return found
+
+    async def _list(self, namespace: str, began: float) -> PodList:
         pods: list[HoldingPod] = []
         shared: dict[tuple[Use, ...], tuple[Use, ...]] = {}
         try:
@@ -125,9 +149,10 @@ class NamespacePods:
         return PodList(began, tuple(pods))
 
     def _drop_old(self) -> None:
-        moment = self._ticks() - _KEPT
+        now = self._ticks()
         for name, entry in list(self._namespaces.items()):
-            if not entry.lock.locked() and (entry.last is None or entry.last.began < moment):
+            is_used = entry.waiting is not None or entry.rests_until > now
+            if not is_used and (entry.last is None or entry.last.began < now - _KEPT):
                 del self._namespaces[name]
 
 

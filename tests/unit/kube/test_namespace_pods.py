@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -207,20 +208,38 @@ def named(name: str) -> dict[str, Any]:
     return pod
 
 
-async def test_requests_that_wait_share_one_list() -> None:
-    now = [1.0]
+async def test_requests_during_a_list_wait_in_no_worker_and_come_again_at_its_end() -> None:
+    now, woken = [1.0], list[float]()
     api = Api(Page([named("a")], "1", first=True))
     pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
     first = asyncio.create_task(pods.read("shop", 1.0))
-    same = [asyncio.create_task(pods.read("shop", 1.0)) for _ in range(20)]
-    await asyncio.sleep(0.01)
-    later = asyncio.create_task(pods.read("shop", 1.1))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    for since in (1.0, 1.1):
+        with pytest.raises(ListPaused):
+            await pods.read("shop", since, partial(woken.append, since))
+    assert woken == []
     api.released.set()
+    found = await first
 
-    assert {id(one) for one in await asyncio.gather(*same)} == {id(await first)}
-    assert await later is not await first, "a list that started before a request does not serve it"
+    assert woken == [1.0, 1.1]
+    assert await pods.read("shop", 1.0) is found, "all that it serves share it"
+    now[0] = 1.1
+    assert await pods.read("shop", 1.1) is not found, "it started before this request"
     assert len(api.lists) == 2
+
+
+async def test_a_list_that_is_cancelled_wakes_the_requests_that_wait_for_its_end() -> None:
+    woken = list[str]()
+    api = Api()
+    pods = reader(api)
+    first = asyncio.create_task(pods.read("shop", 0.0))
+    await asyncio.sleep(0)
+    with pytest.raises(ListPaused):
+        await pods.read("shop", 0.0, partial(woken.append, "second"))
+    first.cancel()
+    await asyncio.wait([first])
+
+    assert woken == ["second"]
 
 
 @pytest.mark.parametrize(
@@ -290,18 +309,37 @@ def test_a_missing_permission_is_a_result() -> None:
     asyncio.run(story())
 
 
-def test_a_failed_list_is_not_kept() -> None:
-    async def story() -> None:
-        api = Api(error=errors.ApiError("list", paths.pods("shop"), 500, "InternalError"))
-        api.released.set()
-        pods = reader(api)
-        for _ in range(2):
-            with pytest.raises(errors.ApiError):
-                await pods.read("shop", 0)
+async def test_a_failed_list_has_a_pause_in_which_its_error_is_known() -> None:
+    now, woken = [100.0], list[str]()
 
-        assert len(api.lists) == 2
+    class FailingApi(Api):
+        async def pages(self, path: str, params: dict[str, str], *, limit: int) -> AsyncIterator[Page]:
+            try:
+                async for page in super().pages(path, params, limit=limit):
+                    yield page
+            finally:
+                now[0] += 0.1
 
-    asyncio.run(story())
+    api = FailingApi(error=errors.Unavailable("list", paths.pods("shop"), 503, "ServiceUnavailable"))
+    pods = NamespacePods(api, lambda: now[0])  # type: ignore[arg-type]  # a fake
+    first = asyncio.create_task(pods.read("shop", 100.0))
+    await asyncio.sleep(0)
+    with pytest.raises(ListPaused):
+        await pods.read("shop", 100.0, partial(woken.append, "second"))
+    api.released.set()
+    with pytest.raises(errors.Unavailable):
+        await first
+    assert woken == ["second"]
+
+    for _ in range(3):
+        with pytest.raises(errors.Unavailable):
+            await pods.read("shop", now[0])
+        now[0] += 0.6
+    assert len(api.lists) == 1
+    now[0] += 0.2
+    with pytest.raises(errors.Unavailable):
+        await pods.read("shop", now[0])
+    assert len(api.lists) == 2
 
 
 def test_lists_are_dropped_after_two_minutes() -> None:

@@ -6,6 +6,7 @@ A list that was requested after the publication serves until such a pod is found
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.core.observation.holders import Holders, is_of
@@ -95,7 +96,8 @@ async def with_holders(
     known = memory.known(key)
     if known is not None and known.publication == publication and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
-    found = await context.namespace_pods.read(key.namespace, memory.requested(key, publication))
+    since, wake = memory.requested(key, publication), partial(context.wake, key)
+    found = await context.namespace_pods.read(key.namespace, since, wake)
     older = _holders_of(found, observed, desired)
     older = replace(older, pods=await context.job_owners.name(key.namespace, older.pods))
     observed = with_facts(observed, holders=older)
