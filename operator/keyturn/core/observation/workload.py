@@ -90,6 +90,11 @@ class Workload:
 
         Before its controller has observed that template, its status describes an earlier one.
         """
+    def has_failed_since(self, time: datetime | None) -> bool:
+        """Whether the last rollout has failed, and its controller has not reported that by `time` already."""
+        is_earlier = time is not None and self.progressed is not None and self.progressed <= time
+        return self.failed and not is_earlier
+
         is_observed = self._has_observed(other)
         return replace(
             self,

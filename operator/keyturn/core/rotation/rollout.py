@@ -302,12 +302,13 @@ def _watched(
 
 
 def _has_failed(workload: Workload, observed: Observed) -> bool:
-    """Whether its controller reports a failure that is not the one that a rollback ends.
+    """Whether its controller reports a failure of its last restart, and not of a template before it.
 
-    On the way back to an earlier template the status has the failure of the later one for a moment.
+    After a change of the template the status has the earlier failure for a moment, such as on the way back to pods
+    that stay. A restart that removes the marker has no time: it is later than the request of its rollback.
     """
-    is_earlier = observed.held and workload.progressed and workload.progressed <= observed.held.at
-    return workload.failed and not is_earlier
+    times = (workload.restarted, observed.held.at if observed.held else None)
+    return workload.has_failed_since(max((time for time in times if time), default=None))
 
 
 def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
@@ -369,7 +370,8 @@ def _hangs_in_what_was_given_up(
     is_late = (
         workload.restarted is not None and observed.now >= workload.restarted + desired.progress_deadline
     )
-    has_failed = workload.failed or is_late or crash_of(consumer, marked, observed, desired) is not None
+    has_failed = workload.has_failed_since(workload.restarted) or is_late
+    has_failed = has_failed or crash_of(consumer, marked, observed, desired) is not None
     return marked > (observed.current.fallback or 0) and has_failed
 
 

@@ -377,6 +377,18 @@ def rolling(**of_workload: Any) -> Consumer:
         pytest.param(rolling(), SINCE + seconds(600), WorkloadState.FAILED, id="at the deadline"),
         pytest.param(rolling(failed=True), SINCE, WorkloadState.FAILED, id="its own deadline was earlier"),
         pytest.param(
+            rolling(failed=True, progressed=SINCE),
+            SINCE,
+            WorkloadState.ROLLING,
+            id="a template before it failed",
+        ),
+        pytest.param(
+            rolling(failed=True, progressed=SINCE + seconds(1)),
+            LATE,
+            WorkloadState.FAILED,
+            id="it has failed",
+        ),
+        pytest.param(
             rolling(hint="OnDelete"), SINCE + seconds(900), WorkloadState.ROLLING, id="waits for a person"
         ),
         pytest.param(
@@ -421,6 +433,18 @@ def test_what_its_controller_complains_of_is_shown() -> None:
             NOW,
             Turn.NEXT,
             id="failed with one that nobody ran",
+        ),
+        pytest.param(
+            consumer(
+                marker="db=5",
+                settled=False,
+                failed=True,
+                restarted=NOW - minutes(2),
+                progressed=NOW - minutes(3),
+            ),
+            NOW,
+            Turn.HINDERED,
+            id="a template before it failed",
         ),
         pytest.param(
             consumer(marker="db=5", settled=False, restarted=NOW - timedelta(minutes=10)),
@@ -475,6 +499,28 @@ BACK: dict[str, Any] = {
 )
 def test_who_runs_what_was_given_up_comes_back(one: Consumer, turn: Turn) -> None:
     assert standing_of(one, **BACK).turn is turn
+
+
+@pytest.mark.parametrize(
+    ("restarted", "progressed", "expected"),
+    [
+        pytest.param(None, -1, WorkloadState.ROLLING, id="before the request"),
+        pytest.param(None, 1, WorkloadState.FAILED, id="after the request"),
+        pytest.param(40, 30, WorkloadState.ROLLING, id="after the request and before its restart"),
+        pytest.param(40, 41, WorkloadState.FAILED, id="after its restart"),
+    ],
+)
+def test_a_failure_of_what_was_given_up_does_not_count_on_the_way_back(
+    restarted: int | None, progressed: int, expected: WorkloadState
+) -> None:
+    one = consumer(
+        marker="db=4",
+        settled=False,
+        failed=True,
+        restarted=None if restarted is None else NOW + seconds(restarted),
+        progressed=NOW + seconds(progressed),
+    )
+    assert standing_of(one, **BACK | {"now": NOW + seconds(50)}).state is expected
 
 
 def test_the_way_back_waits_for_no_debounce() -> None:
