@@ -315,7 +315,7 @@ class Engine(ABC):
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.
             Forbidden: As for `create`; also if the account does not have this mark (`AccountNotClaimed`).
             RefusedByPolicy: The server, or the engine, does not take a value.
-            Fenced, Busy, Denied: Nothing was changed.
+            Fenced, Busy, Denied, Overloaded: Nothing was changed.
             Unreachable: The change may have been done.
         """
 

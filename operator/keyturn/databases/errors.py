@@ -14,6 +14,7 @@ __all__ = [
     "Fenced",
     "Forbidden",
     "Missing",
+    "Overloaded",
     "RefusedByPolicy",
     "Unauthorized",
     "Unreachable",
@@ -42,6 +43,10 @@ class Busy(DatabaseError):
 
     def __init__(self, message: str = "another process changes this account; the change is retried") -> None:
         super().__init__("Busy", message)
+
+
+class Overloaded(DatabaseError):
+    """This process had no processor time for a computation: the server has done nothing wrong, retry."""
 
 
 class RefusedByPolicy(DatabaseError):

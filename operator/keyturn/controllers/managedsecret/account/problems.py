@@ -13,6 +13,7 @@ from keyturn.databases.errors import (
     Denied,
     Forbidden,
     Missing,
+    Overloaded,
     RefusedByPolicy,
     Unauthorized,
     Unreachable,
@@ -67,6 +68,7 @@ _ANSWERS: Final = frozenset(
 """Reasons that a problem has only if the server has answered."""
 _WAITS: Final = {
     Busy: (ErrorReason.ACCOUNT_BUSY, _BUSY_DELAY),
+    Overloaded: (ErrorReason.WORK_TOOK_TOO_LONG, _RETRY_DELAY),
     Unreachable: (ErrorReason.DATABASE_UNREACHABLE, _RETRY_DELAY),
 }
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from psycopg import OperationalError, generators, pq, waiting
 from psycopg.conninfo import make_conninfo
 
-from keyturn.databases.errors import RefusedByPolicy, Unreachable
+from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
 from . import codes
@@ -45,6 +45,8 @@ _SQLSTATE: Final = 3
 """PQERRORS_SQLSTATE."""
 _MOST_ITERATIONS: Final = 65_536
 """Hashes per password, of which 4,096 are usual and take milliseconds."""
+_HASHED_WITHIN: Final = 10.0
+"""Seconds of one hash, which takes milliseconds; the rest is the wait for a thread of its tenant."""
 _DIGITS: Final = 9
 _ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
 """In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
@@ -109,20 +111,25 @@ class Session:
 
         Raises:
             RefusedByPolicy: The server wants it hashed so often that it takes the processor for long.
-            Unreachable: The connection was left meanwhile, or no thread is free.
+            Overloaded: No thread was free in time.
+            Unreachable: The connection was left meanwhile.
         """
         wanted = self._connection.parameter_status(b"scram_iterations") or b"0"
         if not wanted.isdigit() or int(wanted[:_DIGITS]) > _MOST_ITERATIONS or len(wanted) > _DIGITS:
             raise RefusedByPolicy(
                 "TooManyIterations", f"scram_iterations of the server exceeds {_MOST_ITERATIONS}; lower it"
             )
-        with suppress(threadpools.TookTooLong):
-            verifier = await threadpools.for_tenant(
-                self._owner, self._opening.verifier, login.name.encode(), login.password.reveal()
-            )
-            if verifier:
-                return verifier.decode("ascii")
-        raise Unreachable("Timeout", "a password could not be hashed in time; it is retried")
+        verifier = None
+        with suppress(TimeoutError, threadpools.TookTooLong):
+            async with asyncio.timeout(_HASHED_WITHIN):
+                verifier = await threadpools.for_tenant(
+                    self._owner, self._opening.verifier, login.name.encode(), login.password.reveal()
+                )
+        if verifier is None:
+            raise Overloaded("NoThread", "no thread was free in time to hash a password; it is retried")
+        if not verifier:
+            raise Unreachable("ConnectionLost", "the connection was closed before the password was hashed")
+        return verifier.decode("ascii")
 
     async def query(self, text: str, *parameters: str) -> list[Row]:
         """Execute one statement, and return its rows.

@@ -20,7 +20,7 @@ from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.databases.base import Limits
-from keyturn.databases.errors import Denied, RefusedByPolicy
+from keyturn.databases.errors import Denied, Overloaded, RefusedByPolicy
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
 from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
@@ -345,6 +345,18 @@ async def test_failures_of_one_namespace_hold_up_no_other_at_a_shared_server(
     await changer.take(Apply(2), key=ObjectKey("office", "db"))
 
     assert changer.server.calls == ["bring"]
+
+
+async def test_a_password_that_got_no_thread_says_nothing_about_the_server(changer: Changer) -> None:
+    changer.server.error = Overloaded("NoThread", "no thread was free in time to hash a password")
+    for _ in range(4):
+        await changer.take(Apply(2))
+        changer.now += minutes(6)
+
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert changer.memory.servers.admit(server, KEY, changer.now) is None
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "WorkTookTooLong"
 
 
 async def test_a_right_that_is_missing_is_reported_with_the_statement_that_grants_it(
