@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.event_handlers import Watches
+from keyturn.kube import errors
 from keyturn.kube.secret_informer import meta_of
-from tests.simulation.simulated_cluster import KEY, TARGET, Cluster
+from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body, Params, Patch
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 
@@ -66,3 +67,55 @@ async def test_what_is_reported_after_the_answer_is_looked_at() -> None:
     later["metadata"]["resourceVersion"] = str(int(later["metadata"]["resourceVersion"]) + 100)
     cluster._tell_of(later)
     assert cluster.woken == [KEY]
+
+
+class Corrected(Cluster):
+    """The state Secret may not be read, and the spec is corrected while the status is written that says so."""
+
+    is_forbidden = corrects = False
+
+    def __init__(self) -> None:
+        self.woken: list[ObjectKey] = []
+        super().__init__(copy.deepcopy(SPEC))
+        self.context.wake = self.woken.append
+
+    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+        if self.is_forbidden and path == STATE:
+            raise errors.Forbidden("get", path, 403, "Forbidden")
+        return await super().get(path, params, metadata_only=metadata_only)
+
+    async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
+        if self.corrects and path.endswith("/status"):
+            self.corrects = False
+            self.change_managed()
+        return await super().patch(path, body, kind, params)
+
+
+async def test_a_correction_during_the_report_of_a_failure_does_not_wait_for_the_back_off() -> None:
+    cluster = Corrected()
+    await cluster.settle()
+    cluster.change_managed()["rotation"] = {"trigger": "now"}
+    cluster.tell()
+    cluster.woken.clear()
+    cluster.is_forbidden = cluster.corrects = True
+    await cluster.look()
+
+    assert not cluster.corrects
+    assert not cluster.context.cache.put_managed(cluster.objects[MANAGED]), "its event is no news"
+    assert cluster.woken == [KEY]
+
+
+async def test_a_conflict_without_a_newer_object_waits_for_the_back_off() -> None:
+    cluster = Corrected()
+    await cluster.settle()
+    cluster.change_managed()["rotation"] = {"trigger": "now"}
+    cluster.tell()
+    cluster.is_forbidden = True
+
+    async def refuse(path: str, *_: object) -> Body:
+        raise errors.Conflict("patch", path, 409, "Conflict")
+
+    cluster.patch = refuse  # type: ignore[assignment, method-assign]
+    await cluster.look()
+
+    assert cluster.woken == []

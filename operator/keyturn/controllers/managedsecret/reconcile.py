@@ -192,13 +192,15 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
 
 
 async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Context) -> None:
+    version = context.cache.version_of(key)
     try:
         await report_unseen(key, wait, memory.reported, context)
         memory.rests.confirm(key)  # no record holds for such a status
     except errors.NotLeading:
         raise
     except errors.Conflict:
-        pass  # the next observation sees the newer object
+        if context.cache.version_of(key) != version:
+            context.wake(key)  # the event of the newer object is no news any more, so it wakes nothing
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
 
