@@ -66,6 +66,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         settled=is_observed and row.is_settled(spec, status),
         failed=has_failed,
         aborted=is_observed and row.is_aborted(spec, status),
+        keeps_earlier=row.keeps_earlier(spec, status),
         hint=row.hint(spec),
         idle=row.is_idle(spec, status),
         restarted=_restarted(metadata),

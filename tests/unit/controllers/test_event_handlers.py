@@ -30,6 +30,7 @@ from keyturn.kube.client import Page
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
+from keyturn.kube.secret_informer import SecretMeta
     from collections.abc import AsyncIterator
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
@@ -194,6 +195,26 @@ class WithoutList(Lists):
 
     def __init__(self, path: str, error: type[errors.ApiError]) -> None:
         super().__init__(next(_versions))
+def rollout(replicas: int) -> dict[str, Any]:
+    """Make a Rollout that is complete, with so many pods of which two have the current template."""
+    template = {"spec": {"containers": [{"envFrom": [{"secretRef": {"name": "auth"}}]}]}}
+    status = {"observedGeneration": "1", "phase": "Healthy", "availableReplicas": 2, "updatedReplicas": 2}
+    about = metadata("canary", "shop", creationTimestamp="2026-11-24T12:00:00Z")
+    spec = {"replicas": 2, "template": template}
+    return {"metadata": about, "spec": spec, "status": status | {"replicas": replicas}}
+
+
+def test_the_users_of_a_rollout_are_looked_at_when_it_ends_the_pods_that_it_kept(observed: Seen) -> None:
+    observed.watches.secret(SecretMeta("shop", "auth", str(next(_versions)), "u", "auth", 1, None))
+    enqueued = []
+    for replicas in (4, 4, 2):
+        observed.enqueued()
+        observed.watches.workload("Rollout", rollout(replicas))
+        enqueued.append(observed.enqueued())
+
+    assert enqueued == [{AUTH}, set(), {AUTH}]
+
+
         self._path = path
         self._error = error
 

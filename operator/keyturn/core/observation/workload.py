@@ -77,6 +77,11 @@ class Workload:
     generation: int = 0
     aborted: bool = False
     """Its controller has aborted the last rollout."""
+    keeps_earlier: bool = False
+    """Pods of an earlier template run next to those of the current one, by its controller's count.
+
+    Known of an Argo Rollout, which may keep them after its rollout: nothing else changes when it ends them.
+    """
 
     @property
     def kind(self) -> WorkloadKind:
@@ -85,16 +90,16 @@ class Workload:
     def use_of(self, secret: str) -> Use | None:
         return next((use for use in self.uses if use.secret == secret), None)
 
-    def with_template_of(self, other: Workload) -> Workload:
-        """Return it with the pod template of another workload, which it uses.
-
-        Before its controller has observed that template, its status describes an earlier one.
-        """
     def has_failed_since(self, time: datetime | None) -> bool:
         """Whether the last rollout has failed, and its controller has not reported that by `time` already."""
         is_earlier = time is not None and self.progressed is not None and self.progressed <= time
         return self.failed and not is_earlier
 
+    def with_template_of(self, other: Workload) -> Workload:
+        """Return it with the pod template of another workload, which it uses.
+
+        Before its controller has observed that template, its status describes an earlier one.
+        """
         is_observed = self._has_observed(other)
         return replace(
             self,

@@ -70,6 +70,8 @@ class WorkloadType:
     """Whether the last rollout has failed by its controller's own rules."""
     is_aborted: _Check = _never
     """Whether its controller has aborted the last rollout, and keeps the pods of the earlier one."""
+    keeps_earlier: _Check = _never
+    """Whether pods of an earlier template run next to those of the current one."""
     is_observed: Callable[[_Body, _Body], bool] = _generation_is_observed
     """Whether the status describes the current spec, by metadata and status."""
     hint: Callable[[_Body], str | None] = _needs_hands
@@ -165,6 +167,11 @@ def _rollout_is_aborted(_: _Body, status: _Body) -> bool:
     return bool(status.get("abort"))
 
 
+def _rollout_keeps_earlier(_: _Body, status: _Body) -> bool:
+    """Whether ReplicaSets of earlier templates have pods; terminating ones do not count."""
+    return bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
+
+
 def _waits_of(spec: _Body) -> str | None:
     """Return why the strategy of an Argo Rollout waits."""
     strategy = spec.get("strategy") or {}
@@ -230,6 +237,7 @@ WORKLOAD_TYPES: Final = (
         is_in_place=_never,
         has_failed=_rollout_has_failed,
         is_aborted=_rollout_is_aborted,
+        keeps_earlier=_rollout_keeps_earlier,
         is_observed=_rollout_is_observed,
         hint=_waits_of,
         pod_hash="rollouts-pod-template-hash",

@@ -129,7 +129,7 @@ def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
 def look_again(consumer: Consumer, observed: Observed, desired: Desired) -> datetime:
     """Return when to read the pods again: after a quarter of their termination so far, between 2 s and 1 min.
 
-    Only a Deployment's status changes when a pod has ended.
+    Only a Deployment's status changes when a pod has ended, and an Argo Rollout's when it ends pods that it has kept.
     """
     since = [pod.leaves for pod in older_pods(consumer, observed, desired) if pod.leaves]
     pause = (observed.now - min(since)) / 4 if since else _MAX_INTERVAL

@@ -238,6 +238,22 @@ def test_a_rollout_has_failed_when_it_is_degraded_by_its_last_change(
     assert (row.has_failed({}, status), row.is_aborted({}, status)) == (failed, aborted)
 
 
+@pytest.mark.parametrize(
+    ("status", "keeps"),
+    [
+        pytest.param({"replicas": 4, "updatedReplicas": 2}, True, id="two of an earlier template"),
+        pytest.param({"replicas": 2, "updatedReplicas": 2}, False, id="none"),
+        pytest.param({}, False, id="without a status"),
+    ],
+)
+def test_a_rollout_keeps_pods_of_an_earlier_template_by_its_controllers_count(
+    status: dict[str, Any],
+    keeps: bool,  # noqa: FBT001
+) -> None:
+    assert type_of("Rollout").keeps_earlier({}, status) is keeps
+    assert not any(row.keeps_earlier({}, status) for row in REQUIRED_TYPES)
+
+
 def test_the_other_kinds_are_never_aborted() -> None:
     assert not any(row.is_aborted({}, {"abort": True}) for row in REQUIRED_TYPES)
 
