@@ -149,7 +149,7 @@ class Client:
             return
 
     async def pages(
-        self, path: str, params: Params | None = None, *, limit: int = 1000, metadata_only: bool = False
+        self, path: str, params: Params | None = None, *, limit: int = 2000, metadata_only: bool = False
     ) -> AsyncGenerator[Page, None]:
         """List a collection in pages of one snapshot, each of at most `limit` objects and bounded in bytes.
 

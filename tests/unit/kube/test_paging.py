@@ -64,6 +64,14 @@ async def test_a_list_of_small_objects_soon_comes_in_large_pages() -> None:
     assert [name for page in pages for name in page] == [str(number) for number in range(2000)]
 
 
+async def test_twenty_thousand_objects_of_a_kilobyte_come_in_fifteen_pages() -> None:
+    collection = PagedCollection(*[1100] * 20_000)
+    async with asking(collection) as api, aclosing(api.pages("/objects")) as pages:
+        assert sum([len(page.items) async for page in pages]) == 20_000
+    assert collection.limits[:5] == [50, 200, 800, 1600, 1600]
+    assert len(collection.limits) == 15
+
+
 async def test_no_answer_of_many_objects_is_larger_than_the_bound_whatever_they_weigh() -> None:
     collection = PagedCollection(*[10] * 60, *[MIB] * 30, *[10] * 60)
     largest = 0
