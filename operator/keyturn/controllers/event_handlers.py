@@ -84,8 +84,7 @@ class Watches:
             self._queue.add(key, priority)
 
     def managed_gone(self, key: ObjectKey) -> None:
-        rivals = self._context.cache.targets.rivals_of(key)
-        self._context.cache.drop_managed(key)
+        rivals = self._context.cache.drop_managed(key)
         self._memory.forget(key)
         self._queue.forget(key)
         self._add_all(self._memory.compliance.take_affected())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.managedsecret.memory import Memory
+from keyturn.controllers.managedsecret.push import set_finalizer
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.errors import Wait
 from keyturn.core.keys import (
@@ -25,13 +27,16 @@ from keyturn.core.keys import (
     WorkloadKey,
 )
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
+from keyturn.core.rotation.steps import Finalize
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
+from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
-from keyturn.kube.secret_informer import SecretMeta
     from collections.abc import AsyncIterator
+
+    from keyturn.kube.client import Patch
 
 AUTH, OTHER = ObjectKey("shop", "auth"), ObjectKey("office", "auth")
 OURS = StoreKey(SECRET_STORE, "shop", "vault")
@@ -190,11 +195,6 @@ async def test_the_version_of_each_whole_list_is_kept(observed: Seen) -> None:
 CANARY = WorkloadKey("shop", "Rollout", "canary")
 
 
-class WithoutList(Lists):
-    """API server that answers the list of one collection with an error."""
-
-    def __init__(self, path: str, error: type[errors.ApiError]) -> None:
-        super().__init__(next(_versions))
 def rollout(replicas: int) -> dict[str, Any]:
     """Make a Rollout that is complete, with so many pods of which two have the current template."""
     template = {"spec": {"containers": [{"envFrom": [{"secretRef": {"name": "auth"}}]}]}}
@@ -215,6 +215,11 @@ def test_the_users_of_a_rollout_are_looked_at_when_it_ends_the_pods_that_it_kept
     assert enqueued == [{AUTH}, set(), {AUTH}]
 
 
+class WithoutList(Lists):
+    """API server that answers the list of one collection with an error."""
+
+    def __init__(self, path: str, error: type[errors.ApiError]) -> None:
+        super().__init__(next(_versions))
         self._path = path
         self._error = error
 
@@ -317,6 +322,27 @@ def test_the_deletion_of_an_object_frees_its_account() -> None:
     seen.enqueued()
 
     seen.watches.managed_gone(AUTH)
+
+    assert seen.enqueued() == {other}
+
+
+class EndedObject:
+    """API server at which an object ends with its last finalizer."""
+
+    async def patch(self, _: str, body: dict[str, Any], __: Patch) -> dict[str, Any]:
+        version = str(next(_versions))
+        return {"metadata": {**body["metadata"], "resourceVersion": version}}
+
+
+async def test_the_end_of_an_object_with_its_finalizer_frees_its_account() -> None:
+    seen, other = Seen(), ObjectKey("shop", "younger")
+    account(seen.watches, AUTH)
+    account(seen.watches, other, "2026-01-02T00:00:00Z")
+    seen.enqueued()
+    seen.context.api, seen.context.wake = EndedObject(), seen.queue.add  # type: ignore[assignment]  # a fake
+    leaving = replace(make.observed(), managed=make.managed(name="auth", finalized=True, deleted=True))
+
+    await set_finalizer(Finalize(present=False), AUTH, leaving, seen.context)
 
     assert seen.enqueued() == {other}
 

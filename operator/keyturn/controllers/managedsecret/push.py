@@ -159,10 +159,11 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
     }
     with context.own_writes.of(key):
         written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
-        if metadata.deletion_timestamp and not written["metadata"].get("finalizers"):
-            context.cache.drop_managed(key)  # the object is gone now
-        else:
+        if not metadata.deletion_timestamp or written["metadata"].get("finalizers"):
             context.cache.put_managed(written)
+        elif context.cache.version_of(key) <= int(written["metadata"]["resourceVersion"]):
+            for rival in context.cache.drop_managed(key):  # the object is gone now
+                context.wake(rival)
 
 
 def _content(destination: Destination, revision: Revision, number: int) -> Content:

@@ -378,10 +378,13 @@ async def write_status(
 
 
 async def _look_again(key: ObjectKey, context: Context) -> None:
+    version = context.cache.version_of(key)
     try:
         body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
-        context.cache.drop_managed(key)
+        if context.cache.version_of(key) == version:  # otherwise it was created again meanwhile
+            for rival in context.cache.drop_managed(key):
+                context.wake(rival)
     else:
         context.cache.put_managed(body)
 

@@ -90,7 +90,9 @@ class InformerCache:
         self.targets.note_user(key, body)
         return True
 
-    def drop_managed(self, key: ObjectKey) -> None:
+    def drop_managed(self, key: ObjectKey) -> frozenset[ObjectKey]:
+        """Drop a ManagedSecret; return those that wait for its database account."""
+        rivals = self.targets.rivals_of(key)
         self._versions.pop(key, None)
         self._managed.drop(key)
         self._listed.pop(key, None)
@@ -107,6 +109,7 @@ class InformerCache:
         body = self._managed.get(key)
         if body is None:
             return None
+        return rivals
         return light(body) if "light" in body else readable(body)
 
     def kept(self, key: ObjectKey) -> dict[str, Any] | None:
