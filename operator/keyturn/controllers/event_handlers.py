@@ -26,6 +26,7 @@ from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYP
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import namespace_key
 from keyturn.kube.workloads import workload_of
+from keyturn.runtime import logs
 
 from .workqueue import Priority
 
@@ -184,8 +185,9 @@ class Watches:
         if self._context.cache.put_secret(meta) and not self._memory.writes.is_writing(key, meta):
             self._queue.add(key)
 
-    def secret_gone(self, namespace: str, name: str) -> None:
-        if owner := self._context.cache.drop_secret(ObjectKey(namespace, name)):
+    def secret_gone(self, namespace: str, name: str, version: int | None = None) -> None:
+        """Drop a Secret that was absent at `version`, if that is known."""
+        if owner := self._context.cache.drop_secret(ObjectKey(namespace, name), version):
             self._queue.add(ObjectKey(namespace, owner))
 
     def _in_namespace(self, namespace: str) -> list[ObjectKey]:
@@ -309,19 +311,28 @@ class Watches:
     async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
         cache = self._context.cache
         self.collections.add(path)
-        suspects, listed, version = set(known), set(), ""
+        suspects, listed, version = set(known), set[Any](), ""
         self.listed.pop(path, None)
         async for page in self._context.api.pages(path):
+            if page.first:  # an earlier page, of an older snapshot, is void
+                suspects |= listed
+                listed.clear()
             for body in page.items:
-                listed.add(key_of(body))
-                put(body)
+                listed.add(_take(path, body, put, key_of))
             version = page.resource_version
             page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
             if cache.version_of(key) <= int(version or -1):  # not if an event came during the list
+                cache.note_deletion(key, int(version or -1))
                 gone(key)
         if version:
             self.listed[path] = version
+
+    def note_deletion(
+        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
+    ) -> None:
+        """Record that an object was deleted, so that no older answer or page brings it back."""
+        self._context.cache.note_deletion(key, int(body["metadata"]["resourceVersion"]))
 
     def is_held(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
         """Whether an event waits for the answer to a write of the operator; `deliver` is called then."""
@@ -338,6 +349,16 @@ class Watches:
     ) -> bool:
         """Whether no newer object of the same name is cached than the deleted one."""
         return self._context.cache.version_of(key) <= int(body["metadata"]["resourceVersion"])
+
+
+def _take(path: str, body: dict[str, Any], put: Put, key_of: KeyOf) -> Any:
+    """Put a listed object, and return its key; one that cannot be handled does not end the list."""
+    key = key_of(body)
+    try:
+        put(body)
+    except Exception as error:  # noqa: BLE001  # the list continues with the next object
+        _log.error("event not handled", kind=paths.resource(path), **logs.describe(error))
+    return key
 
 
 def name_of(body: dict[str, Any]) -> str:

@@ -151,12 +151,11 @@ def _taker(plural: str, watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -
     def handle(event: dict[str, Any]) -> None:
         body = event["object"]
         key = key_of(body)
-        if watches.is_held(key, body, partial(take, event)):
-            return
         if event["type"] == "DELETED":
             if watches.is_last_word(key, body):
+                watches.note_deletion(key, body)
                 gone(key)
-        elif watches.is_news(key, body):
+        elif not watches.is_held(key, body, partial(take, event)) and watches.is_news(key, body):
             put(body)
 
     def take(event: dict[str, Any]) -> None:

@@ -63,9 +63,12 @@ class SecretWatch:
         api: Api,
         namespaces: Collection[str] | None,
         on_put: Callable[[SecretMeta], None],
-        on_gone: Callable[[str, str], None],
+        on_gone: Callable[[str, str, int], None],
     ) -> None:
-        """`namespaces` is None for all. The callbacks must not block, and may be called twice for one change."""
+        """`namespaces` is None for all. The callbacks must not block, and may be called twice for one change.
+
+        `on_gone` gets namespace, name and a version at which the Secret was absent.
+        """
         self.synced = asyncio.Event()
         self._streams = [
             _Stream(api, namespace, on_put, on_gone)
@@ -99,7 +102,7 @@ class _Stream:
         api: Api,
         namespace: str | None,
         on_put: Callable[[SecretMeta], None],
-        on_gone: Callable[[str, str], None],
+        on_gone: Callable[[str, str, int], None],
     ) -> None:
         self.listed = asyncio.Event()
         self.last_alive = loop_time()
@@ -140,7 +143,7 @@ class _Stream:
                 version = page.resource_version
                 self._mark_alive()
         for key in self._known - listed:
-            self._gone(key)
+            self._gone(key, version)
         self._version = version
         self.listed.set()
 
@@ -155,7 +158,7 @@ class _Stream:
                 if kind in {"ADDED", "MODIFIED"}:
                     self._put(body)
                 elif kind == "DELETED":
-                    self._gone(_key(body))
+                    self._gone(_key(body), body["metadata"]["resourceVersion"])
                 self._version = body["metadata"]["resourceVersion"]
                 self._mark_alive()
         self._mark_alive()
@@ -167,9 +170,9 @@ class _Stream:
         self._on_put(meta)
         return key
 
-    def _gone(self, key: tuple[str, str]) -> None:
+    def _gone(self, key: tuple[str, str], version: str | None) -> None:
         self._known.discard(key)
-        self._on_gone(*key)
+        self._on_gone(*key, int(version or -1))
 
     def _mark_alive(self) -> None:
         self.last_alive = loop_time()

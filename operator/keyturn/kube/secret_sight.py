@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .secret_informer import SecretWatch
 from .secret_poller import SecretReads
@@ -20,6 +20,13 @@ __all__ = ["Sight", "SightOf", "sight_of"]
 SightOf: TypeAlias = SecretWatch | SecretReads
 
 
+class OnGone(Protocol):
+    """Callback for a deleted Secret."""
+
+    def __call__(self, namespace: str, name: str, version: int | None = None) -> None:
+        """`version` is one at which it was absent, if the source knows one."""
+
+
 class Sight(enum.StrEnum):
     """Source of changes of Secrets."""
 
@@ -34,7 +41,7 @@ def sight_of(
     api: Api,
     namespaces: Collection[str] | None,
     named: Named,
-    told: tuple[Callable[[SecretMeta], None], Callable[[str, str], None]],
+    told: tuple[Callable[[SecretMeta], None], OnGone],
 ) -> SightOf:
     """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
     if sight is Sight.BY_NAME:

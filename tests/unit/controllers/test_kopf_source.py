@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
@@ -23,8 +23,12 @@ from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, WORKLOAD_TYPES, WorkloadType
-from keyturn.kube import errors
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
 from tests.unit.core import builders as make
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])
@@ -63,8 +67,8 @@ class Process:
         self.context = Context(self, None, lambda: make.NOW)  # type: ignore[arg-type]  # patched and read only
         self.before_the_answer: list[tuple[str, dict[str, Any]]] = []
         """Events of other writers, which the watch reports before the operator's write is answered."""
-        watches = Watches(self.context, Memory(self.context), self.queue, None)
-        self._takers = {plural: take for (*_, plural), take in takers_of(watches).items()}
+        self.watches = Watches(self.context, Memory(self.context), self.queue, None)
+        self._takers = {plural: take for (*_, plural), take in takers_of(self.watches).items()}
 
     async def event(self, kind: str, body: dict[str, Any], plural: str = "managedsecrets") -> None:
         self._takers[plural]({"type": kind, "object": body})
@@ -122,6 +126,71 @@ async def test_a_deletion_counts_unless_a_newer_object_has_the_name(process: Pro
 
 
 async def test_an_event_that_cannot_be_handled_is_logged_and_the_next_one_is_handled(
+async def test_an_answer_that_is_older_than_a_deletion_does_not_bring_the_object_back(
+    process: Process,
+) -> None:
+    await process.event("ADDED", managed("8"))
+    await process.event("DELETED", managed("10"))
+    process.enqueued()
+
+    assert not process.context.cache.put_managed(managed("9"))
+    await process.event("MODIFIED", managed("9"))
+    assert not process.context.cache.has_managed(KEY)
+    assert process.enqueued() == set()
+
+    await process.event("ADDED", managed("11"))
+    assert process.enqueued() == {KEY}
+
+
+class Paged:
+    """API server whose list of ManagedSecrets has these pages; all others are empty."""
+
+    def __init__(self, process: Process, *pages: Page | tuple[str, dict[str, Any]]) -> None:
+        """A pair among the pages is an event of the watch before the next page."""
+        self._process = process
+        self._pages = pages
+        process.context.api = self  # type: ignore[assignment]  # a fake
+
+    async def pages(self, path: str) -> AsyncIterator[Page]:
+        if path != paths.managed_secrets():
+            yield Page([], "1", first=True)
+            return
+        for page in self._pages:
+            if isinstance(page, Page):
+                yield page
+            else:
+                await self._process.event(*page)
+
+
+async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile(process: Process) -> None:
+    await process.event("ADDED", managed("8"))
+    page = Page([], "20", first=True)
+    Paged(process, page, ("DELETED", managed("21")), Page([managed("8")], "20", first=False))
+
+    await process.watches.sweep()
+
+    assert not process.context.cache.has_managed(KEY)
+
+
+async def test_what_only_a_void_page_has_was_deleted(process: Process) -> None:
+    Paged(process, Page([managed("8")], "20", first=True), Page([], "30", first=True))
+
+    await process.watches.sweep()
+
+    assert not process.context.cache.has_managed(KEY)
+
+
+async def test_an_object_that_cannot_be_handled_does_not_end_a_list(process: Process) -> None:
+    spoiled = managed("8", "other") | {"spec": "of another form, which is not quoted"}
+    Paged(process, Page([spoiled, managed("9")], "20", first=True))
+    with capture_logs() as lines:
+        await process.watches.sweep()
+
+    assert [(line["event"], line["kind"]) for line in lines] == [("event not handled", "managedsecrets")]
+    assert "of another form" not in str(lines)
+    assert process.enqueued() == {KEY}
+
+
     process: Process,
 ) -> None:
     spoiled = managed("8") | {"spec": "of another form, which is not quoted"}

@@ -27,15 +27,17 @@ class World:
     def __init__(self) -> None:
         self.there: dict[str, SecretMeta] = {}
         self.gone: list[str] = []
+        self.absent_at: list[int] = []
         self.puts = 0
 
     def put(self, meta: SecretMeta) -> None:
         self.there[meta.name] = meta
         self.puts += 1
 
-    def lose(self, _namespace: str, name: str) -> None:
+    def lose(self, _namespace: str, name: str, version: int) -> None:
         del self.there[name]
         self.gone.append(name)
+        self.absent_at.append(version)
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ async def test_what_the_first_half_of_a_list_reported_is_gone_when_the_second_tr
     )
     async with scripted(script) as api, watching(api, ["shop"]) as (context, watch):
         await watch.synced.wait()
-    assert context.gone == ["a"]
+    assert (context.gone, context.absent_at) == (["a"], [2])
 
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
@@ -84,6 +86,19 @@ async def test_a_stream_that_ends_is_followed_by_one_from_where_it_was(kind: str
     async with scripted(script) as api, watching(api, ["shop"]):
         await until(lambda: len(script.asked) == 3)
     assert [request.query.get("resourceVersion") for request in script.asked] == [None, "1", "5"]
+
+
+async def test_a_deletion_is_reported_with_its_version() -> None:
+    metadata = {"namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1"}
+    deleted = {"type": "DELETED", "object": {"metadata": {**metadata, "resourceVersion": "5"}}}
+    script = Scripted(
+        answer(200, {"metadata": {"resourceVersion": "1"}, "items": [{"metadata": metadata}]}),
+        answer(200, f"{json.dumps(deleted)}\n"),
+        30.0,
+    )
+    async with scripted(script) as api, watching(api, ["shop"]) as (context, _):
+        await until(lambda: bool(context.gone))
+    assert (context.gone, context.absent_at) == (["a"], [5])
 
 
 async def test_a_watch_ends_before_it_counts_as_stuck() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pydantic
 
@@ -21,7 +21,7 @@ from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Mapping
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.core.observation.workload import Workload
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["WHOLE", "InformerCache", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str
+_MOST_DELETIONS: Final = 10_000
+"""Deletions that are known: an answer or a page that is older than one arrives within minutes."""
 
 
 class InformerCache:
@@ -38,6 +40,8 @@ class InformerCache:
     def __init__(self, largest: float = LARGEST) -> None:
         """`largest` is the size in bytes up to which a ManagedSecret is kept whole; see `is_large`."""
         self._versions: dict[_Key, int] = {}
+        self._deleted = _Deletions()
+        self._deleted_secrets = _Deletions()
         self._managed = ManagedSecretCache(largest)
         self._classes: dict[str, SecretClass | Stalled] = {}
         self._class_of: dict[ObjectKey, str | None] = {}
@@ -61,14 +65,19 @@ class InformerCache:
     def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
         """Record the version of `body`; return whether it is newer than the known one.
 
-        A watch lags behind the answers to own writes, and a list may overtake it. Resource versions are numbers that
-        grow (KEP-5504).
+        A watch lags behind the answers to own writes, and a list may overtake it; both may have an object that is
+        deleted by now. Resource versions are numbers that grow (KEP-5504).
         """
         version = int(body["metadata"]["resourceVersion"])
-        if version <= self._versions.get(key, -1):
+        if version <= self.version_of(key):
             return False
         self._versions[key] = version
+        self._deleted.forget(key)
         return True
+
+    def note_deletion(self, key: _Key, version: int) -> None:
+        """Record the version at which an object was absent: nothing that is older brings it back."""
+        self._deleted.note(key, version)
 
     # ManagedSecrets
 
@@ -100,6 +109,7 @@ class InformerCache:
         self.stores.forget_user(key)
         self.spreads.forget(key)
         self.targets.forget_user(key)
+        return rivals
 
     def managed(self, key: ObjectKey) -> tuple[ManagedSecret, Stalled | None] | None:
         """Return a ManagedSecret, with the error if this version cannot parse its spec.
@@ -109,7 +119,6 @@ class InformerCache:
         body = self._managed.get(key)
         if body is None:
             return None
-        return rivals
         return light(body) if "light" in body else readable(body)
 
     def kept(self, key: ObjectKey) -> dict[str, Any] | None:
@@ -139,8 +148,9 @@ class InformerCache:
         return self._managed.namespaces()
 
     def version_of(self, key: _Key) -> int:
-        """Return the known resourceVersion of an object; -1 for an unknown one."""
-        return self._versions.get(key, -1)
+        """Return the known resourceVersion of an object, or of its deletion; -1 for an unknown one."""
+        known = self._versions.get(key)
+        return self._deleted.version_of(key) if known is None else known
 
     # SecretClasses
 
@@ -276,18 +286,26 @@ class InformerCache:
         """Store the metadata of a Secret; return whether it is newer than the known one."""
         key = ObjectKey(meta.namespace, meta.name)
         known = self._secrets.get(key)
+        if int(meta.resource_version) <= self._deleted_secrets.version_of(key):
+            return False
         # A watch can lag behind the answer to an own write. Resource versions are ordered numbers (KEP-5504).
         if known and known.uid == meta.uid and int(known.resource_version) >= int(meta.resource_version):
             return False
         self._forget_name(known)
+        self._deleted_secrets.forget(key)
         self._secrets[key] = meta
         if meta.owner and meta.name not in {meta.owner, state_name(meta.owner)}:
             self._renamed[ObjectKey(meta.namespace, meta.owner)].add(meta.name)
         return True
 
-    def drop_secret(self, key: ObjectKey) -> str | None:
-        """Drop a Secret; return its owner."""
-        known = self._secrets.pop(key, None)
+    def drop_secret(self, key: ObjectKey, version: int | None = None) -> str | None:
+        """Drop a Secret, if it is not newer than its deletion at `version`; return its owner."""
+        known = self._secrets.get(key)
+        if version is not None:
+            if known and int(known.resource_version) > version:
+                return None
+            self._deleted_secrets.note(key, version)
+        self._secrets.pop(key, None)
         self._forget_name(known)
         return known.owner if known else None
 
@@ -351,6 +369,26 @@ class InformerCache:
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
         keys = {workload.key, *self._workloads.borrowers_of(workload.key)}
         return writers | {key for key, listed in self._listed.items() if not keys.isdisjoint(listed)}
+
+
+class _Deletions:
+    """Versions at which objects were absent, of the last 10,000."""
+
+    def __init__(self) -> None:
+        self._versions: dict[Hashable, int] = {}
+
+    def note(self, key: Hashable, version: int) -> None:
+        self._versions.pop(key, None)
+        self._versions[key] = version
+        if len(self._versions) > _MOST_DELETIONS:
+            del self._versions[next(iter(self._versions))]
+
+    def forget(self, key: Hashable) -> None:
+        self._versions.pop(key, None)
+
+    def version_of(self, key: Hashable) -> int:
+        """Return the version at which an object was absent; -1 for one that was not deleted."""
+        return self._versions.get(key, -1)
 
 
 def namespace_key(name: str) -> ObjectKey:

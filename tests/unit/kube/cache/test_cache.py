@@ -182,6 +182,25 @@ def test_what_was_deleted_is_gone_and_may_come_again() -> None:
     assert cache.has_managed(DB)
 
 
+def test_what_is_older_than_its_deletion_does_not_come_again() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed(5))
+    cache.note_deletion(DB, 7)
+    cache.drop_managed(DB)
+    assert [cache.put_managed(managed(version)) for version in (5, 6, 7)] == [False] * 3
+    assert not cache.has_managed(DB)
+    assert cache.put_managed(managed(8))
+    assert cache.version_of(DB) == 8
+
+
+def test_of_many_deletions_the_last_ones_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.cache.cache._MOST_DELETIONS", 2)
+    cache = InformerCache()
+    for name in ("db", "cache", "queue"):
+        cache.note_deletion(ObjectKey("shop", name), 7)
+    assert [cache.version_of(ObjectKey("shop", name)) for name in ("db", "cache", "queue")] == [-1, 7, 7]
+
+
 def test_users_of_a_class_are_those_that_name_it_now() -> None:
     cache = InformerCache()
     cache.put_managed(managed(1, className="strict"))
@@ -342,6 +361,22 @@ def test_a_deleted_secret_reports_whose_it_was() -> None:
     assert cache.drop_secret(DB) == "writer"
     assert cache.drop_secret(DB) is None
     assert cache.secret("shop", "db") is None
+
+
+def test_a_secret_that_is_older_than_its_deletion_does_not_come_again() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret(version=5))
+    assert cache.drop_secret(DB, 7) == "db"
+    assert not cache.put_secret(secret(version=6))
+    assert cache.secret("shop", "db") is None
+    assert cache.put_secret(secret(version=8, uid="another"))
+
+
+def test_the_deletion_of_an_earlier_secret_leaves_the_one_that_was_written_since() -> None:
+    cache = InformerCache()
+    cache.put_secret(secret(version=8, uid="another"))
+    assert cache.drop_secret(DB, 7) is None
+    assert cache.secret("shop", "db") == secret(version=8, uid="another")
 
 
 def test_what_a_managed_secret_has_written_is_known_under_every_name() -> None:

@@ -1,0 +1,102 @@
+"""An object that is deleted while its kind is listed again stays deleted, whatever a page of the list has."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.harness import eventually
+from tests.faults.apiserver import MANAGED
+from tests.faults.namespace import workload_namespaces
+from tests.faults.proxy import FaultProxy, end_watch
+from tests.support.forked_cli import CONSTANTS
+from tests.support.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from tests.faults.apiserver import Cluster
+    from tests.faults.proxy import Act, Asked, Forward, Rule
+
+_SMALL = "keyturn.kube.paging._FIRST=2 keyturn.controllers.cache_sync._RELIST_PAUSE=1"
+"""Two objects on the first page instead of 50, and a second after a lost watch."""
+_NAMES = ("first", "other", "stays", "taken")
+
+
+def _hold(released: threading.Event) -> Act:
+    """Let the API server answer, and pass the answer on when the test says so."""
+
+    async def act(_: Asked, forward: Forward) -> web.StreamResponse:
+        answer = await forward()
+        while not released.is_set():  # noqa: ASYNC110  # the test says when
+            await asyncio.sleep(0.05)
+        return answer
+
+    return act
+
+
+@pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
+    with FaultProxy(cluster, tmp_path) as proxy:
+        yield proxy
+
+
+def _is_first_page(asked: Asked) -> bool:
+    """Whether a request begins a list of ManagedSecrets; those of kopf have a limit of 1."""
+    return asked.path.endswith("/managedsecrets") and asked.query == "limit=2"
+
+
+def _is_later_page(asked: Asked) -> bool:
+    return asked.path.endswith("/managedsecrets") and "continue=" in asked.query
+
+
+def _lose_watch(proxy: FaultProxy) -> Rule:
+    """Have the API server know the version of the watch no more."""
+    rule = proxy.rule(
+        lambda asked: asked.is_watch and asked.path.endswith("/managedsecrets"), end_watch(410, "Expired")
+    )
+    proxy.cut_all()
+    return rule
+
+
+def test_a_page_does_not_bring_back_an_object_that_was_deleted_since_the_list_began(
+    cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (space,) = workload_namespaces(cluster, 1)
+    path = f"{MANAGED}/namespaces/{space.namespace}/managedsecrets"
+    spec = {"data": [{"name": "token", "generate": {"bytes": {}}}]}
+    kind = {"apiVersion": "keyturn.dev/v1alpha1", "kind": "ManagedSecret"}
+    for name in _NAMES:
+        cluster.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
+    env, only = {"POD_NAMESPACE": space.namespace, CONSTANTS: _SMALL}, f"--namespace={space.namespace}"
+    with Operator(
+        proxy.kubeconfig(accounts("relists")), tmp_path / "operator.log", only, env=env
+    ) as operator:
+        eventually(lambda: _known(operator) == set(_NAMES), "all objects are known", 60)
+
+        page, next_list = threading.Event(), threading.Event()
+        held = proxy.rule(_is_later_page, _hold(page))
+        lost = _lose_watch(proxy)
+        eventually(lambda: held.hits == lost.hits == 1, "a page that the operator waits for", 60)
+        cluster.delete(f"{path}/taken")
+        eventually(lambda: "taken" not in _known(operator), "the deletion is observed", 60)
+
+        after = proxy.rule(_is_first_page, _hold(next_list))
+        lost = _lose_watch(proxy)
+        page.set()
+        eventually(lambda: after.hits == lost.hits == 1, "the list after the one with the page", 60)
+        assert _known(operator) == set(_NAMES) - {"taken"}
+        next_list.set()
+        assert operator.returncode is None
+
+
+def _known(operator: Operator) -> set[str]:
+    """Return which of the objects the operator knows."""
+    _, text = operator.get("/metrics")
+    return {name for name in _NAMES if f'name="{name}"' in text}
