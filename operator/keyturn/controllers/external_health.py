@@ -135,7 +135,8 @@ async def _write(
     path = paths.external_status(key.kind, key.namespace, key.name)
     try:
         write = statuses.write(context.api, path, found, status)
-        written = await context.own_writes.write_status(key, write, partial(context.cache.put_external, key))
+        put = partial(context.cache.put_external, key)
+        written = await context.own_writes.write_status(key, found, write, put)
     except (errors.Conflict, errors.NotFound):
         return  # a conflict: the watch brings the newer object
     if written is not None and changes_readiness(health, found.status.conditions):

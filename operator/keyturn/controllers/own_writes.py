@@ -2,45 +2,74 @@
 
 The watch often reports a write before its answer arrives. Handled as a change by another writer, the event of each
 status would cause one more reconcile, that of a class a reconcile of all its users.
+
+An answer may take until the timeout of a request. An event that cannot be of the write does not wait: a deletion, or
+one of another generation than the write leaves.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 
+    from keyturn.api.meta import Metadata
     from keyturn.kube.client import Body
-    from keyturn.kube.status import Written
+    from keyturn.kube.status import HasStatus, Written
 
 __all__ = ["OwnWrites"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write without an answer yet."""
+
+    kept: Metadata | None
+    """Metadata of the object, if the write changes neither UID nor generation."""
+    held: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """The last event of each UID: an object may be recreated meanwhile."""
+
+    def may_cause(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether an event may be of this write."""
+        kept = self.kept
+        return kept is None or (kept.uid, kept.generation) == (
+            metadata.get("uid"),
+            metadata.get("generation"),
+        )
 
 
 class OwnWrites:
     """Writes that the API server has not answered yet, each with the events of its object."""
 
     def __init__(self) -> None:
-        self._held: dict[Hashable, dict[str, Callable[[], None]]] = {}
-        """By key, the last event of each UID: an object may be recreated meanwhile."""
+        self._writes: dict[Hashable, _Write] = {}
 
     @contextmanager
-    def of(self, key: Hashable) -> Iterator[None]:
-        """Write an object, and put the answer into the cache, in this block; its events are delivered afterwards."""
-        held = self._held[key] = {}
+    def of(self, key: Hashable, kept: Metadata | None = None) -> Iterator[None]:
+        """Write an object, and put the answer into the cache, in this block; its events are delivered afterwards.
+
+        `kept` is its metadata, if the write leaves the generation as it is.
+        """
+        write = self._writes[key] = _Write(kept)
         try:
             yield
         finally:
-            self._held.pop(key, None)
-            for deliver in held.values():
+            self._writes.pop(key, None)
+            for deliver in write.held.values():
                 deliver()
 
     async def write_status(
-        self, key: Hashable, write: Awaitable[Written | None], put: Callable[[Body], object]
+        self,
+        key: Hashable,
+        before: HasStatus,
+        write: Awaitable[Written | None],
+        put: Callable[[Body], object],
     ) -> Written | None:
         """Write the status of an object, and `put` the answer into the cache."""
-        with self.of(key):
+        with self.of(key, before.metadata):
             written = await write
             if written is not None:
                 put(written.body)
@@ -48,8 +77,8 @@ class OwnWrites:
 
     def hold(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
         """Whether an event waits for an answer; `deliver` is called then, unless a later event replaces it."""
-        held = self._held.get(key)
-        if held is None:
+        write = self._writes.get(key)
+        if write is None or not write.may_cause(body["metadata"]):
             return False
-        held[body["metadata"].get("uid", "")] = deliver
+        write.held[body["metadata"].get("uid", "")] = deliver
         return True

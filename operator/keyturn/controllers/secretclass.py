@@ -49,7 +49,7 @@ async def reconcile_class(name: str, context: Context) -> None:
     status = _status(secret_class, flaw_of(secret_class), context)
     write = statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
     with suppress(errors.Conflict, errors.NotFound):  # after a conflict the watch brings the newer object
-        await context.own_writes.write_status(name, write, context.cache.put_class)
+        await context.own_writes.write_status(name, secret_class, write, context.cache.put_class)
 
 
 def flaw_of(secret_class: SecretClass) -> Stalled | None:

@@ -97,7 +97,8 @@ class Process:
 
 def managed(version: str, name: str = KEY.name, namespace: str = KEY.namespace) -> dict[str, Any]:
     metadata = {"namespace": namespace, "name": name, "uid": make.UID, "resourceVersion": version}
-    return {"metadata": metadata, "spec": {"data": [make.PASSWORD], "className": "size"}}
+    spec = {"data": [make.PASSWORD], "className": "size"}
+    return {"metadata": metadata | {"generation": 1}, "spec": spec}
 
 
 def size_class(version: str) -> dict[str, Any]:
@@ -125,7 +126,6 @@ async def test_a_deletion_counts_unless_a_newer_object_has_the_name(process: Pro
     assert not process.context.cache.has_managed(KEY)
 
 
-async def test_an_event_that_cannot_be_handled_is_logged_and_the_next_one_is_handled(
 async def test_an_answer_that_is_older_than_a_deletion_does_not_bring_the_object_back(
     process: Process,
 ) -> None:
@@ -191,6 +191,7 @@ async def test_an_object_that_cannot_be_handled_does_not_end_a_list(process: Pro
     assert process.enqueued() == {KEY}
 
 
+async def test_an_event_that_cannot_be_handled_is_logged_and_the_next_one_is_handled(
     process: Process,
 ) -> None:
     spoiled = managed("8") | {"spec": "of another form, which is not quoted"}
@@ -225,6 +226,20 @@ async def test_a_change_by_another_writer_before_the_answer_is_news(process: Pro
     with pytest.raises(errors.Conflict):
         await report(process)
     assert (KEY in process.enqueued()) == (kind == "MODIFIED")
+
+
+async def test_a_changed_spec_is_handled_while_a_status_write_has_no_answer(process: Process) -> None:
+    changed = managed("105")
+    changed["metadata"]["generation"] = 2
+    with process.context.own_writes.of(KEY, make.managed().metadata):
+        await process.event("MODIFIED", managed("101"))
+        assert process.enqueued() == set()
+        await process.event("MODIFIED", changed)
+        assert process.enqueued() == {KEY}
+        await process.event("DELETED", managed("106"))
+        assert not process.context.cache.has_managed(KEY)
+    assert process.enqueued() == set()
+    assert not process.context.cache.has_managed(KEY)
 
 
 async def test_our_own_status_of_a_class_enqueues_none_of_its_users(process: Process) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from keyturn.api.meta import Metadata
 from keyturn.controllers.own_writes import OwnWrites
 
 
@@ -63,6 +64,23 @@ def test_a_deletion_is_delivered_before_the_object_that_replaces_it(
         delivered.hold("db", "deleted", uid="1")
         delivered.hold("db", "added", uid="2")
     assert delivered.events == ["deleted", "added"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_held"),
+    [
+        pytest.param({"uid": "1", "generation": 3}, True, id="of the same generation"),
+        pytest.param({"uid": "1", "generation": 4}, False, id="of a spec that has changed"),
+        pytest.param({"uid": "2", "generation": 3}, False, id="of an object that was created again"),
+    ],
+)
+def test_an_event_that_cannot_be_of_a_status_write_does_not_wait(
+    writes: OwnWrites,
+    metadata: dict[str, Any],
+    is_held: bool,  # noqa: FBT001
+) -> None:
+    with writes.of("db", Metadata(name="db", uid="1", generation=3)):
+        assert writes.hold("db", {"metadata": metadata}, lambda: None) is is_held
 
 
 def test_an_event_is_delivered_after_a_write_that_fails(writes: OwnWrites, delivered: Delivered) -> None:

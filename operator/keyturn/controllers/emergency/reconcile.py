@@ -91,7 +91,8 @@ async def _write(
 ) -> None:
     path = paths.emergency_rotation_status(key.namespace, key.name)
     write = statuses.write(context.api, path, emergency, status, failpoint="Clock")
-    if await context.own_writes.write_status(key, write, partial(context.cache.put_emergency, key)) is None:
+    put = partial(context.cache.put_emergency, key)
+    if await context.own_writes.write_status(key, emergency, write, put) is None:
         return
     for entry in status.timeline[len(emergency.status.timeline) :]:
         _report_entry(key, emergency, entry, context)

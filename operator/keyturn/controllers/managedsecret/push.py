@@ -157,7 +157,7 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
             "finalizers": transitions.finalizers(step, metadata.finalizers),
         }
     }
-    with context.own_writes.of(key):
+    with context.own_writes.of(key, metadata):
         written = await context.api.patch(paths.managed_secret(key.namespace, key.name), body, Patch.MERGE)
         if not metadata.deletion_timestamp or written["metadata"].get("finalizers"):
             context.cache.put_managed(written)

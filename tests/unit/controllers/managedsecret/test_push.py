@@ -418,7 +418,8 @@ class CreatedAgain:
         def deliver() -> None:
             self._context.cache.put_managed(new)
 
-        assert self._context.own_writes.hold(KEY, new, deliver)
+        if not self._context.own_writes.hold(KEY, new, deliver):
+            deliver()
         return {"metadata": {"namespace": "shop", "name": "db", **body["metadata"], "resourceVersion": "102"}}
 
 
