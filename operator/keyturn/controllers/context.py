@@ -39,6 +39,8 @@ class Context:
     """Clock of the API server."""
     wake: Callable[[ObjectKey], None] = lambda _: None
     """Add a ManagedSecret to the work queue."""
+    probe_at: Callable[[ObjectKey, datetime], None] = lambda _key, _due: None
+    """Add the probe of a ManagedSecret to the work queue, due at a time."""
     alert: Callable[[EmergencyKey], None] = lambda _: None
     """Add an EmergencyRotation to the work queue."""
     doubt_crds: Callable[[], None] = lambda: None

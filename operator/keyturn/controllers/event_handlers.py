@@ -18,6 +18,7 @@ from keyturn.core.keys import (
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
+    ProbeKey,
     StoreKey,
     TargetKey,
     WorkloadKey,
@@ -50,7 +51,7 @@ _log = structlog.get_logger()
 Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
-Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey
+Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
 """Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target or an emergency."""
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from keyturn import generators
 from keyturn.checklist.monitor import ChecklistMonitor
-from keyturn.core.keys import EmergencyKey, StoreKey, TargetKey
+from keyturn.core.keys import EmergencyKey, ProbeKey, StoreKey, TargetKey
 from keyturn.core.observation.health import HealthEvents
 from keyturn.endpoints import server
 from keyturn.endpoints.audit_server import AuditServer
@@ -40,6 +40,7 @@ from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
 from .external_health import reconcile_store, reconcile_target
 from .kopf_source import kopf_registry, run_kopf
+from .managedsecret.account.probe import begin_probe
 from .managedsecret.memory import Memory
 from .managedsecret.reconcile import reconcile
 from .managedsecret.restart_budget import NO_LIMITS
@@ -168,6 +169,7 @@ class Manager:
     def _connect(self) -> None:
         """Have background work add keys to the work queue."""
         self.context.wake = self.context.alert = self.queue.add
+        self.context.probe_at = lambda key, due: self.queue.put(ProbeKey.of(key), due)
         self.context.stores.news = HealthEvents(turned=self.queue.add, recovered=self._store_recovered)
         self.context.databases.news = HealthEvents(turned=self.queue.add, recovered=self._target_recovered)
 
@@ -250,6 +252,8 @@ class Manager:
             await reconcile_target(key, self.context)
         elif isinstance(key, EmergencyKey):
             return await reconcile_emergency(key, self.memory.emergencies, self.context)
+        elif isinstance(key, ProbeKey):
+            return begin_probe(key.managed, self.memory.accounts, self.context)
         elif key.namespace:
             return await reconcile(key, self.memory, self.context)
         else:

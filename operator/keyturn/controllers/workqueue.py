@@ -97,6 +97,12 @@ class WorkQueue(Generic[K]):
             self._lanes[priority].append(self._owner(key), key)
             self._wake.set()
 
+    def put(self, key: K, due: datetime) -> None:
+        """Add a key at a time, instead of at the time that its last work returned."""
+        if self._is_open(key):
+            self._due.put(key, due)
+            self._wake.set()
+
     def ready(self) -> list[K]:
         """Return the keys that are ready."""
         return list(self._waiting)

@@ -20,6 +20,7 @@ __all__ = [
     "EmergencyKey",
     "ExternalKey",
     "ObjectKey",
+    "ProbeKey",
     "StoreKey",
     "TargetKey",
     "WorkloadKey",
@@ -35,6 +36,26 @@ class ObjectKey:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProbeKey:
+    """The probe of the database credential of a ManagedSecret, which needs no reconcile."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"probe of {self.namespace}/{self.name}"
+
+    @classmethod
+    def of(cls, key: ObjectKey) -> ProbeKey:
+        return cls(key.namespace, key.name)
+
+    @property
+    def managed(self) -> ObjectKey:
+        """The ManagedSecret whose credential is probed."""
+        return ObjectKey(self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True, order=True)

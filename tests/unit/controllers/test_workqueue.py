@@ -134,6 +134,20 @@ def test_a_key_that_is_put_off_is_processed_at_its_time_or_when_it_is_added() ->
     assert play(scenario).begun == [(0, "other"), (1, "changed"), (5, "due")]
 
 
+def test_a_key_is_processed_at_another_time_than_its_work_returned() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.outcomes["a"] = [bench.at(50)]
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+        bench.queue.put("a", bench.at(20))
+        bench.queue.put("b", bench.at(30))
+        await asyncio.sleep(9)
+        bench.queue.put("b", bench.at(15))
+        await asyncio.sleep(90)
+
+    assert play(scenario).begun == [(0, "a"), (15, "b"), (20, "a")]
+
+
 def test_a_key_added_while_it_is_worked_on_comes_up_once_more_afterwards() -> None:
     async def scenario(bench: Bench) -> None:
         bench.lasts["a"] = 2

@@ -104,9 +104,7 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
             return None
         load = partial(memory.secrets.state, key)
         observed = await with_stores(key, observed, memory.stores, context, load)
-        if observed.database is None:
-            return observed
-        return await with_account(key, observed, memory.secrets, memory.accounts, context)
+        return with_account(key, observed, memory.accounts, context)
     except PASSING:
         raise
     except errors.ApiError as error:

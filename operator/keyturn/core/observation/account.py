@@ -48,8 +48,6 @@ class AccountFacts:
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
     probed_at: datetime | None = None
     """When the last probe ended; None before the first one of this process."""
-    probe_due: datetime | None = None
-    """When the next probe begins; None without one."""
     problem: Wait | Stalled | None = None
     """Why the last operation failed, or that one is in progress."""
     again: datetime | None = None

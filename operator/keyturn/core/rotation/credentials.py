@@ -321,10 +321,9 @@ def _published(observed: Observed, state: StateFacts) -> Credential | None:
 
 
 def account_again(observed: Observed) -> datetime | None:
-    """Return when the next operation at the server, or the next probe, is due."""
-    account = observed.account
-    times = (account.again, account.probe_due) if account else ()
-    return min((when for when in times if when and when > observed.now), default=None)
+    """Return when the next operation at the server is due; probes have items of the work queue of their own."""
+    again = _account(observed).again
+    return again if again and again > observed.now else None
 
 
 def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | None:

@@ -110,13 +110,6 @@ def test_a_postponed_operation_is_due_at_its_time() -> None:
     assert step.until == LATER.again
 
 
-def test_the_next_probe_wakes_the_object() -> None:
-    due = make.NOW + make.seconds(20)
-    step = next_step(look(account=AccountFacts(probe_due=due)))
-    assert isinstance(step, Rest)
-    assert step.until == due
-
-
 def test_a_candidate_that_was_given_up_is_refused_before_another_one() -> None:
     gone = moved(state(credential(2, CLOSING), credential(1), current=1), 2, abandoned=True)
     assert next_step(look(gone)) == Revoke(2)

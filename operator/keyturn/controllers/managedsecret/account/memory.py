@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.background import BackgroundJob
     from keyturn.core.errors import Stalled
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.spec.database import DatabaseDesired
 
     from .operation import Effect
 
@@ -56,6 +57,8 @@ class _Account:
     """The revision whose credential the verdict is about."""
     probed_at: datetime | None = None
     probe_due: datetime | None = None
+    desired: DatabaseDesired | None = None
+    """The account in the spec, if its published credential is to be probed."""
     probe: asyncio.Task[None] | None = None
 
     @property
@@ -77,7 +80,6 @@ class AccountMemory:
         return AccountFacts(
             verdict=self._verdict(account, now),
             probed_at=account.probed_at,
-            probe_due=account.probe_due,
             problem=account.problem,
             again=account.again,
             refused=account.refused,
@@ -193,6 +195,20 @@ class AccountMemory:
         account.repairs = [when for when in account.repairs if now - when < _REPAIR_WINDOW] + [now]
 
     # Probes
+
+    def admit_probes(self, key: ObjectKey, desired: DatabaseDesired | None) -> None:
+        """Set the account whose published credential is probed; None if there are to be no probes."""
+        if desired is not None:
+            self._account(key).desired = desired
+        elif account := self._accounts.get(key):
+            account.desired = None
+
+    def probed(self, key: ObjectKey) -> tuple[DatabaseDesired, int] | None:
+        """Return what is probed: the account, and the revision of its credential; None without probes."""
+        account = self._accounts.get(key)
+        if account is None or account.desired is None or account.probed is None:
+            return None
+        return account.desired, account.probed
 
     def probe_due(self, key: ObjectKey, number: int) -> datetime | None:
         """Return when the credential of a revision is probed; None if that is not known yet."""

@@ -1,17 +1,25 @@
-"""Probe of a published database credential: one login per interval, whose result is part of the observation."""
+"""Probe of a published database credential: one login per interval, an item of the work queue of its own.
+
+A pass of the ManagedSecret says what is probed, and when first. The probe itself needs no pass: it reads the password
+from the state Secret as that is now, and wakes the object if the result is news.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.credential_slots import record_problem
+from keyturn.core.state.state import state_name
 from keyturn.databases.base import Answer
-from keyturn.databases.errors import DatabaseError, Unreachable
-from keyturn.kube.errors import ApiError
+from keyturn.databases.errors import DatabaseError, Overloaded, Unreachable
+from keyturn.kube import errors, paths
+from keyturn.kube.state_secret import state_of
+from keyturn.kube.target_secret import owner_of
 
 from .change import account_of, answer, server_of
 from .memory import next_probe
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.controllers.context import Context
-    from keyturn.controllers.managedsecret.secret_reads import SecretReads
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.database import DatabaseDesired
@@ -29,55 +36,61 @@ if TYPE_CHECKING:
 
     from .memory import AccountMemory
 
-__all__ = ["with_account"]
+__all__ = ["begin_probe", "with_account"]
 
 _TIMEOUT: Final = 30.0
+_RETRY_DELAY: Final = timedelta(minutes=1)
+"""Pause after no login was tried: the API server did not answer, or no thread was free."""
 
 
-async def with_account(
-    key: ObjectKey, observed: Observed, secrets: SecretReads, memory: AccountMemory, context: Context
-) -> Observed:
-    """Add what is known of the database account; start a probe if one is due, whose end wakes the object."""
+def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context) -> Observed:
+    """Add what is known of the database account, and plan its next probe."""
     desired = observed.database
     if desired is None:
+        memory.admit_probes(key, None)
         return observed
     if memory.is_other_target(key, context.databases.identity(desired.target, key.namespace)):
         answer(server_of(key, desired), memory, context)
         memory.resume(key, observed.now)
-    if not _is_at_rest(observed):
-        await _probe_if_due(key, observed, desired, secrets, memory, context)
+    _plan_probe(key, observed, desired, memory, context)
     return with_facts(observed, account=memory.facts(key, observed.now))
 
 
-async def _probe_if_due(
-    key: ObjectKey,
-    observed: Observed,
-    desired: DatabaseDesired,
-    secrets: SecretReads,
-    memory: AccountMemory,
-    context: Context,
+def begin_probe(key: ObjectKey, memory: AccountMemory, context: Context) -> datetime | None:
+    """Start the probe of a credential in the background if it is due; return when the next one is."""
+    probed, now = memory.probed(key), context.now()
+    if probed is None:
+        return None
+    desired, number = probed
+    due = memory.probe_due(key, number)
+    if due is None or due > now:
+        return due
+    following = next_probe(desired.probe_interval, now)
+    if memory.is_busy(key):
+        return following  # the end of an operation wakes the object, which plans a probe before that
+    again = memory.servers.admit(server_of(key, desired), key, now)
+    memory.plan_probe(key, number, again or following)
+    if again is None:
+        memory.keep_probe(key, asyncio.create_task(_probe(key, number, desired, memory, context)))
+    return again or following
+
+
+def _plan_probe(
+    key: ObjectKey, observed: Observed, desired: DatabaseDesired, memory: AccountMemory, context: Context
 ) -> None:
+    """Plan the next probe of the published credential; there is none of an object that rests."""
     credential = observed.state.current_credential if observed.state else None
-    if credential is None or not credential.is_proven or record_problem(observed, desired):
+    is_published = credential is not None and credential.is_proven and not record_problem(observed, desired)
+    if credential is None or not is_published or _is_at_rest(observed):
+        memory.admit_probes(key, None)
         return
-    number, now = credential.revision, observed.now
+    number = credential.revision
     due = memory.probe_due(key, number)
     if due is None:
         due = _first_probe(observed, desired)
         memory.plan_probe(key, number, due)
-    if due > now or memory.is_busy(key):
-        return
-    state = await secrets.state(key)
-    login = login_of(credential, state, desired.password) if state else None
-    again = memory.servers.admit(server_of(key, desired), key, now)
-    memory.plan_probe(key, number, again or next_probe(desired.probe_interval, now))
-    if login and again is None:
-        opened = (
-            frozenset(one.login for one in observed.state.open_credentials) if observed.state else frozenset()
-        )
-        closed = frozenset(desired.every_login) - opened
-        probe = _probe(key, number, desired, login, closed, memory, context)
-        memory.keep_probe(key, asyncio.create_task(probe))
+    memory.admit_probes(key, desired)
+    context.probe_at(key, due)
 
 
 def _is_at_rest(observed: Observed) -> bool:
@@ -93,33 +106,82 @@ def _first_probe(observed: Observed, desired: DatabaseDesired) -> datetime:
 
 
 async def _probe(
+    key: ObjectKey, number: int, desired: DatabaseDesired, memory: AccountMemory, context: Context
+) -> None:
+    """Log in once, and wake the object if the result is news, or if it is to be repaired."""
+    try:
+        found = await _read_login(key, number, desired, context)
+        verdict = await _log_in(key, desired, *found, memory, context) if found else None
+    except (errors.ApiError, Overloaded):
+        _probe_later(key, number, memory, context)
+        return
+    if verdict is None or not memory.is_probed(key, number):
+        context.wake(key)  # another credential is published, of which a login with this one shows nothing
+    elif memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
+        context.wake(key)
+
+
+async def _read_login(
+    key: ObjectKey, number: int, desired: DatabaseDesired, context: Context
+) -> tuple[Login, frozenset[str]] | None:
+    """Read the published login, and the logins of the account that are recorded as closed; keep nothing else.
+
+    None if the record has another credential now, or lacks the password. Passes have reads of their own.
+
+    Raises:
+        ApiError: The API server did not answer.
+    """
+    try:
+        body = await context.api.get(paths.secret(key.namespace, state_name(key.name)))
+        state = state_of(body) if owner_of(body) == key.name else None
+    except (errors.NotFound, Stalled):
+        return None
+    credential = state.facts.current_credential if state else None
+    if state is None or credential is None or credential.revision != number or not credential.is_proven:
+        return None
+    login = login_of(credential, state, desired.password)
+    closed = frozenset(desired.every_login) - {one.login for one in state.facts.open_credentials}
+    return (login, closed) if login else None
+
+
+def _probe_later(key: ObjectKey, number: int, memory: AccountMemory, context: Context) -> None:
+    """Plan the probe again, because no login was tried."""
+    if memory.is_probed(key, number):
+        due = context.now() + _RETRY_DELAY
+        memory.plan_probe(key, number, due)
+        context.probe_at(key, due)
+
+
+async def _log_in(
     key: ObjectKey,
-    number: int,
     desired: DatabaseDesired,
     login: Login,
     closed: frozenset[str],
     memory: AccountMemory,
     context: Context,
-) -> None:
-    """Log in once, and wake the object if the result is news, or if it is to be repaired."""
+) -> ProbeVerdict:
+    """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
+
+    Raises:
+        Overloaded: No login was tried, because no thread was free.
+    """
     server, verdict = server_of(key, desired), ProbeVerdict.UNREACHABLE
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
             verdict = await _judge(await account_of(key, desired, context), login, closed, engine)
-    except (Wait, Stalled, ApiError):
+    except (Wait, Stalled, errors.ApiError):
         pass  # there is no server to ask, or the namespace cannot be read
     except (Unreachable, TimeoutError):
         memory.servers.fail(server, context.now())
         context.databases.doubt(desired.target, key.namespace)
+    except Overloaded:
+        raise
     except DatabaseError:  # an answer, or there was no login to ask with
         context.databases.doubt(desired.target, key.namespace)
     else:
         answer(server, memory, context)
-    if not memory.is_probed(key, number):
-        context.wake(key)  # another credential was published meanwhile, of which this login shows nothing
-    elif memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
-        context.wake(key)
+    return verdict
 
 
 async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> ProbeVerdict:

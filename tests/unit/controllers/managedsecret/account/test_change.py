@@ -182,8 +182,9 @@ async def test_a_proof_makes_the_revision_the_current_one_and_counts_as_a_probe(
     assert after
     assert (phases(after), after.facts.current_number) == ({1: "Proven", 2: "Proven"}, 2)
     assert (changer.facts.verdict, changer.facts.probed_at) == (ProbeVerdict.ACCEPTED, NOW)
-    assert changer.facts.probe_due
-    assert changer.facts.probe_due >= NOW + minutes(8)
+    due = changer.memory.probe_due(KEY, 2)
+    assert due
+    assert due >= NOW + minutes(8)
 
 
 async def test_a_record_that_has_changed_meanwhile_is_decided_on_again(changer: Changer) -> None:

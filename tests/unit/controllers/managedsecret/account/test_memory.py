@@ -129,7 +129,8 @@ def test_a_verdict_says_nothing_about_another_credential(memory: AccountMemory) 
 
     memory.plan_probe(KEY, 2, NOW + minutes(3))
 
-    assert facts(memory) == AccountFacts(probe_due=NOW + minutes(3))
+    assert memory.probe_due(KEY, 2) == NOW + minutes(3)
+    assert facts(memory) == AccountFacts()
 
 
 def test_a_server_that_answers_again_is_asked_and_probed_at_once(memory: AccountMemory) -> None:
@@ -139,8 +140,8 @@ def test_a_server_that_answers_again_is_asked_and_probed_at_once(memory: Account
 
     memory.resume(KEY, NOW + seconds(1))
 
-    found = facts(memory)
-    assert (found.again, found.probe_due) == (NOW + seconds(1), NOW + seconds(1))
+    due = memory.probe_due(KEY, 1)
+    assert (facts(memory).again, due) == (NOW + seconds(1), NOW + seconds(1))
 
 
 def test_the_probe_of_an_accepted_login_waits_though_an_operation_ends(memory: AccountMemory) -> None:
@@ -149,7 +150,7 @@ def test_the_probe_of_an_accepted_login_waits_though_an_operation_ends(memory: A
 
     memory.resume(KEY, NOW)
 
-    assert facts(memory).probe_due == NOW + minutes(9)
+    assert memory.probe_due(KEY, 1) == NOW + minutes(9)
 
 
 async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(memory: AccountMemory) -> None:

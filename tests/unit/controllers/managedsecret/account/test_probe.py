@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.controllers.background import BackgroundJob
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
-from keyturn.controllers.managedsecret.account.probe import with_account
+from keyturn.controllers.managedsecret.account.probe import begin_probe, with_account
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, TargetKey
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.core.state.state import state_name
 from keyturn.core.value import Value
-from keyturn.databases.errors import Denied
+from keyturn.databases.base import Login
+from keyturn.databases.errors import Denied, Overloaded
+from keyturn.kube import errors, paths
+from keyturn.kube.state_secret import state_body
 from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
-from tests.unit.core.builders import NOW, minutes, seconds
+from tests.unit.core.builders import NOW, minutes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.core.state.state import State
+    from keyturn.kube.client import Body
 
 KEY = ObjectKey("shop", "db")
 TARGET = TargetKey("DatabaseTarget", "shop", "orders")
@@ -48,41 +55,48 @@ ACCEPTED_BEFORE = {
 }
 
 
-def recorded(*credentials: Credential) -> State:
-    values = {"password": ItemValues("", {"value": Value.of_text(PASSWORD)}, {"value": "password"})}
+def recorded(*credentials: Credential, password: str = PASSWORD) -> State:
+    values = {"password": ItemValues("", {"value": Value.of_text(password)}, {"value": "password"})}
     return make.record((make.revision(credential=1), Revision(values)), credentials=credentials)
 
 
 @dataclass
-class Reads:
+class Api:
     """The state Secret, and how often it was read."""
 
     found: State
+    owner: str = "db"
+    error: Exception | None = None
     count: int = 0
 
-    async def state(self, key: ObjectKey) -> State:
-        assert key == KEY
+    async def get(self, path: str) -> Body:
+        assert path == paths.secret("shop", state_name("db"))
         self.count += 1
-        return self.found
+        if self.error:
+            raise self.error
+        return state_body(ObjectKey("shop", self.owner), self.found, "7")
 
 
 @dataclass
 class Prober:
     """Observations of one account, as time goes by."""
 
-    reads: Reads = field(default_factory=lambda: Reads(recorded(PROVEN)))
+    api: Api = field(default_factory=lambda: Api(recorded(PROVEN)))
     databases: MemoryDatabases = field(default_factory=MemoryDatabases)
     now: datetime = NOW
     woken: int = 0
+    due: datetime | None = None
+    """When the work queue has the probe."""
 
     def __post_init__(self) -> None:
         self.memory = AccountMemory()
-        self.context = Context(api=None, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # not called
+        self.context = Context(api=self.api, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # fakes
         self.context.cache.put_namespace(
             {"metadata": {"name": "shop", "uid": "here", "resourceVersion": "1"}}
         )
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
+        self.context.probe_at = self._probe_at
         self.server.roles = {
             "app": Role(mark="shop/db/here"),
             "app_a": Role(Value.of_text(PASSWORD), may_login=True),
@@ -96,19 +110,30 @@ class Prober:
     async def look(
         self, spec: Mapping[str, Any] | None = None, *, waits: bool = True, **facts: Any
     ) -> AccountFacts | None:
-        """Observe, wait for a probe, and return what an observation afterwards has."""
-        observed = make.observed(spec=spec or SPEC, state=self.reads.found.facts, **facts)
-        observed = replace(observed, now=self.now)
-        found = await with_account(KEY, observed, self.reads, self.memory, self.context)  # type: ignore[arg-type]
+        """Observe, and probe if that is due; return what an observation afterwards has."""
+        observed = make.observed(spec=spec or SPEC, state=self.api.found.facts, **facts)
+        found = with_account(KEY, replace(observed, now=self.now), self.memory, self.context)
         if found.account is None:
             return None
+        await self.work(waits=waits)
+        return self.memory.facts(KEY, self.now)
+
+    async def work(self, *, waits: bool = True) -> None:
+        """Do what the work queue does."""
+        if self.due is None or self.due > self.now:
+            return
+        self.due = begin_probe(KEY, self.memory, self.context)
         if waits and (probe := self.memory._accounts[KEY].probe):
             await asyncio.wait([probe])
-        return self.memory.facts(KEY, self.now)
+            await probe
 
     def _wake(self, key: ObjectKey) -> None:
         assert key == KEY
         self.woken += 1
+
+    def _probe_at(self, key: ObjectKey, due: datetime) -> None:
+        assert key == KEY
+        self.due = due
 
 
 @pytest.fixture
@@ -122,26 +147,20 @@ async def test_an_object_without_a_database_has_no_account(prober: Prober) -> No
 
 async def test_what_is_known_of_an_account_does_not_depend_on_the_class(prober: Prober) -> None:
     gone = Stalled("SecretClassNotFound", "there is no SecretClass")
-    seen = make.observed(spec=SPEC, state=prober.reads.found.facts, trouble=gone)
+    seen = make.observed(spec=SPEC, state=prober.api.found.facts, trouble=gone)
 
-    found = await with_account(
-        KEY,
-        replace(seen, desired=None),
-        prober.reads,  # type: ignore[arg-type]  # a fake
-        prober.memory,
-        prober.context,
-    )
+    found = with_account(KEY, replace(seen, desired=None), prober.memory, prober.context)
 
     assert found.account == AccountFacts()
 
 
 async def test_the_login_of_another_server_is_not_probed(prober: Prober) -> None:
-    prober.reads.found = recorded(replace(PROVEN, target="DatabaseTarget/elsewhere"))
+    prober.api.found = recorded(replace(PROVEN, target="DatabaseTarget/elsewhere"))
 
     found = await prober.look()
 
     assert found == AccountFacts()
-    assert prober.reads.count == 0
+    assert prober.api.count == 0
 
 
 async def test_a_login_that_was_never_probed_is_probed_at_once(prober: Prober) -> None:
@@ -154,11 +173,141 @@ async def test_a_login_that_was_never_probed_is_probed_at_once(prober: Prober) -
 
 
 async def test_the_next_probe_is_due_after_most_of_the_interval(prober: Prober) -> None:
-    found = await prober.look()
+    await prober.look()
 
+    assert prober.due
+    assert NOW + minutes(8) <= prober.due <= NOW + minutes(10)
+
+
+async def test_the_next_probe_needs_no_observation_and_wakes_nobody_without_news(prober: Prober) -> None:
+    await prober.look()
+    for number in range(2, 5):
+        prober.now += minutes(11)
+        await prober.work()
+        assert prober.server.calls == ["prove app_a"] * number
+
+    assert prober.due
+    assert prober.now + minutes(8) <= prober.due <= prober.now + minutes(10)
+    assert prober.memory.facts(KEY, prober.now).probed_at == prober.now
+    assert prober.woken == 1
+
+
+async def test_a_probe_logs_in_with_the_password_that_is_recorded_now(prober: Prober) -> None:
+    await prober.look()
+    prober.api.found = recorded(PROVEN, password="another")  # noqa: S106
+    prober.server.roles["app_a"].password = Value.of_text("another")
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    assert prober.memory.facts(KEY, prober.now).verdict is ProbeVerdict.ACCEPTED
+
+
+async def test_no_password_is_kept_between_two_probes(prober: Prober) -> None:
+    only_here = Value.of_text("only-in-this-test")
+    prober.api.found = recorded(PROVEN, password="only-in-this-test")  # noqa: S106
+    prober.server.roles["app_a"].password = only_here
+    found = await prober.look()
+    gc.collect()
+
+    logins = [one for one in gc.get_objects() if isinstance(one, Login)]
     assert found
-    assert found.probe_due
-    assert NOW + minutes(8) <= found.probe_due <= NOW + minutes(10)
+    assert found.verdict is ProbeVerdict.ACCEPTED
+    assert [one for one in logins if one.password == only_here] == []
+
+
+@pytest.mark.parametrize(
+    ("found", "owner"),
+    [
+        pytest.param(recorded(replace(PROVEN, revision=2)), "db", id="another revision"),
+        pytest.param(recorded(replace(PROVEN, phase=Phase.APPLIED)), "db", id="not proven"),
+        pytest.param(recorded(PROVEN), "another", id="of another object"),
+        pytest.param(errors.NotFound("get", "/", 404, "NotFound"), "db", id="deleted"),
+    ],
+)
+async def test_a_record_that_has_changed_is_observed_before_it_is_probed(
+    prober: Prober, found: State | Exception, owner: str
+) -> None:
+    await prober.look()
+    prober.api.owner = owner
+    if isinstance(found, Exception):
+        prober.api.error = found
+    else:
+        prober.api.found = found
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    assert prober.server.calls == ["prove app_a"]
+    assert prober.woken == 2
+
+
+async def test_without_an_answer_of_the_api_server_there_is_no_result_and_another_probe_soon(
+    prober: Prober,
+) -> None:
+    await prober.look()
+    prober.api.error = errors.Unavailable("get", "/", 503, "ServiceUnavailable")
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    found = prober.memory.facts(KEY, prober.now)
+    assert (found.verdict, found.probed_at, prober.woken) == (ProbeVerdict.ACCEPTED, NOW, 1)
+    assert prober.due == prober.now + minutes(1)
+    assert prober.server.calls == ["prove app_a"]
+
+
+async def test_without_a_thread_there_is_no_result_and_another_probe_soon(prober: Prober) -> None:
+    await prober.look()
+    prober.databases.problem = Overloaded("NoThread", "no thread was free")
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    found = prober.memory.facts(KEY, prober.now)
+    assert (found.verdict, found.probed_at, prober.woken) == (ProbeVerdict.ACCEPTED, NOW, 1)
+    assert (prober.due, prober.databases.doubts) == (prober.now + minutes(1), 0)
+    assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts"),
+    [
+        pytest.param(SPEC | {"suspend": True}, {}, id="suspended"),
+        pytest.param(SPEC, {"deleted": True}, id="deleted"),
+        pytest.param({"suspend": False}, {}, id="without a database"),
+    ],
+)
+async def test_a_probe_that_was_planned_does_not_begin_after_its_reason_is_gone(
+    prober: Prober, spec: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    await prober.look()
+    await prober.look(spec, **facts)
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    assert prober.server.calls == ["prove app_a"]
+    assert prober.due is None
+
+
+async def test_no_probe_begins_while_the_account_is_changed(prober: Prober) -> None:
+    await prober.look()
+    changing = asyncio.create_task(asyncio.sleep(60))
+    prober.memory.wait(KEY, BackgroundJob("Apply", changing), "in progress", NOW)
+    prober.now += minutes(11)
+
+    await prober.work()
+
+    assert prober.server.calls == ["prove app_a"]
+    assert prober.due
+    assert prober.due > prober.now
+    changing.cancel()
+    await asyncio.wait([changing])
+
+    await prober.look()  # the end of the change wakes the object
+
+    assert prober.server.calls == ["prove app_a", "prove app_a"]
 
 
 async def test_nothing_is_read_or_probed_before_the_next_probe(prober: Prober) -> None:
@@ -167,7 +316,7 @@ async def test_nothing_is_read_or_probed_before_the_next_probe(prober: Prober) -
 
     await prober.look()
 
-    assert (prober.reads.count, prober.server.calls) == (1, ["prove app_a"])
+    assert (prober.api.count, prober.server.calls) == (1, ["prove app_a"])
 
 
 async def test_a_slow_probe_is_followed_by_none_before_its_end(prober: Prober) -> None:
@@ -193,9 +342,10 @@ async def test_a_result_that_is_no_news_wakes_nobody(prober: Prober) -> None:
 async def test_probes_after_a_restart_are_spread_over_the_interval() -> None:
     due = []
     for _ in range(200):
-        found = await Prober().look(status=ACCEPTED_BEFORE)
-        assert found
-        due.append(found.probe_due - NOW if found.probe_due else seconds(0))
+        prober = Prober()
+        await prober.look(status=ACCEPTED_BEFORE)
+        assert prober.due
+        due.append(prober.due - NOW)
 
     assert sum(one < minutes(5) for one in due) in range(60, 141)
     assert max(due) <= minutes(10)
@@ -203,7 +353,7 @@ async def test_probes_after_a_restart_are_spread_over_the_interval() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.STAGED, Phase.APPLIED, Phase.CLOSING])
 async def test_only_a_proven_credential_is_probed(prober: Prober, phase: Phase) -> None:
-    prober.reads.found = recorded(replace(PROVEN, phase=phase))
+    prober.api.found = recorded(replace(PROVEN, phase=phase))
 
     await prober.look()
 
@@ -259,7 +409,7 @@ async def test_a_server_that_was_restored_is_repaired(prober: Prober) -> None:
 
 async def test_a_login_that_was_locked_during_an_overlap_is_locked(prober: Prober) -> None:
     overlapping = Credential(0, "app_b", Phase.CLOSING, NOW)
-    prober.reads.found = recorded(PROVEN, overlapping)
+    prober.api.found = recorded(PROVEN, overlapping)
     prober.server.roles |= {"app_a": Role(), "app_b": Role(Value.of_text("earlier"), may_login=True)}
 
     found = await prober.look()
@@ -300,10 +450,9 @@ async def test_a_server_that_is_down_is_not_probed_for_every_object(prober: Prob
     for _ in range(3):
         prober.memory.servers.fail((TARGET, "shop"), NOW)
 
-    found = await prober.look()
+    await prober.look()
 
-    assert found
-    assert (prober.server.calls, found.probe_due) == ([], NOW + minutes(2))
+    assert (prober.server.calls, prober.due) == ([], NOW + minutes(2))
 
 
 async def test_a_probe_that_outlasts_a_rotation_says_nothing_about_the_new_credential(
