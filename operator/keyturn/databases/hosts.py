@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from math import inf
 from typing import TYPE_CHECKING, Final
 
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.dns import asking_for, has_no_host
 from keyturn.runtime.networks import is_private, is_public, unwrapped
 
@@ -25,6 +27,8 @@ __all__ = ["HOST_NOT_ALLOWED", "HOST_NOT_FOUND", "Hosts"]
 HOST_NOT_ALLOWED: Final = "HostNotAllowed"
 HOST_NOT_FOUND: Final = "HostNotFound"
 
+_KEPT_FOR: Final = 5.0
+"""Seconds for which addresses are used: as long as managed databases let DNS keep them, for their failover."""
 _DOMAIN: Final = ".cluster.local"
 _LEAST_LABELS: Final = 2
 _SHARED: Final = ipaddress.IPv4Network("100.64.0.0/10")
@@ -49,6 +53,7 @@ class Hosts:
         self._names = names
         self._allowed = frozenset(allowed)
         self._inside = tuple(inside)
+        self._known: dict[Endpoint, tuple[float, tuple[str, ...]]] = {}
 
     def endpoint(self, host: str, port: int) -> Endpoint:
         """Return where a host of the spec is: a name without dot is a Service of the target's namespace.
@@ -72,17 +77,21 @@ class Hosts:
         return any(one.covers(endpoint.host, endpoint.port) for one in self._allowed)
 
     async def resolve(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Return the addresses of a host, if the target may lead to all of them.
+        """Return the addresses of a host, if the target may lead to all of them; the last ones for some seconds.
 
         Raises:
             Forbidden: One of them is of another network.
             Unreachable: It has none.
         """
+        until, known = self._known.get(endpoint, (-inf, ()))
+        if loop_time() < until:
+            return known
         addresses = await self._look_up(endpoint)
         if not self.allows(endpoint):
             is_own = _namespace_of(endpoint.host) is not None
             for address in addresses:
                 self._check(endpoint, ipaddress.ip_address(address.partition("%")[0]), is_own=is_own)
+        self._known[endpoint] = loop_time() + _KEPT_FOR, addresses
         return addresses
 
     async def _look_up(self, endpoint: Endpoint) -> tuple[str, ...]:

@@ -126,6 +126,35 @@ async def test_one_private_address_among_several_is_refused() -> None:
         await hosts("93.184.216.34", "10.0.0.1").resolve(PUBLIC)
 
 
+async def test_addresses_are_used_for_some_seconds_without_a_name_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, names = 100.0, Names("93.184.216.34")
+    monkeypatch.setattr("keyturn.databases.hosts.loop_time", lambda: now)
+    guard = Hosts("shop", names)  # type: ignore[arg-type]  # a fake
+
+    found = []
+    for now in (100.0, 104.0, 106.0):  # noqa: B007  # the lambda reads it
+        found.append(await guard.resolve(PUBLIC))
+        names.addresses = ("93.184.216.35",)
+
+    assert found == [("93.184.216.34",), ("93.184.216.34",), ("93.184.216.35",)]
+    assert len(names.asked) == 2
+
+
+async def test_a_host_that_was_refused_or_had_no_address_is_looked_up_again() -> None:
+    names = Names("10.0.0.1")
+    guard = Hosts("shop", names)  # type: ignore[arg-type]  # a fake
+    with pytest.raises(Forbidden):
+        await guard.resolve(PUBLIC)
+    names.addresses = (TimeoutError(),)
+    with pytest.raises(Unreachable):
+        await guard.resolve(PUBLIC)
+    names.addresses = ("93.184.216.34",)
+
+    assert await guard.resolve(PUBLIC) == ("93.184.216.34",)
+
+
 async def test_each_address_is_returned_once() -> None:
     assert await hosts("93.184.216.34", "93.184.216.34").resolve(PUBLIC) == ("93.184.216.34",)
 

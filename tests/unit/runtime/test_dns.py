@@ -25,7 +25,15 @@ async def test_a_lookup_that_gets_no_thread_keeps_no_turn(monkeypatch: pytest.Mo
         for _ in range(300):  # more than there are turns
             with pytest.raises(OSError, match="no thread for a lookup"):
                 async with asyncio.timeout(10):
-                    await lookups.resolve("127.0.0.1", 443)
+                    await lookups.resolve("localhost", 443)
 
-    (found,) = await lookups.resolve("127.0.0.1", 443)
-    assert found["host"] == "127.0.0.1"
+    found, *_ = await lookups.resolve("localhost", 443)
+    assert found["host"] in {"127.0.0.1", "::1"}
+
+
+async def test_an_address_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns, "Thread", NoThread)
+
+    (found,) = await Lookups().resolve("127.0.0.1", 443)
+
+    assert (found["host"], found["port"]) == ("127.0.0.1", 443)

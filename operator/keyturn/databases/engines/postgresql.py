@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
@@ -28,6 +28,7 @@ class Postgresql(Engine):
     kind = "postgresql"
     strategies = ("AlternatingUsers", "SingleUser")
 
+    _of_driver: ClassVar[type[Operations] | None] = None
     _operations: Operations | None = None
 
     async def check(self) -> Server:
@@ -54,6 +55,8 @@ class Postgresql(Engine):
     async def _with_driver(self) -> Operations:
         """Return the operations; the driver is imported in a thread, as that takes a tenth of a second and more."""
         if self._operations is None:
-            module = await threadpools.for_us(importlib.import_module, _OPERATIONS)
-            self._operations = module.Operations(self.settings)
+            if Postgresql._of_driver is None:
+                module = await threadpools.for_us(importlib.import_module, _OPERATIONS)
+                Postgresql._of_driver = module.Operations
+            self._operations = Postgresql._of_driver(self.settings)
         return self._operations
