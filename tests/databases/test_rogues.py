@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
-from keyturn.databases.engines._postgresql import driver
+from keyturn.databases.engines._postgresql import connecting
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError, Unreachable
 from sandbox.pki import Authority
@@ -169,7 +169,7 @@ async def test_a_proof_that_takes_long_is_not_computed(
 async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
+    monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
     asked = asyncio.Event()
     async with Rogue(rogues.asking_for_long(asked), OURS) as rogue:
         settings = EngineSettings(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Login
-from keyturn.databases.engines._postgresql import driver
+from keyturn.databases.engines._postgresql import connecting, driver
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
 from sandbox.harness import until
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
@@ -78,7 +78,7 @@ async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver
 async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
+    monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
     async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app")))
         turns = 0
@@ -101,7 +101,7 @@ async def test_a_hash_that_takes_long_is_not_computed(newest: Place) -> None:
 async def test_a_connection_that_is_left_during_a_hash_is_closed_afterwards(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "_MOST_ITERATIONS", 10_000_000)
+    monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
     async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app")))
         await asyncio.sleep(0.1)

@@ -1,11 +1,11 @@
 """PostgreSQL: what the engine does, imported when the first target of it is used.
 
 Modules
-    driver, codes                   one connection; what its failures mean
+    driver, connecting, codes       one session, the steps of its login, and what its failures mean
     catalog, facts                  what the server has of an account
     guards, rights                  which accounts are refused, and what the admin lacks
     statements, settings, quoting   the statements of each change
     operations                      changes in one transaction, behind the lock and the fence; logins
 
-Only `driver` imports psycopg.
+Only `driver` and `connecting` import psycopg.
 """

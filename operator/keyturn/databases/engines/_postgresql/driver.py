@@ -1,4 +1,4 @@
-"""One connection: opened with TLS and SCRAM alone, ended in time, with codes in place of the server's texts.
+"""One session: opened with TLS and SCRAM alone, ended in time, with codes in place of the server's texts.
 
 libpq reports a SQLSTATE instead of a message, which can repeat a statement and follows the server's language. psycopg
 has no SQLSTATE of a connection that failed, so this is set on a connection before it is open.
@@ -7,30 +7,25 @@ has no SQLSTATE of a connection that failed, so this is set on a connection befo
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import functools
-import importlib
 import os
-import re
 import socket
 import ssl
-import struct
-import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from psycopg import OperationalError, generators, pq, waiting
-from psycopg.conninfo import make_conninfo
 
 from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
-from . import codes
+from . import codes, connecting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
 
     from keyturn.databases.base import Endpoint, EngineSettings, Login
+
+    from .connecting import Opening
 
 __all__ = ["ConnectionFailed", "Row", "Session", "StatementFailed", "connect"]
 
@@ -39,35 +34,13 @@ T = TypeVar("T")
 Row: TypeAlias = tuple[str, ...]
 """A row of a query; no query of ours has an absent value."""
 
-_INTERVAL: Final = 60.0
-"""Seconds between two checks of a socket without an event; time limits are elsewhere."""
-_SQLSTATE: Final = 3
-"""PQERRORS_SQLSTATE."""
-_MOST_ITERATIONS: Final = 65_536
-"""Hashes per password, of which 4,096 are usual and take milliseconds."""
 _HASHED_WITHIN: Final = 10.0
 """Seconds of one hash, which takes milliseconds; the rest is the wait for a thread of its tenant."""
 _DIGITS: Final = 9
-_ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
-"""In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
-_RECORD: Final = 16_384
-"""Bytes of a TLS record, of which libpq reads one at a time."""
-_MOST_HEARD: Final = 8_192
-"""Bytes of a login up to the iterations, which take some hundreds."""
-_MOST_BYTES: Final = 1_048_576
-"""Bytes that a server may send to one connection, TLS included; the answers to all our queries are some kilobytes."""
 _MOST_ROWS: Final = 10_000
-_BUFFER: Final = 65_536
-"""Bytes that the kernel keeps of a connection, and so about as many as libpq reads at a time."""
-_TCP_BYTES_RECEIVED: Final = struct.Struct("@128xQ")
-"""tcpi_bytes_received of Linux, from 4.1 on."""
 _SQLSTATE_LENGTH: Final = 5
 _GRACE: Final = 1.0
 """Seconds that a server has beyond the time limit of a statement, which it enforces itself."""
-_WAITS: Final[Mapping[int, waiting.Wait]] = {
-    pq.PollingStatus.READING: waiting.Wait.R,
-    pq.PollingStatus.WRITING: waiting.Wait.W,
-}
 _OK: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 
 
@@ -90,7 +63,7 @@ class StatementFailed(Exception):  # noqa: N818
 class Session:
     """An open connection."""
 
-    def __init__(self, opening: _Opening, timeout: float, owner: str) -> None:
+    def __init__(self, opening: Opening, timeout: float, owner: str) -> None:
         self._opening, self._connection = opening, opening.connection
         self._timeout = timeout
         self._owner = owner
@@ -115,9 +88,11 @@ class Session:
             Unreachable: The connection was left meanwhile.
         """
         wanted = self._connection.parameter_status(b"scram_iterations") or b"0"
-        if not wanted.isdigit() or int(wanted[:_DIGITS]) > _MOST_ITERATIONS or len(wanted) > _DIGITS:
+        is_number = wanted.isdigit() and len(wanted) <= _DIGITS
+        if not is_number or int(wanted) > connecting.MOST_ITERATIONS:
             raise RefusedByPolicy(
-                "TooManyIterations", f"scram_iterations of the server exceeds {_MOST_ITERATIONS}; lower it"
+                "TooManyIterations",
+                f"scram_iterations of the server exceeds {connecting.MOST_ITERATIONS}; lower it",
             )
         verifier = None
         with suppress(TimeoutError, threadpools.TookTooLong):
@@ -141,7 +116,7 @@ class Session:
         result = await _within(self._timeout, self._execute(text, parameters))
         if result.status in _OK:
             if result.ntuples > _MOST_ROWS:
-                raise _too_much()
+                raise connecting.too_much()
             return [_row(result, n) for n in range(result.ntuples)]
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
         if not state:
@@ -152,7 +127,7 @@ class Session:
         try:
             self._connection.send_query_params(text.encode(), [one.encode() for one in parameters])
             running = _metered(generators.execute(self._connection), self._connection.socket)
-            results = await waiting.wait_async(running, self._connection.socket, _INTERVAL)
+            results = await waiting.wait_async(running, self._connection.socket, connecting.INTERVAL)
         except OperationalError:
             results = []
         if not results:
@@ -174,7 +149,7 @@ async def connect(
     """
     addresses = await _addresses(settings, endpoint)
     with _authorities(settings) as tls:
-        info = make_conninfo(
+        info = _information(
             host=",".join([endpoint.host] * len(addresses)),
             hostaddr=",".join(addresses),
             port=endpoint.port,
@@ -187,7 +162,7 @@ async def connect(
             client_encoding="UTF8",
             **tls,
         )
-        opening = _Opening(info.encode())
+        opening = connecting.Opening(info)
         try:
             await _log_in(opening, settings, endpoint)
             yield Session(opening, settings.statement_timeout + _GRACE, settings.owner)
@@ -195,126 +170,11 @@ async def connect(
             opening.leave()
 
 
-class _Opening:
-    """A connection that is being opened; each step of it runs in a thread.
-
-    The server chooses how often the proof of a password is hashed, and libpq has no limit for that. So each step
-    looks at what libpq is about to read, and computes no proof that takes long. It holds neither the event loop nor
-    Python's lock, and a connection that is left is closed when its step ends.
-    """
-
-    def __init__(self, info: bytes) -> None:
-        self.connection: pq.abc.PGconn = pq.PGconn.connect_start(info)
-        self._address: int | None = self.connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
-        self._step = threading.Lock()
-        self._is_left = False
-        self._heard = b""
-        self._state: int = pq.PollingStatus.WRITING
-        _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
-
-    def advance(self) -> int:
-        """Do what the socket is ready for, and return what to wait for.
-
-        Raises:
-            Unreachable: The server wants the password hashed so often that it takes the processor for long.
-        """
-        try:
-            with self._step:
-                if self._is_left:
-                    self._state = pq.PollingStatus.FAILED
-                elif self._looks_ahead():
-                    self._state = _libpq().PQconnectPoll(ctypes.c_void_p(self._address))
-        finally:
-            if self._is_left:
-                self.leave()
-        return self._state
-
-    def _looks_ahead(self) -> bool:
-        """Return whether libpq may continue; not while it waits for a TLS record of which only a part is there."""
-        if self._state != pq.PollingStatus.READING:
-            return True  # a look would take the error of a connection that is refused
-        if len(self._heard) > _MOST_HEARD:
-            return True  # it is past the proof
-        next_bytes = _peek(self._address, self.connection)
-        if next_bytes is None:
-            return False
-        self._heard += next_bytes
-        self._check_iterations()
-        return True
-
-    def _check_iterations(self) -> None:
-        found = _ITERATIONS.findall(self._heard)
-        is_hidden = not found and len(self._heard) > _MOST_HEARD
-        if is_hidden or any(len(one) > _DIGITS or int(one or b"0") > _MOST_ITERATIONS for one in found):
-            raise Unreachable(
-                "TooManyIterations",
-                f"the server wants a password hashed more than {_MOST_ITERATIONS} times; lower scram_iterations, and"
-                " set the password again",
-            )
-
-    def verifier(self, name: bytes, password: bytes) -> bytes:
-        """Return what the server stores for a password; empty if the connection was left.
-
-        The server chooses how often it is hashed, up to our limit: a step as well.
-        """
-        library = _libpq()
-        library.PQencryptPasswordConn.restype = ctypes.c_void_p
-        verifier, text = None, b""
-        try:
-            with self._step:
-                if not self._is_left:
-                    verifier = library.PQencryptPasswordConn(
-                        ctypes.c_void_p(self._address), password, name, b"scram-sha-256"
-                    )
-            if verifier:
-                text = ctypes.string_at(verifier)
-                library.PQfreemem(ctypes.c_void_p(verifier))
-        finally:
-            if self._is_left:
-                self.leave()
-        return text
-
-    def leave(self) -> None:
-        """Close it, now or at the end of the step that is in progress."""
-        self._is_left = True
-        if self._step.acquire(blocking=False):
-            try:
-                self.connection.finish()
-            finally:
-                self._step.release()
-
-
-@functools.cache
-def _libpq() -> ctypes.CDLL:
-    """Return the library that psycopg is linked with, for the functions that psycopg does not offer as they are."""
-    return ctypes.CDLL(importlib.import_module(pq.PGconn.__module__).__file__)
-
-
-def _peek(address: int | None, connection: pq.abc.PGconn) -> bytes | None:
-    """Return what libpq reads next of a login, and leave it there; None if TLS has only a part of it."""
-    library, buffer = _libpq(), ctypes.create_string_buffer(_RECORD)
-    library.PQgetssl.restype = ctypes.c_void_p
-    tls = ctypes.c_void_p(library.PQgetssl(ctypes.c_void_p(address)))
-    if tls and not library.SSL_is_init_finished(tls):
-        return b""
-    if tls:
-        count = library.SSL_peek(tls, buffer, _RECORD)
-        is_incomplete = count <= 0 and library.SSL_get_error(tls, count) == ssl.SSL_ERROR_WANT_READ
-        return None if is_incomplete else buffer.raw[: max(count, 0)]
-    with suppress(OSError, OperationalError):
-        plain = socket.socket(fileno=connection.socket)
-        try:
-            return plain.recv(_RECORD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        finally:
-            plain.detach()
-    return b""
-
-
-async def _log_in(opening: _Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
+async def _log_in(opening: Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
     place, connection, seconds = str(endpoint), opening.connection, settings.connect_timeout
     try:
         async with asyncio.timeout(seconds):
-            await _advance(opening, settings.owner)
+            await connecting.advance(opening, settings.owner)
     except (TimeoutError, threadpools.TookTooLong):
         failure = codes.Failure(place, code="Timeout", message=f"{place} did not answer in {seconds:g} s")
     except OperationalError:
@@ -325,22 +185,6 @@ async def _log_in(opening: _Opening, settings: EngineSettings, endpoint: Endpoin
         text = connection.error_message.decode(errors="replace")
         failure = codes.failure_of(place, text, was_asked=connection.used_password)
     raise ConnectionFailed(failure)
-
-
-async def _advance(opening: _Opening, owner: str) -> None:
-    """Advance a login with each event of its socket, which changes with the address."""
-    if opening.connection.status == pq.ConnStatus.BAD:
-        return
-    wait = _WAITS.get(pq.PollingStatus.WRITING)
-    while wait is not None:
-        await waiting.wait_async(_once(wait), opening.connection.socket, _INTERVAL)
-        _check_received(opening.connection.socket)
-        wait = _WAITS.get(await threadpools.for_tenant(owner, opening.advance))
-
-
-def _once(wait: waiting.Wait) -> Generator[waiting.Wait, waiting.Ready | int, None]:
-    """Wait for one event."""
-    yield wait
 
 
 def _metered(
@@ -355,32 +199,7 @@ def _metered(
             result: T = end.value
             return result
         ready = yield wait
-        _check_received(file)
-
-
-def _check_received(file: int) -> None:
-    """Check how much a server has sent, whatever it is: rows, notices, settings or half a message.
-
-    Raises:
-        Unreachable: It is more than any answer to our queries.
-    """
-    connection = socket.socket(fileno=file)
-    try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_BYTES_RECEIVED.size)
-    finally:
-        connection.detach()
-    if len(information) < _TCP_BYTES_RECEIVED.size:
-        return  # another kernel; the limits of time remain
-    (count,) = _TCP_BYTES_RECEIVED.unpack(information)
-    if count > _MOST_BYTES:
-        raise _too_much()
-
-
-def _too_much() -> Unreachable:
-    return Unreachable(
-        "TooMuch", "the server sends more than the answer to any query of ours; check the host of the target"
-    )
+        connecting.check_received(file)
 
 
 def _code(state: bytes) -> str:
@@ -423,6 +242,14 @@ def _authorities(settings: EngineSettings) -> Iterator[dict[str, str]]:
         yield {**common, "sslrootcert": f"/proc/self/fd/{file}"}
     finally:
         os.close(file)
+
+
+def _information(**parameters: str | int) -> bytes:
+    """Write the parameters of a connection as libpq parses them."""
+    quoted = {
+        name: str(value).replace("\\", r"\\").replace("'", r"\'") for name, value in parameters.items()
+    }
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items()).encode()
 
 
 def _password(login: Login) -> str:

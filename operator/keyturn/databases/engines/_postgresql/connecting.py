@@ -1,0 +1,256 @@
+"""Opens a connection: its steps run in threads, are ended in time, and compute no proof that takes long."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import re
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from psycopg import OperationalError, pq, waiting
+
+from keyturn.databases.errors import Unreachable
+from keyturn.runtime import threadpools
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+__all__ = ["INTERVAL", "MOST_ITERATIONS", "Opening", "advance", "check_received", "too_much"]
+
+INTERVAL: Final = 60.0
+"""Seconds between two checks of a socket without an event; time limits are elsewhere."""
+MOST_ITERATIONS: Final = 65_536
+"""Hashes per password, of which 4,096 are usual and take milliseconds."""
+_PATIENCE: Final = 0.01
+"""Seconds that a thread waits for an answer, if no other login is in progress.
+
+A server in the same network answers a step within milliseconds, and a change of threads costs more than the wait.
+"""
+_LONGEST: Final = 0.03
+"""Seconds after which a thread begins no further step."""
+_SQLSTATE: Final = 3
+"""PQERRORS_SQLSTATE."""
+_DIGITS: Final = 9
+_ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
+"""In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
+_RECORD: Final = 16_384
+"""Bytes of a TLS record, of which libpq reads one at a time."""
+_MOST_HEARD: Final = 8_192
+"""Bytes of a login up to the iterations, which take some hundreds."""
+_MOST_BYTES: Final = 1_048_576
+"""Bytes that a server may send to one connection, TLS included; the answers to all our queries are some kilobytes."""
+_BUFFER: Final = 65_536
+"""Bytes that the kernel keeps of a connection, and so about as many as libpq reads at a time."""
+_TCP_BYTES_RECEIVED: Final = struct.Struct("@128xQ")
+"""tcpi_bytes_received of Linux, from 4.1 on."""
+_WAITS: Final[Mapping[int, waiting.Wait]] = {
+    pq.PollingStatus.READING: waiting.Wait.R,
+    pq.PollingStatus.WRITING: waiting.Wait.W,
+}
+_EVENTS: Final[Mapping[int, int]] = {
+    pq.PollingStatus.READING: select.POLLIN,
+    pq.PollingStatus.WRITING: select.POLLOUT,
+}
+
+
+class Opening:
+    """A connection that is being opened; its steps run in threads.
+
+    The server chooses how often the proof of a password is hashed, and libpq has no limit for that. So each step
+    looks at what libpq is about to read, and computes no proof that takes long. It holds neither the event loop nor
+    Python's lock, and a connection that is left is closed when its step ends.
+    """
+
+    def __init__(self, info: bytes) -> None:
+        self.connection: pq.abc.PGconn = pq.PGconn.connect_start(info)
+        self._address: int | None = self.connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
+        self._step = threading.Lock()
+        self._is_left = False
+        self._heard = b""
+        self._state: int = pq.PollingStatus.WRITING
+        _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
+
+    def advance(self, patience: float) -> int:
+        """Do what the socket is ready for, and each step that follows within `patience`; return what to wait for.
+
+        Raises:
+            Unreachable: The server wants the password hashed so often that it takes the processor for long, or it
+                sends more than any answer has.
+        """
+        end = time.monotonic() + _LONGEST
+        try:
+            with self._step:
+                while self._advances() and time.monotonic() < end and self._is_ready(patience):
+                    pass
+        finally:
+            if self._is_left:
+                self.leave()
+        return self._state
+
+    def _advances(self) -> bool:
+        """Do one step; return whether another one follows."""
+        if self._is_left:
+            self._state = pq.PollingStatus.FAILED
+            return False
+        check_received(self.connection.socket)
+        if self._looks_ahead():
+            self._state = _libpq().PQconnectPoll(ctypes.c_void_p(self._address))
+        return self._state in _EVENTS
+
+    def _is_ready(self, patience: float) -> bool:
+        """Wait for the socket, which changes with the address."""
+        events = select.poll()
+        events.register(self.connection.socket, _EVENTS[self._state])
+        return bool(events.poll(patience * 1000))
+
+    def _looks_ahead(self) -> bool:
+        """Return whether libpq may continue; not while it waits for a TLS record of which only a part is there."""
+        if self._state != pq.PollingStatus.READING:
+            return True  # a look would take the error of a connection that is refused
+        if len(self._heard) > _MOST_HEARD:
+            return True  # it is past the proof
+        next_bytes = _peek(self._address, self.connection)
+        if next_bytes is None:
+            return False
+        self._heard += next_bytes
+        self._check_iterations()
+        return True
+
+    def _check_iterations(self) -> None:
+        found = _ITERATIONS.findall(self._heard)
+        is_hidden = not found and len(self._heard) > _MOST_HEARD
+        if is_hidden or any(len(one) > _DIGITS or int(one or b"0") > MOST_ITERATIONS for one in found):
+            raise Unreachable(
+                "TooManyIterations",
+                f"the server wants a password hashed more than {MOST_ITERATIONS} times; lower scram_iterations, and"
+                " set the password again",
+            )
+
+    def verifier(self, name: bytes, password: bytes) -> bytes:
+        """Return what the server stores for a password; empty if the connection was left.
+
+        The server chooses how often it is hashed, up to our limit: a step as well.
+        """
+        library = _libpq()
+        library.PQencryptPasswordConn.restype = ctypes.c_void_p
+        verifier, text = None, b""
+        try:
+            with self._step:
+                if not self._is_left:
+                    verifier = library.PQencryptPasswordConn(
+                        ctypes.c_void_p(self._address), password, name, b"scram-sha-256"
+                    )
+            if verifier:
+                text = ctypes.string_at(verifier)
+                library.PQfreemem(ctypes.c_void_p(verifier))
+        finally:
+            if self._is_left:
+                self.leave()
+        return text
+
+    def leave(self) -> None:
+        """Close it, now or at the end of the step that is in progress."""
+        self._is_left = True
+        if self._step.acquire(blocking=False):
+            try:
+                self.connection.finish()
+            finally:
+                self._step.release()
+
+
+class _Logins:
+    """Counts logins in progress: a thread waits for the server only if no other login could use it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @property
+    def patience(self) -> float:
+        return _PATIENCE if self._count == 1 else 0.0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
+_LOGINS: Final = _Logins()
+
+
+async def advance(opening: Opening, owner: str) -> None:
+    """Advance a login with each event of its socket, which changes with the address."""
+    if opening.connection.status == pq.ConnStatus.BAD:
+        return
+    wait = _WAITS.get(pq.PollingStatus.WRITING)
+    with _LOGINS.one():
+        while wait is not None:
+            await waiting.wait_async(_once(wait), opening.connection.socket, INTERVAL)
+            wait = _WAITS.get(await threadpools.for_tenant(owner, opening.advance, _LOGINS.patience))
+
+
+def _once(wait: waiting.Wait) -> Generator[waiting.Wait, waiting.Ready | int, None]:
+    """Wait for one event."""
+    yield wait
+
+
+@functools.cache
+def _libpq() -> ctypes.CDLL:
+    """Return the library that psycopg is linked with, for the functions that psycopg does not offer as they are."""
+    return ctypes.CDLL(importlib.import_module(pq.PGconn.__module__).__file__)
+
+
+def _peek(address: int | None, connection: pq.abc.PGconn) -> bytes | None:
+    """Return what libpq reads next of a login, and leave it there; None if TLS has only a part of it."""
+    library, buffer = _libpq(), ctypes.create_string_buffer(_RECORD)
+    library.PQgetssl.restype = ctypes.c_void_p
+    tls = ctypes.c_void_p(library.PQgetssl(ctypes.c_void_p(address)))
+    if tls and not library.SSL_is_init_finished(tls):
+        return b""
+    if tls:
+        count = library.SSL_peek(tls, buffer, _RECORD)
+        is_incomplete = count <= 0 and library.SSL_get_error(tls, count) == ssl.SSL_ERROR_WANT_READ
+        return None if is_incomplete else buffer.raw[: max(count, 0)]
+    with suppress(OSError, OperationalError):
+        plain = socket.socket(fileno=connection.socket)
+        try:
+            return plain.recv(_RECORD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        finally:
+            plain.detach()
+    return b""
+
+
+def check_received(file: int) -> None:
+    """Check how much a server has sent, whatever it is: rows, notices, settings or half a message.
+
+    Raises:
+        Unreachable: It is more than any answer to our queries.
+    """
+    # Named, or Python asks the kernel three times; the family does not matter to an option of TCP.
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=file)
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_BYTES_RECEIVED.size)
+    finally:
+        connection.detach()
+    if len(information) < _TCP_BYTES_RECEIVED.size:
+        return  # another kernel; the limits of time remain
+    (count,) = _TCP_BYTES_RECEIVED.unpack(information)
+    if count > _MOST_BYTES:
+        raise too_much()
+
+
+def too_much() -> Unreachable:
+    return Unreachable(
+        "TooMuch", "the server sends more than the answer to any query of ours; check the host of the target"
+    )
