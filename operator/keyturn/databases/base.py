@@ -35,6 +35,8 @@ __all__ = [
     "Limits",
     "Login",
     "Resolve",
+    "Salt",
+    "Salts",
     "Server",
     "Template",
     "Tls",
@@ -46,6 +48,8 @@ MOST_ADMIN_CONNECTIONS: Final = 4
 """Connections of the admin to one server at the same time, unless `maxConnections` is set."""
 MOST_LOGIN_CONNECTIONS: Final = 6
 """Logins of applications that are tried at one server at the same time."""
+_MOST_SALTS: Final = 10_000
+"""Logins of one target whose salts are kept, of some 200 bytes each."""
 _STEPS_PER_CONNECTION: Final = 2
 """Half of the steps in progress log in as an application meanwhile."""
 MOST_TENANT_CONNECTIONS: Final = 40
@@ -211,6 +215,33 @@ class Tls:
     """CA certificates in PEM; those of the system if absent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Salt:
+    """How a server has hashed a password, which it tells every client that begins a login with the name."""
+
+    value: bytes
+    iterations: int
+
+
+class Salts:
+    """Salts of the last logins by endpoint and name; never a password, nor a key that was derived from one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Endpoint, str], Salt] = {}
+
+    def get(self, endpoint: Endpoint, name: str) -> Salt | None:
+        return self._known.get((endpoint, name))
+
+    def put(self, endpoint: Endpoint, name: str, salt: Salt | None) -> None:
+        """Keep the salt of a login, and drop the oldest of too many."""
+        self._known.pop((endpoint, name), None)
+        if salt is None:
+            return
+        if len(self._known) >= _MOST_SALTS:
+            del self._known[next(iter(self._known))]
+        self._known[endpoint, name] = salt
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Limits:
     """Connections at the same time: to one server, shared by all its targets, and to all servers of one tenant."""
@@ -253,6 +284,8 @@ class EngineSettings:
     resolve: Resolve | None = None
     """Resolves and checks hosts; the resolver of the system if absent."""
     limits: Limits = field(default_factory=Limits)
+    salts: Salts = field(default_factory=Salts)
+    """Salts of logins at this server, with which the next login costs less."""
     owner: str = ""
     """The tenant of the server; a server whose logins take long delays only this tenant."""
 
@@ -323,7 +356,8 @@ class Engine(ABC):
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         """Log in once as the application would, at the server or at another endpoint, and log out.
 
-        One try without a retry. An endpoint that cannot be reached is a verdict, not an exception. It never sends a
+        One try without a retry. An endpoint that cannot be reached is a verdict, not an exception; Overloaded is
+        raised, as it says nothing about the endpoint. It never sends a
         password to a server that does not prove its name, nor in a form that can be read.
         """
 

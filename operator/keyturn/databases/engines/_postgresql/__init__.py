@@ -2,10 +2,11 @@
 
 Modules
     driver, connecting, codes       one session, the steps of its login, and what its failures mean
+    scram                           keys of a password whose salt is known
     catalog, facts                  what the server has of an account
     guards, rights                  which accounts are refused, and what the admin lacks
     statements, settings, quoting   the statements of each change
     operations                      changes in one transaction, behind the lock and the fence; logins
 
-Only `driver` and `connecting` import psycopg.
+Only `driver`, `connecting` and `scram` import psycopg.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ctypes
 import functools
 import importlib
@@ -17,13 +19,22 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import OperationalError, pq, waiting
 
+from keyturn.databases.base import Salt
 from keyturn.databases.errors import Unreachable
 from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-__all__ = ["INTERVAL", "MOST_ITERATIONS", "Opening", "advance", "check_received", "too_much"]
+__all__ = [
+    "INTERVAL",
+    "MOST_ITERATIONS",
+    "Opening",
+    "OtherSalt",
+    "advance",
+    "check_received",
+    "too_much",
+]
 
 INTERVAL: Final = 60.0
 """Seconds between two checks of a socket without an event; time limits are elsewhere."""
@@ -41,6 +52,8 @@ _SQLSTATE: Final = 3
 _DIGITS: Final = 9
 _ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
 """In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
+_SALT: Final = re.compile(rb",s=([^,]*+),i=\s*+\+?+0*+(\d++)")
+"""In the same answer."""
 _RECORD: Final = 16_384
 """Bytes of a TLS record, of which libpq reads one at a time."""
 _MOST_HEARD: Final = 8_192
@@ -61,6 +74,10 @@ _EVENTS: Final[Mapping[int, int]] = {
 }
 
 
+class OtherSalt(Exception):  # noqa: N818  # it says what happened
+    """The server has the password with another salt than the keys of this login, so nothing was proven."""
+
+
 class Opening:
     """A connection that is being opened; its steps run in threads.
 
@@ -69,14 +86,39 @@ class Opening:
     Python's lock, and a connection that is left is closed when its step ends.
     """
 
-    def __init__(self, info: bytes) -> None:
-        self.connection: pq.abc.PGconn = pq.PGconn.connect_start(info)
-        self._address: int | None = self.connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
+    def __init__(self, information: Callable[[], bytes], expected: Salt | None = None) -> None:
+        """`information` returns the parameters of libpq, in a thread; `expected` is the salt of keys among them."""
+        self.salt: Salt | None = None
+        """What the server said during the login; None before that."""
+        self._information: Callable[[], bytes] | None = information
+        self._expected = expected
+        self._connection: pq.abc.PGconn | None = None
+        self._address: int | None = None
         self._step = threading.Lock()
         self._is_left = False
         self._heard = b""
         self._state: int = pq.PollingStatus.WRITING
-        _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
+
+    @property
+    def connection(self) -> pq.abc.PGconn:
+        """The connection of libpq.
+
+        Raises:
+            OperationalError: It was left before its first step.
+        """
+        if self._connection is None:
+            raise OperationalError
+        return self._connection
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first step has begun; until then it waits for a thread."""
+        return self._information is None
+
+    @property
+    def is_of_salt(self) -> bool:
+        """Whether the server has said that keys of this login are of its salt; true without keys."""
+        return self._expected is None or self.salt == self._expected
 
     def advance(self, patience: float) -> int:
         """Do what the socket is ready for, and each step that follows within `patience`; return what to wait for.
@@ -84,16 +126,31 @@ class Opening:
         Raises:
             Unreachable: The server wants the password hashed so often that it takes the processor for long, or it
                 sends more than any answer has.
+            OtherSalt: No password was tried.
         """
         end = time.monotonic() + _LONGEST
         try:
             with self._step:
-                while self._advances() and time.monotonic() < end and self._is_ready(patience):
-                    pass
+                continues = self._advances() if self._connection else self._starts()
+                while continues and time.monotonic() < end and self._is_ready(patience):
+                    continues = self._advances()
         finally:
             if self._is_left:
                 self.leave()
         return self._state
+
+    def _starts(self) -> bool:
+        """Begin to connect; return whether a step follows."""
+        information, self._information = self._information, None
+        if information is None or self._is_left:
+            self._state = pq.PollingStatus.FAILED
+            return False
+        self._connection = pq.PGconn.connect_start(information())
+        self._address = self._connection.pgconn_ptr  # type: ignore[attr-defined]  # of the protocol alone
+        _libpq().PQsetErrorVerbosity(ctypes.c_void_p(self._address), _SQLSTATE)
+        if self._connection.status == pq.ConnStatus.BAD:
+            self._state = pq.PollingStatus.FAILED
+        return self._state in _EVENTS
 
     def _advances(self) -> bool:
         """Do one step; return whether another one follows."""
@@ -122,7 +179,17 @@ class Opening:
             return False
         self._heard += next_bytes
         self._check_iterations()
+        self._check_salt()
         return True
+
+    def _check_salt(self) -> None:
+        found = _SALT.search(self._heard)
+        if self.salt or not found:
+            return
+        with suppress(binascii.Error):
+            self.salt = Salt(base64.b64decode(found[1]), int(found[2]))
+        if not self.is_of_salt:
+            raise OtherSalt
 
     def _check_iterations(self) -> None:
         found = _ITERATIONS.findall(self._heard)
@@ -161,7 +228,8 @@ class Opening:
         self._is_left = True
         if self._step.acquire(blocking=False):
             try:
-                self.connection.finish()
+                if self._connection is not None:
+                    self._connection.finish()
             finally:
                 self._step.release()
 
@@ -190,13 +258,9 @@ _LOGINS: Final = _Logins()
 
 async def advance(opening: Opening, owner: str) -> None:
     """Advance a login with each event of its socket, which changes with the address."""
-    if opening.connection.status == pq.ConnStatus.BAD:
-        return
-    wait = _WAITS.get(pq.PollingStatus.WRITING)
     with _LOGINS.one():
-        while wait is not None:
+        while wait := _WAITS.get(await threadpools.for_tenant(owner, opening.advance, _LOGINS.patience)):
             await waiting.wait_async(_once(wait), opening.connection.socket, INTERVAL)
-            wait = _WAITS.get(await threadpools.for_tenant(owner, opening.advance, _LOGINS.patience))
 
 
 def _once(wait: waiting.Wait) -> Generator[waiting.Wait, waiting.Ready | int, None]:

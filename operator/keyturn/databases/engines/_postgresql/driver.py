@@ -18,16 +18,17 @@ from psycopg import OperationalError, generators, pq, waiting
 from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
-from . import codes, connecting
+from . import codes, connecting, scram
+from .connecting import OtherSalt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 
-    from keyturn.databases.base import Endpoint, EngineSettings, Login
+    from keyturn.databases.base import Endpoint, EngineSettings, Login, Salt
 
     from .connecting import Opening
 
-__all__ = ["ConnectionFailed", "Row", "Session", "StatementFailed", "connect"]
+__all__ = ["ConnectionFailed", "OtherSalt", "Row", "Session", "StatementFailed", "connect"]
 
 T = TypeVar("T")
 
@@ -67,6 +68,11 @@ class Session:
         self._opening, self._connection = opening, opening.connection
         self._timeout = timeout
         self._owner = owner
+
+    @property
+    def salt(self) -> Salt | None:
+        """How the server has hashed the password of this login; None if it did not say that."""
+        return self._opening.salt
 
     @property
     def version(self) -> int:
@@ -139,30 +145,40 @@ class Session:
 
 @asynccontextmanager
 async def connect(
-    settings: EngineSettings, endpoint: Endpoint, login: Login, application: str
+    settings: EngineSettings, endpoint: Endpoint, login: Login, application: str, salt: Salt | None = None
 ) -> AsyncIterator[Session]:
     """Open a connection, and close it; a transaction that is not committed is rolled back by the server.
 
+    With `salt`, that of an earlier login, the login takes less time of the processor.
+
     Raises:
         ConnectionFailed: It was not opened.
+        OtherSalt: It was not opened, and the server has not said that it has the password with this salt.
+        Overloaded: No thread was free in time.
         DatabaseError: The host has no address that may be connected to.
     """
     addresses = await _addresses(settings, endpoint)
     with _authorities(settings) as tls:
-        info = _information(
-            host=",".join([endpoint.host] * len(addresses)),
-            hostaddr=",".join(addresses),
-            port=endpoint.port,
-            dbname=settings.database,
-            user=login.name,
-            password=_password(login),
-            application_name=application,
-            require_auth="scram-sha-256",
-            gssencmode="disable",
-            client_encoding="UTF8",
+        parameters = {
+            "host": ",".join([endpoint.host] * len(addresses)),
+            "hostaddr": ",".join(addresses),
+            "port": str(endpoint.port),
+            "dbname": settings.database,
+            "user": login.name,
+            "application_name": application,
+            "require_auth": "scram-sha-256",
+            "gssencmode": "disable",
+            "client_encoding": "UTF8",
             **tls,
-        )
-        opening = connecting.Opening(info)
+        }
+        password = _password(login)
+        salt = salt if salt and scram.is_able(password) else None
+
+        def information() -> bytes:
+            secret = scram.keys(password, salt) if salt else {"password": password}
+            return _information({**parameters, **secret})
+
+        opening = connecting.Opening(information, salt)
         try:
             await _log_in(opening, settings, endpoint)
             yield Session(opening, settings.statement_timeout + _GRACE, settings.owner)
@@ -171,19 +187,28 @@ async def connect(
 
 
 async def _log_in(opening: Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
-    place, connection, seconds = str(endpoint), opening.connection, settings.connect_timeout
+    failure: codes.Failure | None
+    place, seconds = str(endpoint), settings.connect_timeout
     try:
         async with asyncio.timeout(seconds):
             await connecting.advance(opening, settings.owner)
-    except (TimeoutError, threadpools.TookTooLong):
-        failure = codes.Failure(place, code="Timeout", message=f"{place} did not answer in {seconds:g} s")
+    except threadpools.TookTooLong:
+        failure = None
+    except TimeoutError:
+        silence = codes.Failure(place, code="Timeout", message=f"{place} did not answer in {seconds:g} s")
+        failure = silence if opening.has_begun else None
     except OperationalError:
         failure = codes.failure_of(place, "", was_asked=False)
     else:
+        connection = opening.connection
         if connection.status == pq.ConnStatus.OK:
             return
+        if connection.used_password and not opening.is_of_salt:
+            raise OtherSalt
         text = connection.error_message.decode(errors="replace")
         failure = codes.failure_of(place, text, was_asked=connection.used_password)
+    if failure is None:
+        raise Overloaded("NoThread", "no thread was free in time for a login; it is retried")
     raise ConnectionFailed(failure)
 
 
@@ -244,11 +269,9 @@ def _authorities(settings: EngineSettings) -> Iterator[dict[str, str]]:
         os.close(file)
 
 
-def _information(**parameters: str | int) -> bytes:
+def _information(parameters: Mapping[str, str]) -> bytes:
     """Write the parameters of a connection as libpq parses them."""
-    quoted = {
-        name: str(value).replace("\\", r"\\").replace("'", r"\'") for name, value in parameters.items()
-    }
+    quoted = {name: value.replace("\\", r"\\").replace("'", r"\'") for name, value in parameters.items()}
     return " ".join(f"{name}='{value}'" for name, value in quoted.items()).encode()
 
 

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
-from keyturn.databases.errors import Busy, DatabaseError, RefusedByPolicy, Unreachable
+from keyturn.databases.errors import Busy, DatabaseError, Overloaded, RefusedByPolicy, Unreachable
 
 from . import catalog, codes, guards, rights, statements
-from .driver import ConnectionFailed, Session, StatementFailed, connect
+from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect
 from .facts import mark_of
 from .statements import About
 
@@ -86,17 +86,28 @@ class Operations:
                 await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
 
     async def prove(self, login: Login, endpoint: Endpoint | None) -> Verdict:
+        limits = self._settings.limits
         try:
-            async with (
-                self._settings.limits.logins,
-                self._settings.limits.tenant,
-                connect(self._settings, endpoint or self._settings.endpoint, login, "keyturn prove"),
-            ):
+            async with limits.logins, limits.tenant:
+                await self._log_in(login, endpoint or self._settings.endpoint)
                 return Verdict(Answer.ACCEPTED)
         except ConnectionFailed as error:
             return codes.refusal_of(error.failure)
+        except Overloaded:
+            raise
         except DatabaseError as error:
             return codes.verdict_of(error)
+
+    async def _log_in(self, login: Login, endpoint: Endpoint) -> None:
+        """Log in with the salt of the last login; only one that the server still has proves something."""
+        salts, arguments = self._settings.salts, (self._settings, endpoint, login, "keyturn prove")
+        with suppress(OtherSalt):
+            async with connect(*arguments, salts.get(endpoint, login.name)) as session:
+                salts.put(endpoint, login.name, session.salt)
+                return
+        salts.put(endpoint, login.name, None)
+        async with connect(*arguments) as session:
+            salts.put(endpoint, login.name, session.salt)
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
         async with self._admin("end") as session:

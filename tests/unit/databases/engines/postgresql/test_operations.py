@@ -27,6 +27,7 @@ class Session:
     """Answers the first statements, and refuses the next one."""
 
     version = 180_000
+    salt = None
 
     def __init__(self, *rows: list[tuple[str, ...]]) -> None:
         self.sent: list[str] = []
