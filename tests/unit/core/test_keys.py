@@ -13,6 +13,7 @@ from keyturn.core.keys import (
     SECRET_STORE,
     EmergencyKey,
     ObjectKey,
+    ProbeKey,
     StoreKey,
     TargetKey,
     WorkloadKey,
@@ -30,6 +31,7 @@ COMMON = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
         (ObjectKey("shop", "db"), "shop/db"),
         (WorkloadKey("shop", "Deployment", "api"), "Deployment/api"),
         (EmergencyKey("shop", "inc-1"), "EmergencyRotation shop/inc-1"),
+        (ProbeKey("shop", "db"), "probe of shop/db"),
         (VAULT, "SecretStore shop/vault"),
         (SHARED, "ClusterSecretStore vault"),
         (ORDERS, "DatabaseTarget shop/orders"),
@@ -38,6 +40,14 @@ COMMON = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
 )
 def test_a_message_shows_a_key(key: object, text: str) -> None:
     assert str(key) == text
+
+
+def test_a_probe_is_of_one_object_and_is_another_key() -> None:
+    managed = ObjectKey("shop", "db")
+    probe = ProbeKey.of(managed)
+
+    assert probe.managed == managed
+    assert len({probe, managed}) == 2
 
 
 def test_the_key_of_an_object() -> None:
