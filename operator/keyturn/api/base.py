@@ -23,9 +23,7 @@ class Schema(pydantic.BaseModel):
     )
 
 
-def rules(
-    *given: tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, str],
-) -> dict[str, Any]:
+def rules(*given: tuple[str, ...]) -> dict[str, Any]:
     """Build the `x-kubernetes-validations` of a schema from (rule, message[, fieldPath[, messageExpression]]).
 
     `fieldPath` is relative to the schema, such as `.target.type`; without it the error is reported for the schema

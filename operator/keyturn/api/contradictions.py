@@ -12,7 +12,7 @@ __all__ = ["OF_DATA", "OF_DATA_FROM", "OF_ITEM", "OF_PUSH_TO", "OF_SPEC"]
 # Rules of one item of `spec.data`; `self` is the item.
 
 _ONE_SOURCE = (
-    ("has(self.generate) ? !has(self.from) && !has(self.literal) : !has(self.from) || !has(self.literal)"),
+    "has(self.from) ? !has(self.generate) && !has(self.literal) : !has(self.literal) || !has(self.generate)",
     "an item has one of generate, from and literal; keep one",
 )
 _KEEPS_PREVIOUS = "has(self.keepPrevious) && self.keepPrevious"
@@ -40,8 +40,11 @@ OF_ITEM: Final = (_ONE_SOURCE, _LITERAL_HAS_NO_PREVIOUS, _PULLED_HAS_NO_PREVIOUS
 # Rules of the whole spec; `self` is the spec from here on.
 #
 # The API server evaluates them at each create, update and status update, also those of absent fields. Each read of a
-# field, by `has()` too, copies the schemas of its siblings, a present field twice. So a rule about one optional field
-# is on that field, and others begin with the field that most specs lack.
+# field, by `has()` too, copies the schemas of its siblings, a present field twice and with those of its own fields.
+# So a rule about one optional field is on that field, and others begin with the field that most specs lack. A rule
+# about several fields reads none in a spec that has only data or dataFrom.
+
+_HAS_ONE_FIELD = "dyn(self).size() == 1"
 
 _NAMES_A_CLASS = "(has(self.className) && self.className != '')"
 _MAY_BE_GENERATED = "!has(d.literal) && !has(d.from)"
@@ -324,10 +327,8 @@ _IS_LIGHT = (
 
 OF_DATA: Final = ((f"{_size_of_literals('self')} <= {_MOST_TEXT}", _TOO_MUCH_TEXT),)
 """CEL rules of the list `spec.data`."""
-OF_SPEC: Final = (
-    _HAS_VALUES,
+_OF_SEVERAL: Final = (
     _IS_LIGHT,
-    _ITEMS_HAVE_A_SOURCE,
     _ONLY_NAMES_GENERATED,
     _JITTER_SPREADS_SOMETHING,
     _SOMETHING_TO_ROTATE,
@@ -340,5 +341,11 @@ OF_SPEC: Final = (
     _TYPE_HAS_ITS_KEYS,
     _SERVES_ITS_ACCOUNT,
     _KEYTURN_NEEDS_A_DATABASE,
+)
+"""CEL rules about several fields, of which a spec that has values has at least two."""
+OF_SPEC: Final = (
+    _HAS_VALUES,
+    _ITEMS_HAVE_A_SOURCE,
+    *((f"{_HAS_ONE_FIELD} || {rule}", *hints) for rule, *hints in _OF_SEVERAL),
 )
 """CEL rules of the whole `spec`."""
