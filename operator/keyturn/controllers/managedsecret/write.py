@@ -102,7 +102,8 @@ async def write_target(
     context.cache.put_secret(meta)
     if is_new:
         memory.writes.publish(key, state.facts.current_number, meta.resource_version)
-    if what := _not_as_sent(written, key, observed, state):
+    what = None if _is_as_sent(written, body) else _difference(written, key, observed, state)
+    if what:
         memory.drift.keep(key, was_changed(observed, what))
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
     memory.drift.keep(key, repaired(observed) if isinstance(step, steps.Repair) else over(observed))
@@ -123,7 +124,15 @@ async def _body(
     return body
 
 
-def _not_as_sent(written: Body, key: ObjectKey, observed: Observed, state: State) -> str | None:
+def _is_as_sent(written: Body, sent: Body) -> bool:
+    """Whether all that an observation compares was stored as it was sent, which is nearly always so."""
+    stored, meant = written["metadata"], sent["metadata"]
+    return all(written.get(field) == sent.get(field) for field in ("data", "type", "immutable")) and all(
+        stored.get(field) == meant.get(field) for field in ("labels", "annotations", "ownerReferences")
+    )
+
+
+def _difference(written: Body, key: ObjectKey, observed: Observed, state: State) -> str | None:
     """Return what a webhook has changed in a written Secret; the next observation would find the same."""
     facts = target_facts(written, key, observed.uid, wanted_of(observed), state, observed.now)
     if facts.differs:

@@ -291,7 +291,7 @@ class Observed:
         return None if self.state.triggers.unhandled(self.requested) else held
 
 
-_DERIVED = tuple(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
+_DERIVED = frozenset(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
 
 if TYPE_CHECKING:
     from dataclasses import replace as with_facts  # so that the fields are checked
@@ -302,8 +302,8 @@ else:
         copy = object.__new__(Observed)
         fields = vars(copy)
         fields.update(vars(observed), **facts)
-        for name in _DERIVED:
-            fields.pop(name, None)
+        for name in _DERIVED & fields.keys():
+            del fields[name]
         return copy
 
 

@@ -211,6 +211,8 @@ class InformerCache:
 
         As with StorageClasses, the newest is effective; of equally old ones the first by name.
         """
+        if not self._default_since:  # as usual, and asked at each observation
+            return []
         by_name = sorted(self._default_since)
         return sorted(by_name, key=self._default_since.__getitem__, reverse=True)
 
