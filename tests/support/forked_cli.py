@@ -55,11 +55,12 @@ class Forked:
         stdout: IO[Any] | int,
         stderr: IO[Any] | int,
         stdin: IO[Any] | int | None = None,
+        folder: Path | None = None,
     ) -> None:
         with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a file to be read, not a path
             files = [nothing if stdin is None else stdin, stdout, stderr]
             numbers = [one if isinstance(one, int) else one.fileno() for one in files]
-            main = _Main(list(arguments), dict(env), str(Path.cwd()), numbers)
+            main = _Main(list(arguments), dict(env), str(folder or Path.cwd()), numbers)
             self._process = _FORKS.Process(target=main, daemon=True)
             with _ALONE:
                 self._process.start()
@@ -90,13 +91,18 @@ class Forked:
 
 
 def run(
-    arguments: Sequence[str], env: Mapping[str, str], *, given: str | None = None, timeout: float
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    given: str | None = None,
+    timeout: float,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with what it prints; files take it, so that no pipe can fill up."""
     with TemporaryFile("w+") as stdin, TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
         stdin.write(given or "")
         stdin.seek(0)
-        process = Forked(arguments, env, stdout, stderr, stdin)
+        process = Forked(arguments, env, stdout, stderr, stdin, folder)
         try:
             code = process.wait(timeout)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from functools import cache
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ import pytest
 
 from keyturn.cli.commands import main
 from keyturn.cli.selection_options import completed
-from tests.support.console import Console
+from tests.support.console import BIN, Console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def in_bash(console: Console, *words: str) -> list[str]:
     """Press Tab after these words in a bash that was told how to complete them."""
     array = " ".join(shlex.quote(word) for word in ("keyturn", *words))
     script = f"""
-        source <(keyturn completion bash)
+        {script_of_bash()}
         complete -p keyturn > /dev/null || exit 1
         COMP_WORDS=({array}); COMP_CWORD={len(words)}
         _keyturn_completion keyturn
@@ -37,6 +38,15 @@ def in_bash(console: Console, *words: str) -> list[str]:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
+
+
+@cache
+def script_of_bash() -> str:
+    """Return what a user sources; the console script takes half a second to print it."""
+    done = subprocess.run(
+        [BIN / "keyturn", "completion", "bash"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
 
 
 def test_no_name_is_offered_where_the_cluster_is_silent(tmp_path: Path) -> None:

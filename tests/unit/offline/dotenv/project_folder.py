@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,10 @@ from click.testing import CliRunner
 from dotenv import dotenv_values
 
 from keyturn.cli.commands import main
-from tests.support.console import BIN
+from tests.support import forked_cli
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -100,15 +100,7 @@ class Folder:
     def process(
         self, *arguments: str, env: Mapping[str, str] | None = None, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line in a process of its own."""
+        """Run the command line in a process of its own; tests of the start run the console script."""
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("KUBE")}
-        return subprocess.run(
-            [str(BIN / "keyturn"), *arguments],
-            cwd=self.path,
-            env={**inherited, **(env or {})},
-            input=given,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        environment = {**inherited, **(env or {})}
+        return forked_cli.run(arguments, environment, given=given, timeout=60, folder=self.path)
