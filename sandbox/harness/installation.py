@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from sandbox.pki import write_private
 
+from .kubectl import Kubectl
 from .waiting import eventually
-
-if TYPE_CHECKING:
-    from .kubectl import Kubectl
 
 __all__ = [
     "NAMESPACE",
@@ -20,6 +21,7 @@ __all__ = [
     "current_context",
     "install",
     "install_crds",
+    "rendered",
     "scale_to_zero",
     "wait_for_crds",
     "write_account",
@@ -30,6 +32,7 @@ NAMESPACE = "keyturn-system"
 ROOT = Path(__file__).parents[2]
 """The checkout."""
 _CRD_TIMEOUT = "--timeout=60s"
+_CRD = "kind: CustomResourceDefinition\n"
 
 
 def install_crds(kubectl: Kubectl) -> None:
@@ -43,9 +46,23 @@ def wait_for_crds(kubectl: Kubectl) -> None:
 
 
 def install(kubectl: Kubectl, manifests: Path = ROOT / "manifests" / "base") -> None:
-    """Install the manifests; the operator itself is a process on this machine, so its Deployment has no pods."""
-    kubectl("apply", "-k", str(manifests))
-    scale_to_zero(kubectl)
+    """Install the manifests on a cluster that has the CRDs; the operator is a process, its Deployment has no pods."""
+    kubectl("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": _without_pods(manifests)})
+
+
+@cache
+def _without_pods(manifests: Path) -> list[Any]:
+    bodies = rendered(manifests)
+    for body in bodies:
+        if body["kind"] == "Deployment":
+            body["spec"]["replicas"] = 0
+    return bodies
+
+
+def rendered(manifests: Path) -> list[Any]:
+    """Return what a kustomization has beside the CRDs: to parse and apply those takes longer than all the rest."""
+    documents = Kubectl()("kustomize", str(manifests)).split("\n---\n")
+    return [yaml.load(text, Loader=yaml.CSafeLoader) for text in documents if _CRD not in text]
 
 
 def scale_to_zero(kubectl: Kubectl) -> None:

@@ -13,18 +13,21 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
 from tests.install.installation import BASE, MANIFESTS, Installation
-from tests.support.objects import deployment
+from tests.install.user import User
+from tests.support.objects import deployment, shared
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.support.objects import Objects
+
 Body = dict[str, Any]
 
 _COMPONENT = str(MANIFESTS / "components" / "argo-rollouts")
 _MARKER = "keyturn.dev/secret-versions"
-_OPERATOR = ("--as=system:serviceaccount:keyturn-system:keyturn", "--as-group=system:masters")
+_OPERATOR = ("system:serviceaccount:keyturn-system:keyturn", "system:masters")
 _HERE = ("-n", "shop")
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _CRD = {
@@ -86,12 +89,17 @@ def installed(plane: ControlPlane) -> Kubectl:
     return Installation.of(BASE, Kubectl(plane.kubeconfig)).kubectl
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kubectl(installed: Kubectl) -> Kubectl:
-    """kubectl for a cluster with Keyturn, Rollouts and the component."""
+    """kubectl for a cluster with Keyturn, Rollouts and the component; the test that removes them restores them."""
     define(installed)
     installed("apply", "-k", _COMPONENT)
     return installed
+
+
+def objects(kubectl: Kubectl) -> Objects:
+    assert kubectl.kubeconfig
+    return shared(kubectl.kubeconfig)
 
 
 def define(kubectl: Kubectl) -> None:
@@ -142,26 +150,26 @@ def test_the_kind_is_found_at_a_start_and_only_with_the_component(
 
 
 def marker(kubectl: Kubectl, kind: str, name: str) -> str | None:
-    template = kubectl.json("get", kind, name, *_HERE)["spec"]["template"]
+    template = objects(kubectl).get(kind, "shop", name)["spec"]["template"]
     found: str | None = template["metadata"].get("annotations", {}).get(_MARKER)
     return found
 
 
 def complete(kubectl: Kubectl, name: str, **status: str) -> None:
     """Write what the controller writes after a rollout."""
-    generation = str(kubectl.json("get", "rollouts.argoproj.io", name, *_HERE)["metadata"]["generation"])
+    generation = str(objects(kubectl).get("Rollout", "shop", name)["metadata"]["generation"])
     healthy = {"phase": "Healthy", "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
     text = json.dumps({"status": healthy | {"observedGeneration": generation} | status})
     kubectl("patch", "rollouts.argoproj.io", name, *_HERE, "--subresource=status", "--type=merge", "-p", text)
 
 
 def states(kubectl: Kubectl, name: str) -> dict[str, str]:
-    status = kubectl.json("get", "ms", name, *_HERE).get("status", {})
+    status = objects(kubectl).get("ManagedSecret", "shop", name).get("status", {})
     return {f"{row['kind']}/{row['name']}": row["state"] for row in status.get("workloads", ())}
 
 
 def has_restarted(kubectl: Kubectl, name: str) -> bool:
-    status = kubectl.json("get", "ms", name, *_HERE)["status"]
+    status = objects(kubectl).get("ManagedSecret", "shop", name)["status"]
     return [row["revision"] for row in status.get("history", ())] == [2, 1]
 
 
@@ -176,7 +184,7 @@ def test_a_rollout_is_restarted_and_waited_for(kubectl: Kubectl, operator: Opera
 
         kubectl("annotate", "ms/own", *_HERE, "keyturn.dev/rotate=leaver")
 
-        eventually(lambda: marker(kubectl, "rollouts.argoproj.io", "own") == "own=2", "the restart")
+        eventually(lambda: marker(kubectl, "Rollout", "own") == "own=2", "the restart")
         eventually(lambda: states(kubectl, "own") == {"Rollout/own": "Rolling"}, "the rollout")
         complete(kubectl, "own")
         eventually(lambda: has_restarted(kubectl, "own"), "the end of the rotation")
@@ -204,9 +212,9 @@ def test_a_rollout_with_the_template_of_a_deployment_is_restarted_by_that(
 
         kubectl("annotate", "ms/ref", *_HERE, "keyturn.dev/rotate=leaver")
 
-        eventually(lambda: marker(kubectl, "deployment", "ref") == "ref=2", "the restart")
+        eventually(lambda: marker(kubectl, "Deployment", "ref") == "ref=2", "the restart")
         eventually(lambda: states(kubectl, "ref").get("Rollout/ref") == "Rolling", "the rollout")
-        assert "template" not in kubectl.json("get", "rollouts.argoproj.io", "ref", *_HERE)["spec"]
+        assert "template" not in objects(kubectl).get("Rollout", "shop", "ref")["spec"]
         complete(kubectl, "ref", workloadObservedGeneration="2")
         eventually(lambda: has_restarted(kubectl, "ref"), "the end of the rotation")
         assert states(kubectl, "ref") == both
@@ -260,19 +268,17 @@ def remove_template(body: Body) -> None:
 @pytest.fixture
 def limited(kubectl: Kubectl) -> Kubectl:
     """kubectl for a cluster with a Rollout, and the policy in force."""
-    # kubectl would change its annotation of an object that it has applied.
-    kubectl.run("create", "-f", "-", given=rollout("limited"))
+    if objects(kubectl).find("Rollout", "shop", "limited") is None:
+        objects(kubectl).create("shop", rollout("limited"))
     eventually(lambda: refusal(kubectl, set_image) != "", "the policy")
     return kubectl
 
 
 def refusal(kubectl: Kubectl, change: Callable[[Body], None]) -> str:
     """Say why the operator may not change a Rollout in this way; nothing where that is allowed."""
-    body = kubectl.json("get", "rollouts.argoproj.io", "limited", *_HERE)
+    body = objects(kubectl).get("Rollout", "shop", "limited")
     change(body)
-    done = kubectl.run("replace", *_OPERATOR, "--dry-run=server", "-f", "-", given=body)
-    assert done.returncode == 0 or "denied request: " in done.stderr, done.stderr
-    return "" if done.returncode == 0 else done.stderr.rpartition("denied request: ")[2].strip()
+    return User.of(kubectl, *_OPERATOR).replacement(body)
 
 
 @pytest.mark.parametrize("change", [set_marker, set_time])
@@ -331,6 +337,19 @@ _AUTHORS = [
     *author("rollouts-none", _APPS),
 ]
 _EACH = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
+_NONE = [{"kind": "StatefulSet", "name": "any"}]
+
+
+@pytest.fixture(scope="module")
+def authors(kubectl: Kubectl) -> Kubectl:
+    """kubectl for a cluster with these users and the policy in force."""
+    kubectl("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": _AUTHORS})
+    for name in ("rollouts-all", "rollouts-one", "rollouts-none"):
+        user = User.of(kubectl, name)
+        eventually(lambda user=user: user.may("create", "managedsecrets.keyturn.dev", "shop"), "the rights")  # type: ignore[misc]
+    stranger = User.of(kubectl, "rollouts-one")
+    eventually(lambda: stranger.creation(managed("x", targets=_NONE)) != "", "the policies")
+    return kubectl
 
 
 @pytest.mark.parametrize(
@@ -346,22 +365,13 @@ _EACH = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
     ],
 )
 def test_an_author_lists_the_rollouts_that_they_may_patch(
-    kubectl: Kubectl,
+    authors: Kubectl,
     user: str,
     targets: list[tuple[str, str]],
     may: bool,  # noqa: FBT001
 ) -> None:
-    kubectl("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": _AUTHORS})
-    plain, body = managed("listed"), managed("listed", targets=[{"kind": k, "name": n} for k, n in targets])
-    eventually(lambda: create(kubectl, user, plain) == 0, "the rights")
-    eventually(lambda: create(kubectl, "rollouts-one", managed("x", targets=_NONE)) != 0, "the policies")
+    creates = User.of(authors, user).creation
+    listed = [{"kind": kind, "name": name} for kind, name in targets]
 
-    assert (create(kubectl, user, body) == 0) is may
-
-
-_NONE = [{"kind": "StatefulSet", "name": "any"}]
-
-
-def create(kubectl: Kubectl, user: str, body: Body) -> int:
-    done = kubectl.run("create", f"--as={user}", "--dry-run=server", "-f", "-", given=body)
-    return done.returncode
+    assert creates(managed("listed")) == ""
+    assert (creates(managed("listed", targets=listed)) == "") is may

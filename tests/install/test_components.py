@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from keyturn.cli.run.command import run_command
-from sandbox.harness import Kubectl
+from sandbox.harness.installation import rendered as kustomize
 from tests.install.installation import BASE, MANIFESTS, NAMESPACED
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ def rendered(folder: Path, resource: Path, *components: Path, **more: Any) -> li
     resources = [os.path.relpath(resource, folder)]
     body = {"kind": "Kustomization", "resources": resources, "components": added, **more}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(body))
-    kubectl = Kubectl(folder / "no-cluster")
-    return list(yaml.load_all(kubectl("kustomize", str(folder)), Loader=yaml.CSafeLoader))
+    return kustomize(folder)
+
+
+@cache
+def shipped(installation: Path = BASE) -> list[dict[str, Any]]:
+    """Return an installation as it is, without components."""
+    return kustomize(installation)
 
 
 def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
@@ -46,9 +52,7 @@ def makers_of_tokens(objects: list[dict[str, Any]]) -> list[tuple[str, str, str 
 
 def test_tokens_are_made_with_the_component_only(folder: Path) -> None:
     with_it = rendered(folder, BASE)
-    without = list(
-        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
-    )
+    without = shipped()
 
     assert makers_of_tokens(with_it) == [("ClusterRole", "keyturn-tokens", None)]
     assert makers_of_tokens(without) == []
@@ -68,9 +72,7 @@ def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
 
 @pytest.mark.parametrize("installation", [BASE, NAMESPACED], ids=["cluster", "namespaced"])
 def test_no_role_lists_secrets_with_the_component(installation: Path, folder: Path) -> None:
-    without = list(
-        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(installation)), Loader=yaml.CSafeLoader)
-    )
+    without = shipped(installation)
     with_it = rendered(folder, installation, _COMPONENTS / "no-list")
 
     assert verbs_on_secrets(without) - verbs_on_secrets(with_it) == {"list", "watch"}
@@ -102,9 +104,7 @@ def verbs_on_secrets(objects: list[dict[str, Any]]) -> set[str]:
 
 
 def test_pods_are_evicted_with_the_component_only(folder: Path) -> None:
-    without = list(
-        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
-    )
+    without = shipped()
     with_it = rendered(folder, BASE, _COMPONENTS / "pod-eviction")
 
     (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
@@ -117,9 +117,7 @@ def test_pods_are_evicted_with_the_component_only(folder: Path) -> None:
 
 
 def test_rollouts_are_watched_and_restarted_with_the_component_only(folder: Path) -> None:
-    without = list(
-        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
-    )
+    without = shipped()
     with_it = rendered(folder, BASE, _COMPONENTS / "argo-rollouts")
 
     (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
@@ -134,9 +132,7 @@ def test_rollouts_are_watched_and_restarted_with_the_component_only(folder: Path
 
 
 def test_pods_are_deleted_with_the_component_only(folder: Path) -> None:
-    without = list(
-        yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)
-    )
+    without = shipped()
     with_it = rendered(folder, BASE, _COMPONENTS / "pod-deletion")
 
     (added,) = (one for one in with_it if one["kind"].endswith("Role") and one not in without)
@@ -211,7 +207,7 @@ def test_components_keep_what_others_have_mounted(folder: Path) -> None:
 
 def test_the_page_brings_the_right_to_ask_and_no_other(folder: Path) -> None:
     before, after = (
-        list(yaml.load_all(Kubectl(folder / "no-cluster")("kustomize", str(BASE)), Loader=yaml.CSafeLoader)),
+        shipped(),
         rendered(folder, BASE, _COMPONENTS / "ui"),
     )
     roles = [one for one in after if one["kind"].endswith("Role") and one not in before]

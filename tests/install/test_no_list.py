@@ -12,7 +12,7 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually, installation
 from tests.install.installation import NO_LIST, Installation
 from tests.support.console import Console
-from tests.support.objects import deployment
+from tests.support.objects import deployment, shared
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def managed_secret(name: str, **spec: Any) -> Body:
 
 
 def secret(kubectl: Kubectl, name: str) -> Body | None:
-    found = kubectl("get", "secret", name, *_HERE, "-o", "json", "--ignore-not-found")
-    return json.loads(found) if found else None
+    assert kubectl.kubeconfig
+    return shared(kubectl.kubeconfig).find("Secret", "shop", name)
 
 
 def data(kubectl: Kubectl, name: str) -> Body:

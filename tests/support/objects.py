@@ -40,6 +40,7 @@ _NAMESPACED = {
     "DaemonSet": (_APPS, "daemonsets"),
     "Job": ("apis/batch/v1", "jobs"),
     "CronJob": ("apis/batch/v1", "cronjobs"),
+    "Rollout": ("apis/argoproj.io/v1alpha1", "rollouts"),
     "Event": ("apis/events.k8s.io/v1", "events"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
