@@ -59,7 +59,9 @@ test-matrix: sandbox ## run the tests that depend on the API server on each olde
 soak: sandbox ## run the sweeps longer and with other draws than make test does; TIMES=10, SEED=… for the same again
 	KEYTURN_SOAK=$(TIMES) KEYTURN_SEED=$(SEED) $(BIN)/python -m pytest --no-header -n $(PROCESSES) --dist loadfile \
 		--hypothesis-seed=$(SEED) --timeout=$$((300 * $(TIMES))) tests/simulation tests/unit/offline/convert \
-		tests/faults/test_random_kills.py tests/faults/test_kill_again.py tests/faults/test_answers.py \
+		tests/unit/core tests/unit/api tests/unit/kube/test_state_secret.py tests/unit/controllers/test_workqueue.py \
+		tests/faults/test_random_kills.py tests/faults/test_kill_sweep.py tests/faults/test_kill_again.py \
+		tests/faults/test_emergency_kills.py tests/faults/test_pushed_kills.py tests/faults/test_answers.py \
 		tests/faults/test_database_kills.py tests/faults/test_database_disturbances.py tests/faults/test_database_soak.py \
 		tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)

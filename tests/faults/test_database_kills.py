@@ -77,7 +77,7 @@ KILLS = [
     *within(EMERGENCY, 6)[:1],
     *within(DELETION, 1)[:1],
     *chain(LOSS, 0)[:1],
-    *draw(_SINGLES, 3),
+    *draw(_SINGLES, 1),
     *draw(_PAIRS, 1),
 ]
 

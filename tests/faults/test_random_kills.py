@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
     from tests.faults.namespace import Snapshot, WorkloadNamespace
 
-_ROUNDS, _OBJECTS, _KILLS = 4 * TIMES, 5, 2
+_ROUNDS, _OBJECTS, _KILLS = (3 if TIMES == 1 else 4 * TIMES), 5, 2
 pytestmark = pytest.mark.timeout(300 * TIMES)
 
 

@@ -30,7 +30,13 @@ def test_another_seed_draws_other_cases(monkeypatch: pytest.MonkeyPatch) -> None
     assert soak.draw(CASES, 5) != first
 
 
+def test_a_short_sweep_has_the_cases_that_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "TIMES", 1)
+
+    assert soak.some(CASES, 3, 7) == [3, 7]
+
+
 def test_a_long_sweep_has_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "TIMES", 2)
 
-    assert soak.draw(CASES, 5) == CASES
+    assert soak.draw(CASES, 5) == soak.some(CASES, 3, 7) == CASES

@@ -65,7 +65,7 @@ class Unwatched(Cluster):
         self.turn()
 
 
-@settings(max_examples=50 * TIMES)
+@settings(max_examples=25 * TIMES)
 @given(tales)
 @example([(delete_the_secret, None, "look"), (trigger, 1.5, "look"), (delete_the_state, None, "look")])
 @example([(strip_annotations, None, "nothing"), (trigger, None, "look"), (add_a_workload, 2.0, "rest")])

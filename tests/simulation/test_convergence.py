@@ -340,7 +340,7 @@ def workloads_are_well(story: Story, conditions: Mapping[str, str]) -> None:
 RETURN: Tale = [(trigger, None, "rest"), (ask_for_the_oldest, None, "look"), (edit_a_key, None, "look")]
 
 
-@settings(max_examples=100 * TIMES)
+@settings(max_examples=50 * TIMES)
 @given(tales)
 @example([*RETURN, (add_a_key, None, "look")])
 @example([*RETURN, (delete_the_state, None, "look")])

@@ -439,7 +439,7 @@ ACTIONS: tuple[Action, ...] = (
     st.sampled_from(["0s", "10m"]),
     st.sampled_from([Revoke.IMMEDIATELY, Revoke.AFTER_ROLLOUT]),
 )
-@settings(max_examples=150 * TIMES)
+@settings(max_examples=75 * TIMES)
 def test_whatever_happens_the_published_login_works_and_ends_alone(
     story: list[Action], strategy: str, overlap: str, revoke: Revoke
 ) -> None:

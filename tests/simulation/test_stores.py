@@ -377,7 +377,7 @@ def all_has_arrived(story: Story) -> None:
     assert found == expected
 
 
-@settings(max_examples=50 * TIMES)
+@settings(max_examples=25 * TIMES)
 @given(tales)
 def test_values_arrive_and_none_is_lost(tale: Tale) -> None:
     asyncio.run(told(tale))

@@ -14,22 +14,28 @@ import hypothesis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SEED", "TIMES", "chance", "draw", "profile"]
+__all__ = ["SEED", "TIMES", "chance", "draw", "profile", "some"]
 
 T = TypeVar("T")
 
 TIMES = int(os.environ.get("KEYTURN_SOAK") or 1)
 SEED = int(os.environ.get("KEYTURN_SEED") or 1124)
+_EXAMPLES = 50
 
 
 def profile() -> None:
-    """Let Hypothesis draw the same examples in each run of `make test`, and new ones in `make soak`.
+    """Let Hypothesis draw the same examples in each run of `make test`, and new and more ones in `make soak`.
 
     There is no deadline: a draw that takes long says that the machine is busy, not that the code is wrong.
     """
     is_short = TIMES == 1
     hypothesis.settings.register_profile(
-        "keyturn", deadline=None, derandomize=is_short, print_blob=not is_short, database=None
+        "keyturn",
+        max_examples=_EXAMPLES * TIMES,
+        deadline=None,
+        derandomize=is_short,
+        print_blob=not is_short,
+        database=None,
     )
     hypothesis.settings.load_profile("keyturn")
 
@@ -45,3 +51,8 @@ def draw(cases: Sequence[T], count: int) -> list[T]:
         return list(cases)
     drawn = chance().sample(range(len(cases)), count)
     return [cases[place] for place in sorted(drawn)]
+
+
+def some(cases: Sequence[T], *places: int) -> list[T]:
+    """Return the cases at these places, which say most for their time; `make soak` has all of them."""
+    return list(cases) if TIMES > 1 else [cases[place] for place in places]

@@ -157,7 +157,7 @@ def test_a_field_that_is_unknown_at_the_top_of_a_document_is_named_or_handed_on(
     assert silent == []
 
 
-@settings(max_examples=100 * TIMES)
+@settings(max_examples=50 * TIMES)
 @given(data=st.data())
 def test_a_field_that_is_unknown_is_named_or_handed_on(data: st.DataObject) -> None:
     documents = data.draw(st.sampled_from(CASES)).documents()
