@@ -104,6 +104,14 @@ def scope(file: str) -> str:
     return order.ByFolder._split_scope(cast("order.ByFolder", None), f"{file}::test_it")
 
 
+@pytest.mark.parametrize("folder", ["cluster/dashboard", "databases", "image", "install", "install/checks"])
+def test_a_folder_whose_files_share_servers_is_given_to_one_process(folder: str) -> None:
+    files = sorted((_ROOT / "tests" / folder).glob("test_*.py"))
+
+    assert len(files) > 1
+    assert {scope(str(file.relative_to(_ROOT))) for file in files} == {f"tests/{folder}"}
+
+
 def test_a_folder_that_one_process_takes_stays_whole() -> None:
     together = [of(f"cluster/dashboard/test_{name}", "scene") for name in "ab"]
 

@@ -23,10 +23,10 @@ _TROUBLED = "troubled"
 _LONG = (
     _TROUBLED,
     *("faults", "databases", "e2e", "sandbox", "release", "benchmarks", "demo"),
-    *("leaks", "project", "install"),
+    *("leaks", "project", "install", "install/checks", "image"),
 )
-_TOGETHER = ("install", "cluster/dashboard", _TROUBLED)
-"""Folders with control planes of their own that one process can take as a whole."""
+_TOGETHER = ("install", "install/checks", "image", "databases", "cluster/dashboard", _TROUBLED)
+"""Folders that one process can take as a whole: each process would start their control planes, or servers, again."""
 _SHARED = {f"tests/e2e/test_{name}.py": "tests/e2e/test_operator.py" for name in ("rollouts", "size")}
 """Files that share a real node with another file: its start costs more than what one process waits longer."""
 _LAST = "tests/e2e/test_size.py"
