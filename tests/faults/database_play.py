@@ -15,7 +15,7 @@ from sandbox.harness import eventually
 from tests.databases.assemble import assemble
 from tests.databases.checker import judge
 from tests.databases.cluster_watch import ClusterWatch, retime
-from tests.databases.recorder import Recorder
+from tests.databases.recorder import RATE, Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
 from tests.faults.database_namespace import account_namespaces, operator_of
@@ -102,7 +102,7 @@ def play(
     kubeconfig: Path,
     folder: Path,
     *,
-    rate: float = 20.0,
+    rate: float = RATE,
     is_started: bool = True,
     before: Callable[[AccountNamespace], None] = lambda _: None,
     **spec: Any,
