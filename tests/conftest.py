@@ -36,8 +36,9 @@ _BUSY = (
     *("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Secret"),
 )
 """The kinds whose objects cost processor time, or are found by tests, after the test that made them."""
-_PROBES = "keyturn.core.spec.database._DEFAULT_PROBE=5"
-"""Seconds after which the shared operator probes a published database password, instead of ten minutes."""
+_SOONER = "keyturn.core.spec.database._DEFAULT_PROBE=5 keyturn.controllers.managedsecret.consumers.GRACE=2"
+"""Seconds after which the shared operator probes a published database password, instead of ten minutes, and reads the
+pods of a rollout, instead of ten seconds."""
 _LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()
 soak.profile()
 
@@ -187,7 +188,7 @@ def operator(
     """One operator that all tests share who do not break it; servers of tests at 127.0.0.1 are stores for it."""
     log = tmp_path_factory.mktemp("operator-log") / "operator.log"
     options = ("--all-namespaces", f"--files-root={files_root}", "--allow-host=127.0.0.1")
-    env = {"POD_NAMESPACE": "keyturn-system", CONSTANTS: _PROBES}
+    env = {"POD_NAMESPACE": "keyturn-system", CONSTANTS: _SOONER}
     with Operator(operator_kubeconfig, log, *options, env=env) as operator:
         operator.wait_for_log("leading")
         yield operator

@@ -1,4 +1,4 @@
-"""Imports what each operator imports at its start, and freezes what is imported; the fork server has it last.
+"""Imports and loads what operators and audits need, and freezes it; the fork server has it last.
 
 A fork whose garbage collection walks through imported objects copies each of their pages.
 """
@@ -9,11 +9,14 @@ import gc
 import importlib
 
 from keyturn import generators
+from keyturn.checklist import guesses
 from keyturn.stores import providers
 
 generators.discover()
 providers.discover()
 for _name in ("keyturn.runtime.memory_protection", "keyturn.templates.engine"):
     importlib.import_module(_name)
+guesses.words()
+guesses.neighbours()
 gc.collect()
 gc.freeze()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from sandbox import harness
-from tests.support.forked_cli import Forked
+from tests.support.forked_cli import CONSTANTS, Forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["BEGUN", "Operator"]
 
 _PROGRAM = ("-m", "keyturn")
+_SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"
+"""The constant of forks: a second between two restarts of one workload instead of ten."""
+_FAILPOINT = "KEYTURN_FAILPOINT"
+_UNCHECKED = "keyturn.controllers.startup_checks._REQUEST_TIMEOUT=0"
+"""The constant without which an operator asks for each of its rights at its start, over a hundred requests."""
 _TIMEOUT = 30.0
 _LEADERSHIP_LOST = 1
 """The exit code of one that may lead no more, and of one that has a defect."""
@@ -55,7 +60,7 @@ class Operator(harness.Operator):
 
     def _spawn(self, arguments: tuple[str, ...], env: Mapping[str, str], log: IO[bytes]) -> Process:
         if self._is_forked:
-            return Forked(arguments, env, stdout=log, stderr=log)
+            return Forked(arguments, _with_constants(env), stdout=log, stderr=log)
         return super()._spawn(arguments, env, log)
 
     def wait_for_kill(self, timeout: float = _TIMEOUT) -> int:
@@ -104,3 +109,9 @@ class Operator(harness.Operator):
         finally:
             self.start()
             self.wait_for_log("leading")
+
+
+def _with_constants(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Add the constants of forks; a process that dies at a failpoint needs no answer to checks of the cluster."""
+    unchecked = _UNCHECKED if env.get(_FAILPOINT) else ""
+    return {**env, CONSTANTS: f"{_SOONER} {unchecked} {env.get(CONSTANTS, '')}"}
