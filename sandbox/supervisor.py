@@ -25,8 +25,8 @@ _PATIENCE = 2.0
 
 _PR_SET_PDEATHSIG = 1
 
-COLLECT_LATER = {"GOGC": "200"}
-"""Go's collector waits for three times the live heap, not twice: it takes half as much of the API server's time."""
+COLLECT_LATER = {"GOGC": "300"}
+"""Go's collector waits for four times the live heap, not twice: it takes a third as much of the API server's time."""
 
 
 class Supervisor:
