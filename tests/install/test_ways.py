@@ -11,17 +11,25 @@ from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
 from tests.conftest import ROOT
 from tests.install.helm import BUILD_SECONDS
+from tests.install.user import User
 from tests.install.walking import Checkout, blocks
+from tests.support.objects import Refused, shared_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.objects import Body, Client
+
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 
-_OPERATOR = "--as=system:serviceaccount:keyturn-system:keyturn"
-_CLUSTER_WIDE = (
-    "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+_OPERATOR = "system:serviceaccount:keyturn-system:keyturn"
+_RIGHTS, _ADMISSION = "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_INSTALLED = (
+    *(f"{_RIGHTS}/{plural}" for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")),
+    *(f"{_ADMISSION}/validatingadmission{plural}" for plural in ("policies", "policybindings")),
+    "/api/v1/namespaces",
 )
 _COMPONENTS = (
     *("components/workload-identity", "components/ui-https", "components/encryption-proof"),
@@ -60,40 +68,49 @@ def checkout(plane: ControlPlane, tmp_path: Path) -> Checkout:
 
 def left(kubectl: Kubectl) -> list[str]:
     """Name what is there of an installation, but for the CRDs and the objects of users."""
-    wide = kubectl("get", _CLUSTER_WIDE, "-o", "name").split()
-    rights = kubectl("get", "roles,rolebindings", "-A", "-o", "name").split()
-    namespace = kubectl("get", "namespace", "keyturn-system", "--ignore-not-found", "-o", "name").split()
-    return [name for name in (*wide, *rights, *namespace) if "keyturn" in name]
+    found = ((path, one["metadata"]["name"]) for path in _INSTALLED for one in client(kubectl).items(path))
+    return [f"{path.rpartition('/')[2]}/{name}" for path, name in found if "keyturn" in name]
 
 
 def await_lists(kubectl: Kubectl) -> None:
     """Wait until all kinds can be listed: Kubernetes retries the end of a CRD that cannot be after minutes only."""
     eventually(
-        lambda: all(is_listed(kubectl, name) for name in crds(kubectl)),
+        lambda: all(is_listed(kubectl, crd) for crd in client(kubectl).items(_CRDS)),
         "lists of all kinds",
         instead=lambda: crds(kubectl),
     )
 
 
-def is_listed(kubectl: Kubectl, crd: str) -> bool:
-    return kubectl.run("get", crd, "--all-namespaces").returncode == 0
+def is_listed(kubectl: Kubectl, crd: Body) -> bool:
+    spec = crd["spec"]
+    try:
+        client(kubectl).count(
+            f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+        )
+    except Refused:
+        return False
+    return True
 
 
 def crds(kubectl: Kubectl) -> dict[str, object]:
     """Return the conditions of each CRD by its name."""
-    found = kubectl.json("get", "crds")["items"]
+    found = client(kubectl).items(_CRDS)
     return {one["metadata"]["name"]: one.get("status", {}).get("conditions") for one in found}
 
 
+def client(kubectl: Kubectl) -> Client:
+    """Ask without kubectl, which takes as long as twenty requests."""
+    assert kubectl.kubeconfig
+    return shared_client(kubectl.kubeconfig)
+
+
 def may(kubectl: Kubectl, namespace: str) -> bool:
-    done = kubectl.run("auth", "can-i", "list", "secrets", _OPERATOR, "-n", namespace)
-    return done.stdout.strip() == "yes"
+    return User.of(kubectl, _OPERATOR).may("list", "secrets", namespace)
 
 
 def gets(kubectl: Kubectl) -> bool:
     """Say whether the operator may read a Secret whose name it knows."""
-    done = kubectl.run("auth", "can-i", "get", "secrets", _OPERATOR, "-n", "shop")
-    return done.stdout.strip() == "yes"
+    return User.of(kubectl, _OPERATOR).may("get", "secrets", "shop")
 
 
 def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) -> None:
@@ -172,11 +189,17 @@ def test_without_the_right_to_list_secrets(kubectl: Kubectl, checkout: Checkout)
     assert left(kubectl) == []
 
 
-def test_helm_takes_the_right_to_list_secrets_away(kubectl: Kubectl, checkout: Checkout) -> None:
+def test_helm_takes_rights_away_on_the_whole_cluster_and_then_to_list_secrets(
+    kubectl: Kubectl, checkout: Checkout
+) -> None:
     checkout.walk("helm", "Install")
-    (command,) = blocks("no-list", "With Helm")[0]
 
-    checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
+    upgrade_as_installed(checkout, "namespaced")
+
+    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
+    assert may(kubectl, "shop")
+
+    upgrade_as_installed(checkout, "no-list")
 
     eventually(lambda: not may(kubectl, "shop"), "the loss of the right")
     assert gets(kubectl)
@@ -185,23 +208,16 @@ def test_helm_takes_the_right_to_list_secrets_away(kubectl: Kubectl, checkout: C
     assert left(kubectl) == []
 
 
-def test_helm_takes_the_rights_on_the_whole_cluster_away(kubectl: Kubectl, checkout: Checkout) -> None:
-    checkout.walk("helm", "Install")
-    (command,) = blocks("namespaced", "With Helm")[0]
-
+def upgrade_as_installed(checkout: Checkout, page: str) -> None:
+    """Upgrade to the values with which a page installs."""
+    (command,) = blocks(page, "With Helm")[0]
     checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
 
-    eventually(lambda: not may(kubectl, "default"), "the loss of the right")
-    assert may(kubectl, "shop")
-    checkout.walk("helm", "Uninstall")
-    kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
-    assert left(kubectl) == []
 
-
-@pytest.mark.parametrize("folder", ["crds/", "crds"])
-def test_the_crds_are_applied_as_it_is_typed(folder: str, kubectl: Kubectl, checkout: Checkout) -> None:
+def test_the_crds_are_applied_as_it_is_typed(kubectl: Kubectl, checkout: Checkout) -> None:
     checkout.walk("kustomize", "CRDs only")
-    checkout.run(f"kubectl apply -f {folder}", "kubectl apply -k crds")
+    for folder in ("crds/", "crds"):
+        checkout.run(f"kubectl apply -f {folder}", "kubectl apply -k crds")
 
     kinds = list((ROOT / "crds").glob("keyturn.dev_*.yaml"))
     assert len(kubectl("get", "crds", "-o", "name").split()) == len(kinds)
