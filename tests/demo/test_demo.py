@@ -10,13 +10,14 @@ import pytest
 
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, eventually
-from tests.demo.showing import ValueCollector, begin, left_behind, run
+from tests.demo.showing import ValueCollector, begin, left_behind, read_until, run
 from tests.sandbox.helpers import processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SHOWN = (
+_INTERRUPTED = 130
+_SHOWN_UNTIL_ROTATED = (
     "$ kubectl apply -k manifests/base",
     "✓ the Secret is written",
     "jwt-secret:      44 bytes",
@@ -24,15 +25,15 @@ _SHOWN = (
     'Deployment/worker  via ["volume"]  Current  revision 2',
     "WorkloadsCurrent=True  AllCurrent: 2 of 2 workloads run the current revision",
     "a rotation would make revision 2 of the Secret auth-secrets",
+)
+_SHOWN = (
+    *_SHOWN_UNTIL_ROTATED,
     "✓ these are the first values: yes",
     "*         1          RolledBack",
     "✓ same values: yes",
     "✓ no pod was restarted: yes",
     "DriftRepaired",
     "That was all of it.",
-)
-_SHOWN_IN_THE_SANDBOX = (
-    *_SHOWN,
     "✓ the revision before is back, and api runs it",
     "✓ the values before are back: yes",
     "auth-secrets   Failed   2          2/2",
@@ -54,7 +55,7 @@ def kubectl(plane: ControlPlane) -> Kubectl:
 def test_it_shows_the_whole_life_of_a_secret_and_leaves_nothing_behind(scratch: Path) -> None:
     code, said = run(scratch)
 
-    assert (code, [line for line in _SHOWN_IN_THE_SANDBOX if line not in said]) == (0, []), said
+    assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
     assert left_behind(scratch) == []
 
 
@@ -62,10 +63,17 @@ def test_on_the_current_cluster_no_value_is_shown_and_everything_is_removed(
     scratch: Path, plane: ControlPlane, kubectl: Kubectl
 ) -> None:
     before = there(kubectl)
-    with ValueCollector(plane.kubeconfig) as collector:
-        code, said = run(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig)
+    with (
+        ValueCollector(plane.kubeconfig) as collector,
+        begin(scratch, "--cluster=current", "--yes", kubeconfig=plane.kubeconfig) as process,
+    ):
+        said = read_until(process, "A user rolls back")  # the rest is as in a sandbox
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    said += rest
 
-    assert (code, [line for line in _SHOWN if line not in said]) == (0, []), said
+    missing = [line for line in _SHOWN_UNTIL_ROTATED if line not in said]
+    assert (process.returncode, missing) == (_INTERRUPTED, []), said
     assert len(collector.heard) >= 4, "two values in two forms"
     assert not any(value in said for value in collector.heard)
     assert there(kubectl) == before
@@ -100,7 +108,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(scratch: Path) -> None:
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
 
-    assert process.returncode == 130, said
+    assert process.returncode == _INTERRUPTED, said
     assert left_behind(scratch) == []
 
 
