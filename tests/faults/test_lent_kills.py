@@ -253,7 +253,7 @@ def leasing(
         yield opened
 
 
-@pytest.mark.parametrize("leasing", ["40s"], indirect=True)
+@pytest.mark.parametrize("leasing", ["30s"], indirect=True)
 def test_a_process_that_takes_over_renews_the_same_login_and_restarts_no_workload(
     leasing: LeasingNamespace, accounts: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -265,7 +265,7 @@ def test_a_process_that_takes_over_renews_the_same_login_and_restarts_no_workloa
     before, known = leasing.user(), set(leasing.vault.server.names("auth/token/accessors"))
     for _ in range(2):
         with operator_of(leasing.vault, kubeconfig, log) as operator:
-            deadline = time.monotonic() + 22
+            deadline = time.monotonic() + 16
             while time.monotonic() < deadline:  # longer in all than the first lease
                 assert leasing.alive() == [before], "the login that the Secret holds works at any time"
                 time.sleep(0.5)

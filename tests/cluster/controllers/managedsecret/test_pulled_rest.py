@@ -61,12 +61,12 @@ def test_the_same_values_are_read_and_nothing_is_written(
     space.looked_at()
     before, first = writes(plane, space.namespace), reads(vault)
 
-    eventually(lambda: reads(vault) >= first + 2, "two more reads", 45)
+    eventually(lambda: reads(vault) > first, "another read", 45)
     space.version("ManagedSecret", "auth")
     time.sleep(0.5)  # whatever a read would lead to is done by now
 
     assert writes(plane, space.namespace) == before
-    assert reads(vault) <= first + 3
+    assert reads(vault) <= first + 2
 
 
 def test_a_restart_of_the_operator_reads_nothing_and_writes_nothing(
