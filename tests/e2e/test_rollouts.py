@@ -123,7 +123,7 @@ def begin(machine: Machine, namespace: str, kind: str, fault: str) -> set[str]:
     kubectl, name = machine.kubectl, kind.lower()
     # A crash loop is judged by its restarts long before the deadline; what never gets ready, by the deadline.
     # The kubelet waits 10 s before the first restart, 20 s before the second, 40 s before the third.
-    crashes = {"progressDeadline": "10m", "failFast": {"restarts": 2}}
+    crashes = {"progressDeadline": "10m", "failFast": {"restarts": 1}}
     rollout = crashes if fault == "CRASH_ON" else {"progressDeadline": "10s"}
     apply(kubectl, namespace, managed_secret(name, **rollout))
     kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
