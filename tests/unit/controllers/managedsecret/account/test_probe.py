@@ -55,9 +55,10 @@ ACCEPTED_BEFORE = {
 }
 
 
-def recorded(*credentials: Credential, password: str = PASSWORD) -> State:
+def recorded(*credentials: Credential, password: str = PASSWORD, number: int = 1) -> State:
     values = {"password": ItemValues("", {"value": Value.of_text(password)}, {"value": "password"})}
-    return make.record((make.revision(credential=1), Revision(values)), credentials=credentials)
+    current = make.revision(number, credential=number)
+    return make.record((current, Revision(values)), credentials=credentials)
 
 
 @dataclass
@@ -219,7 +220,7 @@ async def test_no_password_is_kept_between_two_probes(prober: Prober) -> None:
 @pytest.mark.parametrize(
     ("found", "owner"),
     [
-        pytest.param(recorded(replace(PROVEN, revision=2)), "db", id="another revision"),
+        pytest.param(recorded(replace(PROVEN, revision=2), number=2), "db", id="another revision"),
         pytest.param(recorded(replace(PROVEN, phase=Phase.APPLIED)), "db", id="not proven"),
         pytest.param(recorded(PROVEN), "another", id="of another object"),
         pytest.param(errors.NotFound("get", "/", 404, "NotFound"), "db", id="deleted"),
