@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
-from . import busy, check, peers, results
+from . import busy, check, peer_tables, peers, results
 from .access import access
 from .cluster import fresh
 from .compare import compare
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m benchmarks {options.what}: {error}", file=sys.stderr)
         return 1
     results.write_table(options.results, options.readme)
-    peers.write_tables(options.results, options.readme)
+    peer_tables.write_tables(options.results, options.readme)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Fake AWS Secrets Manager with a fixed latency: `python -m benchmarks.awslike SECONDS`."""
+"""Fake AWS Secrets Manager with a fixed latency, whose values can change: `python -m benchmarks.awslike SECONDS`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import aiohttp
 import uvloop
 from aiohttp import web
 
@@ -15,9 +16,10 @@ from .serving import serving
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["awslike"]
+__all__ = ["awslike", "change_values", "value_of"]
 
 _TARGET = "secretsmanager.GetSecretValue"
+_CHANGE = "/change"
 
 
 def awslike(seconds: float) -> AbstractAsyncContextManager[str]:
@@ -25,20 +27,40 @@ def awslike(seconds: float) -> AbstractAsyncContextManager[str]:
     return serving("benchmarks.awslike", str(seconds))
 
 
-async def _serve(seconds: float) -> None:
-    """Tell every secret by its name; of a value that is asked for again it gives the same."""
+async def change_values(address: str) -> int:
+    """Change every value of the store at this address; return the number of the new version."""
+    async with aiohttp.ClientSession() as session, session.post(address + _CHANGE) as answer:
+        return int(await answer.text())
 
-    async def answer(request: web.BaseRequest) -> web.Response:
+
+def value_of(name: str, version: int) -> str:
+    return f"value-{version}-of-{name}" * 4
+
+
+class _Store:
+    """Every secret by its name; a value that is requested again is the same until all change."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._version = 1
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        if request.path == _CHANGE:
+            self._version += 1
+            return web.Response(text=str(self._version))
         asked = json.loads(await request.read())
-        await asyncio.sleep(seconds)  # what the network takes to a region
+        await asyncio.sleep(self._seconds)  # what the network takes to a region
         if request.headers.get("X-Amz-Target") != _TARGET:
             return web.json_response({"__type": "ResourceNotFoundException"}, status=400)
         name = asked["SecretId"]
-        body = {"ARN": name, "Name": name, "VersionId": "1" * 32, "SecretString": f"value-of-{name}" * 4}
+        value, version = value_of(name, self._version), f"{self._version:032}"
+        body = {"ARN": name, "Name": name, "VersionId": version, "SecretString": value}
         return web.json_response(body, content_type="application/x-amz-json-1.1")
 
+
+async def _serve(seconds: float) -> None:
     # Without routes and on uvloop: what this server takes of the machine's cores is no part of what is measured.
-    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    runner = web.ServerRunner(web.Server(_Store(seconds).answer, access_log=None))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

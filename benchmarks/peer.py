@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,9 @@ from sandbox.control import Control
 from sandbox.harness import HarnessError, Kubectl, installation
 
 from .cluster import NAMESPACE, prepared
+from .contender import Contender, Running
 from .errors import PeerError
-from .load import Contender
+from .system import CONTROLLER, RELOADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,40 +30,35 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .template import Template
 
-__all__ = ["Peer", "install", "running", "started"]
+__all__ = ["Peer", "Program", "install", "running", "started"]
 
-_PROGRAM = "peer"
-_ACCOUNT = ("peer", "peer")
+_NAMESPACE = "peer"
+_ACCOUNTS = {CONTROLLER: "peer", RELOADER: "reloader"}
+"""What each program is called on the control plane, as a process and as a ServiceAccount."""
 _TO_END = 5.0
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """What the user gave."""
+class Program:
+    """A program that the user gave."""
 
     name: str
     version: str
     binary: Path
-    crds: tuple[Path, ...]
     flags: tuple[str, ...]
     env: Mapping[str, str]
-    template: Template
-    condition: str = "Ready"
 
     def check(self) -> None:
-        """Check what can be checked before a control plane starts.
+        """Check that it can be started.
 
         Raises:
-            PeerError: The program or a CRD is missing.
+            PeerError: It is missing, or not executable.
         """
         if not self.binary.is_file():
             raise PeerError(f"there is no program {self.binary}")
         if not os.access(self.binary, os.X_OK):
             raise PeerError(f"the program {self.binary} is not executable")
-        for path in self.crds:
-            if not any(one.get("kind") == "CustomResourceDefinition" for one in _documents(path)):
-                raise PeerError(f"{path} has no CustomResourceDefinition")
 
     def facts(self) -> dict[str, Any]:
         """Return what a table says of it; no path of this machine is in it."""
@@ -72,6 +68,42 @@ class Peer:
             "sha256": hashlib.sha256(self.binary.read_bytes()).hexdigest(),
             "flags": list(self.flags),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the user gave."""
+
+    controller: Program
+    crds: tuple[Path, ...]
+    template: Template
+    condition: str
+    refresh: str
+    """The annotation by which an object is read again from its store."""
+    reloader: Program | None = None
+    """The program that restarts workloads."""
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """Its programs by part of the system."""
+        return {CONTROLLER: self.controller, **({RELOADER: self.reloader} if self.reloader else {})}
+
+    def check(self) -> None:
+        """Check what can be checked before a control plane starts.
+
+        Raises:
+            PeerError: A program or a CRD is missing.
+        """
+        for program in self.programs.values():
+            program.check()
+        for path in self.crds:
+            if not any(one.get("kind") == "CustomResourceDefinition" for one in _documents(path)):
+                raise PeerError(f"{path} has no CustomResourceDefinition")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a table says of it."""
+        more = {RELOADER: self.reloader.facts()} if self.reloader else {}
+        return {**self.controller.facts(), **more}
 
 
 @asynccontextmanager
@@ -94,58 +126,78 @@ async def started(peer: Peer, cluster: Cluster) -> AsyncIterator[Contender]:
     Raises:
         PeerError: It cannot be started.
     """
-    control, log = Control(cluster.plane.folder), cluster.folder / "peer.log"
+    async with AsyncExitStack() as stack:
+        programs = {
+            part: await stack.enter_async_context(_process(program, part, cluster))
+            for part, program in peer.programs.items()
+        }
+        name = " and ".join(program.name for program in peer.programs.values())
+        yield Contender(name, cluster, programs, peer.template, peer.condition, peer.refresh)
+
+
+@asynccontextmanager
+async def _process(program: Program, part: str, cluster: Cluster) -> AsyncIterator[Running]:
+    account = _ACCOUNTS[part]
+    control, log = Control(cluster.plane.folder), cluster.folder / f"{account}.log"
     log.write_bytes(b"")
     try:
-        await asyncio.to_thread(control.start, _PROGRAM, _command(peer, cluster.operator_kubeconfig), log)
+        command = _command(program, _kubeconfig(cluster.folder, part))
+        await asyncio.to_thread(control.start, account, command, log)
     except SandboxError as error:
-        raise PeerError(f"{peer.name}: {error}") from error
+        raise PeerError(f"{program.name}: {error}") from error
     try:
-        yield Contender(
-            peer.name,
-            cluster,
-            control.programs()[_PROGRAM].pid,
-            f"system:serviceaccount:{':'.join(_ACCOUNT)}",
-            peer.template,
-            peer.condition,
-            lambda: control.programs()[_PROGRAM].ended,
+        yield Running(
+            program.name,
+            control.programs()[account].pid,
+            f"system:serviceaccount:{_NAMESPACE}:{account}",
+            lambda: control.programs()[account].ended,
             log,
         )
     finally:
-        await asyncio.to_thread(control.stop, _PROGRAM, _TO_END)
+        await asyncio.to_thread(control.stop, account, _TO_END)
 
 
-def _command(peer: Peer, kubeconfig: Path) -> list[str]:
+def _command(program: Program, kubeconfig: Path) -> list[str]:
     """Return its command line; the settings of Go's collector for the control plane are not for it."""
-    env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": _ACCOUNT[0], **peer.env}
+    env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": _NAMESPACE, **program.env}
     settings = [f"{name}={value}" for name, value in env.items()]
-    return ["/usr/bin/env", "-u", "GOGC", *settings, str(peer.binary.absolute()), *peer.flags]
+    return ["/usr/bin/env", "-u", "GOGC", *settings, str(program.binary.absolute()), *program.flags]
 
 
 def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:
-    """Install its CRDs and what its objects need; its ServiceAccount may do everything."""
+    """Install its CRDs and what its objects need; the ServiceAccount of each program may do everything.
+
+    Returns:
+        The kubeconfig of the controller; that of a further program is in `folder` as well.
+    """
     kubectl = Kubectl(plane.kubeconfig)
     try:
         for path in peer.crds:
             for body in _documents(path):
                 kubectl("apply", "--server-side", "-f", "-", given=body)
         installation.wait_for_crds(kubectl)
-        installation.create_namespace(kubectl, NAMESPACE)
-        for body in _account():
-            kubectl("apply", "-f", "-", given=body)
+        for namespace in (NAMESPACE, _NAMESPACE):
+            installation.create_namespace(kubectl, namespace)
+        for part in peer.programs:
+            for body in _account(_ACCOUNTS[part]):
+                kubectl("apply", "-f", "-", given=body)
         peer.template.prepare(kubectl, NAMESPACE)
     except HarnessError as error:
-        raise PeerError(f"what {peer.name} needs cannot be installed: {error}") from error
-    return plane.service_account_kubeconfig(*_ACCOUNT, folder / "peer.kubeconfig")
+        raise PeerError(f"what {peer.controller.name} needs cannot be installed: {error}") from error
+    for part in peer.programs:
+        plane.service_account_kubeconfig(_NAMESPACE, _ACCOUNTS[part], _kubeconfig(folder, part))
+    return _kubeconfig(folder, CONTROLLER)
 
 
-def _account() -> Iterator[dict[str, Any]]:
-    namespace, name = _ACCOUNT
+def _kubeconfig(folder: Path, part: str) -> Path:
+    return folder / f"{_ACCOUNTS[part]}.kubeconfig"
+
+
+def _account(name: str) -> Iterator[dict[str, Any]]:
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": _NAMESPACE}
     binding = {"roleRef": role, "subjects": [subject], "metadata": {"name": name}}
-    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": _NAMESPACE}}
     yield {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", **binding}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,11 @@ class Template:
     def body(self, name: str) -> dict[str, Any]:
         body: dict[str, Any] = orjson.loads(self.each.replace(_NAME, name))
         return body
+
+    def with_spec(self, **more: Any) -> Template:
+        """Return the template with more fields in the spec of its object."""
+        body = self.body(_NAME)
+        return replace(self, each=json.dumps({**body, "spec": {**body["spec"], **more}}))
 
     def prepare(self, kubectl: Kubectl, namespace: str) -> None:
         """Create what is needed once."""

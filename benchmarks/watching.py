@@ -25,12 +25,15 @@ class Crowd:
         self._passes = passes
         self._changed = asyncio.Event()
         self.passed: dict[str, float] = {}
+        self.versions: dict[str, int] = {}
+        """The `resourceVersion` with which each passed; those of all kinds are in one order."""
         self.gone: dict[str, float] = {}
 
     def saw(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
         if name not in self.passed and self._passes(body):
             self.passed[name] = asyncio.get_running_loop().time()
+            self.versions[name] = int(body["metadata"]["resourceVersion"])
             self._changed.set()
 
     def lost(self, body: dict[str, Any]) -> None:

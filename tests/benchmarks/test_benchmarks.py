@@ -13,6 +13,8 @@ import pytest
 
 from benchmarks import results
 from benchmarks.access import access
+from benchmarks.awslike import awslike
+from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.compare import compare
 from benchmarks.creation import life
@@ -65,6 +67,9 @@ async def test_every_benchmark_still_measures() -> None:
         }
         async with keyturn("generated", planes=the_same) as contender:
             figures["load"] = await load(contender, OBJECTS, 60)
+        at_once = {"debounce": "0s"}
+        async with awslike(0) as store, keyturn("pulled", store, the_same, rollout=at_once) as contender:
+            figures["changed"] = await change(contender, store, OBJECTS, 60)
 
         @asynccontextmanager
         async def any_crd(_: object) -> AsyncIterator[Cluster]:
@@ -78,6 +83,8 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["creation"]["floor_per_second"] > 0
     assert figures["load"]["writes"] >= 3
     assert figures["load"]["controller_ms"] > 0
+    assert figures["changed"]["seconds_until_patched"] <= figures["changed"]["seconds_until_rolled"]
+    assert figures["changed"]["writes"] >= 3  # a Secret, a Deployment and a status
     assert all(figures["floors"][f"{name}_per_second"] > 0 for name in CRDS)
     assert figures["idle"]["writes"] == 0
     assert figures["restart"]["writes"] == 0

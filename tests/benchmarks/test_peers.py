@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import peer as other
-from benchmarks import peers
+from benchmarks import peer_tables, peers
 from benchmarks.__main__ import _parser
+from benchmarks.awslike import awslike
+from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, connected
 from benchmarks.errors import PeerError
 from benchmarks.load import load
-from benchmarks.system import AuditLog
+from benchmarks.system import AuditLog, Reading
 from benchmarks.template import SHIPPED, Template
+from keyturn.kube import paths
 from sandbox import ControlPlane
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
-    from benchmarks.load import Contender
+    from benchmarks.contender import Contender
 
 HERE = Path(__file__).parent
 CRDS = HERE / "widgets.yaml"
@@ -54,8 +57,15 @@ def parsed(program: Path, *more: str) -> argparse.Namespace:
     return _parser().parse_args(["peers", "--version=1", "--name=Widgets", *given])
 
 
-def peer_of(program: Path, *more: str) -> other.Peer:
-    return peers.peer_of(parsed(program, *more), "http://store")
+def peer_of(program: Path, *more: str, store: str = "http://store") -> other.Peer:
+    return peers.peer_of(parsed(program, *more), store)
+
+
+def reloading(program: Path, *more: str, store: str = "http://store") -> other.Peer:
+    """Return the peer of a comparison of changed values."""
+    reloader = ("--values=changed", f"--reloader={program}", "--reloader-version=2")
+    given = ("--flags=pulls", "--reloader-flags=restarts", "--env=STORE=${store}", "--refresh=renew", *more)
+    return peer_of(program, *reloader, *given, store=store)
 
 
 class Prepared:
@@ -71,21 +81,22 @@ class Prepared:
         async with connected(self.plane, self._kubeconfig, self._folder) as cluster:
             yield cluster
             await cluster.bare.delete(f"/apis/bench.example/v1/namespaces/{NAMESPACE}/widgets")
-            await cluster.bare.delete(f"/api/v1/namespaces/{NAMESPACE}/secrets")
+            await cluster.bare.delete(paths.secrets(NAMESPACE))
+            await cluster.bare.delete(paths.workloads("Deployment", NAMESPACE))
 
 
 @pytest.fixture(scope="module")
 def prepared(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
     folder = tmp_path_factory.mktemp("prepared")
     with ControlPlane.start() as plane:
-        yield Prepared(plane, other.install(peer_of(program), plane, folder), folder)
+        yield Prepared(plane, other.install(reloading(program), plane, folder), folder)
 
 
 async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
     prepared: Prepared, program: Path, tmp_path: Path
 ) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{peers.BEGIN}old\n{peers.END}after\n")
+    readme.write_text(f"before\n{peer_tables.BEGIN}old\n{peer_tables.END}after\n")
     peer = peer_of(program)
 
     @asynccontextmanager
@@ -93,9 +104,10 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
         async with prepared.cluster() as cluster, other.started(peer, cluster) as contender:
             yield contender
 
-    pair = await peers.measure_pair({peers.OURS: side, peers.THEIRS: side}, OBJECTS, 60, swapped=True)
+    sides = {peer_tables.OURS: side, peer_tables.THEIRS: side}
+    pair = await peers.measure_pair(sides, lambda contender: load(contender, OBJECTS, 60), swapped=True)
     peers.keep("generated-3", peer, "generated", [pair], tmp_path)
-    peers.write_tables(tmp_path, readme)
+    peer_tables.write_tables(tmp_path, readme)
 
     for figures in pair.values():
         assert figures["writes"] == 2  # a Secret and a status
@@ -114,12 +126,93 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
     assert str(program.parent) not in (tmp_path / "peers" / "generated-3.json").read_text()
 
 
-async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Path) -> None:
-    async with prepared.cluster() as cluster, other.started(peer_of(program), cluster) as contender:
-        os.kill(contender.pid, 0)  # it runs
+@pytest.mark.usefixtures("short_rests")
+async def test_changed_values_are_timed_until_all_pods_are_new(
+    prepared: Prepared, program: Path, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{peer_tables.BEGIN}old\n{peer_tables.END}after\n")
+    async with awslike(0) as store, prepared.cluster() as cluster:
+        peer = reloading(program, store=store)
+        async with other.started(peer, cluster) as contender:
+            figures = await change(contender, store, OBJECTS, 60)
+    alone = {key: figure for key, figure in figures.items() if not key.startswith("reloader")}
+    pair = {peer_tables.OURS: alone, peer_tables.OURS_AT_ONCE: alone, peer_tables.THEIRS: figures}
+    peers.keep("changed-3", peer, "changed", [pair], tmp_path)
+    peer_tables.write_tables(tmp_path, readme)
 
-    with pytest.raises(ProcessLookupError):
-        os.kill(contender.pid, 0)
+    steps = [figures[f"seconds_until_{step}"] for step in ("published", "patched", "rolled")]
+    assert 0 < steps[0] < steps[1] < steps[2]
+    assert 0 < figures["rolled_p50_seconds"] <= figures["rolled_p99_seconds"] <= steps[2]
+    assert figures["published_p50_seconds"] < figures["rolled_p50_seconds"]
+    assert figures["writes"] == 3  # a Secret, a status and a Deployment
+    assert figures["reloader_writes"] == 1
+    assert figures["calls"] > figures["reloader_calls"] >= 1
+    assert figures["rss_mib"] > figures["reloader_rss_mib"] > 0
+    text = readme.read_text()
+    assert "Widgets 1 runs with `pulls`, Reloader 2 runs with `restarts`." in text
+    assert "| of it Reloader | - | - | 1.00 / 1.00 / 1.00 | - | - |" in text
+    assert "| API calls per object that write | 3.00 / 3.00 / 3.00 | 3.00 / 3.00 / 3.00 | 3.00" in text
+
+
+@pytest.mark.usefixtures("short_rests")
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--flags=works",), ("Widgets and Reloader", "into the Secrets", "0 of 1")),
+        (("--reloader-flags=idle",), ("restart the Deployments", "0 of 1")),
+        (("--reloader-flags=ends",), ("Reloader ended with exit code 1", "cannot work with widgets")),
+        (("--flags=hurries", "--reloader-flags=idle"), ("1 Deployments before their Secrets",)),
+    ],
+    ids=["keeps values", "restarts nothing", "reloader ends", "restarts too early"],
+)
+async def test_pods_without_the_new_value_end_the_run_with_the_reason(
+    prepared: Prepared, program: Path, more: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    async with (
+        awslike(0) as store,
+        prepared.cluster() as cluster,
+        other.started(reloading(program, *more, store=store), cluster) as contender,
+    ):
+        with pytest.raises(PeerError) as refused:
+            await change(contender, store, 1, 12)
+
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_processor_beyond_rest_is_that_of_the_work() -> None:
+    rest = Reading(10.0, {"etcd": 1.0, "others": 5.0}, {"controller": 0}, {"controller": 0})
+    used = Reading(20.0, {"etcd": 6.0, "others": 9.0}, {"controller": 7}, {"controller": 3})
+
+    work = used.beyond(rest)
+
+    assert work == Reading(20.0, {"etcd": 4.0, "others": 0.0}, {"controller": 7}, {"controller": 3})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--values=changed",),
+        ("--reloader=/bin/sh", "--reloader-version=2"),
+        ("--values=changed", "--reloader=/bin/sh"),
+    ],
+    ids=["no reloader", "nothing to reload", "no version"],
+)
+def test_a_reloader_is_for_changed_values_and_has_a_version(program: Path, more: tuple[str, ...]) -> None:
+    with pytest.raises(PeerError, match="--reloader"):
+        peer_of(program, *more)
+
+
+async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Path) -> None:
+    async with prepared.cluster() as cluster, other.started(reloading(program), cluster) as contender:
+        pids = contender.pids
+        assert len(pids) == 2
+        for pid in pids:
+            os.kill(pid, 0)  # it runs
+
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +269,7 @@ def test_bad_input_is_refused_before_anything_starts(
         peer_of(program, f"{option}={path}").check()
 
 
-@pytest.mark.parametrize("option", ["--env=NAME", "--flags='open"])
+@pytest.mark.parametrize("option", ["--env=NAME", "--flags='open", "--reloader-flags='open"])
 def test_an_option_that_cannot_be_split_is_refused(program: Path, option: str) -> None:
     with pytest.raises(PeerError, match=option.partition("=")[0]):
         peer_of(program, option)
@@ -192,7 +285,9 @@ def test_the_shipped_templates_are_templates(side: str, values: str) -> None:
 
 
 def test_the_store_of_the_run_is_in_the_environment_of_the_peer(program: Path) -> None:
-    assert peer_of(program, "--env=ENDPOINT=${store}/path=1").env == {"ENDPOINT": "http://store/path=1"}
+    assert peer_of(program, "--env=ENDPOINT=${store}/path=1").controller.env == {
+        "ENDPOINT": "http://store/path=1"
+    }
 
 
 def test_calls_are_those_of_one_user_without_watches_and_leases(tmp_path: Path) -> None:
