@@ -93,8 +93,8 @@ def storm(
             operator.wait_for_log("leading")
             _rage(storm, operator)
             operator.stop()
-        writes = cluster.writes("storms")
         for name, vault in storm.sick.items():
+            writes = cluster.writes("storms")
             storm.written[name] = sum(
                 vault.folder in one.uri and one.uri.endswith("/status") for one in writes
             )
