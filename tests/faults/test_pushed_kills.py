@@ -187,7 +187,12 @@ def _live(
     home = next(iter(stage.values()))
     with operator_of(home, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
         for case, vault in stage.items():
-            eventually(lambda case=case, vault=vault: ends(case, vault), f"the end of: {case}", 60)  # type: ignore[misc]
+
+            def has_ended(case: str = case, vault: VaultNamespace = vault) -> bool:
+                operator.revive()
+                return ends(case, vault)
+
+            eventually(has_ended, f"the end of: {case}", 60)
         operator.stop()
 
 

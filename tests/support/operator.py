@@ -112,6 +112,9 @@ class Operator(harness.Operator):
 
 
 def _with_constants(env: Mapping[str, str]) -> Mapping[str, str]:
-    """Add the constants of forks; a process that dies at a failpoint needs no answer to checks of the cluster."""
-    unchecked = _UNCHECKED if env.get(_FAILPOINT) else ""
-    return {**env, CONSTANTS: f"{_SOONER} {unchecked} {env.get(CONSTANTS, '')}"}
+    """Add the constants of forks; a process that dies at a failpoint needs no answer to checks of the cluster.
+
+    One that is frozen there has to learn what changed meanwhile before it restarts a workload: it keeps the interval.
+    """
+    constants = _UNCHECKED if env.get(_FAILPOINT) else _SOONER
+    return {**env, CONSTANTS: f"{constants} {env.get(CONSTANTS, '')}"}
