@@ -8,13 +8,14 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.vault_namespace import operator_of, vault_namespaces
+from tests.faults.vault_namespace import operator_of, run_to_the_ends, vault_namespaces
 from tests.support.vault import BUILD_SECONDS, running
 
 if TYPE_CHECKING:
@@ -168,11 +169,13 @@ def stories(
         existing = {case: leasing for case, leasing in stage.items() if _scenario(case).before is not None}
         for case, leasing in existing.items():
             leasing.create(**(_scenario(case).before or {}))
-        _live(existing, kubeconfig, folder, lambda _, leasing: leasing.is_settled() and _is_kept(leasing))
+        ready = {case: partial(_is_ready, leasing) for case, leasing in existing.items()}
+        run_to_the_ends(opened[0], kubeconfig, folder / "whole.log", ready)
         before = {case: leasing.user() for case, leasing in existing.items()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
-        _live(stage, kubeconfig, folder, _is_at_its_end)
+        ends = {case: partial(_is_at_its_end, case, leasing) for case, leasing in stage.items()}
+        run_to_the_ends(opened[0], kubeconfig, folder / "whole.log", ends)
         yield {
             case: Story(_scenario(case), leasing, before.get(case), code)
             for (case, leasing), code in zip(stage.items(), codes, strict=True)
@@ -197,17 +200,8 @@ def _is_at_its_end(case: str, leasing: LeasingNamespace) -> bool:
     return is_there and leasing.is_settled()
 
 
-def _live(
-    stage: dict[str, LeasingNamespace],
-    kubeconfig: Path,
-    folder: Path,
-    ends: Callable[[str, LeasingNamespace], bool],
-) -> None:
-    home = next(iter(stage.values()))
-    with operator_of(home.vault, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
-        for case, leasing in stage.items():
-            eventually(lambda case=case, leasing=leasing: ends(case, leasing), f"the end of: {case}", 60)  # type: ignore[misc]
-        operator.stop()
+def _is_ready(leasing: LeasingNamespace) -> bool:
+    return leasing.is_settled() and _is_kept(leasing)
 
 
 def _die(case: str, leasing: LeasingNamespace, kubeconfig: Path, folder: Path) -> int:

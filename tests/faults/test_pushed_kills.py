@@ -9,12 +9,19 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.vault_namespace import PASSWORD, VaultNamespace, operator_of, vault_namespaces
+from tests.faults.vault_namespace import (
+    PASSWORD,
+    VaultNamespace,
+    operator_of,
+    run_to_the_ends,
+    vault_namespaces,
+)
 from tests.support.soak import some
 from tests.support.vault import BUILD_SECONDS, running
 
@@ -151,11 +158,13 @@ def stories(
         existing = {case: vault for case, vault in stage.items() if _scenario(case).before}
         for case, vault in existing.items():
             vault.create(**_prepared(case, vault))
-        _live(existing, kubeconfig, folder, lambda _, vault: _is_at_rest(vault))
+        ready = {case: partial(_is_at_rest, vault) for case, vault in existing.items()}
+        run_to_the_ends(opened[0], kubeconfig, folder / "whole.log", ready)
         before = {case: vault.values() for case, vault in existing.items()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda case: _die(case, stage[case], kubeconfig, folder), CASES))
-        _live(stage, kubeconfig, folder, lambda case, vault: _scenario(case).ends(vault))
+        ends = {case: partial(_scenario(case).ends, vault) for case, vault in stage.items()}
+        run_to_the_ends(opened[0], kubeconfig, folder / "whole.log", ends)
         yield {
             case: Story(_scenario(case), vault, before.get(case), code)
             for (case, vault), code in zip(stage.items(), codes, strict=True)
@@ -176,24 +185,6 @@ def _is_at_rest(vault: VaultNamespace) -> bool:
     return vault.holds(Ready="True") and (
         vault.holds(Pushed="True") or "pushTo" not in vault.cluster.get(vault.managed())["spec"]
     )
-
-
-def _live(
-    stage: dict[str, VaultNamespace],
-    kubeconfig: Path,
-    folder: Path,
-    ends: Callable[[str, VaultNamespace], bool],
-) -> None:
-    home = next(iter(stage.values()))
-    with operator_of(home, kubeconfig, folder / "whole.log", "--all-namespaces") as operator:
-        for case, vault in stage.items():
-
-            def has_ended(case: str = case, vault: VaultNamespace = vault) -> bool:
-                operator.revive()
-                return ends(case, vault)
-
-            eventually(has_ended, f"the end of: {case}", 60)
-        operator.stop()
 
 
 def _die(case: str, vault: VaultNamespace, kubeconfig: Path, folder: Path) -> int:

@@ -6,8 +6,10 @@ import base64
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import WorkloadNamespace, digest
 from tests.support.operator import Operator
@@ -15,13 +17,13 @@ from tests.support.store_proxy import StoreProxy, store_proxy
 from tests.support.vault_folder import VaultFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
     from tests.support.vault import VaultServer
 
-__all__ = ["VaultNamespace", "operator_of", "vault_namespaces"]
+__all__ = ["VaultNamespace", "operator_of", "run_to_the_ends", "vault_namespaces"]
 
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases/keyturn"
 PASSWORD = {"name": "password", "generate": {"password": {}}}
@@ -122,3 +124,18 @@ def operator_of(
     env = {"POD_NAMESPACE": namespace, "KEYTURN_FAILPOINT": failpoint}
     options = arguments or (f"--namespace={namespace}",)
     return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
+
+
+def run_to_the_ends(
+    home: VaultNamespace, kubeconfig: Path, log: Path, ends: Mapping[str, Callable[[], bool]]
+) -> None:
+    """Run one operator of all namespaces until each case has ended; one that lost its Lease is started again."""
+    with operator_of(home, kubeconfig, log, "--all-namespaces") as operator:
+        for case, has_ended in ends.items():
+            eventually(partial(_has_ended, operator, has_ended), f"the end of: {case}", 60)
+        operator.stop()
+
+
+def _has_ended(operator: Operator, has_ended: Callable[[], bool]) -> bool:
+    operator.revive()
+    return has_ended()

@@ -52,7 +52,7 @@ Put: TypeAlias = "Callable[[dict[str, Any]], None]"
 Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
 Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
-"""Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target or an emergency."""
+"""Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
 
 
 class Watches:

@@ -356,9 +356,11 @@ class Engine(ABC):
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         """Log in once as the application would, at the server or at another endpoint, and log out.
 
-        One try without a retry. An endpoint that cannot be reached is a verdict, not an exception; Overloaded is
-        raised, as it says nothing about the endpoint. It never sends a
+        One try without a retry. An endpoint that cannot be reached is a verdict, not an exception. It never sends a
         password to a server that does not prove its name, nor in a form that can be read.
+
+        Raises:
+            Overloaded: No thread was free, which says nothing about the endpoint.
         """
 
     @abstractmethod

@@ -83,8 +83,6 @@ async def with_holders(
 ) -> Observed:
     """Add the pods that no consumer controls, if something is asserted about every pod of the namespace.
 
-    A list that was requested after the publication serves until such a pod is found; then lists follow at intervals.
-
     Raises:
         ListPaused: The list is not new enough, and is read again later.
         ApiError: The list failed, or a read of a Job.
