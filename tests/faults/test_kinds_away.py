@@ -67,7 +67,13 @@ def is_judged(cluster: Cluster) -> None:
     spec = {"provider": {"files": {"path": "/nowhere"}}}
     path, _, name = _STORE.rpartition("/")
     cluster.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
-    eventually(lambda: "status" in (cluster.get(_STORE) or {}), "a status of a store of that kind", 90)
+
+    def is_observed() -> bool:
+        store = cluster.get(_STORE)
+        # A new object has a default status, which has observed no generation of it.
+        return bool(store["status"]["observedGeneration"] == store["metadata"]["generation"])
+
+    eventually(is_observed, "a status of a store of that kind", 90)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.kube import errors, paths
 from keyturn.runtime.jitter import pauses
 
-from .discovery import find_unnamed, find_watchable
+from .discovery import find_watchable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,7 +57,6 @@ class Upkeep:
             self._liveness.relisted.clear()
             await self.sweep()
             if not self.is_primed.is_set():
-                await self._discover()
                 if self._watches.absent_kinds:  # installed after the first list of them, or not at all
                     await self.sweep()
                 self._prime()
@@ -91,19 +90,6 @@ class Upkeep:
             else:
                 self._trouble = ""
                 return
-
-    async def _discover(self) -> None:
-        """Wait until discovery names every kind; the sweep after kopf's lists finds what has changed meanwhile."""
-        for pause in pauses(1.0, 30.0):
-            try:
-                lacking = await find_unnamed(self._context.api, self._watches.absent_kinds)
-            except errors.ApiError as error:
-                self._log_trouble(error)
-            else:
-                if not lacking:
-                    return
-                self._trouble = f"discovery does not name {', '.join(lacking)} yet"
-            await asyncio.sleep(pause)
 
     def _log_trouble(self, error: errors.ApiError) -> None:
         """Log why objects cannot be listed, once per cause."""

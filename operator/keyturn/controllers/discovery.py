@@ -1,10 +1,4 @@
-"""Discovery: which kinds of Keyturn the API server does not name yet, and which optional kinds of workload it has.
-
-kopf asks once and never again.
-
-After an installation, lists of a kind can succeed before discovery names it, because separate controllers of the API
-server serve both: https://kubernetes.io/docs/concepts/overview/kubernetes-api/
-"""
+"""Discovery: the optional kinds of workload that the API server has and the operator may list and watch."""
 
 from __future__ import annotations
 
@@ -12,34 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.api import GROUP, VERSION
 from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES
 from keyturn.installation.checks import rights
 from keyturn.installation.checks.rights import Place
-from keyturn.installation.crds.definition import KINDS
 from keyturn.kube import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.client import Api
 
-__all__ = ["find_named_types", "find_unnamed", "find_watchable"]
+__all__ = ["find_named_types", "find_watchable"]
 
 _GROUPS: Final = "/apis"
 
 _log = structlog.get_logger()
-
-
-async def find_unnamed(api: Api, absent: Collection[str] = ()) -> list[str]:
-    """Return the plurals of the kinds that discovery does not name yet, without the kinds that are `absent`.
-
-    Raises:
-        ApiError: Discovery failed.
-    """
-    named = await _find_names(api, f"{GROUP}/{VERSION}", await _read_versions(api))
-    return [kind.plural for kind in KINDS if kind.name not in absent and kind.plural not in named]
 
 
 async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:

@@ -11,6 +11,10 @@ start a task and a queue for each object, which costs a millisecond, before it c
 A 404 for a kind, for example while its CRD is replaced, becomes a 503: kopf retries after a 503, but ends all of its
 watches after a 404. An error event of a watch, for example of an etcd that is away, gets the code 410: kopf lists and
 watches again after a 410, as client-go's reflector does after each error event, but ends after any other.
+
+Discovery names every kind of Keyturn to kopf, which asks it once: a kind that is away at that moment, or that lists
+serve before discovery names it, would not be watched until the next start. Separate controllers of the API server
+serve lists and discovery: https://kubernetes.io/docs/concepts/overview/kubernetes-api/
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import orjson
+
+from keyturn.api import GROUP, VERSION
+from keyturn.installation.crds.definition import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,13 +39,28 @@ __all__ = ["Take", "WatchOnlyResponse", "watch_only"]
 Take: TypeAlias = "Callable[[dict[str, Any]], None]"
 """Handles an event, and raises nothing."""
 
+_OUR_VERSION = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
+_OUR_GROUP = {"name": GROUP, "versions": [_OUR_VERSION], "preferredVersion": _OUR_VERSION}
+_OUR_KINDS = [
+    {
+        "name": kind.plural,
+        "singularName": kind.name.lower(),
+        "kind": kind.name,
+        "namespaced": kind.scope == "Namespaced",
+        "verbs": ["list", "watch"],
+    }
+    for kind in KINDS
+]
 _ERROR = b'{"type":"ERROR"'
 _OF_OBJECTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _EXPIRED = b'{"type":"ERROR","object":{"kind":"Status","status":"Failure","reason":"Expired","code":410}}'
 
 
 class WatchOnlyResponse(aiohttp.ClientResponse):
-    """Response to kopf: a list has one empty page, 404 becomes 503, and an error event has the code 410."""
+    """Response to kopf: a list has one empty page, 404 becomes 503, an error event has the code 410.
+
+    Discovery names every kind of Keyturn.
+    """
 
     takers: ClassVar[Mapping[str, Take]] = {}
     """Handlers of events by the plural of their kind."""
@@ -55,8 +77,16 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
 
     async def json(self, **settings: Any) -> Any:
         body = await super().json(**settings)
-        if not isinstance(body, dict) or "items" not in body:
-            return body
+        match body:
+            case {"groups": groups}:
+                return {**body, "groups": [*(one for one in groups if one["name"] != GROUP), _OUR_GROUP]}
+            case {"groupVersion": version, "resources": _} if version == _OUR_VERSION["groupVersion"]:
+                return {**body, "resources": _OUR_KINDS}
+            case {"items": _}:
+                return self._empty(body)
+        return body
+
+    def _empty(self, body: dict[str, Any]) -> dict[str, Any]:
         metadata = {**body.get("metadata", {}), "continue": ""}
         if version := self.starts.pop(self.url.raw_path, None):
             metadata["resourceVersion"] = version

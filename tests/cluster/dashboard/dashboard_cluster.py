@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from keyturn.endpoints.dashboard.login import AUDIENCE
+from sandbox.harness import eventually
 
 if TYPE_CHECKING:
     import ssl
@@ -65,6 +66,7 @@ def url_of(operator: Operator, path: str = "/ui", scheme: str = "http") -> str:
 def log_in(page: Page, operator: Operator, token: str) -> None:
     """Log in as a person does."""
     page.open(url_of(operator))
+    eventually(lambda: page.evaluate("document.activeElement.id") == "token", "the focus on the token")
     page.type("#token", token)
     page.submit()
 

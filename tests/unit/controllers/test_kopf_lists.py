@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
 from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
 from kopf._cogs.clients.auth import vault_var
+from kopf._cogs.clients.scanning import scan_resources
 from kopf._cogs.structs.credentials import AiohttpSession, Vault
 from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import queueing
 
 from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
+from keyturn.controllers.kopf_source import kopf_registry
 from keyturn.controllers.kopfshell import kopf
+from keyturn.controllers.watch_liveness import WatchLiveness
+from keyturn.installation.crds.definition import KINDS
 from tests.support.api_servers import serving
 
 LIST = {
@@ -179,6 +185,47 @@ async def test_events_of_a_kind_without_a_handler_are_left_to_kopf() -> None:
     taken, line = Taken(), event("ADDED", "1")
     assert await taken.left(line + b"\n", path="/api/v1/namespaces") == [line]
     assert taken.events == []
+
+
+def answers_of_discovery(*, group: bool, kind: bool) -> dict[str, Any]:
+    """Return what the API server answers while it names our group or its first kind, or not yet."""
+    version = {"groupVersion": "keyturn.dev/v1alpha1", "version": "v1alpha1"}
+    ours = {"name": "keyturn.dev", "versions": [version], "preferredVersion": version}
+    first = {"name": "managedsecrets", "singularName": "managedsecret", "kind": "ManagedSecret"}
+    return {
+        "/apis": {"kind": "APIGroupList", "groups": [ours] if group else []},
+        "/apis/keyturn.dev/v1alpha1": {
+            "kind": "APIResourceList",
+            "groupVersion": "keyturn.dev/v1alpha1",
+            "resources": [first | {"namespaced": True, "verbs": ["list", "watch"]}] if kind else [],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(answers_of_discovery(group=True, kind=True), id="one kind"),
+        pytest.param(answers_of_discovery(group=True, kind=False), id="the group alone"),
+        pytest.param(answers_of_discovery(group=False, kind=False), id="nothing"),
+    ],
+)
+async def test_kopf_watches_every_kind_before_discovery_names_it(named: dict[str, Any]) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.json_response(named[request.path])
+
+    watches: Any = Mock(see_namespaces=False, workload_types=(), absent_kinds=set(), listed={})
+    registry = kopf_registry(watches, Mock(), WatchLiveness())
+    handlers = registry._watching.get_all_handlers()
+    ours = [one.selector for one in handlers if one.selector and one.selector.group == "keyturn.dev"]
+    async with serving(handle) as server, aiohttp.ClientSession(response_class=WatchOnlyResponse) as session:
+        vault_var.set(Vault({"one": AiohttpSession(aiohttp_session=session, server=server)}))
+        found = await scan_resources(
+            groups={"keyturn.dev"}, settings=kopf.OperatorSettings(), logger=logging.getLogger()
+        )
+
+    watched = {(one.plural, one.namespaced) for selector in ours for one in selector.select(found)}
+    assert watched == {(kind.plural, kind.scope == "Namespaced") for kind in KINDS}
 
 
 WATCHED = Resource("keyturn.dev", "v1alpha1", "managedsecrets", kind="ManagedSecret", namespaced=True)
