@@ -16,20 +16,25 @@ from . import busy, check, peer_tables, peers, results
 from .access import access
 from .cluster import fresh
 from .compare import compare
-from .creation import creation, life
+from .creation import creation
 from .databases import databases, probes
 from .emergency import emergency
 from .errors import BenchmarkError
 from .floor import floors, with_crd
 from .kinds import kinds
 from .latency import latency
+from .life import life
 from .pulled import pulled
 from .rotation import rotation
+from .shipped import HERE, Interpreter, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from .cluster import Planes
+
 Figures: TypeAlias = "dict[str, dict[str, float]]"
+Benchmark: TypeAlias = "Callable[[int, Planes], Awaitable[Figures]]"
 
 _BENCHMARKS = (
     "floors",
@@ -46,62 +51,64 @@ _BENCHMARKS = (
     "access",
     "compare",
 )
+_WITHOUT_IMAGE = frozenset({"floors", "access", "compare"})
+"""Those that run no operator, or another commit's."""
 _COMPARISONS = {"peers": (peers, peers.compare_with_peer), "check": (check, check.check)}
 _DEBOUNCES = {"0s": "0s", "5s": None}  # the second is the default, which nobody writes
 
 
-async def _floors(objects: int) -> Figures:
+async def _floors(objects: int, _: Planes) -> Figures:
     return {f"floors-{objects}": await floors(objects, with_crd)}
 
 
-async def _creation(objects: int) -> Figures:
-    return {f"creation-{objects}": await creation(objects, fresh)}
+async def _creation(objects: int, planes: Planes) -> Figures:
+    return {f"creation-{objects}": await creation(objects, planes)}
 
 
-async def _life(objects: int, idle: float) -> Figures:
-    return {f"{part}-{objects}": figures for part, figures in (await life(objects, idle, fresh)).items()}
+async def _life(objects: int, planes: Planes, idle: float) -> Figures:
+    return {f"{part}-{objects}": figures for part, figures in (await life(objects, idle, planes)).items()}
 
 
-async def _rotation(objects: int) -> Figures:
+async def _rotation(objects: int, planes: Planes) -> Figures:
     return {
-        f"rotation-{objects}-{name}": await rotation(objects, debounce, fresh)
+        f"rotation-{objects}-{name}": await rotation(objects, debounce, planes)
         for name, debounce in _DEBOUNCES.items()
     }
 
 
-async def _emergency(objects: int) -> Figures:
-    return {f"emergency-{objects}": await emergency(objects, fresh)}
+async def _emergency(objects: int, planes: Planes) -> Figures:
+    return {f"emergency-{objects}": await emergency(objects, planes)}
 
 
-async def _kinds(rotations: int) -> Figures:
-    return {"kinds": await kinds(rotations, fresh)}
+async def _kinds(rotations: int, planes: Planes) -> Figures:
+    return {"kinds": await kinds(rotations, planes)}
 
 
-async def _pulled(objects: int) -> Figures:
-    return {f"pulled-{objects}": await pulled(objects, fresh)}
+async def _pulled(objects: int, planes: Planes) -> Figures:
+    return {f"pulled-{objects}": await pulled(objects, planes)}
 
 
-async def _latency(_: int) -> Figures:
-    return {"latency": await latency(fresh)}
+async def _latency(_: int, planes: Planes) -> Figures:
+    return {"latency": await latency(planes)}
 
 
-async def _busy(objects: int, load: str) -> Figures:
-    return {f"busy-{load}-{objects}": await busy.LOADS[load](objects, fresh)}
+async def _busy(objects: int, planes: Planes, load: str) -> Figures:
+    return {f"busy-{load}-{objects}": await busy.LOADS[load](objects, planes)}
 
 
-async def _databases(accounts: int) -> Figures:
-    return {f"databases-{accounts}": await databases(accounts, fresh)}
+async def _databases(accounts: int, planes: Planes) -> Figures:
+    return {f"databases-{accounts}": await databases(accounts, planes)}
 
 
-async def _probes(accounts: int) -> Figures:
-    return {f"probes-{accounts}": await probes(accounts, fresh)}
+async def _probes(accounts: int, planes: Planes) -> Figures:
+    return {f"probes-{accounts}": await probes(accounts, planes)}
 
 
-async def _access(events: int) -> Figures:
+async def _access(events: int, _: Planes) -> Figures:
     return {"access": await access(events)}
 
 
-async def _compare(created: int, commit: str) -> Figures:
+async def _compare(created: int, _: Planes, commit: str) -> Figures:
     return {"compare": await compare(commit, created, created // 5)}
 
 
@@ -111,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        _measure(options)
+        with interpreter(of_image=options.image) as options.interpreter:
+            _measure(options)
     except BenchmarkError as error:
         print(f"python -m benchmarks {options.what}: {error}", file=sys.stderr)
         return 1
@@ -124,7 +132,7 @@ def _measure(options: argparse.Namespace) -> None:
     if options.what in _COMPARISONS:
         asyncio.run(_COMPARISONS[options.what][1](options))
         return
-    benchmarks: dict[str, tuple[Callable[[int], Awaitable[Figures]], int, int]] = {
+    benchmarks: dict[str, tuple[Benchmark, int, int]] = {
         "floors": (_floors, 1000, 5),
         "creation": (_creation, 1000, 5),
         "life": (partial(_life, idle=options.idle), 10_000, 2),
@@ -145,18 +153,20 @@ def _measure(options: argparse.Namespace) -> None:
     for name, (benchmark, objects, runs) in benchmarks.items():
         # A comparison needs the commit to be in the clone, and its figures are none of this code alone.
         if options.what == name or (options.what == "all" and name != "compare"):
-            asyncio.run(_run(benchmark, options.objects or objects, options.runs or runs, options.results))
+            chosen = HERE if name in _WITHOUT_IMAGE else options.interpreter
+            asyncio.run(
+                _run(benchmark, options.objects or objects, options.runs or runs, chosen, options.results)
+            )
 
 
-async def _run(
-    benchmark: Callable[[int], Awaitable[Figures]], objects: int, times: int, folder: Path
-) -> None:
+async def _run(benchmark: Benchmark, objects: int, times: int, chosen: Interpreter, folder: Path) -> None:
     """Run a benchmark some times; what is done is kept after each, whatever happens to the next."""
     done: dict[str, list[dict[str, float]]] = {}
+    planes = partial(fresh, chosen.container)
     for number in range(1, times + 1):
-        for name, figures in (await benchmark(objects)).items():
+        for name, figures in (await benchmark(objects, planes)).items():
             done.setdefault(name, []).append(figures)
-            results.keep(name, done[name], folder)
+            results.keep(name, done[name], folder, chosen.version)
             print(f"{name} {number}/{times}: {orjson.dumps(_rounded(figures)).decode()}", flush=True)
 
 
@@ -183,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--image", action="store_true", help="run the operator from the image of this checkout; as root"
+    )
     parser.add_argument(
         "--objects", type=int, help="how many objects, instead of each benchmark's own number"
     )

@@ -6,11 +6,13 @@ machine that is half as fast, or busy, doubles both. The least of several runs c
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from . import results
+from .cluster import fresh
 from .errors import CheckError
 from .load import load
 from .ours import keyturn
@@ -44,18 +46,20 @@ async def check(options: argparse.Namespace) -> None:
     objects = options.objects or _OBJECTS
     runs: list[Run] = []
     for number in range(1, options.runs + 1):
-        async with keyturn("generated") as contender:
+        async with keyturn("generated", planes=partial(fresh, options.interpreter.container)) as contender:
             figures = await load(contender, objects, max(60.0, objects / 10))
         runs.append({key: figures[key] for key in _FIGURES})
         print(f"check {number}/{options.runs}: {_spelled(runs[-1])}", flush=True)
     before = kept(options.results, objects)
     if options.keep:
-        keep(options.results, objects, runs)
+        keep(options.results, objects, runs, options.interpreter.version)
         return
     if before is None:
         raise CheckError(f"no counters of {objects} objects are kept; --keep keeps these")
-    if before["processor"] != (here := results.circumstances()["processor"]):
-        print(f"the kept counters are of another processor: {before['processor']}, here {here}", flush=True)
+    here = results.circumstances(options.interpreter.version)
+    for fact in ("processor", "versions"):
+        if before[fact] != here[fact]:
+            print(f"the kept counters are of other {fact}: {before[fact]}, here {here[fact]}", flush=True)
     if found := grown(before["runs"], runs):
         raise CheckError(f"an object costs more than at commit {before['commit']}: {'; '.join(found)}")
 
@@ -75,9 +79,9 @@ def kept(folder: Path, objects: int) -> dict[str, Any] | None:
     return next((one for one in reversed(_entries(folder)) if one["objects"] == objects), None)
 
 
-def keep(folder: Path, objects: int, runs: Sequence[Run]) -> None:
+def keep(folder: Path, objects: int, runs: Sequence[Run], python: str) -> None:
     """Add an entry for this commit."""
-    entry = {**results.circumstances(), "objects": objects, "runs": list(runs)}
+    entry = {**results.circumstances(python), "objects": objects, "runs": list(runs)}
     file = _file(folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(orjson.dumps([*_entries(folder), entry], option=orjson.OPT_INDENT_2) + b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     import aiohttp
+
+    from release.container import Container
 
 __all__ = [
     "ACCOUNT",
@@ -98,13 +100,19 @@ class Cluster:
     bare: Bare
     api: Api
     plane: ControlPlane
+    image: Container | None = None
+    """The operator's image, or None if the operator runs with the interpreter of the benchmark."""
 
 
 @asynccontextmanager
-async def fresh() -> AsyncIterator[Cluster]:
-    """Start a control plane, install Keyturn, and take everything away at the end."""
+async def fresh(image: Container | None = None) -> AsyncIterator[Cluster]:
+    """Start a control plane, install Keyturn, and take everything away at the end.
+
+    Args:
+        image: The operator runs from it.
+    """
     async with prepared(_install) as cluster:
-        yield cluster
+        yield replace(cluster, image=image)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from . import peer as other
 from . import results
 from .awslike import awslike
 from .changed import change
+from .cluster import fresh
 from .errors import PeerError
 from .load import load
 from .ours import keyturn
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
+
+    from release.container import Container
 
     from .contender import Contender
 
@@ -93,22 +96,24 @@ async def compare_with_peer(options: argparse.Namespace) -> None:
     peer_of(options, "http://store").check()  # before anything starts
     async with awslike(_AWAY) as store:
         peer = peer_of(options, store)
-        sides, measure = _sides(options.values, peer, store), _measure(options, objects, store)
+        sides = _sides(options.values, peer, store, options.interpreter.container)
+        measure, python = _measure(options, objects, store), options.interpreter.version
         for number in range(options.pairs):
             pair = await measure_pair(sides, measure, swapped=number % 2 == 1)
             pairs.append(pair)
-            keep(name, peer, options.values, pairs, options.results)
+            keep(name, peer, options.values, pairs, options.results, python)
             print(f"{name} {number + 1}/{options.pairs}: {orjson.dumps(_rounded(pair)).decode()}", flush=True)
     print("".join(table(orjson.loads((options.results / FOLDER / f"{name}.json").read_bytes()))))
 
 
-def _sides(values: str, peer: other.Peer, store: str) -> dict[str, Side]:
+def _sides(values: str, peer: other.Peer, store: str, container: Container | None) -> dict[str, Side]:
     theirs: Side = partial(other.running, peer)
+    planes = partial(fresh, container)
     if values != CHANGED:
-        return {OURS: partial(keyturn, values, store), THEIRS: theirs}
+        return {OURS: partial(keyturn, values, store, planes), THEIRS: theirs}
     return {
-        OURS: partial(keyturn, "pulled", store),
-        OURS_AT_ONCE: partial(keyturn, "pulled", store, rollout={"debounce": "0s"}),
+        OURS: partial(keyturn, "pulled", store, planes),
+        OURS_AT_ONCE: partial(keyturn, "pulled", store, planes, rollout={"debounce": "0s"}),
         THEIRS: theirs,
     }
 
@@ -168,9 +173,9 @@ def _split(option: str, flags: str) -> tuple[str, ...]:
         raise PeerError(f"{option} cannot be split: {error}") from error
 
 
-def keep(name: str, peer: other.Peer, values: str, pairs: list[Pair], folder: Path) -> None:
+def keep(name: str, peer: other.Peer, values: str, pairs: list[Pair], folder: Path, python: str) -> None:
     more = {"peer": peer.facts(), "values": values, "objects": pairs[0][OURS]["objects"]}
-    results.keep(name, pairs, folder / FOLDER, **more)
+    results.keep(name, pairs, folder / FOLDER, python, **more)
 
 
 def _rounded(pair: Pair) -> Pair:

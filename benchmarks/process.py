@@ -6,23 +6,27 @@ import asyncio
 import os
 import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import yaml
 
+from release.container import PYTHON
 from sandbox import harness
 from sandbox.harness import installation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
 
+    from release.container import Container
+
     from .cluster import Cluster
 
 __all__ = ["Operator", "Usage", "are_quiet", "cpu_of", "memory_of", "running"]
 
-_START_TIMEOUT = 60.0
+_START_TIMEOUT = 180.0
 _QUIET_WITHIN = 900.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _REQUESTS = re.compile(
@@ -125,14 +129,19 @@ async def running(
 ) -> AsyncIterator[Operator]:
     """Run the operator as it is shipped, with the rights that it is shipped with, until the block ends.
 
-    It begins when the process has logged an event, which for a standby is `watching`. The log has the process's name.
+    With an image it runs from that, else with the interpreter of the benchmark. It begins when the process has logged
+    an event, which for a standby is `watching`. The log has the process's name.
     """
+    settings: dict[str, Any] = {}
+    if cluster.image:
+        settings["command"] = _in_image(cluster.image, cluster, env or {})
     process = harness.Operator(
         cluster.operator_kubeconfig,
         cluster.folder / f"{name}.log",
         "--all-namespaces",
         *arguments,
         env={"POD_NAMESPACE": installation.NAMESPACE, **(env or {})},
+        **settings,
     )
     try:
         process.begin()
@@ -141,6 +150,14 @@ async def running(
         yield operator
     finally:
         await asyncio.to_thread(process.end)
+
+
+def _in_image(image: Container, cluster: Cluster, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command that runs the operator in its image, with the account of its kubeconfig."""
+    user = yaml.safe_load(cluster.operator_kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]
+    plane = cluster.plane
+    pod = image.in_pod(plane.server, plane.ca_file.read_bytes(), user["token"], installation.NAMESPACE)
+    return (*replace(pod, env={**pod.env, **env}).under, PYTHON, "-m", "keyturn")
 
 
 async def are_quiet(pids: Collection[int], seconds: float, share: float = 0.02) -> float:

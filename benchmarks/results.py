@@ -52,10 +52,48 @@ def _rows(title: str, result: str, digits: int, *figures: tuple[str, str, str]) 
     return tuple(_Row(f"{title}: {called}", result, key, digits, target) for called, key, target in figures)
 
 
+def _life_rows(label: str, memory: str, requests: str) -> tuple[_Row, ...]:
+    """Make the rows of the life of `label` objects, with the targets of memory and requests."""
+    rest, killed, restart = f"{label} at rest", f"The leader of {label} killed", f"Restart with {label}"
+    return tuple(
+        _Row(title, f"{part}-{label.replace(',', '')}", key, digits, target)
+        for part, title, key, digits, target in (
+            ("idle", f"{rest}: processor, % of a core", "cpu_percent", 2, "≤ 1"),
+            ("idle", f"{rest}: writes in a minute", "writes", 0, "0"),
+            ("idle", f"{rest}: writes of the lease in a minute", "lease_writes", 0, ""),
+            ("idle", f"{rest}: memory (RSS), MiB", "rss_mib", 0, memory),
+            (
+                "rotated",
+                f"1,000 of {label} rotated at once: seconds until every status says so",
+                "seconds",
+                1,
+                "",
+            ),
+            ("rotated", f"1,000 of {label} rotated at once: processor each, ms", "cpu_ms_per_object", 1, ""),
+            ("failover", f"{killed}: seconds until a standby leads", "seconds_until_leading", 1, ""),
+            ("failover", f"{killed}: seconds until all is looked at", "seconds", 1, "≤ 20"),
+            ("failover", f"{killed}: processor, seconds", "cpu_seconds", 1, ""),
+            ("failover", f"{killed}: writes", "writes", 0, "0"),
+            ("failover", f"{killed}: memory (RSS) of the standby, MiB", "standby_rss_mib", 0, memory),
+            ("restart", f"{restart}: writes", "writes", 0, "0"),
+            ("restart", f"{restart}: seconds until it leads", "seconds_until_leading", 1, ""),
+            ("restart", f"{restart}: seconds until all is looked at", "seconds", 1, ""),
+            ("restart", f"{restart}: processor, seconds", "cpu_seconds", 1, ""),
+            ("restart", f"{restart}: reads of single objects", "reads", 0, ""),
+            ("restart", f"{restart}: requests, pages of lists included", "requests", 0, requests),
+            ("restart", f"{restart}: memory (RSS), MiB", "rss_mib", 0, memory),
+        )
+    )
+
+
 _ROWS = (
     *(
         _Row(f"{label} new objects: {title}", f"creation-{label.replace(',', '')}", key, digits, target)
-        for label, rate, memory in (("1,000", "≥ 180", "≤ 105"), ("10,000", "≥ 190", "≤ 200"))
+        for label, rate, memory in (
+            ("1,000", "≥ 180", "≤ 105"),
+            ("10,000", "≥ 190", "≤ 200"),
+            ("100,000", "", "≤ 900"),
+        )
         for title, key, digits, target in (
             ("Ready per second", "per_second", 0, rate),
             ("the bare floor, per second", "floor_per_second", 0, ""),
@@ -79,17 +117,8 @@ _ROWS = (
             ("processor of etcd, ms each", "etcd_ms", 2),
         )
     ),
-    _Row("10,000 at rest: processor, % of a core", "idle-10000", "cpu_percent", 2, "≤ 1"),
-    _Row("10,000 at rest: writes in a minute", "idle-10000", "writes", 0, "0"),
-    _Row("10,000 at rest: writes of the lease in a minute", "idle-10000", "lease_writes", 0, ""),
-    _Row("10,000 at rest: memory (RSS), MiB", "idle-10000", "rss_mib", 0, "≤ 200"),
-    _Row("Restart with 10,000: writes", "restart-10000", "writes", 0, "0"),
-    _Row("Restart with 10,000: seconds until it leads", "restart-10000", "seconds_until_leading", 1, ""),
-    _Row("Restart with 10,000: seconds until all is looked at", "restart-10000", "seconds", 1, ""),
-    _Row("Restart with 10,000: processor, seconds", "restart-10000", "cpu_seconds", 1, ""),
-    _Row("Restart with 10,000: reads of single objects", "restart-10000", "reads", 0, ""),
-    _Row("Restart with 10,000: requests, pages of lists included", "restart-10000", "requests", 0, "≤ 50"),
-    _Row("Restart with 10,000: memory (RSS), MiB", "restart-10000", "rss_mib", 0, "≤ 200"),
+    *_life_rows("10,000", "≤ 200", "≤ 50"),
+    *_life_rows("100,000", "≤ 900", ""),
     *(
         _Row(
             f"200 rotations, debounce {pause}: seconds until {title}", f"rotation-200-{pause}", key, 1, target
@@ -209,10 +238,13 @@ _ROWS = (
 )
 
 
-def keep(name: str, runs: Runs, folder: Path, **facts: Any) -> None:
-    """Write down the runs of one benchmark, in place of its last ones, with facts about it."""
+def keep(name: str, runs: Runs, folder: Path, python: str, **facts: Any) -> None:
+    """Write down the runs of one benchmark, in place of its last ones, with facts about it.
+
+    `python` is the version of the interpreter that ran the operator.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    document = {**circumstances(), **facts, "runs": list(runs)}
+    document = {**circumstances(python), **facts, "runs": list(runs)}
     (folder / f"{name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -264,8 +296,8 @@ def circumstances_of(document: dict[str, Any]) -> str:
     return f"Taken on {document['date']} on {on}; {document['versions']}."
 
 
-def circumstances() -> dict[str, str]:
-    """Return when and on what figures are taken, and with what."""
+def circumstances(python: str) -> dict[str, str]:
+    """Return when and on what figures are taken, and with what; `python` ran the operator."""
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name")]
     kibibytes = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1])
@@ -274,9 +306,7 @@ def circumstances() -> dict[str, str]:
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": f"{len(models)} cores of {models[0]}" if models else platform.machine(),
         "memory": f"{kibibytes / 2**20:.0f} GiB",
-        "versions": ", ".join(
-            (f"Kubernetes {releases.chosen().version}", f"Python {platform.python_version()}", *used)
-        ),
+        "versions": ", ".join((f"Kubernetes {releases.chosen().version}", f"Python {python}", *used)),
         "commit": _commit(),
     }
 

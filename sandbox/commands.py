@@ -45,6 +45,7 @@ def etcd(programs: Programs, at: Layout) -> list[str]:
         f"--data-dir={at.folder / 'etcd'}",
         "--unsafe-no-fsync",  # the data dies with the plane
         "--backend-batch-interval=1s",  # instead of 0.1 s; what is not in a batch yet is in memory and in the log
+        "--quota-backend-bytes=8589934592",  # 8 GiB, the most that etcd recommends: 100,000 objects exceed 2 GiB
         f"--listen-client-urls={at.etcd}",
         f"--advertise-client-urls={at.etcd}",
         f"--listen-peer-urls={peer}",

@@ -17,11 +17,11 @@ from benchmarks.awslike import awslike
 from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, fresh
 from benchmarks.compare import compare
-from benchmarks.creation import life
 from benchmarks.emergency import emergency
 from benchmarks.floor import CRDS, floors
 from benchmarks.kinds import kinds
 from benchmarks.latency import latency
+from benchmarks.life import life
 from benchmarks.load import load
 from benchmarks.ours import keyturn
 from benchmarks.pulled import pulled
@@ -87,7 +87,9 @@ async def test_every_benchmark_still_measures() -> None:
     assert figures["changed"]["writes"] >= 3  # a Secret, a Deployment and a status
     assert all(figures["floors"][f"{name}_per_second"] > 0 for name in CRDS)
     assert figures["idle"]["writes"] == 0
-    assert figures["restart"]["writes"] == 0
+    assert figures["rotated"]["seconds"] > 0
+    assert 0 < figures["failover"]["seconds_until_leading"] <= figures["failover"]["seconds"]
+    assert figures["failover"]["writes"] == figures["restart"]["writes"] == 0
     assert figures["rotation"]["seconds_until_patched"] <= figures["rotation"]["seconds_until_rolled"]
     assert 0 < figures["emergency"]["seconds_until_rotated"] <= figures["emergency"]["seconds_until_rolled"]
     assert figures["pulled"]["per_second"] > 0
@@ -102,7 +104,10 @@ def test_the_table_shows_least_middle_and_most_of_all_runs(tmp_path: Path) -> No
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{results.BEGIN}old\n{results.END}after\n")
     results.keep(
-        "latency", [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)], tmp_path
+        "latency",
+        [{"first": first, "edited": 1, "deleted": 1} for first in (0.3, 0.1, 0.2)],
+        tmp_path,
+        "3.13",
     )
 
     results.write_table(tmp_path, readme)

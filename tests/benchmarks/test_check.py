@@ -43,7 +43,7 @@ def test_the_least_of_several_runs_counts() -> None:
 
 def test_the_last_kept_entry_of_as_many_objects_is_the_one_to_compare_with(tmp_path: Path) -> None:
     for objects, cost in ((1000, 5.0), (1000, 6.0), (20, 7.0)):
-        check.keep(tmp_path, objects, [run(controller=cost)])
+        check.keep(tmp_path, objects, [run(controller=cost)], "3.13")
 
     assert entry(check.kept(tmp_path, 1000))["runs"] == [run(controller=6.0)]
     assert check.kept(tmp_path, 50) is None

@@ -106,7 +106,7 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
 
     sides = {peer_tables.OURS: side, peer_tables.THEIRS: side}
     pair = await peers.measure_pair(sides, lambda contender: load(contender, OBJECTS, 60), swapped=True)
-    peers.keep("generated-3", peer, "generated", [pair], tmp_path)
+    peers.keep("generated-3", peer, "generated", [pair], tmp_path, "3.13")
     peer_tables.write_tables(tmp_path, readme)
 
     for figures in pair.values():
@@ -138,7 +138,7 @@ async def test_changed_values_are_timed_until_all_pods_are_new(
             figures = await change(contender, store, OBJECTS, 60)
     alone = {key: figure for key, figure in figures.items() if not key.startswith("reloader")}
     pair = {peer_tables.OURS: alone, peer_tables.OURS_AT_ONCE: alone, peer_tables.THEIRS: figures}
-    peers.keep("changed-3", peer, "changed", [pair], tmp_path)
+    peers.keep("changed-3", peer, "changed", [pair], tmp_path, "3.13")
     peer_tables.write_tables(tmp_path, readme)
 
     steps = [figures[f"seconds_until_{step}"] for step in ("published", "patched", "rolled")]

@@ -195,17 +195,22 @@ async def test_a_login_alone_needs_one_job_in_a_thread(
 
 
 async def test_a_login_next_to_others_waits_for_the_server_outside_of_threads(
-    newest: Place, jobs: list[str]
+    newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owned, engine = account(), newest.engine()
     (login,) = await opened(newest, owned, owned.logins[0])
-    jobs.clear()
+    patiences, advance = set[float](), connecting.Opening.advance
 
+    def advancing(opening: connecting.Opening, patience: float) -> int:
+        patiences.add(patience)
+        return advance(opening, patience)
+
+    monkeypatch.setattr(connecting.Opening, "advance", advancing)
     with connecting._LOGINS.one():
         verdict = await engine.prove(login)
 
     assert verdict.answer is Answer.ACCEPTED
-    assert len(jobs) > 2
+    assert patiences == {0.0}
 
 
 async def test_a_server_that_sends_little_by_little_holds_no_thread(jobs: list[str]) -> None:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from release import image as images
+from release.container import Container
 from release.oci import Image
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
 from tests.conftest import Cluster
-from tests.image.container import ACCOUNT, Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,4 @@ def image(archive: Path) -> Image:
 
 @pytest.fixture(scope="session")
 def container(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Container:
-    root = tmp_path_factory.mktemp("root")
-    root.chmod(0o755)
-    image.unpack(root)
-    (root / ACCOUNT).mkdir(parents=True)  # a runtime makes what it mounts at
-    return Container(root, image)
+    return Container.unpack(image, tmp_path_factory.mktemp("root"))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from tarfile import TarInfo
 
+    from release.container import Container
     from release.oci import Image
-    from tests.image.container import Container
 
 pytestmark = pytest.mark.timeout(SECONDS)
 _LARGEST = 120_000_000

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from benchmarks.cluster import connected
+from benchmarks.process import running
 from keyturn import __version__
+from release.container import PYTHON
 from release.source import source
 from sandbox.harness import eventually
-from tests.image.container import ACCOUNT, PYTHON
 from tests.image.seconds import SECONDS
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from release.container import Container
     from sandbox.harness import Kubectl
     from tests.conftest import Cluster
-    from tests.image.container import Container
 
 pytestmark = pytest.mark.timeout(SECONDS)
 _NAMELESS = ("unshare", "--user", "--map-user=65532", "--map-group=65532")
@@ -70,19 +71,9 @@ def test_the_image_serves_with_the_account_of_its_pod(
     tmp_path: Path,
 ) -> None:
     assert cluster.plane
-    account = container.root / ACCOUNT
     user = yaml.load(operator_kubeconfig.read_text(), Loader=yaml.CSafeLoader)["users"][0]["user"]
-    (account / "token").write_text(user["token"])
-    (account / "namespace").write_text("keyturn-system")
-    (account / "ca.crt").write_bytes(cluster.plane.ca_file.read_bytes())
-    host, _, port = cluster.plane.server.removeprefix("https://").rpartition(":")
-    pod = replace(
-        container,
-        env={
-            "KUBERNETES_SERVICE_HOST": host,
-            "KUBERNETES_SERVICE_PORT": port,
-            "POD_NAMESPACE": "keyturn-system",
-        },
+    pod = container.in_pod(
+        cluster.plane.server, cluster.plane.ca_file.read_bytes(), user["token"], "keyturn-system"
     )
     operator = Operator(
         operator_kubeconfig,
@@ -97,6 +88,25 @@ def test_the_image_serves_with_the_account_of_its_pod(
         operator.stop()
 
     assert operator.returncode == 0
+
+
+def program_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/exe").readlink().name
+
+
+async def test_a_benchmark_measures_the_program_of_the_image(
+    cluster: Cluster, operator_kubeconfig: Path, container: Container, tmp_path: Path
+) -> None:
+    assert cluster.plane
+    async with (
+        connected(cluster.plane, operator_kubeconfig, tmp_path) as connection,
+        running(replace(connection, image=container)) as operator,
+    ):
+        program = program_of(operator.pid)
+        used = await operator.usage()
+
+    assert program == "python3.13"
+    assert used.requests > 0
 
 
 def test_what_the_image_starts_reports_its_version(container: Container) -> None:

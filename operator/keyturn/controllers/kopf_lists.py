@@ -70,7 +70,7 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> Self:
         await super().start(connection)
         if self.status == HTTPStatus.NOT_FOUND:
-            self.status = HTTPStatus.SERVICE_UNAVAILABLE
+            self.status = HTTPStatus.OK if self._names_our_kinds else HTTPStatus.SERVICE_UNAVAILABLE
         if "watch" in self.url.query:
             self.content = _Events(self.content, self.takers.get(self.url.name))  # type: ignore[assignment]  # kopf only reads its chunks
         return self
@@ -80,11 +80,15 @@ class WatchOnlyResponse(aiohttp.ClientResponse):
         match body:
             case {"groups": groups}:
                 return {**body, "groups": [*(one for one in groups if one["name"] != GROUP), _OUR_GROUP]}
-            case {"groupVersion": version, "resources": _} if version == _OUR_VERSION["groupVersion"]:
-                return {**body, "resources": _OUR_KINDS}
+            case {} if self._names_our_kinds:
+                return {"kind": "APIResourceList", "resources": _OUR_KINDS}
             case {"items": _}:
                 return self._empty(body)
         return body
+
+    @property
+    def _names_our_kinds(self) -> bool:
+        return self.url.raw_path.endswith(f"/apis/{GROUP}/{VERSION}")
 
     def _empty(self, body: dict[str, Any]) -> dict[str, Any]:
         metadata = {**body.get("metadata", {}), "continue": ""}

@@ -187,32 +187,29 @@ async def test_events_of_a_kind_without_a_handler_are_left_to_kopf() -> None:
     assert taken.events == []
 
 
-def answers_of_discovery(*, group: bool, kind: bool) -> dict[str, Any]:
-    """Return what the API server answers while it names our group or its first kind, or not yet."""
-    version = {"groupVersion": "keyturn.dev/v1alpha1", "version": "v1alpha1"}
-    ours = {"name": "keyturn.dev", "versions": [version], "preferredVersion": version}
-    first = {"name": "managedsecrets", "singularName": "managedsecret", "kind": "ManagedSecret"}
-    return {
-        "/apis": {"kind": "APIGroupList", "groups": [ours] if group else []},
-        "/apis/keyturn.dev/v1alpha1": {
-            "kind": "APIResourceList",
-            "groupVersion": "keyturn.dev/v1alpha1",
-            "resources": [first | {"namespaced": True, "verbs": ["list", "watch"]}] if kind else [],
-        },
-    }
+VERSION = {"groupVersion": "keyturn.dev/v1alpha1", "version": "v1alpha1"}
+GROUP = {"name": "keyturn.dev", "versions": [VERSION], "preferredVersion": VERSION}
+FIRST = {"name": "managedsecrets", "kind": "ManagedSecret", "namespaced": True, "verbs": ["list", "watch"]}
 
 
 @pytest.mark.parametrize(
-    "named",
+    ("groups", "resources"),
     [
-        pytest.param(answers_of_discovery(group=True, kind=True), id="one kind"),
-        pytest.param(answers_of_discovery(group=True, kind=False), id="the group alone"),
-        pytest.param(answers_of_discovery(group=False, kind=False), id="nothing"),
+        pytest.param([GROUP], [FIRST], id="one kind"),
+        pytest.param([GROUP], None, id="the group alone"),
+        pytest.param([], None, id="nothing"),
     ],
 )
-async def test_kopf_watches_every_kind_before_discovery_names_it(named: dict[str, Any]) -> None:
+async def test_kopf_watches_every_kind_before_discovery_names_it(
+    groups: list[Any], resources: list[Any] | None
+) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.json_response(named[request.path])
+        if request.path == "/apis":
+            return web.json_response({"kind": "APIGroupList", "groups": groups})
+        assert request.path == "/apis/keyturn.dev/v1alpha1"
+        if resources is None:
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
+        return web.json_response({"kind": "APIResourceList", **VERSION, "resources": resources})
 
     watches: Any = Mock(see_namespaces=False, workload_types=(), absent_kinds=set(), listed={})
     registry = kopf_registry(watches, Mock(), WatchLiveness())

@@ -1,0 +1,107 @@
+"""The image's files as a container has them, in namespaces of this machine: no runtime, and no help from one."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
+
+from .errors import ReleaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .oci import Image
+
+__all__ = ["PYTHON", "Container"]
+
+PYTHON: Final = "/opt/keyturn/bin/python"
+_ACCOUNT: Final = "var/run/secrets/kubernetes.io/serviceaccount"
+_USER: Final = "4711:4711"
+"""One that no image and no machine has a name for."""
+_SCRIPT: Final = """
+set -e
+mount --bind "$0" "$0"
+mount -t proc -o nosuid,nodev,noexec none "$0/proc"
+mount -o remount,bind,ro "$0"
+cd "$0"
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A root file system to run programs in: read-only, without rights, as a user without a name. It needs root."""
+
+    root: Path
+    image: Image
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def unpack(cls, image: Image, root: Path) -> Self:
+        """Write the files of an image into an empty folder."""
+        root.chmod(0o755)
+        image.unpack(root)
+        folder = root
+        for name in _ACCOUNT.split("/"):  # a runtime makes what it mounts at
+            folder /= name
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        return cls(root, image)
+
+    def in_pod(self, server: str, authority: bytes, token: str, namespace: str) -> Self:
+        """Return it with the files and variables of a pod.
+
+        Args:
+            server: The URL of the API server, with a port.
+            authority: Its certificate authority, in PEM.
+            token: Of the ServiceAccount.
+            namespace: Of the pod.
+        """
+        for name, content in (
+            ("token", token.encode()),
+            ("namespace", namespace.encode()),
+            ("ca.crt", authority),
+        ):
+            file = self.root / _ACCOUNT / name
+            file.write_bytes(content)
+            file.chmod(0o644)  # whatever the umask of root is
+        host, _, port = server.removeprefix("https://").rpartition(":")
+        service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+        return replace(self, env={**self.env, **service, "POD_NAMESPACE": namespace})
+
+    @property
+    def under(self) -> tuple[str, ...]:
+        """Give the command that becomes a program of the image; its mounts end with it."""
+        variables = (
+            *self.image.config["config"]["Env"],
+            *(f"{name}={text}" for name, text in self.env.items()),
+        )
+        enter = ("unshare", "--mount", "--uts", "--ipc", "sh", "-c", _SCRIPT, str(self.root))
+        return ("env", "-i", *variables, *enter, "chroot", f"--userspec={_USER}", "--groups=", ".")
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, or without one what the image starts."""
+        about = self.image.config["config"]
+        return subprocess.run(
+            [*self.under, *(command or (*about["Entrypoint"], *about["Cmd"]))],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def keyturn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(*self.image.config["config"]["Entrypoint"], *arguments)
+
+    def python(self, code: str) -> str:
+        """Run a few lines; return what they print.
+
+        Raises:
+            ReleaseError: They failed; the message has what they say.
+        """
+        done = self.run(PYTHON, "-c", code)
+        if done.returncode:
+            raise ReleaseError(f"in the image: {done.stderr.strip()}")
+        return done.stdout
