@@ -51,6 +51,7 @@ class World:
     credentials: dict[int, Kept] = field(default_factory=dict)
     version: int = 0
     _started: int = 0
+    _verifiers: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def logins(self) -> tuple[str, str]:
@@ -83,6 +84,13 @@ class World:
             self.journal.start(f"pod-{self._started}")
             self.journal.end(f"pod-{self._started - _PODS}")
             self.until_recorded()
+
+    def verifier(self, session: psycopg.Connection[Any], login: str, password: str) -> str:
+        """Return what the server stores of a password: the same each time, as poolers log in with its salt."""
+        if (login, password) not in self._verifiers:
+            verifier = session.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+            self._verifiers[login, password] = verifier.decode()
+        return self._verifiers[login, password]
 
     def until_recorded(self) -> None:
         """Wait until the recorder has tried what must work now, and has read the catalogue."""
@@ -165,13 +173,10 @@ class Right:
     def is_fenced(self, version: int) -> bool:
         return version != self.world.version
 
-    @staticmethod
-    def open(session: psycopg.Connection[Any], login: str, password: str) -> None:
-        verifier = session.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+    def open(self, session: psycopg.Connection[Any], login: str, password: str) -> None:
+        verifier = self.world.verifier(session, login, password)
         session.execute(
-            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
-                sql.Identifier(login), sql.Literal(verifier.decode())
-            )
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login), sql.Literal(verifier))
         )
 
     @staticmethod

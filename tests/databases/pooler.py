@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
 
+from keyturn.databases.base import Endpoint
 from sandbox import cache, runtime
 from sandbox.databases import programs
 from sandbox.errors import SandboxError, log_tail
@@ -39,6 +40,9 @@ auth_type = scram-sha-256
 auth_file = {folder}/users
 auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 pool_mode = transaction
+client_tls_sslmode = allow
+client_tls_cert_file = {tls}.crt
+client_tls_key_file = {tls}.key
 server_tls_sslmode = require
 ignore_startup_parameters = extra_float_digits
 """
@@ -67,6 +71,7 @@ class Pooler:
                 admin=self._server.admin,
                 own_port=self._port,
                 folder=self._folder,
+                tls=self._server.folder / "server",
             )
         )
         (self._folder / "users").write_text(f'"{self._server.admin}" "{self._server.password}"\n')
@@ -91,6 +96,11 @@ class Pooler:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it answers, with the certificate of the server."""
+        return Endpoint(self._server.host, self._port)
 
     @property
     def application(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +109,22 @@ async def test_the_same_set_again_keeps_logins_and_sessions(place: Place) -> Non
 
         assert await answers(place, *live) == [Answer.ACCEPTED, Answer.ACCEPTED]
         assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+async def test_what_is_stored_of_a_recorded_credential_stays_the_same(place: Place) -> None:
+    owned = account()
+    await opened(place, owned)
+    live = tuple(replace(new_login(name), credential="revision 1") for name in owned.logins)
+    await place.engine().bring(owned, live, open_fence)
+    before = stored(place, owned)
+    await place.engine().bring(owned, live, open_fence)
+
+    assert stored(place, owned) == before
+    assert all(before[login.name].startswith("SCRAM-SHA-256$4096:") for login in live)
+    assert await answers(place, *live) == [Answer.ACCEPTED, Answer.ACCEPTED]
+    another = replace(live[0], credential="revision 2")
+    await place.engine().bring(owned, (another, live[1]), open_fence)
+    assert [name for name, text in stored(place, owned).items() if text != before[name]] == [another.name]
 
 
 async def test_another_password_replaces_the_one_of_that_name(place: Place) -> None:
@@ -295,6 +312,13 @@ async def test_an_error_has_a_code_and_a_sentence_and_no_value(place: Place) -> 
 
     assert refusal.value.code == "AccountMissing"
     assert login.password.reveal().decode() not in f"{refusal.value!r}{refusal.value.message}"
+
+
+def stored(place: Place, owned: Account) -> dict[str, str]:
+    """Return what the server has of each password."""
+    names = ", ".join(f"'{name}'" for name in owned.names)
+    query = f"SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolname IN ({names})"  # noqa: S608
+    return dict(place.server.execute(query))
 
 
 def adopt(place: Place, owned: Account) -> None:

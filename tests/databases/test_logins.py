@@ -91,6 +91,19 @@ async def test_a_password_that_was_set_again_has_another_salt_and_is_accepted(
     assert len(set(keyed)) == 2
 
 
+async def test_a_recorded_password_that_was_set_again_has_the_salt_that_is_known(
+    newest: Place, keyed: list[Salt]
+) -> None:
+    owned, engine = account(), newest.engine()
+    await opened(newest, owned)
+    login = replace(new_login(owned.logins[0]), credential="revision 1")
+    for _ in range(2):
+        await engine.bring(owned, (login,), open_fence)
+        assert (await engine.prove(login)).answer is Answer.ACCEPTED
+
+    assert keyed == [engine.settings.salts.get(newest.endpoint, login.name)]
+
+
 async def test_a_wrong_password_is_refused_with_one_failed_login(newest: Place, keyed: list[Salt]) -> None:
     owned, engine = account(), newest.engine()
     (login,) = await opened(newest, owned, owned.logins[0])

@@ -1,12 +1,19 @@
-"""Logins through a pooler that reads passwords from the catalogue: closed means refused there, too."""
+"""Logins through a pooler that reads passwords from the catalogue: closed means refused there, too.
+
+It opens sessions at the server with the keys of its clients, which fit the salt that they logged in with.
+"""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
+from keyturn.databases.base import Answer
+from keyturn.databases.refusal import prove_refused
 from sandbox.databases import PostgresServer
 from tests.databases import offenders
 from tests.databases.assemble import assemble
@@ -16,10 +23,12 @@ from tests.databases.offenders import Right, World
 from tests.databases.pooler import Pooler
 from tests.databases.recorder import Recorder, application
 from tests.databases.server_log import SETTINGS, read_lines
+from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from keyturn.databases.base import Login
     from tests.databases.checker import Violation
 
 
@@ -62,3 +71,62 @@ def test_a_pooler_accepts_the_password_of_a_login_that_has_only_lost_its_login(
     ]
 
     assert {one.rule for one in accepted} == {Rule.REVOKED_IS_REFUSED}
+
+
+# The engine
+
+
+def _recorded(name: str, revision: int) -> Login:
+    return replace(new_login(name), credential=f"revision {revision}")
+
+
+def _client(pooler: Pooler, login: Login) -> psycopg.Connection:
+    """Log in as an application that keeps its connection to the pooler."""
+    return psycopg.connect(**pooler.application, user=login.name, password=plain(login), connect_timeout=10)
+
+
+def _sessions(server: PostgresServer, login: Login, what: str = "pid") -> int:
+    """Count what the pooler has open at the server."""
+    query = f"SELECT count({what}) FROM pg_stat_activity WHERE usename = '{login.name}'"  # noqa: S608
+    ((count,),) = server.execute(query)
+    return int(count)
+
+
+def _end_sessions(server: PostgresServer, login: Login) -> int:
+    """End what the pooler has open at the server; return how many those were."""
+    return _sessions(server, login, "pg_terminate_backend(pid, 5000)")
+
+
+async def test_a_client_of_a_pooler_keeps_its_login_when_another_one_is_opened(
+    server: PostgresServer, pooler: Pooler
+) -> None:
+    place, owned = Place.of_new_admin(server), account()
+    await opened(place, owned)
+    first, second = (_recorded(name, number) for number, name in enumerate(owned.logins, 1))
+    await place.engine().bring(owned, (first,), open_fence)
+    with _client(pooler, first) as client, _client(pooler, first) as other:
+        client.execute("SELECT 1")
+        client.commit()
+        await place.engine().bring(owned, (first, second), open_fence)
+        assert _end_sessions(server, first) == 1
+
+        assert client.execute("SELECT current_user").fetchone() == (owned.owner,)
+        assert other.execute("SELECT 1").fetchone() == (1,)  # in a second session, as the first one is in use
+        assert _sessions(server, first) == 2
+
+
+async def test_a_pooler_accepts_what_the_engine_opens_and_refuses_what_it_closes(
+    server: PostgresServer, pooler: Pooler
+) -> None:
+    place, owned = Place.of_new_admin(server), account()
+    await opened(place, owned)
+    engine = place.engine()
+    first, second = (_recorded(name, number) for number, name in enumerate(owned.logins, 1))
+    for live in ((first,), (first, second)):
+        await engine.bring(owned, live, open_fence)
+        answers = [(await engine.prove(login, pooler.endpoint)).answer for login in live]
+        assert answers == [Answer.ACCEPTED] * len(live)
+
+    await engine.bring(owned, (second,), open_fence)
+
+    assert (await prove_refused(engine, first, second, pooler.endpoint)).answer is Answer.REFUSED

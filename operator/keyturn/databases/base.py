@@ -105,6 +105,11 @@ class Login:
 
     name: str
     password: Value
+    credential: str = ""
+    """Which recorded credential of the account it is; empty for another login.
+
+    A server stores a recorded one the same way each time.
+    """
 
 
 class Answer(StrEnum):
@@ -342,7 +347,8 @@ class Engine(ABC):
         """Open exactly these logins; close every other login of the account, and remove its password.
 
         Atomic: clients observe the set before or the set after. Repeating it does no harm, and an open login stays
-        open with its sessions. If a name is in `live` twice, its last password counts.
+        open with its sessions. What the server stores of a recorded credential does not change, because a pooler may
+        log in with what it knows of that. If a name is in `live` twice, its last password counts.
 
         Raises:
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.

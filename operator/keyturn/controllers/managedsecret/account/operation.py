@@ -322,7 +322,9 @@ def login_of(credential: Credential, state: State, password: str) -> Login | Non
     revision = state.revisions.get(credential.revision)
     kept = revision.values.get(credential.item or password) if revision else None
     value = kept.outputs.get(VALUE) if kept else None
-    return Login(credential.login, value) if value else None
+    if value is None:
+        return None
+    return Login(credential.login, value, f"revision {credential.revision}, try {credential.tries}")
 
 
 async def measure(engine: Engine, operation: str, work: Coroutine[Any, Any, T]) -> T:

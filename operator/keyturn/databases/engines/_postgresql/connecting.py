@@ -201,28 +201,6 @@ class Opening:
                 " set the password again",
             )
 
-    def verifier(self, name: bytes, password: bytes) -> bytes:
-        """Return what the server stores for a password; empty if the connection was left.
-
-        The server chooses how often it is hashed, up to our limit: a step as well.
-        """
-        library = _libpq()
-        library.PQencryptPasswordConn.restype = ctypes.c_void_p
-        verifier, text = None, b""
-        try:
-            with self._step:
-                if not self._is_left:
-                    verifier = library.PQencryptPasswordConn(
-                        ctypes.c_void_p(self._address), password, name, b"scram-sha-256"
-                    )
-            if verifier:
-                text = ctypes.string_at(verifier)
-                library.PQfreemem(ctypes.c_void_p(verifier))
-        finally:
-            if self._is_left:
-                self.leave()
-        return text
-
     def leave(self) -> None:
         """Close it, now or at the end of the step that is in progress."""
         self._is_left = True

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from psycopg import OperationalError, generators, pq, waiting
 
+from keyturn.databases.base import Salt
 from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
@@ -24,7 +25,7 @@ from .connecting import OtherSalt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 
-    from keyturn.databases.base import Endpoint, EngineSettings, Login, Salt
+    from keyturn.databases.base import Endpoint, EngineSettings, Login
 
     from .connecting import Opening
 
@@ -85,32 +86,26 @@ class Session:
         major, minor = divmod(self.version, 10_000)
         return f"{major}.{minor}"
 
-    async def verifier(self, login: Login) -> str:
-        """Return what the server stores for a password; computed here, in a thread, with a new salt.
+    async def verifier(self, login: Login, salt: bytes) -> str:
+        """Return what the server stores for a password in printable ASCII; computed here, in a thread.
 
         Raises:
             RefusedByPolicy: The server wants it hashed so often that it takes the processor for long.
             Overloaded: No thread was free in time.
-            Unreachable: The connection was left meanwhile.
         """
-        wanted = self._connection.parameter_status(b"scram_iterations") or b"0"
+        wanted = self._connection.parameter_status(b"scram_iterations") or b"%d" % scram.DEFAULT_ITERATIONS
         is_number = wanted.isdigit() and len(wanted) <= _DIGITS
-        if not is_number or int(wanted) > connecting.MOST_ITERATIONS:
+        if not is_number or not 0 < int(wanted) <= connecting.MOST_ITERATIONS:
             raise RefusedByPolicy(
                 "TooManyIterations",
                 f"scram_iterations of the server exceeds {connecting.MOST_ITERATIONS}; lower it",
             )
-        verifier = None
         with suppress(TimeoutError, threadpools.TookTooLong):
             async with asyncio.timeout(_HASHED_WITHIN):
-                verifier = await threadpools.for_tenant(
-                    self._owner, self._opening.verifier, login.name.encode(), login.password.reveal()
+                return await threadpools.for_tenant(
+                    self._owner, scram.verifier, login.password.reveal(), Salt(salt, int(wanted))
                 )
-        if verifier is None:
-            raise Overloaded("NoThread", "no thread was free in time to hash a password; it is retried")
-        if not verifier:
-            raise Unreachable("ConnectionLost", "the connection was closed before the password was hashed")
-        return verifier.decode("ascii")
+        raise Overloaded("NoThread", "no thread was free in time to hash a password; it is retried")
 
     async def query(self, text: str, *parameters: str) -> list[Row]:
         """Execute one statement, and return its rows.

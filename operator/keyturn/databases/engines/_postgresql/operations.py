@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
 from keyturn.databases.errors import Busy, DatabaseError, Overloaded, RefusedByPolicy, Unreachable
 
-from . import catalog, codes, guards, rights, statements
+from . import catalog, codes, guards, rights, scram, statements
 from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect
 from .facts import mark_of
 from .statements import About
@@ -80,7 +80,9 @@ class Operations:
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
         _check_values(account, live)
         async with self._admin("bring") as session:
-            verifiers = {login.name: await session.verifier(login) for login in live}
+            verifiers = {
+                login.name: await session.verifier(login, scram.salt_of(account, login)) for login in live
+            }
             async with self._lock(session, account) as facts:
                 guards.check_claimed(account, facts)
                 await _change(session, list(statements.bringing(account, verifiers, facts)), fence)

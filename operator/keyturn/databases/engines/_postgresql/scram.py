@@ -1,8 +1,8 @@
-"""Keys of a password with a known salt: libpq computes the same ones, in several times the time.
+"""Keys of a password and a salt: what a login proves, and what a server stores.
 
-PBKDF2 is a large part of what a login costs. From release 18 on, libpq takes the keys instead of a password. They are
-computed for one login from the password as it is then, and are kept nowhere: a client could log in with them as with
-the password.
+PBKDF2 is a large part of what a login costs. From release 18 on, libpq takes the keys instead of a password, which it
+would compute in several times the time. They are computed for one login from the password as it is then, and are kept
+nowhere: a client could log in with them as with the password.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 from typing import TYPE_CHECKING, Final
 
 from psycopg import pq
 
 if TYPE_CHECKING:
-    from keyturn.databases.base import Salt
+    from keyturn.databases.base import Account, Login, Salt
 
-__all__ = ["is_able", "keys"]
+__all__ = ["DEFAULT_ITERATIONS", "is_able", "keys", "salt_of", "verifier"]
 
+DEFAULT_ITERATIONS: Final = 4096
+"""Hashes per password of a server that has no setting for it: before release 16."""
 _FIRST_RELEASE: Final = 180_000
+_SALT: Final = 16
+"""Bytes."""
 
 
 def is_able(password: str) -> bool:
@@ -29,8 +34,34 @@ def is_able(password: str) -> bool:
 
 def keys(password: str, salt: Salt) -> dict[str, str]:
     """Return the parameters of libpq that replace a password."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.value, salt.iterations)
-    names = {"scram_client_key": b"Client Key", "scram_server_key": b"Server Key"}
-    return {
-        name: base64.b64encode(hmac.digest(salted, text, "sha256")).decode() for name, text in names.items()
-    }
+    client, server = _keys(password.encode(), salt)
+    return {"scram_client_key": _text(client), "scram_server_key": _text(server)}
+
+
+def salt_of(account: Account, login: Login) -> bytes:
+    """Return the salt of a recorded credential, the same each time; a random one for another login.
+
+    A pooler that took the keys of a login opens further sessions with them, which a server with another salt refuses.
+    The salt is of the mark, the name and the credential alone: a server tells it to everyone that begins a login.
+    """
+    if not login.credential:
+        return os.urandom(_SALT)
+    named = f"keyturn scram salt\0{account.mark}\0{login.name}\0{login.credential}"
+    return hashlib.sha256(named.encode()).digest()[:_SALT]
+
+
+def verifier(password: bytes, salt: Salt) -> str:
+    """Return what a server stores of a password in printable ASCII, which no normalisation changes."""
+    client, server = _keys(password, salt)
+    stored = hashlib.sha256(client).digest()
+    return f"SCRAM-SHA-256${salt.iterations}:{_text(salt.value)}${_text(stored)}:{_text(server)}"
+
+
+def _keys(password: bytes, salt: Salt) -> tuple[bytes, bytes]:
+    """Return the keys of client and server."""
+    salted = hashlib.pbkdf2_hmac("sha256", password, salt.value, salt.iterations)
+    return hmac.digest(salted, b"Client Key", "sha256"), hmac.digest(salted, b"Server Key", "sha256")
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
+from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation, login_of
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
@@ -96,6 +96,21 @@ class Site:
 @pytest.fixture
 def site() -> Site:
     return Site()
+
+
+# The record
+
+
+def test_a_credential_is_the_same_in_each_phase_and_another_one_with_each_try() -> None:
+    def named(credential: Credential) -> str:
+        login = login_of(credential, ROTATING, "password")
+        assert login
+        return login.credential
+
+    others = [named(one) for one in (A, replace(A, tries=1), B)]
+    assert named(replace(A, phase=Phase.CLOSING)) == others[0]
+    assert len(set(others)) == len(others)
+    assert all(others)
 
 
 # Apply

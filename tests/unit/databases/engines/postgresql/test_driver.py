@@ -5,27 +5,25 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Login
-from keyturn.databases.engines._postgresql import driver
+from keyturn.databases.base import Login, Salt
+from keyturn.databases.engines._postgresql import driver, scram
 from keyturn.databases.engines._postgresql.driver import Session
-from keyturn.databases.errors import Overloaded, Unreachable
+from keyturn.databases.errors import Overloaded, RefusedByPolicy
 from keyturn.runtime import threadpools
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 LOGIN = Login("app", Value.of_text("canary"))
+SALT = b"s" * 16
 
 
-def session(hash_: Callable[..., bytes]) -> Session:
-    """Make a session of a server with usual settings, whose passwords are hashed by this function."""
-    connection = SimpleNamespace(parameter_status=lambda _: b"4096")
-    opening: Any = SimpleNamespace(connection=connection, verifier=hash_)
+def session(iterations: bytes | None = b"4096") -> Session:
+    """Make a session of a server that has passwords hashed so often."""
+    connection = SimpleNamespace(parameter_status=lambda _: iterations)
+    opening: Any = SimpleNamespace(connection=connection)
     return Session(opening, 1.0, "shop")
 
 
@@ -34,14 +32,11 @@ async def test_a_hash_that_gets_no_thread_in_time_is_no_silence_of_the_server(
 ) -> None:
     monkeypatch.setattr(driver, "_HASHED_WITHIN", 0.05)
     released = threading.Event()
-
-    def wait(*_: object) -> bytes:
-        released.wait(20)
-        return b""
+    monkeypatch.setattr(scram, "verifier", lambda *_: released.wait(20))
 
     try:
         with pytest.raises(Overloaded) as failure:
-            await session(wait).verifier(LOGIN)
+            await session().verifier(LOGIN, SALT)
     finally:
         released.set()
     assert failure.value.code == "NoThread"
@@ -56,14 +51,21 @@ async def test_a_tenant_whose_work_is_suspended_is_no_silence_of_the_server(
 
     monkeypatch.setattr(threadpools, "for_tenant", refuse)
     with pytest.raises(Overloaded):
-        await session(lambda *_: b"").verifier(LOGIN)
+        await session().verifier(LOGIN, SALT)
 
 
-async def test_a_connection_that_is_closed_before_the_hash_is_lost() -> None:
-    with pytest.raises(Unreachable) as failure:
-        await session(lambda *_: b"").verifier(LOGIN)
-    assert failure.value.code == "ConnectionLost"
+@pytest.mark.parametrize(
+    ("said", "iterations"), [(None, 4096), (b"5000", 5000)], ids=["before 16", "since 16"]
+)
+async def test_a_password_is_hashed_as_often_as_the_server_says(said: bytes | None, iterations: int) -> None:
+    verifier = await session(said).verifier(LOGIN, SALT)
+
+    assert verifier == scram.verifier(b"canary", Salt(SALT, iterations))
 
 
-async def test_a_password_is_hashed() -> None:
-    assert await session(lambda *_: b"SCRAM-SHA-256$4096:").verifier(LOGIN) == "SCRAM-SHA-256$4096:"
+@pytest.mark.parametrize("said", [b"0", b"65537", b"4096x", b"9" * 10])
+async def test_a_number_of_hashes_that_no_server_needs_is_refused(said: bytes) -> None:
+    with pytest.raises(RefusedByPolicy) as refusal:
+        await session(said).verifier(LOGIN, SALT)
+
+    assert refusal.value.code == "TooManyIterations"
