@@ -46,13 +46,14 @@ async def failing(doing: Awaitable[object]) -> DatabaseError:
     return refusal.value
 
 
-async def unknown(place: Place, login: Login) -> str:
-    """Return the reason why nothing is known about a login."""
+async def unknown(place: Place, login: Login, *, is_silence: bool = True) -> str:
+    """Return the reason why nothing is known about a login, which may be an answer of the server."""
     began = time.monotonic()
     verdict = await place.engine().prove(login)
     assert time.monotonic() - began < _SLOWEST
     assert verdict.answer is Answer.UNKNOWN
     assert verdict.message
+    assert verdict.is_silence is is_silence
     return verdict.reason
 
 
@@ -150,16 +151,16 @@ async def test_a_standby_takes_no_change(own: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "reason"),
+    ("statement", "reason", "is_silence"),
     [
-        ("ALTER ROLE {login} CONNECTION LIMIT 0", "TooManyConnections"),
-        ("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC", "ConnectDenied"),
-        ("ALTER DATABASE {database} ALLOW_CONNECTIONS false", "State55000"),
+        ("ALTER ROLE {login} CONNECTION LIMIT 0", "TooManyConnections", True),
+        ("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC", "ConnectDenied", False),
+        ("ALTER DATABASE {database} ALLOW_CONNECTIONS false", "State55000", False),
     ],
     ids=["too many connections", "no CONNECT", "no connections"],
 )
 async def test_what_else_a_server_refuses_is_no_refusal_of_the_password(
-    any_server: PostgresServer, statement: str, reason: str
+    any_server: PostgresServer, statement: str, reason: str, *, is_silence: bool
 ) -> None:
     owned = account()
     place = Place.of_superuser(any_server)
@@ -167,7 +168,8 @@ async def test_what_else_a_server_refuses_is_no_refusal_of_the_password(
     any_server.execute(f"CREATE DATABASE {owned.owner}")
     any_server.execute(statement.format(login=login.name, database=owned.owner))
 
-    assert await unknown(replace(place, database=owned.owner), login) == reason
+    there = replace(place, database=owned.owner)
+    assert await unknown(there, login, is_silence=is_silence) == reason
 
 
 async def test_a_database_that_does_not_exist_is_named(any_server: PostgresServer) -> None:
@@ -175,7 +177,7 @@ async def test_a_database_that_does_not_exist_is_named(any_server: PostgresServe
     error = await failing(place.engine().check())
 
     assert (type(error), error.code) == (Unreachable, "DatabaseMissing")
-    assert await unknown(place, place.admin) == "DatabaseMissing"
+    assert await unknown(place, place.admin, is_silence=False) == "DatabaseMissing"
 
 
 async def test_the_admins_wrong_password_is_the_admins(any_server: PostgresServer) -> None:
@@ -191,7 +193,7 @@ async def test_a_name_that_pg_hba_does_not_admit_is_not_refused() -> None:
         place, owned = Place.of_superuser(server), account()
         (login,) = await opened(place, owned, owned.logins[0])
 
-        assert await unknown(place, login) == "NotAdmitted"
+        assert await unknown(place, login, is_silence=False) == "NotAdmitted"
 
 
 async def test_a_host_that_does_not_exist_is_named(newest: Place) -> None:

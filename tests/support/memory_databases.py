@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.databases.base import Account, Fence, Template
 
-__all__ = ["HOST", "MemoryDatabases", "MemoryEngine", "MemoryServer", "Role"]
+__all__ = ["HOST", "NOT_ADMITTED", "MemoryDatabases", "MemoryEngine", "MemoryServer", "Role"]
 
 HOST = Endpoint("db.shop.svc", 5432)
+NOT_ADMITTED = "no line of pg_hba.conf at db.shop.svc:5432 admits this name; add one"
 
 
 @dataclass(slots=True)
@@ -56,6 +57,8 @@ class MemoryServer:
     """Whether another session holds the lock of the account."""
     refuses: set[str] = field(default_factory=set)
     """Names whose logins it refuses, whatever their password is."""
+    not_admitted: set[str] = field(default_factory=set)
+    """Names that its setup admits no login of."""
     unanswered: set[Endpoint] = field(default_factory=set)
     """Where no login gets an answer."""
     half_closed: set[str] = field(default_factory=set)
@@ -147,7 +150,9 @@ class MemoryEngine(Engine):
         self.server.calls.append(f"prove {login.name}")
         await self.server.open.wait()
         if self.server.is_down or (endpoint or HOST) in self.server.unanswered:
-            return Verdict(Answer.UNKNOWN, "Unreachable", "the server does not answer")
+            return Verdict(Answer.UNKNOWN, "Unreachable", "the server does not answer", is_silence=True)
+        if login.name in self.server.not_admitted:
+            return Verdict(Answer.UNKNOWN, "NotAdmitted", NOT_ADMITTED)
         return Verdict(self.server.answer(login, endpoint or HOST))
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:

@@ -133,6 +133,8 @@ class Verdict:
     """One word if the answer is UNKNOWN, such as TooManyConnections."""
     message: str = ""
     """Our sentence for the reason."""
+    is_silence: bool = False
+    """Whether UNKNOWN may end without a change of the server's setup: no answer, or a server that is not able now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class ProbeVerdict(StrEnum):
     CONTESTED = "Contested"
     """It was refused again after each of the repairs of the last hour."""
     UNREACHABLE = "Unreachable"
+    NOT_ADMITTED = "NotAdmitted"
+    """The server answered, and its setup admits no login; nothing is known about the password."""
     NOT_PROBED = "NotProbed"
 
 
@@ -46,6 +48,8 @@ class AccountFacts:
     """What the process knows of the account of a ManagedSecret."""
 
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
+    cause: str = ""
+    """Why the server admits no login, if that is the verdict."""
     probed_at: datetime | None = None
     """When the last probe ended; None before the first one of this process."""
     problem: Wait | Stalled | None = None

@@ -132,6 +132,11 @@ class ConditionReason(_Reason):
         "the published login is refused again after three repairs in an hour; stop the other writer",
     )
     UNREACHABLE = "Unreachable", "CredentialValid", "`Unknown`: the database server does not answer"
+    NOT_ADMITTED = (
+        "NotAdmitted",
+        "CredentialValid",
+        "`Unknown`: the database server answers, and admits no login of the account; the message has the cause",
+    )
     NOT_PROBED = "NotProbed", "CredentialValid", "`Unknown`: no login was tried yet"
     SPEC_CHANGED = "SpecChanged", "Reconciling", "the Secret still has the content of an earlier spec"
     FIELDS_MISSING = (

@@ -197,6 +197,11 @@ class ErrorReason(Code):
         "the Secret to merge into already has the key",
         "rename the key by `keys`, or set `adopt: IfUnowned`",
     )
+    LOGIN_NOT_ADMITTED = (
+        "LoginNotAdmitted",
+        "the database server answers, and admits no login of the account; the message has the cause. Retried",
+        "change what the message names at the server",
+    )
     MAKING_VALUES = (
         "MakingValues",
         "a large key is generated, or queued behind others of its namespace, for more than a second",

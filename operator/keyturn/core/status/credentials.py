@@ -63,6 +63,11 @@ MEANINGS = {
     ProbeVerdict.UNREACHABLE: Meaning(
         "Unknown", ConditionReason.UNREACHABLE, "the database server does not answer"
     ),
+    ProbeVerdict.NOT_ADMITTED: Meaning(
+        "Unknown",
+        ConditionReason.NOT_ADMITTED,
+        "the database server answers, and admits no login of the account",
+    ),
     ProbeVerdict.NOT_PROBED: Meaning("Unknown", ConditionReason.NOT_PROBED, "no login was tried yet"),
 }
 
@@ -89,11 +94,14 @@ def credential_valid(observed: Observed) -> Meaning | None:
     is_managed = observed.desired is not None and observed.desired.database is not None
     if not is_managed or not observed.is_published:
         return None
-    verdict = (observed.account or NOT_PROBED).verdict
+    account = observed.account or NOT_PROBED
+    verdict, meaning = account.verdict, MEANINGS[account.verdict]
     before = next((one for one in observed.managed.status.conditions if one.type == _CONDITION), None)
     if verdict is ProbeVerdict.NOT_PROBED and before:
         return Meaning(before.status, before.reason, before.message)
-    return _with_problem(MEANINGS[verdict], verdict, observed)
+    if account.cause:
+        meaning = meaning._replace(message=f"{meaning.message}: {account.cause}")
+    return _with_problem(meaning, verdict, observed)
 
 
 def _with_problem(meaning: Meaning, verdict: ProbeVerdict, observed: Observed) -> Meaning:

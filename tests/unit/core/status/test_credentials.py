@@ -68,6 +68,7 @@ def test_without_a_state_they_stay() -> None:
         (ProbeVerdict.LOCKED, "False"),
         (ProbeVerdict.CONTESTED, "False"),
         (ProbeVerdict.UNREACHABLE, "Unknown"),
+        (ProbeVerdict.NOT_ADMITTED, "Unknown"),
         (ProbeVerdict.NOT_PROBED, "Unknown"),
     ],
 )
@@ -75,6 +76,14 @@ def test_the_published_credential_is_valid_as_the_last_probe_says(verdict: Probe
     found = credential_valid(look(account=AccountFacts(verdict)))
     assert found is not None
     assert (found.status, found.reason) == (status, verdict.value)
+
+
+def test_a_login_that_is_not_admitted_has_its_cause() -> None:
+    found = credential_valid(look(account=AccountFacts(ProbeVerdict.NOT_ADMITTED, "there is no database")))
+    assert found is not None
+    assert found.message == (
+        "the database server answers, and admits no login of the account: there is no database"
+    )
 
 
 def test_a_new_process_repeats_the_condition_until_it_has_probed() -> None:

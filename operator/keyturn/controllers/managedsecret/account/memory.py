@@ -53,6 +53,8 @@ class _Account:
     target: str | None = None
     """Identity of the target at the last observation."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
+    cause: str = ""
+    """Why the server admits no login."""
     probed: int | None = None
     """The revision whose credential the verdict is about."""
     probed_at: datetime | None = None
@@ -79,6 +81,7 @@ class AccountMemory:
         account = self._account(key)
         return AccountFacts(
             verdict=self._verdict(account, now),
+            cause=account.cause,
             probed_at=account.probed_at,
             problem=account.problem,
             again=account.again,
@@ -174,13 +177,13 @@ class AccountMemory:
             account.problem = account.again = None
 
     def resume(self, key: ObjectKey, now: datetime) -> None:
-        """Make a failed operation, and the next probe of a server that did not answer, due now."""
+        """Make a failed operation, and the next probe of a server that admitted no login, due now."""
         account = self._accounts.get(key)
         if account is None:
             return
         if account.again is not None:
             account.again = now
-        if account.verdict is ProbeVerdict.UNREACHABLE:
+        if account.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
             account.probe_due = now
 
     def is_other_target(self, key: ObjectKey, identity: str | None) -> bool:
@@ -231,25 +234,28 @@ class AccountMemory:
         account = self._account(key)
         if account.probed != number:
             account.probed, account.verdict, account.probed_at = number, ProbeVerdict.NOT_PROBED, None
+            account.cause = ""
         account.probe_due = due
 
     def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
         self._account(key).probe = probe
 
-    def judge(self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime) -> bool:
+    def judge(
+        self, key: ObjectKey, number: int, verdict: ProbeVerdict, now: datetime, cause: str = ""
+    ) -> bool:
         """Record the result of a probe or of a proof; return whether it is news.
 
         An accepted login ends a failed repair: none is attempted any more, whose success would end the problem.
         """
         account = self._account(key)
-        before = (account.probed, account.verdict)
-        account.probed, account.verdict, account.probed_at = number, verdict, now
+        before = (account.probed, account.verdict, account.cause)
+        account.probed, account.verdict, account.cause, account.probed_at = number, verdict, cause, now
         is_accepted = verdict is ProbeVerdict.ACCEPTED
         ends_repair = is_accepted and account.is_of_repair and account.problem is not None
         if ends_repair:
             account.problem = account.again = None
             account.attempts = 0
-        return ends_repair or before != (number, verdict)
+        return ends_repair or before != (number, verdict, cause)
 
     def _verdict(self, account: _Account, now: datetime) -> ProbeVerdict:
         """Return the last verdict; a refusal after three repairs within an hour is contested."""

@@ -19,7 +19,8 @@ from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from .problems import (
-    no_answer,
+    lost_password,
+    no_proof,
     published_refused,
     refused_after_repair,
     still_accepted,
@@ -157,7 +158,7 @@ class Operation:
             if verdict.answer is Answer.REFUSED:
                 raise wrong_password(self.where)
             if verdict.answer is not Answer.ACCEPTED:
-                raise no_answer(self.where, verdict.message)
+                raise no_proof(self.where, verdict)
 
     def _unknown_password(self, name: str) -> Stalled:
         return Stalled(
@@ -175,10 +176,7 @@ class Operation:
         """
         logins = [(one, self._login(one)) for one in self.live]
         if lost := [one for one, login in logins if login is None]:
-            raise Stalled(
-                ErrorReason.STATE_UNREADABLE,
-                f"{self.where}: the state Secret lacks the password of revision {lost[0].revision}; restore it",
-            )
+            raise lost_password(self.where, lost[0].revision)
         live = tuple(login for _, login in logins if login)
         await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
 
@@ -193,7 +191,7 @@ class Operation:
         if verdict is None or verdict.answer is Answer.ACCEPTED:
             return Effect()
         if verdict.answer is Answer.UNKNOWN:
-            return no_answer(self.where, verdict.message)
+            return no_proof(self.where, verdict)
         return refused_after_repair(self.where)
 
     # Proofs
@@ -203,7 +201,7 @@ class Operation:
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
         if login is None:
-            return no_answer(self.where, f"the password of revision {number} is not recorded")
+            return lost_password(self.where, number)
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(login, endpoint)
             match verdict.answer:
@@ -212,7 +210,7 @@ class Operation:
                 case Answer.REFUSED | Answer.LOCKED:
                     return await self._doubt(number, login, endpoint)
                 case _:
-                    return no_answer(f"{self.where} at {endpoint}", verdict.message)
+                    return no_proof(f"{self.where} at {endpoint}", verdict)
         # An account is adopted once the password that was found is proven.
         return Effect(await self._claim() if was_found(number, self.state.facts) else None)
 
@@ -278,10 +276,10 @@ class Operation:
         return None
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
-        """Return why a login proves nothing: the endpoint did not answer, or it refuses the published one."""
+        """Return why a login proves nothing, such as that the endpoint refuses the published one too."""
         where = f"{self.where} at {endpoint}"
-        is_silent = verdict.answer is Answer.UNKNOWN and verdict.reason != PUBLISHED_REFUSED
-        return no_answer(where, verdict.message) if is_silent else published_refused(where)
+        has_cause = verdict.answer is Answer.UNKNOWN and verdict.reason != PUBLISHED_REFUSED
+        return no_proof(where, verdict) if has_cause else published_refused(where)
 
     async def _try_closed(self, old: Login, current: Login | None, endpoint: Endpoint) -> Verdict:
         """Log in with a closed login, between two of the published one if there is one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import ProbeVerdict
@@ -41,6 +41,14 @@ __all__ = ["begin_probe", "with_account"]
 _TIMEOUT: Final = 30.0
 _RETRY_DELAY: Final = timedelta(minutes=1)
 """Pause after no login was tried: the API server did not answer, or no thread was free."""
+
+
+class _Probed(NamedTuple):
+    """Result of one login."""
+
+    verdict: ProbeVerdict
+    cause: str = ""
+    """Why no login is admitted."""
 
 
 def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context) -> Observed:
@@ -111,13 +119,15 @@ async def _probe(
     """Log in once, and wake the object if the result is news, or if it is to be repaired."""
     try:
         found = await _read_login(key, number, desired, context)
-        verdict = await _log_in(key, desired, *found, memory, context) if found else None
+        probed = await _log_in(key, desired, *found, memory, context) if found else None
     except (errors.ApiError, Overloaded):
         _probe_later(key, number, memory, context)
         return
-    if verdict is None or not memory.is_probed(key, number):
+    if probed is None or not memory.is_probed(key, number):
         context.wake(key)  # another credential is published, of which a login with this one shows nothing
-    elif memory.judge(key, number, verdict, context.now()) or verdict is ProbeVerdict.REFUSED:
+        return
+    verdict, cause = probed
+    if memory.judge(key, number, verdict, context.now(), cause) or verdict is ProbeVerdict.REFUSED:
         context.wake(key)
 
 
@@ -159,17 +169,17 @@ async def _log_in(
     closed: frozenset[str],
     memory: AccountMemory,
     context: Context,
-) -> ProbeVerdict:
+) -> _Probed:
     """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
 
     Raises:
         Overloaded: No login was tried, because no thread was free.
     """
-    server, verdict = server_of(key, desired), ProbeVerdict.UNREACHABLE
+    server, probed = server_of(key, desired), _Probed(ProbeVerdict.UNREACHABLE)
     try:
         async with asyncio.timeout(_TIMEOUT):
             engine = await context.databases.engine(desired.target, key.namespace, desired.username)
-            verdict = await _judge(await account_of(key, desired, context), login, closed, engine)
+            probed = await _judge(await account_of(key, desired, context), login, closed, engine)
     except (Wait, Stalled, errors.ApiError):
         pass  # there is no server to ask, or the namespace cannot be read
     except (Unreachable, TimeoutError):
@@ -181,10 +191,10 @@ async def _log_in(
         context.databases.doubt(desired.target, key.namespace)
     else:
         answer(server, memory, context)
-    return verdict
+    return probed
 
 
-async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> ProbeVerdict:
+async def _judge(account: Account, login: Login, closed: frozenset[str], engine: Engine) -> _Probed:
     """Return the result of one login; `closed` are the logins of the account that are recorded as closed.
 
     Raises:
@@ -193,15 +203,17 @@ async def _judge(account: Account, login: Login, closed: frozenset[str], engine:
     verdict = await measure(engine, "probe", engine.prove(login))
     match verdict.answer:
         case Answer.ACCEPTED:
-            return ProbeVerdict.ACCEPTED
+            return _Probed(ProbeVerdict.ACCEPTED)
         case Answer.LOCKED:
-            return ProbeVerdict.LOCKED
-        case Answer.UNKNOWN:
+            return _Probed(ProbeVerdict.LOCKED)
+        case Answer.UNKNOWN if verdict.is_silence:
             raise Unreachable(verdict.reason, verdict.message)
+        case Answer.UNKNOWN:
+            return _Probed(ProbeVerdict.NOT_ADMITTED, verdict.message)
     # A login that is closed or dropped looks to a client like one with another password.
     found = await measure(engine, "find", engine.find(account))
     there = found.login(login.name)
     # A server that was restored, or lost its last change in a failover, has a login open that was closed since.
     is_earlier = any(one.is_open for one in found.logins if one.name in closed)
     is_usable = there.exists and (there.is_open or is_earlier) and not there.is_expired
-    return ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED
+    return _Probed(ProbeVerdict.REFUSED if is_usable else ProbeVerdict.LOCKED)

@@ -22,13 +22,15 @@ from keyturn.kube.paths import described
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.databases.base import Endpoint
+    from keyturn.databases.base import Endpoint, Verdict
     from keyturn.kube.errors import ApiError
 
 __all__ = [
     "candidate_refused",
     "is_answer",
+    "lost_password",
     "no_answer",
+    "no_proof",
     "problem_of",
     "published_refused",
     "refused_after_repair",
@@ -62,6 +64,7 @@ _ANSWERS: Final = frozenset(
         ErrorReason.CREDENTIAL_REFUSED,
         ErrorReason.DATABASE_DENIED,
         ErrorReason.DATABASE_ERROR,
+        ErrorReason.LOGIN_NOT_ADMITTED,
         ErrorReason.STILL_ACCEPTED,
     }
 )
@@ -94,8 +97,24 @@ def is_answer(problem: Wait | Stalled) -> bool:
 
 
 def no_answer(where: str, cause: str = "it did not answer in time") -> Wait:
-    """Return the problem of an operation that was ended, or of a login without a result."""
+    """Return the problem of an operation that was ended, or of a login without an answer."""
     return Wait(ErrorReason.DATABASE_UNREACHABLE, f"{where}: {cause}; retrying", _RETRY_DELAY)
+
+
+def no_proof(where: str, verdict: Verdict) -> Wait:
+    """Return the problem of a login that was neither accepted nor refused for its password."""
+    if verdict.is_silence:
+        return no_answer(where, verdict.message)
+    cause = verdict.message or "the login is locked"
+    return Wait(ErrorReason.LOGIN_NOT_ADMITTED, f"{where}: {cause}; retrying", _RETRY_DELAY)
+
+
+def lost_password(where: str, revision: int) -> Stalled:
+    """Return the problem of a credential whose password the record does not have."""
+    return Stalled(
+        ErrorReason.STATE_UNREADABLE,
+        f"{where}: the state Secret lacks the password of revision {revision}; restore it",
+    )
 
 
 def refused_after_repair(where: str) -> Wait:

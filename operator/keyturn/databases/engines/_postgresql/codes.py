@@ -32,6 +32,7 @@ _NOT_ADMITTED: Final = "28000"
 _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal; of a password if it asked for one."""
 _DENIED: Final = "42501"
+_NO_SCRAM: Final = "NoScram"
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -51,7 +52,7 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "authentication method requirement": (
-            "NoScram",
+            _NO_SCRAM,
             "{host} does not ask for a password by SCRAM; set scram-sha-256 in pg_hba.conf, and the password again",
         ),
         "does not match host name": (
@@ -106,7 +107,7 @@ def failure_of(host: str, text: str, *, was_asked: bool) -> Failure:
     state = found[1] if found else ""
     if state:
         code, message = _STATES.get(
-            state, (f"State{state}", "{host} refuses the connection with this SQLSTATE")
+            state, (f"State{state}", f"{{host}} refuses the connection with SQLSTATE {state}")
         )
     else:
         meanings = (meaning for part, meaning in _TEXTS.items() if part in text)
@@ -135,12 +136,13 @@ def refusal_of(failure: Failure) -> Verdict:
         return Verdict(Answer.REFUSED, "ByPooler", f"the pooler at {failure.host} refuses the login")
     if failure.was_asked and failure.state == _NOT_ADMITTED:
         return Verdict(Answer.LOCKED)
-    return Verdict(Answer.UNKNOWN, failure.code, failure.message)
+    is_setup = failure.code == _NO_SCRAM or (failure.state and failure.state[:2] not in _TEMPORARY)
+    return Verdict(Answer.UNKNOWN, failure.code, failure.message, is_silence=not is_setup)
 
 
 def verdict_of(error: DatabaseError) -> Verdict:
     """Return the verdict if there was no login, such as for a host that does not exist."""
-    return Verdict(Answer.UNKNOWN, error.code, error.message)
+    return Verdict(Answer.UNKNOWN, error.code, error.message, is_silence=True)
 
 
 def denied(grant: str) -> Denied:

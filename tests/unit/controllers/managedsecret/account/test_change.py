@@ -23,7 +23,7 @@ from keyturn.databases.base import Limits
 from keyturn.databases.errors import Denied, Overloaded, RefusedByPolicy
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
-from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
+from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -316,6 +316,26 @@ async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer
 
     server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
     assert changer.memory.servers.admit(server, KEY, changer.now) is None
+
+
+async def test_an_account_that_the_server_admits_no_login_of_holds_up_no_other_one(changer: Changer) -> None:
+    other = ObjectKey("shop", "other")
+    changer.server.is_down = True
+    for _ in range(3):
+        await changer.take(Prove(2), APPLIED)
+    await changer.take(Prove(2), APPLIED, key=other)
+
+    changer.server.is_down, changer.server.not_admitted = False, {"app_b"}
+    for _ in range(4):
+        changer.now += minutes(6)
+        await changer.take(Prove(2), APPLIED)
+
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert (changer.woken, changer.memory.servers.admit(server, other, changer.now)) == ([other], None)
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "LoginNotAdmitted"
+    assert NOT_ADMITTED in changer.facts.problem.message
+    assert changer.facts.again == changer.now + minutes(5)
 
 
 async def test_a_server_that_answers_with_an_error_is_not_down(changer: Changer) -> None:

@@ -16,7 +16,7 @@ from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Client, Endpoint, Template
 from keyturn.databases.errors import Fenced, Forbidden, Missing
-from tests.support.memory_databases import HOST, MemoryEngine, MemoryServer, Role
+from tests.support.memory_databases import HOST, NOT_ADMITTED, MemoryEngine, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW
 
@@ -215,6 +215,16 @@ async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_c
     assert site.fence.calls == 0
 
 
+async def test_an_adopted_account_is_not_touched_while_its_login_is_not_admitted(site: Site) -> None:
+    site.server.roles, site.server.not_admitted = {"app": opened(FIRST)}, {"app"}
+    found = recorded(credential(1, "app", Phase.STAGED))
+
+    with pytest.raises(Wait, match="LoginNotAdmitted"):
+        await site.run(Apply(1), found, *found.facts.credentials)
+
+    assert site.fence.calls == 0
+
+
 async def test_an_adopted_account_is_not_touched_while_its_password_cannot_be_tried(site: Site) -> None:
     site.server.roles, site.server.unanswered = {"app": opened(FIRST)}, {HOST}
     found = recorded(credential(1, "app", Phase.STAGED))
@@ -321,6 +331,25 @@ async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
     assert str(POOLER) in message(done)
 
 
+@pytest.mark.parametrize("name", ["app_a", "app_b"])
+async def test_a_login_that_is_not_admitted_proves_nothing_and_keeps_its_sentence(
+    site: Site, name: str
+) -> None:
+    site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {name}
+
+    done = await site.run(Prove(2), ROTATING)
+
+    assert (reason(done), message(done)) == (
+        "LoginNotAdmitted",
+        f"database: app at {HOST}: {NOT_ADMITTED}; retrying",
+    )
+
+
+async def test_a_password_that_is_not_recorded_is_no_silence_of_the_server(site: Site) -> None:
+    assert reason(await site.run(Prove(7), ROTATING)) == "StateUnreadable"
+    assert site.server.calls == []
+
+
 # Revoke
 
 
@@ -362,6 +391,12 @@ async def test_a_refusal_is_not_proven_where_the_current_login_fails_too(site: S
     site.server.roles, site.server.refuses = claimed(app_a=FIRST, app_b=SECOND), {"app_b"}
 
     assert reason(await revoke(site)) == "CredentialRefused"
+
+
+async def test_a_refusal_is_not_proven_by_a_login_that_is_not_admitted(site: Site) -> None:
+    site.server.roles, site.server.not_admitted = claimed(app_a=FIRST, app_b=SECOND), {"app_a"}
+
+    assert reason(await revoke(site)) == "LoginNotAdmitted"
 
 
 async def test_open_sessions_of_a_closed_login_are_counted(site: Site) -> None:
@@ -436,6 +471,14 @@ async def test_a_repair_that_does_not_help_is_a_problem(site: Site) -> None:
     site.server.roles, site.server.refuses = claimed(app_a=FIRST), {"app_a"}
 
     assert reason(await site.run(Assert(), recorded(A), A)) == "CredentialRefused"
+
+
+async def test_a_repair_of_a_login_that_is_not_admitted_has_its_cause(site: Site) -> None:
+    site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {"app_a"}
+
+    done = await site.run(Assert(), recorded(A), A)
+
+    assert (reason(done), NOT_ADMITTED in message(done)) == ("LoginNotAdmitted", True)
 
 
 async def test_the_password_of_an_account_that_is_to_be_adopted_is_not_set(site: Site) -> None:

@@ -24,7 +24,7 @@ from keyturn.databases.base import Login
 from keyturn.databases.errors import Denied, Overloaded
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_body
-from tests.support.memory_databases import MemoryDatabases, MemoryServer, Role
+from tests.support.memory_databases import NOT_ADMITTED, MemoryDatabases, MemoryServer, Role
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, minutes
 
@@ -436,6 +436,25 @@ async def test_a_server_that_does_not_answer_says_nothing_about_the_password(pro
     assert found
     assert found.verdict is ProbeVerdict.UNREACHABLE
     assert prober.databases.doubts == 1
+
+
+async def test_a_login_that_is_not_admitted_has_the_cause_and_holds_up_no_other_account(
+    prober: Prober,
+) -> None:
+    prober.server.not_admitted = {"app_a"}
+    for _ in range(4):
+        found = await prober.look()
+        prober.now += minutes(11)
+
+    assert found
+    assert (found.verdict, found.cause) == (ProbeVerdict.NOT_ADMITTED, NOT_ADMITTED)
+    assert (prober.woken, prober.databases.doubts) == (1, 0)
+    assert prober.memory.servers.admit((TARGET, "shop"), KEY, prober.now) is None
+
+    prober.server.not_admitted = set()
+    assert await prober.look() == replace(
+        found, verdict=ProbeVerdict.ACCEPTED, cause="", probed_at=prober.now
+    )
 
 
 async def test_a_target_that_does_not_exist_says_nothing_about_the_password(prober: Prober) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.databases.base import Answer
 from keyturn.databases.engines._postgresql import codes
 from keyturn.databases.engines._postgresql.statements import About, Statement
 from keyturn.databases.errors import Busy, DatabaseError, Denied, Missing, RefusedByPolicy, Unreachable
@@ -36,6 +37,45 @@ def test_a_code_has_a_meaning(
     error = codes.meaning_of(state, statement)
 
     assert (type(error), error.code) == (kind, code)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "is_silence"),
+    [
+        ("28000", "NotAdmitted", False),
+        ("3D000", "DatabaseMissing", False),
+        ("42501", "ConnectDenied", False),
+        ("55000", "State55000", False),
+        ("53300", "TooManyConnections", True),
+        ("57P01", "ShuttingDown", True),
+        ("57P03", "StartingUp", True),
+        ("08P01", "State08P01", True),
+        ("58030", "State58030", True),
+    ],
+)
+def test_a_server_that_admits_no_login_has_answered_unless_it_is_not_able_now(
+    state: str, reason: str, *, is_silence: bool
+) -> None:
+    failure = codes.failure_of("db:5432", f'connection to "x" failed: FATAL:  {state}\n', was_asked=False)
+    verdict = codes.refusal_of(failure)
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, reason, is_silence)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "is_silence"),
+    [
+        ('authentication method requirement "scram-sha-256" failed', "NoScram", False),
+        ("certificate verify failed", "CertificateNotTrusted", True),
+        ("server does not support SSL, but SSL was required", "NoTls", True),
+        ("Connection refused", "ConnectionRefused", True),
+        ("something else", "NoAnswer", True),
+    ],
+)
+def test_a_connection_that_fails_is_silence(text: str, reason: str, *, is_silence: bool) -> None:
+    verdict = codes.refusal_of(codes.failure_of("db:5432", text, was_asked=False))
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, reason, is_silence)
 
 
 def test_a_denied_statement_names_the_grant() -> None:
