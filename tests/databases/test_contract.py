@@ -162,6 +162,7 @@ async def test_an_account_that_is_not_claimed_is_not_brought(place: Place) -> No
         await place.engine().bring(owned, (), open_fence)
 
     assert refusal.value.code == "AccountNotClaimed"
+    assert f"put the line 'keyturn.dev/managed-secret: {owned.mark}' into" in refusal.value.message
 
 
 async def test_a_login_that_was_dropped_is_not_created_again(place: Place) -> None:
@@ -252,6 +253,15 @@ async def test_sessions_outlive_their_login_until_they_are_ended(place: Place) -
         assert await engine.end_sessions(owned, old.name, open_fence) == 0
         assert await engine.end_sessions(owned, old.name, open_fence) == 0
         assert kept.execute("SELECT 1").fetchone() == (1,)
+
+
+async def test_an_administrator_closes_a_login_with_the_statement_of_the_engine(place: Place) -> None:
+    owned = account()
+    one, two = await opened(place, owned, *owned.logins)
+    place.server.execute(place.engine().closing(one.name))
+
+    assert await answers(place, one, two) == [Answer.REFUSED, Answer.ACCEPTED]
+    assert place.powers(one.name) == (False, False)
 
 
 async def test_a_retired_account_is_closed_and_free(place: Place) -> None:

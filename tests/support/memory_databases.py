@@ -166,6 +166,9 @@ class MemoryEngine(Engine):
             if name in self.server.roles:
                 self.server.roles[name] = Role()
 
+    def closing(self, login: str) -> str:
+        return f"CLOSE {login}"
+
     async def _lock(self, operation: str, account: Account, fence: Fence) -> None:
         await self.server.enter(operation)
         if self.server.is_locked:

@@ -305,7 +305,8 @@ class EngineSettings:
 class Engine(ABC):
     """One server, opened with its settings; safe for concurrent tasks of one event loop.
 
-    Every method may raise Unreachable and Unauthorized, and ends within its time limits; none keeps a connection.
+    Every method that waits may raise Unreachable and Unauthorized, and ends within its time limits; none keeps a
+    connection.
     """
 
     kind: ClassVar[str]
@@ -385,6 +386,10 @@ class Engine(ABC):
 
         Absence is success, and so is an account with the mark of another ManagedSecret, which is left as it is.
         """
+
+    @abstractmethod
+    def closing(self, login: str) -> str:
+        """Return the statement with which an administrator closes a login that Keyturn must not change."""
 
     async def close(self) -> None:  # noqa: B027  # an engine that keeps nothing open closes nothing
         """Close all connections; no method is called afterwards."""

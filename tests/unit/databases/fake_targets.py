@@ -57,7 +57,7 @@ class FakeEngine(Engine):
     async def close(self) -> None:
         FakeEngine.closed += 1
 
-    find = create = bring = prove = end_sessions = retire = None  # type: ignore[assignment]  # not called
+    find = create = bring = prove = end_sessions = retire = closing = None  # type: ignore[assignment]  # not called
 
 
 class FakeApi:

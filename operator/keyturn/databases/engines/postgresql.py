@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
+from ._postgresql.statements import closing
+
 if TYPE_CHECKING:
     from keyturn.databases.base import Account, Endpoint, Fence, Found, Login, Server, Template, Verdict
 
@@ -51,6 +53,9 @@ class Postgresql(Engine):
 
     async def retire(self, account: Account, fence: Fence) -> None:
         await (await self._with_driver()).retire(account, fence)
+
+    def closing(self, login: str) -> str:
+        return closing(login)
 
     async def _with_driver(self) -> Operations:
         """Return the operations; the driver is imported in a thread, as that takes a tenth of a second and more."""

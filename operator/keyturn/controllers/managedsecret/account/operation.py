@@ -19,6 +19,7 @@ from keyturn.runtime import metrics
 from keyturn.runtime.clock import loop_time
 
 from .problems import (
+    left_open,
     lost_password,
     no_proof,
     published_refused,
@@ -229,51 +230,61 @@ class Operation:
     async def _revoke(self, step: steps.Revoke) -> Effect | Wait:
         """Close a login, and prove at every endpoint that it is refused and the published one accepted."""
         credential = self.state.facts.credential(step.number)
-        if credential is None or not await self._close():
+        if credential is None:
             return Effect()
-        if step.ends_sessions:
+        cause = await self._close()
+        if cause is None and step.ends_sessions:
             ending = self.engine.end_sessions(self.account, credential.login, self.fence)
             await measure(self.engine, "end_sessions", ending)
-        if problem := await self._prove_closed(credential):
+        if problem := await self._prove_closed(credential, cause):
             return problem
-        return Effect(sessions=await self._sessions(credential))
+        return Effect(sessions=await self._sessions(credential) if cause is None else ())
 
-    async def _close(self) -> bool:
-        """Close each login that must not be accepted; return whether the account is Keyturn's.
+    async def _close(self) -> DatabaseError | None:
+        """Close each login that must not be accepted; return why not, if the account is not Keyturn's.
 
-        If it is not, a candidate that is given up was never opened there.
+        Either a candidate that is given up was never opened there, or an administrator removed the mark or a role.
         """
         try:
             await self._bring()
-        except Missing:
+        except Missing as missing:
             if self.live:
                 raise
+            return missing.with_traceback(None)
         except Forbidden as error:
             if self.live or error.code not in _NOT_OURS:
                 raise
-        else:
-            return True
-        return False
+            return error.with_traceback(None)
+        return None
 
-    async def _prove_closed(self, credential: Credential) -> Wait | None:
-        """Return why the refusal of a login is not proven; None if it is."""
+    async def _prove_closed(self, credential: Credential, cause: DatabaseError | None) -> Wait | None:
+        """Return why the refusal of a login is not proven; None if it is.
+
+        `cause` is why the account is not Keyturn's. If the password is lost as well, nothing there is known to be.
+        """
         old, current = self._login(credential), self._published()
         if old is None:  # its password is lost, so no login can be tried
-            found = await measure(self.engine, "find", self.engine.find(self.account))
-            is_open = found.login(credential.login).is_open and credential.login not in self._live_logins
-            return (
-                still_accepted(self.where, credential.login, self.engine.settings.endpoint)
-                if is_open
-                else None
-            )
+            return None if cause else await self._check_closed(credential)
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try_closed(old, current, endpoint)
             # A pooler may accept a password that the server still has, though the login is locked.
             if verdict.answer in {Answer.ACCEPTED, Answer.LOCKED}:
-                return still_accepted(self.where, credential.login, endpoint)
+                return self._still_accepted(credential.login, endpoint, cause)
             if verdict.answer is Answer.UNKNOWN:
                 return self._unknown(verdict, endpoint)
         return None
+
+    async def _check_closed(self, credential: Credential) -> Wait | None:
+        """Return that a login is open at the server; None if it is not."""
+        found = await measure(self.engine, "find", self.engine.find(self.account))
+        if found.login(credential.login).is_open and credential.login not in self._live_logins:
+            return still_accepted(self.where, credential.login, self.engine.settings.endpoint)
+        return None
+
+    def _still_accepted(self, login: str, endpoint: Endpoint, cause: DatabaseError | None) -> Wait:
+        if cause is None or endpoint != self.engine.settings.endpoint:
+            return still_accepted(self.where, login, endpoint)
+        return left_open(self.where, login, endpoint, cause.message, self.engine.closing(login))
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         """Return why a login proves nothing, such as that the endpoint refuses the published one too."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "candidate_refused",
     "is_answer",
+    "left_open",
     "lost_password",
     "no_answer",
     "no_proof",
@@ -143,6 +144,16 @@ def still_accepted(where: str, login: str, endpoint: Endpoint) -> Wait:
         ErrorReason.STILL_ACCEPTED,
         f"{where}: {login} is closed, and {endpoint} still accepts its password; remove it there, such as from the"
         " list of users of a pooler",
+        _RETRY_DELAY,
+    )
+
+
+def left_open(where: str, login: str, endpoint: Endpoint, cause: str, statement: str) -> Wait:
+    """Return the problem of a login that is to be closed and accepted, in an account that Keyturn must not change."""
+    return Wait(
+        ErrorReason.STILL_ACCEPTED,
+        f"{where}: {endpoint} still accepts the password of {login}, which is to be closed, and Keyturn cannot close"
+        f" it: {cause}. Or close the login as an administrator: {statement};",
         _RETRY_DELAY,
     )
 

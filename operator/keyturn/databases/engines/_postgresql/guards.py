@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreachable
 
-from .facts import OLDEST, mark_of
+from .facts import OLDEST, mark_of, marked
 from .quoting import identifier
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def check_claimed(account: Account, facts: Facts) -> None:
     if mark_of(facts.roles[account.owner].comment) != account.mark:
         raise Forbidden(
             "AccountNotClaimed",
-            f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed",
+            f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed. If the account is its"
+            f" own, put the line {marked('', account.mark)!r} into the comment of the role",
         )
 
 

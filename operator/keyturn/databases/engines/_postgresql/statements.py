@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .facts import Admin, Facts, Role
 
-__all__ = ["About", "Statement", "bringing", "creating", "retiring"]
+__all__ = ["About", "Statement", "bringing", "closing", "creating", "retiring"]
 
 _SEQUENCES: Final = {"SELECT": "SELECT", "INSERT": "USAGE", "UPDATE": "UPDATE"}
 _HAS: Final = MappingProxyType(
@@ -119,9 +119,13 @@ def _members(account: Account) -> Iterator[str]:
     return (name for name in account.logins if name != account.owner)
 
 
+def closing(name: str) -> str:
+    """Return the statement that closes a login, without its password as well, which a pooler may read and accept."""
+    return f"ALTER ROLE {identifier(name)} NOLOGIN PASSWORD NULL"
+
+
 def _closed(name: str, grant: str) -> Statement:
-    # Both: a pooler that reads verifiers accepts a password also where the server accepts no login.
-    return Statement(f"ALTER ROLE {identifier(name)} NOLOGIN PASSWORD NULL", grant)
+    return Statement(closing(name), grant)
 
 
 def _comment(name: str, comment: str, grant: str) -> Statement:

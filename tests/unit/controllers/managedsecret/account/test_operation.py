@@ -431,6 +431,64 @@ async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_o
     assert site.server.accepts("app_a", "of-others")
 
 
+@pytest.mark.parametrize(
+    ("owner", "cause"),
+    [
+        pytest.param(Role(), "the account was not claimed", id="without a mark"),
+        pytest.param(Role(mark="other/db/here"), "the account has the mark other/db/here", id="of another"),
+        pytest.param(None, "there is no role app", id="without its owner"),
+    ],
+)
+async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_more_is_not_closed(
+    site: Site, owner: Role | None, cause: str
+) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    del site.server.roles["app"]
+    site.server.roles |= {"app": owner} if owner else {}
+
+    done = await site.run(Revoke(1, ends_sessions=True), recorded(replace(A, phase=Phase.CLOSING)))
+
+    assert reason(done) == "StillAccepted"
+    assert message(done) == (
+        f"database: app: {HOST} still accepts the password of app_a, which is to be closed, and Keyturn cannot close"
+        f" it: {cause}. Or close the login as an administrator: CLOSE app_a;"
+    )
+    assert site.server.accepts("app_a", FIRST)
+
+
+async def test_a_login_that_an_administrator_closed_in_an_account_without_a_mark_is_proven_refused(
+    site: Site,
+) -> None:
+    site.server.roles = claimed()
+    site.server.roles["app"].mark = ""
+
+    assert await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING))) == Effect()
+    assert "prove app_a" in site.server.calls
+
+
+async def test_a_pooler_that_accepts_a_login_of_an_account_without_a_mark_is_named(site: Site) -> None:
+    site.server.roles, site.also_at = {}, (POOLER,)
+    site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST)}}
+
+    done = await site.run(Revoke(1), recorded(replace(A, phase=Phase.CLOSING)))
+
+    assert (reason(done), f"{POOLER} still accepts its password; remove it there" in message(done)) == (
+        "StillAccepted",
+        True,
+    )
+
+
+async def test_a_lost_password_of_an_account_without_a_mark_is_not_tried(site: Site) -> None:
+    site.server.roles = claimed(app_a="lost")
+    site.server.roles["app"].mark = ""
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    state = recorded(replace(A, phase=Phase.CLOSING))
+    state = state.with_facts(replace(state.facts, credentials=(*state.facts.credentials, lost)))
+
+    assert await site.run(Revoke(0), state) == Effect()
+    assert "prove app_a" not in site.server.calls
+
+
 async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) -> None:
     site.server.roles, closing = claimed(app_a=FIRST), recorded(replace(A, phase=Phase.CLOSING))
     site.also_at, site.server.stale = (POOLER,), {POOLER: {"app_a": Value.of_text(FIRST)}}
