@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Answer, Endpoint, EngineSettings, Login, Tls, Verdict
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Tls, Verdict
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError, Unauthorized, Unreachable
 from sandbox.databases import PostgresServer
@@ -185,6 +185,26 @@ async def test_the_admins_wrong_password_is_the_admins(any_server: PostgresServe
     error = await failing(place.engine().check())
 
     assert (type(error), error.code) == (Unauthorized, "AdminRefused")
+
+
+async def test_the_admins_wrong_password_is_one_failed_login(any_server: PostgresServer) -> None:
+    right, owned = Place.of_new_admin(any_server), account()
+    wrong = replace(right, admin=new_login(right.admin.name))
+    limits = Limits()
+    for _ in range(3):
+        errors = [
+            await failing(doing)
+            for doing in (
+                wrong.engine(limits).check(),
+                wrong.engine(limits).find(owned),
+                wrong.engine(limits).bring(owned, (), open_fence),
+            )
+        ]
+        assert [(type(error), error.code) for error in errors] == [(Unauthorized, "AdminRefused")] * 3
+        await right.engine(limits).check()
+
+    failed = f'password authentication failed for user "{right.admin.name}"'
+    assert any_server.log.read_text().count(failed) == 1
 
 
 async def test_a_name_that_pg_hba_does_not_admit_is_not_refused() -> None:

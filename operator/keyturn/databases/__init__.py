@@ -7,6 +7,7 @@ Modules
     base, errors                    the interface of an engine, and its errors
     engines                         one module per kind of server
     refusal                         the proof that an old credential is refused
+    refused_admins                  credentials of administrators that a server refused
     permissions, settings, hosts    the accounts, settings and hosts that a target may have
     client, health_check, health    engines of targets, and their condition
 

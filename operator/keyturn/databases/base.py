@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from keyturn.runtime.concurrency import KeyedLimiter
 
+from .refused_admins import RefusedAdmins, digest
+
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
@@ -251,12 +253,14 @@ class Salts:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Limits:
-    """Connections at the same time: to one server, shared by all its targets, and to all servers of one tenant."""
+    """What the targets of one server share: connections at the same time, and credentials that it refused."""
 
     admin: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ADMIN_CONNECTIONS))
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_LOGIN_CONNECTIONS))
     tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_TENANT_CONNECTIONS))
     """Acquired after one of the others, so that a connection that waits for one server delays no other server."""
+    refused: RefusedAdmins = field(default_factory=RefusedAdmins)
+    """Credentials of its administrators that the server refused, which no operation uses too often."""
     steps: KeyedLimiter = field(default_factory=lambda: steps_for(MOST_ADMIN_CONNECTIONS))
     """Steps in progress, by namespace; the time limit of a step begins when it has a place."""
 
@@ -300,6 +304,12 @@ class EngineSettings:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return every place where a published credential must be accepted, the server first."""
         return (self.endpoint, *self.also_at)
+
+    @property
+    def admin_digest(self) -> bytes:
+        """Return a digest of what the server judges a login of the administrator by, of no use in another process."""
+        judged = (self.database, str(self.tls is not None), self.admin.name)
+        return digest(*(one.encode() for one in judged), self.admin.password.reveal())
 
 
 class Engine(ABC):

@@ -8,7 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.base import Answer, Found, FoundLogin, Server, Verdict
-from keyturn.databases.errors import Busy, DatabaseError, Overloaded, RefusedByPolicy, Unreachable
+from keyturn.databases.errors import (
+    Busy,
+    DatabaseError,
+    Overloaded,
+    RefusedByPolicy,
+    Unauthorized,
+    Unreachable,
+)
 
 from . import catalog, codes, guards, rights, scram, statements
 from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect
@@ -135,16 +142,21 @@ class Operations:
     async def _admin(self, operation: str) -> AsyncIterator[Session]:
         """Open a session of the admin; a refusal of the server becomes one of our errors."""
         settings = self._settings
+        refused, credential = settings.limits.refused, settings.admin_digest
         try:
-            async with (
-                settings.limits.admin,
-                settings.limits.tenant,
-                connect(settings, settings.endpoint, settings.admin, f"keyturn {operation}") as session,
-            ):
-                await session.query(_CATALOG_ALONE)
-                yield session
+            async with settings.limits.admin, settings.limits.tenant:
+                refused.check(credential)
+                async with connect(
+                    settings, settings.endpoint, settings.admin, f"keyturn {operation}"
+                ) as session:
+                    refused.forget(credential)
+                    await session.query(_CATALOG_ALONE)
+                    yield session
         except ConnectionFailed as error:
-            raise codes.error_of(error.failure) from None
+            failure = codes.error_of(error.failure)
+            if isinstance(failure, Unauthorized):
+                refused.note(credential, failure)
+            raise failure from None
         except StatementFailed as error:
             raise codes.meaning_of(error.state) from None
 

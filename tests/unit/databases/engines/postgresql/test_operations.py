@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.databases.base import Account, Endpoint, EngineSettings, Limits, Login
-from keyturn.databases.engines._postgresql import operations
-from keyturn.databases.engines._postgresql.driver import StatementFailed
+from keyturn.databases.base import (
+    MOST_ADMIN_CONNECTIONS,
+    Account,
+    Endpoint,
+    EngineSettings,
+    Limits,
+    Login,
+)
+from keyturn.databases.engines._postgresql import codes, operations
+from keyturn.databases.engines._postgresql.driver import ConnectionFailed, StatementFailed
 from keyturn.databases.engines._postgresql.operations import Operations
-from keyturn.databases.errors import Busy, DatabaseError
+from keyturn.databases.errors import Busy, DatabaseError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -132,6 +139,31 @@ async def test_a_role_that_keeps_the_lock_of_an_account_is_named(monkeypatch: py
         await operations_at(session, monkeypatch).retire(ACCOUNT, fence)
 
     assert refusal.value.message.startswith("role 'office_app_a' holds the advisory lock")
+
+
+async def test_a_refused_admin_is_not_tried_again_by_any_target_of_its_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred accounts would lock it with their failed logins."""
+    logins = 0
+
+    @asynccontextmanager
+    async def connect(*_: object) -> AsyncIterator[Session]:
+        nonlocal logins
+        logins += 1
+        await asyncio.sleep(0)
+        raise ConnectionFailed(codes.failure_of("db:5432", ":  28P01", was_asked=True))
+        yield
+
+    monkeypatch.setattr(operations, "connect", connect)
+    shared = replace(SETTINGS, limits=Limits())
+    steps = [Operations(replace(shared, owner=f"team-{number}")) for number in range(50)]
+    first = await asyncio.gather(*(one.find(ACCOUNT) for one in steps), return_exceptions=True)
+    second = await asyncio.gather(*(one.check() for one in steps), return_exceptions=True)
+
+    assert all(isinstance(one, Unauthorized) for one in (*first, *second))
+    assert len({str(one) for one in (*first, *second)}) == 1
+    assert 1 <= logins <= MOST_ADMIN_CONNECTIONS
 
 
 async def test_connections_of_a_tenant_wait_for_each_other_at_all_servers(
