@@ -61,6 +61,8 @@ class MemoryServer:
     """Names that its setup admits no login of."""
     unanswered: set[Endpoint] = field(default_factory=set)
     """Where no login gets an answer."""
+    keeps_sessions: bool = False
+    """Whether no session ends."""
     half_closed: set[str] = field(default_factory=set)
     """Names that keep their password when they are closed."""
     stale: dict[Endpoint, dict[str, Value]] = field(default_factory=dict)
@@ -157,8 +159,9 @@ class MemoryEngine(Engine):
 
     async def end_sessions(self, account: Account, login: str, fence: Fence) -> int:
         await self._lock("end_sessions", account, fence)
-        self.server.clients = [one for one in self.server.clients if one.login != login]
-        return 0
+        if not self.server.keeps_sessions:
+            self.server.clients = [one for one in self.server.clients if one.login != login]
+        return sum(one.count for one in self.server.clients if one.login == login)
 
     async def retire(self, account: Account, fence: Fence) -> None:
         await self._lock("retire", account, fence)

@@ -84,11 +84,11 @@ def _tell_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, c
         case steps.Prove(number=number):
             note = f"{_login(number, observed)} logged in with the password of revision {number}"
             context.events.record(managed, EventReason.CREDENTIAL_PROVEN, note)
-        case steps.Revoke(number=number):
+        case steps.Revoke(number=number, ends_sessions=ends):
             note = f"the database refuses {_login(number, observed)}, with the password of revision {number}"
-            context.events.record(
-                managed, EventReason.CREDENTIAL_REVOKED, note + _still_open(effect.sessions)
-            )
+            note += _still_open(effect.sessions, were_to_end=ends)
+            kind = EventType.WARNING if ends and effect.sessions else EventType.NORMAL
+            context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note, kind)
         case steps.Assert():
             note = "the database refused the published password; the recorded credentials are set again"
             context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
@@ -104,14 +104,13 @@ def _login(number: int, observed: Observed) -> str:
     return credential.login if credential else "the login"
 
 
-def _still_open(sessions: Iterable[OpenSessions]) -> str:
-    """Return how many sessions of a closed login are open, and from where."""
+def _still_open(sessions: Iterable[OpenSessions], *, were_to_end: bool) -> str:
+    """Return how many sessions of a closed login are open, why, and from where."""
     known = sorted(sessions, key=lambda one: -one.count)
     if not known:
         return ""
     count = sum(one.count for one in known)
     places = [one.address or "an unknown address" for one in known[:_MOST_ADDRESSES]]
     more = f" and {len(known) - len(places)} other addresses" if len(known) > len(places) else ""
-    return (
-        f"; {count} of its sessions stay open until their applications close them: {', '.join(places)}{more}"
-    )
+    why = "could not be ended" if were_to_end else "stay open until their applications close them"
+    return f"; {count} of its sessions {why}: {', '.join(places)}{more}"

@@ -9,6 +9,7 @@ import pytest
 
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation, login_of
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account import OpenSessions
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
@@ -415,6 +416,16 @@ async def test_open_sessions_are_ended_where_that_is_asked_for(site: Site) -> No
 
     assert await revoke(site, ends_sessions=True) == Effect()
     assert site.server.clients == []
+
+
+async def test_open_sessions_that_could_not_be_ended_are_counted(site: Site) -> None:
+    site.server.roles, site.server.keeps_sessions = claimed(app_a=FIRST, app_b=SECOND), True
+    site.server.clients = [Client("app_a", "10.0.0.7", 2)]
+
+    done = await revoke(site, ends_sessions=True)
+
+    assert "end_sessions" in site.server.calls
+    assert done == Effect(sessions=(OpenSessions("app_a", "10.0.0.7", 2),))
 
 
 async def test_a_first_candidate_that_is_given_up_is_closed_though_the_account_was_never_created(

@@ -17,6 +17,7 @@ from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVe
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.databases.base import Endpoint
+from keyturn.kube.events import EventType
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, seconds
 
@@ -29,17 +30,19 @@ STATE = make.state(make.revision(credential=1), credentials=(Credential(1, "app_
 
 @dataclass
 class Teller:
-    """Events that were posted: reason, type and note."""
+    """Events that were posted: reason and note, and the type of each."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.memory = AccountMemory()
         self.context = Context(api=None, events=self, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
 
-    def record(self, about: object, reason: str, note: str, type_: object = None) -> None:
-        del about, type_
+    def record(self, about: object, reason: str, note: str, type_: str = EventType.NORMAL) -> None:
+        del about
         self.events.append((str(reason), note))
+        self.types.append(str(type_))
 
     def tell(self, step: DatabaseStep, effect: Effect | None = None) -> list[tuple[str, str]]:
         if effect:
@@ -114,8 +117,24 @@ def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: T
 
     ((_, note),) = teller.tell(Revoke(1), Effect(sessions=sessions))
 
-    assert "44 of its sessions stay open" in note
+    assert "44 of its sessions stay open until their applications close them: " in note
+    assert teller.types == ["Normal"]
     assert "10.0.0.7, an unknown address, 10.0.1.0, 10.0.1.1, 10.0.1.2 and 3 other addresses" in note
+
+
+def test_sessions_that_were_to_end_and_stay_open_are_a_warning(teller: Teller) -> None:
+    sessions = (OpenSessions("app_a", "10.0.0.7", 2),)
+
+    ((told, note),) = teller.tell(Revoke(1, ends_sessions=True), Effect(sessions=sessions))
+
+    assert (told, teller.types) == ("CredentialRevoked", ["Warning"])
+    assert note.endswith("; 2 of its sessions could not be ended: 10.0.0.7")
+
+
+def test_sessions_that_were_ended_are_no_warning(teller: Teller) -> None:
+    teller.tell(Revoke(1, ends_sessions=True), Effect())
+
+    assert teller.types == ["Normal"]
 
 
 @pytest.mark.parametrize("verdict", [ProbeVerdict.REFUSED, ProbeVerdict.LOCKED, ProbeVerdict.CONTESTED])
