@@ -27,7 +27,9 @@ _LONG = (
 )
 _TOGETHER = ("install", "install/checks", "image", "databases", "cluster/dashboard", _TROUBLED)
 """Folders that one process can take as a whole: each process would start their control planes, or servers, again."""
-_SHARED = {f"tests/e2e/test_{name}.py": "tests/e2e/test_operator.py" for name in ("rollouts", "size")}
+_SHARED = {
+    f"tests/e2e/test_{name}.py": "tests/e2e/test_operator.py" for name in ("readme", "rollouts", "size")
+}
 """Files that share a real node with another file: its start costs more than what one process waits longer."""
 _LAST = "tests/e2e/test_size.py"
 """The file that comes last of its folder, because it leaves a crowd of objects behind."""
