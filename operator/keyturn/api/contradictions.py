@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .database import PASSWORD, USERNAME
+from .database import CNPG_CLUSTER, CNPG_RELOAD, OF_SPILO, PASSWORD, SPILO_CLUSTER, USERNAME
 from .target import SecretType
 
 __all__ = ["OF_DATA", "OF_DATA_FROM", "OF_ITEM", "OF_PUSH_TO", "OF_SPEC"]
@@ -247,6 +247,13 @@ _ROTATES_ITS_PASSWORD = (
 _IS_APPLIED_BY_KEYTURN = (
     "(!has(self.rotation) || !has(self.rotation.appliedBy) || self.rotation.appliedBy == 'Keyturn')"
 )
+_LABELS = "self.target.template.metadata.labels"
+_IS_MANAGED_ELSEWHERE = (
+    "(has(self.target) && has(self.target.template) && has(self.target.template.metadata)"
+    f" && has({_LABELS}) && ('{CNPG_CLUSTER}' in {_LABELS} || '{CNPG_RELOAD}' in {_LABELS}"
+    f" || ('{OF_SPILO[0]}' in {_LABELS} && {_LABELS}['{OF_SPILO[0]}'] == '{OF_SPILO[1]}'"
+    f" && '{SPILO_CLUSTER}' in {_LABELS})))"
+)
 _OF_ACCOUNTS: Final = (
     (
         _HAS_ITS_PASSWORD,
@@ -270,6 +277,13 @@ _OF_ACCOUNTS: Final = (
     (
         _IS_APPLIED_BY_KEYTURN,
         "with database, Keyturn applies each password at the server; remove appliedBy",
+    ),
+    (
+        f"!{_IS_MANAGED_ELSEWHERE}",
+        (
+            "by these labels CloudNativePG or the operator of Zalando sets the password as well; remove them from"
+            " target.template.metadata, or remove database"
+        ),
     ),
 )
 """CEL about a spec with database, each with what to write instead."""

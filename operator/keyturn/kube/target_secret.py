@@ -27,6 +27,7 @@ from keyturn.core.labels import (
     STATE_TYPE,
     TEMPLATE,
 )
+from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.state.revision import changed_keys
 from keyturn.core.value import Value
@@ -183,6 +184,7 @@ def target_facts(
         dressed=desired is None or (stamp is not None and _has_metadata(body, key, desired, stamp)),
         immutable=bool(body.get("immutable")),
         changed_by=other_writer(metadata),
+        account_manager=manager_of(metadata.get("labels") or {}),
     )
     return facts if desired is None else _with_others(facts, body, key, uid, desired, state)
 

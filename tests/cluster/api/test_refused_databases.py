@@ -32,6 +32,10 @@ _USERNAME_KEY = (
 _IMMUTABLE = "an immutable Secret cannot get the next password; remove database, or write immutable: false"
 _ONLY = "rotation.only leaves out the password of database; add its name there, or remove only"
 _APPLIED = "with database, Keyturn applies each password at the server; remove appliedBy"
+_MANAGED_ELSEWHERE = (
+    "by these labels CloudNativePG or the operator of Zalando sets the password as well; remove them from"
+    " target.template.metadata, or remove database"
+)
 _NO_DATABASE = (
     "Keyturn applies a value at the server that database names; write database, or appliedBy: Nobody, or"
     " Application if something of yours applies it"
@@ -67,6 +71,10 @@ _FULL = "a ClusterDatabaseTarget has no namespace of its own; write the host in 
 _CREDENTIALS_KEY = "a key of a Secret has letters, digits, '-', '_' or '.' only"
 
 
+def labelled(**labels: str) -> Body:
+    return with_database(target={"template": {"metadata": {"labels": labels}}})
+
+
 def account(**database: Any) -> Body:
     return with_database(database=database)
 
@@ -96,6 +104,11 @@ ACCEPTED = {
         item("password", "password"), item("token"), rotation={"every": "90d", "only": ["password"]}
     ),
     "applied by Keyturn": with_database(rotation={"every": "90d", "appliedBy": "Keyturn"}),
+    "labels of its own": labelled(application="shop", team="orders", **{"cluster-name": "acid-shop"}),
+    "the label of another operator without a database": managed_secret(
+        item("password", "password"),
+        target={"template": {"metadata": {"labels": {"cnpg.io/reload": "true"}}}},
+    ),
     "every field": account(
         targetRef={"kind": "ClusterDatabaseTarget", "name": "orders"},
         strategy="SingleUser",
@@ -178,6 +191,18 @@ ACCOUNTS = {
     "a class applied by Keyturn": (
         secret_class(rotation={"every": "90d", "appliedBy": "Keyturn"}),
         f"spec.rotation.appliedBy: Invalid value: {_CLASS}",
+    ),
+    "the label of a managed role of CloudNativePG": (
+        labelled(**{"cnpg.io/reload": "true"}),
+        f"spec.database: Invalid value: {_MANAGED_ELSEWHERE}",
+    ),
+    "the label of a Cluster of CloudNativePG": (
+        labelled(**{"cnpg.io/cluster": "shop-db"}),
+        f"spec.database: Invalid value: {_MANAGED_ELSEWHERE}",
+    ),
+    "the labels of Zalando's operator": (
+        labelled(application="spilo", team="acid", **{"cluster-name": "acid-shop"}),
+        f"spec.database: Invalid value: {_MANAGED_ELSEWHERE}",
     ),
     "a quote in the username": (
         account(username="o'brien"),

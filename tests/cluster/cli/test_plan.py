@@ -409,6 +409,17 @@ def test_a_manifest_that_takes_over_what_another_tool_writes_is_refused(
     assert "belongs to Helm (annotation meta.helm.sh/release-name)" in refusal["message"]
 
 
+def test_a_manifest_for_an_account_of_another_operator_is_refused(space: Space, console: Console) -> None:
+    space.foreign(labels={"cnpg.io/reload": "true"})
+    account = {"targetRef": {"name": "orders"}, "username": "orders_app"}
+    given = manifest(password(), target={"adopt": "IfUnowned"}, database=account)
+
+    (refusal,) = refusals(console, "-f", "-", given=given)
+
+    assert refusal["reason"] == "AccountManagedElsewhere"
+    assert "remove the role from spec.managed.roles" in refusal["message"]
+
+
 def test_a_manifest_that_is_not_applied_is_planned(space: Space, console: Console) -> None:
     space.run(deployment("api", env_from("auth"), pod_annotations={MARKER: ""}))
     given = manifest(password(), literal("user", "shop"))

@@ -126,6 +126,13 @@ class DatabaseAccount:
         rows = self.server.execute("SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1")
         return [name for (name,) in rows if name in self.names]
 
+    def roles(self) -> list[tuple[Any, ...]]:
+        """Return all that the server has of the roles of the account."""
+        rows = self.server.execute(
+            "SELECT a.*, shobj_description(a.oid, 'pg_authid') FROM pg_authid a ORDER BY rolname"
+        )
+        return [row for row in rows if row[1] in self.names]
+
     def alter(self, *statements: str) -> None:
         """Change something at the server as another administrator."""
         self.server.execute(*statements)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from tests.support.operator import Operator
 
 
-def _put_into_secret(account: DatabaseAccount, login: str, chosen: str) -> None:
+def _put_into_secret(account: DatabaseAccount, login: str, chosen: str, **labels: str) -> None:
     data = {"username": login, "password": chosen}
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
-    account.space.create({"kind": "Secret", "metadata": {"name": "auth"}, "data": encoded})
+    account.space.create({"kind": "Secret", "metadata": {"name": "auth", "labels": labels}, "data": encoded})
 
 
 @pytest.fixture
@@ -73,6 +73,37 @@ def test_an_account_is_not_adopted_with_a_wrong_password(account: DatabaseAccoun
 
     account.space.stalled("CredentialRefused")
     assert account.accepts(pair)
+
+
+@pytest.mark.parametrize(
+    ("labels", "release"),
+    [
+        pytest.param(
+            {"cnpg.io/reload": "true"}, "remove the role from spec.managed.roles", id="CloudNativePG"
+        ),
+        pytest.param(
+            {"application": "spilo", "cluster-name": "acid-shop", "team": "acid"},
+            "remove the user from spec.users",
+            id="Zalando",
+        ),
+    ],
+)
+def test_an_account_of_another_operator_is_not_touched_until_it_is_released(
+    account: DatabaseAccount, labels: dict[str, str], release: str
+) -> None:
+    chosen = secrets.token_urlsafe(32)
+    _put_into_secret(account, account.username, chosen, **labels)
+    pair = account.use(chosen)
+    before = account.roles()
+
+    account.create(target={"adopt": "IfUnowned"}, database={"template": None})
+
+    assert release in account.space.stalled("AccountManagedElsewhere")
+    assert account.roles() == before
+    account.space.edit("Secret", "auth", lambda body: body["metadata"].pop("labels"))
+    account.space.looked_at()  # without a change of the spec that takes a minute
+    account.space.until_condition("CredentialValid", "True", "Accepted")
+    assert account.published() == pair
 
 
 def test_a_missing_account_is_not_created_without_a_template(account: DatabaseAccount) -> None:

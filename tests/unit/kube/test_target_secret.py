@@ -365,6 +365,15 @@ def test_what_is_released_is_its_own_until_a_user_takes_it() -> None:
     assert target_facts(released, ObjectKey("shop", "other"), "uid", ADOPTED, STATE, WHEN).owner is None
 
 
+def test_the_operator_that_sets_its_password_is_told_by_its_labels() -> None:
+    marked, unmarked = (existing({}, labels=labels) for labels in ({"cnpg.io/reload": "true"}, None))
+
+    found = target_facts(marked, KEY, "uid", ADOPTED, None, WHEN).account_manager
+    assert found is not None
+    assert found.operator == "CloudNativePG"
+    assert target_facts(unmarked, KEY, "uid", ADOPTED, None, WHEN).account_manager is None
+
+
 @pytest.mark.parametrize(("type_", "other"), [("Opaque", None), ("kubernetes.io/tls", "kubernetes.io/tls")])
 def test_the_type_of_a_foreign_secret_is_reported_where_it_differs(type_: str, other: str | None) -> None:
     assert target_facts(existing({}, type_), KEY, "uid", ADOPTED, None, WHEN).other_type == other

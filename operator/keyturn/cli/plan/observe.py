@@ -17,6 +17,7 @@ from keyturn.controllers.managedsecret.consumers import with_workloads
 from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.observation.holders import is_of
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.observation.pod_owners import owners_of
@@ -279,6 +280,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
         overlapping=meta.overlapping,
         holder=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
         immutable=observed.desired is not None and observed.desired.shape.immutable,
+        account_manager=manager_of(body["metadata"].get("labels") or {}),
     )
 
 

@@ -13,6 +13,7 @@ Modules
     store_reads   results of store reads and pushes
     health        health of a store or of a database server
     account       what the process knows of a database account: the last probe, the operation in progress
+    account_manager   another operator that sets the password of an account, by the labels of its Secret
     emergency     an emergency as one secret observes it
 
 Imports: `core.policy`, `core.state`, `core.spec`, and `api`.

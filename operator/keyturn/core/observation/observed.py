@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import Held, StateFacts
 
     from .account import AccountFacts
+    from .account_manager import AccountManager
     from .emergency import Emergency
     from .holders import Holders
     from .pods import Pod, PodsSeen
@@ -80,6 +81,8 @@ class TargetFacts:
     """The last field manager other than Keyturn."""
     recorded: bool = False
     """The values to adopt are recorded in a revision."""
+    account_manager: AccountManager | None = None
+    """The other operator that sets its password at a database server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from .drift import contest, is_contested, until, was_sent
 from .emergency import published_from, revokes_at_once
 from .holders import pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
-from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
+from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change, refuse_managed_account
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
@@ -180,6 +180,8 @@ def _allowed(observed: Observed) -> Desired:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if not all(violation.curable for violation in observed.violations) and denies(observed.secret_class):
         raise _violation(observed)
+    if not has_account(observed):
+        refuse_managed_account(observed, observed.desired)
     hold_to_ownership(observed, observed.desired)
     if observed.state_is_foreign:
         raise not_owned(state_name(observed.name), observed.state_owner)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change"]
+__all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change", "refuse_managed_account"]
 
 _RETRY_DELAY = timedelta(seconds=5)
 _REMEDY = "write another name, or delete that Secret"
@@ -35,6 +35,21 @@ def hold_to_ownership(observed: Observed, desired: Desired) -> None:
         _check_foreign(target, desired)
     if target.taken and not adopts_first(observed, desired):
         raise _key_conflict(desired, target)
+
+
+def refuse_managed_account(observed: Observed, desired: Desired) -> None:
+    """Check that no other operator sets the password of the account that the target has.
+
+    Raises:
+        Stalled: Its labels name one.
+    """
+    manager = observed.target.account_manager if observed.target else None
+    if manager and desired.database:
+        raise Stalled(
+            ErrorReason.ACCOUNT_MANAGED_ELSEWHERE,
+            f"{manager.operator} sets the password of the Secret {desired.secret!r} (label {manager.label}) at the"
+            f" database server, so nothing is changed there; {manager.remedy}",
+        )
 
 
 def adopts_first(observed: Observed, desired: Desired) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from keyturn.api.database import CNPG_RELOAD
+
 from .accounts import REFUSED, account, target, tell_refused
 from .inputs import name_of, namespace_of
 from .strict_reader import StrictReader
@@ -66,6 +68,7 @@ def _role(listed: StrictReader, server: str, namespace: str, report_on: ReportOn
         report.lost(
             role.path,
             "gets the password of its Secret from CloudNativePG again at each promotion",
-            "remove it from spec.managed.roles first; the role stays in the database",
+            f"remove it from spec.managed.roles first, then the label {CNPG_RELOAD} from its Secret; the role stays"
+            " in the database",
         )
         yield report, account(secret, namespace, server, username)

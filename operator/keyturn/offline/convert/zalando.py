@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.api.database import OF_SPILO
+
 from .accounts import REFUSED, account, target, tell_refused
 from .inputs import name_of, namespace_of
 from .strict_reader import StrictReader
@@ -50,7 +52,8 @@ def _user(name: str, users: StrictReader, server: str, namespace: str, report_on
     report.lost(
         path,
         "gets the password of its Secret from Zalando's operator",
-        "remove it from spec.users first; the role stays in the database",
+        f"remove it from spec.users first, then the label {OF_SPILO[0]} from its Secret; the role stays in the"
+        " database",
     )
     # Names of Secrets have no underscore (Zalando's operator, credentialSecretNameForCluster).
     secret = _SECRET.format(user=name.replace("_", "-"), cluster=server)

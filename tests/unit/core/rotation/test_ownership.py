@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.account_manager import manager_of
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
+from keyturn.core.state.credential import Phase
+from tests.unit.core.accounts import credential, look, superseding
+from tests.unit.core.accounts import spec as account_spec
+from tests.unit.core.accounts import state as account_state
 from tests.unit.core.builders import PUBLISHED_TARGET, observed, state, target
 
 if TYPE_CHECKING:
@@ -141,6 +147,51 @@ def test_the_refusal_says_whose_it_is(
     refused = refusal(observed(spec, target=found, **NEW))
 
     assert (refused.reason, refused.message) == (reason, sentence)
+
+
+MANAGED = replace(FOREIGN, account_manager=manager_of({"cnpg.io/reload": "true"}))
+"""A Secret whose password CloudNativePG sets at its server."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [
+        pytest.param(ADOPT, MANAGED, id="to be adopted"),
+        pytest.param({}, MANAGED, id="not to be adopted"),
+        pytest.param(
+            ADOPT, replace(MANAGED, holder="Cluster 'shop-db' (ownerReferences)"), id="with an owner"
+        ),
+        pytest.param(MERGE, MANAGED, id="to merge into"),
+    ],
+)
+def test_an_account_of_another_operator_is_refused_with_what_releases_it(
+    shape: dict[str, Any], found: TargetFacts
+) -> None:
+    refused = refusal(observed(account_spec(None, **shape), target=found, **NEW))
+
+    assert (refused.reason, refused.message) == (
+        "AccountManagedElsewhere",
+        (
+            "CloudNativePG sets the password of the Secret 'db' (label cnpg.io/reload) at the database server, so"
+            " nothing is changed there; remove the role from spec.managed.roles of its Cluster, then that label from"
+            " the Secret"
+        ),
+    )
+
+
+def test_a_password_without_a_database_may_be_given_to_another_operator() -> None:
+    assert next_step(observed(ADOPT, target=MANAGED, **NEW)) == Adopt(1)
+
+
+def test_an_account_that_was_found_there_is_refused_until_a_login_has_proven_it() -> None:
+    found = replace(credential(1, Phase.APPLIED, login="app"), target="DatabaseTarget/orders")
+    adopted = superseding(1, reason=RevisionReason.CLAIMED)
+    recorded = replace(MANAGED, recorded=True)
+    unproven = account_state(found, revisions=(adopted,))
+
+    assert refusal(look(unproven, target=recorded, others=ADOPT)).reason == "AccountManagedElsewhere"
+    proven = account_state(replace(found, phase=Phase.PROVEN), revisions=(adopted,))
+    assert next_step(look(proven, target=recorded, others=ADOPT)) == Publish(1)
 
 
 def test_a_key_that_is_to_be_adopted_is_no_conflict() -> None:
