@@ -179,6 +179,8 @@ class CredentialStatus(Schema):
     """Staged, Applied, Proven, Closing or Closed."""
     since: datetime
     """Since when: a Proven one was accepted at this time, a Closed one refused."""
+    proven_at: datetime | None = None
+    """When the server was proven to accept it; absent before, and if an earlier version did not record it."""
 
 
 class RestStatus(Schema):

@@ -199,7 +199,13 @@ def document(row: StatusRow) -> dict[str, Any]:
         "className": status.class_name or spec.class_name,
         "owner": spec.owner,
         "credentials": [
-            {"login": one.login, "revision": one.revision, "phase": one.phase, "since": one.since}
+            {
+                "login": one.login,
+                "revision": one.revision,
+                "phase": one.phase,
+                "since": one.since,
+                "provenAt": one.proven_at,
+            }
             for one in status.credentials or ()
         ],
     }

@@ -262,6 +262,7 @@ def _credential_from(document: dict[str, Any]) -> Credential:
         tries=_tries(document["tries"]),
         item=_item(document.get("item", "")),
         target=_target(document.get("target", "")),
+        proven=_time(document["proven"]) if document.get("proven") else None,
     )
 
 

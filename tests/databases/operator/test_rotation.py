@@ -49,6 +49,8 @@ def test_the_old_password_is_refused_after_the_overlap(account: DatabaseAccount)
     assert (account.accepts(old), account.accepts(new)) == (False, True)
     assert account.open_names() == [new.login]
     assert "refuses" in account.space.until_event("CredentialRevoked")
+    closed = account.space.status()["credentials"][1]
+    assert closed["provenAt"] < closed["since"]
 
 
 def test_the_third_rotation_uses_the_first_login_again(account: DatabaseAccount) -> None:

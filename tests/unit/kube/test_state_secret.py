@@ -93,6 +93,7 @@ credentials = st.builds(
     st.integers(0, 3),
     st.from_regex(r"[-._a-zA-Z0-9]{0,253}", fullmatch=True),
     st.sampled_from(["", "DatabaseTarget/orders", "ClusterDatabaseTarget/shared.eu"]),
+    st.none() | times,
 )
 content = st.binary(max_size=40).map(Value)
 outputs = st.dictionaries(st.sampled_from(["value", "privateKey"]), content)
@@ -198,10 +199,10 @@ def test_a_state_with_credentials_has_a_format_that_earlier_versions_refuse() ->
     assert orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))["format"] == 3
 
 
-def test_a_credential_of_an_earlier_version_has_neither_item_nor_target() -> None:
+def test_a_credential_of_an_earlier_version_has_neither_item_nor_target_nor_a_time_of_proof() -> None:
     def drop(read: dict[str, Any]) -> None:
         for one in read["credentials"]:
-            del one["item"], one["target"]
+            del one["item"], one["target"], one["proven"]
 
     assert state_of(edited_account(drop)) == ACCOUNT
 
@@ -223,6 +224,7 @@ def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None
         pytest.param({"login": 7}, id="a login of digits"),
         pytest.param({"phase": CANARY}, id="an unknown phase"),
         pytest.param({"since": CANARY}, id="no time"),
+        pytest.param({"proven": CANARY}, id="no time of proof"),
         pytest.param({"tries": -1}, id="a negative count"),
         pytest.param({"tries": CANARY}, id="a count of text"),
         pytest.param({"item": 7}, id="an item of digits"),

@@ -325,7 +325,10 @@ def state_of_status(observed: Observed, before: Desired | None) -> StateFacts | 
 
 def _credentials(status: ManagedSecretStatus) -> tuple[Credential, ...]:
     known = (row for row in status.credentials or () if row.phase in set(Phase))
-    return tuple(Credential(row.revision, row.login, Phase(row.phase), row.since) for row in known)
+    return tuple(
+        Credential(row.revision, row.login, Phase(row.phase), row.since, proven=row.proven_at)
+        for row in known
+    )
 
 
 def _credential_at(number: int, credentials: tuple[Credential, ...]) -> int | None:

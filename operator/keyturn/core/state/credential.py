@@ -46,6 +46,8 @@ class Credential:
     """The item of data that is its password; empty in a record of an earlier version."""
     target: str = ""
     """Kind and name of the target whose server has it; empty in a record of an earlier version."""
+    proven: datetime | None = None
+    """When it was proven, if its phase is another one since; None in a record of an earlier version."""
 
     @property
     def is_open(self) -> bool:
@@ -62,9 +64,16 @@ class Credential:
         return self.phase is Phase.PROVEN
 
     @property
+    def proven_at(self) -> datetime | None:
+        """When a login was accepted last; None if none was, or if that is unknown."""
+        return self.since if self.is_proven else self.proven
+
+    @property
     def is_closing(self) -> bool:
         return self.phase is Phase.CLOSING
 
     def at(self, phase: Phase, now: datetime) -> Credential:
         """Return it in another phase since now; in the same one unchanged."""
-        return self if phase is self.phase else replace(self, phase=phase, since=now)
+        if phase is self.phase:
+            return self
+        return replace(self, phase=phase, since=now, proven=self.proven_at)

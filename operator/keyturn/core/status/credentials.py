@@ -82,7 +82,11 @@ def credential_status(observed: Observed) -> list[CredentialStatus] | None:
 
 def _row(one: Credential) -> CredentialStatus:
     return CredentialStatus(
-        login=one.login, revision=one.revision, phase=one.phase.value, since=to_second(one.since)
+        login=one.login,
+        revision=one.revision,
+        phase=one.phase.value,
+        since=to_second(one.since),
+        proven_at=to_second(one.proven_at) if one.proven_at else None,
     )
 
 

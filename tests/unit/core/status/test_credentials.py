@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -48,6 +49,29 @@ def test_each_credential_has_its_phase() -> None:
         ("app_b", 2, "Closing", make.MADE),
         ("app_a", 1, "Proven", make.MADE),
     ]
+
+
+def test_a_credential_keeps_when_it_was_proven() -> None:
+    later = make.MADE + timedelta(hours=1)
+    closing = credential(1).at(CLOSING, later)
+    rows = credential_status(look(state(credential(3, STAGED), credential(2), closing.at(CLOSED, make.NOW))))
+    assert rows is not None
+    assert [(row.phase, row.since, row.proven_at) for row in rows] == [
+        ("Staged", make.MADE, None),
+        ("Proven", make.MADE, make.MADE),
+        ("Closed", make.NOW, make.MADE),
+    ]
+
+
+def test_what_an_earlier_version_recorded_as_closed_was_proven_at_an_unknown_time() -> None:
+    rows = credential_status(look(state(credential(1, CLOSED))))
+    assert rows is not None
+    assert [row.proven_at for row in rows] == [None]
+
+
+def test_a_login_that_is_proven_again_has_the_last_time() -> None:
+    again = credential(1).at(STAGED, make.MADE).at(APPLIED, make.MADE).at(PROVEN, make.NOW)
+    assert again.at(CLOSING, make.NOW + timedelta(hours=1)).proven_at == make.NOW
 
 
 def test_without_an_account_there_are_none() -> None:
