@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Summary, done_of, standing_of
+from keyturn.core.status.summary import Summary, describe_phase, done_of, standing_of
 
 from . import managed
 from .options import Output, Selection
@@ -35,7 +35,6 @@ __all__ = [
     "show",
 ]
 
-_PHASES = {"Closed": "Closed (proven refused)"}
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -168,8 +167,7 @@ def _details(row: StatusRow, output: Output) -> list[str]:
 
 
 def _credential_cells(one: CredentialStatus) -> list[str]:
-    """Return the cells of a database credential; a closed one is proven refused."""
-    return [one.login, str(one.revision), _PHASES.get(one.phase, one.phase), clock(one.since)]
+    return [one.login, str(one.revision), describe_phase(one.phase), clock(one.since)]
 
 
 def _workload_cells(one: WorkloadStatus) -> list[str]:

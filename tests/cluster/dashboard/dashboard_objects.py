@@ -26,6 +26,10 @@ def workload(name: str, state: str, message: str | None = None) -> Status:
     }
 
 
+def credential(login: str, revision: int, phase: str) -> Status:
+    return {"login": login, "revision": revision, "phase": phase, "since": at(days=-12)}
+
+
 def rotation(step: str, message: str) -> Status:
     return {
         "id": "uid/4",
@@ -95,6 +99,10 @@ STATES: dict[str, tuple[str, Status]] = {
     "jwt-signing": ("Overlapping", status(previous={"revision": 2, "validUntil": at(hours=5)})),
     "redis": ("Due", status(nextRotationTime=at(hours=3))),
     "auth-secrets": ("Ready", status()),
+    "invoices-db": (
+        "Ready",
+        status(credentials=[credential("invoices_b", 3, "Proven"), credential("invoices_a", 2, "Closed")]),
+    ),
     "mailer": ("Ready", status()),
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from keyturn.core.times import clock
 from sandbox.harness import eventually
 from tests.cluster.dashboard.dashboard_cluster import CANARY, HOSTILE, log_in, url_of
 from tests.cluster.dashboard.dashboard_objects import CONTACTS, STATES
@@ -156,7 +158,7 @@ def test_every_state_stands_in_its_group(page: Page, bystander: Operator, dashbo
         "Degraded": "2",
         "Rotating": "2",
         "Due within a day": "1",
-        "At rest": "2",
+        "At rest": "3",
     }
 
 
@@ -193,6 +195,23 @@ def test_one_secret_has_a_page_with_its_workloads(
     assert page.path == "/ui/secrets/stage/session-keys"
     assert {"Deployment/worker", "Rolling", "Deployment/cron", "Pending"} <= set(page.text.split())
     assert "RollOut: Deployment/worker is rolling" in page.text
+
+
+def test_a_secret_with_a_database_account_shows_its_logins(
+    page: Page, bystander: Operator, dashboard: Dashboard
+) -> None:
+    log_in(page, bystander, dashboard.token("auditor"))
+    page.follow("a[href='/ui/secrets/stage/invoices-db']")
+
+    shown = page.evaluate(
+        "[...document.querySelectorAll('tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+        ".filter(row => row[0].startsWith('invoices_'))"
+    )
+    since = clock(datetime.fromisoformat(STATES["invoices-db"][1]["credentials"][0]["since"]))
+    assert shown == [
+        ["invoices_b", "3", "Proven", since],
+        ["invoices_a", "2", "Closed (proven refused)", since],
+    ]
 
 
 def test_one_emergency_has_a_page_with_its_timeline(

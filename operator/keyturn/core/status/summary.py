@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.policy.rules import RULES
 from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
+from keyturn.core.state.credential import Phase
 from keyturn.core.times import length
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "Summary",
     "SummaryState",
     "condition",
+    "describe_phase",
     "done_of",
     "standing_of",
     "with_state",
@@ -278,6 +280,11 @@ _CHECKS: tuple[tuple[SummaryState, Callable[[Known, datetime], str | None]], ...
     (SummaryState.HELD, _held),
     (SummaryState.DUE, _due),
 )
+
+
+def describe_phase(phase: str) -> str:
+    """Return the phase of a database credential in words: a closed one is proven refused."""
+    return "Closed (proven refused)" if phase == Phase.CLOSED else phase
 
 
 def _message(managed: ManagedSecret, type_: str, status: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Known, standing_of
+from keyturn.core.status.summary import Known, describe_phase, standing_of
 from keyturn.core.times import NOTHING
 
 from .clocks import clock_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import EmergencyRotation
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
-    from keyturn.api.status import HistoryEntry, WorkloadStatus
+    from keyturn.api.status import CredentialStatus, HistoryEntry, WorkloadStatus
     from keyturn.core.errors import Stalled
 
 __all__ = ["about_emergency", "about_secret"]
@@ -28,7 +28,7 @@ Shown = dict[str, Any]
 
 
 def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime) -> Shown:
-    """Return status, current operation, workloads and history of a ManagedSecret."""
+    """Return status, current operation, workloads, database logins and history of a ManagedSecret."""
     status, metadata = managed.status, managed.metadata
     standing = standing_of(Known(managed, trouble, metadata.creation_timestamp or now), now)
     return {
@@ -39,6 +39,7 @@ def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime)
         "facts": [{"name": name, "text": text} for name, text in _facts(managed, now)],
         "conditions": [_condition(one, now) for one in status.conditions],
         "workloads": [_workload(one) for one in status.workloads[:_MAX_ROWS]],
+        "credentials": [_credential(one) for one in status.credentials or ()],
         "history": [_revision(one) for one in status.history],
     }
 
@@ -73,6 +74,15 @@ def _workload(one: WorkloadStatus) -> Shown:
         "state": one.state.value,
         "revision": str(one.revision or NOTHING),
         "message": one.message or "",
+    }
+
+
+def _credential(one: CredentialStatus) -> Shown:
+    return {
+        "login": one.login,
+        "revision": str(one.revision),
+        "state": describe_phase(one.phase),
+        "since": exact(one.since),
     }
 
 

@@ -98,6 +98,7 @@ FULL: Mapping[str, Any] = {
     "history": [{"revision": 1, "reason": HOSTILE, "startedAt": at(), "finishedAt": at(), "result": HOSTILE}],
     "rotation": {"id": "u/2", "reason": HOSTILE, "step": HOSTILE, "startedAt": at(), "message": HOSTILE},
     "previous": {"revision": 1, "validUntil": at(hours=1)},
+    "credentials": [{"login": HOSTILE, "revision": 1, "phase": HOSTILE, "since": at(hours=-1)}],
 }
 INCIDENT: Mapping[str, Any] = {
     "progress": HOSTILE,
@@ -147,6 +148,19 @@ def test_no_page_has_a_style_a_script_or_a_link_that_the_policy_forbids(name: st
     assert not any(
         word in text for word in (" style=", "<style", "javascript:", " onload=", "http://", "https://")
     )
+
+
+def test_a_secret_without_a_database_account_has_no_table_of_logins() -> None:
+    (with_one, without) = (about_secret_named(**known) for known in (FULL, {}))
+
+    assert "<h2>Database logins</h2>" in with_one
+    assert "Database logins" not in without
+
+
+def about_secret_named(**status: Any) -> str:
+    found = mirror_of(managed("auth", **status)).managed(ObjectKey("shop", "auth"))
+    assert found
+    return pages.details("secret.html", about_secret(*found, NOW), SESSION, SERVED, NOW)
 
 
 # Groups and clocks
