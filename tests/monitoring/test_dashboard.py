@@ -33,6 +33,20 @@ def test_it_shows_the_deadlines_of_emergencies_before_rotations() -> None:
     assert any("keyturn_emergency_deadline_seconds" in target["expr"] for _, target in QUERIES)
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "keyturn_credential_valid",
+        "keyturn_credentials_live",
+        "keyturn_revocation_pending_seconds",
+        "keyturn_database_operations_total",
+        "keyturn_database_operation_seconds_bucket",
+    ],
+)
+def test_it_shows_database_credentials(metric: str) -> None:
+    assert any(metric in re.findall(r"\w+", target["expr"]) for _, target in QUERIES)
+
+
 def test_no_two_panels_have_the_same_number_or_title() -> None:
     everything = DASHBOARD["panels"]
     for what in ("id", "title"):

@@ -92,6 +92,7 @@ def samples(space: Space, stores: Stores, class_: Class, operator: Operator) -> 
     ]
     # Only a database brings these about; the tests of databases have one.
     metrics.DATABASE_OPERATIONS.labels("postgresql", "bring", "OK")
+    metrics.DATABASE_OPERATION_SECONDS.labels("postgresql", "bring")
     account = ObjectFacts(
         "shop",
         "db",
