@@ -100,7 +100,10 @@ def _never_lost(evidence: Evidence) -> Iterator[_Found]:
 
 
 def _open_spans(evidence: Evidence) -> Iterator[tuple[Pair, float, float]]:
-    """Yield each credential that the server accepted, from when and until when."""
+    """Yield each credential that the server accepted, from when and until when.
+
+    One that another administrator has set is the operator's from its first record on.
+    """
     since: dict[str, tuple[Pair, float]] = {}
     for change in evidence.changes:
         pair, began = since.get(change.login, (None, 0.0))
@@ -109,10 +112,16 @@ def _open_spans(evidence: Evidence) -> Iterator[tuple[Pair, float, float]]:
         if pair:
             yield pair, began, change.began
             del since[change.login]
-        if change.after:
-            since[change.login] = change.after, change.ended
+        if change.after and (set_at := _set_at(change.after, change, evidence)) is not None:
+            since[change.login] = change.after, set_at
     for pair, began in since.values():
         yield pair, began, math.inf
+
+
+def _set_at(pair: Pair, change: Change, evidence: Evidence) -> float | None:
+    if not change.is_foreign:
+        return change.ended
+    return next((one.at for one in evidence.records if one.at >= change.ended and one.keeps(pair)), None)
 
 
 def _at_most_two_open(evidence: Evidence) -> Iterator[_Found]:
@@ -165,7 +174,7 @@ def _one_restart(evidence: Evidence) -> Iterator[_Found]:
 
 def _recorded_before_changed(evidence: Evidence) -> Iterator[_Found]:
     for change in evidence.changes:
-        if change.before == change.after:
+        if change.before == change.after or change.is_foreign:
             continue
         so_far = [record for record in evidence.records if record.at <= change.began + _TICK]
         if change.after and not any(record.opens(change.after) for record in so_far):
@@ -205,7 +214,7 @@ def _restarted_before_revoked(evidence: Evidence) -> Iterator[_Found]:
 
 def _nothing_by_the_fenced(evidence: Evidence) -> Iterator[_Found]:
     for change in evidence.changes:
-        if change.before == change.after:
+        if change.before == change.after or change.is_foreign:
             continue
         records = list(evidence.in_force(change.opened, change.ended))
         if change.after and not any(record.opens(change.after) for record in records):
@@ -238,12 +247,24 @@ def _explained(evidence: Evidence) -> Iterator[_Found]:
 
 
 def _refused(evidence: Evidence, pair: Pair) -> Iterable[Attempt]:
-    return (one for one in evidence.attempts if one.pair == pair and one.answer is Answer.REFUSED)
+    """Return the refused logins, except while the server has what another administrator has set instead."""
+    refused = [one for one in evidence.attempts if one.pair == pair and one.answer is Answer.REFUSED]
+    spans = list(_replaced(evidence, pair)) if refused else []
+    return (one for one in refused if not any(a <= one.ended and one.began <= b for a, b in spans))
+
+
+def _replaced(evidence: Evidence, pair: Pair) -> Iterator[tuple[float, float]]:
+    """Yield from when to when a login had what another administrator set: until the operator changed it again."""
+    of_login = [one for one in evidence.changes if one.login == pair.login]
+    for change in of_login:
+        if change.is_foreign and change.after != pair:
+            later = (one.ended for one in of_login if one.began > change.ended and not one.is_foreign)
+            yield change.began, next(later, math.inf)
 
 
 def _closing(evidence: Evidence, pair: Pair) -> Iterable[Change]:
-    """Return the changes after which the server no longer accepted a credential: between two logins, too."""
-    return (one for one in evidence.changes if one.before == pair != one.after)
+    """Return what the operator did after which the server did not accept a credential: between two logins, too."""
+    return (one for one in evidence.changes if one.before == pair != one.after and not one.is_foreign)
 
 
 def _closed(evidence: Evidence) -> dict[Pair, float]:

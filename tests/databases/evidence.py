@@ -141,6 +141,8 @@ class Change:
     """None: the role has neither LOGIN nor a password."""
     is_half: bool = False
     """It has one of the two, so that a pooler may accept it."""
+    is_foreign: bool = False
+    """Another administrator made it, not the operator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PREFIX",
     "SETTINGS",
+    "STRANGER",
     "Line",
     "LoggedIn",
     "Recogniser",
@@ -37,6 +38,8 @@ SETTINGS: Mapping[str, str] = {
     "lc_messages": "C",
 }
 """What a server must be set to for its log to be read here."""
+STRANGER = "stranger"
+"""The application_name of changes that another administrator than the operator makes."""
 _LINE = re.compile(r"^(\d+\.\d+)\|(\d+)\|([^|]*)\|(\w+):  (.*)$")
 _STATEMENT = re.compile(r"^(?:statement|execute [^:]*): (.*)$", re.DOTALL)
 _AUTHORIZED = re.compile(r"^connection authorized: user=(\S+) .*?(?:application_name=(.*?))?(?: SSL| GSS|$)")
@@ -141,6 +144,7 @@ class _Session:
     """Since when it is in a transaction of its own."""
     sent: list[tuple[float, re.Match[str]]] = field(default_factory=list)
     has_failed: bool = False
+    is_of_stranger: bool = False
 
 
 class ServerLog:
@@ -179,6 +183,7 @@ class ServerLog:
             del self._sessions[line.pid]
         elif found := _STATEMENT.match(line.text):
             self.statements.append(line)
+            session.is_of_stranger = line.application == STRANGER
             self._run(session, line.at, found[1])
 
     def _run(self, session: _Session, at: float, statement: str) -> None:
@@ -210,7 +215,8 @@ class ServerLog:
             role = self._roles.get(name, _Role())
             is_half = role.can_login is not bool(role.password)
             opened = session.opened if session.opened is not None else began
-            self.changes.append(Change(opened, began, at, name, before[name], self._pair(name), is_half))
+            after, is_foreign = self._pair(name), session.is_of_stranger
+            self.changes.append(Change(opened, began, at, name, before[name], after, is_half, is_foreign))
         session.sent.clear()
 
     def _apply(self, name: str, statement: re.Match[str]) -> None:

@@ -38,6 +38,10 @@ def _change(at: float, login: str, before: Pair | None, after: Pair | None) -> C
     return Change(at - 0.01, at, at + 0.01, login, before, after)
 
 
+def _foreign(at: float, login: str, before: Pair | None, after: Pair | None) -> Change:
+    return replace(_change(at, login, before, after), is_foreign=True)
+
+
 def _attempt(at: float, pair: Pair, answer: Answer = Answer.ACCEPTED) -> Attempt:
     return Attempt(pair, at, at + 0.1, answer)
 
@@ -87,10 +91,27 @@ def _and(kind: str, *more: object) -> Evidence:
     return replace(WHOLE, **{kind: [*getattr(WHOLE, kind), *more]})
 
 
+OTHER = Pair("app_b", "of another administrator")
+REPAIRED = replace(
+    WHOLE,
+    attempts=[*WHOLE.attempts, _attempt(43, B2, Answer.REFUSED), _attempt(45, B2)],
+    changes=[
+        *WHOLE.changes,
+        _foreign(42, "app_b", B2, OTHER),
+        _change(44, "app_b", OTHER, B2),
+    ],
+    roles=[*WHOLE.roles, Roles(43, frozenset({OTHER}))],
+)
+"""Another administrator has changed the published password, and the operator has set it again."""
+
 CASES = {
     "the published login is refused": (
         Rule.PUBLISHED_WORKS,
         _and("attempts", _attempt(15, B2, Answer.REFUSED)),
+    ),
+    "the published login is refused after its repair": (
+        Rule.PUBLISHED_WORKS,
+        replace(REPAIRED, attempts=[*REPAIRED.attempts, _attempt(46, B2, Answer.REFUSED)]),
     ),
     "the published login is closed between two logins": (
         Rule.PUBLISHED_WORKS,
@@ -180,6 +201,20 @@ def test_the_checker_finds(rule: Rule, evidence: Evidence) -> None:
 
 def test_each_rule_is_violated_by_a_case() -> None:
     assert {rule for rule, _ in CASES.values()} == set(Rule)
+
+
+def test_a_change_of_another_administrator_is_no_violation_of_the_operator() -> None:
+    assert judge(REPAIRED) == []
+
+
+def test_a_password_that_was_there_is_the_operators_from_its_first_record_on() -> None:
+    found = _foreign(-9, "app_a", None, A1)
+    adopted = replace(WHOLE, changes=[found, *WHOLE.changes[1:]])
+    dropped = _record(30, 2, (1, Pair("app_a", ""), "Closing"), (2, B2, "Proven"))
+    records = [dropped if one.at == dropped.at else one for one in adopted.records]
+
+    assert judge(adopted) == []
+    assert Rule.NEVER_LOST in {one.rule for one in judge(replace(adopted, records=records))}
 
 
 def test_an_account_of_which_nothing_is_known_violates_nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.databases.evidence import Pair
-from tests.databases.server_log import Recogniser, ServerLog, of_each_account, read_lines
+from tests.databases.server_log import STRANGER, Recogniser, ServerLog, of_each_account, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +18,10 @@ _VERIFIER = (
 ONE = Pair("app_a", "one")
 
 
-def _read(folder: Path, *messages: str, pid: int = 7) -> ServerLog:
+def _read(folder: Path, *messages: str, pid: int = 7, application: str = "app") -> ServerLog:
     path = folder / "server.log"
-    path.write_text("".join(f"{place}.000|{pid}|app|{text}\n" for place, text in enumerate(messages, 1)))
+    lines = (f"{place}.000|{pid}|{application}|{text}\n" for place, text in enumerate(messages, 1))
+    path.write_text("".join(lines))
     return ServerLog(read_lines(path), Recogniser(_VALUES), {"app_a"})
 
 
@@ -36,6 +37,14 @@ def test_a_statement_alone_is_a_transaction(tmp_path: Path) -> None:
 
     assert (change.login, change.before, change.after) == ("app_a", None, ONE)
     assert (change.opened, change.began, change.ended) == (1.0, 1.0, 1.0)
+
+
+def test_a_change_of_another_administrator_is_told_by_its_application(tmp_path: Path) -> None:
+    made = [
+        _read(tmp_path, _OPEN, application=name).changes[0].is_foreign for name in ("keyturn bring", STRANGER)
+    ]
+
+    assert made == [False, True]
 
 
 def test_a_transaction_changes_a_role_when_it_commits(tmp_path: Path) -> None:
