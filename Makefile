@@ -63,7 +63,7 @@ soak: sandbox ## run the sweeps longer and with other draws than make test does;
 		tests/faults/test_random_kills.py tests/faults/test_kill_sweep.py tests/faults/test_kill_again.py \
 		tests/faults/test_emergency_kills.py tests/faults/test_pushed_kills.py tests/faults/test_answers.py \
 		tests/faults/test_database_kills.py tests/faults/test_database_disturbances.py tests/faults/test_database_soak.py \
-		tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
+		tests/faults/test_database_lost_answers.py tests/faults/test_database_burst.py tests/databases/test_bring_under_load.py \
 		tests/e2e/test_size.py tests/e2e/test_weight.py $(ARGS)
 
 redteam: sandbox ## attack the operator in a sandbox, and say what was held; ATTACKS=name,name for some of them

@@ -1,4 +1,4 @@
-"""The network between an operator and a database server, which can be cut, or carry nothing for a while."""
+"""The network between an operator and a database server, which can be cut, carry nothing, or lose an answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = ["Wire"]
@@ -28,6 +29,7 @@ class Wire:
         self._flows = Event()
         self._flows.set()
         self._is_cut = False
+        self._is_lost: Callable[[int], bool] = lambda _: False
         self._open: set[socket.socket] = set()
         self._lock = Lock()
 
@@ -60,6 +62,10 @@ class Wire:
         """Carry nothing; what is sent meanwhile arrives at the end, as with TCP."""
         self._flows.clear()
 
+    def lose_answers(self, is_lost: Callable[[int], bool]) -> None:
+        """Reset a connection in place of what the server sends, if `is_lost` says so of its port at the server."""
+        self._is_lost = is_lost
+
     def restore(self) -> None:
         with self._lock:
             self._is_cut = False
@@ -83,7 +89,7 @@ class Wire:
         server.settimeout(None)
         if not self._keep(client, server):
             return
-        back = Thread(target=self._carry, args=(server, client), daemon=True)
+        back = Thread(target=self._carry, args=(server, client, server.getsockname()[1]), daemon=True)
         back.start()
         self._carry(client, server)
         back.join()
@@ -103,10 +109,15 @@ class Wire:
                 _reset(one)
         return not is_cut
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, port: int | None = None) -> None:
+        """Carry what one end sends to the other one; `port` is that of a connection at the server that sends."""
         with suppress(OSError):
             while data := source.recv(_RECEIVE):
                 self._flows.wait()
+                if port is not None and self._is_lost(port):
+                    _reset(sink)
+                    _reset(source)
+                    return
                 sink.sendall(data)
         self._flows.wait()
         with suppress(OSError):
