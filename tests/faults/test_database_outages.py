@@ -1,7 +1,8 @@
-"""Outages around a database account: of the API server, of the admin's password, and a server that was restored."""
+"""Outages around a database account: of the API server, of what the admin may do, and a server that was restored."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sandbox.harness import eventually
 from tests.databases.checker import Rule
 from tests.databases.evidence import Answer
 from tests.faults.database_namespace import Shop
-from tests.faults.database_play import play, recorded_phases, records
+from tests.faults.database_play import frozen, play, recorded_phases, records, thaw
 from tests.faults.proxy import FaultProxy, drop, refuse
 from tests.support.forked_cli import CONSTANTS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
+    from tests.faults.database_play import Play
     from tests.faults.proxy import Act, Asked
 
 pytestmark = pytest.mark.timeout(600)
@@ -86,6 +88,45 @@ def test_another_password_of_the_admin_delays_a_rotation_until_the_secret_has_it
         place.account.set_admin_password(another)
         place.account.wait_for(2, 120)
         assert place.violations() == []
+
+
+_MEMBERSHIPS = "REVOKE {0}, {0}_a, {0}_b FROM keyturn_admin CASCADE"
+_CREATEROLE = "ALTER ROLE keyturn_admin NOCREATEROLE"
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "withdrawal"),
+    [
+        pytest.param("before:Apply", _MEMBERSHIPS, id="the roles, before the new login is opened"),
+        pytest.param("before:Revoke", _CREATEROLE, id="CREATEROLE, before the previous login is closed"),
+    ],
+)
+def test_rights_that_the_admin_loses_in_a_rotation_are_given_back_by_the_statement_of_the_condition(
+    failpoint: str, withdrawal: str, cluster: Cluster, database_kubeconfig: Path, tmp_path: Path
+) -> None:
+    with Shop() as shop, play(cluster, shop, database_kubeconfig, tmp_path) as place:
+        place.operators[0].stop()
+        place.account.space.trigger("leaver")
+        place.end_lease()
+        with frozen(place, failpoint, **_SOON) as held:
+            held.wait()
+            shop.server.execute(withdrawal.format(place.account.username))
+            thaw(held.operator)
+            eventually(
+                lambda: _grants(place) != [],
+                "the statement that grants",
+                60,
+                instead=place.account.conditions,
+            )
+            assert place.account.login() is Answer.ACCEPTED
+            shop.server.execute(*_grants(place))
+            place.account.wait_for(2, 120, keep=held.operator.revive)
+            assert place.violations() == []
+
+
+def _grants(place: Play) -> list[str]:
+    """Return the statements that the condition Stalled tells an administrator to send."""
+    return re.findall(r"send as an administrator: (.+?;)", place.condition("Stalled"))
 
 
 def test_logins_are_repaired_after_the_server_was_restored_from_before_the_rotation(
