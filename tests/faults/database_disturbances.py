@@ -5,29 +5,27 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from sandbox.harness import eventually
-from tests.faults.database_kills import DELETION, ROTATION, AccountScenario, settled
-from tests.faults.database_namespace import PASSWORD
+from tests.faults.database_kills import CREATION, DELETION, OVERLAPPING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.faults.database_kills import AccountScenario
     from tests.faults.database_namespace import WiredShop
 
 __all__ = [
     "BACKEND_KILLED",
     "CASES",
     "CRASHED",
-    "CREATION",
     "CUT_OFF",
     "FROZEN",
-    "OVERLAPPING",
     "RESTARTED",
     "SILENT",
     "Case",
@@ -116,20 +114,6 @@ CUT_OFF = Disturbance("is cut off", lambda shop: shop.wire.cut(), lambda shop: s
 SILENT = Disturbance("is silent", lambda shop: shop.wire.silence(), lambda shop: shop.wire.restore())
 _DISTURBANCES = (FROZEN, CRASHED, BACKEND_KILLED, RESTARTED, CUT_OFF, SILENT)
 
-CREATION = AccountScenario(
-    "is created",
-    lambda _: None,
-    ("Stage", "Apply", "Prove", "Publish"),
-    settled(1),
-    {},
-    ((1, "Succeeded"),),
-)
-OVERLAPPING = replace(
-    ROTATION,
-    steps=(*ROTATION.steps[:-1], "Settle", "Revoke"),
-    spec={"data": [{"name": PASSWORD, "generate": {"password": {}}, "keepPrevious": True}]},
-)
-"""A rotation whose Secret has the previous login until the end of the overlap."""
 _WAITS_IN_APPLY = ("before:Stage", "before:Apply", "inside:Apply")
 _WAITS_IN_PROVE = ("unrecorded:Apply", "before:Prove")
 _WAITS_IN_REVOKE = (

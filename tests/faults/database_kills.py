@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass, field, replace
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.databases.checker import Rule
+from tests.databases.evidence import Answer
 from tests.faults.apiserver import MANAGED
+from tests.faults.database_namespace import PASSWORD
 from tests.faults.namespace import CONSUMERS, NAME
 
 if TYPE_CHECKING:
@@ -17,22 +19,29 @@ if TYPE_CHECKING:
     from tests.faults.database_namespace import AccountNamespace
 
 __all__ = [
+    "ADOPTION",
+    "CREATION",
     "DELETION",
     "EMERGENCY",
     "FAILURE",
-    "LOSS",
+    "INTERRUPTIONS",
+    "LOSSES",
+    "OVERLAPPING",
+    "REPAIR",
     "ROTATION",
     "AccountScenario",
     "Kills",
+    "at",
     "chain",
     "pairs",
-    "settled",
-    "within",
+    "rotate",
+    "singles",
 ]
 
 _AT_THE_SERVER = {
     "Apply": ("inside", "unrecorded"),
     "Prove": ("unrecorded",),
+    "Assert": ("inside", "unrecorded"),
     "Revoke": ("inside", "unrecorded"),
     "Retire": ("inside", "unrecorded"),
 }
@@ -50,12 +59,26 @@ class AccountScenario:
     restarts: Mapping[str, int]
     """How often each workload is restarted."""
     history: tuple[tuple[int, str], ...]
-    """The newest entries: each revision with its result."""
+    """The newest entries: each revision with its result, which is empty if it is not certain."""
     database: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[AccountNamespace], None] = lambda _: None
+    """Done before the ManagedSecret is there."""
+    is_new: bool = False
+    """Whether no operator has seen the ManagedSecret before; otherwise its first revision is at rest."""
+    dead_in: str = ""
+    """The failpoint of a rotation at which a process dies before this is asked; empty if none rotates then."""
+    moments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The moments of steps that do more at the server than usual; `inside#2` has the second lock of the step."""
     breaks: frozenset[Rule] = frozenset()
     """The rules that it breaks on purpose."""
+    spares: int = 0
+    """How many of its restarts a workload may be spared, by an emergency that supersedes a revision at once."""
+
+    def moments_of(self, step: int) -> tuple[str, ...]:
+        """Return the moments in which the server has a change of a step, or gets it, that is not recorded."""
+        name = self.steps[step]
+        return self.moments.get(name, _AT_THE_SERVER.get(name, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +92,21 @@ class Kills:
     def id(self) -> str:
         return f"{self.scenario.name}, dies {' and '.join(self.failpoints)}"
 
+    @property
+    def deaths(self) -> int:
+        return len(self.failpoints) + bool(self.scenario.dead_in)
+
+
+def at(scenario: AccountScenario, *failpoints: str) -> Kills:
+    """Return one of the cases, by its failpoints."""
+    return Kills(scenario, failpoints)
+
+
+def singles(scenario: AccountScenario, *steps: int) -> list[Kills]:
+    """Let one process die before, after and within each of steps, of all if none is named."""
+    chosen = steps or tuple(range(len(scenario.steps)))
+    return [*chain(scenario, *chosen), *_within(scenario, *chosen)]
+
 
 def chain(scenario: AccountScenario, *steps: int) -> list[Kills]:
     """Let one process die before the first of steps, and one after each of them."""
@@ -78,41 +116,43 @@ def chain(scenario: AccountScenario, *steps: int) -> list[Kills]:
     ]
 
 
-def within(scenario: AccountScenario, *steps: int) -> list[Kills]:
+def pairs(scenario: AccountScenario, *steps: int) -> list[Kills]:
+    """Let a process die in one of the steps, and the next one in a later one: every pair, in each hard moment."""
+    chosen = steps or tuple(range(len(scenario.steps)))
+    return [
+        Kills(scenario, deaths)
+        for first, second in combinations(chosen, 2)
+        for deaths in product(_hard(scenario, first, 0), _hard(scenario, second, _resumed(scenario, first)))
+    ]
+
+
+def _within(scenario: AccountScenario, *steps: int) -> list[Kills]:
     """Let one process die in each moment in which the server has a change, or gets it, that is not recorded."""
     return [
         Kills(scenario, (_point(scenario, moment, step, 0),))
         for step in steps
-        for moment in _AT_THE_SERVER[scenario.steps[step]]
+        for moment in scenario.moments_of(step)
     ]
 
 
-def pairs(scenario: AccountScenario, *steps: int) -> list[Kills]:
-    """Let a process die in one of the steps, and the next one in a later one: every pair, in the hardest moment."""
-    return [
-        Kills(scenario, (_hardest(scenario, first, 0), _hardest(scenario, second, _resumed(scenario, first))))
-        for first, second in combinations(steps, 2)
-    ]
-
-
-def _hardest(scenario: AccountScenario, step: int, since: int) -> str:
-    moments = _AT_THE_SERVER.get(scenario.steps[step], ("after",))
-    return _point(scenario, moments[-1], step, since)
+def _hard(scenario: AccountScenario, step: int, since: int) -> list[str]:
+    """Return the moments within a step; of one that does nothing at the server, the moment after it."""
+    return [_point(scenario, moment, step, since) for moment in scenario.moments_of(step) or ("after",)]
 
 
 def _resumed(scenario: AccountScenario, step: int) -> int:
     """Return the step with which the next process begins: a step without a record is done again."""
-    return step if scenario.steps[step] in _AT_THE_SERVER else step + 1
+    return step if scenario.moments_of(step) else step + 1
 
 
 def _point(scenario: AccountScenario, moment: str, step: int, since: int) -> str:
     """Name a step for a process that begins with step `since`."""
-    name = scenario.steps[step]
-    times = scenario.steps[since : step + 1].count(name)
+    name, (moment, _, extra) = scenario.steps[step], moment.partition("#")
+    times = scenario.steps[since : step + 1].count(name) + int(extra or 1) - 1
     return f"{moment}:{name}" + (f"#{times}" if times > 1 else "")
 
 
-def _rotate(account: AccountNamespace) -> None:
+def rotate(account: AccountNamespace) -> None:
     account.space.trigger("leaver")
 
 
@@ -145,7 +185,7 @@ def _is_deleted(account: AccountNamespace) -> bool:
 
 
 def _lose(account: AccountNamespace) -> None:
-    """Delete the state Secret while no operator runs, and ask for a rotation."""
+    """Delete the state Secret while no operator runs."""
     account.space.cluster.delete(account.space.state)
     eventually(lambda: account.space.cluster.get(account.space.state) is None, "the end of the state Secret")
 
@@ -155,8 +195,12 @@ def _has_rolled_back(account: AccountNamespace) -> bool:
     return "RolledBack" in results and account.is_settled(1)
 
 
-def settled(revision: int) -> Callable[[AccountNamespace], bool]:
+def _settled(revision: int) -> Callable[[AccountNamespace], bool]:
     return lambda account: account.is_settled(revision)
+
+
+def _is_repaired(account: AccountNamespace) -> bool:
+    return account.is_settled(1) and account.login() is Answer.ACCEPTED
 
 
 _BOTH = dict.fromkeys(CONSUMERS, 1)
@@ -164,15 +208,15 @@ _NO_OVERLAP = frozenset({Rule.RUNNING_WORKS, Rule.RESTARTED_BEFORE_REVOKED})
 
 ROTATION = AccountScenario(
     "rotates",
-    _rotate,
+    rotate,
     ("Begin", "Stage", "Apply", "Prove", "Publish", "RollOut", "RollOut", "Overlap", "Expire", "Revoke"),
-    settled(2),
+    _settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
 )
 FAILURE = AccountScenario(
     "fails and rolls back",
-    _rotate,
+    rotate,
     ("Begin", "Stage", "Apply", "Prove", "Publish", "RollOut", "GoBack", "Publish", "RollOut", "Revoke"),
     _has_rolled_back,
     {CONSUMERS[0]: 2},
@@ -183,8 +227,8 @@ FAILURE = AccountScenario(
 EMERGENCY = AccountScenario(
     "revokes at once",
     _declare,
-    ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke"),
-    settled(2),
+    ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke", "RollOut", "RollOut"),
+    _settled(2),
     _BOTH,
     ((2, "Succeeded"), (1, "Succeeded")),
     breaks=_NO_OVERLAP,
@@ -199,11 +243,102 @@ DELETION = AccountScenario(
     database={"deletionPolicy": "Delete"},
     breaks=_NO_OVERLAP | {Rule.PUBLISHED_WORKS},
 )
-LOSS = AccountScenario(
+_LOSS = AccountScenario(
     "continues without its record",
     _lose,
-    ("Claim",),
-    settled(1),
+    ("Claim", "Prove", "Overlap", "Expire", "Revoke"),
+    _settled(1),
     {},
-    (),
+    ((1, "Succeeded"),),
 )
+OVERLAPPING = replace(
+    ROTATION,
+    name="rotates with the previous login in its Secret",
+    steps=(*ROTATION.steps[:-1], "Settle", "Revoke"),
+    spec={"data": [{"name": PASSWORD, "generate": {"password": {}}, "keepPrevious": True}]},
+)
+"""A rotation whose Secret has the previous login until the end of the overlap."""
+CREATION = AccountScenario(
+    "is created",
+    lambda _: None,
+    ("Stage", "Apply", "Prove", "Publish"),
+    _settled(1),
+    {},
+    ((1, "Succeeded"),),
+    is_new=True,
+    moments={"Apply": ("inside", "inside#2", "unrecorded")},
+)
+"""An account that does not exist: `Apply` creates it in one transaction, and opens a login in another."""
+ADOPTION = AccountScenario(
+    "is adopted",
+    lambda _: None,
+    ("Adopt", "Prove", "Publish"),
+    _settled(1),
+    {},
+    ((1, "Succeeded"),),
+    database={"template": None},
+    spec={"target": {"adopt": "IfUnowned"}},
+    prepare=lambda account: account.put_in_use(),
+    is_new=True,
+    moments={"Prove": ("inside", "unrecorded")},
+    breaks=frozenset({Rule.PROVEN_BEFORE_PUBLISHED}),
+)
+"""An account in use, whose Secret was there before: `Prove` also claims it."""
+REPAIR = AccountScenario(
+    "repairs a password that was changed at the server",
+    lambda account: account.change_at_server(),
+    ("Assert",),
+    _is_repaired,
+    {},
+    ((1, "Succeeded"),),
+)
+
+
+def _lost(
+    dead_in: str, revision: int, restarts: int, history: tuple[tuple[int, str], ...]
+) -> AccountScenario:
+    """Return the loss of a record of two open logins, in a rotation that has come to a failpoint."""
+    return replace(
+        _LOSS,
+        name=f"continues without its record, in a rotation that died {dead_in}",
+        has_ended=lambda account: account.is_settled(revision) and len(account.open_logins()) == 1,
+        restarts=dict.fromkeys(CONSUMERS, restarts) if restarts else {},
+        history=history,
+        dead_in=dead_in,
+        breaks=frozenset({Rule.NEVER_LOST, Rule.REVOKED_IS_REFUSED}),
+    )
+
+
+LOSSES = (
+    _LOSS,
+    _lost("before:Prove", 1, 0, ((1, "Succeeded"),)),
+    _lost("after:Overlap", 2, 1, ((2, "Succeeded"), (1, "Succeeded"))),
+)
+
+
+def _interrupted(dead_in: str, steps: tuple[str, ...], restarts: int, *results: str) -> AccountScenario:
+    """Return an emergency that is declared while a rotation has come to a failpoint; `results` is its history."""
+    revision = len(results)
+    return replace(
+        EMERGENCY,
+        name=f"revokes at once, in a rotation that died {dead_in}",
+        steps=steps,
+        has_ended=_settled(revision),
+        restarts=dict.fromkeys(CONSUMERS, restarts),
+        history=tuple(zip(range(revision, 0, -1), results, strict=True)),
+        dead_in=dead_in,
+    )
+
+
+_AFRESH = ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke", "RollOut", "RollOut")
+_ENDED = ("Succeeded", "Succeeded", "Succeeded")
+_SUPERSEDED = ("Succeeded", "Superseded", "Succeeded")
+_EITHER = ("Succeeded", "", "Succeeded")
+INTERRUPTIONS = (
+    _interrupted("before:Prove", ("Close", "Revoke", *_AFRESH), 1, *_SUPERSEDED),
+    _interrupted("before:Publish", ("Expire", "Publish", "Revoke", "RollOut", "RollOut"), 1, *_ENDED[1:]),
+    replace(_interrupted("after:Publish", ("Expire", "Revoke", *_AFRESH), 2, *_EITHER), spares=1),
+    _interrupted("after:Overlap", ("Expire", "Revoke", *_AFRESH), 2, *_ENDED),
+    _interrupted("inside:Revoke", ("Revoke", *_AFRESH), 2, *_ENDED),
+)
+"""What is exposed is replaced once, whatever the rotation has done: its candidate is given up, or taken over."""

@@ -15,7 +15,7 @@ from sandbox.harness import eventually
 from tests.databases.cluster_watch import Subject, record_of
 from tests.databases.journal import Journal
 from tests.databases.recorder import answer_to, application
-from tests.databases.server_log import SETTINGS
+from tests.databases.server_log import SETTINGS, STRANGER
 from tests.faults.apiserver import MANAGED, values_of
 from tests.faults.namespace import NAME, workload_namespaces
 from tests.faults.wire import Wire
@@ -84,6 +84,12 @@ class Shop:
         self.server.data.chmod(0o700)
         self.server.start()
 
+    def set_password(self, verb: str, login: str, password: str) -> None:
+        """Create or alter a login as another administrator than the operator does; the server gets a verifier."""
+        with self.server.connect(application_name=STRANGER) as session:
+            verifier = session.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
+            session.execute(f"{verb} ROLE {login} LOGIN PASSWORD '{verifier.decode()}'".encode())
+
     @property
     def port(self) -> int:
         """Where operators connect."""
@@ -143,6 +149,31 @@ class AccountNamespace:
         """Create the target with its admin, and the ManagedSecret."""
         self.create_target()
         self._create(MANAGED, "managedsecrets", self.managed_secret(database or {}, spec))
+
+    def remove(self) -> None:
+        """Delete what operators act on; the account stays at the server as it is."""
+        own = f"{MANAGED}/namespaces/{self.namespace}"
+        for path in (self.space.managed, f"{own}/databasetargets/{_TARGET}"):
+            self.space.cluster.delete(path)
+        for emergency in self.space.cluster.items(f"{own}/emergencyrotations"):
+            self.space.cluster.delete(f"{own}/emergencyrotations/{emergency['metadata']['name']}")
+
+    def put_in_use(self) -> None:
+        """Let the account be there before its ManagedSecret, with a password that its Secret has."""
+        password = self._set_password("CREATE", self.username)
+        self.shop.server.execute(f"GRANT {self.username} TO {_ADMIN} WITH ADMIN OPTION")
+        self._create_secret(NAME, {"username": self.username.encode(), PASSWORD: password.encode()})
+
+    def change_at_server(self) -> None:
+        """Give the published login another password, as another administrator does."""
+        published = values_of(self.space.cluster.get(self.space.target))
+        self._set_password("ALTER", published["username"].decode())
+
+    def _set_password(self, verb: str, login: str) -> str:
+        password = secrets.token_urlsafe(24)
+        self.journal.pair(login, password)
+        self.shop.set_password(verb, login, password)
+        return password
 
     def create_target(self) -> None:
         admin = {"username": _ADMIN, "password": self.shop.password}
@@ -218,6 +249,11 @@ class AccountNamespace:
         found = self.space.status().get("conditions") or ()
         return {one["type"]: f"{one['status']} {one['reason']}: {one.get('message', '')}" for one in found}
 
+    def open_logins(self) -> frozenset[str]:
+        """Return the logins that the server would accept, by its catalogue."""
+        rows = self.shop.server.execute("SELECT rolname FROM pg_roles WHERE rolcanlogin")
+        return self.journal.logins & {name for (name,) in rows}
+
     def login(self) -> Answer:
         """Log in with what the Secret says."""
         data = values_of(self.space.cluster.get(self.space.target))
@@ -253,8 +289,11 @@ def account_namespaces(cluster: Cluster, shop: Shop, count: int) -> list[Account
     """Make namespaces with their Deployments, each with a name for its account."""
     made = []
     for space in workload_namespaces(cluster, count):
-        username = f"orders_{secrets.token_hex(4)}"
-        made.append(AccountNamespace(space, shop, username, Journal(f"{username}_a", f"{username}_b")))
+        username = (
+            f"orders_{secrets.token_hex(3)}"  # a login is in messages, and short enough to be no secret
+        )
+        journal = Journal(username, f"{username}_a", f"{username}_b")
+        made.append(AccountNamespace(space, shop, username, journal))
     return made
 
 

@@ -21,16 +21,14 @@ from tests.faults.database_disturbances import (
     BACKEND_KILLED,
     CASES,
     CRASHED,
-    CREATION,
     CUT_OFF,
     FROZEN,
-    OVERLAPPING,
     RESTARTED,
     SILENT,
     Case,
     at,
 )
-from tests.faults.database_kills import DELETION
+from tests.faults.database_kills import CREATION, DELETION, OVERLAPPING
 from tests.faults.database_namespace import WiredShop
 from tests.faults.database_play import frozen, play, thaw
 from tests.faults.namespace import CONSUMERS
@@ -153,7 +151,7 @@ def _tell(case: Case, cluster: Cluster, kubeconfig: Path, folder: Path) -> Story
                 kubeconfig,
                 folder,
                 rate=_RATE,
-                is_started=scenario is not CREATION,
+                is_started=not scenario.is_new,
                 database=scenario.database,
                 **scenario.spec,
             )

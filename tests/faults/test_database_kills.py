@@ -1,8 +1,8 @@
 """Killed at any step of a rotation of a database password: the server, the record and the Secret agree at the end.
 
 Each process dies at a failpoint: before or after a step, inside the lock at the server, or when the server has done
-something that is not recorded yet. `make test` has the moments in which the server and the record differ, and draws
-some others; `make soak` has all, and pairs of them.
+something that is not recorded yet. `make test` has moments in which the server and the record differ, and draws some
+others; `make soak` has all, and pairs of them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,25 @@ from tests.databases.cluster_watch import ClusterWatch, retime_each
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.database_kills import (
+    ADOPTION,
+    CREATION,
     DELETION,
     EMERGENCY,
     FAILURE,
-    LOSS,
+    INTERRUPTIONS,
+    LOSSES,
+    OVERLAPPING,
+    REPAIR,
     ROTATION,
     Kills,
-    chain,
+    at,
     pairs,
-    within,
+    rotate,
+    singles,
 )
 from tests.faults.database_namespace import account_namespaces, operator_of
 from tests.faults.namespace import CONSUMERS
+from tests.support.forked_cli import CONSTANTS
 from tests.support.soak import TIMES, draw
 
 if TYPE_CHECKING:
@@ -52,34 +59,46 @@ _LIVES = 0
 """A process that never came to its failpoint."""
 _AT_ONCE = 3
 _DEATH = 45.0
-_PATIENCE = 120.0
+_PATIENCE = 300.0
+"""Seconds for all cases of a time; on a busy machine the server does not answer each login in time."""
+_AT_A_TIME = 20
+"""Cases whose accounts are there at the same time: the recorder logs in to each of them once in some seconds."""
+_SOON = {CONSTANTS: "keyturn.core.spec.database._DEFAULT_PROBE=10"}
+"""Seconds instead of minutes until a published password is probed."""
 
+_CHOSEN = (
+    # The moments in which the server and the record differ, and the step back.
+    *(at(ROTATION, one) for one in ("inside:Apply", "unrecorded:Apply", "unrecorded:Prove")),
+    *(at(ROTATION, one) for one in ("inside:Revoke", "unrecorded:Revoke")),
+    *(at(FAILURE, one) for one in ("after:GoBack", "after:Revoke", "unrecorded:Revoke")),
+    at(OVERLAPPING, "after:Settle"),
+    at(EMERGENCY, "inside:Revoke"),
+    at(INTERRUPTIONS[0], "unrecorded:Revoke"),
+    at(INTERRUPTIONS[-1], "inside:Revoke"),
+    at(CREATION, "inside:Apply#2"),
+    at(ADOPTION, "unrecorded:Prove"),
+    at(REPAIR, "inside:Assert"),
+    at(DELETION, "inside:Retire"),
+    at(LOSSES[0], "before:Claim"),
+    at(LOSSES[-1], "unrecorded:Revoke"),
+)
 _SINGLES = [
-    *chain(ROTATION, *range(len(ROTATION.steps))),
-    *chain(FAILURE, 7, 8),
-    *within(FAILURE, 9)[:1],
-    *chain(EMERGENCY, 2, 3, 4, 5, 6),
-    *within(EMERGENCY, 2),
-    *within(EMERGENCY, 6)[1:],
-    *chain(DELETION, 0, 1),
-    *within(DELETION, 1)[1:],
-    *chain(LOSS, 0)[1:],
+    *singles(ROTATION),
+    *singles(OVERLAPPING, 8, 9, 10),
+    *singles(FAILURE, 6, 7, 8, 9),
+    *(kills for scenario in (EMERGENCY, *INTERRUPTIONS) for kills in singles(scenario)),
+    *(kills for scenario in (CREATION, ADOPTION, REPAIR, DELETION) for kills in singles(scenario)),
+    *(kills for scenario in LOSSES for kills in singles(scenario)),
 ]
 _PAIRS = [
     *pairs(ROTATION, 0, 1, 2, 3, 4, 5, 7, 8, 9),
+    *pairs(OVERLAPPING, 8, 9, 10),
     *pairs(FAILURE, 2, 3, 4, 6, 9),
+    *pairs(EMERGENCY, 0, 1, 2, 3, 4, 5, 6),
+    *(kills for scenario in (CREATION, ADOPTION, DELETION, *LOSSES) for kills in pairs(scenario)),
 ]
-KILLS = [
-    # The moments in which the server and the record differ, and the step back.
-    *within(ROTATION, 2, 3, 9),
-    *chain(FAILURE, 6, 9)[1:],
-    *within(FAILURE, 9)[1:],
-    *within(EMERGENCY, 6)[:1],
-    *within(DELETION, 1)[:1],
-    *chain(LOSS, 0)[:1],
-    *draw(_SINGLES, 1),
-    *draw(_PAIRS, 1),
-]
+_OTHERS = [kills for kills in _SINGLES if kills not in _CHOSEN]
+KILLS = [*_CHOSEN, *draw(_OTHERS, 1), *draw(_PAIRS, 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +122,22 @@ class Story:
 def stories(
     cluster: Cluster, shop: Shop, accounts: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Story]:
-    """Kill processes in each case; then let one other process continue all of them."""
+    """Kill processes in each case, some cases after the others."""
     folder, kubeconfig = tmp_path_factory.mktemp("database-kills"), accounts("database-kills")
-    stage = dict(zip(KILLS, account_namespaces(cluster, shop, len(KILLS)), strict=True))
+    found: dict[str, Story] = {}
+    for begin in range(0, len(KILLS), _AT_A_TIME):
+        cases = KILLS[begin : begin + _AT_A_TIME]
+        stage = dict(zip(cases, account_namespaces(cluster, shop, len(cases)), strict=True))
+        found |= _tell(stage, cluster, shop, kubeconfig, folder)
+        for account in stage.values():
+            account.remove()
+    return found
+
+
+def _tell(
+    stage: dict[Kills, AccountNamespace], cluster: Cluster, shop: Shop, kubeconfig: Path, folder: Path
+) -> dict[str, Story]:
+    """Kill processes in each case; then let one other process continue all of them."""
     watched = {account.namespace: account.subject for account in stage.values()}
     journals = [account.journal for account in stage.values()]
     with (
@@ -115,7 +147,7 @@ def stories(
         _come_to_rest(stage, kubeconfig, folder)
         before = {kills: _generations(account) for kills, account in stage.items()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), KILLS))
+            codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), stage))
         with _operator(kubeconfig, folder / "whole.log", next(iter(stage.values()))) as operator:
             unfinished = _wait_for_the_ends(stage, operator)
             operator.stop()
@@ -123,7 +155,7 @@ def stories(
     works = retime_each([account.subject for account in stage.values()], cluster.plane.audit_log)
     judged = assemble_each(journals, read_lines(shop.server.log), works)
     found = {}
-    for kills, code, evidence in zip(KILLS, codes, judged, strict=True):
+    for kills, code, evidence in zip(stage, codes, judged, strict=True):
         account = stage[kills]
         after = _generations(account)
         restarts = {
@@ -136,13 +168,19 @@ def stories(
 
 
 def _come_to_rest(stage: dict[Kills, AccountNamespace], kubeconfig: Path, folder: Path) -> None:
+    """Create the accounts; those that are not new come to rest."""
     for kills, account in stage.items():
         kills.scenario.prepare(account)
+    old = {kills: account for kills, account in stage.items() if not kills.scenario.is_new}
+    for kills, account in old.items():
         account.create(database=kills.scenario.database, **kills.scenario.spec)
     with _operator(kubeconfig, folder / "rest.log", next(iter(stage.values()))) as operator:
-        for account in stage.values():
+        for account in old.values():
             account.wait_for(1, _PATIENCE, keep=operator.revive)
         operator.stop()
+    for kills, account in stage.items():
+        if kills.scenario.is_new:
+            account.create(database=kills.scenario.database, **kills.scenario.spec)
 
 
 def _operator(
@@ -150,12 +188,16 @@ def _operator(
 ) -> Operator:
     home.end_lease()
     options = arguments or ("--all-namespaces",)
-    return operator_of(home, kubeconfig, log, *options, KEYTURN_FAILPOINT=failpoint)
+    return operator_of(home, kubeconfig, log, *options, KEYTURN_FAILPOINT=failpoint, **_SOON)
 
 
 def _die(kills: Kills, account: AccountNamespace, kubeconfig: Path, folder: Path) -> list[int]:
-    kills.scenario.provoke(account)
-    return [_die_once(failpoint, account, kubeconfig, folder) for failpoint in kills.failpoints]
+    scenario, codes = kills.scenario, []
+    if scenario.dead_in:
+        rotate(account)
+        codes.append(_die_once(scenario.dead_in, account, kubeconfig, folder))
+    scenario.provoke(account)
+    return codes + [_die_once(failpoint, account, kubeconfig, folder) for failpoint in kills.failpoints]
 
 
 def _die_once(failpoint: str, account: AccountNamespace, kubeconfig: Path, folder: Path) -> int:
@@ -199,7 +241,7 @@ def story(request: pytest.FixtureRequest, stories: dict[str, Story]) -> Story:
 
 
 def test_each_process_died_where_it_was_to(story: Story) -> None:
-    assert story.returncodes == [_KILLED] * len(story.kills.failpoints)
+    assert story.returncodes == [_KILLED] * story.kills.deaths
 
 
 def test_another_process_brings_it_to_its_end(story: Story) -> None:
@@ -211,9 +253,15 @@ def test_no_rule_is_violated(story: Story) -> None:
 
 
 def test_each_workload_restarts_as_often_as_without_a_death(story: Story) -> None:
-    assert story.restarts == story.kills.scenario.restarts
+    most, spares = story.kills.scenario.restarts, story.kills.scenario.spares
+    assert story.restarts.keys() == most.keys()
+    assert all(most[name] - spares <= times <= most[name] for name, times in story.restarts.items())
 
 
 def test_the_history_has_each_rotation_once(story: Story) -> None:
-    if story.kills.scenario.history:
-        assert story.history == list(story.kills.scenario.history)
+    expected = story.kills.scenario.history
+    if expected:
+        assert [number for number, _ in story.history] == [number for number, _ in expected]
+        assert all(
+            result == sure for (_, result), (_, sure) in zip(story.history, expected, strict=True) if sure
+        )
