@@ -61,6 +61,23 @@ def test_what_the_server_did_is_recorded_after_the_api_server_was_away(
         assert place.violations() == []
 
 
+def test_what_the_server_did_is_recorded_after_the_api_server_restarted(
+    cluster: Cluster, own_shop: Shop, database_kubeconfig: Path, tmp_path: Path
+) -> None:
+    with play(cluster, own_shop, database_kubeconfig, tmp_path) as place:
+        place.operators[0].stop()
+        place.account.space.trigger("leaver")
+        place.end_lease()
+        with frozen_at(place, "inside:Apply") as leader:
+            cluster.plane.stop_apiserver()
+            thaw(leader)
+            eventually(lambda: len(place.account.open_logins()) == 2, "the new login", 30)
+            cluster.plane.start_apiserver()
+            with place.operator():  # the other replica, if the leader lost its Lease meanwhile
+                place.account.wait_for(2, 120)
+            assert place.violations() == []
+
+
 def test_a_server_that_is_read_only_delays_a_rotation(
     cluster: Cluster, own_shop: Shop, database_kubeconfig: Path, tmp_path: Path
 ) -> None:
