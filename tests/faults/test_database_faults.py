@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.harness import eventually
 from tests.databases.evidence import Answer
+from tests.faults.apiserver import state_of
 from tests.faults.database_play import frozen_at, play, records, thaw
 from tests.faults.proxy import FaultProxy, drop, lose
+from tests.support.forked_cli import CONSTANTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.apiserver import Cluster
     from tests.faults.database_namespace import Shop
+    from tests.faults.database_play import Play
     from tests.faults.proxy import Act
 
 pytestmark = pytest.mark.timeout(600)
+_SHORT_SLEEPS = {CONSTANTS: "keyturn.controllers.workqueue._MAX_SLEEP=2"}
+"""Seconds instead of a minute until the clock is compared again with what is due."""
 
 
 @pytest.mark.parametrize("moment", ["before", "inside"])
@@ -76,6 +82,52 @@ def test_what_the_server_did_is_recorded_after_the_api_server_restarted(
             with place.operator():  # the other replica, if the leader lost its Lease meanwhile
                 place.account.wait_for(2, 120)
             assert place.violations() == []
+
+
+def test_an_overlap_ends_after_the_clock_was_an_hour_behind(
+    cluster: Cluster, own_shop: Shop, database_kubeconfig: Path, tmp_path: Path
+) -> None:
+    rotation = {"trigger": "at-creation", "overlap": "60s"}
+    with (
+        FaultProxy(cluster, tmp_path) as proxy,
+        play(
+            cluster,
+            own_shop,
+            proxy.kubeconfig(database_kubeconfig),
+            tmp_path,
+            is_started=False,
+            rotation=rotation,
+        ) as place,
+        place.operator(**_SHORT_SLEEPS) as operator,
+    ):
+        place.account.wait_for(1)
+        place.account.space.trigger("leaver")
+        eventually(lambda: _overlaps(place), "the overlap", 60, instead=place.account.conditions)
+        proxy.ahead = timedelta(hours=-1)
+        operator.wait_for_log("clock out of sync")
+        _look_again(place)
+        assert place.account.phases() == {1: "Proven", 2: "Proven"}
+        proxy.ahead = timedelta(minutes=2)  # after the end of the overlap; nothing else tells the operator
+        place.account.wait_for(2)
+        assert place.violations() == []
+
+
+def _overlaps(place: Play) -> bool:
+    """Say whether the end of the overlap is recorded."""
+    state = state_of(place.account.space.cluster.get(place.account.space.state))
+    return any(one["valid_until"] for one in state["revisions"])
+
+
+def _look_again(place: Play) -> None:
+    """Change the object, and wait until the operator has seen it."""
+    space = place.account.space
+    space.cluster.edit(space.managed, lambda body: body["spec"].update(owner="operations"))
+
+    def is_seen() -> bool:
+        body = space.cluster.get(space.managed)
+        return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+    eventually(is_seen, "a look at the object", 60)
 
 
 def test_a_server_that_is_read_only_delays_a_rotation(
