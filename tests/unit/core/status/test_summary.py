@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.core.status.summary import Summary, SummaryState, standing_of
+from keyturn.core.status.summary import Summary, SummaryState, describe_phase, standing_of
 
 if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
@@ -245,3 +245,8 @@ def test_a_person_is_needed_for_these() -> None:
 def test_states_are_ordered_from_the_worst_to_the_best() -> None:
     assert [state.rank for state in SummaryState] == list(range(len(SummaryState)))
     assert SummaryState.READY.rank == len(SummaryState) - 1
+
+
+@pytest.mark.parametrize(("phase", "words"), [("Closed", "Closed (proven refused)"), ("Proven", "Proven")])
+def test_a_closed_login_is_described_as_refused(phase: str, words: str) -> None:
+    assert describe_phase(phase) == words
