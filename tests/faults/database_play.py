@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.harness import eventually
 from tests.databases.assemble import assemble
 from tests.databases.checker import judge
-from tests.databases.cluster_watch import ClusterWatch, retime
+from tests.databases.cluster_watch import ClusterWatch, record_of, retime
 from tests.databases.recorder import RATE, Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
@@ -65,12 +65,23 @@ class Play:
         self.account.end_lease()
 
     def evidence(self) -> Evidence:
+        # The journal hears of a record by a watch, perhaps later than a wait for the status.
+        eventually(self._is_in_journal, "the newest record in the journal", _PATIENCE)
         self.recorder.try_all_closed()
         works = retime(self.account.subject, self.audit_log)
         places = {f"the log of operator {n}": one.log.read_bytes() for n, one in enumerate(self.operators)}
         places["the server's log"] = self.shop.server.log.read_bytes()
         lines = read_lines(self.shop.server.log)
         return assemble(self.account.journal, lines, works=works, places=places)
+
+    def _is_in_journal(self) -> bool:
+        space, subject = self.account.space, self.account.subject
+        body = space.cluster.get(space.state)
+        kept = record_of(body, subject.password)[1] if body else []
+        known = [one for record in subject.journal.records[-1:] for one in record.entries]
+        return body is None or [(one.revision, one.login, one.phase) for one in kept] == [
+            (one.revision, one.login, one.phase) for one in known
+        ]
 
     def violations(self, *, without: frozenset[Rule] = frozenset()) -> list[Violation]:
         return judge(self.evidence(), without=without)

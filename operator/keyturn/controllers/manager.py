@@ -128,8 +128,7 @@ class Manager:
         self._options, self._connection, self._identity = options, connection, identity
         place = options.place
         self.election = self._election(for_lease, place)
-        api.fence = self.election.deadline
-        api.clock = for_lease.clock  # at rest, only renewals of the Lease get answers, which tell the time
+        api.fence, api.clock = self.election.deadline, for_lease.clock  # answers to the Lease tell the time
         for_lease.on_response = api.on_response = metrics.count_request
         self.events = Events(api, identity, is_busy=lambda: self.queue.depth > options.workers)
         metrics.CLOCK_AHEAD.set_function(api.clock.seconds_ahead)
