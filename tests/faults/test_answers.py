@@ -35,7 +35,7 @@ _CALLS: dict[str, tuple[str, str, str]] = {
     "creates the Secret": ("POST", "/secrets", NAME),
     "updates the state": ("PUT", f"/secrets/{NAME}-keyturn", f"{NAME}-keyturn"),
     "updates the Secret": ("PUT", f"/secrets/{NAME}", NAME),
-    "writes the status": ("PATCH", f"/managedsecrets/{NAME}/status", "status"),
+    "writes the status": ("PUT", f"/managedsecrets/{NAME}/status", "status"),
     "restarts a workload": ("PATCH", f"/deployments/{CONSUMERS[0]}", CONSUMERS[0]),
 }
 _ALWAYS = ("the answer is lost", "409")

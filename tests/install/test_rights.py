@@ -124,7 +124,7 @@ def test_the_uid_of_its_namespace_can_be_read_and_of_no_other(namespaced: Instal
         ("update", "secrets", "shop"),
         ("list", "secrets", "*"),
         ("get", "leases.coordination.k8s.io/keyturn", "keyturn-system"),
-        ("patch", "managedsecrets.keyturn.dev/status", "shop"),
+        ("update", "managedsecrets.keyturn.dev/status", "shop"),
     ],
 )
 def test_the_question_is_asked_in_a_way_that_can_be_answered_yes(

@@ -359,6 +359,8 @@ class Cluster(Api):
 
     async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:  # noqa: ARG002
         with self._writing():
+            if path.endswith("/status"):
+                return self._with_status(path.removesuffix("/status"), body)
             there = self._unchanged("update", path, body["metadata"]["resourceVersion"])
             kept = {name: there["metadata"][name] for name in ("uid", "creationTimestamp")}
             made = copy.deepcopy(body)
@@ -374,9 +376,7 @@ class Cluster(Api):
                     {"force": "true"} if kind is Patch.APPLY else {}
                 )
                 return self._restarted(path, body)
-            if kind is Patch.MERGE and not path.endswith("/status"):
-                return self._finalized(path, body)
-            return self._patched_status(path.removesuffix("/status"), body)
+            return self._finalized(path, body)
 
     async def pages(
         self,
@@ -424,11 +424,12 @@ class Cluster(Api):
             del self.objects[path]
         return copy.deepcopy(self._stamp(there))
 
-    def _patched_status(self, path: str, body: Body) -> Body:
-        there = self._unchanged("patch", path, body["metadata"]["resourceVersion"])
-        status = there.get("status", {}) | copy.deepcopy(body["status"])
-        there["status"] = {name: part for name, part in status.items() if part is not None}
-        assert [one for one in status.get("conditions", ()) if not _is_documented(one)] == []
+    def _with_status(self, path: str, body: Body) -> Body:
+        metadata = body["metadata"]
+        there = self._unchanged("update", path, metadata["resourceVersion"])
+        assert metadata["uid"] == there["metadata"]["uid"]
+        there["status"] = copy.deepcopy(body["status"])
+        assert [one for one in there["status"].get("conditions", ()) if not _is_documented(one)] == []
         return copy.deepcopy(self._stamp(there))
 
     def _restarted(self, path: str, body: Body) -> Body:

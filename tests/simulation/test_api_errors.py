@@ -207,10 +207,10 @@ class Failing(Cluster):
 
     failure: type[ApiError] | None = None
 
-    async def patch(self, path: str, *arguments: Any, **options: Any) -> Body:
-        if self.failure:
-            raise self.failure("patch", path, 0, self.failure.__name__)
-        return await super().patch(path, *arguments, **options)
+    async def replace(self, path: str, *arguments: Any, **options: Any) -> Body:
+        if self.failure and path.endswith("/status"):
+            raise self.failure("update", path, 0, self.failure.__name__)
+        return await super().replace(path, *arguments, **options)
 
 
 @pytest.mark.parametrize(

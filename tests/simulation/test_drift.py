@@ -30,6 +30,8 @@ class Mutating(Cluster):
         return await super().create(path, self._mutated(f"{path}/{body['metadata']['name']}", body), params)
 
     async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+        if path not in self.drops:
+            return await super().replace(path, body, params)
         sent = self._mutated(path, body)
         there = self.objects[path]
         if path == TARGET and there["data"] == sent["data"]:

@@ -13,7 +13,7 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Clus
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body, Params, Patch
+    from keyturn.kube.client import Body, Params
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 
@@ -84,11 +84,11 @@ class Corrected(Cluster):
             raise errors.Forbidden("get", path, 403, "Forbidden")
         return await super().get(path, params, metadata_only=metadata_only)
 
-    async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
         if self.corrects and path.endswith("/status"):
             self.corrects = False
             self.change_managed()
-        return await super().patch(path, body, kind, params)
+        return await super().replace(path, body, params)
 
 
 async def test_a_correction_during_the_report_of_a_failure_does_not_wait_for_the_back_off() -> None:

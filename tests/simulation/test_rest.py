@@ -326,15 +326,15 @@ async def test_news_during_a_pass_is_not_part_of_its_record(cluster: Cluster) ->
     """The Secret is edited, and the watch reports it, before the pass writes its status."""
     cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "again"
     cluster.touch_managed()
-    patch = cluster.patch
+    replace = cluster.replace
 
-    async def patch_after_an_edit(path: str, *rest: Any, **settings: Any) -> Any:
+    async def replace_after_an_edit(path: str, *rest: Any, **settings: Any) -> Any:
         if path.endswith("/status"):
             cluster.edit_target("password", FOREIGN)
             cluster.tell_secrets()
-        return await patch(path, *rest, **settings)
+        return await replace(path, *rest, **settings)
 
-    cluster.patch = patch_after_an_edit  # type: ignore[method-assign]
+    cluster.replace = replace_after_an_edit  # type: ignore[method-assign]
     for _ in range(20):
         cluster.tell()
         await cluster.look()

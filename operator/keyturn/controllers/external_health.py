@@ -134,7 +134,7 @@ async def _write(
 ) -> None:
     path = paths.external_status(key.kind, key.namespace, key.name)
     try:
-        write = statuses.write(context.api, path, found, status)
+        write = statuses.write(context.api, key.kind, path, found, status)
         put = partial(context.cache.put_external, key)
         written = await context.own_writes.write_status(key, found, write, put)
     except (errors.Conflict, errors.NotFound):

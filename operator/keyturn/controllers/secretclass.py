@@ -47,7 +47,8 @@ async def reconcile_class(name: str, context: Context) -> None:
     if secret_class is None:
         return
     status = _status(secret_class, flaw_of(secret_class), context)
-    write = statuses.write(context.api, paths.secret_class_status(name), secret_class, status)
+    path = paths.secret_class_status(name)
+    write = statuses.write(context.api, "SecretClass", path, secret_class, status)
     with suppress(errors.Conflict, errors.NotFound):  # after a conflict the watch brings the newer object
         await context.own_writes.write_status(name, secret_class, write, context.cache.put_class)
 

@@ -1,13 +1,12 @@
-"""Writes the status of an object: the top-level fields that changed, as a merge patch."""
+"""Writes the status of an object, whole, if it has changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keyturn.api import API_VERSION
 from keyturn.runtime import failpoints
-
-from .client import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     """Return the changes of a status, and of fields that depend on the whole new status, from both."""
 
-__all__ = ["HasStatus", "Written", "status_patch", "write"]
+__all__ = ["HasStatus", "Written", "changed_fields", "write"]
 
 
 class HasStatus(Protocol):
@@ -44,28 +43,36 @@ class Written:
 
 
 async def write(
-    api: Api, path: str, before: HasStatus, after: Schema, *, failpoint: str = "", seal: Seal | None = None
+    api: Api,
+    kind: str,
+    path: str,
+    before: HasStatus,
+    after: Schema,
+    *,
+    failpoint: str = "",
+    seal: Seal | None = None,
 ) -> Written | None:
-    """Write the changed fields of a status to `path`; return None if none has changed.
+    """Write the status of an object of `kind` to `path`; return None if no field has changed.
 
     `seal` adds changes of fields that depend on the whole new status.
 
-    The resourceVersion is the fence: no status is written about a spec that has changed since it was read. Tests can
-    kill the process before and after the write, at the step `failpoint`.
+    The status is replaced (PUT): the API server keeps all other parts of the object, so the body has only its
+    identity, and no patch is computed. The resourceVersion is the fence: no status is written about a spec that has
+    changed since it was read. Tests can kill the process before and after the write, at the step `failpoint`.
 
     Raises:
         Conflict: The object has changed since it was read, or is another one of the same name.
         NotFound: The object is deleted.
     """
     document = _document(after)
-    changes = _patch(_document(before.status), document)
+    changes = _changes(_document(before.status), document)
     if seal is not None:
         changes = seal(changes, document)
     if not changes:
         return None
-    metadata = {"resourceVersion": before.metadata.resource_version, "uid": before.metadata.uid}
+    status = {name: part for name, part in (document | changes).items() if part is not None}
     failpoints.reached("before", failpoint)
-    body = await api.patch(path, {"metadata": metadata, "status": changes}, Patch.MERGE)
+    body = await api.replace(path, _body(kind, before.metadata, status))
     failpoints.reached("after", failpoint)
     kept = body.get("status", {})
     return Written(
@@ -73,12 +80,23 @@ async def write(
     )
 
 
-def status_patch(before: Schema, after: Schema) -> dict[str, Any]:
-    """Return the merge patch (RFC 7386) from `before` to `after`, top-level field by field."""
-    return _patch(_document(before), _document(after))
+def changed_fields(before: Schema, after: Schema) -> dict[str, Any]:
+    """Return the top-level fields of `after` that differ from `before`, and the removed ones as None."""
+    return _changes(_document(before), _document(after))
 
 
-def _patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _body(kind: str, metadata: Metadata, status: dict[str, Any]) -> dict[str, Any]:
+    identity = {
+        "name": metadata.name,
+        "resourceVersion": metadata.resource_version,
+        "uid": metadata.uid,
+    }
+    if metadata.namespace:
+        identity["namespace"] = metadata.namespace
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": identity, "status": status}
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     removed = {name: None for name in old if name not in new}
     return removed | {name: part for name, part in new.items() if old.get(name) != part}
 

@@ -106,8 +106,8 @@ def test_who_serves_two_namespaces_needs_nothing_elsewhere() -> None:
         ),
         (Right("list", "", "pods", "", "", is_of_cluster=False, manifest=""), "list pods in all namespaces"),
         (
-            Right("patch", "keyturn.dev", "secretclasses/status", "", "", is_of_cluster=True, manifest=""),
-            "patch secretclasses/status.keyturn.dev",
+            Right("update", "keyturn.dev", "secretclasses/status", "", "", is_of_cluster=True, manifest=""),
+            "update secretclasses/status.keyturn.dev",
         ),
     ],
     ids=["one object", "all namespaces", "of the cluster"],

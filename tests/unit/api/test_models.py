@@ -18,7 +18,7 @@ from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType, TemplateMetadata
-from keyturn.kube.status import status_patch
+from keyturn.kube.status import changed_fields
 from tests.support.initial_status import filled_in
 from tests.unit.core.builders import NOW
 
@@ -164,7 +164,7 @@ def ready(status: str) -> Condition:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "patch"),
+    ("before", "after", "changed"),
     [
         pytest.param({}, {}, {}, id="nothing to say"),
         pytest.param({"revision": 1}, {"revision": 1}, {}, id="nothing has changed"),
@@ -205,18 +205,18 @@ def ready(status: str) -> Condition:
         ),
     ],
 )
-def test_a_patch_of_the_status_has_what_changed_and_nothing_else(
-    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+def test_the_changed_fields_of_a_status_are_those_that_differ(
+    before: dict[str, Any], after: dict[str, Any], changed: dict[str, Any]
 ) -> None:
-    assert status_patch(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == patch
+    assert changed_fields(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == changed
 
 
-def test_the_first_status_replaces_what_the_api_server_filled_in_by_one_patch() -> None:
+def test_the_first_status_replaces_what_the_api_server_filled_in() -> None:
     before = ManagedSecretStatus.model_validate(filled_in("ManagedSecret"))
     after = ManagedSecretStatus(observed_generation=1, conditions=[ready("True")])
 
-    patch = status_patch(before, after)
+    changed = changed_fields(before, after)
 
-    assert patch.keys() == {"observedGeneration", "conditions", "state"}
-    assert [one["type"] for one in patch["conditions"]] == ["Ready"]
-    assert status_patch(ManagedSecretStatus.model_validate(patch), after) == {}
+    assert changed.keys() == {"observedGeneration", "conditions", "state"}
+    assert [one["type"] for one in changed["conditions"]] == ["Ready"]
+    assert changed_fields(ManagedSecretStatus.model_validate(changed), after) == {}

@@ -55,14 +55,13 @@ class Server:
     def version(self) -> int:
         return int(self.body["metadata"]["resourceVersion"])
 
-    async def patch(self, path: str, body: Body, *_: object) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         self.paths.append(path)
         if self.problem:
             raise self.problem
         assert body["metadata"]["resourceVersion"] == str(self.version)
         metadata = self.body["metadata"] | {"resourceVersion": str(self.version + 1)}
-        status = (self.body.get("status") or {}) | body["status"]
-        self.body = self.body | {"metadata": metadata, "status": status}
+        self.body = self.body | {"metadata": metadata, "status": body["status"]}
         return self.body
 
 

@@ -80,13 +80,13 @@ class Process:
             self.queue.forget(key)
         return waiting
 
-    async def patch(self, path: str, body: dict[str, Any], *_: object) -> dict[str, Any]:
+    async def replace(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         version, plural = str(int(body["metadata"]["resourceVersion"]) + 1), path.split("/")[-3]
         name, namespace = path.split("/")[-2], "" if plural == "secretclasses" else KEY.namespace
         for kind, other in self.before_the_answer:
             await self.event(kind, other)
         if self.before_the_answer:
-            raise errors.Conflict("patch", path, 409, "Conflict")
+            raise errors.Conflict("update", path, 409, "Conflict")
         written = managed(version, name, namespace) if namespace else size_class(version)
         await self.event("MODIFIED", written, plural)
         return {**written, "status": body["status"]}

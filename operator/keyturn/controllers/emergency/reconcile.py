@@ -90,7 +90,7 @@ async def _write(
     key: EmergencyKey, emergency: EmergencyRotation, status: EmergencyRotationStatus, context: Context
 ) -> None:
     path = paths.emergency_rotation_status(key.namespace, key.name)
-    write = statuses.write(context.api, path, emergency, status, failpoint="Clock")
+    write = statuses.write(context.api, "EmergencyRotation", path, emergency, status, failpoint="Clock")
     put = partial(context.cache.put_emergency, key)
     if await context.own_writes.write_status(key, emergency, write, put) is None:
         return

@@ -368,7 +368,7 @@ async def write_status(
     """
     path = paths.managed_secret_status(key.namespace, key.name)
     try:
-        write = statuses.write(context.api, path, managed, status, seal=seal)
+        write = statuses.write(context.api, "ManagedSecret", path, managed, status, seal=seal)
         written = await context.own_writes.write_status(key, managed, write, context.cache.put_managed)
     except errors.Conflict:
         await _look_again(key, context)

@@ -76,10 +76,10 @@ _OURS, _LOOK = "keyturn.dev", "list watch"
 
 NEEDS: Final = (
     Need(_ACCESS, RightScope.SERVED, f"get {_LOOK} patch", _OURS, "managedsecrets"),
-    Need(_ACCESS, RightScope.SERVED, "patch", _OURS, "managedsecrets/status"),
+    Need(_ACCESS, RightScope.SERVED, "update", _OURS, "managedsecrets/status"),
     Need(_ACCESS, RightScope.SERVED, _LOOK, _OURS, "secretstores databasetargets emergencyrotations"),
     Need(
-        *(_ACCESS, RightScope.SERVED, "patch", _OURS),
+        *(_ACCESS, RightScope.SERVED, "update", _OURS),
         "secretstores/status databasetargets/status emergencyrotations/status",
     ),
     Need(_ACCESS, RightScope.SERVED, "get create update", "", "configmaps"),
@@ -92,7 +92,7 @@ NEEDS: Final = (
     Need("manifests/base/environments/environments.yaml", RightScope.ALL, _LOOK, "", "namespaces"),
     Need(_RBAC, RightScope.CLUSTER, _LOOK, _OURS, "secretclasses clustersecretstores clusterdatabasetargets"),
     Need(
-        *(_RBAC, RightScope.CLUSTER, "patch", _OURS),
+        *(_RBAC, RightScope.CLUSTER, "update", _OURS),
         "secretclasses/status clustersecretstores/status clusterdatabasetargets/status",
     ),
     Need(_RBAC, RightScope.OWN, "create", "coordination.k8s.io", "leases"),

@@ -30,9 +30,9 @@ class EmergencyServer:
             "spec": {"reason": "stolen", "names": ["db"]},
         }
 
-    async def patch(self, path: str, body: Body, *_: object) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         if body["metadata"]["resourceVersion"] != self.body["metadata"]["resourceVersion"]:
-            raise errors.Conflict("patch", path, 409, "Conflict")
+            raise errors.Conflict("update", path, 409, "Conflict")
         metadata = self.body["metadata"] | {"resourceVersion": "2"}
         self.body = self.body | {"metadata": metadata, "status": body["status"]}
         return self.body

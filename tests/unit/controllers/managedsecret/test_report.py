@@ -24,8 +24,8 @@ class ChangedObject:
     def __init__(self, version: str | None) -> None:
         self._version = version
 
-    async def patch(self, path: str, *_: object) -> Body:
-        raise errors.Conflict("patch", path, 409, "Conflict")
+    async def replace(self, path: str, _: Body) -> Body:
+        raise errors.Conflict("update", path, 409, "Conflict")
 
     async def get(self, path: str) -> Body:
         if self._version is None:
