@@ -128,8 +128,12 @@ def test_it_makes_what_is_its_own(body: Body, operator: User) -> None:
         ),
     ],
 )
-def test_it_makes_no_other_secret(body: Body, why: str, operator: User) -> None:
-    assert operator.creation(body) == why
+@pytest.mark.parametrize("owners", [[], [owner()]], ids=["alone", "of a ManagedSecret"])
+def test_it_makes_no_other_secret(body: Body, why: str, owners: list[Body], operator: User) -> None:
+    """A ManagedSecret as owner makes it nearly a usual write, which one expression permits."""
+    there = body["metadata"].get("ownerReferences", [])
+    owned = body | {"metadata": body["metadata"] | {"ownerReferences": there + owners}}
+    assert operator.creation(owned) == why
 
 
 @pytest.fixture
