@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
 
-from keyturn.kube import config
+from keyturn.core import labels
+from keyturn.kube import config, paths
 from keyturn.kube.client import Api
 from sandbox import ControlPlane
 from sandbox.harness import Kubectl, installation
@@ -39,6 +40,7 @@ __all__ = [
     "fresh",
     "managed_secret",
     "prepared",
+    "request_rotation",
 ]
 
 NAMESPACE = "bench"
@@ -159,6 +161,12 @@ def managed_secret(name: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"data": [{"name": "password", "generate": {"password": {}}}], **spec},
     }
+
+
+async def request_rotation(name: str, cluster: Cluster, request: str = "now") -> None:
+    """Request a rotation by annotation; each further one of an object needs another text."""
+    change = {"metadata": {"annotations": {labels.ROTATE: request}}}
+    await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
 
 
 async def for_each(

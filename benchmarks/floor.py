@@ -32,6 +32,7 @@ __all__ = [
     "CRDS",
     "Crd",
     "CrdPlanes",
+    "bare_secret",
     "floor",
     "floors",
     "names",
@@ -134,19 +135,22 @@ async def floor(objects: int, cluster: Cluster) -> float:
 
 async def _bare_object(name: str, bare: Bare) -> None:
     await bare.create(paths.managed_secrets(NAMESPACE), managed_secret(name))
-    await bare.create(paths.secrets(NAMESPACE), _secret(f"{name}-keyturn", "state", 680))
-    await bare.create(paths.secrets(NAMESPACE), _secret(name, "password", 32))
+    state = bare_secret(f"{name}-keyturn", key="state", size=680)
+    await bare.create(paths.secrets(NAMESPACE), state)
+    await bare.create(paths.secrets(NAMESPACE), bare_secret(name))
     await bare.merge(paths.managed_secret_status(NAMESPACE, name), {"status": _status(name)})
 
 
-def _secret(name: str, key: str, size: int) -> dict[str, Any]:
-    """Make a Secret as large as the operator's own."""
+def bare_secret(
+    name: str, namespace: str = NAMESPACE, key: str = "password", size: int = 32
+) -> dict[str, Any]:
+    """Make a Secret as large as the operator's own; `size` is that of its value, in bytes."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "name": name,
-            "namespace": NAMESPACE,
+            "namespace": namespace,
             "labels": {"app.kubernetes.io/part-of": "benchmark"},
             "annotations": {"benchmark": "x" * 60},
         },

@@ -10,7 +10,7 @@ import aiohttp
 
 from keyturn.kube import paths
 
-from .cluster import NAMESPACE, managed_secret
+from .cluster import NAMESPACE, managed_secret, request_rotation
 from .process import running
 from .watching import is_ready, watching
 
@@ -97,8 +97,7 @@ async def _rotate(name: str, revision: int, cluster: Cluster) -> None:
         return _is(name, one) and any(entry["revision"] == revision for entry in one["status"]["history"])
 
     async with watching(cluster, paths.managed_secrets(), is_done) as done:
-        change = {"metadata": {"annotations": {"keyturn.dev/rotate": f"{revision}"}}}
-        await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
+        await request_rotation(name, cluster, f"{revision}")
         await done.counts(1, _PATIENCE)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.kube import paths
 
 from . import floor
-from .cluster import NAMESPACE, for_each
+from .cluster import NAMESPACE, for_each, request_rotation
 from .creation import compared, created
 from .process import running
 from .watching import among, watching
@@ -78,14 +78,10 @@ async def _rotated(objects: int, cluster: Cluster, operator: Operator) -> dict[s
     """Rotate some of the objects at once, which no workload consumes."""
     names = floor.names("secret", objects)
 
-    async def trigger(name: str) -> None:
-        change = {"metadata": {"annotations": {"keyturn.dev/rotate": "now"}}}
-        await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
-
     before = await operator.usage()
     async with watching(cluster, paths.managed_secrets(NAMESPACE), among(names, _is_rotated)) as rotated:
         began = asyncio.get_running_loop().time()
-        await for_each(names, trigger)
+        await for_each(names, lambda name: request_rotation(name, cluster))
         seconds = await rotated.counts(objects, _PATIENCE) - began
     used = (await operator.usage()).since(before)
     return {"objects": objects, "seconds": seconds, "cpu_ms_per_object": used.cpu * 1000 / objects}

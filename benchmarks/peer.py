@@ -15,6 +15,7 @@ import yaml
 from sandbox import SandboxError
 from sandbox.control import Control
 from sandbox.harness import HarnessError, Kubectl, installation
+from sandbox.supervisor import COLLECT_LATER
 
 from .cluster import NAMESPACE, prepared
 from .contender import Contender, Running
@@ -161,7 +162,8 @@ def _command(program: Program, kubeconfig: Path) -> list[str]:
     """Return its command line; the settings of Go's collector for the control plane are not for it."""
     env = {"KUBECONFIG": str(kubeconfig), "POD_NAMESPACE": _NAMESPACE, **program.env}
     settings = [f"{name}={value}" for name, value in env.items()]
-    return ["/usr/bin/env", "-u", "GOGC", *settings, str(program.binary.absolute()), *program.flags]
+    unset = [part for name in COLLECT_LATER for part in ("-u", name)]
+    return ["/usr/bin/env", *unset, *settings, str(program.binary.absolute()), *program.flags]
 
 
 def install(peer: Peer, plane: ControlPlane, folder: Path) -> Path:

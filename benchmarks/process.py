@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import yaml
 
 from release.container import PYTHON
 from sandbox import harness
@@ -154,9 +153,7 @@ async def running(
 
 def _in_image(image: Container, cluster: Cluster, env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the command that runs the operator in its image, with the account of its kubeconfig."""
-    user = yaml.safe_load(cluster.operator_kubeconfig.read_text(encoding="utf-8"))["users"][0]["user"]
-    plane = cluster.plane
-    pod = image.in_pod(plane.server, plane.ca_file.read_bytes(), user["token"], installation.NAMESPACE)
+    pod = image.in_pod(cluster.operator_kubeconfig, installation.NAMESPACE)
     return (*replace(pod, env={**pod.env, **env}).under, PYTHON, "-m", "keyturn")
 
 

@@ -169,6 +169,14 @@ _ROWS = (
     ),
     _Row("The same: longest delay of a first Secret, seconds", "busy-rotated-500", "delay_seconds", 2, "≤ 1"),
     *_rows(
+        "Four bare writes beside it, one after the other",
+        "busy-rotated-500",
+        2,
+        ("seconds, p50", "bare_p50_seconds", ""),
+        ("seconds, p99", "bare_p99_seconds", ""),
+        ("seconds, longest", "bare_longest_seconds", ""),
+    ),
+    *_rows(
         "A database password with 3 pods, PostgreSQL 18",
         "databases-100",
         2,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import paths
 
-from .cluster import NAMESPACE, for_each, managed_secret
+from .cluster import NAMESPACE, for_each, managed_secret, request_rotation
 from .process import running
 from .watching import is_ready, watching
 
@@ -58,17 +58,13 @@ async def prepare(names: list[str], spec: dict[str, Any], cluster: Cluster) -> N
 
 
 async def _rotate(names: list[str], cluster: Cluster) -> dict[str, float]:
-    async def trigger(name: str) -> None:
-        change = {"metadata": {"annotations": {"keyturn.dev/rotate": "now"}}}
-        await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
-
     async with (
         watching(cluster, _DEPLOYMENTS, is_patched) as patched,
         watching(cluster, _DEPLOYMENTS, lambda body: is_patched(body) and is_rolled(body)) as rolled,
         watching(cluster, paths.managed_secrets(), _is_told) as told,
     ):
         began = asyncio.get_running_loop().time()
-        await for_each(names, trigger)
+        await for_each(names, lambda name: request_rotation(name, cluster))
         return {
             "seconds_to_trigger": asyncio.get_running_loop().time() - began,
             "seconds_until_patched": await patched.counts(len(names), _PATIENCE) - began,

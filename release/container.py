@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
+
+import yaml
 
 from .errors import ReleaseError
 
@@ -50,24 +53,24 @@ class Container:
             folder.chmod(0o755)
         return cls(root, image)
 
-    def in_pod(self, server: str, authority: bytes, token: str, namespace: str) -> Self:
+    def in_pod(self, kubeconfig: Path, namespace: str) -> Self:
         """Return it with the files and variables of a pod.
 
         Args:
-            server: The URL of the API server, with a port.
-            authority: Its certificate authority, in PEM.
-            token: Of the ServiceAccount.
+            kubeconfig: Of the pod's ServiceAccount: an API server with a port, its CA and a token, all in the file.
             namespace: Of the pod.
         """
+        config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         for name, content in (
-            ("token", token.encode()),
+            ("token", user["token"].encode()),
             ("namespace", namespace.encode()),
-            ("ca.crt", authority),
+            ("ca.crt", base64.b64decode(cluster["certificate-authority-data"])),
         ):
             file = self.root / _ACCOUNT / name
             file.write_bytes(content)
             file.chmod(0o644)  # whatever the umask of root is
-        host, _, port = server.removeprefix("https://").rpartition(":")
+        host, _, port = cluster["server"].removeprefix("https://").rpartition(":")
         service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
         return replace(self, env={**self.env, **service, "POD_NAMESPACE": namespace})
 

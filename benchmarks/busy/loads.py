@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.awslike import awslike
-from benchmarks.cluster import NAMESPACE, for_each, managed_secret
+from benchmarks.cluster import NAMESPACE, for_each, managed_secret, request_rotation
 from benchmarks.databases.accounts import has_revision
 from benchmarks.process import running
 from benchmarks.pulled import create_store, pulled_secret
@@ -137,16 +137,12 @@ async def _harm(objects: int, address: str, seconds: float, cluster: Cluster) ->
 async def _rotate(names: Sequence[str], cluster: Cluster) -> None:
     """Rotate all at once, and wait until each Deployment is rolled."""
 
-    async def trigger(name: str) -> None:
-        change = {"metadata": {"annotations": {"keyturn.dev/rotate": "now"}}}
-        await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
-
     is_published = among(names, has_revision(2))
     async with (
         watching(cluster, paths.secrets(NAMESPACE), is_published) as published,
         watching(cluster, _DEPLOYMENTS, lambda one: is_patched(one) and is_rolled(one)) as rolled,
     ):
-        await for_each(names, trigger)
+        await for_each(names, lambda name: request_rotation(name, cluster))
         patience = max(120, len(names))
         await published.counts(len(names), patience)
         await rolled.counts(len(names), patience)

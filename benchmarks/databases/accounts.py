@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cluster import NAMESPACE, managed_secret
+from benchmarks.cluster import NAMESPACE, managed_secret, request_rotation
 from keyturn.kube import paths
 from sandbox.databases import PostgresServer
 
@@ -115,9 +115,8 @@ def account(name: str, overlap: str, **database: Any) -> dict[str, Any]:
 
 
 async def rotate(name: str, revision: int, cluster: Cluster) -> None:
-    """Ask for the rotation that brings a revision."""
-    change = {"metadata": {"annotations": {"keyturn.dev/rotate": f"revision-{revision}"}}}
-    await cluster.bare.merge(paths.managed_secret(NAMESPACE, name), change)
+    """Request the rotation that brings a revision."""
+    await request_rotation(name, cluster, f"revision-{revision}")
 
 
 async def read_credentials(name: str, cluster: Cluster) -> Credentials:

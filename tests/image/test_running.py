@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from benchmarks.cluster import connected
 from benchmarks.process import running
@@ -63,18 +62,13 @@ def test_the_operator_serves_as_a_user_without_a_name(
 
 
 def test_the_image_serves_with_the_account_of_its_pod(
-    cluster: Cluster,
     kubectl: Kubectl,
     operator_kubeconfig: Path,
     namespace: str,
     container: Container,
     tmp_path: Path,
 ) -> None:
-    assert cluster.plane
-    user = yaml.load(operator_kubeconfig.read_text(), Loader=yaml.CSafeLoader)["users"][0]["user"]
-    pod = container.in_pod(
-        cluster.plane.server, cluster.plane.ca_file.read_bytes(), user["token"], "keyturn-system"
-    )
+    pod = container.in_pod(operator_kubeconfig, "keyturn-system")
     operator = Operator(
         operator_kubeconfig,
         tmp_path / "operator.log",
