@@ -17,6 +17,7 @@ _NOT_MEASURED_BY_BENCHMARKS = {"[without the right to list](install/no-list.md#c
 _DATABASE = "A database password with 3 pods, PostgreSQL 18"
 _BURST = "100 database passwords of one server at once"
 _FROZEN = "A leader that is frozen inside the lock of an account, with 20 rotations"
+_KILLED = "The leader of 100,000 killed"
 _ROWS = {
     "new objects, 1,000 or 10,000": (
         "1,000 new objects: Ready per second",
@@ -35,6 +36,33 @@ _ROWS = {
         "Restart with 10,000: seconds until all is looked at",
     ),
     "200 rotations at once": ("200 rotations, debounce 0s: seconds until all Deployments are patched",),
+    "100,000 objects, new": (
+        "100,000 new objects: Ready per second",
+        "100,000 new objects: processor per object, ms",
+    ),
+    "100,000 objects, memory": (
+        "100,000 new objects: memory (RSS) at the end, MiB",
+        "100,000 at rest: memory (RSS), MiB",
+        "Restart with 100,000: memory (RSS), MiB",
+    ),
+    "100,000 objects, at rest": (
+        "100,000 at rest: processor, % of a core",
+        "100,000 at rest: writes in a minute",
+    ),
+    "100,000 objects, of which 1,000 rotate at once": (
+        "1,000 of 100,000 rotated at once: seconds until every status says so",
+    ),
+    "100,000 objects, SIGKILL of the leader": (
+        f"{_KILLED}: seconds until a standby leads",
+        f"{_KILLED}: seconds until all is looked at",
+    ),
+    "100,000 objects, restart": (
+        "Restart with 100,000: seconds until it leads",
+        "Restart with 100,000: seconds until all is looked at",
+        "Restart with 100,000: processor, seconds",
+        "Restart with 100,000: requests, pages of lists included",
+        "Restart with 100,000: writes",
+    ),
     "emergency over 500 secrets": (
         "An emergency over 500 secrets: seconds until all are rotated",
         "An emergency over 500 secrets: seconds until all Deployments are rolled",
