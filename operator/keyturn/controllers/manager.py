@@ -81,7 +81,7 @@ class Options:
     lease_namespace: str | None = None
     """The operator's own namespace; None to detect it."""
     exposure: server.Exposure = field(default_factory=server.Exposure)
-    workers: int = 16
+    workers: int = 32
     shards: int = 1
     """Number of shards of the namespaces, which the replicas share; equal in all of them."""
     restarts: RestartLimits = NO_LIMITS

@@ -89,7 +89,7 @@ class Client:
         server: str,
         *,
         timeout: float = 30.0,
-        connections: int = 50,
+        connections: int = 64,
         attempts: int = 3,
         fence: Fence | None = None,
         on_response: OnResponse | None = None,

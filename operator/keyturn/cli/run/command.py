@@ -50,7 +50,7 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 )
 @click.option(
     "--workers",
-    default=16,
+    default=32,
     show_default=True,
     type=click.IntRange(1, 256),
     help="Number of objects reconciled concurrently.",
