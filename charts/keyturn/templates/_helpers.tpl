@@ -36,7 +36,7 @@ app.kubernetes.io/name: keyturn
 {{- else }}
 - --all-namespaces
 {{- end }}
-{{- if ne (int .Values.workers) 16 }}
+{{- if ne (int .Values.workers) 32 }}
 - --workers={{ int .Values.workers }}
 {{- end }}
 {{- if gt (int .Values.shards) 1 }}
