@@ -27,9 +27,13 @@ class Posted:
     """Keeps events, each as kind, reason and note."""
 
     notes: list[tuple[str, str, str]] = field(default_factory=list)
+    even_in_bulk: list[str] = field(default_factory=list)
+    """The reasons that are posted however many events wait."""
 
-    def record(self, about: About, reason: str, note: str, *_: object, **__: object) -> None:
+    def record(self, about: About, reason: str, note: str, *_: object, skipped_in_bulk: bool = False) -> None:
         self.notes.append((ref_of(about).kind, reason, note))
+        if not skipped_in_bulk:
+            self.even_in_bulk.append(reason)
 
     @property
     def reasons(self) -> list[str]:
@@ -79,6 +83,7 @@ async def test_a_rotation_is_reported_from_its_publication_to_the_end_of_the_val
         ("ManagedSecret", "Rotated", "every workload runs revision 2 (Triggered)"),
         ("ManagedSecret", "Revoked", "the values of the revision before 2 are removed from the Secret"),
     ]
+    assert posted.even_in_bulk == ["Restarted", "Restarted", "Rotated", "Revoked"]
 
 
 async def test_where_no_workload_was_restarted_no_rollout_is_reported() -> None:

@@ -135,7 +135,8 @@ class Events:
 
         `note` is a fixed sentence with names, revisions and reasons, never a value. It never blocks and never raises:
         the event is sent later, or dropped. One that is `skipped_in_bulk` is not queued behind a burst of others: of
-        1,000 new objects, 1,000 events would cost the API server as much as their Secrets.
+        1,000 new objects, 1,000 events would cost the API server as much as their Secrets, and of 1,000 rotations
+        those that say most would be dropped.
         """
         if skipped_in_bulk and len(self._queue) >= self._burst:
             return

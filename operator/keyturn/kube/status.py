@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     """Return the changes of a status, and of fields that depend on the whole new status, from both."""
 
-__all__ = ["HasStatus", "Written", "changed_fields", "write"]
+__all__ = ["HasStatus", "Written", "write"]
 
 
 class HasStatus(Protocol):
@@ -78,11 +78,6 @@ async def write(
     return Written(
         body, frozenset(name for name, part in changes.items() if part is not None and name not in kept)
     )
-
-
-def changed_fields(before: Schema, after: Schema) -> dict[str, Any]:
-    """Return the top-level fields of `after` that differ from `before`, and the removed ones as None."""
-    return _changes(_document(before), _document(after))
 
 
 def _body(kind: str, metadata: Metadata, status: dict[str, Any]) -> dict[str, Any]:

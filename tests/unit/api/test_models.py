@@ -13,14 +13,10 @@ from hypothesis import strategies as st
 
 from keyturn.api import ManagedSecret, Recipe, SecretClass
 from keyturn.api.base import rules
-from keyturn.api.meta import Condition
 from keyturn.api.rollout import Restart
 from keyturn.api.secretclass import Priority
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS, SecretType, TemplateMetadata
-from keyturn.kube.status import changed_fields
-from tests.support.initial_status import filled_in
-from tests.unit.core.builders import NOW
 
 CANARY = "canary-7Qd0"
 
@@ -155,68 +151,3 @@ def test_a_rule_names_each_key_by_which_a_gitops_tool_would_prune_the_secret(
 
 
 # Statuses
-
-
-def ready(status: str) -> Condition:
-    return Condition.model_validate(
-        {"type": "Ready", "status": status, "reason": "R", "message": "m", "lastTransitionTime": NOW}
-    )
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "changed"),
-    [
-        pytest.param({}, {}, {}, id="nothing to say"),
-        pytest.param({"revision": 1}, {"revision": 1}, {}, id="nothing has changed"),
-        pytest.param(
-            {"revision": 1, "secret_name": "db"},
-            {"revision": 2, "secret_name": "db"},
-            {"revision": 2},
-            id="one part",
-        ),
-        pytest.param({"last_trigger": "a"}, {}, {"lastTrigger": None}, id="one part is gone"),
-        pytest.param(
-            {"workloads": [{"kind": "Deployment", "name": "api", "state": "Current"}]},
-            {},
-            {"workloads": None},
-            id="a list is empty now",
-        ),
-        pytest.param(
-            {},
-            {"last_rotation_time": NOW, "overdue": False},
-            {"lastRotationTime": "2026-11-24T12:00:00Z", "overdue": False},
-            id="times and False are written",
-        ),
-        pytest.param(
-            {"conditions": [ready("True")]},
-            {"conditions": [ready("False")]},
-            {
-                "conditions": [
-                    {
-                        "type": "Ready",
-                        "status": "False",
-                        "reason": "R",
-                        "message": "m",
-                        "lastTransitionTime": "2026-11-24T12:00:00Z",
-                    }
-                ]
-            },
-            id="a list is written whole",
-        ),
-    ],
-)
-def test_the_changed_fields_of_a_status_are_those_that_differ(
-    before: dict[str, Any], after: dict[str, Any], changed: dict[str, Any]
-) -> None:
-    assert changed_fields(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == changed
-
-
-def test_the_first_status_replaces_what_the_api_server_filled_in() -> None:
-    before = ManagedSecretStatus.model_validate(filled_in("ManagedSecret"))
-    after = ManagedSecretStatus(observed_generation=1, conditions=[ready("True")])
-
-    changed = changed_fields(before, after)
-
-    assert changed.keys() == {"observedGeneration", "conditions", "state"}
-    assert [one["type"] for one in changed["conditions"]] == ["Ready"]
-    assert changed_fields(ManagedSecretStatus.model_validate(changed), after) == {}

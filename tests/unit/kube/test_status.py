@@ -2,9 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from keyturn.api import ManagedSecret
 from keyturn.api.emergency import EmergencyRotation
+from keyturn.api.meta import Condition
 from keyturn.api.secretclass import SecretClass, SecretClassStatus
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.kube import status
+from tests.support.initial_status import filled_in
+from tests.unit.core.builders import NOW
 
 PATH = "/apis/keyturn.dev/v1alpha1/secretclasses/strong/status"
 
@@ -106,3 +113,83 @@ async def test_a_seal_sees_the_whole_status_and_its_fields_are_written_with_the_
     assert server.writes[0][1]["status"] == {"observedGeneration": 2, "sealed": True}
     assert written is not None
     assert written.dropped == {"sealed"}
+
+
+def ready(status: str) -> Condition:
+    return Condition.model_validate(
+        {"type": "Ready", "status": status, "reason": "R", "message": "m", "lastTransitionTime": NOW}
+    )
+
+
+async def changes(before: ManagedSecretStatus, after: ManagedSecretStatus) -> dict[str, Any]:
+    """Return the changes that a write passes to its seal."""
+    seen: list[dict[str, Any]] = []
+
+    def seal(changed: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
+        seen.append(changed)
+        return changed
+
+    managed = ManagedSecret.model_validate(
+        {"metadata": {"name": "db", "namespace": "shop"}, "spec": {"data": [{"name": "a", "literal": "x"}]}}
+    ).model_copy(update={"status": before})
+    await status.write(Server(set()), "ManagedSecret", "/status", managed, after, seal=seal)  # type: ignore[arg-type]  # a fake
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        pytest.param({}, {}, {}, id="nothing to say"),
+        pytest.param({"revision": 1}, {"revision": 1}, {}, id="nothing has changed"),
+        pytest.param(
+            {"revision": 1, "secret_name": "db"},
+            {"revision": 2, "secret_name": "db"},
+            {"revision": 2},
+            id="one part",
+        ),
+        pytest.param({"last_trigger": "a"}, {}, {"lastTrigger": None}, id="one part is gone"),
+        pytest.param(
+            {"workloads": [{"kind": "Deployment", "name": "api", "state": "Current"}]},
+            {},
+            {"workloads": None},
+            id="a list is empty now",
+        ),
+        pytest.param(
+            {},
+            {"last_rotation_time": NOW, "overdue": False},
+            {"lastRotationTime": "2026-11-24T12:00:00Z", "overdue": False},
+            id="times and False are written",
+        ),
+        pytest.param(
+            {"conditions": [ready("True")]},
+            {"conditions": [ready("False")]},
+            {
+                "conditions": [
+                    {
+                        "type": "Ready",
+                        "status": "False",
+                        "reason": "R",
+                        "message": "m",
+                        "lastTransitionTime": "2026-11-24T12:00:00Z",
+                    }
+                ]
+            },
+            id="a list is written whole",
+        ),
+    ],
+)
+async def test_the_changed_fields_of_a_status_are_those_that_differ(
+    before: dict[str, Any], after: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    assert await changes(ManagedSecretStatus(**before), ManagedSecretStatus(**after)) == changed
+
+
+async def test_the_first_status_replaces_what_the_api_server_filled_in() -> None:
+    before = ManagedSecretStatus.model_validate(filled_in("ManagedSecret"))
+    after = ManagedSecretStatus(observed_generation=1, conditions=[ready("True")])
+
+    changed = await changes(before, after)
+
+    assert changed.keys() == {"observedGeneration", "conditions", "state"}
+    assert [one["type"] for one in changed["conditions"]] == ["Ready"]
+    assert await changes(ManagedSecretStatus.model_validate(changed), after) == {}

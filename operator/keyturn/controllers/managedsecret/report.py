@@ -133,7 +133,7 @@ def _post_change(step: steps.Step, observed: Observed, context: Context) -> None
                 observed.managed,
                 EventReason.CREATED if is_first else EventReason.PUBLISHED,
                 f"revision {number} is in the Secret",
-                skipped_in_bulk=is_first,
+                skipped_in_bulk=True,  # the status has it, and of a rotation the end is posted
             )
         case steps.Settle(number=number):
             context.events.record(
@@ -429,7 +429,8 @@ def _report_rollout(
         step, took = timed
         metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
     who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
-    context.events.record(observed.managed, EventReason.ROLLED_OUT, f"{who} revision {entry.revision}")
+    note = f"{who} revision {entry.revision}"
+    context.events.record(observed.managed, EventReason.ROLLED_OUT, note, skipped_in_bulk=True)
 
 
 def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
