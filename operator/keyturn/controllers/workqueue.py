@@ -7,6 +7,7 @@ import contextlib
 import enum
 import heapq
 import itertools
+import math
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import structlog
 from keyturn.core.backoff import backoff
 from keyturn.kube import errors, paths
 from keyturn.runtime import logs, metrics
+from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from .fair_queue import FairQueue
@@ -38,6 +40,10 @@ _MAX_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
 _RESERVED_SHARE = 8
 """One worker in eight, and at least one of two, is not available to a single owner."""
+_SHARED_PART = 4
+"""An owner gets one worker in four while others have work, because each write of one delays those of all others."""
+_SHARED_SECONDS = 5.0
+"""How long that lasts after the work of another owner began."""
 
 
 class Priority(enum.Enum):
@@ -62,7 +68,9 @@ class WorkQueue(Generic[K]):
         owner: Callable[[K], str] = lambda _: "",
         is_open: Callable[[K], bool] = lambda _: True,
     ) -> None:
-        """`owner` maps a key to its tenant; an owner gets at most 7/8 of the workers, the owner "" all.
+        """`owner` maps a key to its tenant; the owner "" gets all workers.
+
+        Each other owner gets at most 7/8 of the workers, and a quarter while several have work.
 
         A key that is not open is dropped: another process has it.
         """
@@ -74,6 +82,7 @@ class WorkQueue(Generic[K]):
         self._waiting: dict[K, Priority] = {}
         self._working: dict[K, asyncio.Task[None]] = {}
         self._busy: Counter[str] = Counter()
+        self._sharing = _Sharing()
         self._again: dict[K, Priority] = {}
         self._failures: dict[K, int] = {}
         self._turns = 0
@@ -164,12 +173,17 @@ class WorkQueue(Generic[K]):
             self._wake.clear()
             for due in self._due.pop(self._now()):
                 self.add(due)
-            most = max(workers - max(workers // _RESERVED_SHARE, 1), 1)
             while self._waiting and len(self._working) < workers:
-                if (key := self._take(most)) is None:
+                if (key := self._take(self._most(workers))) is None:
                     break
                 self._begin(key, group.create_task(self._work_on(key, work)))
             await self._pause()
+
+    def _most(self, workers: int) -> int:
+        """Return how many workers one owner may have."""
+        if self._sharing.is_on():
+            return max(workers // _SHARED_PART, 1)
+        return max(workers - max(workers // _RESERVED_SHARE, 1), 1)
 
     def _take(self, most: int) -> K | None:
         """Return the next key of an owner with fewer than `most` workers, if there is one.
@@ -189,7 +203,9 @@ class WorkQueue(Generic[K]):
 
     def _begin(self, key: K, task: asyncio.Task[None]) -> None:
         self._working[key] = task
-        self._busy[self._owner(key)] += 1
+        owner = self._owner(key)
+        self._busy[owner] += 1
+        self._sharing.note(owner)
 
     def _leave(self, key: K) -> None:
         del self._working[key]
@@ -260,6 +276,25 @@ def _is_cancelled() -> bool:
     """Whether this task is cancelled from outside; a library may raise CancelledError of its own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class _Sharing:
+    """Whether work of more than one owner began lately."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        self._until = -math.inf
+
+    def note(self, owner: str) -> None:
+        """Note that work of an owner begins."""
+        if not owner or owner == self._last:
+            return
+        if self._last is not None:
+            self._until = loop_time() + _SHARED_SECONDS
+        self._last = owner
+
+    def is_on(self) -> bool:
+        return loop_time() < self._until
 
 
 class _DueTimes(Generic[K]):

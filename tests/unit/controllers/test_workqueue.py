@@ -534,6 +534,35 @@ def test_no_owner_alone_has_all_workers() -> None:
     assert play(scenario, workers=16).begun[14:] == [(1, "good/1"), (1, "nobodys")]
 
 
+def test_an_owner_has_a_quarter_of_the_workers_while_others_have_work_and_five_seconds_after() -> None:
+    async def scenario(bench: Bench) -> None:
+        for number in range(1000):
+            bench.lasts[f"bulk/{number}"] = 1
+            bench.queue.add(f"bulk/{number}")
+        for turn in range(3):
+            await asyncio.sleep(2)
+            bench.queue.add(f"other/{turn}")
+        await asyncio.sleep(8)
+
+    bench = play(scenario, workers=16)
+    at_once = [
+        sum(key.startswith("bulk/") for time, key in bench.begun if time == second) for second in range(13)
+    ]
+    assert at_once == [14, 14, *[4] * 9, 14, 14]
+    assert [time for time, key in bench.begun if key.startswith("other/")] == [2, 4, 6]
+
+
+def test_work_of_nobody_leaves_an_owner_its_workers() -> None:
+    async def scenario(bench: Bench) -> None:
+        for key in ("nobodys", *(f"bulk/{number}" for number in range(100)), "nobodys-too"):
+            bench.lasts[key] = 10
+            bench.queue.add(key)
+        await asyncio.sleep(1)
+        assert len(bench.begun) == 16
+
+    play(scenario, workers=16)
+
+
 def test_what_is_held_for_its_owner_is_done_in_order_and_once() -> None:
     keys = [f"evil/{number}" for number in range(100)]
 
