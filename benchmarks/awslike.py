@@ -1,4 +1,4 @@
-"""Fake AWS Secrets Manager with a fixed latency, whose values can change: `python -m benchmarks.awslike SECONDS`."""
+"""Fake AWS Secrets Manager with a fixed latency, whose values can change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .serving import serving
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["awslike", "change_values", "value_of"]
+__all__ = ["awslike", "change_values", "serve", "value_of"]
 
 _TARGET = "secretsmanager.GetSecretValue"
 _CHANGE = "/change"
@@ -24,7 +24,12 @@ _CHANGE = "/change"
 
 def awslike(seconds: float) -> AbstractAsyncContextManager[str]:
     """Run it until the block ends; the value of the block is its address."""
-    return serving("benchmarks.awslike", str(seconds))
+    return serving(__name__, str(seconds))
+
+
+def serve() -> None:
+    """Serve until the process ends; its first argument is the latency in seconds."""
+    uvloop.run(_serve(float(sys.argv[1])))
 
 
 async def change_values(address: str) -> int:
@@ -67,7 +72,3 @@ async def _serve(seconds: float) -> None:
     host, port = runner.addresses[0][:2]
     print(f"http://{host}:{port}", flush=True)
     await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    uvloop.run(_serve(float(sys.argv[1])))

@@ -17,13 +17,15 @@ _START_TIMEOUT = 30.0
 
 @asynccontextmanager
 async def serving(module: str, *arguments: str) -> AsyncIterator[str]:
-    """Run a module until the block ends; yield the address that is its first line of output.
+    """Call `serve` of a module in a process until the block ends; yield the address, its first line of output.
 
     Raises:
         TimeoutError: It has not started in time.
     """
+    # With -m, a module that its package imports would be there twice.
+    code = f"from {module} import serve; serve()"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, *arguments, stdout=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(_START_TIMEOUT):

@@ -1,4 +1,4 @@
-"""A server of hostile stores: `python -m benchmarks.busy.hostile`; the first part of a path is how it answers."""
+"""A server of hostile stores; the first part of a path is how it answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["WAYS", "hostile"]
+__all__ = ["WAYS", "hostile", "serve"]
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 _HUGE = 2**32
@@ -70,7 +70,12 @@ WAYS = tuple(way.decode() for way in _ANSWERS)
 
 def hostile() -> AbstractAsyncContextManager[str]:
     """Run it until the block ends; the value of the block is its address."""
-    return serving("benchmarks.busy.hostile")
+    return serving(__name__)
+
+
+def serve() -> None:
+    """Serve until the process ends."""
+    uvloop.run(_serve())
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,11 +86,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def _serve() -> None:
-    server = await asyncio.start_server(_answer, "127.0.0.1", 0, backlog=_BACKLOG)
+    answers: set[asyncio.Task[None]] = set()
+
+    def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(_answer(reader, writer))
+        answers.add(task)  # a silent one would be collected: nothing else refers to it
+        task.add_done_callback(answers.discard)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=_BACKLOG)
     host, port = server.sockets[0].getsockname()[:2]
     print(f"http://{host}:{port}", flush=True)
     await server.serve_forever()
-
-
-if __name__ == "__main__":
-    uvloop.run(_serve())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,19 +80,22 @@ def test_a_signal_ends_it_and_is_its_exit_code(silent: IO[bytes]) -> None:
 
 
 def test_it_does_not_outlive_the_process_that_started_it() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _OWNER],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as owner:
-        assert owner.stdout
-        process = Path("/proc") / owner.stdout.readline().strip()
-        assert process.exists()
-        owner.kill()
+    # A killed process leaves its temporary files; the path of pytest's folder is too long for its socket.
+    with TemporaryDirectory() as scratch:
+        with subprocess.Popen(
+            [sys.executable, "-c", _OWNER],
+            cwd=_ROOT,
+            env={**os.environ, "TMPDIR": scratch},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as owner:
+            assert owner.stdout
+            process = Path("/proc") / owner.stdout.readline().strip()
+            assert process.exists()
+            owner.kill()
 
-    eventually(lambda: not process.exists(), "the end of the forked process")
+        eventually(lambda: not process.exists(), "the end of the forked process")
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,8 @@ def test_what_fails_leaves_the_release_that_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {folder.name, ".release.lock"}
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    scratch = tmp_path_factory.mktemp("scratch")  # of the killed process, which removes nothing
     order = [f"--version={__version__}", "--unsigned", "--snapshot", "--repository=https://example.com/k/k"]
     process = subprocess.Popen(
         [
@@ -316,6 +317,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
             "--without=bundle",
         ],
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
