@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from benchmarks.serving import serving
+from keyturn.runtime.background_tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -86,12 +87,10 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def _serve() -> None:
-    answers: set[asyncio.Task[None]] = set()
+    tasks = Tasks()  # a silent answer would be collected: nothing else refers to it
 
     def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(_answer(reader, writer))
-        answers.add(task)  # a silent one would be collected: nothing else refers to it
-        task.add_done_callback(answers.discard)
+        tasks.start(_answer(reader, writer))
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=_BACKLOG)
     host, port = server.sockets[0].getsockname()[:2]

@@ -153,7 +153,7 @@ class WorkQueue(Generic[K]):
         self,
         work: Work[K],
         *,
-        workers: int = 16,
+        workers: int,
         grace: timedelta = timedelta(seconds=10),
     ) -> None:
         """Process keys until cancelled; then wait up to `grace` for work in progress.

@@ -148,6 +148,3 @@ def test_a_rule_names_each_key_by_which_a_gitops_tool_would_prune_the_secret(
 
     (rule,) = [one["rule"] for one in rules_ if names[0] in one["rule"]]
     assert [name for name in names if f"!('{name}' in self)" in rule] == list(names)
-
-
-# Statuses

@@ -88,7 +88,10 @@ class Process:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self.shards.run()), asyncio.create_task(self.queue.run(self.reconcile))]
+        tasks = [
+            asyncio.create_task(self.shards.run()),
+            asyncio.create_task(self.queue.run(self.reconcile, workers=16)),
+        ]
         try:
             async with asyncio.timeout(5):
                 yield

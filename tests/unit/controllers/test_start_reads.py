@@ -100,7 +100,7 @@ class Started:
     async def run(self, *, is_held: bool = False) -> list[tuple[Key, frozenset[str]]]:
         if not is_held:
             self.reads.hold()
-        work = asyncio.create_task(self.queue.run(self._pass))
+        work = asyncio.create_task(self.queue.run(self._pass, workers=16))
         try:
             async with asyncio.timeout(5):
                 await self.reads.run()

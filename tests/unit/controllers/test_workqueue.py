@@ -76,7 +76,7 @@ def play(scenario: Callable[[Bench], Awaitable[None]], **options: Any) -> Bench:
     async def run() -> Bench:
         bench = Bench()
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(bench.queue.run(bench.work, **options))
+            running = group.create_task(bench.queue.run(bench.work, **{"workers": 16, **options}))
             await scenario(bench)
             running.cancel()
         return bench
@@ -99,7 +99,7 @@ def test_a_key_added_before_the_queue_runs_is_not_lost() -> None:
         bench = Bench()
         bench.queue.add("a")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(bench.queue.run(bench.work), 1)
+            await asyncio.wait_for(bench.queue.run(bench.work, workers=16), 1)
         return bench
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
@@ -434,7 +434,7 @@ def test_work_that_outlasts_the_grace_is_cut_off() -> None:
         bench.lasts["a"] = 50
         bench.queue.add("a")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(bench.queue.run(bench.work, grace=timedelta(seconds=8)), 1)
+            await asyncio.wait_for(bench.queue.run(bench.work, workers=16, grace=timedelta(seconds=8)), 1)
         ends.extend((bench.time, len(bench.ended)))
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
