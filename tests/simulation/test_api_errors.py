@@ -59,7 +59,7 @@ async def pauses(cluster: Cluster, looks: int) -> list[float]:
 
 
 async def test_a_wait_lasts_as_long_as_it_asks_for_and_then_longer() -> None:
-    assert await pauses(Refusing(SPEC), 7) == [15, 30, 60, 120, 240, 300, 300]
+    assert await pauses(Refusing(SPEC), 9) == [2, 4, 8, 16, 32, 64, 128, 256, 300]
 
 
 @pytest.mark.parametrize(

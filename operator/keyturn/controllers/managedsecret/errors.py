@@ -38,7 +38,7 @@ def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait
             return Wait(
                 ErrorReason.FORBIDDEN,
                 f"the API server forbids to {error.verb} {what}; {_against_forbidden(step)}",
-                _OVERLOAD_DELAY,
+                _RETRY_DELAY,
             )
         case errors.NotFound():
             return Wait(ErrorReason.NOT_FOUND, f"{what} is gone", _NOT_FOUND_DELAY)

@@ -1,6 +1,6 @@
 """Restarts that the API server rejects: when one is retried, and when it counts as failed.
 
-It is retried after 15 s, doubling to 5 min, and has failed after the progress deadline. Its history is in memory. A
+It is retried after 2 s, doubling to 5 min, and has failed after the progress deadline. Its history is in memory. A
 rejection that an earlier process wrote into the status is shown until the next attempt, but causes no rollback,
 because other users can edit the status.
 """
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Told", "denial_of", "denied_again", "denied_until", "told_before"]
 
-_MIN_DELAY = timedelta(seconds=15)
+_MIN_DELAY = timedelta(seconds=2)
+"""An API server that has just started rejects every request for a few seconds, until it has read the roles."""
 _MAX_DELAY = timedelta(minutes=5)
 _DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
 """Reasons of a rejected restart."""

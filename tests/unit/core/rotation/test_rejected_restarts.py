@@ -72,10 +72,10 @@ def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict
 @pytest.mark.parametrize(
     ("before", "since", "pause", "times"),
     [
-        pytest.param(None, NOW, 15, 1, id="for the first time"),
-        pytest.param(denial(times=1), NOW - minutes(1), 30, 2, id="for the second"),
+        pytest.param(None, NOW, 2, 1, id="for the first time"),
+        pytest.param(denial(times=1), NOW - minutes(1), 4, 2, id="for the second"),
         pytest.param(denial(times=40), NOW - minutes(1), 300, 41, id="for a long time"),
-        pytest.param(denial(number=1), NOW, 15, 1, id="before that for another revision"),
+        pytest.param(denial(number=1), NOW, 2, 1, id="before that for another revision"),
     ],
 )
 def test_each_refusal_makes_the_next_try_later(
