@@ -70,7 +70,7 @@ class Control:
                 connection.connect(str(self.folder / self.socket))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("r") as lines:
-                    answer: dict[str, Any] = json.loads(lines.readline())
+                    answer: dict[str, Any] = json.loads(lines.read())
         except (OSError, ValueError) as error:
             raise SandboxError(f"the supervisor of {self.folder.name!r} did not answer: {error}") from error
         if "error" in answer:

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -145,6 +146,13 @@ def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
             return  # the client is gone; the action is done
 
 
+def _answer_last(connection: socket.socket) -> None:
+    """Answer, and leave the connection open: its end, for which the client waits, is the end of this process."""
+    with suppress(OSError):  # the client is gone
+        connection.sendall(b"{}")
+    connection.detach()
+
+
 def _told_to_end(_signal: int, _frame: object) -> NoReturn:
     raise SystemExit
 
@@ -163,7 +171,7 @@ def main(folder: str, listener_fd: str, lock_fd: str) -> None:
         supervisor.end()
         os.close(int(lock_fd))
         if asked is not None:
-            _answer(asked, {})
+            _answer_last(asked)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import traceback
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.databases.base import Login
-from keyturn.databases.engines._postgresql import connecting, driver
+from keyturn.databases.base import Login, Salt
+from keyturn.databases.engines._postgresql import connecting, driver, scram
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
 from tests.leaks.scan import leaks
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sandbox.databases import PostgresServer
+
+_TIMEOUT = 20.0
 
 
 async def test_no_value_is_in_the_log_of_a_server_that_logs_everything(any_server: PostgresServer) -> None:
@@ -77,16 +80,21 @@ async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver
 async def test_a_server_that_wants_a_long_hash_does_not_hold_the_event_loop(
     newest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hash_password = scram.verifier
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hash_until_told(password: bytes, salt: Salt) -> str:
+        begun.set()
+        assert may_end.wait(_TIMEOUT), "the event loop waits for the hash"
+        return hash_password(password, salt)
+
     monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
+    monkeypatch.setattr(scram, "verifier", hash_until_told)
     async with hashing_session(newest, 200_000) as session:
         hashing = asyncio.create_task(session.verifier(new_login("app"), b"s" * 16))
-        turns = 0
-        while not hashing.done():
-            await asyncio.sleep(0.01)
-            turns += 1
-
-    assert (await hashing).startswith("SCRAM-SHA-256$200000:")
-    assert turns > 5
+        assert await asyncio.to_thread(begun.wait, _TIMEOUT)
+        may_end.set()
+        assert (await hashing).startswith("SCRAM-SHA-256$200000:")
 
 
 async def test_a_hash_that_takes_long_is_not_computed(newest: Place) -> None:

@@ -60,10 +60,20 @@ def proxied(
 
 
 def _keep_running(operator: Operator) -> None:
-    """Start it again if it has ended, as a kubelet does; without its Lease it may end and start anew."""
+    """Start it again if it has ended, as a kubelet does: it ends when it cannot renew its Lease in time."""
     if operator.returncode is not None:
         operator.kill()
         operator.start()
+
+
+def _reach(operator: Operator, holds: Callable[[], bool], what: str) -> None:
+    """Wait for a state with an operator that is kept running."""
+
+    def is_reached() -> bool:
+        _keep_running(operator)
+        return holds()
+
+    eventually(is_reached, what, 60)
 
 
 def _assert_one_rotation_on(old: Snapshot, new: Snapshot) -> None:
@@ -84,8 +94,7 @@ def test_a_rotation_continues_when_the_api_server_restarts_in_its_midst(
     eventually(lambda: space.snapshot().revision == 2, "the new revision")
     cluster.plane.stop_apiserver()
     cluster.plane.start_apiserver()
-    _keep_running(operator)
-    space.wait_for(2, 60)
+    _reach(operator, lambda: space.is_at(2), "revision 2 at rest")
     _assert_one_rotation_on(before, space.snapshot())
 
 
@@ -101,16 +110,11 @@ def test_a_rotation_that_falls_due_while_the_api_server_is_away_is_done_once(
         _keep_running(operator)
         time.sleep(0.5)
     cluster.plane.start_apiserver()
-    eventually(lambda: _kept(operator) and space.snapshot().revision > 1, "the late rotation", 60)
+    _reach(operator, lambda: space.snapshot().revision > 1, "the late rotation")
     made = [revision["made"] for revision in state_of(cluster.get(space.state))["revisions"]]
-    space.wait_for(2)
+    _reach(operator, lambda: space.is_at(2), "revision 2 at rest")
     _assert_one_rotation_on(before, space.snapshot())
     assert len(made) == 2
-
-
-def _kept(operator: Operator) -> bool:
-    _keep_running(operator)
-    return True
 
 
 @pytest.mark.parametrize(("code", "reason"), [(410, "Expired"), (500, "InternalError")])
