@@ -58,13 +58,19 @@ def test_tokens_are_made_with_the_component_only(folder: Path) -> None:
     assert makers_of_tokens(without) == []
 
 
-def test_the_right_can_be_given_in_one_namespace_only(folder: Path) -> None:
-    # As the overlay's folder does with the other rights, so that the lines can be copied there.
+@pytest.mark.parametrize("name", ["workload-identity", "pod-deletion", "pod-eviction", "argo-rollouts"])
+def test_a_component_can_be_listed_for_one_namespace_only(folder: Path, name: str) -> None:
+    """The folder of a namespace in the overlay turns the ClusterRoles of its components into Roles."""
     shop = yaml.load((NAMESPACED / "shop" / "kustomization.yaml").read_text(), Loader=yaml.CSafeLoader)
-    objects = rendered(folder, BASE / "access", namespace="shop", patches=shop["patches"])
+    without = rendered(folder, BASE / "access", namespace="shop", patches=shop["patches"], components=[])
+    objects = rendered(
+        folder, BASE / "access", _COMPONENTS / name, namespace="shop", patches=shop["patches"]
+    )
 
-    assert makers_of_tokens(objects) == [("Role", "keyturn-tokens", "shop")]
-    assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
+    added = [one for one in objects if one not in without]
+    assert sorted(one["kind"] for one in added) == ["Role", "RoleBinding"]
+    assert {one["metadata"]["namespace"] for one in added} == {"shop"}
+    assert {one["roleRef"]["kind"] for one in added if "roleRef" in one} == {"Role"}
 
 
 # Secrets that are read by their names alone

@@ -45,8 +45,8 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
 @click.option(
     "--lease-namespace",
     metavar="NAME",
-    help="Namespace of the Lease and of credentials of ClusterSecretStores. Default: $POD_NAMESPACE, the pod's own,"
-    " or keyturn-system.",
+    help="Namespace of the Lease and of credentials of ClusterSecretStores and ClusterDatabaseTargets. Default:"
+    " $POD_NAMESPACE, the pod's own, or keyturn-system.",
 )
 @click.option(
     "--workers",
@@ -74,14 +74,14 @@ _YOUNG, _OLDER, _OLDEST = 10_000, 10, 10
     "allowed_hosts",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Allow stores to use plain http and private addresses of this host; repeatable.",
+    help="Allow stores and database targets to use private addresses of this host, and no TLS; repeatable.",
 )
 @click.option(
     "--cluster-cidr",
     "cluster_cidrs",
     multiple=True,
     metavar="CIDR",
-    help="Deny stores this range of public addresses of pods, services or nodes; repeatable.",
+    help="Deny stores and database targets this range of public addresses of pods, services or nodes; repeatable.",
 )
 @audit_endpoint
 @page_for_people
