@@ -24,13 +24,14 @@ HOLD = {**SPEC, "rollout": {"debounce": "5s", "onFailure": "Hold"}}
 
 
 class Denying(Cluster):
-    """Refuses to have one workload restarted."""
+    """Refuses to have one workload restarted, or some."""
 
     refusal: type[ApiError] | None = None
+    refused: tuple[str, ...] = ("api",)
     tries = 0
 
     async def patch(self, path: str, *arguments: Any, **options: Any) -> Body:
-        if path.endswith("/deployments/api"):
+        if path.rpartition("/")[2] in self.refused:
             self.tries += 1
             if self.refusal:
                 raise self.refusal("patch", path, 403, self.refusal.__name__)
@@ -66,9 +67,12 @@ class Denying(Cluster):
             self.now = min(end, max(self.now, until or end))
 
 
-async def rotated(spec: dict[str, Any], refusal: type[ApiError] = errors.Forbidden) -> tuple[Denying, Posted]:
-    """Rotate what two workloads use, of which one may not be restarted."""
+async def rotated(
+    spec: dict[str, Any], refusal: type[ApiError] = errors.Forbidden, of: tuple[str, ...] = ("api",)
+) -> tuple[Denying, Posted]:
+    """Rotate what two workloads use, of which some may not be restarted."""
     cluster, posted = Denying(spec), Posted()
+    cluster.refused = of
     await cluster.settle()
     cluster.context.events = posted  # type: ignore[assignment]  # a fake
     for name in ("api", "web"):
@@ -190,3 +194,21 @@ async def test_an_api_server_in_trouble_is_waited_for_by_all() -> None:
     assert cluster.told()["api"] == ("Pending", "WaitingForTurn")
     assert cluster.memory.restarts.denials(KEY) == {}
     assert "Forbidden" not in posted.reasons
+
+
+async def test_an_earlier_rejection_says_nothing_about_a_rollback_to_that_revision() -> None:
+    cluster, _ = await rotated(SPEC, of=("api", "web"))
+    cluster.refusal = None
+    await cluster.pass_time(5)
+    cluster.rotate()
+    await cluster.pass_time(15)
+    assert cluster.objects[MANAGED]["status"]["revision"] == 3
+
+    cluster.objects[MANAGED]["metadata"]["annotations"]["keyturn.dev/rollback"] = "2"
+    cluster.touch_managed()
+    for _ in range(3):
+        cluster.tell()
+        await cluster.look()
+
+    assert cluster.told() == {"api": ("Rolling", "RollingOut"), "web": ("Pending", "WaitingForTurn")}
+    assert cluster.condition("Stalled") is None

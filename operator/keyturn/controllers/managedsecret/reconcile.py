@@ -86,6 +86,7 @@ async def _run_steps(key: ObjectKey, attempt: int, memory: Memory, context: Cont
             memory.forget_values(key)
             conflicts += 1
     _log.warning("reconcile did not converge", secret=str(key), steps=_MAX_STEPS)
+    memory.budget.leave(key)
     if conflicts == _MAX_STEPS:
         await _report_unseen(key, contended(), memory, context)
     return memory.failures.retry_time(key, attempt, _CONFLICT_DELAY, context.now())
@@ -122,10 +123,12 @@ async def _next_step(
         if isinstance(step, steps.Rest):
             attempts = memory.failures.count(key) if step.problem else 0
             return Outcome(step, step.problem, attempts)
-        if isinstance(step, steps.RollOut) and not _may_restart(step, key, observed, memory):
-            return steps.Rest(None)  # the next observation has the hold
         began = loop_time()
-        await _execute(step, key, observed, memory, context)
+        if isinstance(step, steps.RollOut):
+            if not await _restart(step, key, observed, memory, context):
+                return steps.Rest(None)  # the next observation has the hold
+        else:
+            await _execute(step, key, observed, memory, context)
     except (Wait, Stalled) as error:
         if isinstance(step, steps.EvictPod):
             tell_unevicted(step, error, key, observed, context)
@@ -165,7 +168,7 @@ async def _end_pass(
 
 
 async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
-    """Execute and report the steps of one pass; a failure is retried with back-off."""
+    """Execute and report the steps of one pass; a failure is retried with back-off, and loses its turn to restart."""
     attempt = memory.failures.attempts(key) + 1
     try:
         with metrics.RECONCILE_SECONDS.time():
@@ -174,11 +177,14 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
         raise  # this process must not write any more
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
+        memory.budget.leave(key)
         return memory.failures.retry_time(key, attempt, _RETRY_DELAY, context.now())
     except Wait as wait:
+        memory.budget.leave(key)
         await _report_unseen(key, wait, memory, context)
         return memory.failures.retry_time(key, attempt, wait.after, context.now())
     except Exception:
+        memory.budget.leave(key)
         await _report_unseen(key, unexpected(), memory, context)
         raise  # the work queue logs it and retries
     finally:
@@ -203,11 +209,30 @@ async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Co
         _log.warning("observation failed", secret=str(key), error=error)
 
 
-def _may_restart(step: steps.RollOut, key: ObjectKey, observed: Observed, memory: Memory) -> bool:
-    """Whether the restart budget of the cluster has room; if not, the object waits for its turn."""
+async def _restart(
+    step: steps.RollOut, key: ObjectKey, observed: Observed, memory: Memory, context: Context
+) -> bool:
+    """Restart a workload; False if the restart budget of the cluster has no room, and the object waits for its turn.
+
+    Raises:
+        Conflict, NotLeading, Wait, Stalled: It was not restarted; it counts in the budget if that is uncertain.
+    """
     deadline = observed.desired.progress_deadline if observed.desired else timedelta()
     workload, waits = step.consumer.workload.key, not observed.is_urgent
-    return memory.budget.take(key, workload, observed.now + deadline, waits=waits)
+    place = memory.budget.take(key, workload, observed.now + deadline, waits=waits)
+    if place is None:
+        return False
+    try:
+        await _execute(step, key, observed, memory, context)
+    except errors.Conflict:
+        memory.budget.give_back(place)
+        raise
+    except (Wait, Stalled) as error:
+        if concerns_one(error):
+            memory.budget.give_back(place)
+        raise
+    memory.restarts.accept(key, workload)
+    return True
 
 
 def _deny(

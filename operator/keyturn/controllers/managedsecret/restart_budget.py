@@ -8,30 +8,37 @@ restarts count.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import RestartHold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from keyturn.core.keys import ObjectKey, WorkloadKey
+    from keyturn.core.keys import WorkloadKey
 
 __all__ = [
     "NO_LIMITS",
     "RestartBudget",
     "RestartLimits",
     "RestartLocks",
+    "RestartPlace",
 ]
 
 _MINUTE = timedelta(minutes=1)
 _UNKNOWN_DEADLINE = timedelta(minutes=10)
 """How long a rollout that an earlier process began counts at most."""
+_LONGEST = timedelta(hours=1)
+"""How long a rollout counts at most, whatever its own deadline: else some that hang hold the cluster up for years."""
+_EARLIER = ObjectKey("", "")
+"""Stands for the ManagedSecret whose restart an earlier process began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,17 @@ class RestartLimits:
 NO_LIMITS = RestartLimits()
 
 
+@dataclass(frozen=True, slots=True)
+class RestartPlace:
+    """What a restart counts as in the budget."""
+
+    key: ObjectKey
+    workload: WorkloadKey
+    before: datetime | None
+    """Until when an earlier restart of the workload by the same ManagedSecret counted; None without one."""
+    began: datetime
+
+
 class RestartBudget:
     """Restarts that count against the limits, and the ManagedSecrets that wait for one, by namespace."""
 
@@ -61,8 +79,8 @@ class RestartBudget:
     ) -> None:
         """`wake` adds a ManagedSecret to the work queue."""
         self._limits, self._now, self._wake = limits, now, wake
-        self._rolling: dict[WorkloadKey, datetime] = {}
-        """Workloads that roll, with the time at which each counts no more, however its rollout ends."""
+        self._rolling: dict[WorkloadKey, dict[ObjectKey, datetime]] = {}
+        """Workloads that roll: by the ManagedSecret that restarted it, when that counts no more, however it ends."""
         self._begun: deque[datetime] = deque()
         """Restarts of the last minute, the oldest first."""
         self._waiting: OrderedDict[str, dict[ObjectKey, None]] = OrderedDict()
@@ -71,7 +89,8 @@ class RestartBudget:
     def count_rolling(self, workloads: Iterable[WorkloadKey]) -> None:
         """Count rollouts that an earlier process began."""
         until = self._now() + _UNKNOWN_DEADLINE
-        self._rolling.update(dict.fromkeys(workloads, until))
+        for workload in workloads:
+            self._rolling.setdefault(workload, {})[_EARLIER] = until
 
     def limit(self, limits: RestartLimits) -> None:
         """Replace the limits: the number of shards of this process has changed."""
@@ -83,21 +102,35 @@ class RestartBudget:
         for workload in [one for one in self._rolling if concerns(one)]:
             self.settle(workload)
 
-    def take(self, key: ObjectKey, workload: WorkloadKey, until: datetime, *, waits: bool = True) -> bool:
-        """Begin a restart, which counts at most until `until`; False if it must wait for its turn."""
+    def take(
+        self, key: ObjectKey, workload: WorkloadKey, until: datetime, *, waits: bool = True
+    ) -> RestartPlace | None:
+        """Count a restart, at most until `until` and for an hour; None if it must wait for its turn."""
         if waits and workload not in self._rolling and self.hold(key, asks=True):
             self._waiting.setdefault(key.namespace, {})[key] = None
-            return False
+            return None
         now = self._now()
         self._remove(key)
         if key.namespace in self._waiting:
             self._waiting.move_to_end(key.namespace)
+        before = self._rolling.get(workload, {}).get(key)
         if self._limits.rolling is not None:
-            self._rolling[workload] = until
+            self._rolling.setdefault(workload, {})[key] = min(until, now + _LONGEST)
         if self._limits.per_minute is not None:
             self._begun.append(now)
         self._wake_next()
-        return True
+        return RestartPlace(key, workload, before, now)
+
+    def give_back(self, place: RestartPlace) -> None:
+        """Count a restart no more that has not begun, because the API server rejected it."""
+        with contextlib.suppress(ValueError):  # it counted by the minute for a minute, or not at all
+            self._begun.remove(place.began)
+        counted = self._rolling.get(place.workload, {})
+        if place.before is not None and place.key in counted:
+            counted[place.key] = place.before
+        elif counted.pop(place.key, None) and not counted:
+            del self._rolling[place.workload]
+        self._wake_next()
 
     def hold(self, key: ObjectKey, *, asks: bool = False) -> RestartHold | None:
         """Return why restarts of a ManagedSecret must wait; None if it may restart, or does not wait (nor `asks`)."""
@@ -127,10 +160,11 @@ class RestartBudget:
         now, limits = self._now(), self._limits
         while self._begun and self._begun[0] <= now - _MINUTE:
             self._begun.popleft()
-        for workload in [one for one, until in self._rolling.items() if until <= now]:
+        for workload in [one for one, counted in self._rolling.items() if max(counted.values()) <= now]:
             del self._rolling[workload]
         if limits.rolling is not None and len(self._rolling) >= limits.rolling:
-            return RestartHold(min(self._rolling.values()), self._limit_text())
+            again = min(max(counted.values()) for counted in self._rolling.values())
+            return RestartHold(again, self._limit_text())
         if limits.per_minute is not None and len(self._begun) >= limits.per_minute:
             return RestartHold(self._begun[0] + _MINUTE, self._limit_text())
         return None

@@ -82,6 +82,14 @@ class RestartBackoff:
         self._denials[key] = of_others | {workload.key: now}
         return before is None or (before.number, before.reason) != (now.number, now.reason)
 
+    def accept(self, key: ObjectKey, workload: WorkloadKey) -> None:
+        """Drop the rejections of a workload's restart: one has succeeded."""
+        of_others = {other: one for other, one in self.denials(key).items() if other != workload}
+        if of_others:
+            self._denials[key] = of_others
+        else:
+            self.forget(key)
+
     def forget(self, key: ObjectKey) -> None:
         self._denials.pop(key, None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.controllers.managedsecret.restart_budget import RestartBudget, RestartLimits
+from keyturn.controllers.managedsecret.restart_budget import RestartBudget, RestartLimits, RestartPlace
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from tests.unit.core.builders import NOW, minutes, seconds
 
@@ -27,7 +27,7 @@ class Cluster:
         self.budget = RestartBudget(RestartLimits(rolling, per_minute), lambda: self.now, self.woken.append)
 
     def restart(self, key: ObjectKey, *, waits: bool = True) -> bool:
-        return self.budget.take(key, workload_of(key), self.now + DEADLINE, waits=waits)
+        return self.budget.take(key, workload_of(key), self.now + DEADLINE, waits=waits) is not None
 
 
 def secret(namespace: str, name: str = "db") -> ObjectKey:
@@ -258,4 +258,54 @@ def test_rollouts_that_another_process_counts_leave_room() -> None:
 
     cluster.budget.drop(lambda workload: workload.namespace == "a")
 
+    assert cluster.restart(B)
+
+
+def place(cluster: Cluster, key: ObjectKey, workload: WorkloadKey | None = None) -> RestartPlace:
+    """Take a place that is free."""
+    taken = cluster.budget.take(key, workload or workload_of(key), cluster.now + DEADLINE)
+    assert taken
+    return taken
+
+
+@pytest.mark.parametrize("limits", [{"rolling": 1}, {"per_minute": 1}])
+def test_a_rejected_restart_gives_its_place_to_the_next(limits: dict[str, int]) -> None:
+    cluster = Cluster(**limits)
+    taken = place(cluster, A)
+    assert not cluster.restart(B)
+
+    cluster.budget.give_back(taken)
+
+    assert cluster.woken == [B]
+    assert cluster.restart(B)
+
+
+def test_a_rejected_restart_leaves_what_rolls_counted() -> None:
+    cluster = Cluster(rolling=1)
+    place(cluster, A)
+    cluster.now += seconds(60)
+    again = place(cluster, A)
+    by_another = place(cluster, secret("a", "other"), workload_of(A))
+
+    cluster.budget.give_back(by_another)
+    cluster.budget.give_back(again)
+
+    assert not cluster.restart(B)
+    hold = cluster.budget.hold(B)
+    assert hold
+    assert hold.again == NOW + DEADLINE
+
+
+def test_a_restart_that_is_given_back_late_changes_nothing() -> None:
+    cluster = Cluster(rolling=1)
+    taken = place(cluster, A)
+    cluster.budget.settle(workload_of(A))
+    cluster.budget.give_back(taken)
+    assert cluster.restart(B)
+
+
+def test_a_rollout_with_a_deadline_of_years_counts_for_an_hour() -> None:
+    cluster = Cluster(rolling=1)
+    assert cluster.budget.take(A, workload_of(A), cluster.now + timedelta(days=36_500))
+    cluster.now += minutes(60)
     assert cluster.restart(B)
