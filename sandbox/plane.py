@@ -177,6 +177,15 @@ class ControlPlane:
         # Left alone they would come back when their growing pauses say so, half a minute late.
         self._start_controllers()
 
+    def times_written(self, resource: str, namespace: str, name: str) -> int:
+        """Return how many times etcd has stored an object since it was created; 0 if it does not exist.
+
+        The audit log has no answer to a request whose client was killed, although it may have been executed.
+        """
+        key = _text(f"/registry/{resource}/{namespace}/{name}")
+        found = self._etcd_api().post("/v3/kv/range", {"key": key, "keys_only": True})
+        return int(found["kvs"][0]["version"]) if found.get("kvs") else 0
+
     @contextmanager
     def watch_gap(self) -> Iterator[Path]:
         """Yield an admin kubeconfig for changes that no watcher of the usual address sees.

@@ -71,7 +71,7 @@ class Cluster:
             "metadata": {"name": name, "namespace": home},
         }
         self.kubectl(
-            "apply", "-f", "-", given=_list([_namespace(home), account, _LEASES, *rights, *_held(name)])
+            "apply", "-f", "-", given=_list([_namespace(home), account, LEASES, *rights, *_held(name)])
         )
         return self.plane.service_account_kubeconfig(home, name, folder / f"{name}.kubeconfig")
 
@@ -139,7 +139,7 @@ def _namespace(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-_LEASES = {
+LEASES = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "ClusterRole",
     "metadata": {"name": "keyturn-faults-leases"},

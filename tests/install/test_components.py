@@ -63,9 +63,7 @@ def test_a_component_can_be_listed_for_one_namespace_only(folder: Path, name: st
     """The folder of a namespace in the overlay turns the ClusterRoles of its components into Roles."""
     shop = yaml.load((NAMESPACED / "shop" / "kustomization.yaml").read_text(), Loader=yaml.CSafeLoader)
     without = rendered(folder, BASE / "access", namespace="shop", patches=shop["patches"], components=[])
-    objects = rendered(
-        folder, BASE / "access", _COMPONENTS / name, namespace="shop", patches=shop["patches"]
-    )
+    objects = rendered(folder, BASE / "access", _COMPONENTS / name, namespace="shop", patches=shop["patches"])
 
     added = [one for one in objects if one not in without]
     assert sorted(one["kind"] for one in added) == ["Role", "RoleBinding"]

@@ -253,3 +253,18 @@ async def test_what_finds_no_rest_is_reported_and_tried_again_more_slowly(log: C
 
     assert await pauses(cluster, 3) == [0.2, 0.4, 0.8]
     assert [call.args for call in log.calls] == [("reconcile did not converge",)] * 3
+
+
+async def test_secrets_that_may_not_be_listed_are_not_taken_for_absent() -> None:
+    cluster, posted = await drifted()
+    cluster.context.covers = lambda _: False
+    before = cluster.data()
+
+    assert await pauses(cluster, 3) == [2, 4, 8]
+    assert cluster.condition("Ready") == ("Unknown", "Forbidden")
+    assert posted.reasons == ["Forbidden"]
+    assert cluster.data() == before
+
+    cluster.context.covers = lambda _: True
+    await cluster.settle()
+    assert cluster.condition("Ready") == ("True", "Published")

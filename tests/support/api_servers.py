@@ -67,13 +67,27 @@ class Scripted:
         self.asked.append(request)
         self.times.append(asyncio.get_running_loop().time())
         await request.read()
-        ours = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        ours = self._next(request)
         if isinstance(ours, float):
             await asyncio.sleep(ours)
             return answer()
         return answer(
             ours.status, ours.text, **{n: v for n, v in ours.headers.items() if n != "Content-Type"}
         )
+
+    def _next(self, request: web.Request) -> Answer:  # noqa: ARG002  # the turn decides
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+class Responding(Scripted):
+    """A server whose answer depends on the request."""
+
+    def __init__(self, respond: Callable[[web.Request], Answer]) -> None:
+        super().__init__()
+        self._respond = respond
+
+    def _next(self, request: web.Request) -> Answer:
+        return self._respond(request)
 
 
 @asynccontextmanager

@@ -55,6 +55,8 @@ class Context:
     """Addresses that stores and databases may use."""
     sight: Sight = Sight.WATCH
     """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
+    covers: Callable[[str], bool] = lambda _: True
+    """Whether the Secrets of a namespace are known; without the right to list them, they are not."""
     stores: Stores = field(init=False)
     databases: Databases = field(init=False)
     pods: PodReader = field(init=False)

@@ -74,6 +74,8 @@ class Watches:
         """The kinds of workload that are listed and watched; `cache_sync` adds optional ones."""
         self.absent_kinds: set[str] = set()
         """Kinds of database target that are not installed."""
+        self._forbidden: set[str] = set()
+        """Selected namespaces whose objects may not be listed."""
         context.cache.sees_namespaces = namespaces is None
 
     # Events and listed objects
@@ -240,25 +242,54 @@ class Watches:
             await self._sweep_one(
                 paths.namespaces(), cache.namespaces(), self.namespace, self.namespace_gone, namespace_of
             )
-        for namespace in self.namespaces or (None,):
-            for row in self.workload_types:
-                await self._sweep_workloads(row, namespace)
-            await self._sweep_stores(SECRET_STORE, namespace)
-            await self._sweep_targets(DATABASE_TARGET, namespace)
-            await self._sweep_one(
-                paths.emergency_rotations(namespace),
-                [key for key in cache.emergencies.known() if namespace in (None, key.namespace)],
-                self.emergency,
-                self.emergency_gone,
-                EmergencyKey.of_body,
-            )
-            await self._sweep_one(
-                paths.managed_secrets(namespace),
-                [key for key in cache.managed_keys() if namespace in (None, key.namespace)],
-                lambda body: self.managed(body, Priority.BACKLOG),
-                self.managed_gone,
-                object_key,
-            )
+        if self.namespaces:
+            await self._sweep_selected(self.namespaces)
+        else:
+            await self._sweep_namespace(None)
+
+    async def _sweep_selected(self, namespaces: Collection[str]) -> None:
+        """List the objects of selected namespaces; one that is deleted, or whose Role is, does not stop the others.
+
+        kopf asks for the lists of such a namespace again and again, and the first answer causes another sweep.
+
+        Raises:
+            ApiError: A list failed; Forbidden only if none of the namespaces may be listed.
+        """
+        refusals: dict[str, errors.Forbidden] = {}
+        for namespace in namespaces:
+            try:
+                await self._sweep_namespace(namespace)
+            except errors.Forbidden as error:
+                refusals[namespace] = error
+                if namespace not in self._forbidden:
+                    _log.warning(
+                        "namespace not served", namespace=namespace, error=error, hint="see keyturn check"
+                    )
+        self._forbidden = set(refusals)
+        if len(refusals) == len(namespaces):
+            raise next(iter(refusals.values()))
+
+    async def _sweep_namespace(self, namespace: str | None) -> None:
+        """List the objects of a namespace, or of all."""
+        cache = self._context.cache
+        for row in self.workload_types:
+            await self._sweep_workloads(row, namespace)
+        await self._sweep_stores(SECRET_STORE, namespace)
+        await self._sweep_targets(DATABASE_TARGET, namespace)
+        await self._sweep_one(
+            paths.emergency_rotations(namespace),
+            [key for key in cache.emergencies.known() if namespace in (None, key.namespace)],
+            self.emergency,
+            self.emergency_gone,
+            EmergencyKey.of_body,
+        )
+        await self._sweep_one(
+            paths.managed_secrets(namespace),
+            [key for key in cache.managed_keys() if namespace in (None, key.namespace)],
+            lambda body: self.managed(body, Priority.BACKLOG),
+            self.managed_gone,
+            object_key,
+        )
 
     async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
         known = self._context.cache.stores.keys(kind)

@@ -143,10 +143,10 @@ class Manager:
         self.watches = Watches(context, self.memory, self.queue, options.namespaces)
         handlers = self.watches.secret, self.watches.secret_gone
         self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
+        context.covers = self.secrets.covers
         cache, now, evidence = context.cache, context.now, context.evidence
-        proves = options.proves_encryption
         self.checklist_monitor = ChecklistMonitor(
-            for_lease, place.own, evidence, now, proves_encryption=proves
+            for_lease, place.own, evidence, now, proves_encryption=options.proves_encryption
         )
         self.audit = AuditServer(options.audit, for_lease, place.own, cache, now, evidence)
         context.readership = self.audit.readership

@@ -304,7 +304,8 @@ class Elector:
 
     async def pause(self) -> None:
         """Sleep until the next attempt; jitter makes it up to 20 % shorter, so followers do not act in step."""
-        period = self._terms.retry_period * self._hindrance.patience
+        may_write = loop_time() < self._until  # then a late attempt loses the Lease
+        period = self._terms.retry_period * (1 if may_write else self._hindrance.patience)
         period *= random.uniform(0.8, 1.0)  # noqa: S311  # spreads, guards nothing
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(period):

@@ -1,8 +1,8 @@
 """Informer of the Secrets with Keyturn's label, by metadata only; their data is never sent.
 
-A list, then a watch from its resourceVersion. A broken stream resumes where it was. If the API server no longer has
-that version, the list is repeated, and known Secrets that it lacks are reported as deleted, because a deletion in the
-gap is no event of any watch.
+A list, then a watch from its resourceVersion. A broken stream resumes where it was, and so does one that an
+overloaded API server rejects. After any other error the list is repeated, and known Secrets that it lacks are
+reported as deleted, because a deletion in the gap is no event of any watch.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from sys import intern
 from typing import Any, Final
 
@@ -31,6 +32,15 @@ _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60
 """Seconds that a watch lasts before it is renewed."""
 _LONGEST_PAUSE: Final = 30.0
+_OVERLOADED: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+"""Answers that say nothing about the version of a watch."""
 _DIGITS: Final = re.compile("[0-9]{1,10}")
 
 _log = structlog.get_logger()
@@ -70,27 +80,36 @@ class SecretWatch:
         `on_gone` gets namespace, name and a version at which the Secret was absent.
         """
         self.synced = asyncio.Event()
-        self._streams = [
-            _Stream(api, namespace, on_put, on_gone)
+        self._streams = {
+            namespace: _Stream(api, namespace, on_put, on_gone)
             for namespace in ([None] if namespaces is None else sorted(set(namespaces)))
-        ]
+        }
 
     @property
     def last_alive(self) -> float:
         """Loop time of the last answer or error, of the namespace for which that is longest ago."""
-        return min((stream.last_alive for stream in self._streams), default=loop_time())
+        return min((stream.last_alive for stream in self._streams.values()), default=loop_time())
+
+    def covers(self, namespace: str) -> bool:
+        """Whether the Secrets of a namespace were listed; before that, absence from the cache means nothing."""
+        stream = self._streams.get(None) or self._streams.get(namespace)
+        return stream is not None and stream.listed.is_set()
 
     async def fresh(self) -> None:
-        """Wait until every namespace is listed."""
+        """Wait until every namespace is listed, except those whose Secrets may not be listed."""
         await self.synced.wait()
 
     async def run(self) -> None:
         """Watch until cancelled; errors are retried."""
+        streams = self._streams.values()
         async with asyncio.TaskGroup() as group:
-            for stream in self._streams:
+            for stream in streams:
                 group.create_task(stream.run())
-            for stream in self._streams:
-                await stream.listed.wait()
+            for stream in streams:
+                await stream.answered.wait()
+            if not any(stream.listed.is_set() for stream in streams):
+                listed = [group.create_task(stream.listed.wait()) for stream in streams]
+                await asyncio.wait(listed, return_when=asyncio.FIRST_COMPLETED)
             self.synced.set()
 
 
@@ -105,6 +124,8 @@ class _Stream:
         on_gone: Callable[[str, str, int], None],
     ) -> None:
         self.listed = asyncio.Event()
+        self.answered = asyncio.Event()
+        """Set when it is listed, or when it may not be listed: other namespaces do not wait for it."""
         self.last_alive = loop_time()
         self._api = api
         self._namespace = namespace
@@ -122,13 +143,15 @@ class _Stream:
                     await self._list()
                 await self._watch()
             except errors.ApiError as error:
-                if error.status:
-                    # The server rejects the version, so a new list is needed.
+                if error.status and error.status not in _OVERLOADED:
+                    # The server may reject the version, so a new list is needed.
                     self._version = None
+                if isinstance(error, errors.Forbidden):
+                    self.answered.set()
                 _log.warning("secrets not watched", namespace=self._namespace, error=error)
                 # An error counts as alive: liveness detects hung connections, and a restart fixes no outage.
                 self.last_alive = loop_time()
-                await self._pause()
+                await self._pause(error.retry_after or 0.0)
 
     async def _list(self) -> None:
         """List all, report them, and report known ones that are absent as deleted."""
@@ -141,11 +164,12 @@ class _Stream:
                 for body in page.items:
                     listed.add(self._put(body))
                 version = page.resource_version
-                self._mark_alive()
+                self.last_alive = loop_time()
         for key in self._known - listed:
             self._gone(key, version)
         self._version = version
         self.listed.set()
+        self.answered.set()
 
     async def _watch(self) -> None:
         """Watch until the server ends the stream, and record the last version."""
@@ -175,12 +199,14 @@ class _Stream:
         self._on_gone(*key, int(version or -1))
 
     def _mark_alive(self) -> None:
+        """Note that the watch works. A list alone ends no back-off, or lists would follow without a pause."""
         self.last_alive = loop_time()
         self._failures = 0
 
-    async def _pause(self) -> None:
+    async def _pause(self, at_least: float) -> None:
         self._failures += 1
-        await asyncio.sleep(jittered(backoff(0.5, self._failures, _LONGEST_PAUSE), least=0.2))
+        pause = jittered(backoff(0.5, self._failures, _LONGEST_PAUSE), least=0.2)
+        await asyncio.sleep(max(pause, min(at_least, _LONGEST_PAUSE)))
 
 
 def _key(body: Body) -> tuple[str, str]:

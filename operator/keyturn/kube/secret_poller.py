@@ -89,6 +89,10 @@ class SecretReads:
         """Now: each read has a timeout, so none hangs unnoticed."""
         return loop_time()
 
+    def covers(self, namespace: str) -> bool:  # noqa: ARG002  # each decision reads its Secrets by name
+        """Whether absence from the cache means something: as far as decisions need it, always."""
+        return True
+
     async def fresh(self) -> None:
         """Read every Secret once, up to _CONCURRENCY at a time, and start the rounds.
 

@@ -81,11 +81,15 @@ class Election(Protocol):
 
 
 class SoleElection:
-    """Election of one leader for all namespaces, whose process ends when it loses the Lease."""
+    """Election of one leader for all namespaces, whose process ends when it loses the Lease.
+
+    A process without a cache observes the Lease and does not acquire it: it would reconcile nothing.
+    """
 
     def __init__(self, api: Api, namespace: str, identity: str) -> None:
         self.identity = identity
-        self.elector = Elector(api, namespace, LEASE, identity)
+        self._may_lead = False
+        self.elector = Elector(api, namespace, LEASE, identity, may_take=lambda: self._may_lead)
 
     @property
     def leader(self) -> str:
@@ -97,9 +101,12 @@ class SoleElection:
     def problems(self) -> list[str]:
         return self.elector.problems()
 
-    async def run(self, work: ShardWork, is_primed: asyncio.Event) -> None:  # noqa: ARG002  # it stands by before
+    async def run(self, work: ShardWork, is_primed: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.elector.run())
+            await is_primed.wait()
+            self._may_lead = True
+            await self.elector.attempt()  # not as late as the next period
             await self.elector.leading()
             work.gain(CLUSTER_SHARD)
 

@@ -123,5 +123,5 @@ async def test_it_is_as_alive_as_its_namespace_that_waits_longest(api: Api, name
         await watch.synced.wait()
         before = watch.last_alive
         await api.create(paths.secrets(namespace), secret("a", owner="a"))
-        await until(lambda: max(stream.last_alive for stream in watch._streams) > before)
-        assert watch.last_alive == min(stream.last_alive for stream in watch._streams)
+        await until(lambda: max(stream.last_alive for stream in watch._streams.values()) > before)
+        assert watch.last_alive == min(stream.last_alive for stream in watch._streams.values())

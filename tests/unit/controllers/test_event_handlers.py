@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
@@ -406,3 +407,42 @@ async def test_targets_that_are_known_do_not_vanish_with_an_answer_that_may_pass
         await seen.watches.sweep()
 
     assert seen.context.cache.targets.get(TARGET) is not None
+
+
+# Selected namespaces
+
+
+class Forbidding(Lists):
+    """API server that forbids the lists of some namespaces."""
+
+    def __init__(self, *namespaces: str) -> None:
+        super().__init__(next(_versions))
+        self.namespaces = namespaces
+
+    async def pages(self, path: str) -> AsyncIterator[Page]:
+        if paths.namespace_in(path) in self.namespaces:
+            raise errors.Forbidden("list", path, 403, "Forbidden")
+        async for page in super().pages(path):
+            yield page
+
+
+async def test_a_namespace_that_may_not_be_listed_keeps_its_objects_and_stops_no_other(
+    observed: Seen,
+) -> None:
+    observed.watches.namespaces = [OTHER.namespace, AUTH.namespace]
+    observed.context.api = Forbidding(OTHER.namespace)  # type: ignore[assignment]  # a fake
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            await observed.watches.sweep()
+
+    assert list(observed.context.cache.managed_keys()) == [OTHER]
+    assert [(line["event"], line["namespace"]) for line in logs] == [
+        ("namespace not served", OTHER.namespace)
+    ]
+
+
+async def test_at_least_one_namespace_must_be_listed(observed: Seen) -> None:
+    observed.watches.namespaces = [OTHER.namespace, AUTH.namespace]
+    observed.context.api = Forbidding(OTHER.namespace, AUTH.namespace)  # type: ignore[assignment]  # a fake
+    with pytest.raises(errors.Forbidden):
+        await observed.watches.sweep()

@@ -13,12 +13,15 @@ from keyturn.kube import secret_informer as secretwatch
 from keyturn.kube.client import STREAM_GRACE
 from keyturn.kube.secret_informer import SecretMeta, SecretWatch
 from sandbox.harness import until
-from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.support.api_servers import Responding, Scripted, answer, refused, scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from aiohttp.web import Request
+
     from keyturn.kube.client import Api
+    from tests.support.api_servers import Answer
 
 
 class World:
@@ -136,3 +139,64 @@ def test_the_names_of_many_secrets_are_kept_once() -> None:
     one, two = secretwatch.meta_of(parsed("shop", "one")), secretwatch.meta_of(parsed("shop", "two"))
     assert one.namespace is two.namespace
     assert one.owner is one.name
+
+
+_LISTED = answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
+
+
+async def test_a_namespace_that_may_not_be_listed_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
+    may_list = False
+
+    def respond(request: Request) -> Answer:
+        if "watch" in request.query:
+            return 30.0
+        return _LISTED if may_list or "/namespaces/shop/" in request.path else refused(403, "Forbidden")
+
+    async with scripted(Responding(respond)) as api, watching(api, ["shop", "gone"]) as (_, watch):
+        async with asyncio.timeout(10):
+            await watch.fresh()
+        assert (watch.covers("shop"), watch.covers("gone"), watch.covers("other")) == (True, False, False)
+
+        may_list = True
+        await until(lambda: watch.covers("gone"))
+
+
+async def test_lists_do_not_follow_each_other_without_a_pause_while_the_watch_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures: list[int] = []
+
+    def backoff(_first: float, times: int, _most: float) -> float:
+        failures.append(times)
+        return 0.0
+
+    monkeypatch.setattr(secretwatch, "backoff", backoff)
+
+    def respond(request: Request) -> Answer:
+        return refused(403, "Forbidden") if "watch" in request.query else _LISTED
+
+    async with scripted(Responding(respond)) as api, watching(api, None):
+        await until(lambda: len(failures) >= 5)
+    assert failures[:5] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("status", "listed"), [(429, 1), (503, 1), (403, 2), (410, 2), (500, 2)], ids=str)
+async def test_an_overloaded_server_is_not_asked_for_another_list(
+    status: int, listed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
+    script = Scripted(_LISTED, refused(status, "Reason"), *[_LISTED] * (listed - 1), 30.0)
+    async with scripted(script) as api, watching(api, None):
+        await until(lambda: len(script.asked) == 2 + listed)
+    assert ["watch" in request.query for request in script.asked].count(False) == listed
+
+
+async def test_a_watch_is_asked_for_again_when_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secretwatch, "jittered", lambda *_, **__: 0.0)
+    script = Scripted(_LISTED, refused(429, "TooManyRequests", Retry_After="1"), 30.0)
+    async with scripted(script) as api, watching(api, None):
+        await until(lambda: len(script.asked) == 3)
+    assert script.times[2] - script.times[1] >= 1.0

@@ -15,7 +15,7 @@ from keyturn.core.labels import WANTED_BY
 from keyturn.core.shards import LEASE, shard_lease, shard_of
 from keyturn.kube import errors, paths
 from keyturn.kube.leader_election import TERMS, Elector
-from keyturn.kube.shard_election import ShardElection
+from keyturn.kube.shard_election import ShardElection, SoleElection
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Line:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.is_cut = False
+        self.is_forbidden = False
         self.refused = ""
         """The path whose replacements end with a conflict, as after an edit of its metadata."""
 
@@ -65,6 +66,8 @@ class Line:
         await asyncio.sleep(0.01)
         if self.is_cut:
             raise errors.Unavailable(verb, path, 0, "Timeout")
+        if self.is_forbidden:
+            raise errors.Forbidden(verb, path, 403, "Forbidden")
 
     async def get(self, path: str) -> Body:
         await self._pass("get", path)
@@ -427,5 +430,72 @@ def test_work_of_an_earlier_term_of_the_number_of_shards_may_not_write() -> None
         assert not any(map(replica.may_write, NAMESPACES))
         await stage.until(lambda: len(replica.losses) == 3, 10)
         await stage.until(lambda: all(map(replica.may_write, NAMESPACES)), 30)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_api_server_that_has_just_started_and_forbids_all_takes_no_shard(seed: int) -> None:
+    """It refuses connections for a moment, and forbids everything until it has read the roles."""
+
+    async def scenario(stage: Stage) -> None:
+        random.seed(seed)
+        replica = stage.replica("one")
+        await stage.until(lambda: len(replica.working) == 3, _BALANCED)
+        replica.line.is_cut = True
+        await asyncio.sleep(1.0)
+        replica.line.is_cut, replica.line.is_forbidden = False, True
+        await asyncio.sleep(2.0)
+        replica.line.is_forbidden = False
+        await asyncio.sleep(30.0)
+        assert not replica.losses
+
+    play(scenario)
+
+
+# One leader
+
+
+class Sole:
+    """A process that competes for the only Lease."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        api: Any = Line(server)
+        self.election = SoleElection(api, HOME, name)
+        self.is_primed = asyncio.Event()
+        self.has_begun = asyncio.Event()
+        self.task = asyncio.create_task(self.election.run(self, self.is_primed))
+
+    def gain(self, shard: int) -> None:  # noqa: ARG002  # there is one
+        self.has_begun.set()
+
+    async def lose(self, *_: object) -> None:
+        raise AssertionError
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def test_a_process_without_a_cache_takes_no_lease_and_takes_it_at_once_with_one() -> None:
+    async def scenario(stage: Stage) -> None:
+        server = stage.server
+        leader, without, standby = (Sole(server, name) for name in ("leader", "without", "standby"))
+        leader.is_primed.set()
+        standby.is_primed.set()
+        await asyncio.sleep(60)
+        first, left = (leader, standby) if leader.has_begun.is_set() else (standby, leader)
+        await first.end()
+        await asyncio.sleep(_TAKEOVER)
+        assert left.has_begun.is_set()
+
+        await left.end()
+        await asyncio.sleep(60)
+        lease = server.leases[paths.lease(HOME, LEASE)]
+        assert lease["spec"]["holderIdentity"] == left.election.identity
+        without.is_primed.set()
+        await asyncio.sleep(0.1)
+        assert without.has_begun.is_set()
+        await without.end()
 
     play(scenario)

@@ -6,6 +6,7 @@ It includes which recorded values do not match the spec.
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
@@ -53,11 +54,13 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     """Return what decides about a ManagedSecret, except what stores hold; None if it was deleted.
 
     Raises:
-        ApiError: A read failed.
+        ApiError: A read failed, or the Secrets of the namespace cannot be listed.
     """
     parsed = await _parse(key, memory.specs, context)
     if parsed is None:
         return None
+    if not context.covers(key.namespace):
+        raise errors.Forbidden("list", paths.secrets(key.namespace), HTTPStatus.FORBIDDEN, "Forbidden")
     observed = await observe_spec(parsed.managed, parsed.trouble, memory.specs, context.cache, context.now())
     observed = with_facts(
         observed,
