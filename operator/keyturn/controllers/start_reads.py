@@ -37,6 +37,8 @@ __all__ = ["StartReads"]
 
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
+_MOST_LATE: Final = 3
+"""Pages that may be so late. The list is ordered by namespace: a slow one delays the objects of all after it."""
 
 _SHARE: Final = 20
 """Reads by name take as long as a list of so many Secrets for each ManagedSecret."""
@@ -69,6 +71,8 @@ class StartReads:
         self._namespaces = namespaces
         self._held: set[Key] = set()
         self._groups: dict[ObjectKey, _Group] = {}
+        self._late = 0
+        """Number of pages whose ManagedSecrets were not reconciled in time."""
 
     def hold(self) -> None:
         """Take the ManagedSecrets with a state Secret out of the work queue, before it runs."""
@@ -82,11 +86,16 @@ class StartReads:
         """Return each held ManagedSecret to the work queue, most of them with their Secrets."""
         try:
             for namespace in self._listed_namespaces():
-                await self._read_pages(namespace)
+                if not self._is_too_late:
+                    await self._read_pages(namespace)
         except errors.ApiError as error:
             _log.warning("secrets read one by one", reason=error.reason, error=error)
         finally:
             self._release(self._held)
+
+    @property
+    def _is_too_late(self) -> bool:
+        return self._late >= _MOST_LATE
 
     def _has_secrets(self, key: Key) -> bool:
         """Whether a key is that of a small ManagedSecret with a state Secret, which was not read yet."""
@@ -116,6 +125,9 @@ class StartReads:
                         await listed.wait_until_empty()
                 except TimeoutError:
                     listed.clear()
+                    self._late += 1
+                if self._is_too_late:
+                    break
         self._groups.clear()
 
     def _put(self, page: Page) -> None:

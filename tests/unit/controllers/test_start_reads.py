@@ -271,6 +271,24 @@ async def test_values_of_a_page_that_is_not_reconciled_in_time_are_dropped(
     assert started.queue.depth == 2
 
 
+async def test_after_three_late_pages_all_is_read_by_name(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The objects of a namespace that is slow must not keep those of later ones out of the work queue."""
+    monkeypatch.setattr(start_reads, "_PATIENCE", 0.01)
+    slow = [ObjectKey("a", str(number)) for number in range(5)]
+    for key in slow:
+        started.manage(key)
+        started.inform(*pair(key))
+    started.lists.pages_of[paths.secrets()] = [*(pair(key) for key in slow), pair(DB), pair(WEB)]
+    started.reads.hold()
+
+    await started.reads.run()  # no worker runs
+
+    assert started.lists.sent == 3
+    assert started.queue.depth == 7
+
+
 async def test_a_cancelled_read_returns_all_keys(started: Started) -> None:
     started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
     started.reads.hold()

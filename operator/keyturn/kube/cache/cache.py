@@ -60,7 +60,7 @@ class InformerCache:
         self._renamed: defaultdict[ObjectKey, set[str]] = defaultdict(set)
         """Other names than its own that Secrets of a ManagedSecret have."""
         self._workloads = WorkloadCache()
-        self._listed: dict[ObjectKey, frozenset[WorkloadKey]] = {}
+        self._listings = _Listings()
 
     def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
         """Record the version of `body`; return whether it is newer than the known one.
@@ -88,11 +88,10 @@ class InformerCache:
         if not self.is_news(key, body):
             return False
         self._managed.put(key, body)
-        self._listed.pop(key, None)
-        if targets := (spec.get("rollout") or {}).get("targets"):
-            self._listed[key] = frozenset(
-                WorkloadKey(key.namespace, target["kind"], target["name"]) for target in targets
-            )
+        targets = (spec.get("rollout") or {}).get("targets") or ()
+        self._listings.note(
+            key, frozenset(WorkloadKey(key.namespace, target["kind"], target["name"]) for target in targets)
+        )
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)
         self.spreads.note(key, spec)
@@ -104,7 +103,7 @@ class InformerCache:
         rivals = self.targets.rivals_of(key)
         self._versions.pop(key, None)
         self._managed.drop(key)
-        self._listed.pop(key, None)
+        self._listings.note(key, frozenset())
         self._class_of.pop(key, None)
         self.stores.forget_user(key)
         self.spreads.forget(key)
@@ -127,7 +126,7 @@ class InformerCache:
 
     def targets_of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
         """Return the workloads that a ManagedSecret lists."""
-        return self._listed.get(key, frozenset())
+        return self._listings.of(key)
 
     def is_large(self, key: ObjectKey) -> bool:
         """Whether a ManagedSecret is too large for the cache, so that a reconcile reads its spec."""
@@ -370,7 +369,34 @@ class InformerCache:
         metas = (self._secrets.get(secret) for secret in secrets_of(self._workloads.whole(workload)))
         writers = {ObjectKey(meta.namespace, meta.owner) for meta in metas if meta}
         keys = {workload.key, *self._workloads.borrowers_of(workload.key)}
-        return writers | {key for key, listed in self._listed.items() if not keys.isdisjoint(listed)}
+        return writers.union(*map(self._listings.users_of, keys))
+
+
+class _Listings:
+    """Workloads that ManagedSecrets list, and the reverse: a workload changes often, each of its pods changes it."""
+
+    def __init__(self) -> None:
+        self._workloads: dict[ObjectKey, frozenset[WorkloadKey]] = {}
+        self._users: defaultdict[WorkloadKey, set[ObjectKey]] = defaultdict(set)
+
+    def note(self, key: ObjectKey, workloads: frozenset[WorkloadKey]) -> None:
+        """Replace what a ManagedSecret lists."""
+        for workload in self._workloads.pop(key, ()):
+            users = self._users[workload]
+            users.discard(key)
+            if not users:
+                del self._users[workload]
+        if workloads:
+            self._workloads[key] = workloads
+        for workload in workloads:
+            self._users[workload].add(key)
+
+    def of(self, key: ObjectKey) -> frozenset[WorkloadKey]:
+        return self._workloads.get(key, frozenset())
+
+    def users_of(self, workload: WorkloadKey) -> Collection[ObjectKey]:
+        """Return the ManagedSecrets that list a workload."""
+        return self._users.get(workload, frozenset())
 
 
 class _Deletions:

@@ -484,6 +484,20 @@ def test_a_deleted_workload_uses_nothing() -> None:
     assert cache.users_of("shop", "unknown") == []
 
 
+def test_a_list_of_targets_ends_with_its_managed_secret() -> None:
+    cache = InformerCache()
+    for name in ("db", "cache"):
+        targets = [{"kind": "Deployment", "name": "api"}]
+        cache.put_managed(managed(name=name, rollout={"targets": targets}))
+    assert cache.put_workload(workload("api")) == {ObjectKey("shop", "db"), ObjectKey("shop", "cache")}
+
+    cache.drop_managed(ObjectKey("shop", "db"))
+
+    assert cache.drop_workload(workload("api").key) == {ObjectKey("shop", "cache")}
+    cache.drop_managed(ObjectKey("shop", "cache"))
+    assert not cache._listings._users
+
+
 def test_a_list_of_targets_that_changed_concerns_the_new_ones() -> None:
     cache = InformerCache()
     cache.put_managed(managed(1, rollout={"targets": [{"kind": "Deployment", "name": "api"}]}))
