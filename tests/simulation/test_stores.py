@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.managedsecret import ManagedSecret
+from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import Denied, Throttled, Unreachable
@@ -395,6 +396,29 @@ async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
     story.cluster.restart()
     await rest(story)
     assert story.cluster.data()["password"] == before
+
+
+async def test_in_an_emergency_what_an_earlier_life_has_pushed_is_exposed() -> None:
+    story = Story()
+    await rest(story)
+    before = story.cluster.data()["password"]
+    story.cluster.objects.clear()
+    story.cluster.create_managed(new_spec())
+    story.cluster.restart()
+    story.may_rotate = True
+    declared = {
+        "metadata": {
+            "name": "inc-1",
+            "namespace": KEY.namespace,
+            "uid": "uid-inc-1",
+            "resourceVersion": "1",
+            "creationTimestamp": story.cluster.now.isoformat(),
+        },
+        "spec": {"reason": "stolen", "names": [KEY.name]},
+    }
+    story.cluster.context.cache.put_emergency(EmergencyKey(KEY.namespace, "inc-1"), declared)
+    await rest(story)
+    assert story.cluster.data()["password"] != before
 
 
 async def test_it_is_not_generated_again_while_the_store_does_not_answer() -> None:

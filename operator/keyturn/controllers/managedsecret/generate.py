@@ -62,6 +62,8 @@ async def generate_revision(
         Stalled: A value or a template cannot be generated.
     """
     before = _carried(state)
+    if last and any(emergency.is_open for emergency in observed.emergencies):
+        last = replace(last, found={})  # what an earlier object has pushed is exposed
     fresh = transitions.with_dependents(step.reason.fresh, _every_need(desired))
     recorded = state.facts if state else None
     login = staged_login(fresh, recorded, desired)

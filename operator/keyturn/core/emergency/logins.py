@@ -63,7 +63,9 @@ def _why_open(
 ) -> str:
     """Return why the server is not proven to refuse a login."""
     if observed.desired is None or observed.desired.database is None:
-        return "the spec has no database any more, so Keyturn closes nothing"
+        return (
+            "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
+        )
     if observed.managed.spec.suspend:
         return "spec.suspend is true, so nothing is closed"
     problem = (observed.account.problem if observed.account else None) or error

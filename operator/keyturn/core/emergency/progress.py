@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.emergency import asked_at, is_fixed, published_at, renewed_by, was_published
+from keyturn.core.rotation.emergency import (
+    asked_at,
+    is_fixed,
+    published_at,
+    renewed_by,
+    renews,
+    was_published,
+)
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
@@ -16,6 +23,7 @@ from keyturn.core.rotation.rollout import standings
 from .logins import exposed_logins
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.api.emergency import AffectedLogin
@@ -67,6 +75,8 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         logins=exposed_logins(emergency, observed, error),
     )
     if not any(item.recipe for item in desired.items):
+        if waits := _awaited_read(emergency, observed, error) or _leased(observed):
+            return replace(progress, message=waits)
         message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
         return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
     renewed = renewed_by(emergency, observed, desired)
@@ -77,7 +87,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
             state=unrotated.state,
             message=unrotated.message or _waiting(emergency, observed, desired),
         )
-    return _rotated(progress, renewed, observed, desired)
+    return _rotated(progress, emergency, renewed, observed, desired, error)
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -97,11 +107,31 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
     return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
 
 
-def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired: Desired) -> Affected:
+def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> str | None:
+    """Return that the stores are still to be read for the emergency: dynamic credentials are issued by a read."""
+    if emergency.name not in observed.rereads_for:
+        return None
+    return f"its stores are read again: {error.message}" if error else "its stores are read again"
+
+
+def _rotated(
+    told: Affected,
+    emergency: Emergency,
+    renewed: RevisionFacts,
+    observed: Observed,
+    desired: Desired,
+    error: Wait | Stalled | None,
+) -> Affected:
     current = observed.current
     if current is None or current.number < renewed.number:
         number = current.number if current else None
         message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
+        return replace(told, state=AffectedState.FAILED, message=message)
+    if not renews(current, emergency.started, observed, desired):
+        message = (
+            f"revision {current.number} is derived from one that was rolled back to, which has values from before"
+            " the emergency; rotate it again"
+        )
         return replace(told, state=AffectedState.FAILED, message=message)
     told = replace(
         told,
@@ -110,30 +140,42 @@ def _rotated(told: Affected, renewed: RevisionFacts, observed: Observed, desired
         unpushed=unpushed(observed, desired),
         others=_others(observed, desired),
     )
-    return _after_publication(told, observed, desired)
+    for state, message in _open_points(told, emergency, observed, desired, error):
+        return replace(told, state=state, message=message)
+    done = _elsewhere(told) or _unproven(observed) or _read_before(observed)
+    return replace(told, state=AffectedState.ROLLED_OUT, message=done)
 
 
-def _after_publication(told: Affected, observed: Observed, desired: Desired) -> Affected:
-    """Return the progress of a secret whose new values are in the Secret."""
+def _open_points(
+    told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
+) -> Iterator[tuple[AffectedState, str]]:
+    """Yield what keeps a secret with new values from being done, with its state, the first to come first."""
+    if not observed.is_published:
+        yield AffectedState.ROTATED, f"the Secret is to be written with revision {told.revision}"
     behind = [progress for progress in standings(observed) if not progress.state.is_done]
     if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
-        return replace(told, state=AffectedState.FAILED, message=_progress_message(failed))
+        yield AffectedState.FAILED, _progress_message(failed)
     if behind:
-        return replace(told, state=AffectedState.ROTATED, message=_progress_message(behind))
+        yield AffectedState.ROTATED, _progress_message(behind)
     if summary := summary_of(observed, desired):
-        state = AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED
-        return replace(told, state=state, message=summary)
+        yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
     if valid := _still_valid(observed, desired):
-        return replace(told, state=AffectedState.ROTATED, message=valid)
+        yield AffectedState.ROTATED, valid
+    if open_ := [login for login in told.logins if login.refused_at is None]:
+        yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
     if told.unpushed:
-        return _waiting_for_push(told)
-    return replace(told, state=AffectedState.ROLLED_OUT, message=_elsewhere(told) or _unproven(observed))
+        yield _waiting_for_push(told.unpushed)
+    if waits := _awaited_read(emergency, observed, error):
+        yield AffectedState.ROTATED, waits
 
 
 def _still_valid(observed: Observed, desired: Desired) -> str | None:
-    """Return a message with what is still valid of earlier values: in the Secret, or at the database server."""
-    if observed.current and observed.current.keeps_previous:
+    """Return a message with what is still valid of earlier values: in the Secret, at the store, or at the server."""
+    overlapping = observed.target is not None and observed.target.overlapping
+    if observed.current and (observed.current.keeps_previous or overlapping):
         return "the previous values are still readable"
+    if leased := _leased(observed):
+        return leased
     if desired.database is None or observed.state is None:
         return None
     current = observed.state.current_credential
@@ -144,6 +186,23 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
     return f"the previous login {', '.join(logins)} is to be closed" + (
         f": {problem.message}" if problem else ""
     )
+
+
+def _leased(observed: Observed) -> str | None:
+    """Return a message with the leases of earlier dynamic credentials that are not revoked."""
+    if observed.state is None:
+        return None
+    number = sum(loan.id in observed.state.lent_before for loan in observed.state.loans)
+    return f"leases of earlier credentials are to be revoked: {number}" if number else None
+
+
+def _read_before(observed: Observed) -> str | None:
+    """Return a message with the previous values that pods have read in addition, during an overlap that has ended."""
+    previous = observed.current.previous if observed.current else frozenset()
+    if not previous or not observed.consumers:
+        return None
+    keys = ", ".join(sorted(previous))
+    return f"its pods have read the previous value of {keys} beside the new one; restart them if they still accept it"
 
 
 def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
@@ -158,13 +217,13 @@ def _unproven(observed: Observed) -> str | None:
     return _progress_message(reloaded) if reloaded else None
 
 
-def _waiting_for_push(told: Affected) -> Affected:
+def _waiting_for_push(unpushed: Iterable[Unpushed]) -> tuple[AffectedState, str]:
     first, *others = sorted(
-        told.unpushed, key=lambda destination: (not destination.needs_a_person, destination.place)
+        unpushed, key=lambda destination: (not destination.needs_a_person, destination.place)
     )
     more = f"; and {len(others)} more of pushTo" if others else ""
     state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
-    return replace(told, state=state, message=f"pushTo: {first.message}{more}")
+    return state, f"pushTo: {first.message}{more}"
 
 
 def _progress_message(behind: list[WorkloadProgress]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.state import StateFacts
 
 __all__ = [
     "COOL_DOWN",
@@ -28,6 +29,7 @@ __all__ = [
     "published_at",
     "published_from",
     "renewed_by",
+    "renews",
     "revokes_at_once",
     "was_published",
 ]
@@ -116,11 +118,7 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
     """
     if observed.state is None:
         return None
-    stale = {
-        item.name: set(observed.state.keys[item.name].values())
-        for item in desired.items
-        if item.recipe and item.name in observed.state.names
-    }
+    stale = _generated_keys(observed.state, desired)
     for revision in reversed(observed.state.revisions):
         if (
             revision.abandoned
@@ -133,6 +131,34 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
         if not stale or (revision.reason == RevisionReason.EMERGENCY and revision.made >= emergency.started):
             return revision
     return None
+
+
+def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: Desired) -> bool:
+    """Whether a revision has no generated value from before a declaration, as far as its ancestors are recorded.
+
+    After a rollback a revision is derived from an earlier one, and does not have the values of the one rolled back.
+    """
+    if observed.state is None:
+        return False
+    found: RevisionFacts | None = one
+    stale = _generated_keys(observed.state, desired)
+    while stale and found is not None:
+        if found.reason == RevisionReason.CLAIMED or not _is_since(found, started, observed):
+            return False
+        if found.reason == RevisionReason.EMERGENCY and found.made >= started:
+            return True
+        stale = {name: keys for name, keys in stale.items() if not keys & found.changed}
+        found = observed.state.revision(found.base)
+    return True
+
+
+def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
+    """Return the keys of the generated items of the current revision."""
+    return {
+        item.name: set(state.keys[item.name].values())
+        for item in desired.items
+        if item.recipe and item.name in state.names
+    }
 
 
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
@@ -151,7 +177,7 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
 
 
 def is_exposed(number: int, observed: Observed) -> bool:
-    """Whether a revision is earlier than an emergency: than a declaration, or than the revision of its rotation."""
+    """Whether a revision has values from before an emergency: from before a declaration, or its rotation."""
     one = observed.state.revision(number) if observed.state else None
     if one is None or observed.state is None:
         return False
@@ -160,7 +186,11 @@ def is_exposed(number: int, observed: Observed) -> bool:
         return True
     declared = [emergency.started for emergency in observed.emergencies]
     declared += [observed.exposed_at] if observed.exposed_at else []
-    return any(not _is_since(one, started, observed) for started in declared)
+    return any(
+        not _is_since(one, started, observed)
+        or (observed.desired is not None and not renews(one, started, observed, observed.desired))
+        for started in declared
+    )
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.rollout import OnFailure
 
+from .emergency import is_exposed
+
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
@@ -28,6 +30,8 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
     """Return the revision for an automatic rollback when a workload fails; None without one."""
     good = observed.current.fallback if observed.current else None
     if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
+        return None
+    if is_exposed(good, observed):
         return None
     returns = desired.on_failure is OnFailure.ROLLBACK and not observed.held
     return good if returns else None

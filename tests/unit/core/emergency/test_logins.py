@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.emergency import AffectedLogin
+from keyturn.api.emergency import AffectedLogin, AffectedState
 from keyturn.core.emergency.logins import exposed_logins, kept_logins
 from keyturn.core.emergency.progress import affected
 from keyturn.core.errors import Stalled, Wait
@@ -122,7 +122,12 @@ def test_an_account_that_left_the_spec_is_not_closed() -> None:
     seen = rotated(credential(2))
     assert seen.desired is not None
     gone = replace(seen, desired=replace(seen.desired, database=None))
-    assert exposed(gone) == [("app_b", "the spec has no database any more, so Keyturn closes nothing")]
+    message = (
+        "the spec has no database any more, so Keyturn closes nothing; add it again, or close it yourself"
+    )
+    assert exposed(gone) == [("app_b", message)]
+    told = affected(INCIDENT, gone, None)
+    assert (told.state, told.message) == (AffectedState.STALLED, f"login app_b: {message}")
 
 
 def test_before_a_process_has_asked_the_server_there_is_no_problem_to_report() -> None:

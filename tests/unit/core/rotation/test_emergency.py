@@ -19,7 +19,7 @@ from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from
+from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from, renews
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.steps import (
     Begin,
@@ -35,6 +35,7 @@ from keyturn.core.rotation.steps import (
 )
 from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.state import Held, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
@@ -644,7 +645,8 @@ def test_a_later_revision_does_not_make_it_later() -> None:
 
 def test_what_is_not_made_here_is_named() -> None:
     told = far(look({"data": [USERNAME]}, state=state(names=("username",))))
-    pulled = far(look({"data": [API_KEY, USERNAME]}, state=state(names=("username", "api-key"))))
+    read = state(names=("username", "api-key"), refreshed=NOW)
+    pulled = far(look({"data": [API_KEY, USERNAME]}, state=read))
 
     assert told == Affected(
         AffectedState.NOTHING_TO_ROTATE, message="written in the spec: username", literals=("username",)
@@ -652,6 +654,147 @@ def test_what_is_not_made_here_is_named() -> None:
     assert pulled.message == "to be turned at its store: api-key (vault)"
     assert far(pulling(NOW)).pulled == ("api-key (vault)",)
     assert far(pulling(NOW)).message == "to be turned at its store: api-key (vault)"
+
+
+PULLED = {"data": [API_KEY]}
+NOT_ANSWERED = Wait("Unreachable", "the store does not answer", minutes(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        pytest.param(None, "its stores are read again", id="soon"),
+        pytest.param(
+            NOT_ANSWERED, "its stores are read again: the store does not answer", id="when they answer"
+        ),
+    ],
+)
+def test_a_secret_is_not_through_before_its_stores_were_read_again(error: Wait | None, message: str) -> None:
+    pulled = far(look(PULLED, state=state(names=("api-key",))), error)
+    generated = far(pulling(STARTED), error)
+
+    assert (pulled.state, pulled.message) == (AffectedState.PENDING, message)
+    assert (generated.state, generated.message) == (AffectedState.ROTATED, message)
+    assert far(look(PULLED, state=state(names=("api-key",), refreshed=NOW))).state is (
+        AffectedState.NOTHING_TO_ROTATE
+    )
+    assert far(look(PULLED, state=None, target=None, status={})).state is AffectedState.NOTHING_TO_ROTATE
+
+
+def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
+    leased = StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60))
+    others: dict[str, Any] = {"loans": (leased,), "lent_before": frozenset({"creds/1"}), "refreshed": NOW}
+    message = "leases of earlier credentials are to be revoked: 1"
+
+    pulled = far(look(PULLED, state=state(names=("api-key",), **others)))
+    both = rotated(names=("password", "api-key"), **others)
+    generated = far(look(PULLING, state=both, target=target(2, published=NOW)))
+
+    assert (pulled.state, pulled.message) == (AffectedState.PENDING, message)
+    assert (generated.state, generated.message) == (AffectedState.ROTATED, message)
+
+
+# Revisions that are derived from exposed ones
+
+BOTH = {"data": [PASSWORD, USERNAME]}
+
+
+def derived(base: int, *changed: str, reason: str = "SpecChanged") -> Observed:
+    """Observe a third revision: the second is that of the emergency, and was rolled back if `base` is 1."""
+    known = state(
+        revision(3, reason, made=NOW, changed=changed, base=base),
+        revision(2, RevisionReason.EMERGENCY, made=NOW - seconds(10)),
+        revision(1),
+        names=("password", "username"),
+    )
+    return look(BOTH, state=known, target=target(3, published=NOW), status={"revision": 3})
+
+
+@pytest.mark.parametrize(
+    ("found", "is_renewed"),
+    [
+        pytest.param(derived(2, "username"), True, id="from that of the emergency"),
+        pytest.param(derived(1, "password"), True, id="from an exposed one, with a new value"),
+        pytest.param(derived(1, "username"), False, id="from an exposed one"),
+        pytest.param(derived(1, "password", reason="Claimed"), False, id="claimed"),
+        pytest.param(derived(7, "username"), True, id="from one that is not recorded"),
+    ],
+)
+def test_a_revision_is_as_exposed_as_the_one_that_it_is_derived_from(
+    found: Observed,
+    is_renewed: bool,  # noqa: FBT001
+) -> None:
+    told = far(found)
+
+    assert (told.state is AffectedState.ROLLED_OUT) is is_renewed
+    assert is_exposed(3, found) is not is_renewed
+    if not is_renewed:
+        assert told == Affected(
+            AffectedState.FAILED,
+            message="revision 3 is derived from one that was rolled back to, which has values from before the"
+            " emergency; rotate it again",
+            literals=("username",),
+        )
+
+
+def test_what_is_not_recorded_renews_nothing() -> None:
+    found = look(state=None, target=None, status={})
+    assert found.desired
+    assert not renews(revision(1), STARTED, found, found.desired)
+
+
+def test_a_failed_rollout_does_not_return_to_exposed_values_when_the_emergency_was_deleted() -> None:
+    broken = consumer(marker="db=2", settled=False, failed=True)
+    found = look(None, broken, state=rotated(), target=target(2, published=NOW), emergencies=())
+
+    with pytest.raises(Stalled) as stalled:
+        next_step(found)
+    assert stalled.value.reason == "RolloutFailed"
+
+
+# What the Secret has
+
+
+def test_a_secret_that_is_not_written_yet_is_not_through() -> None:
+    known = state(
+        revision(3, "SpecChanged", made=NOW, changed=()),
+        revision(2, RevisionReason.EMERGENCY, made=NOW),
+        revision(1),
+    )
+    found = look(state=known, target=target(2, published=NOW), status={"revision": 2})
+
+    assert far(found) == Affected(
+        AffectedState.ROTATED, 3, NOW, message="the Secret is to be written with revision 3"
+    )
+
+
+def ended(*of: Any, overlapping: bool = False) -> Observed:
+    """Observe a secret whose overlap has ended according to the record."""
+    before = frozenset({"password"})
+    known = state(revision(2, RevisionReason.EMERGENCY, made=NOW, previous=before, ended=True), revision(1))
+    return look(
+        None,
+        *of,
+        state=known,
+        target=target(2, published=NOW, overlapping=overlapping),
+        emergencies=(GENTLE,),
+    )
+
+
+def test_a_secret_that_still_has_previous_values_is_not_through() -> None:
+    told = far(ended(overlapping=True), emergency=GENTLE)
+
+    assert (told.state, told.message) == (AffectedState.ROTATED, "the previous values are still readable")
+
+
+def test_pods_that_have_read_the_previous_value_are_named() -> None:
+    told = far(ended(consumer(marker="db=2")), emergency=GENTLE)
+
+    assert (told.state, told.message) == (
+        AffectedState.ROLLED_OUT,
+        "its pods have read the previous value of password beside the new one; restart them if they still accept it",
+    )
+    assert far(ended(), emergency=GENTLE).message is None
 
 
 def test_a_secret_that_is_not_there_yet_is_pending() -> None:
