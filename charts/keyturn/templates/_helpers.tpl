@@ -3,7 +3,7 @@
 {{- with omit .Values.commonLabels "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
 {{- toYaml . }}
 {{ end -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -32,7 +32,7 @@ app.kubernetes.io/name: keyturn
 - run
 {{- range .Values.namespaces }}
 - --namespace
-- {{ . }}
+- {{ . | quote }}
 {{- else }}
 - --all-namespaces
 {{- end }}
@@ -41,6 +41,12 @@ app.kubernetes.io/name: keyturn
 {{- end }}
 {{- if gt (int .Values.shards) 1 }}
 - --shards={{ int .Values.shards }}
+{{- end }}
+{{- range $name := list "maxRolling" "perMinute" }}
+{{- $limit := int (index $.Values.restarts $name) }}
+{{- if and (gt $limit 0) (lt $limit (int $.Values.shards)) }}
+{{- fail (printf "restarts.%s %d is divided among shards: %d; write at least %d, or fewer shards" $name $limit (int $.Values.shards) (int $.Values.shards)) }}
+{{- end }}
 {{- end }}
 {{- with .Values.restarts.maxRolling }}
 - --max-rolling={{ int . }}

@@ -40,6 +40,7 @@ class Drill:
     async def findings(self, facts: Facts) -> list[Finding]:
         """Restore, read back, compare with the cluster, and delete everything again."""
         present = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.backup.namespace)}
+        left: list[Finding] = []
         try:
             made = await put_back(facts.api, self.backup, self.namespace)
         except NoBackup as problem:
@@ -47,7 +48,12 @@ class Drill:
         try:
             restored = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.namespace)}
         finally:
-            await take_away(facts.api, self.namespace, made)
+            try:
+                await take_away(facts.api, self.namespace, made)
+            except NoBackup as problem:
+                left = [_finding(Verdict.FAIL, str(problem), "let the drill's user delete Secrets there")]
+        if left:
+            return left
         losses = [*_losses(self.backup, restored, facts.mark)]
         if found := losses or [*_differences(present, restored, facts.mark)]:
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.labels import STATE_TYPE
@@ -48,7 +49,7 @@ async def put_back(api: Api, backup: Backup, namespace: str) -> dict[str, str]:
     """Create every state Secret; return their UIDs by name.
 
     Raises:
-        NoBackup: The namespace has some already, or a creation failed; created ones were deleted again.
+        NoBackup: The namespace has some already, or a creation failed; created ones were deleted again, or are named.
     """
     if there := await states_of(api, namespace):
         raise NoBackup(
@@ -56,23 +57,54 @@ async def put_back(api: Api, backup: Backup, namespace: str) -> dict[str, str]:
             " nothing is written over them: name an empty namespace"
         )
     made: dict[str, str] = {}
-    for name in sorted(backup.states):
-        try:
+    name = ""
+    try:
+        for name in sorted(backup.states):
             body = await api.create(paths.secrets(namespace), backup.body(name, namespace))
-        except errors.ApiError as error:
-            refused = error
-            break
-        made[name] = body["metadata"]["uid"]
+            made[name] = body["metadata"]["uid"]
+    except errors.ApiError as error:
+        refused = error
+    except BaseException:  # such as Ctrl-C
+        await _undo(api, backup, namespace, made, name)
+        raise
     else:
         return made
-    await take_away(api, namespace, made)
+    await _undo(api, backup, namespace, made, name)
     raise NoBackup(
         f"the Secret {name} cannot be created in namespace {namespace} ({refused.reason});"
         " nothing is left of what was restored before it"
     )
 
 
+async def _undo(api: Api, backup: Backup, namespace: str, made: dict[str, str], last: str) -> None:
+    """Delete what was created, also a Secret whose creation was executed and not answered.
+
+    Raises:
+        NoBackup: Some Secrets remain.
+    """
+    if last not in made:
+        with suppress(errors.NotFound):
+            body = await api.get(paths.secret(namespace, last))
+            if body.get("data") == backup.body(last, namespace)["data"]:
+                made[last] = body["metadata"]["uid"]
+    await take_away(api, namespace, made)
+
+
 async def take_away(api: Api, namespace: str, made: dict[str, str]) -> None:
-    """Delete what `put_back` has created."""
+    """Delete what `put_back` has created.
+
+    Raises:
+        NoBackup: Some Secrets remain.
+    """
+    left, reason = [], ""
     for name, uid in made.items():
-        await api.delete(paths.secret(namespace, name), {"uid": uid})
+        try:
+            await api.delete(paths.secret(namespace, name), {"uid": uid})
+        except errors.ApiError as error:
+            left.append(name)
+            reason = error.reason
+    if left:
+        raise NoBackup(
+            f"restored Secrets cannot be deleted from namespace {namespace} ({reason}); they have the values of"
+            f" the backup: delete them, {', '.join(left)}"
+        )

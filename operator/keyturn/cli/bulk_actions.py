@@ -49,7 +49,7 @@ class Manner:
     def tell(self, line: str) -> None:
         if self.output is None:
             print_lines(line)
-        elif self.wait:
+        elif self.wait is not None:
             print_lines(line, err=True)
 
 
@@ -68,7 +68,7 @@ class _Done:
             "action": asked.action,
             "changed": asked.changed,
             "request": asked.request,
-            "done": True if manner.wait else None,
+            "done": True if manner.wait is not None else None,
             "revision": now.status.revision,
             "suspended": bool(now.spec.suspend),
         }
@@ -164,7 +164,7 @@ async def _follow(cluster: Cluster, asked: Asked, manner: Manner, waiting: Waiti
     found, name = asked.found, asked.found.key.name
     if asked.is_taken_up is None:
         return _Done(asked, found)
-    if manner.wait:
+    if manner.wait is not None:
         return _Done(asked, await follow(cluster, found, asked.is_taken_up, waiting, manner.tell))
     if found.managed.spec.suspend:  # with --wait an error reports that
         print_lines(f"note: {name} is suspended; this starts after `keyturn resume {name}`", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyturn.core.reasons import WorkloadReason
+from keyturn.core.reasons import ErrorReason, WorkloadReason
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_of
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
@@ -35,6 +35,10 @@ _TAKE_UP_SECONDS = 3.0
 _WATCH_SECONDS = 2
 """Seconds of one watch; afterwards the object is read again, so that a silent operator is noticed."""
 _PAUSE = 0.5
+_LAST_LOOK = 5.0
+"""Seconds for a look at an object whose wait begins when the common timeout is over."""
+_CURED = frozenset({ErrorReason.ROLLED_BACK, ErrorReason.ROLLOUT_FAILED, ErrorReason.NO_SUCH_REVISION})
+"""Problems that a request ends: before the operator takes it up, which a window may delay, they are no answer."""
 _WAIT_FOR_PODS = "WaitForPods"
 _MAX_NAMED = 3
 
@@ -54,7 +58,10 @@ class Waiting:
 
     @property
     def left(self) -> float | None:
-        return None if self.patience is None else self.patience.total_seconds() - self.seconds
+        """Seconds until the deadline, at least those for one look; None without a deadline."""
+        if self.patience is None:
+            return None
+        return max(self.patience.total_seconds() - self.seconds, _LAST_LOOK)
 
 
 async def follow(
@@ -76,7 +83,8 @@ async def follow(
                 for line in changes_between(last.managed.status, now.status):
                     tell(f"{seconds:6.1f} s  {waiting.label}{line}")
                 last, taken_up = found, is_taken_up(now)
-                if (taken_up or seconds > _TAKE_UP_SECONDS) and (trouble := trouble_of(now)):
+                is_answer = taken_up or (seconds > _TAKE_UP_SECONDS and not _may_be_cured(now))
+                if is_answer and (trouble := trouble_of(now)):
                     raise click.ClickException(trouble)
                 if taken_up and _is_through(now.status):
                     tell(f"{seconds:6.1f} s  {waiting.label}done: {_outcome(now)}")
@@ -147,6 +155,12 @@ def trouble_of(found: ManagedSecret) -> str | None:
     if stalled and stalled.status == "True":
         return f"stalled by {stalled.reason}: {stalled.message}"
     return None
+
+
+def _may_be_cured(found: ManagedSecret) -> bool:
+    """Whether a request ends the problem of a ManagedSecret, as its message says."""
+    stalled = condition(found, "Stalled")
+    return stalled is not None and stalled.reason in _CURED and not found.spec.suspend
 
 
 def _is_through(status: ManagedSecretStatus) -> bool:

@@ -78,6 +78,11 @@ class _Kubeconfig:
         named = self._merged.config["contexts"].get_with_name(self._context)
         self._chosen: dict[str, Any] = named.value["context"]
         self._user = _user(self._merged.config, self._chosen.get("user"))
+        if any(str(field).split("-", 1)[0] == "as" for field in self._user):
+            raise NotConfigured(
+                f"kubeconfig {files}: the user of context {self._context!r} impersonates another (`as`), which"
+                " keyturn does not; name a context without it, or credentials of that user"
+            )
 
     def connection(self) -> Connection:
         with self._run_loader() as found:

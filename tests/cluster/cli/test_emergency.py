@@ -209,9 +209,10 @@ def test_where_nothing_is_declared_that_is_said(space: Space, console: Console) 
     del space
 
     assert console("emergency", "status") == "no emergency is declared\n"
-    assert refused(console, "emergency", "report", "INC-8") == (
-        "Error: no emergency 'INC-8' is declared in this namespace; use -A for all namespaces"
-    )
+    for command in ("status", "report"):
+        assert refused(console, "emergency", command, "INC-8") == (
+            "Error: no emergency 'INC-8' is declared in this namespace; use -A for all namespaces"
+        )
 
 
 def test_it_is_acknowledged_by_name_once(space: Space, console: Console) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+
+import pytest
 
 from keyturn.checklist.backup import Backup
 from keyturn.checklist.drill import Drill
@@ -11,6 +14,7 @@ from keyturn.checklist.facts import Facts
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
+from keyturn.kube import errors
 from keyturn.kube.state_secret import state_body
 from tests.unit.core import builders
 
@@ -34,6 +38,9 @@ class Server:
 
     there: dict[str, dict[str, Body]] = field(default_factory=dict)
     changed: Callable[[Body], Body | None] = lambda body: body
+    ends_with: dict[str, BaseException] = field(default_factory=dict)
+    """By name, what a create raises after it was executed."""
+    may_delete: bool = True
 
     async def pages(self, path: str, *_: Any, **__: Any) -> AsyncIterator[Page]:
         yield Page(list(self.there.get(_namespace(path), {}).values()))
@@ -42,9 +49,19 @@ class Server:
         created = {**body, "metadata": {**body["metadata"], "uid": "1"}}
         if kept := self.changed(created):
             self.there.setdefault(_namespace(path), {})[body["metadata"]["name"]] = kept
+        if error := self.ends_with.get(body["metadata"]["name"]):
+            raise error
         return created
 
+    async def get(self, path: str) -> Body:
+        found = self.there.get(_namespace(path), {}).get(path.rpartition("/")[2])
+        if found is None:
+            raise errors.NotFound("get", path, 404, "NotFound")
+        return found
+
     async def delete(self, path: str, _: Any) -> None:
+        if not self.may_delete:
+            raise errors.Forbidden("delete", path, 403, "Forbidden")
         self.there.get(_namespace(path), {}).pop(path.rpartition("/")[2], None)
 
 
@@ -99,3 +116,44 @@ async def test_what_comes_back_changed_fails_though_the_cluster_holds_nothing() 
     )
 
     assert (verdict, evidence) == ("Fail", "it came back with other values than the backup has")
+
+
+def several() -> list[Body]:
+    bodies = []
+    for name in ("auth", "db", "mail"):
+        body = state(b"one")
+        bodies.append({**body, "metadata": {**body["metadata"], "name": f"{name}-keyturn"}})
+    return bodies
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(asyncio.CancelledError(), id="Ctrl-C"),
+        pytest.param(errors.Unavailable("create", "/", 0, "Timeout"), id="a lost answer"),
+        pytest.param(errors.Forbidden("create", "/", 403, "Forbidden"), id="a quota"),
+    ],
+)
+async def test_a_drill_that_ends_early_leaves_nothing(ending: BaseException) -> None:
+    server = Server(ends_with={"db-keyturn": ending})
+    drill = Drill(Backup.of("shop", builders.NOW, several()), DRILL)
+    facts = Facts(cast("Any", server), None, lambda: builders.NOW)
+    try:
+        (found,) = await drill.findings(facts)
+        assert "nothing is left" in found.evidence
+    except asyncio.CancelledError:
+        assert isinstance(ending, asyncio.CancelledError)
+    assert not server.there.get(DRILL)
+
+
+async def test_what_a_drill_cannot_delete_is_named() -> None:
+    server = Server(may_delete=False)
+    facts = Facts(cast("Any", server), None, lambda: builders.NOW)
+
+    (found,) = await Drill(Backup.of("shop", builders.NOW, several()), DRILL).findings(facts)
+
+    assert str(found.verdict) == "Fail"
+    assert found.evidence == (
+        "restored Secrets cannot be deleted from namespace drill (Forbidden); they have the values of the backup:"
+        " delete them, auth-keyturn, db-keyturn, mail-keyturn"
+    )

@@ -62,6 +62,20 @@ async def test_a_bad_kubeconfig_is_reported_without_its_words(
     assert CANARY not in str(refusal.value)
 
 
+@pytest.mark.parametrize("field", ["as: viewer", "as-groups: [viewers]", "as-uid: '1'"])
+async def test_impersonation_is_refused_and_not_ignored(tmp_path: Path, field: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: shop\n"
+        "clusters: [{name: shop, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "contexts: [{name: shop, context: {cluster: shop, user: admin}}]\n"
+        f"users: [{{name: admin, user: {{token: {CANARY}, {field}}}}}]\n"
+    )
+    with pytest.raises(NotConfigured, match="impersonates another") as refusal:
+        await config.load(str(file))
+    assert CANARY not in str(refusal.value)
+
+
 async def test_without_any_cluster_it_says_what_to_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

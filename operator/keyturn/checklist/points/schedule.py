@@ -196,8 +196,12 @@ def _read(text: str, namespace: str | None) -> list[_Row]:
     lines = (line.strip() for line in text.splitlines() if line.startswith("|"))
     cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     rows = [_Row(*row) for row in cells if len(row) == len(_HEADER)]
-    skipped = {_HEADER[0], "---"}
-    return [row for row in rows if row.namespace not in skipped and namespace in {None, row.namespace}]
+    return [row for row in rows if not _is_heading(row) and namespace in {None, row.namespace}]
+
+
+def _is_heading(row: _Row) -> bool:
+    """Whether it is the heading of the table, or the line below it, which formatters lengthen."""
+    return row.namespace == _HEADER[0] or not row.namespace.strip("-:")
 
 
 def _finding(verdict: Verdict, evidence: str, remedy: str = "", where: str = "") -> Finding:

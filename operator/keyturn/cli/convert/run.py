@@ -111,10 +111,13 @@ def _loaded(name: str, content: bytes) -> list[Any]:
 
 def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     items = document.get("items")
-    if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
+    kind = str(document.get("kind", ""))
+    if kind.endswith("List") and isinstance(items, list):
+        # The items of a typed list, such as SecretList, have no kind of their own.
+        kind_of_list = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
         for item in items:
             if not isinstance(item, dict):
                 raise _Unreadable(f"{name} has a list with an item that is not a Kubernetes object")
-            yield from _items(name, item)
+            yield from _items(name, kind_of_list | item)
     else:
         yield document

@@ -124,7 +124,7 @@ async def declare(
     _answer(documents, name, output)
     if failed:
         raise click.ClickException("\n  ".join((f"{name} is not declared", *failed)))
-    if wait and is_real:
+    if wait is not None and is_real:
         await status.follow(cluster, name, sorted(selected), wait, err=output is not None)
 
 

@@ -39,7 +39,7 @@ _MOST_ROWS = 50
 
 async def show(cluster: Cluster, incident: str | None, scope: Scope, output: Output) -> bool:
     """Print the status of each incident; return whether one requires manual action."""
-    found = await _find(cluster, incident, scope)
+    found = await (_find_declared(cluster, incident, scope) if incident else _find(cluster, None, scope))
     now = cluster.now()
     if output is Output.NAME:
         print_names((one.metadata.name for one in found), "emergencyrotation")
@@ -101,7 +101,11 @@ async def follow(
     try:
         async with asyncio.timeout(patience.total_seconds()):
             while True:
-                found = [await _one(cluster, namespace, name) for namespace in namespaces]
+                try:
+                    found = [await _one(cluster, namespace, name) for namespace in namespaces]
+                except (errors.Unavailable, errors.Throttled):
+                    await asyncio.sleep(_PAUSE)
+                    continue
                 for one in found:
                     said = _said(one)
                     if told.get(one.metadata.namespace) != said:

@@ -145,11 +145,21 @@ def _read(body: dict[str, Any]) -> FoundManagedSecret:
 
 
 def _documents(file: IO[bytes]) -> list[dict[str, Any]]:
-    """Return the objects of a YAML file, also those within a List."""
+    """Return the objects of a YAML file, also those within a List.
+
+    Raises:
+        Unreadable: It is not valid YAML; the parser's error would quote lines.
+    """
+    where = ""
     try:
-        documents = [one for one in yaml.safe_load_all(file) if isinstance(one, dict)]
-    except yaml.YAMLError:
-        documents = []
+        loaded = list(yaml.safe_load_all(file))
+    except yaml.MarkedYAMLError as problem:
+        loaded, where = None, f", line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
+    except (yaml.YAMLError, ValueError, RecursionError):
+        loaded = None
+    if loaded is None:
+        raise Unreadable(f"the file{where}: this is not valid YAML")
+    documents = [one for one in loaded if isinstance(one, dict)]
     lists = [one for one in documents if one.get("kind") == "List" and isinstance(one.get("items"), list)]
     return [*documents, *(one for list_ in lists for one in list_["items"] if isinstance(one, dict))]
 

@@ -128,6 +128,8 @@ def put(path: Path, content: bytes, mode: int) -> None:
         )
     if before != content:
         files.write(path, content, instead_of=before, mode=mode)
+    elif mode == files.PRIVATE and not files.is_private(path):
+        files.make_private(path)
 
 
 def secret_files(root: Path, environment: str, source: Source) -> Secrets:

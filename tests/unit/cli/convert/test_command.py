@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,6 +159,21 @@ def test_json_and_lists_are_read() -> None:
     done = convert("-f", "-", given=text)
 
     assert (done.exit_code, names(done.stdout)) == (0, ["ManagedSecret/web"])
+
+
+def test_no_value_of_a_typed_list_of_secrets_is_printed() -> None:
+    text = json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "SecretList",
+            "items": [{"metadata": {"name": "web"}, "data": {"password": "Y2FuYXJ5"}}],
+        }
+    )
+
+    done = convert("-f", "-", "--all", given=text)
+
+    assert done.exit_code == 0
+    assert "Y2FuYXJ5" not in done.output
 
 
 def test_anchors_of_yaml_are_written_out() -> None:

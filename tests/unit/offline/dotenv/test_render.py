@@ -78,6 +78,16 @@ def test_it_is_written_over_one_that_was_rendered_and_no_other(full: Folder) -> 
     )
 
 
+def test_a_file_that_others_may_read_is_closed_to_them(full: Folder) -> None:
+    rendered(full, "--to=dotenv", "--environment=production")
+    path = full.path / ".env"
+    path.chmod(0o644)
+
+    rendered(full, "--to=dotenv", "--environment=production")
+
+    assert mode(path) == 0o600
+
+
 # compose
 
 
