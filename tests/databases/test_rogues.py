@@ -169,6 +169,7 @@ async def test_a_proof_that_takes_long_is_not_computed(
 async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The proof takes seconds longer than the login may; the loop ends it in time."""
     monkeypatch.setattr(connecting, "MOST_ITERATIONS", 10_000_000)
     asked = asyncio.Event()
     async with Rogue(rogues.asking_for_long(asked), OURS) as rogue:
@@ -177,19 +178,16 @@ async def test_a_server_that_wants_a_long_proof_does_not_hold_the_event_loop(
             "postgres",
             new_login("admin"),
             Tls(OURS.pair.certificate),
-            connect_timeout=1.0,
+            connect_timeout=3.0,
             owner=f"rogue {rogue.port}",
         )
         proving = asyncio.create_task(Postgresql(settings).prove(new_login("app")))
         await asyncio.wait_for(asked.wait(), 60)
-        turns = 0
-        while not proving.done():
-            await asyncio.sleep(0.01)
-            turns += 1
+        await asyncio.sleep(0.01)
+        assert not proving.done(), "the event loop waits for the proof"
         verdict = await proving
 
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "Timeout")
-    assert turns > 5
 
 
 # More than an answer.

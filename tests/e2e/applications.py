@@ -68,7 +68,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def _pod(secret: str, env: Mapping[str, str]) -> dict[str, Any]:
-    said = {"SECRET_FILE": "/etc/secret/certificate-password", "TERM_SECONDS": "2", **env}
+    said = {"SECRET_FILE": "/etc/secret/certificate-password", "TERM_SECONDS": "6", **env}
     container = {
         "name": "app",
         "image": APP,
@@ -79,14 +79,18 @@ def _pod(secret: str, env: Mapping[str, str]) -> dict[str, Any]:
             *({"name": key, "value": value} for key, value in said.items()),
         ],
         "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": 8080},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
         "volumeMounts": [{"name": "secret", "mountPath": "/etc/secret", "readOnly": True}],
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
         "securityContext": _RESTRICTED,
     }
     return {
         "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 10,
+        "terminationGracePeriodSeconds": 20,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 65534,

@@ -80,7 +80,7 @@ class WorkloadNamespace:
         """Say whether everything has come to rest at a revision, by the status and in truth."""
         return is_at_rest(self.cluster.get(self.managed), revision)
 
-    def wait_for(self, revision: int, timeout: float = 30.0) -> None:
+    def wait_for(self, revision: int, timeout: float = 90.0) -> None:
         eventually(lambda: self.is_at(revision), f"revision {revision} in {self.namespace}", timeout)
 
     def snapshot(self) -> Snapshot:

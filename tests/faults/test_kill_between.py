@@ -25,7 +25,7 @@ _WORKLOAD = "both"
 _KILLED = -9
 _AT_ONCE = 3
 
-_DEBOUNCE = "8s"  # longer than a process takes to start and to die
+_DEBOUNCE = "20s"  # longer than a process takes to start and to die
 
 # Which secrets are to turn, and where the process dies that is started then; the next word goes on from there.
 KILLS: dict[str, tuple[tuple[str, str], ...]] = {

@@ -197,4 +197,6 @@ def test_controllers_work_soon_after_the_api_server_is_back(
     time.sleep(8)  # long enough for their pauses between attempts to grow
     troubled.start_apiserver()
     kubectl("apply", "-n", namespace, "-f", "-", given=deployment("web"))
-    kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=5s")
+    kubectl(
+        "rollout", "status", "deployment/web", "-n", namespace, "--timeout=20s"
+    )  # a pause takes up to 30 s

@@ -23,7 +23,7 @@ _SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"
 _FAILPOINT = "KEYTURN_FAILPOINT"
 _UNCHECKED = "keyturn.controllers.startup_checks._REQUEST_TIMEOUT=0"
 """The constant without which an operator asks for each of its rights at its start, over a hundred requests."""
-_TIMEOUT = 30.0
+_TIMEOUT = 90.0
 _LEADERSHIP_LOST = 1
 """The exit code of one that may lead no more, and of one that has a defect."""
 BEGUN: set[Path] = set()

@@ -153,7 +153,7 @@ def test_waiting_reports_when_a_window_opens(space: Space, console: Console) -> 
     window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "1h"}
     space.managed(rotation={"windows": [window]})
 
-    done = console.run("rotate", "auth", "--wait", "--timeout=3s")
+    done = console.run("rotate", "auth", "--wait", "--timeout=15s")
 
     assert done.returncode == 1
     assert steps(done.stdout) == [
@@ -167,11 +167,11 @@ def test_waiting_has_an_end(space: Space, console: Console) -> None:
     space.run(deployment("api", env_from("auth")))
     no_more_pods(space)
 
-    done = console.run("rotate", "auth", "--wait", "--timeout=1s")
+    done = console.run("rotate", "auth", "--wait", "--timeout=10s")
 
     assert done.returncode == 1
     assert re.fullmatch(
-        r"Error: timed out after 1s waiting for auth \(now Rotating: .*\); the operator continues,"
+        r"Error: timed out after 10s waiting for auth \(now Rotating: .*\); the operator continues,"
         r" see `keyturn status auth`\n",
         done.stderr,
     )

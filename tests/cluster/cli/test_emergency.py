@@ -104,13 +104,13 @@ def test_a_wait_names_the_pod_that_services_wait_for_and_ends_with_1(space: Spac
     space.create(bare_pod())
     space.second_after()
 
-    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=6s")
+    done = console.run(*_DECLARE, "--all", "--wait", "--timeout=20s")
 
     state = "every pod of 0 of 1 secrets runs on new values; auth is Rotated: Pod/bare runs since "
     waits = f"{space.namespace}: {state}"
     assert done.returncode == 1
     assert waits in done.stdout
-    assert done.stderr.startswith(f"Error: timed out after 6s waiting for inc-7; {waits}")
+    assert done.stderr.startswith(f"Error: timed out after 20s waiting for inc-7; {waits}")
 
 
 def test_evictions_are_declared_on_request_only(space: Space, console: Console) -> None:

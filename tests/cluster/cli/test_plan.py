@@ -475,7 +475,15 @@ def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, cons
     ]
 
 
-@pytest.mark.parametrize("given", ["", "a: [", "kind: Secret", "kind: ManagedSecret"])
+def test_a_manifest_that_is_no_yaml_is_refused(console: Console) -> None:
+    for given in ("a: [", "a: 2026-02-30"):
+        done = console.run("plan", "-f", "-", given=given)
+
+        assert done.returncode == 2
+        assert "this is not valid YAML" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["", "kind: Secret", "kind: ManagedSecret"])
 def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console: Console) -> None:
     done = console.run("plan", "-f", "-", given=given)
 

@@ -136,13 +136,13 @@ def test_a_wait_names_the_pods_that_it_waits_for_and_ends_with_1(space: Space, c
     space.create(bare_pod())
     space.second_after()
 
-    done = console.run("rotate", "auth", "--wait", "--timeout=5s")
+    done = console.run("rotate", "auth", "--wait", "--timeout=15s")
 
     named = "waits for the end of Pod/bare, which Keyturn does not restart"
     assert (done.returncode, space.revision()) == (1, "2")
     assert f"{named} and which holds an earlier value" in done.stdout
     assert done.stderr == (
-        f"Error: timed out after 5s: auth {named}; delete or restart it, or wait longer with --timeout."
+        f"Error: timed out after 15s: auth {named}; delete or restart it, or wait longer with --timeout."
         " The operator continues, see `keyturn status auth`\n"
     )
 

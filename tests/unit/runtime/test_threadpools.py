@@ -103,7 +103,7 @@ async def test_what_fails_is_reported_and_gives_the_turn_on() -> None:
 
 async def outlasted(gate: Gate, owner: str = "a") -> Wait:
     """Have done what is let through only later, and wait for it no longer than a moment."""
-    limit = dataclasses.replace(threads._QUICK, seconds=0.05)
+    limit = dataclasses.replace(threads._QUICK, seconds=0.3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "_QUICK", limit)
         with pytest.raises(threads.TookTooLong) as refused:

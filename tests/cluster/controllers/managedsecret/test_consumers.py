@@ -148,11 +148,15 @@ def test_a_workload_that_does_not_use_the_secret_is_not_restarted(space: Space) 
 
 def test_two_secrets_that_rotate_together_restart_a_workload_once(space: Space) -> None:
     for name in ("auth", "mail"):
-        space.managed(name=name, rollout={"debounce": "2s"})
+        space.managed(name=name, rollout={"debounce": "1h"})
     before = space.run(deployment("api", env_from("mail", "auth")))["metadata"]["generation"]
 
     for name in ("auth", "mail"):
         space.rotate(name)
+    for name in ("auth", "mail"):
+        space.until_revision("2", name)
+    for name in ("auth", "mail"):
+        space.respec(lambda spec: spec["rollout"].update(debounce="0s"), name)
     for name in ("auth", "mail"):
         space.settled(name, revision=2)
 
