@@ -217,6 +217,24 @@ def test_shards_are_the_component(tmp_path: Path) -> None:
     assert made == with_component(tmp_path, MANIFESTS / "components" / "shards")
 
 
+@pytest.mark.parametrize("limit", ["maxRolling", "perMinute"])
+def test_a_restart_budget_that_shards_cannot_share_is_refused(limit: str) -> None:
+    with pytest.raises(Refused, match=rf"restarts\.{limit} 2 is divided among shards: 3; write at least 3"):
+        render(f"--set=shards=3,replicas=3,restarts.{limit}=2")
+    render(f"--set=shards=3,replicas=3,restarts.{limit}=3")
+
+
+def test_names_that_yaml_reads_as_something_else_stay_names() -> None:
+    names = ["no", "on", "2024", "true"]
+    made = named(render(*(f"--set-string=namespaces[{number}]={name}" for number, name in enumerate(names))))
+
+    (container,) = made["Deployment keyturn-system/keyturn"]["spec"]["template"]["spec"]["containers"]
+    assert [one for one in container["args"] if one in names] == names
+    assert {one.partition("/")[0] for one in made if one.startswith("Role ")} >= {
+        f"Role {name}" for name in names
+    }
+
+
 @pytest.mark.parametrize("monitored", [False, True], ids=["alone", "with the monitor"])
 @pytest.mark.parametrize(
     ("component", "values"),

@@ -315,6 +315,10 @@ def test_the_schedule_that_was_just_written_is_true(space: Space, console: Conso
     done = audited(console, "--only", "schedule", "--schedule", str(tmp_path / "SCHEDULE.md"))
 
     assert (done.code, done.found("Fail")) == (0, [])
+    padded = text.replace("| --- ", "| :-------- ").replace("| every", "|   every")
+    (tmp_path / "SCHEDULE.md").write_text(f"{padded}\n{' ' * 2_000_000}")  # as formatters leave it, and large
+    done = audited(console, "--only", "schedule", "--schedule", str(tmp_path / "SCHEDULE.md"))
+    assert (done.code, done.found("Fail")) == (0, [])
     assert "| every 90d | 1h |" in text
     assert "| at 0 3 1 * * (Europe/Berlin) | 1h |" in text
     assert "<script>" not in text

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Drilled", "report", "schedule"]
 
 _FOUND, _CANNOT_LOOK = 1, 2
+_LARGEST_SCHEDULE = 32 * 1024 * 1024
+"""Bytes of a committed schedule: about 110 for each ManagedSecret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +167,16 @@ def _drill(drilled: Drilled | None) -> Drill | None:
 def _committed(path: Path | None) -> str | None:
     if path is None:
         return None
+    from keyturn.offline.dotenv import files  # noqa: PLC0415  # only where one is named
+    from keyturn.offline.dotenv.errors import Refused  # noqa: PLC0415  # the same
+
     try:
-        return path.read_text("utf-8", "replace")
-    except FileNotFoundError:
-        problem = f"there is no {path}; write it with keyturn audit schedule"
-    except OSError as error:
-        problem = f"{path} cannot be read: {error.strerror}"
-    raise click.ClickException(problem)
+        content = files.read(path, _LARGEST_SCHEDULE)
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+    if content is None:
+        raise click.ClickException(f"there is no {path}; write it with keyturn audit schedule")
+    return content.decode("utf-8", "replace")
 
 
 def _repository(asked: Asked) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.holders import HoldingPod
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.namespace_pods import PodList
 
@@ -110,9 +111,25 @@ def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
 
 
 def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
-    """Return the pods with earlier values of the Secret that belong to no consumer."""
+    """Return the pods with earlier values of the Secret that belong to no consumer.
+
+    A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.
+    """
     using = tuple(pod for pod in found.pods if pod.use_of(desired.secret))
     older = pods_behind(with_facts(observed, holders=Holders(using)), desired)
-    workloads = [consumer.workload for consumer in observed.consumers]
-    others = (pod for pod in older if not any(is_of(pod, workload) for workload in workloads))
+    others = (
+        pod
+        for pod in older
+        if not any(
+            is_of(pod, consumer.workload) and _covers(consumer, pod) for consumer in observed.consumers
+        )
+    )
     return Holders(tuple(others), found.forbidden)
+
+
+def _covers(consumer: Consumer, pod: HoldingPod) -> bool:
+    """Whether a consumer uses all keys that one of its pods does."""
+    if consumer.use is None or consumer.use.keys is None:
+        return True
+    own = pod.use_of(consumer.use.secret)
+    return own is None or (own.keys is not None and own.keys <= consumer.use.keys)

@@ -97,8 +97,8 @@ class ErrorReason(Code):
     )
     CREDENTIAL_REVOKED = (
         "CredentialRevoked",
-        "`keyturn.dev/rollback` names a revision whose database credential is closed or was never proven",
-        "name a revision with an open credential, or run `keyturn rotate`",
+        "`keyturn.dev/rollback` names a revision whose credential is closed, revoked or was never proven",
+        "name a revision with an open credential, or run `keyturn rotate`; `keyturn refresh` reads dynamic ones",
     )
     DATABASE_DENIED = (
         "DatabaseDenied",

@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.state import StateFacts
 
-__all__ = ["fallback_of", "may_return_to"]
+__all__ = ["fallback_of", "leases_last", "may_return_to"]
 
 
 def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
-    """Whether a rollback may publish a revision: its values are recorded, and the server accepts its credential."""
-    if number not in state.restorable:
+    """Whether a rollback may publish a revision: its values are recorded, and its credentials are valid.
+
+    The store has not revoked its leases, and the database server accepts its credential.
+    """
+    if number not in state.restorable or not leases_last(number, state):
         return False
     if desired.database is None:
         return True
     credential = state.credential_of(number)
     return credential is not None and credential.is_proven
+
+
+def leases_last(number: int, state: StateFacts) -> bool:
+    """Whether the leases of a revision's dynamic credentials are not revoked."""
+    return state.lent.get(number, frozenset()) <= {loan.id for loan in state.loans}
 
 
 def fallback_of(observed: Observed, desired: Desired) -> int | None:

@@ -12,7 +12,7 @@ from keyturn.core.reasons import ErrorReason
 
 from . import steps
 from .emergency import is_exposed
-from .fallback import fallback_of, may_return_to
+from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rejected_restarts import denied_until
 from .rollout import standings
@@ -76,6 +76,11 @@ def refuse_unknown_return(observed: Observed, desired: Desired) -> None:
     others = sorted(available - {state.current_number})
     kept = ", ".join(str(number) for number in others)
     hint = f"write one of {kept}" if kept else "no earlier revision is kept, so remove the annotation"
+    if not leases_last(asked, state):
+        raise Stalled(
+            ErrorReason.CREDENTIAL_REVOKED,
+            f"{ROLLBACK}: the dynamic credentials of revision {asked} are revoked at their store; {hint}",
+        )
     if desired.database and state.revision(asked):
         raise Stalled(
             ErrorReason.CREDENTIAL_REVOKED,

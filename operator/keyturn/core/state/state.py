@@ -33,6 +33,7 @@ HIGHEST_HINT = 10**9
 HIGHEST_REVISION = 2 * HIGHEST_HINT
 """Highest revision number that is read at all; it leaves room to count from every hint."""
 _NO_ITEMS: Mapping[str, str] = MappingProxyType({})
+_NO_LEASES: Mapping[int, frozenset[str]] = MappingProxyType({})
 _MAX_CLOSED = 4
 """Closed credentials that stay recorded as evidence."""
 _MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
@@ -152,6 +153,8 @@ class StateFacts:
     """Leases that are not revoked yet."""
     borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
     """Lease identifiers by item of the current revision, for the items with a lease."""
+    lent: Mapping[int, frozenset[str]] = field(default_factory=lambda: _NO_LEASES)
+    """Lease identifiers by revision, for the restorable ones with a lease."""
     lent_before: frozenset[str] = frozenset()
     """Leases of other revisions."""
     lent_next: frozenset[str] = frozenset()
@@ -349,6 +352,7 @@ class State:
             templates={key: rendered.template for key, rendered in current.rendered.items()},
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             borrowed=current.borrowed or _NO_ITEMS,
+            lent={number: _ids_in([one]) for number, one in ordered.items() if one.borrowed} or _NO_LEASES,
             lent_before=_ids_in(revision for revision in ordered.values() if revision is not current),
             lent_next=_ids_in([ordered[facts.candidate.number]]) if facts.candidate else frozenset(),
         )

@@ -23,8 +23,8 @@ _MAX_BYTES: Final = 1024 * 1024
 _NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block
 
 
-def read(path: Path) -> bytes | None:
-    """Return the content of a file; None if it does not exist.
+def read(path: Path, largest: int = _MAX_BYTES) -> bytes | None:
+    """Return the content of a file of at most `largest` bytes; None if it does not exist.
 
     Raises:
         Refused: It cannot be read, is too large, or is a link, a folder or a device.
@@ -37,11 +37,11 @@ def read(path: Path) -> bytes | None:
         try:
             _hold_to_files(path, os.fstat(opened))
             with os.fdopen(os.dup(opened), "rb") as file:
-                content = file.read(_MAX_BYTES + 1)
+                content = file.read(largest + 1)
         finally:
             os.close(opened)
-    if len(content) > _MAX_BYTES:
-        raise Refused(f"{path} has more than {_MAX_BYTES} bytes; is it the right file?")
+    if len(content) > largest:
+        raise Refused(f"{path} has more than {largest} bytes; is it the right file?")
     return content
 
 

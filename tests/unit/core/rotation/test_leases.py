@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.source import StoreKind
+from keyturn.core.errors import Stalled
+from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_return, returned_again
-from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, Publish, Rest
+from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, GoBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
 from tests.unit.core import builders as make
@@ -251,3 +253,29 @@ def test_the_limit_of_the_overlap_revokes_no_lease_of_a_workload_that_is_restart
     found = replace(at_rest(NEW, OLD, spec=spec), consumers=(ROLLING,))
 
     assert next_return(found, make.wanted(found)) is None
+
+
+# Rollbacks
+
+RETURNS: dict[str, Any] = {"annotations": {ROLLBACK: "1"}}
+
+
+def lent(*loans: StoreLease) -> Observed:
+    seen = at_rest(*loans, **RETURNS)
+    assert seen.state
+    return replace(seen, state=replace(seen.state, lent={1: frozenset({"old"}), 2: frozenset({"new"})}))
+
+
+def test_a_rollback_publishes_credentials_that_are_still_leased() -> None:
+    assert next_step(lent(OLD, NEW)) == GoBack(1, 2, failed=False, lasts=False)
+
+
+def test_a_rollback_to_revoked_credentials_is_refused() -> None:
+    with pytest.raises(Stalled) as refused:
+        next_step(lent(NEW))
+
+    assert refused.value.reason == "CredentialRevoked"
+    assert refused.value.message == (
+        "keyturn.dev/rollback: the dynamic credentials of revision 1 are revoked at their store;"
+        " no earlier revision is kept, so remove the annotation"
+    )

@@ -52,6 +52,15 @@ def test_a_new_revision_is_current_and_the_oldest_are_dropped(
     assert after.facts.current_number == after.facts.current.number == after.facts.newest.number == 4
 
 
+def test_the_leases_of_each_revision_are_known() -> None:
+    lent = Revision({"password": replace(kept("lent"), loan="creds/1")})
+    facts = builders.record((builders.revision(2), values(2)), (builders.revision(1), lent)).facts
+
+    assert facts.lent == {1: {"creds/1"}}
+    assert facts.lent_before == {"creds/1"}
+    assert state(2, 1).facts.lent == {}
+
+
 def test_a_new_revision_lifts_a_hold() -> None:
     held = replace(state(2, 1).facts, current_number=1, held=Held(2, 1, NOW, failed=True))
     assert held.with_revision(builders.revision(3), 3).held is None

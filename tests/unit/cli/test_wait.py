@@ -1,0 +1,118 @@
+"""How long a command waits for a request, and which problem of a ManagedSecret ends the wait."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+import pytest
+
+from keyturn.cli import wait
+from keyturn.cli.emergency import status
+from keyturn.cli.managed import found_in
+from keyturn.cli.wait import Waiting, follow
+from keyturn.kube import errors
+from tests.unit.cli.fake_api import managed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.cli.cluster import Cluster
+    from keyturn.cli.managed import FoundManagedSecret
+
+CLUSTER = cast("Cluster", SimpleNamespace(namespace="shop", now=lambda: datetime.now(UTC)))
+_LATER = 10.0
+"""Seconds after which the operator should have taken up a request."""
+
+
+def found(reason: str = "", **more: Any) -> FoundManagedSecret:
+    body = managed("auth", stalled="see the message" if reason else None, **more)
+    for condition in body["status"]["conditions"]:
+        if condition["type"] == "Stalled":
+            condition["reason"] = reason
+    body["metadata"]["resourceVersion"] = "1"
+    return found_in(body)
+
+
+async def followed(monkeypatch: pytest.MonkeyPatch, *versions: FoundManagedSecret) -> FoundManagedSecret:
+    """Follow an object through its versions; the last one shows that the operator took up the request."""
+
+    async def seen(*_: object) -> AsyncIterator[FoundManagedSecret]:
+        for one in versions:
+            yield one
+
+    def is_taken_up(one: ManagedSecret) -> bool:
+        return one is versions[-1].managed
+
+    monkeypatch.setattr(wait, "_versions", seen)
+    began = asyncio.get_running_loop().time() - _LATER
+    waiting = Waiting(timedelta(minutes=15), began=began)
+    return await follow(CLUSTER, versions[0], is_taken_up, waiting, lambda _: None)
+
+
+@pytest.mark.parametrize("reason", ["RolledBack", "RolloutFailed", "NoSuchRevision"])
+async def test_a_problem_that_the_request_ends_is_waited_for(
+    reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation that waits for its window is taken up later."""
+    done = found()
+    assert await followed(monkeypatch, found(reason), found(reason), done) is done
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        pytest.param((found("InvalidSpec"), found()), "stalled by InvalidSpec", id="another problem"),
+        pytest.param((found("RolledBack"), found("RolledBack")), "stalled by RolledBack", id="taken up"),
+        pytest.param(
+            (found("RolledBack", spec={"suspend": True}), found()), "spec.suspend is true", id="suspended"
+        ),
+    ],
+)
+async def test_a_problem_that_stays_ends_the_wait(
+    versions: tuple[FoundManagedSecret, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(click.ClickException, match=message):
+        await followed(monkeypatch, *versions)
+
+
+async def test_one_whose_turn_comes_after_the_timeout_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = found()
+
+    async def seen(*_: object) -> AsyncIterator[FoundManagedSecret]:
+        await asyncio.sleep(0.01)
+        yield done
+
+    monkeypatch.setattr(wait, "_versions", seen)
+    waiting = Waiting(timedelta(0), began=asyncio.get_running_loop().time() - _LATER)
+
+    assert await follow(CLUSTER, done, lambda _: True, waiting, lambda _: None) is done
+
+
+async def test_an_emergency_is_followed_across_an_api_server_that_restarts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status, "_PAUSE", 0.0)
+    answers: list[Any] = [
+        errors.Unavailable("get", "/", 0, "ClientConnectorError"),
+        errors.Throttled("get", "/", 429, "TooManyRequests"),
+        {
+            "metadata": {"name": "inc-7", "namespace": "shop"},
+            "spec": {"reason": "stolen"},
+            "status": {"servicesUpdatedAt": "2026-11-29T00:00:00Z"},
+        },
+    ]
+
+    async def get(_: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    cluster = cast("Cluster", SimpleNamespace(api=SimpleNamespace(get=get)))
+    await status.follow(cluster, "inc-7", ["shop"], timedelta(minutes=1))
+    assert not answers
