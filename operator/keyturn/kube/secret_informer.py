@@ -33,14 +33,9 @@ _WATCH_SECONDS = 60
 """Seconds that a watch lasts before it is renewed."""
 _LONGEST_PAUSE: Final = 30.0
 _OVERLOADED: Final = frozenset(
-    {
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
+    {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE}
 )
-"""Answers that say nothing about the version of a watch."""
+"""Answers that say nothing about the version of a watch; 504 may say that it is newer than a restored etcd."""
 _DIGITS: Final = re.compile("[0-9]{1,10}")
 
 _log = structlog.get_logger()

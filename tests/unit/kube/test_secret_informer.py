@@ -183,7 +183,9 @@ async def test_lists_do_not_follow_each_other_without_a_pause_while_the_watch_is
     assert failures[:5] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("status", "listed"), [(429, 1), (503, 1), (403, 2), (410, 2), (500, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("status", "listed"), [(429, 1), (503, 1), (403, 2), (410, 2), (500, 2), (504, 2)], ids=str
+)
 async def test_an_overloaded_server_is_not_asked_for_another_list(
     status: int, listed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
