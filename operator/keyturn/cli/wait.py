@@ -35,8 +35,8 @@ _TAKE_UP_SECONDS = 3.0
 _WATCH_SECONDS = 2
 """Seconds of one watch; afterwards the object is read again, so that a silent operator is noticed."""
 _PAUSE = 0.5
-_LAST_LOOK = 5.0
-"""Seconds for a look at an object whose wait begins when the common timeout is over."""
+_LOOK = 1.0, 5.0
+"""Seconds, at least and at most, for a look at an object whose wait begins when the common timeout is over."""
 _CURED = frozenset({ErrorReason.ROLLED_BACK, ErrorReason.ROLLOUT_FAILED, ErrorReason.NO_SUCH_REVISION})
 """Problems that a request ends: before the operator takes it up, which a window may delay, they are no answer."""
 _WAIT_FOR_PODS = "WaitForPods"
@@ -61,7 +61,9 @@ class Waiting:
         """Seconds until the deadline, at least those for one look; None without a deadline."""
         if self.patience is None:
             return None
-        return max(self.patience.total_seconds() - self.seconds, _LAST_LOOK)
+        least, most = _LOOK
+        patience = self.patience.total_seconds()
+        return max(patience - self.seconds, min(max(patience, least), most))
 
 
 async def follow(

@@ -93,6 +93,17 @@ async def test_one_whose_turn_comes_after_the_timeout_is_looked_at(monkeypatch: 
     assert await follow(CLUSTER, done, lambda _: True, waiting, lambda _: None) is done
 
 
+@pytest.mark.parametrize(
+    ("patience", "passed", "left"),
+    [(900, 0, 900), (900, 899, 5), (900, 1000, 5), (3, 0, 3), (3, 10, 3), (0, 0, 1), (0, 10, 1)],
+)
+async def test_each_look_has_some_seconds(patience: float, passed: float, left: float) -> None:
+    now = asyncio.get_running_loop().time()
+    waiting = Waiting(timedelta(seconds=patience), began=now - passed)
+    assert waiting.left is not None
+    assert left - 0.5 < waiting.left <= left
+
+
 async def test_an_emergency_is_followed_across_an_api_server_that_restarts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
