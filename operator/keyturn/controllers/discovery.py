@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES
+from keyturn.core.observation.workload_kinds import OPTIONAL_TYPES, REQUIRED_TYPES
 from keyturn.installation.checks import rights
 from keyturn.installation.checks.rights import Place
 from keyturn.kube import errors
@@ -37,17 +37,34 @@ async def find_named_types(api: Api) -> tuple[WorkloadType, ...]:
 async def find_watchable(api: Api, namespaces: tuple[str, ...] | None) -> tuple[WorkloadType, ...]:
     """Return the optional kinds of workload that discovery names and the operator may list and watch.
 
+    Selected namespaces without the rights on kinds that every cluster has, such as a deleted one, do not count.
+
     Raises:
         ApiError: Discovery or a review failed.
     """
+    named = await find_named_types(api)
+    if named and namespaces is not None:
+        namespaces = await _served(api, namespaces) or namespaces
     found = []
-    for row in await find_named_types(api):
+    for row in named:
         missing = await rights.missing(api, rights.rights_on(row, Place("", namespaces)), None)
         if missing:
             _log.info("kind not watched", kind=row.kind, permission=str(missing[0]), hint=missing[0].manifest)
         else:
             found.append(row)
     return tuple(found)
+
+
+async def _served(api: Api, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the namespaces in which the operator may list and watch the first kind that every cluster has."""
+    kind = REQUIRED_TYPES[0]
+    return tuple(
+        [
+            namespace
+            for namespace in namespaces
+            if not await rights.missing(api, rights.rights_on(kind, Place("", (namespace,))), None)
+        ]
+    )
 
 
 async def _read_versions(api: Api) -> set[str]:

@@ -23,9 +23,16 @@ ARGO = {"groups": [{"name": "argoproj.io", "versions": [{"groupVersion": "argopr
 class Cluster:
     """An API server that may have Argo Rollouts, and what the operator may do there."""
 
-    def __init__(self, resources: list[str] | None, forbidden: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        resources: list[str] | None,
+        forbidden: tuple[str, str] | None = None,
+        gone: tuple[str, ...] = (),
+    ) -> None:
+        """`gone` are namespaces in which nothing is permitted."""
         self.resources = resources
         self.forbidden = forbidden
+        self.gone = gone
         self.reviews: list[tuple[str, str]] = []
 
     async def get(self, path: str) -> Any:
@@ -36,8 +43,12 @@ class Cluster:
 
     async def request(self, _: str, review: Any) -> Any:
         asked = review["spec"]["resourceAttributes"]
-        assert (asked["group"], asked["resource"]) == ("argoproj.io", "rollouts")
         one = asked["namespace"], asked["verb"]
+        if asked["namespace"] in self.gone:
+            return {"status": {"allowed": False}}
+        if (asked["group"], asked["resource"]) == ("apps", "deployments"):
+            return {"status": {"allowed": True}}
+        assert (asked["group"], asked["resource"]) == ("argoproj.io", "rollouts")
         self.reviews.append(one)
         return {"status": {"allowed": one != self.forbidden}}
 
@@ -72,6 +83,13 @@ async def test_an_optional_kind_is_watched_only_with_every_permission(forbidden:
     assert [(line["event"], line["hint"]) for line in logs] == [
         ("kind not watched", "manifests/components/argo-rollouts")
     ]
+
+
+async def test_a_namespace_that_was_deleted_does_not_count() -> None:
+    cluster = Cluster(ROLLOUTS, gone=("gone",))
+    found = await find_watchable(cast("Api", cluster), ("shop", "gone"))
+    assert [row.kind for row in found] == ["Rollout"]
+    assert await find_watchable(cast("Api", Cluster(ROLLOUTS, gone=("shop", "gone"))), ("shop", "gone")) == ()
 
 
 async def test_without_an_optional_kind_nothing_is_logged() -> None:
