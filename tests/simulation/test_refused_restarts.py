@@ -212,3 +212,53 @@ async def test_an_earlier_rejection_says_nothing_about_a_rollback_to_that_revisi
 
     assert cluster.told() == {"api": ("Rolling", "RollingOut"), "web": ("Pending", "WaitingForTurn")}
     assert cluster.condition("Stalled") is None
+
+
+class Recreated(Cluster):
+    """Checks the UID of a restart, as the API server does."""
+
+    tries = 0
+
+    async def patch(self, path: str, *arguments: Any, **options: Any) -> Body:
+        if path.endswith("/deployments/api"):
+            self.tries += 1
+            if path not in self.objects:
+                raise errors.NotFound("patch", path, 404, "NotFound")
+            if arguments[0]["metadata"]["uid"] != self.objects[path]["metadata"]["uid"]:
+                raise errors.Conflict("patch", path, 409, "Conflict")
+        return await super().patch(path, *arguments, **options)
+
+
+async def due() -> Recreated:
+    """Let a restart be due, which the operator knows."""
+    cluster = Recreated({**SPEC, "rollout": {"debounce": "0s"}})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.change_managed()["rotation"] = {"trigger": "now"}
+    cluster.tell()
+    return cluster
+
+
+async def test_a_workload_that_was_created_again_is_restarted_before_its_watch_reports_it() -> None:
+    cluster = await due()
+    body = cluster.objects[cluster.path_of("api")]
+    body["metadata"]["uid"] = "uid-of-another"
+    cluster._stamp(body)
+
+    for _ in range(3):
+        await cluster.look()
+
+    assert cluster.pods["api"].restarted_for == [2]
+    assert cluster.tries == 2
+
+
+async def test_a_workload_that_was_deleted_before_its_watch_reports_it_is_not_asked_for_again_and_again() -> (
+    None
+):
+    cluster = await due()
+    cluster.objects.pop(cluster.path_of("api"))
+    for _ in range(3):
+        await cluster.look()
+    (row,) = cluster.objects[MANAGED]["status"]["workloads"]
+    assert (cluster.tries, row["state"], row["reason"]) == (1, "Pending", "NotFound")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from keyturn.core.rotation import steps, transitions
@@ -25,9 +26,10 @@ from .write import known, release, wanted_of, write_state, write_target
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import Context
-    from keyturn.core.keys import ObjectKey
+    from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.state import State
+    from keyturn.kube.client import Body
 
     from .memory import Memory
     from .restart_budget import RestartLocks
@@ -160,9 +162,30 @@ async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, co
         marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
         if marker != workload.marker:
             with context.own_writes.of(template_key):
-                body = await restart(context.api, workload, marker)
+                try:
+                    body = await restart(context.api, workload, marker)
+                except errors.Conflict:
+                    await _read_again(template_key, context)
+                    raise
                 if context.cache.is_news(template_key, body):
                     context.cache.put_workload(workload_of(template_key.kind, body))
+
+
+async def _read_again(key: WorkloadKey, context: Context) -> None:
+    """Put a workload into the cache as it is now: its watch may not have reported yet that it was created again.
+
+    Raises:
+        NotFound: It was deleted.
+    """
+    path = paths.workloads(key.kind, key.namespace)
+    bodies: list[Body] = []
+    async for page in context.api.pages(path, {"fieldSelector": f"metadata.name={key.name}"}):
+        bodies = page.items
+    if not bodies:
+        raise errors.NotFound("list", path, HTTPStatus.NOT_FOUND, "NotFound")
+    for body in bodies:
+        if context.cache.is_news(key, body):
+            context.cache.put_workload(workload_of(key.kind, body))
 
 
 async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> None:
