@@ -22,6 +22,8 @@ __all__ = ["Use", "Workload", "read_marker", "uses_of", "write_marker"]
 _REVISION = re.compile(r"[0-9]{1,10}")
 _Mention = tuple[str, Via, set[str] | None]
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_MOST_SHARED = 4096
+"""Characters of a marker whose revisions are kept for others with the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,13 @@ class Workload:
         return self.progressed is not None and self.progressed >= other.restarted
 
 
-@functools.lru_cache(maxsize=1024)
 def read_marker(marker: str) -> Mapping[str, int]:
     """Parse `<secret>=<revision>,…`; entries in another format are ignored."""
+    return _read_marker(marker) if len(marker) <= _MOST_SHARED else _read_marker.__wrapped__(marker)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_marker(marker: str) -> Mapping[str, int]:
     entries = (entry.partition("=") for entry in marker.split(",") if entry)
     return MappingProxyType(
         {secret: int(revision) for secret, _, revision in entries if _REVISION.fullmatch(revision)}

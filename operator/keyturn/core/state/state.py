@@ -36,6 +36,8 @@ _NO_ITEMS: Mapping[str, str] = MappingProxyType({})
 _NO_LEASES: Mapping[int, frozenset[str]] = MappingProxyType({})
 _MAX_CLOSED = 4
 """Closed credentials that stay recorded as evidence."""
+_MOST_SHARED = 64
+"""Items of a set of keys that is shared."""
 _MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
 
 
@@ -346,9 +348,7 @@ class State:
         known = replace(
             facts,
             restorable=_shared_numbers(tuple(ordered)),
-            keys=_shared_keys(
-                tuple((name, tuple(kept.keys.items())) for name, kept in sorted(current.values.items()))
-            ),
+            keys=_keys_of(current),
             templates={key: rendered.template for key, rendered in current.rendered.items()},
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             borrowed=current.borrowed or _NO_ITEMS,
@@ -375,6 +375,12 @@ class State:
 
 
 # Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.
+
+
+def _keys_of(revision: Revision) -> Mapping[str, Mapping[str, str]]:
+    """Return the key of each output; a large set is not shared, because what is shared is kept."""
+    keys = tuple((name, tuple(kept.keys.items())) for name, kept in sorted(revision.values.items()))
+    return _shared_keys(keys) if len(keys) <= _MOST_SHARED else _shared_keys.__wrapped__(keys)
 
 
 @functools.lru_cache(maxsize=1024)

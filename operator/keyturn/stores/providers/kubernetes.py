@@ -203,6 +203,8 @@ def _parts(content: Value) -> Content:
 def _found(body: Body) -> RemoteValue:
     data = body.get("data") or {}
     try:
+        if len(data) > properties.MOST:
+            raise Refused("TooManyProperties", f"a Secret of a store may have {properties.MOST} keys")
         return RemoteValue({name: Value.from_base64(text) for name, text in data.items()}, _version(body))
     except (ValueError, TypeError, AttributeError):  # of a server that is no Kubernetes
         pass

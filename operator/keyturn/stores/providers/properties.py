@@ -34,6 +34,8 @@ LARGE: Final = 16 * 1024
 """Bytes from which JSON is parsed in a thread."""
 MOST: Final = 1000
 """Maximum properties of one document."""
+_PART: Final = 200
+"""Bytes that Python's objects of one property take."""
 _UNREAD: Final = object()
 _MAX_PATH_LENGTH: Final = 512
 
@@ -187,10 +189,10 @@ def are_same(found: Content, desired: Content) -> bool:
 
 
 def size_of(content: Content) -> int:
-    """Return the bytes of all parts."""
+    """Return the bytes that a content takes in memory, about."""
     if isinstance(content, Value):
         return len(content.reveal())
-    return sum(len(part.reveal()) for part in content.values())
+    return sum(len(name) + len(part.reveal()) + _PART for name, part in content.items())
 
 
 def _part(content: Mapping[str, Value], path: str | None) -> Value:

@@ -29,6 +29,13 @@ def test_a_marker_does_not_depend_on_the_order(entries: list[str]) -> None:
     assert write_marker(read_marker(",".join(entries))) == "api=2,db=1,tls=3"
 
 
+@pytest.mark.parametrize(("secrets", "is_kept"), [(10, True), (1000, False)])
+def test_what_a_long_marker_says_is_not_kept(secrets: int, is_kept: bool) -> None:  # noqa: FBT001
+    marker = write_marker({f"secret-{number}": 1 for number in range(secrets)})
+    assert len(read_marker(marker)) == secrets
+    assert (read_marker(marker) is read_marker(marker)) is is_kept
+
+
 @given(st.text())
 def test_whatever_people_write_can_be_read(text: str) -> None:
     assert all(number >= 0 for number in read_marker(text).values())

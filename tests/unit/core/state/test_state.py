@@ -254,3 +254,18 @@ def test_what_was_handled_is_never_unhandled(asked: Triggers) -> None:
 
 def test_a_return_that_was_handled_stays_handled() -> None:
     assert Triggers().with_handled(Triggers(rollback="3")).with_handled(Triggers()).rollback == "3"
+
+
+@pytest.mark.parametrize(("number", "is_shared"), [(64, True), (65, False)])
+def test_small_sets_of_keys_are_shared_and_large_ones_not_kept(
+    number: int,
+    is_shared: bool,  # noqa: FBT001
+) -> None:
+    def keys() -> Any:
+        revision = Revision({f"item-{one}": kept("a") for one in range(number)})
+        return builders.record((builders.revision(1), revision)).facts.keys
+
+    first, second = keys(), keys()
+    assert first == second
+    assert len(first) == number
+    assert (first is second) is is_shared

@@ -41,6 +41,19 @@ async def test_a_binary_part_comes_through() -> None:
     assert properties.take(found.content, "key") == Value(b"\xff\x00")
 
 
+async def test_a_secret_with_more_keys_than_a_document_may_have_is_refused() -> None:
+    def body(number: int) -> dict[str, Any]:
+        return {"metadata": {"resourceVersion": "1"}, "data": {str(key): "" for key in range(number)}}
+
+    found, _ = await read(answer(body=body(1000)))
+    assert properties.size_of(found.content) > 1000 * 200, "what Python needs for each counts in the cache"
+    refusal = await failing(answer(body=body(1001)))
+    assert (refusal.code, "1000" in str(refusal)) == ("TooManyProperties", True)
+    assert (await failing(answer(body={"metadata": {"resourceVersion": "1"}, "data": 7}))).code == (
+        "MalformedAnswer"
+    )
+
+
 @pytest.mark.parametrize("kind", ["keyturn.dev/state", "kubernetes.io/service-account-token"])
 async def test_records_of_ours_and_tokens_of_accounts_are_not_read(kind: str) -> None:
     assert (await failing(answer(body=secret(kind, token=b"x")))).code == "NotForReading"
