@@ -59,6 +59,10 @@ class KeyedLimiter:
             del self._holders_of[name]
         self._admit()
 
+    def waiting(self, name: str) -> int:
+        """Return how many wait for a place for `name`."""
+        return len(self._waiting.get(name, ()))
+
     def _has_room(self, name: str) -> bool:
         inside = self._holders_of[name]
         if not inside and self._holders < self._everybody + self._firsts:

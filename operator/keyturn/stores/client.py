@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from keyturn.runtime.clock import loop_time
+from keyturn.runtime.concurrency import KeyedLimiter
 
 from .circuit_breaker import Breaker, Past, RateLimiter
 from .connections import ConnectionPool
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 _MAX_CONCURRENT: Final = 20
 """Maximum concurrent requests of one store."""
+_MAX_OF_ONE: Final = 16
+"""Maximum concurrent requests of one namespace to a store that serves several."""
 _MAX_WAITED_PAUSE: Final = 5.0
 """Seconds of a pause that a request waits for; a longer pause is an error for the caller."""
 _MAX_RATE_WAIT: Final = 60.0
@@ -80,7 +83,8 @@ class StoreClient:
         self._cache = cache
         self._flights = SingleFlight(tasks)
         self._bucket = RateLimiter(plan.rate, last=past.asked if past else -inf)
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        each = _MAX_CONCURRENT if plan.key.namespace else _MAX_OF_ONE
+        self._slots = KeyedLimiter(each, _MAX_CONCURRENT)
         self._turns, self._reads = outside.requests, outside.reads
         self._one_by_one = asyncio.Lock()
         self._unanswered: list[float] = []
@@ -111,17 +115,13 @@ class StoreClient:
     # Dynamic credentials, one per caller
 
     async def lease(self, namespace: str, path: str) -> RemoteValue:
-        return await self._request(self._user(namespace), "read", lambda provider: provider.read(path))
+        return await self._request(namespace, "read", lambda provider: provider.read(path))
 
     async def renew_lease(self, namespace: str, path: str, lease: ProviderLease) -> timedelta | None:
-        return await self._request(
-            self._user(namespace), "renew", lambda provider: provider.renew_lease(path, lease)
-        )
+        return await self._request(namespace, "renew", lambda provider: provider.renew_lease(path, lease))
 
     async def revoke_lease(self, namespace: str, path: str, lease: ProviderLease) -> None:
-        await self._request(
-            self._user(namespace), "revoke", lambda provider: provider.revoke_lease(path, lease)
-        )
+        await self._request(namespace, "revoke", lambda provider: provider.revoke_lease(path, lease))
 
     def close(self) -> Past:
         """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
@@ -143,7 +143,7 @@ class StoreClient:
         try:
             with self._reads.join(namespace):
                 outcome = await self._request(
-                    key.user, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
+                    namespace, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
                 )
         except StoreError as error:
             outcome = error.with_traceback(None)
@@ -158,7 +158,7 @@ class StoreClient:
         # Drop cached values as soon as the store may have the new one, which is before its answer arrives.
         self._forget(path)
         try:
-            return await self._request(self._user(namespace), operation, doing, cost=_WRITE_COST)
+            return await self._request(namespace, operation, doing, cost=_WRITE_COST)
         finally:
             self._forget(path)
 
@@ -172,19 +172,20 @@ class StoreClient:
 
     async def _request(
         self,
-        user: str,
+        namespace: str,
         operation: str,
         doing: Callable[[Provider[Any]], Awaitable[T]],
         *,
         oldest: float = _MAX_CREDENTIAL_AGE,
         cost: int = 1,
     ) -> T:
-        """Send a request, and repeat it once if the credential has changed meanwhile."""
+        """Send a request for a namespace, and repeat it once if the credential has changed meanwhile."""
+        user = self._user(namespace)
         door = await self._door(user, loop_time() - oldest)
         while True:
             began = loop_time()
             try:
-                return await self._send(door, operation, doing, cost)
+                return await self._send(door, namespace, operation, doing, cost)
             except Unauthorized as error:
                 if isinstance(error, Denied):
                     raise
@@ -205,12 +206,21 @@ class StoreClient:
             raise
 
     async def _send(
-        self, door: StoreConnection, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]], cost: int
+        self,
+        door: StoreConnection,
+        namespace: str,
+        operation: str,
+        doing: Callable[[Provider[Any]], Awaitable[T]],
+        cost: int,
     ) -> T:
-        """Send a request within the rate limit, and repeat it once after a short pause that the store asked for."""
-        await self._wait_for_rate(cost)
+        """Send a request within the rate limit, and repeat it once after a short pause that the store asked for.
+
+        Namespaces take turns: what waits for the rate is no more than has a slot.
+        """
+        self._check_rate(namespace)
         mine = self._turns.hold(self.plan.whose(door.namespace))
-        async with self._slots, mine, self._alone_after_a_refusal():
+        async with self._slots.hold(namespace), mine, self._alone_after_a_refusal():
+            await asyncio.sleep(self._bucket.take(loop_time(), cost))
             await self._wait_for_pause(door)
             try:
                 return await self._call_provider(door, operation, doing)
@@ -220,15 +230,15 @@ class StoreClient:
             await self._wait_for_pause(door)
             return await self._call_provider(door, operation, doing)
 
-    async def _wait_for_rate(self, cost: int) -> None:
-        """Wait for the rate limit.
+    def _check_rate(self, namespace: str) -> None:
+        """Check that the requests of a namespace do not wait too long for the rate limit.
 
         Raises:
-            Throttled: The wait would be too long.
+            Throttled: They would.
         """
-        if (wait := self._bucket.wait(loop_time())) > _MAX_RATE_WAIT:
+        wait = self._bucket.wait(loop_time()) + self._slots.waiting(namespace) / self.plan.rate
+        if wait > _MAX_RATE_WAIT:
             raise Throttled("RateLimit", "requests exceed the store's ratePerSecond", retry_after=wait)
-        await asyncio.sleep(self._bucket.take(loop_time(), cost))
 
     @asynccontextmanager
     async def _alone_after_a_refusal(self) -> AsyncIterator[None]:

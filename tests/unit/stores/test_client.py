@@ -286,6 +286,43 @@ async def test_no_more_than_twenty_requests_are_in_flight(fake: FakeStores) -> N
     await asyncio.gather(*flying)
 
 
+@in_no_time
+async def test_namespaces_take_turns_at_a_shared_store(fake: FakeStores) -> None:
+    fake.cluster_store(rate=20)
+    fake.server.values["db"] = "hunter2"
+    many = [
+        asyncio.create_task(fake.refusal(f"k{number}", cluster_ref(), namespace="shop"))
+        for number in range(1000)
+    ]
+    await asyncio.sleep(0.1)
+    began = now()
+
+    assert await fake.read("db", cluster_ref(), namespace="office") == "hunter2"
+
+    assert now() - began < 2
+    assert sum(one.done() for one in many) < 100
+    await asyncio.gather(*many)
+
+
+@in_no_time
+async def test_keys_that_hang_leave_places_of_a_shared_store_to_other_namespaces(fake: FakeStores) -> None:
+    fake.cluster_store()
+    fake.server.values |= {"db": "hunter2"} | {f"k{number}": "x" for number in range(60)}
+    fake.server.delay = 15
+    hung = [
+        asyncio.create_task(fake.read(f"k{number}", cluster_ref(), namespace="shop")) for number in range(60)
+    ]
+    await asyncio.sleep(0.1)
+    assert len(fake.server.asked) == 16
+    fake.server.delay = 0.0
+    began = now()
+
+    assert await fake.read("db", cluster_ref(), namespace="office") == "hunter2"
+
+    assert now() - began < 1
+    await asyncio.gather(*hung)
+
+
 # Throttling
 
 
