@@ -97,13 +97,14 @@ def test_waiting_reports_each_change_once(space: Space, console: Console) -> Non
 
     told = steps(console("rotate", "auth", "--wait"))
 
-    assert [line for line in told if not line.startswith("revision 2 is in progress")] == [
+    # A rollout of pods that do nothing may be over before a status shows it.
+    passing = ("revision 2 is in progress", "Deployment/api is ")
+    assert [line for line in told if not line.startswith(passing)] == [
         "managedsecret/auth rotation requested",
         "revision 2 is in the Secret auth",
-        "Deployment/api is Rolling",
-        "Deployment/api is Current",
         "done: revision 2 is in the Secret auth; 1 of 1 workloads run the current revision",
     ]
+    assert len(told) == len(set(told))
 
 
 def test_waiting_ends_with_the_rollout_and_not_with_the_overlap(space: Space, console: Console) -> None:
