@@ -44,7 +44,7 @@ async def find_watchable(api: Api, namespaces: tuple[str, ...] | None) -> tuple[
     """
     named = await find_named_types(api)
     if named and namespaces is not None:
-        namespaces = await _served(api, namespaces) or namespaces
+        namespaces = await _find_served(api, namespaces) or namespaces
     found = []
     for row in named:
         missing = await rights.missing(api, rights.rights_on(row, Place("", namespaces)), None)
@@ -55,7 +55,7 @@ async def find_watchable(api: Api, namespaces: tuple[str, ...] | None) -> tuple[
     return tuple(found)
 
 
-async def _served(api: Api, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+async def _find_served(api: Api, namespaces: tuple[str, ...]) -> tuple[str, ...]:
     """Return the namespaces in which the operator may list and watch the first kind that every cluster has."""
     kind = REQUIRED_TYPES[0]
     return tuple(
