@@ -42,7 +42,7 @@ class Cache:
 
     def put(self, key: Hashable, outcome: Outcome, seconds: float) -> None:
         self.drop(key)
-        size = _OVERHEAD + (properties.size_of(outcome.content) if isinstance(outcome, RemoteValue) else 0)
+        size = _OVERHEAD + (properties.memory_of(outcome.content) if isinstance(outcome, RemoteValue) else 0)
         timer = asyncio.get_running_loop().call_later(seconds, self.drop, key)
         self._kept[key] = _Kept(outcome, size, timer)
         self._size += size

@@ -46,7 +46,7 @@ async def test_a_secret_with_more_keys_than_a_document_may_have_is_refused() -> 
         return {"metadata": {"resourceVersion": "1"}, "data": {str(key): "" for key in range(number)}}
 
     found, _ = await read(answer(body=body(1000)))
-    assert properties.size_of(found.content) > 1000 * 200, "what Python needs for each counts in the cache"
+    assert properties.memory_of(found.content) > 1000 * 200, "what Python needs for each counts in the cache"
     refusal = await failing(answer(body=body(1001)))
     assert (refusal.code, "1000" in str(refusal)) == ("TooManyProperties", True)
     assert (await failing(answer(body={"metadata": {"resourceVersion": "1"}, "data": 7}))).code == (
