@@ -12,7 +12,7 @@ from tests.faults.apiserver import MANAGED, Cluster, state_of, values_of
 from tests.support.objects import deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 NAME = "auth"
 ROTATED, KEPT, FIXED = "token", "password", "username"
@@ -80,8 +80,16 @@ class WorkloadNamespace:
         """Say whether everything has come to rest at a revision, by the status and in truth."""
         return is_at_rest(self.cluster.get(self.managed), revision)
 
-    def wait_for(self, revision: int, timeout: float = 90.0) -> None:
-        eventually(lambda: self.is_at(revision), f"revision {revision} in {self.namespace}", timeout)
+    def wait_for(
+        self, revision: int, timeout: float = 90.0, *, keep: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until everything has come to rest at a revision; `keep` is called meanwhile."""
+
+        def look() -> bool:
+            keep()
+            return self.is_at(revision)
+
+        eventually(look, f"revision {revision} in {self.namespace}", timeout)
 
     def snapshot(self) -> Snapshot:
         body = self.cluster.get(self.managed)

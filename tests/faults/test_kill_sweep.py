@@ -139,18 +139,8 @@ def _run_until_at_rest(
     home = next(iter(stage.values())).namespace
     with Operator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
         for case, space in stage.items():
-            _wait_for(revision or case.revision, space, operator)
+            space.wait_for(revision or case.revision, 120, keep=operator.revive)
         operator.stop()
-
-
-def _wait_for(revision: int, space: WorkloadNamespace, operator: Operator) -> None:
-    """Wait until all is at rest, with an operator that is started again if it was late to renew its Lease."""
-
-    def is_reached() -> bool:
-        operator.revive()
-        return space.is_at(revision)
-
-    eventually(is_reached, f"revision {revision} in {space.namespace}", 120)
 
 
 def _die(case: Case, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:

@@ -72,7 +72,7 @@ class Comparison:
 
 def comparable(facts: StateFacts | None) -> StateFacts | None:
     """Return the facts without those that only values have."""
-    return facts and replace(facts, lives={}, borrowed={}, lent_before=frozenset())
+    return facts and replace(facts, lives={}, borrowed={}, lent={})
 
 
 @pytest.fixture

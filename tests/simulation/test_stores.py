@@ -387,13 +387,19 @@ def test_values_arrive_and_none_is_lost(tale: Tale) -> None:
 # What an earlier life has pushed
 
 
-async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
-    story = Story()
-    await rest(story)
+def begin_again(story: Story) -> str:
+    """Lose all objects, and have another process find the same spec; return the value from before."""
     before = story.cluster.data()["password"]
     story.cluster.objects.clear()
     story.cluster.create_managed(new_spec())
     story.cluster.restart()
+    return before
+
+
+async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
+    story = Story()
+    await rest(story)
+    before = begin_again(story)
     await rest(story)
     assert story.cluster.data()["password"] == before
 
@@ -401,10 +407,7 @@ async def test_a_generated_value_is_found_again_where_it_was_pushed() -> None:
 async def test_in_an_emergency_what_an_earlier_life_has_pushed_is_exposed() -> None:
     story = Story()
     await rest(story)
-    before = story.cluster.data()["password"]
-    story.cluster.objects.clear()
-    story.cluster.create_managed(new_spec())
-    story.cluster.restart()
+    before = begin_again(story)
     story.may_rotate = True
     declared = {
         "metadata": {
@@ -424,10 +427,7 @@ async def test_in_an_emergency_what_an_earlier_life_has_pushed_is_exposed() -> N
 async def test_it_is_not_generated_again_while_the_store_does_not_answer() -> None:
     story = Story()
     await rest(story)
-    before = story.cluster.data()["password"]
-    story.cluster.objects.clear()
-    story.cluster.create_managed(new_spec())
-    story.cluster.restart()
+    before = begin_again(story)
     story.cluster.outside.fails[PLACE] = Unreachable("Timeout")
     await story.cluster.settle()
     assert TARGET not in story.cluster.objects

@@ -62,14 +62,13 @@ async def put_back(api: Api, backup: Backup, namespace: str) -> dict[str, str]:
         for name in sorted(backup.states):
             body = await api.create(paths.secrets(namespace), backup.body(name, namespace))
             made[name] = body["metadata"]["uid"]
-    except errors.ApiError as error:
-        refused = error
-    except BaseException:  # such as Ctrl-C
+    except BaseException as error:  # also Ctrl-C
         await _undo(api, backup, namespace, made, name)
-        raise
+        if not isinstance(error, errors.ApiError):
+            raise
+        refused = error
     else:
         return made
-    await _undo(api, backup, namespace, made, name)
     raise NoBackup(
         f"the Secret {name} cannot be created in namespace {namespace} ({refused.reason});"
         " nothing is left of what was restored before it"

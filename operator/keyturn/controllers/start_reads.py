@@ -86,16 +86,13 @@ class StartReads:
         """Return each held ManagedSecret to the work queue, most of them with their Secrets."""
         try:
             for namespace in self._listed_namespaces():
-                if not self._is_too_late:
-                    await self._read_pages(namespace)
+                await self._read_pages(namespace)
+                if self._late >= _MOST_LATE:
+                    break
         except errors.ApiError as error:
             _log.warning("secrets read one by one", reason=error.reason, error=error)
         finally:
             self._release(self._held)
-
-    @property
-    def _is_too_late(self) -> bool:
-        return self._late >= _MOST_LATE
 
     def _has_secrets(self, key: Key) -> bool:
         """Whether a key is that of a small ManagedSecret with a state Secret, which was not read yet."""
@@ -126,7 +123,7 @@ class StartReads:
                 except TimeoutError:
                     listed.clear()
                     self._late += 1
-                if self._is_too_late:
+                if self._late >= _MOST_LATE:
                     break
         self._groups.clear()
 

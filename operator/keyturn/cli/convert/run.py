@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from keyturn.cli.printing import print_document, print_lines
 from keyturn.cli.text import table
+from keyturn.cli.yaml_stream import YamlError, load_all
 from keyturn.offline.convert import Weight, convert, grouped, printable, written
 from keyturn.offline.convert.model import Conversion, Manifest
 
@@ -96,17 +96,11 @@ def _parsed(name: str, content: bytes) -> Iterator[Mapping[str, Any]]:
 
 
 def _loaded(name: str, content: bytes) -> list[Any]:
-    """Parse a YAML stream; the parser's error would quote lines."""
-    line = 0
     try:
-        return list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except yaml.MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 0
-    except (yaml.YAMLError, ValueError, RecursionError):
-        pass
-    hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
-    where = f", line {line}" if line else ""
-    raise _Unreadable(f"{name}{where}: this is not valid YAML{hint}")
+        return load_all(content)
+    except YamlError as problem:
+        hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
+        raise _Unreadable(f"{name}{problem.where}: this is not valid YAML{hint}") from None
 
 
 def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from keyturn.cli.managed import found_in
 from keyturn.cli.unknown_fields import unknown_fields
+from keyturn.cli.yaml_stream import YamlError, load_all
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
 
@@ -148,18 +148,12 @@ def _documents(file: IO[bytes]) -> list[dict[str, Any]]:
     """Return the objects of a YAML file, also those within a List.
 
     Raises:
-        Unreadable: It is not valid YAML; the parser's error would quote lines.
+        Unreadable: It is not valid YAML.
     """
-    where = ""
     try:
-        loaded = list(yaml.safe_load_all(file))
-    except yaml.MarkedYAMLError as problem:
-        loaded, where = None, f", line {problem.problem_mark.line + 1}" if problem.problem_mark else ""
-    except (yaml.YAMLError, ValueError, RecursionError):
-        loaded = None
-    if loaded is None:
-        raise Unreadable(f"the file{where}: this is not valid YAML")
-    documents = [one for one in loaded if isinstance(one, dict)]
+        documents = [one for one in load_all(file.read()) if isinstance(one, dict)]
+    except YamlError as problem:
+        raise Unreadable(f"the file{problem.where}: this is not valid YAML") from None
     lists = [one for one in documents if one.get("kind") == "List" and isinstance(one.get("items"), list)]
     return [*documents, *(one for list_ in lists for one in list_["items"] if isinstance(one, dict))]
 

@@ -167,8 +167,7 @@ async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, co
                 except errors.Conflict:
                     await _read_again(template_key, context)
                     raise
-                if context.cache.is_news(template_key, body):
-                    context.cache.put_workload(workload_of(template_key.kind, body))
+                _note(template_key, body, context)
 
 
 async def _read_again(key: WorkloadKey, context: Context) -> None:
@@ -178,14 +177,18 @@ async def _read_again(key: WorkloadKey, context: Context) -> None:
         NotFound: It was deleted.
     """
     path = paths.workloads(key.kind, key.namespace)
-    bodies: list[Body] = []
-    async for page in context.api.pages(path, {"fieldSelector": f"metadata.name={key.name}"}):
-        bodies = page.items
+    pages = context.api.pages(path, {"fieldSelector": f"metadata.name={key.name}"})
+    bodies = [body async for page in pages for body in page.items]
     if not bodies:
         raise errors.NotFound("list", path, HTTPStatus.NOT_FOUND, "NotFound")
     for body in bodies:
-        if context.cache.is_news(key, body):
-            context.cache.put_workload(workload_of(key.kind, body))
+        _note(key, body, context)
+
+
+def _note(key: WorkloadKey, body: Body, context: Context) -> None:
+    """Put an answer into the cache, unless the watch was faster."""
+    if context.cache.is_news(key, body):
+        context.cache.put_workload(workload_of(key.kind, body))
 
 
 async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> None:

@@ -128,7 +128,7 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
             continue
         stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
         # Values that a rotation for an emergency did not change cannot be changed.
-        if not stale or (revision.reason == RevisionReason.EMERGENCY and revision.made >= emergency.started):
+        if not stale or _is_rotated_since(revision, emergency.started):
             return revision
     return None
 
@@ -145,7 +145,7 @@ def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: D
     while stale and found is not None:
         if found.reason == RevisionReason.CLAIMED or not _is_since(found, started, observed):
             return False
-        if found.reason == RevisionReason.EMERGENCY and found.made >= started:
+        if _is_rotated_since(found, started):
             return True
         stale = {name: keys for name, keys in stale.items() if not keys & found.changed}
         found = observed.state.revision(found.base)
@@ -161,12 +161,17 @@ def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
     }
 
 
+def _is_rotated_since(one: RevisionFacts, started: datetime) -> bool:
+    """Whether a revision was made for an emergency since a declaration, which changed all that can be changed."""
+    return one.reason == RevisionReason.EMERGENCY and one.made >= started
+
+
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
     """Whether a revision is provably later than a declaration.
 
     Within its second only the emergency's own revision is.
     """
-    if one.reason == RevisionReason.EMERGENCY and one.made >= started:
+    if _is_rotated_since(one, started):
         return True
     if one.made >= started + DECLARED_WITHIN:
         return True

@@ -157,10 +157,6 @@ class StateFacts:
     """Lease identifiers by item of the current revision, for the items with a lease."""
     lent: Mapping[int, frozenset[str]] = field(default_factory=lambda: _NO_LEASES)
     """Lease identifiers by revision, for the restorable ones with a lease."""
-    lent_before: frozenset[str] = frozenset()
-    """Leases of other revisions."""
-    lent_next: frozenset[str] = frozenset()
-    """Leases of the candidate revision."""
     credentials: tuple[Credential, ...] = ()
     """Credentials of the database account, the newest first; empty without `spec.database`."""
 
@@ -176,6 +172,17 @@ class StateFacts:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self.keys)
+
+    @property
+    def lent_before(self) -> frozenset[str]:
+        """Leases of other revisions."""
+        others = (ids for number, ids in self.lent.items() if number != self.current_number)
+        return frozenset[str]().union(*others)
+
+    @property
+    def lent_next(self) -> frozenset[str]:
+        """Leases of the candidate revision."""
+        return self.lent.get(self.candidate.number, frozenset()) if self.candidate else frozenset()
 
     @property
     def every_key(self) -> frozenset[str]:
@@ -352,9 +359,8 @@ class State:
             templates={key: rendered.template for key, rendered in current.rendered.items()},
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             borrowed=current.borrowed or _NO_ITEMS,
-            lent={number: _ids_in([one]) for number, one in ordered.items() if one.borrowed} or _NO_LEASES,
-            lent_before=_ids_in(revision for revision in ordered.values() if revision is not current),
-            lent_next=_ids_in([ordered[facts.candidate.number]]) if facts.candidate else frozenset(),
+            lent={number: frozenset(one.borrowed.values()) for number, one in ordered.items() if one.borrowed}
+            or _NO_LEASES,
         )
         return cls(known, ordered)
 
@@ -388,10 +394,6 @@ def _shared_keys(
     keys: tuple[tuple[str, tuple[tuple[str, str], ...]], ...],
 ) -> Mapping[str, Mapping[str, str]]:
     return {name: dict(of_outputs) for name, of_outputs in keys}
-
-
-def _ids_in(revisions: Iterable[Revision]) -> frozenset[str]:
-    return frozenset(id_ for revision in revisions for id_ in revision.borrowed.values())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -64,7 +64,7 @@ def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", 
         revision(),
         loans=loans,
         borrowed={"password": held},
-        lent_before=frozenset({"old"}),
+        lent={1: frozenset({"old"}), 2: frozenset({held})},
     )
     status = {"revision": 2, "secretName": "db"}
     published = target(2, published=NOW - minutes(5))
@@ -260,19 +260,13 @@ def test_the_limit_of_the_overlap_revokes_no_lease_of_a_workload_that_is_restart
 RETURNS: dict[str, Any] = {"annotations": {ROLLBACK: "1"}}
 
 
-def lent(*loans: StoreLease) -> Observed:
-    seen = at_rest(*loans, **RETURNS)
-    assert seen.state
-    return replace(seen, state=replace(seen.state, lent={1: frozenset({"old"}), 2: frozenset({"new"})}))
-
-
 def test_a_rollback_publishes_credentials_that_are_still_leased() -> None:
-    assert next_step(lent(OLD, NEW)) == GoBack(1, 2, failed=False, lasts=False)
+    assert next_step(at_rest(OLD, NEW, **RETURNS)) == GoBack(1, 2, failed=False, lasts=False)
 
 
 def test_a_rollback_to_revoked_credentials_is_refused() -> None:
     with pytest.raises(Stalled) as refused:
-        next_step(lent(NEW))
+        next_step(at_rest(NEW, **RETURNS))
 
     assert refused.value.reason == "CredentialRevoked"
     assert refused.value.message == (
