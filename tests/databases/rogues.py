@@ -92,12 +92,12 @@ async def ask_scram(talk: Talk) -> None:
     await talk.message()
 
 
-def asking_for_long(asked: asyncio.Event) -> Callable[[Talk], Awaitable[None]]:
-    """Ask for a proof that takes seconds to compute."""
+def asking_for_long(asked: asyncio.Event, iterations: int) -> Callable[[Talk], Awaitable[None]]:
+    """Ask for a proof that takes long to compute."""
 
     async def ask(talk: Talk) -> None:
         asked.set()
-        await _scram(talk, iterations=4_000_000)
+        await _scram(talk, iterations=iterations)
 
     return ask
 

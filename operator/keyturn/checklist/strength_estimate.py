@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_public", "is_strong", "is_weak"]
 
 LEAST_LENGTH: Final = 32
-ENOUGH_BITS: Final = 112
-"""Threshold for a random value of 128 bits, whose chance runs and words reduce the estimate."""
+ENOUGH_BITS: Final = 104
+"""Threshold for a random value of 128 bits, whose chance runs and words reduce the estimate.
+
+Of 32 random hexadecimal digits, one in 60,000 has an estimate below 112 bits, and less than one in a million below
+104.
+"""
 
 _PUBLIC_NAME: Final = re.compile(
     r"(?:.*[-_.])?(?:user|username|login|email|account|host|hostname|port|database|db|dbname|name|namespace|region"
@@ -59,16 +63,19 @@ _TIME_BITS: Final = math.log2(24 * 60 * 60)
 _KEY_BITS: Final = math.log2(47)
 _TURN_BITS: Final = math.log2(6) + 1
 """One of six directions, at one of the keys of a walk."""
-_MONTH_AND_DAY: Final = r"(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12]\d|3[01])"
+_YEAR: Final = r"(?:19|20)\d\d"
+_YEARS: Final = re.compile(rf"(?<!\d)(?:{_YEAR})+(?!\d)")
+"""Not among other digits: a random text has four such digits by chance."""
 _DATE: Final = re.compile(
-    rf"(?P<year>(?:19|20)\d\d)(?:([-/._]?){_MONTH_AND_DAY})?"
-    r"|(?:0[1-9]|[12]\d|3[01])(?P<dot>[-/.])(?:0[1-9]|1[0-2])(?P=dot)(?:19|20)\d\d"
+    rf"{_YEAR}(?P<mark>[-/._]?)(?:0[1-9]|1[0-2])(?P=mark)(?:0[1-9]|[12]\d|3[01])"
+    rf"|(?:0[1-9]|[12]\d|3[01])(?P<dot>[-/.])(?:0[1-9]|1[0-2])(?P=dot){_YEAR}"
 )
 _TIME: Final = re.compile(r"[T ]?[0-2]\d:[0-5]\d(?::[0-5]\d)?Z?")
 _LEET: Final = tuple(
     str.maketrans(f"4@8360{one}5$7+2!", f"aabego{letter}ssttzi") for one, letter in ("1i", "1l")
 )
 """Letters that digits and marks stand for; 1 for two of them."""
+_MIN_LEET_LENGTH: Final = 4
 _REPLACEABLE: Final = frozenset("abegiolstz")
 
 
@@ -168,7 +175,7 @@ def _word(text: _Text, place: int) -> _Piece | None:
         written = text.plain[place : place + length]
         if written not in {written.lower(), written.upper(), written.capitalize()}:
             continue
-        for number, spelling in enumerate(text.spellings):
+        for number, spelling in enumerate(text.spellings[: None if length >= _MIN_LEET_LENGTH else 1]):
             word = spelling[place : place + length]
             bits = words.bits.get(word)
             if bits is None:
@@ -223,13 +230,19 @@ def _walk(text: _Text, place: int) -> _Piece | None:
     return _Piece(length, bits) if length >= _MIN_WALK_LENGTH else None
 
 
-def _date(text: _Text, place: int) -> _Piece | None:
-    """Match a year, or a date with its separators."""
-    found = _DATE.match(text.plain, place)
+def _years(text: _Text, place: int) -> _Piece | None:
+    """Match years that follow each other: 2024, 20232024."""
+    found = _YEARS.match(text.plain, place)
     if not found:
         return None
     length = found.end() - place
-    return _Piece(length, _YEAR_BITS + (_DAY_BITS + 2 if length > len("2024") else 0))
+    return _Piece(length, _YEAR_BITS * length / len("2024"))
+
+
+def _date(text: _Text, place: int) -> _Piece | None:
+    """Match a date with its separators."""
+    found = _DATE.match(text.plain, place)
+    return _Piece(found.end() - place, _YEAR_BITS + _DAY_BITS + 2) if found else None
 
 
 def _time(text: _Text, place: int) -> _Piece | None:
@@ -252,4 +265,4 @@ def _doubled(text: _Text, place: int) -> _Piece | None:
     return _Piece(2 * pairs, math.log2(pairs) + 1 + _parse(inner, math.inf, _PIECES[:-1]))
 
 
-_PIECES: Final[tuple[_Kind, ...]] = (_word, _separator, _run, _repeat, _walk, _date, _time, _doubled)
+_PIECES: Final[tuple[_Kind, ...]] = (_word, _separator, _run, _repeat, _walk, _years, _date, _time, _doubled)
