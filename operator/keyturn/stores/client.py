@@ -190,13 +190,20 @@ class StoreClient:
                 if isinstance(error, Denied):
                     raise
                 refused = error
-            door.record_rejection(refused)
+            door.record_rejection(namespace, refused)
             self._tokens.forget(user)
             newer = await self._door(user, began)
             if newer is door:
-                self.standing.record_result(refused, user)
+                self._record_rejection(refused, door)
                 raise again(refused)
             door = newer
+
+    def _record_rejection(self, refused: Unauthorized, door: StoreConnection) -> None:
+        """Record a rejected credential in the store's health; a check decides if it may concern a key only."""
+        if door.is_refused or self.plan.key.namespace or self.plan.is_personal:
+            self.standing.record_result(refused, door.namespace)
+        else:
+            self.standing.look()
 
     async def _door(self, user: str, looked_at: float) -> StoreConnection:
         try:
@@ -221,13 +228,13 @@ class StoreClient:
         mine = self._turns.hold(self.plan.whose(door.namespace))
         async with self._slots.hold(namespace), mine, self._alone_after_a_refusal():
             await asyncio.sleep(self._bucket.take(loop_time(), cost))
-            await self._wait_for_pause(door)
+            await self._wait_for_pause(door, namespace)
             try:
                 return await self._call_provider(door, operation, doing)
             except Throttled:
                 if self._breaker.quiet(loop_time()) > _MAX_WAITED_PAUSE:
                     raise
-            await self._wait_for_pause(door)
+            await self._wait_for_pause(door, namespace)
             return await self._call_provider(door, operation, doing)
 
     def _check_rate(self, namespace: str) -> None:
@@ -249,7 +256,7 @@ class StoreClient:
         async with self._one_by_one:
             yield
 
-    async def _wait_for_pause(self, door: StoreConnection) -> None:
+    async def _wait_for_pause(self, door: StoreConnection, namespace: str) -> None:
         """Wait for a pause that the store asked for.
 
         Raises:
@@ -265,7 +272,7 @@ class StoreClient:
             )
         if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
             raise Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
-        if refusal := door.refusal:
+        if refusal := door.refusal(namespace):
             raise again(refusal)
         await asyncio.sleep(quiet)
 
@@ -289,6 +296,8 @@ class StoreClient:
         self, operation: str, error: StoreError | None, door: StoreConnection, began: float
     ) -> None:
         tell(self.plan.provider.kind, operation, error, loop_time() - began)
+        if error is None:
+            door.record_success()
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
             self.standing.record_result(error, door.namespace)

@@ -7,7 +7,6 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.kube import errors as api_errors
@@ -54,6 +53,8 @@ _MAX_READS_PER_TENANT: Final = 1000
 """Reads of one namespace, in progress or waiting; each needs memory."""
 _REJECTION_SECONDS: Final = 10.0
 """Seconds in which a rejected credential is not used again, so that no account gets locked."""
+_REJECTED_NAMESPACES: Final = 3
+"""Namespaces that reject a shared credential for all: a store may answer 401 for one key only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class StoreConnection:
         self._tasks = tasks
         self._guests = 0
         self._is_retired = False
-        self._refusal: tuple[StoreError, float] | None = None
+        self._was_accepted = False
+        self._refusals: dict[str, tuple[StoreError, float]] = {}
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Provider[Any]]:
@@ -114,21 +116,32 @@ class StoreConnection:
     def _close(self) -> None:
         self._tasks.start(self._provider.close())  # in the background: close may wait for a server that hangs
 
-    def record_rejection(self, error: StoreError) -> None:
-        """Record that the store rejects this credential, and since when."""
-        if self.refusal is None:
-            self._refusal = (error, loop_time() + _REJECTION_SECONDS)
+    def record_success(self) -> None:
+        self._was_accepted = True
+        self._refusals.clear()
+
+    def record_rejection(self, consumer: str, error: StoreError) -> None:
+        """Record that the store rejects this credential for a namespace's request, and since when."""
+        if consumer not in self._active_refusals():
+            self._refusals[consumer] = (error, loop_time() + _REJECTION_SECONDS)
+
+    def refusal(self, consumer: str) -> StoreError | None:
+        """Return the rejection of the credential, while it is not used again for this namespace."""
+        active = self._active_refusals()
+        return active.get(consumer) or (next(iter(active.values())) if self.is_refused else None)
 
     @property
-    def refusal(self) -> StoreError | None:
-        """The rejection of the credential, while it is not used again."""
-        error, until = self._refusal or (None, -inf)
-        return error if loop_time() < until else None
+    def is_refused(self) -> bool:
+        """Whether the credential is not used at all: it never worked, or is rejected for several namespaces."""
+        return len(self._active_refusals()) >= (_REJECTED_NAMESPACES if self._was_accepted else 1)
 
     @property
     def is_spent(self) -> bool:
         """Whether the next attempt should use a new provider, without memory of the rejected one."""
-        return self._refusal is not None and self.refusal is None
+        return bool(self._refusals) and not self._active_refusals()
+
+    def _active_refusals(self) -> dict[str, StoreError]:
+        return {name: error for name, (error, until) in self._refusals.items() if loop_time() < until}
 
     def is_idle(self, since: float) -> bool:
         return not self._guests and self.used_at < since

@@ -338,3 +338,76 @@ def test_a_token_that_a_policy_denies_is_no_outage_of_the_api_server() -> None:
 
     assert (type(meant), meant.code) == (Unauthorized, opening.NO_RIGHT)
     assert "an admission policy" in meant.hint
+
+
+# A credential that a store rejects for one key
+
+
+def rejecting(fake: FakeStores, *keys: str) -> None:
+    """Let the server answer 401 for some keys."""
+    is_rejected = {f"read {key}" for key in keys}
+    fake.server.mood = lambda n: (
+        Unauthorized("Status401") if fake.server.asked[n - 1][1] in is_rejected else None
+    )
+
+
+@in_no_time
+async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namespace(fake: FakeStores) -> None:
+    key = fake.cluster_store()
+    fake.server.values["db"] = "hunter2"
+    rejecting(fake, "theirs")
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+
+    for _ in range(20):
+        refused = await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
+        assert refused.code == "Status401"
+        assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
+
+    await asyncio.sleep(1)
+    assert fake.reason(key) == "Valid"
+    assert fake.server.opened == 1
+
+
+@in_no_time
+async def test_a_namespace_does_not_repeat_a_key_for_which_a_login_is_rejected(fake: FakeStores) -> None:
+    fake.cluster_store()
+    fake.server.values["db"] = "hunter2"
+    rejecting(fake, "theirs")
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+
+    for _ in range(20):
+        await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
+
+    assert fake.server.count("read theirs") == 1
+
+
+@in_no_time
+async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_for_ten_seconds(
+    fake: FakeStores,
+) -> None:
+    tenants = ["a", "b", "c", "d", "e"]
+    key = fake.cluster_store(names=["shop", *tenants], **LOGIN)
+    fake.secret("login", OPERATOR, token="first")  # noqa: S106
+    fake.server.values["db"] = "hunter2"
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+    fake.server.knows = "second"
+
+    for name in tenants:
+        assert isinstance(await fake.refusal(f"k-{name}", cluster_ref(), namespace=name), Unauthorized)
+
+    reads = [what for _, what, _ in fake.server.asked if what.startswith("read k")]
+    assert reads == ["read k-a", "read k-b", "read k-c"]
+    assert fake.reason(key) == "AuthenticationFailed"
+
+
+@in_no_time
+async def test_a_check_finds_a_shared_login_that_is_rejected_for_all(fake: FakeStores) -> None:
+    key = fake.cluster_store(**LOGIN)
+    fake.secret("login", OPERATOR, token="first")  # noqa: S106
+    fake.server.values["db"] = "hunter2"
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+    fake.server.knows = "second"
+
+    await fake.refusal("cache", cluster_ref())
+
+    await fake.until(lambda: fake.reason(key) == "AuthenticationFailed", seconds=5)
