@@ -45,6 +45,21 @@ def test_a_random_value_of_128_bits_is_strong(make: object) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "19661951a0588771986dbf8609cf3243",
+        "200354dfb2b3d433cb20412042bd0429",
+        "09a4db191419232028ad4deb44fbc280",
+        "ccff117777428420ac223eee64993373",
+        "1802003204119950419198094055348898078062",
+    ],
+    ids=["two years", "three years", "two years within", "doubled digits", "decimal"],
+)
+def test_a_random_value_with_years_by_chance_is_strong(text: str) -> None:
+    assert is_strong(Value.of_text(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "",
         "aB3$xY9-qL",
         secrets.token_hex(15),

@@ -169,15 +169,17 @@ def _is_rotated_since(one: RevisionFacts, started: datetime) -> bool:
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
     """Whether a revision is provably later than a declaration.
 
-    Within its second only the emergency's own revision is.
+    Within its second only the emergency's own revision is. A time in the future, of a clock that was wrong, proves
+    nothing.
     """
     if _is_rotated_since(one, started):
         return True
-    if one.made >= started + DECLARED_WITHIN:
+    provable = started + DECLARED_WITHIN
+    if provable <= one.made <= observed.now:
         return True
     published = published_at(one, observed)
     if published is not None:
-        return published >= started + DECLARED_WITHIN
+        return provable <= published <= observed.now
     return observed.current is one and not was_published(one, observed)
 
 

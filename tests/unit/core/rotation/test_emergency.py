@@ -638,9 +638,23 @@ def test_a_later_revision_does_not_make_it_later() -> None:
         revision(1),
     )
     known = state(*revisions, publications=(Publication(2, NOW), Publication(1, PUBLISHED)))
-    found = look(state=known, target=target(3, published=NOW + minutes(1)), status={"revision": 3})
+    found = look(
+        state=known,
+        target=target(3, published=NOW + minutes(1)),
+        status={"revision": 3},
+        now=NOW + minutes(1),
+    )
 
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 3, NOW)
+
+
+def test_a_time_in_the_future_does_not_make_a_revision_later() -> None:
+    ahead = NOW + minutes(60)
+    known = state(revision(2, "Due", made=ahead), revision(1), publications=(Publication(2, ahead),))
+    found = look(state=known, target=target(2, published=ahead), status={"revision": 2})
+
+    assert reason_of(found) == asked("password")
+    assert is_exposed(2, found)
 
 
 def test_what_is_not_made_here_is_named() -> None:
