@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.api.status import CredentialStatus, HistoryEntry, WorkloadStatus
     from keyturn.core.errors import Stalled
 
-__all__ = ["about_emergency", "about_secret"]
+__all__ = ["Shown", "about_emergency", "about_secret"]
 
 _MAX_ROWS: Final = 500
 Shown = dict[str, Any]

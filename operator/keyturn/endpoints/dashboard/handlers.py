@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
 
+    from .details import Shown
     from .rights import VisibleNamespaces
 
 __all__ = ["Served", "Ui"]
@@ -136,8 +137,7 @@ class Ui:
         if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).secrets:
             raise answers.not_found()
         now = self._served.now()
-        shown = about_secret(*found, now)
-        return answers.page(pages.details("secret.html", shown, session, self._standing(), now), refresh=True)
+        return await self._details("secret.html", about_secret(*found, now), session, now)
 
     async def emergency(self, request: web.Request) -> web.Response:
         session, key = self._session(request), EmergencyKey(**request.match_info)
@@ -145,10 +145,11 @@ class Ui:
         if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).emergencies:
             raise answers.not_found()
         now = self._served.now()
-        shown = about_emergency(found.emergency, now)
-        return answers.page(
-            pages.details("emergency.html", shown, session, self._standing(), now), refresh=True
-        )
+        return await self._details("emergency.html", about_emergency(found.emergency, now), session, now)
+
+    async def _details(self, name: str, shown: Shown, session: Session, now: datetime) -> web.Response:
+        text = await asyncio.to_thread(pages.details, name, shown, session, self._standing(), now)
+        return answers.page(text, refresh=True)
 
     def _standing(self) -> dict[str, str]:
         """Return pod, leader and readiness for the footer."""
