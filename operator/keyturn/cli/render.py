@@ -109,17 +109,16 @@ def _declaration(folder: Path, name: str | None, namespace: str | None, output: 
 def _secret(
     folder: Path, environment: str, name: str | None, namespace: str | None, output: Path | None
 ) -> None:
-    import yaml
-
     from keyturn.offline.dotenv import render
     from keyturn.offline.dotenv.write_manifest import default_name
+    from keyturn.runtime import yaml_dumper
 
     if output:
         raise click.UsageError("--with-values prints to standard output only: remove --output")
     source = render.source_at(folder, (), environment)
     _tell_undeclared(source)
     secret = render.secret_object(name or default_name(folder), namespace, source)
-    click.echo(yaml.safe_dump(secret, sort_keys=False), nl=False)
+    click.echo(yaml_dumper.dump(secret), nl=False)
 
 
 def _tell_undeclared(source: Source) -> None:

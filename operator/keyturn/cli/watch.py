@@ -38,7 +38,7 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
     """Print all objects, then each that changes, until Ctrl-C."""
     found, version = await _list(cluster, selection)
     teller = _Teller(cluster, selection, output)
-    for name in set(selection.names) - {one.key.name for one in found}:
+    for name in sorted(set(selection.names) - {one.key.name for one in found}):
         await managed.one(cluster, name)  # raises a message with suggestions
     if found:
         teller.begin(found)
@@ -79,7 +79,7 @@ class _Teller:
 
     def take_all(self, found: list[FoundManagedSecret]) -> None:
         """Process a list, in which deleted objects are missing."""
-        for key in self._told.keys() - {one.key for one in found}:
+        for key in sorted(self._told.keys() - {one.key for one in found}):
             self._gone(key)
         self._look(found)
 

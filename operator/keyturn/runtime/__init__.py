@@ -12,6 +12,7 @@ Modules
     lazy_imports, plugins            imports without optional dependencies; discovery of plugins
     memory_protection                no core dump, no ptrace
     invisible_characters             escapes of characters that a terminal does not show
+    yaml_dumper                      YAML that every parser reads alike
     failpoints                       kill points for tests
 
 Imports: `core` (its errors and its back-off).

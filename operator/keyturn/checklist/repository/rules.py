@@ -40,9 +40,22 @@ _ESCAPES: Final = frozenset({"\\n", "\\r", "\\t"})
 """Escapes within a string whose letter is not part of the next word."""
 _MAX_LINE_LENGTH: Final = 4096
 _OVERLAP: Final = 512
-_LEFT_OUT: Final = frozenset({"AzureStorageKeyDetector", "PrivateKeyDetector", "JwtTokenDetector"})
-"""These match checksums of lock files, or have a pattern of ours instead."""
+_LEFT_OUT: Final = frozenset(
+    {
+        "ArtifactoryDetector",
+        "AWSKeyDetector",
+        "AzureStorageKeyDetector",
+        "JwtTokenDetector",
+        "PrivateKeyDetector",
+    }
+)
+"""These match checksums of lock files and other random texts, and have a pattern of ours instead."""
 _OURS: Final = (
+    ("AWS Access Key", re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}")),
+    (
+        "Artifactory Credentials",
+        re.compile(r"(?i:artif|jfrog)(?:.{0,100}\n?){0,2}(?<![A-Za-z0-9])(AP[0-9A-F][A-Za-z0-9]{20,200})"),
+    ),
     (
         "Private Key",
         re.compile(

@@ -25,6 +25,7 @@ TOKEN_FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("Bitbucket", r"ATBB[A-Za-z0-9]{32}"),
     ("Atlassian", r"AT[AC]TT3[A-Za-z0-9_=-]{100,250}"),
     ("Azure DevOps", r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}"),
+    ("Artifactory", r"AKCp[A-Za-z0-9]{69}"),
     ("npm", r"npm_[A-Za-z0-9]{36}"),
     ("PyPI", r"pypi-AgE[A-Za-z0-9_-]{50,300}"),
     ("RubyGems", r"rubygems_[a-f0-9]{48}"),
@@ -34,6 +35,13 @@ TOKEN_FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("CircleCI", r"CCI(?:PAT|PRJ)_[A-Za-z0-9]{22}_[a-f0-9]{40}"),
     ("SonarQube", r"sq[apu]_[a-f0-9]{40}"),
     # Clouds and hosting.
+    (
+        "AWS",
+        (
+            r"(?i:aws[\w. -]{0,20}?(?:key|pwd|pw|pass|token))[\w .\-\[\]\"']{0,20}(?:=>|:=|[:=\s])[\s\"'>]{0,4}"
+            r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
+        ),
+    ),
     ("Google API", r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
     ("Google OAuth", r"GOCSPX-[A-Za-z0-9_-]{28}"),
     ("Google access", r"ya29\.[A-Za-z0-9_-]{60,}"),

@@ -163,7 +163,7 @@ def pushes(plan: Plan) -> Iterator[PushLine]:
         keys = (one.secret_key,) if one.secret_key else tuple(sorted(desired.made_here))
         is_other = one.id not in then or then[one.id].text != one.text
         yield PushLine(one, keys, "Push" if is_new or is_other else "Keep")
-    for place in then.keys() - {one.id for one in desired.pushes}:
+    for place in sorted(then.keys() - {one.id for one in desired.pushes}):
         yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
 
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import yaml
-
 from keyturn.api import GROUP
+from keyturn.runtime import yaml_dumper
 
 from . import reference
 from .definition import KINDS
@@ -62,11 +61,4 @@ def _read(path: Path) -> str | None:
 
 
 def _yaml(body: Node) -> str:
-    return f"# {_NOTE}\n{yaml.dump(body, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)}"
-
-
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors, which PyYAML writes for a list in two places."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
-        return True
+    return f"# {_NOTE}\n{yaml_dumper.dump(body, width=110, allow_unicode=True)}"

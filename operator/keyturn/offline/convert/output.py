@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from keyturn.runtime.invisible_characters import is_visible
+from keyturn.runtime.yaml_dumper import YamlDumper
 
 from .findings import Weight, grouped
 
@@ -59,11 +60,8 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() and is_visible(letter) else " " for letter in text)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes references in flow style, texts of several lines as blocks, and no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
+class _Dumper(YamlDumper):
+    """Writes references in flow style, and texts of several lines as blocks."""
 
 
 class _InOneLine(dict[str, Any]):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from keyturn import templates
 from keyturn.api import API_VERSION
 from keyturn.core.errors import Stalled
+from keyturn.runtime import yaml_dumper
 from keyturn.runtime.invisible_characters import is_visible, make_visible
 
 from .errors import Refused
@@ -57,9 +56,9 @@ def manifest(declaration: Declaration, example: Document, name: str, namespace: 
     target = {"target": {"template": {"data": rendered}}} if rendered else {}
     body = {"apiVersion": API_VERSION, "kind": "ManagedSecret", "metadata": metadata}
     body["spec"] = {**target, "data": data}
-    text = yaml.safe_dump(body, sort_keys=False, width=1000, allow_unicode=True)
+    text = yaml_dumper.dump(body, width=1000, allow_unicode=True)
     if not is_visible(text):
-        text = yaml.safe_dump(body, sort_keys=False, width=1000)
+        text = yaml_dumper.dump(body, width=1000)
     return "".join(f"# {make_visible(line)}\n" for line in _notes(declaration, read, rendered)) + text
 
 

@@ -148,19 +148,40 @@ def test_a_manifest_with_values_is_found_and_its_keys_are_named(repository: Repo
     assert found == ("deploy/secret.yaml", "a Secret has values in the clear: password")
 
 
+def test_a_value_with_a_dollar_is_no_variable(repository: Repository) -> None:
+    repository.commit({"secret.yaml": secret_manifest("Kq8$vT2!mZ9@rW4#", "stringData")})
+
+    assert [where for where, _ in repository.audit().found("Fail")] == ["secret.yaml"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         secret_manifest("changeme"),
         secret_manifest("{{ .Values.password }}", "stringData"),
         secret_manifest("${PASSWORD}", "stringData"),
+        secret_manifest("$password", "stringData"),
+        secret_manifest("postgres://shop:${DB_PASS:-none}@db/shop", "stringData"),
+        secret_manifest("postgres://shop:$DB_PASS@db/shop", "stringData"),
         "apiVersion: v1\nkind: Secret\ndata:\n  password: <base64-encoded-password>\n",
         "apiVersion: v1\nkind: Secret\ndata:\n  password: {{ .Values.password | b64enc }}\n",
         "apiVersion: v1\nkind: SealedSecret\nspec: {encryptedData: {password: AgBy3i}}\n",
         "apiVersion: v1\nkind: Secret\nstringData: {password: 'ENC[AES256_GCM,data:x]'}\nsops: {version: 3}\n",
         secret_manifest("Tr0ub4dor", "stringData").replace("dor", "dor  # pragma: allowlist secret"),
     ],
-    ids=["default", "helm", "envsubst", "guide", "template", "sealed", "sops", "allowed"],
+    ids=[
+        "default",
+        "helm",
+        "envsubst",
+        "variable",
+        "variable with default",
+        "variable in a URL",
+        "guide",
+        "template",
+        "sealed",
+        "sops",
+        "allowed",
+    ],
 )
 def test_a_manifest_without_real_values_passes(repository: Repository, text: str) -> None:
     repository.commit({"secret.yaml": text})
@@ -219,6 +240,8 @@ def test_a_committed_env_file_is_found_even_after_it_was_taken_out(repository: R
         ("DATABASE_URL=postgres://shop:{}@db/shop", True),
         ("DATABASE_URL=postgres://user:password@localhost/shop", False),
         ("API_KEY=your-api-key-here", False),
+        ("API_KEY=acme_xxxxxxxxxxxxxxxxxxxxxxxx", False),
+        ("API_KEY=qTodo7Vb2XxXx9Kd8mRw3Zp5Ln4Ts6Yc", True),
         ("API_KEY=<from the vault>", False),
         ("GREETING=hello-and-welcome-to-our-shop-of-shops", False),
     ],
