@@ -98,23 +98,29 @@ def is_alive(folder: Path) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return different free ports of the loopback interface."""
+    """Return different free ports of the loopback interface, which no other process gets while this one runs.
+
+    A server with SO_REUSEADDR, which all servers here set, can listen on them.
+    """
     found: list[int] = []
     for port in random.sample(_PORTS, k=len(_PORTS)):
-        if _is_free(port):
+        if _reserves(port):
             found.append(port)
         if len(found) == count:
             return tuple(found)
     raise SandboxError(f"fewer than {count} ports are free between {_PORTS.start} and {_PORTS.stop}")
 
 
-def _is_free(port: int) -> bool:
+def _reserves(port: int) -> bool:
+    """Bind a socket to a port until this process ends, and never listen; return whether the port was free."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+        # After the bind, so that only a server shares it.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.detach()
     return True
 
 

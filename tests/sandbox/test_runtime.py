@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +71,22 @@ def test_a_claim_sweeps_away_the_dead_and_keeps_the_living() -> None:
     assert not dead.folder.exists()
     assert living.folder.exists()
     living.lock.close()
+
+
+def test_a_port_is_given_once_and_a_server_listens_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = runtime.free_ports(1)
+    monkeypatch.setattr(runtime, "_PORTS", range(port, port + 1))
+    with pytest.raises(SandboxError, match="fewer than 1 ports are free"):
+        runtime.free_ports(1)
+
+    again = "from sandbox import runtime; runtime._PORTS = range({0}, {0} + 1); runtime.free_ports(1)"
+    another = subprocess.run(
+        [sys.executable, "-c", again.format(port)], capture_output=True, timeout=60, check=False
+    )
+    assert b"SandboxError" in another.stderr
+
+    with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+        pass
 
 
 def test_ports_lie_below_those_of_outgoing_connections() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.labels import REFRESH, ROTATE
+from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
 from keyturn.kube.events import ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
@@ -116,6 +116,17 @@ async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:
         ("RolledBack", "workloads did not become ready with revision 2"),
         ("RolledOut", "1 workload was restarted and runs revision 1"),
     ]
+
+
+async def test_a_request_to_return_to_the_current_revision_is_no_rollback() -> None:
+    cluster = rotating()
+    posted = await settled(cluster, "api")
+
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "1"
+    cluster.touch_managed()
+    await cluster.settle()
+
+    assert "RolledBack" not in posted.reasons
 
 
 @pytest.mark.parametrize("on_failure", ["Hold", "Rollback"])

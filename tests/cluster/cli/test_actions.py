@@ -310,7 +310,7 @@ def test_each_answer_is_one_document(space: Space, console: Console) -> None:
     assert re.fullmatch("1/cli-[0-9a-f]{12}", back.pop("request"))
     assert asked == {**base, "action": "rotate", "revision": 1}
     assert back == {**base, "action": "rollback", "revision": 2}
-    space.until_revision("1")
+    space.settled(revision=1)
     again = {**base, "changed": False, "request": None}
     assert console.json("rollback", "auth", "--to=1") == {**again, "action": "rollback", "revision": 1}
     assert console.json("resume", "auth") == {**again, "action": "resume", "revision": 1}

@@ -222,6 +222,9 @@ def _report_store_step(
 
 
 def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
+    if step.number == step.given_up:
+        _log.info("rollback to the current revision requested", secret=str(key), revision=step.number)
+        return
     metrics.ROLLBACKS.inc()
     if step.failed:
         _count_what_failed(observed)
