@@ -95,7 +95,7 @@ def test_what_is_due_waits_for_its_window(space: Space) -> None:
 
 def test_a_window_that_opens_automatically_starts_what_waits(space: Space) -> None:
     # Windows open on full minutes; this one leaves time to ask for the rotation before.
-    opens = datetime.now(UTC) + timedelta(minutes=1, seconds=10)
+    opens = datetime.now(UTC) + timedelta(minutes=1, seconds=20)
     window = {"cron": f"{opens.minute} {opens.hour} * * *", "duration": "2h"}
     space.managed(password(), rotation={"windows": [window]})
 
@@ -104,7 +104,7 @@ def test_a_window_that_opens_automatically_starts_what_waits(space: Space) -> No
     eventually(lambda: space.status()["revision"] == 2, "revision 2", timeout=90)
 
     made = datetime.fromisoformat(space.settled(revision=2)["lastRotationTime"])
-    assert timedelta(0) <= made - opens.replace(second=0, microsecond=0) < timedelta(seconds=5)
+    assert timedelta(0) <= made - opens.replace(second=0, microsecond=0) < timedelta(seconds=30)
 
 
 def test_a_window_that_was_missed_makes_a_rotation_overdue_and_the_next_one_serves_it(space: Space) -> None:
