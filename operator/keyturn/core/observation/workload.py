@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyturn.api.status import Via, WorkloadKind
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Use", "Workload", "read_marker", "uses_of", "write_marker"]
 
 _REVISION = re.compile(r"[0-9]{1,10}")
+T = TypeVar("T")
 _Mention = tuple[str, Via, set[str] | None]
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _MOST_SHARED = 4096
@@ -167,9 +168,19 @@ def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
         so_far = keys.setdefault(secret, set())
         keys[secret] = None if so_far is None or picked is None else so_far | picked
     return tuple(
-        Use(secret, tuple(sorted(via[secret])), None if picked is None else frozenset(picked))
+        Use(
+            secret,
+            _shared(tuple(sorted(via[secret]))),
+            None if picked is None else _shared(frozenset(picked)),
+        )
         for secret, picked in sorted(keys.items())
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _shared(found: T) -> T:
+    """Return an equal object that others have too: most workloads use the same few keys in the same way."""
+    return found
 
 
 def _mentions(pod_spec: Mapping[str, Any]) -> Iterator[_Mention]:

@@ -24,14 +24,17 @@ class WorkloadCache:
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._borrowers: defaultdict[WorkloadKey, set[WorkloadKey]] = defaultdict(set)
         """Workloads that use the pod template of the key."""
-        self._users: defaultdict[ObjectKey, set[WorkloadKey]] = defaultdict(set)
+        self._users: dict[ObjectKey, frozenset[WorkloadKey]] = {}
+        """Workloads by Secret; a set of one is the same object for all Secrets of the workload."""
 
     def put(self, workload: Workload) -> Workload | None:
         """Store a workload; return its former state."""
         known = self.drop(workload.key)
         self._workloads[workload.key] = workload
+        alone = frozenset({workload.key})
         for secret in secrets_of(workload):
-            self._users[secret].add(workload.key)
+            others = self._users.get(secret)
+            self._users[secret] = others | alone if others else alone
         if workload.template_of:
             self._borrowers[workload.template_of].add(workload.key)
         return known
@@ -49,8 +52,9 @@ class WorkloadCache:
         """Drop a workload; return its former state."""
         known = self._workloads.pop(key, None)
         for secret in secrets_of(known):
-            self._users[secret].discard(key)
-            if not self._users[secret]:
+            if others := self._users[secret] - {key}:
+                self._users[secret] = others
+            else:
                 del self._users[secret]
         if known and known.template_of:
             self._borrowers[known.template_of].discard(key)
@@ -75,7 +79,7 @@ class WorkloadCache:
         return [key for key in self._workloads if key.kind == kind]
 
     def users_of(self, secret: ObjectKey) -> list[Workload]:
-        using = self._users.get(secret, set())
+        using = self._users.get(secret, frozenset())
         using = using.union(*(self._borrowers.get(key, ()) for key in using)) if self._borrowers else using
         return [self.whole(self._workloads[key]) for key in sorted(using)]
 
