@@ -31,7 +31,7 @@ def test_a_release_is_upgraded_and_rolled_back_without_a_new_value(bare: Machine
     bare.wait_until_ready()
     kubectl("create", "namespace", "shop")
     kubectl("apply", "-n", "shop", "-f", "-", given=managed_secret("auth"))
-    kubectl("wait", "ms/auth", "-n", "shop", "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", "ms/auth", "-n", "shop", "--for=condition=Ready", "--timeout=55s")
     before = _versions(bare)
 
     _helm(bare, "upgrade", "--set=replicas=3", "--set=workers=8")

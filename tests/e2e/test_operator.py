@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.e2e.machine import Installed, Machine
 
 _OBJECTS = 50
-_LEASE_SECONDS = 10
-"""How long a Lease that nothing renews stands before another replica takes it."""
 
 
 def test_the_shipped_manifests_start_two_replicas_under_restricted_pod_security(
@@ -50,13 +48,14 @@ def test_another_replica_leads_at_once_when_the_leader_is_deleted(
 ) -> None:
     leader = operators.leader()
 
-    operators.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false")
-    took = operators.seconds_until_another_leads(leader)
+    with operators.holders() as holders:
+        operators.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false")
+        took = operators.seconds_until_another_leads(leader)
+        eventually(lambda: holders()[-1:] not in ([], [""]), "the next holder in the watch")
 
     record_property("seconds until another replica leads, the leader deleted", round(took, 1))
     make(operators.kubectl, namespace, "auth")
-    # A leader that ends gives its Lease up: what follows does not wait until it has run out.
-    assert took < _LEASE_SECONDS
+    assert "" in holders(), "a leader that ends gives its Lease up, and nobody waits until it has run out"
 
 
 def test_another_replica_leads_when_the_leader_is_killed(
@@ -147,7 +146,7 @@ def test_a_rolling_upgrade_and_back_rewrites_nothing_and_restarts_no_workload(
 def make(kubectl: Kubectl, namespace: str, name: str) -> None:
     """Have the operator write a Secret: it works."""
     kubectl("apply", "-n", namespace, "-f", "-", given=managed_secret(name))
-    kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=55s")
 
 
 def written(kubectl: Kubectl, namespace: str) -> dict[str, str]:

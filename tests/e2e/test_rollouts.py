@@ -47,7 +47,7 @@ def runs(objects: Objects, namespace: str, name: str, revision: int) -> bool:
 def test_a_rotation_under_load_fails_no_request(operators: Machine, namespace: str) -> None:
     kubectl, objects = operators.kubectl, operators.objects
     apply(kubectl, namespace, managed_secret("auth"))
-    kubectl("wait", "ms/auth", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", "ms/auth", "-n", namespace, "--for=condition=Ready", "--timeout=55s")
     apply(kubectl, namespace, application("Deployment", "api", "auth"), service("api"))
     kubectl("rollout", "status", "deployment/api", "-n", namespace, "--timeout=60s")
     address = kubectl("get", "service", "api", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
@@ -126,7 +126,7 @@ def begin(machine: Machine, namespace: str, kind: str, fault: str) -> set[str]:
     crashes = {"progressDeadline": "10m", "failFast": {"restarts": 1}}
     rollout = crashes if fault == "CRASH_ON" else {"progressDeadline": "10s"}
     apply(kubectl, namespace, managed_secret(name, **rollout))
-    kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", f"ms/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=55s")
     apply(kubectl, namespace, application(kind, name, name, {fault: f"revision:{name}=2"}))
     kubectl("rollout", "status", f"{kind}/{name}", "-n", namespace, "--timeout=60s")
     return uids(machine.objects, namespace, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from tests.databases.journal import Journal
 from tests.databases.recorder import answer_to, application
 from tests.databases.server_log import SETTINGS, STRANGER
 from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import NAME, workload_namespaces
 from tests.faults.wire import Wire
 from tests.support.operator import Operator
@@ -38,9 +40,11 @@ __all__ = [
     "WiredShop",
     "account_namespaces",
     "operator_of",
+    "single_operator_of",
 ]
 
 DATABASE = "shop"
+_NUMBERS = itertools.count(100_000)
 PASSWORD = "password"  # noqa: S105  # the name of an item
 _ADMIN = "keyturn_admin"
 _TARGET, _ADMIN_SECRET, _AUTHORITY = "orders", "db-admin", "db-ca"
@@ -225,7 +229,7 @@ class AccountNamespace:
         return {number for number, phase in self.phases().items() if phase != "Closed"} == {revision}
 
     def wait_for(
-        self, revision: int, timeout: float = 60.0, *, keep: Callable[[], None] = lambda: None
+        self, revision: int, timeout: float = 120.0, *, keep: Callable[[], None] = lambda: None
     ) -> None:
         """Wait until a revision is the only one; `keep` is called meanwhile."""
 
@@ -289,22 +293,33 @@ def account_namespaces(cluster: Cluster, shop: Shop, count: int) -> list[Account
     """Make namespaces with their Deployments, each with a name for its account."""
     made = []
     for space in workload_namespaces(cluster, count):
-        username = (
-            f"orders_{secrets.token_hex(3)}"  # a login is in messages, and short enough to be no secret
-        )
+        username = f"orders_{next(_NUMBERS)}"  # a login is in messages, and short enough to be no secret
         journal = Journal(username, f"{username}_a", f"{username}_b")
         made.append(AccountNamespace(space, shop, username, journal))
     return made
 
 
-def operator_of(home: AccountNamespace, kubeconfig: Path, log: Path, *arguments: str, **env: str) -> Operator:
+def operator_of(
+    home: AccountNamespace, kubeconfig: Path, log: Path, *arguments: str, **env: str
+) -> KeptOperator:
     """Return an operator that has its Lease in the namespace of an account, and watches that alone.
 
     Arguments such as `--all-namespaces` make it watch others. It is not started.
     """
-    options = arguments or (f"--namespace={home.namespace}",)
-    known = {"POD_NAMESPACE": home.namespace, **env}
-    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=known)
+    return KeptOperator(kubeconfig, log, *_options(home, arguments), env=_env(home, env))
+
+
+def single_operator_of(home: AccountNamespace, kubeconfig: Path, log: Path, **env: str) -> Operator:
+    """Return an operator that stays ended without its Lease, as one must that the test itself holds up."""
+    return Operator(kubeconfig, log, *_options(home, ()), env=_env(home, env))
+
+
+def _options(home: AccountNamespace, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return (*(arguments or (f"--namespace={home.namespace}",)), "--allow-host=127.0.0.1")
+
+
+def _env(home: AccountNamespace, env: Mapping[str, str]) -> Mapping[str, str]:
+    return {"POD_NAMESPACE": home.namespace, **env}
 
 
 def _encode(value: bytes) -> str:

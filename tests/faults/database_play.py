@@ -18,7 +18,8 @@ from tests.databases.cluster_watch import ClusterWatch, record_of, retime
 from tests.databases.recorder import RATE, Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
-from tests.faults.database_namespace import account_namespaces, operator_of
+from tests.faults.database_namespace import account_namespaces, operator_of, single_operator_of
+from tests.faults.kept_operator import has_lost_lease
 from tests.support.forked_cli import CONSTANTS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.databases.checker import Rule, Violation
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
+    from tests.faults.kept_operator import KeptOperator
     from tests.faults.proxy import Asked
     from tests.support.operator import Operator
 
@@ -46,14 +48,30 @@ class Play:
     kubeconfig: Path
     folder: Path
     audit_log: Path
+    stack: ExitStack
+    """What ends with the play."""
     operators: list[Operator] = field(default_factory=list)
 
-    def operator(self, **env: str) -> Operator:
+    def operator(self, **env: str) -> KeptOperator:
         """Return another operator of the namespace; it is not started."""
-        log = self.folder / f"operator-{len(self.operators)}.log"
-        made = operator_of(self.account, self.kubeconfig, log, **env)
+        made = operator_of(self.account, self.kubeconfig, self._log(), **env)
         self.operators.append(made)
         return made
+
+    def single_operator(self, **env: str) -> Operator:
+        """Return another operator, which stays ended without its Lease; it is not started."""
+        made = single_operator_of(self.account, self.kubeconfig, self._log(), **env)
+        self.operators.append(made)
+        return made
+
+    def _log(self) -> Path:
+        return self.folder / f"operator-{len(self.operators)}.log"
+
+    def keep(self, **env: str) -> None:
+        """Have another operator lead on if the last one was held up for too long, and has ended."""
+        if has_lost_lease(self.operators[-1]):
+            self.end_lease()
+            self.stack.enter_context(self.operator(**env))
 
     def rotate(self, revision: int) -> None:
         """Ask for a rotation, and wait until it has ended with a revision."""
@@ -124,7 +142,7 @@ def play(
         stack.enter_context(ClusterWatch(cluster.plane.kubeconfig, {account.namespace: account.subject}))
         recorder = Recorder([account.journal], {"server": shop.application}, shop.superuser, rate=rate)
         stack.enter_context(recorder)
-        made = Play(account, shop, recorder, kubeconfig, folder, Path(cluster.plane.audit_log))
+        made = Play(account, shop, recorder, kubeconfig, folder, Path(cluster.plane.audit_log), stack)
         before(account)
         account.create(**spec)
         if is_started:
@@ -155,7 +173,7 @@ def frozen(place: Play, failpoint: str, **env: str) -> Iterator[Frozen]:
     """Run an operator that freezes at a failpoint; it is thawed at the end of the block at the latest."""
     constants = f"{_FREEZES} {env.get(CONSTANTS, '')}"
     env |= {"KEYTURN_FAILPOINT": failpoint, CONSTANTS: constants}
-    with place.operator(**env) as operator:
+    with place.single_operator(**env) as operator:
         try:
             yield Frozen(operator, failpoint)
         finally:

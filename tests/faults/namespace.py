@@ -81,7 +81,7 @@ class WorkloadNamespace:
         return is_at_rest(self.cluster.get(self.managed), revision)
 
     def wait_for(
-        self, revision: int, timeout: float = 90.0, *, keep: Callable[[], None] = lambda: None
+        self, revision: int, timeout: float = 120.0, *, keep: Callable[[], None] = lambda: None
     ) -> None:
         """Wait until everything has come to rest at a revision; `keep` is called meanwhile."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
-from tests.support.operator import Operator
+from tests.faults.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Stage:
     def live(self, holds: Callable[[], bool], what: str) -> None:
         """Let an operator continue until something holds and all is at rest."""
         with self._operator() as operator:
-            eventually(lambda: holds() and self._rests(), what, 60.0)
+            eventually(lambda: holds() and self._rests(), what, 120.0)
             operator.stop()
 
     def _rests(self) -> bool:
@@ -48,9 +48,9 @@ class Stage:
         observed = status.get("observedGeneration") == body["metadata"]["generation"]
         return observed and conditions.get("Ready") == "True" and not status.get("rotation")
 
-    def _operator(self, **env: str) -> Operator:
+    def _operator(self, **env: str) -> KeptOperator:
         namespace = self.space.namespace
         log = self.folder / f"{namespace}-{secrets.token_hex(2)}.log"
-        return Operator(
+        return KeptOperator(
             self.kubeconfig, log, f"--namespace={namespace}", env={"POD_NAMESPACE": namespace, **env}
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, workload_namespaces
 from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
-from tests.support.operator import Operator
 from tests.support.soak import draw
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ def operator(
     proxy: FaultProxy,
     accounts: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Operator]:
+) -> Iterator[KeptOperator]:
     """An operator that sees the API server through the proxy only."""
     log = tmp_path_factory.mktemp("answers") / "operator.log"
     kubeconfig = proxy.kubeconfig(accounts("answers"))
-    with Operator(kubeconfig, log, env={"POD_NAMESPACE": "keyturn-faults"}) as operator:
+    with KeptOperator(kubeconfig, log, env={"POD_NAMESPACE": "keyturn-faults"}) as operator:
         operator.wait_for_log("leading")
         yield operator
 
 
 @pytest.fixture(scope="module")
-def stories(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> dict[tuple[str, str], Story]:
+def stories(cluster: Cluster, proxy: FaultProxy, operator: KeptOperator) -> dict[tuple[str, str], Story]:
     """Create and rotate one object for each case; each has its own call that goes wrong once."""
     stage = dict(zip(_CASES, workload_namespaces(cluster, len(_CASES)), strict=True))
     rules = {}
@@ -138,7 +138,9 @@ def test_each_consumer_restarts_once(story: Story) -> None:
     assert story.after.generations == {**dict.fromkeys(CONSUMERS, 2), BYSTANDER: 1}
 
 
-def test_ten_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, operator: Operator) -> None:
+def test_ten_objects_come_through_a_storm(
+    cluster: Cluster, proxy: FaultProxy, operator: KeptOperator
+) -> None:
     chance, acts = random.Random(20261124), list(_ACTS.values())  # noqa: S311 - a test that can be repeated
     stage = workload_namespaces(cluster, 10)
     namespaces = {space.namespace for space in stage}
@@ -174,7 +176,7 @@ def test_ten_objects_come_through_a_storm(cluster: Cluster, proxy: FaultProxy, o
 
 
 def test_a_lost_answer_while_the_watch_hangs_makes_no_second_value(
-    cluster: Cluster, proxy: FaultProxy, operator: Operator
+    cluster: Cluster, proxy: FaultProxy, operator: KeptOperator
 ) -> None:
     (space,) = workload_namespaces(cluster, 1)
     space.create()

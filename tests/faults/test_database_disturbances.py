@@ -52,7 +52,6 @@ _PATIENCE = 120.0
 _NOTICE = 60.0
 _SOON = {CONSTANTS: "keyturn.databases.health_check._MAX_OUTAGE_INTERVAL=5"}
 """A server that is away is checked every 5 s, not every 45 s: accounts resume when it answers."""
-_LEADERSHIP_LOST = 1
 _CHOSEN = (
     at(OVERLAPPING, "inside:Apply", FROZEN),
     at(OVERLAPPING, "unrecorded:Apply", CRASHED),
@@ -117,12 +116,10 @@ class Run:
         return is_of_step and "is being changed" not in rotating
 
     def wait(self, holds: Callable[[], bool], what: str, timeout: float) -> None:
-        """Wait with an operator that leads: one that was held for too long has ended, as its Lease demands."""
+        """Wait with an operator that leads, also where the one that was held has ended for it."""
 
         def look() -> bool:
-            if self.place.operators[-1].returncode == _LEADERSHIP_LOST:
-                self.place.end_lease()
-                self.stack.enter_context(self.place.operator())
+            self.place.keep(**_SOON)
             return holds()
 
         eventually(look, what, timeout, instead=self._standing)

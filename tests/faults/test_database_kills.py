@@ -151,7 +151,7 @@ def _tell(
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             codes = list(pool.map(lambda kills: _die(kills, stage[kills], kubeconfig, folder), stage))
         with _operator(kubeconfig, folder / "whole.log", next(iter(stage.values()))) as operator:
-            unfinished = _wait_for_the_ends(stage, operator)
+            unfinished = _wait_for_the_ends(stage)
             operator.stop()
         recorder.try_all_closed()
     works = retime_each([account.subject for account in stage.values()], cluster.plane.audit_log)
@@ -178,7 +178,7 @@ def _come_to_rest(stage: dict[Kills, AccountNamespace], kubeconfig: Path, folder
         account.create(database=kills.scenario.database, **kills.scenario.spec)
     with _operator(kubeconfig, folder / "rest.log", next(iter(stage.values()))) as operator:
         for account in old.values():
-            account.wait_for(1, _PATIENCE, keep=operator.revive)
+            account.wait_for(1, _PATIENCE)
         operator.stop()
     for kills, account in stage.items():
         if kills.scenario.is_new:
@@ -212,12 +212,11 @@ def _die_once(failpoint: str, account: AccountNamespace, kubeconfig: Path, folde
             return _LIVES
 
 
-def _wait_for_the_ends(stage: dict[Kills, AccountNamespace], operator: Operator) -> dict[str, object]:
+def _wait_for_the_ends(stage: dict[Kills, AccountNamespace]) -> dict[str, object]:
     """Wait until each case has ended; return how those look that did not."""
     left = dict(stage)
 
     def are_over() -> bool:
-        operator.revive()
         for kills in [kills for kills, account in left.items() if kills.scenario.has_ended(account)]:
             del left[kills]
         return not left

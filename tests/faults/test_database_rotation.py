@@ -11,7 +11,7 @@ from tests.databases.evidence import Answer
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.database_namespace import account_namespaces
-from tests.support.operator import Operator
+from tests.faults.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_three_rotations_in_a_row_violate_no_rule(
     arguments = (f"--namespace={account.namespace}", "--allow-host=127.0.0.1")
     with (
         ClusterWatch(cluster.plane.kubeconfig, {account.namespace: account.subject}),
-        Operator(
+        KeptOperator(
             accounts("rotation"),
             tmp_path / "operator.log",
             *arguments,

@@ -110,7 +110,6 @@ class Soak:
 
     def _advance(self, last: int) -> None:
         """Ask each account whose rotation is over for the next one."""
-        self.operator.revive()
         if (code := self.operator.returncode) is not None:
             raise HarnessError(f"the operator ended with {code}: see {self.operator.log}")
         found = self.stage[0].space.cluster.items(f"{MANAGED}/managedsecrets")

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import (
     BYSTANDER,
     CONSUMERS,
@@ -23,7 +24,6 @@ from tests.faults.namespace import (
     WorkloadNamespace,
     workload_namespaces,
 )
-from tests.support.operator import Operator
 from tests.support.soak import TIMES, some
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600 if TIMES == 1 else 1200)
 _KILLED = -9
 _AT_ONCE = 3
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 _INCIDENT = "inc-1"
 _KEPT_PREVIOUS = [
     {"name": ROTATED, "generate": {"bytes": {}}, "keepPrevious": True},
@@ -111,11 +111,11 @@ def stories(
 
 def _operator(
     kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
-) -> Operator:
+) -> KeptOperator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
-    return Operator(kubeconfig, log, *arguments, env=env)
+    return KeptOperator(kubeconfig, log, *arguments, env=env)
 
 
 def _die(places: tuple[str, str], space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:

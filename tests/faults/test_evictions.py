@@ -12,9 +12,9 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace
 from tests.support.forked_cli import CONSTANTS
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ def let_go(home: Home) -> None:
 
 def operator_of(
     home: Home, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = "", constants: str = ""
-) -> Operator:
+) -> KeptOperator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.space.namespace}/leases/keyturn")
     env = {
@@ -171,7 +171,7 @@ def operator_of(
         "KEYTURN_FAILPOINT": failpoint,
         CONSTANTS: constants,
     }
-    return Operator(kubeconfig, log, *arguments, env=env)
+    return KeptOperator(kubeconfig, log, *arguments, env=env)
 
 
 def has_one_pod_left(home: Home) -> bool:
@@ -300,7 +300,7 @@ def test_a_pod_is_evicted_when_its_budget_permits_it_and_others_do_not_wait(
         eventually(lambda: home.names() == {"guarded"}, "the pod without a budget is evicted", _PATIENCE)
         eventually(lambda: any(one.status == _REFUSED for one in home.evictions()), "a refusal", _PATIENCE)
         eventually(lambda: home.pending() == {"Pod/guarded"}, "the other pod is named", _PATIENCE)
-        refusals = operator.lines("pod not evicted")
+        refusals = operator.told("pod not evicted")
         assert home.updated() == ("False", "RollingOut")
         assert {(one["pod"], one["reason"]) for one in refusals} == {("guarded", "Refused")}
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy
 from tests.support.forked_cli import CONSTANTS
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,16 +36,16 @@ def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[FaultProxy]:
 @pytest.fixture
 def starts(
     cluster: Cluster, proxy: FaultProxy, accounts: Callable[[str], Path], tmp_path: Path
-) -> Iterator[Callable[[str], Operator]]:
+) -> Iterator[Callable[[str], KeptOperator]]:
     """Call it with what is watched; an empty text is one namespace."""
     (space,) = workload_namespaces(cluster, 1)
     kubeconfig, log = proxy.kubeconfig(accounts("hung")), tmp_path / "operator.log"
     env = {"POD_NAMESPACE": space.namespace, CONSTANTS: _HASTY}
     with ExitStack() as stack:
 
-        def start(options: str) -> Operator:
+        def start(options: str) -> KeptOperator:
             of = options or f"--namespace={space.namespace}"
-            operator = stack.enter_context(Operator(kubeconfig, log, of, env=env))
+            operator = stack.enter_context(KeptOperator(kubeconfig, log, of, env=env))
             operator.wait_for_log("leading")
             return operator
 
@@ -61,7 +61,7 @@ def starts(
     ],
 )
 def test_hung_watches_fail_the_liveness_probe_until_they_respond(
-    plurals: str, options: str, proxy: FaultProxy, starts: Callable[[str], Operator]
+    plurals: str, options: str, proxy: FaultProxy, starts: Callable[[str], KeptOperator]
 ) -> None:
     operator, hung = starts(options), set(plurals.split())
     eventually(lambda: is_well(operator), "a process that is well", 60)
@@ -75,7 +75,7 @@ def test_hung_watches_fail_the_liveness_probe_until_they_respond(
 
 
 def test_a_watch_that_never_begins_fails_the_liveness_probe(
-    proxy: FaultProxy, starts: Callable[[str], Operator]
+    proxy: FaultProxy, starts: Callable[[str], KeptOperator]
 ) -> None:
     proxy.is_hung = lambda asked: asked.is_watch and asked.path.endswith("/secretstores")
     operator = starts("")
@@ -83,11 +83,11 @@ def test_a_watch_that_never_begins_fails_the_liveness_probe(
     eventually(lambda: stuck(operator) == {"secretstores"}, "the missing watch is named", 60)
 
 
-def is_well(operator: Operator) -> bool:
+def is_well(operator: KeptOperator) -> bool:
     return operator.get("/livez", health=True)[0] == 200
 
 
-def stuck(operator: Operator) -> set[str]:
+def stuck(operator: KeptOperator) -> set[str]:
     """Name the kinds whose watches hang, where the process is not well for it."""
     status, text = operator.get("/livez", health=True)
     lines = text.splitlines() if status == 503 else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.kill_scenarios import (
     ADOPTION,
     BINDING,
@@ -27,7 +28,6 @@ from tests.faults.kill_scenarios import (
     singles,
 )
 from tests.faults.namespace import workload_namespaces
-from tests.support.operator import Operator
 from tests.support.soak import some
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ def _come_to_rest(stage: dict[Kills, WorkloadNamespace], kubeconfig: Path, folde
 
 def _operator(
     kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
-) -> Operator:
+) -> KeptOperator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
-    return Operator(kubeconfig, log, *arguments, env=env)
+    return KeptOperator(kubeconfig, log, *arguments, env=env)
 
 
 def _die(kills: Kills, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> list[int]:

@@ -10,9 +10,9 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace, digest, managed_secret, workload_namespaces
 from tests.support.objects import deployment
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def stories(
     }
 
 
-def _run_until(stage: dict[str, Pair], revision: int, operator: Operator) -> None:
+def _run_until(stage: dict[str, Pair], revision: int, operator: KeptOperator) -> None:
     with operator:
         for pair in stage.values():
             pair.wait_for(revision)
@@ -130,11 +130,11 @@ def _run_until(stage: dict[str, Pair], revision: int, operator: Operator) -> Non
 
 def _operator(
     kubeconfig: Path, log: Path, home: WorkloadNamespace, *arguments: str, failpoint: str = ""
-) -> Operator:
+) -> KeptOperator:
     # As if the term of one that died before were over.
     home.cluster.delete(f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/keyturn")
     env = {"POD_NAMESPACE": home.namespace, "KEYTURN_FAILPOINT": failpoint}
-    return Operator(kubeconfig, log, *arguments, env=env)
+    return KeptOperator(kubeconfig, log, *arguments, env=env)
 
 
 def _die(name: str, pair: Pair, kubeconfig: Path, folder: Path) -> list[int]:

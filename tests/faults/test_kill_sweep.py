@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, workload_namespaces
-from tests.support.operator import Operator
 from tests.support.soak import some
 
 if TYPE_CHECKING:
@@ -137,15 +137,15 @@ def _run_until_at_rest(
         for space in stage.values():
             space.create()
     home = next(iter(stage.values())).namespace
-    with Operator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
+    with KeptOperator(kubeconfig, folder / "whole.log", env={"POD_NAMESPACE": home}) as operator:
         for case, space in stage.items():
-            space.wait_for(revision or case.revision, 120, keep=operator.revive)
+            space.wait_for(revision or case.revision, 120)
         operator.stop()
 
 
 def _die(case: Case, space: WorkloadNamespace, kubeconfig: Path, folder: Path) -> int:
     case.provoke(space)
-    operator = Operator(
+    operator = KeptOperator(
         kubeconfig,
         folder / f"{space.namespace}.log",
         f"--namespace={space.namespace}",
@@ -224,7 +224,7 @@ def restart(
     kubeconfig, folder = accounts("restart"), tmp_path_factory.mktemp("restart")
     all_scenes = [story.space for story in stories.values()]
     before = _versions(all_scenes)
-    with Operator(
+    with KeptOperator(
         kubeconfig, folder / "restart.log", env={"POD_NAMESPACE": all_scenes[0].namespace}
     ) as operator:
         operator.wait_for_log("leading")

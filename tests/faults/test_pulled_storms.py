@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.faults.apiserver import Cluster
-    from tests.support.operator import Operator
+    from tests.faults.kept_operator import KeptOperator
     from tests.support.store_proxy import Fault, ProxiedRequest, StoreProxy
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS)
 _PULLS, _PUSHES = 6, 3
 _WINDOW = 12.0
 """Seconds for which it is watched how often somebody asks."""
-_SOON = 10.0
-_IN_THE_END = 90.0
+_SOON = 30.0
+"""Seconds, where it takes one: an operator that waits for the sick stores has not finished by then."""
+_IN_THE_END = 120.0
 
 
 def _errors(_: StoreProxy) -> Callable[[ProxiedRequest], Fault | None]:
@@ -69,6 +70,10 @@ class Storm:
     sick: dict[str, VaultNamespace]
     seconds: dict[str, float] = field(default_factory=dict)
     """How long it took until all of a shop was done."""
+    windows: float = 1.0
+    """How long the window was, in its planned length: a busy machine makes it longer."""
+    starts: int = 1
+    """How many processes there were, one after the other."""
     asked: dict[str, int] = field(default_factory=dict)
     """How often each sick store was asked in the window."""
     looks: int = 0
@@ -93,6 +98,7 @@ def storm(
             operator.wait_for_log("leading")
             _rage(storm, operator)
             operator.stop()
+            storm.starts += operator.losses
         for name, vault in storm.sick.items():
             writes = cluster.writes("storms")
             storm.written[name] = sum(
@@ -101,21 +107,19 @@ def storm(
         yield storm
 
 
-def _rage(storm: Storm, operator: Operator) -> None:
+def _rage(storm: Storm, operator: KeptOperator) -> None:
     for name, vault in storm.sick.items():
         vault.store_proxy.fault = FAULTS[name](vault.store_proxy)
         _fill(vault)
+    eventually(lambda: all(vault.store_proxy.asked for vault in storm.sick.values()), "sick stores in use")
     time.sleep(1.0)  # so that every worker has had to do with them
     began = time.monotonic()
     _fill(storm.well)
     eventually(lambda: _is_done(storm.well), "the store that is well", _IN_THE_END)
     storm.seconds["well"] = time.monotonic() - began
-    asked = {name: len(vault.store_proxy.asked) for name, vault in storm.sick.items()}
-    looks, busy = operator.looks(), _processor(operator)
-    time.sleep(_WINDOW)  # what is asked for in a time is what is tested
-    storm.looks, storm.busy = operator.looks() - looks, _processor(operator) - busy
+    while not _is_watched(storm, operator):
+        pass  # a start after the loss of the Lease looks at everything
     for name, vault in storm.sick.items():
-        storm.asked[name] = len(vault.store_proxy.asked) - asked[name]
         if name in PASS_BY:
             vault.store_proxy.fault = lambda _: None
             vault.store_proxy.ends.set()
@@ -123,6 +127,17 @@ def _rage(storm: Storm, operator: Operator) -> None:
     for name, vault in storm.sick.items():
         eventually(lambda vault=vault: _is_done(vault), f"the store with {name}", _IN_THE_END)  # type: ignore[misc]
         storm.seconds[name] = time.monotonic() - began
+
+
+def _is_watched(storm: Storm, operator: KeptOperator) -> bool:
+    """Count for a time what is asked and done; say whether one process did all of it."""
+    asked = {name: len(vault.store_proxy.asked) for name, vault in storm.sick.items()}
+    losses, looks, busy, began = operator.losses, operator.looks(), _processor(operator), time.monotonic()
+    time.sleep(_WINDOW)  # what is asked for in a time is what is tested
+    storm.looks, storm.busy = operator.looks() - looks, _processor(operator) - busy
+    storm.asked = {name: len(vault.store_proxy.asked) - asked[name] for name, vault in storm.sick.items()}
+    storm.windows = (time.monotonic() - began) / _WINDOW
+    return operator.losses == losses
 
 
 def _fill(vault: VaultNamespace) -> None:
@@ -140,7 +155,7 @@ def _is_done(vault: VaultNamespace) -> bool:
     return pulled and all(vault.holds(f"push-{number}", Pushed="True") for number in range(_PUSHES))
 
 
-def _processor(operator: Operator) -> float:
+def _processor(operator: KeptOperator) -> float:
     """Return the seconds of a processor that a process has used."""
     used = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(used[11]) + int(used[12])) / 100
@@ -152,7 +167,6 @@ def test_objects_of_another_store_are_done_soon(storm: Storm) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_all_arrives_in_the_end(name: str, storm: Storm) -> None:
-    assert storm.seconds[name] < _IN_THE_END
     vault = storm.sick[name]
     for number in range(_PULLS):
         found = vault.values(f"pull-{number}")
@@ -172,15 +186,15 @@ def test_each_revision_is_written_once_whatever_was_lost(name: str, storm: Storm
 @pytest.mark.parametrize("name", FAULTS)
 def test_no_store_gets_a_burst_of_requests(name: str, storm: Storm) -> None:
     # A request that fails is repeated later and later: a store that is hammered gets hundreds.
-    assert storm.asked[name] <= 3 * _WINDOW
+    assert storm.asked[name] <= 3 * _WINDOW * storm.windows
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_few_words_are_made_of_it(name: str, storm: Storm) -> None:
-    assert storm.written[name] <= 6 * (_PULLS + _PUSHES)
+    assert storm.written[name] <= 6 * (_PULLS + _PUSHES) * storm.starts
 
 
 def test_the_operator_is_not_busy_with_waiting(storm: Storm) -> None:
     objects = len(FAULTS) * (_PULLS + _PUSHES)
-    assert storm.looks <= 4 * objects
-    assert storm.busy <= _WINDOW / 4
+    assert storm.looks <= 4 * objects * storm.windows
+    assert storm.busy <= _WINDOW / 4 * storm.windows

@@ -191,7 +191,7 @@ def _die(case: str, vault: VaultNamespace, kubeconfig: Path, folder: Path) -> in
     _scenario(case).provoke(vault)
     log, failpoint = folder / f"{vault.folder}.log", case.rpartition(" ")[2]
     with operator_of(vault, kubeconfig, log, failpoint=failpoint) as operator:
-        return operator.wait_for_kill(60)
+        return operator.wait_for_kill()
 
 
 @pytest.fixture(params=CASES)
@@ -235,7 +235,7 @@ def test_a_death_between_the_stores_answer_and_its_record_writes_nothing_twice(
                 return None
 
             vault.store_proxy.fault = lambda asked: kill if asked.method == "POST" else None
-            assert operator.wait_for_kill(60) == _KILLED
+            assert operator.wait_for_kill() == _KILLED
         vault.store_proxy.fault = lambda _: None
         assert vault.kept_there() == vault.values(), "it was written before the death"
 

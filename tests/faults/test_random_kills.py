@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, workload_namespaces
-from tests.support.operator import Operator
 from tests.support.soak import TIMES, chance
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_rotations_survive_kills_at_any_moment(
     moments = chance()
     stage = workload_namespaces(cluster, _OBJECTS)
     home = stage[0].namespace
-    operator = Operator(
+    operator = KeptOperator(
         accounts("random"),
         tmp_path / "operator.log",
         *(f"--namespace={space.namespace}" for space in stage),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import CONSUMERS, workload_namespaces
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def test_one_workload_of_the_cluster_rolls_at_a_time(
     options = [f"--namespace={space.namespace}" for space in spaces]
     env = {"POD_NAMESPACE": spaces[0].namespace}
     log = tmp_path / "operator.log"
-    with Operator(accounts("budget"), log, "--max-rolling=1", *options, env=env) as operator:
+    with KeptOperator(accounts("budget"), log, "--max-rolling=1", *options, env=env) as operator:
         operator.wait_for_log("leading")
         for space in spaces:
             space.create(rollout={"debounce": "0s", "maxConcurrent": 5})
@@ -38,7 +38,7 @@ def test_one_workload_of_the_cluster_rolls_at_a_time(
             return all(space.is_at(2) for space in spaces)
 
         eventually(has_ended, "every rotation ends", 120)
-        restarts = operator.lines("workload restarted")
+        restarts = operator.told("workload restarted")
 
     assert most <= 1
     assert len(restarts) == len(spaces) * len(CONSUMERS)

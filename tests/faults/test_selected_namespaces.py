@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import LEASES
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_a_namespace_without_rights_stops_no_other_and_is_served_when_it_has_the
     one, other = workload_namespaces(cluster, 2)
     serving = [f"--namespace={name}" for name in (one.namespace, other.namespace, "selected-and-deleted")]
     _grant(cluster, "keyturn", one.namespace)
-    with Operator(
+    with KeptOperator(
         kubeconfig, tmp_path / "operator.log", *serving, env={"POD_NAMESPACE": one.namespace}
     ) as operator:
         operator.wait_for_log("leading")
@@ -106,7 +106,7 @@ def test_a_namespace_whose_secrets_may_not_be_listed_says_so_and_changes_nothing
     serving = [f"--namespace={space.namespace}" for space in (one, other)]
     for space in (one, other):
         _grant(cluster, "keyturn", space.namespace)
-    with Operator(
+    with KeptOperator(
         kubeconfig, tmp_path / "operator.log", *serving, env={"POD_NAMESPACE": one.namespace}
     ) as operator:
         for space in (one, other):

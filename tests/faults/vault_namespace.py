@@ -6,13 +6,12 @@ import base64
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace, digest
-from tests.support.operator import Operator
 from tests.support.store_proxy import StoreProxy, store_proxy
 from tests.support.vault_folder import VaultFolder
 
@@ -116,26 +115,21 @@ def vault_namespaces(cluster: Cluster, server: VaultServer, count: int) -> Itera
 
 def operator_of(
     vault: VaultNamespace, kubeconfig: Path, log: Path, *arguments: str, failpoint: str = ""
-) -> Operator:
+) -> KeptOperator:
     """Make an operator that may reach stores; it serves this namespace only, unless `arguments` say otherwise."""
     namespace = vault.space.namespace
     # As if the term of one that died before were over.
     vault.cluster.delete(_LEASE.format(namespace))
     env = {"POD_NAMESPACE": namespace, "KEYTURN_FAILPOINT": failpoint}
     options = arguments or (f"--namespace={namespace}",)
-    return Operator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
+    return KeptOperator(kubeconfig, log, *options, "--allow-host=127.0.0.1", env=env)
 
 
 def run_to_the_ends(
     home: VaultNamespace, kubeconfig: Path, log: Path, ends: Mapping[str, Callable[[], bool]]
 ) -> None:
-    """Run one operator of all namespaces until each case has ended; one that lost its Lease is started again."""
+    """Run one operator of all namespaces until each case has ended."""
     with operator_of(home, kubeconfig, log, "--all-namespaces") as operator:
         for case, has_ended in ends.items():
-            eventually(partial(_has_ended, operator, has_ended), f"the end of: {case}", 60)
+            eventually(has_ended, f"the end of: {case}", 120)
         operator.stop()
-
-
-def _has_ended(operator: Operator, has_ended: Callable[[], bool]) -> bool:
-    operator.revive()
-    return has_ended()

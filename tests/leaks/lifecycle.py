@@ -15,8 +15,8 @@ from tests.leaks.store_lifecycle import StoreLifecycle
 
 if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
+    from tests.faults.kept_operator import KeptOperator
     from tests.faults.namespace import WorkloadNamespace
-    from tests.support.operator import Operator
 
 
 _KEPT = {"overlap": "1h"}
@@ -32,7 +32,7 @@ class Lifecycle:
 
     cluster: Cluster
     space: WorkloadNamespace
-    operator: Operator
+    operator: KeptOperator
     canaries: set[str] = field(default_factory=set)
     values: set[bytes] = field(default_factory=set)
     places: dict[str, bytes] = field(default_factory=dict)
@@ -209,7 +209,9 @@ class Lifecycle:
         eventually(lambda: bool(self.failures()), "an error that nobody has thought of")
 
     def failures(self) -> list[Any]:
-        return [line for line in self.operator.lines() if line.get("event") == "reconcile failed"]
+        return [
+            line for line in self.operator.told("reconcile failed") if line["event"] == "reconcile failed"
+        ]
 
     def _break(self, body: Any) -> None:
         document = json.loads(base64.b64decode(body["data"]["state"]))

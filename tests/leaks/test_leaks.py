@@ -12,11 +12,11 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import installation
 from tests.faults.apiserver import USER, Cluster
+from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.leaks.leak_gate import ValueRecorder, generated
 from tests.leaks.lifecycle import Lifecycle
 from tests.leaks.scan import leaks
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def lifecycle(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lif
     folder = tmp_path_factory.mktemp("leaks")
     (space,) = workload_namespaces(cluster, 1)
     kubeconfig = cluster.account("leaks", folder)
-    operator = Operator(
+    operator = KeptOperator(
         kubeconfig,
         folder / "operator.log",
         f"--namespace={space.namespace}",

@@ -61,7 +61,8 @@ def _look_at_operator(row: Row, target: AttackTarget) -> None:
         row.broken.append(f"the operator ended with {target.operator.returncode}")
     else:
         row.memory = target.memory()
-    for line in (line for operator in target.logs for line in operator.lines()):
+    row.losses = sum(operator.losses for operator in target.logs)
+    for line in (line for operator in target.logs for line in operator.told("")):
         if line.get("event") == "event loop blocked":
             row.holds.append(Hold(line["place"], line["seconds"], line["processor_seconds"]))
         if line.get("event") == "reconcile failed":

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.namespace import Space
+from tests.faults.kept_operator import KeptOperator
 from tests.support.objects import Objects, Refused
-from tests.support.operator import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,8 +69,8 @@ class AttackTarget:
     operator_kubeconfig: Path
     folder: Path
     attackers: dict[str, Objects]
-    logs: list[Operator] = field(default_factory=list)
-    """Every process of the operator since the last `clear`, the one that runs last."""
+    logs: list[KeptOperator] = field(default_factory=list)
+    """Every operator since the last `clear`, the one that runs last; one that loses its Lease starts again."""
     _namespaces: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
     _most: float = 0.0
@@ -98,7 +98,7 @@ class AttackTarget:
     # The operator
 
     @property
-    def operator(self) -> Operator:
+    def operator(self) -> KeptOperator:
         return self.logs[-1]
 
     def start(self, *, under: Sequence[str] = ()) -> None:
@@ -111,7 +111,7 @@ class AttackTarget:
         options = ("--all-namespaces", "--allow-host=127.0.0.1", "--allow-host=localhost")
         env = {"POD_NAMESPACE": "keyturn-system"}
         program = ("-m", "keyturn")  # forked, it would hold the memory of the tests
-        operator = Operator(
+        operator = KeptOperator(
             self.operator_kubeconfig,
             log,
             *options,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tests.redteam.tenant import OtherTenant
 
 _FEW = 10
-NOT_BY_SECONDS = Limits(tenant=math.nextafter(PATIENCE, 0.0), hold=math.inf)
-"""Whoever was served at all was served in time: a busy machine makes all slow."""
+NOT_BY_SECONDS = Limits(tenant=math.nextafter(PATIENCE, 0.0), hold=math.inf, losses=1)
+"""Whoever was served at all was served in time: a busy machine makes all slow, and may take the Lease once."""
 
 
 # Which attacks there are
@@ -125,9 +125,10 @@ def test_a_loop_that_waits_for_the_operators_own_threads_is_not_starved(
         ),
         ({"served": [served(PATIENCE, 0.1, 59.0)]}, "a neighbour's first generated value takes 60.0 s"),
         ({"memory": 401.0}, "the operator holds 401 MiB"),
+        ({"losses": 1}, "the operator loses its Lease, in all 1x"),
         ({"broken": ["an author merges"]}, "an author merges"),
     ],
-    ids=["generated", "pulled", "loop", "never", "memory", "what was asked"],
+    ids=["generated", "pulled", "loop", "never", "memory", "Lease", "what was asked"],
 )
 def test_it_is_broken(facts: dict[str, object], why: str) -> None:
     assert judged(**facts).broken == [why]

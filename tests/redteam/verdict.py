@@ -25,6 +25,8 @@ class Limits:
     """Seconds of processor time in one call of the event loop."""
     memory: float = 400.0
     """MiB, of 512."""
+    losses: int = 0
+    """How often the operator may lose its Lease, and start again."""
 
 
 LIMITS: Final = Limits()
@@ -47,6 +49,8 @@ class Row:
     served: list[Served] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     memory: float = 0.0
+    losses: int = 0
+    """How often the operator lost its Lease."""
     broken: list[str] = field(default_factory=list)
     left_out: str = ""
     """Why it was not run."""
@@ -60,6 +64,8 @@ class Row:
             self.broken.append(f"{hold.place} holds up the loop for {hold.processor:.2f} s")
         if self.memory > limits.memory:
             self.broken.append(f"the operator holds {self.memory:.0f} MiB")
+        if self.losses > limits.losses:
+            self.broken.append(f"the operator loses its Lease, in all {self.losses}x")
 
     @property
     def generated(self) -> Wait:
