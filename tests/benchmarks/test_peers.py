@@ -14,6 +14,7 @@ from benchmarks.__main__ import _parser
 from benchmarks.awslike import awslike
 from benchmarks.changed import change
 from benchmarks.cluster import NAMESPACE, connected
+from benchmarks.contender import Contender
 from benchmarks.errors import PeerError
 from benchmarks.load import load
 from benchmarks.system import AuditLog, Reading
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from benchmarks.cluster import Cluster
-    from benchmarks.contender import Contender
+    from benchmarks.watching import Crowd
 
 HERE = Path(__file__).parent
 CRDS = HERE / "widgets.yaml"
 OBJECTS = 3
+NEVER, EVENTUALLY = 4, 60
+"""Seconds to wait for what does not come, and for what comes late on a busy machine."""
+REVERSED = 1.0
+"""Seconds: events that arrive in three watches while this process is held up are seen together, in any order."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +110,9 @@ async def test_a_pair_has_every_figure_of_both_and_the_table_its_ratios(
             yield contender
 
     sides = {peer_tables.OURS: side, peer_tables.THEIRS: side}
-    pair = await peers.measure_pair(sides, lambda contender: load(contender, OBJECTS, 60), swapped=True)
+    pair = await peers.measure_pair(
+        sides, lambda contender: load(contender, OBJECTS, EVENTUALLY), swapped=True
+    )
     peers.keep("generated-3", peer, "generated", [pair], tmp_path, "3.13")
     peer_tables.write_tables(tmp_path, readme)
 
@@ -135,16 +142,17 @@ async def test_changed_values_are_timed_until_all_pods_are_new(
     async with awslike(0) as store, prepared.cluster() as cluster:
         peer = reloading(program, store=store)
         async with other.started(peer, cluster) as contender:
-            figures = await change(contender, store, OBJECTS, 60)
+            figures = await change(contender, store, OBJECTS, EVENTUALLY)
     alone = {key: figure for key, figure in figures.items() if not key.startswith("reloader")}
     pair = {peer_tables.OURS: alone, peer_tables.OURS_AT_ONCE: alone, peer_tables.THEIRS: figures}
     peers.keep("changed-3", peer, "changed", [pair], tmp_path, "3.13")
     peer_tables.write_tables(tmp_path, readme)
 
     steps = [figures[f"seconds_until_{step}"] for step in ("published", "patched", "rolled")]
-    assert 0 < steps[0] < steps[1] < steps[2]
+    assert min(steps) > 0
+    assert steps[0] < steps[1] + REVERSED < steps[2] + 2 * REVERSED
     assert 0 < figures["rolled_p50_seconds"] <= figures["rolled_p99_seconds"] <= steps[2]
-    assert figures["published_p50_seconds"] < figures["rolled_p50_seconds"]
+    assert figures["published_p50_seconds"] < figures["rolled_p50_seconds"] + REVERSED
     assert figures["writes"] == 3  # a Secret, a status and a Deployment
     assert figures["reloader_writes"] == 1
     assert figures["calls"] > figures["reloader_calls"] >= 1
@@ -157,27 +165,40 @@ async def test_changed_values_are_timed_until_all_pods_are_new(
 
 @pytest.mark.usefixtures("short_rests")
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "missing", "words"),
     [
-        (("--flags=works",), ("Widgets and Reloader", "into the Secrets", "0 of 1")),
-        (("--reloader-flags=idle",), ("restart the Deployments", "0 of 1")),
-        (("--reloader-flags=ends",), ("Reloader ended with exit code 1", "cannot work with widgets")),
-        (("--flags=hurries", "--reloader-flags=idle"), ("1 Deployments before their Secrets",)),
+        (("--flags=works",), "into the Secrets", ("Widgets and Reloader", "0 of 1")),
+        (("--reloader-flags=idle",), "restart the Deployments", ("0 of 1",)),
+        (("--reloader-flags=ends",), "", ("Reloader ended with exit code 1", "cannot work with widgets")),
+        (("--flags=hurries", "--reloader-flags=idle"), "", ("1 Deployments before their Secrets",)),
     ],
     ids=["keeps values", "restarts nothing", "reloader ends", "restarts too early"],
 )
 async def test_pods_without_the_new_value_end_the_run_with_the_reason(
-    prepared: Prepared, program: Path, more: tuple[str, ...], words: tuple[str, ...]
+    prepared: Prepared,
+    program: Path,
+    more: tuple[str, ...],
+    missing: str,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    brings = Contender.brings
+
+    async def waits(contender: Contender, crowd: Crowd, objects: int, patience: float, done: str) -> float:
+        """Wait briefly for the step that is missing alone."""
+        return await brings(contender, crowd, objects, NEVER if done.endswith(missing) else patience, done)
+
+    if missing:
+        monkeypatch.setattr(Contender, "brings", waits)
     async with (
         awslike(0) as store,
         prepared.cluster() as cluster,
         other.started(reloading(program, *more, store=store), cluster) as contender,
     ):
         with pytest.raises(PeerError) as refused:
-            await change(contender, store, 1, 12)
+            await change(contender, store, 1, EVENTUALLY)
 
-    assert all(word in str(refused.value) for word in words)
+    assert all(word in str(refused.value) for word in (missing, *words))
 
 
 def test_processor_beyond_rest_is_that_of_the_work() -> None:
@@ -216,22 +237,26 @@ async def test_a_controller_ends_with_its_block(prepared: Prepared, program: Pat
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "patience", "words"),
     [
-        (("--flags=ends",), ("exit code 1", "cannot work with widgets")),
-        (("--flags=idle",), (f"0 of {OBJECTS}",)),
-        (("--condition=Done",), ("Done", f"0 of {OBJECTS}")),
-        ((f"--template={HERE / 'wrong-widget.yaml'}",), ("refuses", "spec.size")),
-        ((f"--template={SHIPPED / 'eso-generated.yaml'}",), ("does not serve", "ExternalSecret")),
+        (("--flags=ends",), EVENTUALLY, ("exit code 1", "cannot work with widgets")),
+        (("--flags=idle",), NEVER, (f"0 of {OBJECTS}",)),
+        (("--condition=Done",), NEVER, ("Done", f"0 of {OBJECTS}")),
+        ((f"--template={HERE / 'wrong-widget.yaml'}",), EVENTUALLY, ("refuses", "spec.size")),
+        (
+            (f"--template={SHIPPED / 'eso-generated.yaml'}",),
+            EVENTUALLY,
+            ("does not serve", "ExternalSecret"),
+        ),
     ],
     ids=["ends early", "never Ready", "another condition", "object refused", "kind not served"],
 )
 async def test_a_controller_that_cannot_be_measured_ends_the_run_with_its_reason(
-    prepared: Prepared, program: Path, more: tuple[str, ...], words: tuple[str, ...]
+    prepared: Prepared, program: Path, more: tuple[str, ...], patience: float, words: tuple[str, ...]
 ) -> None:
     async with prepared.cluster() as cluster, other.started(peer_of(program, *more), cluster) as contender:
         with pytest.raises(PeerError) as refused:
-            await load(contender, OBJECTS, 4)
+            await load(contender, OBJECTS, patience)
 
     assert all(word in str(refused.value) for word in words)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.databases.servers import RELEASES, Place, Servers
+from keyturn.databases.engines._postgresql import driver, operations
+from tests.databases.servers import PATIENT, RELEASES, Place, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 NEWEST = RELEASES[-1]
 _SUPERUSER = f"{NEWEST} as superuser"
+_MANY_LOOKS = 600
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an engine wait for a thread, and for the end of sessions, as long as a busy machine takes."""
+    monkeypatch.setattr(driver, "_HASHED_WITHIN", PATIENT["statement_timeout"])
+    monkeypatch.setattr(operations, "_LOOKS", _MANY_LOOKS)
 
 
 @pytest.fixture(scope="session")

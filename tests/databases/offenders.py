@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _PODS = 2
-_TIMEOUT = 30.0
+_TIMEOUT = 60.0
 
 
 @dataclass
@@ -64,7 +64,8 @@ class World:
                 session.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(login)))
 
     def session(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(**self.admin, application_name="rotator", gssencmode="disable")
+        patient = {**self.admin, "connect_timeout": int(_TIMEOUT)}
+        return psycopg.connect(**patient, application_name="rotator", gssencmode="disable")
 
     def keep(self, *changed: Kept, published: int | None = None) -> None:
         """Write the record."""
@@ -93,14 +94,15 @@ class World:
         return self._verifiers[login, password]
 
     def until_recorded(self) -> None:
-        """Wait until the recorder has tried what must work now, and has read the catalogue."""
+        """Wait until the recorder has an answer to what must work now, and has read the catalogue."""
         since, deadline = time.time(), time.monotonic() + _TIMEOUT
         while not self._is_recorded(since):
             assert time.monotonic() < deadline, "the recorder has not logged in within the time"
             time.sleep(0.01)
 
     def _is_recorded(self, since: float) -> bool:
-        tried = {one.pair for one in self.journal.attempts if one.began >= since}
+        answered = (one for one in self.journal.attempts if one.answer is not Answer.UNKNOWN)
+        tried = {one.pair for one in answered if one.began >= since}
         catalogue = self.journal.catalogue
         return tried.issuperset(self.journal.open_pairs()) and bool(catalogue) and catalogue[-1][0] >= since
 

@@ -26,8 +26,11 @@ __all__ = ["Pooler"]
 
 _PACKAGES: Final = ("pgbouncer", "libc-ares2")
 _TIMEOUT: Final = 300.0
-_START: Final = 20.0
+_START: Final = 60.0
 _PAUSE: Final = 0.05
+_LOGIN: Final = 60
+_CONSOLE: Final = "pgbouncer"
+"""The database whose statements PgBouncer answers itself."""
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _SETTINGS: Final = """\
 [databases]
@@ -38,6 +41,7 @@ listen_port = {own_port}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {folder}/users
+admin_users = {admin}
 auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 pool_mode = transaction
 client_tls_sslmode = allow
@@ -106,6 +110,19 @@ class Pooler:
     def application(self) -> dict[str, Any]:
         """How an application connects, without its login."""
         return {"host": "127.0.0.1", "port": self._port, "dbname": self._database, "sslmode": "disable"}
+
+    def sessions(self, login: str) -> int:
+        """Count the sessions at the server that it would hand to clients of a login."""
+        with psycopg.connect(
+            **{**self.application, "dbname": _CONSOLE},
+            user=self._server.admin,
+            password=self._server.password,
+            autocommit=True,  # the console has no transactions
+            connect_timeout=_LOGIN,
+        ) as console:
+            rows = console.execute("SHOW SERVERS", prepare=False)
+            user = next(place for place, column in enumerate(rows.description or ()) if column.name == "user")
+            return sum(row[user] == login for row in rows)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START

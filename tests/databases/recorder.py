@@ -29,20 +29,23 @@ _CLOSED_RATE = 2.0
 _CLOSED_AT_ONCE = 3
 _CATALOGUE_RATE = 5.0
 _TIMEOUT = 3
+"""Seconds of a login while a server may be frozen: one without an answer says nothing, and others follow."""
+_PATIENCE = 60
+"""Seconds of a login at a server that runs: it has an answer, however late."""
 _END = 15.0
 _NOT_OF_APPLICATIONS = frozenset({"user", "password", "connect_timeout"})
 _REFUSALS = ("password authentication failed", "is not permitted to log in")
 """What a server with lc_messages=C answers to a password that it does not take, and to a closed login."""
 
 
-def answer_to(login: str, password: str, endpoint: Mapping[str, Any]) -> Answer:
+def answer_to(login: str, password: str, endpoint: Mapping[str, Any], patience: int = _PATIENCE) -> Answer:
     """Log in once, and say what the server made of it."""
     try:
         psycopg.connect(
             **endpoint,
             user=login,
             password=password,
-            connect_timeout=_TIMEOUT,
+            connect_timeout=patience,
             application_name="recorder",
             gssencmode="disable",
         ).close()
@@ -96,17 +99,19 @@ class Recorder:
         if self._errors and error is None:
             raise self._errors[0]
 
-    def attempt(self, journal: Journal, pair: Pair, endpoint: str = "server") -> Answer:
+    def attempt(
+        self, journal: Journal, pair: Pair, endpoint: str = "server", patience: int = _TIMEOUT
+    ) -> Answer:
         """Log in once with a credential, and note the answer."""
         began = time.time()
-        answer = answer_to(pair.login, journal.values[pair.digest], self.endpoints[endpoint])
+        answer = answer_to(pair.login, journal.values[pair.digest], self.endpoints[endpoint], patience)
         journal.attempts.append(Attempt(pair, began, time.time(), answer, endpoint))
         return answer
 
     def try_all_closed(self) -> None:
-        """Log in once more with each closed credential, at each endpoint."""
+        """Log in once more with each closed credential, at each endpoint, and wait for the answers."""
         for journal in self.journals:
-            self._try(journal, journal.closed_pairs())
+            self._try(journal, journal.closed_pairs(), _PATIENCE)
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:
@@ -126,9 +131,9 @@ class Recorder:
         start = self._turns[journal] = (self._turns.get(journal, 0) + _CLOSED_AT_ONCE) % max(len(pairs), 1)
         return (pairs[start:] + pairs[:start])[:_CLOSED_AT_ONCE]
 
-    def _try(self, journal: Journal, pairs: list[Pair]) -> None:
+    def _try(self, journal: Journal, pairs: list[Pair], patience: int = _TIMEOUT) -> None:
         for pair, endpoint in product(pairs, self.endpoints):
-            self.attempt(journal, pair, endpoint)
+            self.attempt(journal, pair, endpoint, patience)
 
     def _ticks(self, rate: float) -> Iterator[None]:
         due = time.monotonic()

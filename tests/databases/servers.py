@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from keyturn.core.value import Value
 from keyturn.databases.base import Account, Endpoint, EngineSettings, Login, Template, Tls
 from keyturn.databases.engines.postgresql import Postgresql
-from keyturn.databases.errors import Fenced
+from keyturn.databases.errors import Fenced, Overloaded
 from sandbox.databases import RELEASES, PostgresServer
 
 if TYPE_CHECKING:
     import psycopg
 
-    from keyturn.databases.base import Limits
+    from keyturn.databases.base import Limits, Verdict
 
-__all__ = ["RELEASES", "Fences", "Place", "Servers", "account", "new_login", "new_value", "open_fence"]
+__all__ = [
+    "PATIENT",
+    "RELEASES",
+    "Fences",
+    "Place",
+    "Servers",
+    "account",
+    "new_login",
+    "new_value",
+    "open_fence",
+    "prove_patiently",
+]
+
+PATIENT: Final = {"connect_timeout": 60.0, "statement_timeout": 60.0, "idle_timeout": 60.0}
+"""Time limits that a server which answers never exceeds, also where a process is held up for ten seconds."""
+_LONGER: Final = (1, 10, 60)
+"""Multiples of a short limit of time."""
 
 SETTINGS: Final = {
     "log_statement": "all",
@@ -56,6 +73,7 @@ class Place:
     admin: Login
     database: str = "postgres"
     settings: dict[str, float] = field(default_factory=dict)
+    """Time limits that differ from the patient ones."""
 
     @classmethod
     def of_superuser(cls, server: PostgresServer) -> Self:
@@ -81,13 +99,16 @@ class Place:
             self.database,
             self.admin,
             Tls(self.server.ca),
-            **self.settings,  # type: ignore[arg-type]  # names of numbers
+            **(PATIENT | self.settings),  # type: ignore[arg-type]  # names of numbers
         )
         return Postgresql(replace(settings, limits=limits) if limits else settings)
 
     def session(self, login: Login) -> psycopg.Connection:
         """Log in as an application does."""
-        return self.server.connect(self.database, user=login.name, password=plain(login))
+        patience = int(PATIENT["connect_timeout"])
+        return self.server.connect(
+            self.database, user=login.name, password=plain(login), connect_timeout=patience
+        )
 
     def powers(self, name: str) -> tuple[bool, bool]:
         """Return whether a role may log in, and whether it has a password."""
@@ -111,6 +132,15 @@ class Fences:
 
 async def open_fence() -> None:
     """Let everything pass."""
+
+
+async def prove_patiently(settings: EngineSettings, login: Login) -> Verdict:
+    """Log in with a short limit of time, and with a longer one if no thread was free within it."""
+    for times in _LONGER:
+        longer = replace(settings, connect_timeout=settings.connect_timeout * times)
+        with suppress(Overloaded):
+            return await Postgresql(longer).prove(login)
+    raise AssertionError(f"no thread was free within {longer.connect_timeout:g} s")
 
 
 def account(strategy: str = "AlternatingUsers") -> Account:

@@ -78,7 +78,7 @@ async def test_settings_and_limit_of_the_owner_hold_for_its_logins(weak: Place) 
     owner = owned.owner
     weak.server.execute(
         f"ALTER ROLE {owner} SET search_path = '$user', 'a,b', 'c\"d', public",
-        f"ALTER ROLE {owner} IN DATABASE postgres SET statement_timeout = '7s'",
+        f"ALTER ROLE {owner} IN DATABASE postgres SET statement_timeout = '7min'",
         f"ALTER ROLE {owner} SET temp_tablespaces = ''",
         f"ALTER ROLE {owner} SET application_name = 'o''hara \\ co'",
         f"ALTER ROLE {owner} CONNECTION LIMIT 7",

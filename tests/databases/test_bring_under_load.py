@@ -16,6 +16,7 @@ from tests.databases.checker import judge
 from tests.databases.journal import Journal, Kept
 from tests.databases.recorder import Recorder, application
 from tests.databases.server_log import SETTINGS, read_lines
+from tests.databases.servers import PATIENT
 from tests.support.soak import TIMES
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def engine(server: PostgresServer) -> Engine:
         f"CREATE DATABASE {database} OWNER {admin}",
     )
     login = Login(admin, Value(password.encode()))
-    return kind(EngineSettings(Endpoint(server.host, server.port), database, login, Tls(server.ca)))
+    endpoint = Endpoint(server.host, server.port)
+    return kind(EngineSettings(endpoint, database, login, Tls(server.ca), **PATIENT))  # type: ignore[arg-type]
 
 
 class _Rotator:

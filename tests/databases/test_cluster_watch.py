@@ -66,6 +66,7 @@ def test_each_version_of_the_record_has_the_time_of_its_write(
     plane: ControlPlane, objects: Objects, namespace: str, subject: Subject
 ) -> None:
     objects.create(namespace, _secret("orders-db-keyturn", _state("Staged")))
+    eventually(lambda: len(subject.journal.records) == 1, "the watch has begun")
     for phase in ("Applied", "Proven"):
         state = _state(phase)
         objects.edit("Secret", namespace, "orders-db-keyturn", partial(_replace, state))
@@ -81,6 +82,7 @@ def test_each_version_of_the_record_has_the_time_of_its_write(
 
 def test_a_content_is_published_once(objects: Objects, namespace: str, subject: Subject) -> None:
     objects.create(namespace, _secret("orders-db", _login("app_a")))
+    eventually(lambda: len(subject.journal.publications) == 1, "the watch has begun")
     objects.edit(
         "Secret", namespace, "orders-db", lambda body: body["metadata"].update(labels={"seen": "yes"})
     )
@@ -105,6 +107,7 @@ def test_a_pod_runs_with_what_the_secret_said_when_it_started(
 
     objects.edit("Deployment", namespace, "web", restart)
     eventually(lambda: subject.journal.runs[0].ended < float("inf"), "the end of the first pod")
+    eventually(lambda: bool(subject.journal.restarts), "the restart, which another watch has")
 
     assert [run.pair.login for run in subject.journal.runs] == ["app_a", "app_b"]
     assert [one.workload for one in subject.journal.restarts] == ["web"]

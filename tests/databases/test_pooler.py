@@ -15,6 +15,7 @@ import pytest
 from keyturn.databases.base import Answer
 from keyturn.databases.refusal import prove_refused
 from sandbox.databases import PostgresServer
+from sandbox.harness import eventually
 from tests.databases import offenders
 from tests.databases.assemble import assemble
 from tests.databases.checker import Rule, judge
@@ -23,7 +24,7 @@ from tests.databases.offenders import Right, World
 from tests.databases.pooler import Pooler
 from tests.databases.recorder import Recorder, application
 from tests.databases.server_log import SETTINGS, read_lines
-from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
+from tests.databases.servers import PATIENT, Place, account, new_login, open_fence, opened, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,10 @@ def _recorded(name: str, revision: int) -> Login:
 
 def _client(pooler: Pooler, login: Login) -> psycopg.Connection:
     """Log in as an application that keeps its connection to the pooler."""
-    return psycopg.connect(**pooler.application, user=login.name, password=plain(login), connect_timeout=10)
+    patience = int(PATIENT["connect_timeout"])
+    return psycopg.connect(
+        **pooler.application, user=login.name, password=plain(login), connect_timeout=patience
+    )
 
 
 def _sessions(server: PostgresServer, login: Login, what: str = "pid") -> int:
@@ -93,8 +97,14 @@ def _sessions(server: PostgresServer, login: Login, what: str = "pid") -> int:
 
 
 def _end_sessions(server: PostgresServer, login: Login) -> int:
-    """End what the pooler has open at the server; return how many those were."""
-    return _sessions(server, login, "pg_terminate_backend(pid, 5000)")
+    """Have what the pooler has open at the server end; return how many those were."""
+    return _sessions(server, login, "pg_terminate_backend(pid)")
+
+
+def _until_gone(server: PostgresServer, pooler: Pooler, login: Login) -> None:
+    """Wait until sessions have ended, and the pooler has noticed: until then it hands a client one that is dead."""
+    eventually(lambda: not _sessions(server, login), "the sessions have ended at the server")
+    eventually(lambda: not pooler.sessions(login.name), "the pooler has dropped the sessions")
 
 
 async def test_a_client_of_a_pooler_keeps_its_login_when_another_one_is_opened(
@@ -109,6 +119,7 @@ async def test_a_client_of_a_pooler_keeps_its_login_when_another_one_is_opened(
         client.commit()
         await place.engine().bring(owned, (first, second), open_fence)
         assert _end_sessions(server, first) == 1
+        _until_gone(server, pooler, first)
 
         assert client.execute("SELECT current_user").fetchone() == (owned.owner,)
         assert other.execute("SELECT 1").fetchone() == (1,)  # in a second session, as the first one is in use

@@ -154,5 +154,7 @@ async def test_a_role_that_keeps_the_lock_of_an_account_is_named_at_the_server(w
         connection.execute("SELECT pg_advisory_lock(%s)", [lock_of(owned)])
         with pytest.raises(Busy, match=f"role '{login.name}' holds the advisory lock"):
             await weak.engine().bring(owned, (), open_fence)
+        # The end of a session frees its locks as well, but later.
+        connection.execute("SELECT pg_advisory_unlock(%s)", [lock_of(owned)])
 
     await weak.engine().bring(owned, (), open_fence)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +13,18 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Tls, Verdict
 from keyturn.databases.engines.postgresql import Postgresql
-from keyturn.databases.errors import DatabaseError, Unauthorized, Unreachable
+from keyturn.databases.errors import DatabaseError, Overloaded, Unauthorized, Unreachable
 from sandbox.databases import PostgresServer
-from tests.databases.servers import Place, account, new_login, open_fence, opened
+from tests.databases.servers import Place, account, new_login, open_fence, opened, prove_patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 _QUICK = {"connect_timeout": 1.0, "statement_timeout": 1.0}
-_SLOWEST = 20.0
-"""Seconds that no call takes with these limits, on a machine that does much else."""
+"""The limits of calls to a server that is frozen."""
+_LONGEST = 120.0
+"""Seconds after which a call counts as one without an end; its limits of time are at most half of that."""
+_TRIES, _PAUSE = 10, 0.5
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +36,29 @@ def own_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def own(own_server: PostgresServer) -> Place:
-    return replace(Place.of_superuser(own_server), settings=_QUICK)
+    return Place.of_superuser(own_server)
 
 
 async def failing(doing: Awaitable[object]) -> DatabaseError:
-    began = time.monotonic()
     with pytest.raises(DatabaseError) as refusal:
-        await doing
-    assert time.monotonic() - began < _SLOWEST
+        async with asyncio.timeout(_LONGEST):
+            await doing
     return refusal.value
+
+
+async def failing_in_time(doing: Callable[[], Awaitable[object]]) -> DatabaseError:
+    """Return the error of a call with short limits; it is made again where no thread was free within them."""
+    for _ in range(_TRIES):
+        error = await failing(doing())
+        if not isinstance(error, Overloaded):
+            return error
+    raise AssertionError("no thread was free")
 
 
 async def unknown(place: Place, login: Login, *, is_silence: bool = True) -> str:
     """Return the reason why nothing is known about a login, which may be an answer of the server."""
-    began = time.monotonic()
-    verdict = await place.engine().prove(login)
-    assert time.monotonic() - began < _SLOWEST
+    async with asyncio.timeout(_LONGEST):
+        verdict = await prove_patiently(place.engine().settings, login)
     assert verdict.answer is Answer.UNKNOWN
     assert verdict.message
     assert verdict.is_silence is is_silence
@@ -82,10 +90,11 @@ async def test_a_stopped_server_refuses_the_connection_and_not_the_password(own:
 async def test_a_frozen_server_is_left_in_time(own: Place) -> None:
     owned = account()
     (login,) = await opened(own, owned, owned.logins[0])
+    quick = replace(own, settings=_QUICK)
     own.server.freeze()
     try:
-        error = await failing(own.engine().bring(owned, (login,), open_fence))
-        reason = await unknown(own, login)
+        error = await failing_in_time(lambda: quick.engine().bring(owned, (login,), open_fence))
+        reason = await unknown(quick, login)
     finally:
         own.server.thaw()
 
@@ -99,15 +108,24 @@ async def test_a_server_that_freezes_before_a_statement_is_left_in_time_and_the_
 ) -> None:
     owned = account()
     old, new = await opened(own, owned, *owned.logins)
+    quick = replace(own, settings={"statement_timeout": _QUICK["statement_timeout"]})
+    frozen = False
 
     async def freeze() -> None:
+        nonlocal frozen
         own.server.freeze()
+        frozen = True
 
     try:
-        error = await failing(own.engine().bring(owned, (new,), freeze))
+        for _ in range(_TRIES):  # a statement before the fence may take longer than the limit
+            error = await failing(quick.engine().bring(owned, (new,), freeze))
+            if frozen:
+                break
+            await asyncio.sleep(_PAUSE)
     finally:
         own.server.thaw()
 
+    assert frozen
     assert (type(error), error.code) == (Unreachable, "Timeout")
     assert (await own.engine().prove(old)).answer is Answer.ACCEPTED
 
@@ -268,12 +286,12 @@ async def test_a_plain_connection_is_only_made_where_it_is_allowed() -> None:
 
 
 async def test_no_task_and_no_descriptor_is_left(own: Place) -> None:
-    before = descriptors()
+    before = descriptors()  # a thread that an earlier test left may close one of them
     for password in (own.admin.password, Value.of_text("wrong-wrong-wrong")):
         await own.engine().prove(Login(own.admin.name, password))
     await own.engine().check()
 
-    assert descriptors() == before
+    assert descriptors() <= before
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sandbox.databases import PostgresServer
 
-_TIMEOUT = 20.0
+_TIMEOUT = 30.0
 
 
 async def test_no_value_is_in_the_log_of_a_server_that_logs_everything(any_server: PostgresServer) -> None:

@@ -7,13 +7,16 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from keyturn.core.value import Value
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
+from tests.databases.evidence import Answer
+from tests.databases.recorder import answer_to, application
+from tests.databases.servers import PATIENT
 
 if TYPE_CHECKING:
+    import psycopg
+
     from sandbox.databases.postgresql import PostgresServer
     from tests.cluster.namespace import Space
     from tests.support.objects import Body
@@ -98,16 +101,20 @@ class DatabaseAccount:
         return Pair(values["username"].reveal().decode(), values["password"])
 
     def accepts(self, pair: Pair) -> bool:
-        """Whether an application can log in with it."""
-        try:
-            with self.connect(pair):
-                return True
-        except psycopg.OperationalError:
-            return False
+        """Whether an application can log in with it; the server runs, so it has an answer."""
+        endpoint = {**application(self.server), "dbname": self.database}
+        answer = answer_to(pair.login, pair.password.reveal().decode(), endpoint)
+        assert answer is not Answer.UNKNOWN, "the server does not answer"
+        return answer is Answer.ACCEPTED
 
     def connect(self, pair: Pair) -> psycopg.Connection:
         """Open a session as an application does."""
-        return self.server.connect(self.database, user=pair.login, password=pair.password.reveal().decode())
+        return self.server.connect(
+            self.database,
+            user=pair.login,
+            password=pair.password.reveal().decode(),
+            connect_timeout=int(PATIENT["connect_timeout"]),
+        )
 
     def until_refused(self, pair: Pair) -> None:
         eventually(lambda: not self.accepts(pair), f"{pair.login} is refused")

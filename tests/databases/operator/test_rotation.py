@@ -117,14 +117,16 @@ def test_one_user_has_one_password_at_a_time(account: DatabaseAccount) -> None:
 
 
 def test_a_suspended_object_revokes_nothing_until_it_is_resumed(account: DatabaseAccount) -> None:
-    account.manage(overlap="5s")
+    account.manage(overlap="1h")
     old = account.published()
     account.space.rotate()
     account.space.until_condition("Rotating", "True", "Overlap")
 
-    account.space.respec(lambda spec: spec.update(suspend=True))
-    until = datetime.fromisoformat(account.space.status()["previous"]["validUntil"])
-    eventually(lambda: datetime.now(UTC) > until + timedelta(seconds=2), "the overlap is over")
+    over = {"overlap": "1s", "maxOverlap": "1s"}
+    account.space.respec(lambda spec: spec.update(suspend=True, rotation={**spec["rotation"], **over}))
+    until = datetime.now(UTC) + timedelta(seconds=1)
+    eventually(lambda: datetime.now(UTC) > until, "the overlap is over")
+    account.space.looked_at()
     assert account.accepts(old)
 
     account.space.respec(lambda spec: spec.update(suspend=False))

@@ -21,12 +21,36 @@ if TYPE_CHECKING:
 
     from tests.support.vault import VaultServer
 
+INTERVAL = 60.0
+"""Seconds for which a value is kept: no process is held up for so long."""
+_LAST = 0.001
+"""Seconds of a sleep that ends after those whose time has come."""
+
 
 @pytest.fixture
 async def fake(tmp_path: Path) -> AsyncIterator[FakeStores]:
     fake = FakeStores(Reach(OPERATOR, tmp_path, [AllowedHost("127.0.0.1")]))
     yield fake
     await fake.stores.close()
+
+
+class Clock:
+    """Sets the clock of the running loop forward; otherwise it has the real time."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self._time, self._ahead = loop.time, 0.0
+        patch.setattr(loop, "time", lambda: self._time() + self._ahead)
+
+    async def passes(self, seconds: float) -> None:
+        """Return when all has run whose time has come."""
+        self._ahead += seconds
+        await asyncio.sleep(_LAST)
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +63,9 @@ def vault() -> Iterator[VaultServer]:
 
 
 async def test_a_changed_file_is_read_when_the_interval_is_over_or_at_once_by_who_asks_for_it_fresh(
-    fake: FakeStores, tmp_path: Path
+    fake: FakeStores, tmp_path: Path, clock: Clock
 ) -> None:
-    fake.cluster_store("files", provider="files", path=str(tmp_path), interval=0.3)
+    fake.cluster_store("files", provider="files", path=str(tmp_path), interval=INTERVAL)
     (tmp_path / "db").write_text("old")
     assert await fake.read("db", cluster_ref("files")) == "old"
     (tmp_path / "db").write_text("new")
@@ -49,7 +73,7 @@ async def test_a_changed_file_is_read_when_the_interval_is_over_or_at_once_by_wh
     assert await fake.read("db", cluster_ref("files")) == "old"
     assert await fake.read("db", cluster_ref("files"), fresh=True) == "new"
     (tmp_path / "db").write_text("newer")
-    await asyncio.sleep(0.35)
+    await clock.passes(INTERVAL)
     assert await fake.read("db", cluster_ref("files")) == "newer"
 
 
@@ -88,17 +112,17 @@ async def test_a_store_of_one_namespace_reads_no_files_whatever_its_spec_says(
 # .env files
 
 
-async def test_an_edited_env_file_in_a_config_map_is_seen(fake: FakeStores) -> None:
-    fake.store("env", provider="dotenv", configMapRef={"name": "env", "key": ".env"}, interval=0.3)
+async def test_an_edited_env_file_in_a_config_map_is_seen(fake: FakeStores, clock: Clock) -> None:
+    fake.store("env", provider="dotenv", configMapRef={"name": "env", "key": ".env"}, interval=INTERVAL)
     path = paths.config_map("shop", "env")
     fake.api.put(path, {"data": {".env": "DB=old"}})
     assert await fake.read("DB", ref("env")) == "old"
     fake.api.put(path, {"data": {".env": "DB=new"}})
 
-    await asyncio.sleep(1.1)
+    await clock.passes(1.1)
     assert await fake.read("DB", ref("env"), fresh=True) == "new"
     fake.api.put(path, {"data": {".env": "DB=newer"}})
-    await asyncio.sleep(0.35)
+    await clock.passes(INTERVAL)
     assert await fake.read("DB", ref("env")) == "newer"
 
 
@@ -175,7 +199,7 @@ async def test_a_token_that_was_revoked_is_said_to_be_refused_until_there_is_ano
 
     fake.secret("login", token=token_of(vault))
 
-    await fake.until(lambda: fake.reason(key) == "Valid", 20)
+    await fake.until(lambda: fake.reason(key) == "Valid", 60)
     assert key in fake.recovered
 
 

@@ -82,10 +82,10 @@ def test_a_list_is_split_as_the_server_wrote_it(names: list[str]) -> None:
 @pytest.mark.parametrize("text", ["a" + " " * 20_000 + '"x', '"' * 20_001])
 def test_no_list_of_a_server_takes_long(text: str) -> None:
     """Squares of its length would be minutes."""
-    began = time.process_time()
+    began = time.thread_time()
     texts({"app": {("", "search_path"): text}})
 
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_the_name_of_a_setting_is_short_in_a_message() -> None:
