@@ -84,7 +84,15 @@ class ConnectionContext:
 class StoreConnection:
     """A provider that was opened with one credential."""
 
-    def __init__(self, namespace: str, provider: Provider[Any], login: Credentials, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        provider: Provider[Any],
+        login: Credentials,
+        tasks: Tasks,
+        before: StoreConnection | None = None,
+    ) -> None:
+        """`before` is the connection that it replaces."""
         self.namespace = namespace
         self.login = login
         self.looked_at = self.used_at = loop_time()
@@ -92,7 +100,8 @@ class StoreConnection:
         self._tasks = tasks
         self._guests = 0
         self._is_retired = False
-        self._was_accepted = False
+        is_same = before is not None and before.login.versions == login.versions
+        self.was_accepted: bool = before is not None and is_same and before.was_accepted
         self._refusals: dict[str, tuple[StoreError, float]] = {}
 
     @asynccontextmanager
@@ -117,7 +126,7 @@ class StoreConnection:
         self._tasks.start(self._provider.close())  # in the background: close may wait for a server that hangs
 
     def record_success(self) -> None:
-        self._was_accepted = True
+        self.was_accepted = True
         self._refusals.clear()
 
     def record_rejection(self, consumer: str, error: StoreError) -> None:
@@ -133,7 +142,7 @@ class StoreConnection:
     @property
     def is_refused(self) -> bool:
         """Whether the credential is not used at all: it never worked, or is rejected for several namespaces."""
-        return len(self._active_refusals()) >= (_REJECTED_NAMESPACES if self._was_accepted else 1)
+        return len(self._active_refusals()) >= (_REJECTED_NAMESPACES if self.was_accepted else 1)
 
     @property
     def is_spent(self) -> bool:
@@ -232,8 +241,9 @@ class ConnectionPool:
     def _connect(self, namespace: str, login: Credentials) -> StoreConnection:
         plan = self._plan
         made = plan.provider(plan.config, self._context_of(namespace, login))
+        before = self._open.get(namespace)
         self._shut(namespace)
-        door = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks)
+        door = self._open[namespace] = StoreConnection(namespace, made, login, self._tasks, before)
         return door
 
     def _shut(self, namespace: str) -> None:

@@ -369,6 +369,21 @@ async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namesp
 
 
 @in_no_time
+async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(fake: FakeStores) -> None:
+    fake.cluster_store()
+    fake.server.values["db"] = "hunter2"
+    rejecting(fake, "theirs")
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+
+    for _ in range(5):
+        await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
+        await asyncio.sleep(11)
+    await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
+
+    assert await fake.read(store=cluster_ref(), fresh=True) == "hunter2"
+
+
+@in_no_time
 async def test_a_namespace_does_not_repeat_a_key_for_which_a_login_is_rejected(fake: FakeStores) -> None:
     fake.cluster_store()
     fake.server.values["db"] = "hunter2"
