@@ -13,7 +13,7 @@ from keyturn.runtime.concurrency import KeyedLimiter
 from .circuit_breaker import Breaker, Past, RateLimiter
 from .connections import ConnectionPool
 from .health_check import HealthCheck
-from .providers.errors import Conflict, Denied, StoreError, Throttled, Unauthorized, Unreachable
+from .providers.errors import Conflict, Denied, NotFound, StoreError, Throttled, Unauthorized, Unreachable
 from .request_metrics import tell
 from .single_flight import SingleFlight, again
 
@@ -51,6 +51,8 @@ _WRITE_COST: Final = 2
 _SILENT_AFTER: Final = 0.5
 """Seconds in which a store that is up usually begins to answer."""
 _UNCACHED_ERRORS: Final = (Throttled, Unauthorized, Unreachable, Conflict)
+_ACCEPTED: Final = (NotFound, Denied, Conflict)
+"""Errors of a store that has accepted the credential."""
 
 
 class _ReadKey(NamedTuple):
@@ -58,6 +60,14 @@ class _ReadKey(NamedTuple):
     user: str
     path: str
     version: str | None
+
+
+class _Paused(Exception):  # noqa: N818  # a state, whose cause the caller gets
+    """A credential is not used, because the store has just rejected it."""
+
+    def __init__(self, cause: StoreError) -> None:
+        super().__init__()
+        self.cause = cause
 
 
 class StoreClient:
@@ -186,19 +196,22 @@ class StoreClient:
             began = loop_time()
             try:
                 return await self._send(door, namespace, operation, doing, cost)
+            except _Paused as paused:
+                refused, is_answer = paused.cause, False
             except Unauthorized as error:
                 if isinstance(error, Denied):
                     raise
-                refused = error
-            door.record_rejection(namespace, refused)
-            self._tokens.forget(user)
+                refused, is_answer = error, True
+                door.record_rejection(namespace, refused)
+                self._tokens.forget(user)
             newer = await self._door(user, began)
             if newer is door:
-                self._record_rejection(refused, door)
+                if is_answer:
+                    self._record_rejection(refused, door)
                 raise again(refused)
             door = newer
 
-    def _record_rejection(self, refused: Unauthorized, door: StoreConnection) -> None:
+    def _record_rejection(self, refused: StoreError, door: StoreConnection) -> None:
         """Record a rejected credential in the store's health; a check decides if it may concern a key only."""
         if door.is_refused or self.plan.key.namespace or self.plan.is_personal:
             self.standing.record_result(refused, door.namespace)
@@ -260,7 +273,7 @@ class StoreClient:
         """Wait for a pause that the store asked for.
 
         Raises:
-            Unauthorized: It has just rejected this credential.
+            _Paused: It has just rejected this credential.
             Unreachable: The breaker is open; a check closes it.
             Throttled: The pause is long.
         """
@@ -273,7 +286,7 @@ class StoreClient:
         if (quiet := self._breaker.quiet(loop_time())) > _MAX_WAITED_PAUSE:
             raise Throttled("Paused", "the store requested a pause (Retry-After)", retry_after=quiet)
         if refusal := door.refusal(namespace):
-            raise again(refusal)
+            raise _Paused(refusal)
         await asyncio.sleep(quiet)
 
     async def _call_provider(
@@ -296,8 +309,8 @@ class StoreClient:
         self, operation: str, error: StoreError | None, door: StoreConnection, began: float
     ) -> None:
         tell(self.plan.provider.kind, operation, error, loop_time() - began)
-        if error is None:
-            door.record_success()
+        if error is None or isinstance(error, _ACCEPTED):
+            door.record_success(began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
             self.standing.record_result(error, door.namespace)

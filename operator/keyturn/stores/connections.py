@@ -7,6 +7,7 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.kube import errors as api_errors
@@ -53,8 +54,11 @@ _MAX_READS_PER_TENANT: Final = 1000
 """Reads of one namespace, in progress or waiting; each needs memory."""
 _REJECTION_SECONDS: Final = 10.0
 """Seconds in which a rejected credential is not used again, so that no account gets locked."""
-_REJECTED_NAMESPACES: Final = 3
-"""Namespaces that reject a shared credential for all: a store may answer 401 for one key only."""
+_DISTRUSTED_AFTER: Final = 3
+"""Namespaces whose rejections pause a shared credential for all: a store may answer 401 for one key only.
+
+One is enough for a credential that has never worked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,12 @@ class StoreConnection:
         self._tasks = tasks
         self._guests = 0
         self._is_retired = False
-        is_same = before is not None and before.login.versions == login.versions
-        self.was_accepted: bool = before is not None and is_same and before.was_accepted
-        self._refusals: dict[str, tuple[StoreError, float]] = {}
+        self.was_accepted = before is not None and before.vouches_for(login)
+        self._pauses: dict[str, tuple[StoreError, float]] = {}
+        """Rejections by namespace, and until when its requests are refused here."""
+        self._rejected: set[str] = set()
+        """Namespaces with a rejection since the last success."""
+        self._rejected_at = -inf
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Provider[Any]]:
@@ -125,32 +132,45 @@ class StoreConnection:
     def _close(self) -> None:
         self._tasks.start(self._provider.close())  # in the background: close may wait for a server that hangs
 
-    def record_success(self) -> None:
+    def record_success(self, began: float) -> None:
+        """Record that the store has accepted this credential for a request that began at `began`."""
         self.was_accepted = True
-        self._refusals.clear()
+        if began > self._rejected_at:
+            self._rejected.clear()
 
     def record_rejection(self, consumer: str, error: StoreError) -> None:
-        """Record that the store rejects this credential for a namespace's request, and since when."""
-        if consumer not in self._active_refusals():
-            self._refusals[consumer] = (error, loop_time() + _REJECTION_SECONDS)
+        """Record that the store rejects this credential for a namespace's request."""
+        self._rejected.add(consumer)
+        self._rejected_at = loop_time()
+        if consumer not in self._active_pauses():
+            self._pauses[consumer] = (error, self._rejected_at + _REJECTION_SECONDS)
 
     def refusal(self, consumer: str) -> StoreError | None:
         """Return the rejection of the credential, while it is not used again for this namespace."""
-        active = self._active_refusals()
+        active = self._active_pauses()
         return active.get(consumer) or (next(iter(active.values())) if self.is_refused else None)
 
     @property
     def is_refused(self) -> bool:
-        """Whether the credential is not used at all: it never worked, or is rejected for several namespaces."""
-        return len(self._active_refusals()) >= (_REJECTED_NAMESPACES if self.was_accepted else 1)
+        """Whether the credential is not used for any namespace."""
+        return len(self._rejected & self._active_pauses().keys()) >= self._threshold
 
     @property
     def is_spent(self) -> bool:
         """Whether the next attempt should use a new provider, without memory of the rejected one."""
-        return bool(self._refusals) and not self._active_refusals()
+        return bool(self._rejected - self._active_pauses().keys())
 
-    def _active_refusals(self) -> dict[str, StoreError]:
-        return {name: error for name, (error, until) in self._refusals.items() if loop_time() < until}
+    def vouches_for(self, login: Credentials) -> bool:
+        """Whether this connection's credential is the same, and worked."""
+        is_distrusted = len(self._rejected) >= self._threshold
+        return self.was_accepted and not is_distrusted and self.login.versions == login.versions
+
+    @property
+    def _threshold(self) -> int:
+        return _DISTRUSTED_AFTER if self.was_accepted else 1
+
+    def _active_pauses(self) -> dict[str, StoreError]:
+        return {name: error for name, (error, until) in self._pauses.items() if loop_time() < until}
 
     def is_idle(self, since: float) -> bool:
         return not self._guests and self.used_at < since

@@ -187,7 +187,10 @@ class HealthCheck:
         async with self._checks.hold(self._plan.whose(user)):
             began = loop_time()
             error = await _probe(door)
-        self._tried = (door.login.versions, loop_time())
+        if error is None:
+            door.record_success(began)
+        is_rejected = isinstance(error, Unauthorized | Refused)
+        self._tried = (door.login.versions, loop_time()) if is_rejected else None
         tell(self._plan.provider.kind, "check", error, loop_time() - began)
         self.record_result(error, user, of_check=True)
 

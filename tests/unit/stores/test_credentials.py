@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -365,7 +366,49 @@ async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namesp
 
     await asyncio.sleep(1)
     assert fake.reason(key) == "Valid"
-    assert fake.server.opened == 1
+    assert (fake.server.opened, fake.server.count("read theirs")) == (1, 1)
+    assert fake.server.count("check") <= 2
+
+
+@in_no_time
+async def test_such_a_key_that_is_the_first_read_blocks_no_other_namespace_after_a_check(
+    fake: FakeStores,
+) -> None:
+    key = fake.cluster_store()
+    fake.server.values["db"] = "hunter2"
+    rejecting(fake, "theirs")
+    fake.stores.health(key)
+
+    await fake.refusal("theirs", cluster_ref(), namespace="office")
+    await asyncio.sleep(1)
+
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+
+
+@in_no_time
+@pytest.mark.parametrize("count", [2, 6])
+async def test_requests_that_are_paused_do_not_prolong_the_pause(fake: FakeStores, count: int) -> None:
+    tenants = [f"tenant-{number}" for number in range(count)]
+    fake.cluster_store(names=["shop", *tenants], **LOGIN)
+    fake.secret("login", OPERATOR, token="first")  # noqa: S106
+    fake.server.knows = "first" if count > 2 else "second"
+    fake.server.values["db"] = "hunter2"
+    if count > 2:
+        await fake.read(store=cluster_ref())
+    fake.server.knows = "second"
+    for tenant in tenants:
+        await fake.refusal("db", cluster_ref(), namespace=tenant, fresh=True)
+        await asyncio.sleep(12 / count)
+    fake.server.knows = "first"
+
+    served = []
+    for _ in range(2):
+        for tenant in tenants:
+            with contextlib.suppress(Unauthorized):
+                served.append(await fake.read("db", cluster_ref(), namespace=tenant, fresh=True))
+            await asyncio.sleep(12 / count)
+
+    assert served[-count:] == ["hunter2"] * count
 
 
 @in_no_time
