@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ENOUGH_BITS", "LEAST_LENGTH", "bits_of", "is_public", "is_strong", "is_weak"]
 
 LEAST_LENGTH: Final = 32
+_BITS: Final = 128
 ENOUGH_BITS: Final = 104
 """Threshold for a random value of 128 bits, whose chance runs and words reduce the estimate.
 
@@ -68,7 +69,7 @@ _YEARS: Final = re.compile(rf"(?<!\d)(?:{_YEAR})+(?!\d)")
 """Not among other digits: a random text has four such digits by chance."""
 _DATE: Final = re.compile(
     rf"{_YEAR}(?P<mark>[-/._]?)(?:0[1-9]|1[0-2])(?P=mark)(?:0[1-9]|[12]\d|3[01])"
-    rf"|(?:0[1-9]|[12]\d|3[01])(?P<dot>[-/.])(?:0[1-9]|1[0-2])(?P=dot){_YEAR}"
+    rf"|(?:0[1-9]|[12]\d|3[01])(?P<dot>[-/.]?)(?:0[1-9]|1[0-2])(?P=dot){_YEAR}"
 )
 _TIME: Final = re.compile(r"[T ]?[0-2]\d:[0-5]\d(?::[0-5]\d)?Z?")
 _LEET: Final = tuple(
@@ -101,7 +102,8 @@ def _is_document(value: Value) -> bool:
 def is_strong(value: Value) -> bool:
     """Whether a value has 32 characters and 128 bits, as far as that can be estimated."""
     text = _written(value.reveal())
-    return len(text) >= LEAST_LENGTH and bits_of(text, ENOUGH_BITS) >= ENOUGH_BITS
+    has_room = len(text) >= LEAST_LENGTH and len(text) * _Text.of(text[:_MAX_LENGTH]).each >= _BITS
+    return has_room and bits_of(text, ENOUGH_BITS) >= ENOUGH_BITS
 
 
 def bits_of(text: str, enough: float = math.inf) -> float:

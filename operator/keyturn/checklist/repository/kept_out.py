@@ -26,7 +26,7 @@ ENV_FILE: Final = re.compile(rb"(?:^|/)\.env(?:\.[^/]+)?$")
 _WANTED: Final = (b".env", b".env.development", b".env.production")
 _TEMPLATE_BITS: Final = 40.0
 _PLACEHOLDER: Final = re.compile(
-    r".*(change[-_ ]?(me|it|this)|your[-_ ]|example|placeholder|replace|(?<![a-z0-9])(todo|x{4,})(?![a-z0-9])"
+    r".*(change[-_ ]?(me|it|this)|your[-_ ]|example|placeholder|replace|(?<![a-z0-9])(todo|x{4,}(?![a-z0-9]))|x{8,}"
     r"|<[^>]*>|\$\{|\*{3,}|\.{3,}).*",
     re.IGNORECASE,
 )

@@ -20,8 +20,8 @@ _SECRET: Final = re.compile(r"""kind["']?\s*:\s*["']?Secret["']?\s*[,}#\r\n]""")
 _MAX_KEY_LENGTH: Final = 64
 _PLACEHOLDER: Final = re.compile(
     r"""
-    \s* | .*\{\{.*\}\}.* | \s*\$\w+\s* | .*\$\{\w+[^{}]*\}.* | .*(?-i:\$[A-Z][A-Z_]{3,}).* | \s*<[^>]*>\s*
-    | .*\bREPLACE\w*\b.* | x{3,} | \*{3,} | \.{3,} | …
+    \s* | .*\{\{.*\}\}.* | \s*\$\w+\s* | .*\$\{\w[^{}]*\}.* | .*(?-i:\$[A-Z][A-Z0-9_]{2,}\b).*
+    | [a-z][a-z0-9+.-]*://.*\$\w.* | \s*<[^>]*>\s* | .*\bREPLACE\w*\b.* | x{3,} | \*{3,} | \.{3,} | …
     | .*\bchange[-_ ]?(me|it|this)\b.* | (your|my|some|example|dummy|fake|placeholder|todo)\b.* | ENC\[.*\]
     | .*(placeholder|example).* | (ref\+|vault:|op://|AQICA).*
     """,

@@ -53,10 +53,6 @@ _LEFT_OUT: Final = frozenset(
 _OURS: Final = (
     ("AWS Access Key", re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}")),
     (
-        "Artifactory Credentials",
-        re.compile(r"(?i:artif|jfrog)(?:.{0,100}\n?){0,2}(?<![A-Za-z0-9])(AP[0-9A-F][A-Za-z0-9]{20,200})"),
-    ),
-    (
         "Private Key",
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"

@@ -26,6 +26,7 @@ TOKEN_FORMS: Final[tuple[tuple[str, str], ...]] = (
     ("Atlassian", r"AT[AC]TT3[A-Za-z0-9_=-]{100,250}"),
     ("Azure DevOps", r"[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}"),
     ("Artifactory", r"AKCp[A-Za-z0-9]{69}"),
+    ("Artifactory", _named(r"artif\w*|jfrog|buildkite", "AP[0-9A-F][A-Za-z0-9]{8,200}")),
     ("npm", r"npm_[A-Za-z0-9]{36}"),
     ("PyPI", r"pypi-AgE[A-Za-z0-9_-]{50,300}"),
     ("RubyGems", r"rubygems_[a-f0-9]{48}"),
@@ -38,8 +39,8 @@ TOKEN_FORMS: Final[tuple[tuple[str, str], ...]] = (
     (
         "AWS",
         (
-            r"(?i:aws[\w. -]{0,20}?(?:key|pwd|pw|pass|token))[\w .\-\[\]\"']{0,20}(?:=>|:=|[:=\s])[\s\"'>]{0,4}"
-            r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
+            r"(?i:aws.{0,20}?(?:key|pwd|pw|pass|token)).{0,20}?"
+            r"(?<![A-Za-z0-9/+])([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
         ),
     ),
     ("Google API", r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Use", "Workload", "read_marker", "uses_of", "write_marker"]
 
 _REVISION = re.compile(r"[0-9]{1,10}")
-T = TypeVar("T")
+_T = TypeVar("_T")
 _Mention = tuple[str, Via, set[str] | None]
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_MOST_SHARED_KEYS, _MOST_SHARED_CHARACTERS = 4, 256
 _MOST_SHARED = 4096
 """Characters of a marker whose revisions are kept for others with the same one."""
 
@@ -171,15 +172,20 @@ def uses_of(pod_spec: Mapping[str, Any]) -> tuple[Use, ...]:
         Use(
             secret,
             _shared(tuple(sorted(via[secret]))),
-            None if picked is None else _shared(frozenset(picked)),
+            None if picked is None else _kept(frozenset(picked)),
         )
         for secret, picked in sorted(keys.items())
     )
 
 
+def _kept(keys: frozenset[str]) -> frozenset[str]:
+    """Return a set of keys, which others share if it is small: most workloads use the same few keys."""
+    is_small = len(keys) <= _MOST_SHARED_KEYS and sum(map(len, keys)) <= _MOST_SHARED_CHARACTERS
+    return _shared(keys) if is_small else keys
+
+
 @functools.lru_cache(maxsize=1024)
-def _shared(found: T) -> T:
-    """Return an equal object that others have too: most workloads use the same few keys in the same way."""
+def _shared(found: _T) -> _T:
     return found
 
 

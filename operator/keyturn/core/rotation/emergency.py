@@ -51,7 +51,9 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     if first is None or observed.state is None:
         return None
     made = [
-        revision.made for revision in observed.state.revisions if revision.reason == RevisionReason.EMERGENCY
+        revision.made
+        for revision in observed.state.revisions
+        if revision.reason == RevisionReason.EMERGENCY and revision.made <= observed.now + COOL_DOWN
     ]
     return first, max([first.started, *(time + COOL_DOWN for time in made)])
 
@@ -128,7 +130,7 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
             continue
         stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
         # Values that a rotation for an emergency did not change cannot be changed.
-        if not stale or _is_rotated_since(revision, emergency.started):
+        if not stale or _is_rotated_since(revision, emergency.started, observed):
             return revision
     return None
 
@@ -145,7 +147,7 @@ def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: D
     while stale and found is not None:
         if found.reason == RevisionReason.CLAIMED or not _is_since(found, started, observed):
             return False
-        if _is_rotated_since(found, started):
+        if _is_rotated_since(found, started, observed):
             return True
         stale = {name: keys for name, keys in stale.items() if not keys & found.changed}
         found = observed.state.revision(found.base)
@@ -161,9 +163,12 @@ def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
     }
 
 
-def _is_rotated_since(one: RevisionFacts, started: datetime) -> bool:
-    """Whether a revision was made for an emergency since a declaration, which changed all that can be changed."""
-    return one.reason == RevisionReason.EMERGENCY and one.made >= started
+def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
+    """Whether a revision was made for an emergency since a declaration, which changed all that can be changed.
+
+    Its time may be that of another replica, whose clock is a little ahead.
+    """
+    return one.reason == RevisionReason.EMERGENCY and started <= one.made <= observed.now + COOL_DOWN
 
 
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
@@ -172,7 +177,7 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
     Within its second only the emergency's own revision is. A time in the future, of a clock that was wrong, proves
     nothing.
     """
-    if _is_rotated_since(one, started):
+    if _is_rotated_since(one, started, observed):
         return True
     provable = started + DECLARED_WITHIN
     if provable <= one.made <= observed.now:

@@ -24,8 +24,8 @@ class WorkloadCache:
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._borrowers: defaultdict[WorkloadKey, set[WorkloadKey]] = defaultdict(set)
         """Workloads that use the pod template of the key."""
-        self._users: dict[ObjectKey, frozenset[WorkloadKey]] = {}
-        """Workloads by Secret; a set of one is the same object for all Secrets of the workload."""
+        self._users: dict[ObjectKey, frozenset[WorkloadKey] | set[WorkloadKey]] = {}
+        """Workloads by Secret; of a Secret with one, the frozen set is shared by all Secrets of the workload."""
 
     def put(self, workload: Workload) -> Workload | None:
         """Store a workload; return its former state."""
@@ -33,8 +33,11 @@ class WorkloadCache:
         self._workloads[workload.key] = workload
         alone = frozenset({workload.key})
         for secret in secrets_of(workload):
-            others = self._users.get(secret)
-            self._users[secret] = others | alone if others else alone
+            users = self._users.setdefault(secret, alone)
+            if isinstance(users, set):
+                users.add(workload.key)
+            elif users is not alone:
+                self._users[secret] = {*users, workload.key}
         if workload.template_of:
             self._borrowers[workload.template_of].add(workload.key)
         return known
@@ -52,9 +55,10 @@ class WorkloadCache:
         """Drop a workload; return its former state."""
         known = self._workloads.pop(key, None)
         for secret in secrets_of(known):
-            if others := self._users[secret] - {key}:
-                self._users[secret] = others
-            else:
+            users = self._users[secret]
+            if isinstance(users, set):
+                users.discard(key)
+            if users in ({key}, set()):
                 del self._users[secret]
         if known and known.template_of:
             self._borrowers[known.template_of].discard(key)

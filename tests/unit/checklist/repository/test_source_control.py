@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import string
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,6 +149,14 @@ def test_a_manifest_with_values_is_found_and_its_keys_are_named(repository: Repo
     assert found == ("deploy/secret.yaml", "a Secret has values in the clear: password")
 
 
+def test_a_brace_that_is_not_closed_takes_linear_time(repository: Repository) -> None:
+    repository.commit({"secret.yaml": secret_manifest("${" + 500_000 * "a", "stringData")})
+
+    began = time.process_time()
+    assert repository.audit().found("Fail")
+    assert time.process_time() - began < 20
+
+
 def test_a_value_with_a_dollar_is_no_variable(repository: Repository) -> None:
     repository.commit({"secret.yaml": secret_manifest("Kq8$vT2!mZ9@rW4#", "stringData")})
 
@@ -163,6 +172,7 @@ def test_a_value_with_a_dollar_is_no_variable(repository: Repository) -> None:
         secret_manifest("$password", "stringData"),
         secret_manifest("postgres://shop:${DB_PASS:-none}@db/shop", "stringData"),
         secret_manifest("postgres://shop:$DB_PASS@db/shop", "stringData"),
+        secret_manifest("http://$user:$pass@h", "stringData"),
         "apiVersion: v1\nkind: Secret\ndata:\n  password: <base64-encoded-password>\n",
         "apiVersion: v1\nkind: Secret\ndata:\n  password: {{ .Values.password | b64enc }}\n",
         "apiVersion: v1\nkind: SealedSecret\nspec: {encryptedData: {password: AgBy3i}}\n",
@@ -176,6 +186,7 @@ def test_a_value_with_a_dollar_is_no_variable(repository: Repository) -> None:
         "variable",
         "variable with default",
         "variable in a URL",
+        "lower case",
         "guide",
         "template",
         "sealed",
@@ -241,6 +252,8 @@ def test_a_committed_env_file_is_found_even_after_it_was_taken_out(repository: R
         ("DATABASE_URL=postgres://user:password@localhost/shop", False),
         ("API_KEY=your-api-key-here", False),
         ("API_KEY=acme_xxxxxxxxxxxxxxxxxxxxxxxx", False),
+        ("API_KEY=pk123abcdXXXXXXXXXX9abqZ7Lm2Vt", False),
+        ("API_KEY=TODOfillmeinlater0987qZ7Lm2VtR", False),
         ("API_KEY=qTodo7Vb2XxXx9Kd8mRw3Zp5Ln4Ts6Yc", True),
         ("API_KEY=<from the vault>", False),
         ("GREETING=hello-and-welcome-to-our-shop-of-shops", False),

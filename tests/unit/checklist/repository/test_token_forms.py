@@ -140,6 +140,7 @@ FORMS: dict[str, Callable[[], str]] = {
 NAMED: dict[str, tuple[str, Callable[[], str]]] = {
     "AWS": ("AWS_SECRET_ACCESS_KEY", partial(_of, 40, BASE64)),
     "AWS in an option": ("awsSecretKey", partial(_of, 40, BASE64)),
+    "Artifactory password": ("ARTIFACTORY_PASSWORD", partial(_joined, "AP5", (40, ALNUM))),
     "Cloudflare": ("CLOUDFLARE_API_TOKEN", partial(_of, 40, URL)),
     "Cloudflare global": ("cloudflare_api_key", partial(_of, 37, HEX)),
     "Confluent": ("confluent.secret", partial(_of, 64, BASE64)),
@@ -196,13 +197,31 @@ def test_a_random_value_has_no_form(make: Callable[[], str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        'os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "{}")',
+        "aws: {{ secretAccessKey: '{}' }}",
+        '\\"aws_secret_key\\": \\"{}\\"',
+        "ENV['AWS_SECRET_ACCESS_KEY'] ||= '{}'",
+        "aws configure set aws_secret_access_key {}",
+        "<awsSecretKey>{}</awsSecretKey>",
+    ],
+)
+def test_a_key_of_aws_is_found_as_programs_write_it(line: str) -> None:
+    key = _of(40, BASE64)
+
+    assert [hit.secret.reveal().decode() for hit in hits(line.format(key))] == [key]
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "AWS_SECRET_ACCESS_KEY=\n" + "0a1b2c3d" * 5 + "  file.tar",
         "AKC" + "b" * 61,
         "sha512-" + "aAwS1pW+x" * 9 + "==",
         f"aws_sdk_digest={'0a1b2c3d' * 5}",
     ],
-    ids=["begins like a key of Artifactory", "has aws and pw", "digest"],
+    ids=["another line", "begins like a key of Artifactory", "has aws and pw", "digest"],
 )
 def test_a_text_that_resembles_a_form_is_none(text: str) -> None:
     assert not list(hits(f"VALUE={text}\n"))

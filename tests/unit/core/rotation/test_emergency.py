@@ -648,13 +648,15 @@ def test_a_later_revision_does_not_make_it_later() -> None:
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 3, NOW)
 
 
-def test_a_time_in_the_future_does_not_make_a_revision_later() -> None:
+@pytest.mark.parametrize("reason", ["Due", RevisionReason.EMERGENCY])
+def test_a_time_in_the_future_does_not_make_a_revision_later(reason: str) -> None:
     ahead = NOW + minutes(60)
-    known = state(revision(2, "Due", made=ahead), revision(1), publications=(Publication(2, ahead),))
+    known = state(revision(2, reason, made=ahead), revision(1), publications=(Publication(2, ahead),))
     found = look(state=known, target=target(2, published=ahead), status={"revision": 2})
 
     assert reason_of(found) == asked("password")
     assert is_exposed(2, found)
+    assert isinstance(next_step(found), Begin)
 
 
 def test_what_is_not_made_here_is_named() -> None:
