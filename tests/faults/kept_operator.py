@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["KeptOperator", "has_lost_lease"]
 
 _LEADERSHIP_LOST = 1
+_MOST_LOSSES = 3
+"""An operator that loses its Lease more often is at fault itself."""
 _LATE = "not renewed in time"
 _CRASHES = ("Traceback (most recent call last)", '"event": "process failed"')
 """What the log of a process has that ended by an error, of a fork and of a program."""
@@ -30,7 +32,7 @@ _LOOK_INTERVAL = 0.05
 def has_lost_lease(operator: Operator) -> bool:
     """Say whether a process has ended because it did not renew its Lease in time, and for no other reason.
 
-    A crash has the same exit code: it has an error in the log, and no line of a loss, or one before the error.
+    A crash has the same exit code, but its log has an error.
     """
     return operator.returncode == _LEADERSHIP_LOST and _tells_of_loss(operator)
 
@@ -78,7 +80,8 @@ class KeptOperator(Operator):
     def revive(self) -> None:
         """Start it again if it has lost its Lease, and do not wait until it leads."""
         with self._turn:
-            if self._is_wanted and super().returncode == _LEADERSHIP_LOST and _tells_of_loss(self):
+            may_start = self._is_wanted and self.losses < _MOST_LOSSES
+            if may_start and super().returncode == _LEADERSHIP_LOST and _tells_of_loss(self):
                 self.losses += 1
                 self._close()
                 self.begin()
