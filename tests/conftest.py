@@ -19,8 +19,8 @@ from tests.leaks.leak_gate import LeakGate, ValueRecorder
 from tests.support import order, soak
 from tests.support.figures import Figures
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import KeptOperator
 from tests.support.objects import shared
-from tests.support.operator import Operator
 from tests.support.operator_logs import OperatorLogs
 
 if TYPE_CHECKING:
@@ -184,12 +184,12 @@ def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def operator(
     operator_kubeconfig: Path, files_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Operator]:
+) -> Iterator[KeptOperator]:
     """One operator that all tests share who do not break it; servers of tests at 127.0.0.1 are stores for it."""
     log = tmp_path_factory.mktemp("operator-log") / "operator.log"
     options = ("--all-namespaces", f"--files-root={files_root}", "--allow-host=127.0.0.1")
     env = {"POD_NAMESPACE": "keyturn-system", CONSTANTS: _SOONER}
-    with Operator(operator_kubeconfig, log, *options, env=env) as operator:
+    with KeptOperator(operator_kubeconfig, log, *options, most_losses=20, env=env) as operator:
         operator.wait_for_log("leading")
         yield operator
 

@@ -182,7 +182,7 @@ class PostgresServer:
             "password": self.password,
             "sslmode": "verify-full",
             "sslrootcert": str(self.folder / "ca.crt"),
-            "connect_timeout": 10,
+            "connect_timeout": 60,
         }
 
     def execute(self, *statements: str, database: str = ADMIN) -> list[tuple[Any, ...]]:

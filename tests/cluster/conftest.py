@@ -36,7 +36,6 @@ def objects(cluster: Cluster, kubectl: Kubectl) -> Iterator[Objects]:
 def space(objects: Objects, namespace: str, operator: Operator) -> Iterator[Space]:
     """A namespace of the test's own that the operator serves; nothing that happens in it makes it stumble."""
     yield Space(objects, namespace)
-    operator.revive()  # it may have been late to renew its Lease at the end of another test
     assert operator.returncode is None
     assert not [line for line in operator.lines(namespace) if _is_stumble(line, namespace)]
 

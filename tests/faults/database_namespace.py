@@ -18,9 +18,9 @@ from tests.databases.journal import Journal
 from tests.databases.recorder import answer_to, application
 from tests.databases.server_log import SETTINGS, STRANGER
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import NAME, workload_namespaces
 from tests.faults.wire import Wire
+from tests.support.kept_operator import KeptOperator
 from tests.support.operator import Operator
 
 if TYPE_CHECKING:

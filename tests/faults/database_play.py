@@ -19,8 +19,8 @@ from tests.databases.recorder import RATE, Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
 from tests.faults.database_namespace import account_namespaces, operator_of, single_operator_of
-from tests.faults.kept_operator import has_lost_lease
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tests.databases.checker import Rule, Violation
     from tests.databases.evidence import Evidence
     from tests.faults.database_namespace import AccountNamespace, Shop
-    from tests.faults.kept_operator import KeptOperator
     from tests.faults.proxy import Asked
+    from tests.support.kept_operator import KeptOperator
     from tests.support.operator import Operator
 
 __all__ = ["Frozen", "Play", "frozen", "frozen_at", "play", "recorded_phases", "records", "thaw"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.harness import eventually
-from tests.faults.kept_operator import KeptOperator
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, NAME, ROTATED, workload_namespaces
 from tests.faults.proxy import FaultProxy, delay, drop, lose, refuse
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import draw
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, state_of
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, ROTATED, workload_namespaces
 from tests.faults.proxy import FaultProxy, end_watch, refuse
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@ from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.faults.apiserver import state_of
 from tests.faults.database_play import frozen_at, play, records, thaw
-from tests.faults.kept_operator import has_lost_lease
 from tests.faults.proxy import FaultProxy, drop, lose
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.server_log import read_lines
 from tests.faults.database_play import frozen, play, thaw
-from tests.faults.kept_operator import has_lost_lease
+from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from tests.databases.evidence import Answer
 from tests.databases.recorder import Recorder
 from tests.databases.server_log import read_lines
 from tests.faults.database_namespace import account_namespaces
-from tests.faults.kept_operator import KeptOperator
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,6 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import (
     BYSTANDER,
     CONSUMERS,
@@ -24,6 +23,7 @@ from tests.faults.namespace import (
     WorkloadNamespace,
     workload_namespaces,
 )
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import TIMES, some
 
 if TYPE_CHECKING:

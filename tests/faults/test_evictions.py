@@ -12,9 +12,9 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.kill_scenarios import (
     ADOPTION,
     BINDING,
@@ -28,6 +27,7 @@ from tests.faults.kill_scenarios import (
     singles,
 )
 from tests.faults.namespace import workload_namespaces
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import some
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace, digest, managed_secret, workload_namespaces
+from tests.support.kept_operator import KeptOperator
 from tests.support.objects import deployment
 
 if TYPE_CHECKING:

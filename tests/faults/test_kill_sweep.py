@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.harness import eventually
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, NAME, ROTATED, workload_namespaces
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import some
 
 if TYPE_CHECKING:

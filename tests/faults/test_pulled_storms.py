@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.faults.apiserver import Cluster
-    from tests.faults.kept_operator import KeptOperator
+    from tests.support.kept_operator import KeptOperator
     from tests.support.store_proxy import Fault, ProxiedRequest, StoreProxy
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS)

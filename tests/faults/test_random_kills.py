@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, FIXED, KEPT, ROTATED, workload_namespaces
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import TIMES, chance
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy, end_watch
 from tests.support.forked_cli import CONSTANTS
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import CONSUMERS, workload_namespaces
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import LEASES
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import BYSTANDER, CONSUMERS, KEPT, ROTATED, workload_namespaces
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED
-from tests.faults.kept_operator import KeptOperator
+from tests.support.kept_operator import KeptOperator
 from tests.support.soak import chance
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from keyturn.kube import paths
 from keyturn.kube.lease_holder import is_vouched
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.faults.proxy import FaultProxy, drop, refuse
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

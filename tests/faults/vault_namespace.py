@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, values_of
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import WorkloadNamespace, digest
+from tests.support.kept_operator import KeptOperator
 from tests.support.store_proxy import StoreProxy, store_proxy
 from tests.support.vault_folder import VaultFolder
 

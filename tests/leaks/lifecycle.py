@@ -15,8 +15,8 @@ from tests.leaks.store_lifecycle import StoreLifecycle
 
 if TYPE_CHECKING:
     from tests.faults.apiserver import Cluster
-    from tests.faults.kept_operator import KeptOperator
     from tests.faults.namespace import WorkloadNamespace
+    from tests.support.kept_operator import KeptOperator
 
 
 _KEPT = {"overlap": "1h"}

@@ -12,11 +12,11 @@ import pytest
 from sandbox import ControlPlane
 from sandbox.harness import installation
 from tests.faults.apiserver import USER, Cluster
-from tests.faults.kept_operator import KeptOperator
 from tests.faults.namespace import workload_namespaces
 from tests.leaks.leak_gate import ValueRecorder, generated
 from tests.leaks.lifecycle import Lifecycle
 from tests.leaks.scan import leaks
+from tests.support.kept_operator import KeptOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

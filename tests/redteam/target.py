@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from sandbox.harness import Kubectl, eventually, installation
 from tests.cluster.namespace import Space
-from tests.faults.kept_operator import KeptOperator
+from tests.support.kept_operator import KeptOperator
 from tests.support.objects import Objects, Refused
 
 if TYPE_CHECKING:

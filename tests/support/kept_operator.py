@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["KeptOperator", "has_lost_lease"]
 
 _LEADERSHIP_LOST = 1
-_MOST_LOSSES = 3
-"""An operator that loses its Lease more often is at fault itself."""
 _LATE = "not renewed in time"
 _CRASHES = ("Traceback (most recent call last)", '"event": "process failed"')
 """What the log of a process has that ended by an error, of a fork and of a program."""
@@ -58,11 +56,12 @@ class KeptOperator(Operator):
     What a test asks while one starts in place of another, it asks of the next one.
     """
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        """Take what an `Operator` takes."""
+    def __init__(self, *arguments: Any, most_losses: int = 3, **settings: Any) -> None:
+        """Take what an `Operator` takes; after more losses than `most_losses` the operator stays ended."""
         super().__init__(*arguments, **{"start_timeout": _START_TIMEOUT, **settings})
         self._turn = RLock()
         self._is_wanted = False
+        self._most_losses = most_losses
         self.losses = 0
         """How often it was started again."""
 
@@ -80,7 +79,7 @@ class KeptOperator(Operator):
     def revive(self) -> None:
         """Start it again if it has lost its Lease, and do not wait until it leads."""
         with self._turn:
-            may_start = self._is_wanted and self.losses < _MOST_LOSSES
+            may_start = self._is_wanted and self.losses < self._most_losses
             if may_start and super().returncode == _LEADERSHIP_LOST and _tells_of_loss(self):
                 self.losses += 1
                 self._close()
