@@ -18,6 +18,7 @@ from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
+    from keyturn.core.keys import StoreKey
     from tests.unit.stores.fake_stores import FakeStores
 
 LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
@@ -344,6 +345,15 @@ def test_a_token_that_a_policy_denies_is_no_outage_of_the_api_server() -> None:
 # A credential that a store rejects for one key
 
 
+async def shared(fake: FakeStores, *tenants: str) -> StoreKey:
+    """Make a store for several namespaces, with a login from which a value was read."""
+    key = fake.cluster_store(names=["shop", "office", *tenants], **LOGIN)
+    fake.secret("login", OPERATOR, token="first")  # noqa: S106
+    fake.server.values["db"] = "hunter2"
+    assert await fake.read(store=cluster_ref()) == "hunter2"
+    return key
+
+
 def rejecting(fake: FakeStores, *keys: str) -> None:
     """Let the server answer 401 for some keys."""
     is_rejected = {f"read {key}" for key in keys}
@@ -354,10 +364,8 @@ def rejecting(fake: FakeStores, *keys: str) -> None:
 
 @in_no_time
 async def test_a_key_for_which_a_shared_login_is_rejected_blocks_no_other_namespace(fake: FakeStores) -> None:
-    key = fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
+    key = await shared(fake)
     rejecting(fake, "theirs")
-    assert await fake.read(store=cluster_ref()) == "hunter2"
 
     for _ in range(20):
         refused = await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
@@ -413,10 +421,8 @@ async def test_requests_that_are_paused_do_not_prolong_the_pause(fake: FakeStore
 
 @in_no_time
 async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(fake: FakeStores) -> None:
-    fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
+    await shared(fake)
     rejecting(fake, "theirs")
-    assert await fake.read(store=cluster_ref()) == "hunter2"
 
     for _ in range(5):
         await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
@@ -428,10 +434,8 @@ async def test_such_a_key_blocks_no_other_namespace_at_the_next_attempt_either(f
 
 @in_no_time
 async def test_a_namespace_does_not_repeat_a_key_for_which_a_login_is_rejected(fake: FakeStores) -> None:
-    fake.cluster_store()
-    fake.server.values["db"] = "hunter2"
+    await shared(fake)
     rejecting(fake, "theirs")
-    assert await fake.read(store=cluster_ref()) == "hunter2"
 
     for _ in range(20):
         await fake.refusal("theirs", cluster_ref(), namespace="office", fresh=True)
@@ -444,10 +448,7 @@ async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_
     fake: FakeStores,
 ) -> None:
     tenants = ["a", "b", "c", "d", "e"]
-    key = fake.cluster_store(names=["shop", *tenants], **LOGIN)
-    fake.secret("login", OPERATOR, token="first")  # noqa: S106
-    fake.server.values["db"] = "hunter2"
-    assert await fake.read(store=cluster_ref()) == "hunter2"
+    key = await shared(fake, *tenants)
     fake.server.knows = "second"
 
     for name in tenants:
@@ -460,10 +461,7 @@ async def test_a_shared_login_that_is_rejected_for_three_namespaces_is_not_used_
 
 @in_no_time
 async def test_a_check_finds_a_shared_login_that_is_rejected_for_all(fake: FakeStores) -> None:
-    key = fake.cluster_store(**LOGIN)
-    fake.secret("login", OPERATOR, token="first")  # noqa: S106
-    fake.server.values["db"] = "hunter2"
-    assert await fake.read(store=cluster_ref()) == "hunter2"
+    key = await shared(fake)
     fake.server.knows = "second"
 
     await fake.refusal("cache", cluster_ref())
