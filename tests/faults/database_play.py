@@ -20,7 +20,6 @@ from tests.databases.server_log import read_lines
 from tests.faults.apiserver import state_of
 from tests.faults.database_namespace import account_namespaces, operator_of, single_operator_of
 from tests.support.forked_cli import CONSTANTS
-from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +68,7 @@ class Play:
 
     def keep(self, **env: str) -> None:
         """Have another operator lead on if the last one was held up for too long, and has ended."""
-        if has_lost_lease(self.operators[-1]):
+        if self.operators[-1].has_lost_lease():
             self.end_lease()
             self.stack.enter_context(self.operator(**env))
 

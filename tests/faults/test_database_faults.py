@@ -13,7 +13,6 @@ from tests.faults.apiserver import state_of
 from tests.faults.database_play import frozen_at, play, records, thaw
 from tests.faults.proxy import FaultProxy, drop, lose
 from tests.support.forked_cli import CONSTANTS
-from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +79,7 @@ def test_what_the_server_did_is_recorded_after_the_api_server_restarted(
             thaw(leader)
             # One that was frozen for longer than its Lease ends, and the next one opens the login.
             eventually(
-                lambda: len(place.account.open_logins()) == 2 or has_lost_lease(leader), "the new login", 60
+                lambda: len(place.account.open_logins()) == 2 or leader.has_lost_lease(), "the new login", 60
             )
             cluster.plane.start_apiserver()
             with place.operator():  # the other replica, if the leader lost its Lease meanwhile

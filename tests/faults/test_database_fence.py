@@ -14,7 +14,6 @@ from sandbox.harness import eventually
 from tests.databases.evidence import Answer
 from tests.databases.server_log import read_lines
 from tests.faults.database_play import frozen, play, thaw
-from tests.support.kept_operator import has_lost_lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +57,12 @@ def _is_held_off_by_the_record(place: Play, shop: Shop, revision: int) -> bool:
         thaw(second.operator)
 
         def has_continued() -> bool:
-            return _sessions_that_ended(shop) > before or has_lost_lease(second.operator)
+            return _sessions_that_ended(shop) > before or second.operator.has_lost_lease()
 
         eventually(has_continued, "the end of what was frozen", _PATIENCE)
         assert place.account.login() is Answer.ACCEPTED
         assert place.violations() == []
-        return not has_lost_lease(second.operator)
+        return not second.operator.has_lost_lease()
 
 
 def _sessions_that_ended(shop: Shop) -> int:

@@ -12,38 +12,15 @@ from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 from sandbox.harness import HarnessError
-from tests.support.operator import Operator
+from tests.support.operator import LEADERSHIP_LOST, Operator
 
 if TYPE_CHECKING:
     from sandbox.harness.operator import Process
 
-__all__ = ["KeptOperator", "has_lost_lease"]
+__all__ = ["KeptOperator"]
 
-_LEADERSHIP_LOST = 1
-_LATE = "not renewed in time"
-_CRASHES = ("Traceback (most recent call last)", '"event": "process failed"')
-"""What the log of a process has that ended by an error, of a fork and of a program."""
 _START_TIMEOUT, _END_TIMEOUT, _PATIENCE = 60.0, 30.0, 90.0
 _LOOK_INTERVAL = 0.05
-
-
-def has_lost_lease(operator: Operator) -> bool:
-    """Say whether a process has ended because it did not renew its Lease in time, and for no other reason.
-
-    A crash has the same exit code, but its log has an error.
-    """
-    return operator.returncode == _LEADERSHIP_LOST and _tells_of_loss(operator)
-
-
-def _tells_of_loss(operator: Operator) -> bool:
-    """Say whether a process has logged the loss of its Lease, and no crash."""
-    told = [line for line in operator.lines("leadership lost") if line["event"] == "leadership lost"]
-    return bool(told) and {line["reason"] for line in told} == {_LATE} and not _has_crashed(operator)
-
-
-def _has_crashed(operator: Operator) -> bool:
-    text = operator.log.read_bytes()[operator._offset :].decode(errors="replace")
-    return any(crash in text for crash in _CRASHES)
 
 
 def _is_late(error: Exception) -> bool:
@@ -80,7 +57,7 @@ class KeptOperator(Operator):
         """Start it again if it has lost its Lease, and do not wait until it leads."""
         with self._turn:
             may_start = self._is_wanted and self.losses < self._most_losses
-            if may_start and super().returncode == _LEADERSHIP_LOST and _tells_of_loss(self):
+            if may_start and super().returncode == LEADERSHIP_LOST and self.tells_of_loss():
                 self.losses += 1
                 self._close()
                 self.begin()
@@ -115,7 +92,7 @@ class KeptOperator(Operator):
             try:
                 return super().get(path, health=health)
             except (OSError, HarnessError) as error:
-                is_passing = self.losses > losses or _tells_of_loss(self) or _is_late(error)
+                is_passing = self.losses > losses or self.tells_of_loss() or _is_late(error)
                 if not is_passing or time.monotonic() > deadline:
                     raise
             self._ports = {}  # those of the next one

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sandbox.harness.operator import Process
 
-__all__ = ["BEGUN", "Operator"]
+__all__ = ["BEGUN", "LEADERSHIP_LOST", "Operator"]
 
 _PROGRAM = ("-m", "keyturn")
 _SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"
@@ -24,8 +24,11 @@ _FAILPOINT = "KEYTURN_FAILPOINT"
 _UNCHECKED = "keyturn.controllers.startup_checks._REQUEST_TIMEOUT=0"
 """The constant without which an operator asks for each of its rights at its start, over a hundred requests."""
 _TIMEOUT = 90.0
-_LEADERSHIP_LOST = 1
+LEADERSHIP_LOST = 1
 """The exit code of one that may lead no more, and of one that has a defect."""
+_LATE = "not renewed in time"
+_CRASHES = ("Traceback (most recent call last)", '"event": "process failed"')
+"""What the log of a process has that ended by an error, of a fork and of a program."""
 BEGUN: set[Path] = set()
 """The log of every operator that this process has started."""
 
@@ -69,19 +72,32 @@ class Operator(harness.Operator):
         On a busy machine it can fail to renew its Lease in time, and ends before the failpoint. The harness starts it
         again, as a kubelet does, and it leads when the term of the one before is over.
         """
-        while (code := self.wait_for_end(timeout)) == _LEADERSHIP_LOST and self._was_late():
+        while (code := self.wait_for_end(timeout)) == LEADERSHIP_LOST and self.tells_of_loss():
             self._close()
             self.start()
         return code
 
     def revive(self) -> None:
         """Start it again, as a kubelet does, if it ended because it did not renew its Lease in time."""
-        if self.returncode == _LEADERSHIP_LOST and self._was_late():
+        if self.has_lost_lease():
             self._close()
             self.start()
 
-    def _was_late(self) -> bool:
-        return any(line.get("reason") == "not renewed in time" for line in self.lines())
+    def has_lost_lease(self) -> bool:
+        """Say whether it has ended because it did not renew its Lease in time, and for no other reason.
+
+        A crash has the same exit code, but its log has an error.
+        """
+        return self.returncode == LEADERSHIP_LOST and self.tells_of_loss()
+
+    def tells_of_loss(self) -> bool:
+        """Say whether it has logged the loss of its Lease since its start, and no crash."""
+        told = [line for line in self.lines("leadership lost") if line["event"] == "leadership lost"]
+        return bool(told) and {line["reason"] for line in told} == {_LATE} and not self._has_crashed()
+
+    def _has_crashed(self) -> bool:
+        text = self.log.read_bytes()[self._offset :].decode(errors="replace")
+        return any(crash in text for crash in _CRASHES)
 
     def looks(self) -> int:
         """Return how many objects it has reconciled since its start, or left at rest then."""

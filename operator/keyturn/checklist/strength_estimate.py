@@ -102,7 +102,7 @@ def _is_document(value: Value) -> bool:
 def is_strong(value: Value) -> bool:
     """Whether a value has 32 characters and 128 bits, as far as that can be estimated."""
     text = _written(value.reveal())
-    has_room = len(text) >= LEAST_LENGTH and len(text) * _Text.of(text[:_MAX_LENGTH]).each >= _BITS
+    has_room = len(text) >= LEAST_LENGTH and len(text) * _bits_of_each(text[:_MAX_LENGTH]) >= _BITS
     return has_room and bits_of(text, ENOUGH_BITS) >= ENOUGH_BITS
 
 
@@ -137,13 +137,18 @@ class _Text:
     def of(cls, text: str) -> _Text:
         lower = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
         spellings = dict.fromkeys([lower, *(lower.translate(table) for table in _LEET)])
-        return cls(text, tuple(spellings), math.log2(max(2, _alphabet(text))))
+        return cls(text, tuple(spellings), _bits_of_each(text))
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
     length: int
     bits: float
+
+
+def _bits_of_each(text: str) -> float:
+    """Return the bits of a character of the classes of a text."""
+    return math.log2(max(2, _alphabet(text)))
 
 
 def _alphabet(text: str) -> int:
