@@ -102,3 +102,27 @@ async def test_a_crash_does_not_change_when_the_pause_ends(write: float) -> None
     await cluster.settle()
     assert facts_of(cluster) == (3, "Idle")
     assert cluster.pods["api"].restarted_for == [2, 1, 3]
+
+
+async def test_a_revision_that_failed_is_not_complete_when_a_user_returns_to_it() -> None:
+    """The history has an entry of the failed rollout; a change of the spec meanwhile ends the pause, not the wait."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    cluster = Cluster({"data": data, "rotation": {"overlap": "0s"}})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    cluster.doomed = {2}
+    await ask(cluster, ROTATE, "once")
+    assert (facts_of(cluster)[0], status_of(cluster).history[1].result) == (1, "RolledBack")
+
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "2"
+    cluster.touch_managed()
+    cluster.tell()
+    await cluster.look()
+    assert facts_of(cluster)[0] == 2
+    cluster.change_managed()["owner"] = "payments"
+    await cluster.settle()
+
+    assert facts_of(cluster)[0] == 1, "no pod became ready with revision 2"
+    assert not [one for one in status_of(cluster).history if (one.revision, one.result) == (2, "Succeeded")]

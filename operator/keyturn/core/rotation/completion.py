@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.times import to_second
 
 from .holders import holds_back
-from .rollout import is_under_way
+from .rollout import is_recorded_complete, is_under_way
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +27,7 @@ def is_asserted(observed: Observed) -> bool:
 
     Other users can edit the status, so an overlap never begins because of it.
     """
-    current, history = observed.current, observed.managed.status.history
+    current = observed.current
     if current is None or observed.state is None:
         return True
     if all(revision.reason == RevisionReason.CREATED for revision in observed.state.revisions):
@@ -37,10 +36,7 @@ def is_asserted(observed: Observed) -> bool:
         return False
     if observed.desired and observed.desired.database and observed.state.gives_up_credential:
         return False
-    if observed.held is None:
-        return any(entry.revision == current.number for entry in history)
-    back = (current.number, RevisionReason.ROLLED_BACK, to_second(observed.held.at))
-    return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
+    return is_recorded_complete(observed, current.number)
 
 
 def overlap_limit(observed: Observed, desired: Desired) -> datetime | None:

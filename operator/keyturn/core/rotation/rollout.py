@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
-from keyturn.core.reasons import WorkloadReason
+from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
+from keyturn.core.times import to_second
 
 from .old_pods import (
     UNPROVEN,
@@ -56,6 +57,7 @@ __all__ = [
     "WorkloadProgress",
     "any_failed",
     "goes_back",
+    "is_recorded_complete",
     "is_under_way",
     "marker_for",
     "next_changes",
@@ -336,8 +338,7 @@ def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
 
     Without this check, a workload that breaks long after a rotation would cause a rollback.
     """
-    status = observed.managed.status
-    if not observed.held and any(entry.revision == number for entry in status.history):
+    if is_recorded_complete(observed, number):
         return True
     workload_status = observed.reported(workload)
     return (
@@ -345,6 +346,19 @@ def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
         and workload_status.state is WorkloadState.CURRENT
         and workload_status.revision == number
     )
+
+
+def is_recorded_complete(observed: Observed, number: int) -> bool:
+    """Whether the history in the status has the rollout of a revision as complete, since the last rollback if any.
+
+    A revision whose rollout has failed is in the history, too.
+    """
+    held = observed.state.held if observed.state else None
+    history = observed.managed.status.history
+    if held is None:
+        return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
+    back = (number, RevisionReason.ROLLED_BACK, to_second(held.at))
+    return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
 
 
 def _hindrance(
