@@ -19,6 +19,7 @@ from keyturn.core.rotation.emergency import (
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
+from keyturn.core.state.revision import is_found
 
 from .logins import exposed_logins
 
@@ -56,6 +57,8 @@ class Affected:
     """Pulled items, each with its store, where they must be rotated."""
     literals: tuple[str, ...] = ()
     """Literal items, which the spec shows in plain text."""
+    found: tuple[str, ...] = ()
+    """Keys of an adopted Secret that no item writes; their values stay as they were found."""
     unpushed: tuple[Unpushed, ...] = ()
     """Destinations that may hold values from before the declaration."""
     logins: tuple[AffectedLogin, ...] = ()
@@ -72,13 +75,11 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         workloads=tuple(str(consumer.workload.key) for consumer in observed.consumers),
         pulled=tuple(f"{item.name} ({item.source.ref.name})" for item in desired.pulled if item.source),
         literals=tuple(item.name for item in desired.items if item.literal is not None),
+        found=_found_keys(observed),
         logins=exposed_logins(emergency, observed, error),
     )
     if not any(item.recipe for item in desired.items):
-        if waits := _awaited_read(emergency, observed, error) or _leased(observed):
-            return replace(progress, message=waits)
-        message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
-        return replace(progress, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+        return _turned_elsewhere(progress, emergency, observed, desired, error)
     renewed = renewed_by(emergency, observed, desired)
     if renewed is None or not was_published(renewed, observed):
         unrotated = _unrotated(observed, error)
@@ -88,6 +89,28 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
             message=unrotated.message or _waiting(emergency, observed, desired),
         )
     return _rotated(progress, emergency, renewed, observed, desired, error)
+
+
+def _turned_elsewhere(
+    told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
+) -> Affected:
+    """Return the progress of a secret without generated values, which waits for pods with earlier values all the same."""
+    if waits := _awaited_read(emergency, observed, error) or _leased(observed):
+        return replace(told, message=waits)
+    if observed.current is not None:
+        told = _with_places(told, observed, desired)
+        for state, message in _open_points(
+            told, emergency, observed, observed.current.number, desired, error
+        ):
+            is_progress = state is AffectedState.ROTATED
+            return replace(told, state=AffectedState.PENDING if is_progress else state, message=message)
+    message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
+    return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+
+
+def _with_places(told: Affected, observed: Observed, desired: Desired) -> Affected:
+    """Return the progress with the stores and the other pods that may hold earlier values."""
+    return replace(told, unpushed=unpushed(observed, desired), others=_others(observed, desired))
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -133,25 +156,25 @@ def _rotated(
             " the emergency; rotate it again"
         )
         return replace(told, state=AffectedState.FAILED, message=message)
-    told = replace(
-        told,
-        revision=current.number,
-        rotated=published_at(renewed, observed) or renewed.made,
-        unpushed=unpushed(observed, desired),
-        others=_others(observed, desired),
-    )
-    for state, message in _open_points(told, emergency, observed, desired, error):
+    rotated = published_at(renewed, observed) or renewed.made
+    told = replace(_with_places(told, observed, desired), revision=current.number, rotated=rotated)
+    for state, message in _open_points(told, emergency, observed, current.number, desired, error):
         return replace(told, state=state, message=message)
     done = _elsewhere(told) or _unproven(observed) or _read_before(observed)
     return replace(told, state=AffectedState.ROLLED_OUT, message=done)
 
 
 def _open_points(
-    told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
+    told: Affected,
+    emergency: Emergency,
+    observed: Observed,
+    number: int,
+    desired: Desired,
+    error: Wait | Stalled | None,
 ) -> Iterator[tuple[AffectedState, str]]:
     """Yield what keeps a secret with new values from being done, with its state, the first to come first."""
     if not observed.is_published:
-        yield AffectedState.ROTATED, f"the Secret is to be written with revision {told.revision}"
+        yield AffectedState.ROTATED, f"the Secret is to be written with revision {number}"
     behind = [progress for progress in standings(observed) if not progress.state.is_done]
     if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
         yield AffectedState.FAILED, _progress_message(failed)
@@ -233,5 +256,16 @@ def _progress_message(behind: list[WorkloadProgress]) -> str:
     return f"{first.consumer.workload.key} is {first.state.lower()}{others}{detail}"
 
 
+def _found_keys(observed: Observed) -> tuple[str, ...]:
+    kept = observed.state.keys if observed.state else {}
+    return tuple(sorted(key for name, keys in kept.items() if is_found(name) for key in keys.values()))
+
+
 def _elsewhere(told: Affected) -> str | None:
-    return f"to be turned at its store: {', '.join(told.pulled)}" if told.pulled else None
+    pulled = f"to be turned at its store: {', '.join(told.pulled)}" if told.pulled else None
+    found = (
+        f"kept as found in the adopted Secret, to be replaced by hand: {', '.join(told.found)}"
+        if told.found
+        else None
+    )
+    return "; ".join(message for message in (pulled, found) if message) or None

@@ -174,7 +174,14 @@ def test_it_reports_which_deadline_was_missed() -> None:
 
 def test_it_lists_what_is_open() -> None:
     known = {
-        "db": Affected(AffectedState.ROTATED, 2, STARTED, pulled=("api-key (vault)",), literals=("user",))
+        "db": Affected(
+            AffectedState.ROTATED,
+            2,
+            STARTED,
+            pulled=("api-key (vault)",),
+            literals=("user",),
+            found=("smtp",),
+        )
     }
 
     source = document(emergency(), "kubectl", [row("db", "Deployment/api is rolling")], known)
@@ -182,7 +189,8 @@ def test_it_lists_what_is_open() -> None:
     assert "- [ ] Audit access logs (24 hours), due 2026-11-25 12:00:00 UTC" in source
     assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
     assert "- [ ] Turn what `db` keeps in a store" in source
-    assert "| `db` | `api-key (vault)` | `user` |" in source
+    assert "- [ ] Replace what `db` keeps of the Secret that it adopted" in source
+    assert "| `db` | `api-key (vault)` | `user` | `smtp` |" in source
 
 
 def test_it_names_the_stores_that_may_hold_what_is_exposed() -> None:

@@ -36,6 +36,7 @@ from keyturn.core.rotation.steps import (
 from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.revision import found_under
 from keyturn.core.state.state import Held, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
@@ -61,7 +62,7 @@ from tests.unit.core.builders import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.rotation.steps import Step
 
 TOKEN = {"name": "token", "generate": {"bytes": {}}}
@@ -672,6 +673,19 @@ def test_what_is_not_made_here_is_named() -> None:
     assert far(pulling(NOW)).message == "to be turned at its store: api-key (vault)"
 
 
+def test_what_was_found_in_an_adopted_secret_is_named() -> None:
+    kept = {"password": {"value": "password"}, found_under("smtp"): {"value": "smtp"}}
+    generated = far(look(state=rotated(keys=kept), target=target(2, published=NOW), status={"revision": 2}))
+    read = state(
+        keys={"api-key": {"value": "api-key"}, found_under("smtp"): {"value": "smtp"}}, refreshed=NOW
+    )
+    pulled = far(look(PULLED, state=read))
+
+    stays = "kept as found in the adopted Secret, to be replaced by hand: smtp"
+    assert generated == Affected(AffectedState.ROLLED_OUT, 2, NOW, message=stays, found=("smtp",))
+    assert pulled.message == f"to be turned at its store: api-key (vault); {stays}"
+
+
 PULLED = {"data": [API_KEY]}
 NOT_ANSWERED = Wait("Unreachable", "the store does not answer", minutes(1))
 
@@ -708,6 +722,36 @@ def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
 
     assert (pulled.state, pulled.message) == (AffectedState.PENDING, message)
     assert (generated.state, generated.message) == (AffectedState.ROTATED, message)
+
+
+@pytest.mark.parametrize(
+    ("one", "state_", "message"),
+    [
+        pytest.param(
+            consumer(paused=True),
+            AffectedState.PENDING,
+            "waits because the Deployment is paused",
+            id="paused",
+        ),
+        pytest.param(
+            consumer(marker="db=2", settled=False, failed=True),
+            AffectedState.FAILED,
+            "its pods did not become available in time",
+            id="failed",
+        ),
+    ],
+)
+def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
+    one: Consumer, state_: AffectedState, message: str
+) -> None:
+    read = state(
+        revision(2, "Refreshed", changed=["api-key"]), revision(1), names=("api-key",), refreshed=NOW
+    )
+
+    told = far(look(PULLED, one, state=read, target=target(2, published=NOW), status={"revision": 2}))
+
+    assert (told.state, told.revision) == (state_, None)
+    assert message in (told.message or "")
 
 
 # Revisions that are derived from exposed ones
