@@ -191,3 +191,23 @@ async def test_another_process_continues_with_the_same_login(after: int) -> None
     assert cluster.data() == before
     assert cluster.state().facts.newest.number == written
     assert cluster.lender.lent == 1
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+async def test_a_lease_in_use_outlasts_the_values_of_its_revision(limit: int) -> None:
+    """One workload stays on the first revision, another on the second, of which no values are kept with a limit of 0."""
+    cluster = LeaseCluster(rotation={"overlap": "0s", "revisionHistoryLimit": limit})
+    await cluster.settle()
+    for name in ("first", "second"):
+        cluster.add_workload(name, None)
+    await cluster.settle()
+    cluster.pause("first", paused=True)
+    ask_for_another(cluster)
+    await cluster.settle()
+    assert cluster.pods["second"].restarted_for == [2]
+
+    cluster.pause("second", paused=True)
+    cluster.change_managed()["data"] = items("shipping")
+    await cluster.settle()
+
+    assert cluster.lender.alive() == {"creds/orders/1", "creds/billing/2", "creds/shipping/3"}

@@ -284,6 +284,7 @@ def _loan_from(document: dict[str, Any]) -> StoreLease:
         login=_text(document["login"]),
         lasts=timedelta(seconds=_number(document["lasts"])),
         ends=_time(document["ends"]),
+        is_carried=bool(document.get("is_carried")),
     )
 
 

@@ -168,6 +168,19 @@ def test_a_state_of_before_there_were_stores_is_read() -> None:
     assert state_of(body) == STATE.with_facts(replace(STATE.facts, pushed=()))
 
 
+@pytest.mark.parametrize("is_carried", [False, True])
+def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> None:  # noqa: FBT001
+    dropped = replace(STATE.facts.loans[0], id="database/creds/db/0", is_carried=is_carried)
+    written = state_body(KEY, STATE.with_facts(replace(STATE.facts, loans=(dropped,))), None)
+
+    assert [loan.is_carried for loan in state_of(written).facts.loans] == [is_carried]
+
+
+def test_a_lease_in_a_state_of_before_is_known_by_the_revisions() -> None:
+    before = state_of(edited(lambda read: read["loans"][0].pop("is_carried")))
+    assert [loan.is_carried for loan in before.facts.loans] == [True]
+
+
 @given(states)
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     assert state_of(state_body(KEY, state, None)) == state

@@ -17,6 +17,7 @@ from keyturn.core.rotation.emergency import (
     was_published,
 )
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
+from keyturn.core.rotation.leases import idle_leases
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.state.revision import is_found
@@ -213,9 +214,7 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
 
 def _leased(observed: Observed) -> str | None:
     """Return a message with the leases of earlier dynamic credentials that are not revoked."""
-    if observed.state is None:
-        return None
-    number = sum(loan.id in observed.state.lent_before for loan in observed.state.loans)
+    number = sum(loan.is_carried for loan in idle_leases(observed))
     return f"leases of earlier credentials are to be revoked: {number}" if number else None
 
 

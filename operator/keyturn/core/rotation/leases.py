@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.lease import StoreLease
-    from keyturn.core.state.state import StateFacts
 
 __all__ = [
     "are_kept_for",
@@ -42,7 +41,7 @@ def next_loans(observed: Observed) -> steps.Borrow | None:
 
 
 def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
-    """Return the next lease to revoke: at once if its value was never published, else when no workload needs it."""
+    """Return the next lease to revoke: at once if no revision had its value, else when no workload needs it."""
     ready = (loan for loan in idle_leases(observed) if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
 
@@ -81,7 +80,7 @@ def returned_last(observed: Observed) -> datetime | None:
 
 def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
     """Return when no pod needs the lease: all run on its successor, the overlap ends, or it expires."""
-    if not _was_read(loan, observed.state):
+    if not loan.is_carried:
         return observed.now
     published = observed.target.published if observed.target and observed.is_published else None
     if published is None:
@@ -114,10 +113,6 @@ def _has_overlap(observed: Observed) -> bool:
         rotation is not None and rotation.overlap is not None
         for rotation in (observed.managed.spec.rotation, of_class)
     )
-
-
-def _was_read(loan: StoreLease, state: StateFacts | None) -> bool:
-    return state is not None and loan.id in state.lent_before
 
 
 def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | None:

@@ -468,12 +468,13 @@ def published_at(
 ) -> datetime:
     """Return the publication time that a write of the target Secret sets.
 
-    Only a new revision has a new one: a repair publishes nothing new, nor does a Secret with a new name, and running
-    pods have that revision.
+    Only a new revision has a new one: a repair publishes nothing new, nor does a Secret that has a new name or that
+    another client has created again, and running pods have that revision.
     """
     number = observed.current.number if observed.current else None
-    is_renamed = observed.target is None and observed.managed.status.revision == number
-    if isinstance(step, steps.Publish) and not is_renamed:
+    is_blank = observed.target is None or observed.target.revision is None
+    was_published = is_blank and observed.managed.status.revision == number
+    if isinstance(step, steps.Publish) and not was_published:
         return now
     if observed.target and observed.target.published:
         return observed.target.published

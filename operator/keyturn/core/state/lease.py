@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keyturn.core.spec.store_refs import Destination
@@ -29,6 +29,8 @@ class StoreLease:
     lasts: timedelta
     """Duration of the lease at its start."""
     ends: datetime
+    is_carried: bool = field(default=False, compare=False)
+    """Whether a revision has had its values, so that pods may use them; it stays when those values are dropped."""
 
     @property
     def due(self) -> datetime:

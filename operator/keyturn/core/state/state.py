@@ -174,12 +174,6 @@ class StateFacts:
         return frozenset(self.keys)
 
     @property
-    def lent_before(self) -> frozenset[str]:
-        """Leases of other revisions."""
-        others = (ids for number, ids in self.lent.items() if number != self.current_number)
-        return frozenset[str]().union(*others)
-
-    @property
     def lent_next(self) -> frozenset[str]:
         """Leases of the candidate revision."""
         return self.lent.get(self.candidate.number, frozenset()) if self.candidate else frozenset()
@@ -273,8 +267,11 @@ class StateFacts:
         return replace(self, pushed=tuple(record for record in self.pushed if record.place != place))
 
     def with_loans(self, loans: Iterable[StoreLease]) -> StateFacts:
-        new = {loan.id: loan for loan in loans}
-        return replace(self, loans=tuple(({loan.id: loan for loan in self.loans} | new).values()))
+        known = {loan.id: loan for loan in self.loans}
+        for loan in loans:
+            is_carried = loan.id in known and known[loan.id].is_carried
+            known[loan.id] = replace(loan, is_carried=True) if is_carried else loan
+        return replace(self, loans=tuple(known.values()))
 
     def without_loan(self, id_: str) -> StateFacts:
         return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
@@ -352,6 +349,7 @@ class State:
         """Return a state of these revisions; they determine the facts about values."""
         ordered = {number: revisions[number] for number in sorted(revisions, reverse=True)}
         current = ordered[facts.current_number]
+        lent = {number: frozenset(one.borrowed.values()) for number, one in ordered.items() if one.borrowed}
         known = replace(
             facts,
             restorable=_shared_numbers(tuple(ordered)),
@@ -359,8 +357,8 @@ class State:
             templates={key: rendered.template for key, rendered in current.rendered.items()},
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
             borrowed=current.borrowed or _NO_ITEMS,
-            lent={number: frozenset(one.borrowed.values()) for number, one in ordered.items() if one.borrowed}
-            or _NO_LEASES,
+            lent=lent or _NO_LEASES,
+            loans=_carried(facts.loans, frozenset[str]().union(*lent.values())),
         )
         return cls(known, ordered)
 
@@ -378,6 +376,12 @@ class State:
     def with_facts(self, facts: StateFacts) -> State:
         """Return the state after a change of its facts, without the values of revisions that it drops."""
         return State.of(facts, {number: self.revisions[number] for number in facts.restorable})
+
+
+def _carried(loans: tuple[StoreLease, ...], lent: frozenset[str]) -> tuple[StoreLease, ...]:
+    return tuple(
+        replace(loan, is_carried=True) if loan.id in lent and not loan.is_carried else loan for loan in loans
+    )
 
 
 # Facts of every object stay in memory; equal key sets, which most secrets of a cluster have, are shared.

@@ -712,7 +712,7 @@ def test_a_secret_is_not_through_before_its_stores_were_read_again(error: Wait |
 
 
 def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
-    leased = StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60))
+    leased = StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60), is_carried=True)
     others: dict[str, Any] = {"loans": (leased,), "lent": {0: frozenset({"creds/1"})}, "refreshed": NOW}
     message = "leases of earlier credentials are to be revoked: 1"
 

@@ -54,7 +54,7 @@ def loan(id_: str = "new", ends: datetime = NOW + timedelta(hours=1)) -> StoreLe
     return StoreLease(PLACE.id, id_, "login", timedelta(hours=1), ends)
 
 
-OLD, NEW = loan("old", NOW + minutes(30)), loan()
+OLD, NEW = replace(loan("old", NOW + minutes(30)), is_carried=True), loan()
 
 
 def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", **others: Any) -> Observed:
@@ -102,7 +102,7 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         pytest.param(at_rest(OLD, NEW), Rest(NOW + minutes(5)), id="the overlap lasts"),
         pytest.param(at_rest(OLD, NEW, now=NOW + minutes(5)), GiveBack(OLD), id="the overlap is over"),
         pytest.param(
-            at_rest(loan("old", NOW + minutes(2)), NEW), Rest(NOW + minutes(2)), id="it ends before"
+            at_rest(replace(OLD, ends=NOW + minutes(2)), NEW), Rest(NOW + minutes(2)), id="it ends before"
         ),
         pytest.param(
             at_rest(loan("old", NOW), NEW), GiveBack(loan("old", NOW)), id="it has ended: it is forgotten"

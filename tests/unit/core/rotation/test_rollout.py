@@ -552,7 +552,9 @@ LATER = {"now": PUBLISHED + timedelta(days=20)}
         pytest.param(
             {"history": [TOLD | {"revision": 3}]}, WorkloadState.FAILED, id="with the one before, all"
         ),
-        pytest.param({"history": [TOLD | {"result": "RolledBack"}]}, WorkloadState.FAILED, id="it was rolled back"),
+        pytest.param(
+            {"history": [TOLD | {"result": "RolledBack"}]}, WorkloadState.FAILED, id="it was rolled back"
+        ),
     ],
 )
 @pytest.mark.parametrize("one", [rolling(), rolling(failed=True)], ids=["late", "failed"])

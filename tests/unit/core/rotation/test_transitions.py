@@ -135,7 +135,7 @@ def test_a_read_on_request_is_handled_and_has_a_time() -> None:
         pytest.param({"target": make.target(published=None)}, MADE, id="published, without a time"),
         pytest.param({"target": None}, MADE, id="deleted, and known to the status"),
         pytest.param({"target": None, "status": {}}, None, id="never there"),
-        pytest.param({"target": make.target(None)}, MADE, id="a Secret without a revision"),
+        pytest.param({"target": make.target(None, published=None)}, MADE, id="a Secret without a revision"),
         pytest.param({"target": make.target(7)}, None, id="a Secret of another revision"),
     ],
 )
@@ -390,6 +390,18 @@ def test_foreign_finalizers_stay(before: list[str]) -> None:
     [
         pytest.param(steps.Publish(1), {"target": make.target(2)}, NOW, id="a new revision"),
         pytest.param(steps.Publish(1), {"target": None}, MADE, id="a Secret with a new name"),
+        pytest.param(
+            steps.Publish(1),
+            {"target": make.target(None, published=None)},
+            MADE,
+            id="a Secret that was created again",
+        ),
+        pytest.param(
+            steps.Publish(1),
+            {"target": make.target(None, published=None), "status": {}},
+            NOW,
+            id="the first time to a foreign Secret",
+        ),
         pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
         pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
         pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.spec.store_refs import Source
+from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
 from keyturn.core.state.state import Held, Publication, State, Triggers
 from keyturn.core.value import Value
@@ -57,8 +59,21 @@ def test_the_leases_of_each_revision_are_known() -> None:
     facts = builders.record((builders.revision(2), values(2)), (builders.revision(1), lent)).facts
 
     assert facts.lent == {1: {"creds/1"}}
-    assert facts.lent_before == {"creds/1"}
     assert state(2, 1).facts.lent == {}
+
+
+def test_a_lease_that_a_revision_had_is_known_as_such_when_its_values_are_dropped() -> None:
+    leases = [StoreLease("vault", f"creds/{number}", "", timedelta(hours=1), NOW) for number in (1, 2)]
+    lent = Revision({"password": replace(kept("lent"), loan="creds/1")})
+    before = builders.record((builders.revision(1), lent), loans=tuple(leases))
+    longer = replace(leases[0], ends=NOW + timedelta(hours=1), is_carried=False)
+
+    after = with_newer(before, 2, 0).facts.with_loans((longer,))
+
+    assert {loan.id: (loan.ends, loan.is_carried) for loan in after.loans} == {
+        "creds/1": (longer.ends, True),
+        "creds/2": (NOW, False),
+    }
 
 
 def test_a_new_revision_lifts_a_hold() -> None:
