@@ -6,6 +6,7 @@ import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from keyturn.core.labels import ROTATE
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
 
@@ -158,3 +159,38 @@ async def test_nothing_is_published_that_is_not_recorded_as_it_was_sent() -> Non
     assert stalled
     assert stalled[1] == "ChangedOnWrite"
     assert "'db-keyturn'" in stalled[2]
+
+
+async def test_a_secret_that_its_maker_creates_again_restarts_no_workload() -> None:
+    """A workload created after the last rotation has no marker: only the publication time shows what it runs."""
+    cluster = Cluster({**SPEC, "target": {"creationPolicy": "Merge"}})
+    await create_foreign(cluster)
+    cluster.add_workload("old", frozenset({"password"}))
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "once"
+    cluster.touch_managed()
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    cluster.add_workload("young", frozenset({"password"}))
+    await cluster.settle()
+
+    cluster.now += timedelta(days=1)
+    del cluster.objects[TARGET]
+    await create_foreign(cluster)
+
+    assert sorted(cluster.data()) == ["other", "password", "user"]
+    assert {name: pods.restarted_for for name, pods in cluster.pods.items()} == {"old": [2], "young": []}
+
+
+async def create_foreign(cluster: Cluster) -> None:
+    metadata = {"name": "db", "namespace": "shop", "uid": str(cluster.now)}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": metadata,
+        "data": {"other": OTHER},
+    }
+    await cluster.create(TARGET.rpartition("/")[0], body)
+    await cluster.settle()

@@ -195,7 +195,7 @@ async def test_another_process_continues_with_the_same_login(after: int) -> None
 
 @pytest.mark.parametrize("limit", [0, 3])
 async def test_a_lease_in_use_outlasts_the_values_of_its_revision(limit: int) -> None:
-    """One workload stays on the first revision, another on the second, of which no values are kept with a limit of 0."""
+    """A workload stays on the first revision, another on the second, whose values a limit of 0 drops."""
     cluster = LeaseCluster(rotation={"overlap": "0s", "revisionHistoryLimit": limit})
     await cluster.settle()
     for name in ("first", "second"):

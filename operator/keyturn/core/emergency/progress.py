@@ -95,7 +95,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
 def _turned_elsewhere(
     told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
 ) -> Affected:
-    """Return the progress of a secret without generated values, which waits for pods with earlier values all the same."""
+    """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
     if waits := _awaited_read(emergency, observed, error) or _leased(observed):
         return replace(told, message=waits)
     if observed.current is not None:
