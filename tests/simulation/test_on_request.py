@@ -74,3 +74,25 @@ async def test_a_crash_during_the_rotation_causes_no_second_one(write: float) ->
 
     assert facts_of(cluster) == (2, "Idle")
     assert cluster.pods["api"].restarted_for == [2]
+
+
+async def test_a_secret_that_stays_immutable_gets_no_revision_that_cannot_be_written() -> None:
+    """Kubernetes never makes it mutable again, although the spec asks for it no more."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    cluster = Cluster({"data": data, "target": {"immutable": True}})
+    await cluster.settle()
+    cluster.change_managed()["target"] = {"immutable": False}
+    await cluster.settle()
+
+    ask(cluster)
+    await cluster.settle()
+    cluster.now += _QUARTER
+    await cluster.settle()
+
+    stalled = next(
+        one
+        for one in ManagedSecret.model_validate(cluster.objects[MANAGED]).status.conditions
+        if one.type == "Stalled"
+    )
+    assert (stalled.reason, facts_of(cluster)[0]) == ("Immutable", 1)
+    assert "write another target.name" in stalled.message

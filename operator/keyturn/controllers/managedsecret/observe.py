@@ -29,7 +29,7 @@ from .compliance import note_values, with_compliance
 from .consumers import with_consumers
 from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
-from .secret_reads import versions_of
+from .secret_reads import is_left_immutable, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,7 +194,7 @@ def _agrees(observed: Observed) -> bool:
     """Whether the target Secret is in sync with state and spec, so that it need not be read again."""
     target = observed.target
     is_whole = observed.is_published and observed.is_complete and not observed.unfit
-    return is_whole and target is not None and target.dressed
+    return is_whole and target is not None and target.dressed and not is_left_immutable(observed)
 
 
 def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:

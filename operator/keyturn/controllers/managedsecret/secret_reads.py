@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ListedSecrets",
     "SecretReads",
+    "is_left_immutable",
     "versions_of",
 ]
 
@@ -181,7 +182,7 @@ class SecretReads:
         target_meta = cache.secret(key.namespace, secret_of(observed.managed))
         if not state_meta or state_meta.resource_version != record.state_version or observed.unfit:
             return  # another writer changed the state meanwhile
-        if record.is_doubted:
+        if record.is_doubted or is_left_immutable(observed):
             return
         record.in_sync = versions_of(observed, state_meta, target_meta)
 
@@ -201,6 +202,12 @@ class SecretReads:
         if record is None:
             record = self._records[key] = _SecretRecord()
         return record
+
+
+def is_left_immutable(observed: Observed) -> bool:
+    """Whether the target stays immutable although the spec asks for it no more: only a read of it shows that."""
+    target, desired = observed.target, observed.desired
+    return target is not None and target.immutable and desired is not None and not desired.shape.immutable
 
 
 def versions_of(observed: Observed, *metas: SecretMeta | None) -> Versions:

@@ -123,7 +123,7 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
 
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
-    if is_fixed(observed, desired):
+    if is_fixed(observed):
         return "the Secret is immutable: write another target.name for one with new values"
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:

@@ -102,15 +102,15 @@ def published_from(observed: Observed) -> datetime | None:
 def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
     if (
         observed.state is None
-        or is_fixed(observed, desired)
+        or is_fixed(observed)
         or not any(item.recipe for item in desired.items)
     ):
         return False
     return renewed_by(emergency, observed, desired) is None
 
 
-def is_fixed(observed: Observed, desired: Desired) -> bool:
-    return desired.shape.immutable and observed.target is not None and observed.target.immutable
+def is_fixed(observed: Observed) -> bool:
+    return observed.target is not None and observed.target.immutable
 
 
 def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> RevisionFacts | None:

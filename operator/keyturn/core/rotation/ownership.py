@@ -59,12 +59,12 @@ def adopts_first(observed: Observed, desired: Desired) -> bool:
 
 
 def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
-    """Check that no change is due to an immutable Secret.
+    """Check that no change is due to an immutable Secret; that the spec has `immutable: false` by now changes nothing.
 
     Raises:
         Stalled: The Secret is immutable.
     """
-    if observed.target and observed.target.immutable and desired.shape.immutable:
+    if observed.target and observed.target.immutable:
         raise Stalled(
             ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
