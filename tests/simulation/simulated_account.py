@@ -272,8 +272,11 @@ class Account:
             previous_key(key) for item in desired.items if item.keep_previous for key in item.keys.values()
         }
         is_new = self.state is None or "password" not in fresh
+        previous = frozenset[str]() if is_new else frozenset(kept)
         assert desired.database is None or staged_login(fresh, self.state, desired) is not None
-        return transitions.Content(desired.keys, {}, changed, frozenset() if is_new else frozenset(kept))
+        return transitions.Content(
+            desired.keys, {}, changed | previous, previous, begins_overlap=bool(previous)
+        )
 
     def _claimed(self, step: steps.Claim, observed: Observed) -> StateFacts:
         if self.state is not None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.core.labels import ROTATE
+from keyturn.api import ManagedSecret
+from keyturn.core.labels import ROLLBACK, ROTATE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
 
 _TEXT = "{{ jwt }}{% if previous.jwt %},{{ previous.jwt }}{% endif %}"
 
@@ -24,6 +29,10 @@ async def signing(overlap: str = "1d") -> Cluster:
     cluster.add_workload("api", frozenset({"keys"}))
     await cluster.settle()
     return cluster
+
+
+def status_of(cluster: Cluster) -> ManagedSecretStatus:
+    return ManagedSecret.model_validate(cluster.objects[MANAGED]).status
 
 
 def keys_of(cluster: Cluster) -> list[str]:
@@ -89,3 +98,60 @@ async def test_a_crash_loses_no_previous_value(write: float) -> None:
     await rotate(cluster, "a")
 
     assert keys_of(cluster)[1:] == [first]
+
+
+async def with_notes(rotation: dict[str, str]) -> Cluster:
+    """Make a Secret with a previous value, one workload that reads both, and one that reads the current one."""
+    spec = {
+        "data": [
+            {"name": "jwt", "generate": {"bytes": {}}, "keepPrevious": True},
+            {"name": "note", "literal": "0"},
+        ],
+        "rotation": rotation,
+    }
+    cluster = Cluster(spec)
+    await cluster.settle()
+    cluster.add_workload("both", frozenset({"jwt", "jwt.previous"}))
+    cluster.add_workload("all", None)
+    await cluster.settle()
+    await rotate(cluster, "a")
+    return cluster
+
+
+async def write_note(cluster: Cluster, text: str) -> None:
+    cluster.change_managed()["data"][1]["literal"] = text
+    await cluster.settle()
+
+
+async def test_revisions_of_other_values_do_not_prolong_the_overlap() -> None:
+    cluster = await with_notes({"overlap": "1d"})
+    until = status_of(cluster).previous
+    previous = cluster.data()["jwt.previous"]
+
+    for number in range(1, 4):
+        cluster.now += timedelta(hours=6)
+        await write_note(cluster, str(number))
+        assert cluster.data()["jwt.previous"] == previous
+        assert status_of(cluster).previous == until
+    cluster.now += timedelta(hours=6)
+    await write_note(cluster, "4")
+
+    assert "jwt.previous" not in cluster.data()
+    assert cluster.pods["both"].restarted_for == [2], "what it reads has not changed since"
+    assert cluster.pods["all"].restarted_for == [2, 3, 4, 5, 6]
+
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "4"
+    cluster.touch_managed()
+    await cluster.settle()
+    assert "jwt.previous" not in cluster.data(), "a return does not bring it back"
+
+
+async def test_the_limit_of_the_overlap_counts_from_the_rotation() -> None:
+    cluster = await with_notes({"overlap": "1d", "maxOverlap": "2d"})
+    cluster.pause("all", paused=True)
+
+    for number in range(1, 10):
+        cluster.now += timedelta(hours=6)
+        await write_note(cluster, str(number))
+
+    assert "jwt.previous" not in cluster.data()

@@ -51,8 +51,8 @@ __all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
 _STATE_KEY = "state"
 _FORMAT = 2
 _FORMAT_OF_CREDENTIALS = 3
-_ONLY_WITH_CREDENTIALS = frozenset({"credential", "supersedes", "abandoned"})
-"""Facts of a revision that format 2 lacks."""
+_OPTIONAL = frozenset({"credential", "supersedes", "abandoned", "overlap_from"})
+"""Facts of a revision that are absent if they are empty."""
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
 """Empty in a record of an earlier version, as the target is."""
@@ -161,7 +161,7 @@ def _encode(values: Mapping[str, Value]) -> dict[str, str]:
 def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     # Not asdict, which copies every key name of all revisions.
     written = {field.name: getattr(facts, field.name) for field in fields(facts)}
-    for name in _ONLY_WITH_CREDENTIALS:
+    for name in _OPTIONAL:
         if written[name] is None or written[name] is False:
             del written[name]
     return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
@@ -243,6 +243,7 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         fallback=_number_or_none(document["fallback"]),
         previous=_names(document["previous"]),
         valid_until=_time(valid_until) if valid_until else None,
+        overlap_from=_number_or_none(document.get("overlap_from")),
         ended=bool(document["ended"]),
         credential=_number_or_none(document.get("credential")),
         supersedes=_credential_number(document.get("supersedes")),

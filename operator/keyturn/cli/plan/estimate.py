@@ -40,12 +40,20 @@ def content_generated(
 ) -> Content:
     """Estimate the content of a revision for which the items in `fresh` are generated."""
     every = with_dependents(fresh, makers.needs)
+    previous = _previous(every, desired, before, makers)
+    added = previous - desired.every_key
     return Content(
         keys=_keys_of(desired),
         templates=desired.templates,
-        changed=_changed(every, desired, before),
-        previous=_previous(every, desired, before, makers),
+        changed=_changed(every, desired, before) | added,
+        previous=previous or _kept(before),
+        begins_overlap=bool(previous),
     )
+
+
+def _kept(before: StateFacts | None) -> frozenset[str]:
+    """Return the keys of an overlap that lasts."""
+    return before.current.previous if before and before.current.keeps_previous else frozenset()
 
 
 def _keys_of(desired: Desired) -> Mapping[str, Mapping[str, str]]:

@@ -231,12 +231,19 @@ async def _render(
 
 
 def _content_of(revision: Revision, state: State | None) -> transitions.Content:
+    base, before = state.current if state else None, _carried(state)
+    data, previous = revision.data(), revision.overlap_data()
+    known = base.overlap_data() if base else {}
+    added = frozenset(key for key, value in previous.items() if key not in data and known.get(key) != value)
     return transitions.Content(
         keys={name: kept.keys for name, kept in revision.values.items()},
         templates={key: rendered.template for key, rendered in revision.rendered.items()},
-        changed=changed_keys(state.current.data() if state else {}, revision.data())
-        | _rendered_anew(revision, state.current if state else None),
-        previous=frozenset(revision.overlap_data()),
+        changed=changed_keys(base.data() if base else {}, data) | _rendered_anew(revision, base) | added,
+        previous=frozenset(previous),
+        begins_overlap=any(
+            kept.overlaps and not (name in before and kept.overlaps_as(before[name]))
+            for name, kept in revision.values.items()
+        ),
     )
 
 

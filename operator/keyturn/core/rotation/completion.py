@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
 
+from .emergency import published_at
 from .holders import holds_back
 from .rollout import is_recorded_complete, is_under_way
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["is_asserted", "is_complete", "overlap_limit"]
+__all__ = ["is_asserted", "is_complete", "overlap_limit", "publication_limit"]
 
 
 def is_complete(observed: Observed, desired: Desired) -> bool:
@@ -40,7 +41,19 @@ def is_asserted(observed: Observed) -> bool:
 
 
 def overlap_limit(observed: Observed, desired: Desired) -> datetime | None:
-    """Return when the previous values end although pods may still hold them, by rotation.maxOverlap; None without."""
+    """Return when the previous values end although pods may still hold them, by rotation.maxOverlap; None without.
+
+    Revisions since then that keep the previous values do not prolong it.
+    """
+    state, limit = observed.state, publication_limit(observed, desired)
+    if state is None or limit is None or desired.max_overlap is None or state.current.overlap_from is None:
+        return limit
+    start = state.overlap_start
+    return (published_at(start, observed) or start.made) + desired.max_overlap
+
+
+def publication_limit(observed: Observed, desired: Desired) -> datetime | None:
+    """Return when rotation.maxOverlap since the publication of the current revision is over; None without."""
     published = observed.target.published if observed.target and observed.is_published else None
     if desired.max_overlap is None or published is None:
         return None

@@ -16,7 +16,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 
 from . import steps
-from .completion import is_complete, overlap_limit
+from .completion import is_complete, publication_limit
 from .credential_slots import (
     MOST_CANDIDATES,
     MOST_OPEN,
@@ -227,7 +227,7 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
         return False
     if (current and credential.revision < current.revision) or revokes_at_once(observed):
         return True
-    limit = overlap_limit(observed, desired)
+    limit = publication_limit(observed, desired)
     if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):
         return True
     return is_complete(observed, desired)

@@ -316,10 +316,11 @@ def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expi
         return None
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
-    if is_under_way(observed):
+    until = current.valid_until
+    if is_under_way(observed) and (until is None or current.began_overlap):
         return None
-    if current.valid_until is not None:
-        return steps.Expire(current.number) if observed.now >= current.valid_until else None
+    if until is not None:
+        return steps.Expire(current.number) if observed.now >= until else None
     if is_complete(observed, desired):
         return steps.Overlap(current.number, observed.now + desired.overlap)
     return None

@@ -50,11 +50,12 @@ def _duration_of(step: steps.Step, observed: Observed, wrote: timedelta, now: da
 
 
 def _overlapped(observed: Observed, now: datetime) -> timedelta | None:
-    current, history = observed.current, observed.managed.status.history
-    if current is None or current.valid_until is None:
+    state, history = observed.state, observed.managed.status.history
+    if state is None or state.current.valid_until is None:
         return None
-    through = next((entry.finished_at for entry in history if entry.revision == current.number), None)
-    return min(now, current.valid_until) - through if through else None
+    start = state.overlap_start.number
+    through = next((entry.finished_at for entry in history if entry.revision == start), None)
+    return min(now, state.current.valid_until) - through if through else None
 
 
 def rollout_duration(observed: Observed, now: datetime) -> tuple[str, timedelta] | None:

@@ -100,11 +100,7 @@ def published_from(observed: Observed) -> datetime | None:
 
 
 def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
-    if (
-        observed.state is None
-        or is_fixed(observed)
-        or not any(item.recipe for item in desired.items)
-    ):
+    if observed.state is None or is_fixed(observed) or not any(item.recipe for item in desired.items):
         return False
     return renewed_by(emergency, observed, desired) is None
 

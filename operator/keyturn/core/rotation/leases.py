@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import steps
-from .completion import is_complete, overlap_limit
+from .completion import is_complete, publication_limit
 from .emergency import revokes_at_once
 from .rollout import Turn, is_under_way, standings
 
@@ -100,7 +100,7 @@ def _limited(loan: StoreLease, observed: Observed, desired: Desired) -> datetime
 
     A workload that is being restarted is waited for in any case.
     """
-    limit = overlap_limit(observed, desired)
+    limit = publication_limit(observed, desired)
     if limit is None or is_under_way(observed):
         return loan.ends
     return min(limit, loan.ends)

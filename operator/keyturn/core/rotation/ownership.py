@@ -59,7 +59,7 @@ def adopts_first(observed: Observed, desired: Desired) -> bool:
 
 
 def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
-    """Check that no change is due to an immutable Secret; that the spec has `immutable: false` by now changes nothing.
+    """Check that no change is due to an immutable Secret, which stays so if the spec has `immutable: false` by now.
 
     Raises:
         Stalled: The Secret is immutable.

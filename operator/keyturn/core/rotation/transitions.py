@@ -70,9 +70,11 @@ class Content:
     """Items, with the key of each output."""
     templates: Mapping[str, str]
     changed: frozenset[str]
-    """Keys that differ from the base revision."""
+    """Keys that differ from the base revision, also those that exist only during the overlap."""
     previous: frozenset[str]
     """Keys that have another value, or exist at all, only during the overlap."""
+    begins_overlap: bool = False
+    """Whether some of these have a value that the base revision did not keep, so that a new overlap begins."""
     login: str | None = None
     """The login of the database account that an existing Secret names; None for a new revision."""
 
@@ -115,10 +117,16 @@ def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, no
 
 
 def _expire(state: StateFacts, now: datetime) -> StateFacts:
-    """Record that the overlap is over, and in the same write that the previous credentials are to be closed."""
-    current = state.current_credential
+    """Record that the overlap is over, and in the same write that the previous credentials are to be closed.
+
+    A return to another revision of the same overlap does not bring its previous values back.
+    """
+    current, start = state.current_credential, state.overlap_start.number
     over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
-    return state.with_revision_facts(replace(state.current, ended=True)).with_phase(Phase.CLOSING, now, over)
+    for one in state.revisions:
+        if start in {one.number, one.overlap_from}:
+            state = state.with_revision_facts(replace(one, ended=True))
+    return state.with_phase(Phase.CLOSING, now, over)
 
 
 def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
@@ -212,14 +220,18 @@ def stage(
 ) -> StateFacts:
     """Record a new revision."""
     credential, supersedes = _credential_facts(step, state, desired)
+    base = state.current if state else None
+    keeps = base is not None and base.overlaps and not content.begins_overlap and credential != step.number
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
         made=now,
-        changed=content.changed | (content.previous - content.every_key),
-        base=state.current_number if state else None,
+        changed=content.changed,
+        base=base.number if base else None,
         fallback=_fallback(observed, desired),
         previous=content.previous,
+        valid_until=base.valid_until if base and keeps else None,
+        overlap_from=(base.overlap_from or base.number) if base and keeps else None,
         credential=credential,
         supersedes=supersedes,
     )
@@ -284,7 +296,7 @@ def _fallback(observed: Observed, desired: Desired) -> int | None:
 
 def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
     """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
-    if publication_of(observed) is not None or current.valid_until is not None:
+    if publication_of(observed) is not None or current.began_overlap:
         return True
     markers = (read_marker(one.workload.marker) for one in observed.consumers)
     return any(marked.get(desired.secret) == current.number for marked in markers)

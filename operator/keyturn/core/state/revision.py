@@ -79,6 +79,15 @@ class ItemValues:
         """Whether it was read from a store."""
         return is_source(self.recipe)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether it has values of an overlap."""
+        return bool(self.overlap or self.previous or self.earlier)
+
+    def overlaps_as(self, other: ItemValues) -> bool:
+        """Whether both have the same values of an overlap."""
+        return (self.overlap, self.previous, self.earlier) == (other.overlap, other.previous, other.earlier)
+
     def settled(self) -> ItemValues:
         """Return it without its overlap values."""
         return replace(self, overlap={}, previous={}, earlier={})
@@ -136,7 +145,9 @@ class RevisionFacts:
     previous: frozenset[str] = frozenset()
     """Keys that have another value, or exist at all, only during the overlap."""
     valid_until: datetime | None = None
-    """When the overlap ends; known once every workload runs on this revision."""
+    """When the overlap ends; known once every workload runs on this revision, or on that of `overlap_from`."""
+    overlap_from: int | None = None
+    """The earlier revision that began the overlap, if this one only keeps its previous values."""
     ended: bool = False
     """Whether the overlap is over."""
     credential: int | None = None
@@ -150,6 +161,11 @@ class RevisionFacts:
     def overlaps(self) -> bool:
         """Whether previous values, or a previous credential, are still valid."""
         return (bool(self.previous) or self.supersedes is not None) and not self.ended
+
+    @property
+    def began_overlap(self) -> bool:
+        """Whether an overlap began with it, so that every workload ran on it."""
+        return self.valid_until is not None and self.overlap_from is None
 
     @property
     def keeps_previous(self) -> bool:

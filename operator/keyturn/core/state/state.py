@@ -170,6 +170,11 @@ class StateFacts:
         return next(revision for revision in self.revisions if revision.number == self.current_number)
 
     @property
+    def overlap_start(self) -> RevisionFacts:
+        """The revision that began the overlap of the current one."""
+        return self.revision(self.current.overlap_from) or self.current
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset(self.keys)
 

@@ -207,14 +207,15 @@ def _is_to_be_settled(observed: Observed) -> bool:
 
 def _previous(observed: Observed) -> PreviousStatus | None:
     current = observed.current
-    if current is None or current.base is None:
+    before = observed.state.overlap_start.base if observed.state else None
+    if current is None or before is None:
         return None
     if _is_to_be_settled(observed) or _is_to_be_closed(current, observed):
-        return PreviousStatus(revision=current.base, valid_until=to_second(_ended(current, observed)))
+        return PreviousStatus(revision=before, valid_until=to_second(_ended(current, observed)))
     if not observed.overlaps:
         return None
     until = current.valid_until
-    return PreviousStatus(revision=current.base, valid_until=to_second(until) if until else None)
+    return PreviousStatus(revision=before, valid_until=to_second(until) if until else None)
 
 
 def _is_to_be_closed(current: RevisionFacts, observed: Observed) -> bool:
@@ -317,7 +318,7 @@ def _is_to_come(one: RevisionFacts, state: StateFacts) -> bool:
 
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
-    if one.number == state.current_number or one.valid_until:
+    if one.number == state.current_number or one.began_overlap:
         return RevisionResult.SUCCEEDED
     is_given_up = state.held is not None and one.number == state.held.number
     return RevisionResult.ROLLED_BACK if is_given_up else RevisionResult.SUPERSEDED

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.observation.holders import Holders
-from keyturn.core.rotation.completion import is_complete, overlap_limit
+from keyturn.core.rotation.completion import is_complete, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
+from keyturn.core.state.state import Publication
 from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
 
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Observed
+
+PREVIOUS = frozenset({"password.previous"})
+FIRST = Publication(1, make.MADE)
 KEPT: dict[str, Any] = {"data": [{**make.PASSWORD, "keepPrevious": True}]}
 ROLLING = make.consumer("api", marker="db=2", settled=False, restarted=make.NOW - make.minutes(1))
 
@@ -62,6 +68,43 @@ def test_a_limit_that_is_over_does_not_wait_for_a_rollout() -> None:
     spec = {**KEPT, "rotation": {"overlap": "10m", "maxOverlap": "30m"}}
 
     assert next_step(rotated(consumers=(ROLLING,), spec=spec, previous=frozenset({"password"}))) == Expire(2)
+
+
+def kept_on(**rotation: str) -> Observed:
+    """Observe a third revision, published now and rolling, that keeps the previous value of the second."""
+    second = make.revision(2, "Triggered", base=1, previous=PREVIOUS, valid_until=make.NOW)
+    third = replace(
+        second, number=3, reason="Refreshed", base=2, overlap_from=2, changed=frozenset({"api-key"})
+    )
+    known = make.state(third, second, make.revision(), publications=(Publication(2, PUBLISHED), FIRST))
+    status = {"revision": 3, "secretName": "db"}
+    rolling = make.consumer("api", marker="db=3", settled=False, restarted=make.NOW)
+    return make.observed(
+        {**KEPT, "rotation": rotation},
+        rolling,
+        state=known,
+        target=make.target(3, published=make.NOW, overlapping=True),
+        status=status,
+    )
+
+
+def test_an_overlap_that_a_later_revision_keeps_ends_in_time() -> None:
+    """All workloads ran on the new value already, so the rollout of another one is not waited for."""
+    observed = kept_on(overlap="10m")
+    before = replace(observed, now=make.NOW - make.seconds(1))
+
+    assert next_step(observed) == Expire(3)
+    assert isinstance(next_step(before), Rest)
+
+
+def test_the_limit_of_an_overlap_counts_from_the_publication_of_its_value() -> None:
+    observed = kept_on(overlap="10m", maxOverlap="70m")
+    assert observed.state
+    unknown = replace(observed, state=replace(observed.state, publications=()))
+
+    assert overlap_limit(observed, make.wanted(observed)) == PUBLISHED + make.minutes(70)
+    assert publication_limit(observed, make.wanted(observed)) == make.NOW + make.minutes(70)
+    assert overlap_limit(unknown, make.wanted(unknown)) == make.MADE + make.minutes(70)
 
 
 def test_without_publication_there_is_no_limit() -> None:

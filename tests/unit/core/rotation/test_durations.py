@@ -76,6 +76,12 @@ def published(*history: dict[str, Any], **facts: Any) -> Observed:
             minutes(30),
             id="an emergency ended the overlap",
         ),
+        pytest.param(
+            Expire(2),
+            published(entry(2, NOW), entry(1, NOW - minutes(30)), valid_until=NOW, overlap_from=1),
+            minutes(30),
+            id="the overlap of an earlier revision ended",
+        ),
         pytest.param(Expire(2), published(valid_until=NOW), None, id="the overlap of a rollout nobody knows"),
         pytest.param(Expire(2), published(entry(2)), None, id="an overlap that had not begun"),
         pytest.param(Settle(2), published(valid_until=NOW - minutes(3)), minutes(3), id="revoked late"),

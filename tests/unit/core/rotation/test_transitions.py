@@ -148,9 +148,11 @@ def test_the_time_of_publication(changes: dict[str, object], time: object) -> No
 CONTENT = transitions.Content(
     keys={"token": {"value": "TOKEN"}},
     templates={"url": "{{ token }}"},
-    changed=frozenset({"TOKEN"}),
+    changed=frozenset({"TOKEN", "TOKEN.previous"}),
     previous=frozenset({"TOKEN.previous"}),
+    begins_overlap=True,
 )
+KEPT = replace(CONTENT, changed=frozenset({"TOKEN"}), begins_overlap=False)
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
 SPEC_CHANGE = Reason("SpecChanged", "data has new items", frozenset({"password"}), rotates=False)
 HELD = Held(1, 7, NOW, failed=True)
@@ -237,11 +239,56 @@ def test_a_secret_is_adopted_over_a_recorded_revision() -> None:
     assert (after.current_number, after.restorable, after.keys) == (2, frozenset({1, 2}), CONTENT.keys)
 
 
-def staged(reason: Reason, before: StateFacts | None, **look: Any) -> StateFacts:
+def staged(
+    reason: Reason, before: StateFacts | None, content: transitions.Content = CONTENT, **look: Any
+) -> StateFacts:
     observed = make.observed(**{"annotations": ROTATE, "state": before, **look})
     assert observed.desired
     number = before.newest.number + 1 if before else 1
-    return transitions.stage(steps.Stage(number, reason), before, observed, observed.desired, CONTENT, NOW)
+    return transitions.stage(steps.Stage(number, reason), before, observed, observed.desired, content, NOW)
+
+
+OVERLAPPING = make.revision(
+    2, changed=CONTENT.changed, base=1, previous=CONTENT.previous, valid_until=NOW + minutes(30)
+)
+
+
+def test_a_revision_that_keeps_previous_values_does_not_prolong_their_overlap() -> None:
+    third = staged(SPEC_CHANGE, make.state(OVERLAPPING, make.revision(1)), KEPT)
+    fourth = staged(SPEC_CHANGE, third, KEPT)
+
+    assert [(one.valid_until, one.overlap_from, one.began_overlap) for one in fourth.revisions] == [
+        (OVERLAPPING.valid_until, 2, False),
+        (OVERLAPPING.valid_until, 2, False),
+        (OVERLAPPING.valid_until, None, True),
+        (None, None, False),
+    ]
+    assert (fourth.overlap_start, third.overlap_start) == (OVERLAPPING, OVERLAPPING)
+
+
+@pytest.mark.parametrize(
+    ("before", "content"),
+    [
+        pytest.param(OVERLAPPING, CONTENT, id="a value has another previous one"),
+        pytest.param(replace(OVERLAPPING, ended=True), KEPT, id="the overlap is over"),
+    ],
+)
+def test_a_revision_with_another_previous_value_begins_an_overlap(
+    before: RevisionFacts, content: transitions.Content
+) -> None:
+    after = staged(REASON, make.state(before, make.revision(1)), content).newest
+
+    assert (after.valid_until, after.overlap_from) == (None, None)
+
+
+def test_the_end_of_an_overlap_is_recorded_for_each_of_its_revisions() -> None:
+    """A return to one of them must not bring the previous value back."""
+    kept = replace(OVERLAPPING, number=3, base=2, overlap_from=2)
+    later = make.revision(1, previous=CONTENT.previous)
+
+    after = record(steps.Expire(3), make.state(kept, OVERLAPPING, later), make.observed(), NOW)
+
+    assert [one.ended for one in after.revisions] == [True, True, False]
 
 
 def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
@@ -251,7 +298,7 @@ def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
         3,
         "Triggered",
         NOW,
-        frozenset({"TOKEN", "TOKEN.previous"}),
+        CONTENT.changed,
         base=2,
         fallback=1,
         previous=CONTENT.previous,
@@ -276,7 +323,7 @@ def test_the_first_revision_handles_all_requests() -> None:
     after = staged(REASON, None, target=None, status={})
 
     assert after.revisions == (
-        RevisionFacts(1, "Triggered", NOW, CONTENT.changed | CONTENT.previous, previous=CONTENT.previous),
+        RevisionFacts(1, "Triggered", NOW, CONTENT.changed, previous=CONTENT.previous),
     )
     assert (after.rotated, after.triggers.annotation) == (NOW, "leaver")
 

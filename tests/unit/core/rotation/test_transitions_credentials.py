@@ -60,6 +60,7 @@ def test_a_new_password_becomes_a_candidate_next_to_the_published_one() -> None:
     assert (after.current_number, phases(after)) == (1, {2: STAGED, 1: PROVEN})
     assert after.candidate is not None
     assert (after.candidate.credential, after.candidate.supersedes) == (2, 1)
+    assert after.candidate.overlap_from is None
     assert after.restorable == {1, 2}
     assert after.names == state().names
 
@@ -67,9 +68,9 @@ def test_a_new_password_becomes_a_candidate_next_to_the_published_one() -> None:
 def test_other_values_keep_the_credential() -> None:
     after = staged(state(credential(2), credential(1)), frozenset({"token"}))
     assert (after.current_number, phases(after)) == (3, {2: PROVEN, 1: PROVEN})
-    assert (after.current.credential, after.current.supersedes) == (2, 1)
+    assert (after.current.credential, after.current.supersedes, after.current.overlap_from) == (2, 1, 2)
     ended = staged(moved(state(credential(2), credential(1, CLOSED)), 2, ended=True), frozenset({"token"}))
-    assert ended.current.supersedes is None
+    assert (ended.current.supersedes, ended.current.overlap_from) == (None, None)
 
 
 def test_a_revision_before_the_account_has_no_credential() -> None:
