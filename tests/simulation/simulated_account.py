@@ -23,6 +23,7 @@ from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.credential_slots import MOST_OPEN, staged_login
 from keyturn.core.rotation.credentials import live_for
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.rotation.publication import publication_time
 from keyturn.core.spec.desired import previous_key
 from keyturn.core.state.credential import UNKNOWN_REVISION
 from keyturn.core.status.status import Outcome, status_of
@@ -300,7 +301,7 @@ class Account:
         self.target = TargetFacts(
             owner="db",
             revision=step.number,
-            published=transitions.published_at(step, observed, self.now),
+            published=publication_time(step, observed, self.now),
             differs=frozenset(),
             dressed=True,
             overlapping=keeps,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KEY = ObjectKey("shop", "db")
 MANAGED = paths.managed_secret("shop", "db")
+_SECRETS = paths.secrets("shop") + "/"
 TARGET = paths.secret("shop", "db")
 STATE = paths.secret("shop", "db-keyturn")
 _WORKLOADS = tuple(paths.workloads(kind, "shop") for kind in WorkloadKind)
@@ -155,7 +156,7 @@ class Cluster(Api):
             self.context.cache.put_workload(workload_of(kind, body))
 
     def tell_secrets(self) -> None:
-        for path in (TARGET, STATE):
+        for path in {TARGET, STATE, *(path for path in self.objects if path.startswith(_SECRETS))}:
             body = self.objects.get(path)
             if body and OWNER_LABEL in body["metadata"].get("labels", {}):
                 self.context.cache.put_secret(meta_of(body))
@@ -352,7 +353,11 @@ class Cluster(Api):
                 raise errors.AlreadyExists("create", one, 409, "AlreadyExists")
             self._uids += 1
             made = copy.deepcopy(body)
-            made["metadata"] |= {"uid": f"uid-{self._uids}", "creationTimestamp": self._second()}
+            made["metadata"] |= {
+                "uid": f"uid-{self._uids}",
+                "creationTimestamp": self._second(),
+                "managedFields": [{"manager": "keyturn"}],
+            }
             self.objects[one] = self._stamp(made)
             self._revise(one)
         return copy.deepcopy(made)
@@ -362,7 +367,11 @@ class Cluster(Api):
             if path.endswith("/status"):
                 return self._with_status(path.removesuffix("/status"), body)
             there = self._unchanged("update", path, body["metadata"]["resourceVersion"])
-            kept = {name: there["metadata"][name] for name in ("uid", "creationTimestamp")}
+            kept = {
+                name: there["metadata"][name]
+                for name in ("uid", "creationTimestamp", "managedFields")
+                if name in there["metadata"]
+            }
             made = copy.deepcopy(body)
             made["metadata"] |= kept
             self.objects[path] = self._stamp(made)

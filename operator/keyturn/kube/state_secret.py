@@ -26,6 +26,7 @@ from keyturn.core.state.revision import ItemValues, Rendered, Revision, Revision
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
     Held,
+    LeftSecret,
     Publication,
     Pushed,
     State,
@@ -57,6 +58,7 @@ _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
 """Empty in a record of an earlier version, as the target is."""
 _TARGET = re.compile(r"((Cluster)?DatabaseTarget/[a-z0-9.-]{1,253})?")
+_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
 
@@ -109,6 +111,7 @@ def _state_document(state: State) -> dict[str, Any]:
     facts = state.facts
     credentials = [asdict(credential) for credential in facts.credentials]
     with_credentials = {"format": _FORMAT_OF_CREDENTIALS, "credentials": credentials} if credentials else {}
+    with_left = {"left": [asdict(one) for one in facts.left]} if facts.left else {}
     return {
         "format": _FORMAT,
         "uid": facts.uid,
@@ -128,6 +131,7 @@ def _state_document(state: State) -> dict[str, Any]:
         "pushed": [asdict(record) for record in facts.pushed],
         "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in facts.loans],
         **with_credentials,
+        **with_left,
     }
 
 
@@ -188,6 +192,7 @@ def _state_from(document: dict[str, Any]) -> State:
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
         loans=tuple(_loan_from(item) for item in document.get("loans", ())),
         credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
+        left=tuple(_left_from(item) for item in document.get("left", ())),
     )
     return State.of(facts, revisions)  # fails without a current revision
 
@@ -278,6 +283,11 @@ def _pushed_from(document: dict[str, Any]) -> Pushed:
     )
 
 
+def _left_from(document: dict[str, Any]) -> LeftSecret:
+    number = document["number"]
+    return LeftSecret(_secret(document["name"]), _text(document["uid"]), number and _number(number))
+
+
 def _loan_from(document: dict[str, Any]) -> StoreLease:
     return StoreLease(
         place=Destination.at(_text(document["place"])).id,
@@ -346,6 +356,12 @@ def _tries(number: object) -> int:
 def _item(text: object) -> str:
     if not _ITEM.fullmatch(_text(text)):
         raise ValueError("no item of data")
+    return _text(text)
+
+
+def _secret(text: object) -> str:
+    if not _SECRET.fullmatch(_text(text)):
+        raise ValueError("no name of a Secret")
     return _text(text)
 
 

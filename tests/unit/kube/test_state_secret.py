@@ -19,7 +19,7 @@ from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
-from keyturn.core.state.state import Held, Publication, Pushed, State, Triggers
+from keyturn.core.state.state import Held, LeftSecret, Publication, Pushed, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of
 from tests.unit.core import builders as make
@@ -55,6 +55,7 @@ STATE = make.record(
     pushed=(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
+    left=(LeftSecret("db-old", "uid-old", 1), LeftSecret("db.older", "", 0)),
     loans=(
         StoreLease(
             Destination(StoreKind.SECRET_STORE, "vault", "creds/db").id,
@@ -179,6 +180,12 @@ def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> Non
 def test_a_lease_in_a_state_of_before_is_known_by_the_revisions() -> None:
     before = state_of(edited(lambda read: read["loans"][0].pop("is_carried")))
     assert [loan.is_carried for loan in before.facts.loans] == [True]
+
+
+@pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])
+def test_a_secret_under_an_earlier_name_has_the_name_of_one(name: object) -> None:
+    with pytest.raises(Stalled):
+        state_of(edited(lambda read: read["left"][0].update(name=name)))
 
 
 @given(states)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.publication import publication_time
 from keyturn.core.status.status import Outcome, status_of
 
 from . import estimate
@@ -97,7 +98,7 @@ def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Obse
     target = TargetFacts(
         owner=observed.name,
         revision=step.number,
-        published=transitions.published_at(step, observed, observed.now),
+        published=publication_time(step, observed, observed.now),
         differs=frozenset(),
         dressed=True,
         overlapping=observed.current is not None and observed.current.keeps_previous,

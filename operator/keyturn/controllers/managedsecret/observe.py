@@ -16,7 +16,7 @@ from keyturn.core.rotation.emergency import lifted
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.spec.desired import VALUE, secret_of
 from keyturn.core.state.revision import LITERAL
-from keyturn.core.state.state import state_name
+from keyturn.core.state.state import LeftSecret, state_name
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.managed_secrets import readable, slim
@@ -26,7 +26,7 @@ from keyturn.runtime import threadpools
 
 from .adoption import adopted_values
 from .compliance import note_values, with_compliance
-from .consumers import with_consumers
+from .consumers import with_consumers, with_former_uses
 from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
@@ -74,6 +74,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
+    observed = await with_former_uses(key, observed, context)
     return await with_holders(key, observed, memory.holders, context)
 
 
@@ -203,10 +204,12 @@ def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta |
     return meta.binder != binder_of(observed, observed.desired, state)
 
 
-def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[str, ...]:
+def _left(key: ObjectKey, observed: Observed, cache: InformerCache) -> tuple[LeftSecret, ...]:
     if observed.desired is None:
         return ()
-    return tuple(sorted(cache.written_by(key) - {observed.desired.secret}))
+    names = sorted(cache.written_by(key) - {observed.desired.secret})
+    metas = (cache.secret(key.namespace, name) for name in names)
+    return tuple(LeftSecret(meta.name, meta.uid, meta.revision or 0) for meta in metas if meta)
 
 
 async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state: State | None) -> TargetFacts:

@@ -9,8 +9,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
+from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.push import binder_of
-from keyturn.core.rotation.transitions import published_at
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
@@ -93,7 +93,7 @@ async def write_target(
         Conflict: The stored object differs from what was sent; the next observation reports it.
     """
     is_new = isinstance(step, steps.Publish)
-    published = published_at(step, observed, context.now())
+    published = publication_time(step, observed, context.now())
     state = known(await memory.secrets.state(key), key)
     body = await _body(key, observed, state, published, memory.secrets)
     written = await _write_secret(key, body, memory, context)

@@ -10,14 +10,14 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.emergency import (
     asked_at,
+    is_exposed,
     is_fixed,
-    published_at,
     renewed_by,
     renews,
-    was_published,
 )
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.leases import idle_leases
+from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.state.revision import is_found
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
+    from keyturn.core.state.state import LeftSecret
 
 __all__ = ["Affected", "affected"]
 
@@ -124,7 +125,10 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
     if is_fixed(observed):
-        return "the Secret is immutable: write another target.name for one with new values"
+        return (
+            "the Secret is immutable: write another target.name for one with new values, and let its workloads"
+            " use that"
+        )
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
         return None
@@ -183,6 +187,8 @@ def _open_points(
         yield AffectedState.ROTATED, _progress_message(behind)
     if summary := summary_of(observed, desired):
         yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
+    if used := _still_used(observed, desired):
+        yield AffectedState.ROTATED, used
     if valid := _still_valid(observed, desired):
         yield AffectedState.ROTATED, valid
     if open_ := [login for login in told.logins if login.refused_at is None]:
@@ -191,6 +197,24 @@ def _open_points(
         yield _waiting_for_push(told.unpushed)
     if waits := _awaited_read(emergency, observed, error):
         yield AffectedState.ROTATED, waits
+
+
+def _still_used(observed: Observed, desired: Desired) -> str | None:
+    """Return a message with the workloads that use a Secret under an earlier name, which keeps exposed values."""
+    exposed = [one for one in observed.former_uses if _is_exposed(one.secret, observed)]
+    if not exposed:
+        return None
+    first, more = exposed[0], f" and {len(exposed) - 1} more" if len(exposed) > 1 else ""
+    return (
+        f"{first.workload}{more} still uses the Secret {first.secret.name!r}, which keeps the values of revision"
+        f" {first.secret.number or '?'}; let it use {desired.secret!r}"
+    )
+
+
+def _is_exposed(left: LeftSecret, observed: Observed) -> bool:
+    """Whether a Secret has exposed values, or those of a revision that is no longer recorded."""
+    is_known = observed.state is not None and observed.state.revision(left.number) is not None
+    return not is_known or is_exposed(left.number, observed)
 
 
 def _still_valid(observed: Observed, desired: Desired) -> str | None:

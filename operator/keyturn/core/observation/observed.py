@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import Held, StateFacts
+    from keyturn.core.state.state import Held, LeftSecret, StateFacts
 
     from .account import AccountFacts
     from .account_manager import AccountManager
@@ -41,6 +41,7 @@ __all__ = [
     "Consumer",
     "Denial",
     "DriftHistory",
+    "FormerUse",
     "Observed",
     "RestartHold",
     "Sibling",
@@ -95,6 +96,14 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerUse:
+    """A workload that uses a Secret under an earlier name of the target."""
+
+    workload: WorkloadKey
+    secret: LeftSecret
+
+
+@dataclass(frozen=True, slots=True)
 class Consumer:
     """A workload that uses this Secret, or that the spec lists."""
 
@@ -144,8 +153,10 @@ class Observed:
     """Workloads of rollout.targets that do not exist."""
     unbound: bool = False
     """The state Secret's owner reference differs from what the deletionPolicy requires."""
-    left: tuple[str, ...] = ()
-    """Own Secrets under names that the spec no longer has."""
+    left: tuple[LeftSecret, ...] = ()
+    """Own Secrets under names that the spec no longer has, which are not released yet."""
+    former_uses: tuple[FormerUse, ...] = ()
+    """Uses of Secrets under earlier names, released or not; known during an emergency."""
     unchecked: str | None = None
     """The rule of the class that could not be checked, with the reason."""
     signs: Signs = NO_SIGNS

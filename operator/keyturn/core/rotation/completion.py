@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
 
-from .emergency import published_at
 from .holders import holds_back
+from .publication import published_at
 from .rollout import is_recorded_complete, is_under_way
 
 if TYPE_CHECKING:

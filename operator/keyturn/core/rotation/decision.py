@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from .steps import Reason
 
 __all__ = ["hinted", "next_number", "next_step"]
+
+
+_FORMER_USES_INTERVAL = timedelta(minutes=1)
+"""Interval of checks whether a workload still uses a Secret under an earlier name, of which no watch reports."""
 
 
 def next_step(observed: Observed) -> steps.Step:
@@ -152,10 +157,14 @@ def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline
     return steps.Decline() if observed.is_requested and turns_nothing(desired) else None
 
 
-def _let_go(observed: Observed) -> steps.Bind | steps.Release | None:
+def _let_go(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:
     if observed.unbound:
         return steps.Bind()
-    return steps.Release(observed.left[0]) if observed.left else None
+    if not observed.left:
+        return None
+    first = observed.left[0]
+    is_recorded = observed.state is not None and first in observed.state.left
+    return steps.Release(first.name) if is_recorded else steps.Leave(first)
 
 
 def _may_renew(observed: Observed, reason: Reason) -> bool:
@@ -337,6 +346,8 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         times.append(start)
     if (due := due_on_request(observed)) and due > observed.now:
         times.append(due)
+    if observed.former_uses:
+        times.append(observed.now + _FORMER_USES_INTERVAL)
     overdue = overdue_time(observed) if observed.held else None
     others = (
         overdue if overdue and overdue > observed.now else None,

@@ -11,6 +11,8 @@ from keyturn.api.rollout import OnFailure
 from keyturn.core.observation.emergency import DECLARED_WITHIN, Emergency
 from keyturn.core.reasons import RevisionReason
 
+from .publication import published_at, was_published
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -26,12 +28,10 @@ __all__ = [
     "is_exposed",
     "is_fixed",
     "lifted",
-    "published_at",
     "published_from",
     "renewed_by",
     "renews",
     "revokes_at_once",
-    "was_published",
 ]
 
 COOL_DOWN = timedelta(minutes=5)
@@ -199,21 +199,3 @@ def is_exposed(number: int, observed: Observed) -> bool:
         or (observed.desired is not None and not renews(one, started, observed, observed.desired))
         for started in declared
     )
-
-
-def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
-    """Return when a revision was first published, if known."""
-    known = observed.state.publications if observed.state else ()
-    times = [publication.time for publication in known if publication.number == one.number]
-    if (
-        observed.is_published
-        and observed.current
-        and observed.current.number == one.number
-        and observed.target
-    ):
-        times += [observed.target.published] if observed.target.published else []
-    return min(times, default=None)
-
-
-def was_published(one: RevisionFacts, observed: Observed) -> bool:
-    return published_at(one, observed) is not None or (observed.managed.status.revision or 0) >= one.number

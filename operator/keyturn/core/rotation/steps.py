@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.pods import Pod
     from keyturn.core.spec.store_refs import Destination
     from keyturn.core.state.lease import StoreLease
-    from keyturn.core.state.state import Pushed
+    from keyturn.core.state.state import LeftSecret, Pushed
 
 __all__ = [
     "Adopt",
@@ -62,6 +62,7 @@ __all__ = [
     "GiveBack",
     "GoBack",
     "Intend",
+    "Leave",
     "OutsideStep",
     "Overlap",
     "Prove",
@@ -151,6 +152,13 @@ class Repair:
 @dataclass(frozen=True, slots=True)
 class Bind:
     """Set or remove the owner reference of the state Secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Record a Secret under a name that the spec no longer has, before it is released."""
+
+    secret: LeftSecret
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +337,7 @@ Step = (
     | Publish
     | Repair
     | Bind
+    | Leave
     | Release
     | GoBack
     | RollOut

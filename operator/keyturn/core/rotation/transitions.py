@@ -26,6 +26,7 @@ from .credential_slots import (
     was_in_use,
 )
 from .decision import next_number
+from .publication import publication_of
 from .rollback import failures
 from .rollout import is_under_way
 
@@ -44,8 +45,6 @@ __all__ = [
     "claim",
     "finalizers",
     "give_back",
-    "publication_of",
-    "published_at",
     "push",
     "record",
     "stage",
@@ -58,7 +57,9 @@ _AtStore: TypeAlias = (
     steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
 )
 _AtServer: TypeAlias = steps.Apply | steps.Prove | steps.Close | steps.Revoke | steps.Retire
-Recorded: TypeAlias = steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | _AtStore | _AtServer
+Recorded: TypeAlias = (
+    steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | steps.Leave | _AtStore | _AtServer
+)
 """Steps that generate no revision."""
 
 
@@ -88,12 +89,12 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
     match step:
         case steps.GoBack():
             return _go_back(step, state, observed, now)
-        case steps.Overlap(until=until):
-            return state.with_revision_facts(replace(state.current, valid_until=until))
-        case steps.Expire():
-            return _expire(state, now)
+        case steps.Overlap() | steps.Expire():
+            return _overlap(step, state, now)
         case steps.Decline():
             return _decline(state, observed)
+        case steps.Leave(secret=left):
+            return state.with_left(left)
         case steps.Apply() | steps.Prove() | steps.Close() | steps.Revoke() | steps.Retire():
             return _record_at_server(step, state, observed, now)
         case _:
@@ -116,11 +117,13 @@ def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, no
             assert_never(step)
 
 
-def _expire(state: StateFacts, now: datetime) -> StateFacts:
-    """Record that the overlap is over, and in the same write that the previous credentials are to be closed.
+def _overlap(step: steps.Overlap | steps.Expire, state: StateFacts, now: datetime) -> StateFacts:
+    """Record when an overlap ends, or that it is over and in the same write that its credentials are to be closed.
 
     A return to another revision of the same overlap does not bring its previous values back.
     """
+    if isinstance(step, steps.Overlap):
+        return state.with_revision_facts(replace(state.current, valid_until=step.until))
     current, start = state.current_credential, state.overlap_start.number
     over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
     for one in state.revisions:
@@ -220,21 +223,19 @@ def stage(
 ) -> StateFacts:
     """Record a new revision."""
     credential, supersedes = _credential_facts(step, state, desired)
-    base = state.current if state else None
-    keeps = base is not None and base.overlaps and not content.begins_overlap and credential != step.number
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
         made=now,
         changed=content.changed,
-        base=base.number if base else None,
+        base=state.current_number if state else None,
         fallback=_fallback(observed, desired),
         previous=content.previous,
-        valid_until=base.valid_until if base and keeps else None,
-        overlap_from=(base.overlap_from or base.number) if base and keeps else None,
         credential=credential,
         supersedes=supersedes,
     )
+    if state:
+        facts = _with_overlap_of(state.current, facts, content)
     staged = _staged_credential(step, state, desired, now)
     is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
     read_at = observed.read_for(now) if is_read else None
@@ -252,6 +253,13 @@ def stage(
     if staged and not state.current.abandoned:
         return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
+
+
+def _with_overlap_of(base: RevisionFacts, one: RevisionFacts, content: Content) -> RevisionFacts:
+    """Return a new revision that keeps the overlap of the one before it, unless it begins its own."""
+    if not base.overlaps or content.begins_overlap or one.credential == one.number:
+        return one
+    return replace(one, valid_until=base.valid_until, overlap_from=base.overlap_from or base.number)
 
 
 def with_dependents(fresh: frozenset[str], needs: Mapping[str, frozenset[str]]) -> frozenset[str]:
@@ -456,38 +464,3 @@ def finalizers(step: steps.Finalize, before: Iterable[str]) -> list[str]:
     """Return the finalizers of a ManagedSecret after such a step."""
     others = [name for name in before if name != FINALIZER]
     return [*others, FINALIZER] if step.present else others
-
-
-# Times of publication
-
-
-def publication_of(observed: Observed) -> datetime | None:
-    """Return when the current revision was published; if the Secret has no time, when it was generated."""
-    if observed.current is None:
-        return None
-    if observed.is_published and observed.target:
-        return observed.target.published or observed.current.made
-    was_there = (
-        observed.managed.status.revision is not None
-        if observed.target is None
-        else observed.target.revision is None
-    )
-    return observed.current.made if was_there else None
-
-
-def published_at(
-    step: steps.Publish | steps.Repair | steps.Settle, observed: Observed, now: datetime
-) -> datetime:
-    """Return the publication time that a write of the target Secret sets.
-
-    Only a new revision has a new one: a repair publishes nothing new, nor does a Secret that has a new name or that
-    another client has created again, and running pods have that revision.
-    """
-    number = observed.current.number if observed.current else None
-    is_blank = observed.target is None or observed.target.revision is None
-    was_published = is_blank and observed.managed.status.revision == number
-    if isinstance(step, steps.Publish) and not was_published:
-        return now
-    if observed.target and observed.target.published:
-        return observed.target.published
-    return observed.current.made if observed.current else observed.now

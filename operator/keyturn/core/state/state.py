@@ -20,6 +20,7 @@ __all__ = [
     "HIGHEST_HINT",
     "HIGHEST_REVISION",
     "Held",
+    "LeftSecret",
     "Publication",
     "Pushed",
     "State",
@@ -38,6 +39,8 @@ _MAX_CLOSED = 4
 """Closed credentials that stay recorded as evidence."""
 _MOST_SHARED = 64
 """Items of a set of keys that is shared."""
+_MAX_LEFT = 16
+"""Secrets under earlier names that stay recorded."""
 _MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
 
 
@@ -89,6 +92,16 @@ class Publication:
 
     number: int
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeftSecret:
+    """A Secret under an earlier name of the target, which keeps its values when it is released."""
+
+    name: str
+    uid: str
+    number: int
+    """The revision that it has; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +172,8 @@ class StateFacts:
     """Lease identifiers by revision, for the restorable ones with a lease."""
     credentials: tuple[Credential, ...] = ()
     """Credentials of the database account, the newest first; empty without `spec.database`."""
+    left: tuple[LeftSecret, ...] = ()
+    """Secrets under earlier names, the newest first; a workload that still uses one gets no new values."""
 
     @property
     def newest(self) -> RevisionFacts:
@@ -280,6 +295,10 @@ class StateFacts:
 
     def without_loan(self, id_: str) -> StateFacts:
         return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
+
+    def with_left(self, left: LeftSecret) -> StateFacts:
+        others = (one for one in self.left if one.name != left.name)
+        return replace(self, left=(left, *others)[:_MAX_LEFT])
 
     def with_published(self, time: datetime | None) -> StateFacts:
         """Return the facts with the time at which the current revision was published.

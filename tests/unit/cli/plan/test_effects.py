@@ -12,14 +12,17 @@ from keyturn.api.source import StoreKind
 from keyturn.cli.plan.effects import apply
 from keyturn.cli.plan.estimate import Makers, content_found, content_generated
 from keyturn.core.rotation import steps, transitions
+from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.steps import Reason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
+from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, UID, minutes
 
 MAKERS = Makers(needs={}, merges={})
 PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
+OLD = LeftSecret("old", "uid-old", 1)
 LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
 RECORDED = make.state(
     make.revision(previous={"password.previous"}), pushed=(make.pushed(PLACE, done=False),), loans=(LEASE,)
@@ -115,7 +118,7 @@ def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> No
 def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Settle) -> None:
     observed = make.observed(state=RECORDED, target=make.target(7, differs=["password"], dressed=False))
 
-    published = transitions.published_at(step, observed, NOW)
+    published = publication_time(step, observed, NOW)
 
     assert apply(step, observed, MAKERS).target == make.target(1, published=published, overlapping=True)
 
@@ -138,9 +141,12 @@ def test_a_rotation_is_begun_in_the_status() -> None:
 
 
 def test_steps_that_write_neither_state_nor_secret() -> None:
-    observed = replace(make.observed(), unbound=True, left=("old", "older"))
+    observed = replace(make.observed(), unbound=True, left=(OLD, replace(OLD, name="older")))
 
     assert not apply(steps.Bind(), observed, MAKERS).unbound
-    assert apply(steps.Release("old"), observed, MAKERS).left == ("older",)
+    assert [one.name for one in apply(steps.Release("old"), observed, MAKERS).left] == ["older"]
+    left = apply(steps.Leave(OLD), observed, MAKERS)
+    assert left.state
+    assert left.state.left == (OLD,)
     assert apply(steps.Finalize(present=True), observed, MAKERS).is_finalized
     assert apply(steps.GoBack(1, given_up=2, failed=True), observed, MAKERS) is observed

@@ -13,9 +13,11 @@ from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.holders import Holders
+from keyturn.core.observation.observed import FormerUse
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
@@ -37,7 +39,7 @@ from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import found_under
-from keyturn.core.state.state import Held, Publication
+from keyturn.core.state.state import Held, LeftSecret, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     API_KEY,
@@ -539,7 +541,9 @@ def test_a_spec_that_cannot_be_followed_is_reported() -> None:
 def test_an_immutable_secret_is_reported() -> None:
     found = look({"target": {"immutable": True}}, target=replace(target(), immutable=True))
 
-    assert far(found).message == "the Secret is immutable: write another target.name for one with new values"
+    assert (far(found).message or "").endswith(
+        "write another target.name for one with new values, and let its workloads use that"
+    )
 
 
 def test_a_secret_that_waits_because_of_another_emergency_is_reported() -> None:
@@ -752,6 +756,38 @@ def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
 
     assert (told.state, told.revision) == (state_, None)
     assert message in (told.message or "")
+
+
+def using(left: LeftSecret) -> Observed:
+    uses = tuple(FormerUse(WorkloadKey("shop", "Deployment", name), left) for name in ("api", "web"))
+    found = look(target=target(2, published=NOW), state=rotated(), status={"revision": 2})
+    return replace(found, former_uses=uses)
+
+
+@pytest.mark.parametrize(
+    ("left", "number"),
+    [
+        pytest.param(LeftSecret("db-old", "uid", 1), "1", id="from before"),
+        pytest.param(LeftSecret("db-old", "uid", 0), "?", id="of an unknown revision"),
+    ],
+)
+def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
+    left: LeftSecret, number: str
+) -> None:
+    found = using(left)
+
+    told = far(found)
+
+    assert told.state is AffectedState.ROTATED
+    assert told.message == (
+        "Deployment/api and 1 more still uses the Secret 'db-old', which keeps the values of revision"
+        f" {number}; let it use 'db'"
+    )
+    assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
+
+
+def test_a_secret_that_was_left_with_new_values_is_not_in_the_way() -> None:
+    assert far(using(LeftSecret("db-old", "uid", 2))).state is AffectedState.ROLLED_OUT
 
 
 # Revisions that are derived from exposed ones

@@ -12,8 +12,9 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.steps import Adopt, Bind, Claim, Publish, Release, Rest, Stage
+from keyturn.core.rotation.steps import Adopt, Bind, Claim, Leave, Publish, Release, Rest, Stage
 from keyturn.core.state.credential import Phase
+from keyturn.core.state.state import LeftSecret
 from tests.unit.core.accounts import credential, look, superseding
 from tests.unit.core.accounts import spec as account_spec
 from tests.unit.core.accounts import state as account_state
@@ -247,8 +248,12 @@ def test_nothing_is_done_for_what_is_being_deleted() -> None:
 
 
 def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> None:
+    first, second = LeftSecret("a", "uid-a", 1), LeftSecret("b", "uid-b", 1)
     rest = observed()
+    recorded = replace(rest, state=state(left=(first,)))
 
-    assert next_step(replace(rest, unbound=True, left=("a", "b"))) == Bind()
-    assert next_step(replace(rest, left=("a", "b"))) == Release("a")
-    assert next_step(replace(rest, left=("a",), target=target(None))) == Publish(1)
+    assert next_step(replace(rest, unbound=True, left=(first, second))) == Bind()
+    assert next_step(replace(rest, left=(first, second))) == Leave(first)
+    assert next_step(replace(recorded, left=(first, second))) == Release("a")
+    assert next_step(replace(recorded, left=(second,))) == Leave(second)
+    assert next_step(replace(rest, left=(first,), target=target(None))) == Publish(1)

@@ -17,16 +17,16 @@ from keyturn.core.rotation.steps import (
     Bind,
     Finalize,
     Intend,
+    Leave,
     Publish,
     Push,
     Refresh,
-    Release,
     Rest,
     RollOut,
     Withdraw,
 )
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.state import Triggers
+from keyturn.core.state.state import LeftSecret, Triggers
 from tests.unit.core.builders import (
     NOW,
     PUSH,
@@ -239,11 +239,14 @@ def test_a_failed_push_does_not_put_off_what_is_due_sooner() -> None:
     assert next_step(look) == Rest(published + seconds(5), AWAY)
 
 
+LEFT = LeftSecret("old", "uid-old", 1)
+
+
 @pytest.mark.parametrize(
     ("spec", "others", "step"),
     [
         pytest.param({}, {"unbound": True}, Bind(), id="is bound"),
-        pytest.param({}, {"left": ("old",)}, Release("old"), id="lets go"),
+        pytest.param({}, {"left": (LEFT,)}, Leave(LEFT), id="lets go"),
     ],
 )
 def test_a_failed_push_does_not_keep_it_from_what_is_its_own(

@@ -127,22 +127,6 @@ def test_a_read_on_request_is_handled_and_has_a_time() -> None:
     assert (after.triggers.refresh, after.refreshed) == ("now", observed.read_for(NOW))
 
 
-@pytest.mark.parametrize(
-    ("changes", "time"),
-    [
-        pytest.param({"state": None, "target": None}, None, id="no revision"),
-        pytest.param({}, PUBLISHED, id="published, with a time"),
-        pytest.param({"target": make.target(published=None)}, MADE, id="published, without a time"),
-        pytest.param({"target": None}, MADE, id="deleted, and known to the status"),
-        pytest.param({"target": None, "status": {}}, None, id="never there"),
-        pytest.param({"target": make.target(None, published=None)}, MADE, id="a Secret without a revision"),
-        pytest.param({"target": make.target(7)}, None, id="a Secret of another revision"),
-    ],
-)
-def test_the_time_of_publication(changes: dict[str, object], time: object) -> None:
-    assert transitions.publication_of(make.observed(**changes)) == time  # type: ignore[arg-type]
-
-
 # New revisions
 
 CONTENT = transitions.Content(
@@ -427,35 +411,3 @@ def test_a_push_records_whether_the_store_kept_its_content() -> None:
 def test_foreign_finalizers_stay(before: list[str]) -> None:
     assert transitions.finalizers(steps.Finalize(present=True), before) == ["foreign", FINALIZER]
     assert transitions.finalizers(steps.Finalize(present=False), before) == ["foreign"]
-
-
-# Times of publication
-
-
-@pytest.mark.parametrize(
-    ("step", "look", "time"),
-    [
-        pytest.param(steps.Publish(1), {"target": make.target(2)}, NOW, id="a new revision"),
-        pytest.param(steps.Publish(1), {"target": None}, MADE, id="a Secret with a new name"),
-        pytest.param(
-            steps.Publish(1),
-            {"target": make.target(None, published=None)},
-            MADE,
-            id="a Secret that was created again",
-        ),
-        pytest.param(
-            steps.Publish(1),
-            {"target": make.target(None, published=None), "status": {}},
-            NOW,
-            id="the first time to a foreign Secret",
-        ),
-        pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
-        pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
-        pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),
-        pytest.param(steps.Settle(1), {"target": None, "state": None}, NOW, id="nothing is known"),
-    ],
-)
-def test_the_publication_time_of_a_write(
-    step: steps.Publish | steps.Repair | steps.Settle, look: dict[str, Any], time: datetime
-) -> None:
-    assert transitions.published_at(step, make.observed(**look), NOW) == time

@@ -1,0 +1,65 @@
+"""When revisions were published: recorded times, and the time that a write of the target Secret sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import steps
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.state.revision import RevisionFacts
+
+__all__ = ["publication_of", "publication_time", "published_at", "was_published"]
+
+
+def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
+    """Return when a revision was first published, if known."""
+    known = observed.state.publications if observed.state else ()
+    times = [publication.time for publication in known if publication.number == one.number]
+    if (
+        observed.is_published
+        and observed.current
+        and observed.current.number == one.number
+        and observed.target
+    ):
+        times += [observed.target.published] if observed.target.published else []
+    return min(times, default=None)
+
+
+def was_published(one: RevisionFacts, observed: Observed) -> bool:
+    return published_at(one, observed) is not None or (observed.managed.status.revision or 0) >= one.number
+
+
+def publication_of(observed: Observed) -> datetime | None:
+    """Return when the current revision was published; if the Secret has no time, when it was generated."""
+    if observed.current is None:
+        return None
+    if observed.is_published and observed.target:
+        return observed.target.published or observed.current.made
+    was_there = (
+        observed.managed.status.revision is not None
+        if observed.target is None
+        else observed.target.revision is None
+    )
+    return observed.current.made if was_there else None
+
+
+def publication_time(
+    step: steps.Publish | steps.Repair | steps.Settle, observed: Observed, now: datetime
+) -> datetime:
+    """Return the publication time that a write of the target Secret sets.
+
+    Only a new revision has a new one: a repair publishes nothing new, nor does a Secret that has a new name or that
+    another client has created again, and running pods have that revision.
+    """
+    number = observed.current.number if observed.current else None
+    is_blank = observed.target is None or observed.target.revision is None
+    was_published = is_blank and observed.managed.status.revision == number
+    if isinstance(step, steps.Publish) and not was_published:
+        return now
+    if observed.target and observed.target.published:
+        return observed.target.published
+    return observed.current.made if observed.current else observed.now
