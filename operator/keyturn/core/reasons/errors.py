@@ -57,8 +57,8 @@ class ErrorReason(Code):
     )
     CANDIDATE_REFUSED = (
         "CandidateRefused",
-        "the database server refuses the new password; it is tried again, and then replaced",
-        "usually nothing",
+        "an address of the database refuses the new password; one that the server refuses twice is replaced",
+        "usually nothing; see the message",
     )
     CHANGED_ON_WRITE = (
         "ChangedOnWrite",

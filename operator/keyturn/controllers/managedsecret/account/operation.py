@@ -24,6 +24,7 @@ from .problems import (
     no_proof,
     published_refused,
     refused_after_repair,
+    refused_elsewhere,
     still_accepted,
     wrong_password,
 )
@@ -198,7 +199,10 @@ class Operation:
     # Proofs
 
     async def _prove(self, number: int) -> Effect | Wait | Stalled:
-        """Log in with a candidate at every endpoint."""
+        """Log in with a candidate at every endpoint, the server first.
+
+        A pooler or replica that refuses what the server accepts is waited for: it would refuse another one, too.
+        """
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
         if login is None:
@@ -208,8 +212,10 @@ class Operation:
             match verdict.answer:
                 case Answer.ACCEPTED:
                     pass
-                case Answer.REFUSED | Answer.LOCKED:
+                case Answer.REFUSED | Answer.LOCKED if endpoint == self.engine.settings.endpoints[0]:
                     return await self._doubt(number, login, endpoint)
+                case Answer.REFUSED | Answer.LOCKED:
+                    return refused_elsewhere(endpoint)
                 case _:
                     return no_proof(f"{self.where} at {endpoint}", verdict)
         # An account is adopted once the password that was found is proven.

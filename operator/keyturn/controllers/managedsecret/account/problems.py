@@ -35,6 +35,7 @@ __all__ = [
     "problem_of",
     "published_refused",
     "refused_after_repair",
+    "refused_elsewhere",
     "still_accepted",
     "taken_by",
     "waits_for_server",
@@ -62,6 +63,7 @@ _ANSWERS: Final = frozenset(
         ErrorReason.ACCOUNT_BUSY,
         ErrorReason.ACCOUNT_EXISTS,
         ErrorReason.ACCOUNT_MISSING,
+        ErrorReason.CANDIDATE_REFUSED,
         ErrorReason.CREDENTIAL_REFUSED,
         ErrorReason.DATABASE_DENIED,
         ErrorReason.DATABASE_ERROR,
@@ -164,6 +166,16 @@ def candidate_refused(endpoint: Endpoint) -> Wait:
         ErrorReason.CANDIDATE_REFUSED,
         f"database: {endpoint} refuses the new password and accepts the published one; it is tried again, and then"
         " replaced",
+        _RETRY_DELAY,
+    )
+
+
+def refused_elsewhere(endpoint: Endpoint) -> Wait:
+    """Return the problem of a new password that a pooler or replica refuses, while the server accepts it."""
+    return Wait(
+        ErrorReason.CANDIDATE_REFUSED,
+        f"database: {endpoint} refuses the new password, which the server accepts; retrying. A replica must have"
+        " replayed the change, and a pooler must look up passwords at the server, as PgBouncer does with auth_query",
         _RETRY_DELAY,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation, login_of
+from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import OpenSessions
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
@@ -320,6 +321,25 @@ async def test_a_candidate_that_is_locked_is_not_accepted(site: Site) -> None:
     site.server.roles["app_b"].may_login = False
 
     assert await site.run(Prove(2), ROTATING) == Effect(refused_at=HOST)
+
+
+@pytest.mark.parametrize(
+    "listed", [{}, {"app_a": Value.of_text(FIRST)}], ids=["nothing", "the published login"]
+)
+async def test_a_pooler_that_does_not_have_the_candidate_yet_is_waited_for(
+    site: Site, listed: dict[str, Value]
+) -> None:
+    """Another password would be refused there as well."""
+    site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
+    site.server.stale = {POOLER: listed}
+
+    done = await site.run(Prove(2), ROTATING)
+
+    assert isinstance(done, Wait)
+    assert (done.reason, is_answer(done)) == ("CandidateRefused", True)
+    assert done.message.startswith(
+        f"database: {POOLER} refuses the new password, which the server accepts; retrying"
+    )
 
 
 async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
