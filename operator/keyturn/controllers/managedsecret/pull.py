@@ -13,6 +13,7 @@ from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import ItemValues, Validity
+from keyturn.core.value import Value
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 from keyturn.stores.providers import properties
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination, Source
     from keyturn.core.state.lease import StoreLease
-    from keyturn.core.value import Value
     from keyturn.stores import Stores
     from keyturn.stores.providers import Content, RemoteValue
 
@@ -300,11 +300,12 @@ async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores)
 def _pushed_parts(destination: Destination, content: Content) -> dict[str, Value]:
     """Return the pushed values by key; content of another shape counts as absent."""
     try:
-        if destination.secret_key:
-            return {destination.secret_key: properties.take(content, None)}
-        return properties.parts(content)
+        if destination.secret_key is None:
+            return properties.parts(content)
+        whole = content if isinstance(content, Value) else properties.object_from(content)
     except StoreError:
         return {}
+    return {destination.secret_key: whole}
 
 
 def _found(pushed: Iterable[Mapping[str, Value]], desired: Desired) -> Mapping[str, ItemValues]:

@@ -16,6 +16,7 @@ from keyturn.core.rotation import transitions
 from keyturn.core.spec.store_refs import Destination
 from keyturn.kube import paths
 from keyturn.kube.client import Patch
+from keyturn.runtime import threadpools
 from keyturn.stores.providers import Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError
 
@@ -189,28 +190,33 @@ async def _delete(
     record = state.facts.pushed_to(destination.id)
     try:
         found = await context.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
-        if record is not None and _is_ours(found.content, record, state):
+        if record is not None and await threadpools.for_tenant(
+            key.namespace, _is_ours, found.content, record, state
+        ):
             await context.stores.delete(destination.ref, key.namespace, destination.key)
             return True
     except NotFound:
         return True
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
+    except threadpools.TookTooLong as error:
+        return error
     _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
     return True
 
 
 def _is_ours(content: Content, record: Pushed, state: State) -> bool:
     """Whether the content of a store is that of one of our revisions and nothing else."""
+    every = [revision.data() for revision in state.revisions.values()]
     secret_key = Destination.secret_key_in(record.text)
+    if secret_key:
+        values = (data[secret_key] for data in every if secret_key in data)
+        return any(properties.have_same_members(content, value) for value in values)
     try:
-        pushed = {secret_key: properties.take(content, None)} if secret_key else properties.parts(content)
+        pushed = properties.parts(content)
     except StoreError:
         return False
-    return any(
-        all(name in data and data[name] == value for name, value in pushed.items())
-        for data in (revision.data() for revision in state.revisions.values())
-    )
+    return any(all(name in data and data[name] == value for name, value in pushed.items()) for data in every)
 
 
 async def _run_job(

@@ -6,13 +6,14 @@ A float would change the digits of a long account number.
 from __future__ import annotations
 
 import json
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 from keyturn.core.value import Value
 
 from .errors import Refused
 
-__all__ = ["json_text", "loaded", "text_of", "value_at"]
+__all__ = ["canonical", "is_exact", "json_text", "loaded", "text_of", "value_at"]
 
 DEEPEST: Final = 32
 _MEMBER_MARKS: Final = (b",", b"[", b"{")
@@ -97,6 +98,41 @@ def json_text(member: Any) -> str:
             return str(member)
         case _:
             return json.dumps(member, ensure_ascii=False)
+
+
+def canonical(member: Any) -> str:
+    """Serialise JSON in a form that is the same for the same members, in any order and spelling."""
+    match member:
+        case dict():
+            inner = (f"{json.dumps(name)}:{canonical(one)}" for name, one in sorted(member.items()))
+            return f"{{{','.join(inner)}}}"
+        case list():
+            return f"[{','.join(canonical(one) for one in member)}]"
+        case _Number():
+            return _canonical_number(member)
+        case _:
+            return json.dumps(member)
+
+
+def is_exact(member: Any) -> bool:
+    """Whether a reader with 64-bit floats reads every number as it was written."""
+    if isinstance(member, _Number):
+        return _canonical_number(repr(float(member))) == _canonical_number(member)
+    return all(is_exact(one) for one in _children(member)) if isinstance(member, dict | list) else True
+
+
+def _canonical_number(written: str) -> str:
+    try:
+        sign, digits, exponent = Decimal(written).as_tuple()
+    except InvalidOperation:  # an exponent beyond those of Decimal
+        return written
+    if not isinstance(exponent, int):  # infinity
+        return written
+    all_digits = "".join(map(str, digits))
+    significant = all_digits.rstrip("0")
+    if not significant:
+        return "0"
+    return f"{'-' * sign}{significant}e{exponent + len(all_digits) - len(significant)}"
 
 
 def text_of(text: str, name: str = "") -> bytes:

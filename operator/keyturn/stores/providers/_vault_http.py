@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -51,7 +50,7 @@ class Http:
             method,
             URL(f"{self.server}/v1/{quote(path, safe='/')}{query}", encoded=True),
             headers={"X-Vault-Request": "true", **login, **self._namespace},
-            body=json.dumps(body).encode() if body is not None else None,
+            body=properties.written(body) if body is not None else None,
             trust=await self._load_trust(),
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:

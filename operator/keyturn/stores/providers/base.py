@@ -247,6 +247,10 @@ class Provider(ABC, Generic[C]):
     async def _delete(self, key: str) -> None:
         raise NotImplementedError
 
+    async def _compare(self, found: Content, desired: Content) -> bool:
+        """Return whether a store has the desired content."""
+        return properties.are_same(found, desired)
+
     async def _write(self, key: str, content: Content, policy: Policy) -> Written:
         try:
             before = await self._read(key, None)
@@ -254,7 +258,7 @@ class Provider(ABC, Generic[C]):
             before = None
         if before is None:
             return Written(WriteResult.CREATED, await self._put(key, content, None))
-        if properties.are_same(before.content, content):
+        if await self._compare(before.content, content):
             return Written(WriteResult.UNCHANGED, before.version)
         if policy is Policy.IF_NOT_EXISTS:
             return Written(WriteResult.KEPT, before.version)

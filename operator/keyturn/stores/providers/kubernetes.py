@@ -197,7 +197,10 @@ def _parts(content: Value) -> Content:
         return properties.parts(content)
     except Refused:
         pass
-    raise Refused("NoProperties", "a Secret has keys and a single value has none; remove secretKey")
+    raise Refused(
+        "NoProperties",
+        "a Secret has keys and a single value has none; remove secretKey, or push a JSON object",
+    )
 
 
 def _found(body: Body) -> RemoteValue:

@@ -9,18 +9,21 @@ from typing import Any, Final, TypeAlias
 from keyturn.core.value import Value
 
 from . import work
-from ._json import json_text, loaded, text_of, value_at
+from ._json import canonical, is_exact, json_text, loaded, text_of, value_at
 from .errors import NotFound, Refused, Unreachable
 
 __all__ = [
     "LARGE",
     "Document",
     "are_same",
+    "compare_members",
     "document",
     "fields",
+    "have_same_members",
     "json_of",
     "memory_of",
     "object_apart",
+    "object_from",
     "object_of",
     "parts",
     "size_of",
@@ -112,22 +115,53 @@ def document(content: Content) -> Value:
     return Value.of_text(json.dumps(fields(content), ensure_ascii=False, sort_keys=True))
 
 
-def fields(content: Content) -> dict[str, str]:
-    """Return parts as texts by name, for a store with fields; a single value has to be a JSON object.
+def fields(content: Content) -> dict[str, Any]:
+    """Return JSON for a store with fields: parts as texts by name, or the members of a single value, a JSON object.
 
     Raises:
-        Refused: A part is no text, or a single value no JSON object.
+        Refused: A part is no text, or a single value no JSON object, or a number has too many digits.
     """
-    return {name: _readable(part) for name, part in _named(content).items()}
+    if isinstance(content, Mapping):
+        return {name: _readable(part) for name, part in content.items()}
+    members = _object_in(content)
+    if not is_exact(members):
+        raise Refused(
+            "NotExact", "a number has more digits than this store keeps; write it as text, in quotes"
+        )
+    return members
 
 
-def _named(content: Content) -> dict[str, Value]:
+def _object_in(content: Value) -> dict[str, Any]:
     try:
-        return parts(content)
+        parsed = _parse(content)
+        _hold_to_object(parsed)
     except Refused as error:
         code = error.code
+    else:
+        members: dict[str, Any] = parsed
+        return members
     # A message about values that are read does not help with a push.
     raise Refused(code, "this store keeps properties; push all of them, without secretKey, or a JSON object")
+
+
+def object_from(found: Mapping[str, Value]) -> Value:
+    """Return the JSON object whose members a store with binary parts has as parts, such as a Secret.
+
+    Such a part does not say whether it was text or JSON: objects and lists count as JSON, all other parts as text.
+
+    Raises:
+        Refused: A part is no text.
+    """
+    return Value(written({name: _member_in(part) for name, part in found.items()}))
+
+
+def _member_in(part: Value) -> Any:
+    text = _readable(part)
+    try:
+        parsed = _parse(part) if text.startswith(("{", "[")) else text
+    except Refused:
+        return text
+    return parsed
 
 
 def object_of(answer: bytes) -> dict[str, Any]:
@@ -189,6 +223,31 @@ def are_same(found: Content, desired: Content) -> bool:
     return there.keys() == desired.keys() and all(there[name] == part for name, part in desired.items())
 
 
+def have_same_members(found: Content, desired: Content) -> bool:
+    """Whether a store has the desired content, or a JSON object with the same members.
+
+    A store with fields returns them in its own order and spelling, or as parts.
+    """
+    if isinstance(desired, Mapping) or are_same(found, desired):
+        return are_same(found, desired)
+    try:
+        if isinstance(found, Mapping):
+            return are_same(found, parts(desired))
+        there, wanted = _parse(found), _parse(desired)
+    except Refused:
+        return False
+    if not isinstance(there, dict) or not isinstance(wanted, dict):
+        return False
+    return Value.of_text(canonical(there)) == Value.of_text(canonical(wanted))
+
+
+async def compare_members(found: Content, desired: Content, owner: str) -> bool:
+    """Return the result of `have_same_members`, of large contents in a thread."""
+    if max(size_of(found), size_of(desired)) > LARGE:
+        return await work.run(owner, have_same_members, found, desired)
+    return have_same_members(found, desired)
+
+
 def size_of(content: Content) -> int:
     """Return the bytes of all parts."""
     if isinstance(content, Value):
@@ -228,11 +287,15 @@ def _taken(parsed: Any, path: str) -> Value:
 
 
 def _members(parsed: Any) -> dict[str, Value]:
+    _hold_to_object(parsed)
+    return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
+
+
+def _hold_to_object(parsed: Any) -> None:
     if not isinstance(parsed, dict):
         raise Refused("NoProperties", "the value is no JSON object; read it by data instead of dataFrom")
     if len(parsed) > MOST:
         raise Refused("TooManyProperties", f"a document may have {MOST} properties")
-    return {text_of(name, name).decode(): value_at(member, name) for name, member in parsed.items()}
 
 
 # JSON of untrusted servers

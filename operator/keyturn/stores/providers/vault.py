@@ -144,6 +144,9 @@ class Vault(Provider[VaultConfig]):
         answer = _at(await self._ask("GET", f"data/{key}", query=query), "data")
         return RemoteValue(_content(_at(answer, "data")), str(_at(answer, "metadata").get("version")))
 
+    async def _compare(self, found: Content, desired: Content) -> bool:
+        return await properties.compare_members(found, desired, self.given.owner)
+
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         fields = properties.fields(content)
         if not self.config.has_versions:
@@ -159,7 +162,7 @@ class Vault(Provider[VaultConfig]):
             raise Conflict("CheckAndSet")
         return await self._set(key, fields, deleted)
 
-    async def _set(self, key: str, fields: Mapping[str, str], based_on: int) -> str:
+    async def _set(self, key: str, fields: Mapping[str, Any], based_on: int) -> str:
         """Write a version if the current one is `based_on` (check-and-set)."""
         try:
             answer = await self._ask("POST", f"data/{key}", {"options": {"cas": based_on}, "data": fields})

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLeases
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.spec.desired import wanted_by
+from keyturn.generators.base import GeneratorContext
+from keyturn.generators.jwks import Jwks, JwksConfig
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
@@ -34,6 +39,7 @@ from tests.unit.core.builders import (
     PUBLISHED_TARGET,
     PUSH,
     VAULT,
+    managed,
     observed,
     secret_class,
 )
@@ -56,13 +62,18 @@ def remote() -> InMemoryStores:
 
 
 async def read(
-    remote: InMemoryStores, spec: dict[str, Any], *, fresh: bool = False, **others: Any
+    remote: InMemoryStores,
+    spec: dict[str, Any],
+    *,
+    fresh: bool = False,
+    outputs: tuple[str, ...] = ("value",),
+    **others: Any,
 ) -> Reading:
-    look = observed(spec, **{**NEW, **others})
-    assert look.desired
+    look = observed(None, **{**NEW, **others})
+    desired = wanted_by(managed(spec), look.secret_class, lambda _: outputs)
     stores: Any = remote
-    borrower = LeaseManager(KEY, look.desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=False)
-    return await read_all(KEY, look, look.desired, stores, borrower, fresh=fresh)
+    borrower = LeaseManager(KEY, desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=False)
+    return await read_all(KEY, look, desired, stores, borrower, fresh=fresh)
 
 
 async def problem(remote: InMemoryStores, spec: dict[str, Any], **others: Any) -> Wait | Stalled:
@@ -432,6 +443,33 @@ async def test_a_value_that_was_pushed_is_found_again(
     reading = await read(remote, {**GENERATED, "pushTo": [push]})
     assert found_in(reading) == {"password": {"value": STRONG}}
     assert remote.asked == ["read shop/db fresh"]
+
+
+KEY_SET: dict[str, Any] = {
+    "data": [{"name": "sign", "generate": {"jwks": {}}}],
+    "pushTo": [
+        {**PUSH, "secretKey": "private.jwks"},
+        {**PUSH, "secretKey": "public.jwks", "remoteRef": {"key": "shop/public"}},
+    ],
+}
+
+
+@pytest.mark.parametrize("has_parts", [False, True], ids=["one text", "parts"])
+async def test_an_object_that_was_pushed_is_found_again_in_the_spelling_of_its_store(
+    remote: InMemoryStores,
+    has_parts: bool,  # noqa: FBT001
+) -> None:
+    made = Jwks(JwksConfig()).generate(GeneratorContext(NOW))
+    for key, output in (("shop/db", "private.jwks"), ("shop/public", "public.jwks")):
+        members = orjson.loads(made[output].reveal())
+        spelled = {name: json.dumps(one) for name, one in members.items()}
+        remote.keep(key, spelled if has_parts else json.dumps(members, indent=1, sort_keys=True))
+
+    found = found_in(await read(remote, KEY_SET, outputs=Jwks.outputs))
+
+    assert {name: orjson.loads(text) for name, text in found["sign"].items()} == {
+        name: orjson.loads(value.reveal()) for name, value in made.items()
+    }
 
 
 @pytest.mark.parametrize(

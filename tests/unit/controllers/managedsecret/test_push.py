@@ -333,6 +333,30 @@ async def test_one_value_that_goes_is_deleted(pusher: Pusher) -> None:
     assert pusher.there() is None
 
 
+JWKS = '{"keys": [{"kty": "EC", "alg": "ES256"}], "n": 1.10}'
+
+
+@pytest.mark.parametrize(
+    ("there", "left"),
+    [
+        pytest.param(
+            '{"keys":[{"alg":"ES256","kty":"EC"}],"n":1.1}', None, id="members in the store's spelling"
+        ),
+        pytest.param({"keys": '[{"kty":"EC","alg":"ES256"}]', "n": "1.10"}, None, id="members as parts"),
+        pytest.param('{"keys":[{"alg":"RS256"}]}', '{"keys":[{"alg":"RS256"}]}', id="other members"),
+        pytest.param({"keys": "[]", "n": "1.10"}, {"keys": "[]", "n": "1.10"}, id="other parts"),
+    ],
+)
+async def test_an_object_that_the_store_spells_in_its_own_way_is_ours(
+    there: str | dict[str, str], left: str | dict[str, str] | None, pusher: Pusher
+) -> None:
+    pusher.remote.keep("shop/db", there)
+    assert await pusher.withdraw(recorded({"password": kept(JWKS)}, destination=ALONE)) == builders.record(
+        (builders.revision(), Revision({"password": kept(JWKS)}))
+    )
+    assert pusher.there() == left
+
+
 async def test_an_earlier_one_of_ours_is_deleted_as_well(pusher: Pusher) -> None:
     pusher.remote.keep("shop/db", {"password": "first"})
     assert await pusher.withdraw(recorded(SECOND, FIRST))

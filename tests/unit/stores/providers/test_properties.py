@@ -221,6 +221,107 @@ def test_parts_are_written_in_one_order() -> None:
     assert one.reveal() == b'{"a": "1", "b": "2"}'
 
 
+def test_members_of_an_object_are_written_as_the_json_that_they_are() -> None:
+    fields = properties.fields(Value(b'{"n": 1.10, "a": [{"b": null}, true], "t": "1"}'))
+    assert properties.written(fields) == b'{"n":1.10,"a":[{"b":null},true],"t":"1"}'
+
+
+@pytest.mark.parametrize("number", ["12345678901234567890", "0.10000000000000000001", "1e400", "1e-400"])
+def test_a_number_that_a_store_would_round_is_refused(number: str) -> None:
+    with pytest.raises(Refused) as refused:
+        properties.fields(Value.of_text(f'{{"a": [{{"n": {number}}}]}}'))
+    assert (refused.value.code, "in quotes" in refused.value.hint) == ("NotExact", True)
+    assert number not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "number", ["1.10", "0.1", "-0.0", "1e21", "100", "0.30000000000000004", "1E5", "1e-7"]
+)
+def test_a_number_that_floats_hold_is_written(number: str) -> None:
+    assert (
+        properties.written(properties.fields(Value.of_text(f'{{"n":{number}}}')))
+        == f'{{"n":{number}}}'.encode()
+    )
+
+
+@pytest.mark.parametrize("content", ["text", "[]", "1", "null", '{"a": '])
+def test_a_store_with_fields_refuses_what_is_no_object(content: str) -> None:
+    with pytest.raises(Refused) as refused:
+        properties.fields(Value.of_text(content))
+    assert "without secretKey, or a JSON object" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param('{"keys":[{"kty":"EC"},{"kty":"RSA"}]}', id="a list of objects"),
+        pytest.param(
+            '{"auths":{"r.test":{"auth":"eA=="}},"note":"{not JSON","n":"1"}', id="texts and an object"
+        ),
+    ],
+)
+def test_an_object_is_put_together_from_its_parts(document: str) -> None:
+    content = Value.of_text(document)
+    assert properties.have_same_members(properties.object_from(properties.parts(content)), content)
+
+
+def test_no_object_is_put_together_from_binary_parts() -> None:
+    with pytest.raises(Refused):
+        properties.object_from({"a": Value(b"\xff")})
+
+
+@pytest.mark.parametrize(
+    ("found", "desired"),
+    [
+        pytest.param(Value(b"x"), Value(b"x"), id="equal bytes"),
+        pytest.param(
+            Value(b'{"b":1,"a":{"d":2,"c":3}}'), Value(b'{"a": {"c": 3, "d": 2}, "b": 1}'), id="order"
+        ),
+        pytest.param(
+            Value(b'{"n":1.1,"m":1e+21,"z":-0}'), Value(b'{"n":1.10,"m":1E21,"z":0.0}'), id="numbers"
+        ),
+        pytest.param(
+            Value(b'{"n":1e99999999999999999999}'), Value(b'{ "n":1e99999999999999999999}'), id="huge"
+        ),
+        pytest.param(Value(b'{"a":"\\u003c\xc3\xbc"}'), Value(b'{"a":"<\\u00fc"}'), id="escapes"),
+        pytest.param({"a": Value(b"x"), "b": Value(b"[1]")}, Value(b'{"b": [1], "a": "x"}'), id="parts"),
+        pytest.param(Value(b'{"a":"x"}'), {"a": Value(b"x")}, id="parts are desired"),
+    ],
+)
+def test_members_are_the_same_in_any_spelling(found: properties.Content, desired: properties.Content) -> None:
+    assert properties.have_same_members(found, desired)
+
+
+@pytest.mark.parametrize(
+    ("found", "desired"),
+    [
+        pytest.param(Value(b"x"), Value(b"y"), id="texts"),
+        pytest.param(Value(b"x"), Value(b'{"a":"x"}'), id="no JSON"),
+        pytest.param(Value(b"[1]"), Value(b"[ 1]"), id="lists"),
+        pytest.param(Value(b'{"a":"1"}'), Value(b'{"a":1}'), id="a text and a number"),
+        pytest.param(Value(b'{"a":true}'), Value(b'{"a":1}'), id="true and a number"),
+        pytest.param(Value(b'{"a":9007199254740993}'), Value(b'{"a":9007199254740992}'), id="long numbers"),
+        pytest.param(Value(b'{"a":10}'), Value(b'{"a":1}'), id="a power of ten"),
+        pytest.param(Value(b'{"a":-1}'), Value(b'{"a":1}'), id="signs"),
+        pytest.param(Value(b'{"a":[1,2]}'), Value(b'{"a":[2,1]}'), id="the order of a list"),
+        pytest.param(Value(b'{"a":"x","b":"y"}'), Value(b'{"a":"x"}'), id="one more"),
+        pytest.param({"a": Value(b"y")}, Value(b'{"a":"x"}'), id="parts"),
+        pytest.param({"a": Value(b"x")}, Value(b"x"), id="a part is no object"),
+        pytest.param(Value(b'{"a":"y"}'), {"a": Value(b"x")}, id="parts are desired"),
+    ],
+)
+def test_members_differ_by_what_they_hold(found: properties.Content, desired: properties.Content) -> None:
+    assert not properties.have_same_members(found, desired)
+
+
+async def test_large_contents_are_compared_as_small_ones_are() -> None:
+    long = "x" * properties.LARGE
+    found, other = Value.of_text(f'{{"a":"{long}"}}'), Value.of_text(f'{{"a":"{long}y"}}')
+    desired = Value.of_text(f'{{ "a": "{long}"}}')
+    assert await properties.compare_members(found, desired, "shop")
+    assert not await properties.compare_members(other, desired, "shop")
+
+
 @pytest.mark.parametrize(
     ("found", "desired"),
     [

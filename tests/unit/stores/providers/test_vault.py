@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.runtime.reach import AllowedHost
-from keyturn.stores.providers import Reference, RemoteValue, WriteResult, discover, properties
+from keyturn.stores.providers import Policy, Reference, RemoteValue, WriteResult, discover, properties
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -112,6 +112,37 @@ async def test_a_deleted_secret_can_be_brought_back(
 
 async def test_a_lone_value_that_is_no_object_is_refused(store: Provider[Any], prefix: str) -> None:
     assert isinstance(await failing(store.write(f"{prefix}a", Value(b"text"))), Refused)
+
+
+OBJECT = Value(b'{"keys": [{"kty": "EC", "alg": "ES256"}], "n": 1.10, "t": "<1>", "f": false}')
+
+
+@pytest.mark.parametrize("engine", [{}, {"mount": "old", "version": "v1"}], ids=["v2", "v1"])
+async def test_an_object_is_written_with_its_nested_members_and_known_again(
+    vault: VaultServer, prefix: str, engine: dict[str, str]
+) -> None:
+    async with guarded(LOOPBACK) as guard:
+        store = provider_fixtures.vault(vault.address, vault.token, guard, **engine)
+        await store.write(f"{prefix}a", OBJECT)
+
+        found = (await store.read(f"{prefix}a")).content
+        again = await store.write(f"{prefix}a", OBJECT)
+        kept = await store.write(f"{prefix}a", OBJECT, Policy.IF_NOT_EXISTS)
+        other = await store.write(f"{prefix}a", Value(b'{"keys": []}'), Policy.IF_NOT_EXISTS)
+
+    assert properties.take(found, "keys.0.alg") == Value(b"ES256")
+    assert properties.have_same_members(found, OBJECT)
+    assert [one.outcome for one in (again, kept, other)] == [
+        WriteResult.UNCHANGED,
+        WriteResult.UNCHANGED,
+        WriteResult.KEPT,
+    ]
+
+
+async def test_a_number_that_vault_would_round_is_refused(store: Provider[Any], prefix: str) -> None:
+    refused = await failing(store.write(f"{prefix}a", Value(b'{"account": 12345678901234567890}')))
+    assert (type(refused), refused.code) == (Refused, "NotExact")
+    assert isinstance(await failing(store.read(f"{prefix}a")), NotFound)
 
 
 async def test_another_mount_is_not_reached_by_a_key(vault: VaultServer, store: Provider[Any]) -> None:
