@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, StoreError
+from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError
 from keyturn.stores.providers.properties import are_same
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class InMemoryStores:
     """What is answered to whoever asks for a key."""
     hangs: dict[str, asyncio.Event] = field(default_factory=dict)
     """What is waited for before a key is answered."""
+    unusable: set[str] = field(default_factory=set)
+    """Keys whose value readers may not use."""
     version: str | None = "1"
     """The form that every store has now; None where there is none."""
     here: bool = False
@@ -72,6 +74,16 @@ class InMemoryStores:
     ) -> RemoteValue:
         del ref, namespace
         await self._asked(f"read {key}{f' {version}' if version else ''}{' fresh' if fresh else ''}", key)
+        if key in self.unusable:
+            raise UnusableError("Expired")
+        return self._found(key)
+
+    async def inspect(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
+        del ref, namespace
+        await self._asked(f"inspect {key}", key)
+        return self._found(key)
+
+    def _found(self, key: str) -> RemoteValue:
         if key not in self.holds:
             raise NotFound("NoSuchKey")
         return RemoteValue(self.holds[key])

@@ -138,6 +138,16 @@ class Stores:
         shared, path = self._place(ref, namespace, key)
         return await shared.read(namespace, path, version, fresh=fresh)
 
+    async def inspect(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
+        """Read a key past the cache, also if readers may not use its value, such as after its expiry date.
+
+        Raises:
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: As for `read`; UnusableError if the key exists and the store does not return its value.
+        """
+        shared, path = self._place(ref, namespace, key)
+        return await shared.inspect(namespace, path)
+
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
     ) -> Written:

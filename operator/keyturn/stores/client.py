@@ -114,6 +114,10 @@ class StoreClient:
             raise again(kept)
         return kept or await self._flights.share(key, lambda: self._read(key, namespace, fresh=fresh))
 
+    async def inspect(self, namespace: str, path: str) -> RemoteValue:
+        with self._reads.join(namespace):
+            return await self._request(namespace, "read", lambda provider: provider.inspect(path))
+
     async def write(self, namespace: str, path: str, content: Content, policy: Policy) -> Written:
         return await self._change(
             namespace, path, "write", lambda provider: provider.write(path, content, policy)

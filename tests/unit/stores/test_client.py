@@ -17,7 +17,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, WriteResult
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
-from tests.unit.stores.fake_stores import cluster_ref, now, ref
+from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ async def test_within_the_interval_a_read_serves_who_comes_later(fake: FakeStore
     await asyncio.sleep(2)
     assert await fake.read() == "new"
     assert fake.server.count("read db") == 2
+
+
+@in_no_time
+async def test_a_key_is_inspected_past_what_was_read(fake: FakeStores) -> None:
+    fake.store(interval=15)
+    fake.server.values["db"] = "old"
+    await fake.read()
+    fake.server.values["db"] = "new"
+
+    assert revealed(await fake.stores.inspect(ref(), "shop", "db")) == "new"
+    assert await fake.read() == "old"
 
 
 @in_no_time

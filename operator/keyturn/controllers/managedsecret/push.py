@@ -18,7 +18,7 @@ from keyturn.kube import paths
 from keyturn.kube.client import Patch
 from keyturn.runtime import threadpools
 from keyturn.stores.providers import Policy, WriteResult, properties
-from keyturn.stores.providers.errors import NotFound, StoreError
+from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError, detail_of
 
 from .pull import trouble_of
 
@@ -189,12 +189,14 @@ async def _delete(
     """Delete a pushed key, unless another writer has changed it."""
     record = state.facts.pushed_to(destination.id)
     try:
-        found = await context.stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+        found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
         if record is not None and await threadpools.for_tenant(
             key.namespace, _is_ours, found.content, record, state
         ):
             await context.stores.delete(destination.ref, key.namespace, destination.key)
             return True
+    except UnusableError as error:
+        return _unreadable(destination, error)
     except NotFound:
         return True
     except StoreError as error:
@@ -203,6 +205,15 @@ async def _delete(
         return error
     _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
     return True
+
+
+def _unreadable(destination: Destination, error: UnusableError) -> Stalled:
+    """Return the error for a key of which only its value could prove that its content is ours."""
+    return Stalled(
+        ErrorReason.PROVIDER_ERROR,
+        f"pushTo: {destination} is to be deleted, and its value cannot be compared ({detail_of(error)});"
+        " make it readable or delete the key at the store, or write deletionPolicy: Retain",
+    )
 
 
 def _is_ours(content: Content, record: Pushed, state: State) -> bool:

@@ -14,7 +14,7 @@ from . import properties
 from ._azure import DELETED, AzureKeyVaultConfig, place_of
 from ._azure_login import AzureLogin
 from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, NotFound, Refused
+from .errors import Conflict, NotFound, Refused, UnusableError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -68,13 +68,19 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version has 32 hexadecimal digits, as Azure shows them")
         kept = await self._get(key, version)
+        _hold_to_dates(kept)
+        return RemoteValue(kept.value, kept.version)
+
+    async def _inspect(self, key: str) -> RemoteValue:
+        kept = await self._get(key, None)
         return RemoteValue(kept.value, kept.version)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text, content_type = _written(content)
         vault, name = await self._open(), _name(key)
         kept = await self._get_current(key)
-        if (kept and kept.version) != (before and before.version):
+        used = None if kept is None or _has_expired(kept) else kept  # an expired one was read as absent
+        if (used and used.version) != (before and before.version):
             raise Conflict("Overtaken")
         try:
             return await vault.set(name, text, content_type, kept.tags if kept else _TAGS)
@@ -91,14 +97,8 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
             return
 
     async def _get(self, key: str, version: str | None) -> Kept:
-        """Read a secret that is enabled and within its dates; Azure leaves that check to the reader."""
-        kept = await (await self._open()).get(_name(key), version)
-        now = datetime.now(UTC)
-        if kept.ends is not None and kept.ends <= now:
-            raise NotFound("Expired", "the secret has expired; set a new version or a later date")
-        if kept.begins is not None and kept.begins > now:
-            raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
-        return kept
+        """Read a secret that is enabled; Azure leaves the check of its dates to the reader."""
+        return await (await self._open()).get(_name(key), version)
 
     async def _get_current(self, key: str) -> Kept | None:
         try:
@@ -135,6 +135,17 @@ class AzureKeyVault(Provider[AzureKeyVaultConfig]):
 
 def _name(key: str) -> str:
     return key.replace("/", _SLASH)
+
+
+def _hold_to_dates(kept: Kept) -> None:
+    if _has_expired(kept):
+        raise UnusableError("Expired", "the secret has expired; set a new version or a later date")
+    if kept.begins is not None and kept.begins > datetime.now(UTC):
+        raise Refused("NotYetValid", "the secret is not valid yet; wait, or set an earlier date")
+
+
+def _has_expired(kept: Kept) -> bool:
+    return kept.ends is not None and kept.ends <= datetime.now(UTC)
 
 
 def _sdk() -> ModuleType:

@@ -14,7 +14,7 @@ from keyturn.core.value import Value
 
 from . import properties
 from ._lease import Keep, ProviderLease
-from .errors import Conflict, Denied, NotFound, Refused, Unreachable
+from .errors import Conflict, Denied, NotFound, Refused, Unreachable, UnusableError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -199,10 +199,18 @@ class Provider(ABC, Generic[C]):
         self._check(key)
         if version is not None and Can.VERSIONS not in self.can:
             raise Refused("NoVersions", f"{self.kind} keeps no versions; remove remoteRef.version")
-        found = await self._within(self._read(key, version))
-        if properties.size_of(found.content) > LARGEST:
-            raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
-        return found
+        return _hold_to_size(await self._within(self._read(key, version)))
+
+    async def inspect(self, key: str) -> RemoteValue:
+        """Read the current content of a key, also if readers may not use it, such as after its expiry date.
+
+        Raises:
+            NotFound: The key does not exist.
+            UnusableError: It exists, and the store does not return its value.
+            StoreError: As for `read`.
+        """
+        self._check(key)
+        return _hold_to_size(await self._within(self._inspect(key)))
 
     async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
         """Set one key to `content`. Idempotent: it compares before it writes."""
@@ -240,6 +248,9 @@ class Provider(ABC, Generic[C]):
     @abstractmethod
     async def _read(self, key: str, version: str | None) -> RemoteValue: ...
 
+    async def _inspect(self, key: str) -> RemoteValue:
+        return await self._read(key, None)
+
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         """Replace what was read, or raise Conflict if the store can detect it; return the new version."""
         raise NotImplementedError
@@ -254,6 +265,10 @@ class Provider(ABC, Generic[C]):
     async def _write(self, key: str, content: Content, policy: Policy) -> Written:
         try:
             before = await self._read(key, None)
+        except UnusableError:
+            if policy is Policy.IF_NOT_EXISTS:
+                return Written(WriteResult.KEPT, None)
+            before = None
         except NotFound:
             before = None
         if before is None:
@@ -277,3 +292,9 @@ class Provider(ABC, Generic[C]):
         """Reject a key that no store can have; a provider adds its own rules."""
         if not key or len(key) > _MAX_KEY_LENGTH or not key.isprintable():
             raise Refused("InvalidKey", f"a key has 1 to {_MAX_KEY_LENGTH} printable characters")
+
+
+def _hold_to_size(found: RemoteValue) -> RemoteValue:
+    if properties.size_of(found.content) > LARGEST:
+        raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
+    return found

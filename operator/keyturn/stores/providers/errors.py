@@ -27,6 +27,7 @@ __all__ = [
     "Throttled",
     "Unauthorized",
     "Unreachable",
+    "UnusableError",
     "detail_of",
     "hint_of",
     "of_status",
@@ -94,6 +95,10 @@ class StoreError(Exception):
 
 class NotFound(StoreError):
     """The key, version or property does not exist; a later read may find it."""
+
+
+class UnusableError(NotFound):
+    """The key exists, but its value is not for use, such as after its expiry date; readers treat it as absent."""
 
 
 class Throttled(StoreError):

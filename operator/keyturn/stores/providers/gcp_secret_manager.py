@@ -15,7 +15,7 @@ from . import properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
 from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, NotFound, Refused, Unreachable
+from .errors import Conflict, NotFound, Refused, Unreachable, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
                 raise
         else:
             return RemoteValue(_content(answer.payload), _number(answer.name))
-        raise NotFound("Disabled", "the version is disabled or destroyed; enable it or add another")
+        raise UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()

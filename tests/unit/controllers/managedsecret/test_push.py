@@ -19,7 +19,7 @@ from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.revision import ItemValues, Rendered, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors
-from keyturn.stores.providers.errors import Denied, Unreachable
+from keyturn.stores.providers.errors import Denied, Unreachable, UnusableError
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW, minutes, seconds
@@ -378,6 +378,32 @@ async def test_what_is_gone_already_is_forgotten(pusher: Pusher) -> None:
     assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
 
 
+async def test_one_of_ours_that_has_expired_is_deleted(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", {"password": "first"})
+    pusher.remote.unusable.add("shop/db")
+    assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
+    assert pusher.there() is None
+
+
+async def test_a_foreign_one_that_has_expired_stays(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", "another")
+    pusher.remote.unusable.add("shop/db")
+    assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
+    assert pusher.there() == "another"
+
+
+async def test_one_that_exists_and_cannot_be_read_stays_recorded(pusher: Pusher) -> None:
+    pusher.remote.keep("shop/db", {"password": "first"})
+    pusher.remote.fails["shop/db"] = UnusableError("Disabled", "enable it")
+    assert await pusher.withdraw(recorded(FIRST)) is None
+    assert pusher.problem
+    assert isinstance(pusher.problem.error, Stalled)
+    assert pusher.problem.error.message == (
+        "pushTo: key 'shop/db' of SecretStore 'vault' is to be deleted, and its value cannot be compared"
+        " (Disabled: enable it); make it readable or delete the key at the store, or write deletionPolicy: Retain"
+    )
+
+
 async def test_what_stays_is_forgotten_and_no_store_asked(pusher: Pusher) -> None:
     pusher.remote.keep("shop/db", "first")
     assert await pusher.withdraw(recorded(FIRST), deletes=False) == WITHOUT_PUSH
@@ -398,7 +424,7 @@ async def test_a_deletion_waits_for_the_write_before_it(pusher: Pusher) -> None:
     await pusher.until_written(event)
     assert await pusher.withdraw(recorded(FIRST))
     assert pusher.there() is None
-    assert pusher.remote.asked == ["write shop/db", "read shop/db fresh", "delete shop/db"]
+    assert pusher.remote.asked == ["write shop/db", "inspect shop/db", "delete shop/db"]
 
 
 async def test_what_a_store_held_up_is_tried_at_once_when_it_is_back(pusher: Pusher) -> None:

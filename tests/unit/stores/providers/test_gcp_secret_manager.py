@@ -36,6 +36,7 @@ from keyturn.stores.providers.errors import (
     Throttled,
     Unauthorized,
     Unreachable,
+    UnusableError,
 )
 from keyturn.stores.providers.guard import Guard
 from tests.support.api_servers import Scripted, answer
@@ -144,7 +145,9 @@ async def test_a_version_that_is_disabled_or_destroyed_is_not_found(
 ) -> None:
     google.service.seed(named(prefix), b"one", b"two").versions[1].state = state
     refused = await failing(manager.read(prefix))
-    assert (type(refused), refused.code) == (NotFound, "Disabled")
+    assert (type(refused), refused.code) == (UnusableError, "Disabled")
+    assert isinstance(refused, NotFound)
+    assert type(await failing(manager.inspect(prefix))) is UnusableError
     assert (await manager.read(prefix, "1")).content == Value(b"one")
 
 
@@ -261,6 +264,14 @@ async def test_a_secret_whose_newest_version_is_disabled_is_written_again(
     google.service.seed(named(prefix), b"old").versions[0].state = State.DISABLED
     written = await manager.write(prefix, Value(b"x"))
     assert (written.outcome, written.version) == (WriteResult.CREATED, "2")
+
+
+async def test_a_secret_whose_newest_version_is_disabled_exists(
+    manager: Provider[Any], google: Google, prefix: str
+) -> None:
+    google.service.seed(named(prefix), b"old").versions[0].state = State.DISABLED
+    written = await manager.write(prefix, Value(b"x"), Policy.IF_NOT_EXISTS)
+    assert (written.outcome, len(google.service.secrets[named(prefix)].versions)) == (WriteResult.KEPT, 1)
 
 
 # Who we are

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import WriteResult
-from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused
+from keyturn.stores.providers import Policy, WriteResult
+from keyturn.stores.providers.errors import Conflict, Denied, NotFound, Refused, UnusableError
 from keyturn.stores.remote_keys import located
 from tests.unit.stores.providers.azure.exchanges import failing, refusal
 from tests.unit.stores.providers.azure.fake_azure import CLIENT
@@ -153,13 +153,43 @@ async def test_a_disabled_secret_is_not_written_over(store: Provider[Any], azure
 async def test_an_expired_secret_is_not_found(store: Provider[Any], azure: Azure) -> None:
     azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
     refused = await failing(store.read("key"))
-    assert (type(refused), refused.code) == (NotFound, "Expired")
+    assert (type(refused), refused.code) == (UnusableError, "Expired")
+    assert isinstance(refused, NotFound)
 
 
 async def test_an_expired_secret_is_written_over(store: Provider[Any], azure: Azure) -> None:
     azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
     assert (await store.write("key", Value(b"y"))).outcome is WriteResult.CREATED
     assert (await store.read("key")).content == Value(b"y")
+
+
+async def test_an_expired_secret_exists(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", attributes={"exp": int(time.time()) - 1})
+    assert (await store.write("key", Value(b"y"), Policy.IF_NOT_EXISTS)).outcome is WriteResult.KEPT
+    assert azure.vault.newest("key").value == "x"
+
+
+async def test_an_expired_secret_that_is_replaced_keeps_its_tags(store: Provider[Any], azure: Azure) -> None:
+    azure.vault.seed("key", "x", tags={"cost-centre": "4711"}, attributes={"exp": int(time.time()) - 1})
+    await store.write("key", Value(b"y"))
+    assert azure.vault.newest("key").tags == {"cost-centre": "4711"}
+
+
+@pytest.mark.parametrize("attribute", [{"exp": -1}, {"nbf": 86400}], ids=["expired", "of tomorrow"])
+async def test_a_secret_outside_of_its_dates_can_be_inspected(
+    store: Provider[Any], azure: Azure, attribute: dict[str, int]
+) -> None:
+    now = int(time.time())
+    azure.vault.seed("key", "x", attributes={name: now + seconds for name, seconds in attribute.items()})
+    assert (await store.inspect("key")).content == Value(b"x")
+
+
+async def test_neither_an_absent_nor_a_disabled_secret_can_be_inspected(
+    store: Provider[Any], azure: Azure
+) -> None:
+    azure.vault.seed("key", "x", attributes={"enabled": False})
+    assert type(await failing(store.inspect("absent"))) is NotFound
+    assert (await failing(store.inspect("key"))).code == "SecretDisabled"
 
 
 async def test_a_secret_of_tomorrow_is_refused(store: Provider[Any], azure: Azure) -> None:
