@@ -49,6 +49,7 @@ def shown() -> set[str]:
         ".provider.webhook.method",
         ".provider.webhook.body",
         ".provider.awsParameterStore.endpoint",
+        ".provider.awsParameterStore.kmsKeyId",
         ".postgresql.port",
         ".postgresql.tls.mode",
         ".postgresql.tls.caRef",

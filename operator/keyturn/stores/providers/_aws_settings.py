@@ -58,6 +58,15 @@ ExternalId = Annotated[
     ),
 ]
 
+KmsKey = Annotated[
+    str,
+    Spelled(
+        r"^[a-zA-Z0-9:/_-]+$",
+        "write the ID, the ARN or the alias of a KMS key, such as alias/shop",
+        256,
+    ),
+]
+
 
 class AccessKeySecret(Schema):
     """A Secret of the same namespace with an access key."""
@@ -121,5 +130,7 @@ class AwsConfig(Schema):
     """The role to take; with an access key that is allowed to take it, or by web identity."""
     external_id: ExternalId | None = None
     """The external ID that the role's trust policy asks for."""
+    kms_key_id: KmsKey | None = None
+    """The KMS key of what a push creates, such as alias/shop; the account's default key where absent."""
     auth: AwsAuth
     """How we log in."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
 from .base import Can, Content, RemoteValue
-from .errors import NotFound, Refused
+from .errors import Conflict, Denied, NotFound, Refused
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
 
 __all__ = ["AwsParameterStore", "AwsParameterStoreConfig"]
+
+_MAX_PAGES: Final = 50
+"""Maximum pages of a search for one parameter; AWS may return empty pages."""
 
 
 class AwsParameterStoreConfig(AwsConfig):
@@ -36,11 +39,39 @@ class AwsParameterStore(AwsStore[AwsParameterStoreConfig]):
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         text = _text(properties.document(content))
-        how = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
+        how: dict[str, Any] = {"Overwrite": True} if before else {"Overwrite": False, "Tags": tags()}
+        # AWS encrypts with the account's default key if the request names none, whatever the present one is.
+        kms_key = (await self._find_kms_key(_named(key)) if before else None) or self.config.kms_key_id
+        if kms_key:
+            how["KeyId"] = kms_key
         answer = await self._aws.call(
             "PutParameter", Name=_named(key), Value=text, Type="SecureString", **how
         )
         return str(member(answer, "Version", int))
+
+    async def _find_kms_key(self, name: str) -> str | None:
+        """Return the KMS key of a parameter; None if it is no SecureString.
+
+        Raises:
+            Conflict: It does not exist any more.
+        """
+        asked: dict[str, Any] = {"ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": [name]}]}
+        for _ in range(_MAX_PAGES):
+            page = await self._describe(asked)
+            for facts in member(page, "Parameters", list):
+                if member(facts, "Name", str) == name:
+                    return member(facts, "KeyId", str) if "KeyId" in facts else None
+            if "NextToken" not in page:
+                break
+            asked["NextToken"] = member(page, "NextToken", str)
+        raise Conflict("NotDescribed")
+
+    async def _describe(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._aws.call("DescribeParameters", **asked)
+        except Denied as error:
+            code = error.code
+        raise Denied(code, "allow ssm:DescribeParameters, so that the parameter keeps its KMS key")
 
     async def _delete(self, key: str) -> None:
         try:

@@ -54,7 +54,8 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
         if before is None and not await self._is_deleted(key):
-            answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **written)
+            kms_key = {"KmsKeyId": self.config.kms_key_id} if self.config.kms_key_id else {}
+            answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **kms_key, **written)
         else:
             if before is None:  # the name stays taken during the recovery window
                 await self._aws.call("RestoreSecret", SecretId=key)

@@ -12,6 +12,7 @@ import pytest
 from keyturn.core.value import Value
 from keyturn.stores.providers import WriteResult, discover
 from keyturn.stores.providers.errors import (
+    Conflict,
     Denied,
     NotFound,
     Refused,
@@ -32,7 +33,7 @@ from tests.unit.stores.providers.provider_fixtures import (
     guarded,
     opened,
 )
-from tests.unit.stores.providers.recording_server import Recording
+from tests.unit.stores.providers.recording_server import Heard, Recording
 from tests.unit.stores.providers.resolver import Asked, Names
 
 if TYPE_CHECKING:
@@ -130,7 +131,112 @@ async def test_a_write_restores_a_deleted_secret(manager: Provider[Any], prefix:
     assert (await manager.read(f"{prefix}key")).content == Value(b"second")
 
 
+@pytest.mark.parametrize("setting", [{}, {"kmsKeyId": "alias/shop"}], ids=["the account's key", "a key"])
+async def test_a_new_secret_has_the_key_of_the_settings(
+    moto: Moto, prefix: str, setting: dict[str, str]
+) -> None:
+    async with guarded(LOOPBACK) as guard:
+        manager = aws("awsSecretsManager", moto.address, guard, setting)
+        await manager.write(f"{prefix}key", Value(b"x"))
+        await manager.write(f"{prefix}key", Value(b"y"))
+    facts = moto.call("secretsmanager", "secretsmanager.DescribeSecret", SecretId=f"{prefix}key")
+    assert facts.get("KmsKeyId") == setting.get("kmsKeyId")
+
+
 # Parameter Store
+
+
+def key_of(moto: Moto, name: str) -> str:
+    named = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
+    (facts,) = moto.call("ssm", "AmazonSSM.DescribeParameters", ParameterFilters=named)["Parameters"]
+    found: str = facts["KeyId"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["key", "/deep/key"])
+async def test_a_parameter_that_is_written_over_keeps_its_key(moto: Moto, prefix: str, name: str) -> None:
+    there = f"/{prefix}{name}" if "/" in name else f"{prefix}{name}"
+    moto.call(
+        "ssm", "AmazonSSM.PutParameter", Name=there, Value="x", Type="SecureString", KeyId="alias/theirs"
+    )
+    async with guarded(LOOPBACK) as guard:
+        parameters = aws("awsParameterStore", moto.address, guard, {"kmsKeyId": "alias/shop"})
+        await parameters.write(there.removeprefix("/"), Value(b"y"))
+        assert (await parameters.read(there.removeprefix("/"))).content == Value(b"y")
+    assert key_of(moto, there) == "alias/theirs"
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        pytest.param({}, "alias/aws/ssm", id="the account's key"),
+        pytest.param({"kmsKeyId": "alias/shop"}, "alias/shop", id="a key"),
+    ],
+)
+async def test_a_new_parameter_has_the_key_of_the_settings(
+    moto: Moto, prefix: str, setting: dict[str, str], key: str
+) -> None:
+    async with guarded(LOOPBACK) as guard:
+        parameters = aws("awsParameterStore", moto.address, guard, setting)
+        await parameters.write(f"{prefix}key", Value(b"x"))
+        await parameters.write(f"{prefix}key", Value(b"y"))
+    assert key_of(moto, f"{prefix}key") == key
+
+
+def parameter_answering(*described: web.Response) -> Recording:
+    """Answer as Parameter Store with one parameter, and with these pages of its description, the last one always."""
+    pages = list(described)
+
+    def answering(one: Heard) -> web.Response:
+        match one.headers["X-Amz-Target"].partition(".")[2]:
+            case "GetParameter":
+                return answer(body={"Parameter": {"Name": "key", "Value": "x", "Version": 1}})
+            case "DescribeParameters":
+                return pages.pop(0) if len(pages) > 1 else pages[0]
+        return answer(body={"Version": 2})
+
+    return Recording(answering)
+
+
+async def test_the_key_of_a_parameter_is_looked_for_on_every_page() -> None:
+    facts = {"Name": "key", "Type": "SecureString", "KeyId": "alias/theirs"}
+    heard = parameter_answering(
+        answer(body={"Parameters": [], "NextToken": "next"}),
+        answer(body={"Parameters": [{**facts, "Name": "other"}, facts]}),
+    )
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        await aws("awsParameterStore", server, guard).write("key", Value(b"y"))
+    assert [one.json.get("NextToken") for one in heard.heard] == [None, None, "next", None]
+    assert heard.heard[-1].json["KeyId"] == "alias/theirs"
+
+
+async def test_a_plain_parameter_that_is_written_over_gets_the_key_of_the_settings() -> None:
+    heard = parameter_answering(answer(body={"Parameters": [{"Name": "key", "Type": "String"}]}))
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        await aws("awsParameterStore", server, guard, {"kmsKeyId": "alias/shop"}).write("key", Value(b"y"))
+    assert heard.heard[-1].json["KeyId"] == "alias/shop"
+
+
+@pytest.mark.parametrize(
+    ("described", "meaning", "hint"),
+    [
+        pytest.param(
+            answer(400, {"__type": "AccessDeniedException"}), Denied, "ssm:DescribeParameters", id="denied"
+        ),
+        pytest.param(answer(body={"Parameters": []}), Conflict, "", id="gone"),
+        pytest.param(
+            answer(body={"Parameters": [{"Name": "key", "KeyId": 7}]}), Unreachable, "", id="malformed"
+        ),
+    ],
+)
+async def test_a_parameter_whose_key_is_unknown_is_not_written_over(
+    described: web.Response, meaning: type[StoreError], hint: str
+) -> None:
+    heard = parameter_answering(described)
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        refused = await failing(aws("awsParameterStore", server, guard).write("key", Value(b"y")))
+    assert (type(refused), hint in refused.hint) == (meaning, True)
+    assert not [one for one in heard.heard if one.headers["X-Amz-Target"].endswith("PutParameter")]
 
 
 @pytest.mark.parametrize(
@@ -395,3 +501,25 @@ def test_what_is_no_region_is_refused(region: str) -> None:
         discover()["awsSecretsManager"].Config.model_validate(
             {**aws_settings("https://example.com"), "region": region}
         )
+
+
+@pytest.mark.parametrize("key", ["", "alias/my key", "alias/ü", "k" * 257])
+def test_what_is_no_kms_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"(?s)kmsKeyId"):
+        discover()["awsParameterStore"].Config.model_validate(
+            {**aws_settings("https://example.com"), "kmsKeyId": key}
+        )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("alias/shop", "1234abcd-12ab-34cd-56ef-1234567890ab", "mrk-1234abcd12ab34cd56ef1234567890ab"),
+        "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    ],
+)
+def test_a_kms_key_is_named_as_aws_names_it(key: str) -> None:
+    config = discover()["awsSecretsManager"].Config.model_validate(
+        {**aws_settings("https://example.com"), "kmsKeyId": key}
+    )
+    assert config.model_dump()["kms_key_id"] == key

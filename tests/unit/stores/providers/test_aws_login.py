@@ -474,7 +474,9 @@ PUSHES = {
         *("secretsmanager:CreateSecret", "secretsmanager:TagResource", "secretsmanager:PutSecretValue"),
         *("secretsmanager:RestoreSecret", "secretsmanager:DeleteSecret"),
     ),
-    "awsParameterStore": ("ssm:PutParameter", "ssm:AddTagsToResource", "ssm:DeleteParameter"),
+    "awsParameterStore": (
+        *("ssm:PutParameter", "ssm:AddTagsToResource", "ssm:DescribeParameters", "ssm:DeleteParameter"),
+    ),
 }
 
 
