@@ -12,7 +12,7 @@ from keyturn.core.value import Value
 from . import properties
 from ._aws import AwsConfig, AwsStore, member, tags, text_of
 from .base import Can, Content, RemoteValue
-from .errors import NotFound, Refused
+from .errors import Conflict, NotFound, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,9 @@ __all__ = ["AwsSecretsManager", "AwsSecretsManagerConfig"]
 _IS_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RECOVERY_DAYS: Final = 30
 _IN_NO_STATE_FOR_THAT: Final = "InvalidRequestException"
+_DELETED: Final = "DeletedDate"
+_STAGES: Final = "VersionIdsToStages"
+_CURRENT: Final = "AWSCURRENT"
 
 
 class AwsSecretsManagerConfig(AwsConfig):
@@ -53,14 +56,29 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
-        if before is None and not await self._is_deleted(key):
+        if before is None and not await self._make_room(key):
             kms_key = {"KmsKeyId": self.config.kms_key_id} if self.config.kms_key_id else {}
             answer = await self._aws.call("CreateSecret", Name=key, Tags=tags(), **kms_key, **written)
         else:
-            if before is None:  # the name stays taken during the recovery window
-                await self._aws.call("RestoreSecret", SecretId=key)
             answer = await self._aws.call("PutSecretValue", SecretId=key, **written)
         return member(answer, "VersionId", str)
+
+    async def _make_room(self, key: str) -> bool:
+        """Return whether a secret without a current version exists, such as one of Terraform; restore a deleted one.
+
+        Raises:
+            Conflict: Another writer has just written a current version.
+        """
+        facts = await self._describe(key)
+        if facts is None:
+            return False
+        if _DELETED in facts:  # the name stays taken during the recovery window
+            await self._aws.call("RestoreSecret", SecretId=key)
+            return True
+        stages = member(facts, _STAGES, dict).values() if _STAGES in facts else ()
+        if any(_CURRENT in names for names in stages):
+            raise Conflict("Overtaken")
+        return True
 
     async def _delete(self, key: str) -> None:
         days = self.config.recovery_days or _RECOVERY_DAYS
@@ -74,11 +92,14 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
 
     async def _is_deleted(self, key: str) -> bool:
         """Whether a secret is scheduled for deletion; AWS reports that in a message without a code."""
+        return _DELETED in (await self._describe(key) or {})
+
+    async def _describe(self, key: str) -> dict[str, Any] | None:
+        """Return the facts of a secret; None if it does not exist."""
         try:
-            facts = await self._aws.call("DescribeSecret", SecretId=key)
+            return await self._aws.call("DescribeSecret", SecretId=key)
         except NotFound:
-            return False
-        return "DeletedDate" in facts
+            return None
 
 
 def _version(version: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.core.value import Value
-from keyturn.stores.providers import WriteResult, discover
+from keyturn.stores.providers import Policy, WriteResult, discover
 from keyturn.stores.providers.errors import (
     Conflict,
     Denied,
@@ -129,6 +129,49 @@ async def test_a_write_restores_a_deleted_secret(manager: Provider[Any], prefix:
     await manager.write(f"{prefix}key", Value(b"second"))
 
     assert (await manager.read(f"{prefix}key")).content == Value(b"second")
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+async def test_a_secret_that_was_created_empty_gets_its_first_version(
+    manager: Provider[Any], moto: Moto, prefix: str, policy: Policy
+) -> None:
+    moto.call("secretsmanager", "secretsmanager.CreateSecret", Name=f"{prefix}key", KmsKeyId="alias/theirs")
+
+    written = await manager.write(f"{prefix}key", Value(b"x"), policy)
+
+    assert written.outcome is WriteResult.CREATED
+    assert (await manager.read(f"{prefix}key")).content == Value(b"x")
+    facts = moto.call("secretsmanager", "secretsmanager.DescribeSecret", SecretId=f"{prefix}key")
+    assert facts["KmsKeyId"] == "alias/theirs"
+
+
+@pytest.mark.parametrize(
+    ("stages", "done"),
+    [
+        pytest.param({"a" * 36: ["AWSPENDING"]}, "PutSecretValue", id="a version that is not current"),
+        pytest.param({"a" * 36: ["AWSPENDING", "AWSCURRENT"]}, "Conflict", id="another writer was faster"),
+    ],
+)
+async def test_a_secret_without_a_current_version_gets_one(stages: dict[str, Any], done: str) -> None:
+    def answering(one: Heard) -> web.Response:
+        match one.headers["X-Amz-Target"].partition(".")[2]:
+            case "GetSecretValue":
+                return answer(400, {"__type": "ResourceNotFoundException"})
+            case "DescribeSecret":
+                return answer(body={"Name": "key", "VersionIdsToStages": stages})
+            case "PutSecretValue":
+                return answer(body={"VersionId": "c" * 36})
+        return answer(400, {"__type": "ResourceExistsException"})
+
+    heard = Recording(answering)
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        writing = aws("awsSecretsManager", server, guard).write("key", Value(b"x"))
+        if done == "Conflict":
+            assert type(await failing(writing)) is Conflict
+        else:
+            await writing
+    targets = [one.headers["X-Amz-Target"].partition(".")[2] for one in heard.heard]
+    assert ("PutSecretValue" in targets) is (done == "PutSecretValue")
 
 
 @pytest.mark.parametrize("setting", [{}, {"kmsKeyId": "alias/shop"}], ids=["the account's key", "a key"])
