@@ -49,7 +49,7 @@ class SimulatedStore(InMemoryStores):
         record = self._record(ref, key)
         assert record is not None, "what is deleted was pushed"
         assert record.deletes, "what is deleted goes by its policy"
-        assert not record.kept, "what is deleted is ours"
+        assert not record.is_foreign, "what is deleted is ours"
         if key in self.fails:
             await super().delete(ref, namespace, key)
         with self._cluster.write():

@@ -273,13 +273,16 @@ def _credential_from(document: dict[str, Any]) -> Credential:
 
 
 def _pushed_from(document: dict[str, Any]) -> Pushed:
+    done, kept = bool(document["done"]), bool(document["kept"])
     return Pushed(
         place=Destination.at(_text(document["place"])).id,
         text=_text(document["text"]),
         number=_number(document["number"]),
-        done=bool(document["done"]),
+        done=done,
         deletes=bool(document["deletes"]),
-        kept=bool(document["kept"]),
+        kept=kept,
+        # An earlier version did not record it.
+        ours=bool(document.get("ours", done and not kept)),
     )
 
 

@@ -234,10 +234,17 @@ def holding(
 
 
 def pushed(
-    destination: Destination, number: int = 1, *, done: bool = True, deletes: bool = False, kept: bool = False
+    destination: Destination,
+    number: int = 1,
+    *,
+    done: bool = True,
+    deletes: bool = False,
+    kept: bool = False,
+    ours: bool | None = None,
 ) -> Pushed:
-    """Make the record of a push that is done."""
-    return Pushed(destination.id, destination.text, number, done, deletes, kept)
+    """Make the record of a push that is done; the key is ours unless the store kept other content."""
+    is_ours = done and not kept if ours is None else ours
+    return Pushed(destination.id, destination.text, number, done, deletes, kept, is_ours)
 
 
 def push_problems(*places: Destination, error: Wait | Stalled, again: datetime) -> dict[str, PushProblem]:

@@ -130,6 +130,7 @@ pushes = st.builds(
     done=st.booleans(),
     deletes=st.booleans(),
     kept=st.booleans(),
+    ours=st.booleans(),
 )
 
 
@@ -186,6 +187,19 @@ def test_a_lease_in_a_state_of_before_is_known_by_the_revisions() -> None:
 def test_a_secret_under_an_earlier_name_has_the_name_of_one(name: object) -> None:
     with pytest.raises(Stalled):
         state_of(edited(lambda read: read["left"][0].update(name=name)))
+
+
+@pytest.mark.parametrize(
+    ("done", "kept", "ours"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_push_of_an_earlier_version_is_ours_if_it_was_done(done: bool, kept: bool, ours: bool) -> None:  # noqa: FBT001
+    def of_before(read: dict[str, Any]) -> None:
+        record = read["pushed"][0]
+        record |= {"done": done, "kept": kept}
+        del record["ours"]
+
+    (record,) = state_of(edited(of_before)).facts.pushed
+    assert (record.done, record.kept, record.ours) == (done, kept, ours)
 
 
 @given(states)

@@ -69,7 +69,7 @@ def last_pushes(observed: Observed) -> PushStep | None:
     retained = (
         {push.id for push in observed.desired.pushes if not push.deletes} if observed.desired else frozenset()
     )
-    if stays := [record for record in left if record.kept or record.place in retained]:
+    if stays := [record for record in left if record.is_foreign or record.place in retained]:
         return steps.Intend(replace(stays[0], deletes=False))
     ready = [record for record in left if not _waits(record.place, observed)]
     if ready:
@@ -114,7 +114,7 @@ def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
     gone = (
         record
         for record in records.values()
-        if record.place not in places and record.deletes and not record.kept
+        if record.place not in places and record.deletes and not record.is_foreign
     )
     left = (_unfinished(Destination.at(record.place), "is to be deleted there", observed) for record in gone)
     return (*(destination for destination in pushes if destination), *left)
@@ -172,7 +172,7 @@ def _steps(observed: Observed, state: StateFacts, desired: Desired) -> Iterator[
 
 
 def _withdrawal(record: Pushed, observed: Observed) -> Iterator[PushStep]:
-    deletes = record.deletes and not record.kept  # foreign content is not deleted
+    deletes = record.deletes and not record.is_foreign
     if deletes and record.done:
         # From here on it is unknown whether the key exists, in case the spec adds the push again.
         yield steps.Intend(replace(record, done=False))
@@ -183,9 +183,11 @@ def _withdrawal(record: Pushed, observed: Observed) -> Iterator[PushStep]:
 def _record(destination: Destination, found: Pushed | None, number: int) -> Pushed:
     """Return the wanted record of a destination, with what an existing record proves as done."""
     record = Pushed(destination.id, destination.text, number, done=False, deletes=destination.deletes)
-    if found is None or found.text != record.text:
+    if found is None:
         return record
-    return replace(record, done=found.done and found.number == number, kept=found.kept)
+    if found.text != record.text:
+        return replace(record, ours=found.ours)
+    return replace(record, done=found.done and found.number == number, kept=found.kept, ours=found.ours)
 
 
 def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:

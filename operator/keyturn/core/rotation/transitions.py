@@ -449,7 +449,8 @@ def push(step: steps.Push, state: StateFacts, *, kept: bool | None = None) -> St
     pushed = state.pushed_to(step.destination.id)
     if pushed is None:
         return state
-    return state.with_pushed(replace(pushed, done=True, kept=pushed.kept if kept is None else kept))
+    kept = pushed.kept if kept is None else kept
+    return state.with_pushed(replace(pushed, done=True, kept=kept, ours=pushed.ours or not kept))
 
 
 def withdraw(step: steps.Withdraw, state: StateFacts) -> StateFacts:

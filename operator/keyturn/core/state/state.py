@@ -119,6 +119,13 @@ class Pushed:
     """Whether the key is deleted at the store when it is no longer pushed."""
     kept: bool = False
     """Whether the store already had other content, which was left unchanged."""
+    ours: bool = False
+    """Whether a push wrote the key or found its own content; `kept` content is then of an earlier revision."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another writer created the key, which is then not deleted."""
+        return self.kept and not self.ours
 
 
 @dataclass(frozen=True, slots=True)

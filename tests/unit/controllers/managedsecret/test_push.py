@@ -374,6 +374,22 @@ async def test_what_another_writer_has_put_there_meanwhile_stays(
     assert pusher.there() == there
 
 
+async def test_a_first_revision_that_its_policy_keeps_is_deleted(pusher: Pusher) -> None:
+    once = replace(PLACE, replaces=False)
+    first = await pusher.push(recorded(FIRST, destination=once), once)
+    assert first
+    (record,) = first.facts.pushed
+    rotated = recorded(SECOND, FIRST, destination=once)
+    rotated = rotated.with_facts(replace(rotated.facts, pushed=(replace(record, number=2, done=False),)))
+
+    second = await pusher.push(rotated, once)
+
+    assert second
+    assert (second.facts.pushed[0].kept, second.facts.pushed[0].is_foreign) == (True, False)
+    assert await pusher.withdraw(second)
+    assert pusher.there() is None
+
+
 async def test_what_is_gone_already_is_forgotten(pusher: Pusher) -> None:
     assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
 

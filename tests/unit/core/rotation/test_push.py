@@ -80,8 +80,8 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
         ),
         pytest.param(
             observed(PUSHES, **second(pushed(PLACE, 1))),
-            Intend(pushed(PLACE, 2, done=False)),
-            id="a new revision",
+            Intend(pushed(PLACE, 2, done=False, ours=True)),
+            id="a new revision of what is ours",
         ),
         pytest.param(
             observed(PUSHES, **second(pushed(PLACE, 1, done=False))),
@@ -94,8 +94,8 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
         # The spec changed
         pytest.param(
             observed({"pushTo": [{**PUSH, "secretKey": "password"}]}, state=state(pushed=(pushed(PLACE),))),
-            Intend(pushed(replace(PLACE, secret_key="password"), done=False)),  # noqa: S106
-            id="another value is pushed",
+            Intend(pushed(replace(PLACE, secret_key="password"), done=False, ours=True)),  # noqa: S106
+            id="another value is pushed to what is ours",
         ),
         pytest.param(
             observed(
@@ -110,8 +110,17 @@ def failed(*places: Destination, error: Wait | Stalled = REFUSED, again: Any = L
         ),
         pytest.param(
             observed({}, state=state(pushed=(pushed(PLACE, deletes=True),)), finalized=True),
-            Intend(pushed(PLACE, done=False, deletes=True)),
+            Intend(pushed(PLACE, done=False, deletes=True, ours=True)),
             id="no longer, and it goes there: that is recorded first",
+        ),
+        pytest.param(
+            observed(
+                {},
+                state=state(pushed=(pushed(PLACE, done=False, deletes=True, kept=True, ours=True),)),
+                finalized=True,
+            ),
+            Withdraw(PLACE, deletes=True),
+            id="no longer, and the store has kept an earlier revision of ours",
         ),
         pytest.param(
             observed({}, state=state(pushed=(pushed(PLACE, done=False, deletes=True),)), finalized=True),
@@ -311,6 +320,16 @@ def test_of_two_that_failed_the_first_is_reported_and_the_sooner_awaited() -> No
             ),
             Intend(pushed(KEPT_FOR, kept=True)),
             id="what the store had before us stays",
+        ),
+        pytest.param(
+            observed(
+                DELETES,
+                state=state(pushed=(pushed(KEPT_FOR, deletes=True, kept=True, ours=True),)),
+                deleted=True,
+                finalized=True,
+            ),
+            Withdraw(PLACE, deletes=True),
+            id="an earlier revision of ours goes",
         ),
         pytest.param(
             observed(PUSHES, state=state(pushed=(pushed(PLACE),)), deleted=True, finalized=True),

@@ -407,6 +407,26 @@ def test_a_push_records_whether_the_store_kept_its_content() -> None:
     assert after == pushing(make.pushed(PLACE, kept=True))
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "record"),
+    [
+        pytest.param([False], make.pushed(PLACE, ours=True), id="written"),
+        pytest.param([True], make.pushed(PLACE, kept=True, ours=False), id="foreign"),
+        pytest.param(
+            [False, True], make.pushed(PLACE, kept=True, ours=True), id="an earlier one of ours is kept"
+        ),
+        pytest.param([True, False], make.pushed(PLACE, ours=True), id="the foreign one was deleted"),
+    ],
+)
+def test_a_key_that_was_ours_stays_ours(outcomes: list[bool], record: Pushed) -> None:
+    state = pushing(make.pushed(PLACE, done=False))
+
+    for kept in outcomes:
+        state = transitions.push(steps.Push(PLACE, 1), state, kept=kept)
+
+    assert state == pushing(record)
+
+
 @pytest.mark.parametrize("before", [["foreign"], [FINALIZER, "foreign"]], ids=["without", "with"])
 def test_foreign_finalizers_stay(before: list[str]) -> None:
     assert transitions.finalizers(steps.Finalize(present=True), before) == ["foreign", FINALIZER]
