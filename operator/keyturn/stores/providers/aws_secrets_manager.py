@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsSecretsManager", "AwsSecretsManagerConfig"]
 
-_IS_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_IS_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_ID_LENGTHS: Final = range(32, 65)
+"""Characters of a version's ID, which its writer may choose."""
 _RECOVERY_DAYS: Final = 30
 _IN_NO_STATE_FOR_THAT: Final = "InvalidRequestException"
 _DELETED: Final = "DeletedDate"
@@ -46,13 +48,25 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         try:
-            answer = await self._aws.call("GetSecretValue", SecretId=key, **_version(version))
+            answer = await self._get(key, version)
         except Refused as error:
             if error.code != _IN_NO_STATE_FOR_THAT or not await self._is_deleted(key):
                 raise
         else:
             return RemoteValue(_content(answer), member(answer, "VersionId", str))
         raise NotFound("Deleted")
+
+    async def _get(self, key: str, version: str | None) -> dict[str, Any]:
+        """Get a version by its stage or ID; both may have the same form, and a stage has precedence."""
+        if version is None:
+            return await self._aws.call("GetSecretValue", SecretId=key)
+        if not _IS_UUID.fullmatch(version):
+            try:
+                return await self._aws.call("GetSecretValue", SecretId=key, VersionStage=version)
+            except NotFound:
+                if len(version) not in _ID_LENGTHS:
+                    raise
+        return await self._aws.call("GetSecretValue", SecretId=key, VersionId=version)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         written = _written(content)
@@ -100,12 +114,6 @@ class AwsSecretsManager(AwsStore[AwsSecretsManagerConfig]):
             return await self._aws.call("DescribeSecret", SecretId=key)
         except NotFound:
             return None
-
-
-def _version(version: str | None) -> dict[str, str]:
-    if version is None:
-        return {}
-    return {"VersionId" if _IS_ID.fullmatch(version) else "VersionStage": version}
 
 
 def _content(answer: Mapping[str, Any]) -> Value:

@@ -90,6 +90,44 @@ async def test_a_stage_and_an_id_name_versions(manager: Provider[Any], prefix: s
     assert [found.content for found in read] == [Value(b"second"), Value(b"first"), Value(b"first")]
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param("AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE", id="a UUID in upper case"),
+        pytest.param("terraform-20261129094120000000000001", id="a name"),
+        pytest.param("0123456789ABCDEF" * 2, id="32 characters"),
+        pytest.param("0123456789ABCDEF" * 4, id="64 characters"),
+    ],
+)
+async def test_an_id_that_its_writer_chose_names_a_version(
+    manager: Provider[Any], moto: Moto, prefix: str, version: str
+) -> None:
+    first: dict[str, Any] = {"SecretString": "first", "ClientRequestToken": version}
+    moto.call("secretsmanager", "secretsmanager.CreateSecret", Name=f"{prefix}key", **first)
+    moto.call("secretsmanager", "secretsmanager.PutSecretValue", SecretId=f"{prefix}key", SecretString="y")
+
+    found = await manager.read(f"{prefix}key", version)
+
+    assert (found.content, found.version) == (Value(b"first"), version)
+
+
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [
+        pytest.param("a" * 31, ["VersionStage"], id="too short for an ID"),
+        pytest.param("a" * 32, ["VersionStage", "VersionId"], id="an ID or a stage"),
+        pytest.param("a" * 65, ["VersionStage"], id="too long for an ID"),
+        pytest.param("0A1b2C3d-0A1b-0A1b-0A1b-0A1b2C3d4E5f", ["VersionId"], id="a UUID"),
+    ],
+)
+async def test_an_unknown_version_is_not_found(version: str, asked: list[str]) -> None:
+    heard = Recording(lambda _: answer(400, {"__type": "ResourceNotFoundException"}))
+    async with serving(heard.handle) as server, guarded(LOOPBACK) as guard:
+        refused = await failing(aws("awsSecretsManager", server, guard).read("key", version))
+    assert type(refused) is NotFound
+    assert [one.json for one in heard.heard] == [{"SecretId": "key", name: version} for name in asked]
+
+
 async def test_what_we_create_says_who_made_it(manager: Provider[Any], moto: Moto, prefix: str) -> None:
     await manager.write(f"{prefix}key", Value(b"x"))
     facts = moto.call("secretsmanager", "secretsmanager.DescribeSecret", SecretId=f"{prefix}key")
