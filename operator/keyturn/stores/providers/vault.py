@@ -180,11 +180,16 @@ class Vault(Provider[VaultConfig]):
             return
 
     async def _read_deleted_version(self, key: str) -> int | None:
-        """Return the number of the newest version if it was deleted, so that check-and-set can replace it."""
-        facts = await self._facts(key)
-        newest = _newest(facts)
-        version = _at(_at(facts, "versions"), str(newest))
-        return newest if version.get("destroyed") or version.get("deletion_time") else None
+        """Return the number of the newest version if it was deleted, so that check-and-set can replace it.
+
+        Vault decides by its own clock: with delete_version_after a version has a future deletion time from the start.
+        """
+        newest = _newest(await self._facts(key))
+        try:
+            await self._read(key, str(newest))
+        except NotFound:
+            return newest
+        return None
 
     async def _facts(self, key: str) -> dict[str, Any]:
         """Return the metadata of all versions; empty if there are none."""

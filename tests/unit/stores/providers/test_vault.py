@@ -101,6 +101,41 @@ async def test_what_is_written_over_a_deleted_one_is_created(store: Provider[Any
     assert (written.outcome, written.version) == (WriteResult.CREATED, "2")
 
 
+async def overtaken(
+    store: Provider[Any], vault: VaultServer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> WriteResult:
+    """Write a key that another writer creates after our first read, and that Vault deletes in an hour."""
+    vault.call("POST", f"secret/metadata/{key}", {"delete_version_after": "1h"})
+    read = store._read
+
+    async def before_another(key: str, version: str | None) -> RemoteValue:
+        monkeypatch.undo()
+        try:
+            return await read(key, version)
+        finally:
+            vault.call("POST", f"secret/data/{key}", {"data": {"x": "theirs"}})
+
+    monkeypatch.setattr(store, "_read", before_another)
+    return (await store.write(key, parts(x="ours"), Policy.IF_NOT_EXISTS)).outcome
+
+
+async def test_a_version_that_vault_will_delete_later_is_not_written_over(
+    store: Provider[Any], vault: VaultServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await overtaken(store, vault, f"{prefix}a", monkeypatch) is WriteResult.KEPT
+    assert properties.take((await store.read(f"{prefix}a")).content, "x") == Value(b"theirs")
+
+
+@pytest.mark.parametrize("operation", ["delete", "destroy"])
+async def test_what_is_written_over_a_destroyed_one_is_created(
+    store: Provider[Any], vault: VaultServer, prefix: str, operation: str
+) -> None:
+    await store.write(f"{prefix}a", parts(x="1"))
+    vault.call("PUT", f"secret/{operation}/{prefix}a", {"versions": [1]})
+    written = await store.write(f"{prefix}a", parts(x="2"))
+    assert (written.outcome, written.version) == (WriteResult.CREATED, "2")
+
+
 async def test_a_deleted_secret_can_be_brought_back(
     store: Provider[Any], vault: VaultServer, prefix: str
 ) -> None:
