@@ -255,6 +255,26 @@ async def test_the_second_write_of_the_same_changes_nothing(tested: ProviderUnde
 
 
 @every_writer
+async def test_an_object_with_nested_members_is_known_again(tested: ProviderUnderTest, prefix: str) -> None:
+    content = Value(b'{"keys": [{"kty": "EC", "alg": "ES256"}], "n": 1.10, "b": true, "a": "\xc3\xbc<"}')
+    await tested.provider.write(f"{prefix}keys", content)
+    second = await tested.provider.write(f"{prefix}keys", content)
+    found = await tested.provider.inspect(f"{prefix}keys")
+    assert second.outcome is WriteResult.UNCHANGED
+    assert properties.have_same_members(found.content, content)
+
+
+@every_writer
+async def test_what_is_inspected_is_what_is_read(tested: ProviderUnderTest, prefix: str) -> None:
+    await tested.seed(f"{prefix}login", LOGIN)
+    read, inspected = [
+        await reading(f"{prefix}login") for reading in (tested.provider.read, tested.provider.inspect)
+    ]
+    assert (read.content, read.version) == (inspected.content, inspected.version)
+    assert isinstance(await failing(tested.provider.inspect(f"{prefix}absent")), NotFound)
+
+
+@every_writer
 async def test_a_write_replaces_what_was_there(tested: ProviderUnderTest, prefix: str) -> None:
     await tested.seed(f"{prefix}login", LOGIN)
     written = await tested.provider.write(f"{prefix}login", parts_of({"password": "newer"}))
