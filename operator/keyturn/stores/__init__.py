@@ -17,11 +17,14 @@ Imports: `kube`, `templates`, `runtime`, `core`, `api`.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, StoreKey
 from keyturn.core.observation.health import HealthEvents
+from keyturn.kube import paths
 from keyturn.kube.cache.references import store_for
 from keyturn.kube.tokens import Tokens
 from keyturn.runtime.background_tasks import Tasks
@@ -75,6 +78,7 @@ class Stores:
 
     def __init__(self, api: Api, cache: InformerCache, reach: Reach) -> None:
         self.news: HealthEvents[StoreKey] = HealthEvents()
+        self._api = api
         self._mirror = cache
         self._reach = reach
         self._guard: Guard | None = None
@@ -158,7 +162,7 @@ class Stores:
             StoreError: The store did not accept it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
-        return await shared.write(namespace, path, content, policy)
+        return await shared.write(namespace, path, content, policy, partial(self._may_write_until, namespace))
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:
         """Delete a key. Absence is success.
@@ -168,7 +172,11 @@ class Stores:
             StoreError: The store did not delete it, or was not asked.
         """
         shared, path = self._place(ref, namespace, key)
-        await shared.delete(namespace, path)
+        await shared.delete(namespace, path, partial(self._may_write_until, namespace))
+
+    def _may_write_until(self, namespace: str) -> float:
+        """Return the loop time until which this process may write for a namespace, as at the API server."""
+        return self._api.fence(paths.secrets(namespace)) if self._api.fence else inf
 
     # Dynamic credentials, one lease per ManagedSecret
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .cache import Cache, Outcome
     from .connections import ConnectionContext, StoreConnection
     from .providers import Content, Policy, Provider, RemoteValue, Written
-    from .providers.base import ProviderLease
+    from .providers.base import Permit, ProviderLease
     from .settings import StoreSettings
 
 __all__ = ["StoreClient"]
@@ -118,13 +118,15 @@ class StoreClient:
         with self._reads.join(namespace):
             return await self._request(namespace, "read", lambda provider: provider.inspect(path))
 
-    async def write(self, namespace: str, path: str, content: Content, policy: Policy) -> Written:
+    async def write(
+        self, namespace: str, path: str, content: Content, policy: Policy, permit: Permit
+    ) -> Written:
         return await self._change(
-            namespace, path, "write", lambda provider: provider.write(path, content, policy)
+            namespace, path, "write", lambda provider: provider.write(path, content, policy, permit)
         )
 
-    async def delete(self, namespace: str, path: str) -> None:
-        await self._change(namespace, path, "delete", lambda provider: provider.delete(path))
+    async def delete(self, namespace: str, path: str, permit: Permit) -> None:
+        await self._change(namespace, path, "delete", lambda provider: provider.delete(path, permit))
 
     # Dynamic credentials, one per caller
 

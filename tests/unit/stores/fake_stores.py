@@ -156,6 +156,8 @@ class FakeProvider(Provider[FakeProviderConfig]):
 class FakeApiServer:
     """The requests of stores to the API server: Secrets, ServiceAccounts and their tokens."""
 
+    fence: Callable[[str], float] | None = None
+
     def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []

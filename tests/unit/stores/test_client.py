@@ -15,8 +15,9 @@ import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
+from keyturn.kube import paths
 from keyturn.stores.providers import Policy, WriteResult
-from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Throttled, Unreachable
+from keyturn.stores.providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import in_no_time
 
@@ -193,6 +194,54 @@ async def test_a_write_is_seen_by_the_next_read(fake: FakeStores) -> None:
 
     assert written.outcome is WriteResult.REPLACED
     assert await fake.read() == "new"
+
+
+# Writes of a replica that may lead no more
+
+
+@in_no_time
+async def test_a_replica_that_does_not_lead_changes_nothing(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.values["db"] = "of the successor"
+    ends = {paths.secrets("shop"): now()}
+    fake.api.fence = ends.__getitem__
+
+    for change in (
+        fake.stores.write(ref(), "shop", "db", Value(b"old"), Policy.REPLACE),
+        fake.stores.delete(ref(), "shop", "db"),
+    ):
+        with pytest.raises(Conflict) as refused:
+            await change
+        assert refused.value.code == "NotLeading"
+
+    assert fake.server.values == {"db": "of the successor"}
+
+
+@in_no_time
+@pytest.mark.parametrize("leads_for", [1, 3], ids=["before the write", "during the write"])
+async def test_a_replica_that_loses_its_lease_ends_a_write(fake: FakeStores, leads_for: float) -> None:
+    """A frozen process writes after its successor, or the store answers late."""
+    fake.store()
+    fake.server.values["db"] = "old"
+    fake.server.delay = 2
+    until = now() + leads_for
+    fake.api.fence = lambda _: until
+
+    with pytest.raises(Conflict):
+        await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
+
+    assert fake.server.values == {"db": "old"}
+
+
+@in_no_time
+async def test_a_lease_that_is_renewed_ends_no_slow_write(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.delay = 9
+    fake.api.fence = lambda _: now() + 3
+
+    written = await fake.stores.write(ref(), "shop", "db", Value(b"new"), Policy.REPLACE)
+
+    assert (written.outcome, fake.server.values) == (WriteResult.CREATED, {"db": "new"})
 
 
 @in_no_time

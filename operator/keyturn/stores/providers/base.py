@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from keyturn.api.base import Schema
 from keyturn.core.value import Value
+from keyturn.runtime.clock import loop_time
 
 from . import properties
 from ._lease import Keep, ProviderLease
@@ -29,6 +31,7 @@ __all__ = [
     "Can",
     "Content",
     "Keep",
+    "Permit",
     "Policy",
     "Provider",
     "ProviderContext",
@@ -49,11 +52,15 @@ _MAX_KEY_LENGTH: Final = 1024
 _CHECK_KEY: Final = "keyturn-looks-whether-it-may-log-in"
 _ATTEMPTS: Final = 3
 """Attempts of a write after conflicts."""
+_PERMIT_INTERVAL: Final = 1.0
+"""Seconds after which a change in progress checks whether this process may still write."""
 
 Content: TypeAlias = Value | Mapping[str, Value]
 """Content of one key: bytes, or named parts if the store itself has parts."""
 TokenOf: TypeAlias = Callable[[str, str, int], Awaitable[Value]]
 """Requests a token of a ServiceAccount in the consumer's namespace: name, audience, seconds."""
+Permit: TypeAlias = Callable[[], float]
+"""Returns the loop time until which this process may write; another one may have newer values from then on."""
 
 
 class Can(Enum):
@@ -212,24 +219,26 @@ class Provider(ABC, Generic[C]):
         self._check(key)
         return _hold_to_size(await self._within(self._inspect(key)))
 
-    async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
+    async def write(
+        self, key: str, content: Content, policy: Policy = Policy.REPLACE, permit: Permit = lambda: inf
+    ) -> Written:
         """Set one key to `content`. Idempotent: it compares before it writes."""
         self._check(key)
         if Can.WRITE not in self.can:
             raise Refused("ReadOnly", f"{self.kind} is read-only; push to another store")
         for _ in range(_ATTEMPTS - 1):
             try:
-                return await self._within(self._write(key, content, policy))
+                return await self._within(self._write(key, content, policy, permit))
             except Conflict:
                 continue
-        return await self._within(self._write(key, content, policy))
+        return await self._within(self._write(key, content, policy, permit))
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, permit: Permit = lambda: inf) -> None:
         """Delete `key`, recoverably if the store can. Absence is success."""
         self._check(key)
         if Can.WRITE not in self.can:
             raise Refused("ReadOnly", f"{self.kind} is read-only; nothing is deleted there")
-        await self._within(self._delete(key))
+        await self._within(_while_permitted(self._delete(key), permit))
 
     async def renew_lease(self, key: str, lease: ProviderLease) -> timedelta | None:  # noqa: ARG002  # few support leases
         """Renew the lease of `key`, and return how long it is valid from now; None if it is not extended.
@@ -262,7 +271,7 @@ class Provider(ABC, Generic[C]):
         """Return whether a store has the desired content."""
         return properties.are_same(found, desired)
 
-    async def _write(self, key: str, content: Content, policy: Policy) -> Written:
+    async def _write(self, key: str, content: Content, policy: Policy, permit: Permit) -> Written:
         try:
             before = await self._read(key, None)
         except UnusableError:
@@ -272,12 +281,14 @@ class Provider(ABC, Generic[C]):
         except NotFound:
             before = None
         if before is None:
-            return Written(WriteResult.CREATED, await self._put(key, content, None))
+            version = await _while_permitted(self._put(key, content, None), permit)
+            return Written(WriteResult.CREATED, version)
         if await self._compare(before.content, content):
             return Written(WriteResult.UNCHANGED, before.version)
         if policy is Policy.IF_NOT_EXISTS:
             return Written(WriteResult.KEPT, before.version)
-        return Written(WriteResult.REPLACED, await self._put(key, content, before))
+        version = await _while_permitted(self._put(key, content, before), permit)
+        return Written(WriteResult.REPLACED, version)
 
     async def _within(self, doing: Awaitable[T]) -> T:
         try:
@@ -298,3 +309,21 @@ def _hold_to_size(found: RemoteValue) -> RemoteValue:
     if properties.size_of(found.content) > LARGEST:
         raise Refused("TooLarge", f"a value may have {LARGEST} bytes")
     return found
+
+
+async def _while_permitted(change: Coroutine[Any, Any, T], permit: Permit) -> T:
+    """Await a change at a store, and cancel it when this process may write no more.
+
+    Raises:
+        Conflict: Another replica leads; how far the change came is unknown.
+    """
+    task = asyncio.ensure_future(change)
+    try:
+        while (left := permit() - loop_time()) > 0:
+            done, _ = await asyncio.wait([task], timeout=min(left, _PERMIT_INTERVAL))
+            if done:
+                return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    raise Conflict("NotLeading", "another replica of the operator leads")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Final
 
 import pydantic
@@ -16,7 +17,7 @@ from keyturn.kube import paths
 
 from . import _cluster, _kubeconfig, properties, work
 from ._refs import KeyRef
-from .base import Can, Content, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
+from .base import Can, Content, Permit, Policy, Provider, ProviderContext, Reference, RemoteValue, Written
 from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -91,10 +92,12 @@ class Kubernetes(Provider[KubernetesConfig]):
             config.kubeconfig_ref is not None
         )  # manifests/base/authors checks permissions on Secrets by these keys
 
-    async def write(self, key: str, content: Content, policy: Policy = Policy.REPLACE) -> Written:
+    async def write(
+        self, key: str, content: Content, policy: Policy = Policy.REPLACE, permit: Permit = lambda: inf
+    ) -> Written:
         if isinstance(content, Value) and Can.WRITE in self.can:
             content = _parts(content)
-        return await super().write(key, content, policy)
+        return await super().write(key, content, policy, permit)
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         return _found(await self._secret(key))
