@@ -11,13 +11,13 @@ import structlog
 from keyturn.core.policy import encryption
 from keyturn.core.policy.findings import Verdict
 from keyturn.kube import errors, paths
-from keyturn.runtime import threadpools
+from keyturn.runtime import logs, threadpools
 
 from . import report_configmap
 from .evidence import TimedVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from keyturn.kube.client import Api
@@ -62,11 +62,17 @@ class ChecklistMonitor:
             await asyncio.sleep(_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads a herd
 
     async def look(self) -> None:
-        """Read the reports; each tenth time check encryption as well."""
-        await self._read_reports()
+        """Read the reports; each tenth time check encryption as well. No error of either ends the operator."""
+        await self._attempt(self._read_reports)
         if self._proves_encryption and self._looks % _ENCRYPTION_ROUNDS == 0:
-            await self._look_at_encryption()
+            await self._attempt(self._look_at_encryption)
         self._looks += 1
+
+    async def _attempt(self, part: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await part()
+        except Exception as error:  # noqa: BLE001  # the process reconciles without it, and the next look follows
+            _log.error("checklist look failed", **logs.describe(error))
 
     async def _read_reports(self) -> None:
         try:

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import pydantic
 
@@ -59,13 +59,23 @@ class Published:
     looked: datetime
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # the first or last day that a time can have, in another zone
+        raise ValueError("no time in UTC") from None
+
+
+_Time = Annotated[pydantic.AwareDatetime, pydantic.AfterValidator(_in_utc)]
+
+
 class _Condition(Schema):
     type: str
     status: Literal["True", "False", "Unknown"]
     reason: Verdict
     message: str
-    last_transition_time: pydantic.AwareDatetime
-    last_probe_time: pydantic.AwareDatetime
+    last_transition_time: _Time
+    last_probe_time: _Time
 
 
 class _Document(Schema):
@@ -138,8 +148,7 @@ def reports_in(data: Mapping[str, str]) -> Iterator[tuple[str, tuple[Published, 
 
 
 def _published(one: _Condition) -> Published:
-    turned, looked = (time.astimezone(UTC) for time in (one.last_transition_time, one.last_probe_time))
-    return Published(_TYPES[one.type], one.reason, one.message, turned, looked)
+    return Published(_TYPES[one.type], one.reason, one.message, one.last_transition_time, one.last_probe_time)
 
 
 def _message(report: Report, point: Point, verdict: Verdict) -> str:

@@ -23,6 +23,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 REPORT = merged(
     (), in_order([Finding(Point.RECOVERY, Verdict.PASS, "they came back")]), frozenset(Point), NOW
 )
+AT_NO_TIME = written(REPORT).replace("2026-05-01T12:00:00Z", "0001-01-01T00:00:00+00:01")
 ENCRYPTED = (
     'apiserver_storage_transformation_operations_total{resource="secrets",transformation_type="to_storage",'
     'transformer_prefix="k8s:enc:aescbc:v1:"} 1\n'
@@ -69,8 +70,16 @@ async def test_published_reports_are_read() -> None:
     assert proofs.published == {"cluster": REPORT}
 
 
-def test_they_are_read_again_each_minute() -> None:
-    proofs, server = ClusterEvidence(), Server({})
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param({}, id="after no report"),
+        pytest.param({"odd": AT_NO_TIME}, id="after a report with a time that UTC does not have"),
+        pytest.param(RuntimeError("of a library"), id="after an unexpected error"),
+    ],
+)
+def test_they_are_read_again_each_minute(before: Mapping[str, str] | Exception) -> None:
+    proofs, server = ClusterEvidence(), Server(before)
 
     async def publish() -> None:
         running = asyncio.create_task(inspection(server, proofs, proves_encryption=False).run())
@@ -138,10 +147,20 @@ async def test_encryption_is_proven_by_the_metrics_of_the_api_server(
     assert proofs.at_rest == TimedVerdict(verdict, NOW)
 
 
+async def test_an_unexpected_error_is_reported_by_its_type_and_ends_no_other_part() -> None:
+    proofs, server = ClusterEvidence(), Server(RuntimeError("with a value"), ENCRYPTED)
+
+    with structlog.testing.capture_logs() as log:
+        await inspection(server, proofs).look()
+
+    assert [(one["event"], one["error"]) for one in log] == [("checklist look failed", "RuntimeError")]
+    assert proofs.at_rest == TimedVerdict(Verdict.PASS, NOW)
+
+
 async def test_the_metrics_of_the_api_server_are_not_read_unasked() -> None:
     proofs = ClusterEvidence()
 
-    await inspection(Server({}, AssertionError("read")), proofs, proves_encryption=False).look()
+    await inspection(Server({}, ENCRYPTED), proofs, proves_encryption=False).look()
 
     assert proofs.at_rest is None
 

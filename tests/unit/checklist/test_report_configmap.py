@@ -120,12 +120,26 @@ HOSTILE = 'X"} 1\nkeyturn_leader 7'
         pytest.param(
             json.dumps({"conditions": [condition(lastProbeTime="2026-05-01T12:00:00")]}), id="no zone"
         ),
+        pytest.param(
+            json.dumps({"conditions": [condition(lastProbeTime="0001-01-01T00:00:00+00:01")]}),
+            id="a time before the first year in UTC",
+        ),
+        pytest.param(
+            json.dumps({"conditions": [condition(lastTransitionTime="9999-12-31T23:59:59-23:59")]}),
+            id="a time after the last year in UTC",
+        ),
         pytest.param(json.dumps({"conditions": [condition()], "x": "y" * 70_000}), id="too large"),
     ],
 )
 def test_what_cannot_have_been_published_is_no_report(text: str) -> None:
     with pytest.raises(Unreadable):
         read(text)
+
+
+def test_times_of_another_zone_are_read_in_utc() -> None:
+    (one,) = read(json.dumps({"conditions": [condition(lastProbeTime="2026-05-01T14:00:00+02:00")]}))
+
+    assert (one.looked, one.looked.tzinfo) == (NOW, UTC)
 
 
 def test_one_that_is_unreadable_takes_no_other_with_it() -> None:
