@@ -86,7 +86,7 @@ class _Tally:
         rules = {
             *told.violations,
             *(["overdue"] if told.is_overdue else []),
-            *(["notRevoked"] if until and self._now >= until + GRACE else []),
+            *(["notRevoked"] if until and self._now - until >= GRACE else []),
         }
         self.all = All(
             count=self.all.count + 1,

@@ -260,6 +260,12 @@ def test_what_breaks_no_rule_passes_as_far_as_it_can_be_known() -> None:
             id="an overlap that lasts",
         ),
         pytest.param(
+            [],
+            {"previous": {"revision": 1, "validUntil": "9999-12-31T23:59:59Z"}},
+            {},
+            id="an overlap until the last moment that a time can have",
+        ),
+        pytest.param(
             [], {"previous": {"revision": 1}}, {"revocation": "Unknown"}, id="an end that nobody knows"
         ),
     ],

@@ -69,7 +69,7 @@ def _at_the_server(one: Declared, now: datetime) -> Iterator[Finding]:
         since = f"{credential.since:%Y-%m-%d %H:%M} UTC"
         if credential.phase == Phase.CLOSED:
             yield _finding(Verdict.PASS, f"{named} proven refused at {since}", where=one.where)
-        elif credential.phase == Phase.CLOSING and credential.since + _GRACE < now:
+        elif credential.phase == Phase.CLOSING and now - credential.since > _GRACE:
             evidence = f"{named} is to be refused since {since}, and the database server may still accept it"
             yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
 
@@ -115,7 +115,7 @@ def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: d
             "keyturn status lists its workloads",
             one.where,
         )
-    elif previous.valid_until + _GRACE < now:
+    elif now - previous.valid_until > _GRACE:
         yield _finding(
             Verdict.FAIL,
             f"revision {previous.revision} was to be revoked at {previous.valid_until:%Y-%m-%d %H:%M} UTC",

@@ -171,7 +171,7 @@ def _overdue(known: Known, now: datetime) -> str | None:
     if rotation and rotation.step not in AFTER_THE_ROLLOUT:
         return None
     why = "; spec.suspend is true" if known.managed.spec.suspend else ""
-    if due is not None and now > due + _GRACE:
+    if due is not None and now - due > _GRACE:
         return f"was due {length(now - due)} ago{why}"
     # A window passed unused: next_rotation_time is the next one, and the rotation is overdue all the same.
     return f"was due and has not started{why}" if status.overdue else None

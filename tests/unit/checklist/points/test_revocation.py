@@ -13,6 +13,7 @@ from keyturn.checklist.fingerprints import Held
 from keyturn.checklist.points import revocation, schedule
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LAST = "9999-12-31T23:59:59Z"
 
 
 def declared(**status: Any) -> Declared:
@@ -40,8 +41,12 @@ def held(key: str) -> Held:
         (until(-59), "Pass"),
         (until(-61), "Fail"),
         ({"previous": {"revision": 1}}, "Unknown"),
+        ({"previous": {"revision": 1, "validUntil": LAST}}, "Pass"),
     ],
-    ids=["nothing old", "within its overlap", "just over", "a minute over", "a workload needs it"],
+    ids=[
+        *("nothing old", "within its overlap", "just over", "a minute over", "a workload needs it"),
+        "until the last moment that a time can have",
+    ],
 )
 def test_an_overlap_ends(status: dict[str, Any], verdict: str) -> None:
     (found,) = revocation.judged([declared(**status)], [], NOW)
@@ -142,6 +147,11 @@ def credential(phase: str, since: float) -> dict[str, Any]:
         pytest.param(credential("Closed", -900), ["Pass", "Pass"], id="proven refused"),
         pytest.param(credential("Closing", -59), ["Pass"], id="about to be refused"),
         pytest.param(credential("Closing", -61), ["Fail"], id="not refused for a minute"),
+        pytest.param(
+            {"credentials": [{"login": "app_a", "revision": 1, "phase": "Closing", "since": LAST}]},
+            ["Pass"],
+            id="to be refused at the last moment that a time can have",
+        ),
     ],
 )
 def test_a_database_login_is_proven_refused(status: dict[str, Any], verdicts: list[str]) -> None:

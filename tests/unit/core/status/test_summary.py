@@ -117,6 +117,10 @@ CASES = {
         found(nextRotationTime=at(days=-1, seconds=-1)),
         Summary(SummaryState.READY),
     ),
+    "due at the last moment that a time can have": (
+        found(nextRotationTime="9999-12-31T23:59:59Z"),
+        Summary(SummaryState.READY),
+    ),
     "not ready": (
         found(condition("Ready", "False", message="a quota forbids it")),
         Summary(SummaryState.NOT_READY, "a quota forbids it"),
