@@ -115,6 +115,23 @@ async def test_a_new_status_is_not_written_again(name: str) -> None:
     assert posted.reasons == []
 
 
+async def test_a_status_with_a_time_that_no_calendar_has_is_replaced_and_restarts_no_workload() -> None:
+    cluster = await at_rest()
+    status = copy.deepcopy(cluster.objects[MANAGED]["status"])
+    restarts = {pod: list(one.restarted_for) for pod, one in cluster.pods.items()}
+    upgraded(cluster, status | {"lastRotationTime": "0000-01-01T00:00:00Z"})
+
+    cluster.tell()
+    await cluster.look()
+
+    after = cluster.objects[MANAGED]["status"]
+    assert [after[name] for name in ("lastRotationTime", "revision")] == [
+        status[name] for name in ("lastRotationTime", "revision")
+    ]
+    assert rows(after) == rows(status)
+    assert {pod: one.restarted_for for pod, one in cluster.pods.items()} == restarts
+
+
 async def test_a_status_with_fields_of_a_later_version_is_read() -> None:
     cluster = await refused()
     status = copy.deepcopy(cluster.objects[MANAGED]["status"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
@@ -231,6 +232,33 @@ def test_what_is_wrong_with_a_spec_is_reported_without_the_words_of_a_library() 
 
 
 # Classes
+
+
+@pytest.mark.parametrize(
+    "time", ["0000-01-01T00:00:00Z", "2026-01-01T00:00:00+99:99"], ids=["in the year 0", "in no zone"]
+)
+@pytest.mark.parametrize("largest", [WHOLE, 1], ids=["kept whole", "a large object"])
+def test_a_status_that_cannot_be_read_counts_as_none(time: str, largest: float) -> None:
+    cache = InformerCache(largest)
+    cache.put_managed(managed(owner="me") | {"status": {"revision": 3, "lastRotationTime": time}})
+
+    found = cache.managed(DB)
+
+    assert found is not None
+    assert (found[0].status, found[0].spec.owner, found[1]) == (ManagedSecretStatus(), "me", None)
+
+
+def test_of_an_object_that_cannot_be_read_at_all_the_error_of_its_spec_is_reported() -> None:
+    cache = InformerCache()
+    spec = {"rotation": {"every": "999999d"}}
+    cache.put_managed(managed(**spec) | {"status": {"lastRotationTime": "0000-01-01T00:00:00Z"}})
+
+    found = cache.managed(DB)
+
+    assert found is not None
+    assert found[0].status == ManagedSecretStatus()
+    assert found[1] is not None
+    assert found[1].message.startswith("spec.rotation.every: ")
 
 
 def test_a_class_that_cannot_be_read_stalls_who_asks_for_it() -> None:
