@@ -74,11 +74,17 @@ def controller_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def terminating_since(metadata: Mapping[str, Any]) -> datetime | None:
-    """Return when its deletion was requested; deletionTimestamp is the end of the grace period."""
-    over = metadata.get("deletionTimestamp")
-    if over is None:
+    """Return when its deletion was requested; deletionTimestamp is the end of the grace period.
+
+    The API server accepts a grace period of any length, and computes the wrong end for one of centuries.
+    """
+    if (text := metadata.get("deletionTimestamp")) is None:
         return None
-    return datetime.fromisoformat(over) - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    over = datetime.fromisoformat(text)
+    try:
+        return over - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    except OverflowError:
+        return over
 
 
 def _status_fields(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,14 @@ def test_a_pod_that_is_terminating_is_since_it_was_asked_to_end() -> None:
     assert (found.leaves, found.ready) == (datetime(2026, 11, 24, 12, 10, tzinfo=UTC), True)
 
 
+@pytest.mark.parametrize("seconds", [10**11, 2**63 - 1], ids=["3000 years", "the longest"])
+def test_a_pod_with_a_grace_period_of_centuries_is_terminating(seconds: int) -> None:
+    made = body()
+    made["metadata"] |= {"deletionTimestamp": "2026-11-24T12:10:30Z", "deletionGracePeriodSeconds": seconds}
+
+    assert pod_of(made).leaves == datetime(2026, 11, 24, 12, 10, 30, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("status", "never"),
     [
