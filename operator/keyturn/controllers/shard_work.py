@@ -113,24 +113,26 @@ class Shards:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                shards = await self._prepare()
-                if not shards:
-                    continue
-                if reading:
-                    # It returns what it holds to the work queue, where the next one finds it.
-                    reading.cancel()
-                    await asyncio.wait([reading])
-                reads = await self._begin(shards)
-                reading = group.create_task(reads.run())
+                await self._prepare(reading)
+                # Nothing is awaited until these are open, so that none is lost unnoticed in between.
+                shards, self._gained = self._gained, set()
+                if shards:
+                    reads = await self._begin(shards)
+                    reading = group.create_task(reads.run())
 
-    async def _prepare(self) -> set[int]:
-        """Refresh the cache as far as needed; return the shards that are still held."""
+    async def _prepare(self, reading: asyncio.Task[None] | None) -> None:
+        """Refresh the cache as far as needed, and end the earlier reads, as long as a gained shard is still held."""
         await self._list_secrets()
-        while self._has_lost:
-            self._has_lost = False
-            await self._list_objects()  # this process was cut off or stopped, and its watches may be behind
-        shards, self._gained = self._gained, set()
-        return shards
+        while self._gained and (self._has_lost or (reading and not reading.done())):
+            if self._has_lost:
+                self._has_lost = False
+                await (
+                    self._list_objects()
+                )  # this process was cut off or stopped, and its watches may be behind
+            elif reading:
+                # It returns what it holds to the work queue, where the next one finds it.
+                reading.cancel()
+                await asyncio.wait([reading])
 
     async def _begin(self, shards: set[int]) -> StartReads:
         """Admit the objects of shards to the work queue."""

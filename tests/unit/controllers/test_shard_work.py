@@ -17,7 +17,9 @@ from keyturn.controllers.shard_work import Shards
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.shards import shard_of
+from keyturn.core.state.state import state_name
 from keyturn.kube.client import Page
+from keyturn.kube.secret_informer import SecretMeta
 from keyturn.runtime import metrics
 
 if TYPE_CHECKING:
@@ -34,9 +36,18 @@ _NO_GRACE = timedelta()
 
 
 class Lists:
-    """API server without Secrets."""
+    """API server without Secrets; a list can take until it is ended, which takes until `may_end` is set."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self.may_end = asyncio.Event()
 
     async def pages(self, *_: Any) -> AsyncIterator[Page]:
+        if self.hangs:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.may_end.wait()
         yield Page([], "1", first=True)
 
 
@@ -48,7 +59,8 @@ class Process:
     """The parts of one process that shards concern."""
 
     def __init__(self, count: int = SHARDS, limits: RestartLimits | None = None) -> None:
-        api: Any = Lists()
+        self.api = Lists()
+        api: Any = self.api
         events: Any = None
         watches: Any = Watching()
         self.listed: list[str] = []
@@ -192,6 +204,50 @@ async def test_after_a_loss_all_objects_are_listed_before_the_next_shard_is_open
         await process.settle()
         assert process.listed == ["secrets", "objects"]
         assert process.passes == Counter(map(managed, ONE))
+
+
+@asynccontextmanager
+async def gaining_while_reads_end() -> AsyncIterator[Process]:
+    """Run a process that has gained shard 1 and waits for the end of the reads of shard 0."""
+    process = Process()
+    process.api.hangs = True
+    for namespace in ZERO:
+        name = state_name("db")
+        process.context.cache.put_secret(SecretMeta(namespace, name, "1", "u", "db", 1, None))
+    async with process.running():
+        process.shards.gain(0)
+        await process.settle()
+        process.api.hangs = False
+        process.shards.gain(1)
+        await process.settle()
+        assert process.passes == Counter([CLASS]), "the reads hold the objects of shard 0"
+        process.listed.clear()
+        yield process
+
+
+async def test_a_shard_that_is_lost_while_the_earlier_reads_end_stays_closed() -> None:
+    async with gaining_while_reads_end() as process:
+        await process.shards.lose(1, _NO_GRACE)
+        process.api.may_end.set()
+        await process.settle()
+
+        for namespace in (*ZERO, *ONE):
+            process.queue.add(managed(namespace))
+        await process.settle()
+        assert process.passes.keys() == {*map(managed, ZERO), CLASS}
+
+
+async def test_all_objects_are_listed_for_a_shard_that_is_lost_and_gained_while_the_earlier_reads_end() -> (
+    None
+):
+    async with gaining_while_reads_end() as process:
+        await process.shards.lose(1, _NO_GRACE)
+        process.shards.gain(1)
+        process.api.may_end.set()
+        await process.settle()
+
+        assert process.listed[0] == "objects"
+        assert process.passes.keys() == {*map(managed, (*ZERO, *ONE)), CLASS}
 
 
 async def test_after_a_handover_the_cache_is_trusted() -> None:
