@@ -40,19 +40,17 @@ class Drill:
     async def findings(self, facts: Facts) -> list[Finding]:
         """Restore, read back, compare with the cluster, and delete everything again."""
         present = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.backup.namespace)}
-        left: list[Finding] = []
         try:
             made = await put_back(facts.api, self.backup, self.namespace)
         except NoBackup as problem:
             return [_finding(Verdict.UNKNOWN, str(problem), "name a namespace without Secrets of Keyturn")]
         try:
             restored = {one["metadata"]["name"]: one for one in await states_of(facts.api, self.namespace)}
-        finally:
-            try:
-                await take_away(facts.api, self.namespace, made)
-            except NoBackup as problem:
-                left = [_finding(Verdict.FAIL, str(problem), "let the drill's user delete Secrets there")]
-        if left:
+        except BaseException:  # also Ctrl-C
+            if left := await self._take_away(facts, made):
+                return left
+            raise
+        if left := await self._take_away(facts, made):
             return left
         losses = [*_losses(self.backup, restored, facts.mark)]
         if found := losses or [*_differences(present, restored, facts.mark)]:
@@ -66,6 +64,14 @@ class Drill:
         evidence = f"the values of {len(present)} ManagedSecrets came back as they are, into {self.namespace}"
         return [_finding(Verdict.PASS, evidence)]
 
+    async def _take_away(self, facts: Facts, made: dict[str, str]) -> list[Finding]:
+        """Delete what was restored; return a finding that names what remains."""
+        try:
+            await take_away(facts.api, self.namespace, made)
+        except NoBackup as problem:
+            return [_finding(Verdict.FAIL, str(problem), "let the drill's user delete Secrets there")]
+        return []
+
 
 def _losses(backup: Backup, restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
     """Compare the restored Secrets with the backup."""
@@ -75,7 +81,9 @@ def _losses(backup: Backup, restored: dict[str, Body], mark: bytes) -> Iterator[
             yield _finding(
                 Verdict.FAIL, "the backup has it, and it did not come back", _CHECK_ADMISSION, where
             )
-        elif _marks(state_of(restored[name]), mark) != _marks(backup.state(name), mark):
+        elif (found := _read(restored[name])) is None:
+            yield _finding(Verdict.FAIL, "it came back and cannot be read", _CHECK_ADMISSION, where)
+        elif _marks(found, mark) != _marks(backup.state(name), mark):
             yield _finding(
                 Verdict.FAIL, "it came back with other values than the backup has", _CHECK_ADMISSION, where
             )
@@ -84,21 +92,25 @@ def _losses(backup: Backup, restored: dict[str, Body], mark: bytes) -> Iterator[
 def _differences(present: dict[str, Body], restored: dict[str, Body], mark: bytes) -> Iterator[Finding]:
     for name, body in sorted(present.items()):
         where = f"{body['metadata']['namespace']}/{name}"
-        if name not in restored:
+        before, now = _read(restored.get(name)), _read(body)
+        if before is None:
             yield _finding(Verdict.FAIL, "the backup does not have it", _BACK_UP_MORE_OFTEN, where)
-            continue
-        try:
-            now = state_of(body)
-        except Stalled:
+        elif now is None:
             yield _finding(Verdict.FAIL, "the state in the cluster cannot be read", "restore it", where)
-            continue
-        before = state_of(restored[name])
-        if _marks(now, mark) != _marks(before, mark):
+        elif _marks(now, mark) != _marks(before, mark):
             numbers = before.facts.current_number, now.facts.current_number
             evidence = f"the backup has revision {numbers[0]}, the cluster {numbers[1]}"
             yield _finding(
                 Verdict.FAIL, f"it came back with other values: {evidence}", _BACK_UP_MORE_OFTEN, where
             )
+
+
+def _read(body: Body | None) -> State | None:
+    """Parse a state Secret; None if there is none, or if it cannot be parsed."""
+    try:
+        return state_of(body) if body else None
+    except Stalled:
+        return None
 
 
 def _marks(state: State, mark: bytes) -> dict[tuple[str, str], bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.labels import STATE_TYPE
@@ -79,14 +78,27 @@ async def _undo(api: Api, backup: Backup, namespace: str, made: dict[str, str], 
     """Delete what was created, also a Secret whose creation was executed and not answered.
 
     Raises:
-        NoBackup: Some Secrets remain.
+        NoBackup: Some Secrets remain, or may remain.
     """
+    unknown = ""
     if last not in made:
-        with suppress(errors.NotFound):
+        try:
             body = await api.get(paths.secret(namespace, last))
             if body.get("data") == backup.body(last, namespace)["data"]:
                 made[last] = body["metadata"]["uid"]
-    await take_away(api, namespace, made)
+        except errors.NotFound:
+            pass
+        except errors.ApiError as error:
+            unknown = (
+                f"the Secret {last} may be in namespace {namespace}, which cannot be read ({error.reason});"
+                " delete it if it has the values of the backup"
+            )
+    try:
+        await take_away(api, namespace, made)
+    except NoBackup as problem:
+        raise NoBackup("; ".join(filter(None, (str(problem), unknown)))) from None
+    if unknown:
+        raise NoBackup(unknown)
 
 
 async def take_away(api: Api, namespace: str, made: dict[str, str]) -> None:

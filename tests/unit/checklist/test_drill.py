@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from keyturn.checklist.backup import Backup
+from keyturn.checklist.backup import Backup, NoBackup
 from keyturn.checklist.drill import Drill
 from keyturn.checklist.facts import Facts
+from keyturn.checklist.restoring import put_back
 from keyturn.core.keys import ObjectKey
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
@@ -41,11 +42,16 @@ class Server:
     ends_with: dict[str, BaseException] = field(default_factory=dict)
     """By name, what a create raises after it was executed."""
     may_delete: bool = True
+    away: errors.ApiError | None = None
+    """What each read raises after the first create."""
+    _created: bool = False
 
     async def pages(self, path: str, *_: Any, **__: Any) -> AsyncIterator[Page]:
+        self._check()
         yield Page(list(self.there.get(_namespace(path), {}).values()))
 
     async def create(self, path: str, body: Body) -> Body:
+        self._created = True
         created = {**body, "metadata": {**body["metadata"], "uid": "1"}}
         if kept := self.changed(created):
             self.there.setdefault(_namespace(path), {})[body["metadata"]["name"]] = kept
@@ -54,10 +60,15 @@ class Server:
         return created
 
     async def get(self, path: str) -> Body:
+        self._check()
         found = self.there.get(_namespace(path), {}).get(path.rpartition("/")[2])
         if found is None:
             raise errors.NotFound("get", path, 404, "NotFound")
         return found
+
+    def _check(self) -> None:
+        if self.away and self._created:
+            raise self.away
 
     async def delete(self, path: str, _: Any) -> None:
         if not self.may_delete:
@@ -118,6 +129,33 @@ async def test_what_comes_back_changed_fails_though_the_cluster_holds_nothing() 
     assert (verdict, evidence) == ("Fail", "it came back with other values than the backup has")
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known to the cluster", "unknown to the cluster"])
+async def test_what_comes_back_and_cannot_be_read_fails(known: bool) -> None:  # noqa: FBT001
+    server = with_state(state(b"one")) if known else Server()
+    server.changed = lambda body: {**body, "data": {"state": "bm8="}}
+
+    ((verdict, evidence),) = await drilled(server, state(b"one"))
+
+    assert (verdict, evidence) == ("Fail", "it came back and cannot be read")
+
+
+async def test_a_state_that_a_cluster_has_and_a_backup_lacks_fails_whatever_is_in_the_drill() -> None:
+    there, odd = state(b"one"), {"metadata": {"name": "db-keyturn", "namespace": DRILL}, "data": {}}
+    db = {**there, "metadata": {**there["metadata"], "name": "db-keyturn"}}
+    server = Server({"shop": {"auth-keyturn": there, "db-keyturn": db}})
+
+    def changed(body: Body) -> Body:
+        server.there[DRILL] = {"db-keyturn": odd}  # by another user, meanwhile
+        return body
+
+    server.changed = changed
+    facts = Facts(cast("Any", server), None, lambda: builders.NOW)
+
+    (found,) = await Drill(Backup.of("shop", builders.NOW, [there]), DRILL).findings(facts)
+
+    assert (str(found.verdict), found.evidence) == ("Fail", "the backup does not have it")
+
+
 def several() -> list[Body]:
     bodies = []
     for name in ("auth", "db", "mail"):
@@ -144,6 +182,51 @@ async def test_a_drill_that_ends_early_leaves_nothing(ending: BaseException) -> 
     except asyncio.CancelledError:
         assert isinstance(ending, asyncio.CancelledError)
     assert not server.there.get(DRILL)
+
+
+AWAY = errors.Unavailable("get", "/", 0, "Timeout")
+
+
+async def test_a_restore_deletes_what_it_made_while_the_api_server_is_away_for_reads() -> None:
+    server = Server(ends_with={"mail-keyturn": errors.Unavailable("create", "/", 0, "Timeout")}, away=AWAY)
+
+    with pytest.raises(NoBackup) as problem:
+        await put_back(cast("Any", server), Backup.of("shop", builders.NOW, several()), DRILL)
+
+    assert str(problem.value) == (
+        "the Secret mail-keyturn may be in namespace drill, which cannot be read (Timeout); delete it if it has the"
+        " values of the backup"
+    )
+    assert server.there[DRILL].keys() == {"mail-keyturn"}
+
+
+async def test_a_restore_names_all_that_may_be_left() -> None:
+    server = Server(ends_with={"mail-keyturn": AWAY}, away=AWAY, may_delete=False)
+
+    with pytest.raises(NoBackup) as problem:
+        await put_back(cast("Any", server), Backup.of("shop", builders.NOW, several()), DRILL)
+
+    assert "delete them, auth-keyturn, db-keyturn; the Secret mail-keyturn may be" in str(problem.value)
+
+
+async def test_what_a_drill_cannot_read_back_is_deleted() -> None:
+    server = Server(away=AWAY)
+    facts = Facts(cast("Any", server), None, lambda: builders.NOW)
+
+    with pytest.raises(errors.Unavailable):
+        await Drill(Backup.of("shop", builders.NOW, several()), DRILL).findings(facts)
+
+    assert not server.there[DRILL]
+
+
+async def test_what_a_drill_can_neither_read_back_nor_delete_is_named() -> None:
+    server = Server(away=AWAY, may_delete=False)
+    facts = Facts(cast("Any", server), None, lambda: builders.NOW)
+
+    (found,) = await Drill(Backup.of("shop", builders.NOW, several()), DRILL).findings(facts)
+
+    assert str(found.verdict) == "Fail"
+    assert found.evidence.endswith("delete them, auth-keyturn, db-keyturn, mail-keyturn")
 
 
 async def test_what_a_drill_cannot_delete_is_named() -> None:
