@@ -39,7 +39,7 @@ class Overtaking(Cluster):
         return answer
 
     def _tell_of(self, body: Body) -> None:
-        queue: Any = SimpleNamespace(add=self.woken.append)
+        queue: Any = SimpleNamespace(add=lambda key, _: self.woken.append(key))
         Watches(self.context, self.memory, queue, None).secret(meta_of(body))
 
 

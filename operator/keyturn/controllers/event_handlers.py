@@ -104,7 +104,9 @@ class Watches:
     def class_gone(self, name: str) -> None:
         concerned = self._users_of_class(name)
         self._context.cache.drop_class(name)
-        self._add_all(concerned | self._users_of_class(name))
+        gone = ObjectKey("", name)
+        self._queue.forget(gone)
+        self._add_all((concerned | self._users_of_class(name)) - {gone})
 
     def store(self, kind: str, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, StoreKey.of_body(kind, body)
@@ -117,7 +119,7 @@ class Watches:
 
     def store_gone(self, key: StoreKey) -> None:
         self._context.cache.drop_external(key)
-        self._queue.add(key)  # a reconcile closes the connections of the store
+        self._queue.add_last(key)  # a reconcile closes the connections of the store
         self._add_all(self._context.cache.stores.users_of(key))
 
     def target(self, kind: str, body: dict[str, Any]) -> None:
@@ -131,7 +133,7 @@ class Watches:
 
     def target_gone(self, key: TargetKey) -> None:
         self._context.cache.drop_external(key)
-        self._queue.add(key)  # a reconcile closes the engine of the target
+        self._queue.add_last(key)  # a reconcile closes the engine of the target
         self._add_all(self._context.cache.targets.users_of(key))
 
     def emergency(self, body: dict[str, Any]) -> None:
@@ -147,7 +149,7 @@ class Watches:
 
     def emergency_gone(self, key: EmergencyKey) -> None:
         self._context.cache.drop_emergency(key)
-        self._queue.add(key)  # a reconcile drops the record
+        self._queue.add_last(key)  # a reconcile drops the record
         self._add_all(self._in_namespace(key.namespace))
         self._add_all(
             self._context.cache.emergencies.followed(key.namespace)
@@ -186,12 +188,12 @@ class Watches:
     def secret(self, meta: SecretMeta) -> None:
         key = ObjectKey(meta.namespace, meta.owner)
         if self._context.cache.put_secret(meta) and not self._memory.writes.is_writing(key, meta):
-            self._queue.add(key)
+            self._add(key)
 
     def secret_gone(self, namespace: str, name: str, version: int | None = None) -> None:
         """Drop a Secret that was absent at `version`, if that is known."""
         if owner := self._context.cache.drop_secret(ObjectKey(namespace, name), version):
-            self._queue.add(ObjectKey(namespace, owner))
+            self._add(ObjectKey(namespace, owner))
 
     def _in_namespace(self, namespace: str) -> list[ObjectKey]:
         return self._context.cache.managed_in(namespace)
@@ -216,7 +218,13 @@ class Watches:
 
     def _add_all(self, keys: Iterable[Key], priority: Priority = Priority.FRESH) -> None:
         for key in keys:
-            self._queue.add(key, priority)
+            self._add(key, priority)
+
+    def _add(self, key: Key, priority: Priority = Priority.FRESH) -> None:
+        """Add a key, unless it is that of a ManagedSecret which does not exist, such as by the label of a Secret."""
+        if isinstance(key, ObjectKey) and key.namespace and not self._context.cache.has_managed(key):
+            return
+        self._queue.add(key, priority)
 
     def expect_values(self) -> None:
         """Expect the values of all objects that may have equal ones, before the first reconcile."""

@@ -37,6 +37,10 @@ class FairQueue(Generic[K]):
         """The lowest start tag of the next key, by owner."""
         self._most = 64
         """Number of tags above which those of idle owners are dropped."""
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
 
     def append(self, owner: str, key: K) -> None:
         keys = self._of.get(owner)
@@ -44,6 +48,17 @@ class FairQueue(Generic[K]):
             keys = self._of[owner] = deque()
             self._push(owner, max(self._next.get(owner, self._earliest), self._earliest))
         keys.append(key)
+        self._size += 1
+
+    def keep(self, is_wanted: Callable[[K], bool]) -> None:
+        """Drop the keys for which `is_wanted` is false, and all but the first of each."""
+        kept = {
+            owner: deque(dict.fromkeys(filter(is_wanted, entries))) for owner, entries in self._of.items()
+        }
+        self._of = {owner: keys for owner, keys in kept.items() if keys}
+        self._starts = [entry for entry in self._starts if entry[2] in self._of]
+        heapq.heapify(self._starts)
+        self._size = sum(map(len, self._of.values()))
 
     def take(self, may: Callable[[str], bool]) -> K | None:
         """Remove and return the next key of the first owner for which `may` is true."""
@@ -66,6 +81,7 @@ class FairQueue(Generic[K]):
     def _take_of(self, owner: str, start: int) -> K:
         keys = self._of[owner]
         key = keys.popleft()
+        self._size -= 1
         self._now = max(self._now, start)
         self._next[owner] = start + 1
         if keys:

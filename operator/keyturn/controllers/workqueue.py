@@ -11,6 +11,7 @@ import math
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import structlog
@@ -88,6 +89,7 @@ class WorkQueue(Generic[K]):
         self._turns = 0
         self._due: _DueTimes[K] = _DueTimes()
         self._wake = asyncio.Event()
+        self._runs = False
 
     @property
     def depth(self) -> int:
@@ -104,7 +106,15 @@ class WorkQueue(Generic[K]):
         known[key] = priority
         if known is self._waiting:
             self._lanes[priority].append(self._owner(key), key)
+            self._trim()
             self._wake.set()
+
+    def add_last(self, key: K) -> None:
+        """Add a key whose object is gone, which ends its work; before the queue runs there is none."""
+        if self._runs:
+            self.add(key)
+        else:
+            self.forget(key)
 
     def put(self, key: K, due: datetime) -> None:
         """Add a key at a time, instead of at the time that its last work returned."""
@@ -118,7 +128,10 @@ class WorkQueue(Generic[K]):
 
     def put_off(self, key: K, until: datetime | None) -> None:
         """Remove a key that is ready; add it again at `until`, if that is a time."""
-        if self._waiting.pop(key, None) is not None and until is not None:
+        if self._waiting.pop(key, None) is None:
+            return
+        self._trim()
+        if until is not None:
             self._due.put(key, until)
 
     def withdraw(self, is_wanted: Callable[[K], bool]) -> set[K]:
@@ -126,14 +139,26 @@ class WorkQueue(Generic[K]):
         withdrawn = {key for key in self._waiting if is_wanted(key)}
         for key in withdrawn:
             del self._waiting[key]
+        self._trim()
         return withdrawn
 
     def forget(self, key: K) -> None:
         """Remove a key; processing in progress continues."""
-        self._waiting.pop(key, None)
+        if self._waiting.pop(key, None) is not None:
+            self._trim()
         self._again.pop(key, None)
         self._failures.pop(key, None)
         self._due.drop(key)
+
+    def _trim(self) -> None:
+        """Drop entries of keys that were removed or promoted, once most entries of a lane are such ones."""
+        most = 2 * len(self._waiting) + 64
+        for priority, lane in self._lanes.items():
+            if len(lane) > most:
+                lane.keep(partial(self._is_in, priority))
+
+    def _is_in(self, priority: Priority, key: K) -> bool:
+        return self._waiting.get(key) is priority
 
     async def end(self, concerns: Callable[[K], bool], grace: timedelta) -> None:
         """Remove keys that are open no more; wait for their work in progress, and cancel it after `grace`."""
@@ -161,6 +186,7 @@ class WorkQueue(Generic[K]):
         `work` returns when its key is due next, or None. After an exception the key is retried with exponential
         back-off.
         """
+        self._runs = True
         async with asyncio.TaskGroup() as group:
             try:
                 await self._dispatch(group, work, workers)

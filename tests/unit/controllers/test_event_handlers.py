@@ -27,6 +27,7 @@ from keyturn.core.keys import (
     TargetKey,
     WorkloadKey,
 )
+from keyturn.core.labels import DEFAULT_CLASS
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 from keyturn.core.rotation.steps import Finalize
 from keyturn.kube import errors, paths
@@ -49,8 +50,9 @@ _versions = count(1)
 class Seen:
     """The watches of one process, and what they have enqueued."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leads: bool = True) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue._runs = leads  # as if it had begun, but nothing is taken
         self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
         self.memory = Memory(self.context)
         self.watches = Watches(self.context, self.memory, self.queue, None)
@@ -152,13 +154,60 @@ def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(obser
 def test_a_deleted_emergency_gives_way_to_the_others_of_its_namespace(observed: Seen) -> None:
     gone, other = EmergencyKey("shop", "inc-1"), EmergencyKey("shop", "inc-2")
     for key in (gone, other):
-        about = metadata(key.name, key.namespace, creationTimestamp="2026-11-24T12:00:00Z")
-        observed.watches.emergency({"metadata": about, "spec": {"reason": "stolen", "names": ["auth"]}})
+        declare(observed.watches, key)
     observed.enqueued()
 
     observed.watches.emergency_gone(gone)
 
     assert observed.enqueued() == {gone, other, AUTH}
+
+
+def declare(watches: Watches, key: EmergencyKey) -> None:
+    about = metadata(key.name, key.namespace, creationTimestamp="2026-11-24T12:00:00Z")
+    watches.emergency({"metadata": about, "spec": {"reason": "stolen", "names": ["auth"]}})
+
+
+def test_of_objects_that_are_gone_a_standby_keeps_no_key() -> None:
+    standby, emergency = Seen(leads=False), EmergencyKey("shop", "inc-1")
+    watches = standby.watches
+    default = {"metadata": metadata("strict", annotations={DEFAULT_CLASS: "true"}, creationTimestamp="2026")}
+    standby.user(AUTH, SECRET_STORE)
+    watches.secret_class(default | {"spec": {}})
+    watches.store(SECRET_STORE, store(OURS))
+    watches.target(DATABASE_TARGET, target())
+    declare(watches, emergency)
+    watches.secret(secret_of("auth"))
+    assert set(standby.queue.ready()) == {AUTH, ObjectKey("", "strict"), OURS, TARGET, emergency}
+
+    watches.class_gone("strict")
+    watches.store_gone(OURS)
+    watches.target_gone(TARGET)
+    watches.emergency_gone(emergency)
+    assert standby.queue.ready() == [AUTH]
+    watches.managed_gone(AUTH)
+    watches.secret_gone("shop", "auth")
+
+    assert standby.queue.ready() == []
+
+
+def secret_of(owner: str) -> SecretMeta:
+    return SecretMeta("shop", owner, str(next(_versions)), "u", owner, 1, None)
+
+
+def test_a_secret_with_the_label_of_an_object_that_does_not_exist_enqueues_nothing() -> None:
+    seen = Seen()
+
+    seen.watches.secret(secret_of("auth"))
+    seen.watches.secret_gone("shop", "auth")
+
+    assert seen.enqueued() == set()
+
+
+def test_a_secret_enqueues_its_object_when_it_changes_and_when_it_is_gone(observed: Seen) -> None:
+    observed.watches.secret(secret_of("auth"))
+    assert observed.enqueued() == {AUTH}
+    observed.watches.secret_gone("shop", "auth")
+    assert observed.enqueued() == {AUTH}
 
 
 class Lists:

@@ -276,6 +276,76 @@ def test_a_forgotten_key_can_be_added_again() -> None:
     assert play(scenario).begun == [(0, "a")]
 
 
+def remove(queue: WorkQueue[str], key: str, way: str) -> None:
+    match way:
+        case "forget":
+            queue.forget(key)
+        case "withdraw":
+            queue.withdraw(lambda one: one == key)
+        case "put off":
+            queue.put_off(key, None)
+
+
+@pytest.mark.parametrize("way", ["forget", "withdraw", "put off"])
+@pytest.mark.parametrize("priority", Priority)
+def test_of_keys_that_were_removed_before_the_queue_runs_nothing_is_kept(
+    priority: Priority, way: str
+) -> None:
+    bench = Bench()
+    for number in range(1000):
+        bench.queue.add(f"gone/{number}", priority)
+        bench.queue.add("same", priority)
+        remove(bench.queue, f"gone/{number}", way)
+        remove(bench.queue, "same", way)
+
+    assert sum(map(len, bench.queue._lanes.values())) < 200  # what it costs shows nowhere else
+
+
+def test_of_keys_that_are_removed_all_at_once_nothing_is_kept() -> None:
+    bench = Bench()
+    for number in range(1000):
+        bench.queue.add(f"owner-{number}/a")
+    for number in range(1000):
+        bench.queue.forget(f"owner-{number}/a")
+
+    assert sum(map(len, bench.queue._lanes.values())) < 200
+
+
+def test_the_keys_that_are_left_after_others_were_removed_come_up_in_their_order_and_once() -> None:
+    async def scenario(bench: Bench) -> None:
+        for number in range(1000):
+            bench.queue.add(f"{number % 2}/{number}", Priority.BACKLOG)
+            bench.queue.add(f"{number % 2}/{number}")
+        for number in range(1000):
+            if number % 100 > 1:
+                bench.queue.forget(f"{number % 2}/{number}")
+        await asyncio.sleep(1)
+
+    begun = [key for _, key in play(scenario, workers=1).begun]
+    for owner in (0, 1):
+        expected = [f"{owner}/{number}" for number in range(owner, 1000, 100)]
+        assert [key for key in begun if key.startswith(f"{owner}/")] == expected
+    assert len(begun) == 20
+
+
+def test_a_key_whose_object_is_gone_comes_up_once_more_if_the_queue_runs() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.queue.add("a")
+        await asyncio.sleep(1)
+        bench.queue.add_last("a")
+        await asyncio.sleep(1)
+
+    assert play(scenario).begun == [(0, "a"), (1, "a")]
+
+
+def test_a_key_whose_object_is_gone_before_the_queue_runs_does_not_come_up() -> None:
+    bench = Bench()
+    bench.queue.add("a")
+    bench.queue.add_last("a")
+
+    assert bench.queue.ready() == []
+
+
 def test_when_the_wall_clock_is_set_forward_what_became_due_waits_a_minute_at_most() -> None:
     async def scenario(bench: Bench) -> None:
         bench.outcomes["a"] = [bench.at(DAY), None]
