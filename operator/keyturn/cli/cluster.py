@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from .options import Where
 
-__all__ = ["INTERRUPTED", "Cluster", "beside", "run", "sentence"]
+__all__ = ["INTERRUPTED", "Cluster", "beside", "pause_after", "run", "sentence"]
 
 INTERRUPTED = 130
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
+_LONGEST_PAUSE = 30.0
+"""Seconds that an overloaded API server may ask a command to wait."""
 _READS = frozenset({"get", "list", "watch"})
 
 _Answer = TypeVar("_Answer")
@@ -91,6 +93,11 @@ async def beside(where: Where, patience: float = _REQUEST_TIMEOUT) -> AsyncItera
             yield Cluster(api, where.namespace or connection.namespace, connection.server)
         except errors.ApiError as error:
             _end(error, connection.server)
+
+
+async def pause_after(error: errors.ApiError, least: float) -> None:
+    """Sleep before another attempt, as long as an overloaded API server asks for."""
+    await asyncio.sleep(max(least, min(error.retry_after or 0.0, _LONGEST_PAUSE)))
 
 
 def _end(error: errors.ApiError, server: str) -> NoReturn:

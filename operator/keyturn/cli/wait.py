@@ -15,6 +15,7 @@ from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_o
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
 
+from . import cluster as clusters
 from . import managed
 from .text import clock, length
 
@@ -184,8 +185,8 @@ async def _versions(cluster: Cluster, name: str) -> AsyncGenerator[FoundManagedS
             yield found
             async for now in _watch(cluster, name, found.managed.metadata.resource_version):
                 yield now
-        except (errors.Gone, errors.Unavailable):
-            await asyncio.sleep(_PAUSE)
+        except (errors.Gone, errors.Throttled, errors.Unavailable) as error:
+            await clusters.pause_after(error, _PAUSE)
 
 
 async def _watch(cluster: Cluster, name: str, version: str) -> AsyncGenerator[FoundManagedSecret, None]:

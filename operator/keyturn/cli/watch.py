@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.status.summary import SummaryState
 from keyturn.kube import errors, paths
 
+from . import cluster as clusters
 from . import managed
 from .options import Output
 from .printing import print_data, print_document, print_lines, print_names
@@ -52,9 +52,10 @@ async def watch(cluster: Cluster, selection: Selection, output: Output) -> None:
                         teller.take(change)
             found, version = await _list(cluster, selection)
             teller.take_all(found)
-        except errors.Unavailable as error:
-            print_lines(f"note: no answer from {cluster.server} ({error.reason}); retrying", err=True)
-            await asyncio.sleep(_PAUSE)
+        except (errors.Throttled, errors.Unavailable) as error:
+            trouble = "overload of" if isinstance(error, errors.Throttled) else "no answer from"
+            print_lines(f"note: {trouble} {cluster.server} ({error.reason}); retrying", err=True)
+            await clusters.pause_after(error, _PAUSE)
 
 
 class _Teller:

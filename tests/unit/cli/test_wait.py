@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,7 @@ from keyturn.cli.emergency import status
 from keyturn.cli.managed import found_in
 from keyturn.cli.wait import Waiting, follow
 from keyturn.kube import errors
+from tests.support.jumping_loop import JumpingLoop
 from tests.unit.cli.fake_api import managed
 
 if TYPE_CHECKING:
@@ -102,6 +104,52 @@ async def test_each_look_has_some_seconds(patience: float, passed: float, left: 
     waiting = Waiting(timedelta(seconds=patience), began=now - passed)
     assert waiting.left is not None
     assert left - 0.5 < waiting.left <= left
+
+
+class Busy:
+    """API server that serves an object and its changes, and rejects some watches as it is overloaded."""
+
+    def __init__(self, *refusals: errors.ApiError) -> None:
+        self.watched_at: list[float] = []
+        self._refusals = list(refusals)
+
+    async def get(self, _: str) -> dict[str, Any]:
+        return found().body
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        self.watched_at.append(round(asyncio.get_running_loop().time(), 3))
+        if self._refusals:
+            raise self._refusals.pop(0)
+        yield "MODIFIED", found(revision=2).body
+
+
+def throttled(after: float | None) -> errors.Throttled:
+    return errors.Throttled("watch", "/", 429, "TooManyRequests", retry_after=after)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "pause"),
+    [
+        pytest.param(throttled(None), 0.5, id="overloaded"),
+        pytest.param(throttled(4), 4, id="overloaded for some seconds"),
+        pytest.param(throttled(86400), 30, id="overloaded for a day"),
+        pytest.param(errors.Unavailable("watch", "/", 0, "Timeout"), 0.5, id="away"),
+        pytest.param(errors.Gone("watch", "/", 410, "Expired"), 0.5, id="with a new history"),
+    ],
+)
+def test_a_wait_continues_after_a_pause_when_its_watch_is_refused(
+    refusal: errors.ApiError, pause: float
+) -> None:
+    api = Busy(refusal)
+    here = cast("Cluster", SimpleNamespace(api=api, namespace="shop"))
+
+    async def revisions() -> list[int | None]:
+        async with aclosing(wait._versions(here, "auth")) as versions:
+            return [(await anext(versions)).managed.status.revision for _ in range(3)]
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        assert runner.run(revisions()) == [1, 1, 2]
+    assert api.watched_at == [0, pause]
 
 
 async def test_an_emergency_is_followed_across_an_api_server_that_restarts(
