@@ -43,8 +43,8 @@ class ServerTls:
         Raises:
             CannotServe: They are invalid.
         """
-        self._files = RenewedFiles((self.certificate, self.key))
-        self._load()
+        self._files = RenewedFiles((self.certificate, self.key), self._load)
+        self._files.refresh()
 
     @classmethod
     def of(cls, certificate: Path | None, key: Path | None, name: str) -> ServerTls | None:
@@ -61,24 +61,27 @@ class ServerTls:
         Raises:
             CannotServe: The new files are invalid; the old ones stay in use.
         """
-        has_changed = self._files.have_changed()
-        if has_changed:
-            self._load()
-        return has_changed
+        return self._files.refresh()
 
     async def keep(self) -> None:
         """Reload the files when they change, until cancelled."""
+        trouble = ""
         while True:
             await asyncio.sleep(_RELOAD_INTERVAL)
+            before, trouble = trouble, ""
             try:
                 if self.refresh():
                     _log.info("certificate reloaded", server=self.name)
             except CannotServe as error:
-                _log.warning("certificate not reloaded", server=self.name, reason=str(error))
+                trouble = str(error)
+                if trouble != before:
+                    _log.warning("certificate not reloaded", server=self.name, reason=trouble)
 
     def _load(self) -> None:
         try:
-            self.context.load_cert_chain(self.certificate, self.key)
+            # A load that fails can leave a context without its key.
+            for context in (server_context(), self.context):
+                context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError):
             raise CannotServe(
                 f"--{self.name}-cert and --{self.name}-key must be readable PEM files, and the key must fit"

@@ -1,4 +1,4 @@
-"""Detects changes of files that are renewed, such as those of a mounted Secret."""
+"""Loads files that are renewed, such as those of a mounted Secret, again after each change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["RenewedFiles"]
@@ -16,20 +16,24 @@ _Stamp: TypeAlias = tuple[int, int] | None
 
 @dataclass(slots=True)
 class RenewedFiles:
-    """Files whose change or removal since the last check is reported."""
+    """Files with the function that loads them."""
 
     paths: Sequence[Path]
-    _stamps: tuple[_Stamp, ...] = field(init=False)
+    load: Callable[[], None]
+    _loaded: tuple[_Stamp, ...] | None = field(init=False, default=None)
+    """The files at the last load that succeeded; None before the first."""
 
-    def __post_init__(self) -> None:
-        self._stamps = self._now()
+    def refresh(self) -> bool:
+        """Load the files if they differ from those of the last load that succeeded; return whether they do.
 
-    def have_changed(self) -> bool:
-        before, self._stamps = self._stamps, self._now()
-        return self._stamps != before
-
-    def _now(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(path) for path in self.paths)
+        An error of `load` is raised, and the next call loads again: its cause may have been elsewhere.
+        """
+        now = tuple(map(_stamp, self.paths))
+        if now == self._loaded:
+            return False
+        self.load()
+        self._loaded = now
+        return True
 
 
 def _stamp(path: Path) -> _Stamp:

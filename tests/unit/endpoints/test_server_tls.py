@@ -12,7 +12,7 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from keyturn.endpoints import server_tls as servertls
-from keyturn.endpoints.server_tls import ServerTls
+from keyturn.endpoints.server_tls import CannotServe, ServerTls
 from sandbox.harness import until
 from sandbox.pki import Authority
 
@@ -80,8 +80,32 @@ async def test_what_cannot_be_used_is_not_served(tmp_path: Path, monkeypatch: py
         async with served(
             ServerTls(tmp_path / "tls.crt", tmp_path / "tls.key", "metrics"), monkeypatch
         ) as port:
+            issue(tmp_path)
             (tmp_path / "tls.key").write_text("half a fi")
             await until(lambda: bool(said))
+            await asyncio.sleep(0.1)
             assert await is_trusted(port, before)
 
     assert [(line["event"], line["server"]) for line in said] == [("certificate not reloaded", "metrics")]
+
+
+async def test_a_certificate_that_could_not_be_used_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issue(tmp_path)
+    tls = ServerTls(tmp_path / "tls.crt", tmp_path / "tls.key", "metrics")
+    failures, load = iter(("no descriptor is left", "no descriptor is left", "another reason")), tls._load
+
+    def fail() -> None:
+        for failure in failures:
+            raise CannotServe(failure)
+        load()
+
+    tls._files.load = fail
+    with capture_logs() as said:
+        async with served(tls, monkeypatch) as port:
+            after = issue(tmp_path)
+            await until(lambda: "certificate reloaded" in [line["event"] for line in said])
+            assert await is_trusted(port, after)
+
+    assert [line.get("reason") for line in said] == ["no descriptor is left", "another reason", None]

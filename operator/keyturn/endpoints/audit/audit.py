@@ -98,6 +98,8 @@ class Audit:
         self._watcher.note_own = self._note_own
         self._version: str | None = None
         self._written: datetime | None = None
+        self._trouble = ""
+        """Why the files of the settings were not reloaded; empty if they were."""
         self._is_ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -153,11 +155,14 @@ class Audit:
                 return str(answer["status"]["userInfo"]["username"])
 
     def _follow_files(self) -> None:
+        before, self._trouble = self._trouble, ""
         try:
             if self.login.refresh():
                 _log.info("audit files reloaded")
         except CannotServe as error:
-            _log.warning("audit files not reloaded", reason=str(error))
+            self._trouble = str(error)
+            if self._trouble != before:
+                _log.warning("audit files not reloaded", reason=self._trouble)
 
     async def _sync(self, *, at_the_end: bool = False) -> bool:
         """Synchronise with the stored record; return whether that succeeded or never will."""

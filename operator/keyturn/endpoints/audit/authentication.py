@@ -61,8 +61,8 @@ class AuditAuthentication:
             raise CannotServe("audit events need authentication: set --audit-token-file or --audit-client-ca")
         mine = self.settings
         files = (mine.certificate, mine.key, mine.token_file, mine.client_ca)
-        self._files = RenewedFiles([path for path in files if path])
-        self._load()
+        self._files = RenewedFiles([path for path in files if path], self._load)
+        self._files.refresh()
 
     def refresh(self) -> bool:
         """Reload the files if they have changed, and return whether they had.
@@ -70,10 +70,7 @@ class AuditAuthentication:
         Raises:
             CannotServe: The new files are invalid; the old ones stay in use.
         """
-        has_changed = self._files.have_changed()
-        if has_changed:
-            self._load()
-        return has_changed
+        return self._files.refresh()
 
     def lets_in(self, authorization: str, certificate: Mapping[str, Any] | None) -> bool:
         """Whether the header, or the verified client certificate, authenticates a request."""
@@ -94,19 +91,24 @@ class AuditAuthentication:
         return names == [self.settings.client_name]
 
     def _load(self) -> None:
-        mine = self.settings
+        token = self.settings.token_file
         try:
-            self.context.load_cert_chain(mine.certificate, mine.key)
-            if mine.client_ca:
-                self.context.load_verify_locations(mine.client_ca)
-                # A client without a certificate may have the token.
-                self.context.verify_mode = ssl.CERT_OPTIONAL if mine.token_file else ssl.CERT_REQUIRED
+            self._fill(server_context())  # a load that fails can leave a context without its key
+            fresh = _token_of(token) if token else None
+            self._fill(self.context)
         except (OSError, ssl.SSLError):
             raise CannotServe(
                 "--audit-cert, --audit-key and --audit-client-ca must be readable PEM files, and the key must fit"
             ) from None
-        if mine.token_file:
-            self._token = _token_of(mine.token_file)
+        self._token = fresh
+
+    def _fill(self, context: ssl.SSLContext) -> None:
+        mine = self.settings
+        context.load_cert_chain(mine.certificate, mine.key)
+        if mine.client_ca:
+            context.load_verify_locations(mine.client_ca)
+            # A client without a certificate may have the token.
+            context.verify_mode = ssl.CERT_OPTIONAL if mine.token_file else ssl.CERT_REQUIRED
 
 
 def _token_of(path: Path) -> bytes:

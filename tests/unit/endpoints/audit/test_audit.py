@@ -261,3 +261,20 @@ async def test_nothing_is_judged_before_we_know_our_own_name(
     running.cancel()
     await asyncio.wait([running])
     await audit.aclose()
+
+
+def test_files_that_cannot_be_used_are_reported_once_and_read_again_each_time(
+    replica: Callable[[OneSecret], Audit], settings: Settings
+) -> None:
+    assert settings.token_file
+    audit, token = replica(OneSecret()), settings.token_file.read_text()
+    with capture_logs() as logs:
+        for content in ("short", "short", None, token, "short"):
+            settings.token_file.unlink(missing_ok=True)
+            if content is not None:
+                settings.token_file.write_text(content)
+            audit._follow_files()
+
+    refused = "audit files not reloaded"
+    assert [one["event"] for one in logs] == [refused, refused, "audit files reloaded", refused]
+    assert ["characters" in one.get("reason", "") for one in logs] == [True, False, False, True]
