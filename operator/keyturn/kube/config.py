@@ -5,11 +5,11 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 from aiohttp.hdrs import AUTHORIZATION
+from yarl import URL
 
 from keyturn.runtime import build
 from keyturn.runtime import threadpools as threads
@@ -84,13 +84,12 @@ def session(
 
 def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
     """Return the middleware that authenticates requests to the API server's origin, and not after a redirect."""
-    origin = _origin(connection.server)
+    origin = _origin(URL(connection.server, encoded=True))
 
     async def sign(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) != origin:
+        if _origin(request.url) != origin:
             return await handler(request)
         request.server_hostname = connection.server_name
         header = await connection.authorization()
@@ -109,9 +108,9 @@ def _signing(connection: Connection) -> aiohttp.ClientMiddlewareType:
     return sign
 
 
-def _origin(server: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(server)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+def _origin(url: URL) -> tuple[str, str, int | None]:
+    """Return scheme, host and port; the case of a host means nothing, and some clients keep it."""
+    return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def _find(kubeconfig: str | None, context: str | None) -> Connection:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from yarl import URL
 
 from keyturn.kube import config, connection, errors, paths
 from keyturn.kube.client import Api
@@ -118,6 +119,47 @@ async def test_only_the_api_server_is_shown_our_login() -> None:
             await session.get(f"{server}/api")
     assert here.asked[0].headers["Authorization"] == "Bearer ours"
     assert "Authorization" not in elsewhere.asked[0].headers
+
+
+@pytest.mark.parametrize("host", ["LocalHost", "LOCALHOST"])
+async def test_a_host_in_upper_case_is_shown_our_login(host: str) -> None:
+    script = Scripted(answer())
+    async with serving(script.handle) as server:
+        named = plain(f"http://{host}:{URL(server).port}")
+        async with api_of(named) as api, config.session(named) as session:
+            await api.get(paths.secret("shop", "a"))
+            await session.get(f"{named.server}/api")  # as a library does
+    assert [one.headers.get("Authorization") for one in script.asked] == ["Bearer ours"] * 2
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ("https://api", "http://api"),
+        ("https://api", "https://api:6443"),
+        ("https://api:6443", "https://api"),
+        ("https://api", "https://api.example"),
+        ("https://[::1]:6443", "https://[::2]:6443"),
+    ],
+    ids=["another scheme", "another port", "the usual port", "another host", "another address"],
+)
+def test_another_origin_is_not_the_api_server(server: str, address: str) -> None:
+    assert config._origin(URL(server)) != config._origin(URL(address))
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ("HTTPS://API", "https://api:443/version"),
+        ("http://api", "http://api:80"),
+        ("https://[FE80::1]:6443", "https://[fe80::1]:6443/version"),
+    ],
+    ids=["https", "http", "an IPv6 address"],
+)
+def test_an_origin_can_be_written_in_several_ways(server: str, address: str) -> None:
+    ways = [URL(address), URL(server), URL(server, encoded=True)]
+
+    assert len(set(map(config._origin, ways))) == 1
 
 
 async def test_the_server_need_not_compress() -> None:
