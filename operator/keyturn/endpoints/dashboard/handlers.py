@@ -28,7 +28,7 @@ from .sessions import Session, Sessions
 from .throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from keyturn.kube.cache.cache import InformerCache
@@ -42,6 +42,7 @@ __all__ = ["Served", "Ui"]
 _LOGIN: Final = f"{pages.ROOT}/login"
 _REQUEST_TIMEOUT: Final = 10.0
 _MAX_CONCURRENT: Final = 2
+_MAX_NAMESPACE_LENGTH: Final = 63
 _REFUSED: Final = (
     "The API server rejects this token. It may have expired, or it was created without"
     f" --audience={AUDIENCE}."
@@ -133,16 +134,18 @@ class Ui:
 
     async def secret(self, request: web.Request) -> web.Response:
         session, key = self._session(request), ObjectKey(**request.match_info)
-        found = self._served.cache.managed(key)
-        if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).secrets:
+        is_visible = key.namespace in (await self._scope_of(session, key.namespace)).secrets
+        found = self._served.cache.managed(key) if is_visible else None
+        if found is None:
             raise answers.not_found()
         now = self._served.now()
         return await self._details("secret.html", about_secret(*found, now), session, now)
 
     async def emergency(self, request: web.Request) -> web.Response:
         session, key = self._session(request), EmergencyKey(**request.match_info)
-        found = self._served.cache.emergencies.declared(key)
-        if found is None or key.namespace not in (await self._scope_of(session, key.namespace)).emergencies:
+        is_visible = key.namespace in (await self._scope_of(session, key.namespace)).emergencies
+        found = self._served.cache.emergencies.declared(key) if is_visible else None
+        if found is None:
             raise answers.not_found()
         now = self._served.now()
         return await self._details("emergency.html", about_emergency(found.emergency, now), session, now)
@@ -176,18 +179,16 @@ class Ui:
         cache = self._served.cache
         secrets = {key.namespace for key in cache.managed_keys()}
         emergencies = {key.namespace for key in cache.emergencies.known()}
-        return await self._check_rights(session, secrets, emergencies)
+        return await _known(self._rights.scope(session, secrets, emergencies))
 
     async def _scope_of(self, session: Session, namespace: str) -> VisibleNamespaces:
-        return await self._check_rights(session, {namespace}, {namespace})
+        """Return whether a viewer may list the objects of a namespace.
 
-    async def _check_rights(
-        self, session: Session, secrets: set[str], emergencies: set[str]
-    ) -> VisibleNamespaces:
-        try:
-            return await self._rights.scope(session, secrets, emergencies)
-        except Unknown:
-            raise answers.unavailable("The API server could not check your permissions.") from None
+        It comes before a look into the cache, so that the time of a response does not depend on what is hidden.
+        """
+        if len(namespace) > _MAX_NAMESPACE_LENGTH:
+            raise answers.not_found()
+        return await _known(self._rights.of_namespace(session, namespace))
 
     # Login and logout
 
@@ -242,6 +243,13 @@ class Ui:
             self._cookie, path="/", httponly=True, samesite="Strict", secure=self._served.is_secure
         )
         return answer
+
+
+async def _known(scope: Awaitable[VisibleNamespaces]) -> VisibleNamespaces:
+    try:
+        return await scope
+    except Unknown:
+        raise answers.unavailable("The API server could not check your permissions.") from None
 
 
 def _pod(identity: str) -> str:

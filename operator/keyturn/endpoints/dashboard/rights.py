@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.kube.callers import Caller
     from keyturn.kube.client import Api
 
-    from .sessions import Session
+    from .sessions import Answers, Session
 
 __all__ = ["Rights", "Unknown", "VisibleNamespaces"]
 
@@ -28,6 +28,8 @@ _CACHE_SECONDS: Final = 30.0
 _MAX_CONCURRENT: Final = 8
 _REQUEST_TIMEOUT: Final = 10.0
 _EVERYWHERE: Final = ""
+_MAX_NAMED: Final = 100
+"""Permissions for namespaces of requests that a session caches at most."""
 _SECRETS, _EMERGENCIES = "managedsecrets", "emergencyrotations"
 
 _log = structlog.get_logger()
@@ -65,30 +67,50 @@ class Rights:
         Raises:
             Unknown: The API server did not answer.
         """
+        return await self._scope(session.viewer, session.answers, secrets, emergencies)
+
+    async def of_namespace(self, session: Session, namespace: str) -> VisibleNamespaces:
+        """Return whether a viewer may list the objects of a namespace that a request names, whether it exists or not.
+
+        Results have a cache of their own: that of `scope` has the namespaces with objects, also hidden ones.
+
+        Raises:
+            Unknown: The API server did not answer.
+        """
+        found = await self._scope(session.viewer, session.named, {namespace}, {namespace})
+        for key in list(session.named)[:-_MAX_NAMED]:
+            del session.named[key]
+        return found
+
+    async def _scope(
+        self, viewer: Caller, known: Answers, secrets: Iterable[str], emergencies: Iterable[str]
+    ) -> VisibleNamespaces:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 return VisibleNamespaces(
-                    await self._visible(session, _SECRETS, secrets),
-                    await self._visible(session, _EMERGENCIES, emergencies),
+                    await self._visible(viewer, known, _SECRETS, secrets),
+                    await self._visible(viewer, known, _EMERGENCIES, emergencies),
                 )
         except TimeoutError:
             raise Unknown from None
 
-    async def _visible(self, session: Session, resource: str, namespaces: Iterable[str]) -> frozenset[str]:
+    async def _visible(
+        self, viewer: Caller, known: Answers, resource: str, namespaces: Iterable[str]
+    ) -> frozenset[str]:
         asked = sorted(set(namespaces))
-        if await self._may(session, resource, _EVERYWHERE):
+        if await self._may(viewer, known, resource, _EVERYWHERE):
             return frozenset(asked)
-        answers = await asyncio.gather(*(self._may(session, resource, one) for one in asked))
+        answers = await asyncio.gather(*(self._may(viewer, known, resource, one) for one in asked))
         return frozenset(one for one, may in zip(asked, answers, strict=True) if may)
 
-    async def _may(self, session: Session, resource: str, namespace: str) -> bool:
+    async def _may(self, viewer: Caller, known: Answers, resource: str, namespace: str) -> bool:
         key = (resource, namespace)
-        known = session.answers.get(key)
-        if known and loop_time() < known[1]:
-            return known[0]
+        answer = known.get(key)
+        if answer and loop_time() < answer[1]:
+            return answer[0]
         async with self._turns:
-            may = await self._ask(session.viewer, resource, namespace)
-        session.answers[key] = may, loop_time() + _CACHE_SECONDS
+            may = await self._ask(viewer, resource, namespace)
+        known[key] = may, loop_time() + _CACHE_SECONDS
         return may
 
     async def _ask(self, viewer: Caller, resource: str, namespace: str) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.kube.callers import Caller
 
-__all__ = ["LONGEST", "Session", "Sessions"]
+__all__ = ["LONGEST", "Answers", "Session", "Sessions"]
+
+Answers: TypeAlias = dict[tuple[str, str], tuple[bool, float]]
+"""Permissions by resource and namespace, with the loop time at which they expire."""
 
 LONGEST: Final = timedelta(minutes=30)
 _MAX_SESSIONS: Final = 200
@@ -28,8 +31,10 @@ class Session:
     ends: datetime
     proof: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES), repr=False)
     """CSRF token: hidden in the forms of our pages, where another site cannot read it."""
-    answers: dict[tuple[str, str], tuple[bool, float]] = field(default_factory=dict)
-    """Cached permissions by resource and namespace, with the loop time at which they expire."""
+    answers: Answers = field(default_factory=dict)
+    """Cached permissions for the namespaces with objects."""
+    named: Answers = field(default_factory=dict)
+    """Cached permissions for the namespaces that requests have named last."""
 
 
 class Sessions:

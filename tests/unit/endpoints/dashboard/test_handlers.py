@@ -1,0 +1,122 @@
+"""What a viewer can learn about objects that are hidden from them, and what requests for them cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from keyturn.core.keys import EmergencyKey
+from keyturn.endpoints.dashboard import Served, Ui
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.callers import Caller
+
+if TYPE_CHECKING:
+    from keyturn.endpoints.dashboard.sessions import Session
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CREATED = "2026-11-24T11:00:00Z"
+
+
+class Reviews:
+    """API server that permits to list in some namespaces, and keeps what it was asked."""
+
+    def __init__(self, *visible: str) -> None:
+        self.visible = visible
+        self.asked: list[tuple[str, str]] = []
+
+    async def request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert path.endswith("/subjectaccessreviews")
+        attributes = body["spec"]["resourceAttributes"]
+        namespace = attributes.get("namespace", "")
+        self.asked.append((attributes["resource"], namespace))
+        return {"status": {"allowed": namespace in self.visible}}
+
+
+class Viewer:
+    """A session of a viewer who may see the namespace `shop`, in a cluster with objects there and in `hidden`."""
+
+    def __init__(self) -> None:
+        cache = InformerCache()
+        for namespace in ("shop", "hidden"):
+            about = {"namespace": namespace, "resourceVersion": "1", "creationTimestamp": CREATED}
+            spec = {"data": [{"name": "a", "literal": "x"}]}
+            cache.put_managed({"metadata": {"name": "db", "uid": "u", **about}, "spec": spec})
+            emergency = {"metadata": {"name": "inc", "uid": "u", **about}, "spec": {"reason": "stolen"}}
+            cache.put_emergency(EmergencyKey(namespace, "inc"), emergency)
+        self.api = Reviews("shop")
+        served = Served(cache, lambda: NOW, "me", lambda: "me", list, is_secure=True)
+        self.ui = Ui(served, cast("Any", self.api))
+        self._key, self.session = self.ui._sessions.begin(Caller("alice"), None, NOW)
+
+    async def open(self, kind: str, namespace: str, name: str) -> int:
+        """Open a page; return its status."""
+        request = self._request(f"/ui/{kind}/{namespace}/{name}", namespace=namespace, name=name)
+        try:
+            return (await (self.ui.secret if kind == "secrets" else self.ui.emergency)(request)).status
+        except web.HTTPException as refusal:
+            return refusal.status
+
+    async def cost(self, kind: str, namespace: str, name: str) -> tuple[int, int]:
+        """Open a page; return its status and the number of requests to the API server."""
+        before = len(self.api.asked)
+        return await self.open(kind, namespace, name), len(self.api.asked) - before
+
+    async def overview(self) -> None:
+        await self.ui.overview(self._request("/ui"))
+
+    def _request(self, path: str, **match: str) -> web.Request:
+        headers = {"Cookie": f"{self.ui._cookie}={self._key}"}
+        return make_mocked_request("GET", path, headers=headers, match_info=match)
+
+
+NAMES = {"secrets": "db", "emergencies": "inc"}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+async def test_a_visible_object_has_a_page(kind: str) -> None:
+    viewer = Viewer()
+
+    assert await viewer.open(kind, "shop", NAMES[kind]) == 200
+    assert await viewer.open(kind, "shop", "absent") == 404
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("has_seen_all", [False, True], ids=["at first", "after the first page"])
+async def test_a_hidden_object_costs_as_much_as_one_that_does_not_exist(
+    kind: str, *, has_seen_all: bool
+) -> None:
+    costs = []
+    for namespace, name in (("hidden", NAMES[kind]), ("hidden", "absent"), ("absent", "absent")):
+        viewer = Viewer()
+        if has_seen_all:
+            await viewer.overview()
+        costs.append([await viewer.cost(kind, namespace, name) for _ in range(2)])
+
+    first, *others = costs
+    assert others == [first, first]
+    assert first == [(404, 4), (404, 0)]
+
+
+def kept(session: Session) -> int:
+    return len(session.answers) + len(session.named)
+
+
+async def test_names_of_requests_do_not_pile_up() -> None:
+    viewer = Viewer()
+    await viewer.overview()
+    before = kept(viewer.session)
+
+    for number in range(500):
+        await viewer.open("secrets", f"guess-{number}", "db")
+
+    assert kept(viewer.session) - before <= 100
+
+
+async def test_a_name_that_no_namespace_can_have_is_not_asked_about() -> None:
+    viewer = Viewer()
+
+    assert await viewer.cost("secrets", "x" * 64, "db") == (404, 0)
