@@ -16,6 +16,7 @@ from keyturn.core.reasons import RevisionReason, RevisionResult
 from keyturn.core.rotation.rollback import EVEN_EXPOSED, HOLD, exposed_message
 from keyturn.core.spec.desired import history_limit_of
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.parsing import parse
 
 from . import managed
 
@@ -171,7 +172,7 @@ async def _list_declarations(cluster: Cluster, found: ManagedSecret) -> list[dat
     metadata, times = found.metadata, []
     try:
         async for page in cluster.api.pages(paths.emergency_rotations(metadata.namespace)):
-            every = [EmergencyRotation.model_validate(body) for body in page.items]
+            every = [parse(EmergencyRotation, body) for body in page.items]
             times += [
                 one.metadata.creation_timestamp
                 for one in every

@@ -456,6 +456,22 @@ def test_the_status_of_an_emergency_has_its_contacts(api: FakeApi, console: Cons
     assert document["contacts"] == {"On-Call": "+1-555-0100"}
 
 
+def test_an_emergency_whose_status_cannot_be_read_hides_no_other(api: FakeApi, console: Console) -> None:
+    for name, rotated in (("inc-8", "0000-01-01T00:00:00Z"), ("inc-9", "2026-11-01T00:00:00Z")):
+        api.put(
+            {
+                "kind": "EmergencyRotation",
+                "metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}"},
+                "spec": {"reason": "a leak"},
+                "status": {"rotatedAt": rotated},
+            }
+        )
+
+    shown = console("emergency", "status", "-o", "name")
+
+    assert sorted(shown.split()) == [f"emergencyrotation.keyturn.dev/{name}" for name in ("inc-8", "inc-9")]
+
+
 def test_an_emergency_is_declared_and_acknowledged_for_programs(console: Console) -> None:
     declared = yaml.safe_load(
         console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-o", "yaml")

@@ -17,6 +17,7 @@ from keyturn.core.emergency.deadlines import report_name, who_acknowledges
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.kube import errors, paths
+from keyturn.kube.cache.parsing import parse
 from keyturn.kube.client import Patch
 from keyturn.runtime.clock import loop_time
 
@@ -134,7 +135,7 @@ def _said(one: EmergencyRotation) -> str:
 
 async def _one(cluster: Cluster, namespace: str, name: str) -> EmergencyRotation:
     body = await cluster.api.get(paths.emergency_rotation(namespace, name))
-    return EmergencyRotation.model_validate(body)
+    return parse(EmergencyRotation, body)
 
 
 async def _find_declared(cluster: Cluster, incident: str, scope: Scope) -> list[EmergencyRotation]:
@@ -151,7 +152,7 @@ async def _find(cluster: Cluster, incident: str | None, scope: Scope) -> list[Em
     found: list[EmergencyRotation] = []
     for namespace in (None,) if scope is None else scope or (cluster.namespace,):
         async for page in cluster.api.pages(paths.emergency_rotations(namespace)):
-            found += (EmergencyRotation.model_validate(body) for body in page.items)
+            found += (parse(EmergencyRotation, body) for body in page.items)
     meant = [one for one in found if incident is None or _is_meant(one, incident)]
     return sorted(meant, key=lambda one: (-_age(one), one.metadata.namespace, one.metadata.name))
 

@@ -18,6 +18,7 @@ from keyturn.core.state.state import state_name
 from .emergencies import EmergencyCache
 from .externals import StoreCache, StoreReferenceIndex, TargetCache
 from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
+from .parsing import parse
 from .workloads import WorkloadCache, secrets_of
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class InformerCache:
         if not self.is_news(name, body):
             return False
         try:
-            self._classes[name] = SecretClass.model_validate(body)
+            self._classes[name] = parse(SecretClass, body)
         except pydantic.ValidationError as error:
             self._classes[name] = Stalled(
                 ErrorReason.SECRET_CLASS_INVALID, f"SecretClass {name!r}: {validation_sentence(error)}"

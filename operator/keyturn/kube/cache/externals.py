@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import pydantic
@@ -26,6 +27,8 @@ from keyturn.core.keys import (
     TargetKey,
 )
 from keyturn.core.reasons import ErrorReason
+
+from .parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -144,8 +147,8 @@ class StoreCache(ExternalCache[StoreKey, AnyStore]):
 
     def __init__(self) -> None:
         parsers: dict[str, Callable[[Any], AnyStore]] = {
-            SECRET_STORE: SecretStore.model_validate,
-            CLUSTER_SECRET_STORE: ClusterSecretStore.model_validate,
+            SECRET_STORE: partial(parse, SecretStore),
+            CLUSTER_SECRET_STORE: partial(parse, ClusterSecretStore),
         }
         super().__init__(parsers, ErrorReason.STORE_INVALID)
 
@@ -224,8 +227,8 @@ class TargetCache(ExternalCache[TargetKey, AnyTarget]):
 
     def __init__(self) -> None:
         parsers: dict[str, Callable[[Any], AnyTarget]] = {
-            DATABASE_TARGET: DatabaseTarget.model_validate,
-            CLUSTER_DATABASE_TARGET: ClusterDatabaseTarget.model_validate,
+            DATABASE_TARGET: partial(parse, DatabaseTarget),
+            CLUSTER_DATABASE_TARGET: partial(parse, ClusterDatabaseTarget),
         }
         super().__init__(parsers, ErrorReason.TARGET_INVALID)
         self._claims: dict[ObjectKey, _Claim] = {}

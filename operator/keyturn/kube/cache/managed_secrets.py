@@ -19,6 +19,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import PREFIX
 from keyturn.core.reasons import ErrorReason
 
+from .parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -147,7 +149,7 @@ def _pack(document: dict[str, Any]) -> bytes:
 def readable(body: dict[str, Any]) -> tuple[ManagedSecret, Stalled | None]:
     """Parse a ManagedSecret; return the error if this version cannot parse its spec."""
     try:
-        return _parse(body), None
+        return parse(ManagedSecret, body), None
     except pydantic.ValidationError as error:
         return _without_spec(body), Stalled(ErrorReason.INVALID_SPEC, validation_sentence(error))
 
@@ -162,19 +164,5 @@ def light(body: dict[str, Any]) -> tuple[ManagedSecret, None]:
 def _without_spec(body: dict[str, Any]) -> ManagedSecret:
     """Parse a ManagedSecret without its spec."""
     empty = ManagedSecretSpec.model_construct(data=[])
-    readable = _parse({**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}})
+    readable = parse(ManagedSecret, {**body, "spec": {"data": [{"name": "unreadable", "literal": ""}]}})
     return readable.model_copy(update={"spec": empty})
-
-
-def _parse(body: dict[str, Any]) -> ManagedSecret:
-    """Parse a ManagedSecret; a status that this version cannot parse counts as none, and a reconcile replaces it.
-
-    The API server accepts times that no calendar has, such as in the year 0 or in a zone of 99 hours.
-    """
-    try:
-        return ManagedSecret.model_validate(body)
-    except pydantic.ValidationError as error:
-        places = [one["loc"][:1] for one in error.errors(include_input=False, include_url=False)]
-        if ("status",) not in places:
-            raise
-    return ManagedSecret.model_validate({**body, "status": {}})

@@ -10,7 +10,15 @@ import pytest
 
 from keyturn.api.status import ManagedSecretStatus
 from keyturn.core.errors import Stalled
-from keyturn.core.keys import ObjectKey, WorkloadKey
+from keyturn.core.keys import (
+    DATABASE_TARGET,
+    SECRET_STORE,
+    EmergencyKey,
+    ObjectKey,
+    StoreKey,
+    TargetKey,
+    WorkloadKey,
+)
 from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
 API = WorkloadKey("shop", "Deployment", "api")
 CANARY = "canary-7Qd0"
+CREATED = "2026-11-24T12:00:00Z"
 
 
 def managed(version: int = 1, name: str = "db", **spec: Any) -> dict[str, Any]:
@@ -231,6 +240,39 @@ def test_what_is_wrong_with_a_spec_is_reported_without_the_words_of_a_library() 
     assert found[1].message.startswith("spec.rotation.every: write a duration of at most")
 
 
+def test_of_every_kind_a_status_that_cannot_be_read_counts_as_none() -> None:
+    cache = InformerCache()
+    condition = {"type": "Ready", "status": "True", "reason": "Valid", "message": ""}
+    status = {"conditions": [{**condition, "lastTransitionTime": "0000-01-01T00:00:00Z"}]}
+    metadata = {"name": "a", "namespace": "shop", "resourceVersion": "1", "creationTimestamp": CREATED}
+    specs: dict[str, dict[str, Any]] = {
+        SECRET_STORE: {"provider": {"kubernetes": {}}},
+        DATABASE_TARGET: {
+            "postgresql": {"host": "db", "database": "orders"},
+            "adminCredentials": {"secretRef": {"name": "db-admin"}},
+        },
+        "EmergencyRotation": {"reason": "stolen"},
+        "SecretClass": {},
+    }
+    store, target = StoreKey(SECRET_STORE, "shop", "a"), TargetKey(DATABASE_TARGET, "shop", "a")
+    emergency = EmergencyKey("shop", "a")
+    bodies = {kind: {"metadata": metadata, "spec": spec, "status": status} for kind, spec in specs.items()}
+
+    cache.put_external(store, bodies[SECRET_STORE])
+    cache.put_external(target, bodies[DATABASE_TARGET])
+    cache.put_emergency(emergency, bodies["EmergencyRotation"])
+    cache.put_class(bodies["SecretClass"])
+
+    declared = cache.emergencies.declared(emergency)
+    found = [
+        cache.stores.get(store),
+        cache.targets.get(target),
+        cache.secret_class("a"),
+        declared and declared.emergency,
+    ]
+    assert [one and one.status.conditions for one in found] == [[]] * 4
+
+
 # Classes
 
 
@@ -250,8 +292,8 @@ def test_a_status_that_cannot_be_read_counts_as_none(time: str, largest: float) 
 
 def test_of_an_object_that_cannot_be_read_at_all_the_error_of_its_spec_is_reported() -> None:
     cache = InformerCache()
-    spec = {"rotation": {"every": "999999d"}}
-    cache.put_managed(managed(**spec) | {"status": {"lastRotationTime": "0000-01-01T00:00:00Z"}})
+    status = {"lastRotationTime": "0000-01-01T00:00:00Z"}
+    cache.put_managed(managed(rotation={"every": "999999d"}) | {"status": status})
 
     found = cache.managed(DB)
 
