@@ -125,10 +125,8 @@ class Shards:
         await self._list_secrets()
         while self._gained and (self._has_lost or (reading and not reading.done())):
             if self._has_lost:
-                self._has_lost = False
-                await (
-                    self._list_objects()
-                )  # this process was cut off or stopped, and its watches may be behind
+                self._has_lost = False  # this process was cut off or stopped, and its watches may be behind
+                await self._list_objects()
             elif reading:
                 # It returns what it holds to the work queue, where the next one finds it.
                 reading.cancel()
