@@ -96,6 +96,7 @@ _WORKLOADS: Final[tuple[tuple[dict[str, Any], Consumer], ...]] = (
     ({}, consumer("api", settled=False)),
     ({}, consumer("api", settled=False, aborted=True)),
     ({}, consumer("api", restart="never")),
+    ({}, consumer("api", restart="false")),
     ({"restart": "None"}, consumer("api")),
     ({"restart": "Listed"}, consumer("api")),
     ({"targets": [{"kind": "Deployment", "name": "api"}]}, consumer("api", uses=())),

@@ -39,7 +39,7 @@ class Workload:
     marker: str
     """The restart marker of its pod template: revisions by Secret."""
     restart: str | None
-    """Its annotation keyturn.dev/restart: `never`, `allow` or None."""
+    """Its annotation keyturn.dev/restart: `never`, `allow`, any other text, or None."""
     selector: str
     paused: bool
     settled: bool
@@ -62,7 +62,7 @@ class Workload:
     terminates: bool | None = None
     """Whether pods of it are terminating, by its controller's count; None without a count."""
     reload: str | None = None
-    """Its annotation keyturn.dev/reload: `wait` or None."""
+    """Its annotation keyturn.dev/reload: `wait`, any other text, or None."""
     in_place: bool = False
     """By its update strategy a new pod starts only after an old one has ended."""
     template_of: WorkloadKey | None = None

@@ -60,7 +60,10 @@ class WorkloadReason(Code):
     FORBIDDEN = "Forbidden", "the API server forbids its restart; retried at least every 5 minutes"
     REFUSED = "Refused", "the API server or an admission webhook refuses its restart; retried likewise"
     NOT_FOUND = "NotFound", "the API server did not find it at its restart"
-    RESTART_NEVER = "RestartNever", "its annotation `keyturn.dev/restart` is `never`"
+    RESTART_NEVER = (
+        "RestartNever",
+        "its annotation `keyturn.dev/restart` is `never`, or a text that is neither `never` nor `allow`",
+    )
     RESTART_DISABLED = "RestartDisabled", "`rollout.restart` is `None`"
     NOT_LISTED = "NotListed", "`rollout.restart` is `Listed`, and `rollout.targets` does not contain it"
     NOT_CONSUMING = (

@@ -287,8 +287,8 @@ def _ancestors(state: StateFacts, number: int | None) -> dict[int, RevisionFacts
 
 def reloads(consumer: Consumer) -> bool:
     """Whether a workload reads the Secret as files only, and its annotation says that it reads them again."""
-    use = consumer.use
-    return consumer.workload.reload == _WAIT and use is not None and set(use.via) <= _FILES
+    use, text = consumer.use, consumer.workload.reload or ""
+    return text.lower() == _WAIT and use is not None and set(use.via) <= _FILES
 
 
 def reloaded_at(observed: Observed) -> datetime:

@@ -45,14 +45,13 @@ class Obstacle(NamedTuple):
 def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
     """Return why a workload is never restarted, by its annotation, the spec or another writer; None if it may be."""
     workload = consumer.workload
-    if workload.restart == "never":
-        message = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
-        return Obstacle(WorkloadReason.RESTART_NEVER, message)
+    if opted_out := _opt_out(workload):
+        return opted_out
     if desired.restart is Restart.NONE:
         return Obstacle(WorkloadReason.RESTART_DISABLED, "rollout.restart is None; restart it yourself")
     if desired.restart is Restart.LISTED and workload.key not in desired.targets:
         return Obstacle(WorkloadReason.NOT_LISTED, "is not among rollout.targets; restart it yourself")
-    if consumer.use is None and workload.restart != "allow":
+    if consumer.use is None and workload.restart is None:
         message = (
             "does not consume the Secret; annotate it with keyturn.dev/restart: allow to have it restarted"
         )
@@ -64,6 +63,20 @@ def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacl
         )
         return Obstacle(WorkloadReason.MARKER_REMOVED, message)
     return None
+
+
+def _opt_out(workload: Workload) -> Obstacle | None:
+    """Return the refusal by the annotation; a text that is neither never nor allow refuses too."""
+    text = workload.restart and workload.restart.lower()
+    if text is None or text == "allow":
+        return None
+    message = "refuses restarts by keyturn.dev/restart: never; restart it yourself"
+    if text != "never":
+        message = (
+            "is not restarted, as its annotation keyturn.dev/restart has a text that is neither never nor allow;"
+            " write one of them, or remove it"
+        )
+    return Obstacle(WorkloadReason.RESTART_NEVER, message)
 
 
 def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:

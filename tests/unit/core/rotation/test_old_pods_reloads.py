@@ -51,6 +51,13 @@ def state_of(observed: Observed) -> tuple[WorkloadState, str | None]:
     return found.state, found.reason
 
 
+@pytest.mark.parametrize("text", ["wait", "Wait"])
+def test_the_annotation_counts_in_any_case(text: str) -> None:
+    found = consumer()
+    one = replace(found, workload=replace(found.workload, reload=text))
+    assert state_of(rotated(one)) == (WorkloadState.RELOADED, "Reloaded")
+
+
 @pytest.mark.parametrize(
     ("ago", "expected"),
     [

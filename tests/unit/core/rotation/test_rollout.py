@@ -199,10 +199,23 @@ NOBODY = {"rollout": {"restart": "None"}}
         ),
         pytest.param(
             LISTED,
+            consumer("api", uses=(), restart="Allow"),
+            Turn.NEXT,
+            "WaitingForTurn",
+            id="listed, does not consume, agreed with a capital",
+        ),
+        pytest.param(
+            LISTED,
             consumer("api", restart="never"),
             Turn.REFUSED,
             "RestartNever",
             id="listed and refuses",
+        ),
+        *(
+            pytest.param(
+                {}, consumer("api", restart=text), Turn.REFUSED, "RestartNever", id=f"misspelt: {text!r}"
+            )
+            for text in ("Never", "false", "none", "never ", "")
         ),
     ],
 )
