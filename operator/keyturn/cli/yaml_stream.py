@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from keyturn.runtime import yaml_loader
+
 __all__ = ["YamlError", "load_all"]
 
 
@@ -26,7 +28,7 @@ def load_all(content: bytes) -> list[Any]:
     """
     line = 0
     try:
-        return list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        return yaml_loader.load_all(content)
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 0
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -1,12 +1,14 @@
-"""kubectl reads the YAML that the commands write with the types that it has."""
+"""kubectl reads the YAML that the commands write with the types that it has, and they read YAML as kubectl does."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from keyturn.runtime import yaml_loader
 from keyturn.runtime.yaml_dumper import dump
 from tests.unit.runtime.test_yaml_dumper import PLAIN, QUOTED
+from tests.unit.runtime.test_yaml_loader import OTHERS, TEXTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +27,14 @@ def test_kubectl_reads_every_text_as_a_text(kubectl: Kubectl, tmp_path: Path) ->
     read = json.loads(kubectl("label", "--local", "-f", str(file), "a=b", "-o", "json"))
 
     assert read["spec"] == texts
+
+
+def test_a_manifest_is_read_as_kubectl_reads_it(kubectl: Kubectl, tmp_path: Path) -> None:
+    plain = [*TEXTS, *OTHERS, *PLAIN]
+    head = "apiVersion: example.com/v1\nkind: Texts\nmetadata: {name: texts}\nspec:\n"
+    file = tmp_path / "texts.yaml"
+    file.write_text(head + "".join(f"  key-{number}: {text}\n" for number, text in enumerate(plain)))
+
+    read = json.loads(kubectl("label", "--local", "-f", str(file), "a=b", "-o", "json"))
+
+    assert [one["spec"] for one in yaml_loader.load_all(file.read_bytes())] == [read["spec"]]

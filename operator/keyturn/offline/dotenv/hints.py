@@ -129,7 +129,7 @@ def _flow(text: str, place: str) -> Mapping[str, Any] | list[Any]:
 
     try:
         found: Mapping[str, Any] | list[Any] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: of a date that does not exist
         found = ()  # type: ignore[assignment]  # said below, outside the handler
     if not isinstance(found, dict | list):
         raise Refused(f"{place}: a list is written as [a.test, b.test], within quotes where it has blanks")

@@ -17,6 +17,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import DEFAULT_CLASS, PREFIX
 from keyturn.core.policy import rules as policy
 from keyturn.core.spec.desired import VALUE, wanted_by
+from keyturn.runtime import yaml_loader
 
 from . import files
 from .declaration import Declaration, DeclaredVariable, Part, Variable, hold_to_names
@@ -76,7 +77,9 @@ def _bodies(path: Path) -> Iterator[dict[str, Any]]:
     if content is None:
         raise Refused(f"there is no file {path}; name a manifest")
     try:
-        bodies = [one for one in yaml.safe_load_all(content) if isinstance(one, dict)]
+        bodies = [
+            yaml_loader.without_nulls(one) for one in yaml_loader.load_all(content) if isinstance(one, dict)
+        ]
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         bodies = None
     if bodies is None:  # outside the except block, since its error quotes the file

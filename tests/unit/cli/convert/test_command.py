@@ -182,6 +182,21 @@ def test_anchors_of_yaml_are_written_out() -> None:
     assert convert("-f", "-", given=text + "  # *one\n").stdout == _PLAIN.output
 
 
+def test_an_unquoted_date_stays_a_text() -> None:
+    source = """
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: auth, namespace: shop}
+spec:
+  secretStoreRef: {name: aws, kind: SecretStore}
+  data:
+  - {secretKey: token, remoteRef: {key: prod/auth, version: 2024-01-01}}
+"""
+    (made,) = yaml.safe_load_all(convert("-f", "-", given=source).stdout)
+
+    assert made["spec"]["data"][0]["from"]["remoteRef"] == {"key": "prod/auth", "version": "2024-01-01"}
+
+
 def test_a_text_cannot_leave_its_comment() -> None:
     text = """
 apiVersion: external-secrets.io/v1

@@ -54,6 +54,23 @@ def test_each_key_is_a_variable(folder: Folder) -> None:
     assert len(folder.value("DB_PASSWORD")) == 40
 
 
+def test_a_manifest_is_read_with_the_types_of_kubectl(folder: Folder) -> None:
+    text = """
+apiVersion: keyturn.dev/v1alpha1
+kind: ManagedSecret
+metadata: {name: auth}
+spec:
+  data:
+  - {name: since, literal: 2026-11-24}
+  - {name: at, literal: 12:30:45}
+  - {name: token, literal: 2026-02-30}
+  rollout:
+"""
+    folder.init("-f", folder.put("secrets.yaml", text))
+
+    assert folder.text() == "# auth\nsince=2026-11-24\nat=12:30:45\ntoken=2026-02-30\n"
+
+
 @pytest.mark.parametrize(
     ("key", "name"),
     [

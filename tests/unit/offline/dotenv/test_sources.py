@@ -166,11 +166,18 @@ def test_a_hint_elsewhere_is_about_something_else(text: str) -> None:
         ("# keyturn: class=gold\nA=\n", "line 2: there is no shipped class 'gold'; write one of api-key, "),
         ("# keyturn: uuid\nA= # keyturn: given\n", "line 2: A has 2 hints; keep one"),
         ("# keyturn: certificate dnsNames=[a\nA=\n", "line 2: a list is written as [a.test, b.test]"),
+        (
+            "# keyturn: certificate dnsNames=[2026-13-45]\nA=\n",
+            "line 2: a list is written as [a.test, b.test]",
+        ),
         ("A=\nA=\n", "A is there more than once, in lines 1 and 2; keep one"),
         ("URL=pg://${A}\nA=\n", "line 1: URL reads A, which is set below it; move that above it"),
         ("db-password=\n# keyturn: uuid\njwt.secret=\n", "'jwt.secret' cannot be set by a shell"),
     ],
-    ids=["empty", "no setting", "open quote", "unknown class", "two", "open list", "twice", "order", "name"],
+    ids=[
+        *("empty", "no setting", "open quote", "unknown class", "two", "open list", "no date", "twice"),
+        *("order", "name"),
+    ],
 )
 def test_an_example_that_cannot_be_followed_is_refused_with_the_place(text: str, sentence: str) -> None:
     assert sentence in refusal(text)

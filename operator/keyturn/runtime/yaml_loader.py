@@ -1,0 +1,73 @@
+"""YAML with the types that kubectl reads: a date and a time of day are texts; y, 1e5 and 0o17 are not.
+
+PyYAML reads `2026-11-24` as a date and `12:30:45` as a number of base 60. The parser of kubectl has neither, and
+reads more booleans and numbers. Source: gopkg.in/yaml.v2, `resolve.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import IO, Any, Final
+
+import yaml
+
+__all__ = ["YamlLoader", "load_all", "without_nulls"]
+
+_TAG: Final = "tag:yaml.org,2002:"
+_KEPT: Final = frozenset({f"{_TAG}null", f"{_TAG}merge"})
+_BOOLEAN: Final = re.compile(
+    r"(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)\Z"
+)
+_INTEGER: Final = re.compile(
+    r"[-+]?(?:0[bB]_*[01][01_]*|0[oO]_*[0-7][0-7_]*|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)\Z"
+)
+_FLOAT: Final = re.compile(
+    r"(?:[-+]?(?:[.][0-9][0-9_]*|[0-9][0-9_]*(?:[.][0-9_]*)?)(?:[eE][-+]?[0-9][0-9_]*)?"
+    r"|[-+]?[.](?:inf|Inf|INF)|[.](?:nan|NaN|NAN))\Z"
+)
+_OCTAL: Final = re.compile(r"^([-+]?)0(?=[0-7])")
+
+
+class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either has the same methods
+    """A safe loader whose plain scalars have the types of kubectl."""
+
+    yaml_implicit_resolvers: Final = {
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _boolean(loader: YamlLoader, node: yaml.ScalarNode) -> bool:
+    return str(loader.construct_scalar(node)).lower() in {"y", "yes", "true", "on"}
+
+
+def _integer(loader: YamlLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    return int(_OCTAL.sub(r"\g<1>0o", text), 0)
+
+
+YamlLoader.add_implicit_resolver(f"{_TAG}bool", _BOOLEAN, list("yYnNtTfFoO"))
+YamlLoader.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
+YamlLoader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+0123456789."))
+YamlLoader.add_constructor(f"{_TAG}bool", _boolean)
+YamlLoader.add_constructor(f"{_TAG}int", _integer)
+
+
+def load_all(text: str | bytes | IO[bytes]) -> list[Any]:
+    """Return the documents of a stream.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError: It is not valid; the error may quote it.
+    """
+    return list(yaml.load_all(text, Loader=YamlLoader))
+
+
+def without_nulls(part: Any) -> Any:
+    """Drop the fields without a value, which the API server prunes; null in a list stays, which it refuses."""
+    match part:
+        case dict():
+            return {name: without_nulls(one) for name, one in part.items() if one is not None}
+        case list():
+            return [without_nulls(one) for one in part]
+        case _:
+            return part

@@ -1,0 +1,78 @@
+"""Plain scalars have the types that kubectl reads; tests/cluster/cli/test_yaml.py compares with kubectl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from keyturn.runtime import yaml_loader
+from tests.unit.runtime.test_yaml_dumper import PLAIN, QUOTED
+
+TEXTS = ["2026-11-24", "2026-13-45", "2026-11-24T10:00:00Z", "12:30:45", "12:30.5", "=", "0b_", "0o_", "0x_"]
+"""Texts that PyYAML reads as a date, a number of base 60 or an unknown type, or fails at."""
+OTHERS: dict[str, Any] = {
+    "y": True,
+    "N": False,
+    "yes": True,
+    "Off": False,
+    "1e5": 100000,
+    "1.5e3": 1500,
+    "0x1F": 31,
+    "0X1f": 31,
+    "0o17": 15,
+    "017": 15,
+    "-017": -15,
+    "0b11": 3,
+    "1_000": 1000,
+    "1_0.5": 10.5,
+    "+5": 5,
+    ".5": 0.5,
+    "5.": 5,
+    "089": 89,
+    "0": 0,
+    "00": 0,
+    "~": None,
+    "null": None,
+}
+
+
+def load(text: str) -> Any:
+    (document,) = yaml_loader.load_all(text)
+    return document
+
+
+@pytest.mark.parametrize("text", [*TEXTS, *PLAIN])
+def test_a_text_is_a_text(text: str) -> None:
+    assert load(f"key: {text}") == {"key": text}
+
+
+@pytest.mark.parametrize(("text", "expected"), OTHERS.items())
+def test_another_type_is_that_type(text: str, expected: Any) -> None:
+    found = load(f"key: {text}")["key"]
+
+    assert (found, isinstance(found, bool)) == (expected, isinstance(expected, bool))
+
+
+def test_a_text_that_the_dumper_quotes_is_no_text_without_quotes() -> None:
+    plain = [text for text in QUOTED if isinstance(load(text), str)]
+
+    assert plain == ["0b-1"]
+
+
+def test_anchors_merges_and_several_documents_are_read() -> None:
+    stream = "a: &one {b: 1}\nc: {<<: *one, d: 2}\n---\n- 3\n"
+
+    assert yaml_loader.load_all(stream) == [{"a": {"b": 1}, "c": {"b": 1, "d": 2}}, [3]]
+
+
+def test_no_object_of_python_is_made() -> None:
+    with pytest.raises(yaml.YAMLError):
+        load("!!python/object/apply:os.getcwd []")
+
+
+def test_fields_without_a_value_are_dropped() -> None:
+    given = load("a: {b: , c: [1, {d: }, ~], e: false}\nf:\n")
+
+    assert yaml_loader.without_nulls(given) == {"a": {"c": [1, {}, None], "e": False}}
