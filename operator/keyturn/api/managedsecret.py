@@ -17,8 +17,10 @@ from .source import READ_SELDOM, DataFrom, From, PushTo, RefreshInterval
 from .status import ManagedSecretStatus
 from .target import NAMES_OF_STATES, Target
 
-__all__ = ["DataItem", "ManagedSecret", "ManagedSecretSpec"]
+__all__ = ["LONGEST_NAME", "NAME_IS_LABEL", "DataItem", "ManagedSecret", "ManagedSecretSpec"]
 
+LONGEST_NAME = 63
+NAME_IS_LABEL = f"the name becomes a label's value; give it at most {LONGEST_NAME} characters"
 
 _IS_A_KEY = (
     "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
@@ -133,8 +135,8 @@ class ManagedSecret(Schema):
     model_config = pydantic.ConfigDict(
         json_schema_extra=rules(
             (
-                "self.metadata.name.size() <= 63",
-                "the name becomes a label's value; give it at most 63 characters",
+                f"self.metadata.name.size() <= {LONGEST_NAME}",
+                NAME_IS_LABEL,
                 ".metadata.name",
             ),
             (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -53,27 +53,31 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
 @click.option(
     "-f",
     "--filename",
-    type=click.File("rb"),
-    help="A manifest, applied or not; - for standard input.",
+    "files",
+    type=click.Path(exists=True, allow_dash=True),
+    multiple=True,
+    help="A manifest, applied or not, a folder of manifests, or - for standard input; repeatable.",
 )
 @_documents
 @place
-def plan_command(*, selection: Selection, filename: IO[bytes] | None, output: Output, where: Where) -> None:
+def plan_command(*, selection: Selection, files: tuple[str, ...], output: Output, where: Where) -> None:
     """Show what a rotation of NAME would do now: which values it replaces, which workloads restart, and when.
 
-    With -f it shows what applying each ManagedSecret of a manifest would do, and which existing ManagedSecrets each
-    SecretClass makes due, overdue or violating. Nothing is written, and no value is read: of the caller's own Secrets
-    only metadata, where that is allowed. Ends with 3 if it would be refused, or a class has such an effect.
+    With -f it shows what applying each ManagedSecret of the manifests would do, and which existing ManagedSecrets
+    each SecretClass makes due, overdue or violating. Nothing is written, and no value is read: of the caller's own
+    Secrets only metadata, where that is allowed. Ends with 3 if it would be refused, or a class has such an effect.
     """
     from . import cluster
     from .plan import command as plan
 
-    if selection.is_given == bool(filename):
+    if selection.is_given and files:
+        raise click.UsageError("name a ManagedSecret or write -f, not both")
+    if not selection.is_given and not files:
         raise click.UsageError("name a ManagedSecret, or write --selector, or a manifest with -f")
 
     def show(here: Cluster) -> Awaitable[plan.Shown]:
-        if filename:
-            return plan.show_manifest(here, filename, output, where.namespace)
+        if files:
+            return plan.show_manifests(here, files, output, where.namespace)
         return plan.show(here, selection, output)
 
     shown = cluster.run(where, show)

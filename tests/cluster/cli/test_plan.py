@@ -476,7 +476,7 @@ def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, cons
 
 
 def test_a_manifest_that_is_no_yaml_is_refused(console: Console) -> None:
-    for given in ("a: [", "a: 2026-02-30"):
+    for given in ("a: [", "a: !none b"):
         done = console.run("plan", "-f", "-", given=given)
 
         assert done.returncode == 2
@@ -493,9 +493,8 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
 
 @pytest.mark.parametrize("spec", ["[1]", "{rollout: {targets: [{name: api}]}}", "{rollout: 1}"])
 def test_a_manifest_of_no_form_at_all_is_refused(spec: str, console: Console) -> None:
-    done = console.run(
-        "plan", "-f", "-", given=f"{{kind: ManagedSecret, metadata: {{name: a}}, spec: {spec}}}"
-    )
+    header = "apiVersion: keyturn.dev/v1alpha1, kind: ManagedSecret, metadata: {name: a}"
+    done = console.run("plan", "-f", "-", given=f"{{{header}, spec: {spec}}}")
 
     assert done.returncode == 2
     assert "the manifest is not a valid ManagedSecret" in done.stderr

@@ -269,6 +269,155 @@ def test_a_field_that_there_is_not_is_refused_with_what_to_write(
     assert sentence in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"apiVersion": "keyturn.dev/v1"}, "apiVersion is not keyturn.dev/v1alpha1; write that"),
+        ({"apiVersion": "v1"}, "apiVersion is not keyturn.dev/v1alpha1; write that"),
+        ({"spec": None}, "spec is missing; write it"),
+        ({"data": {}}, "data is unknown; there is apiVersion, kind, metadata, spec, status"),
+        ({"sepc": {}}, "sepc is unknown; write spec"),
+        ({"metadata": {"name": "a", "label": {}}}, "metadata.label is unknown; write labels"),
+        (
+            {"metadata": {"name": "My_Secret"}},
+            "metadata.name: a name has lower-case letters, digits, '-' and",
+        ),
+        (
+            {"metadata": {"name": "a" * 64}},
+            "metadata.name: the name becomes a label's value; give it at most 63",
+        ),
+        (
+            {"metadata": {"name": "a-keyturn"}},
+            "metadata.name: names ending in -keyturn are for the operator's own state; choose another",
+        ),
+        (
+            {"spec": {"data": [{"name": "a/b", "literal": "x"}]}},
+            "spec.data[0].name: a key of a Secret has letters, digits, '-', '_' or '.' only",
+        ),
+        (
+            {"spec": {"data": [{"name": "token.previous", "literal": "x"}]}},
+            "spec.data[0].name: keys that end in .previous are written by keepPrevious; choose another",
+        ),
+        (
+            {"spec": {"rotation": {"every": "90d", "jitter": "60%"}}},
+            "spec.rotation.jitter: write jitter as 0% to 50%, such as 10%",
+        ),
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_what_the_api_server_refuses_in_one_field_is_refused(
+    changed: dict[str, Any], sentence: str, console: Console
+) -> None:
+    done = console.run("plan", "-f", "-", given=json.dumps(json.loads(manifest()) | changed))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: the manifest of ManagedSecret ")
+    assert f"would be refused: {sentence}" in done.stderr
+
+
+def test_a_name_of_a_state_is_allowed_for_another_secret(console: Console) -> None:
+    body = json.loads(manifest("a-keyturn"))
+    body["spec"]["target"] = {"name": "a"}
+
+    assert "make revision 1 of the Secret a\n" in console("plan", "-f", "-", given=json.dumps(body))
+
+
+def test_a_kind_of_another_group_is_another_kind(console: Console) -> None:
+    foreign = {"apiVersion": "secrets.example.com/v1", "kind": "SecretClass", "metadata": {"name": "tls"}}
+    given = "\n---\n".join([json.dumps(foreign), manifest("a")])
+
+    assert console.json("plan", "-f", "-", given=given)["name"] == "a"
+
+
+def test_a_plan_of_a_manifest_says_what_is_not_checked(console: Console) -> None:
+    last = console("plan", "-f", "-", given=manifest()).splitlines()[-1]
+
+    assert last == (
+        "Note: rules of the schema over several fields are not checked here;"
+        " `kubectl apply --dry-run=server -f -` checks them"
+    )
+
+
+def test_a_manifest_is_planned_with_the_types_of_kubectl(console: Console) -> None:
+    given = """
+apiVersion: keyturn.dev/v1alpha1
+kind: ManagedSecret
+metadata: {name: new, labels: }
+spec:
+  data:
+  - {name: since, literal: 2026-11-24}
+  - {name: at, literal: 12:30:45}
+  - {name: token, generate: {bytes: {}}}
+  rotation: {every: 90d, trigger: 2026-11-24}
+  rollout:
+"""
+    plan = console.json("plan", "-f", "-", given=given)
+
+    assert (plan["refusals"], [one["name"] for one in plan["values"]]) == ([], ["since", "at", "token"])
+
+
+# Several files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of manifests, beside what is none."""
+    folder = tmp_path / "manifests"
+    (folder / "below").mkdir(parents=True)
+    (folder / "a.yaml").write_text(manifest("a"))
+    (folder / "b.yml").write_text(f"kind: Secret\n---\n{manifest('b')}")
+    (folder / "c.json").write_text(manifest("c"))
+    (folder / "README.md").write_text("a: [")
+    (folder / "below" / "d.yaml").write_text(manifest("d"))
+    return folder
+
+
+def test_every_file_is_planned(folder: Path, console: Console) -> None:
+    files = ("-f", str(folder / "a.yaml"), "-f", "-")
+
+    plans = console.json("plan", *files, given=manifest("new"))["items"]
+
+    assert [one["name"] for one in plans] == ["a", "new"]
+    shown = console("plan", *files, given=manifest("new"))
+    assert f"`kubectl apply --dry-run=server -f {folder / 'a.yaml'} -f -`" in shown
+
+
+def test_a_folder_is_planned_without_its_subfolders(folder: Path, console: Console) -> None:
+    plans = console.json("plan", "-f", str(folder))["items"]
+
+    assert [one["name"] for one in plans] == ["a", "b", "c"]
+
+
+def test_a_broken_file_before_another_one_is_refused(folder: Path, console: Console) -> None:
+    done = console.run("plan", "-f", str(folder / "README.md"), "-f", str(folder / "a.yaml"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {folder / 'README.md'}, line 2: this is not valid YAML\n"
+
+
+def test_what_is_no_object_is_refused(console: Console) -> None:
+    done = console.run("plan", "-f", "-", given="just text\n")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: standard input has a document that is not a Kubernetes object\n"
+
+
+def test_a_folder_without_manifests_is_refused(tmp_path: Path, console: Console) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = console.run("plan", "-f", str(empty))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {empty} has no file that ends in .json, .yaml, .yml\n"
+
+
+def test_a_name_and_a_manifest_are_not_both_planned(folder: Path, console: Console) -> None:
+    done = console.run("plan", "auth", "-f", str(folder))
+
+    assert done.returncode == 2
+    assert "Error: name a ManagedSecret or write -f, not both" in done.stderr
+
+
 def test_a_manifest_has_its_own_namespace(api: FakeApi, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
     path.write_text(manifest(namespace="post"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
 
     from .manifest import Declared, DeclaredClass
 
-__all__ = ["Shown", "show", "show_manifest"]
+__all__ = ["Shown", "show", "show_manifests"]
 
+_UNCHECKED = (
+    "Note: rules of the schema over several fields are not checked here;"
+    " `kubectl apply --dry-run=server {}` checks them"
+)
 _UNKNOWN_TRIGGER = "keyturn plan: a trigger that is not in the object"
 
 
@@ -61,9 +66,9 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
     return Shown(is_refused, bool(there.failures))
 
 
-async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only: str | None) -> Shown:
-    """Print what applying a manifest would do; return whether a part would be refused, or an object changes state."""
-    manifest = read_manifest(file, cluster.namespace, only=only)
+async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output, only: str | None) -> Shown:
+    """Print what applying manifests would do; return whether a part would be refused, or an object changes state."""
+    manifest = read_manifest(files, cluster.namespace, only=only)
     classes = [await resolve_class(cluster, body) for body in manifest.classes]
     planned = {ObjectKey(one.namespace, one.name) for one in manifest.secrets}
     of_classes = await plan_classes(cluster, classes, planned) if classes else []
@@ -77,6 +82,8 @@ async def show_manifest(cluster: Cluster, file: IO[bytes], output: Output, only:
                 raise
             failures.append(problem.message)
     is_refused = print_plans(plans, output, are_many=are_many, classes=of_classes)
+    if not output.is_document:
+        print_lines("", _UNCHECKED.format(shlex.join(part for name in files for part in ("-f", name))))
     for failure in failures:
         print_lines(f"Error: {failure}", err=True)
     return Shown(is_refused, bool(failures))

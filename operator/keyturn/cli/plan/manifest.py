@@ -1,19 +1,21 @@
-"""Reads ManagedSecrets and SecretClasses of a manifest that may not be applied yet."""
+"""Reads ManagedSecrets and SecretClasses of manifests that may not be applied yet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.managed import found_in
-from keyturn.cli.unknown_fields import unknown_fields
-from keyturn.cli.yaml_stream import YamlError, load_all
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.runtime.yaml_loader import without_nulls
+
+from .manifest_files import Unreadable, read_documents
+from .manifest_flaws import flaws_of, is_ours
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
@@ -31,12 +33,6 @@ __all__ = [
 _LONG_AGO = "1970-01-01T00:00:00Z"
 _SECRET, _CLASS = "ManagedSecret", "SecretClass"
 _NO_NAMES = frozenset({"", ".", ".."})
-
-
-class Unreadable(click.ClickException):
-    """The manifest is invalid."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +61,21 @@ class DeclaredClass:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a manifest declares; classes are not completed yet."""
+    """What manifests declare; classes are not completed yet."""
 
     secrets: tuple[Declared, ...]
     classes: tuple[dict[str, Any], ...]
 
 
-def read_manifest(file: IO[bytes], namespace: str, *, only: str | None) -> Manifest:
-    """Return the ManagedSecrets and SecretClasses of a manifest; `only` is the namespace of the command line.
+def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> Manifest:
+    """Return the ManagedSecrets and SecretClasses of all files; `only` is the namespace of the command line.
 
     Raises:
         Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
     """
-    every = _documents(file)
-    secrets = tuple(_declared(body, namespace) for body in every if body.get("kind") == _SECRET)
-    classes = tuple(body for body in every if body.get("kind") == _CLASS)
+    every = read_documents(files)
+    secrets = tuple(_declared(body, namespace) for body in every if is_ours(body, _SECRET))
+    classes = tuple(body for body in every if is_ours(body, _CLASS))
     if not secrets and not classes:
         raise Unreadable(f"the manifest has to hold a {_SECRET} or {_CLASS} with a name; it holds none")
     names = [_name(body, _CLASS) for body in classes]
@@ -95,11 +91,10 @@ async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass
     """Return a SecretClass of a manifest as the API server would store it.
 
     Raises:
-        Unreadable: It has an unknown field.
+        Unreadable: The API server would refuse it.
     """
     name = _name(body, _CLASS)
-    if unknown := unknown_fields(body, _CLASS):
-        raise Unreadable(f"the manifest of {_CLASS} {name} would be refused: {'; '.join(unknown)}")
+    body = _pruned(body, _CLASS)
     try:
         now = (await cluster.api.get(paths.secret_class(name)))["metadata"]
     except errors.NotFound:
@@ -116,11 +111,9 @@ async def resolve_declared(
     """Return a ManagedSecret as in the manifest, and as in the cluster.
 
     Raises:
-        Unreadable: It does not match the schema.
+        Unreadable: The API server would refuse it.
     """
-    body, name = dict(declared.body), declared.name
-    if unknown := unknown_fields(body, _SECRET):
-        raise Unreadable(f"the manifest of ManagedSecret {name} would be refused: {'; '.join(unknown)}")
+    body, name = _pruned(declared.body, _SECRET), declared.name
     metadata = {**body["metadata"], "namespace": declared.namespace}
     applied = await _find_applied(cluster, name)
     if applied is None:
@@ -144,18 +137,16 @@ def _read(body: dict[str, Any]) -> FoundManagedSecret:
     )
 
 
-def _documents(file: IO[bytes]) -> list[dict[str, Any]]:
-    """Return the objects of a YAML file, also those within a List.
+def _pruned(body: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return a body without the fields that have no value.
 
     Raises:
-        Unreadable: It is not valid YAML.
+        Unreadable: It has a flaw.
     """
-    try:
-        documents = [one for one in load_all(file.read()) if isinstance(one, dict)]
-    except YamlError as problem:
-        raise Unreadable(f"the file{problem.where}: this is not valid YAML") from None
-    lists = [one for one in documents if one.get("kind") == "List" and isinstance(one.get("items"), list)]
-    return [*documents, *(one for list_ in lists for one in list_["items"] if isinstance(one, dict))]
+    if flaws := flaws_of(body, kind):
+        raise Unreadable(f"the manifest of {kind} {_name(body, kind)} would be refused: {'; '.join(flaws)}")
+    pruned: dict[str, Any] = without_nulls(body)
+    return pruned
 
 
 def _declared(body: dict[str, Any], namespace: str) -> Declared:

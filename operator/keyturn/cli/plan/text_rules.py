@@ -1,0 +1,62 @@
+"""Checks the texts of a manifest by those rules of the schema that are about one text, such as patterns.
+
+The API server evaluates the rules, which are CEL. Here are the few expressions of which nearly all rules about a text
+consist; a rule with another one is left to the API server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["broken_rules", "is_broken"]
+
+_TERM: Final = re.compile(
+    r"(?P<not>!?)self"
+    r"(?:\.(?P<call>matches|startsWith|endsWith)\((?P<raw>r?)'(?P<given>[^']*)'\)| != '(?P<other>[^']*)')"
+)
+
+
+def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield the message of each rule that a text of `part` breaks, with its place and without the text."""
+    if isinstance(part, str):
+        for rule in schema.get("x-kubernetes-validations", ()):
+            if is_broken(rule["rule"], part):
+                yield f"{path}: {rule['message']}"
+    elif isinstance(part, list):
+        for number, one in enumerate(part):
+            yield from broken_rules(one, schema.get("items", {}), f"{path}[{number}]")
+    elif isinstance(part, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        for name, one in part.items():
+            below = known.get(name, others)
+            yield from broken_rules(one, below if isinstance(below, dict) else {}, f"{path}.{name}")
+
+
+def is_broken(rule: str, text: str) -> bool | None:
+    """Whether a text breaks a rule about it; None if the rule has an expression that is not known here."""
+    ways = [[_holds(term, text) for term in way.split(" && ")] for way in rule.split(" || ")]
+    if any(term is None for way in ways for term in way):
+        return None
+    return not any(all(way) for way in ways)
+
+
+def _holds(term: str, text: str) -> bool | None:
+    found = _TERM.fullmatch(term)
+    if found is None:
+        return None
+    if found["call"] is None:
+        return text != found["other"]
+    given = found["given"] if found["raw"] else found["given"].replace("\\\\", "\\")
+    try:
+        is_so = {
+            "matches": lambda: re.search(given, text) is not None,
+            "startsWith": lambda: text.startswith(given),
+            "endsWith": lambda: text.endswith(given),
+        }[found["call"]]()
+    except re.error:
+        return None
+    return is_so is not bool(found["not"])
