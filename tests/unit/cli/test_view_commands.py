@@ -356,6 +356,113 @@ spec:
     assert (plan["refusals"], [one["name"] for one in plan["values"]]) == ([], ["since", "at", "token"])
 
 
+# Stores and database targets that a manifest names
+
+
+PULLED = {"name": "token", "from": {"storeRef": {"name": "vault"}, "remoteRef": {"key": "shop/token"}}}
+MADE = {"name": "password", "generate": {"password": {}}}
+STORE = {
+    "apiVersion": "keyturn.dev/v1alpha1",
+    "kind": "SecretStore",
+    "metadata": {"name": "vault", "namespace": "shop", "uid": "u", "generation": 1},
+    "spec": {"provider": {"kubernetes": {}}},
+}
+NO_STORE = "there is no SecretStore 'vault' in this namespace; create it"
+NO_TARGET = "there is no DatabaseTarget 'orders' in this namespace; create it"
+
+
+def of(spec: dict[str, Any], *others: dict[str, Any], name: str = "new") -> str:
+    return "\n---\n".join(json.dumps(one) for one in (json.loads(manifest(name)) | {"spec": spec}, *others))
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "message"),
+    [
+        ({"data": [PULLED]}, "StoreNotFound", NO_STORE),
+        (
+            {
+                "data": [MADE],
+                "pushTo": [{"storeRef": {"name": "vault"}, "remoteRef": {"key": "shop/token"}}],
+            },
+            "StoreNotFound",
+            NO_STORE,
+        ),
+        (
+            {"data": [MADE], "database": {"targetRef": {"name": "orders"}, "username": "app"}},
+            "TargetNotReady",
+            NO_TARGET,
+        ),
+    ],
+    ids=["pull", "push", "database"],
+)
+def test_what_a_manifest_needs_and_is_not_there_is_a_refusal(
+    spec: dict[str, Any], reason: str, message: str, console: Console
+) -> None:
+    done = console.run("plan", "-f", "-", "-o", "json", given=of(spec))
+
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout)["refusals"] == [{"reason": reason, "message": message}]
+
+
+def test_a_store_of_the_cluster_or_of_the_manifests_is_there(api: FakeApi, console: Console) -> None:
+    assert console.json("plan", "-f", "-", given=of({"data": [PULLED]}, STORE))["refusals"] == []
+
+    api.put(STORE)
+
+    lines = console("plan", "-f", "-", given=of({"data": [PULLED]})).splitlines()
+    assert [line.split("   ")[-1].strip() for line in lines if "shop/token" in line] == [
+        "is read from the store"
+    ]
+
+
+def test_a_missing_store_of_which_nothing_is_read_now_is_a_note(api: FakeApi, console: Console) -> None:
+    api.put(managed("pulls", spec={"data": [PULLED]}))
+    api.refused["GET", "/secrets/"] = 403  # so that the status tells of the Secrets
+
+    plan = console.json("plan", "-f", "-", given=of({"data": [PULLED]}, name="pulls"))
+
+    assert (plan["refusals"], plan["notes"][0]) == ([], NO_STORE)
+
+
+def test_without_the_right_to_list_stores_it_is_unknown_whether_they_exist(
+    api: FakeApi, console: Console
+) -> None:
+    api.refused["GET", "/secretstores"] = 403
+
+    plan = console.json("plan", "-f", "-", given=of({"data": [PULLED]}))
+
+    assert (plan["refusals"], plan["notes"]) == (
+        [],
+        ["you may not list SecretStores: whether those that the spec names exist is unknown"],
+    )
+
+
+# Templates
+
+
+def test_each_key_of_a_template_is_planned(api: FakeApi, console: Console) -> None:
+    templates = {"target": {"template": {"data": {"URL": "x://{{ password }}"}}}}
+    api.put(managed("templated", spec=templates))
+    api.refused["GET", "/secrets/"] = 403
+
+    rendered = console("plan", "templated")
+    new = console.json("plan", "-f", "-", given=of({"data": [MADE], **templates}))
+    removed = console.json("plan", "-f", "-", given=of({"data": [MADE]}, name="templated"))
+
+    assert "URL URL template is rendered" in " ".join(rendered.split())
+    assert new["values"][-1] == {
+        "name": "URL",
+        "keys": ["URL"],
+        "from": "template",
+        "action": "Render",
+        "why": "",
+    }
+    assert [(one["name"], one["action"]) for one in removed["values"]] == [
+        ("password", "Keep"),
+        ("URL", "Remove"),
+    ]
+
+
 # Several files
 
 

@@ -17,6 +17,7 @@ from keyturn.core.labels import ROTATE
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.runtime.clock import loop_time
 
+from .absent_references import find_absent
 from .class_plan import plan_classes
 from .manifest import Unreadable, read_manifest, resolve_class, resolve_declared
 from .model import Plan
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.cli.options import Output, Selection
+    from keyturn.core.keys import ExternalKey
     from keyturn.core.observation.observed import Observed
 
     from .manifest import Declared, DeclaredClass
@@ -76,7 +78,7 @@ async def show_manifests(cluster: Cluster, files: Sequence[str], output: Output,
     plans, failures, pods = [], [], NamespacePods(cluster.api, loop_time)
     for one in manifest.secrets:
         try:
-            plans.append(await _of_manifest(cluster, one, classes, pods))
+            plans.append(await _of_manifest(cluster, one, classes, pods, manifest.externals))
         except Unreadable as problem:
             if not are_many:
                 raise
@@ -96,11 +98,18 @@ async def _of_rotation(cluster: Cluster, found: FoundManagedSecret, pods: Namesp
 
 
 async def _of_manifest(
-    cluster: Cluster, declared: Declared, classes: Sequence[DeclaredClass], pods: NamespacePods
+    cluster: Cluster,
+    declared: Declared,
+    classes: Sequence[DeclaredClass],
+    pods: NamespacePods,
+    externals: frozenset[ExternalKey],
 ) -> Plan:
     here = cluster.at(declared.namespace)
     found, applied = await resolve_declared(here, declared)
     look = await look_at(here, found, pods, applied, classes)
+    if look.observed.desired:
+        absent, unknown = await find_absent(here.api, declared.namespace, look.observed.desired, externals)
+        look = replace(look, absent=absent, blind_spots=(*look.blind_spots, *unknown))
     return Plan(found, look, foresee(_awake(look.observed), look.makers), is_rotation=False)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.managed import found_in
+from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
 from keyturn.runtime.yaml_loader import without_nulls
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
+    from keyturn.core.keys import ExternalKey
 
 __all__ = [
     "Declared",
@@ -65,6 +67,8 @@ class Manifest:
 
     secrets: tuple[Declared, ...]
     classes: tuple[dict[str, Any], ...]
+    externals: frozenset[ExternalKey] = frozenset()
+    """Stores and database targets."""
 
 
 def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> Manifest:
@@ -84,7 +88,8 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
     other = next((one.namespace for one in secrets if only and one.namespace != only), None)
     if other:
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
-    return Manifest(secrets, classes)
+    externals = (key for body in every if (key := _external(body, namespace)))
+    return Manifest(secrets, classes, frozenset(externals))
 
 
 async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass:
@@ -155,6 +160,18 @@ def _declared(body: dict[str, Any], namespace: str) -> Declared:
     if not isinstance(given, str) or given in _NO_NAMES:
         raise Unreadable(f"the manifest's metadata is invalid for a {_SECRET}")
     return Declared(body, given)
+
+
+def _external(body: dict[str, Any], namespace: str) -> ExternalKey | None:
+    """Return the key of a store or database target; None for another kind, or without a name."""
+    metadata = body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    given = (metadata.get("namespace") if isinstance(metadata, dict) else None) or namespace
+    for keys in (StoreKey, TargetKey):
+        for kind in (keys.kind_of_namespace, keys.kind_for_all):
+            if is_ours(body, kind) and isinstance(name, str) and isinstance(given, str):
+                return keys.named(kind, name, given)
+    return None
 
 
 def _name(body: dict[str, Any], kind: str) -> str:

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.core.spec.store_refs import Destination
 
+    from .absent_references import Absent
     from .observe import PlanObservation
     from .simulate import Foresight, Restart
 
 __all__ = [
+    "IS_READ",
     "Plan",
     "PodLine",
     "PushLine",
@@ -42,6 +44,8 @@ __all__ = [
     "workloads",
 ]
 
+IS_READ = "is read from the store"
+_TEMPLATE = "template"
 _WHAT_IS_KEPT = {
     "Refreshed": "values of stores stay as last read",
     "Pushed": "not every store has the current values",
@@ -85,6 +89,7 @@ class Plan:
     def refusals(self) -> tuple[Refusal, ...]:
         """All reasons against execution, including those that only the operator can determine."""
         foreseen = tuple(Refusal(one.reason, one.message) for one in self.foresight.refusals)
+        foreseen += tuple(Refusal(one.reason, one.message) for one in self.look.absent if self.needs(one))
         said = condition(self.found.managed, "Stalled") if self.is_rotation else None
         known = {one.reason for one in foreseen} | WORKLOAD_FAILED | _RESOLVED
         known |= {one.reason for one in _of_stores(self.found.managed)}  # which does not prevent a rotation
@@ -95,6 +100,17 @@ class Plan:
     @property
     def is_refused(self) -> bool:
         return bool(self.refusals)
+
+    def needs(self, absent: Absent) -> bool:
+        """Whether nothing is written before a store or database target exists.
+
+        Before the first revision each store is read, also one that is only pushed to: it may have the values of an
+        earlier object.
+        """
+        is_new = self.foresight.number is not None or self.foresight.adopts is not None
+        if absent.is_target or self.now.state is None:
+            return is_new
+        return not absent.items.isdisjoint(self.foresight.fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +129,21 @@ def values(plan: Plan) -> Iterator[ValueLine]:
     for item in desired.items:
         action, why = _fate(item, plan, desired)
         yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
+    is_rendered = plan.foresight.number is not None or plan.foresight.adopts is not None
+    for key in desired.templates:
+        yield ValueLine(key, (key,), _TEMPLATE, "Render" if is_rendered else "Keep", "")
     if before is None:
         return
     for name in sorted(removed_items(desired, before)):
         yield ValueLine(name, tuple(before.keys[name].values()), "", "Remove", "")
+    for key in sorted(before.templates.keys() - desired.every_key):
+        yield ValueLine(key, (key,), _TEMPLATE, "Remove", "")
 
 
 def _fate(item: Item, plan: Plan, desired: Desired) -> tuple[str, str]:
     is_new = plan.now.state is None or item.name not in plan.now.state.keys
     if item.name in plan.foresight.fresh:
-        return ("Make" if is_new else "Replace"), "is read" if item.source else ""
+        return ("Make" if is_new else "Replace"), IS_READ if item.source else ""
     if plan.foresight.adopts:
         return "Keep", "if the Secret has it; otherwise it is generated"
     if item.literal is not None:
@@ -261,6 +282,9 @@ def notes(plan: Plan) -> Iterator[str]:
         yield "the operator has not reconciled the last change of the spec; the plan does not include it"
     for target in plan.now.missing_targets:
         yield f"rollout.targets names {target}, which does not exist"
+    for absent in plan.look.absent:
+        if not plan.needs(absent):
+            yield absent.message
     for said in _of_stores(plan.found.managed):
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api, Body
     from keyturn.kube.namespace_pods import NamespacePods
 
+    from .absent_references import Absent
     from .manifest import DeclaredClass
 
 __all__ = ["PlanObservation", "look_at", "observe_cached", "put_classes", "state_of_status"]
@@ -72,6 +73,8 @@ class PlanObservation:
     blind_spots: tuple[str, ...]
     owners: tuple[PodOwner, ...] | None = ()
     """Owners of pods that use the Secret and that no workload of the plan controls; None if they are unknown."""
+    absent: tuple[Absent, ...] = ()
+    """Stores and database targets that the spec of a manifest names and that do not exist."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from keyturn.core.status.summary import SummaryState, standing_of
 
 from .class_output import class_document, class_lines
 from .model import (
+    IS_READ,
     Plan,
     PodLine,
     PushLine,
@@ -174,12 +175,19 @@ def _pace(desired: Desired) -> str:
 
 
 _AWAITED = "holds the replaced value until it ends: the rotation waits for it"
-_ACTIONS = {"Make": "is made", "Replace": "is replaced", "Keep": "stays", "Remove": "is removed"}
+_ACTIONS = {
+    "Make": "is made",
+    "Replace": "is replaced",
+    "Render": "is rendered",
+    "Keep": "stays",
+    "Remove": "is removed",
+}
 
 
 def _value_cells(one: ValueLine) -> list[str]:
-    why = f": {one.why}" if one.why else ""
-    return [one.name, ", ".join(one.keys), one.source, f"{_ACTIONS[one.action]}{why}"]
+    action = "" if one.why == IS_READ else _ACTIONS[one.action]
+    what = ": ".join(filter(None, (action, one.why)))
+    return [one.name, ", ".join(one.keys), one.source, what]
 
 
 def _push_cells(one: PushLine) -> list[str]:
