@@ -48,6 +48,8 @@ _CONVERTERS: Final[Mapping[str, Callable[[Body, Inputs, Report], list[dict[str, 
     "SecretStore": store,
 }
 
+_UNCONVERTED: Final = frozenset({"secretgenerator.mittwald.de", VAULT_OPERATOR, "bitnami.com"})
+"""Groups of which each kind without a converter is reported."""
 _ACCOUNTS: Final[Mapping[tuple[str, str], Callable[[Body, ReportOn], list[Made]]]] = {
     (CLOUDNATIVEPG, "Cluster"): cluster,
     (ZALANDO, "postgresql"): postgresql,
@@ -133,8 +135,11 @@ def _annotated(inputs: Inputs) -> list[Body]:
 
 
 def _left_alone(inputs: Inputs) -> list[Body]:
-    """Return documents of External Secrets with an unknown kind."""
-    return [body for body in inputs.of(ESO) if kind_of(body) not in {*_CONVERTERS, "PushSecret"}]
+    """Return documents of other tools for secrets that have no converter."""
+    of_tools = [body for body in inputs.of(ESO) if kind_of(body) not in {*_CONVERTERS, "PushSecret"}]
+    for group in sorted(_UNCONVERTED):
+        of_tools += [body for body in inputs.of(group) if (group, kind_of(body)) not in _ACCOUNTS]
+    return of_tools
 
 
 def _is_ours(body: Body) -> bool:

@@ -80,18 +80,39 @@ def test_lenient_ends_with_0_all_the_same() -> None:
     assert (strict.stdout, strict.stderr) == (lenient.stdout, lenient.stderr)
 
 
-def test_what_needs_no_conversion_is_left_out_and_counted() -> None:
+def test_what_is_of_another_kind_is_left_out_and_counted() -> None:
     done = convert("-f", "-", given=_FOREIGN.input)
 
     assert names(done.stdout) == ["ManagedSecret/web"]
-    assert "Left out, as they need no conversion: 1 Deployment, 1 Secret" in done.stderr
+    assert "Left out, as they are of other kinds: 1 Deployment, 1 Secret" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("secretgenerator.mittwald.de/v1alpha1", "StringSecret"),
+        ("secrets.hashicorp.com/v1beta1", "VaultStaticSecret"),
+        ("bitnami.com/v1alpha1", "SealedSecret"),
+        ("external-secrets.io/v1alpha1", "ClusterPushSecret"),
+    ],
+)
+def test_a_secret_of_another_tool_that_is_not_converted_is_lost(version: str, kind: str) -> None:
+    body = {"apiVersion": version, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}}
+
+    done = convert("-f", "-", given=json.dumps(body))
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert [" ".join(line.split()) for line in done.stderr.splitlines()][1] == (
+        f"{kind} shop/web spec lost is of a kind that is not converted write it by the documentation"
+    )
+    assert "need no conversion" not in done.stderr
 
 
 def test_all_keeps_everything_but_secrets() -> None:
     done = convert("-f", "-", "--all", given=_FOREIGN.input)
 
     assert names(done.stdout) == ["ManagedSecret/web", "Deployment/web"]
-    assert "Left out, as they need no conversion: 1 Secret" in done.stderr
+    assert "Left out, as they are of other kinds: 1 Secret" in done.stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--all",), ("--lenient",)], ids=["plain", "all", "lenient"])
