@@ -282,7 +282,7 @@ def test_a_weak_value_is_refused(console: Console) -> None:
     (refusal,) = refusals(console, "-f", "-", given=weak)
 
     assert refusal["reason"] == "TooWeak"
-    assert refusal["message"].startswith("password gives 8 characters")
+    assert refusal["message"].startswith("data item 'password': password gives 8 characters")
 
 
 def test_a_class_whose_minimum_is_missed_is_refused_and_the_rest_is_reported(

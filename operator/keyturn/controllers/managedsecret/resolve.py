@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn import templates
 from keyturn.core.errors import Stalled
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["Parsed", "ParsedSpecs", "resolved", "template_flaw"]
+
+_PREVIOUS: Final = "previous"
+_READS_PREVIOUS: Final = re.compile(r"\{[{%][^}]*\bprevious\s*[.\[]")
 
 
 class Parsed(NamedTuple):
@@ -77,7 +81,16 @@ def _check_schedule(managed: ManagedSecret, desired: Desired) -> None:
     keeping = next((item.name for item in desired.items if item.keep_previous), None)
     schedule.check(desired.cadence, desired.windows)
     schedule.check_jitter(managed.spec.rotation, desired.cadence)
-    schedule.check_overlap(desired.cadence, desired.overlap, desired.max_overlap, keeping)
+    schedule.check_overlap(
+        desired.cadence, desired.overlap, desired.max_overlap, keeping, _reader_of_previous(desired)
+    )
+
+
+def _reader_of_previous(desired: Desired) -> str | None:
+    """Return the first template that reads a previous value, or None; an item named previous hides these values."""
+    if not desired.reads_previous or _PREVIOUS in desired.names:
+        return None
+    return next((key for key, text in desired.templates.items() if _READS_PREVIOUS.search(text)), None)
 
 
 async def template_flaw(namespace: str, desired: Desired) -> Stalled | None:
@@ -105,9 +118,11 @@ def _class_of(managed: ManagedSecret, cache: InformerCache) -> SecretClass | Non
         return None
     found = cache.secret_class(name)
     if found is None:
-        there = ", ".join(sorted(cache.class_names())) or "none"
+        there = ", ".join(sorted(cache.class_names()))
         raise Stalled(
             ErrorReason.SECRET_CLASS_NOT_FOUND,
-            f"there is no SecretClass {name!r}; create it or write one of these as className: {there}",
+            f"there is no SecretClass {name!r}; create it or write one of these as className: {there}"
+            if there
+            else f'there is no SecretClass {name!r}, and the cluster has none; create it, or write className: ""',
         )
     return found

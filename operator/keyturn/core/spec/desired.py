@@ -300,12 +300,13 @@ def _check_type(desired: Desired) -> None:
     if desired.shape.merges or any(item.spreads for item in desired.items):
         return  # foreign keys or those of dataFrom may be the missing ones
     one_of, all_of = _ONE_OF_TYPE.get(desired.type, ()), _ALL_OF_TYPE.get(desired.type, ())
-    lacks_all = bool(one_of) and desired.every_key.isdisjoint(one_of)
-    missing = one_of if lacks_all else tuple(key for key in all_of if key not in desired.every_key)
+    missing = " and ".join(key for key in all_of if key not in desired.every_key)
+    if one_of and desired.every_key.isdisjoint(one_of):
+        missing = " or ".join(one_of)
     if missing:
         raise Stalled(
             ErrorReason.MISSING_KEY,
-            f"type {desired.type} needs the key {' or '.join(missing)}; name an item so,"
+            f"type {desired.type} needs the {'keys' if ' and ' in missing else 'key'} {missing}; name an item so,"
             " or write an output under it by keys, or a template",
         )
 
@@ -367,8 +368,7 @@ def items_of(
     Raises:
         Stalled: An item has no source, or two items write one key.
     """
-    default = secret_class.spec.generate if secret_class else None
-    written = tuple(_item(item, default, managed, outputs_of) for item in managed.spec.data)
+    written = tuple(_item(item, secret_class, outputs_of) for item in managed.spec.data)
     if database := database_of(managed.spec.database):
         password = _password_of(database, written)
         written += (_login_item(password),)
@@ -412,23 +412,20 @@ def _deletes(every: DataFrom) -> bool:
 
 
 def _item(
-    item: DataItem,
-    default: Recipe | None,
-    managed: ManagedSecret,
-    outputs_of: Callable[[Recipe], tuple[str, ...]],
+    item: DataItem, secret_class: SecretClass | None, outputs_of: Callable[[Recipe], tuple[str, ...]]
 ) -> Item:
     if item.from_ is not None:
         return Item(item.name, None, None, _keys(item, (VALUE,)), source=source_of(item.from_))
     if item.literal is not None:
         return Item(item.name, None, Value.of_text(item.literal), _keys(item, (VALUE,)))
-    recipe = item.generate or default
+    recipe = item.generate or (secret_class.spec.generate if secret_class else None)
     if recipe is None:
-        raise Stalled(
-            ErrorReason.NO_GENERATOR,
-            f"data item {item.name!r} has none of generate, from and literal and the class"
-            f" {managed.spec.class_name!r} brings no generator; write generate: {{password: {{}}}}",
-        )
-    keys = _keys(item, outputs_of(recipe))
+        raise _without_source(item.name, secret_class)
+    try:
+        outputs = outputs_of(recipe)
+    except Stalled as stalled:
+        raise Stalled(stalled.reason, f"data item {item.name!r}: {stalled.message}") from None
+    keys = _keys(item, outputs)
     return Item(
         item.name,
         recipe,
@@ -437,6 +434,15 @@ def _item(
         keep_previous=_keeps_previous(item, keys),
         of_class=item.generate is None,
     )
+
+
+def _without_source(name: str, secret_class: SecretClass | None) -> Stalled:
+    absent = f"data item {name!r} has none of generate, from and literal"
+    remedy = "write one, such as generate: {password: {}}, or a className whose class has generate"
+    if secret_class:
+        absent += f", and the class {secret_class.metadata.name!r} has no generate"
+        remedy = "write one, such as generate: {password: {}}"
+    return Stalled(ErrorReason.NO_GENERATOR, f"{absent}; {remedy}")
 
 
 def _keys(item: DataItem, outputs: tuple[str, ...]) -> dict[str, str]:

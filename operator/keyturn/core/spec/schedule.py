@@ -282,16 +282,24 @@ def check_jitter(written: Cadence | None, cadence: Every | Cron | None) -> None:
 
 
 def check_overlap(
-    cadence: Every | Cron | None, overlap: timedelta, max_overlap: timedelta | None, keeping: str | None
+    cadence: Every | Cron | None,
+    overlap: timedelta,
+    max_overlap: timedelta | None,
+    keeping: str | None,
+    template: str | None = None,
 ) -> None:
-    """Check that the overlap can last as the spec says; `keeping` is an item with keepPrevious, or None.
+    """Check that the overlap can last as the spec says.
+
+    `keeping` is an item with keepPrevious, `template` one that reads previous values.
 
     Raises:
         Stalled: InvalidSchedule, with what to write instead.
     """
     flaw = _flaw_of_limit(overlap, max_overlap)
     if flaw is None and keeping is not None:
-        flaw = _flaw_of_overlap(cadence, overlap, keeping)
+        flaw = _flaw_of_keeping(overlap, keeping) or _flaw_of_overlap(cadence, overlap)
+    if flaw is None and template is not None and (cut := _flaw_of_overlap(cadence, overlap)):
+        flaw = f"template {template!r} reads previous values, and {cut}"
     if flaw:
         raise Stalled(ErrorReason.INVALID_SCHEDULE, flaw)
 
@@ -305,12 +313,16 @@ def _flaw_of_limit(overlap: timedelta, max_overlap: timedelta | None) -> str | N
     )
 
 
-def _flaw_of_overlap(cadence: Every | Cron | None, overlap: timedelta, keeping: str) -> str | None:
-    if not overlap:
-        return (
-            f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
-            " write an overlap, or remove keepPrevious"
-        )
+def _flaw_of_keeping(overlap: timedelta, keeping: str) -> str | None:
+    if overlap:
+        return None
+    return (
+        f"keepPrevious of data item {keeping!r} lasts as long as rotation.overlap, which is 0;"
+        " write an overlap, or remove keepPrevious"
+    )
+
+
+def _flaw_of_overlap(cadence: Every | Cron | None, overlap: timedelta) -> str | None:
     pause = _shortest_interval(cadence)
     if pause is None or overlap < pause:
         return None

@@ -124,14 +124,37 @@ def test_the_class_brings_the_generator_of_an_item_that(item: dict[str, Any], re
     assert found.items[0].recipe == recipe
 
 
-@pytest.mark.parametrize("given", [None, secret_class()], ids=["no class", "a class without a generator"])
-def test_an_item_without_a_source_is_refused(given: Any) -> None:
+@pytest.mark.parametrize(
+    ("given", "rest"),
+    [
+        pytest.param(
+            None,
+            "; write one, such as generate: {password: {}}, or a className whose class has generate",
+            id="no class",
+        ),
+        pytest.param(
+            secret_class(),
+            ", and the class 'strict' has no generate; write one, such as generate: {password: {}}",
+            id="a class without a generator",
+        ),
+    ],
+)
+def test_an_item_without_a_source_is_refused(given: Any, rest: str) -> None:
     with pytest.raises(Stalled) as caught:
-        wanted_by(managed({"className": "strict", "data": [{"name": "x"}]}), given)
+        wanted_by(managed({"data": [{"name": "x"}]}), given)
     assert caught.value.reason == "NoGenerator"
-    assert caught.value.message == (
-        "data item 'x' has none of generate, from and literal and the class 'strict' brings no generator;"
-        " write generate: {password: {}}"
+    assert caught.value.message == f"data item 'x' has none of generate, from and literal{rest}"
+
+
+def test_an_invalid_generator_is_reported_with_its_item() -> None:
+    def refuse(_: Recipe) -> tuple[str, ...]:
+        raise Stalled("TooWeak", "password gives 8 characters")
+
+    with pytest.raises(Stalled) as caught:
+        wanted_by(managed({"data": [PASSWORD]}), None, refuse)
+    assert (caught.value.reason, caught.value.message) == (
+        "TooWeak",
+        "data item 'password': password gives 8 characters",
     )
 
 

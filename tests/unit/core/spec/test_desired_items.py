@@ -75,10 +75,10 @@ def test_what_is_read_needs_no_generator_of_a_class() -> None:
     ("spec", "reason", "message"),
     [
         pytest.param(
-            {"data": [{"name": "password"}], "className": "plain"},
+            {"data": [{"name": "password"}], "className": "strict"},
             "NoGenerator",
-            "data item 'password' has none of generate, from and literal and the class 'plain' brings no"
-            " generator; write generate: {password: {}}",
+            "data item 'password' has none of generate, from and literal, and the class 'strict' has no generate;"
+            " write one, such as generate: {password: {}}",
             id="from nowhere",
         ),
         pytest.param(

@@ -79,18 +79,19 @@ COMPLETE = {
     "keys that are there in a Secret of others": of_type("tls", item("x"), creationPolicy="Merge"),
 }
 MISSING = {
-    "tls without its key": (of_type("tls", item("tls.crt")), "tls", "tls.key"),
+    "tls without anything": (of_type("tls", item("x")), "tls", "keys tls.crt and tls.key"),
+    "tls without its key": (of_type("tls", item("tls.crt")), "tls", "key tls.key"),
     "tls whose key was renamed": (
         of_type("tls", item("tls.crt"), item("tls.key", keys={"value": "key"})),
         "tls",
-        "tls.key",
+        "key tls.key",
     ),
     "ssh-auth under the output's own name": (
         of_type("ssh-auth", {"name": "key", "generate": {"pair": {}}}),
         "ssh-auth",
-        "ssh-privatekey",
+        "key ssh-privatekey",
     ),
-    "basic-auth without either": (of_type("basic-auth", item("x")), "basic-auth", "username or password"),
+    "basic-auth without either": (of_type("basic-auth", item("x")), "basic-auth", "key username or password"),
 }
 
 
@@ -114,7 +115,7 @@ def test_a_key_that_the_type_needs_is_missing(spec: dict[str, Any], type_: str, 
     assert (refused.value.reason, refused.value.message) == (
         "MissingKey",
         (
-            f"type kubernetes.io/{type_} needs the key {key}; name an item so,"
+            f"type kubernetes.io/{type_} needs the {key}; name an item so,"
             " or write an output under it by keys, or a template"
         ),
     )

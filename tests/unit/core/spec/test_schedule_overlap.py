@@ -19,12 +19,12 @@ WORKDAYS = {"schedule": {"cron": "0 3,9 * * 1-5"}}
 _ENDS = "lasts until the next rotation, which can come after {} and ends it; write a shorter overlap"
 
 
-def hold(rotation: Part | None, of_class: Part | None, item: Any = KEPT) -> None:
+def hold(rotation: Part | None, of_class: Part | None, item: Any = KEPT, template: str | None = None) -> None:
     found = managed({"data": [item], "rotation": rotation})
     wanted = wanted_by(found, secret_class(rotation=of_class))
     check_jitter(found.spec.rotation, wanted.cadence)
     keeping = next((one.name for one in wanted.items if one.keep_previous), None)
-    check_overlap(wanted.cadence, wanted.overlap, wanted.max_overlap, keeping)
+    check_overlap(wanted.cadence, wanted.overlap, wanted.max_overlap, keeping, template)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,17 @@ def test_what_contradicts_itself_is_refused(
 )
 def test_what_can_be_meant_together_passes(rotation: Part | None, of_class: Part | None, item: Any) -> None:
     hold(rotation, of_class, item)
+
+
+def test_a_template_reads_no_previous_value_that_the_next_rotation_ends() -> None:
+    with pytest.raises(Stalled) as caught:
+        hold({"every": "1h", "jitter": "0%", "overlap": "24h"}, None, PASSWORD, "JWT_KEYS")
+
+    assert (caught.value.reason, caught.value.message) == (
+        "InvalidSchedule",
+        f"template 'JWT_KEYS' reads previous values, and rotation.overlap (1d) {_ENDS.format('1h')}",
+    )
+
+
+def test_a_template_may_read_previous_values_until_the_overlap_ends() -> None:
+    hold({"every": "10d", "overlap": "1d"}, None, PASSWORD, "JWT_KEYS")

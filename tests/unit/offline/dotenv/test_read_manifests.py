@@ -199,7 +199,7 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
         ([managed({"name": "K"})], "ManagedSecret auth: data item 'K' has n"),
         (
             [managed({"name": "K", "generate": {"byts": {}}})],
-            "ManagedSecret auth: there is no generator 'byts'",
+            "ManagedSecret auth: data item 'K': there is no generator 'byts'",
         ),
         (
             [managed({"name": "K", "literal": ["canary"]})],

@@ -1,0 +1,80 @@
+"""What is invalid in a spec with its class, and how it is reported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
+from keyturn.kube.cache.cache import WHOLE, InformerCache
+from tests.unit.core.builders import PASSWORD, managed
+
+if TYPE_CHECKING:
+    from keyturn.core.errors import Stalled
+
+_OVERLAPS = {"every": "1h", "overlap": "24h"}
+_READS = "{{ password }}{% if previous.password %},{{ previous['password'] }}{% endif %}"
+
+
+def refusal(spec: dict[str, Any], *classes: str) -> Stalled | None:
+    cache = InformerCache(WHOLE)
+    for name in classes:
+        metadata = {"name": name, "uid": name, "resourceVersion": "1"}
+        cache.put_class({"metadata": metadata, "spec": {}})
+    return resolved(managed({"data": [PASSWORD], **spec}), ParsedSpecs(), cache)[2]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("a", "b"), "there is no SecretClass 'nope'; create it or write one of these as className: a, b"),
+        (
+            (),
+            "there is no SecretClass 'nope', and the cluster has none; create it, or write className: \"\"",
+        ),
+    ],
+    ids=["others", "none"],
+)
+def test_an_unknown_class_is_refused_with_what_to_write(classes: tuple[str, ...], message: str) -> None:
+    found = refusal({"className": "nope"}, *classes)
+
+    assert found is not None
+    assert (found.reason, found.message) == ("SecretClassNotFound", message)
+
+
+def test_a_generator_that_is_too_weak_is_refused_with_its_item() -> None:
+    found = refusal({"data": [{"name": "b", "generate": {"password": {"length": 8}}}]})
+
+    assert found is not None
+    assert found.reason == "TooWeak"
+    assert found.message.startswith("data item 'b': password gives 8 characters and ")
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "is_refused"),
+    [
+        pytest.param(_READS, {}, True, id="it reads one"),
+        pytest.param("{{ password }}, the previous. one", {}, False, id="the word is no expression"),
+        pytest.param("{{ password }}", {}, False, id="it reads the current value"),
+        pytest.param(_READS, {"rotation": {"every": "90d"}}, False, id="the overlap ends before"),
+        pytest.param(_READS, {"rotation": {"every": "1h", "overlap": "0s"}}, False, id="there is no overlap"),
+        pytest.param(
+            _READS,
+            {"data": [PASSWORD, {"name": "previous", "literal": "x"}]},
+            False,
+            id="an item hides previous values",
+        ),
+    ],
+)
+def test_a_template_reads_previous_values_for_a_whole_overlap(
+    text: str,
+    more: dict[str, Any],
+    is_refused: bool,  # noqa: FBT001
+) -> None:
+    found = refusal({"target": {"template": {"data": {"KEYS": text}}}, "rotation": _OVERLAPS, **more})
+
+    assert (
+        found is not None and found.message.startswith("template 'KEYS' reads previous values")
+    ) is is_refused
+    assert is_refused or found is None
