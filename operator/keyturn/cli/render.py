@@ -110,11 +110,13 @@ def _secret(
     folder: Path, environment: str, name: str | None, namespace: str | None, output: Path | None
 ) -> None:
     from keyturn.offline.dotenv import render
+    from keyturn.offline.dotenv.environments import before
     from keyturn.offline.dotenv.write_manifest import default_name
     from keyturn.runtime import yaml_dumper
 
     if output:
         raise click.UsageError("--with-values prints to standard output only: remove --output")
+    before(folder)  # so that its absence is refused without -f, which this form does not take
     source = render.source_at(folder, (), environment)
     _tell_undeclared(source)
     secret = render.secret_object(name or default_name(folder), namespace, source)

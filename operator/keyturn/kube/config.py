@@ -121,7 +121,8 @@ def _find(kubeconfig: str | None, context: str | None) -> Connection:
     if _DEFAULT_KUBECONFIG.expanduser().is_file():
         return of_kubeconfig(str(_DEFAULT_KUBECONFIG), context)
     raise NotConfigured(
-        "no cluster is configured: set KUBECONFIG to a kubeconfig, or run in a pod with a ServiceAccount"
+        f"no cluster is configured: there is no {_DEFAULT_KUBECONFIG}; write one, name a kubeconfig by --kubeconfig"
+        " or KUBECONFIG, or run in a pod with a ServiceAccount"
     )
 
 

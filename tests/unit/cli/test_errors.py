@@ -100,5 +100,6 @@ def test_no_cluster_at_all(tmp_path: Path) -> None:
     nowhere = Console(None, "shop", {"HOME": str(tmp_path)})
 
     assert nowhere.refusal("status") == (
-        "no cluster is configured: set KUBECONFIG to a kubeconfig, or run in a pod with a ServiceAccount"
+        "no cluster is configured: there is no ~/.kube/config; write one, name a kubeconfig by --kubeconfig or"
+        " KUBECONFIG, or run in a pod with a ServiceAccount"
     )

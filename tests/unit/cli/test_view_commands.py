@@ -257,6 +257,9 @@ def test_one_manifest_that_is_refused_keeps_no_other_from_being_planned(console:
         ('"length"', '"lenght"', "spec.data[0].generate.password.lenght is unknown; write length"),
         ('"rotation"', '"rotaton"', "spec.rotaton is unknown; write rotation"),
         ('"every"', '"zzz"', "spec.rotation.zzz is unknown; there is appliedBy, every, "),
+        ('"name": "password"', '"key": "password"', "spec.data[0].key is unknown; write name"),
+        ('"name": "password"', '"secretKey": "password"', "spec.data[0].secretKey is unknown; write name"),
+        ('"generate"', '"value"', "spec.data[0].value is unknown; write literal"),
     ],
 )
 def test_a_field_that_there_is_not_is_refused_with_what_to_write(

@@ -14,6 +14,8 @@ __all__ = ["schema_of", "unknown_fields"]
 
 _FEW = 12
 _ANY: Final[Mapping[str, Any]] = {}
+_OF_OTHER_TOOLS: Final = {"key": "name", "secretKey": "name", "value": "literal"}
+"""For fields of data in other tools, those that mean the same here."""
 _METADATA: Final = (
     *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
     *("generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences"),
@@ -51,6 +53,8 @@ def _unknown(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _instead(name: str, known: Mapping[str, Any]) -> str:
+    if name in _OF_OTHER_TOOLS and "literal" in known:
+        return f"write {_OF_OTHER_TOOLS[name]}"
     if like := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
         return f"write {like[0]}"
     names = sorted(known)

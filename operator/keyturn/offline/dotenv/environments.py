@@ -89,7 +89,7 @@ def readers_of(document: Document, names: frozenset[str]) -> frozenset[str]:
     return frozenset(grown)
 
 
-def before(folder: Path) -> Document:
+def before(folder: Path, remedy: str = "write one, or name its folder") -> Document:
     """Read .env.example.
 
     Raises:
@@ -97,9 +97,7 @@ def before(folder: Path) -> Document:
     """
     content = files.read(folder / EXAMPLE)
     if content is None:
-        raise Refused(
-            f"there is no {folder / EXAMPLE}; write one, name its folder, or name manifests with -f"
-        )
+        raise Refused(f"there is no {folder / EXAMPLE}; {remedy}")
     return Document.read(EXAMPLE, content)
 
 
@@ -109,7 +107,7 @@ def declared_at(folder: Path, manifests: tuple[Path, ...]) -> tuple[Declaration,
         from .read_manifests import declared_by  # noqa: PLC0415  # on first use: it brings the API's models
 
         return declared_by(manifests), None
-    example = before(folder)
+    example = before(folder, "write one, name its folder, or name manifests with -f")
     return declared_in(example), example
 
 

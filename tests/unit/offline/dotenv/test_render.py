@@ -357,6 +357,15 @@ def test_only_when_asked_a_secret_with_values_is_printed(full: Folder) -> None:
     }
 
 
+@pytest.mark.parametrize("more", [(), ("--with-values",)], ids=["manifest", "secret"])
+def test_a_manifest_without_an_example_is_refused_without_advice_that_is_refused_too(
+    more: tuple[str, ...], folder: Folder
+) -> None:
+    assert folder.refusal("render", "--to=kubernetes", *more).endswith(
+        "/.env.example; write one, or name its folder"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
