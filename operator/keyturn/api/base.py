@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic
 from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Schema", "rules", "validation_sentence"]
 
@@ -35,12 +41,56 @@ def rules(*given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def validation_sentence(error: pydantic.ValidationError, *path: str) -> str:
-    """Return path and message of the first error, such as "spec.data.0.name: field required".
+    """Return path and message of the first error, such as "spec.data[0].name: field required".
 
     `path` leads to the validated part. Of a rule of Keyturn it is that rule's own message.
     """
     first = error.errors(include_input=False, include_url=False)[0]
-    raised = first.get("ctx", {}).get("error")
-    message = str(raised) if isinstance(raised, ValueError) else first["msg"]
-    place = ".".join((*path, *(str(part) for part in first["loc"])))
-    return ": ".join(filter(None, (place, message[:1].lower() + message[1:])))
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*path, *first["loc"]))
+    message = _message(first)
+    return ": ".join(filter(None, (place.removeprefix("."), message[:1].lower() + message[1:])))
+
+
+_REMEDIES: Final = MappingProxyType(
+    {
+        "bool_parsing": "write true or false",
+        "bool_type": "write true or false",
+        "dict_type": "write fields below it",
+        "enum": "write {expected}",
+        "extra_forbidden": "the field is unknown; remove it",
+        "int_from_float": "write a whole number",
+        "int_parsing": "write a whole number",
+        "int_type": "write a whole number",
+        "list_type": "write a list",
+        "literal_error": "write {expected}",
+        "model_type": "write fields below it{example}",
+        "string_type": "write text, in quotes",
+        "too_long": "write at most {max_length} of them",
+        "too_short": "write at least {min_length} of them",
+    }
+)
+"""What to write, by type of pydantic's error, where its own message has terms of Python."""
+
+
+def _message(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    raised = context.get("error")
+    if isinstance(raised, ValueError):
+        return str(raised)
+    remedy = _REMEDIES.get(error["type"])
+    if remedy is None:
+        return error["msg"]
+    return remedy.format(**context, example=_example_of(context.get("class_name")))
+
+
+def _example_of(model: str | None) -> str:
+    """Return ", such as" with the first field of a model, one that is required if there is one."""
+    fields = next((one.model_fields for one in _models(Schema) if one.__name__ == model), {})
+    ordered = sorted(fields.items(), key=lambda field: not field[1].is_required())
+    return next((f", such as {field.alias or name}" for name, field in ordered), "")
+
+
+def _models(base: type[Schema]) -> Iterator[type[Schema]]:
+    for one in base.__subclasses__():
+        yield one
+        yield from _models(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,19 @@ __all__ = [
 
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_NAME_HINT = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
+
+
+def _spelled(pattern: str, hint: str) -> pydantic.AfterValidator:
+    """Return a validator with the message of the rule that the API server has for the same pattern."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(hint)
+        return text
+
+    return pydantic.AfterValidator(check)
 
 
 def _text(pattern: str, hint: str, max_length: int) -> pydantic.WithJsonSchema:
@@ -36,21 +50,15 @@ def _text(pattern: str, hint: str, max_length: int) -> pydantic.WithJsonSchema:
 
 Name = Annotated[
     str,
-    pydantic.Field(max_length=253, pattern=f"^{_DNS}$"),
-    _text(
-        _DNS,
-        "a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
-        253,
-    ),
+    pydantic.Field(max_length=253),
+    _spelled(_DNS, _NAME_HINT),
+    _text(_DNS, _NAME_HINT, 253),
 ]
 NameOrNone = Annotated[
     str,
-    pydantic.Field(max_length=253, pattern=f"^({_DNS})?$"),
-    _text(
-        f"({_DNS})?",
-        "a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
-        253,
-    ),
+    pydantic.Field(max_length=253),
+    _spelled(f"({_DNS})?", _NAME_HINT),
+    _text(f"({_DNS})?", _NAME_HINT, 253),
 ]
 LabelValue = Annotated[
     str,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, Final
 
 import pydantic
 import pytest
 
 from keyturn.api.base import validation_sentence
 from keyturn.api.duration import Duration, Pause, format_duration, parse_duration
+from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.meta import NEVER_LOOKED, Conditions
 from keyturn.api.recipe import Recipe
 from keyturn.api.secretstore import KeyPrefix
@@ -129,5 +131,43 @@ def test_a_refused_input_is_named_by_its_place_and_by_the_sentence_of_its_rule()
     assert "10s" in sentence
     assert not sentence.lower().startswith(("value error", ":"))
     assert validation_sentence(ours.value, "spec", "interval") == f"spec.interval: {sentence}"
-    assert validation_sentence(of_pydantic.value).startswith("0.type: f")
-    assert validation_sentence(of_pydantic.value, "status").startswith("status.0.type: f")
+    assert validation_sentence(of_pydantic.value).startswith("[0].type: f")
+    assert validation_sentence(of_pydantic.value, "status").startswith("status[0].type: f")
+
+
+_ITEM: Final = {"name": "a", "literal": "x"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            {"rotation": {"schedule": "0 3 * * *"}},
+            "spec.rotation.schedule: write fields below it, such as cron",
+        ),
+        ({"rollout": 1}, "spec.rollout: write fields below it, such as restart"),
+        ({"data": ["a"]}, "spec.data[0]: write fields below it, such as name"),
+        ({"target": {"template": {"data": 1}}}, "spec.target.template.data: write fields below it"),
+        ({"data": [_ITEM, {"name": 5}]}, "spec.data[1].name: write text, in quotes"),
+        ({"data": 1}, "spec.data: write a list"),
+        ({"data": []}, "spec.data: write at least 1 of them"),
+        ({"data": [_ITEM] * 129}, "spec.data: write at most 128 of them"),
+        ({"suspend": "maybe"}, "spec.suspend: write true or false"),
+        ({"rollout": {"maxConcurrent": "a"}}, "spec.rollout.maxConcurrent: write a whole number"),
+        ({"rollout": {"restart": "Never"}}, "spec.rollout.restart: write 'Auto', 'Listed' or 'None'"),
+        (
+            {"className": "A B"},
+            "spec.className: a name has lower-case letters, digits, '-' and '.', the last two not at its ends",
+        ),
+        (
+            {"rollout": {"maxConcurrent": 0}},
+            "spec.rollout.maxConcurrent: input should be greater than or equal to 1",
+        ),
+        ({"rollout": {"targets": [{"name": "a"}]}}, "spec.rollout.targets[0].kind: field required"),
+    ],
+)
+def test_what_to_write_has_no_term_of_python(spec: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(pydantic.ValidationError) as refused:
+        ManagedSecret.model_validate({"metadata": {"name": "a"}, "spec": spec})
+
+    assert validation_sentence(refused.value) == sentence

@@ -823,7 +823,7 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
         ),
         (
             {"ipAddresses": ["10.0.0"]},
-            "certificate.ipAddresses.0: write an IP address, such as 10.0.0.1 or fd00::1",
+            "certificate.ipAddresses[0]: write an IP address, such as 10.0.0.1 or fd00::1",
         ),
         (
             {"commonName": "a" * 65},
@@ -873,7 +873,7 @@ def test_what_is_no_host_name_is_refused(name: str) -> None:
     with pytest.raises(Stalled) as refused:
         generator_of("certificate", {"dnsNames": [name]})
     assert refused.value.message == (
-        "certificate.dnsNames.0: write a DNS name in lower case, such as shop.test or *.shop.test"
+        "certificate.dnsNames[0]: write a DNS name in lower case, such as shop.test or *.shop.test"
     )
 
 

@@ -209,5 +209,5 @@ def test_a_setting_of_the_wrong_type_is_refused_without_being_quoted() -> None:
         make(Recipe({"password": {"length": "canary"}}))
     assert (refusal.value.reason, refusal.value.message) == (
         "InvalidGenerator",
-        "password.length: input should be a valid integer, unable to parse string as an integer",
+        "password.length: write a whole number",
     )

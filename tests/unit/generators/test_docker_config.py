@@ -154,4 +154,4 @@ def test_what_names_no_registry_is_refused(registry: str) -> None:
 def test_it_cannot_be_without_its_settings(setting: str) -> None:
     with pytest.raises(Stalled) as refusal:
         generator_of("dockerConfig", {setting: None})
-    assert refusal.value.message.startswith(f"dockerConfig.{setting}: input should be a valid ")
+    assert refusal.value.message.startswith(f"dockerConfig.{setting}: write ")

@@ -208,7 +208,7 @@ CASES = {
         found(spec={"target": {"type": "new"}}),
         Summary(
             SummaryState.STALLED,
-            "InvalidSpec: spec.target.type: input should be 'Opaque', 'kubernetes.io/basic-auth',"
+            "InvalidSpec: spec.target.type: write 'Opaque', 'kubernetes.io/basic-auth',"
             " 'kubernetes.io/tls', 'kubernetes.io/ssh-auth' or 'kubernetes.io/dockerconfigjson'",
         ),
     ),

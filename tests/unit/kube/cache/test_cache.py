@@ -228,7 +228,7 @@ def test_a_spec_that_cannot_be_read_is_reported_and_what_can_be_is_kept() -> Non
     assert (read.metadata.name, read.status.revision, read.spec.data) == ("db", 7, [])
     assert trouble
     assert trouble.reason == "InvalidSpec"
-    assert trouble.message.startswith("spec.data.0.literal: ")
+    assert trouble.message.startswith("spec.data[0].literal: ")
 
 
 def test_what_is_wrong_with_a_spec_is_reported_without_the_words_of_a_library() -> None:

@@ -97,7 +97,7 @@ def test_of_two_files_none_is_written_where_one_cannot_be(shop: Folder) -> None:
     [
         ("byts", "there is no generator 'byts'; write one of "),
         ("bytes lenght=32", "bytes has no setting lenght; it has encoding, length"),
-        ("bytes length=many", "bytes.length: input should be a valid integer"),
+        ("bytes length=many", "bytes.length: write a whole number"),
         ("bytes length=8", "at least 32 and 128 are needed; write length: 22 or more"),
         ("bytes encoding=raw", "is no text, and a .env file holds nothing else; encode it, as in base64"),
         ("ecKey publicKee=OTHER", "ecKey makes no publicKee; it makes privateKey, publicKey"),

@@ -203,7 +203,7 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
         ),
         (
             [managed({"name": "K", "literal": ["canary"]})],
-            "ManagedSecret auth: spec.data.0.literal: ",
+            "ManagedSecret auth: spec.data[0].literal: ",
         ),
         ([{**managed(), "spec": "canary"}], "a ManagedSecret of the manifests has no data; write spec.data"),
         (
