@@ -21,6 +21,7 @@ from keyturn.kube import paths
 from keyturn.stores.providers import discover as providers
 from sandbox.databases.programs import RELEASES
 from tests.conftest import ROOT
+from tests.project.test_comparison_page import WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         *_NUMBERS,
         "tests/unit/generators/test_contract.py::test_it_makes_a_secret",
     ),
-    "**Pulls and pushes** values: 9 kinds of stores, such as AWS, Azure, GCP, Vault and OpenBao, webhooks.": (
+    "**Pulls and pushes** values: from 9 kinds of stores and to 6 of them, such as AWS, Azure, GCP, Vault and"
+    " OpenBao.": (
         *_NUMBERS,
         "tests/cluster/stores/providers/test_contract.py::test_it_reads_what_is_there",
         "tests/cluster/stores/providers/test_contract.py::test_what_is_written_is_read",
@@ -98,6 +100,11 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "No image is published yet, so build one first:": (
         f"{_HERE}::test_no_image_is_named_that_another_could_publish",
     ),
+    "On kind, `kind load docker-image registry.example.com/keyturn:0.1.0` replaces the push (`minikube image load` on"
+    " minikube).": (f"{_HERE}::test_the_commands_of_docker_and_helm_name_what_exists",),
+    "`pipx install '.[cli]'` installs the command line `keyturn`, and its plugin for kubectl, from the checkout.": (
+        f"{_HERE}::test_the_command_line_is_installed_as_its_page_says",
+    ),
     "`make demo` shows the whole life of a secret on a control plane on your machine, without containers and without"
     " root.": (
         "tests/demo/test_demo.py::test_it_shows_the_whole_life_of_a_secret_and_leaves_nothing_behind",
@@ -144,7 +151,8 @@ def test_the_test_of_a_statement_exists(shown_by: str) -> None:
 def test_each_number_is_that_of_the_code() -> None:
     assert f"{len(generators())} generators" in prose()
     assert f"at least {LEAST_BITS} bits per secret" in prose()
-    assert f"{len(providers())} kinds of stores" in prose()
+    # The writers are those that tests/project/test_comparison_page.py counts.
+    assert f"from {len(providers())} kinds of stores and to {len(WRITTEN)} of them" in prose()
     assert f"at PostgreSQL** {RELEASES[0]} to {RELEASES[-1]}" in prose()
     assert f"Alpha: {__version__} is unreleased" in prose()
     assert f"`{paths.OURS.rpartition('/')[2]}`" in prose()
@@ -233,4 +241,20 @@ def test_the_commands_of_docker_and_helm_name_what_exists() -> None:
     assert "dist/charts" in (ROOT / "Makefile").read_text()
     assert list(set_) == ["image.repository"]
     assert "repository" in schema["properties"]["image"]["properties"]
-    assert f"{set_['image.repository']}:{__version__}" in _README
+    assert set(re.findall(rf"{re.escape(set_['image.repository'])}:(\S+?)`? ", _README)) == {__version__}
+
+
+def test_the_namespace_is_labelled_as_the_page_on_helm_says() -> None:
+    page = (ROOT / "docs" / "install" / "helm.md").read_text()
+    (command,) = (one for one in typed() if one.startswith("kubectl label "))
+
+    assert f"$ {command}\n" in page
+    assert f"$ {command}\n" in (ROOT / "docs" / "getting-started.md").read_text()
+
+
+def test_the_command_line_is_installed_as_its_page_says() -> None:
+    (command,) = re.findall(r"`(pipx [^`]+)`", _README)
+
+    assert f"$ {command}\n" in (ROOT / "docs" / "install" / "command-line.md").read_text()
+    assert "cli" in _PROJECT["optional-dependencies"]
+    assert {"keyturn", "kubectl-keyturn"} <= _PROJECT["scripts"].keys()
