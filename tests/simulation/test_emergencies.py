@@ -14,15 +14,20 @@ from keyturn.kube import paths
 from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keyturn.core.emergency.progress import Affected
+    from keyturn.kube.client import Body
 
 PASSWORD: list[dict[str, Any]] = [{"name": "password", "generate": {"password": {}}}]
+OTHER = "b3RoZXI="
 RENAMED = paths.secret("shop", "db2")
 IN_USE = "Deployment/api still uses the Secret 'db', which keeps the values of revision 1; let it use 'db2'"
 
 
-async def running(**target: Any) -> Cluster:
-    cluster = Cluster({"data": PASSWORD, "target": target})
+async def running(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803  # as in the spec
+    rotation = {"revisionHistoryLimit": revisionHistoryLimit, "overlap": "0s"}
+    cluster = Cluster({"data": PASSWORD, "target": target, "rotation": rotation})
     await cluster.settle()
     cluster.add_workload("api", None)
     await cluster.settle()
@@ -88,21 +93,65 @@ async def test_a_workload_that_uses_the_secret_under_its_earlier_name_is_waited_
     assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
-async def test_a_secret_that_another_client_has_created_under_that_name_is_not_waited_for() -> None:
+def created_again(secret: Body) -> None:
+    secret["metadata"]["uid"] = "another"
+
+
+def taken_over(secret: Body) -> None:
+    secret["metadata"]["labels"][OWNER_LABEL] = "orders"
+
+
+def filled_by_hand(secret: Body) -> None:
+    secret["data"]["password"] = OTHER
+
+
+def cleaned(secret: Body) -> None:
+    del secret["data"]["password"]
+
+
+@pytest.mark.parametrize("change", [created_again, taken_over, filled_by_hand, cleaned])
+async def test_a_secret_without_the_exposed_values_is_not_waited_for(change: Callable[[Body], None]) -> None:
     cluster = await running()
     await rename(cluster)
-    cluster.objects[TARGET]["metadata"]["uid"] = "another"
+    change(cluster.objects[TARGET])
+    cluster.context.cache.drop_secret(KEY)
 
     await declare(cluster)
 
     assert progress(cluster).state is AffectedState.ROLLED_OUT
 
 
-async def test_a_deleted_secret_is_waited_for_while_a_workload_has_its_name() -> None:
+async def test_values_that_the_target_still_has_are_not_waited_for() -> None:
+    """Only what the emergency has replaced is exposed, not what both Secrets have, such as a login's name."""
     cluster = await running()
+    cluster.change_managed()["data"] = [*PASSWORD, {"name": "user", "literal": "shop"}]
+    await cluster.settle()
     await rename(cluster)
-    del cluster.objects[TARGET]
+    filled_by_hand(cluster.objects[TARGET])
 
     await declare(cluster)
 
+    assert cluster.data()["user"] == "c2hvcA=="
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_a_secret_whose_values_are_no_longer_recorded_is_waited_for() -> None:
+    cluster = await running(revisionHistoryLimit=0)
+    await rename(cluster)
+    await declare(cluster)
+
     assert progress(cluster).message == IN_USE
+
+
+async def test_a_deleted_secret_is_waited_for_until_the_pods_that_have_read_it_end() -> None:
+    cluster = await running()
+    await rename(cluster)
+    del cluster.objects[TARGET]
+    await declare(cluster)
+    assert progress(cluster).message == IN_USE
+
+    cluster.now += timedelta(minutes=10)
+    cluster.pods["api"].made = cluster.now
+    await cluster.settle()
+
+    assert progress(cluster).state is AffectedState.ROLLED_OUT

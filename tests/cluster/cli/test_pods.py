@@ -152,11 +152,11 @@ def test_a_wait_ends_when_the_last_of_the_pods_has_ended(space: Space, console: 
     space.second_after()
     space.create(bare_pod())
     space.second_after()
-    waiting = console.start("rotate", "auth", "--wait", "--timeout=60s")
+    waiting = console.start("rotate", "auth", "--wait", "--timeout=3m")
     try:
         space.until_workload("bare", kind="Pod", state="Pending")
         space.delete("Pod", "bare")
-        printed, errors = waiting.communicate(timeout=60)
+        printed, errors = waiting.communicate(timeout=200)
     finally:
         waiting.kill()
 

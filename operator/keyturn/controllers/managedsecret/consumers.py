@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.observed import Consumer, FormerUse, Sibling, with_facts
+from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
-from keyturn.kube import errors, paths
+from keyturn.kube import errors
 from keyturn.kube.pod_reader import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
 
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
-    from keyturn.core.state.state import LeftSecret
     from keyturn.kube.cache.cache import InformerCache
 
     from .write_memory import Published
 
-__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_former_uses", "with_workloads"]
+__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads"]
 
 
 @dataclass(slots=True)
@@ -96,34 +95,6 @@ def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
         consumers=tuple(consumer_of(one, desired.secret, cache, observed.now) for one in workloads.values()),
         missing_targets=missing,
     )
-
-
-async def with_former_uses(key: ObjectKey, observed: Observed, context: Context) -> Observed:
-    """Add the workloads that use a Secret under an earlier name, if an emergency depends on them.
-
-    Raises:
-        ApiError: The read of a released Secret failed; the informer does not see it.
-    """
-    state, desired = observed.state, observed.desired
-    if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
-        return observed
-    uses: list[FormerUse] = []
-    for left in {one.name: one for one in (*state.left, *observed.left)}.values():
-        users = context.cache.users_of(key.namespace, left.name) if left.name != desired.secret else []
-        if users and await _is_left(left, key.namespace, context):
-            uses += (FormerUse(one.key, left) for one in users)
-    return with_facts(observed, former_uses=tuple(uses))
-
-
-async def _is_left(left: LeftSecret, namespace: str, context: Context) -> bool:
-    """Whether a name has the Secret that was left under it, or none: pods may hold its values then, too."""
-    if meta := context.cache.secret(namespace, left.name):
-        return meta.uid == left.uid
-    try:
-        found = await context.api.get(paths.secret(namespace, left.name), metadata_only=True)
-    except errors.NotFound:
-        return True
-    return bool(found["metadata"]["uid"] == left.uid)
 
 
 def consumer_of(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Consumer:

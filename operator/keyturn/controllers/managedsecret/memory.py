@@ -11,6 +11,7 @@ from keyturn.controllers.large_objects import LargeOnes
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
+from .former_secrets import AbsentSecrets
 from .generate import GeneratedValues
 from .holders import HolderMemory
 from .report import ReportedErrors
@@ -53,6 +54,7 @@ class Memory:
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
         self.holders = HolderMemory()
+        self.absent = AbsentSecrets()
         self.restarts = RestartBackoff()
         self.restart_locks = RestartLocks()
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
@@ -89,6 +91,7 @@ class Memory:
             self.compliance,
             self.pods,
             self.holders,
+            self.absent,
             self.restarts,
             self.budget,
             self.failures,

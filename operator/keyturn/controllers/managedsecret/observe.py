@@ -26,7 +26,8 @@ from keyturn.runtime import threadpools
 
 from .adoption import adopted_values
 from .compliance import note_values, with_compliance
-from .consumers import with_consumers, with_former_uses
+from .consumers import with_consumers
+from .former_secrets import with_former_uses
 from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
@@ -74,7 +75,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
-    observed = await with_former_uses(key, observed, context)
+    observed = await with_former_uses(key, observed, memory.absent, memory.secrets, context)
     return await with_holders(key, observed, memory.holders, context)
 
 

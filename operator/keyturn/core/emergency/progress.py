@@ -125,10 +125,9 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
     if is_fixed(observed):
-        return (
-            "the Secret is immutable: write another target.name for one with new values, and let its workloads"
-            " use that"
-        )
+        other = "write another target.name for one with new values, and let its workloads use that"
+        again = "" if desired.shape.immutable else "delete it, so that it is created again, or "
+        return f"the Secret is immutable: {again}{other}"
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
         return None

@@ -65,10 +65,12 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
         Stalled: The Secret is immutable.
     """
     if observed.target and observed.target.immutable:
+        other = "write another target.name for a Secret with new values"
+        remedy = other if desired.shape.immutable else f"delete it, so that it is created again, or {other}"
         raise Stalled(
             ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
-            " write another target.name for a Secret with new values, or revert that change",
+            f" {remedy}, or revert that change",
         )
 
 

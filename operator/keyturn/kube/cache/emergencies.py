@@ -21,8 +21,6 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
 from keyturn.core.reasons import ErrorReason
 
-from .parsing import parse
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -82,7 +80,7 @@ class EmergencyCache:
     def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
         self._unindex(key)
         try:
-            emergency = parse(EmergencyRotation, body)
+            emergency = EmergencyRotation.model_validate(body)
         except pydantic.ValidationError as error:
             self._of_namespace[key.namespace][key.name] = Stalled(
                 ErrorReason.INVALID_SPEC, f"{key}: {validation_sentence(error)}"

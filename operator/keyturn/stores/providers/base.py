@@ -326,4 +326,6 @@ async def _while_permitted(change: Coroutine[Any, Any, T], permit: Permit) -> T:
     finally:
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # asyncio would log one that is not taken, with the text of a library
     raise Conflict("NotLeading", "another replica of the operator leads")

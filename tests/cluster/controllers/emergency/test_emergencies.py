@@ -62,7 +62,9 @@ def told(now: Body) -> list[str]:
 
 
 def report(space: Space, name: str = "inc-1") -> str:
-    return str(space.get("ConfigMap", f"{name}-report")["data"]["report.md"])
+    """Return the report; empty before it is written, which comes after the status."""
+    found = space.find("ConfigMap", f"{name}-report")
+    return str(found["data"]["report.md"]) if found else ""
 
 
 def reported(space: Space, name: str = "inc-1") -> str:

@@ -230,6 +230,15 @@ def test_an_immutable_secret_keeps_its_values(changed: dict[str, Any], why: str)
     )
 
 
+def test_a_secret_that_a_user_made_immutable_can_be_created_again() -> None:
+    refused = refusal(observed(target=WRITTEN_ONCE, annotations={"keyturn.dev/rotate": "x"}))
+
+    assert refused.message.endswith(
+        "but a new trigger asks for it; delete it, so that it is created again, or write another target.name for a"
+        " Secret with new values, or revert that change"
+    )
+
+
 def test_under_another_name_new_values_are_made() -> None:
     found = observed(IMMUTABLE, target=None, unfit=["password"])
 

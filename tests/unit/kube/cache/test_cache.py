@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
     DATABASE_TARGET,
@@ -30,6 +30,7 @@ DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
 API = WorkloadKey("shop", "Deployment", "api")
 CANARY = "canary-7Qd0"
 CREATED = "2026-11-24T12:00:00Z"
+ENTRY = {"reason": "Due", "startedAt": CREATED, "result": "Succeeded"}
 
 
 def managed(version: int = 1, name: str = "db", **spec: Any) -> dict[str, Any]:
@@ -251,26 +252,39 @@ def test_of_every_kind_a_status_that_cannot_be_read_counts_as_none() -> None:
             "postgresql": {"host": "db", "database": "orders"},
             "adminCredentials": {"secretRef": {"name": "db-admin"}},
         },
-        "EmergencyRotation": {"reason": "stolen"},
         "SecretClass": {},
     }
     store, target = StoreKey(SECRET_STORE, "shop", "a"), TargetKey(DATABASE_TARGET, "shop", "a")
-    emergency = EmergencyKey("shop", "a")
     bodies = {kind: {"metadata": metadata, "spec": spec, "status": status} for kind, spec in specs.items()}
 
     cache.put_external(store, bodies[SECRET_STORE])
     cache.put_external(target, bodies[DATABASE_TARGET])
-    cache.put_emergency(emergency, bodies["EmergencyRotation"])
     cache.put_class(bodies["SecretClass"])
 
-    declared = cache.emergencies.declared(emergency)
-    found = [
-        cache.stores.get(store),
-        cache.targets.get(target),
-        cache.secret_class("a"),
-        declared and declared.emergency,
-    ]
-    assert [one and one.status.conditions for one in found] == [[]] * 4
+    found = [cache.stores.get(store), cache.targets.get(target), cache.secret_class("a")]
+    assert [one and one.status.conditions for one in found] == [[]] * 3
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"timeline": [{"time": "0000-01-01T00:00:00Z", "who": "ada", "reason": "Declared", "what": "x"}]},
+        {"secrets": [{"name": "db", "state": "OfALaterVersion"}]},
+    ],
+    ids=["a time", "a state"],
+)
+def test_an_emergency_whose_record_cannot_be_read_is_not_open_again(spoiled: dict[str, Any]) -> None:
+    """Its status is a record that is never lost, and decides what rotates."""
+    cache, key = InformerCache(), EmergencyKey("shop", "a")
+    metadata = {"name": "a", "namespace": "shop", "resourceVersion": "1", "creationTimestamp": CREATED}
+    status = {"servicesUpdatedAt": CREATED, **spoiled}
+
+    cache.put_emergency(
+        key, {"metadata": metadata, "spec": {"reason": "stolen", "names": ["db"]}, "status": status}
+    )
+
+    assert cache.emergencies.declared(key) is None
+    assert cache.emergencies.of(DB, {}) == ()
 
 
 # Classes
@@ -280,14 +294,30 @@ def test_of_every_kind_a_status_that_cannot_be_read_counts_as_none() -> None:
     "time", ["0000-01-01T00:00:00Z", "2026-01-01T00:00:00+99:99"], ids=["in the year 0", "in no zone"]
 )
 @pytest.mark.parametrize("largest", [WHOLE, 1], ids=["kept whole", "a large object"])
-def test_a_status_that_cannot_be_read_counts_as_none(time: str, largest: float) -> None:
+def test_what_a_status_has_that_cannot_be_read_counts_as_absent(time: str, largest: float) -> None:
+    """The rest stays: without its history, a workload that breaks later would be rolled back."""
     cache = InformerCache(largest)
-    cache.put_managed(managed(owner="me") | {"status": {"revision": 3, "lastRotationTime": time}})
+    entries = [
+        {**ENTRY, "revision": number, "finishedAt": at} for number, at in ((3, CREATED), (2, time), (1, time))
+    ]
+    status = {"revision": 3, "lastRotationTime": time, "rotation": time, "history": entries}
+    cache.put_managed(managed(owner="me") | {"status": status})
 
     found = cache.managed(DB)
 
     assert found is not None
-    assert (found[0].status, found[0].spec.owner, found[1]) == (ManagedSecretStatus(), "me", None)
+    left = ManagedSecretStatus(revision=3, history=[HistoryEntry.model_validate(entries[0])])
+    assert (found[0].status, found[0].spec.owner, found[1]) == (left, "me", None)
+
+
+def test_a_status_that_is_no_object_counts_as_absent() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed() | {"status": "lost"})
+
+    found = cache.managed(DB)
+
+    assert found is not None
+    assert (found[0].status, found[1]) == (ManagedSecretStatus(), None)
 
 
 def test_of_an_object_that_cannot_be_read_at_all_the_error_of_its_spec_is_reported() -> None:

@@ -201,21 +201,23 @@ class Operation:
     async def _prove(self, number: int) -> Effect | Wait | Stalled:
         """Log in with a candidate at every endpoint, the server first.
 
-        A pooler or replica that refuses what the server accepts is waited for: it would refuse another one, too.
+        A pooler or replica that refuses what the server accepts is waited for as long as the published login is open:
+        it would refuse another candidate, too.
         """
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
         if login is None:
             return lost_password(self.where, number)
-        for endpoint in self.engine.settings.endpoints:
+        published, endpoints = self._published(), self.engine.settings.endpoints
+        for endpoint in endpoints:
             verdict = await self._try(login, endpoint)
             match verdict.answer:
                 case Answer.ACCEPTED:
                     pass
-                case Answer.REFUSED | Answer.LOCKED if endpoint == self.engine.settings.endpoints[0]:
-                    return await self._doubt(number, login, endpoint)
                 case Answer.REFUSED | Answer.LOCKED:
-                    return refused_elsewhere(endpoint)
+                    if endpoint != endpoints[0] and published and published.name != login.name:
+                        return refused_elsewhere(endpoint)
+                    return await self._doubt(number, login, endpoint)
                 case _:
                     return no_proof(f"{self.where} at {endpoint}", verdict)
         # An account is adopted once the password that was found is proven.

@@ -342,6 +342,17 @@ async def test_a_pooler_that_does_not_have_the_candidate_yet_is_waited_for(
     )
 
 
+async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as_a_refusal(
+    site: Site,
+) -> None:
+    """The server has the candidate in place of the published password, which must not stay invalid."""
+    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+    site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
+    site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
+
+    assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+
+
 async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
     site.server.unanswered = {POOLER}
