@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 PASSWORD: list[dict[str, Any]] = [{"name": "password", "generate": {"password": {}}}]
 OTHER = "b3RoZXI="
 RENAMED = paths.secret("shop", "db2")
-IN_USE = "Deployment/api still uses the Secret 'db', which keeps the values of revision 1; let it use 'db2'"
+IN_USE = (
+    "Deployment/api may still have values of revision 1 from the Secret 'db'; let it use 'db2', or restart it if that"
+    " Secret has other values now"
+)
 
 
 async def running(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803  # as in the spec
@@ -109,16 +112,60 @@ def cleaned(secret: Body) -> None:
     del secret["data"]["password"]
 
 
+def stamped(cluster: Cluster) -> None:
+    time = cluster.now.replace(microsecond=0).isoformat()
+    cluster.objects[TARGET]["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "time": time},
+        {"manager": "x"},
+    ]
+
+
 @pytest.mark.parametrize("change", [created_again, taken_over, filled_by_hand, cleaned])
-async def test_a_secret_without_the_exposed_values_is_not_waited_for(change: Callable[[Body], None]) -> None:
+async def test_pods_from_before_a_secret_lost_the_exposed_values_are_waited_for(
+    change: Callable[[Body], None],
+) -> None:
+    cluster = await running()
+    await rename(cluster)
+    filled_by_hand(cluster.objects[TARGET])
+    change(cluster.objects[TARGET])
+    stamped(cluster)
+
+    await declare(cluster)
+    assert progress(cluster).message == IN_USE
+
+    await replace_pods(cluster)
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+@pytest.mark.parametrize("change", [created_again, taken_over])
+async def test_a_secret_that_has_the_exposed_values_again_is_waited_for(
+    change: Callable[[Body], None],
+) -> None:
     cluster = await running()
     await rename(cluster)
     change(cluster.objects[TARGET])
-    cluster.context.cache.drop_secret(KEY)
+    await declare(cluster)
+    await replace_pods(cluster)
+
+    assert progress(cluster).message == IN_USE
+
+
+async def test_pods_that_are_younger_than_the_change_of_a_secret_are_not_waited_for() -> None:
+    cluster = await running()
+    await rename(cluster)
+    filled_by_hand(cluster.objects[TARGET])
+    stamped(cluster)
+    await replace_pods(cluster)
 
     await declare(cluster)
 
     assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def replace_pods(cluster: Cluster) -> None:
+    cluster.now += timedelta(minutes=10)
+    cluster.pods["api"].made = cluster.now
+    await cluster.settle()
 
 
 async def test_values_that_the_target_still_has_are_not_waited_for() -> None:
@@ -128,6 +175,8 @@ async def test_values_that_the_target_still_has_are_not_waited_for() -> None:
     await cluster.settle()
     await rename(cluster)
     filled_by_hand(cluster.objects[TARGET])
+    stamped(cluster)
+    await replace_pods(cluster)
 
     await declare(cluster)
 
@@ -150,8 +199,6 @@ async def test_a_deleted_secret_is_waited_for_until_the_pods_that_have_read_it_e
     await declare(cluster)
     assert progress(cluster).message == IN_USE
 
-    cluster.now += timedelta(minutes=10)
-    cluster.pods["api"].made = cluster.now
-    await cluster.settle()
+    await replace_pods(cluster)
 
     assert progress(cluster).state is AffectedState.ROLLED_OUT

@@ -1,15 +1,19 @@
 """YAML with the types that kubectl reads: a date and a time of day are texts; y, 1e5 and 0o17 are not.
 
 PyYAML reads `2026-11-24` as a date and `12:30:45` as a number of base 60. The parser of kubectl has neither, and
-reads more booleans and numbers. Source: gopkg.in/yaml.v2, `resolve.go`.
+reads more booleans and numbers. Keys are texts. Sources: gopkg.in/yaml.v2, `resolve.go`; sigs.k8s.io/yaml, `yaml.go`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["YamlLoader", "load_all", "without_nulls"]
 
@@ -46,11 +50,51 @@ def _integer(loader: YamlLoader, node: yaml.ScalarNode) -> int:
     return int(_OCTAL.sub(r"\g<1>0o", text), 0)
 
 
+def _mapping(loader: YamlLoader, node: yaml.MappingNode) -> Iterator[dict[str, Any]]:
+    """Construct a mapping, whose keys become texts as in JSON."""
+    made: dict[str, Any] = {}
+    yield made
+    loader.flatten_mapping(node)
+    made.update(
+        (_key(loader.construct_object(key, deep=True)), loader.construct_object(value))
+        for key, value in node.value
+    )
+
+
+def _key(key: object) -> str:
+    match key:
+        case str():
+            return key
+        case bool():
+            return "true" if key else "false"
+        case int():
+            return str(key)
+        case float() if key.is_integer():
+            return str(int(key))
+        case float():
+            return str(key)
+        case _:
+            raise yaml.constructor.ConstructorError(None, None, "a key is a text")
+
+
+def _tagged(loader: YamlLoader, _: str, node: yaml.Node) -> Any:
+    """Construct what has a tag of an application, as if it had none."""
+    match node:
+        case yaml.MappingNode():
+            return _mapping(loader, node)
+        case yaml.SequenceNode():
+            return loader.construct_yaml_seq(node)
+        case _:
+            return loader.construct_scalar(node)
+
+
 YamlLoader.add_implicit_resolver(f"{_TAG}bool", _BOOLEAN, list("yYnNtTfFoO"))
 YamlLoader.add_implicit_resolver(f"{_TAG}int", _INTEGER, list("-+0123456789"))
 YamlLoader.add_implicit_resolver(f"{_TAG}float", _FLOAT, list("-+0123456789."))
 YamlLoader.add_constructor(f"{_TAG}bool", _boolean)
 YamlLoader.add_constructor(f"{_TAG}int", _integer)
+YamlLoader.add_constructor(f"{_TAG}map", _mapping)
+YamlLoader.add_multi_constructor("!", _tagged)
 
 
 def load_all(text: str | bytes | IO[bytes]) -> list[Any]:
@@ -59,7 +103,22 @@ def load_all(text: str | bytes | IO[bytes]) -> list[Any]:
     Raises:
         yaml.YAMLError, ValueError, RecursionError: It is not valid; the error may quote it.
     """
+    if isinstance(text, bytes) and text.lstrip()[:1] == b"{":
+        try:
+            return _json(text.decode("utf-8-sig"))
+        except ValueError:
+            pass  # it may be YAML with braces
     return list(yaml.load_all(text, Loader=YamlLoader))
+
+
+def _json(text: str) -> list[Any]:
+    """Return the objects of a JSON stream, which kubectl reads as JSON: its escapes are not all YAML."""
+    decoder, objects, left = json.JSONDecoder(), list[Any](), text.lstrip()
+    while left:
+        found, end = decoder.raw_decode(left)
+        objects.append(found)
+        left = left[end:].lstrip()
+    return objects
 
 
 def without_nulls(part: Any) -> Any:

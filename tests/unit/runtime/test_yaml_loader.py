@@ -76,3 +76,31 @@ def test_fields_without_a_value_are_dropped() -> None:
     given = load("a: {b: , c: [1, {d: }, ~], e: false}\nf:\n")
 
     assert yaml_loader.without_nulls(given) == {"a": {"c": [1, {}, None], "e": False}}
+
+
+def test_keys_are_texts_as_in_json() -> None:
+    given = load("{1: a, 2026-11-24: b, on: c, y: d, 1.5: e, 2.0: f, plain: g}")
+
+    assert given == {"1": "a", "2026-11-24": "b", "true": "d", "1.5": "e", "2": "f", "plain": "g"}
+
+
+def test_a_key_that_is_no_scalar_is_refused() -> None:
+    with pytest.raises(yaml.YAMLError):
+        load("? [1]\n: 2")
+
+
+def test_tags_of_applications_are_ignored() -> None:
+    assert load("{a: !x text, b: !y [1], c: !z {1: 2}}") == {"a": "text", "b": [1], "c": {"1": 2}}
+
+
+@pytest.mark.parametrize(
+    ("content", "documents"),
+    [
+        (b'  {"a": "\\ud83d\\ude00"}', [{"a": "\U0001f600"}]),
+        (b'{"a": 1}\n{"b": 2}\n', [{"a": 1}, {"b": 2}]),
+        (b"{a: 1}", [{"a": 1}]),
+    ],
+    ids=["an escaped pair", "several objects", "YAML with braces"],
+)
+def test_json_is_read_as_json(content: bytes, documents: list[Any]) -> None:
+    assert yaml_loader.load_all(content) == documents

@@ -61,5 +61,9 @@ def _objects(where: str, content: bytes) -> list[dict[str, Any]]:
         raise Unreadable(f"{where}{problem.where}: this is not valid YAML") from None
     if not all(isinstance(one, dict) for one in documents):
         raise Unreadable(f"{where} has a document that is not a Kubernetes object")
-    lists = [one for one in documents if one.get("kind") == "List" and isinstance(one.get("items"), list)]
+    lists = [
+        one
+        for one in documents
+        if str(one.get("kind")).endswith("List") and isinstance(one.get("items"), list)
+    ]
     return [*documents, *(one for list_ in lists for one in list_["items"] if isinstance(one, dict))]

@@ -52,6 +52,8 @@ async def reconcile_emergency(
     declared = context.cache.emergencies.declared(key)
     if declared is None:
         memory.drop_alarm(key)
+        if flaw := context.cache.emergencies.flaw(key):
+            _log.warning("emergency not readable", emergency=str(key), reason=flaw.message)
         return None
     emergency, alarm, now = declared.emergency, memory.alarm(key), context.now()
     if declared.is_closed and not alarm.is_unfinished:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.observation.observed import FormerUse, with_facts
 from keyturn.kube import errors, paths
+from keyturn.kube.secret_informer import time_of
 from keyturn.kube.target_secret import values_of
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from .secret_reads import SecretReads
 
-__all__ = ["AbsentSecrets", "with_former_uses"]
+__all__ = ["ChangedSecrets", "with_former_uses"]
 
 
-class AbsentSecrets:
-    """When this process first saw Secrets under earlier names absent, by ManagedSecret."""
+class ChangedSecrets:
+    """When this process first saw Secrets under earlier names without the values that were left, by ManagedSecret."""
 
     def __init__(self) -> None:
         self._since: dict[ObjectKey, dict[str, datetime]] = {}
@@ -41,7 +42,7 @@ class AbsentSecrets:
 
 
 async def with_former_uses(
-    key: ObjectKey, observed: Observed, absent: AbsentSecrets, secrets: SecretReads, context: Context
+    key: ObjectKey, observed: Observed, changed: ChangedSecrets, secrets: SecretReads, context: Context
 ) -> Observed:
     """Add the workloads that use a Secret under an earlier name with values that the target no longer has.
 
@@ -50,13 +51,13 @@ async def with_former_uses(
     """
     state, desired = observed.state, observed.desired
     if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
-        absent.forget(key)
+        changed.forget(key)
         return observed
     lefts = {one.name: one for one in (*state.left, *observed.left) if one.name != desired.secret}
     uses = [
         FormerUse(user.key, left)
         for left in lefts.values()
-        async for user in _users(left, key, observed.now, absent, secrets, context)
+        async for user in _users(left, key, observed.now, changed, secrets, context)
     ]
     return with_facts(observed, former_uses=tuple(uses))
 
@@ -65,24 +66,23 @@ async def _users(
     left: LeftSecret,
     key: ObjectKey,
     now: datetime,
-    absent: AbsentSecrets,
+    changed: ChangedSecrets,
     secrets: SecretReads,
     context: Context,
 ) -> AsyncIterator[Workload]:
-    """Yield the workloads that use a Secret; none if it is another one by now, or has other values."""
+    """Yield the workloads that use a Secret with the values that were left, or have pods that may have read them."""
     users = context.cache.users_of(key.namespace, left.name)
     if not users:
         return
-    found: Body | None = None
-    if meta := context.cache.secret(key.namespace, left.name):
-        has_values = (meta.owner, meta.uid) == (key.name, left.uid)
-    else:
+    meta = context.cache.secret(key.namespace, left.name)
+    found, has_values = None, True
+    if meta is None or (meta.owner, meta.uid) != (key.name, left.uid):
         found = await _find(key.namespace, left.name, context)
-        has_values = found is None or await _has_values(found, left, key, secrets)
-    is_gone = meta is None and found is None
-    for user in users if has_values else ():
-        # Without the Secret, pods that have read it still have its values.
-        if not is_gone or await _has_pods_since(user, absent.since(key, left.name, now), context):
+        has_values = found is not None and await _has_values(found, left, key, secrets)
+    for user in users:
+        if has_values or await _has_pods_since(
+            user, _changed_at(found) or changed.since(key, left.name, now), context
+        ):
             yield user
 
 
@@ -94,17 +94,23 @@ async def _find(namespace: str, name: str, context: Context) -> Body | None:
 
 
 async def _has_values(found: Body, left: LeftSecret, key: ObjectKey, secrets: SecretReads) -> bool:
-    """Whether a Secret is the one that was left, and has a value of its revision that is no longer current."""
-    if found["metadata"]["uid"] != left.uid:
-        return False
+    """Whether a Secret has a value of the revision that was left, which the target no longer has."""
     state = await secrets.state(key)
     revision = state.revisions.get(left.number) if state else None
-    if state is None or revision is None:
-        return True  # its values are dropped, so that none can be compared
+    if state is None or revision is None:  # its values are dropped, so that none can be compared
+        return bool(found["metadata"]["uid"] == left.uid)
     current, there = state.current.data(), values_of(found)
     return any(
         there.get(name) == value for name, value in revision.data().items() if current.get(name) != value
     )
+
+
+def _changed_at(found: Body | None) -> datetime | None:
+    """Return when the values of a Secret last changed, at the latest; None if that is unknown."""
+    if found is None:
+        return None
+    times = [time_of(entry.get("time")) for entry in found["metadata"].get("managedFields") or ()]
+    return max((time for time in times if time), default=None)
 
 
 async def _has_pods_since(workload: Workload, time: datetime, context: Context) -> bool:

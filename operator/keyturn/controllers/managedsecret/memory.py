@@ -11,7 +11,7 @@ from keyturn.controllers.large_objects import LargeOnes
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
 from .consumers import PodMemory
-from .former_secrets import AbsentSecrets
+from .former_secrets import ChangedSecrets
 from .generate import GeneratedValues
 from .holders import HolderMemory
 from .report import ReportedErrors
@@ -54,7 +54,7 @@ class Memory:
         self.compliance = ComplianceMemory()
         self.pods = PodMemory()
         self.holders = HolderMemory()
-        self.absent = AbsentSecrets()
+        self.former = ChangedSecrets()
         self.restarts = RestartBackoff()
         self.restart_locks = RestartLocks()
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
@@ -91,7 +91,7 @@ class Memory:
             self.compliance,
             self.pods,
             self.holders,
-            self.absent,
+            self.former,
             self.restarts,
             self.budget,
             self.failures,

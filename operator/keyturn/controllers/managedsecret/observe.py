@@ -75,7 +75,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
-    observed = await with_former_uses(key, observed, memory.absent, memory.secrets, context)
+    observed = await with_former_uses(key, observed, memory.former, memory.secrets, context)
     return await with_holders(key, observed, memory.holders, context)
 
 

@@ -17,6 +17,7 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.leases import idle_leases
+from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
@@ -126,7 +127,7 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
     if is_fixed(observed):
         other = "write another target.name for one with new values, and let its workloads use that"
-        again = "" if desired.shape.immutable else "delete it, so that it is created again, or "
+        again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
         return f"the Secret is immutable: {again}{other}"
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
@@ -205,8 +206,8 @@ def _still_used(observed: Observed, desired: Desired) -> str | None:
         return None
     first, more = exposed[0], f" and {len(exposed) - 1} more" if len(exposed) > 1 else ""
     return (
-        f"{first.workload}{more} still uses the Secret {first.secret.name!r}, which keeps the values of revision"
-        f" {first.secret.number or '?'}; let it use {desired.secret!r}"
+        f"{first.workload}{more} may still have values of revision {first.secret.number or '?'} from the Secret"
+        f" {first.secret.name!r}; let it use {desired.secret!r}, or restart it if that Secret has other values now"
     )
 
 

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["adopts_first", "hold_to_ownership", "not_owned", "refuse_change", "refuse_managed_account"]
+__all__ = [
+    "adopts_first",
+    "hold_to_ownership",
+    "is_created_again",
+    "not_owned",
+    "refuse_change",
+    "refuse_managed_account",
+]
 
 _RETRY_DELAY = timedelta(seconds=5)
 _REMEDY = "write another name, or delete that Secret"
@@ -66,12 +73,17 @@ def refuse_change(observed: Observed, desired: Desired, why: str) -> None:
     """
     if observed.target and observed.target.immutable:
         other = "write another target.name for a Secret with new values"
-        remedy = other if desired.shape.immutable else f"delete it, so that it is created again, or {other}"
+        remedy = f"delete it, so that it is created again, or {other}" if is_created_again(desired) else other
         raise Stalled(
             ErrorReason.IMMUTABLE,
             f"the Secret {desired.secret!r} is immutable and keeps its values, but {why};"
             f" {remedy}, or revert that change",
         )
+
+
+def is_created_again(desired: Desired) -> bool:
+    """Whether an immutable Secret that is deleted is created again as one that may change."""
+    return not desired.shape.immutable and not desired.shape.merges
 
 
 def not_owned(secret: str, owner: str | None, remedy: str = _REMEDY) -> Stalled:

@@ -21,6 +21,8 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.observation.emergency import Emergency, EmergencyScope
 from keyturn.core.reasons import ErrorReason
 
+from .parsing import places_of, without
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -35,6 +37,9 @@ MOST_OPEN: Final = 20
 """Maximum of open emergencies of one namespace that are handled."""
 _MAX_DONE: Final = 100
 """Maximum of done emergencies of one namespace whose documents are kept up to date until acknowledgement."""
+_STAGES: Final = frozenset(
+    ("status", name) for name in ("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt")
+)
 _MAX_SEARCHED: Final = 1000
 """Maximum of emergencies of one namespace, the latest ones, that are searched for the last one of a ManagedSecret."""
 
@@ -49,11 +54,13 @@ class Declared:
     scope: EmergencyScope
     states: Mapping[str, AffectedState]
     """Progress of each secret, by the status."""
+    flaw: Stalled | None = None
+    """Why its status does not show whether it is open: then it is not handled, and its record stays as it is."""
 
     @classmethod
-    def of(cls, emergency: EmergencyRotation, by: str) -> Self:
+    def of(cls, emergency: EmergencyRotation, by: str, flaw: Stalled | None = None) -> Self:
         states = {row.name: row.state for row in emergency.status.secrets}
-        return cls(emergency, by, EmergencyScope.of(emergency), states)
+        return cls(emergency, by, EmergencyScope.of(emergency), states, flaw)
 
     @property
     def is_open(self) -> bool:
@@ -80,15 +87,12 @@ class EmergencyCache:
     def put(self, key: EmergencyKey, body: Mapping[str, Any]) -> None:
         self._unindex(key)
         try:
-            emergency = EmergencyRotation.model_validate(body)
+            emergency, flaw = _parse(key, body)
         except pydantic.ValidationError as error:
-            self._of_namespace[key.namespace][key.name] = Stalled(
-                ErrorReason.INVALID_SPEC, f"{key}: {validation_sentence(error)}"
-            )
+            self._of_namespace[key.namespace][key.name] = _unreadable(key, error)
         else:
-            declared = self._of_namespace[key.namespace][key.name] = Declared.of(
-                emergency, _declared_by(body)
-            )
+            declared = Declared.of(emergency, _declared_by(body), flaw)
+            self._of_namespace[key.namespace][key.name] = declared
             self._index(key, declared)
 
     def drop(self, key: EmergencyKey) -> None:
@@ -103,10 +107,16 @@ class EmergencyCache:
         if (
             isinstance(declared, Stalled)
             or declared is None
+            or declared.flaw
             or declared.emergency.metadata.deletion_timestamp
         ):
             return None
         return declared
+
+    def flaw(self, key: EmergencyKey) -> Stalled | None:
+        """Return why this version cannot parse an emergency, or None."""
+        found = self._of_namespace.get(key.namespace, {}).get(key.name)
+        return found.flaw if isinstance(found, Declared) else found
 
     def known(self) -> list[EmergencyKey]:
         """Return all keys; metrics call this from another thread."""
@@ -167,7 +177,11 @@ class EmergencyCache:
 
     def _index(self, key: EmergencyKey, declared: Declared) -> None:
         insort(self._every[key.namespace], _turn(key, declared))
-        if not declared.is_closed and not declared.emergency.metadata.deletion_timestamp:
+        if (
+            not declared.flaw
+            and not declared.is_closed
+            and not declared.emergency.metadata.deletion_timestamp
+        ):
             insort((self._open if declared.is_open else self._done)[key.namespace], _turn(key, declared))
 
     def _unindex(self, key: EmergencyKey) -> None:
@@ -181,6 +195,36 @@ class EmergencyCache:
                 del entries[place]
             if not entries:
                 del turns[key.namespace]
+
+
+def _parse(key: EmergencyKey, body: Mapping[str, Any]) -> tuple[EmergencyRotation, Stalled | None]:
+    """Parse an emergency, whose status decides what rotates, and is a record.
+
+    Of secrets whose progress cannot be parsed the names stay, because they are affected. Without a time of a stage,
+    it is unknown whether the emergency is open.
+
+    Raises:
+        pydantic.ValidationError: Another part of it is invalid.
+    """
+    try:
+        return EmergencyRotation.model_validate(body), None
+    except pydantic.ValidationError as error:
+        flaw, places = _unreadable(key, error), places_of(error)
+    known = without(body, [place for place in places if place[:2] != ("status", "secrets")])
+    rows = {place[2] for place in places if place[:2] == ("status", "secrets") and len(place) > 2}  # noqa: PLR2004
+    for number in rows:
+        name = known["status"]["secrets"][number].get("name")
+        known["status"]["secrets"][number] = {"name": name, "state": AffectedState.PENDING}
+    if not any(place[:2] in _STAGES for place in places):
+        try:
+            return EmergencyRotation.model_validate(known), None
+        except pydantic.ValidationError:
+            pass
+    return EmergencyRotation.model_validate({**body, "status": {}}), flaw
+
+
+def _unreadable(key: EmergencyKey, error: pydantic.ValidationError) -> Stalled:
+    return Stalled(ErrorReason.INVALID_SPEC, f"{key}: {validation_sentence(error)}")
 
 
 def _turn(key: EmergencyKey, declared: Declared) -> _Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pydantic
 
@@ -12,18 +12,21 @@ from keyturn.api.base import Schema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["parse"]
+__all__ = ["Places", "parse", "places_of", "without"]
 
 _Model = TypeVar("_Model", bound=Schema)
+Places: TypeAlias = "list[tuple[int | str, ...]]"
+"""Paths of the parts of an object that cannot be parsed."""
 _STATUS = "status"
+_REWRITTEN = "conditions"
+"""The list that each reconcile writes whole. Some of its elements are dropped before the others are numbered."""
 
 
 def parse(model: type[_Model], body: Mapping[str, Any]) -> _Model:
     """Parse an object; fields and list elements of its status that cannot be parsed count as absent.
 
     The API server accepts times that no calendar has, such as in the year 0 or in a zone of 99 hours. The next
-    reconcile replaces them. An EmergencyRotation is not parsed by this: its status is a record, and decides whether
-    it is open.
+    reconcile replaces them.
 
     Raises:
         pydantic.ValidationError: Another part of the object is invalid.
@@ -31,27 +34,33 @@ def parse(model: type[_Model], body: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(body)
     except pydantic.ValidationError as error:
-        places = [one["loc"] for one in error.errors(include_input=False, include_url=False)]
+        places = places_of(error)
         if not any(place[0] == _STATUS for place in places):
             raise
-    return model.model_validate({**body, _STATUS: _without(body[_STATUS], places)})
+    try:
+        return model.model_validate(without(body, places))
+    except pydantic.ValidationError:
+        return model.model_validate({**body, _STATUS: {}})
 
 
-def _without(status: Any, places: Iterable[tuple[int | str, ...]]) -> Any:
-    """Return a status without the fields at some places, and without the elements of lists that have them."""
-    if not isinstance(status, dict):
-        return {}
-    kept = copy.deepcopy(status)
+def places_of(error: pydantic.ValidationError) -> Places:
+    return [one["loc"] for one in error.errors(include_input=False, include_url=False)]
+
+
+def without(body: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return an object without the fields of its status at some places, and without list elements that have them."""
+    status = body[_STATUS]
+    kept = copy.deepcopy(status) if isinstance(status, dict) else {}
     elements: set[tuple[str, int]] = set()
     for root, *path in places:
         if root != _STATUS or not path:
             continue
-        name, *below = path
-        if below and isinstance(below[0], int):
-            elements.add((str(name), below[0]))
+        name, number = str(path[0]), path[1] if len(path) > 1 else None
+        if isinstance(number, int) and name != _REWRITTEN:
+            elements.add((name, number))
         else:
-            kept.pop(str(name), None)
+            kept.pop(name, None)
     for name, number in sorted(elements, reverse=True):
-        if isinstance(kept.get(name), list):
+        if name in kept:
             del kept[name][number]
-    return kept
+    return {**body, _STATUS: kept}

@@ -780,8 +780,8 @@ def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
 
     assert told.state is AffectedState.ROTATED
     assert told.message == (
-        "Deployment/api and 1 more still uses the Secret 'db-old', which keeps the values of revision"
-        f" {number}; let it use 'db'"
+        f"Deployment/api and 1 more may still have values of revision {number} from the Secret 'db-old'; let it use"
+        " 'db', or restart it if that Secret has other values now"
     )
     assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
 

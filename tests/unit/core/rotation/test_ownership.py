@@ -239,6 +239,13 @@ def test_a_secret_that_a_user_made_immutable_can_be_created_again() -> None:
     )
 
 
+def test_a_secret_of_others_that_is_immutable_is_not_to_be_deleted() -> None:
+    merged = {"target": {"creationPolicy": "Merge"}}
+    refused = refusal(observed(merged, target=WRITTEN_ONCE, annotations={"keyturn.dev/rotate": "x"}))
+
+    assert "delete it" not in refused.message
+
+
 def test_under_another_name_new_values_are_made() -> None:
     found = observed(IMMUTABLE, target=None, unfit=["password"])
 

@@ -30,6 +30,7 @@ DB, CACHE = ObjectKey("shop", "db"), ObjectKey("shop", "cache")
 API = WorkloadKey("shop", "Deployment", "api")
 CANARY = "canary-7Qd0"
 CREATED = "2026-11-24T12:00:00Z"
+EPOCH, BAD = "1970-01-01T00:00:00Z", "0000-01-01T00:00:00Z"
 ENTRY = {"reason": "Due", "startedAt": CREATED, "result": "Succeeded"}
 
 
@@ -265,26 +266,60 @@ def test_of_every_kind_a_status_that_cannot_be_read_counts_as_none() -> None:
     assert [one and one.status.conditions for one in found] == [[]] * 3
 
 
-@pytest.mark.parametrize(
-    "spoiled",
-    [
-        {"timeline": [{"time": "0000-01-01T00:00:00Z", "who": "ada", "reason": "Declared", "what": "x"}]},
-        {"secrets": [{"name": "db", "state": "OfALaterVersion"}]},
-    ],
-    ids=["a time", "a state"],
-)
-def test_an_emergency_whose_record_cannot_be_read_is_not_open_again(spoiled: dict[str, Any]) -> None:
-    """Its status is a record that is never lost, and decides what rotates."""
-    cache, key = InformerCache(), EmergencyKey("shop", "a")
-    metadata = {"name": "a", "namespace": "shop", "resourceVersion": "1", "creationTimestamp": CREATED}
-    status = {"servicesUpdatedAt": CREATED, **spoiled}
+EMERGENCY = EmergencyKey("shop", "leak")
 
-    cache.put_emergency(
-        key, {"metadata": metadata, "spec": {"reason": "stolen", "names": ["db"]}, "status": status}
-    )
 
-    assert cache.emergencies.declared(key) is None
+def emergency(**status: Any) -> dict[str, Any]:
+    metadata = {"name": "leak", "namespace": "shop", "resourceVersion": "1", "creationTimestamp": CREATED}
+    return {"metadata": metadata, "spec": {"reason": "stolen", "names": ["db"]}, "status": status}
+
+
+def test_of_an_emergency_only_what_cannot_be_read_is_absent() -> None:
+    """Its status is a record, and decides what rotates."""
+    cache = InformerCache()
+    entry = {"time": CREATED, "who": "ada", "reason": "Declared", "what": "x"}
+    rows = [{"name": "cache", "state": "OfALaterVersion"}, {"name": "db", "state": "Rotated"}]
+    cache.put_emergency(EMERGENCY, emergency(timeline=[{**entry, "time": BAD}, entry], secrets=rows))
+
+    declared = cache.emergencies.declared(EMERGENCY)
+
+    assert declared is not None
+    assert [one.what for one in declared.emergency.status.timeline] == ["x"]
+    assert declared.states == {"cache": "Pending", "db": "Rotated"}
+    assert [one.name for one in cache.emergencies.of(CACHE, {})] == ["leak"], "it was affected"
+    assert cache.emergencies.flaw(EMERGENCY) is None
+
+
+@pytest.mark.parametrize("stage", ["rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt"])
+def test_an_emergency_of_which_a_stage_cannot_be_read_is_not_open_again(stage: str) -> None:
+    cache = InformerCache()
+    cache.put_emergency(EMERGENCY, emergency(**{"servicesUpdatedAt": CREATED, stage: BAD}))
+
+    flaw = cache.emergencies.flaw(EMERGENCY)
+
+    assert cache.emergencies.declared(EMERGENCY) is None
     assert cache.emergencies.of(DB, {}) == ()
+    assert cache.emergencies.last_declared(DB, {}) is not None, "it exposes earlier values all the same"
+    assert flaw is not None
+    assert f"status.{stage}" in flaw.message
+    cache.drop_emergency(EMERGENCY)
+    assert cache.emergencies.last_declared(DB, {}) is None
+
+
+def test_an_emergency_whose_rows_have_no_names_is_not_handled() -> None:
+    cache = InformerCache()
+    cache.put_emergency(EMERGENCY, emergency(secrets=[{"state": "Rotated"}]))
+
+    assert cache.emergencies.declared(EMERGENCY) is None
+    assert cache.emergencies.flaw(EMERGENCY) is not None
+
+
+def test_an_emergency_whose_spec_cannot_be_read_is_not_handled() -> None:
+    cache = InformerCache()
+    cache.put_emergency(EMERGENCY, {**emergency(), "spec": {}})
+
+    assert cache.emergencies.declared(EMERGENCY) is None
+    assert cache.emergencies.flaw(EMERGENCY) is not None
 
 
 # Classes
@@ -310,9 +345,19 @@ def test_what_a_status_has_that_cannot_be_read_counts_as_absent(time: str, large
     assert (found[0].status, found[0].spec.owner, found[1]) == (left, "me", None)
 
 
-def test_a_status_that_is_no_object_counts_as_absent() -> None:
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param("lost", id="a text"),
+        pytest.param(
+            {"conditions": [{"lastTransitionTime": at} for at in ("1970-01-01T00:00:00Z", BAD)]}, id="shifted"
+        ),
+    ],
+)
+def test_a_status_of_which_nothing_can_be_read_counts_as_absent(status: object) -> None:
+    """Conditions of 1970 are dropped before the others are numbered."""
     cache = InformerCache()
-    cache.put_managed(managed() | {"status": "lost"})
+    cache.put_managed(managed() | {"status": status})
 
     found = cache.managed(DB)
 

@@ -201,8 +201,8 @@ class Operation:
     async def _prove(self, number: int) -> Effect | Wait | Stalled:
         """Log in with a candidate at every endpoint, the server first.
 
-        A pooler or replica that refuses what the server accepts is waited for as long as the published login is open:
-        it would refuse another candidate, too.
+        A pooler or replica that refuses what the server accepts is waited for, as it would refuse another candidate,
+        too; but not if the candidate has replaced the password of the published login.
         """
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
@@ -215,7 +215,7 @@ class Operation:
                 case Answer.ACCEPTED:
                     pass
                 case Answer.REFUSED | Answer.LOCKED:
-                    if endpoint != endpoints[0] and published and published.name != login.name:
+                    if endpoint != endpoints[0] and (published is None or published.name != login.name):
                         return refused_elsewhere(endpoint)
                     return await self._doubt(number, login, endpoint)
                 case _:

@@ -342,6 +342,13 @@ async def test_a_pooler_that_does_not_have_the_candidate_yet_is_waited_for(
     )
 
 
+async def test_a_first_candidate_that_a_pooler_does_not_have_yet_is_waited_for(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
+    site.server.stale = {POOLER: {}}
+
+    assert reason(await site.run(Prove(1), ALONE)) == "CandidateRefused"
+
+
 async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as_a_refusal(
     site: Site,
 ) -> None:
