@@ -83,7 +83,7 @@ async def test_without_any_cluster_it_says_what_to_set(
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(NotConfigured, match="set KUBECONFIG"):
+    with pytest.raises(NotConfigured, match="name a kubeconfig by --kubeconfig or KUBECONFIG"):
         await config.load()
 
 
