@@ -476,7 +476,7 @@ def test_a_value_whose_settings_change_is_said_to_be_in_doubt(space: Space, cons
 
 
 def test_a_manifest_that_is_no_yaml_is_refused(console: Console) -> None:
-    for given in ("a: [", "a: !none b"):
+    for given in ("a: [", "a: *none"):
         done = console.run("plan", "-f", "-", given=given)
 
         assert done.returncode == 2

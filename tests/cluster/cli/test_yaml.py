@@ -33,7 +33,8 @@ def test_a_manifest_is_read_as_kubectl_reads_it(kubectl: Kubectl, tmp_path: Path
     plain = [*TEXTS, *OTHERS, *PLAIN]
     head = "apiVersion: example.com/v1\nkind: Texts\nmetadata: {name: texts}\nspec:\n"
     file = tmp_path / "texts.yaml"
-    file.write_text(head + "".join(f"  key-{number}: {text}\n" for number, text in enumerate(plain)))
+    others = "  1: a number\n  on: a boolean\n  1.5: a fraction\n  tagged: !x a text\n"
+    file.write_text(head + others + "".join(f"  key-{number}: {text}\n" for number, text in enumerate(plain)))
 
     read = json.loads(kubectl("label", "--local", "-f", str(file), "a=b", "-o", "json"))
 
