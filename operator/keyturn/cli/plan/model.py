@@ -101,15 +101,19 @@ class Plan:
     def is_refused(self) -> bool:
         return bool(self.refusals)
 
+    @property
+    def writes_revision(self) -> bool:
+        """Whether a revision is generated or adopted."""
+        return self.foresight.number is not None or self.foresight.adopts is not None
+
     def needs(self, absent: Absent) -> bool:
         """Whether nothing is written before a store or database target exists.
 
         Before the first revision each store is read, also one that is only pushed to: it may have the values of an
         earlier object.
         """
-        is_new = self.foresight.number is not None or self.foresight.adopts is not None
         if absent.is_target or self.now.state is None:
-            return is_new
+            return self.writes_revision
         return not absent.items.isdisjoint(self.foresight.fresh)
 
 
@@ -129,9 +133,8 @@ def values(plan: Plan) -> Iterator[ValueLine]:
     for item in desired.items:
         action, why = _fate(item, plan, desired)
         yield ValueLine(item.name, tuple(item.keys.values()), _source(item), action, why)
-    is_rendered = plan.foresight.number is not None or plan.foresight.adopts is not None
     for key in desired.templates:
-        yield ValueLine(key, (key,), _TEMPLATE, "Render" if is_rendered else "Keep", "")
+        yield ValueLine(key, (key,), _TEMPLATE, "Render" if plan.writes_revision else "Keep", "")
     if before is None:
         return
     for name in sorted(removed_items(desired, before)):
@@ -178,12 +181,11 @@ def pushes(plan: Plan) -> Iterator[PushLine]:
     desired, before = plan.now.desired, plan.look.before
     if desired is None:
         return
-    is_new = plan.foresight.number is not None or plan.foresight.adopts is not None
     then = {one.id: one for one in before.pushes} if before else {}
     for one in desired.pushes:
         keys = (one.secret_key,) if one.secret_key else tuple(sorted(desired.made_here))
         is_other = one.id not in then or then[one.id].text != one.text
-        yield PushLine(one, keys, "Push" if is_new or is_other else "Keep")
+        yield PushLine(one, keys, "Push" if plan.writes_revision or is_other else "Keep")
     for place in sorted(then.keys() - {one.id for one in desired.pushes}):
         yield PushLine(then[place], (), "Delete" if then[place].deletes else "Leave")
 
