@@ -14,6 +14,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 # The tests wait more than they work; each process has control planes of its own, of up to a GiB each.
 PROCESSES ?= 3
+# All of the decisions and of the models is run by the tests, and those of tests/unit suffice.
+COVERED = echo "Branch coverage of keyturn/core and keyturn/api:"; \
+	$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
 # How long `make soak` is compared with the same sweeps in `make test`, and which draws it makes.
 TIMES ?= 10
 SEED := $(or $(SEED),$(shell date +%s))
@@ -43,15 +46,15 @@ run: $(READY) ## run the operator of this checkout against the current context (
 test: sandbox ## run every gate and every test; a skipped test fails it
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check programs
 	$(BIN)/python -m pytest --no-header -p tests.support.complete -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40 --cov --cov-report= $(ARGS)
-	@echo "Branch coverage of keyturn/core and keyturn/api:"
-	@$(BIN)/coverage report --include='*/keyturn/core/*,*/keyturn/api/*' --fail-under=100
+	@$(COVERED)
 
 programs: sandbox ## build the programs that tests need, or fetch them, into the cache
 	@$(BIN)/python -m tests.support.programs
 
 unit: $(READY) ## run the tests that need no cluster: minutes; ARGS="-k name" for some of them
 	@$(BIN)/python -m tests.support.programs Vault
-	$(BIN)/python -m pytest --no-header -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/unit $(ARGS)
+	$(BIN)/python -m pytest --no-header -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov --cov-report= tests/unit $(ARGS)
+	$(if $(ARGS),,@$(COVERED))
 
 test-matrix: sandbox ## run the tests that depend on the API server on each older Kubernetes; RELEASES=1.34 for one
 	@$(BIN)/python -m tests.matrix -n $(PROCESSES) $(RELEASES)

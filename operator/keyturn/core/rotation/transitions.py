@@ -79,10 +79,6 @@ class Content:
     login: str | None = None
     """The login of the database account that an existing Secret names; None for a new revision."""
 
-    @property
-    def every_key(self) -> frozenset[str]:
-        return _keys_in(self.keys) | self.templates.keys()
-
 
 def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Return what a step records that generates no revision."""

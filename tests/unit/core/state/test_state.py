@@ -237,6 +237,16 @@ def test_what_reads_otherwise_in_the_overlap_is_what_comes_after_it() -> None:
     assert (settled.overlap, settled.previous, settled.outputs) == ({}, {}, TURNED.values["set"].outputs)
 
 
+@pytest.mark.parametrize("part", ["overlap", "previous", "earlier"])
+def test_an_overlap_is_the_same_while_each_of_its_values_is(part: str) -> None:
+    item = replace(kept("new"), **{part: {"value": Value.of_text("old")}})
+
+    assert item.overlaps
+    assert not item.settled().overlaps
+    assert item.overlaps_as(replace(item, outputs=kept("newest").outputs))
+    assert not item.overlaps_as(replace(item, **{part: {"value": Value.of_text("older")}}))
+
+
 @pytest.mark.parametrize(
     ("previous", "ended", "overlaps"), [({"a"}, False, True), ({"a"}, True, False), (set(), False, False)]
 )
