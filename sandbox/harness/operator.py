@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Operator", "Process"]
 
 _START_TIMEOUT = 30.0
-_END_TIMEOUT = 200.0
-"""The process waits for a thread that computes a large key, which may take 180 s."""
+_END_TIMEOUT = 15.0
 _POLL_INTERVAL = 0.05
 
 

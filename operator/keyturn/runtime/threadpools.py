@@ -2,7 +2,8 @@
 
 Tenants share a few threads, and the tenant with the least recent usage is next. Work that takes long, such as large
 keys, has separate threads. A job that exceeds its limit cannot be stopped, but is no longer waited for: a spare
-thread replaces its own, and after three such jobs in a row its tenant is suspended for 10 minutes.
+thread replaces its own, and after three such jobs in a row its tenant is suspended for 10 minutes. The end of the
+process does not wait for jobs either.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import contextlib
 import contextvars
 import heapq
 import itertools
+import logging
 import math
+import os
+import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from keyturn.core.errors import Wait
@@ -30,7 +34,7 @@ from .scheduling import yield_processor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TookTooLong", "for_tenant", "for_tenant_at_length", "for_us"]
+__all__ = ["TookTooLong", "end_process", "for_tenant", "for_tenant_at_length", "for_us"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +63,8 @@ _OURS: Final = ThreadPoolExecutor(2, "ours")
 # Each of these threads may hold the memory of one template; see keyturn.templates.bounds.
 _QUICK: Final = _Kind(3, 20.0, ThreadPoolExecutor(3 + _SPARE_THREADS, "tenants"))
 _LONG: Final = _Kind(2, 180.0, ThreadPoolExecutor(2 + _SPARE_THREADS, "keys", yield_processor))
+_jobs: Final[set[Future[Any]]] = set()
+"""Jobs that have not ended."""
 
 
 class TookTooLong(Wait):
@@ -67,7 +73,7 @@ class TookTooLong(Wait):
 
 async def for_us(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """Run work of the operator itself in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(_OURS, _call(doing, *args, **named))
+    return await asyncio.wrap_future(_submit(_OURS, _call(doing, *args, **named)))
 
 
 async def for_tenant(owner: str, doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
@@ -86,6 +92,27 @@ async def for_tenant_at_length(owner: str, doing: Callable[P, T], *args: P.args,
         TookTooLong: It exceeds 180 s, or the owner is suspended.
     """
     return await _office().run(owner, _LONG, _call(doing, *args, **named))
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process without waiting for jobs: Python waits for their threads, a large key for up to 180 s.
+
+    Raises:
+        SystemExit: No job is running, so that Python ends it.
+    """
+    if _jobs:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _submit(pool: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
+    job = pool.submit(call)
+    _jobs.add(job)
+    job.add_done_callback(_jobs.discard)
+    return job
 
 
 def _call(doing: Callable[P, T], *args: P.args, **named: P.kwargs) -> Callable[[], T]:
@@ -186,7 +213,7 @@ class _Work(Generic[T]):
         self._began = self._loop.time()
         self._left: asyncio.Future[None] = self._loop.create_future()
         self._has_left = False
-        self._future = kind.pool.submit(doing)
+        self._future = _submit(kind.pool, doing)
         self._limit = self._loop.call_later(kind.seconds, self._give_up)
         self._future.add_done_callback(self._end_soon)
 

@@ -167,16 +167,19 @@ def _serve(options: Options) -> None:
     from keyturn.endpoints import server
     from keyturn.kube.config import NotConfigured
     from keyturn.kube.leader_election import LeadershipLost
+    from keyturn.runtime import threadpools
     from keyturn.runtime.memory_protection import keep_memory_unseen
 
     keep_memory_unseen()
     _search_less_garbage()
+    code = 0
     try:
         uvloop.run(manager.run(options))
     except* (NotConfigured, server.CannotListen) as group:
         raise click.ClickException(str(_first(group))) from None
     except* LeadershipLost:
-        sys.exit(1)  # the elector has logged the cause; the next start is a standby
+        code = 1  # the elector has logged the cause; the next start is a standby
+    threadpools.end_process(code)
 
 
 def _search_less_garbage() -> None:

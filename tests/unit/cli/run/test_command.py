@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,3 +150,34 @@ def test_shards_that_cannot_be_are_refused_with_what_to_write(
     assert answer.exit_code == 2
     assert sentence in answer.output
     assert served == []
+
+
+@pytest.mark.parametrize(("end", "code"), [("return", 0), ("raise LeadershipLost('Lease lost')", 1)])
+def test_the_process_ends_without_waiting_for_a_large_key(end: str, code: int) -> None:
+    program = f"""
+import asyncio, threading, time
+from keyturn.cli.run import command
+from keyturn.controllers import manager
+from keyturn.kube.leader_election import LeadershipLost
+from keyturn.runtime import threadpools
+
+began = threading.Event()
+
+def generate():
+    began.set()
+    time.sleep(60)
+
+async def run(options):
+    job = asyncio.ensure_future(threadpools.for_tenant_at_length("a", generate))
+    await asyncio.to_thread(began.wait)
+    print("stopped")
+    {end}
+
+manager.run = run
+command._serve(None)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=40, check=False
+    )
+
+    assert (ended.returncode, ended.stdout) == (code, "stopped\n"), ended.stderr

@@ -50,7 +50,8 @@ def test_a_secret_under_an_earlier_name_is_recorded_with_the_revision_that_it_ha
     first, second = LeftSecret("a", "uid-a", 1), LeftSecret("b", "uid-b", 2)
     known = replace(state(2, 1), left=(LeftSecret("b", "before", 1),))
 
-    after = record(steps.Leave(second), record(steps.Leave(first), known, make.observed(), NOW), make.observed(), NOW)
+    once = record(steps.Leave(first), known, make.observed(), NOW)
+    after = record(steps.Leave(second), once, make.observed(), NOW)
 
     assert after.left == (second, first)
 

@@ -239,12 +239,16 @@ def test_what_reads_otherwise_in_the_overlap_is_what_comes_after_it() -> None:
 
 @pytest.mark.parametrize("part", ["overlap", "previous", "earlier"])
 def test_an_overlap_is_the_same_while_each_of_its_values_is(part: str) -> None:
-    item = replace(kept("new"), **{part: {"value": Value.of_text("old")}})
+    def overlapping(text: str) -> ItemValues:
+        values: dict[str, Any] = {part: {"value": Value.of_text(text)}}
+        return replace(kept("new"), **values)
+
+    item = overlapping("old")
 
     assert item.overlaps
     assert not item.settled().overlaps
     assert item.overlaps_as(replace(item, outputs=kept("newest").outputs))
-    assert not item.overlaps_as(replace(item, **{part: {"value": Value.of_text("older")}}))
+    assert not item.overlaps_as(overlapping("older"))
 
 
 @pytest.mark.parametrize(
