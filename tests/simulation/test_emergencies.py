@@ -12,6 +12,7 @@ from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import paths
 from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster
+from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +24,20 @@ PASSWORD: list[dict[str, Any]] = [{"name": "password", "generate": {"password": 
 OTHER = "b3RoZXI="
 RENAMED = paths.secret("shop", "db2")
 IN_USE = (
-    "Deployment/api may still have values of revision 1 from the Secret 'db'; let it use 'db2', or restart it if that"
-    " Secret has other values now"
+    "Deployment/api may still have values of revision 1 from the Secret 'db'; let it use 'db2', or restart or delete"
+    " it if that Secret has other values now"
 )
 
 
-async def running(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803  # as in the spec
+async def published(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803  # as in the spec
     rotation = {"revisionHistoryLimit": revisionHistoryLimit, "overlap": "0s"}
     cluster = Cluster({"data": PASSWORD, "target": target, "rotation": rotation})
     await cluster.settle()
+    return cluster
+
+
+async def running(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803
+    cluster = await published(revisionHistoryLimit, **target)
     cluster.add_workload("api", None)
     await cluster.settle()
     cluster.now += timedelta(days=1)
@@ -201,4 +207,33 @@ async def test_a_deleted_secret_is_waited_for_until_the_pods_that_have_read_it_e
 
     await replace_pods(cluster)
 
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+@pytest.mark.parametrize(
+    "has_other_values", [False, True], ids=["with the values", "with other values since then"]
+)
+async def test_a_pod_of_no_workload_that_uses_the_secret_under_its_earlier_name_is_waited_for(
+    has_other_values: bool,  # noqa: FBT001
+) -> None:
+    cluster = await published()
+    cluster.other_pods.append(bare_pod(cluster))
+    cluster.now += timedelta(days=1)
+    await rename(cluster)
+    cluster.now += timedelta(minutes=10)
+    if has_other_values:
+        filled_by_hand(cluster.objects[TARGET])
+        stamped(cluster)
+        cluster.now += timedelta(minutes=10)
+        cluster.other_pods.append(bare_pod(cluster, "new"))
+
+    await declare(cluster)
+    assert (progress(cluster).state, progress(cluster).message) == (
+        AffectedState.ROTATED,
+        IN_USE.replace("Deployment/api", "Pod/bare"),
+    )
+
+    del cluster.other_pods[0]
+    cluster.now += timedelta(minutes=10)
+    await cluster.settle()
     assert progress(cluster).state is AffectedState.ROLLED_OUT

@@ -1,23 +1,25 @@
 """Uses of Secrets under earlier names of the target, which keep their values, as far as an emergency depends on them.
 
-The informer does not see a released Secret, so it is read while a workload uses it.
+The informer does not see a released Secret, so it is read while a workload or another pod uses it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.core.observation.holders import is_of
 from keyturn.core.observation.observed import FormerUse, with_facts
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import time_of
 from keyturn.kube.target_secret import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from datetime import datetime
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Observed
     from keyturn.core.observation.workload import Workload
     from keyturn.core.state.state import LeftSecret
@@ -44,20 +46,18 @@ class ChangedSecrets:
 async def with_former_uses(
     key: ObjectKey, observed: Observed, changed: ChangedSecrets, secrets: SecretReads, context: Context
 ) -> Observed:
-    """Add the workloads that use a Secret under an earlier name with values that the target no longer has.
+    """Add the users of a Secret under an earlier name with values that the target no longer has.
 
     Raises:
         ApiError: A released Secret, or the pods of a workload, could not be read.
     """
-    state, desired = observed.state, observed.desired
-    if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
+    if not observed.former_secrets:
         changed.forget(key)
         return observed
-    lefts = {one.name: one for one in (*state.left, *observed.left) if one.name != desired.secret}
     uses = [
-        FormerUse(user.key, left)
-        for left in lefts.values()
-        async for user in _users(left, key, observed.now, changed, secrets, context)
+        FormerUse(user, left)
+        for left in observed.former_secrets
+        async for user in _users(left, key, observed, changed, secrets, context)
     ]
     return with_facts(observed, former_uses=tuple(uses))
 
@@ -65,25 +65,37 @@ async def with_former_uses(
 async def _users(
     left: LeftSecret,
     key: ObjectKey,
-    now: datetime,
+    observed: Observed,
     changed: ChangedSecrets,
     secrets: SecretReads,
     context: Context,
-) -> AsyncIterator[Workload]:
-    """Yield the workloads that use a Secret with the values that were left, or have pods that may have read them."""
-    users = context.cache.users_of(key.namespace, left.name)
-    if not users:
+) -> AsyncIterator[str]:
+    """Yield the users of a Secret with the values that were left, and those whose pods may have read them."""
+    workloads = context.cache.users_of(key.namespace, left.name)
+    pods = _other_pods(left, workloads, observed)
+    if not workloads and not pods:
         return
     meta = context.cache.secret(key.namespace, left.name)
     found, has_values = None, True
     if meta is None or (meta.owner, meta.uid) != (key.name, left.uid):
         found = await _find(key.namespace, left.name, context)
         has_values = found is not None and await _has_values(found, left, key, secrets)
-    for user in users:
-        if has_values or await _has_pods_since(
-            user, _changed_at(found) or changed.since(key, left.name, now), context
-        ):
-            yield user
+    since = None if has_values else _changed_at(found) or changed.since(key, left.name, observed.now)
+    for workload in workloads:
+        if since is None or await _has_pods_since(workload, since, context):
+            yield str(workload.key)
+    for owner in sorted({pod.owner for pod in pods if since is None or pod.began <= since}):
+        yield "/".join(owner)
+
+
+def _other_pods(left: LeftSecret, workloads: Collection[Workload], observed: Observed) -> list[HoldingPod]:
+    """Return the pods that use a Secret and that none of its workloads controls; none if pods were not read."""
+    pods = observed.holders.former if observed.holders else ()
+    return [
+        pod
+        for pod in pods
+        if pod.use_of(left.name) and not any(is_of(pod, workload) for workload in workloads)
+    ]
 
 
 async def _find(namespace: str, name: str, context: Context) -> Body | None:

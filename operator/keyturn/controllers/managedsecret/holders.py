@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.state import LeftSecret
     from keyturn.kube.namespace_pods import PodList
 
 __all__ = ["HolderMemory", "with_holders"]
 
-_Publication: TypeAlias = "tuple[int, datetime]"
-"""The revision and the time of its publication."""
+_Subject: TypeAlias = "tuple[int, datetime, tuple[LeftSecret, ...]]"
+"""The revision, the time of its publication, and the Secrets under earlier names."""
 
 
 class _KnownHolders(NamedTuple):
     """The last result for one ManagedSecret."""
 
-    publication: _Publication
+    subject: _Subject
     holders: Holders
     read: float
     """When it was read, by the process's monotonic clock."""
@@ -45,22 +46,22 @@ class HolderMemory:
 
     def __init__(self) -> None:
         self._known: dict[ObjectKey, _KnownHolders] = {}
-        self._requests: dict[ObjectKey, tuple[_Publication, float]] = {}
+        self._requests: dict[ObjectKey, tuple[_Subject, float]] = {}
         """Requests of a list that are not served, with the time from which one serves them."""
 
     def known(self, key: ObjectKey) -> _KnownHolders | None:
         return self._known.get(key)
 
-    def requested(self, key: ObjectKey, publication: _Publication) -> float:
+    def requested(self, key: ObjectKey, subject: _Subject) -> float:
         """Return the time from which a list serves; it stays until one does, so that all that wait share the next.
 
         This is the time of the first request, and later half of the time since the last list.
         """
         request = self._requests.get(key)
-        if request is None or request[0] != publication:
+        if request is None or request[0] != subject:
             now, known = loop_time(), self._known.get(key)
-            last = known.read if known and known.publication == publication else now
-            request = publication, (last + now) / 2
+            last = known.read if known and known.subject == subject else now
+            request = subject, (last + now) / 2
             self._requests[key] = request
         return request[1]
 
@@ -91,18 +92,22 @@ async def with_holders(
     desired = observed.desired
     if desired is None or observed.state is None or not needs_holders(observed):
         return observed
-    publication = (observed.state.current_number, observed.published)
+    subject = (observed.state.current_number, observed.published, observed.former_secrets)
     known = memory.known(key)
-    if known is not None and known.publication == publication and _is_recent(known, observed):
+    if known is not None and known.subject == subject and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
-    since, wake = memory.requested(key, publication), partial(context.wake, key)
+    since, wake = memory.requested(key, subject), partial(context.wake, key)
     found = await context.namespace_pods.read(key.namespace, since, wake)
-    older = _holders_of(found, observed, desired)
-    older = replace(older, pods=await context.job_owners.name(key.namespace, older.pods))
-    observed = with_facts(observed, holders=older)
-    again = next_read(observed) if holds_back(observed, desired) else None
-    holders = replace(observed.holders or Holders(), again=again)
-    memory.keep(key, _KnownHolders(publication, holders, loop_time()))
+    holders = _holders_of(found, observed, desired)
+    holders = replace(
+        holders,
+        pods=await context.job_owners.name(key.namespace, holders.pods),
+        former=await context.job_owners.name(key.namespace, holders.former),
+    )
+    observed = with_facts(observed, holders=holders)
+    again = next_read(observed) if holders.former or holds_back(observed, desired) else None
+    holders = replace(holders, again=again)
+    memory.keep(key, _KnownHolders(subject, holders, loop_time()))
     return with_facts(observed, holders=holders)
 
 
@@ -111,7 +116,7 @@ def _is_recent(known: _KnownHolders, observed: Observed) -> bool:
 
 
 def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders:
-    """Return the pods with earlier values of the Secret that belong to no consumer.
+    """Return the pods with earlier values of the Secret that belong to no consumer, and those with earlier names.
 
     A pod of an earlier template belongs to none if it uses other keys: a consumer is judged by its present keys.
     """
@@ -124,7 +129,9 @@ def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders
             is_of(pod, consumer.workload) and _covers(consumer, pod) for consumer in observed.consumers
         )
     )
-    return Holders(tuple(others), found.forbidden)
+    names = {left.name for left in observed.former_secrets}
+    former = (pod for pod in found.pods if any(use.secret in names for use in pod.uses))
+    return Holders(tuple(others), found.forbidden, tuple(former))
 
 
 def _covers(consumer: Consumer, pod: HoldingPod) -> bool:

@@ -75,8 +75,8 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)
-    observed = await with_former_uses(key, observed, memory.former, memory.secrets, context)
-    return await with_holders(key, observed, memory.holders, context)
+    observed = await with_holders(key, observed, memory.holders, context)
+    return await with_former_uses(key, observed, memory.former, memory.secrets, context)
 
 
 async def _parse(key: ObjectKey, specs: ParsedSpecs, context: Context) -> Parsed | None:

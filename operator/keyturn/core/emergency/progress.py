@@ -200,14 +200,15 @@ def _open_points(
 
 
 def _still_used(observed: Observed, desired: Desired) -> str | None:
-    """Return a message with the workloads that use a Secret under an earlier name, which keeps exposed values."""
+    """Return a message with the users of Secrets under earlier names, which keep exposed values."""
     exposed = [one for one in observed.former_uses if _is_exposed(one.secret, observed)]
     if not exposed:
         return None
     first, more = exposed[0], f" and {len(exposed) - 1} more" if len(exposed) > 1 else ""
     return (
-        f"{first.workload}{more} may still have values of revision {first.secret.number or '?'} from the Secret"
-        f" {first.secret.name!r}; let it use {desired.secret!r}, or restart it if that Secret has other values now"
+        f"{first.user}{more} may still have values of revision {first.secret.number or '?'} from the Secret"
+        f" {first.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
+        " values now"
     )
 
 

@@ -97,9 +97,10 @@ class Sibling:
 
 @dataclass(frozen=True, slots=True)
 class FormerUse:
-    """A workload that uses a Secret under an earlier name of the target."""
+    """A user of a Secret under an earlier name of the target."""
 
-    workload: WorkloadKey
+    user: str
+    """A workload or the owner of other pods, such as `Deployment/api` or `Pod/debug`."""
     secret: LeftSecret
 
 
@@ -192,6 +193,14 @@ class Observed:
     def current(self) -> RevisionFacts | None:
         """The revision that the Secret must hold."""
         return self.state.current if self.state else None
+
+    @cached_property
+    def former_secrets(self) -> tuple[LeftSecret, ...]:
+        """The Secrets under earlier names, released or not, whose users an open emergency waits for."""
+        if self.state is None or self.desired is None or not any(one.is_open for one in self.emergencies):
+            return ()
+        known = {one.name: one for one in (*self.state.left, *self.left)}
+        return tuple(one for name, one in known.items() if name != self.desired.secret)
 
     @property
     def name(self) -> str:

@@ -73,7 +73,8 @@ def needs_holders(observed: Observed) -> bool:
     Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
     """
     was_asserted = is_asserted(observed)
-    if not observed.is_published or (was_asserted and not idle_leases(observed)):
+    is_settled = was_asserted and not idle_leases(observed) and not observed.former_secrets
+    if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):
         return evicts(observed) and not was_asserted

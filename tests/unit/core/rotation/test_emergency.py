@@ -13,7 +13,6 @@ from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.holders import Holders
@@ -759,7 +758,7 @@ def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
 
 
 def using(left: LeftSecret) -> Observed:
-    uses = tuple(FormerUse(WorkloadKey("shop", "Deployment", name), left) for name in ("api", "web"))
+    uses = tuple(FormerUse(f"Deployment/{name}", left) for name in ("api", "web"))
     found = look(target=target(2, published=NOW), state=rotated(), status={"revision": 2})
     return replace(found, former_uses=uses)
 
@@ -781,7 +780,7 @@ def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
     assert told.state is AffectedState.ROTATED
     assert told.message == (
         f"Deployment/api and 1 more may still have values of revision {number} from the Secret 'db-old'; let it use"
-        " 'db', or restart it if that Secret has other values now"
+        " 'db', or restart or delete it if that Secret has other values now"
     )
     assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
 
