@@ -210,7 +210,7 @@ def test_helm_takes_rights_away_on_the_whole_cluster_and_then_to_list_secrets(
 
 def upgrade_as_installed(checkout: Checkout, page: str) -> None:
     """Upgrade to the values with which a page installs."""
-    (command,) = blocks(page, "With Helm")[0]
+    command, *_ = blocks(page, "With Helm")[0]
     checkout.run(command.replace("helm install", "helm upgrade").replace("--create-namespace", ""))
 
 
