@@ -1,4 +1,7 @@
-"""When a rollout is complete: every workload is done, and no pod that Keyturn does not restart has earlier values."""
+"""When a rollout is complete: every workload is done, and no pod that Keyturn does not restart has earlier values.
+
+A workload whose restart a setting forbids is not waited for, except while it may log in with a previous password.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from keyturn.core.reasons import RevisionReason
 
 from .holders import holds_back
 from .publication import published_at
-from .rollout import is_recorded_complete, is_under_way
+from .rollout import Turn, is_recorded_complete, is_under_way, standings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,11 +19,25 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["is_asserted", "is_complete", "overlap_limit", "publication_limit"]
+    from .rollout import WorkloadProgress
+
+__all__ = ["is_asserted", "is_complete", "overlap_limit", "publication_limit", "users_of_previous_login"]
 
 
 def is_complete(observed: Observed, desired: Desired) -> bool:
-    return not is_under_way(observed) and not holds_back(observed, desired)
+    waits = is_under_way(observed) or holds_back(observed, desired)
+    return not waits and not users_of_previous_login(observed, desired)
+
+
+def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
+    """Return the workloads that a setting keeps on earlier values, while the server accepts an earlier login."""
+    state = observed.state
+    if desired.database is None or state is None:
+        return ()
+    if all(one is state.current_credential for one in state.open_credentials):
+        return ()
+    refused = (progress for progress in standings(observed) if progress.turn is Turn.REFUSED)
+    return tuple(progress for progress in refused if progress.consumer.use is not None)
 
 
 def is_asserted(observed: Observed) -> bool:

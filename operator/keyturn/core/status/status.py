@@ -19,7 +19,7 @@ from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import policy_of
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.completion import is_complete
+from keyturn.core.rotation.completion import is_complete, users_of_previous_login
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
@@ -34,7 +34,7 @@ from .credentials import at_server, credential_status, credential_step, is_closi
 from .summary import done_of, with_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyturn.core.errors import Stalled
@@ -159,7 +159,10 @@ def _rotation(
         reason=newest.reason,
         step=step,
         started_at=to_second(newest.made),
-        message=at_server(step, observed) or _waiting_for(everyone) or summary_of(observed, observed.desired),
+        message=at_server(step, observed)
+        or _first_of([one for one in everyone if one.under_way])
+        or summary_of(observed, observed.desired)
+        or _first_of(users_of_previous_login(observed, observed.desired)),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.
     return rotation if isinstance(outcome.step, steps.Rest) else _with_outcome(rotation, outcome)
@@ -233,8 +236,7 @@ def _ended(current: RevisionFacts, observed: Observed) -> datetime:
     return until if until and until <= observed.now else published or current.made
 
 
-def _waiting_for(everyone: Iterable[WorkloadProgress]) -> str | None:
-    waits = [progress for progress in everyone if progress.under_way]
+def _first_of(waits: Sequence[WorkloadProgress]) -> str | None:
     if not waits:
         return None
     first = waits[0]

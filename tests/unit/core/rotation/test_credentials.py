@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,6 +38,9 @@ from keyturn.core.state.credential import Phase
 from keyturn.core.state.state import Held, Publication
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, numbers, state, superseding
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Consumer
 
 STAGED, APPLIED, PROVEN, CLOSING, CLOSED = Phase
 UNREACHABLE = Wait("DatabaseUnreachable", "no answer", make.minutes(1))
@@ -324,6 +327,39 @@ def test_an_overlap_begins_once_every_workload_runs_the_new_password() -> None:
     two = state(credential(2), credential(1))
     assert next_step(look(two)) == Overlap(2, make.NOW + make.minutes(60))
     assert isinstance(next_step(look(two, make.consumer(marker="db=2", settled=False))), Rest)
+
+
+TWO = state(credential(2), credential(1))
+NEVER = make.consumer(marker="db=1", restart="never")
+BY_HAND: dict[str, Any] = {"rollout": {"restart": "None"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "others"),
+    [
+        pytest.param(NEVER, {}, id="by its annotation"),
+        pytest.param(make.consumer(marker="db=1"), BY_HAND, id="by the spec"),
+    ],
+)
+def test_a_login_stays_open_while_a_workload_that_is_never_restarted_may_use_it(
+    one: Consumer, others: dict[str, Any]
+) -> None:
+    found = look(TWO, one, others=others)
+
+    assert isinstance(next_step(found), Rest)
+    assert next_step(replace(found, consumers=(replace(one, renewed=True),))) == Overlap(
+        2, make.NOW + make.minutes(60)
+    ), "it was restarted by hand"
+    assert next_step(replace(found, consumers=(replace(one, use=None),))) == Overlap(
+        2, make.NOW + make.minutes(60)
+    ), "it has no password"
+
+
+def test_a_login_ends_at_the_limit_of_its_overlap_whatever_workload_may_use_it() -> None:
+    limited = {"rotation": {"overlap": "1m", "maxOverlap": "10m"}}
+    late = look(TWO, NEVER, others=limited, now=make.PUBLISHED + make.minutes(10))
+
+    assert next_step(late) == Expire(2)
 
 
 def test_an_overlap_ends_at_its_time() -> None:

@@ -51,6 +51,16 @@ def test_each_credential_has_its_phase() -> None:
     ]
 
 
+def test_a_rotation_names_the_workload_that_is_never_restarted_and_may_use_the_previous_login() -> None:
+    two = state(credential(2), credential(1))
+    shown = rotation(look(two, make.consumer(marker="db=1", restart="never")))
+
+    assert (shown.step, shown.message) == (
+        "WaitForPods",
+        "Deployment/api is pending: refuses restarts by keyturn.dev/restart: never; restart it yourself",
+    )
+
+
 def test_a_credential_keeps_when_it_was_proven() -> None:
     later = make.MADE + timedelta(hours=1)
     closing = credential(1).at(CLOSING, later)
