@@ -29,7 +29,7 @@ from keyturn.kube.workloads import workload_of
 from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from keyturn.api.status import RestStatus
     from keyturn.kube.client import Body, Params
@@ -114,6 +114,8 @@ class Cluster(Api):
         """How often pods were listed."""
         self.namespace_lists = 0
         """How often those were all pods of the namespace."""
+        self.lists_fail = False
+        """Whether pods cannot be listed."""
         self.budget: int | None = None
         """How many pods may be evicted; None without a limit."""
         self.other_pods: list[Body] = []
@@ -403,9 +405,11 @@ class Cluster(Api):
             return
         assert path == paths.pods("shop")
         self.lists += 1
+        if self.lists_fail:
+            raise errors.Unavailable("list", path, 503, "ServiceUnavailable")
         if not params or "labelSelector" not in params:
             self.namespace_lists += 1
-            yield Page(copy.deepcopy(self.other_pods), "1", first=True)
+            yield Page([*copy.deepcopy(self.other_pods), *self._pods_of_workloads()], "1", first=True)
             return
         name = str(params["labelSelector"]).removeprefix("app=")
         pods = self.pods[name]
@@ -414,6 +418,18 @@ class Cluster(Api):
         yield Page(
             [{"metadata": one["metadata"]} if metadata_only else one for one in there], "1", first=True
         )
+
+    def _pods_of_workloads(self) -> Iterator[Body]:
+        """Yield the pods of each workload, with the Secrets of its present template."""
+        for name, pods in self.pods.items():
+            body = self.objects.get(self.path_of(name)) or {"spec": {}}
+            template = body["spec"].get("template") or {
+                "spec": {}
+            }  # without it the template is another object's
+            for one in (pods, pods.healthy):
+                if one:
+                    spec = {"containers": [], **copy.deepcopy(template["spec"]), "nodeName": "node"}
+                    yield self._pod(name, one) | {"spec": spec}
 
     def _pod(self, name: str, pods: Pods) -> Body:
         """Return a pod: of those that are doomed, every other one crashes, and one is never ready."""

@@ -11,7 +11,8 @@ from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import paths
-from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import KEY, SECOND, STATE, TARGET, Cluster
 from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
@@ -29,15 +30,19 @@ IN_USE = (
 )
 
 
-async def published(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803  # as in the spec
+async def published(
+    revisionHistoryLimit: int = 3,  # noqa: N803  # as in the spec
+    data: list[dict[str, Any]] = PASSWORD,
+    **target: Any,
+) -> Cluster:
     rotation = {"revisionHistoryLimit": revisionHistoryLimit, "overlap": "0s"}
-    cluster = Cluster({"data": PASSWORD, "target": target, "rotation": rotation})
+    cluster = Cluster({"data": data, "target": target, "rotation": rotation})
     await cluster.settle()
     return cluster
 
 
-async def running(revisionHistoryLimit: int = 3, **target: Any) -> Cluster:  # noqa: N803
-    cluster = await published(revisionHistoryLimit, **target)
+async def running(**spec: Any) -> Cluster:
+    cluster = await published(**spec)
     cluster.add_workload("api", None)
     await cluster.settle()
     cluster.now += timedelta(days=1)
@@ -236,4 +241,55 @@ async def test_a_pod_of_no_workload_that_uses_the_secret_under_its_earlier_name_
     del cluster.other_pods[0]
     cluster.now += timedelta(minutes=10)
     await cluster.settle()
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_pods_from_before_the_rotation_are_waited_for_after_a_change_of_the_name() -> None:
+    cluster = await running()
+    cluster.pause("api", paused=True)
+    await declare(cluster)
+    assert progress(cluster).message == "Deployment/api is pending: waits because the Deployment is paused"
+
+    cluster.now += timedelta(minutes=10)
+    await rename(cluster)
+    assert (progress(cluster).state, progress(cluster).message) == (AffectedState.ROTATED, IN_USE)
+
+    await replace_pods(cluster)
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_values_are_rotated_although_pods_cannot_be_listed() -> None:
+    cluster = await running()
+    await rename(cluster)
+    cluster.now += timedelta(days=1)
+    cluster.lists_fail = True
+
+    await declare(cluster)
+
+    assert state_of(cluster.objects[STATE]).facts.current.reason == "Emergency"
+
+
+async def test_values_that_did_not_change_are_not_waited_for() -> None:
+    cluster = await running(data=[{"name": "user", "literal": "shop"}])
+    await rename(cluster)
+    cluster.now += timedelta(days=1)
+
+    await declare(cluster)
+
+    assert progress(cluster).state is AffectedState.NOTHING_TO_ROTATE
+
+
+async def test_a_secret_that_others_write_to_later_does_not_make_pods_older() -> None:
+    cluster = await running()
+    await rename(cluster)
+    filled_by_hand(cluster.objects[TARGET])
+    stamped(cluster)
+    await declare(cluster)
+    assert progress(cluster).message == IN_USE
+
+    await replace_pods(cluster)
+    cluster.now += timedelta(minutes=10)
+    stamped(cluster)
+    await cluster.settle()
+
     assert progress(cluster).state is AffectedState.ROLLED_OUT

@@ -1,33 +1,35 @@
 """Uses of Secrets under earlier names of the target, which keep their values, as far as an emergency depends on them.
 
-The informer does not see a released Secret, so it is read while a workload or another pod uses it.
+The informer does not see a released Secret, so it is read while a workload or a pod uses it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
-from keyturn.core.observation.holders import is_of
 from keyturn.core.observation.observed import FormerUse, with_facts
+from keyturn.core.rotation.former import followed_secrets, revision_held
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import time_of
 from keyturn.kube.target_secret import values_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.holders import HoldingPod
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.workload import Workload
     from keyturn.core.state.state import LeftSecret
+    from keyturn.core.value import Value
     from keyturn.kube.client import Body
 
     from .secret_reads import SecretReads
 
 __all__ = ["ChangedSecrets", "with_former_uses"]
+
+_STILL: Final = datetime.max.replace(tzinfo=UTC)
+"""The Secret has the values that were left."""
 
 
 class ChangedSecrets:
@@ -36,8 +38,13 @@ class ChangedSecrets:
     def __init__(self) -> None:
         self._since: dict[ObjectKey, dict[str, datetime]] = {}
 
-    def since(self, key: ObjectKey, name: str, now: datetime) -> datetime:
-        return self._since.setdefault(key, {}).setdefault(name, now)
+    def note(self, key: ObjectKey, name: str, time: datetime) -> datetime:
+        """Note that a Secret had other values at a time; return the first such time."""
+        return self._since.setdefault(key, {}).setdefault(name, time)
+
+    def drop(self, key: ObjectKey, name: str) -> None:
+        """Drop the time of a Secret that has the values again."""
+        self._since.get(key, {}).pop(name, None)
 
     def forget(self, key: ObjectKey) -> None:
         self._since.pop(key, None)
@@ -46,56 +53,73 @@ class ChangedSecrets:
 async def with_former_uses(
     key: ObjectKey, observed: Observed, changed: ChangedSecrets, secrets: SecretReads, context: Context
 ) -> Observed:
-    """Add the users of a Secret under an earlier name with values that the target no longer has.
+    """Add the users of Secrets under earlier names that may have values which the target no longer has.
 
     Raises:
-        ApiError: A released Secret, or the pods of a workload, could not be read.
+        ApiError: A released Secret could not be read.
     """
-    if not observed.former_secrets:
+    followed = followed_secrets(observed)
+    if not followed:
         changed.forget(key)
         return observed
-    uses = [
-        FormerUse(user, left)
-        for left in observed.former_secrets
-        async for user in _users(left, key, observed, changed, secrets, context)
-    ]
-    return with_facts(observed, former_uses=tuple(uses))
+    uses: dict[tuple[str, str], FormerUse] = {}
+    for left in followed:
+        until = await _until(left, key, observed, changed, secrets, context)
+        for use in _uses(left, key, until, observed, context):
+            known = uses.setdefault((use.user, left.name), use)
+            if use.number < known.number:
+                uses[use.user, left.name] = use
+    return with_facts(observed, former_uses=tuple(uses.values()))
 
 
-async def _users(
+def _uses(
+    left: LeftSecret, key: ObjectKey, until: datetime | None, observed: Observed, context: Context
+) -> Iterator[FormerUse]:
+    """Yield the workloads whose next pods read the values that were left, and the owners of pods that may have."""
+    if until is _STILL:
+        for workload in context.cache.users_of(key.namespace, left.name):
+            yield FormerUse(str(workload.key), left, left.number)
+    for pod in observed.holders.former if observed.holders else ():
+        use = pod.use_of(left.name)
+        number = revision_held(pod.began, use, left, until, observed) if use else None
+        if number is not None:
+            yield FormerUse("/".join(pod.owner), left, number)
+
+
+async def _until(
     left: LeftSecret,
     key: ObjectKey,
     observed: Observed,
     changed: ChangedSecrets,
     secrets: SecretReads,
     context: Context,
-) -> AsyncIterator[str]:
-    """Yield the users of a Secret with the values that were left, and those whose pods may have read them."""
-    workloads = context.cache.users_of(key.namespace, left.name)
-    pods = _other_pods(left, workloads, observed)
-    if not workloads and not pods:
-        return
-    meta = context.cache.secret(key.namespace, left.name)
-    found, has_values = None, True
-    if meta is None or (meta.owner, meta.uid) != (key.name, left.uid):
-        found = await _find(key.namespace, left.name, context)
-        has_values = found is not None and await _has_values(found, left, key, secrets)
-    since = None if has_values else _changed_at(found) or changed.since(key, left.name, observed.now)
-    for workload in workloads:
-        if since is None or await _has_pods_since(workload, since, context):
-            yield str(workload.key)
-    for owner in sorted({pod.owner for pod in pods if since is None or pod.began <= since}):
-        yield "/".join(owner)
+) -> datetime | None:
+    """Return the last time at which a Secret may have had values that were left and that the target no longer has.
 
-
-def _other_pods(left: LeftSecret, workloads: Collection[Workload], observed: Observed) -> list[HoldingPod]:
-    """Return the pods that use a Secret and that none of its workloads controls; none if pods were not read."""
+    None if it is not used, or if these values are all current.
+    """
     pods = observed.holders.former if observed.holders else ()
-    return [
-        pod
-        for pod in pods
-        if pod.use_of(left.name) and not any(is_of(pod, workload) for workload in workloads)
-    ]
+    if not any(pod.use_of(left.name) for pod in pods) and not context.cache.users_of(
+        key.namespace, left.name
+    ):
+        return None
+    state = await secrets.state(key)
+    revision = state.revisions.get(left.number) if state else None
+    lost = None  # its values are dropped, so that none can be compared
+    if state is not None and revision is not None:
+        current = state.current.data()
+        lost = {name: value for name, value in revision.data().items() if current.get(name) != value}
+        if not lost:
+            return None
+    meta = context.cache.secret(key.namespace, left.name)
+    if meta is not None and (meta.owner, meta.uid) == (key.name, left.uid):
+        return _STILL
+    found = await _find(key.namespace, left.name, context)
+    if found is not None and _has_values(found, left, lost):
+        changed.drop(key, left.name)
+        return _STILL
+    first = changed.note(key, left.name, observed.now)
+    return min(first, _changed_at(found) or first)
 
 
 async def _find(namespace: str, name: str, context: Context) -> Body | None:
@@ -105,16 +129,12 @@ async def _find(namespace: str, name: str, context: Context) -> Body | None:
         return None
 
 
-async def _has_values(found: Body, left: LeftSecret, key: ObjectKey, secrets: SecretReads) -> bool:
-    """Whether a Secret has a value of the revision that was left, which the target no longer has."""
-    state = await secrets.state(key)
-    revision = state.revisions.get(left.number) if state else None
-    if state is None or revision is None:  # its values are dropped, so that none can be compared
+def _has_values(found: Body, left: LeftSecret, lost: Mapping[str, Value] | None) -> bool:
+    """Whether a Secret has one of the values that only the Secret that was left had."""
+    if lost is None:
         return bool(found["metadata"]["uid"] == left.uid)
-    current, there = state.current.data(), values_of(found)
-    return any(
-        there.get(name) == value for name, value in revision.data().items() if current.get(name) != value
-    )
+    there = values_of(found)
+    return any(there.get(name) == value for name, value in lost.items())
 
 
 def _changed_at(found: Body | None) -> datetime | None:
@@ -123,12 +143,3 @@ def _changed_at(found: Body | None) -> datetime | None:
         return None
     times = [time_of(entry.get("time")) for entry in found["metadata"].get("managedFields") or ()]
     return max((time for time in times if time), default=None)
-
-
-async def _has_pods_since(workload: Workload, time: datetime, context: Context) -> bool:
-    """Whether a workload has pods from before a time, or RBAC forbids to list them."""
-    try:
-        seen = await context.pods.read_ages(workload)
-    except errors.Forbidden:
-        return True
-    return any(pod.created <= time for pod in seen.pods)

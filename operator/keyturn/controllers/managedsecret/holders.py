@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from keyturn.core.observation.holders import Holders, is_of
 from keyturn.core.observation.observed import with_facts
+from keyturn.core.rotation.former import followed_secrets
 from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
 from keyturn.core.rotation.pod_reads import needs_holders
 from keyturn.runtime.clock import loop_time
@@ -92,7 +93,7 @@ async def with_holders(
     desired = observed.desired
     if desired is None or observed.state is None or not needs_holders(observed):
         return observed
-    subject = (observed.state.current_number, observed.published, observed.former_secrets)
+    subject = (observed.state.current_number, observed.published, followed_secrets(observed))
     known = memory.known(key)
     if known is not None and known.subject == subject and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
@@ -129,7 +130,7 @@ def _holders_of(found: PodList, observed: Observed, desired: Desired) -> Holders
             is_of(pod, consumer.workload) and _covers(consumer, pod) for consumer in observed.consumers
         )
     )
-    names = {left.name for left in observed.former_secrets}
+    names = {left.name for left in followed_secrets(observed)}
     former = (pod for pod in found.pods if any(use.secret in names for use in pod.uses))
     return Holders(tuple(others), found.forbidden, tuple(former))
 

@@ -10,11 +10,11 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.emergency import (
     asked_at,
-    is_exposed,
     is_fixed,
     renewed_by,
     renews,
 )
+from keyturn.core.rotation.former import has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.leases import idle_leases
 from keyturn.core.rotation.ownership import is_created_again
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import LeftSecret
 
 __all__ = ["Affected", "affected"]
 
@@ -201,21 +200,15 @@ def _open_points(
 
 def _still_used(observed: Observed, desired: Desired) -> str | None:
     """Return a message with the users of Secrets under earlier names, which keep exposed values."""
-    exposed = [one for one in observed.former_uses if _is_exposed(one.secret, observed)]
+    exposed = [one for one in observed.former_uses if has_exposed(one.number, observed)]
     if not exposed:
         return None
     first, more = exposed[0], f" and {len(exposed) - 1} more" if len(exposed) > 1 else ""
     return (
-        f"{first.user}{more} may still have values of revision {first.secret.number or '?'} from the Secret"
+        f"{first.user}{more} may still have values of revision {first.number or '?'} from the Secret"
         f" {first.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
         " values now"
     )
-
-
-def _is_exposed(left: LeftSecret, observed: Observed) -> bool:
-    """Whether a Secret has exposed values, or those of a revision that is no longer recorded."""
-    is_known = observed.state is not None and observed.state.revision(left.number) is not None
-    return not is_known or is_exposed(left.number, observed)
 
 
 def _still_valid(observed: Observed, desired: Desired) -> str | None:

@@ -100,8 +100,10 @@ class FormerUse:
     """A user of a Secret under an earlier name of the target."""
 
     user: str
-    """A workload or the owner of other pods, such as `Deployment/api` or `Pod/debug`."""
+    """A workload or the owner of pods, such as `Deployment/api` or `Pod/debug`."""
     secret: LeftSecret
+    number: int
+    """The oldest revision whose values it may have; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +195,6 @@ class Observed:
     def current(self) -> RevisionFacts | None:
         """The revision that the Secret must hold."""
         return self.state.current if self.state else None
-
-    @cached_property
-    def former_secrets(self) -> tuple[LeftSecret, ...]:
-        """The Secrets under earlier names, released or not, whose users an open emergency waits for."""
-        if self.state is None or self.desired is None or not any(one.is_open for one in self.emergencies):
-            return ()
-        known = {one.name: one for one in (*self.state.left, *self.left)}
-        return tuple(one for name, one in known.items() if name != self.desired.secret)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import read_marker
 
 from .completion import is_asserted
+from .former import followed_secrets
 from .holders import evicts
 from .leases import idle_leases
 from .rollout import Turn, is_under_way
@@ -73,7 +74,7 @@ def needs_holders(observed: Observed) -> bool:
     Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
     """
     was_asserted = is_asserted(observed)
-    is_settled = was_asserted and not idle_leases(observed) and not observed.former_secrets
+    is_settled = was_asserted and not idle_leases(observed) and not followed_secrets(observed)
     if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):

@@ -6,12 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Observed, once, with_facts
-from keyturn.core.state.state import LeftSecret
 from tests.unit.core import builders as make
-
-LEAK = Emergency("leak", make.UID, make.NOW)
 
 
 def test_a_copy_has_the_other_facts_and_all_else_unchanged() -> None:
@@ -71,14 +67,3 @@ def test_a_result_is_computed_again_for_a_copy() -> None:
     observed = make.observed()
 
     assert (lost(observed), lost(with_facts(observed, lost=("history",)))) == ((), ("history",))
-
-
-def test_secrets_under_earlier_names_count_in_an_open_emergency() -> None:
-    recorded, released = LeftSecret("db-old", "uid-1", 1), LeftSecret("db-2", "uid-2", 2)
-    again = LeftSecret("db", "uid-3", 1)
-    observed = make.observed(state=make.state(left=(recorded, again)), emergencies=(LEAK,))
-    observed = with_facts(observed, left=(released,))
-
-    assert observed.former_secrets == (recorded, released)
-    assert with_facts(observed, emergencies=(replace(LEAK, is_open=False),)).former_secrets == ()
-    assert with_facts(observed, state=None).former_secrets == ()

@@ -757,36 +757,35 @@ def test_a_secret_without_generated_values_waits_for_pods_with_earlier_ones(
     assert message in (told.message or "")
 
 
-def using(left: LeftSecret) -> Observed:
-    uses = tuple(FormerUse(f"Deployment/{name}", left) for name in ("api", "web"))
+def using(number: int) -> Observed:
+    """Observe two workloads with values of a revision from the Secret under its earlier name."""
+    left = LeftSecret("db-old", "uid", 2)
+    uses = tuple(FormerUse(f"Deployment/{name}", left, number) for name in ("api", "web"))
     found = look(target=target(2, published=NOW), state=rotated(), status={"revision": 2})
     return replace(found, former_uses=uses)
 
 
 @pytest.mark.parametrize(
-    ("left", "number"),
-    [
-        pytest.param(LeftSecret("db-old", "uid", 1), "1", id="from before"),
-        pytest.param(LeftSecret("db-old", "uid", 0), "?", id="of an unknown revision"),
-    ],
+    ("number", "shown"),
+    [pytest.param(1, "1", id="from before"), pytest.param(0, "?", id="of an unknown revision")],
 )
 def test_a_secret_is_not_through_while_a_workload_uses_it_under_an_earlier_name(
-    left: LeftSecret, number: str
+    number: int, shown: str
 ) -> None:
-    found = using(left)
+    found = using(number)
 
     told = far(found)
 
     assert told.state is AffectedState.ROTATED
     assert told.message == (
-        f"Deployment/api and 1 more may still have values of revision {number} from the Secret 'db-old'; let it use"
+        f"Deployment/api and 1 more may still have values of revision {shown} from the Secret 'db-old'; let it use"
         " 'db', or restart or delete it if that Secret has other values now"
     )
     assert next_step(found) == Rest(NOW + minutes(1)), "no watch reports the end of that use"
 
 
 def test_a_secret_that_was_left_with_new_values_is_not_in_the_way() -> None:
-    assert far(using(LeftSecret("db-old", "uid", 2))).state is AffectedState.ROLLED_OUT
+    assert far(using(2)).state is AffectedState.ROLLED_OUT
 
 
 # Revisions that are derived from exposed ones

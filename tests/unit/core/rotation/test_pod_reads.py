@@ -121,7 +121,7 @@ def test_a_workload_that_breaks_after_its_rollout_is_not_looked_at() -> None:
                 state=replace(ROTATED, left=(LeftSecret("db-old", "uid", 1),)),
                 target=make.target(2),
                 status={**DONE, "history": [ENTRY]},
-                emergencies=(LEAK,),
+                emergencies=(replace(LEAK, started=make.BEFORE - make.minutes(60)),),
             ),
             True,
             id="a Secret under an earlier name in an emergency",

@@ -1,0 +1,59 @@
+"""Secrets under earlier names of the target: whether an emergency looks at them, and what their pods may have read.
+
+Such a Secret keeps its values when it is released, and others may change it afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .emergency import asked_at, is_exposed
+from .old_pods import has_earlier_values, revision_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.workload import Use
+    from keyturn.core.state.state import LeftSecret
+
+__all__ = ["UNKNOWN", "followed_secrets", "has_exposed", "revision_held"]
+
+UNKNOWN = 0
+"""Number of a revision that is not recorded."""
+
+
+def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
+    """Return the Secrets under earlier names whose users an open emergency waits for.
+
+    There are none before the values are rotated and read again, which must not depend on a look at pods.
+    """
+    state, desired = observed.state, observed.desired
+    if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
+        return ()
+    known = {one.name: one for one in (*state.left, *observed.left)}
+    left = tuple(one for name, one in known.items() if name != desired.secret)
+    if not left or observed.rereads_for or asked_at(observed, desired) is not None:
+        return ()
+    return left
+
+
+def revision_held(
+    began: datetime, use: Use | None, left: LeftSecret, until: datetime | None, observed: Observed
+) -> int | None:
+    """Return the oldest revision whose values a pod that uses such a Secret may have; None for current values.
+
+    `until` is the last time at which the Secret had values that were left and that the target no longer has; None if
+    they are all current. A pod from before the revision that was left may have an earlier one.
+    """
+    held = [left.number] if until is not None and began <= until else []
+    earlier = revision_at(began, observed) or UNKNOWN
+    if earlier < left.number and has_earlier_values(began, use, observed):
+        held.append(earlier)
+    return min(held, default=None)
+
+
+def has_exposed(number: int, observed: Observed) -> bool:
+    """Whether a revision has exposed values, or is no longer recorded, so that it may have some."""
+    is_known = observed.state is not None and observed.state.revision(number) is not None
+    return not is_known or is_exposed(number, observed)
