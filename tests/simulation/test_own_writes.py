@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from keyturn.controllers.event_handlers import Watches
-from keyturn.kube import errors
+from keyturn.core.labels import OWNER_LABEL
+from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Cluster
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.kube.client import Body, Params
 
+RENAMED = paths.secret("shop", "db2")
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 
 
@@ -119,3 +121,21 @@ async def test_a_conflict_without_a_newer_object_waits_for_the_back_off() -> Non
     await cluster.look()
 
     assert cluster.woken == []
+
+
+class TakenOver(Cluster):
+    """A cluster where another ManagedSecret adopts a Secret before it is released."""
+
+    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+        if path == TARGET and RENAMED in self.objects:
+            self.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] = "orders"
+        return await super().get(path, params, metadata_only=metadata_only)
+
+
+async def test_a_secret_that_another_owns_before_its_release_keeps_its_label() -> None:
+    cluster = TakenOver(copy.deepcopy(SPEC))
+    await cluster.settle()
+    cluster.change_managed()["target"] = {"name": "db2"}
+    await cluster.settle()
+
+    assert cluster.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] == "orders"

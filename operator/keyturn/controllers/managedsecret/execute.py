@@ -50,7 +50,7 @@ async def take(  # one case per step
         case steps.Begin():
             await write_status(key, observed.managed, status_of(observed, Outcome(step)), context)
         case steps.Release(secret=secret):
-            await release(replace(key, name=secret), context)
+            await release(key, secret, context)
         case steps.Publish() | steps.Repair() | steps.Settle():
             await write_target(step, key, observed, memory, context)
         case steps.RollOut():

@@ -140,15 +140,18 @@ def _difference(written: Body, key: ObjectKey, observed: Observed, state: State)
     return None if facts.dressed else "its labels and annotations"
 
 
-async def release(key: ObjectKey, context: Context) -> None:
-    """Remove our label from a Secret with an earlier name; the informer no longer sees it then."""
+async def release(key: ObjectKey, secret: str, context: Context) -> None:
+    """Remove our label from a Secret under an earlier name; the informer no longer sees it then.
+
+    Another ManagedSecret may own it since it was observed.
+    """
     try:
-        found = await context.api.get(paths.secret(key.namespace, key.name))
-        if owner_of(found):
-            await context.api.replace(paths.secret(key.namespace, key.name), released_target(found))
+        found = await context.api.get(paths.secret(key.namespace, secret))
+        if owner_of(found) == key.name:
+            await context.api.replace(paths.secret(key.namespace, secret), released_target(found))
     except errors.NotFound:
         pass  # already deleted
-    context.cache.drop_secret(key)
+    context.cache.drop_secret(replace(key, name=secret))
 
 
 async def _write_secret(key: ObjectKey, body: Body, memory: Memory, context: Context) -> Body:
