@@ -288,6 +288,11 @@ class Cluster(Api):
         """Count what was done to the metadata as a change."""
         self._stamp(self.objects[MANAGED])
 
+    def put(self, path: str, body: Body) -> None:
+        """Store an object that another program has created now."""
+        body["metadata"]["creationTimestamp"] = self._second()
+        self.objects[path] = self._stamp(body)
+
     def add_workload(self, name: str, keys: frozenset[str] | None) -> None:
         self.now += 2 * SECOND  # creation times have whole seconds: of the same one, it might be older
         container: dict[str, Any] = {"name": "app"}

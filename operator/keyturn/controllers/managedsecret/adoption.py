@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import transitions
 from keyturn.core.spec.database import LOGIN
 from keyturn.core.spec.desired import VALUE
-from keyturn.core.state.revision import LITERAL, ItemValues, Revision, found_under, is_found
+from keyturn.core.state.revision import LITERAL, ItemValues, Revision, changed_keys, found_under, is_found
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.generators import generator_for
@@ -43,9 +44,10 @@ __all__ = [
 
 
 def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemValues]:
-    """Return the data of a Secret by the items that write it.
+    """Return the data of an own Secret, whose state is lost, by the items that write it.
 
-    A key of no item is kept under its own name, unless the spec leaves it to other writers.
+    A plain value stays until the next rotation, whatever its generator, because it may have been adopted. A key of no
+    item is kept under its own name, unless the spec leaves it to other writers.
     """
     kept = {}
     for item in desired.items:
@@ -75,8 +77,9 @@ def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, Ite
     for item in desired.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
-            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
-            kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
+            kept[item.name] = ItemValues(
+                _recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs)
+            )
     if desired.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
@@ -141,7 +144,7 @@ def _recipe_of(item: Item, outputs: Outputs) -> str:
         return LOGIN
     if item.recipe is None:
         return item.source.text if item.source else LITERAL
-    return item.recipe.text if generator_for(item.recipe).accepts(outputs) else ""
+    return item.recipe.text if _stays(item, outputs) else ""
 
 
 def _life_of(item: Item, outputs: Outputs) -> Validity | None:
@@ -183,7 +186,10 @@ async def adopt(
     secrets: SecretReads,
     context: Context,
 ) -> State:
-    """Return a state with the found values as a revision; workloads that read the Secret already run it."""
+    """Return a state with the found values as a revision.
+
+    Workloads that read the Secret already run it, except for values that differ from those of an earlier revision.
+    """
     body = await secrets.target(key, desired.secret)
     found = await threadpools.for_tenant(
         key.namespace, adopted_values, desired, values_of(body) if body else {}
@@ -191,9 +197,14 @@ async def adopt(
     # A key that is missing here is no reason to generate a new value.
     kept = {name: one for name, one in state.current.values.items() if name in desired.names} if state else {}
     kept |= found
+    revision, content = Revision(kept), _content_of(kept, desired)
+    if state:
+        content = replace(
+            content, changed=changed_keys(Revision(state.current.values).data(), revision.data())
+        )
     before = state.facts if state else None
-    facts = transitions.adopt(step, before, observed, desired, _content_of(kept, desired), context.now())
-    return State.newer(facts, Revision(kept), state)
+    facts = transitions.adopt(step, before, observed, desired, content, context.now())
+    return State.newer(facts, revision, state)
 
 
 def _content_of(values: Mapping[str, ItemValues], desired: Desired) -> transitions.Content:

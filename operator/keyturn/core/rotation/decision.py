@@ -371,19 +371,16 @@ def _current(observed: Observed) -> RevisionFacts:
 def next_number(observed: Observed) -> int:
     """Return the number of the next revision.
 
-    The state has it. If the state was lost, status and restart markers are hints; other users can edit them, so hints
-    above HIGHEST_HINT are ignored.
+    The state has it. If the state was lost or an older one was restored, the status is a hint, and without a state the
+    restart markers are. Other users can edit them, so hints above HIGHEST_HINT are ignored.
     """
-    if observed.state:
-        return max(observed.state.newest.number, observed.state.used) + 1
-    hints = [
-        observed.managed.status.revision or 0,
-        *(entry.revision for entry in observed.managed.status.history),
-    ]
-    if observed.desired:
+    state, status = observed.state, observed.managed.status
+    hints = [status.revision or 0, *(entry.revision for entry in status.history)]
+    if state is None and observed.desired:
         secret = observed.desired.secret
         hints += (read_marker(consumer.workload.marker).get(secret, 0) for consumer in observed.consumers)
-    return max((hint for hint in hints if hint <= HIGHEST_HINT), default=0) + 1
+    used = [state.newest.number, state.used] if state else []
+    return max([*used, *(hint for hint in hints if hint <= HIGHEST_HINT)], default=0) + 1
 
 
 def hinted(target: TargetFacts) -> int | None:

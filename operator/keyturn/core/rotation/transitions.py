@@ -189,16 +189,16 @@ def adopt(
     content: Content,
     now: datetime,
 ) -> StateFacts:
-    """Record the content of a Secret without owner; workloads that read it already run it."""
+    """Record the content of a Secret without owner; workloads that read it already run it, if nothing changed."""
     base = state.current_number if state else None
     credentials = _found_credentials(step.number, desired.database, content, now)
     facts = RevisionFacts(
         step.number,
         RevisionReason.CLAIMED,
         now,
-        frozenset(),
+        content.changed,
         base=base,
-        fallback=step.number,
+        fallback=_fallback(observed, desired) if content.changed else step.number,
         credential=step.number if credentials else None,
     )
     if state is None:

@@ -590,10 +590,11 @@ GONE: dict[str, Any] = {"state": None, "target": None}
     [
         pytest.param(observed(**GONE, status={}), 1, id="the first"),
         pytest.param(observed(), 2, id="the next"),
+        pytest.param(observed(None, consumer(marker="db=8")), 2, id="with a state, a marker does not hint"),
         pytest.param(
-            observed(None, consumer(marker="db=8"), status={"revision": 9}),
-            2,
-            id="where the state knows, only it counts",
+            observed(status={"revision": 3, "history": [{**ENTRY, "revision": 4}]}),
+            5,
+            id="an older state was restored: the status hints",
         ),
         pytest.param(observed(state=state(used=5)), 6, id="more were used before the record was lost"),
         pytest.param(

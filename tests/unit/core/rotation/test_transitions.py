@@ -146,6 +146,7 @@ CONTENT = transitions.Content(
     previous=frozenset({"TOKEN.previous"}),
     begins_overlap=True,
 )
+UNCHANGED = replace(CONTENT, changed=frozenset())
 KEPT = replace(CONTENT, changed=frozenset({"TOKEN"}), begins_overlap=False)
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
 SPEC_CHANGE = Reason("SpecChanged", "data has new items", frozenset({"password"}), rotates=False)
@@ -217,7 +218,7 @@ def test_the_last_rotation_of_a_claimed_secret(status: dict[str, object], rotate
 def test_the_age_of_adopted_values_counts_from_their_adoption() -> None:
     observed = make.observed(state=None, target=make.target(None, owner=None), annotations=ROTATE)
 
-    after = transitions.adopt(steps.Adopt(1), None, observed, make.desired(), CONTENT, NOW)
+    after = transitions.adopt(steps.Adopt(1), None, observed, make.desired(), UNCHANGED, NOW)
 
     assert after.revisions == (RevisionFacts(1, "Claimed", NOW, frozenset(), fallback=1),)
     assert (after.rotated, after.triggers.annotation, after.publications) == (NOW, "leaver", ())
@@ -226,11 +227,17 @@ def test_the_age_of_adopted_values_counts_from_their_adoption() -> None:
 def test_a_secret_is_adopted_over_a_recorded_revision() -> None:
     observed = make.observed()
 
-    after = transitions.adopt(steps.Adopt(2), state(1), observed, make.desired(), CONTENT, NOW)
+    after = transitions.adopt(steps.Adopt(2), state(1), observed, make.desired(), UNCHANGED, NOW)
 
     assert after.newest == RevisionFacts(2, "Claimed", NOW, frozenset(), base=1, fallback=2)
     assert (after.rotated, after.publications) == (MADE, (Publication(1, PUBLISHED),))
     assert (after.current_number, after.restorable, after.keys) == (2, frozenset({1, 2}), CONTENT.keys)
+
+
+def test_adopted_values_that_differ_from_the_recorded_ones_are_rolled_out() -> None:
+    after = transitions.adopt(steps.Adopt(2), state(1), make.observed(), make.desired(), CONTENT, NOW)
+
+    assert after.newest == RevisionFacts(2, "Claimed", NOW, CONTENT.changed, base=1, fallback=1)
 
 
 def staged(
