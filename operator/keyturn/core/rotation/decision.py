@@ -371,8 +371,8 @@ def _current(observed: Observed) -> RevisionFacts:
 def next_number(observed: Observed) -> int:
     """Return the number of the next revision.
 
-    The state has it. If the state was lost or an older one was restored, the status is a hint, and without a state the
-    restart markers are. Other users can edit them, so hints above HIGHEST_HINT are ignored.
+    The state has it. If it was lost or an older one was restored, the status is a hint; without a state, the restart
+    markers are, too. Other users can edit them, so hints above HIGHEST_HINT are ignored.
     """
     state, status = observed.state, observed.managed.status
     hints = [status.revision or 0, *(entry.revision for entry in status.history)]

@@ -5,6 +5,7 @@ Values change for these reasons only; a restart of the operator is none.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.database import USERNAME
@@ -316,13 +317,18 @@ def resume_time(observed: Observed) -> datetime | None:
     if held is None or held.lasts or desired is None:
         return None
     times = [
-        _renewal_of(life, desired, observed.now)
+        _renewal_of(_renewed_after(held.at, life), desired, observed.now)
         for life in _validities(observed).values()
-        if life.renew > held.at
+        if life.end > held.at
     ]
     if scheduled := _automatic_time(observed):
         times.append(starts_at(scheduled, desired.windows, observed.now))
     return min(times, default=None)
+
+
+def _renewed_after(rollback: datetime, life: Validity) -> Validity:
+    """Return a validity whose renewal was not due at a rollback: half of the time that was left is then over."""
+    return life if life.renew > rollback else replace(life, renew=rollback + (life.end - rollback) / 2)
 
 
 def is_paused(observed: Observed) -> bool:

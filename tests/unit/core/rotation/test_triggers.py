@@ -361,7 +361,8 @@ def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
 # The end of the pause after a rollback
 
 SKIPPED = replace(HELD_BACK, held=Held(2, 1, MADE + timedelta(minutes=30), failed=False, lasts=False))
-LATE_BACK = replace(HELD_BACK, held=Held(2, 1, MADE + timedelta(minutes=90), failed=False, lasts=False))
+LATE = MADE + timedelta(minutes=90)
+LATE_BACK = replace(HELD_BACK, held=Held(2, 1, LATE, failed=False, lasts=False))
 FIVE_PAST = {"windows": [{"cron": "5 * * * *", "duration": "10m"}]}
 IN_A_WINDOW = {"rotation": HOURLY["rotation"] | FIVE_PAST}
 NOBODY = {"rotation": HOURLY["rotation"] | {"appliedBy": "Nobody"}}
@@ -383,6 +384,12 @@ CERTIFICATE = Validity(NOW - timedelta(minutes=10), NOW + timedelta(days=1))
         pytest.param(
             {},
             replace(LATE_BACK, lives={"password": CERTIFICATE}),
+            LATE + (CERTIFICATE.end - LATE) / 2,
+            id="after half of the time that is left, if its renewal was due",
+        ),
+        pytest.param(
+            {},
+            replace(LATE_BACK, lives={"password": Validity(MADE, LATE)}),
             None,
             id="not for what expired before the rollback",
         ),
