@@ -174,7 +174,7 @@ class EmergencyRotationStatus(Schema):
     progress: str | None = None
     """How many of the secrets are rotated, such as 2/3."""
     report_name: str | None = None
-    """The ConfigMap with the incident document."""
+    """The ConfigMap with the incident document; absent while it cannot be written or lacks the last stage."""
     contacts: dict[str, str] | None = pydantic.Field(None, max_length=16)
     """The contacts of the organisation by role, from the operator's option --contacts."""
     secrets: list[AffectedSecret] = pydantic.Field(

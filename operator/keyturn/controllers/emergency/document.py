@@ -46,6 +46,7 @@ def document(
         _head(emergency, by),
         _deadlines(emergency),
         _secrets(rows),
+        _unread(known),
         _services(known),
         _elsewhere(known),
         _stores(known),
@@ -128,6 +129,18 @@ def _secrets(rows: Sequence[AffectedSecret]) -> Iterator[str]:
             for one in rows
         ),
     )
+
+
+def _unread(known: Mapping[str, Affected | None]) -> Iterator[str]:
+    """Yield the secrets whose progress was unknown for too long."""
+    if names := _names_unread(known):
+        yield ""
+        yield f"Keyturn could not read {', '.join(names)} before it wrote this. Each state above is the last known"
+        yield "one, and the sections below lack workloads, pods, stores and other places of these secrets."
+
+
+def _names_unread(known: Mapping[str, Affected | None]) -> list[str]:
+    return [code(name) for name, one in sorted(known.items()) if one is None]
 
 
 def _services(known: Mapping[str, Affected | None]) -> Iterator[str]:
@@ -249,6 +262,7 @@ def _open(
         for one in row.logins or ()
         if one.refused_at is None
     ]
+    lines += [f"- [ ] Check {name}, which Keyturn could not read" for name in _names_unread(known)]
     yield from lines or ["Nothing."]
     if "Documented" in waiting:
         yield ""

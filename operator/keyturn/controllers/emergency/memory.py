@@ -32,8 +32,8 @@ class Alarm:
     """Stages that were open when the document was written."""
     trouble: Stalled | None = None
     """Why the document cannot be written."""
-    is_unfinished: bool = False
-    """The status was written, and the document was not compared with it since."""
+    unread: datetime | None = None
+    """Since when the progress of some affected ManagedSecret is unknown."""
 
 
 class EmergencyMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.emergency.deadlines import EmergencyFacts
-from keyturn.core.emergency.status import rows_of, status_of, wake_up
+from keyturn.core.emergency.status import is_done, rows_of, status_of, wake_up
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import EventReason, TimelineReason
 from keyturn.kube import errors, paths
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import EmergencyKey
     from keyturn.kube.cache.emergencies import Declared
 
-    from .memory import EmergencyMemory
+    from .memory import Alarm, EmergencyMemory
 
 __all__ = ["reconcile_emergency"]
 
@@ -56,7 +57,7 @@ async def reconcile_emergency(
             _log.warning("emergency not readable", emergency=str(key), reason=flaw.message)
         return None
     emergency, alarm, now = declared.emergency, memory.alarm(key), context.now()
-    if declared.is_closed and not alarm.is_unfinished:
+    if declared.is_closed:
         return None
     if alarm.looked and now - alarm.looked < _MIN_UPDATE_INTERVAL:
         return alarm.looked + _MIN_UPDATE_INTERVAL
@@ -65,17 +66,52 @@ async def reconcile_emergency(
     rows = tuple(emergency.status.secrets) if refused else rows_of(emergency, known, now)
     found = EmergencyFacts(now, emergency, declared.by, rows, alarm.trouble, refused, context.contacts)
     status = status_of(found)
+    write = _close if is_done(status) else _follow
     try:
-        alarm.is_unfinished = True
-        await _write(key, emergency, status, context)
-        alarm.looked = now
-        is_followed = context.cache.emergencies.is_followed(key)
-        again = await update_report(key, found, status, known, alarm, context) if is_followed else None
-        alarm.is_unfinished = again is not None
+        again = await write(key, found, status, known, alarm, context)
     except (errors.Conflict, errors.NotFound, errors.AlreadyExists):
         return now + _CONFLICT_DELAY  # a conflict: the watch brings the newer object
     times = [time for time in (wake_up(found, status), again) if time]
     return min(times, default=None)
+
+
+async def _follow(
+    key: EmergencyKey,
+    found: EmergencyFacts,
+    status: EmergencyRotationStatus,
+    known: Mapping[str, Affected | None],
+    alarm: Alarm,
+    context: Context,
+) -> datetime | None:
+    """Write a status with open stages, then the document, which delays no status; return when to try again."""
+    await _write(key, found.emergency, status, context)
+    alarm.looked = found.now
+    if not context.cache.emergencies.is_followed(key):
+        return None
+    return (await update_report(key, found, status, known, alarm, context)).again
+
+
+async def _close(
+    key: EmergencyKey,
+    found: EmergencyFacts,
+    status: EmergencyRotationStatus,
+    known: Mapping[str, Affected | None],
+    alarm: Alarm,
+    context: Context,
+) -> datetime | None:
+    """Write the document, then the status without open stages; return when to try again.
+
+    No pass follows a status with the name of the document, whatever becomes of this process.
+    """
+    alarm.looked = found.now
+    try:
+        report = await update_report(key, found, status, known, alarm, context)
+    except errors.ApiError:
+        await _write(key, found.emergency, status_of(replace(found, is_behind=True)), context)
+        raise
+    found = replace(found, trouble=alarm.trouble, is_behind=not report.is_complete)
+    await _write(key, found.emergency, status_of(found), context)
+    return report.again
 
 
 def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Mapping[str, Affected | None]:

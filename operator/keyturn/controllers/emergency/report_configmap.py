@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,25 @@ if TYPE_CHECKING:
 
     from .memory import Alarm
 
-__all__ = ["FILE", "update_report"]
+__all__ = ["FILE", "Report", "update_report"]
 
 FILE = "report.md"
 _MIN_UPDATE_INTERVAL = timedelta(seconds=10)
 _RETRY_DELAY = timedelta(minutes=1)
 _READERS_INTERVAL = timedelta(minutes=10)
 """Minimum time between updates for new readers only."""
+_READ_TIMEOUT = timedelta(minutes=5)
+"""How long the document waits for ManagedSecrets whose progress is unknown; then it names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How far the document is."""
+
+    is_complete: bool
+    """The ConfigMap has the document of the given status."""
+    again: datetime | None
+    """When to look at it again."""
 
 
 async def update_report(
@@ -48,30 +61,41 @@ async def update_report(
     known: Mapping[str, Affected | None],
     alarm: Alarm,
     context: Context,
-) -> datetime | None:
-    """Write the document if it has changed; return when to try again.
+) -> Report:
+    """Write the document if it has changed.
 
     Raises:
-        Conflict: Another writer changed the ConfigMap meanwhile.
+        ApiError: The write failed for now, such as Conflict: another writer changed the ConfigMap meanwhile.
     """
     now = found.now
-    if None in known.values():
-        return None  # each affected object that was not reconciled yet wakes the emergency
+    if waits := _waits_until(known, alarm, now):
+        return Report(is_complete=False, again=waits)
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
     if alarm.reported and stages == alarm.stages and now - alarm.reported < _MIN_UPDATE_INTERVAL:
-        return alarm.reported + _MIN_UPDATE_INTERVAL
+        return Report(is_complete=False, again=alarm.reported + _MIN_UPDATE_INTERVAL)
     readers = _readers(key, emergency, known, context)
     later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == alarm.report:
-        return later
+        return Report(is_complete=True, again=later)
     before, alarm.trouble = alarm.trouble, await _write(key, emergency, text, context)
     alarm.reported, alarm.stages = now, stages
     if alarm.trouble:
-        return now if _differ(before, alarm.trouble) else now + _RETRY_DELAY
+        again = now if _differ(before, alarm.trouble) else now + _RETRY_DELAY
+        return Report(is_complete=False, again=again)
     alarm.report = text
-    return now if before else later
+    return Report(is_complete=True, again=now if before else later)
+
+
+def _waits_until(known: Mapping[str, Affected | None], alarm: Alarm, now: datetime) -> datetime | None:
+    """Return until when the document waits for the progress of ManagedSecrets, each of which wakes the emergency."""
+    if None not in known.values():
+        alarm.unread = None
+        return None
+    alarm.unread = alarm.unread or now
+    ends = alarm.unread + _READ_TIMEOUT
+    return ends if now < ends else None
 
 
 def _readers(

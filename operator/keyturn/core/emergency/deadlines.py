@@ -46,6 +46,8 @@ class EmergencyFacts:
     """The error that keeps the whole emergency from being handled."""
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role."""
+    is_behind: bool = False
+    """Whether every stage is reached, and the document lacks the last one."""
 
     @property
     def started(self) -> datetime:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEPT_ROWS",
+    "is_done",
     "open_stages",
     "rows_of",
     "status_of",
@@ -114,7 +115,7 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
-        report_name=None if found.trouble or found.refused else report_name(emergency),
+        report_name=None if found.trouble or found.refused or found.is_behind else report_name(emergency),
         secrets=_limit_rows(found.rows),
         contacts=dict(found.contacts) or None,
         timeline=added(found, stamps, deadlines),
@@ -123,6 +124,11 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
             for type_, verdict in _verdicts(found, stamps)
         ],
     )
+
+
+def is_done(status: EmergencyRotationStatus) -> bool:
+    """Whether no stage is open."""
+    return status.due_at is None
 
 
 def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:

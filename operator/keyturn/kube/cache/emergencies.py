@@ -69,9 +69,15 @@ class Declared:
 
     @property
     def is_closed(self) -> bool:
-        """Whether every stage is reached and acknowledged."""
+        """Whether every stage is reached and acknowledged, and the document has it."""
         status = self.emergency.status
-        done = (status.rotated_at, status.services_updated_at, status.access_audit_at, status.documented_at)
+        done = (
+            status.rotated_at,
+            status.services_updated_at,
+            status.access_audit_at,
+            status.documented_at,
+            status.report_name,
+        )
         return None not in done
 
 

@@ -19,7 +19,7 @@ from keyturn.api.emergency import (
 )
 from keyturn.core.emergency.deadlines import NEAR, EmergencyFacts, who_acknowledges
 from keyturn.core.emergency.progress import Affected
-from keyturn.core.emergency.status import KEPT_ROWS, open_stages, rows_of, status_of, wake_up
+from keyturn.core.emergency.status import KEPT_ROWS, is_done, open_stages, rows_of, status_of, wake_up
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 
@@ -435,6 +435,18 @@ def test_a_report_that_cannot_be_written_is_reported(incident: Incident) -> None
 
     assert verdicts(status)["Stalled"] == ("True", "ReportNotOwned")
     assert status.report_name is None
+
+
+@pytest.mark.parametrize(("is_behind", "name"), [(True, None), (False, "inc-1-report")])
+def test_the_document_is_named_unless_it_lacks_the_last_stage(is_behind: bool, name: str | None) -> None:  # noqa: FBT001
+    acknowledged = declared(annotations={ACKNOWLEDGE_AUDIT: "ada", ACKNOWLEDGE_REPORT: "grace"})
+    now = after(minutes=2)
+    rows = rows_of(acknowledged, {"db": ROLLED_OUT}, now)
+
+    status = status_of(EmergencyFacts(now, acknowledged, "kubectl", rows, is_behind=is_behind))
+
+    assert (is_done(status), status.report_name) == (True, name)
+    assert not is_done(status_of(EmergencyFacts(now, declared(), "kubectl", rows)))
 
 
 def test_a_long_message_is_cut(incident: Incident) -> None:

@@ -16,6 +16,7 @@ from tests.support.call_counts import calls
 STARTED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY, DB = EmergencyKey("shop", "inc-1"), ObjectKey("shop", "db")
 STAMPS = ("rotatedAt", "servicesUpdatedAt", "accessAuditAt", "documentedAt")
+CLOSED: dict[str, Any] = {**dict.fromkeys(STAMPS, STARTED), "reportName": "inc-1-report"}
 
 
 def body(
@@ -70,13 +71,13 @@ def test_its_status_says_who_is_through(status: dict[str, Any], is_open: bool, i
 
 
 def test_a_closed_one_concerns_no_secret() -> None:
-    closed = body(dict.fromkeys(STAMPS, STARTED) | {"secrets": [{"name": "db", "state": "RolledOut"}]})
+    closed = body(CLOSED | {"secrets": [{"name": "db", "state": "RolledOut"}]})
 
     assert told(closed).of(DB, {"team": "auth"}) == ()
 
 
 def test_the_last_declaration_that_affects_a_secret_is_known_also_of_a_closed_emergency() -> None:
-    done = dict.fromkeys(STAMPS, STARTED) | {"secrets": [{"name": "db", "state": "RolledOut"}]}
+    done = CLOSED | {"secrets": [{"name": "db", "state": "RolledOut"}]}
     later = {"name": "inc-2", "creationTimestamp": "2026-11-25T12:00:00Z"}
     alarms = told(body(done), body(done, **later), body(name="inc-3", namespace="bank"))
 
@@ -84,9 +85,9 @@ def test_the_last_declaration_that_affects_a_secret_is_known_also_of_a_closed_em
     assert alarms.last_declared(ObjectKey("shop", "mail"), {"team": "auth"}) is None
 
 
-@pytest.mark.parametrize("missing", STAMPS)
-def test_it_is_closed_only_when_all_is_done(missing: str) -> None:
-    declared = told(body({stamp: STARTED for stamp in STAMPS if stamp != missing})).declared(KEY)
+@pytest.mark.parametrize("missing", CLOSED)
+def test_it_is_closed_only_when_all_is_done_and_the_document_has_it(missing: str) -> None:
+    declared = told(body({name: value for name, value in CLOSED.items() if name != missing})).declared(KEY)
 
     assert declared
     assert not declared.is_closed
