@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey
-from keyturn.core.labels import OWNER_LABEL
+from keyturn.core.labels import MARKER, OWNER_LABEL
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import KEY, SECOND, STATE, TARGET, Cluster
@@ -293,3 +293,21 @@ async def test_a_secret_that_others_write_to_later_does_not_make_pods_older() ->
     await cluster.settle()
 
     assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_a_workload_that_fails_does_not_hold_up_later_waves() -> None:
+    cluster = await published()
+    waves = [{"kind": "Deployment", "name": "web", "wave": 1}]
+    cluster.change_managed()["rollout"] = {"targets": waves, "progressDeadline": "1m"}
+    cluster.add_workload("api", None)
+    cluster.add_workload("web", None)
+    await cluster.settle()
+    cluster.now += timedelta(days=1)
+    cluster.doomed = {2}
+
+    await declare(cluster)
+
+    templates = [cluster.objects[cluster.path_of(name)]["spec"]["template"] for name in ("api", "web")]
+    assert [one["metadata"]["annotations"][MARKER] for one in templates] == ["db=2", "db=2"]
+    assert progress(cluster).state is AffectedState.FAILED
+    assert (progress(cluster).message or "").startswith("Deployment/api is failed and 1 more")

@@ -305,7 +305,7 @@ class ErrorReason(Code):
     )
     ROLLOUT_FAILED = (
         "RolloutFailed",
-        "a workload did not become ready, and there is no earlier revision or `onFailure` is `Hold`",
+        "a workload did not become ready; no way back: no earlier revision, `onFailure: Hold`, or an emergency",
         "fix the workload, trigger a rotation, or roll back; if the message names a pod, delete it",
     )
     SECRET_CLASS_INVALID = (

@@ -31,6 +31,7 @@ __all__ = [
     "published_from",
     "renewed_by",
     "renews",
+    "restarts_in_spite_of_failures",
     "revokes_at_once",
 ]
 
@@ -61,8 +62,8 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
 def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
     """Return `desired` without delays, and without rollback to exposed values, while an emergency is open.
 
-    The order of the waves stays. Windows stay too, because they do not apply to emergencies but to all other
-    rotations.
+    The order of the waves stays, but a failed workload holds up none. Windows stay too, because they do not apply to
+    emergencies but to all other rotations.
     """
     pressing = [emergency for emergency in emergencies if emergency.presses]
     if not pressing:
@@ -82,6 +83,11 @@ def revokes_at_once(observed: Observed) -> bool:
     return any(
         emergency.presses and emergency.revoke is Revoke.IMMEDIATELY for emergency in observed.emergencies
     )
+
+
+def restarts_in_spite_of_failures(observed: Observed) -> bool:
+    """Whether a failed workload holds up no other: the values of those that wait are exposed, or refused already."""
+    return any(emergency.presses for emergency in observed.emergencies)
 
 
 def published_from(observed: Observed) -> datetime | None:

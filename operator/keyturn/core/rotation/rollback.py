@@ -11,11 +11,11 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
-from .emergency import is_exposed
+from .emergency import is_exposed, restarts_in_spite_of_failures
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rejected_restarts import denied_until
-from .rollout import standings
+from .rollout import next_changes, standings
 from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
@@ -107,16 +107,20 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     good = fallback_of(observed, desired)
     if good is not None:
         return steps.GoBack(good, current.number, failed=True)
-    help_ = told_of_stuck(observed.consumers) or (
-        f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
-    )
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
-    retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
-    raise Stalled(
-        ErrorReason.ROLLOUT_FAILED,
-        f"{failed} did not become ready with revision {current.number}; no other workload is restarted; {help_}",
-        min((when for when in retries if when), default=None),
+    what = f"{failed} did not become ready with revision {current.number}"
+    stuck = told_of_stuck(observed.consumers)
+    if restarts_in_spite_of_failures(observed):
+        help_ = stuck or f"fix the workload, or run `keyturn rotate {observed.name}`"
+        message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"
+        raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed, desired), default=None))
+    help_ = (
+        stuck
+        or f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
     )
+    retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
+    again = min((when for when in retries if when), default=None)
+    raise Stalled(ErrorReason.ROLLOUT_FAILED, f"{what}; no other workload is restarted; {help_}", again)
 
 
 def ask_for_help(observed: Observed, current: RevisionFacts) -> None:

@@ -20,6 +20,7 @@ from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.times import to_second
 
+from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
     asks_for_others,
@@ -145,12 +146,13 @@ def any_failed(observed: Observed) -> bool:
 
 def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
-    everyone, has_failed = standings(observed), any_failed(observed)
+    everyone = standings(observed)
+    has_failed = any_failed(observed) and not restarts_in_spite_of_failures(observed)
     if has_failed and not all(
         progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
     ):
         return ()  # the revision may be the cause: no further workload gets it
-    wave = _wave_now(desired, everyone)
+    wave = _wave_now(observed, desired, everyone)
     rolling = sum(progress.takes_a_slot for progress in everyone)
     ready = (
         progress.consumer
@@ -393,9 +395,12 @@ def _wave_of(consumer: Consumer, desired: Desired) -> int:
     return desired.waves.get(consumer.workload.key, 0)
 
 
-def _wave_now(desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
+def _wave_now(observed: Observed, desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
+    passed = WorkloadState.FAILED if restarts_in_spite_of_failures(observed) else None
     unfinished = (
-        _wave_of(progress.consumer, desired) for progress in everyone if progress.holds_up_later_waves
+        _wave_of(progress.consumer, desired)
+        for progress in everyone
+        if progress.holds_up_later_waves and progress.state is not passed
     )
     return min(unfinished, default=0)
 

@@ -391,6 +391,20 @@ def test_a_workload_that_fails_brings_nothing_exposed_back() -> None:
     assert stalled.value.reason == "RolloutFailed"
 
 
+def test_the_message_about_a_failed_workload_tells_that_the_others_are_restarted() -> None:
+    broken = consumer(marker="db=2", settled=False, failed=True)
+    restarted = consumer("web", restarted=NOW - timedelta(seconds=4))
+    found = look(None, broken, restarted, state=rotated(), target=target(2, published=NOW))
+
+    with pytest.raises(Stalled) as stalled:
+        next_step(found)
+    assert stalled.value.message == (
+        "Deployment/api did not become ready with revision 2; the others are restarted nevertheless, because of an"
+        " emergency; fix the workload, or run `keyturn rotate db`"
+    )
+    assert stalled.value.again == NOW + timedelta(seconds=6), "the next restart of web is due"
+
+
 def test_a_way_back_that_a_person_asks_for_is_taken() -> None:
     found = look(state=rotated(), target=target(2, published=NOW), annotations={ROLLBACK: "1/even-exposed"})
 

@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import RestartHold, Sibling
+from keyturn.core.observation.observed import Denial, RestartHold, Sibling
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
 from keyturn.core.rotation.rollout import (
@@ -371,6 +371,41 @@ def test_a_wave_starts_when_the_one_before_is_through(
     consumers: tuple[Consumer, ...], names: tuple[str, ...]
 ) -> None:
     assert restarted(look(*consumers, spec=WAVES)) == names
+
+
+DECLARED = Emergency("inc-1", "uid-1", BEFORE)
+BROKEN = consumer("api", marker="db=4", settled=False, failed=True)
+
+
+@pytest.mark.parametrize(
+    ("emergencies", "others", "names"),
+    [
+        pytest.param((), pending("web"), (), id="without an emergency nothing follows"),
+        pytest.param((DECLARED,), pending("web"), ("web",), id="the next wave"),
+        pytest.param((DECLARED,), pending("batch", "web"), ("batch",), id="the rest of its own wave first"),
+        pytest.param((replace(DECLARED, is_through=True),), pending("web"), (), id="its secret is done"),
+        pytest.param((replace(DECLARED, is_open=False),), pending("web"), (), id="it is over"),
+        pytest.param(
+            (DECLARED,),
+            (consumer("batch", marker="db=4", settled=False), *pending("web")),
+            (),
+            id="another of its wave still rolls",
+        ),
+    ],
+)
+def test_a_failed_workload_holds_up_no_other_in_an_emergency(
+    emergencies: tuple[Emergency, ...], others: tuple[Consumer, ...], names: tuple[str, ...]
+) -> None:
+    assert restarted(look(BROKEN, *others, spec=WAVES, emergencies=emergencies)) == names
+
+
+def test_a_restart_that_is_refused_for_long_holds_up_no_other_in_an_emergency() -> None:
+    refused = pending("api")
+    denials = {refused[0].workload.key: Denial(4, NOW - minutes(11), NOW + minutes(5), 9, "Refused", "")}
+    found = look(*refused, *pending("web"), spec=WAVES, denials=denials, emergencies=(DECLARED,))
+
+    assert restarted(found) == ("web",)
+    assert restarted(replace(found, emergencies=())) == ()
 
 
 # Deadlines
