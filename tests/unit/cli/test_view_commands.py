@@ -684,6 +684,36 @@ def test_a_plan_says_what_a_rotation_breaks(
     assert ("rotation changes password" in " ".join(console("plan", "db").split())) == warns
 
 
+ON_REQUEST = {"rotation": {"every": "90d", "appliedBy": "Nobody"}}
+
+
+@pytest.mark.parametrize(
+    ("generate", "has_state", "warns"),
+    [
+        pytest.param({"password": {"length": 64}}, True, True, id="it may replace the value"),
+        pytest.param({"bytes": {}}, True, True, id="it replaces the value"),
+        pytest.param({"password": {}}, True, False, id="it keeps the value"),
+        pytest.param({"password": {}}, False, True, id="the value is lost"),
+    ],
+)
+def test_a_plan_says_what_a_change_of_the_spec_breaks(
+    generate: dict[str, Any],
+    has_state: bool,  # noqa: FBT001
+    warns: bool,  # noqa: FBT001
+    api: FakeApi,
+    console: Console,
+) -> None:
+    api.put(managed("db", spec=ON_REQUEST))
+    if has_state:
+        api.refused["GET", "/secrets/"] = 403  # so that the status says what there is
+    body = json.loads(manifest("db"))
+    body["spec"] = {"data": [{"name": "password", "generate": generate}], **ON_REQUEST}
+
+    shown = " ".join(console("plan", "-f", "-", given=json.dumps(body)).split())
+
+    assert ("this change gives password another value in the Secret alone" in shown) == warns
+
+
 def test_several_names_are_planned_one_after_another(console: Console) -> None:
     shown = console.run("plan", "auth", "none").stdout
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.cli.text import listed
 from keyturn.core.reasons import ErrorReason, RevisionReason
-from keyturn.core.rotation.triggers import breakage_of, removed_items, start_time
+from keyturn.core.rotation.triggers import breakage_by_change, breakage_of, removed_items, start_time
 from keyturn.core.spec import schedule
 from keyturn.core.status.summary import AFTER_THE_ROLLOUT, UNDER_WAY_OUTSIDE, WORKLOAD_FAILED, condition
 
@@ -274,8 +274,8 @@ def notes(plan: Plan) -> Iterator[str]:
         yield "spec.suspend is true: the plan starts after `keyturn resume`"
     status, metadata = plan.found.managed.status, plan.found.managed.metadata
     desired = plan.now.desired
-    if plan.is_rotation and desired and desired.on_request:
-        yield breakage_of(desired)
+    if desired and desired.on_request:
+        yield from _breakage(plan, desired)
     yield from _of_account(plan)
     if status.rotation and status.rotation.step not in AFTER_THE_ROLLOUT:
         number = status.rotation.id.rpartition("/")[2]
@@ -291,6 +291,18 @@ def notes(plan: Plan) -> Iterator[str]:
         yield f"{_WHAT_IS_KEPT[said.type]}: {said.message}"
     yield from _doubts(plan)
     yield from plan.look.blind_spots
+
+
+def _breakage(plan: Plan, desired: Desired) -> Iterator[str]:
+    """Yield what new values break that nothing applies where they are used."""
+    if plan.is_rotation:
+        yield breakage_of(desired)
+        return
+    before = desired.names if plan.found.managed.status.revision else frozenset[str]()
+    known = frozenset(plan.now.state.keys) if plan.now.state else before
+    fresh = {item.name for item in desired.items if item.recipe and item.name in plan.foresight.fresh}
+    if replaced := (fresh | set(_doubtful(plan))) & known:
+        yield breakage_by_change(replaced)
 
 
 def _of_account(plan: Plan) -> Iterator[str]:
@@ -311,6 +323,11 @@ def _of_stores(managed: ManagedSecret) -> list[Condition]:
 
 
 def _doubts(plan: Plan) -> Iterator[str]:
+    for name in _doubtful(plan):
+        yield f"{name} is replaced as well if the present value does not satisfy the new settings"
+
+
+def _doubtful(plan: Plan) -> Iterator[str]:
     """Yield the values for which only the operator can decide whether the new recipe accepts them."""
     desired, before = plan.now.desired, plan.look.before
     then = {item.name: item.recipe for item in before.items} if before else {}
@@ -318,7 +335,7 @@ def _doubts(plan: Plan) -> Iterator[str]:
         known = then.get(item.name)
         if item.name in plan.foresight.fresh or known is None or item.recipe is None or item.recipe == known:
             continue
-        yield f"{item.name} is replaced as well if the present value does not satisfy the new settings"
+        yield item.name
 
 
 def due_again(plan: Plan) -> tuple[datetime, datetime] | None:

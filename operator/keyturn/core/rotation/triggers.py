@@ -20,7 +20,7 @@ from .spread import spread_due
 from .steps import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from keyturn.core.observation.emergency import Emergency
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "breakage_by_change",
     "breakage_of",
     "due_on_request",
     "due_time",
@@ -51,6 +52,10 @@ __all__ = [
 ]
 
 _MAX_NAMED = 5
+_UNAPPLIED = (
+    "in the Secret alone (appliedBy: Nobody): until you apply the new value where it is used, servers refuse it, and"
+    " data that the old one encrypted is unreadable"
+)
 
 
 def secret_is_new(observed: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:
@@ -435,9 +440,15 @@ def next_time(observed: Observed) -> datetime | None:
 
 def breakage_of(desired: Desired) -> str:
     """Return what a rotation breaks."""
-    names = sorted(desired.rotates)
+    return f"a rotation changes {_named(desired.rotates)} {_UNAPPLIED}"
+
+
+def breakage_by_change(replaced: Collection[str]) -> str:
+    """Return what a change of the spec breaks that replaces values, or may replace them."""
+    return f"this change gives {_named(replaced)} another value {_UNAPPLIED}"
+
+
+def _named(items: Collection[str]) -> str:
+    names = sorted(items)
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return (
-        f"a rotation changes {', '.join(names[:_MAX_NAMED])}{more} in the Secret alone (appliedBy: Nobody): until you"
-        " apply the new value where it is used, servers refuse it, and data that the old one encrypted is unreadable"
-    )
+    return ", ".join(names[:_MAX_NAMED]) + more

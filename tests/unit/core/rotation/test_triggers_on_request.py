@@ -12,6 +12,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.triggers import (
+    breakage_by_change,
     breakage_of,
     due_on_request,
     due_time,
@@ -125,3 +126,10 @@ def test_what_breaks_is_named(count: int, shown: str) -> None:
     items = [{**PASSWORD, "name": f"key{place}"} for place in range(count)]
 
     assert shown in breakage_of(desired({"data": items}))
+
+
+def test_what_a_change_of_the_spec_breaks_is_named() -> None:
+    assert breakage_by_change({"b", "a"}) == (
+        "this change gives a, b another value in the Secret alone (appliedBy: Nobody): until you apply the new value"
+        " where it is used, servers refuse it, and data that the old one encrypted is unreadable"
+    )
