@@ -18,7 +18,7 @@ identity_option = click.option(
 )
 
 
-@click.command("backup", short_help="Save the generated values of a namespace in an encrypted age file.")
+@click.command("backup", short_help="Save the values of a namespace's ManagedSecrets in an encrypted age file.")
 @click.option(
     "--recipient",
     "recipients",
@@ -36,9 +36,10 @@ identity_option = click.option(
 )
 @place
 def backup_command(recipients: tuple[str, ...], output: Path, where: Where) -> None:
-    """Save the generated values of a namespace in a file that only the recipients can decrypt.
+    """Save the values of all ManagedSecrets of a namespace in a file that only the recipients can decrypt.
 
-    It reads the state Secrets, so it needs the right to list Secrets. Values that come from stores are not included.
+    It copies the state Secrets, so it needs the right to list Secrets. They have pulled and adopted values, too, and
+    those of earlier revisions.
     """
     from . import run
 
