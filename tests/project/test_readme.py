@@ -70,8 +70,9 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "tests/databases/test_contract.py::test_refusal_is_proven_between_two_logins_of_the_current_one",
         "tests/databases/operator/test_rotation.py::*",
     ),
-    "Values that another server must learn rotate on request only.": (
+    "Values that another server must learn rotate on request only, and change when the spec asks for other values.": (
         f"{_CONTROLLERS}/test_applied_by.py::test_a_value_that_a_server_must_learn_is_due_and_waits",
+        "tests/simulation/test_on_request.py::test_a_change_of_the_spec_that_the_value_does_not_satisfy_replaces_it",
     ),
     "**Restarts** the workloads that use a changed key, in waves, and rolls back if pods do not become ready.": (
         f"{_CONTROLLERS}/test_consumers.py::test_a_workload_that_uses_only_unchanged_keys_is_not_restarted",

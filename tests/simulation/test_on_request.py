@@ -62,6 +62,16 @@ async def test_a_request_rotates_once_and_the_interval_starts_again() -> None:
     assert cluster.pods["api"].restarted_for == [2]
 
 
+async def test_a_change_of_the_spec_that_the_value_does_not_satisfy_replaces_it() -> None:
+    cluster = await applied_by_nothing()
+
+    cluster.change_managed()["data"] = [{"name": "password", "generate": {"password": {"length": 64}}}]
+    await cluster.settle()
+
+    assert facts_of(cluster) == (2, "Idle")
+    assert cluster.pods["api"].restarted_for == [2]
+
+
 @pytest.mark.parametrize("write", [1, 1.5, 2, 2.5, 3])
 async def test_a_crash_during_the_rotation_causes_no_second_one(write: float) -> None:
     cluster = await applied_by_nothing()

@@ -18,7 +18,9 @@ identity_option = click.option(
 )
 
 
-@click.command("backup", short_help="Save the values of a namespace's ManagedSecrets in an encrypted age file.")
+@click.command(
+    "backup", short_help="Save the values of a namespace's ManagedSecrets in an encrypted age file."
+)
 @click.option(
     "--recipient",
     "recipients",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .memory import Alarm
 
-__all__ = ["FILE", "Report", "update_report"]
+__all__ = ["FILE", "update_report"]
 
 FILE = "report.md"
 _MIN_UPDATE_INTERVAL = timedelta(seconds=10)
@@ -45,7 +45,7 @@ _READ_TIMEOUT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DocumentProgress:
     """How far the document is."""
 
     is_complete: bool
@@ -61,7 +61,7 @@ async def update_report(
     known: Mapping[str, Affected | None],
     alarm: Alarm,
     context: Context,
-) -> Report:
+) -> DocumentProgress:
     """Write the document if it has changed.
 
     Raises:
@@ -69,23 +69,23 @@ async def update_report(
     """
     now = found.now
     if waits := _waits_until(known, alarm, now):
-        return Report(is_complete=False, again=waits)
+        return DocumentProgress(is_complete=False, again=waits)
     emergency = found.emergency.model_copy(update={"status": status})
     stages = frozenset(open_stages(emergency))
     if alarm.reported and stages == alarm.stages and now - alarm.reported < _MIN_UPDATE_INTERVAL:
-        return Report(is_complete=False, again=alarm.reported + _MIN_UPDATE_INTERVAL)
+        return DocumentProgress(is_complete=False, again=alarm.reported + _MIN_UPDATE_INTERVAL)
     readers = _readers(key, emergency, known, context)
     later = now + _READERS_INTERVAL if readers is not None and "AccessAudited" in stages else None
     text = document(emergency, found.declared_by, found.rows, known, readers)
     if text == alarm.report:
-        return Report(is_complete=True, again=later)
+        return DocumentProgress(is_complete=True, again=later)
     before, alarm.trouble = alarm.trouble, await _write(key, emergency, text, context)
     alarm.reported, alarm.stages = now, stages
     if alarm.trouble:
         again = now if _differ(before, alarm.trouble) else now + _RETRY_DELAY
-        return Report(is_complete=False, again=again)
+        return DocumentProgress(is_complete=False, again=again)
     alarm.report = text
-    return Report(is_complete=True, again=now if before else later)
+    return DocumentProgress(is_complete=True, again=now if before else later)
 
 
 def _waits_until(known: Mapping[str, Affected | None], alarm: Alarm, now: datetime) -> datetime | None:
