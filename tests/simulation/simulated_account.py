@@ -276,7 +276,12 @@ class Account:
         previous = frozenset[str]() if is_new else frozenset(kept)
         assert desired.database is None or staged_login(fresh, self.state, desired) is not None
         return transitions.Content(
-            desired.keys, {}, changed | previous, previous, begins_overlap=bool(previous)
+            desired.keys,
+            {},
+            changed | previous,
+            previous,
+            begins_overlap=bool(previous),
+            fresh=frozenset(item.name for item in desired.items if item.recipe and item.name in fresh),
         )
 
     def _claimed(self, step: steps.Claim, observed: Observed) -> StateFacts:

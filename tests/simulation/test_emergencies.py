@@ -9,10 +9,10 @@ import pytest
 
 from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey
-from keyturn.core.labels import MARKER, OWNER_LABEL
+from keyturn.core.labels import MARKER, OWNER_LABEL, ROLLBACK
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
-from tests.simulation.simulated_cluster import KEY, SECOND, STATE, TARGET, Cluster
+from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, STATE, TARGET, Cluster
 from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ async def running(**spec: Any) -> Cluster:
     return cluster
 
 
-async def declare(cluster: Cluster) -> None:
+async def declare(cluster: Cluster, name: str = "leak") -> None:
     metadata = {
-        "name": "leak",
+        "name": name,
         "namespace": "shop",
-        "uid": "uid-of-leak",
+        "uid": f"uid-of-{name}",
         "creationTimestamp": cluster.now.replace(microsecond=0).isoformat(),
     }
     body = {"metadata": metadata, "spec": {"reason": "a laptop was stolen", "names": ["db"]}, "status": {}}
-    cluster.context.cache.emergencies.put(EmergencyKey("shop", "leak"), body)
+    cluster.context.cache.emergencies.put(EmergencyKey("shop", name), body)
     cluster.now += 5 * SECOND
     await cluster.settle()
 
@@ -77,8 +77,8 @@ async def let_use(cluster: Cluster, secret: str) -> None:
     await cluster.settle()
 
 
-def progress(cluster: Cluster) -> Affected:
-    found = cluster.memory.emergencies.progress(KEY, "uid-of-leak")
+def progress(cluster: Cluster, name: str = "leak") -> Affected:
+    found = cluster.memory.emergencies.progress(KEY, f"uid-of-{name}")
     assert found is not None
     return found
 
@@ -311,3 +311,52 @@ async def test_a_workload_that_fails_does_not_hold_up_later_waves() -> None:
     assert [one["metadata"]["annotations"][MARKER] for one in templates] == ["db=2", "db=2"]
     assert progress(cluster).state is AffectedState.FAILED
     assert (progress(cluster).message or "").startswith("Deployment/api is failed and 1 more")
+
+
+# Values from before the declaration under another key
+
+OTHER_KEY = [{**PASSWORD[0], "keys": {"value": "PASSWORD"}}]
+
+
+async def test_a_key_that_is_renamed_after_a_return_to_exposed_values_makes_them_no_new_ones() -> None:
+    cluster = await running()
+    exposed = cluster.data()["password"]
+    await declare(cluster)
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "1/even-exposed"
+    cluster.touch_managed()
+    await cluster.settle()
+
+    cluster.change_managed()["data"] = OTHER_KEY
+    await cluster.settle()
+
+    assert cluster.data() == {"PASSWORD": exposed}
+    assert progress(cluster).state is AffectedState.FAILED
+    assert "revision 3 is derived from one that was rolled back to" in (progress(cluster).message or "")
+
+
+async def test_a_renamed_key_that_is_not_published_yet_is_no_rotation_to_take_over() -> None:
+    cluster = await running()
+    exposed = cluster.data()["password"]
+    cluster.change_managed()["data"] = OTHER_KEY
+    cluster.dies_at = cluster.writes + 2.5  # before the Secret is written
+    cluster.tell()
+    await cluster.look()
+    assert cluster.data() == {"password": exposed}
+    assert state_of(cluster.objects[STATE]).facts.current_number == 2
+
+    await declare(cluster)
+
+    assert cluster.data()["PASSWORD"] != exposed
+    assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_a_renamed_key_does_not_end_the_wait_for_a_second_rotation() -> None:
+    cluster = await running()
+    await declare(cluster)
+    exposed = cluster.data()["password"]
+
+    cluster.change_managed()["data"] = OTHER_KEY
+    await declare(cluster, "again")
+
+    assert cluster.data()["PASSWORD"] != exposed
+    assert progress(cluster, "again").state is AffectedState.ROLLED_OUT

@@ -408,6 +408,27 @@ async def test_in_an_emergency_what_an_earlier_life_has_pushed_is_exposed() -> N
     story = Story()
     await rest(story)
     before = begin_again(story)
+    declare(story)
+    await rest(story)
+    assert story.cluster.data()["password"] != before
+
+
+async def test_in_an_emergency_an_unpublished_revision_with_a_value_of_the_store_is_no_new_one() -> None:
+    story = Story()
+    await rest(story)
+    before, cluster = begin_again(story), story.cluster
+    while STATE not in cluster.objects:
+        cluster.dies_at = cluster.writes + 1.5
+        cluster.tell()
+        await cluster.look()
+    assert TARGET not in cluster.objects
+    cluster.now += HOUR
+    declare(story)
+    await rest(story)
+    assert cluster.data()["password"] != before
+
+
+def declare(story: Story) -> None:
     story.may_rotate = True
     declared = {
         "metadata": {
@@ -420,8 +441,6 @@ async def test_in_an_emergency_what_an_earlier_life_has_pushed_is_exposed() -> N
         "spec": {"reason": "stolen", "names": [KEY.name]},
     }
     story.cluster.context.cache.put_emergency(EmergencyKey(KEY.namespace, "inc-1"), declared)
-    await rest(story)
-    assert story.cluster.data()["password"] != before
 
 
 async def test_it_is_not_generated_again_while_the_store_does_not_answer() -> None:

@@ -52,7 +52,7 @@ __all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
 _STATE_KEY = "state"
 _FORMAT = 2
 _FORMAT_OF_CREDENTIALS = 3
-_OPTIONAL = frozenset({"credential", "supersedes", "abandoned", "overlap_from"})
+_OPTIONAL = frozenset({"credential", "supersedes", "abandoned", "overlap_from", "fresh"})
 """Facts of a revision that are absent if they are empty."""
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
@@ -168,7 +168,8 @@ def _facts_document(facts: RevisionFacts) -> dict[str, Any]:
     for name in _OPTIONAL:
         if written[name] is None or written[name] is False:
             del written[name]
-    return written | {"changed": sorted(facts.changed), "previous": sorted(facts.previous)}
+    names = [name for name in ("changed", "previous", "fresh") if name in written]
+    return written | {name: sorted(written[name]) for name in names}
 
 
 def _state_from(document: dict[str, Any]) -> State:
@@ -238,12 +239,13 @@ def _decode(written: dict[str, str]) -> dict[str, Value]:
 
 
 def _facts_from(document: dict[str, Any]) -> RevisionFacts:
-    valid_until = document["valid_until"]
+    valid_until, changed = document["valid_until"], _names(document["changed"])
+    fresh = _names(document["fresh"]) if "fresh" in document else None
     return RevisionFacts(
         number=_number(document["number"]),
         reason=_word(document["reason"]),
         made=_time(document["made"]),
-        changed=_names(document["changed"]),
+        changed=changed,
         base=_number_or_none(document["base"]),
         fallback=_number_or_none(document["fallback"]),
         previous=_names(document["previous"]),
@@ -253,6 +255,7 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         credential=_number_or_none(document.get("credential")),
         supersedes=_credential_number(document.get("supersedes")),
         abandoned=bool(document.get("abandoned")),
+        fresh=changed if fresh == changed else fresh,  # one set in memory for both, because most are equal
     )
 
 

@@ -48,6 +48,7 @@ def content_generated(
         changed=_changed(every, desired, before) | added,
         previous=previous or _kept(before),
         begins_overlap=bool(previous),
+        fresh=frozenset(item.name for item in desired.items if item.recipe and item.name in every),
     )
 
 

@@ -68,20 +68,22 @@ async def generate_revision(
     recorded = state.facts if state else None
     login = staged_login(fresh, recorded, desired)
     values: dict[str, ItemValues] = {}
+    made_now: set[str] = set()
     for item in making_order(desired):
         found = before.get(item.name)
-        if found is None and not step.reason.rotates and (adopted := taken_up(item, before)):
-            values[item.name] = adopted
+        if found is None and (existing := _existing(item, before, step, last)):
+            values[item.name] = existing
         elif found is None or item.name in fresh:
             made = await _generate_items(item, found, values, login, desired, key, last, generated, context)
             values[item.name] = _with_earlier(made, item, found, desired)
+            made_now |= {item.name} if item.recipe else set()
         else:
             values[item.name] = _kept(item, found, desired)
     now = context.now()
     rendered = await _render(key.namespace, desired, values, state, now)
     revision = Revision(values | others_kept(desired, before), rendered)
     generated.forget(key)
-    content = _content_of(revision, state)
+    content = replace(_content_of(revision, state), fresh=frozenset(made_now))
     facts = transitions.stage(step, recorded, observed, desired, content, now)
     facts = facts.with_loans(last.leases if last else ())
     return State.newer(facts, revision, state)
@@ -139,6 +141,15 @@ def _carried(state: State | None) -> Mapping[str, ItemValues]:
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
 
 
+def _existing(
+    item: Item, before: Mapping[str, ItemValues], step: steps.Stage, last: Reading | None
+) -> ItemValues | None:
+    """Return the value of a new item that the adopted Secret has, or a store that an earlier object pushed it to."""
+    if not step.reason.rotates and (adopted := taken_up(item, before)):
+        return adopted
+    return last.found.get(item.name) if last else None
+
+
 def _kept(item: Item, found: ItemValues, desired: Desired) -> ItemValues:
     """Return a value under the keys of today's spec; keys of `data` take precedence over those of `dataFrom`."""
     return found.behind(desired.item_keys) if item.spreads else replace(found, keys=item.keys)
@@ -161,9 +172,6 @@ async def _generate_items(
         return ItemValues(LITERAL, {VALUE: item.literal}, item.keys)
     if item.source is not None:
         return _value_of_read(item, key, last)
-    # A value may be at a store that an earlier object of the same name has pushed.
-    if before is None and last and (lost := last.found.get(item.name)):
-        return lost
     if item.recipe is None:
         raise Stalled(
             ErrorReason.NO_GENERATOR,

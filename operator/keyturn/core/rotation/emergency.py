@@ -39,6 +39,8 @@ COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
+_WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHED})
+"""Reasons of revisions whose changed keys do not prove that their values were generated."""
 
 
 def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime] | None:
@@ -130,7 +132,7 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
             or not _is_since(revision, emergency.started, observed)
         ):
             continue
-        stale = {name: keys for name, keys in stale.items() if not keys & revision.changed}
+        stale = _without_fresh(stale, revision)
         # Values that a rotation for an emergency did not change cannot be changed.
         if not stale or _is_rotated_since(revision, emergency.started, observed):
             return revision
@@ -151,18 +153,30 @@ def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: D
             return False
         if _is_rotated_since(found, started, observed):
             return True
-        stale = {name: keys for name, keys in stale.items() if not keys & found.changed}
+        stale = _without_fresh(stale, found)
         found = observed.state.revision(found.base)
     return True
 
 
 def _generated_keys(state: StateFacts, desired: Desired) -> dict[str, set[str]]:
-    """Return the keys of the generated items of the current revision."""
+    """Return the generated items of the current revision, with their keys that no template hides."""
     return {
-        item.name: set(state.keys[item.name].values())
+        item.name: set(state.keys[item.name].values()) - state.templates.keys()
         for item in desired.items
         if item.recipe and item.name in state.names
     }
+
+
+def _without_fresh(stale: dict[str, set[str]], one: RevisionFacts) -> dict[str, set[str]]:
+    """Return the items whose values were not generated for a revision.
+
+    A key of the Secret changes also if only its name does; an earlier version has recorded nothing but that.
+    """
+    if one.fresh is not None:
+        return {name: keys for name, keys in stale.items() if name not in one.fresh}
+    if one.reason in _WITHOUT_PROOF:
+        return stale
+    return {name: keys for name, keys in stale.items() if not keys & one.changed}
 
 
 def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:

@@ -76,6 +76,8 @@ class Content:
     """Keys that have another value, or exist at all, only during the overlap."""
     begins_overlap: bool = False
     """Whether some of these have a value that the base revision did not keep, so that a new overlap begins."""
+    fresh: frozenset[str] = frozenset()
+    """Items whose values are generated for it."""
     login: str | None = None
     """The login of the database account that an existing Secret names; None for a new revision."""
 
@@ -229,6 +231,7 @@ def stage(
         previous=content.previous,
         credential=credential,
         supersedes=supersedes,
+        fresh=content.fresh,
     )
     if state:
         facts = _with_overlap_of(state.current, facts, content)

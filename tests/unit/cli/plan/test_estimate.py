@@ -52,6 +52,18 @@ def test_keys_of_dependent_items_change_with_a_new_value() -> None:
     assert changed({"token"}, SAME) == {"token"}
 
 
+def test_values_are_generated_for_items_with_a_generator_and_those_that_depend_on_them() -> None:
+    desired = make.desired({"data": [make.PASSWORD, TOKEN, make.USERNAME]})
+    makers = Makers(needs={"token": frozenset({"password"})}, merges={})
+    state = make.state(keys={name: {"value": name.upper()} for name in ("password", "token", "username")})
+
+    def fresh(*items: str) -> frozenset[str]:
+        return content_generated(frozenset(items), desired, state, makers).fresh
+
+    assert fresh("password", "username") == {"password", "token"}
+    assert fresh() == set(), "other keys are no other values"
+
+
 def test_a_first_revision_changes_every_key() -> None:
     content = content_generated(frozenset({"password"}), BOTH, None, Makers(needs={}, merges={}))
 

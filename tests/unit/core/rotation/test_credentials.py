@@ -127,6 +127,20 @@ def test_a_rotation_continues_with_another_candidate() -> None:
     assert step.reason.fresh == {"password"}
 
 
+def test_a_rotation_continues_with_the_items_that_it_generated() -> None:
+    """Their keys can be others since then, and another key is no new value."""
+    fresh = frozenset({"password", "token"})
+    known = state(credential(2, CLOSED), credential(1), current=1)
+    known = replace(known, keys={**known.keys, "token": {"value": "token"}})
+    gone = moved(known, 2, abandoned=True, changed=fresh, fresh=fresh)
+    token = {"name": "token", "generate": {"bytes": {}}, "keys": {"value": "TOKEN"}}
+
+    step = next_step(look(gone, others={"data": [make.PASSWORD, token]}))
+
+    assert isinstance(step, Begin)
+    assert step.reason.fresh == fresh
+
+
 def test_three_refused_candidates_require_manual_action() -> None:
     gone = moved(state(credential(2, CLOSED, tries=2), credential(1), current=1), 2, abandoned=True)
     with pytest.raises(Stalled, match="refused 3 new passwords") as caught:

@@ -74,6 +74,8 @@ THROUGH = replace(INCIDENT, is_through=True)
 OVER = replace(INCIDENT, is_open=False)
 LATER = Emergency("inc-2", "uid-2", NOW - seconds(10))
 CLOSED = {"rotation": {"windows": [{"cron": "0 0 1 1 *", "duration": "1m"}]}}
+RENAMED = {"data": [{**PASSWORD, "keys": {"value": "PASSWORD"}}]}
+"""A spec that was changed to another key of the same value."""
 
 
 def look(
@@ -99,6 +101,12 @@ def asked(*fresh: str, name: str = "inc-1") -> Reason:
 def rotated(made: datetime = NOW, **others: Any) -> Any:
     """Make the state after a rotation for an emergency."""
     return state(revision(2, RevisionReason.EMERGENCY, made=made), revision(1), **others)
+
+
+def under_another_key(reason: str = "SpecChanged", **others: Any) -> Any:
+    """Make the state in which the value of before is under another key since the declaration."""
+    newest = revision(2, reason, made=NOW, changed=("password", "PASSWORD"), **others)
+    return state(newest, revision(1), keys={"password": {"value": "PASSWORD"}})
 
 
 # Whether it asks
@@ -133,6 +141,31 @@ def rotated(made: datetime = NOW, **others: Any) -> Any:
                 target=target(2, published=STARTED + seconds(0.9)),
             ),
             id="a rotation that published in its second",
+        ),
+        pytest.param(
+            look(RENAMED, state=under_another_key(fresh=frozenset()), target=target(2, published=NOW)),
+            id="values from before under another key",
+        ),
+        pytest.param(
+            look(RENAMED, state=under_another_key(fresh=frozenset())),
+            id="values from before under another key, which nothing has published yet",
+        ),
+        pytest.param(
+            look(RENAMED, state=under_another_key(), target=target(2, published=NOW)),
+            id="a change of the spec that an earlier version recorded",
+        ),
+        pytest.param(
+            look(RENAMED, state=under_another_key("Refreshed"), target=target(2, published=NOW)),
+            id="a change in a store that an earlier version recorded",
+        ),
+        pytest.param(
+            look(
+                state=state(
+                    revision(2, "RotationDue", made=NOW), revision(1), templates={"password": "{{ token }}"}
+                ),
+                target=target(2, published=NOW),
+            ),
+            id="a template in place of the key, whose new result an earlier version recorded",
         ),
         pytest.param(look(target=None), id="a Secret that somebody has deleted"),
         pytest.param(
@@ -207,6 +240,14 @@ def test_several_rotations_since_then_are_enough_together() -> None:
         pytest.param(
             look(state=state(revision(2, "Triggered"), revision(1))),
             id="a rotation that has published nothing yet",
+        ),
+        pytest.param(
+            look(
+                RENAMED,
+                state=under_another_key(fresh=frozenset({"password"})),
+                target=target(2, published=NOW),
+            ),
+            id="a new value under another key",
         ),
         pytest.param(
             look(
@@ -807,10 +848,11 @@ def test_a_secret_that_was_left_with_new_values_is_not_in_the_way() -> None:
 BOTH = {"data": [PASSWORD, USERNAME]}
 
 
-def derived(base: int, *changed: str, reason: str = "SpecChanged") -> Observed:
+def derived(base: int, *fresh: str, reason: str = "SpecChanged") -> Observed:
     """Observe a third revision: the second is that of the emergency, and was rolled back if `base` is 1."""
+    every = ("password", "username")
     known = state(
-        revision(3, reason, made=NOW, changed=changed, base=base),
+        revision(3, reason, made=NOW, changed=every, fresh=frozenset(fresh), base=base),
         revision(2, RevisionReason.EMERGENCY, made=NOW - seconds(10)),
         revision(1),
         names=("password", "username"),

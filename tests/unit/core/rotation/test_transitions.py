@@ -145,6 +145,7 @@ CONTENT = transitions.Content(
     changed=frozenset({"TOKEN", "TOKEN.previous"}),
     previous=frozenset({"TOKEN.previous"}),
     begins_overlap=True,
+    fresh=frozenset({"token"}),
 )
 UNCHANGED = replace(CONTENT, changed=frozenset())
 KEPT = replace(CONTENT, changed=frozenset({"TOKEN"}), begins_overlap=False)
@@ -303,6 +304,7 @@ def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
         base=2,
         fallback=1,
         previous=CONTENT.previous,
+        fresh=CONTENT.fresh,
     )
     assert (after.current_number, after.restorable, after.held, after.used) == (
         3,
@@ -324,7 +326,7 @@ def test_the_first_revision_handles_all_requests() -> None:
     after = staged(REASON, None, target=None, status={})
 
     assert after.revisions == (
-        RevisionFacts(1, "Triggered", NOW, CONTENT.changed, previous=CONTENT.previous),
+        RevisionFacts(1, "Triggered", NOW, CONTENT.changed, previous=CONTENT.previous, fresh=CONTENT.fresh),
     )
     assert (after.rotated, after.triggers.annotation) == (NOW, "leaver")
 
