@@ -83,7 +83,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
     if not any(item.recipe for item in desired.items):
         return _turned_elsewhere(progress, emergency, observed, desired, error)
     renewed = renewed_by(emergency, observed, desired)
-    if renewed is None or not was_published(renewed, observed):
+    if renewed is None or not _was_published_since(renewed, observed):
         unrotated = _unrotated(observed, error)
         return replace(
             progress,
@@ -91,6 +91,12 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
             message=unrotated.message or _waiting(emergency, observed, desired),
         )
     return _rotated(progress, emergency, renewed, observed, desired, error)
+
+
+def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
+    """Whether a revision or a later one was published."""
+    is_later = observed.current is not None and observed.current.number > one.number
+    return was_published(one, observed) or (is_later and observed.is_published)
 
 
 def _turned_elsewhere(
@@ -160,7 +166,7 @@ def _rotated(
             " the emergency; rotate it again"
         )
         return replace(told, state=AffectedState.FAILED, message=message)
-    rotated = published_at(renewed, observed) or renewed.made
+    rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
     told = replace(_with_places(told, observed, desired), revision=current.number, rotated=rotated)
     for state, message in _open_points(told, emergency, observed, current.number, desired, error):
         return replace(told, state=state, message=message)

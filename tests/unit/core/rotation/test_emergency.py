@@ -707,6 +707,22 @@ def test_a_later_revision_does_not_make_it_later() -> None:
     assert far(found) == Affected(AffectedState.ROLLED_OUT, 3, NOW)
 
 
+def test_new_values_that_a_later_revision_is_the_first_to_publish_count_from_then() -> None:
+    """The write of the Secret was refused, until a change of the spec made another revision of them."""
+    revisions = (
+        revision(3, "SpecChanged", made=NOW - seconds(5), fresh=frozenset()),
+        revision(2, RevisionReason.EMERGENCY, made=NOW - seconds(10)),
+        revision(1),
+    )
+    known = state(*revisions, publications=(Publication(1, PUBLISHED),))
+
+    before = look(state=known, target=target(1, published=PUBLISHED), status={"revision": 1})
+    after = replace(before, target=target(3, published=NOW))
+
+    assert far(before) == Affected(AffectedState.PENDING)
+    assert far(after) == Affected(AffectedState.ROLLED_OUT, 3, NOW)
+
+
 @pytest.mark.parametrize("reason", ["Due", RevisionReason.EMERGENCY])
 def test_a_time_in_the_future_does_not_make_a_revision_later(reason: str) -> None:
     ahead = NOW + minutes(60)
