@@ -103,6 +103,9 @@ def _turned_elsewhere(
     told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
 ) -> Affected:
     """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
+    unrotated = _unrotated(observed, error)
+    if observed.state is None and unrotated.message:  # what it has is unknown
+        return replace(told, state=unrotated.state, message=unrotated.message)
     if waits := _awaited_read(emergency, observed, error) or _leased(observed):
         return replace(told, message=waits)
     if observed.current is not None:

@@ -747,6 +747,23 @@ def test_what_is_not_made_here_is_named() -> None:
     assert far(pulling(NOW)).message == "to be turned at its store: api-key (vault)"
 
 
+@pytest.mark.parametrize(
+    ("error", "spec", "state_of_it"),
+    [
+        pytest.param(Stalled("StateUnreadable", "it was edited"), {}, AffectedState.STALLED, id="stalled"),
+        pytest.param(Wait("Forbidden", "no answer", minutes(1)), {}, AffectedState.PENDING, id="waiting"),
+        pytest.param(None, {"suspend": True}, AffectedState.SUSPENDED, id="suspended"),
+    ],
+)
+def test_a_secret_without_generated_values_is_not_through_while_its_state_is_unknown(
+    error: Wait | Stalled | None, spec: dict[str, Any], state_of_it: AffectedState
+) -> None:
+    told = far(look({"data": [API_KEY], **spec}, state=None), error)
+
+    assert told.state is state_of_it
+    assert told.message
+
+
 def test_what_was_found_in_an_adopted_secret_is_named() -> None:
     kept = {"password": {"value": "password"}, found_under("smtp"): {"value": "smtp"}}
     generated = far(look(state=rotated(keys=kept), target=target(2, published=NOW), status={"revision": 2}))
