@@ -107,7 +107,8 @@ def _turned_elsewhere(
     if observed.state is None and unrotated.message:  # what it has is unknown
         return replace(told, state=unrotated.state, message=unrotated.message)
     if waits := _awaited_read(emergency, observed, error) or _leased(observed):
-        return replace(told, message=waits)
+        state, cause = _kept_from(waits, AffectedState.PENDING, observed, error)
+        return replace(told, state=state, message=cause)
     if observed.current is not None:
         told = _with_places(told, observed, desired)
         for state, message in _open_points(
@@ -130,6 +131,16 @@ def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
     if isinstance(error, Stalled):
         return Affected(AffectedState.STALLED, message=f"{error.reason}: {error.message}")
     return Affected(AffectedState.PENDING, message=error.message if error else None)
+
+
+def _kept_from(
+    waits: str, state: AffectedState, observed: Observed, error: Wait | Stalled | None
+) -> tuple[AffectedState, str]:
+    """Return what the operator is still to do, with its state; or what keeps it from all writes, if anything does."""
+    kept = _unrotated(observed, error)
+    if kept.message is None or kept.state is AffectedState.PENDING:
+        return state, waits
+    return kept.state, kept.message
 
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
@@ -204,7 +215,7 @@ def _open_points(
     if told.unpushed:
         yield _waiting_for_push(told.unpushed)
     if waits := _awaited_read(emergency, observed, error):
-        yield AffectedState.ROTATED, waits
+        yield _kept_from(waits, AffectedState.ROTATED, observed, error)
 
 
 def _still_used(observed: Observed, desired: Desired) -> str | None:

@@ -802,9 +802,40 @@ def test_a_secret_is_not_through_before_its_stores_were_read_again(error: Wait |
     assert far(look(PULLED, state=None, target=None, status={})).state is AffectedState.NOTHING_TO_ROTATE
 
 
+REFUSED = Stalled("AuthenticationFailed", "the store refuses the token")
+LEASED: dict[str, Any] = {
+    "loans": (StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60), is_carried=True),),
+    "lent": {0: frozenset({"creds/1"})},
+}
+
+
+@pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
+def test_a_secret_whose_stores_are_not_read_again_names_what_keeps_the_operator_from_it(
+    spec: dict[str, Any],
+) -> None:
+    served = {**SERVED, "state": rotated(names=("password", "api-key"))}
+
+    suspended = far(look({**spec, "suspend": True}, **served))
+    stalled = far(look(spec, **served), REFUSED)
+
+    assert (suspended.state, suspended.message) == (
+        AffectedState.SUSPENDED,
+        "spec.suspend is true, so nothing is written",
+    )
+    assert (stalled.state, stalled.message) == (
+        AffectedState.STALLED,
+        "AuthenticationFailed: the store refuses the token",
+    )
+
+
+def test_a_suspended_secret_with_leases_of_earlier_credentials_is_suspended() -> None:
+    known = state(names=("api-key",), refreshed=NOW, **LEASED)
+
+    assert far(look({**PULLED, "suspend": True}, state=known)).state is AffectedState.SUSPENDED
+
+
 def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
-    leased = StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60), is_carried=True)
-    others: dict[str, Any] = {"loans": (leased,), "lent": {0: frozenset({"creds/1"})}, "refreshed": NOW}
+    others: dict[str, Any] = {"refreshed": NOW, **LEASED}
     message = "leases of earlier credentials are to be revoked: 1"
 
     pulled = far(look(PULLED, state=state(names=("api-key",), **others)))
