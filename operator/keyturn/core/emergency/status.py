@@ -67,6 +67,8 @@ def _row(
     affected = known[name]
     if affected is None:
         return before or AffectedSecret(name=name, state=AffectedState.PENDING)
+    if before and _is_later_rollout(affected, before):
+        return before.model_copy(update={"logins": kept_logins(before.logins or (), affected.logins)})
     is_new = affected.revision is not None or affected.state is AffectedState.NOTHING_TO_ROTATE
     updated = (before.updated_at if before else None) or now
     return AffectedSecret(
@@ -80,6 +82,12 @@ def _row(
         message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
         logins=kept_logins((before.logins if before else None) or (), affected.logins),
     )
+
+
+def _is_later_rollout(affected: Affected, before: AffectedSecret) -> bool:
+    """Whether a secret that was done has another revision of new values, whose rollout is not of the emergency."""
+    was_done, is_done = before.state in _DONE, affected.state in _DONE
+    return was_done and not is_done and affected.revision not in {None, before.revision}
 
 
 def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:

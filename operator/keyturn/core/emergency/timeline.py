@@ -106,24 +106,29 @@ def _who(found: EmergencyFacts, stage: str) -> str:
 
 
 def _of_secrets(found: EmergencyFacts) -> Iterator[TimelineEntry]:
-    before = {row.name: row.state for row in found.emergency.status.secrets}
-    turned = [row for row in found.rows if row.state in _SENTENCES and before.get(row.name) is not row.state]
+    before = {row.name: row for row in found.emergency.status.secrets}
+    turned = [row for row in found.rows if row.state in _SENTENCES and _is_new(row, before.get(row.name))]
     order = list(AffectedState)
     by_state = sorted(turned, key=lambda row: order.index(row.state))
     for state, rows in groupby(by_state, key=lambda row: row.state):
         some = list(rows)
         what = f"{_SENTENCES[state]} {_named(some)}"
         count = len(some) if len(some) > 1 else None
-        yield _entry(_time(some, found.now), TimelineReason.of(f"{_DETAIL}{state}"), what).model_copy(
-            update={"count": count}
-        )
+        time = max(_time(row, before.get(row.name), found.now) for row in some)
+        yield _entry(time, TimelineReason.of(f"{_DETAIL}{state}"), what).model_copy(update={"count": count})
 
 
-def _time(rows: list[AffectedSecret], now: datetime) -> datetime:
-    """Return when the last row reached its state, as far as it is recorded; else now."""
-    if rows[0].state is AffectedState.ROTATED:
-        return max(row.rotated_at or now for row in rows)
-    return now
+def _is_new(row: AffectedSecret, before: AffectedSecret | None) -> bool:
+    return before is None or before.state is not row.state
+
+
+def _time(row: AffectedSecret, before: AffectedSecret | None, now: datetime) -> datetime:
+    """Return when a row reached its state: at the first rotation when it was rotated, else now.
+
+    A secret that was rotated or rolled back before has entries since then, which this one follows.
+    """
+    is_first = before is None or (before.rotated_at is None and before.state is not AffectedState.FAILED)
+    return row.rotated_at or now if row.state is AffectedState.ROTATED and is_first else now
 
 
 def _named(rows: list[AffectedSecret]) -> str:

@@ -357,6 +357,33 @@ def test_each_secret_keeps_its_times(incident: Incident) -> None:
     ]
 
 
+@pytest.mark.parametrize("found", [ROTATED, FAILED, UNKNOWN], ids=["rolling", "failed", "unknown"])
+def test_the_rollout_of_a_later_rotation_is_no_part_of_the_emergency(
+    incident: Incident, found: Affected
+) -> None:
+    before = incident.look(after(minutes=2), {"db": ROLLED_OUT})
+
+    status = incident.look(after(hours=11), {"db": replace(found, revision=3)})
+
+    assert status == before
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(ROTATED, id="that has exposed values again"),
+        pytest.param(replace(FAILED, revision=None), id="that was rolled back"),
+    ],
+)
+def test_a_secret_is_not_done_any_more(incident: Incident, found: Affected) -> None:
+    incident.look(after(minutes=2), {"db": ROLLED_OUT})
+
+    status = incident.look(after(minutes=9), {"db": found})
+
+    assert status.secrets[0].state is found.state
+    assert verdicts(status)["ServicesUpdated"] == ("False", "RollingOut")
+
+
 def test_a_secret_that_was_not_reconciled_since_a_restart_stays_as_it_was(incident: Incident) -> None:
     before = incident.look(after(minutes=2), {"db": ROLLED_OUT})
 
@@ -475,6 +502,24 @@ def test_many_secrets_that_turn_together_are_one_entry(incident: Incident) -> No
     (entry,) = [one for one in status.timeline if one.reason == "SecretRotated"]
     assert entry.count == 30
     assert entry.what.endswith("s19 and 10 more")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(FAILED, id="failed"),
+        pytest.param(replace(FAILED, revision=None, rotated=None), id="rolled back"),
+        pytest.param(ROLLED_OUT, id="rolled out"),
+    ],
+)
+def test_a_secret_that_is_rotated_once_more_gets_its_entry_at_the_end(
+    incident: Incident, between: Affected
+) -> None:
+    for minute, found in enumerate((ROTATED, between, ROTATED), 1):
+        status = incident.look(after(minutes=minute), {"db": found})
+
+    times = [one.time for one in status.timeline if one.reason.startswith("Secret")]
+    assert times == [after(seconds=5), after(minutes=2), after(minutes=3)]
 
 
 def test_a_secret_that_fails_again_and_again_loses_nothing_and_fills_nothing(incident: Incident) -> None:
