@@ -330,13 +330,14 @@ def _interrupted(dead_in: str, steps: tuple[str, ...], restarts: int, *results: 
     )
 
 
-_AFRESH = ("Begin", "Stage", "Apply", "Prove", "Expire", "Publish", "Revoke", "RollOut", "RollOut")
+_PUBLISHED = ("Publish", "Revoke", "RollOut", "RollOut")
+_AFRESH = ("Begin", "Stage", "Apply", "Prove", "Expire", *_PUBLISHED)
 _ENDED = ("Succeeded", "Succeeded", "Succeeded")
 _SUPERSEDED = ("Succeeded", "Superseded", "Succeeded")
 _EITHER = ("Succeeded", "", "Succeeded")
 INTERRUPTIONS = (
     _interrupted("before:Prove", ("Close", "Revoke", *_AFRESH), 1, *_SUPERSEDED),
-    _interrupted("before:Publish", ("Expire", "Publish", "Revoke", "RollOut", "RollOut"), 1, *_ENDED[1:]),
+    _interrupted("before:Publish", ("Expire", "TakeOver", *_PUBLISHED), 1, *_ENDED[1:]),
     replace(_interrupted("after:Publish", ("Expire", "Revoke", *_AFRESH), 2, *_EITHER), spares=1),
     _interrupted("after:Overlap", ("Expire", "Revoke", *_AFRESH), 2, *_ENDED),
     _interrupted("inside:Revoke", ("Revoke", *_AFRESH), 2, *_ENDED),

@@ -9,14 +9,14 @@ import pytest
 
 from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey
-from keyturn.core.labels import MARKER, OWNER_LABEL, ROLLBACK
+from keyturn.core.labels import MARKER, OWNER_LABEL, ROLLBACK, ROTATE
 from keyturn.kube import paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, STATE, TARGET, Cluster
 from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from keyturn.core.emergency.progress import Affected
     from keyturn.kube.client import Body
@@ -360,3 +360,34 @@ async def test_a_renamed_key_does_not_end_the_wait_for_a_second_rotation() -> No
 
     assert cluster.data()["PASSWORD"] != exposed
     assert progress(cluster, "again").state is AffectedState.ROLLED_OUT
+
+
+# A rotation that an emergency takes over
+
+
+async def delete(cluster: Cluster) -> None:
+    del cluster.objects[TARGET]
+    await cluster.settle()
+
+
+@pytest.mark.parametrize("change", [delete, rename])
+async def test_a_rotation_that_was_taken_over_is_not_repeated_when_its_secret_is_created_again(
+    change: Callable[[Cluster], Awaitable[None]],
+) -> None:
+    cluster = await running()
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "leaver"
+    cluster.touch_managed()
+    cluster.dies_at = cluster.writes + 2.5  # before the Secret is written
+    cluster.tell()
+    await cluster.look()
+    cluster.now += timedelta(minutes=3)
+    await declare(cluster)
+    assert [one.reason for one in state_of(cluster.objects[STATE]).facts.revisions] == [
+        "Triggered",
+        "Created",
+    ]
+
+    await change(cluster)
+
+    assert state_of(cluster.objects[STATE]).facts.newest.number == 2
+    assert progress(cluster).state is AffectedState.ROLLED_OUT

@@ -84,6 +84,7 @@ facts = st.builds(
     credential=st.none() | st.integers(1, 10**9),
     supersedes=st.none() | st.integers(0, 10**9),
     abandoned=st.booleans(),
+    unpublished=st.none() | times,
     fresh=st.none() | st.frozensets(names, max_size=3),
 )
 credentials = st.builds(
@@ -245,7 +246,9 @@ def test_a_credential_of_an_earlier_version_has_neither_item_nor_target_nor_a_ti
 def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None:
     written = document()
     assert "credentials" not in written
-    assert not {"credential", "supersedes", "abandoned", "fresh"} & written["revisions"][0].keys()
+    assert (
+        not {"credential", "supersedes", "abandoned", "unpublished", "fresh"} & written["revisions"][0].keys()
+    )
 
 
 @pytest.mark.parametrize(

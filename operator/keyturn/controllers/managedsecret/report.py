@@ -162,6 +162,7 @@ def _facts(step: steps.Step) -> dict[str, object]:
         case (
             steps.Claim()
             | steps.Adopt()
+            | steps.TakeOver()
             | steps.Publish()
             | steps.Settle()
             | steps.Overlap()

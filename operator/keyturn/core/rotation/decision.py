@@ -31,7 +31,7 @@ from .credentials import (
     refuse_exhausted,
 )
 from .drift import contest, is_contested, until, was_sent
-from .emergency import published_from, revokes_at_once
+from .emergency import is_taken_over, published_from, revokes_at_once
 from .holders import pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change, refuse_managed_account
@@ -241,6 +241,8 @@ def _write(observed: Observed, desired: Desired) -> steps.Step | None:
         return next_current(observed, desired) or _rest_unproven(observed, desired)
     if isinstance(step, steps.Publish) and (start := published_from(observed)):
         return steps.Rest(start)
+    if isinstance(step, steps.Publish) and is_taken_over(observed):
+        return steps.TakeOver(step.number)
     if step is None or not is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)

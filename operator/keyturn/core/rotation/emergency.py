@@ -27,6 +27,7 @@ __all__ = [
     "asked_at",
     "is_exposed",
     "is_fixed",
+    "is_taken_over",
     "lifted",
     "published_from",
     "renewed_by",
@@ -97,11 +98,28 @@ def published_from(observed: Observed) -> datetime | None:
 
     In the second of a declaration it could not be distinguished from earlier values, and would be rotated again.
     """
+    return max((end for end in _provable_for_another(observed) if observed.now < end), default=None)
+
+
+def is_taken_over(observed: Observed) -> bool:
+    """Whether a revision from before a declaration is published for it, and nothing else would prove that for long.
+
+    The Secret has the time of its publication, but can be deleted or get another name.
+    """
+    one = observed.current
+    return one is not None and any(
+        not _was_unknown(one, end, observed) for end in _provable_for_another(observed)
+    )
+
+
+def _provable_for_another(observed: Observed) -> tuple[datetime, ...]:
+    """Return the end of the second of each declaration whose rotation is another, unpublished revision's."""
     current = observed.current
     if current is None or current.reason == RevisionReason.EMERGENCY or was_published(current, observed):
-        return None
-    ends = (emergency.started + DECLARED_WITHIN for emergency in observed.emergencies if emergency.is_open)
-    return max((end for end in ends if observed.now < end), default=None)
+        return ()
+    return tuple(
+        emergency.started + DECLARED_WITHIN for emergency in observed.emergencies if emergency.is_open
+    )
 
 
 # Which values are new.
@@ -196,12 +214,17 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
     if _is_rotated_since(one, started, observed):
         return True
     provable = started + DECLARED_WITHIN
-    if provable <= one.made <= observed.now:
+    if _was_unknown(one, provable, observed):
         return True
     published = published_at(one, observed)
     if published is not None:
         return provable <= published <= observed.now
     return observed.current is one and not was_published(one, observed)
+
+
+def _was_unknown(one: RevisionFacts, provable: datetime, observed: Observed) -> bool:
+    """Whether it is recorded that a revision was not made yet, or not published yet, later than a declaration."""
+    return any(time is not None and provable <= time <= observed.now for time in (one.made, one.unpublished))
 
 
 def is_exposed(number: int, observed: Observed) -> bool:

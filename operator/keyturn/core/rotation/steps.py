@@ -7,6 +7,7 @@
                                                   └──Repair (the Secret was edited or deleted)
     (an own Secret without state, or with a recreated ManagedSecret) ──Claim──▶ published
     (a Secret without owner, and adopt: IfUnowned) ──Adopt──▶ staged
+    staged ──TakeOver──▶ (an emergency that was declared meanwhile publishes it as its own)
     published ──Bind──▶ (the owner reference of the state Secret is set or removed)
               ──Release──▶ (a Secret under a name that the spec no longer has loses its owner)
               ──Refresh──▶ (the requested read of stores is recorded)
@@ -79,6 +80,7 @@ __all__ = [
     "Settle",
     "Stage",
     "Step",
+    "TakeOver",
     "Withdraw",
     "rotation_id",
 ]
@@ -132,6 +134,13 @@ class Stage:
 
     number: int
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Record that a revision from before an emergency is not published yet, before the emergency publishes it."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +343,7 @@ Step = (
     | Adopt
     | Begin
     | Stage
+    | TakeOver
     | Publish
     | Repair
     | Bind

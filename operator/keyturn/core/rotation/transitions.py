@@ -56,10 +56,9 @@ __all__ = [
 _AtStore: TypeAlias = (
     steps.Refresh | steps.Intend | steps.Push | steps.Withdraw | steps.Borrow | steps.GiveBack
 )
+_OfCurrent: TypeAlias = steps.TakeOver | steps.Overlap | steps.Expire
 _AtServer: TypeAlias = steps.Apply | steps.Prove | steps.Close | steps.Revoke | steps.Retire
-Recorded: TypeAlias = (
-    steps.GoBack | steps.Overlap | steps.Expire | steps.Decline | steps.Leave | _AtStore | _AtServer
-)
+Recorded: TypeAlias = steps.GoBack | _OfCurrent | steps.Decline | steps.Leave | _AtStore | _AtServer
 """Steps that generate no revision."""
 
 
@@ -87,8 +86,8 @@ def record(step: Recorded, state: StateFacts, observed: Observed, now: datetime)
     match step:
         case steps.GoBack():
             return _go_back(step, state, observed, now)
-        case steps.Overlap() | steps.Expire():
-            return _overlap(step, state, now)
+        case steps.TakeOver() | steps.Overlap() | steps.Expire():
+            return _record_of_current(step, state, now)
         case steps.Decline():
             return _decline(state, observed)
         case steps.Leave(secret=left):
@@ -115,13 +114,23 @@ def _record_at_server(step: _AtServer, state: StateFacts, observed: Observed, no
             assert_never(step)
 
 
-def _overlap(step: steps.Overlap | steps.Expire, state: StateFacts, now: datetime) -> StateFacts:
-    """Record when an overlap ends, or that it is over and in the same write that its credentials are to be closed.
+def _record_of_current(step: _OfCurrent, state: StateFacts, now: datetime) -> StateFacts:
+    match step:
+        case steps.TakeOver():
+            return state.with_revision_facts(replace(state.current, unpublished=now))
+        case steps.Overlap(until=until):
+            return state.with_revision_facts(replace(state.current, valid_until=until))
+        case steps.Expire():
+            return _expire(state, now)
+        case _:
+            assert_never(step)
+
+
+def _expire(state: StateFacts, now: datetime) -> StateFacts:
+    """Record that an overlap is over, and in the same write that its credentials are to be closed.
 
     A return to another revision of the same overlap does not bring its previous values back.
     """
-    if isinstance(step, steps.Overlap):
-        return state.with_revision_facts(replace(state.current, valid_until=step.until))
     current, start = state.current_credential, state.overlap_start.number
     over = {one.revision for one in state.open_credentials if current and one.revision < current.revision}
     for one in state.revisions:

@@ -156,6 +156,8 @@ class RevisionFacts:
     """The revision of the previous credential, which stays open during the overlap; None without one."""
     abandoned: bool = False
     """Whether it was given up before it was published."""
+    unpublished: datetime | None = None
+    """When it was still unpublished, if an emergency has taken it over then."""
     fresh: frozenset[str] | None = None
     """Items whose values were generated for it; None if an earlier version recorded it."""
 

@@ -20,7 +20,14 @@ from keyturn.core.observation.observed import FormerUse
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.emergency import COOL_DOWN, is_exposed, lifted, published_from, renews
+from keyturn.core.rotation.emergency import (
+    COOL_DOWN,
+    is_exposed,
+    is_taken_over,
+    lifted,
+    published_from,
+    renews,
+)
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.steps import (
     Begin,
@@ -32,6 +39,7 @@ from keyturn.core.rotation.steps import (
     Rest,
     Settle,
     Stage,
+    TakeOver,
     rotation_id,
 )
 from keyturn.core.rotation.triggers import reason_to_renew, start_time
@@ -360,20 +368,20 @@ def test_what_was_taken_over_loses_its_overlap_before_it_is_published() -> None:
 
     assert next_step(look(state=state(under_way, revision(1)))) == Expire(2)
     ended = replace(under_way, ended=True)
-    assert next_step(look(state=state(ended, revision(1)))) == Publish(2)
+    assert next_step(look(state=state(ended, revision(1)))) == TakeOver(2)
 
 
 def test_what_was_taken_over_keeps_it_where_the_rollout_comes_first() -> None:
     under_way = revision(2, "Triggered", previous=frozenset({"password.previous"}))
 
-    assert next_step(look(state=state(under_way, revision(1)), emergencies=(GENTLE,))) == Publish(2)
+    assert next_step(look(state=state(under_way, revision(1)), emergencies=(GENTLE,))) == TakeOver(2)
 
 
 SECOND_OF_IT = [
     pytest.param(
         INCIDENT, seconds(0.9), Rest(STARTED + seconds(1)), id="within the second of the declaration"
     ),
-    pytest.param(INCIDENT, seconds(1), Publish(2), id="in the second after"),
+    pytest.param(INCIDENT, seconds(1), TakeOver(2), id="in the second after"),
     pytest.param(OVER, seconds(0.9), Publish(2), id="of one in which every service is updated"),
 ]
 
@@ -386,6 +394,31 @@ def test_what_was_taken_over_is_published_when_it_is_known_to_be_newer(
     found = look(state=records, status={"revision": 1}, emergencies=(emergency,), now=STARTED + after)
 
     assert next_step(found) == step
+
+
+@pytest.mark.parametrize(
+    ("unpublished", "step"),
+    [
+        pytest.param(STARTED + seconds(0.9), TakeOver(2), id="within the second of the declaration"),
+        pytest.param(STARTED + seconds(1), Publish(2), id="in the second after"),
+        pytest.param(NOW + seconds(1), TakeOver(2), id="in the future"),
+    ],
+)
+def test_what_was_taken_over_is_recorded_as_unpublished_before_it_is_published(
+    unpublished: datetime, step: Step
+) -> None:
+    known = state(revision(2, "Triggered", unpublished=unpublished), revision(1))
+
+    assert next_step(look(state=known, status={"revision": 1})) == step
+
+
+@pytest.mark.parametrize("found", [target(2, published=MADE), None], ids=["under another name", "deleted"])
+def test_what_was_taken_over_is_not_rotated_again_when_its_secret_loses_the_time(found: Any) -> None:
+    known = state(revision(2, "Triggered", unpublished=STARTED + seconds(1)), revision(1))
+    seen = look(state=known, target=found, status={"revision": 2})
+
+    assert reason_of(seen) is None
+    assert not is_exposed(2, seen)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +444,9 @@ def test_nothing_else_waits_for_the_end_of_that_second(found: Observed) -> None:
 
 
 def test_where_nothing_is_recorded_nothing_is_published_early() -> None:
-    assert published_from(look(state=None, target=None, status={})) is None
+    found = look(state=None, target=None, status={})
+    assert published_from(found) is None
+    assert not is_taken_over(found)
 
 
 def test_what_is_readable_of_an_overlap_that_ended_is_taken_out() -> None:
