@@ -61,9 +61,7 @@ async def generate_revision(
         Wait: The Secret with the signing CA does not exist yet.
         Stalled: A value or a template cannot be generated.
     """
-    before = _carried(state)
-    if last and any(emergency.is_open for emergency in observed.emergencies):
-        last = replace(last, found={})  # what an earlier object has pushed is exposed
+    before, last = _carried(state), _unexposed(last, observed)
     fresh = transitions.with_dependents(step.reason.fresh, _every_need(desired))
     recorded = state.facts if state else None
     login = staged_login(fresh, recorded, desired)
@@ -139,6 +137,12 @@ def _carried(state: State | None) -> Mapping[str, ItemValues]:
         return {}
     values, ended = state.current.values, state.facts.current.ended
     return {name: kept.settled() if ended else kept for name, kept in values.items()}
+
+
+def _unexposed(last: Reading | None, observed: Observed) -> Reading | None:
+    """Return the last read, in an emergency without what an earlier object has pushed."""
+    is_exposed = any(emergency.is_open for emergency in observed.emergencies)
+    return replace(last, found={}) if last and is_exposed else last
 
 
 def _existing(

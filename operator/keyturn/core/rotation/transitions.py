@@ -245,8 +245,7 @@ def stage(
     if state:
         facts = _with_overlap_of(state.current, facts, content)
     staged = _staged_credential(step, state, desired, now)
-    is_read = any(item.source and item.name in step.reason.fresh for item in desired.items)
-    read_at = observed.read_for(now) if is_read else None
+    read_at = observed.read_for(now) if _is_read(step, desired) else None
     if state is None:
         return replace(_first_state(facts, observed, content, now), refreshed=read_at, credentials=staged)
     # A trigger that waits for its window stays unhandled by a rotation that does not wait for one.
@@ -261,6 +260,10 @@ def stage(
     if staged and not state.current.abandoned:
         return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
+
+
+def _is_read(step: steps.Stage, desired: Desired) -> bool:
+    return any(item.source and item.name in step.reason.fresh for item in desired.items)
 
 
 def _with_overlap_of(base: RevisionFacts, one: RevisionFacts, content: Content) -> RevisionFacts:

@@ -283,6 +283,12 @@ def test_a_revision_with_another_previous_value_begins_an_overlap(
     assert (after.valid_until, after.overlap_from) == (None, None)
 
 
+def test_an_emergency_records_when_what_it_takes_over_was_unpublished() -> None:
+    after = record(steps.TakeOver(2), state(2, 1), make.observed(), NOW)
+
+    assert [one.unpublished for one in after.revisions] == [NOW, None]
+
+
 def test_the_end_of_an_overlap_is_recorded_for_each_of_its_revisions() -> None:
     """A return to one of them must not bring the previous value back."""
     kept = replace(OVERLAPPING, number=3, base=2, overlap_from=2)
