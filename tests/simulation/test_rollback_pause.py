@@ -126,3 +126,19 @@ async def test_a_revision_that_failed_is_not_complete_when_a_user_returns_to_it(
 
     assert facts_of(cluster)[0] == 1, "no pod became ready with revision 2"
     assert not [one for one in status_of(cluster).history if (one.revision, one.result) == (2, "Succeeded")]
+
+
+async def test_a_scheduled_rotation_that_failed_is_still_due_after_a_change_of_the_spec() -> None:
+    cluster = await rotated()
+    cluster.doomed = {3}
+    before = status_of(cluster).last_rotation_time
+    cluster.now += _QUARTER
+    await cluster.settle()
+    await cluster.settle()
+    assert facts_of(cluster) == (2, "Held")
+    assert (status_of(cluster).last_rotation_time, status_of(cluster).overdue) == (before, True)
+
+    cluster.doomed = set()
+    cluster.change_managed()["owner"] = "team-shop"
+    await cluster.settle()
+    assert facts_of(cluster) == (4, "Idle")

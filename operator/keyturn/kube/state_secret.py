@@ -52,7 +52,9 @@ __all__ = ["fitted", "state_body", "state_of", "too_large", "unreadable"]
 _STATE_KEY = "state"
 _FORMAT = 2
 _FORMAT_OF_CREDENTIALS = 3
-_OPTIONAL = frozenset({"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "fresh"})
+_OPTIONAL = frozenset(
+    {"credential", "supersedes", "abandoned", "overlap_from", "unpublished", "rotated_before", "fresh"}
+)
 """Facts of a revision that are absent if they are empty."""
 _LOGIN = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _ITEM = re.compile(r"[-._a-zA-Z0-9]{0,253}")
@@ -256,6 +258,7 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         supersedes=_credential_number(document.get("supersedes")),
         abandoned=bool(document.get("abandoned")),
         unpublished=_time(document["unpublished"]) if document.get("unpublished") else None,
+        rotated_before=_time(document["rotated_before"]) if document.get("rotated_before") else None,
         fresh=changed if fresh == changed else fresh,  # one set in memory for both, because most are equal
     )
 

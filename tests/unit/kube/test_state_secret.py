@@ -85,6 +85,7 @@ facts = st.builds(
     supersedes=st.none() | st.integers(0, 10**9),
     abandoned=st.booleans(),
     unpublished=st.none() | times,
+    rotated_before=st.none() | times,
     fresh=st.none() | st.frozensets(names, max_size=3),
 )
 credentials = st.builds(
@@ -247,7 +248,8 @@ def test_a_state_without_credentials_is_written_as_by_earlier_versions() -> None
     written = document()
     assert "credentials" not in written
     assert (
-        not {"credential", "supersedes", "abandoned", "unpublished", "fresh"} & written["revisions"][0].keys()
+        not {"credential", "supersedes", "abandoned", "unpublished", "rotated_before", "fresh"}
+        & written["revisions"][0].keys()
     )
 
 

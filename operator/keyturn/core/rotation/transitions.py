@@ -240,6 +240,7 @@ def stage(
         previous=content.previous,
         credential=credential,
         supersedes=supersedes,
+        rotated_before=state.rotated if state and step.reason.rotates else None,
         fresh=content.fresh,
     )
     if state:
@@ -408,6 +409,7 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
     return replace(
         _exchange(step, state.with_published(publication_of(observed)), observed, now),
         triggers=triggers,
+        rotated=_rotated_before(step, state) if step.failed else state.rotated,
         current_number=step.number,
         held=Held(
             step.given_up,
@@ -418,6 +420,14 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
             lasts=step.lasts,
         ),
     )
+
+
+def _rotated_before(step: steps.GoBack, state: StateFacts) -> datetime:
+    """Return when the values of a restored revision were rotated, so that a rotation that failed is still due."""
+    rotated, number = state.rotated, step.given_up
+    while number != step.number and (one := state.revision(number)) is not None:
+        rotated, number = one.rotated_before or rotated, one.base or step.number
+    return rotated
 
 
 def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:

@@ -158,6 +158,8 @@ class RevisionFacts:
     """Whether it was given up before it was published."""
     unpublished: datetime | None = None
     """When it was still unpublished, if an emergency has taken it over then."""
+    rotated_before: datetime | None = None
+    """When values were rotated before it, if it is a rotation; None also if an earlier version recorded it."""
     fresh: frozenset[str] | None = None
     """Items whose values were generated for it; None if an earlier version recorded it."""
 

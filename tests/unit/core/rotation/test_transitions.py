@@ -77,6 +77,29 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
     assert after.triggers.rollback == "2026-11"
 
 
+LONG_AGO, LATELY = MADE - minutes(90), MADE - minutes(30)
+
+
+@pytest.mark.parametrize(
+    ("failed", "times", "rotated"),
+    [
+        pytest.param(True, {3: LATELY, 2: LONG_AGO}, LONG_AGO, id="before both rotations"),
+        pytest.param(True, {3: LATELY}, LATELY, id="before one of them, with a spec change"),
+        pytest.param(True, {}, MADE, id="unknown to earlier versions"),
+        pytest.param(False, {3: LATELY, 2: LONG_AGO}, MADE, id="on request"),
+    ],
+)
+def test_a_rotation_whose_rollout_failed_is_still_due(
+    failed: bool,  # noqa: FBT001
+    times: dict[int, datetime],
+    rotated: datetime,
+) -> None:
+    revisions = (make.revision(3, base=2), make.revision(2, base=1), make.revision(1))
+    known = make.state(*(replace(one, rotated_before=times.get(one.number)) for one in revisions))
+
+    assert record(steps.GoBack(1, given_up=3, failed=failed), known, make.observed(), NOW).rotated == rotated
+
+
 def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> None:
     crashing = make.pod("api-0", ready=False, crashes=5, restarts=5, trouble=Trouble("Error", "main", 1))
     api = make.consumer("api", marker="db=2", settled=False, pods=[crashing])
@@ -310,6 +333,7 @@ def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
         base=2,
         fallback=1,
         previous=CONTENT.previous,
+        rotated_before=MADE,
         fresh=CONTENT.fresh,
     )
     assert (after.current_number, after.restorable, after.held, after.used) == (
