@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
 
+from .completed_rollouts import is_recorded_complete
 from .holders import holds_back
 from .publication import published_at
-from .rollout import Turn, is_recorded_complete, is_under_way, standings
+from .rollout import Turn, is_under_way, standings
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
-from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
-from keyturn.core.times import to_second
+from keyturn.core.reasons import WorkloadReason
 
+from .completed_rollouts import is_of_earlier_status, was_complete
 from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
@@ -58,7 +58,6 @@ __all__ = [
     "WorkloadProgress",
     "any_failed",
     "goes_back",
-    "is_recorded_complete",
     "is_under_way",
     "marker_for",
     "next_changes",
@@ -276,7 +275,10 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
 
 
 def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, number: int) -> WorkloadProgress:
-    if consumer.workload.settled or _was_complete(consumer.workload, observed, number):
+    if consumer.workload.settled or was_complete(consumer.workload, observed, number):
+        return _while_pods_leave(consumer, observed, desired)
+    rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED)
+    if is_of_earlier_status(observed, _watched_until(observed, desired, rolling)):
         return _while_pods_leave(consumer, observed, desired)
     if crash := crash_of(consumer, number, observed, desired):
         return WorkloadProgress(
@@ -333,34 +335,6 @@ def _old_pods(consumer: Consumer, observed: Observed, desired: Desired) -> Obsta
         return None
     is_unknown = consumer.pods is not None and consumer.pods.forbidden
     return Obstacle(WorkloadReason.PODS_UNKNOWN if is_unknown else WorkloadReason.EARLIER_PODS, message)
-
-
-def _was_complete(workload: Workload, observed: Observed, number: int) -> bool:
-    """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
-
-    Without this check, a workload that breaks long after a rotation would cause a rollback.
-    """
-    if is_recorded_complete(observed, number):
-        return True
-    workload_status = observed.reported(workload)
-    return (
-        workload_status is not None
-        and workload_status.state is WorkloadState.CURRENT
-        and workload_status.revision == number
-    )
-
-
-def is_recorded_complete(observed: Observed, number: int) -> bool:
-    """Whether the history in the status has the rollout of a revision as complete, since the last rollback if any.
-
-    A revision whose rollout has failed is in the history, too.
-    """
-    held = observed.state.held if observed.state else None
-    history = observed.managed.status.history
-    if held is None:
-        return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
-    back = (number, RevisionReason.ROLLED_BACK, to_second(held.at))
-    return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
 
 
 def _hindrance(

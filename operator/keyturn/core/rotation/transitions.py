@@ -161,12 +161,17 @@ def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now:
 
 
 def take_over(state: StateFacts, observed: Observed) -> StateFacts:
-    """Claim the state for a recreated ManagedSecret. Triggers of a new object are recorded as handled."""
+    """Claim the state for a recreated ManagedSecret. Triggers of a new object are recorded as handled.
+
+    A rollout that the previous object began is not judged, because its result is unknown: no rollback follows.
+    """
     handled = state.triggers.with_handled(observed.requested).with_refreshed(observed.requested)
     # The generation at which rotation was held belongs to the previous object.
     held = state.held and replace(state.held, generation=0)
     # If the Secret is gone too, the state alone records that it was published.
     known = state if observed.target else state.with_published(state.current.made)
+    if observed.target is None or observed.target.revision in {None, state.current_number}:
+        known = known.with_revision_facts(replace(known.current, fallback=None))
     return replace(known, uid=observed.uid, triggers=handled, held=held)
 
 

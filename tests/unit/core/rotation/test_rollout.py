@@ -612,6 +612,29 @@ def test_a_workload_that_was_through_does_not_fall_back(
     assert standing_of(one, status={"revision": 4, **status}, **LATER).state is expected
 
 
+def test_a_workload_was_through_if_an_overlap_began() -> None:
+    overlapping = replace(HISTORY.current, valid_until=NOW)
+    assert standing_of(rolling(), state=HISTORY.with_revision_facts(overlapping), **LATER).state is CURRENT
+    one_of_others = replace(overlapping, overlap_from=3)
+    later = standing_of(rolling(), state=HISTORY.with_revision_facts(one_of_others), **LATER)
+    assert later.state is WorkloadState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "at", "expected"),
+    [
+        pytest.param({}, SINCE + seconds(600), CURRENT, id="without a status"),
+        pytest.param({}, SINCE + seconds(599), WorkloadState.ROLLING, id="without a status, in its time"),
+        pytest.param({"revision": 4}, SINCE + seconds(600), WorkloadState.FAILED, id="with a status"),
+    ],
+)
+def test_what_was_overdue_before_the_first_status_is_not_judged(
+    status: dict[str, Any], at: datetime, expected: WorkloadState
+) -> None:
+    assert standing_of(rolling(), status=status, now=at).state is expected
+    assert standing_of(rolling(restarted=None), status=status, now=at).state is WorkloadState.ROLLING
+
+
 def test_after_a_return_it_counts_who_is_through_now() -> None:
     before = {"revision": 4, "history": [TOLD]}
 

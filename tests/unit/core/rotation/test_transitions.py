@@ -197,6 +197,23 @@ def test_the_state_of_a_recreated_object_is_taken_over(
     assert (after.revisions, after.publications) == (state(1).revisions, publications)
 
 
+@pytest.mark.parametrize(
+    ("target", "fallback"),
+    [
+        pytest.param(make.target(2), None, id="was published"),
+        pytest.param(make.target(None), None, id="of a Secret without its revision"),
+        pytest.param(None, None, id="without a Secret"),
+        pytest.param(make.target(1), 1, id="is yet to be published"),
+    ],
+)
+def test_a_rollout_that_an_earlier_object_began_causes_no_rollback(
+    target: TargetFacts | None, fallback: int | None
+) -> None:
+    observed = make.observed(uid="new", target=target)
+
+    assert transitions.take_over(state(2, 1), observed).current.fallback == fallback
+
+
 def test_a_request_to_read_the_stores_at_the_creation_of_an_object_is_handled() -> None:
     observed = make.observed(uid="new", annotations={"keyturn.dev/refresh": "now"})
 

@@ -1,0 +1,58 @@
+"""Evidence that the rollout of a revision was complete before; a later failure causes no rollback then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.api.status import WorkloadState
+from keyturn.core.reasons import RevisionReason, RevisionResult
+from keyturn.core.times import to_second
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.workload import Workload
+
+__all__ = ["is_of_earlier_status", "is_recorded_complete", "was_complete"]
+
+
+def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
+    """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
+
+    Without this check, a workload that breaks long after a rotation would cause a rollback.
+    """
+    if is_recorded_complete(observed, number):
+        return True
+    workload_status = observed.reported(workload)
+    return (
+        workload_status is not None
+        and workload_status.state is WorkloadState.CURRENT
+        and workload_status.revision == number
+    )
+
+
+def is_recorded_complete(observed: Observed, number: int) -> bool:
+    """Whether the record has the rollout of a revision as complete, since the last rollback if any.
+
+    The history in the status has it, or the state, in which an overlap has begun. A revision whose rollout has failed
+    is in the history, too.
+    """
+    state = observed.state
+    held = state.held if state else None
+    history = observed.managed.status.history
+    if held is not None:
+        back = (number, RevisionReason.ROLLED_BACK, to_second(held.at))
+        return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
+    revision = state.revision(number) if state else None
+    if revision is not None and revision.began_overlap:
+        return True
+    return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
+
+
+def is_of_earlier_status(observed: Observed, deadline: datetime | None) -> bool:
+    """Whether a rollout was overdue before the first status: the object was created again, or its status was lost.
+
+    Its result is unknown, and it was reported then.
+    """
+    return observed.managed.status.revision is None and deadline is not None and observed.now >= deadline

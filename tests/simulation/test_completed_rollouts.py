@@ -1,0 +1,106 @@
+"""A rollout that was complete is not rolled back because of what fails later."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api import ManagedSecret
+from keyturn.core.labels import ROTATE
+from keyturn.kube.state_secret import state_of
+from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+
+if TYPE_CHECKING:
+    from keyturn.api.status import ManagedSecretStatus
+
+PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
+
+
+async def rotated(made: type[Cluster] = Cluster) -> Cluster:
+    """Return a cluster at rest whose second revision was rolled out ten days ago."""
+    rollout = {"progressDeadline": "30s", "debounce": "0s"}
+    cluster = made({"data": [PASSWORD], "rotation": {"overlap": "0s"}, "rollout": rollout})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    request(cluster, "first")
+    await cluster.settle()
+    cluster.now += timedelta(days=10)
+    return cluster
+
+
+def request(cluster: Cluster, text: str) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = text
+    cluster.touch_managed()
+
+
+def break_pods(cluster: Cluster) -> None:
+    """Make the pods of the workload unavailable, as at the drain of a node."""
+    cluster.observe("api", available=0)
+    cluster._stamp(cluster.objects[cluster.path_of("api")])
+
+
+def status_of(cluster: Cluster) -> ManagedSecretStatus:
+    return ManagedSecret.model_validate(cluster.objects[MANAGED]).status
+
+
+def current(cluster: Cluster) -> int:
+    return state_of(cluster.objects[STATE]).facts.current_number
+
+
+def recreate(cluster: Cluster) -> None:
+    cluster.create_managed(cluster.objects[MANAGED]["spec"])
+
+
+def lose_status(cluster: Cluster) -> None:
+    del cluster.objects[MANAGED]["status"]
+    cluster.touch_managed()
+    cluster.restart()
+
+
+@pytest.mark.parametrize("happens", [recreate, lose_status])
+async def test_values_stay_when_the_status_is_new_while_a_pod_is_unavailable(happens: Any) -> None:
+    cluster = await rotated()
+    before = cluster.data()
+    happens(cluster)
+    break_pods(cluster)
+
+    await cluster.settle()
+    cluster.now += timedelta(hours=1)
+    await cluster.settle()
+
+    assert cluster.data() == before
+    assert current(cluster) == 2
+    assert [(one.state, one.revision) for one in status_of(cluster).workloads] == [("Current", 2)]
+    assert cluster.pods["api"].restarted_for == [2]
+
+
+async def test_the_next_revision_falls_back_to_the_one_before_a_recreation() -> None:
+    cluster = await rotated()
+    recreate(cluster)
+    await cluster.settle()
+    cluster.doomed = {3}
+    request(cluster, "second")
+    await cluster.settle()
+
+    assert current(cluster) == 2
+
+
+async def test_a_rollout_of_an_earlier_object_that_fails_is_reported_and_changes_no_value() -> None:
+    cluster = await rotated()
+    cluster.doomed = {3}
+    request(cluster, "second")
+    while cluster.pods["api"].restarted_for != [2, 3]:
+        cluster.tell()
+        await cluster.look()
+    recreate(cluster)
+    await cluster.settle()
+    cluster.now += timedelta(hours=1)
+    await cluster.settle()
+
+    assert current(cluster) == 3
+    assert [one.state for one in status_of(cluster).workloads] == ["Failed"]
+    stalled = next(one for one in status_of(cluster).conditions if one.type == "Stalled")
+    assert stalled.reason == "RolloutFailed"
