@@ -105,7 +105,10 @@ async def test_a_crash_does_not_change_when_the_pause_ends(write: float) -> None
 
 
 async def test_a_revision_that_failed_is_not_complete_when_a_user_returns_to_it() -> None:
-    """The history has an entry of the failed rollout; a change of the spec meanwhile ends the pause, not the wait."""
+    """The history has an entry of the failed rollout; a change of the spec meanwhile ends the pause, not the wait.
+
+    It does not make the operator leave the revision that the user asked for either.
+    """
     data = [{"name": "password", "generate": {"password": {}}}]
     cluster = Cluster({"data": data, "rotation": {"overlap": "0s"}})
     await cluster.settle()
@@ -124,7 +127,8 @@ async def test_a_revision_that_failed_is_not_complete_when_a_user_returns_to_it(
     cluster.change_managed()["owner"] = "payments"
     await cluster.settle()
 
-    assert facts_of(cluster)[0] == 1, "no pod became ready with revision 2"
+    assert facts_of(cluster)[0] == 2
+    assert status_of(cluster).state == "Failed", "no pod became ready with revision 2"
     assert not [one for one in status_of(cluster).history if (one.revision, one.result) == (2, "Succeeded")]
 
 
@@ -142,3 +146,54 @@ async def test_a_scheduled_rotation_that_failed_is_still_due_after_a_change_of_t
     cluster.change_managed()["owner"] = "team-shop"
     await cluster.settle()
     assert facts_of(cluster) == (4, "Idle")
+
+
+async def returned_in_vain(windows: list[dict[str, str]]) -> Cluster:
+    """Return a cluster in which revision 3 was rolled back to 2, with which no pod gets ready any more either."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    rotation = {"overlap": "0s", "windows": windows}
+    rollout = {"progressDeadline": "30s", "debounce": "0s"}
+    cluster = UnhealthyCluster({"data": data, "rotation": rotation, "rollout": rollout})
+    await cluster.settle()
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    await ask(cluster, ROTATE, "once")
+    cluster.now += timedelta(minutes=1)
+    cluster.doomed = {1, 2, 3, 4}
+    await ask(cluster, ROTATE, "twice")
+    cluster.now += timedelta(minutes=1)
+    await cluster.settle()
+    assert facts_of(cluster)[0] == 2
+    return cluster
+
+
+class UnhealthyCluster(Cluster):
+    """A cluster that keeps no pods of an earlier template."""
+
+    def _replace_pods(self, name: str, marker: str) -> None:
+        self.pods[name].healthy = None
+        super()._replace_pods(name, marker)
+        self.pods[name].healthy = None
+
+
+async def test_a_change_of_the_spec_does_not_end_a_rollback_that_is_not_ready() -> None:
+    cluster = await returned_in_vain([])
+    for team in ("a", "b"):
+        cluster.change_managed()["owner"] = team
+        await cluster.settle()
+        cluster.now += timedelta(minutes=1)
+        await cluster.settle()
+
+    assert (facts_of(cluster)[0], status_of(cluster).state) == (2, "Failed")
+    assert 1 not in cluster.pods["api"].restarted_for
+
+
+async def test_a_request_that_waits_for_its_window_does_not_end_a_rollback_that_is_not_ready() -> None:
+    cluster = await returned_in_vain([{"cron": "0 12 * * *", "duration": "1h"}])
+    cluster.now += timedelta(hours=2)
+    await ask(cluster, ROTATE, "thrice")
+    cluster.now += timedelta(minutes=1)
+    await cluster.settle()
+
+    assert facts_of(cluster)[0] == 2
+    assert 1 not in cluster.pods["api"].restarted_for

@@ -35,11 +35,14 @@ def leases_last(number: int, state: StateFacts) -> bool:
 
 
 def fallback_of(observed: Observed, desired: Desired) -> int | None:
-    """Return the revision for an automatic rollback when a workload fails; None without one."""
+    """Return the revision for an automatic rollback when a workload fails; None without one.
+
+    A revision that a rollback restored is left on request only, also after the pause of that rollback has ended.
+    """
     good = observed.current.fallback if observed.current else None
     if observed.state is None or good is None or not may_return_to(good, observed.state, desired):
         return None
     if is_exposed(good, observed):
         return None
-    returns = desired.on_failure is OnFailure.ROLLBACK and not observed.held
+    returns = desired.on_failure is OnFailure.ROLLBACK and observed.state.held is None
     return good if returns else None
