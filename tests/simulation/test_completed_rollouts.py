@@ -11,6 +11,7 @@ from keyturn.api import ManagedSecret
 from keyturn.core.labels import ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+from tests.simulation.test_argo_rollouts import BlueGreenCluster
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
@@ -104,3 +105,48 @@ async def test_a_rollout_of_an_earlier_object_that_fails_is_reported_and_changes
     assert [one.state for one in status_of(cluster).workloads] == ["Failed"]
     stalled = next(one for one in status_of(cluster).conditions if one.type == "Stalled")
     assert stalled.reason == "RolloutFailed"
+
+
+async def keeping_earlier_pods(waited: timedelta) -> Cluster:
+    """Return a cluster whose third revision was rolled out some time ago, and whose earlier pods still run."""
+    cluster = await rotated(BlueGreenCluster)
+    cluster.grace = timedelta(hours=1)
+    request(cluster, "second")
+    end = cluster.now + waited
+    while cluster.now < end:
+        cluster.tell()
+        due = await cluster.look()
+        cluster.finish_rollouts()
+        cluster.now = max(cluster.now, min(due or end, end))
+    assert [(one.state, one.reason) for one in status_of(cluster).workloads] == [("Rolling", "EarlierPods")]
+    return cluster
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "a new process"])
+async def test_a_pod_that_fails_while_earlier_pods_are_kept_causes_no_rollback(*, restarts: bool) -> None:
+    cluster = await keeping_earlier_pods(timedelta(minutes=25))
+    before = cluster.data()
+    if restarts:
+        cluster.restart()
+    break_pods(cluster)
+    for _ in range(20):
+        cluster.tell()
+        await cluster.look()
+
+    assert (current(cluster), cluster.data()) == (3, before)
+    assert [(one.state, one.reason) for one in status_of(cluster).workloads] == [("Rolling", "EarlierPods")]
+
+    cluster.now += timedelta(hours=1)
+    await cluster.settle()
+    assert [(one.state, one.revision) for one in status_of(cluster).workloads] == [("Current", 3)]
+    assert cluster.pods["api"].restarted_for == [2, 3]
+
+
+async def test_pods_that_are_ready_for_a_moment_only_fail_as_before() -> None:
+    cluster = await keeping_earlier_pods(timedelta(seconds=8))
+    break_pods(cluster)
+    for _ in range(40):
+        cluster.tell()
+        await cluster.look()
+
+    assert current(cluster) == 2

@@ -8,11 +8,13 @@ rollout, rollback, restart. The results are kept as long as the process lives.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
+from keyturn.core.rotation.completed_rollouts import is_recorded_complete, reports_completion
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
@@ -36,15 +38,22 @@ if TYPE_CHECKING:
 
 __all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads"]
 
+_Rollout: TypeAlias = "tuple[int, datetime | None]"
+"""The revision of a rollout, and the time of the restart marker."""
+_LASTING = timedelta(minutes=1)
+"""For how long a controller must report completion: a pod that crashes is ready for a moment after each start."""
+
 
 @dataclass(slots=True)
 class _RolloutRecord:
-    """Pods of earlier revisions of one Secret, by workload."""
+    """What is known of the rollouts of one Secret, by workload."""
 
-    ended: dict[WorkloadKey, tuple[int, datetime | None]] = field(default_factory=dict)
-    """Workloads without such pods, each with the revision and the time of its restart marker."""
+    ended: dict[WorkloadKey, _Rollout] = field(default_factory=dict)
+    """Workloads without pods of earlier revisions."""
     held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
     """When such pods were last seen blocking new pods."""
+    completed: dict[WorkloadKey, tuple[_Rollout, datetime]] = field(default_factory=dict)
+    """Workloads whose controller reports their rollout as complete, each with the time since when."""
 
 
 class PodMemory:
@@ -74,7 +83,7 @@ async def with_consumers(
         return observed
     record = memory.record(key)
     reads = _Reads(context, desired, record, published)
-    observed = _with_held_up(observed, record)
+    observed = _with_completed(_with_held_up(observed, record), desired, record)
     _drop_complete(observed, desired, record)
     observed = await reads.read_rollouts(observed)
     observed = await reads.read_rollouts(await reads.read_restarts(observed))
@@ -233,6 +242,22 @@ def _with_held_up(observed: Observed, record: _RolloutRecord) -> Observed:
     return observed
 
 
+def _with_completed(observed: Observed, desired: Desired, record: _RolloutRecord) -> Observed:
+    """Note whose controllers report the rollout as complete: a pod that is unavailable later does not revoke that."""
+    before, record.completed = record.completed, {}
+    if observed.current is None or is_recorded_complete(observed, observed.current.number):
+        return observed
+    for consumer in observed.consumers:
+        key, rollout = consumer.workload.key, _rollout_of(consumer, observed)
+        known, since = before.get(key, (None, observed.now))
+        is_lasting = known == rollout and observed.now - since >= _LASTING
+        if is_lasting or reports_completion(consumer, observed, desired):
+            record.completed[key] = (rollout, since if known == rollout else observed.now)
+        if is_lasting:
+            observed = _with_consumer(replace(consumer, completed=True), observed)
+    return observed
+
+
 def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord) -> None:
     """Drop records of workloads that are restarted or complete."""
     all_standings = standings(observed)
@@ -244,7 +269,7 @@ def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord)
     record.held_up = {key: when for key, when in record.held_up.items() if key in blocked}
 
 
-def _rollout_of(consumer: Consumer, observed: Observed) -> tuple[int, datetime | None]:
+def _rollout_of(consumer: Consumer, observed: Observed) -> _Rollout:
     """Identify a rollout by revision and restart time; no pod with earlier values starts before the next one."""
     return observed.current.number if observed.current else 0, consumer.workload.restarted
 

@@ -120,6 +120,8 @@ class Consumer:
     """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
     held_up: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
+    completed: bool = False
+    """Its controller has reported its rollout of the current revision as complete for a while."""
 
     @property
     def known_pods(self) -> tuple[Pod, ...]:

@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.reasons import RevisionReason, RevisionResult
+from keyturn.core.observation.workload import read_marker
+from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.workload import Workload
+    from keyturn.core.spec.desired import Desired
 
-__all__ = ["is_of_earlier_status", "is_recorded_complete", "was_complete"]
+__all__ = [
+    "is_of_earlier_status",
+    "is_recorded_complete",
+    "reports_completion",
+    "was_complete",
+    "was_completed",
+]
 
 
 def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
@@ -56,3 +64,28 @@ def is_of_earlier_status(observed: Observed, deadline: datetime | None) -> bool:
     Its result is unknown, and it was reported then.
     """
     return observed.managed.status.revision is None and deadline is not None and observed.now >= deadline
+
+
+def reports_completion(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
+    """Whether its controller reports its rollout of the current revision as complete; earlier pods may still run."""
+    marked = read_marker(consumer.workload.marker).get(desired.secret)
+    is_restarted = observed.current is not None and marked == observed.current.number
+    return is_restarted and consumer.workload.settled
+
+
+def was_completed(consumer: Consumer, observed: Observed, number: int, deadline: datetime | None) -> bool:
+    """Whether its controller has reported its rollout as complete, so that it waits only for the end of earlier pods.
+
+    For a new process the status has it. That counts only after the deadline, because pods that crash are ready for a
+    moment, and not on the way back from a revision or if earlier pods may occupy the places of new ones. Other users
+    can edit the status; the only consequence is that no rollback follows.
+    """
+    if consumer.completed:
+        return True
+    status, state = observed.reported(consumer.workload), observed.state
+    if status is None or deadline is None or observed.now < deadline or state is None or state.held:
+        return False
+    reasons = {WorkloadReason.PODS_UNKNOWN}
+    if not consumer.workload.in_place:
+        reasons.add(WorkloadReason.EARLIER_PODS)
+    return (status.state, status.revision) == (WorkloadState.ROLLING, number) and status.reason in reasons

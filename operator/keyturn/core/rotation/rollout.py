@@ -19,7 +19,7 @@ from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 
-from .completed_rollouts import is_of_earlier_status, was_complete
+from .completed_rollouts import is_of_earlier_status, was_complete, was_completed
 from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
@@ -278,12 +278,13 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
     if consumer.workload.settled or was_complete(consumer.workload, observed, number):
         return _while_pods_leave(consumer, observed, desired)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED)
-    if is_of_earlier_status(observed, _watched_until(observed, desired, rolling)):
-        return _while_pods_leave(consumer, observed, desired)
+    deadline = _watched_until(observed, desired, rolling)
+    if is_of_earlier_status(observed, deadline):
+        return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     if crash := crash_of(consumer, number, observed, desired):
-        return WorkloadProgress(
-            consumer, WorkloadState.FAILED, Turn.HINDERED, crash, WorkloadReason.CRASH_LOOP
-        )
+        return replace(rolling, state=WorkloadState.FAILED, message=crash, reason=WorkloadReason.CRASH_LOOP)
+    if was_completed(consumer, observed, number, deadline):
+        return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     return _watched(
         consumer, observed, desired, _old_pods(consumer, observed, desired) if consumer.held_up else None
     )
@@ -322,6 +323,10 @@ def _while_pods_leave(consumer: Consumer, observed: Observed, desired: Desired) 
     pods = _old_pods(consumer, observed, desired)
     if not consumer.workload.settled and brings_pods_back(consumer, observed, desired):
         return _watched(consumer, observed, desired, pods)
+    return _until_pods_end(consumer, pods)
+
+
+def _until_pods_end(consumer: Consumer, pods: Obstacle | None) -> WorkloadProgress:
     if pods is None:
         return WorkloadProgress(consumer, WorkloadState.CURRENT, Turn.DONE)
     return WorkloadProgress(

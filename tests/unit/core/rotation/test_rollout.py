@@ -11,6 +11,7 @@ import pytest
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import Denial, RestartHold, Sibling
+from keyturn.core.rotation.completed_rollouts import reports_completion
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
 from keyturn.core.rotation.rollout import (
@@ -32,6 +33,7 @@ from tests.unit.core.builders import (
     consumer,
     minutes,
     observed,
+    pod,
     revision,
     seconds,
     state,
@@ -633,6 +635,77 @@ def test_what_was_overdue_before_the_first_status_is_not_judged(
 ) -> None:
     assert standing_of(rolling(), status=status, now=at).state is expected
     assert standing_of(rolling(restarted=None), status=status, now=at).state is WorkloadState.ROLLING
+
+
+WAITS = THROUGH | {"state": "Rolling", "reason": "EarlierPods"}
+OVERDUE: dict[str, Any] = {"now": SINCE + seconds(600), "status": {"revision": 4, "workloads": [WAITS]}}
+OLD_POD = pod("api-old", marker="db=3")
+
+
+@pytest.mark.parametrize(
+    ("one", "changed", "expected"),
+    [
+        pytest.param(rolling(), {}, CURRENT, id="the status has it"),
+        pytest.param(rolling(pods=[OLD_POD]), {}, WorkloadState.ROLLING, id="earlier pods still run"),
+        pytest.param(rolling(in_place=True), {}, WorkloadState.FAILED, id="they may occupy places"),
+        pytest.param(
+            rolling(in_place=True),
+            {"status": {"revision": 4, "workloads": [WAITS | {"reason": "PodsUnknown"}]}},
+            CURRENT,
+            id="pods could not be listed",
+        ),
+        pytest.param(
+            rolling(),
+            {"status": {"revision": 4, "workloads": [WAITS | {"reason": "RollingOut"}]}},
+            WorkloadState.FAILED,
+            id="its pods were not ready",
+        ),
+        pytest.param(
+            rolling(),
+            {"status": {"revision": 4, "workloads": [WAITS | {"revision": 3}]}},
+            WorkloadState.FAILED,
+            id="with another revision",
+        ),
+        pytest.param(
+            rolling(),
+            {"state": replace(HISTORY, held=Held(5, 0, SINCE, failed=True))},
+            WorkloadState.FAILED,
+            id="on its way back",
+        ),
+        pytest.param(rolling(), {"now": SINCE + seconds(599)}, WorkloadState.ROLLING, id="it has time"),
+        pytest.param(
+            replace(rolling(), completed=True),
+            {"status": {"revision": 4}},
+            CURRENT,
+            id="the process knows it",
+        ),
+        pytest.param(
+            replace(rolling(failed=True, pods=[OLD_POD]), completed=True),
+            {"status": {"revision": 4}},
+            WorkloadState.ROLLING,
+            id="the process knows it, and its controller reports a failure",
+        ),
+    ],
+)
+def test_a_workload_that_waited_for_earlier_pods_is_not_late(
+    one: Consumer, changed: dict[str, Any], expected: WorkloadState
+) -> None:
+    assert standing_of(one, **OVERDUE | changed).state is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        pytest.param(consumer(marker="db=4"), True, id="complete"),
+        pytest.param(consumer(marker="db=3"), False, id="with another revision"),
+        pytest.param(rolling(), False, id="not ready"),
+    ],
+)
+def test_a_controller_reports_the_rollout_of_the_current_revision(one: Consumer, *, expected: bool) -> None:
+    at = look(one)
+    assert at.desired
+    assert reports_completion(one, at, at.desired) is expected
+    assert not reports_completion(one, look(one, state=None), at.desired)
 
 
 def test_after_a_return_it_counts_who_is_through_now() -> None:
