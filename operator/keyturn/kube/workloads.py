@@ -54,6 +54,7 @@ def workload_of(kind: str, body: Body) -> Workload:
     # Before the controller has observed the newest spec, its status describes an older one.
     is_observed = row.is_observed(metadata, status)
     has_failed = is_observed and row.has_failed(spec, status)
+    is_settled = is_observed and row.is_settled(spec, status)
     return Workload(
         key=WorkloadKey(intern(metadata["namespace"]), intern(str(kind)), metadata["name"]),
         uid=metadata["uid"],
@@ -63,7 +64,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         restart=(metadata.get("annotations") or {}).get(RESTART),
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
-        settled=is_observed and row.is_settled(spec, status),
+        settled=is_settled,
         failed=has_failed,
         aborted=is_observed and row.is_aborted(spec, status),
         keeps_earlier=row.keeps_earlier(spec, status),
@@ -79,6 +80,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         has_template=has_template,
         template_generation=_generation(status.get("workloadObservedGeneration")),
         progressed=_progressed(status) if template_key or has_failed else None,
+        progressing=None if is_settled else _progressing(status),
         generation=metadata.get("generation", 0),
     )
 
@@ -168,6 +170,16 @@ def _progressed(status: Mapping[str, Any]) -> datetime | None:
         condition.get("lastUpdateTime")
         for condition in status.get("conditions") or ()
         if condition.get("type") == "Progressing"
+    )
+    return next((datetime.fromisoformat(time) for time in times if time), None)
+
+
+def _progressing(status: Mapping[str, Any]) -> datetime | None:
+    """Return since when the condition Progressing is true; it is unknown during a pause."""
+    times = (
+        condition.get("lastTransitionTime")
+        for condition in status.get("conditions") or ()
+        if (condition.get("type"), condition.get("status")) == ("Progressing", "True")
     )
     return next((datetime.fromisoformat(time) for time in times if time), None)
 

@@ -178,6 +178,7 @@ def workload(
     in_place: bool = False,
     aborted: bool = False,
     progressed: datetime | None = None,
+    progressing: datetime | None = None,
 ) -> Workload:
     return Workload(
         key=WorkloadKey(NAMESPACE, kind, name),
@@ -198,6 +199,7 @@ def workload(
         in_place=in_place,
         aborted=aborted,
         progressed=progressed,
+        progressing=progressing,
     )
 
 

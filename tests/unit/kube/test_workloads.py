@@ -338,6 +338,30 @@ def test_the_time_of_a_failure_is_kept() -> None:
     assert (found.failed, found.progressed) == (True, datetime(2026, 11, 24, 12, 0, tzinfo=UTC))
 
 
+SINCE_RESUMED = PROGRESSING | {"lastTransitionTime": "2026-11-24T11:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("status", "progressing"),
+    [
+        pytest.param({"conditions": [SINCE_RESUMED]}, datetime(2026, 11, 24, 11, 0, tzinfo=UTC), id="rolls"),
+        pytest.param({"conditions": [SINCE_RESUMED | {"status": "Unknown"}]}, None, id="is paused"),
+        pytest.param({"conditions": [PROGRESSING]}, None, id="without a time"),
+        pytest.param({}, None, id="without a condition"),
+    ],
+)
+def test_a_rollout_that_was_interrupted_shows_since_when_it_goes_on(
+    status: dict[str, Any], progressing: datetime | None
+) -> None:
+    assert workload_of("Rollout", rollout(OWN, {"phase": "Progressing", **status})).progressing == progressing
+
+
+def test_since_when_a_complete_rollout_progressed_is_not_kept() -> None:
+    status = {"phase": "Healthy", "updatedReplicas": 1, "availableReplicas": 1, "conditions": [SINCE_RESUMED]}
+    done = workload_of("Rollout", rollout(OWN, status))
+    assert (done.settled, done.progressing) == (True, None)
+
+
 class Patches:
     """API server that notes patches, with a clock."""
 

@@ -18,6 +18,7 @@ from keyturn.core.rotation.completed_rollouts import is_recorded_complete, repor
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
 from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
+from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
 from keyturn.kube.pod_reader import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
@@ -54,6 +55,8 @@ class _RolloutRecord:
     """When such pods were last seen blocking new pods."""
     completed: dict[WorkloadKey, tuple[_Rollout, datetime]] = field(default_factory=dict)
     """Workloads whose controller reports their rollout as complete, each with the time since when."""
+    pauses: dict[WorkloadKey, datetime | None] = field(default_factory=dict)
+    """When the pause of a rollout ended; None while it lasts."""
 
 
 class PodMemory:
@@ -83,7 +86,8 @@ async def with_consumers(
         return observed
     record = memory.record(key)
     reads = _Reads(context, desired, record, published)
-    observed = _with_completed(_with_held_up(observed, record), desired, record)
+    observed = _with_pauses(_with_held_up(observed, record), record)
+    observed = _with_completed(observed, desired, record)
     _drop_complete(observed, desired, record)
     observed = await reads.read_rollouts(observed)
     observed = await reads.read_rollouts(await reads.read_restarts(observed))
@@ -239,6 +243,19 @@ def _with_held_up(observed: Observed, record: _RolloutRecord) -> Observed:
             record.held_up[key] = observed.now
         if key in record.held_up:
             observed = _with_consumer(replace(consumer, held_up=record.held_up[key]), observed)
+    return observed
+
+
+def _with_pauses(observed: Observed, record: _RolloutRecord) -> Observed:
+    before, record.pauses = record.pauses, {}
+    for consumer in observed.consumers:
+        workload, key = consumer.workload, consumer.workload.key
+        if workload.paused:
+            record.pauses[key] = None
+        elif not workload.settled and (key in before or was_paused(workload, observed)):
+            ended = before.get(key) or observed.now
+            record.pauses[key] = ended
+            observed = _with_consumer(replace(consumer, resumed=ended), observed)
     return observed
 
 

@@ -120,6 +120,8 @@ class Consumer:
     """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
     held_up: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
+    resumed: datetime | None = None
+    """When its pause ended, if this process has seen that during the rollout."""
     completed: bool = False
     """Its controller has reported its rollout of the current revision as complete for a while."""
 

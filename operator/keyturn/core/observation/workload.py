@@ -76,6 +76,8 @@ class Workload:
 
     Known if that has failed, or if it uses the template of another workload.
     """
+    progressing: datetime | None = None
+    """Since when its controller reports progress, which a pause interrupts; known while it is not settled."""
     has_template: bool = True
     """Its pods are restarted by the marker on a pod template, not by a field with a time."""
     generation: int = 0

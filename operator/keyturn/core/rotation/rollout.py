@@ -37,6 +37,7 @@ from .rollout_obstacles import (
     Obstacle,
     by_hand,
     crash_of,
+    pause_of,
     refusal,
     when_late,
     while_rolling,
@@ -191,11 +192,13 @@ def _watched_until(observed: Observed, desired: Desired, standing: WorkloadProgr
     workload = standing.consumer.workload
     if standing.reason == WorkloadReason.RELOADING:
         return reloaded_at(observed)
-    if standing.state is not WorkloadState.ROLLING or standing.leaving or workload.hint:
+    is_watched = standing.state is WorkloadState.ROLLING and not standing.leaving
+    if not is_watched or workload.hint or workload.paused:
         return None
     # A marker that was removed again leaves no restart time.
     restarted = workload.restarted or (observed.held.at if observed.held else None)
-    began = (restarted, observed.published, standing.consumer.held_up)
+    interrupted = (standing.consumer.held_up, standing.consumer.resumed, workload.progressing)
+    began = (restarted, observed.published, *interrupted)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
@@ -346,8 +349,8 @@ def _hindrance(
     consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
 ) -> Obstacle | None:
     workload = consumer.workload
-    if workload.paused:
-        return Obstacle(WorkloadReason.PAUSED, f"waits because the {workload.kind} is paused")
+    if pause := pause_of(consumer):
+        return pause
     if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
         return None
     return while_waiting(consumer)

@@ -25,8 +25,10 @@ __all__ = [
     "Obstacle",
     "by_hand",
     "crash_of",
+    "pause_of",
     "refusal",
     "trouble_of",
+    "was_paused",
     "was_reverted",
     "when_late",
     "while_rolling",
@@ -93,7 +95,26 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
 
 def while_rolling(consumer: Consumer) -> Obstacle | None:
     """Return what keeps the rollout of the current revision from completing."""
-    return _join(by_hand(consumer), _complaint(consumer), _of_pods(consumer))
+    return _join(pause_of(consumer), by_hand(consumer), _complaint(consumer), _of_pods(consumer))
+
+
+def pause_of(consumer: Consumer) -> Obstacle | None:
+    """Return the pause that the workload waits for, or None."""
+    workload = consumer.workload
+    if not workload.paused:
+        return None
+    return Obstacle(WorkloadReason.PAUSED, f"waits because the {workload.kind} is paused")
+
+
+def was_paused(workload: Workload, observed: Observed) -> bool:
+    """Whether an earlier process reported that the workload was paused during its rollout.
+
+    Other users can edit the status; the only consequence is that the deadline counts from now.
+    """
+    status = observed.reported(workload)
+    if status is None:
+        return False
+    return (status.state, status.reason) == (WorkloadState.ROLLING, WorkloadReason.PAUSED)
 
 
 def by_hand(consumer: Consumer) -> Obstacle | None:

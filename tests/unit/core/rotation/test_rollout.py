@@ -22,6 +22,7 @@ from keyturn.core.rotation.rollout import (
     restart_due,
     standings,
 )
+from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.state.state import Held, Publication
 from keyturn.core.status.status import Outcome, status_of
@@ -450,12 +451,57 @@ def rolling(**of_workload: Any) -> Consumer:
             WorkloadState.ROLLING,
             id="counted from the publication at the earliest",
         ),
+        pytest.param(rolling(paused=True), SINCE + seconds(900), WorkloadState.ROLLING, id="is paused"),
+        pytest.param(
+            rolling(paused=True, failed=True), SINCE, WorkloadState.FAILED, id="failed before its pause"
+        ),
+        pytest.param(
+            replace(rolling(), resumed=SINCE + seconds(60)),
+            SINCE + seconds(659),
+            WorkloadState.ROLLING,
+            id="counted from the end of its pause",
+        ),
+        pytest.param(
+            rolling(progressing=SINCE + seconds(60)),
+            SINCE + seconds(659),
+            WorkloadState.ROLLING,
+            id="counted from the end of its pause, by its controller",
+        ),
+        pytest.param(
+            replace(rolling(progressing=SINCE + seconds(60)), resumed=SINCE + seconds(60)),
+            SINCE + seconds(660),
+            WorkloadState.FAILED,
+            id="its pause ended long ago",
+        ),
     ],
 )
 def test_a_workload_has_failed_when_its_deadline_is_over(
     one: Consumer, at: datetime, expected: WorkloadState
 ) -> None:
     assert standing_of(one, now=at).state is expected
+
+
+def test_a_pause_during_a_rollout_is_shown() -> None:
+    standing = standing_of(rolling(paused=True, complaint="a quota"), now=LATE)
+    assert standing.reason == "Paused"
+    assert standing.message == "waits because the Deployment is paused; a quota"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([{"state": "Rolling", "reason": "Paused"}], True),
+        ([{"state": "Pending", "reason": "Paused"}], False),
+        ([{"state": "Rolling", "reason": "RollingOut"}], False),
+        ([], False),
+    ],
+    ids=["during its rollout", "before it", "it was not", "unknown"],
+)
+def test_a_new_process_knows_that_a_rollout_was_paused(told: list[dict[str, str]], *, expected: bool) -> None:
+    one = rolling()
+    workloads = [{"kind": "Deployment", "name": "api"} | of_one for of_one in told]
+    at = look(one, status={"revision": 4, "workloads": workloads})
+    assert was_paused(one.workload, at) is expected
 
 
 def test_the_deadline_can_be_written() -> None:
