@@ -248,8 +248,7 @@ def stage(
         rotated_before=state.rotated if state and step.reason.rotates else None,
         fresh=content.fresh,
     )
-    if state:
-        facts = _with_overlap_of(state.current, facts, content)
+    facts = _with_overlap_of(state.current, facts, content) if state else facts
     staged = _staged_credential(step, state, desired, now)
     read_at = observed.read_for(now) if _is_read(step, desired) else None
     if state is None:
