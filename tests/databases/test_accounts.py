@@ -278,10 +278,23 @@ async def test_the_account_of_another_managed_secret_is_refused(weak: Place) -> 
 
 async def test_a_login_that_others_use_is_not_taken(weak: Place) -> None:
     owned = account()
-    weak.server.execute(f"CREATE ROLE {owned.logins[0]} LOGIN")
+    await opened(weak, owned)
+    login = owned.logins[0]
+    weak.server.execute(f"COMMENT ON ROLE {login} IS NULL", f"ALTER ROLE {login} LOGIN")
 
     await assert_refused(weak, owned, "AccountInUse", owned.logins[0])
     assert weak.powers(owned.logins[0])[0]
+
+
+async def test_a_login_that_others_use_is_no_reason_to_create_its_owner(weak: Place) -> None:
+    owned = account()
+    weak.server.execute(f"CREATE ROLE {owned.logins[0]} LOGIN")
+
+    with pytest.raises(Forbidden) as refusal:
+        await weak.engine().create(owned, Template(), open_fence)
+
+    assert refusal.value.code == "AccountInUse"
+    assert not (await weak.engine().find(owned)).owner.exists
 
 
 async def assert_refused(place: Place, owned: Account, reason: str, word: str) -> None:

@@ -165,6 +165,75 @@ async def test_an_account_that_is_not_claimed_is_not_brought(place: Place) -> No
     assert f"put the line 'keyturn.dev/managed-secret: {owned.mark}' into" in refusal.value.message
 
 
+async def released(place: Place, owned: Account, *names: str) -> tuple[Login, ...]:
+    """Open both logins, and remove the marks of some names, as the message of AccountTaken says."""
+    live = await opened(place, owned, *owned.logins)
+    place.server.execute(*(f"COMMENT ON ROLE {name} IS NULL" for name in names))
+    return live
+
+
+async def test_an_account_without_marks_is_not_claimed_whatever_logs_in_there(place: Place) -> None:
+    owned = account()
+    live = await released(place, owned, *owned.names)
+
+    with pytest.raises(Forbidden) as refusal:
+        await place.engine().bring(owned, (), open_fence)
+
+    assert refusal.value.code == "AccountNotClaimed"
+    assert ", ".join(repr(name) for name in owned.names) in refusal.value.message
+    assert [(one.is_open, one.is_marked) for one in (await place.engine().find(owned)).logins[1:]] == [
+        (True, False)
+    ] * 2
+    assert await answers(place, *live) == [Answer.ACCEPTED] * 2
+
+
+async def test_an_account_without_marks_is_claimed_with_its_proven_logins(place: Place) -> None:
+    owned = account()
+    live = await released(place, owned, *owned.names)
+    engine = place.engine()
+
+    before = await engine.create(owned, None, open_fence, frozenset(owned.logins))
+
+    assert before.unclaimed == before.logins[1:]
+    assert (await engine.find(owned)).unclaimed == ()
+    assert await answers(place, *live) == [Answer.ACCEPTED] * 2
+    await engine.bring(owned, live[:1], open_fence)
+    assert await answers(place, *live) == [Answer.ACCEPTED, Answer.REFUSED]
+
+
+async def test_an_open_login_without_a_mark_that_is_not_proven_is_left_as_it_is(place: Place) -> None:
+    owned = account()
+    live = await released(place, owned, owned.logins[1])
+    engine, fence = place.engine(), Fences()
+
+    for doing in (
+        engine.create(owned, None, fence, frozenset(owned.logins[:1])),
+        engine.bring(owned, live[:1], fence),
+        engine.bring(owned, live, fence),
+        engine.end_sessions(owned, owned.logins[1], fence),
+    ):
+        with pytest.raises(Forbidden) as refusal:
+            await doing
+        assert refusal.value.code == "AccountInUse"
+        assert "NOLOGIN" not in refusal.value.message
+    assert fence.calls == 0
+    assert await answers(place, *live) == [Answer.ACCEPTED] * 2
+
+
+async def test_a_proven_login_with_the_mark_of_another_is_not_claimed(place: Place) -> None:
+    owned = account()
+    live = await released(place, owned, owned.owner)
+    place.server.execute(
+        f"COMMENT ON ROLE {owned.logins[0]} IS 'keyturn.dev/managed-secret: elsewhere/shop/other'"
+    )
+
+    with pytest.raises(Forbidden) as refusal:
+        await place.engine().create(owned, None, open_fence, frozenset(owned.logins))
+
+    assert refusal.value.code == "AccountTaken"
+    assert await answers(place, *live) == [Answer.ACCEPTED] * 2
+
+
 async def test_a_login_that_was_dropped_is_not_created_again(place: Place) -> None:
     owned = account()
     await opened(place, owned)

@@ -120,20 +120,31 @@ class MemoryEngine(Engine):
         await self.server.enter("find")
         roles = self.server.roles
         logins = tuple(
-            FoundLogin(name, exists=name in roles, is_open=name in roles and roles[name].may_login)
+            FoundLogin(
+                name,
+                exists=name in roles,
+                is_open=name in roles and roles[name].may_login,
+                is_marked=name in roles and roles[name].mark == account.mark,
+            )
             for name in account.names
         )
         mark = roles[account.owner].mark if account.owner in roles else ""
         return Found(logins, mark, clients=tuple(self.server.clients))
 
-    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
+    async def create(
+        self,
+        account: Account,
+        template: Template | None,
+        fence: Fence,
+        proven: frozenset[str] = frozenset(),
+    ) -> Found:
         found = await self.find(account)
         await self._lock("create", account, fence)
         if account.owner not in self.server.roles and template is None:
             raise Missing("AccountMissing", "there is no such role")
+        self._check_in_use(account, proven)
         for name in account.names:
-            self.server.roles.setdefault(name, Role())
-        self.server.roles[account.owner].mark = account.mark
+            self.server.roles.setdefault(name, Role()).mark = account.mark
         return found
 
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
@@ -142,6 +153,7 @@ class MemoryEngine(Engine):
             raise Missing("AccountMissing", f"there is no role {missing[0]}")
         if self.server.roles[account.owner].mark != account.mark:
             raise Forbidden("AccountNotClaimed", "the account was not claimed")
+        self._check_in_use(account)
         passwords = {login.name: login.password for login in live}
         for name in account.names:
             role = self.server.roles[name]
@@ -166,7 +178,7 @@ class MemoryEngine(Engine):
     async def retire(self, account: Account, fence: Fence) -> None:
         await self._lock("retire", account, fence)
         for name in account.names:
-            if name in self.server.roles:
+            if name in self.server.roles and self.server.roles[name].mark == account.mark:
                 self.server.roles[name] = Role()
 
     def closing(self, login: str) -> str:
@@ -178,9 +190,16 @@ class MemoryEngine(Engine):
             raise Busy
         await fence()
         self.server.inside()
-        mark = self.server.roles[account.owner].mark if account.owner in self.server.roles else ""
-        if mark not in {"", account.mark}:
-            raise Forbidden("AccountTaken", f"the account has the mark {mark}")
+        marks = [self.server.roles[name].mark for name in account.names if name in self.server.roles]
+        others = [mark for mark in marks if mark not in {"", account.mark}]
+        if others and operation != "retire":
+            raise Forbidden("AccountTaken", f"the account has the mark {others[0]}")
+
+    def _check_in_use(self, account: Account, proven: frozenset[str] = frozenset()) -> None:
+        for name in account.logins:
+            role = self.server.roles.get(name, Role())
+            if name not in {account.owner, *proven} and role.may_login and not role.mark:
+                raise Forbidden("AccountInUse", f"{name} logs in and has no mark")
 
 
 @dataclass(slots=True)

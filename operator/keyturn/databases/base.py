@@ -185,6 +185,8 @@ class FoundLogin:
     """Whether it may log in; passwords are never read."""
     is_expired: bool = False
     """Whether the server refuses its password because of a date."""
+    is_marked: bool = False
+    """Whether it has the mark of the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,11 @@ class Found:
     def is_complete(self) -> bool:
         """Whether every name exists."""
         return all(one.exists for one in self.logins)
+
+    @property
+    def unclaimed(self) -> tuple[FoundLogin, ...]:
+        """Return the open logins that are not known to be of the account: all of an owner without a mark."""
+        return tuple(one for one in self.logins if one.is_open and not (self.mark and one.is_marked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,16 +349,24 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
+    async def create(
+        self,
+        account: Account,
+        template: Template | None,
+        fence: Fence,
+        proven: frozenset[str] = frozenset(),
+    ) -> Found:
         """Claim the account with its mark, and create its missing roles, closed; return what was found before.
 
         An existing role stays as it is, with its password, so an account that is in use is adopted. The caller first
         proves its password and adds it to the set, because the next `bring` closes each login that is not in the set.
-        Without a template the owner must exist. A second call changes nothing.
+        Without a template the owner must exist. A second call changes nothing. `proven` are logins that have just
+        accepted their recorded password: they are claimed although they are open and have no mark.
 
         Raises:
             Missing: There is no owner and no template.
-            Forbidden: A guard refuses it, or it has the mark of another ManagedSecret (`AccountTaken`).
+            Forbidden: A guard refuses it, it has the mark of another ManagedSecret (`AccountTaken`), or another login
+                than the owner is open, has no mark and is not proven (`AccountInUse`).
             Fenced, Busy, Denied: Nothing was changed.
         """
 
@@ -365,7 +380,8 @@ class Engine(ABC):
 
         Raises:
             Missing: A name does not exist (`AccountMissing`); `create` was not called, or it was dropped.
-            Forbidden: As for `create`; also if the account does not have this mark (`AccountNotClaimed`).
+            Forbidden: As for `create` without a proven login; before that, if the owner does not have this mark
+                (`AccountNotClaimed`).
             RefusedByPolicy: The server, or the engine, does not take a value.
             Fenced, Busy, Denied, Overloaded: Nothing was changed.
             Unreachable: The change may have been done.

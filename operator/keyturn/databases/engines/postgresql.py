@@ -39,8 +39,14 @@ class Postgresql(Engine):
     async def find(self, account: Account) -> Found:
         return await (await self._with_driver()).find(account)
 
-    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
-        return await (await self._with_driver()).create(account, template, fence)
+    async def create(
+        self,
+        account: Account,
+        template: Template | None,
+        fence: Fence,
+        proven: frozenset[str] = frozenset(),
+    ) -> Found:
+        return await (await self._with_driver()).create(account, template, fence, proven)
 
     async def bring(self, account: Account, live: tuple[Login, ...], fence: Fence) -> None:
         await (await self._with_driver()).bring(account, live, fence)

@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import OpenSessions
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.credential_slots import was_found
+from keyturn.core.rotation.credential_slots import was_found, was_in_use
 from keyturn.core.spec.desired import VALUE
 from keyturn.databases.base import Answer, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
@@ -41,7 +41,9 @@ __all__ = ["Claimed", "Effect", "Operation", "login_of", "measure"]
 
 T = TypeVar("T")
 
-_NOT_OURS: Final = frozenset({"AccountNotClaimed", "AccountTaken"})
+_UNMARKED: Final = frozenset({"AccountNotClaimed", "AccountInUse"})
+"""Refusals of an account, or of one of its logins, that has no mark."""
+_NOT_OURS: Final = frozenset({*_UNMARKED, "AccountTaken"})
 
 
 class Claimed(Enum):
@@ -109,13 +111,15 @@ class Operation:
             Stalled: AccountExists: an application may log in to it with a password that is not recorded.
         """
         found = await measure(self.engine, "find", self.engine.find(self.account))
-        if found.mark == self.account.mark and found.is_complete:
+        if found.mark == self.account.mark and found.is_complete and not found.unclaimed:
             return None
-        if not found.mark:
-            await self._check_logins(found)
-        before = await measure(
-            self.engine, "create", self.engine.create(self.account, self.template, self.fence)
-        )
+        is_of_another = found.mark not in {
+            "",
+            self.account.mark,
+        }  # which the engine refuses, with its sentence
+        proven = frozenset[str]() if is_of_another else await self._prove_logins(found)
+        creating = self.engine.create(self.account, self.template, self.fence, proven)
+        before = await measure(self.engine, "create", creating)
         if before.mark == self.account.mark:
             return None
         return Claimed.ADOPTED if before.owner.exists else Claimed.CREATED
@@ -146,21 +150,31 @@ class Operation:
         found = await measure(self.engine, "find", self.engine.find(self.account))
         return found.mark == self.account.mark
 
-    async def _check_logins(self, found: Found) -> None:
-        """Check that the passwords of an account without a mark are those that are recorded.
+    async def _prove_logins(self, found: Found) -> frozenset[str]:
+        """Prove that each open login without a mark has a password that is recorded; return their names.
 
         Raises:
             Stalled: An application may log in with another one.
         """
-        recorded = {one.login: login for one in self.live if (login := self._login(one))}
-        for name in (one.name for one in found.logins if one.is_open):
-            if name not in recorded:
-                raise self._unknown_password(name)
-            verdict = await self._try(recorded[name])
-            if verdict.answer is Answer.REFUSED:
-                raise wrong_password(self.where)
-            if verdict.answer is not Answer.ACCEPTED:
+        names = frozenset(one.name for one in found.unclaimed)
+        for name in sorted(names):
+            await self._prove_login(name)
+        return names
+
+    async def _prove_login(self, name: str) -> None:
+        """Log in with a recorded password: that of a published login first, and also one that is to be closed."""
+        recorded = [one for one in self._recorded if one.login == name]
+        for login in (login for one in recorded if (login := self._login(one))):
+            verdict = await self._try(login)
+            if verdict.answer is Answer.ACCEPTED:
+                return
+            if verdict.answer is not Answer.REFUSED:
                 raise no_proof(self.where, verdict)
+        live = [one for one in recorded if one in self.live]
+        if lost := [one for one in live if self._login(one) is None]:
+            raise lost_password(self.where, lost[0].revision)
+        is_in_use = any(one.is_proven or was_in_use(one.revision, self.state.facts) for one in live)
+        raise wrong_password(self.where) if is_in_use else self._unknown_password(name)
 
     def _unknown_password(self, name: str) -> Stalled:
         return Stalled(
@@ -252,6 +266,7 @@ class Operation:
         """Close each login that must not be accepted; return why not, if the account is not Keyturn's.
 
         Either a candidate that is given up was never opened there, or an administrator removed the mark or a role.
+        With a published login, an account without a mark is claimed again, as for a candidate.
         """
         try:
             await self._bring()
@@ -260,9 +275,12 @@ class Operation:
                 raise
             return missing.with_traceback(None)
         except Forbidden as error:
-            if self.live or error.code not in _NOT_OURS:
+            if error.code not in (_UNMARKED if self.live else _NOT_OURS):
                 raise
-            return error.with_traceback(None)
+            if not self.live:
+                return error.with_traceback(None)
+            await self._claim()
+            await self._bring()
         return None
 
     async def _prove_closed(self, credential: Credential, cause: DatabaseError | None) -> Wait | None:
@@ -322,6 +340,12 @@ class Operation:
     @property
     def _live_logins(self) -> frozenset[str]:
         return frozenset(one.login for one in self.live)
+
+    @property
+    def _recorded(self) -> tuple[Credential, ...]:
+        """Return the credentials that the server may accept, a proven one first."""
+        every = dict.fromkeys((*self.live, *self.state.facts.open_credentials))
+        return tuple(sorted(every, key=lambda one: not one.is_proven))
 
     def _published(self) -> Login | None:
         credential = self.state.facts.current_credential

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreachable
@@ -50,33 +51,33 @@ def check_server(admin: Admin) -> None:
 
 def forbidden(account: Account, facts: Facts) -> tuple[str, str] | None:
     """Return reason and sentence if a guard refuses the account."""
-    return next(_refusals(account, facts), None)
+    return next(chain(_refusals(account, facts), _in_use(account, facts)), None)
 
 
-def check_claims(account: Account, facts: Facts) -> None:
-    """Raise if this ManagedSecret must not claim the account."""
-    refusal = forbidden(account, facts)
-    if refusal is not None:
-        raise Forbidden(*refusal)
+def check_claims(account: Account, facts: Facts, proven: frozenset[str]) -> None:
+    """Raise if this ManagedSecret must not claim the account; `proven` have accepted their recorded passwords."""
+    _check(chain(_refusals(account, facts), _in_use(account, facts, proven)))
 
 
 def check_claimed(account: Account, facts: Facts) -> None:
-    """Raise if a name is absent, or this ManagedSecret does not own the account."""
-    check_claims(account, facts)
+    """Raise if a name is absent, or this ManagedSecret does not own the account and each of its open logins."""
+    _check(_refusals(account, facts))
     missing = [name for name in account.names if name not in facts.roles]
     if missing:
         raise absent(missing[0])
-    if mark_of(facts.roles[account.owner].comment) != account.mark:
-        raise Forbidden(
-            "AccountNotClaimed",
-            f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed. If the account is its"
-            f" own, put the line {marked('', account.mark)!r} into the comment of the role",
-        )
+    # First of the two, as an account without any mark is claimed again once its recorded passwords are proven.
+    _check(chain(_unclaimed(account, facts), _in_use(account, facts)))
 
 
 def absent(name: str) -> DatabaseError:
     """Return the error of a role that does not exist."""
     return Missing("AccountMissing", f"role {name!r} does not exist; create it, or set database.template")
+
+
+def _check(refusals: Iterator[tuple[str, str]]) -> None:
+    refusal = next(refusals, None)
+    if refusal is not None:
+        raise Forbidden(*refusal)
 
 
 def _refusals(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -93,10 +94,36 @@ def _refusals(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
     yield from _taken(account, facts)
     for role in facts.roles.values():
         yield from _refusals_of(role, facts.admin)
+
+
+def _unclaimed(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield that the owner has no mark, with all roles that lack it."""
+    without = [name for name, role in facts.roles.items() if not mark_of(role.comment)]
+    if account.owner in without:
+        names = ", ".join(repr(name) for name in without)
+        remedy = f"If the account is its own, put the line {marked('', account.mark)!r} into the comment of {names}"
+        yield (
+            "AccountNotClaimed",
+            f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed. {remedy}",
+        )
+
+
+def _in_use(
+    account: Account, facts: Facts, proven: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """Yield that others may log in with a name; the caller proves the password of an owner that is open."""
     for role in facts.roles.values():
-        if role.name != account.owner and role.is_open and not mark_of(role.comment):
-            remedy = f"set NOLOGIN, or write another {_FIELD}"
-            yield "AccountInUse", f"role {role.name!r} exists and logs in; {remedy}"
+        is_known = role.name == account.owner or role.name in proven or mark_of(role.comment)
+        if role.is_open and not is_known:
+            # It may be the published login, so the way out is never to close it.
+            remedy = (
+                f"If it is a login of this ManagedSecret, put the line {marked('', account.mark)!r} into its comment;"
+                f" otherwise write another {_FIELD}"
+            )
+            yield (
+                "AccountInUse",
+                f"role {role.name!r} exists, logs in and has no mark; nothing was changed. {remedy}",
+            )
 
 
 def _taken(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -75,9 +75,11 @@ class Operations:
             facts = await catalog.read(session, account.names)
             return await _describe(session, account, facts)
 
-    async def create(self, account: Account, template: Template | None, fence: Fence) -> Found:
+    async def create(
+        self, account: Account, template: Template | None, fence: Fence, proven: frozenset[str]
+    ) -> Found:
         async with self._admin("create") as session, self._lock(session, account) as facts:
-            guards.check_claims(account, facts)
+            guards.check_claims(account, facts, proven)
             if template is None and account.owner not in facts.roles:
                 raise guards.absent(account.owner)
             found = await _describe(session, account, facts)
@@ -233,7 +235,7 @@ async def _try(session: Session, change: Statement) -> None:
 async def _describe(session: Session, account: Account, facts: Facts) -> Found:
     owner = facts.roles.get(account.owner)
     return Found(
-        logins=tuple(_login(name, facts) for name in account.names),
+        logins=tuple(_login(name, account, facts) for name in account.names),
         mark=mark_of(owner.comment) if owner else "",
         forbidden=guards.forbidden(account, facts),
         lacks=rights.lacks(facts),
@@ -241,11 +243,14 @@ async def _describe(session: Session, account: Account, facts: Facts) -> Found:
     )
 
 
-def _login(name: str, facts: Facts) -> FoundLogin:
+def _login(name: str, account: Account, facts: Facts) -> FoundLogin:
     role = facts.roles.get(name)
     if role is None:
         return FoundLogin(name, exists=False)
-    return FoundLogin(name, exists=True, is_open=role.is_open, is_expired=role.is_expired)
+    is_marked = mark_of(role.comment) == account.mark
+    return FoundLogin(
+        name, exists=True, is_open=role.is_open, is_expired=role.is_expired, is_marked=is_marked
+    )
 
 
 async def _sessions(session: Session, login: str) -> int:

@@ -114,7 +114,11 @@ class Changer:
         self.context = Context(api=self.api, events=None, now=lambda: self.now)  # type: ignore[arg-type]  # fakes
         self.context.databases = self.databases  # type: ignore[assignment]  # a fake
         self.context.wake = self._wake
-        self.server.roles = {"app": Role(mark="shop/db/here"), "app_a": _open(FIRST), "app_b": Role()}
+        self.server.roles = {
+            "app": Role(mark="shop/db/here"),
+            "app_a": _open(FIRST),
+            "app_b": Role(mark="shop/db/here"),
+        }
 
     @property
     def server(self) -> MemoryServer:
@@ -155,7 +159,7 @@ class Changer:
 
 
 def _open(password: str) -> Role:
-    return Role(Value.of_text(password), may_login=True)
+    return Role(Value.of_text(password), may_login=True, mark="shop/db/here")
 
 
 @pytest.fixture
@@ -245,7 +249,8 @@ async def test_a_step_that_waits_for_others_of_its_server_has_its_whole_time_aft
 
 
 async def test_steps_of_one_namespace_keep_no_other_waiting_at_a_shared_server(changer: Changer) -> None:
-    changer.server.roles["app"].mark = "office/db/here"
+    for role in changer.server.roles.values():
+        role.mark = "office/db/here"
     places = changer.databases.limits.steps
     waiting = [asyncio.create_task(places.take("shop")) for _ in range(20)]
     await asyncio.sleep(0)

@@ -61,7 +61,7 @@ def opened(password: str, mark: str = "") -> Role:
 
 def claimed(**passwords: str) -> dict[str, Role]:
     """Return the roles of an account that this ManagedSecret has, of which these log in."""
-    roles = {"app": Role(mark=ACCOUNT.mark), "app_a": Role(), "app_b": Role()}
+    roles = {name: Role(mark=ACCOUNT.mark) for name in ACCOUNT.names}
     return roles | {name: opened(password, roles[name].mark) for name, password in passwords.items()}
 
 
@@ -87,10 +87,12 @@ class Site:
     also_at: tuple[Endpoint, ...] = ()
     template: Template | None = field(default_factory=Template)
 
-    async def run(self, step: DatabaseStep, state: State, *live: Credential) -> Effect | Wait | Stalled:
+    async def run(
+        self, step: DatabaseStep, state: State, *live: Credential, account: Account = ACCOUNT
+    ) -> Effect | Wait | Stalled:
         engine = MemoryEngine(self.server, self.also_at)
         operation = Operation(
-            engine, ACCOUNT, self.template, state, live, "password", self.fence, "database: app"
+            engine, account, self.template, state, live, "password", self.fence, "database: app"
         )
         return await operation.run(step)
 
@@ -208,7 +210,7 @@ async def test_an_account_is_adopted_with_the_password_that_the_secret_has(site:
 
 async def test_the_password_of_an_adopted_account_is_proven_before_anything_is_changed(site: Site) -> None:
     site.server.roles = {"app": opened("the-one-that-works")}
-    found = recorded(credential(1, "app", Phase.STAGED))
+    found = recorded(credential(1, "app", Phase.STAGED), reason="Claimed")
 
     with pytest.raises(Stalled, match="CredentialRefused"):
         await site.run(Apply(1), found, *found.facts.credentials)
@@ -259,6 +261,81 @@ async def test_no_login_is_closed_because_its_password_is_not_recorded(site: Sit
         await site.run(Apply(2), ROTATING, lost, B)
 
     assert site.server.accepts("app_a", FIRST)
+
+
+# An account whose marks are gone: released by an administrator, or restored from a dump without comments
+
+
+def released(*names: str, **passwords: str) -> dict[str, Role]:
+    """Return the roles of an account of which these, or all, have no mark; some log in."""
+    roles = claimed(**passwords)
+    return roles | {name: replace(roles[name], mark="") for name in names or roles}
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("app",), ("app_a",)], ids=["of every role", "of the owner", "of the published login"]
+)
+async def test_an_account_whose_marks_were_removed_is_claimed_with_the_recorded_password(
+    site: Site, names: tuple[str, ...]
+) -> None:
+    site.server.roles = released(*names, app_a=FIRST)
+
+    done = await site.run(Apply(2), ROTATING, A, B)
+
+    assert done == Effect(None if names == ("app_a",) else Claimed.ADOPTED)
+    assert site.server.accepts("app_a", FIRST)
+    assert site.server.accepts("app_b", SECOND)
+    assert {role.mark for role in site.server.roles.values()} == {ACCOUNT.mark}
+
+
+@pytest.mark.parametrize("names", [(), ("app_a",)], ids=["of every role", "of the login alone"])
+@pytest.mark.parametrize(
+    ("login", "reason"),
+    [("app_a", "CredentialRefused"), ("app_b", "AccountExists")],
+    ids=["known", "unknown"],
+)
+async def test_a_login_without_a_mark_that_refuses_the_recorded_password_is_left_as_it_is(
+    site: Site, names: tuple[str, ...], login: str, reason: str
+) -> None:
+    site.server.roles = released(*(names and (login,)), **({"app_a": FIRST} | {login: "of-others"}))
+
+    with pytest.raises(Stalled, match=reason):
+        await site.run(Apply(2), ROTATING, A, B)
+
+    assert site.server.accepts(login, "of-others")
+    assert site.server.roles[login].mark == ""
+
+
+async def test_a_login_without_a_mark_that_is_recorded_as_closing_is_claimed_and_closed(site: Site) -> None:
+    site.server.roles = released(app_a=FIRST, app_b=SECOND)
+
+    assert await revoke(site) == Effect()
+
+    assert not site.server.accepts("app_a", FIRST)
+    assert site.server.accepts("app_b", SECOND)
+    assert {role.mark for role in site.server.roles.values()} == {ACCOUNT.mark}
+
+
+async def test_a_single_login_without_a_mark_is_claimed_with_the_password_before_the_new_one(
+    site: Site,
+) -> None:
+    single = Account("app", ("app",), ACCOUNT.mark)
+    site.server.roles = {"app": opened(FIRST)}
+    new = credential(2, "app", Phase.STAGED)
+    state = recorded(new, credential(1, "app"))
+
+    assert await site.run(Apply(2), state, new, account=single) == Effect(Claimed.ADOPTED)
+
+    assert site.server.accepts("app", SECOND)
+
+
+async def test_a_published_login_whose_password_is_lost_is_never_to_be_closed(site: Site) -> None:
+    site.server.roles = released(app_a=FIRST)
+    lost = replace(A, revision=7)
+    state = ROTATING.with_facts(replace(ROTATING.facts, credentials=(B, lost)))
+
+    with pytest.raises(Stalled, match="StateUnreadable"):
+        await site.run(Apply(2), state, lost, B)
 
 
 # Prove
@@ -484,6 +561,7 @@ async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_o
     ("owner", "cause"),
     [
         pytest.param(Role(), "the account was not claimed", id="without a mark"),
+        pytest.param(Role(mark=ACCOUNT.mark), "app_a logs in and has no mark", id="with a mark"),
         pytest.param(Role(mark="other/db/here"), "the account has the mark other/db/here", id="of another"),
         pytest.param(None, "there is no role app", id="without its owner"),
     ],
@@ -491,7 +569,7 @@ async def test_a_first_candidate_that_is_given_up_does_not_close_an_account_of_o
 async def test_a_login_that_stays_open_in_an_account_that_is_not_keyturns_any_more_is_not_closed(
     site: Site, owner: Role | None, cause: str
 ) -> None:
-    site.server.roles = claimed(app_a=FIRST)
+    site.server.roles = released(app_a=FIRST)
     del site.server.roles["app"]
     site.server.roles |= {"app": owner} if owner else {}
 

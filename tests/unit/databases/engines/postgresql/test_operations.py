@@ -68,7 +68,7 @@ async def fence() -> None:
     [
         lambda there: there.check(),
         lambda there: there.find(ACCOUNT),
-        lambda there: there.create(ACCOUNT, None, fence),
+        lambda there: there.create(ACCOUNT, None, fence, frozenset()),
         lambda there: there.bring(ACCOUNT, (), fence),
         lambda there: there.end_sessions(ACCOUNT, "orders_a", fence),
         lambda there: there.retire(ACCOUNT, fence),

@@ -1,0 +1,81 @@
+"""An account whose marks are gone is claimed with its recorded passwords: steps of the operator at a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
+from keyturn.core.rotation.steps import Apply, Revoke
+from keyturn.core.spec.desired import VALUE
+from keyturn.core.state.credential import Credential, Phase
+from keyturn.core.state.revision import ItemValues, Revision
+from keyturn.databases.base import Account, Answer, Login
+from tests.databases.servers import account, open_fence, opened
+from tests.unit.core import builders as make
+from tests.unit.core.builders import NOW
+
+if TYPE_CHECKING:
+    from keyturn.core.state.state import State
+    from tests.databases.servers import Place
+
+
+def operation(place: Place, owned: Account, state: State, *live: Credential) -> Operation:
+    engine = place.engine()
+    return Operation(engine, owned, None, state, live, "password", open_fence, "database: app")
+
+
+def recorded(logins: tuple[Login, ...], *credentials: Credential, current: int) -> State:
+    """Return a state in which the first login has the password of revision 1, and so on."""
+    revisions = [
+        (
+            make.revision(number, credential=number),
+            Revision({"password": ItemValues("", {VALUE: login.password}, {VALUE: "password"})}),
+        )
+        for number, login in enumerate(logins, 1)
+    ]
+    return make.record(*reversed(revisions), credentials=credentials, current=current)
+
+
+async def released(place: Place, *names: str) -> tuple[Account, tuple[Login, ...]]:
+    """Return an account with both logins open, released by the statements of the message of AccountTaken."""
+    owned = account()
+    logins = await opened(place, owned, *owned.logins)
+    place.server.execute(*(f"COMMENT ON ROLE {name} IS NULL" for name in (names or owned.names)))
+    return owned, logins
+
+
+async def answers(place: Place, logins: tuple[Login, ...]) -> list[Answer]:
+    engine = place.engine()
+    return [(await engine.prove(login)).answer for login in logins]
+
+
+async def test_a_rotation_claims_the_released_account_and_its_published_login_stays_open(
+    weak: Place,
+) -> None:
+    owned, logins = await released(weak)
+    old, new = (
+        Credential(1, owned.logins[0], Phase.PROVEN, NOW),
+        Credential(2, owned.logins[1], Phase.STAGED, NOW),
+    )
+    state = recorded(logins, new, old, current=1)
+
+    done = await operation(weak, owned, state, old, new).run(Apply(2))
+
+    assert done == Effect(Claimed.ADOPTED)
+    assert await answers(weak, logins) == [Answer.ACCEPTED] * 2
+    found = await weak.engine().find(owned)
+    assert (found.mark, found.unclaimed) == (owned.mark, ())
+
+
+async def test_a_revocation_claims_the_released_account_and_closes_the_old_login(weak: Place) -> None:
+    owned, logins = await released(weak)
+    old, current = (
+        Credential(1, owned.logins[0], Phase.CLOSING, NOW),
+        Credential(2, owned.logins[1], Phase.PROVEN, NOW),
+    )
+    state = recorded(logins, current, old, current=2)
+
+    done = await operation(weak, owned, state, current).run(Revoke(1))
+
+    assert done == Effect()
+    assert await answers(weak, logins) == [Answer.REFUSED, Answer.ACCEPTED]
