@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation
-from keyturn.core.rotation.steps import Apply, Revoke
+from keyturn.core.errors import Wait
+from keyturn.core.rotation.steps import Apply, Retire, Revoke
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
@@ -79,3 +80,27 @@ async def test_a_revocation_claims_the_released_account_and_closes_the_old_login
 
     assert done == Effect()
     assert await answers(weak, logins) == [Answer.REFUSED, Answer.ACCEPTED]
+
+
+async def test_a_deletion_does_not_end_while_the_released_account_accepts_a_login(weak: Place) -> None:
+    owned, logins = await released(weak)
+    credentials = (Credential(1, owned.logins[0], Phase.CLOSING, NOW),)
+    deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
+
+    waits = await deleted.run(Retire())
+
+    assert isinstance(waits, Wait)
+    assert waits.reason == "StillAccepted"
+    weak.server.execute(waits.message.partition("as an administrator: ")[2])
+    assert await deleted.run(Retire()) == Effect()
+    assert await answers(weak, logins) == [Answer.REFUSED, Answer.ACCEPTED]
+
+
+async def test_a_deletion_closes_the_account_once(weak: Place) -> None:
+    owned = account()
+    logins = await opened(weak, owned, *owned.logins)
+    credentials = (Credential(1, owned.logins[0], Phase.CLOSING, NOW),)
+    deleted = operation(weak, owned, recorded(logins, *credentials, current=1))
+
+    assert [await deleted.run(Retire()) for _ in range(2)] == [Effect()] * 2
+    assert await answers(weak, logins) == [Answer.REFUSED] * 2

@@ -25,6 +25,7 @@ from .operation import Effect, Operation
 from .problems import (
     candidate_refused,
     is_answer,
+    may_be_left,
     problem_of,
     taken_by,
     waits_for_server,
@@ -209,7 +210,8 @@ def _end(
         case Effect() | Fenced() as outcome:
             answer(server, memory, context)
             return outcome
-        case problem:
+        case failure:
+            problem = may_be_left(failure) if isinstance(step, steps.Retire) else failure
             if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
                 memory.servers.fail(server, now)
             elif is_answer(problem):

@@ -22,6 +22,8 @@ from .problems import (
     left_open,
     lost_password,
     no_proof,
+    not_closed,
+    of_another,
     published_refused,
     refused_after_repair,
     refused_elsewhere,
@@ -97,8 +99,7 @@ class Operation:
             case steps.Revoke():
                 return await self._revoke(step)
             case steps.Retire():
-                await measure(self.engine, "retire", self.engine.retire(self.account, self.fence))
-                return Effect()
+                return await self._retire()
             case _:
                 assert_never(step)
 
@@ -306,6 +307,41 @@ class Operation:
         if found.login(credential.login).is_open and credential.login not in self._live_logins:
             return still_accepted(self.where, credential.login, self.engine.settings.endpoint)
         return None
+
+    async def _retire(self) -> Effect | Wait:
+        """Close the account, and prove at every endpoint that each recorded login is refused.
+
+        The engine closes only what has the mark, and after a crash nothing has it any more.
+        """
+        await measure(self.engine, "retire", self.engine.retire(self.account, self.fence))
+        for credential in self.state.facts.open_credentials:
+            if problem := await self._prove_retired(credential):
+                return problem
+        return Effect()
+
+    async def _prove_retired(self, credential: Credential) -> Wait | None:
+        """Return why a login of a deleted ManagedSecret is not refused; None if it is. None is published any more."""
+        login, server = self._login(credential), self.engine.settings.endpoint
+        if login is None:  # its password is lost, so no login can be tried
+            found = await measure(self.engine, "find", self.engine.find(self.account))
+            return self._left_open(credential.login, found) if found.login(credential.login).is_open else None
+        for endpoint in self.engine.settings.endpoints:
+            verdict = await self._try(login, endpoint)
+            if verdict.answer is Answer.UNKNOWN:
+                return self._unknown(verdict, endpoint)
+            if verdict.answer is not Answer.REFUSED and endpoint != server:
+                return still_accepted(self.where, login.name, endpoint)
+            if verdict.answer is not Answer.REFUSED:
+                found = await measure(self.engine, "find", self.engine.find(self.account))
+                return self._left_open(login.name, found)
+        return None
+
+    def _left_open(self, login: str, found: Found) -> Wait:
+        """Return why the engine did not close a login."""
+        endpoint = self.engine.settings.endpoint
+        if found.mark:
+            return of_another(self.where, login, endpoint, found.mark)
+        return not_closed(self.where, login, endpoint, self.engine.closing(login))
 
     def _still_accepted(self, login: str, endpoint: Endpoint, cause: DatabaseError | None) -> Wait:
         if cause is None or endpoint != self.engine.settings.endpoint:

@@ -30,8 +30,11 @@ __all__ = [
     "is_answer",
     "left_open",
     "lost_password",
+    "may_be_left",
     "no_answer",
     "no_proof",
+    "not_closed",
+    "of_another",
     "problem_of",
     "published_refused",
     "refused_after_repair",
@@ -42,6 +45,8 @@ __all__ = [
     "wrong_password",
 ]
 
+_LONGEST_MARK: Final = 400
+"""Characters of a mark in a message; namespace, name and UID have fewer."""
 _REPAIR_DELAY: Final = timedelta(minutes=1)
 _RETRY_DELAY: Final = timedelta(seconds=5)
 _API_SERVER_DELAY: Final = timedelta(seconds=2)
@@ -158,6 +163,36 @@ def left_open(where: str, login: str, endpoint: Endpoint, cause: str, statement:
         f" it: {cause}. Or close the login as an administrator: {statement};",
         _RETRY_DELAY,
     )
+
+
+def not_closed(where: str, login: str, endpoint: Endpoint, statement: str) -> Wait:
+    """Return the problem of a deletion whose login is open, in an account without the mark of the ManagedSecret."""
+    return Wait(
+        ErrorReason.STILL_ACCEPTED,
+        f"{where}: {login} is not closed at {endpoint}, and Keyturn cannot close it, because the account has no mark"
+        f" of this ManagedSecret; close the login as an administrator: {statement}",
+        _RETRY_DELAY,
+    )
+
+
+def of_another(where: str, login: str, endpoint: Endpoint, mark: str) -> Wait:
+    """Return the problem of a deletion whose password is valid, in an account that another ManagedSecret has now."""
+    return Wait(
+        ErrorReason.STILL_ACCEPTED,
+        f"{where}: {login} is not closed at {endpoint}, because the account belongs to ManagedSecret"
+        f" {mark[:_LONGEST_MARK]} now; rotate the account there, until the password of this one is refused",
+        _RETRY_DELAY,
+    )
+
+
+def may_be_left(problem: Wait | Stalled) -> Wait | Stalled:
+    """Return a problem that a deletion waits for, with what ends the deletion without the server."""
+    message = (
+        f"{problem.message}; or write database.deletionPolicy: Retain, which leaves the account as it is"
+    )
+    if isinstance(problem, Wait):
+        return Wait(problem.reason, message, problem.after)
+    return Stalled(problem.reason, message, problem.again)
 
 
 def candidate_refused(endpoint: Endpoint) -> Wait:

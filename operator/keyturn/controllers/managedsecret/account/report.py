@@ -93,7 +93,7 @@ def _tell_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, c
             note = "the database refused the published password; the recorded credentials are set again"
             context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
         case steps.Retire():
-            note = "the ManagedSecret is deleted, and its account is closed at the database"
+            note = "the ManagedSecret is deleted, and the database refuses each of its logins"
             context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note)
         case _:
             assert_never(step)

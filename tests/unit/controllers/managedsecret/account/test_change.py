@@ -540,6 +540,31 @@ async def test_the_account_of_a_deleted_object_is_closed_without_its_class(chang
     assert not changer.server.accepts("app_a", FIRST)
 
 
+async def test_a_deletion_that_waits_says_how_to_let_the_account_go(changer: Changer) -> None:
+    for role in changer.server.roles.values():
+        role.mark = ""
+
+    assert await changer.take(Retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "StillAccepted"
+    assert changer.facts.problem.message.endswith(
+        "close the login as an administrator: CLOSE app_a; or write database.deletionPolicy: Retain, which leaves the"
+        " account as it is"
+    )
+    assert changer.server.accepts("app_a", FIRST)
+
+
+async def test_a_deletion_whose_target_is_stalled_says_how_to_let_the_account_go(changer: Changer) -> None:
+    changer.databases.owner = ObjectKey("office", "db")
+
+    assert await changer.take(Retire(), recorded(replace(A, phase=Phase.CLOSING))) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "AccountTaken"
+    assert "or write database.deletionPolicy: Retain" in changer.facts.problem.message
+
+
 async def test_an_effect_that_could_not_be_recorded_is_not_reported_with_a_later_failure(
     changer: Changer,
 ) -> None:

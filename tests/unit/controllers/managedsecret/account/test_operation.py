@@ -682,6 +682,86 @@ async def test_a_retired_account_accepts_no_login(site: Site) -> None:
     assert not any(role.may_login for role in site.server.roles.values())
 
 
+RETIRING = recorded(replace(B, phase=Phase.CLOSING), replace(A, phase=Phase.CLOSING))
+
+
+async def test_a_retired_account_is_proven_refused_at_every_endpoint(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
+    site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST)}}
+
+    done = await site.run(Retire(), RETIRING)
+
+    assert (reason(done), str(POOLER) in message(done)) == ("StillAccepted", True)
+    site.server.stale = {POOLER: {}}
+    assert await site.run(Retire(), RETIRING) == Effect()
+
+
+async def test_an_account_that_was_retired_before_a_crash_is_retired(site: Site) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+    for _ in range(2):
+        assert await site.run(Retire(), RETIRING) == Effect()
+
+
+@pytest.mark.parametrize("names", [(), ("app", "app_a"), ("app_a",)], ids=["all", "two", "one"])
+async def test_a_login_without_a_mark_is_not_retired_while_its_password_is_accepted(
+    site: Site, names: tuple[str, ...]
+) -> None:
+    site.server.roles = released(*names, app_a=FIRST)
+
+    done = await site.run(Retire(), RETIRING)
+
+    assert reason(done) == "StillAccepted"
+    assert message(done) == (
+        f"database: app: app_a is not closed at {HOST}, and Keyturn cannot close it, because the account has no mark"
+        " of this ManagedSecret; close the login as an administrator: CLOSE app_a"
+    )
+    assert site.server.accepts("app_a", FIRST)
+
+
+async def test_a_locked_login_that_keeps_its_password_is_not_retired(site: Site) -> None:
+    site.server.roles = released(app_a=FIRST)
+    site.server.roles["app_a"].may_login = False
+
+    assert "close the login as an administrator: CLOSE app_a" in message(await site.run(Retire(), RETIRING))
+
+
+async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses_the_passwords(
+    site: Site,
+) -> None:
+    site.server.roles = claimed(app_a=FIRST)
+    for role in site.server.roles.values():
+        role.mark = "office/db/here"
+
+    done = await site.run(Retire(), RETIRING)
+
+    assert reason(done) == "StillAccepted"
+    assert message(done) == (
+        f"database: app: app_a is not closed at {HOST}, because the account belongs to ManagedSecret office/db/here"
+        " now; rotate the account there, until the password of this one is refused"
+    )
+    site.server.roles["app_a"].password = Value.of_text("of-the-other")
+    assert await site.run(Retire(), RETIRING) == Effect()
+    assert site.server.accepts("app_a", "of-the-other")
+
+
+async def test_a_login_whose_password_cannot_be_tried_is_not_retired(site: Site) -> None:
+    site.server.roles, site.server.not_admitted = claimed(app_a=FIRST), {"app_a"}
+
+    assert reason(await site.run(Retire(), RETIRING)) == "LoginNotAdmitted"
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["open", "closed"])
+async def test_a_login_whose_password_is_lost_is_retired_once_it_is_closed(
+    site: Site, *, is_open: bool
+) -> None:
+    site.server.roles = released(**({"app_a": "lost"} if is_open else {}))
+    lost = Credential(0, "app_a", Phase.CLOSING, NOW)
+    state = RETIRING.with_facts(replace(RETIRING.facts, credentials=(lost,)))
+
+    assert reason(await site.run(Retire(), state)) == ("StillAccepted" if is_open else "")
+    assert "prove app_a" not in site.server.calls
+
+
 def reason(done: Effect | Wait | Stalled) -> str:
     return "" if isinstance(done, Effect) else done.reason
 
