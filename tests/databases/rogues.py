@@ -186,10 +186,13 @@ class Rogue:
     received: bytearray = field(default_factory=bytearray)
     asked: int = 0
     """How often a client started a login."""
+    address: str = "127.0.0.1"
+    wanted_port: int = 0
+    """0 for any."""
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self.address, self.wanted_port)
         return self
 
     async def __aexit__(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Login, Salt
-from keyturn.databases.engines._postgresql import connecting, driver, scram
+from keyturn.databases.engines._postgresql import addresses, connecting, driver, scram
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
 from tests.leaks.scan import leaks
@@ -72,7 +72,8 @@ async def error_of(place: Place, wrong: Login) -> str:
 async def hashing_session(place: Place, iterations: int) -> AsyncIterator[driver.Session]:
     """A session of a server that wants a password hashed so often."""
     settings = place.engine().settings
-    async with driver.connect(settings, settings.endpoint, place.admin, "hash") as session:
+    at = await addresses.first_place(settings, settings.endpoint)
+    async with driver.connect(settings, at, place.admin, "hash") as session:
         await session.query(f"SET scram_iterations = {iterations}")
         yield session
 

@@ -391,8 +391,9 @@ class Engine(ABC):
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         """Log in once as the application would, at the server or at another endpoint, and log out.
 
-        One try without a retry. An endpoint that cannot be reached is a verdict, not an exception. It never sends a
-        password to a server that does not prove its name, nor in a form that can be read.
+        One try without a retry, at each address of the host: ACCEPTED and REFUSED are the answer of all of them. An
+        endpoint that cannot be reached is a verdict, not an exception. It never sends a password to a server that
+        does not prove its name, nor in a form that can be read.
 
         Raises:
             Overloaded: No thread was free, which says nothing about the endpoint.

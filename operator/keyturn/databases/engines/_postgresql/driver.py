@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -25,8 +24,9 @@ from .connecting import OtherSalt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping, Sequence
 
-    from keyturn.databases.base import Endpoint, EngineSettings, Login
+    from keyturn.databases.base import EngineSettings, Login
 
+    from .addresses import Place
     from .connecting import Opening
 
 __all__ = ["ConnectionFailed", "OtherSalt", "Row", "Session", "StatementFailed", "connect"]
@@ -140,7 +140,7 @@ class Session:
 
 @asynccontextmanager
 async def connect(
-    settings: EngineSettings, endpoint: Endpoint, login: Login, application: str, salt: Salt | None = None
+    settings: EngineSettings, place: Place, login: Login, application: str, salt: Salt | None = None
 ) -> AsyncIterator[Session]:
     """Open a connection, and close it; a transaction that is not committed is rolled back by the server.
 
@@ -150,14 +150,12 @@ async def connect(
         ConnectionFailed: It was not opened.
         OtherSalt: It was not opened, and the server has not said that it has the password with this salt.
         Overloaded: No thread was free in time.
-        DatabaseError: The host has no address that may be connected to.
     """
-    addresses = await _addresses(settings, endpoint)
     with _authorities(settings) as tls:
         parameters = {
-            "host": ",".join([endpoint.host] * len(addresses)),
-            "hostaddr": ",".join(addresses),
-            "port": str(endpoint.port),
+            "host": ",".join([place.endpoint.host] * len(place.addresses)),
+            "hostaddr": ",".join(place.addresses),
+            "port": str(place.endpoint.port),
             "dbname": settings.database,
             "user": login.name,
             "application_name": application,
@@ -175,15 +173,15 @@ async def connect(
 
         opening = connecting.Opening(information, salt)
         try:
-            await _log_in(opening, settings, endpoint)
+            await _log_in(opening, settings, place)
             yield Session(opening, settings.statement_timeout + _GRACE, settings.owner)
         finally:
             opening.leave()
 
 
-async def _log_in(opening: Opening, settings: EngineSettings, endpoint: Endpoint) -> None:
+async def _log_in(opening: Opening, settings: EngineSettings, at: Place) -> None:
     failure: codes.Failure | None
-    place, seconds = str(endpoint), settings.connect_timeout
+    place, seconds = str(at), settings.connect_timeout
     try:
         async with asyncio.timeout(seconds):
             await connecting.advance(opening, settings.owner)
@@ -226,23 +224,6 @@ def _code(state: bytes) -> str:
     """Return a SQLSTATE; "XXXXX" for what is none, which could be a text of the server."""
     text = state.decode("ascii", errors="replace")
     return text if text.isascii() and text.isalnum() and len(text) == _SQLSTATE_LENGTH else "XXXXX"
-
-
-async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str, ...]:
-    if settings.resolve is not None:
-        return await settings.resolve(endpoint)
-    loop = asyncio.get_running_loop()
-    try:
-        found = await _within(
-            settings.connect_timeout, loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        )
-    except OSError:
-        found = []
-    if not found:
-        raise Unreachable(
-            "HostNotFound", f"DNS has no address of {endpoint.host}; correct the host of the target"
-        )
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @contextmanager

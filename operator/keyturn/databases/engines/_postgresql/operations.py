@@ -17,7 +17,7 @@ from keyturn.databases.errors import (
     Unreachable,
 )
 
-from . import catalog, codes, guards, rights, scram, statements
+from . import addresses, catalog, codes, guards, rights, scram, statements
 from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect
 from .facts import mark_of
 from .statements import About
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from keyturn.databases.base import Account, Endpoint, EngineSettings, Fence, Login, Template
 
+    from .addresses import Place
     from .facts import Facts
     from .statements import Statement
 
@@ -100,18 +101,42 @@ class Operations:
         limits = self._settings.limits
         try:
             async with limits.logins, limits.tenant:
-                await self._log_in(login, endpoint or self._settings.endpoint)
-                return Verdict(Answer.ACCEPTED)
-        except ConnectionFailed as error:
-            return codes.refusal_of(error.failure)
+                return await self._prove_each(login, endpoint or self._settings.endpoint)
         except Overloaded:
             raise
         except DatabaseError as error:
             return codes.verdict_of(error)
 
-    async def _log_in(self, login: Login, endpoint: Endpoint) -> None:
+    async def _prove_each(self, login: Login, endpoint: Endpoint) -> Verdict:
+        """Log in at each address of an endpoint, until nothing can be proven there.
+
+        libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise.
+        """
+        first, *others = places = await addresses.each_place(self._settings, endpoint)
+        if len(places) > addresses.MOST:
+            return addresses.too_many(endpoint, len(places))
+        verdict = await self._prove_at(login, first)
+        for place in others:
+            if verdict.answer is Answer.UNKNOWN:
+                break
+            other = await self._prove_at(login, place)
+            if other.answer is Answer.UNKNOWN:
+                return other
+            if other.answer is not verdict.answer:
+                return addresses.differing(first, verdict, place, other)
+        return verdict
+
+    async def _prove_at(self, login: Login, place: Place) -> Verdict:
+        try:
+            await self._log_in(login, place)
+            return Verdict(Answer.ACCEPTED)
+        except ConnectionFailed as error:
+            return codes.refusal_of(error.failure)
+
+    async def _log_in(self, login: Login, place: Place) -> None:
         """Log in with the salt of the last login; only one that the server still has proves something."""
-        salts, arguments = self._settings.salts, (self._settings, endpoint, login, "keyturn prove")
+        endpoint = place.endpoint
+        salts, arguments = self._settings.salts, (self._settings, place, login, "keyturn prove")
         with suppress(OtherSalt):
             async with connect(*arguments, salts.get(endpoint, login.name)) as session:
                 salts.put(endpoint, login.name, session.salt)
@@ -148,9 +173,8 @@ class Operations:
         try:
             async with settings.limits.admin, settings.limits.tenant:
                 refused.check(credential)
-                async with connect(
-                    settings, settings.endpoint, settings.admin, f"keyturn {operation}"
-                ) as session:
+                place = await addresses.first_place(settings, settings.endpoint)
+                async with connect(settings, place, settings.admin, f"keyturn {operation}") as session:
                     refused.forget(credential)
                     await session.query(_CATALOG_ALONE)
                     yield session

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 ACCOUNT = Account("orders", ("orders_a", "orders_b"), "shop/orders")
-SETTINGS = EngineSettings(Endpoint("db.shop.svc", 5432), "orders", Login("keyturn", Value.of_text("canary")))
+
+
+async def resolve(_: Endpoint) -> tuple[str, ...]:
+    return ("10.0.0.7",)
+
+
+SETTINGS = EngineSettings(
+    Endpoint("db.shop.svc", 5432), "orders", Login("keyturn", Value.of_text("canary")), resolve=resolve
+)
 
 
 class Session:

@@ -1,0 +1,116 @@
+"""Which addresses of an endpoint a connection is made to: the first that answers, or each one for a proof."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from keyturn.databases.base import Answer, Verdict
+from keyturn.databases.errors import Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keyturn.databases.base import Endpoint, EngineSettings
+
+__all__ = ["MOST", "Place", "differing", "each_place", "first_place", "too_many"]
+
+MOST: Final = 16
+"""Addresses of one endpoint at which a login is proven."""
+_ANY_PORT: Final = 9
+_WORDS: Final = {
+    Answer.ACCEPTED: "accepts the login",
+    Answer.REFUSED: "refuses it",
+    Answer.LOCKED: "has it locked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one connection is opened: at the first of the addresses that answers."""
+
+    endpoint: Endpoint
+    addresses: tuple[str, ...]
+    is_one_of_many: bool = False
+
+    def __str__(self) -> str:
+        """Return it for messages, with the address if the endpoint has others."""
+        return f"{self.endpoint} ({self.addresses[0]})" if self.is_one_of_many else str(self.endpoint)
+
+
+async def first_place(settings: EngineSettings, endpoint: Endpoint) -> Place:
+    """Return where a session is opened.
+
+    Raises:
+        DatabaseError: The host has no address that may be connected to.
+    """
+    return Place(endpoint, await _addresses(settings, endpoint))
+
+
+async def each_place(settings: EngineSettings, endpoint: Endpoint) -> tuple[Place, ...]:
+    """Return every place where a login is proven: each address, as they may be of different servers.
+
+    Raises:
+        DatabaseError: The host has no address that may be connected to.
+    """
+    every = _routed(await _addresses(settings, endpoint))
+    return tuple(Place(endpoint, (one,), len(every) > 1) for one in every)
+
+
+async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str, ...]:
+    if settings.resolve is not None:
+        return await settings.resolve(endpoint)
+    loop, found = asyncio.get_running_loop(), []
+    with suppress(OSError):  # and TimeoutError
+        async with asyncio.timeout(settings.connect_timeout):
+            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    if not found:
+        raise Unreachable(
+            "HostNotFound", f"DNS has no address of {endpoint.host}; correct the host of the target"
+        )
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _routed(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Leave out the addresses of a family without a route, such as IPv6, unless there are no others.
+
+    An address of a family that has routes is not left out: clients elsewhere may reach it.
+    """
+    families = {_family(one) for one in addresses if _has_route(one)}
+    return tuple(one for one in addresses if _family(one) in families) or tuple(addresses)
+
+
+def differing(one: Place, verdict: Verdict, other: Place, second: Verdict) -> Verdict:
+    """Return that nothing is proven, because two addresses answer differently."""
+    return Verdict(
+        Answer.UNKNOWN,
+        "AnswersDiffer",
+        f"{one} {_WORDS[verdict.answer]}, and {other} {_WORDS[second.answer]}; a replica must have replayed the"
+        " change, and a pooler must look up passwords at the server",
+    )
+
+
+def too_many(endpoint: Endpoint, count: int) -> Verdict:
+    """Return that nothing is proven, because not every address was tried."""
+    return Verdict(
+        Answer.UNKNOWN,
+        "TooManyAddresses",
+        f"{endpoint} has {count} addresses, and a login is tried at {MOST} at most; write a host that has fewer",
+    )
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _has_route(address: str) -> bool:
+    """Whether packets to an address have a way out of this machine; none is sent."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as unused:
+            unused.connect((address, _ANY_PORT))
+    except OSError:
+        return False
+    return True

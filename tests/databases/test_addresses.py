@@ -1,0 +1,149 @@
+"""A login is proven at each address of an endpoint, as one may be a replica or pooler that answers otherwise."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
+from keyturn.databases.engines._postgresql import addresses
+from keyturn.databases.engines.postgresql import Postgresql
+from keyturn.databases.errors import DatabaseError
+from sandbox.pki import Authority
+from tests.databases import rogues
+from tests.databases.rogues import Rogue
+from tests.databases.servers import PATIENT, new_login, plain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from keyturn.databases.base import Verdict
+    from tests.databases.rogues import Talk
+
+OURS = Authority.new("ours")
+HOST = "replicas.shop.svc"
+LOGIN = new_login("app")
+REFUSES = rogues.refusing_after_scram("28P01")
+SILENT = "127.0.0.9"
+NO_ROUTE = "2001:db8::1"
+
+
+async def _ready(talk: Talk) -> None:
+    await talk.send(b"Z", b"I")
+    await talk.message()
+
+
+ACCEPTS = rogues.accepting(plain(LOGIN), _ready)
+
+
+class Servers:
+    """One server for each address of a host, all with the same port."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.rogues: list[Rogue] = []
+
+    async def start(self, *behaviours: Callable[[Talk], Awaitable[None]]) -> tuple[str, ...]:
+        for number, behaviour in enumerate(behaviours, 1):
+            port = self.rogues[0].port if self.rogues else 0
+            rogue = Rogue(behaviour, OURS, (HOST,), address=f"127.0.0.{number}", wanted_port=port)
+            self.rogues.append(await self._stack.enter_async_context(rogue))
+        return tuple(rogue.address for rogue in self.rogues)
+
+    def engine(self, *found: str) -> Postgresql:
+        async def resolve(_: Endpoint) -> tuple[str, ...]:
+            return found
+
+        settings = EngineSettings(
+            Endpoint(HOST, self.rogues[0].port),
+            "postgres",
+            new_login("admin"),
+            Tls(OURS.pair.certificate),
+            resolve=resolve,
+            owner="addresses",
+            **PATIENT,  # type: ignore[arg-type]  # names of numbers
+        )
+        return Postgresql(settings)
+
+    async def prove(self, *found: str) -> Verdict:
+        return await self.engine(*found).prove(LOGIN)
+
+    @property
+    def asked(self) -> list[int]:
+        return [rogue.asked for rogue in self.rogues]
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Servers]:
+    async with AsyncExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "answer"),
+    [(ACCEPTS, Answer.ACCEPTED), (REFUSES, Answer.REFUSED)],
+    ids=["accepted", "refused"],
+)
+async def test_a_login_is_tried_at_each_address(
+    servers: Servers, behaviour: Callable[[Talk], Awaitable[None]], answer: Answer
+) -> None:
+    found = await servers.start(behaviour, behaviour)
+
+    assert (await servers.prove(*found)).answer is answer
+    assert servers.asked == [1, 1]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True], ids=["first", "last"])
+async def test_one_address_that_answers_otherwise_proves_nothing(
+    servers: Servers, *, is_reversed: bool
+) -> None:
+    found = await servers.start(ACCEPTS, REFUSES)
+
+    verdict = await servers.prove(*(reversed(found) if is_reversed else found))
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, "AnswersDiffer", False)
+    assert f"({found[0]}) accepts" in verdict.message
+    assert f"({found[1]}) refuses" in verdict.message
+
+
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+async def test_one_address_without_an_answer_proves_nothing_and_is_named(
+    servers: Servers, *, is_first: bool
+) -> None:
+    (address,) = await servers.start(REFUSES)
+
+    verdict = await servers.prove(*((SILENT, address) if is_first else (address, SILENT)))
+
+    assert (verdict.answer, verdict.is_silence) == (Answer.UNKNOWN, True)
+    assert f"({SILENT})" in verdict.message
+
+
+async def test_a_family_without_a_route_is_no_silence(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "_has_route", lambda address: ":" not in address)
+    found = await servers.start(REFUSES, REFUSES)
+
+    assert (await servers.prove(NO_ROUTE, *found)).answer is Answer.REFUSED
+    assert servers.asked == [1, 1]
+
+
+async def test_more_addresses_than_are_tried_prove_nothing(servers: Servers) -> None:
+    await servers.start(REFUSES)
+
+    verdict = await servers.prove(*(f"127.0.1.{number}" for number in range(addresses.MOST + 1)))
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "TooManyAddresses")
+    assert servers.asked == [0]
+
+
+async def test_a_session_of_the_admin_is_opened_at_the_first_address_that_answers(servers: Servers) -> None:
+    (address,) = await servers.start(rogues.refusing("57P03"))
+
+    with pytest.raises(DatabaseError) as failure:
+        await servers.engine(SILENT, address).check()
+
+    assert failure.value.code == "StartingUp"
+    assert servers.asked == [1]
