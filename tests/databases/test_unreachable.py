@@ -169,16 +169,16 @@ async def test_a_standby_takes_no_change(own: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "reason", "is_silence"),
+    ("statement", "reason"),
     [
-        ("ALTER ROLE {login} CONNECTION LIMIT 0", "TooManyConnections", True),
-        ("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC", "ConnectDenied", False),
-        ("ALTER DATABASE {database} ALLOW_CONNECTIONS false", "State55000", False),
+        ("ALTER ROLE {login} CONNECTION LIMIT 0", "TooManyConnections"),
+        ("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC", "ConnectDenied"),
+        ("ALTER DATABASE {database} ALLOW_CONNECTIONS false", "State55000"),
     ],
     ids=["too many connections", "no CONNECT", "no connections"],
 )
 async def test_what_else_a_server_refuses_is_no_refusal_of_the_password(
-    any_server: PostgresServer, statement: str, reason: str, *, is_silence: bool
+    any_server: PostgresServer, statement: str, reason: str
 ) -> None:
     owned = account()
     place = Place.of_superuser(any_server)
@@ -187,7 +187,7 @@ async def test_what_else_a_server_refuses_is_no_refusal_of_the_password(
     any_server.execute(statement.format(login=login.name, database=owned.owner))
 
     there = replace(place, database=owned.owner)
-    assert await unknown(there, login, is_silence=is_silence) == reason
+    assert await unknown(there, login, is_silence=False) == reason
 
 
 async def test_a_database_that_does_not_exist_is_named(any_server: PostgresServer) -> None:

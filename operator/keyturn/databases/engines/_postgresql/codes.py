@@ -32,6 +32,7 @@ _NOT_ADMITTED: Final = "28000"
 _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal; of a password if it asked for one."""
 _DENIED: Final = "42501"
+_NO_CONNECTION: Final = "53300"
 _NO_SCRAM: Final = "NoScram"
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -136,6 +137,14 @@ def refusal_of(failure: Failure) -> Verdict:
         return Verdict(Answer.REFUSED, "ByPooler", f"the pooler at {failure.host} refuses the login")
     if failure.was_asked and failure.state == _NOT_ADMITTED:
         return Verdict(Answer.LOCKED)
+    if failure.was_asked and failure.state == _NO_CONNECTION:
+        # A server that is full says so before it asks; after that it may be a limit of one role, and no silence.
+        return Verdict(
+            Answer.UNKNOWN,
+            failure.code,
+            f"the login, its database or the server at {failure.host} has no free connection; raise CONNECTION LIMIT"
+            " of the role or the database, or max_connections",
+        )
     is_setup = failure.code == _NO_SCRAM or (failure.state and failure.state[:2] not in _TEMPORARY)
     return Verdict(Answer.UNKNOWN, failure.code, failure.message, is_silence=not is_setup)
 

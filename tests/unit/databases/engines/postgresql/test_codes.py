@@ -62,6 +62,18 @@ def test_a_server_that_admits_no_login_has_answered_unless_it_is_not_able_now(
     assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, reason, is_silence)
 
 
+def test_a_limit_of_one_login_is_no_silence_of_the_server() -> None:
+    failure = codes.failure_of("db:5432", 'connection to "x" failed: FATAL:  53300\n', was_asked=True)
+    verdict = codes.refusal_of(failure)
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (
+        Answer.UNKNOWN,
+        "TooManyConnections",
+        False,
+    )
+    assert "at db:5432 has no free connection; raise CONNECTION LIMIT" in verdict.message
+
+
 @pytest.mark.parametrize(
     ("text", "reason", "is_silence"),
     [
