@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.backoff import backoff
@@ -38,6 +39,19 @@ _MAX_CREDENTIAL_INTERVAL: Final = 15.0
 _TIMEOUT: Final = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A credential that the server refused: more failed logins could lock the account."""
+
+    versions: frozenset[str]
+    until: float
+    health: Health
+    """What it means, also after a check that failed for another reason."""
+
+    def holds(self, versions: frozenset[str]) -> bool:
+        return versions == self.versions and loop_time() < self.until
+
+
 class TargetCheck:
     """Health of one target; unknown before the first result."""
 
@@ -56,8 +70,7 @@ class TargetCheck:
         self._key, self._client, self._tasks, self._news, self._turns = key, client, tasks, news, turns
         self._doubted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._refused: tuple[frozenset[str], float] | None = None
-        """The credential that the server refused, and when."""
+        self._refused: _Refused | None = None
 
     def look(self) -> None:
         """Start the checks, once."""
@@ -114,22 +127,16 @@ class TargetCheck:
 
     async def _ask(self) -> Health:
         engine = await self._client.engine()
-        if self.health is not None and self._was_refused():
-            return self.health
+        if self._refused is not None and self._refused.holds(self._client.versions):
+            return self._refused.health
         try:
             server: Server = await engine.check()
-        except Unauthorized:
-            self._refused = self._client.versions, loop_time()
-            raise
+        except Unauthorized as refusal:
+            health = health_of(refusal.with_traceback(None))
+            self._refused = _Refused(self._client.versions, loop_time() + _MAX_INTERVAL, health)
+            return health
         self._refused = None
         return health_of_server(server)
-
-    def _was_refused(self) -> bool:
-        """Whether the server has refused this credential recently: more failed logins could lock the account."""
-        if self._refused is None:
-            return False
-        versions, at = self._refused
-        return versions == self._client.versions and loop_time() < at + _MAX_INTERVAL
 
     def _record(self, health: Health) -> None:
         before = self.health

@@ -436,6 +436,23 @@ async def test_a_refused_credential_is_not_tried_again_until_it_changes(fake: Fa
 
 
 @in_no_time
+async def test_a_refused_credential_is_reported_again_after_an_api_server_was_away(fake: FakeTargets) -> None:
+    FakeEngine.problem = Unauthorized("AdminRefused", "m")
+    assert (await health(fake)).reason == "AuthenticationFailed"
+    fake.api.is_away = True
+    await asyncio.sleep(60)
+    away = fake.databases.health(KEY)
+    assert away is not None
+    assert away.reason != "AuthenticationFailed"
+
+    fake.api.is_away = False
+    await asyncio.sleep(60)
+
+    assert (await health(fake)).reason == "AuthenticationFailed"
+    assert FakeEngine.checks == 1, "failed logins could lock the account"
+
+
+@in_no_time
 async def test_a_refused_credential_is_tried_again_after_five_minutes(fake: FakeTargets) -> None:
     FakeEngine.problem = Unauthorized("AdminRefused", "m")
     await health(fake)
