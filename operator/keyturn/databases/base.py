@@ -219,7 +219,7 @@ class Found:
 
     @property
     def unclaimed(self) -> tuple[FoundLogin, ...]:
-        """Return the open logins that are not known to be of the account: all of an owner without a mark."""
+        """Return the open logins that may be of others: those without the mark, and all if the owner has none."""
         return tuple(one for one in self.logins if one.is_open and not (self.mark and one.is_marked))
 
 
