@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
-from keyturn.databases.engines._postgresql import addresses
+from keyturn.databases.engines._postgresql import addresses, codes
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError
 from sandbox.pki import Authority
@@ -128,6 +128,28 @@ async def test_a_family_without_a_route_is_no_silence(
 
     assert (await servers.prove(NO_ROUTE, *found)).answer is Answer.REFUSED
     assert servers.asked == [1, 1]
+
+
+async def test_a_family_on_which_no_server_listens_is_no_silence(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "_has_route", lambda _: True)
+    (address,) = await servers.start(REFUSES)
+
+    assert (await servers.prove("::1", address)).answer is Answer.REFUSED
+    assert (await servers.prove(address, "::1")).answer is Answer.REFUSED
+    assert (await servers.prove("::1")).reason == codes.CONNECTION_REFUSED
+
+
+async def test_an_address_on_which_no_server_listens_beside_others_of_its_family_proves_nothing(
+    servers: Servers,
+) -> None:
+    (address,) = await servers.start(REFUSES)
+
+    verdict = await servers.prove(address, "127.0.0.8")
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, codes.CONNECTION_REFUSED)
+    assert "(127.0.0.8)" in verdict.message
 
 
 async def test_more_addresses_than_are_tried_prove_nothing(servers: Servers) -> None:

@@ -12,11 +12,11 @@ from keyturn.databases.base import Answer, Verdict
 from keyturn.databases.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from keyturn.databases.base import Endpoint, EngineSettings
 
-__all__ = ["MOST", "Place", "differing", "each_place", "first_place", "too_many"]
+__all__ = ["MOST", "Place", "each_place", "first_place", "overall", "too_many"]
 
 MOST: Final = 16
 """Addresses of one endpoint at which a login is proven."""
@@ -35,6 +35,10 @@ class Place:
     endpoint: Endpoint
     addresses: tuple[str, ...]
     is_one_of_many: bool = False
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return _family(self.addresses[0])
 
     def __str__(self) -> str:
         """Return it for messages, with the address if the endpoint has others."""
@@ -83,7 +87,23 @@ def _routed(addresses: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in addresses if _family(one) in families) or tuple(addresses)
 
 
-def differing(one: Place, verdict: Verdict, other: Place, second: Verdict) -> Verdict:
+def overall(answered: Mapping[Place, Verdict], closed: Mapping[Place, Verdict]) -> Verdict:
+    """Return the verdict of all addresses; `closed` are those that refuse the connection.
+
+    A server may listen on one family only, so a family whose every address refuses the connection counts for nothing.
+    """
+    families = {place.family for place in answered}
+    for place, verdict in closed.items():
+        if place.family in families or not families:
+            return verdict
+    (first, verdict), *others = answered.items()
+    for place, other in others:
+        if other.answer is not verdict.answer:
+            return _differing(first, verdict, place, other)
+    return verdict
+
+
+def _differing(one: Place, verdict: Verdict, other: Place, second: Verdict) -> Verdict:
     """Return that nothing is proven, because two addresses answer differently."""
     return Verdict(
         Answer.UNKNOWN,

@@ -34,6 +34,8 @@ _BY_POOLER: Final = "08P01"
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
 _NO_SCRAM: Final = "NoScram"
+CONNECTION_REFUSED: Final = "ConnectionRefused"
+"""Code of a connection that no server accepts at that address."""
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -66,7 +68,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "does not support SSL": ("NoTls", "{host} has no TLS; turn it on at the server"),
         "Connection refused": (
-            "ConnectionRefused",
+            CONNECTION_REFUSED,
             "{host} refuses the connection; check the port and the server",
         ),
     }

@@ -112,19 +112,20 @@ class Operations:
 
         libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise.
         """
-        first, *others = places = await addresses.each_place(self._settings, endpoint)
+        places = await addresses.each_place(self._settings, endpoint)
         if len(places) > addresses.MOST:
             return addresses.too_many(endpoint, len(places))
-        verdict = await self._prove_at(login, first)
-        for place in others:
-            if verdict.answer is Answer.UNKNOWN:
-                break
-            other = await self._prove_at(login, place)
-            if other.answer is Answer.UNKNOWN:
-                return other
-            if other.answer is not verdict.answer:
-                return addresses.differing(first, verdict, place, other)
-        return verdict
+        answered: dict[Place, Verdict] = {}
+        closed: dict[Place, Verdict] = {}
+        for place in places:
+            verdict = await self._prove_at(login, place)
+            if verdict.reason == codes.CONNECTION_REFUSED:
+                closed[place] = verdict
+            elif verdict.answer is Answer.UNKNOWN:
+                return verdict
+            else:
+                answered[place] = verdict
+        return addresses.overall(answered, closed)
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
         try:
