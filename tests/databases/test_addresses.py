@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Tls
-from keyturn.databases.engines._postgresql import addresses, codes
+from keyturn.databases.engines._postgresql import addresses
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError
 from sandbox.pki import Authority
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.databases.rogues import Talk
 
 OURS = Authority.new("ours")
-HOST = "replicas.shop.svc"
+SERVER, HOST = "primary.shop.svc", "replicas.shop.svc"
 LOGIN = new_login("app")
 REFUSES = rogues.refusing_after_scram("28P01")
 SILENT = "127.0.0.9"
@@ -48,7 +48,7 @@ class Servers:
     async def start(self, *behaviours: Callable[[Talk], Awaitable[None]]) -> tuple[str, ...]:
         for number, behaviour in enumerate(behaviours, 1):
             port = self.rogues[0].port if self.rogues else 0
-            rogue = Rogue(behaviour, OURS, (HOST,), address=f"127.0.0.{number}", wanted_port=port)
+            rogue = Rogue(behaviour, OURS, (SERVER, HOST), address=f"127.0.0.{number}", wanted_port=port)
             self.rogues.append(await self._stack.enter_async_context(rogue))
         return tuple(rogue.address for rogue in self.rogues)
 
@@ -57,7 +57,7 @@ class Servers:
             return found
 
         settings = EngineSettings(
-            Endpoint(HOST, self.rogues[0].port),
+            Endpoint(SERVER, self.rogues[0].port),
             "postgres",
             new_login("admin"),
             Tls(OURS.pair.certificate),
@@ -67,8 +67,8 @@ class Servers:
         )
         return Postgresql(settings)
 
-    async def prove(self, *found: str) -> Verdict:
-        return await self.engine(*found).prove(LOGIN)
+    async def prove(self, *found: str, host: str = HOST) -> Verdict:
+        return await self.engine(*found).prove(LOGIN, Endpoint(host, self.rogues[0].port))
 
     @property
     def asked(self) -> list[int]:
@@ -120,25 +120,31 @@ async def test_one_address_without_an_answer_proves_nothing_and_is_named(
     assert f"({SILENT})" in verdict.message
 
 
-async def test_a_family_without_a_route_is_no_silence(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", [NO_ROUTE, "::1"], ids=["without a route", "without a server"])
+async def test_a_family_without_an_answer_counts_for_nothing_beside_another_one(
+    servers: Servers, other: str
 ) -> None:
-    monkeypatch.setattr(addresses, "_has_route", lambda address: ":" not in address)
     found = await servers.start(REFUSES, REFUSES)
 
-    assert (await servers.prove(NO_ROUTE, *found)).answer is Answer.REFUSED
-    assert servers.asked == [1, 1]
+    assert (await servers.prove(other, *found)).answer is Answer.REFUSED
+    assert (await servers.prove(*found, other)).answer is Answer.REFUSED
+    assert (await servers.prove(other)).is_silence
+    assert servers.asked == [2, 2]
 
 
-async def test_a_family_on_which_no_server_listens_is_no_silence(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(addresses, "_has_route", lambda _: True)
-    (address,) = await servers.start(REFUSES)
+async def test_a_login_at_the_server_is_tried_at_the_first_address_that_answers(servers: Servers) -> None:
+    found = await servers.start(REFUSES, ACCEPTS)
 
-    assert (await servers.prove("::1", address)).answer is Answer.REFUSED
-    assert (await servers.prove(address, "::1")).answer is Answer.REFUSED
-    assert (await servers.prove("::1")).reason == codes.CONNECTION_REFUSED
+    assert (await servers.prove(SILENT, *found, host=SERVER)).answer is Answer.REFUSED
+    assert servers.asked == [1, 0]
+
+
+async def test_an_address_with_a_wrong_setup_proves_nothing(servers: Servers) -> None:
+    found = await servers.start(rogues.refusing("3D000"), REFUSES)
+
+    verdict = await servers.prove(*found)
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, "DatabaseMissing", False)
 
 
 async def test_an_address_on_which_no_server_listens_beside_others_of_its_family_proves_nothing(
@@ -148,7 +154,7 @@ async def test_an_address_on_which_no_server_listens_beside_others_of_its_family
 
     verdict = await servers.prove(address, "127.0.0.8")
 
-    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, codes.CONNECTION_REFUSED)
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "ConnectionRefused")
     assert "(127.0.0.8)" in verdict.message
 
 

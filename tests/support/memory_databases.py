@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from keyturn.core.value import Value
 from keyturn.databases.base import (
+    ANSWERS_DIFFER,
     Answer,
     Client,
     Endpoint,
@@ -67,6 +68,8 @@ class MemoryServer:
     """Names that keep their password when they are closed."""
     stale: dict[Endpoint, dict[str, Value]] = field(default_factory=dict)
     """Poolers with a list of passwords of their own."""
+    mixed: set[Endpoint] = field(default_factory=set)
+    """Where one address accepts a login and another one refuses it."""
     open: asyncio.Event = field(default_factory=asyncio.Event)
     """Operations wait until it is set."""
     calls: list[str] = field(default_factory=list)
@@ -129,7 +132,13 @@ class MemoryEngine(Engine):
             for name in account.names
         )
         mark = roles[account.owner].mark if account.owner in roles else ""
-        return Found(logins, mark, clients=tuple(self.server.clients))
+        taken = self._is_taken(account)
+        forbidden = ("AccountTaken", "it belongs to another ManagedSecret") if taken else None
+        return Found(logins, mark, forbidden, clients=tuple(self.server.clients))
+
+    def _is_taken(self, account: Account) -> bool:
+        marks = {self.server.roles[name].mark for name in account.names if name in self.server.roles}
+        return bool(marks - {"", account.mark})
 
     async def create(
         self,
@@ -142,6 +151,8 @@ class MemoryEngine(Engine):
         await self._lock("create", account, fence)
         if account.owner not in self.server.roles and template is None:
             raise Missing("AccountMissing", "there is no such role")
+        if found.forbidden:
+            raise Forbidden(*found.forbidden)
         self._check_in_use(account, proven)
         for name in account.names:
             self.server.roles.setdefault(name, Role()).mark = account.mark
@@ -165,6 +176,10 @@ class MemoryEngine(Engine):
         await self.server.open.wait()
         if self.server.is_down or (endpoint or HOST) in self.server.unanswered:
             return Verdict(Answer.UNKNOWN, "Unreachable", "the server does not answer", is_silence=True)
+        if endpoint in self.server.mixed:
+            return Verdict(
+                Answer.UNKNOWN, ANSWERS_DIFFER, "10.0.0.1 accepts the login, and 10.0.0.2 refuses it"
+            )
         if login.name in self.server.not_admitted:
             return Verdict(Answer.UNKNOWN, "NotAdmitted", NOT_ADMITTED)
         return Verdict(self.server.answer(login, endpoint or HOST))
@@ -180,6 +195,9 @@ class MemoryEngine(Engine):
         for name in account.names:
             if name in self.server.roles and self.server.roles[name].mark == account.mark:
                 self.server.roles[name] = Role()
+
+    def marking(self, account: Account) -> str:
+        return f"MARK {account.owner}"
 
     def closing(self, login: str) -> str:
         return f"CLOSE {login}"

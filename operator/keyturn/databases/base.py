@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keyturn.core.value import Value
 
 __all__ = [
+    "ANSWERS_DIFFER",
     "MOST_ADMIN_CONNECTIONS",
     "MOST_LOGIN_CONNECTIONS",
     "MOST_TENANT_CONNECTIONS",
@@ -126,6 +127,10 @@ class Answer(StrEnum):
     """Neither: `reason` says why."""
 
 
+ANSWERS_DIFFER: Final = "AnswersDiffer"
+"""Reason of a verdict if one address of an endpoint accepts a login and another one does not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of one login as an application."""
@@ -216,6 +221,11 @@ class Found:
     def is_complete(self) -> bool:
         """Whether every name exists."""
         return all(one.exists for one in self.logins)
+
+    @property
+    def is_claimable(self) -> bool:
+        """Whether no guard refuses the account, but for logins whose passwords are to be proven."""
+        return self.forbidden is None or self.forbidden[0] == "AccountInUse"
 
     @property
     def unclaimed(self) -> tuple[FoundLogin, ...]:
@@ -413,6 +423,10 @@ class Engine(ABC):
 
         Absence is success, and so is an account with the mark of another ManagedSecret, which is left as it is.
         """
+
+    @abstractmethod
+    def marking(self, account: Account) -> str:
+        """Return what an administrator does so that an account has the mark of its ManagedSecret again."""
 
     @abstractmethod
     def closing(self, login: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .base import Answer, Verdict
+from .base import ANSWERS_DIFFER, Answer, Verdict
 
 if TYPE_CHECKING:
     from .base import Endpoint, Engine, Login
@@ -33,7 +33,7 @@ async def prove_refused(engine: Engine, old: Login, current: Login, endpoint: En
 
 def _unknown(of_current: Verdict) -> Verdict:
     """Return that nothing is known about the old login, because the current one does not work."""
-    if of_current.answer is Answer.UNKNOWN:
+    if of_current.answer is Answer.UNKNOWN and of_current.reason != ANSWERS_DIFFER:
         return of_current
     return Verdict(
         Answer.UNKNOWN, PUBLISHED_REFUSED, "the current login is not accepted at the same endpoint"

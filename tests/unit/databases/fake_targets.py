@@ -57,7 +57,8 @@ class FakeEngine(Engine):
     async def close(self) -> None:
         FakeEngine.closed += 1
 
-    find = create = bring = prove = end_sessions = retire = closing = None  # type: ignore[assignment]  # not called
+    find = create = bring = prove = end_sessions = retire = None  # type: ignore[assignment]  # not called
+    marking = closing = None  # type: ignore[assignment]
 
 
 class FakeApi:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
     is_fixed,
@@ -175,17 +176,25 @@ def _rotated(
         message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
         return replace(told, state=AffectedState.FAILED, message=message)
     if not renews(current, emergency.started, observed, desired):
-        message = (
-            f"revision {current.number} is derived from one that was rolled back to, which has values from before"
-            " the emergency; rotate it again"
-        )
-        return replace(told, state=AffectedState.FAILED, message=message)
+        return replace(told, state=AffectedState.FAILED, message=_why_exposed(current))
     rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
     told = replace(_with_places(told, observed, desired), revision=current.number, rotated=rotated)
     for state, message in _open_points(told, emergency, observed, current.number, desired, error):
         return replace(told, state=state, message=message)
     done = _elsewhere(told) or _unproven(observed) or _read_before(observed)
     return replace(told, state=AffectedState.ROLLED_OUT, message=done)
+
+
+def _why_exposed(current: RevisionFacts) -> str:
+    """Return why the values of a revision after the rotation may be from before the emergency."""
+    if current.reason == RevisionReason.CLAIMED:
+        return (
+            f"revision {current.number} has the values that were found in the adopted Secret; rotate it again"
+        )
+    return (
+        f"revision {current.number} is derived from one that was rolled back to, which has values from before the"
+        " emergency; rotate it again"
+    )
 
 
 def _open_points(

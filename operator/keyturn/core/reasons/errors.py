@@ -250,7 +250,7 @@ class ErrorReason(Code):
     PREVIOUS_STILL_OPEN = (
         "PreviousStillOpen",
         "a rotation waits until the previous database credential is closed; two are open at most",
-        "wait for the end of the overlap and of the pods with the previous value",
+        "wait for the overlap and pods with the previous value, or restart workloads that Keyturn may not restart",
     )
     PROVIDER_ERROR = (
         "ProviderError",

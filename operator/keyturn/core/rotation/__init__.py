@@ -24,11 +24,14 @@ Modules
     decision, steps                    the choice, and the steps
     triggers, emergency                why a revision is made; declared emergencies
     ownership, drift                   whether the target may be written, and back-off of repairs
+    publication                        when a revision was published
     rollout                            order and progress of restarts, restart markers
     rollout_obstacles                  refused restarts, manual steps, failing pods
     rejected_restarts, stuck_pods      restarts that the API server rejects; pods that block a rollback
     old_pods                           pods of consumers with earlier values; workloads that read changed files
     completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
+    completed_rollouts                 evidence that a rollout was complete before
+    former                             Secrets under earlier names, and what their pods may have read
     pod_reads                          which pods are read for that
     rollback, fallback                 return to an earlier revision; which one may be published
     credentials                        what a database server must accept, and the next step towards that

@@ -31,11 +31,16 @@ def is_complete(observed: Observed, desired: Desired) -> bool:
 
 
 def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
-    """Return the workloads that a setting keeps on earlier values, while the server accepts an earlier login."""
+    """Return the workloads that a setting keeps on earlier values, while the server accepts the login of these.
+
+    None in an overlap that has begun, or after a rollback, whose login was given up.
+    """
     state = observed.state
-    if desired.database is None or state is None:
+    if desired.database is None or not desired.database.alternates or state is None:
         return ()
-    if all(one is state.current_credential for one in state.open_credentials):
+    current = state.current_credential
+    is_open = current is not None and any(one.revision < current.revision for one in state.open_credentials)
+    if not is_open or state.overlap_start.began_overlap:
         return ()
     refused = (progress for progress in standings(observed) if progress.turn is Turn.REFUSED)
     return tuple(progress for progress in refused if progress.consumer.use is not None)

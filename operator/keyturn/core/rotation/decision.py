@@ -373,12 +373,12 @@ def _current(observed: Observed) -> RevisionFacts:
 def next_number(observed: Observed) -> int:
     """Return the number of the next revision.
 
-    The state has it. If it was lost or an older one was restored, the status is a hint; without a state, the restart
-    markers are, too. Other users can edit them, so hints above HIGHEST_HINT are ignored.
+    The state has it. In case it was lost or an older one was restored, the status and the restart markers are hints.
+    Other users can edit them, so hints above HIGHEST_HINT are ignored.
     """
     state, status = observed.state, observed.managed.status
     hints = [status.revision or 0, *(entry.revision for entry in status.history)]
-    if state is None and observed.desired:
+    if observed.desired:
         secret = observed.desired.secret
         hints += (read_marker(consumer.workload.marker).get(secret, 0) for consumer in observed.consumers)
     used = [state.newest.number, state.used] if state else []

@@ -111,10 +111,9 @@ class WorkloadProgress:
 
     @property
     def takes_a_slot(self) -> bool:
-        """Whether it counts against maxConcurrent: not if its rollout requires manual steps."""
-        return (
-            self.state is WorkloadState.ROLLING and not self.leaving and self.consumer.workload.hint is None
-        )
+        """Whether it counts against maxConcurrent: not if its rollout requires manual steps or is paused."""
+        is_waiting = self.leaving or self.consumer.workload.paused or self.consumer.workload.hint is not None
+        return self.state is WorkloadState.ROLLING and not is_waiting
 
     @property
     def holds_up_later_waves(self) -> bool:

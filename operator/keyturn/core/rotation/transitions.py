@@ -245,7 +245,7 @@ def stage(
         previous=content.previous,
         credential=credential,
         supersedes=supersedes,
-        rotated_before=state.rotated if state and step.reason.rotates else None,
+        rotated_before=_last_rotation(state) if state and step.reason.rotates else None,
         fresh=content.fresh,
     )
     facts = _with_overlap_of(state.current, facts, content) if state else facts
@@ -265,6 +265,12 @@ def stage(
     if staged and not state.current.abandoned:
         return handed_on.with_candidate(facts, desired.history_limit)
     return _on_top(facts, handed_on, observed, desired, content)
+
+
+def _last_rotation(state: StateFacts) -> datetime:
+    """Return when values were last rotated, apart from a candidate that was given up before it was published."""
+    before = state.newest.rotated_before if state.newest.abandoned else None
+    return before or state.rotated
 
 
 def _is_read(step: steps.Stage, desired: Desired) -> bool:

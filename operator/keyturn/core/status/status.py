@@ -20,6 +20,7 @@ from keyturn.core.policy.checklist import policy_of
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import is_complete, users_of_previous_login
+from keyturn.core.rotation.decision import next_number
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
@@ -148,7 +149,7 @@ def _rotation(
     if state is None or observed.desired is None:  # the progress is unknown
         return before
     newest = state.newest
-    begun = steps.rotation_id(observed.uid, newest.number + 1)
+    begun = steps.rotation_id(observed.uid, next_number(observed))
     if before and before.id == begun and outcome.error:
         return _with_outcome(before, outcome)
     step = _step_under_way(observed)

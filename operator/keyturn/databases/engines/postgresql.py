@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
+from ._postgresql.facts import marked
 from ._postgresql.statements import closing
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Postgresql(Engine):
 
     async def retire(self, account: Account, fence: Fence) -> None:
         await (await self._with_driver()).retire(account, fence)
+
+    def marking(self, account: Account) -> str:
+        names = ", ".join(map(repr, account.names))
+        return f"put the line {marked('', account.mark)!r} into the comment of {names}"
 
     def closing(self, login: str) -> str:
         return closing(login)

@@ -369,6 +369,25 @@ def test_a_login_stays_open_while_a_workload_that_is_never_restarted_may_use_it(
     ), "it has no password"
 
 
+def test_with_a_single_login_no_workload_is_waited_for() -> None:
+    """The server has refused the previous password since the publication."""
+    single = state(credential(2, login="app"), credential(1, login="app"))
+
+    assert next_step(look(single, NEVER, database=SINGLE)) == Overlap(2, make.NOW + make.minutes(60))
+
+
+def test_a_login_that_was_given_up_waits_for_no_workload_that_is_never_restarted() -> None:
+    given_up = state(credential(2, CLOSING), credential(1), current=1)
+
+    assert next_step(look(given_up, NEVER)) == Revoke(2, ends_sessions=False)
+
+
+def test_an_overlap_that_has_begun_waits_for_no_workload() -> None:
+    begun = moved(TWO, 2, valid_until=make.NOW + make.minutes(5))
+
+    assert next_step(look(begun, NEVER)) == Rest(make.NOW + make.minutes(5))
+
+
 def test_a_login_ends_at_the_limit_of_its_overlap_whatever_workload_may_use_it() -> None:
     limited = {"rotation": {"overlap": "1m", "maxOverlap": "10m"}}
     late = look(TWO, NEVER, others=limited, now=make.PUBLISHED + make.minutes(10))

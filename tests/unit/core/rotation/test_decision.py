@@ -590,7 +590,9 @@ GONE: dict[str, Any] = {"state": None, "target": None}
     [
         pytest.param(observed(**GONE, status={}), 1, id="the first"),
         pytest.param(observed(), 2, id="the next"),
-        pytest.param(observed(None, consumer(marker="db=8")), 2, id="with a state, a marker does not hint"),
+        pytest.param(
+            observed(None, consumer(marker="db=8")), 9, id="an older state was restored: a marker hints"
+        ),
         pytest.param(
             observed(status={"revision": 3, "history": [{**ENTRY, "revision": 4}]}),
             5,

@@ -960,30 +960,33 @@ def derived(base: int, *fresh: str, reason: str = "SpecChanged") -> Observed:
 
 
 @pytest.mark.parametrize(
-    ("found", "is_renewed"),
+    ("found", "message"),
     [
-        pytest.param(derived(2, "username"), True, id="from that of the emergency"),
-        pytest.param(derived(1, "password"), True, id="from an exposed one, with a new value"),
-        pytest.param(derived(1, "username"), False, id="from an exposed one"),
-        pytest.param(derived(1, "password", reason="Claimed"), False, id="claimed"),
-        pytest.param(derived(7, "username"), True, id="from one that is not recorded"),
+        pytest.param(derived(2, "username"), None, id="from that of the emergency"),
+        pytest.param(derived(1, "password"), None, id="from an exposed one, with a new value"),
+        pytest.param(
+            derived(1, "username"),
+            "revision 3 is derived from one that was rolled back to, which has values from before the emergency;"
+            " rotate it again",
+            id="from an exposed one",
+        ),
+        pytest.param(
+            derived(2, "password", reason="Claimed"),
+            "revision 3 has the values that were found in the adopted Secret; rotate it again",
+            id="adopted",
+        ),
+        pytest.param(derived(7, "username"), None, id="from one that is not recorded"),
     ],
 )
 def test_a_revision_is_as_exposed_as_the_one_that_it_is_derived_from(
-    found: Observed,
-    is_renewed: bool,  # noqa: FBT001
+    found: Observed, message: str | None
 ) -> None:
     told = far(found)
 
-    assert (told.state is AffectedState.ROLLED_OUT) is is_renewed
-    assert is_exposed(3, found) is not is_renewed
-    if not is_renewed:
-        assert told == Affected(
-            AffectedState.FAILED,
-            message="revision 3 is derived from one that was rolled back to, which has values from before the"
-            " emergency; rotate it again",
-            literals=("username",),
-        )
+    assert (told.state is AffectedState.ROLLED_OUT) is (message is None)
+    assert is_exposed(3, found) is (message is not None)
+    if message:
+        assert told == Affected(AffectedState.FAILED, message=message, literals=("username",))
 
 
 def test_what_is_not_recorded_renews_nothing() -> None:

@@ -317,6 +317,12 @@ ROLLING = consumer("rolling", marker="db=4", settled=False)
         pytest.param(1, pending("0", paused=True), ("a",), id="a paused one takes nobody's turn"),
         pytest.param(
             1,
+            (consumer("0", marker="db=4", settled=False, paused=True),),
+            ("a",),
+            id="one that is paused during its rollout takes no turn",
+        ),
+        pytest.param(
+            1,
             (consumer("0", marker="db=4", settled=False, hint="a partition"),),
             ("a",),
             id="one whose rollout waits for a person takes nobody's turn",

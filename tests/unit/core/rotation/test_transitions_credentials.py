@@ -44,6 +44,15 @@ def staged(found: StateFacts | None, fresh: frozenset[str] = NEW, **facts: Any) 
 # Stage
 
 
+def test_a_candidate_that_replaces_another_one_has_the_last_rotation_that_was_published() -> None:
+    first = staged(state())
+    given_up = transitions.record(steps.Close((2,)), first, look(first), make.NOW)
+
+    after = staged(given_up)
+
+    assert [one.rotated_before for one in after.revisions] == [make.MADE, make.MADE, None]
+
+
 def test_a_first_revision_is_current_at_once() -> None:
     after = staged(None)
     assert (after.current_number, phases(after), after.credentials[0].login) == (1, {1: STAGED}, "app_a")

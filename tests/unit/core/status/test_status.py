@@ -254,6 +254,17 @@ def test_a_rotation_that_cannot_continue_says_why_and_how_often_it_tried() -> No
     )
 
 
+def test_a_rotation_that_waits_keeps_its_record_after_an_older_state_was_restored() -> None:
+    begun = {**BEGUN, "id": f"{UID}/5"}
+    history = [{**ENTRY_1, "revision": 4}]
+    known = observed(status={"revision": 1, "rotation": begun, "history": history})
+
+    rotation = status_of(known, Outcome(Stage(5, REASON), TROUBLE, attempts=3)).rotation
+
+    assert rotation
+    assert (rotation.id, rotation.message) == (f"{UID}/5", TROUBLE.message)
+
+
 def test_a_staged_rotation_that_cannot_be_published_says_so() -> None:
     rotation = status_of(observed(state=TWO), Outcome(Publish(2), TROUBLE, attempts=1)).rotation
     assert rotation

@@ -12,7 +12,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
 from keyturn.core.spec.desired import VALUE
-from keyturn.databases.base import Answer, Login
+from keyturn.databases.base import ANSWERS_DIFFER, Answer, Login
 from keyturn.databases.errors import DatabaseError, Forbidden, Missing
 from keyturn.databases.refusal import PUBLISHED_REFUSED, prove_refused
 from keyturn.runtime import metrics
@@ -20,6 +20,7 @@ from keyturn.runtime.clock import loop_time
 
 from .problems import (
     left_open,
+    lost_mark,
     lost_password,
     no_proof,
     not_closed,
@@ -114,11 +115,8 @@ class Operation:
         found = await measure(self.engine, "find", self.engine.find(self.account))
         if found.mark == self.account.mark and found.is_complete and not found.unclaimed:
             return None
-        is_of_another = found.mark not in {
-            "",
-            self.account.mark,
-        }  # which the engine refuses, with its sentence
-        proven = frozenset[str]() if is_of_another else await self._prove_logins(found)
+        # An account that is not Keyturn's to claim is refused by the engine, with its sentence.
+        proven = await self._prove_logins(found) if found.is_claimable else frozenset[str]()
         creating = self.engine.create(self.account, self.template, self.fence, proven)
         before = await measure(self.engine, "create", creating)
         if before.mark == self.account.mark:
@@ -174,8 +172,11 @@ class Operation:
         live = [one for one in recorded if one in self.live]
         if lost := [one for one in live if self._login(one) is None]:
             raise lost_password(self.where, lost[0].revision)
-        is_in_use = any(one.is_proven or was_in_use(one.revision, self.state.facts) for one in live)
-        raise wrong_password(self.where) if is_in_use else self._unknown_password(name)
+        if any(was_found(one.revision, self.state.facts) and not one.is_proven for one in live):
+            raise wrong_password(self.where)
+        if any(one.is_proven or was_in_use(one.revision, self.state.facts) for one in live):
+            raise lost_mark(self.where, name, self.engine.marking(self.account))
+        raise self._unknown_password(name)
 
     def _unknown_password(self, name: str) -> Stalled:
         return Stalled(
@@ -226,15 +227,13 @@ class Operation:
         published, endpoints = self._published(), self.engine.settings.endpoints
         for endpoint in endpoints:
             verdict = await self._try(login, endpoint)
-            match verdict.answer:
-                case Answer.ACCEPTED:
-                    pass
-                case Answer.REFUSED | Answer.LOCKED:
-                    if endpoint != endpoints[0] and (published is None or published.name != login.name):
-                        return refused_elsewhere(endpoint)
-                    return await self._doubt(number, login, endpoint)
-                case _:
-                    return no_proof(f"{self.where} at {endpoint}", verdict)
+            if verdict.answer is Answer.ACCEPTED:
+                continue
+            if verdict.answer is Answer.UNKNOWN and verdict.reason != ANSWERS_DIFFER:
+                return no_proof(f"{self.where} at {endpoint}", verdict)
+            if endpoint != endpoints[0] and (published is None or published.name != login.name):
+                return refused_elsewhere(endpoint, verdict)
+            return await self._doubt(number, login, endpoint)
         # An account is adopted once the password that was found is proven.
         return Effect(await self._claim() if was_found(number, self.state.facts) else None)
 
@@ -294,9 +293,8 @@ class Operation:
             return None if cause else await self._check_closed(credential)
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try_closed(old, current, endpoint)
-            # A pooler may accept a password that the server still has, though the login is locked.
-            if verdict.answer in {Answer.ACCEPTED, Answer.LOCKED}:
-                return self._still_accepted(credential.login, endpoint, cause)
+            if _may_be_accepted(verdict):
+                return self._still_accepted(credential.login, endpoint, verdict, cause)
             if verdict.answer is Answer.UNKNOWN:
                 return self._unknown(verdict, endpoint)
         return None
@@ -314,7 +312,11 @@ class Operation:
         The engine closes only what has the mark, and after a crash nothing has it any more.
         """
         await measure(self.engine, "retire", self.engine.retire(self.account, self.fence))
-        for credential in self.state.facts.open_credentials:
+        facts = self.state.facts
+        for credential in facts.open_credentials:
+            # A password that was found and never proven is that of an account that was never claimed.
+            if was_found(credential.revision, facts) and credential.proven_at is None:
+                continue
             if problem := await self._prove_retired(credential):
                 return problem
         return Effect()
@@ -327,13 +329,17 @@ class Operation:
             return self._left_open(credential.login, found) if found.login(credential.login).is_open else None
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(login, endpoint)
-            if verdict.answer is Answer.UNKNOWN:
-                return self._unknown(verdict, endpoint)
-            if verdict.answer is not Answer.REFUSED and endpoint != server:
-                return still_accepted(self.where, login.name, endpoint)
-            if verdict.answer is not Answer.REFUSED:
+            if verdict.answer is Answer.REFUSED:
+                continue
+            if endpoint == server:
                 found = await measure(self.engine, "find", self.engine.find(self.account))
-                return self._left_open(login.name, found)
+                if not found.login(login.name).exists:
+                    continue  # a rule of the server may admit members of a role only, and so not ask for its password
+                if _may_be_accepted(verdict):
+                    return self._left_open(login.name, found)
+            if _may_be_accepted(verdict):
+                return still_accepted(self.where, login.name, endpoint, verdict.message)
+            return self._unknown(verdict, endpoint)
         return None
 
     def _left_open(self, login: str, found: Found) -> Wait:
@@ -343,9 +349,11 @@ class Operation:
             return of_another(self.where, login, endpoint, found.mark)
         return not_closed(self.where, login, endpoint, self.engine.closing(login))
 
-    def _still_accepted(self, login: str, endpoint: Endpoint, cause: DatabaseError | None) -> Wait:
+    def _still_accepted(
+        self, login: str, endpoint: Endpoint, verdict: Verdict, cause: DatabaseError | None
+    ) -> Wait:
         if cause is None or endpoint != self.engine.settings.endpoint:
-            return still_accepted(self.where, login, endpoint)
+            return still_accepted(self.where, login, endpoint, verdict.message)
         return left_open(self.where, login, endpoint, cause.message, self.engine.closing(login))
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
@@ -389,6 +397,11 @@ class Operation:
 
     def _login(self, credential: Credential) -> Login | None:
         return login_of(credential, self.state, self.password)
+
+
+def _may_be_accepted(verdict: Verdict) -> bool:
+    """Whether a password that is to be refused may be accepted: a pooler accepts it though the login is locked."""
+    return verdict.answer in {Answer.ACCEPTED, Answer.LOCKED} or verdict.reason == ANSWERS_DIFFER
 
 
 def login_of(credential: Credential, state: State, password: str) -> Login | None:

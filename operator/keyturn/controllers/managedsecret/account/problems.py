@@ -29,6 +29,7 @@ __all__ = [
     "candidate_refused",
     "is_answer",
     "left_open",
+    "lost_mark",
     "lost_password",
     "may_be_left",
     "no_answer",
@@ -145,12 +146,13 @@ def published_refused(where: str) -> Wait:
     )
 
 
-def still_accepted(where: str, login: str, endpoint: Endpoint) -> Wait:
-    """Return the problem of a closed login that an endpoint accepts."""
+def still_accepted(where: str, login: str, endpoint: Endpoint, detail: str = "") -> Wait:
+    """Return the problem of a closed login that an endpoint, or one address of it, accepts."""
+    which = f" ({detail})" if detail else ""
     return Wait(
         ErrorReason.STILL_ACCEPTED,
-        f"{where}: {login} is closed, and {endpoint} still accepts its password; remove it there, such as from the"
-        " list of users of a pooler",
+        f"{where}: {login} is closed, and {endpoint} still accepts its password{which}; remove it there, such as from"
+        " the list of users of a pooler",
         _RETRY_DELAY,
     )
 
@@ -205,12 +207,14 @@ def candidate_refused(endpoint: Endpoint) -> Wait:
     )
 
 
-def refused_elsewhere(endpoint: Endpoint) -> Wait:
+def refused_elsewhere(endpoint: Endpoint, verdict: Verdict) -> Wait:
     """Return the problem of a new password that a pooler or replica refuses, while the server accepts it."""
+    which = f" ({verdict.message})" if verdict.message else ""
     return Wait(
         ErrorReason.CANDIDATE_REFUSED,
-        f"database: {endpoint} refuses the new password, which the server accepts; retrying. A replica must have"
-        " replayed the change, and a pooler must look up passwords at the server, as PgBouncer does with auth_query",
+        f"database: {endpoint} refuses the new password, which the server accepts{which}; retrying. A replica must"
+        " have replayed the change, and a pooler must look up passwords at the server, as PgBouncer does with"
+        " auth_query",
         _RETRY_DELAY,
     )
 
@@ -249,4 +253,14 @@ def wrong_password(where: str) -> Stalled:
         ErrorReason.CREDENTIAL_REFUSED,
         f"{where}: the server refuses the password that the Secret has, and the account is not Keyturn's yet, so"
         " nothing is changed; write the password that works into the Secret",
+    )
+
+
+def lost_mark(where: str, login: str, remedy: str) -> Stalled:
+    """Return the problem of an account that lost its mark and has another password than the record."""
+    return Stalled(
+        ErrorReason.CREDENTIAL_REFUSED,
+        f"{where}: the server refuses the recorded password of {login}, and the account has no mark of this"
+        f" ManagedSecret any more, so nothing is changed; if the account is its own, {remedy}: the password is then"
+        " set again",
     )

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.databases.base import Answer, Verdict
+from keyturn.databases.base import ANSWERS_DIFFER, Answer, Verdict
 from keyturn.databases.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from keyturn.databases.base import Endpoint, EngineSettings
 
@@ -20,7 +20,6 @@ __all__ = ["MOST", "Place", "each_place", "first_place", "overall", "too_many"]
 
 MOST: Final = 16
 """Addresses of one endpoint at which a login is proven."""
-_ANY_PORT: Final = 9
 _WORDS: Final = {
     Answer.ACCEPTED: "accepts the login",
     Answer.REFUSED: "refuses it",
@@ -60,7 +59,7 @@ async def each_place(settings: EngineSettings, endpoint: Endpoint) -> tuple[Plac
     Raises:
         DatabaseError: The host has no address that may be connected to.
     """
-    every = _routed(await _addresses(settings, endpoint))
+    every = await _addresses(settings, endpoint)
     return tuple(Place(endpoint, (one,), len(every) > 1) for one in every)
 
 
@@ -78,23 +77,18 @@ async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str,
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _routed(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Leave out the addresses of a family without a route, such as IPv6, unless there are no others.
+def overall(verdicts: Mapping[Place, Verdict]) -> Verdict:
+    """Return the verdict of all addresses that were tried.
 
-    An address of a family that has routes is not left out: clients elsewhere may reach it.
+    A family none of whose addresses answers, such as IPv6 without a route, counts for nothing beside another one.
     """
-    families = {_family(one) for one in addresses if _has_route(one)}
-    return tuple(one for one in addresses if _family(one) in families) or tuple(addresses)
-
-
-def overall(answered: Mapping[Place, Verdict], closed: Mapping[Place, Verdict]) -> Verdict:
-    """Return the verdict of all addresses; `closed` are those that refuse the connection.
-
-    A server may listen on one family only, so a family whose every address refuses the connection counts for nothing.
-    """
+    answered = {place: verdict for place, verdict in verdicts.items() if not verdict.is_silence}
     families = {place.family for place in answered}
-    for place, verdict in closed.items():
-        if place.family in families or not families:
+    for place, verdict in verdicts.items():
+        if verdict.is_silence and (place.family in families or not families):
+            return verdict
+    for verdict in answered.values():
+        if verdict.answer is Answer.UNKNOWN:
             return verdict
     (first, verdict), *others = answered.items()
     for place, other in others:
@@ -104,12 +98,11 @@ def overall(answered: Mapping[Place, Verdict], closed: Mapping[Place, Verdict]) 
 
 
 def _differing(one: Place, verdict: Verdict, other: Place, second: Verdict) -> Verdict:
-    """Return that nothing is proven, because two addresses answer differently."""
+    """Return that two addresses answer differently."""
     return Verdict(
         Answer.UNKNOWN,
-        "AnswersDiffer",
-        f"{one} {_WORDS[verdict.answer]}, and {other} {_WORDS[second.answer]}; a replica must have replayed the"
-        " change, and a pooler must look up passwords at the server",
+        ANSWERS_DIFFER,
+        f"{one} {_WORDS[verdict.answer]}, and {other} {_WORDS[second.answer]}",
     )
 
 
@@ -124,13 +117,3 @@ def too_many(endpoint: Endpoint, count: int) -> Verdict:
 
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def _has_route(address: str) -> bool:
-    """Whether packets to an address have a way out of this machine; none is sent."""
-    try:
-        with socket.socket(_family(address), socket.SOCK_DGRAM) as unused:
-            unused.connect((address, _ANY_PORT))
-    except OSError:
-        return False
-    return True

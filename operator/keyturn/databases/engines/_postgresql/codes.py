@@ -34,8 +34,6 @@ _BY_POOLER: Final = "08P01"
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
 _NO_SCRAM: Final = "NoScram"
-CONNECTION_REFUSED: Final = "ConnectionRefused"
-"""Code of a connection that no server accepts at that address."""
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -68,7 +66,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "does not support SSL": ("NoTls", "{host} has no TLS; turn it on at the server"),
         "Connection refused": (
-            CONNECTION_REFUSED,
+            "ConnectionRefused",
             "{host} refuses the connection; check the port and the server",
         ),
     }
@@ -140,7 +138,7 @@ def refusal_of(failure: Failure) -> Verdict:
     if failure.was_asked and failure.state == _NOT_ADMITTED:
         return Verdict(Answer.LOCKED)
     if failure.was_asked and failure.state == _NO_CONNECTION:
-        # A server that is full says so before it asks; after that it may be a limit of one role, and no silence.
+        # After the password was asked for, it can be a limit of one role or database, and not only a full server.
         return Verdict(
             Answer.UNKNOWN,
             failure.code,

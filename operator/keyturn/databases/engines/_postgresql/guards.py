@@ -111,9 +111,9 @@ def _unclaimed(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
 def _in_use(
     account: Account, facts: Facts, proven: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, str]]:
-    """Yield that others may log in with a name; the caller proves the password of an owner that is open."""
+    """Yield that others may log in with a name; `proven` are those whose recorded passwords were accepted."""
     for role in facts.roles.values():
-        is_known = role.name == account.owner or role.name in proven or mark_of(role.comment)
+        is_known = role.name in proven or mark_of(role.comment)
         if role.is_open and not is_known:
             # It may be the published login, so the way out is never to close it.
             remedy = (

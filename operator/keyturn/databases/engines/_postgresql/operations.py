@@ -108,24 +108,23 @@ class Operations:
             return codes.verdict_of(error)
 
     async def _prove_each(self, login: Login, endpoint: Endpoint) -> Verdict:
-        """Log in at each address of an endpoint, until nothing can be proven there.
+        """Log in at the server, or at each address of another endpoint until two answer differently.
 
-        libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise.
+        libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise. The
+        addresses of the server are those of one primary, of which some may not answer.
         """
+        if endpoint == self._settings.endpoint:
+            return await self._prove_at(login, await addresses.first_place(self._settings, endpoint))
         places = await addresses.each_place(self._settings, endpoint)
         if len(places) > addresses.MOST:
             return addresses.too_many(endpoint, len(places))
-        answered: dict[Place, Verdict] = {}
-        closed: dict[Place, Verdict] = {}
+        verdicts: dict[Place, Verdict] = {}
         for place in places:
-            verdict = await self._prove_at(login, place)
-            if verdict.reason == codes.CONNECTION_REFUSED:
-                closed[place] = verdict
-            elif verdict.answer is Answer.UNKNOWN:
-                return verdict
-            else:
-                answered[place] = verdict
-        return addresses.overall(answered, closed)
+            verdicts[place] = await self._prove_at(login, place)
+            found = addresses.overall(verdicts)
+            if found.answer is Answer.UNKNOWN and not found.is_silence:
+                return found
+        return addresses.overall(verdicts)
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
         try:

@@ -299,11 +299,22 @@ async def test_a_login_without_a_mark_that_refuses_the_recorded_password_is_left
 ) -> None:
     site.server.roles = released(*(names and (login,)), **({"app_a": FIRST} | {login: "of-others"}))
 
-    with pytest.raises(Stalled, match=reason):
+    with pytest.raises(Stalled, match=reason) as refused:
         await site.run(Apply(2), ROTATING, A, B)
 
     assert site.server.accepts(login, "of-others")
     assert site.server.roles[login].mark == ""
+    assert ("MARK app: the password is then set again" in refused.value.message) is (login == "app_a")
+
+
+async def test_no_password_is_tried_at_an_account_of_another(site: Site) -> None:
+    site.server.roles = released(app_a="of-others")
+    site.server.roles["app_a"].mark = "office/db/here"
+
+    with pytest.raises(Forbidden):
+        await site.run(Apply(2), ROTATING, A, B)
+
+    assert not [call for call in site.server.calls if call.startswith("prove")]
 
 
 async def test_a_login_without_a_mark_that_is_recorded_as_closing_is_claimed_and_closed(site: Site) -> None:
@@ -435,6 +446,29 @@ async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as
     site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
 
     assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+
+
+async def test_addresses_that_differ_refuse_a_candidate(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
+    site.server.mixed = {POOLER}
+
+    done = await site.run(Prove(2), ROTATING)
+
+    assert reason(done) == "CandidateRefused"
+    assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
+    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+    site.server.roles = claimed(app=SECOND)
+    assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+
+
+async def test_addresses_that_differ_still_accept_a_closed_login(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app_a=FIRST), (POOLER,)
+    site.server.mixed = {POOLER}
+
+    done = await site.run(Retire(), RETIRING)
+
+    assert reason(done) == "StillAccepted"
+    assert "(10.0.0.1 accepts the login, and 10.0.0.2 refuses it)" in message(done)
 
 
 async def test_an_endpoint_without_an_answer_proves_nothing(site: Site) -> None:
@@ -742,6 +776,25 @@ async def test_an_account_that_another_object_has_now_is_retired_once_it_refuses
     site.server.roles["app_a"].password = Value.of_text("of-the-other")
     assert await site.run(Retire(), RETIRING) == Effect()
     assert site.server.accepts("app_a", "of-the-other")
+
+
+@pytest.mark.parametrize("mark", ["", "office/db/here"], ids=["without a mark", "of another"])
+async def test_a_found_password_that_was_never_proven_is_retired_without_a_proof(
+    site: Site, mark: str
+) -> None:
+    """Its account was never claimed, such as one that is forbidden."""
+    site.server.roles = {"app": opened(FIRST, mark)}
+    found = recorded(credential(1, "app", Phase.CLOSING), reason="Claimed")
+
+    assert await site.run(Retire(), found) == Effect()
+    assert site.server.accepts("app", FIRST)
+    assert "prove app" not in site.server.calls
+
+
+async def test_a_login_that_does_not_exist_is_retired_whatever_the_server_answers(site: Site) -> None:
+    site.server.not_admitted = {"app_a", "app_b"}
+
+    assert await site.run(Retire(), RETIRING) == Effect()
 
 
 async def test_a_login_whose_password_cannot_be_tried_is_not_retired(site: Site) -> None:
