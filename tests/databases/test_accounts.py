@@ -133,7 +133,7 @@ async def test_an_account_in_use_is_adopted_without_a_change_of_owners(weak: Pla
     with weak.session(old) as session:
         session.execute(f"CREATE TABLE {table} (n int)".encode())
     engine = weak.engine()
-    before = await engine.create(owned, None, open_fence)
+    before = await engine.create(owned, None, open_fence, frozenset({old.name}))
     assert before.owner.is_open
     assert (await engine.prove(old)).answer is Answer.ACCEPTED
 

@@ -107,9 +107,9 @@ async def _close(
     try:
         report = await update_report(key, found, status, known, alarm, context)
     except errors.ApiError:
-        await _write(key, found.emergency, status_of(replace(found, is_behind=True)), context)
+        await _write(key, found.emergency, status_of(replace(found, lacks_document=True)), context)
         raise
-    found = replace(found, trouble=alarm.trouble, is_behind=not report.is_complete)
+    found = replace(found, trouble=alarm.trouble, lacks_document=not report.is_complete)
     await _write(key, found.emergency, status_of(found), context)
     return report.again
 

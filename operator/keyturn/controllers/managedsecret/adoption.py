@@ -77,9 +77,8 @@ def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, Ite
     for item in desired.items:
         outputs = {output: data[key] for output, key in item.keys.items() if key in data}
         if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
-            kept[item.name] = ItemValues(
-                _recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs)
-            )
+            recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
+            kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
     if desired.shape.merges:
         return kept
     known = {key for one in kept.values() for key in one.keys.values()}
@@ -144,7 +143,9 @@ def _recipe_of(item: Item, outputs: Outputs) -> str:
         return LOGIN
     if item.recipe is None:
         return item.source.text if item.source else LITERAL
-    return item.recipe.text if _stays(item, outputs) else ""
+    # The rules of a class judge a value whose origin is unknown; without a class it would be replaced at once.
+    stays = not item.of_class and _stays(item, outputs)
+    return item.recipe.text if stays or generator_for(item.recipe).accepts(outputs) else ""
 
 
 def _life_of(item: Item, outputs: Outputs) -> Validity | None:

@@ -46,8 +46,8 @@ class EmergencyFacts:
     """The error that keeps the whole emergency from being handled."""
     contacts: Mapping[str, str] = field(default_factory=dict)
     """Contacts of the organisation by role."""
-    is_behind: bool = False
-    """Whether every stage is reached, and the document lacks the last one."""
+    lacks_document: bool = False
+    """Whether every stage is reached, but the document does not have the last one."""
 
     @property
     def started(self) -> datetime:

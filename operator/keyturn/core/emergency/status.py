@@ -123,7 +123,9 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         access_audit_at=stamps["AccessAudited"],
         documented_at=stamps["Documented"],
         progress=f"{sum(_is_rotated(row) for row in made_here)}/{len(made_here)}",
-        report_name=None if found.trouble or found.refused or found.is_behind else report_name(emergency),
+        report_name=None
+        if found.trouble or found.refused or found.lacks_document
+        else report_name(emergency),
         secrets=_limit_rows(found.rows),
         contacts=dict(found.contacts) or None,
         timeline=added(found, stamps, deadlines),

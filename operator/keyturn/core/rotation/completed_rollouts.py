@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
 
 __all__ = [
-    "is_of_earlier_status",
     "is_recorded_complete",
     "reports_completion",
     "was_complete",
     "was_completed",
+    "was_overdue_at_first",
 ]
 
 
@@ -58,7 +58,7 @@ def is_recorded_complete(observed: Observed, number: int) -> bool:
     return any((entry.revision, entry.result) == (number, RevisionResult.SUCCEEDED) for entry in history)
 
 
-def is_of_earlier_status(observed: Observed, deadline: datetime | None) -> bool:
+def was_overdue_at_first(observed: Observed, deadline: datetime | None) -> bool:
     """Whether a rollout was overdue before the first status: the object was created again, or its status was lost.
 
     Its result is unknown, and it was reported then.

@@ -19,7 +19,7 @@ from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 
-from .completed_rollouts import is_of_earlier_status, was_complete, was_completed
+from .completed_rollouts import was_complete, was_completed, was_overdue_at_first
 from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
@@ -281,7 +281,7 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
         return _while_pods_leave(consumer, observed, desired)
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED)
     deadline = _watched_until(observed, desired, rolling)
-    if is_of_earlier_status(observed, deadline):
+    if was_overdue_at_first(observed, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     if crash := crash_of(consumer, number, observed, desired):
         return replace(rolling, state=WorkloadState.FAILED, message=crash, reason=WorkloadReason.CRASH_LOOP)

@@ -464,13 +464,13 @@ def test_a_report_that_cannot_be_written_is_reported(incident: Incident) -> None
     assert status.report_name is None
 
 
-@pytest.mark.parametrize(("is_behind", "name"), [(True, None), (False, "inc-1-report")])
-def test_the_document_is_named_unless_it_lacks_the_last_stage(is_behind: bool, name: str | None) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("lacks_document", "name"), [(True, None), (False, "inc-1-report")])
+def test_the_document_is_named_unless_it_lacks_the_last_stage(lacks_document: bool, name: str | None) -> None:  # noqa: FBT001
     acknowledged = declared(annotations={ACKNOWLEDGE_AUDIT: "ada", ACKNOWLEDGE_REPORT: "grace"})
     now = after(minutes=2)
     rows = rows_of(acknowledged, {"db": ROLLED_OUT}, now)
 
-    status = status_of(EmergencyFacts(now, acknowledged, "kubectl", rows, is_behind=is_behind))
+    status = status_of(EmergencyFacts(now, acknowledged, "kubectl", rows, lacks_document=lacks_document))
 
     assert (is_done(status), status.report_name) == (True, name)
     assert not is_done(status_of(EmergencyFacts(now, declared(), "kubectl", rows)))
