@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,5 +32,6 @@ async def serving(module: str, *arguments: str) -> AsyncIterator[str]:
             line = await process.stdout.readline() if process.stdout else b""
         yield line.decode().strip()
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):  # a signal to the group has ended it as well
+            process.terminate()
         await process.wait()
