@@ -191,7 +191,7 @@ def _state_from(document: dict[str, Any]) -> State:
         ),
         held=_held_from(document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
-        refreshed=_time(document["refreshed"]) if document.get("refreshed") else None,
+        refreshed=_time_or_none(document.get("refreshed")),
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
         loans=tuple(_loan_from(item) for item in document.get("loans", ())),
         credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
@@ -241,7 +241,7 @@ def _decode(written: dict[str, str]) -> dict[str, Value]:
 
 
 def _facts_from(document: dict[str, Any]) -> RevisionFacts:
-    valid_until, changed = document["valid_until"], _names(document["changed"])
+    changed = _names(document["changed"])
     fresh = _names(document["fresh"]) if "fresh" in document else None
     return RevisionFacts(
         number=_number(document["number"]),
@@ -251,14 +251,14 @@ def _facts_from(document: dict[str, Any]) -> RevisionFacts:
         base=_number_or_none(document["base"]),
         fallback=_number_or_none(document["fallback"]),
         previous=_names(document["previous"]),
-        valid_until=_time(valid_until) if valid_until else None,
+        valid_until=_time_or_none(document["valid_until"]),
         overlap_from=_number_or_none(document.get("overlap_from")),
         ended=bool(document["ended"]),
         credential=_number_or_none(document.get("credential")),
         supersedes=_credential_number(document.get("supersedes")),
         abandoned=bool(document.get("abandoned")),
-        unpublished=_time(document["unpublished"]) if document.get("unpublished") else None,
-        rotated_before=_time(document["rotated_before"]) if document.get("rotated_before") else None,
+        unpublished=_time_or_none(document.get("unpublished")),
+        rotated_before=_time_or_none(document.get("rotated_before")),
         fresh=changed if fresh == changed else fresh,  # one set in memory for both, because most are equal
     )
 
@@ -275,7 +275,7 @@ def _credential_from(document: dict[str, Any]) -> Credential:
         tries=_tries(document["tries"]),
         item=_item(document.get("item", "")),
         target=_target(document.get("target", "")),
-        proven=_time(document["proven"]) if document.get("proven") else None,
+        proven=_time_or_none(document.get("proven")),
     )
 
 
@@ -390,6 +390,10 @@ def _time(text: str) -> datetime:
     if time is None:
         raise ValueError("no point in time")
     return time
+
+
+def _time_or_none(text: str | None) -> datetime | None:
+    return _time(text) if text else None
 
 
 def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:

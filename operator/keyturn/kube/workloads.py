@@ -166,22 +166,24 @@ def _generation(text: str | None) -> int | None:
 
 def _progressed(status: Mapping[str, Any]) -> datetime | None:
     """Return when the controller last changed the condition Progressing."""
-    times = (
-        condition.get("lastUpdateTime")
-        for condition in status.get("conditions") or ()
-        if condition.get("type") == "Progressing"
-    )
-    return next((datetime.fromisoformat(time) for time in times if time), None)
+    return _time_in(_progress(status), "lastUpdateTime")
 
 
 def _progressing(status: Mapping[str, Any]) -> datetime | None:
     """Return since when the condition Progressing is true; it is unknown during a pause."""
-    times = (
-        condition.get("lastTransitionTime")
-        for condition in status.get("conditions") or ()
-        if (condition.get("type"), condition.get("status")) == ("Progressing", "True")
-    )
-    return next((datetime.fromisoformat(time) for time in times if time), None)
+    condition = _progress(status)
+    return _time_in(condition, "lastTransitionTime") if condition.get("status") == "True" else None
+
+
+def _progress(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the condition Progressing; empty without one."""
+    conditions = status.get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == "Progressing"), {})
+
+
+def _time_in(condition: Mapping[str, Any], field: str) -> datetime | None:
+    time = condition.get(field)
+    return datetime.fromisoformat(time) if time else None
 
 
 def _within(path: tuple[str, ...], content: Any) -> Body:

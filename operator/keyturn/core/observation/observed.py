@@ -299,9 +299,14 @@ class Observed:
         return max([read, *ends])
 
     @property
+    def is_pressed(self) -> bool:
+        """Whether some emergency still waits for this ManagedSecret."""
+        return any(emergency.presses for emergency in self.emergencies)
+
+    @property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
-        return self.held is not None or any(emergency.presses for emergency in self.emergencies)
+        return self.held is not None or self.is_pressed
 
     @cached_property
     def held(self) -> Held | None:

@@ -20,8 +20,8 @@ __all__ = [
     "is_recorded_complete",
     "reports_completion",
     "was_complete",
-    "was_completed",
     "was_overdue_at_first",
+    "was_reported_complete",
 ]
 
 
@@ -73,7 +73,9 @@ def reports_completion(consumer: Consumer, observed: Observed, desired: Desired)
     return is_restarted and consumer.workload.settled
 
 
-def was_completed(consumer: Consumer, observed: Observed, number: int, deadline: datetime | None) -> bool:
+def was_reported_complete(
+    consumer: Consumer, observed: Observed, number: int, deadline: datetime | None
+) -> bool:
     """Whether its controller has reported its rollout as complete, so that it waits only for the end of earlier pods.
 
     For a new process the status has it. That counts only after the deadline, because pods that crash are ready for a

@@ -90,7 +90,7 @@ def revokes_at_once(observed: Observed) -> bool:
 
 def restarts_in_spite_of_failures(observed: Observed) -> bool:
     """Whether a failed workload holds up no other: the values of those that wait are exposed, or refused already."""
-    return any(emergency.presses for emergency in observed.emergencies)
+    return observed.is_pressed
 
 
 def published_from(observed: Observed) -> datetime | None:
@@ -190,11 +190,9 @@ def _without_fresh(stale: dict[str, set[str]], one: RevisionFacts) -> dict[str, 
 
     A key of the Secret changes also if only its name does; an earlier version has recorded nothing but that.
     """
-    if one.fresh is not None:
-        return {name: keys for name, keys in stale.items() if name not in one.fresh}
-    if one.reason in _WITHOUT_PROOF:
+    if one.fresh is None and one.reason in _WITHOUT_PROOF:
         return stale
-    return {name: keys for name, keys in stale.items() if not keys & one.changed}
+    return {name: keys for name, keys in stale.items() if not one.generated(name, keys)}
 
 
 def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyturn.core.observation.observed import once
+from keyturn.core.state.credential import UNKNOWN_REVISION
+
 from .emergency import asked_at, is_exposed
 from .old_pods import has_earlier_values, revision_at
 
@@ -17,12 +20,10 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Use
     from keyturn.core.state.state import LeftSecret
 
-__all__ = ["UNKNOWN", "followed_secrets", "has_exposed", "revision_held"]
-
-UNKNOWN = 0
-"""Number of a revision that is not recorded."""
+__all__ = ["followed_secrets", "has_exposed", "revision_held"]
 
 
+@once
 def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
     """Return the Secrets under earlier names whose users an open emergency waits for.
 
@@ -47,7 +48,7 @@ def revision_held(
     they are all current. A pod from before the revision that was left may have an earlier one.
     """
     held = [left.number] if until is not None and began <= until else []
-    earlier = revision_at(began, observed) or UNKNOWN
+    earlier = revision_at(began, observed) or UNKNOWN_REVISION
     if earlier < left.number and has_earlier_values(began, use, observed):
         held.append(earlier)
     return min(held, default=None)

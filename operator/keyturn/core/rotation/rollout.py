@@ -19,7 +19,7 @@ from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 
-from .completed_rollouts import was_complete, was_completed, was_overdue_at_first
+from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
 from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
@@ -285,7 +285,7 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     if crash := crash_of(consumer, number, observed, desired):
         return replace(rolling, state=WorkloadState.FAILED, message=crash, reason=WorkloadReason.CRASH_LOOP)
-    if was_completed(consumer, observed, number, deadline):
+    if was_reported_complete(consumer, observed, number, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     return _watched(
         consumer, observed, desired, _old_pods(consumer, observed, desired) if consumer.held_up else None

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.spec.desired import Desired, Item
-    from keyturn.core.state.revision import RevisionFacts, Validity
+    from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.revision import Validity
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
@@ -101,18 +101,15 @@ def candidate_was_abandoned(_: Observed, desired: Desired, state: StateFacts | N
     last = state.last_new_credential if state else None
     if last is None or desired.database is None or state is None or not last.abandoned or is_exhausted(state):
         return None
-    fresh = {item.name for item in desired.items if item.recipe and _was_generated(item, last)}
+    fresh = {
+        item.name for item in desired.items if item.recipe and last.generated(item.name, item.keys.values())
+    }
     return Reason(
         last.reason,
         f"revision {last.number} was given up before it was published",
         frozenset(fresh | {desired.database.password}),
         rotates=True,
     )
-
-
-def _was_generated(item: Item, one: RevisionFacts) -> bool:
-    """Whether the value of an item was generated for a revision; an earlier version recorded changed keys only."""
-    return item.name in one.fresh if one.fresh is not None else not one.changed.isdisjoint(item.keys.values())
 
 
 def account_is_new(_: Observed, desired: Desired, state: StateFacts | None) -> Reason | None:

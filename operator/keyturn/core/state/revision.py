@@ -163,6 +163,13 @@ class RevisionFacts:
     fresh: frozenset[str] | None = None
     """Items whose values were generated for it; None if an earlier version recorded it."""
 
+    def generated(self, item: str, keys: Collection[str]) -> bool:
+        """Whether the value of an item with these keys was generated for it.
+
+        An earlier version recorded only the keys that changed.
+        """
+        return not self.changed.isdisjoint(keys) if self.fresh is None else item in self.fresh
+
     @property
     def overlaps(self) -> bool:
         """Whether previous values, or a previous credential, are still valid."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.databases.base import Engine
 from keyturn.runtime import threadpools
 
-from ._postgresql.facts import marked
+from ._postgresql.guards import marking
 from ._postgresql.statements import closing
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class Postgresql(Engine):
         await (await self._with_driver()).retire(account, fence)
 
     def marking(self, account: Account) -> str:
-        names = ", ".join(map(repr, account.names))
-        return f"put the line {marked('', account.mark)!r} into the comment of {names}"
+        return marking(account, account.names)
 
     def closing(self, login: str) -> str:
         return closing(login)

@@ -12,13 +12,13 @@ from .facts import OLDEST, mark_of, marked
 from .quoting import identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from keyturn.databases.base import Account
 
     from .facts import Admin, Facts, Role
 
-__all__ = ["check_claimed", "check_claims", "check_server", "forbidden"]
+__all__ = ["check_claimed", "check_claims", "check_server", "forbidden", "marking"]
 
 _SERVERS: Final = re.compile(r"(pg_|rds|cloudsql|azure|alloydb)", re.IGNORECASE)
 """Names of roles of the server itself, or of its provider."""
@@ -100,12 +100,16 @@ def _unclaimed(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield that the owner has no mark, with all roles that lack it."""
     without = [name for name, role in facts.roles.items() if not mark_of(role.comment)]
     if account.owner in without:
-        names = ", ".join(repr(name) for name in without)
-        remedy = f"If the account is its own, put the line {marked('', account.mark)!r} into the comment of {names}"
+        remedy = f"If the account is its own, {marking(account, without)}"
         yield (
             "AccountNotClaimed",
             f"role {account.owner!r} has no mark of this ManagedSecret; nothing was changed. {remedy}",
         )
+
+
+def marking(account: Account, names: Iterable[str]) -> str:
+    """Return what an administrator does so that roles have the mark of this ManagedSecret."""
+    return f"put the line {marked('', account.mark)!r} into the comment of {', '.join(map(repr, names))}"
 
 
 def _in_use(

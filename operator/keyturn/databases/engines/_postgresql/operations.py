@@ -123,8 +123,8 @@ class Operations:
             verdicts[place] = await self._prove_at(login, place)
             found = addresses.overall(verdicts)
             if found.answer is Answer.UNKNOWN and not found.is_silence:
-                return found
-        return addresses.overall(verdicts)
+                break
+        return found
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
         try:
