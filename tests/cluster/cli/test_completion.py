@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,11 @@ from tests.unit.cli.test_completion import in_bash
 
 if TYPE_CHECKING:
     from tests.cluster.namespace import Space
+
+
+def patient(console: Console) -> Console:
+    """Return a console whose Tab key waits a minute for a busy machine."""
+    return replace(console, env={**console.env, "KEYTURN_COMPLETION_TIMEOUT": "60"})
 
 
 def test_bash_completes_commands(console: Console) -> None:
@@ -35,7 +41,7 @@ def test_bash_completes_names_from_the_cluster(command: str, space: Space, conso
     for name in ("auth-a", "auth-b", "queue"):
         space.manage(password(), name=name)
 
-    assert in_bash(console, command, "-n", space.namespace, "au") == ["auth-a", "auth-b"]
+    assert in_bash(patient(console), command, "-n", space.namespace, "au") == ["auth-a", "auth-b"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_kubectl_completes_names_from_the_cluster(space: Space, console: Console
 
     done = subprocess.run(
         ["kubectl", "__complete", "keyturn", "rotate", "-n", space.namespace, "au"],
-        env=console.environment(),
+        env=patient(console).environment(),
         capture_output=True,
         text=True,
         timeout=60,
