@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +53,34 @@ def test_an_example_is_taken_without_a_warning(path: Path, cluster_wide: Install
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
 def test_an_example_says_first_what_it_shows(path: Path) -> None:
     assert re.match(r"# \S.*[.:]$", path.read_text().splitlines()[0]), "a comment, as a sentence"
+
+
+def test_one_value_is_pushed_to_stores_that_keep_single_values() -> None:
+    """Vault and Kubernetes keep properties, and refuse a value that is no JSON object."""
+    bodies = list(documents(*_FILES))
+    kinds = {
+        (body["metadata"]["namespace"], body["metadata"]["name"]): next(iter(body["spec"]["provider"]))
+        for body in bodies
+        if body["kind"] == "SecretStore"
+    }
+    pushed = {
+        kinds[body["metadata"]["namespace"], push["storeRef"]["name"]]
+        for body in bodies
+        if body["kind"] == "ManagedSecret"
+        for push in body["spec"].get("pushTo", ())
+        if "secretKey" in push
+    }
+
+    assert pushed == {"awsSecretsManager"}
+
+
+def test_no_two_examples_have_an_object_in_common() -> None:
+    named = Counter(
+        (body["kind"], body["metadata"].get("namespace"), body["metadata"]["name"])
+        for body in documents(*_FILES)
+    )
+
+    assert [name for name, times in named.items() if times > 1] == []
 
 
 def test_the_table_lists_every_example() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,11 +120,16 @@ def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) 
     deployed = kubectl("get", "deployment", "keyturn", "-n", "keyturn-system", "-o", f"jsonpath={image}")
     kubectl("apply", "-f", "-", given=_MANAGED)
     before = kubectl.json("get", "ms", "kept", "-n", "shop")
+    login = ("secret", "generic", "vault-login", "-n", "keyturn-system", "--from-literal=token=of-a-store")
+    kubectl("create", *login)
 
     checkout.walk("helm", "From Kustomize to Helm")
 
     assert deployed == "registry.example.com/keyturn:0.1.0"
     assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
+    saved = kubectl.json("get", "secret", "vault-login", "-n", "keyturn-system")
+    assert saved["data"] == {"token": b64encode(b"of-a-store").decode()}
+    assert (checkout.folder / "keyturn-system.json").stat().st_mode & 0o777 == 0o600
     kubectl("rollout", "status", "deployment/keyturn", "-n", "keyturn-system", "--timeout=90s")
     checkout.walk("uninstall", "2. Remove the operator", block=0)
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")

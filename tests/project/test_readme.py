@@ -70,7 +70,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "tests/databases/test_contract.py::test_refusal_is_proven_between_two_logins_of_the_current_one",
         "tests/databases/operator/test_rotation.py::*",
     ),
-    "Values that another server must learn rotate on request only, and change when the spec asks for other values.": (
+    "A value that another server must learn rotates on request only, or when a changed spec no longer permits it.": (
         f"{_CONTROLLERS}/test_applied_by.py::test_a_value_that_a_server_must_learn_is_due_and_waits",
         "tests/simulation/test_on_request.py::test_a_change_of_the_spec_that_the_value_does_not_satisfy_replaces_it",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import (
     GROUP,
@@ -33,6 +33,11 @@ __all__ = ["KINDS", "Column", "Kind"]
 # The operator alone writes a status, so the API server records its manager once and not for each field.
 _WRITTEN_WHOLE = {"x-kubernetes-map-type": "atomic"}
 _WAITING = "Waiting for the Keyturn operator; if this stays, see kubectl get pods -n keyturn-system"
+_KEPT: Final = {"argocd.argoproj.io/sync-options": "Delete=false,Prune=false"}
+"""Argo CD keeps the CRDs, and with them all objects, when it deletes an Application.
+
+Source: Argo CD, "Sync Options", "No Resource Deletion" and "No Prune Resources".
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Kind:
         return {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{self.plural}.{GROUP}"},
+            "metadata": {"name": f"{self.plural}.{GROUP}", "annotations": _KEPT},
             "spec": {
                 "group": GROUP,
                 "names": self._names(),
