@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError
+from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable, UnusableError
 from keyturn.stores.providers.properties import are_same
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class InMemoryStores:
     """What is waited for before a key is answered."""
     unusable: set[str] = field(default_factory=set)
     """Keys whose value readers may not use."""
+    unreadable: set[str] = field(default_factory=set)
+    """Keys that exist, and whose value the store does not return."""
+    unanswered: set[str] = field(default_factory=set)
+    """Keys whose next write takes effect, and whose answer is lost."""
     version: str | None = "1"
     """The form that every store has now; None where there is none."""
     here: bool = False
@@ -86,6 +90,8 @@ class InMemoryStores:
     def _found(self, key: str) -> RemoteValue:
         if key not in self.holds:
             raise NotFound("NoSuchKey")
+        if key in self.unreadable:
+            raise UnusableError("Disabled", "enable it")
         return RemoteValue(self.holds[key])
 
     def issues_leases(self, ref: StoreRef, namespace: str) -> bool:
@@ -136,6 +142,9 @@ class InMemoryStores:
         if there is not None and policy is Policy.IF_NOT_EXISTS:
             return Written(WriteResult.KEPT, "1")
         self.holds[key] = content
+        if key in self.unanswered:
+            self.unanswered.remove(key)
+            raise Unreachable("Timeout")
         return Written(WriteResult.CREATED if there is None else WriteResult.REPLACED, "1")
 
     async def delete(self, ref: StoreRef, namespace: str, key: str) -> None:

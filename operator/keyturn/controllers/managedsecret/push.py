@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import structlog
 
@@ -111,25 +111,12 @@ async def push(
     Idempotent: the store is read before it is written.
     """
     destination = step.destination
-    policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
-    written = await _run_job(
-        f"{destination.text} {step.number}",
-        destination,
-        lambda: context.stores.write(
-            destination.ref,
-            key.namespace,
-            destination.key,
-            _content(destination, state.current, step.number),
-            policy,
-        ),
-        key,
-        memory,
-        context,
-    )
-    if written is None or state.facts.pushed_to(destination.id) is None:
+    name = f"{destination.text} {step.number}"
+    found = await _run_job(name, destination, lambda: _write(step, state, key, context), key, memory, context)
+    if found is None or state.facts.pushed_to(destination.id) is None:
         return None
     memory.forget_place(key, destination.id)
-    return state.with_facts(transitions.push(step, state.facts, kept=written.outcome is WriteResult.KEPT))
+    return state.with_facts(transitions.push(step, state.facts, kept=found.kept, ours=found.ours))
 
 
 async def delete_pushed_key(
@@ -167,6 +154,34 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
                 context.wake(rival)
 
 
+class _Outcome(NamedTuple):
+    """Result of a push."""
+
+    kept: bool
+    """Whether the store has other content, which its policy keeps."""
+    ours: bool
+    """Whether the content is that of a push."""
+
+
+async def _write(step: steps.Push, state: State, key: ObjectKey, context: Context) -> _Outcome:
+    """Write the current revision; find out who wrote the content that the policy keeps, if that is not recorded."""
+    destination, record = step.destination, state.facts.pushed_to(step.destination.id)
+    policy = Policy.REPLACE if destination.replaces else Policy.IF_NOT_EXISTS
+    content = _content(destination, state.current, step.number)
+    written = await context.stores.write(destination.ref, key.namespace, destination.key, content, policy)
+    if written.outcome is not WriteResult.KEPT:
+        return _Outcome(kept=False, ours=True)
+    if record is None or record.ours:
+        return _Outcome(kept=True, ours=True)
+    # The answer to the write of an earlier revision may have been lost.
+    try:
+        found = await context.stores.inspect(destination.ref, key.namespace, destination.key)
+    except NotFound:
+        return _Outcome(kept=True, ours=False)
+    ours = await threadpools.for_tenant(key.namespace, _is_of_a_push, found.content, record, state)
+    return _Outcome(kept=True, ours=ours)
+
+
 def _content(destination: Destination, revision: Revision, number: int) -> Content:
     """Return what is to be pushed to a place.
 
@@ -201,8 +216,6 @@ async def _delete(
         return True
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination} is to be deleted (or write deletionPolicy: Retain)")
-    except threadpools.TookTooLong as error:
-        return error
     _log.warning("push withdrawal skipped", secret=str(key), place=destination.id)
     return True
 
@@ -214,6 +227,14 @@ def _unreadable(destination: Destination, error: UnusableError) -> Stalled:
         f"pushTo: {destination} is to be deleted, and its value cannot be compared ({detail_of(error)});"
         " make it readable or delete the key at the store, or write deletionPolicy: Retain",
     )
+
+
+def _is_of_a_push(content: Content, record: Pushed, state: State) -> bool:
+    """Whether the content of a store is exactly what the push of one of our revisions writes."""
+    if Destination.secret_key_in(record.text):
+        return _is_ours(content, record, state)
+    every = (revision.made_here() for revision in state.revisions.values())
+    return any(data and properties.are_same(content, data) for data in every)
 
 
 def _is_ours(content: Content, record: Pushed, state: State) -> bool:
@@ -264,8 +285,8 @@ async def _attempt(destination: Destination, request: Callable[[], Awaitable[T]]
         return await request()
     except StoreError as error:
         return trouble_of(error, f"pushTo: {destination}")
-    except Stalled as stalled:
-        return stalled
+    except (Stalled, threadpools.TookTooLong) as error:
+        return error
 
 
 def _wake(place: str, key: ObjectKey, memory: PushMemory, context: Context) -> None:

@@ -475,13 +475,13 @@ def _refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts
 # Stores
 
 
-def push(step: steps.Push, state: StateFacts, *, kept: bool | None = None) -> StateFacts:
-    """Record a push as done; `kept` is whether the store already had other content, None if unchanged."""
+def push(step: steps.Push, state: StateFacts, *, kept: bool | None = None, ours: bool = False) -> StateFacts:
+    """Record a push as done; `kept`: the store has other content, None if unchanged; `ours`: that of a push."""
     pushed = state.pushed_to(step.destination.id)
     if pushed is None:
         return state
     kept = pushed.kept if kept is None else kept
-    return state.with_pushed(replace(pushed, done=True, kept=kept, ours=pushed.ours or not kept))
+    return state.with_pushed(replace(pushed, done=True, kept=kept, ours=pushed.ours or ours or not kept))
 
 
 def withdraw(step: steps.Withdraw, state: StateFacts) -> StateFacts:

@@ -396,6 +396,62 @@ async def test_a_first_revision_that_its_policy_keeps_is_deleted(pusher: Pusher)
     assert pusher.there() is None
 
 
+async def rotated_after_a_lost_answer(pusher: Pusher, destination: Destination) -> State:
+    """Push a first revision whose answer is lost, then a second one, and return the state after that."""
+    pusher.remote.unanswered.add("shop/db")
+    assert await pusher.push(recorded(FIRST, destination=destination), destination) is None
+    after = await pusher.push(recorded(SECOND, FIRST, destination=destination), destination)
+    assert after
+    return after
+
+
+@pytest.mark.parametrize(
+    "destination", [pytest.param(PLACE, id="a document"), pytest.param(ALONE, id="one value")]
+)
+async def test_a_first_revision_whose_answer_was_lost_is_deleted(
+    destination: Destination, pusher: Pusher
+) -> None:
+    after = await rotated_after_a_lost_answer(pusher, replace(destination, replaces=False))
+
+    assert (after.facts.pushed[0].kept, after.facts.pushed[0].is_foreign) == (True, False)
+    assert await pusher.withdraw(after)
+    assert pusher.there() is None
+
+
+async def test_a_first_revision_that_has_expired_meanwhile_is_ours(pusher: Pusher) -> None:
+    pusher.remote.unusable.add("shop/db")
+    after = await rotated_after_a_lost_answer(pusher, replace(PLACE, replaces=False))
+    assert after.facts.pushed[0].ours
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param({"password": "else"}, id="another value"),
+        pytest.param({"user": "shop"}, id="a part of what is pushed"),
+        pytest.param({}, id="an empty document"),
+    ],
+)
+async def test_what_another_writer_had_put_there_first_is_foreign(
+    there: dict[str, str], pusher: Pusher
+) -> None:
+    once = replace(PLACE, replaces=False)
+    values = {**FIRST, "user": kept("shop", "user")}
+    pusher.remote.keep("shop/db", there)
+    after = await pusher.push(recorded(values, {"read": read("a")}, destination=once), once)
+    assert after
+    assert (after.facts.pushed[0].kept, after.facts.pushed[0].is_foreign) == (True, True)
+
+
+async def test_what_is_kept_and_cannot_be_read_is_foreign(pusher: Pusher) -> None:
+    once = replace(PLACE, replaces=False)
+    pusher.remote.keep("shop/db", {"password": "first"})
+    pusher.remote.unreadable.add("shop/db")
+    after = await pusher.push(recorded(SECOND, FIRST, destination=once), once)
+    assert after
+    assert after.facts.pushed[0].is_foreign
+
+
 async def test_what_is_gone_already_is_forgotten(pusher: Pusher) -> None:
     assert await pusher.withdraw(recorded(FIRST)) == WITHOUT_PUSH
 
