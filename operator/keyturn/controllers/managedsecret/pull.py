@@ -24,6 +24,7 @@ from keyturn.stores.providers.errors import (
     StoreError,
     Throttled,
     Unreachable,
+    UnusableError,
     detail_of,
 )
 from keyturn.stores.providers.properties import Document
@@ -286,8 +287,21 @@ def _key_conflict(values: Mapping[str, ItemValues]) -> Stalled | None:
 
 
 async def _read_pushed(destination: Destination, key: ObjectKey, stores: Stores) -> dict[str, Value]:
+    """Return the values of a destination by key; none if it does not exist.
+
+    Raises:
+        Stalled: It exists and its value cannot be read, so that a new value would replace one that is in use.
+        Wait: The store did not answer.
+    """
+    trouble: Wait | Stalled
     try:
-        found = await stores.read(destination.ref, key.namespace, destination.key, fresh=True)
+        found = await stores.inspect(destination.ref, key.namespace, destination.key)
+    except UnusableError as error:
+        trouble = Stalled(
+            ErrorReason.PROVIDER_ERROR,
+            f"pushTo: {destination} exists and cannot be read ({detail_of(error)}); make it readable, or delete it"
+            " at the store to generate a new value",
+        )
     except NotFound:
         return {}
     except StoreError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -17,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.runtime import build, threadpools
 
 from ._gcp_login import GcpLogin
-from .errors import Conflict, Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
+from .errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    UnusableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -47,6 +58,7 @@ _MEANINGS: Final[Mapping[str, type[StoreError]]] = {
     "UNAUTHENTICATED": Unauthorized,
     "UNIMPLEMENTED": Refused,
 }
+_WITHOUT_VALUE: Final = re.compile(r"Secret Version \[[^\]]*\] is in (DISABLED|DESTROYED) state")
 
 
 class SecretManager:
@@ -209,12 +221,14 @@ def _errors_of_the_client() -> tuple[type[Exception], ...]:
 
 
 def _meaning(error: Exception) -> StoreError:
-    """Map an error by its status alone."""
+    """Map an error by its status; its text tells only cases apart that share a status."""
     status = getattr(getattr(error, "grpc_status_code", None), "name", None)
     if not isinstance(status, str):
         return Unreachable("MalformedAnswer")
     if status == "RESOURCE_EXHAUSTED" and _is_too_large(error):
         return Refused("TooLarge", "an answer is too large")
+    if status == "FAILED_PRECONDITION" and _is_without_value(error):
+        return UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
     code = "".join(part.capitalize() for part in status.split("_"))
     return _MEANINGS.get(status, Unreachable)(code, retry_after=_retry_after(error))
 
@@ -222,6 +236,11 @@ def _meaning(error: Exception) -> StoreError:
 def _is_too_large(error: Exception) -> bool:
     """Whether our own size limit was exceeded: gRPC has one status for it and for the service's quota."""
     return "larger than max" in str(getattr(error, "message", ""))
+
+
+def _is_without_value(error: Exception) -> bool:
+    """Whether a version is disabled or destroyed: its KMS key, if disabled, has the same status."""
+    return _WITHOUT_VALUE.match(str(getattr(error, "message", ""))) is not None
 
 
 def _retry_after(error: Exception) -> float | None:

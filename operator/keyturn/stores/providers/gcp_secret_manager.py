@@ -15,7 +15,7 @@ from . import properties
 from ._gcp_grpc import SecretManager
 from ._gcp_login import GcpAuth
 from .base import Can, Content, Provider, ProviderContext, Reference, RemoteValue
-from .errors import Conflict, NotFound, Refused, Unreachable, UnusableError
+from .errors import Conflict, NotFound, Refused, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,14 +99,8 @@ class GcpSecretManager(Provider[GcpSecretManagerConfig]):
         if version is not None and not _VERSION.fullmatch(version):
             raise Refused("InvalidVersion", "a version is a number, an alias or latest")
         name = f"{self._name(key)}/versions/{version or _LATEST}"
-        try:
-            answer = await self._google.call("access_secret_version", {"name": name})
-        except Refused as error:
-            if error.code != "FailedPrecondition":
-                raise
-        else:
-            return RemoteValue(_content(answer.payload), _number(answer.name))
-        raise UnusableError("Disabled", "the version is disabled or destroyed; enable it or add another")
+        answer = await self._google.call("access_secret_version", {"name": name})
+        return RemoteValue(_content(answer.payload), _number(answer.name))
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:
         value = properties.document(content).reveal()

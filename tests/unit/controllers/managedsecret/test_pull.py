@@ -442,7 +442,7 @@ async def test_a_value_that_was_pushed_is_found_again(
     remote.keep("shop/db", content)
     reading = await read(remote, {**GENERATED, "pushTo": [push]})
     assert found_in(reading) == {"password": {"value": STRONG}}
-    assert remote.asked == ["read shop/db fresh"]
+    assert remote.asked == ["inspect shop/db"]
 
 
 KEY_SET: dict[str, Any] = {
@@ -503,6 +503,26 @@ async def test_nothing_is_generated_again_while_a_place_does_not_answer_that_may
     found = await problem(remote, {**GENERATED, "pushTo": [PUSH]})
     assert isinstance(found, Wait)
     assert found.message.startswith("pushTo: key 'shop/db' of SecretStore 'vault'")
+
+
+async def test_nothing_is_generated_again_while_a_pushed_value_exists_and_cannot_be_read(
+    remote: InMemoryStores,
+) -> None:
+    remote.keep("shop/db", {"password": STRONG})
+    remote.unreadable.add("shop/db")
+    found = await problem(remote, {**GENERATED, "pushTo": [PUSH]})
+    assert isinstance(found, Stalled)
+    assert found.message == (
+        "pushTo: key 'shop/db' of SecretStore 'vault' exists and cannot be read (Disabled: enable it);"
+        " make it readable, or delete it at the store to generate a new value"
+    )
+
+
+async def test_a_pushed_value_that_has_expired_is_found_again(remote: InMemoryStores) -> None:
+    remote.keep("shop/db", {"password": STRONG})
+    remote.unusable.add("shop/db")
+    reading = await read(remote, {**GENERATED, "pushTo": [PUSH]})
+    assert found_in(reading) == {"password": {"value": STRONG}}
 
 
 async def test_a_place_is_not_read_where_the_value_is_not_lost(remote: InMemoryStores) -> None:

@@ -629,7 +629,7 @@ async def test_what_was_read_is_kept_for_one_pass_only(watch: Watch) -> None:
 async def test_a_place_that_may_hold_a_lost_value_is_read_before_anything_is_made(watch: Watch) -> None:
     watch.spec, watch.state = {"pushTo": [PUSH]}, None
     assert (await watch.look()).read
-    assert watch.remote.asked == ["read shop/db fresh"]
+    assert watch.remote.asked == ["inspect shop/db"]
 
 
 async def test_it_is_not_read_again_once_there_is_a_record(watch: Watch) -> None:

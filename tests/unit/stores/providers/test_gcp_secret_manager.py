@@ -753,6 +753,21 @@ async def test_a_failed_precondition_elsewhere_is_a_refusal(
     assert type(await failing(manager.delete("a"))) is Refused
 
 
+async def test_a_version_whose_kms_key_is_disabled_is_not_absent(
+    manager: Provider[Any], google: Google, instead: Callable[[Any], None], prefix: str
+) -> None:
+    key = "projects/4711/locations/global/keyRings/shop/cryptoKeys/shop/cryptoKeyVersions/1"
+    google.service.seed(named(prefix), b"old")
+
+    def refuse(_: str, __: Any) -> Any:
+        raise Refusal(Status.FAILED_PRECONDITION, text=f"{key} is not enabled, current state is: DISABLED.")
+
+    instead(refuse)
+    refused = await failing(manager.read(prefix))
+    assert (type(refused), refused.code) == (Refused, "FailedPrecondition")
+    assert type(await failing(manager.write(prefix, Value(b"x")))) is Refused
+
+
 @pytest.mark.parametrize(("told", "waits"), [(5, 5.0), (0, 1.0), (-3, 1.0), (10**9, 86400.0)])
 async def test_a_throttling_service_says_when_to_come_again(
     manager: Provider[Any], instead: Callable[[Any], None], told: int, waits: float

@@ -149,7 +149,9 @@ class Service:
             raise Refusal(Status.NOT_FOUND)
         version = secret.versions[number - 1]
         if version.state != State.ENABLED:
-            raise Refusal(Status.FAILED_PRECONDITION)
+            official = f"{_official(name)}/versions/{number}"
+            text = f"Secret Version [{official}] is in {State(version.state).name} state."
+            raise Refusal(Status.FAILED_PRECONDITION, text=text)
         payload = sm.SecretPayload(data=version.data, data_crc32c=google_crc32c.value(version.data))
         found = f"{_official(name)}/versions/{number}"
         return sm.AccessSecretVersionResponse(name=found, payload=payload)
