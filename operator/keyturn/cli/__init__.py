@@ -8,7 +8,7 @@ modules that do the work.
 
 Modules
     commands, options, completion, completion_names   declaration and completion
-    cluster, managed, text, printing   connection, lookup, output
+    cluster, managed, manifest_files, text, printing   connection, lookup, input, output
     actions, status, history, wait, init, render, run_with   one command each
 
 Imports: every package but `databases` and `stores`.

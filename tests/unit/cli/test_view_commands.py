@@ -505,6 +505,14 @@ def test_a_broken_file_before_another_one_is_refused(folder: Path, console: Cons
     assert done.stderr == f"Error: {folder / 'README.md'}, line 2: this is not valid YAML\n"
 
 
+def test_a_chart_that_is_not_rendered_is_distinguished_from_a_broken_file(console: Console) -> None:
+    done = console.run("plan", "-f", "-", given="metadata:\n  name: {{ .Release.Name }}-secret\n")
+
+    assert done.stderr == (
+        "Error: standard input, line 2: this is not valid YAML; render a Helm chart by `helm template` first\n"
+    )
+
+
 def test_what_is_no_object_is_refused(console: Console) -> None:
     done = console.run("plan", "-f", "-", given="just text\n")
 
@@ -518,7 +526,7 @@ def test_a_folder_without_manifests_is_refused(tmp_path: Path, console: Console)
     done = console.run("plan", "-f", str(empty))
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"Error: {empty} has no file that ends in .json, .yaml, .yml\n"
+    assert done.stderr == f"Error: {empty} has no file that ends in .yaml, .yml or .json\n"
 
 
 def test_a_name_and_a_manifest_are_not_both_planned(folder: Path, console: Console) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from keyturn.cli.manifest_files import Unreadable, documents_in
 from keyturn.cli.printing import print_document, print_lines
 from keyturn.cli.text import table
-from keyturn.cli.yaml_stream import YamlError, load_all
 from keyturn.offline.convert import Weight, convert, grouped, printable, written
 from keyturn.offline.convert.model import Conversion, Manifest
 
@@ -20,20 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _ALL = "--all keeps all but Secrets, whose values are never printed"
 _WEIGHTS = {Weight.LOST: "lost", Weight.CHANGED: "changed"}
 
 
-class _Unreadable(click.ClickException):
-    """A file cannot be parsed."""
-
-    exit_code = 2
-
-
 def show(files: Sequence[str], *, keeps_others: bool) -> bool:
     """Print the converted documents; return whether no meaning is lost."""
-    conversion = convert([body for file in files for body in _documents(file)])
+    documents = (found for file in files for found in documents_in(file, "**/*"))
+    conversion = convert([body for name, document in documents for body in _items(name, document)])
     others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
     kept = [Manifest(dict(body)) for body in others]
     text = written([*conversion.manifests, *kept])
@@ -63,46 +53,6 @@ def _tell(conversion: Conversion, left: Iterable[Mapping[str, Any]]) -> None:
 # Input
 
 
-def _documents(name: str) -> Iterator[Mapping[str, Any]]:
-    """Yield every document of a file, of the files in a folder, or of standard input."""
-    if name == "-":
-        yield from _parsed("standard input", sys.stdin.buffer.read())
-        return
-    for path in _files(Path(name)):
-        try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise _Unreadable(f"{path} cannot be read: {problem.strerror}") from None
-        yield from _parsed(str(path), content)
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-    if not found:
-        raise _Unreadable(f"{path} has no file that ends in .yaml, .yml or .json")
-    return found
-
-
-def _parsed(name: str, content: bytes) -> Iterator[Mapping[str, Any]]:
-    documents = _loaded(name, content)
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            raise _Unreadable(f"{name} has a document that is not a Kubernetes object")
-        yield from _items(name, document)
-
-
-def _loaded(name: str, content: bytes) -> list[Any]:
-    try:
-        return load_all(content)
-    except YamlError as problem:
-        hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
-        raise _Unreadable(f"{name}{problem.where}: this is not valid YAML{hint}") from None
-
-
 def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     items = document.get("items")
     kind = str(document.get("kind", ""))
@@ -111,7 +61,7 @@ def _items(name: str, document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]
         kind_of_list = {"apiVersion": document.get("apiVersion"), "kind": kind.removesuffix("List")}
         for item in items:
             if not isinstance(item, dict):
-                raise _Unreadable(f"{name} has a list with an item that is not a Kubernetes object")
+                raise Unreadable(f"{name} has a list with an item that is not a Kubernetes object")
             yield from _items(name, kind_of_list | item)
     else:
         yield document

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyturn.cli.managed import found_in
+from keyturn.cli.manifest_files import Unreadable, documents_in
 from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
 from keyturn.runtime.yaml_loader import without_nulls
 
-from .manifest_files import Unreadable, read_documents
 from .manifest_flaws import flaws_of, is_ours
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
     Raises:
         Unreadable: There are none, one has no name, one is declared twice, or one is of another namespace.
     """
-    every = read_documents(files)
+    every = [body for file in files for _, document in documents_in(file) for body in _with_items(document)]
     secrets = tuple(_declared(body, namespace) for body in every if is_ours(body, _SECRET))
     classes = tuple(body for body in every if is_ours(body, _CLASS))
     if not secrets and not classes:
@@ -90,6 +90,13 @@ def read_manifest(files: Iterable[str], namespace: str, *, only: str | None) -> 
         raise Unreadable(f"the manifest is of namespace {other!r}; leave out --namespace {only}")
     externals = (key for body in every if (key := _external(body, namespace)))
     return Manifest(secrets, classes, frozenset(externals))
+
+
+def _with_items(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a document, and the objects in it if it is a List."""
+    items = document.get("items") if str(document.get("kind")).endswith("List") else None
+    inner = items if isinstance(items, list) else []
+    return [document, *(one for one in inner if isinstance(one, dict))]
 
 
 async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass:

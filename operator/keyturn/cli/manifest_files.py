@@ -1,0 +1,67 @@
+"""Reads the documents of the files, folders and standard input that -f names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .yaml_stream import YamlError, load_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Unreadable", "documents_in"]
+
+_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+
+
+class Unreadable(click.ClickException):
+    """A manifest is invalid."""
+
+    exit_code = 2
+
+
+def documents_in(name: str, files: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each document, after the name of its file for messages; `files` is the pattern of those of a folder.
+
+    Raises:
+        Unreadable: A file cannot be read, is not valid YAML, or has a document that is no object.
+    """
+    for where, content in _contents(name, files):
+        for document in _loaded(where, content):
+            if document is None:
+                continue
+            if not isinstance(document, dict):
+                raise Unreadable(f"{where} has a document that is not a Kubernetes object")
+            yield where, document
+
+
+def _contents(name: str, files: str) -> Iterator[tuple[str, bytes]]:
+    if name == "-":
+        yield "standard input", sys.stdin.buffer.read()
+        return
+    path = Path(name)
+    try:
+        found = _manifests_in(path, files) if path.is_dir() else [path]
+        yield from ((str(file), file.read_bytes()) for file in found)
+    except OSError as problem:
+        raise Unreadable(f"{problem.filename or name} cannot be read: {problem.strerror}") from None
+
+
+def _manifests_in(folder: Path, files: str) -> list[Path]:
+    next(folder.iterdir(), None)  # raises if the folder cannot be read, which glob passes over
+    found = sorted(file for file in folder.glob(files) if file.suffix in _SUFFIXES and file.is_file())
+    if not found:
+        raise Unreadable(f"{folder} has no file that ends in .yaml, .yml or .json")
+    return found
+
+
+def _loaded(where: str, content: bytes) -> list[Any]:
+    try:
+        return load_all(content)
+    except YamlError as problem:
+        hint = "; render a Helm chart by `helm template` first" if b"{{" in content else ""
+        raise Unreadable(f"{where}{problem.where}: this is not valid YAML{hint}") from None
