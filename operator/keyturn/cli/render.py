@@ -110,14 +110,14 @@ def _secret(
     folder: Path, environment: str, name: str | None, namespace: str | None, output: Path | None
 ) -> None:
     from keyturn.offline.dotenv import render
+    from keyturn.offline.dotenv.declaration import declared_in
     from keyturn.offline.dotenv.environments import before
     from keyturn.offline.dotenv.write_manifest import default_name
     from keyturn.runtime import yaml_dumper
 
     if output:
         raise click.UsageError("--with-values prints to standard output only: remove --output")
-    before(folder)  # so that its absence is refused without -f, which this form does not take
-    source = render.source_at(folder, (), environment)
+    source = render.source_of(declared_in(before(folder)), folder, environment)
     _tell_undeclared(source)
     secret = render.secret_object(name or default_name(folder), namespace, source)
     click.echo(yaml_dumper.dump(secret), nl=False)

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from .declaration import Declaration
     from .document import Document
 
-__all__ = ["Secrets", "Source", "heading", "put", "secret_files", "secret_object", "source_at", "to_dotenv"]
+__all__ = [
+    "Secrets",
+    "Source",
+    "heading",
+    "put",
+    "secret_files",
+    "secret_object",
+    "source_at",
+    "source_of",
+    "to_dotenv",
+]
 
 _MADE: Final = "# Made by keyturn render"
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -86,6 +96,15 @@ def source_at(folder: Path, manifests: tuple[Path, ...], environment: str) -> So
         Refused: It is missing or incomplete.
     """
     declaration, _ = declared_at(folder, manifests)
+    return source_of(declaration, folder, environment)
+
+
+def source_of(declaration: Declaration, folder: Path, environment: str) -> Source:
+    """Read an environment with the variables of a declaration.
+
+    Raises:
+        Refused: It is missing or incomplete.
+    """
     one = opened(folder, environment)
     if one.document is None:
         raise Refused(f"there is no {one.path}; keyturn init --environment {environment} makes it")
