@@ -251,7 +251,7 @@ def _is_ours(content: Content, record: Pushed, state: State) -> bool:
         pushed = properties.parts(content)
     except StoreError:
         return False
-    return any(all(name in data and data[name] == value for name, value in pushed.items()) for data in every)
+    return bool(pushed) and any(pushed.items() <= data.items() for data in every)
 
 
 async def _run_job(

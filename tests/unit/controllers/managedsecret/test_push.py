@@ -370,7 +370,7 @@ async def test_an_earlier_one_of_ours_is_deleted_as_well(pusher: Pusher) -> None
 
 
 @pytest.mark.parametrize(
-    "there", [{"password": "else"}, {"password": "first", "user": "else"}, "no document"]
+    "there", [{"password": "else"}, {"password": "first", "user": "else"}, {}, "no document"]
 )
 async def test_what_another_writer_has_put_there_meanwhile_stays(
     there: str | dict[str, str], pusher: Pusher
