@@ -8,6 +8,7 @@ Modules
     cloudnativepg, zalando, vault_operator, accounts          accounts of databases
     items, templates, generators, target, metadata            parts of the output
     gotemplate, gofunctions             Go templates as Liquid
+    goregexp                            Go's regular expressions
     findings, model, output             result and its YAML
 
 Imports: `runtime` and `api`.

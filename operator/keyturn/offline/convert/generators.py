@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from .inputs import Inputs
 
-__all__ = ["KINDS", "generated"]
+__all__ = ["KINDS", "generated", "keys_of"]
 
 _MIN_LENGTH: Final = 32
+_KEY_SIZES: Final = {"rsa": "an RSA key has 3072 bits", "ecdsa": "an ECDSA key is on P-256"}
 _SPECS: Final = {"passwordSpec": "Password", "uuidSpec": "UUID", "sshKeySpec": "SSHKey"}
 
 
@@ -43,6 +44,13 @@ def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, di
     made = KINDS[kind](read)
     read.tell_unread()
     return made
+
+
+def keys_of(name: str, source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the key of the Secret for each output of an item that `generated` returned."""
+    if "sshKey" in source["generate"]:
+        return {"privateKey": "privateKey", "publicKey": "publicKey", **source.get("keys", {})}
+    return {"value": name}
 
 
 def _tell_around_spec(document: StrictReader) -> None:
@@ -105,7 +113,10 @@ def _uuid(_: StrictReader) -> dict[str, dict[str, Any]]:
 
 def _ssh_key(spec: StrictReader) -> dict[str, dict[str, Any]]:
     settings: dict[str, Any] = {"type": spec.text("keyType") or "rsa"}
-    spec.changed("keySize", "is left out: an RSA key has 3072 bits")
+    if size := _KEY_SIZES.get(settings["type"]):
+        spec.changed("keySize", f"is left out: {size}")
+    else:
+        spec.ignore("keySize")  # External Secrets does not read it either
     if comment := spec.text("comment"):
         settings["comment"] = comment
     return {"ssh-key": {"generate": {"sshKey": settings}}}

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .generators import generated
+from .generators import generated, keys_of
+from .goregexp import replace_all
 from .refs import StoreRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .inputs import Inputs
     from .strict_reader import StrictReader
@@ -132,12 +133,10 @@ class _Reader:
     def made(self, entry: StrictReader) -> list[ConvertedItem]:
         """Convert an entry of dataFrom with a generator."""
         ref = entry.part("sourceRef").part("generatorRef")
-        rewrites = entry.parts("rewrite")
         made = generated(ref, self.namespace, self.inputs)
-        names = _rename(list(made), rewrites)
-        return [
-            ConvertedItem(name, source, entry.path) for name, source in zip(names, made.values(), strict=True)
-        ]
+        keys = [key for name, source in made.items() for key in keys_of(name, source).values()]
+        renamed = dict(zip(keys, _rename(keys, entry.parts("rewrite")), strict=True))
+        return [_named_by_keys(name, source, renamed, entry) for name, source in made.items()]
 
     def whole(self, entry: StrictReader) -> dict[str, Any] | None:
         """Convert an entry of dataFrom with all properties of a key."""
@@ -237,22 +236,40 @@ def _prefix_of(rewrite: StrictReader) -> str | None:
 
 
 def _rename(names: list[str], rewrites: list[StrictReader]) -> list[str]:
-    """Rename the outputs of a generator, whose names are known."""
+    """Rename the keys that a generator makes, which are known."""
     for rewrite in rewrites:
         regexp = rewrite.part("regexp")
         source, target = regexp.text("source"), regexp.text("target") or ""
-        made = [_replaced(source, target, name) if source is not None else None for name in names]
+        made = [replace_all(source, target, name) if source is not None else None for name in names]
         if None in made:
             rewrite.ignore("transform", "merge")
             rewrite.report.lost(
                 rewrite.path, "renames in a way that is not understood here", "rename it in data"
             )
+        elif "" in made:
+            rewrite.report.lost(
+                rewrite.path,
+                "leaves no name, so External Secrets drops the value; here it keeps its name",
+                "rename it in data; a group before a letter, digit or _ is written ${1}",
+            )
         names = [new or name for new, name in zip(made, names, strict=True)]
     return names
 
 
-def _replaced(source: str, target: str, name: str) -> str | None:
-    try:
-        return re.sub(source, re.sub(r"\$\{?(\d+)\}?", r"\\g<\1>", target.replace("\\", r"\\")), name)
-    except (re.error, IndexError):
-        return None
+def _named_by_keys(
+    name: str, source: dict[str, Any], renamed: Mapping[str, str], entry: StrictReader
+) -> ConvertedItem:
+    """Return a generated item: with one key it has that name, with several it maps each output to its key."""
+    keys = keys_of(name, source)
+    new = {output: renamed[key] for output, key in keys.items()}
+    first, *others = new.values()
+    if not others:
+        return ConvertedItem(first, source, entry.path)
+    if len(set(new.values())) < len(new):
+        entry.report.lost(
+            entry.at("rewrite"), "gives several outputs one name and is left out", "write keys in data"
+        )
+        new = keys
+    if new == keys:
+        return ConvertedItem(name, source, entry.path)
+    return ConvertedItem(f"{name}-{first}", {**source, "keys": new}, entry.path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api import API_VERSION
 
-from .generators import generated
+from .generators import generated, keys_of
 from .items import store_ref
 from .metadata import kept, pass_over
 from .strict_reader import StrictReader
@@ -103,7 +103,7 @@ def _secret_of(made: dict[str, Any]) -> tuple[str, str]:
 def _keys(made: dict[str, Any]) -> frozenset[str]:
     """Return the generated keys, as far as their names are known."""
     items = [item for item in made["spec"].get("data", ()) if "from" not in item]
-    return frozenset(item["name"] for item in items)
+    return frozenset(key for item in items for key in keys_of(item["name"], item).values())
 
 
 def _stores(spec: StrictReader) -> list[StoreRef]:
