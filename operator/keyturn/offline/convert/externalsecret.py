@@ -32,8 +32,8 @@ def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str
     """Convert an ExternalSecret; returns nothing if no value is left."""
     document = StrictReader(body, "", report)
     pass_over(document)
-    metadata = kept(document.part("metadata"))
-    made = _managed_secret(document.part("spec"), metadata, inputs)
+    owner = document.part("metadata")
+    made = _managed_secret(document.part("spec"), kept(owner), owner, inputs)
     document.tell_unread()
     return [made] if made else []
 
@@ -45,7 +45,7 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
     spec = document.part("spec")
     metadata = kept(document.part("metadata"), is_namespaced=False)
     named = spec.text("externalSecretName")
-    inner = kept(spec.part("externalSecretMetadata"))
+    owner = spec.part("externalSecretMetadata")
     spec.changed("refreshTime", "is not needed: namespaces are watched")
     for name in ("namespaceSelector", "namespaceSelectors", "namespaces"):
         spec.lost(
@@ -53,13 +53,16 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
             "selects namespaces; a ManagedSecret belongs to one",
             "apply this manifest to each, such as by kustomize or an ApplicationSet",
         )
-    metadata = {**metadata, **inner, **({"name": named} if named else {})}
-    made = _managed_secret(spec.part("externalSecretSpec"), metadata, inputs)
+    metadata = {**metadata, **kept(owner), **({"name": named} if named else {})}
+    made = _managed_secret(spec.part("externalSecretSpec"), metadata, owner, inputs)
     document.tell_unread()
     return [made] if made else []
 
 
-def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs) -> dict[str, Any] | None:
+def _managed_secret(
+    spec: StrictReader, metadata: dict[str, Any], owner: StrictReader, inputs: Inputs
+) -> dict[str, Any] | None:
+    """Convert a spec; `owner` is the metadata that the ExternalSecret has in the cluster."""
     name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
     found = sources(spec, namespace, inputs)
     part = spec.part("target")
@@ -71,7 +74,7 @@ def _managed_secret(spec: StrictReader, metadata: dict[str, Any], inputs: Inputs
     short = _short(spec, name)
     refresh = _refresh(spec, found)
     texts = templated(part.part("template"), found)
-    shape = target(part, name, short, texts.data, once=refresh.once)
+    shape = target(part, owner, name, short, texts.data, once=refresh.once)
     if not (found.items or found.whole):
         spec.report.lost(
             spec.path, "brings no value that could be converted; nothing is written", "see above"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .strict_reader import StrictReader
 
-__all__ = ["kept", "pass_over"]
+__all__ = ["kept", "pass_over", "texts_of"]
 
 _SERVER_FIELDS: Final = (
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields",
@@ -32,10 +32,14 @@ def kept(metadata: StrictReader, *, is_namespaced: bool = True) -> dict[str, Any
         if written := metadata.text(name):
             body[name] = written
     for name in ("labels", "annotations"):
-        texts = metadata.texts_by_name(name)
-        if chosen := {key: text for key, text in texts.items() if not _is_noise(key)}:
-            body[name] = chosen
+        if texts := texts_of(metadata, name):
+            body[name] = texts
     return body
+
+
+def texts_of(metadata: StrictReader, name: str) -> dict[str, str]:
+    """Return the labels or annotations, without those that tools write for themselves."""
+    return {key: text for key, text in metadata.texts_by_name(name).items() if not _is_noise(key)}
 
 
 def pass_over(document: StrictReader) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS
 
+from .metadata import texts_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,12 +27,13 @@ _TYPES: Final = frozenset(
 )
 _TRACKING: Final = frozenset({*TRACKING_LABELS, *TRACKING_ANNOTATIONS})
 _THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
+_WHERE_MADE: Final = "write them where the Secret is made"
 
 
 def target(
-    part: StrictReader, name: str, short: str, texts: Mapping[str, str], *, once: bool
+    part: StrictReader, owner: StrictReader, name: str, short: str, texts: Mapping[str, str], *, once: bool
 ) -> dict[str, Any]:
-    """Return spec.target of a ManagedSecret `short`, converted from an object `name`."""
+    """Return spec.target of a ManagedSecret `short`, converted from an object `name` with the metadata `owner`."""
     template = part.part("template")
     body: dict[str, Any] = {}
     written = part.text("name") or name
@@ -48,7 +51,10 @@ def target(
     if once and not merges:
         body["immutable"] = True
     _tell_of_loss(part)
-    metadata = _metadata(template.part("metadata"), merges=merges)
+    if "template" in part:
+        metadata = _metadata(template.part("metadata"), merges=merges)
+    else:
+        metadata = _copied(owner, merges=merges)
     inner = {**({"metadata": metadata} if metadata else {}), **({"data": dict(texts)} if texts else {})}
     return {**body, "template": inner} if inner else body
 
@@ -81,10 +87,24 @@ def _tell_of_loss(part: StrictReader) -> None:
 def _metadata(metadata: StrictReader, *, merges: bool) -> dict[str, dict[str, str]]:
     if merges:
         for name in ("labels", "annotations"):
-            metadata.lost(name, _THEIRS, "write them where the Secret is made")
+            metadata.lost(name, _THEIRS, _WHERE_MADE)
     metadata.lost("finalizers", "are not written by Keyturn", "write them yourself")
     read = {name: _plain(metadata.part(name)) for name in ("labels", "annotations")}
     return {} if merges else {name: texts for name, texts in read.items() if texts}
+
+
+def _copied(owner: StrictReader, *, merges: bool) -> dict[str, dict[str, str]]:
+    """Return the labels and annotations that External Secrets copies to the Secret if there is no template."""
+    read = {name: texts_of(owner, name) for name in ("labels", "annotations")}
+    if merges:
+        for name in [name for name, texts in read.items() if texts]:
+            owner.report.lost(owner.at(name), _THEIRS, _WHERE_MADE)
+        return {}
+    for name, texts in read.items():
+        for key in [key for key in texts if key in _TRACKING]:
+            owner.part(name).changed(key, "is not copied to the Secret, which Argo CD or Flux would prune")
+            del texts[key]
+    return {name: texts for name, texts in read.items() if texts}
 
 
 def _plain(part: StrictReader) -> dict[str, str]:

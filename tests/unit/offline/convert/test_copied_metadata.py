@@ -1,0 +1,85 @@
+"""A Secret has the labels and annotations that External Secrets would copy to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.api import ManagedSecret
+from keyturn.offline.convert import Weight, convert
+
+if TYPE_CHECKING:
+    from keyturn.offline.convert.model import Conversion
+
+_METADATA = {
+    "labels": {"jenkins.io/credentials-type": "usernamePassword"},
+    "annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"},
+}
+_NOISE = {"force-sync": "1", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+_SPEC: dict[str, Any] = {
+    "secretStoreRef": {"name": "vault"},
+    "data": [{"secretKey": "token", "remoteRef": {"key": "shop/token"}}],
+}
+
+
+def test_labels_and_annotations_are_copied_without_a_template() -> None:
+    annotations = {**_METADATA["annotations"], **_NOISE}
+
+    conversion = _converted({**_METADATA, "annotations": annotations}, {})
+
+    assert _template(conversion) == {"metadata": _METADATA}
+    assert conversion.findings == ()
+
+
+@pytest.mark.parametrize("template", [{}, {"metadata": {"labels": {"team": "shop"}}}], ids=["empty", "own"])
+def test_a_template_has_all_of_them(template: dict[str, Any]) -> None:
+    assert _template(_converted(_METADATA, {"template": template})) == (template or None)
+
+
+def test_marks_of_argo_cd_and_flux_are_not_copied() -> None:
+    marks = {"app.kubernetes.io/instance": "shop", "kustomize.toolkit.fluxcd.io/name": "shop"}
+
+    conversion = _converted({"labels": {**_METADATA["labels"], **marks}}, {})
+
+    assert _template(conversion) == {"metadata": {"labels": _METADATA["labels"]}}
+    assert {finding.weight for finding in conversion.findings} == {Weight.CHANGED}
+    assert len(conversion.findings) == len(marks)
+
+
+def test_a_secret_that_is_merged_into_gets_none_and_that_is_lost() -> None:
+    conversion = _converted(_METADATA, {"creationPolicy": "Merge"})
+
+    assert _template(conversion) is None
+    assert [(one.field, one.weight) for one in conversion.findings] == [
+        ("metadata.labels", Weight.LOST),
+        ("metadata.annotations", Weight.LOST),
+    ]
+
+
+def test_a_cluster_external_secret_gives_those_of_its_external_secrets() -> None:
+    body = {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ClusterExternalSecret",
+        "metadata": {"name": "login", "labels": {"of": "the cluster object"}},
+        "spec": {"externalSecretMetadata": _METADATA, "externalSecretSpec": _SPEC},
+    }
+
+    assert _template(convert([body])) == {"metadata": _METADATA}
+
+
+def _converted(metadata: dict[str, Any], target: dict[str, Any]) -> Conversion:
+    body = {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ExternalSecret",
+        "metadata": {"name": "login", "namespace": "shop", **metadata},
+        "spec": {**_SPEC, "target": target},
+    }
+    return convert([body])
+
+
+def _template(conversion: Conversion) -> dict[str, Any] | None:
+    (made,) = conversion.manifests
+    ManagedSecret.model_validate(made.body)
+    template: dict[str, Any] | None = made.body["spec"]["target"].get("template")
+    return template
