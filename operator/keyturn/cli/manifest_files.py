@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -24,13 +25,13 @@ class Unreadable(click.ClickException):
     exit_code = 2
 
 
-def documents_in(name: str, files: str = "*") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each document, after the name of its file for messages; `files` is the pattern of those of a folder.
+def documents_in(name: str, *, recursive: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each document, after the name of its file for messages.
 
     Raises:
         Unreadable: A file cannot be read, is not valid YAML, or has a document that is no object.
     """
-    for where, content in _contents(name, files):
+    for where, content in _contents(name, recursive=recursive):
         for document in _loaded(where, content):
             if document is None:
                 continue
@@ -39,24 +40,32 @@ def documents_in(name: str, files: str = "*") -> Iterator[tuple[str, dict[str, A
             yield where, document
 
 
-def _contents(name: str, files: str) -> Iterator[tuple[str, bytes]]:
+def _contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:
     if name == "-":
         yield "standard input", sys.stdin.buffer.read()
         return
     path = Path(name)
     try:
-        found = _manifests_in(path, files) if path.is_dir() else [path]
+        found = _manifests_in(path, recursive=recursive) if path.is_dir() else [path]
         yield from ((str(file), file.read_bytes()) for file in found)
     except OSError as problem:
         raise Unreadable(f"{problem.filename or name} cannot be read: {problem.strerror}") from None
 
 
-def _manifests_in(folder: Path, files: str) -> list[Path]:
-    next(folder.iterdir(), None)  # raises if the folder cannot be read, which glob passes over
-    found = sorted(file for file in folder.glob(files) if file.suffix in _SUFFIXES and file.is_file())
+def _manifests_in(folder: Path, *, recursive: bool) -> list[Path]:
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_refuse):  # glob would pass over unreadable folders
+        if not recursive:
+            folders.clear()
+        files = (Path(parent, name) for name in names)
+        found += (file for file in files if file.suffix in _SUFFIXES and file.is_file())
     if not found:
         raise Unreadable(f"{folder} has no file that ends in .yaml, .yml or .json")
-    return found
+    return sorted(found)
+
+
+def _refuse(problem: OSError) -> NoReturn:
+    raise problem
 
 
 def _loaded(where: str, content: bytes) -> list[Any]:

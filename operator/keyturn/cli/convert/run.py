@@ -22,8 +22,13 @@ _WEIGHTS = {Weight.LOST: "lost", Weight.CHANGED: "changed"}
 
 def show(files: Sequence[str], *, keeps_others: bool) -> bool:
     """Print the converted documents; return whether no meaning is lost."""
-    documents = (found for file in files for found in documents_in(file, "**/*"))
-    conversion = convert([body for name, document in documents for body in _items(name, document)])
+    read = [
+        (where, body)
+        for file in files
+        for where, document in documents_in(file, recursive=True)
+        for body in _items(where, document)
+    ]
+    conversion = convert([body for _, body in read], files=[where for where, _ in read])
     others = [body for body in conversion.others if body.get("kind") != "Secret"] if keeps_others else []
     kept = [Manifest(dict(body)) for body in others]
     text = written([*conversion.manifests, *kept])

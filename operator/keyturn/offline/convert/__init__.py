@@ -58,14 +58,15 @@ _ACCOUNTS: Final[Mapping[tuple[str, str], Callable[[Body, ReportOn], list[Made]]
 }
 
 
-def convert(bodies: Iterable[Body]) -> Conversion:
-    """Convert all documents, which may refer to each other."""
+def convert(bodies: Iterable[Body], files: Iterable[str] = ()) -> Conversion:
+    """Convert all documents, which may refer to each other; `files` names the file of each."""
     inputs = Inputs(tuple(bodies))
+    file_of = dict(zip(map(id, inputs.bodies), files, strict=False))
     reports: list[Report] = []
     made: list[tuple[Report, dict[str, Any]]] = []
 
     def report_on(body: Body, part: str = "") -> Report:
-        reports.append(Report(f"{label_of(body)}{part}"))
+        reports.append(Report(f"{label_of(body)}{part}", file_of.get(id(body), "")))
         return reports[-1]
 
     def keep(report: Report, objects: list[dict[str, Any]]) -> None:
@@ -89,6 +90,7 @@ def convert(bodies: Iterable[Body]) -> Conversion:
     for body in inputs.idle_generators():
         report_on(body).changed("spec", "is named by no document here and left out")
     _tell_of_stores(inputs, made)
+    _tell_of_equal_names(made)
     return Conversion(
         tuple(sorted((_manifest(*one) for one in made), key=_place)),
         tuple(finding for report in reports for finding in report.findings),
@@ -107,6 +109,21 @@ def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -
                 report.lost(
                     "spec.secretStoreRef", f"is the {label_of(store_)}, which is left out", "name another"
                 )
+
+
+def _tell_of_equal_names(made: list[tuple[Report, dict[str, Any]]]) -> None:
+    """Report objects that replace each other when they are applied, such as a base and its patch."""
+    by_identity: dict[tuple[str, str, str], list[Report]] = {}
+    for report, body in made:
+        by_identity.setdefault(_identity(body), []).append(report)
+    for (kind, _, name), reports in by_identity.items():
+        files = " and ".join(dict.fromkeys(report.file for report in reports if report.file))
+        for report in reports if len(reports) > 1 else ():
+            report.lost(
+                "metadata.name",
+                f"makes the {kind} {name}, which is there {len(reports)} times{f', in {files}' if files else ''}",
+                "render overlays with kubectl kustomize first, or keep one of them",
+            )
 
 
 def _identity(body: Body) -> tuple[str, str, str]:

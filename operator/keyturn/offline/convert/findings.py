@@ -50,6 +50,8 @@ class Report:
     """Collects the findings of one document."""
 
     document: str
+    file: str = ""
+    """The file of the document; empty if it is not known."""
     findings: list[Finding] = field(default_factory=list)
 
     def lost(self, field: str, what: str, remedy: str, quoted: str = "") -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -161,6 +162,47 @@ def test_a_folder_without_manifests_ends_with_2(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "has no file that ends in .yaml, .yml or .json" in done.stderr
+
+
+def test_a_subfolder_that_cannot_be_read_ends_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, scandir = folder / "apps", os.scandir
+
+    def scan(path: str) -> Any:
+        if str(path) == str(closed):  # root reads every folder, whatever its mode
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+    done = convert("-f", folder)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {closed} cannot be read: Permission denied\n"
+
+
+def test_an_object_that_is_there_twice_is_lost_and_both_files_are_named(tmp_path: Path) -> None:
+    for place in ("base/secret.yaml", "overlays/prod/patch.yaml"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(_PLAIN.input)
+
+    done = convert("-f", tmp_path)
+
+    assert done.exit_code == 1
+    line = " ".join(done.stderr.splitlines()[1].split())
+    assert (
+        f"makes the ManagedSecret checkout, which is there 2 times, in {tmp_path}/base/secret.yaml and"
+        f" {tmp_path}/overlays/prod/patch.yaml" in line
+    )
+    assert "kubectl kustomize" in line
+    assert done.stdout.count("# TODO metadata.name makes the ManagedSecret checkout") == 2
+
+
+def test_objects_of_one_name_in_two_namespaces_are_two() -> None:
+    text = f"{_PLAIN.input}---\n{_PLAIN.input.replace('namespace: shop', 'namespace: stage')}"
+
+    done = convert("-f", "-", given=text)
+
+    assert (done.exit_code, names(done.stdout)) == (0, ["ManagedSecret/checkout"] * 2)
 
 
 def test_nothing_to_convert_is_said() -> None:
