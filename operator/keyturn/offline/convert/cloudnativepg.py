@@ -1,6 +1,6 @@
 """Converts the roles of a Cluster of CloudNativePG that have a password in a Secret.
 
-Source: CRD `clusters.postgresql.cnpg.io` v1, `spec.managed.roles`.
+Sources: CRD `clusters.postgresql.cnpg.io` v1, `spec.managed.roles`; its defaults, `api/v1/cluster_defaults.go`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,31 @@ def cluster(body: Body, report_on: ReportOn) -> list[Made]:
     ]
     if not made:
         return []
-    admin = f"{name}-superuser"
+    admin = spec.part("superuserSecret").text("name") or f"{name}-superuser"
     if spec.flag("enableSuperuserAccess") is not True:
         report.lost(
             "spec.enableSuperuserAccess",
-            f"is not true, so the Secret {admin}, with which the target logs in, does not exist",
+            f"is not true, so the target cannot log in with the Secret {admin}",
             "write true, or the Secret of a role with CREATEROLE under adminCredentials",
         )
-    database = spec.part("bootstrap").part("initdb").text("database") or _DEFAULT_DATABASE
-    server = {"host": f"{name}-rw", "database": database, "tls": {"caRef": {"name": f"{name}-ca"}}}
+    authority = spec.part("certificates").text("serverCASecret") or f"{name}-ca"
+    server = {"host": f"{name}-rw", "database": _database(spec), "tls": {"caRef": {"name": authority}}}
     return [(report, target(name, namespace, server, admin)), *made]
+
+
+def _database(spec: StrictReader) -> str:
+    """Return the database of the application."""
+    bootstrap = spec.part("bootstrap")
+    for method in ("recovery", "pg_basebackup", "initdb"):
+        if written := bootstrap.part(method).text("database"):
+            return written
+    if bootstrap.part("initdb").part("import").text("type") == "monolith":
+        spec.report.lost(
+            bootstrap.part("initdb").at("import"),
+            f"brings several databases, of which none is the default; {_DEFAULT_DATABASE} is written",
+            "write the database to connect to",
+        )
+    return _DEFAULT_DATABASE
 
 
 def _role(listed: StrictReader, server: str, namespace: str, report_on: ReportOn) -> Iterator[Made]:

@@ -73,7 +73,7 @@ def _allowed(spec: StrictReader) -> dict[str, Any]:
             "has several selectors; the first is taken",
             "write one that fits all of them",
         )
-    if "conditions" not in spec:
+    if spec.raw("conditions") in (None, []):
         spec.report.changed(
             spec.at("conditions"),
             "are absent, so every namespace may use it, as this selector says",
