@@ -104,6 +104,9 @@ def _htpasswd(*given: Expression) -> Expression:
     return password.then("bcrypt", 'prepend: ":"', f"prepend: {name.argument}")
 
 
+_ESCAPED_AS_IN_HTML: Final = tuple(f'replace: "{letter}", "\\u{ord(letter):04x}"' for letter in "&<>")
+"""What Go's `json.Marshal` escapes, and `toRawJson` does not; Liquid has no escapes, so `\\u0026` is a plain text."""
+
 FUNCTIONS: Final[Mapping[str, Callable[..., Expression]]] = {
     "b64dec": _one("base64_decode"),
     "b64enc": _one("base64_encode"),
@@ -117,7 +120,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Expression]]] = {
     "replace": _with("replace", "old", "new", "value"),
     "sha256sum": _one("sha256"),
     "squote": _one('prepend: "\'"', 'append: "\'"'),
-    "toJson": _one("json"),
+    "toJson": _one("json", *_ESCAPED_AS_IN_HTML),
     "toRawJson": _one("json"),
     "toString": _one(),
     "trim": _one("strip"),

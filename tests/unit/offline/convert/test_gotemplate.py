@@ -23,6 +23,7 @@ VALUES = {
     "config": '{"host": {"name": "db", "port": 5432}, "a.b": "dotted"}',
     "encoded": base64.b64encode(b"hidden").decode(),
     "padded": "  text \n",
+    "page": "<a>&\\u0026</a>",
 }
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -59,6 +60,12 @@ def rendered(template: str) -> str:
         pytest.param("{{ .encoded | b64dec | upper }}", "HIDDEN", id="a pipeline"),
         pytest.param("{{ .password | urlquery }}", "p%40ss+%22word%22", id="urlquery"),
         pytest.param("{{ .password | toJson }}", '"p@ss \\"word\\""', id="toJson"),
+        pytest.param(
+            "{{ .page | toJson }}",
+            r'"\u003ca\u003e\u0026\\u0026\u003c/a\u003e"',
+            id="toJson of what has a meaning in HTML",
+        ),
+        pytest.param("{{ .page | toRawJson }}", r'"<a>&\\u0026</a>"', id="toRawJson"),
         pytest.param("{{ .padded | trim }}", "text", id="trim"),
         pytest.param('{{ .username | replace "s" "S" }}', "Shop", id="replace"),
         pytest.param("{{ .username | trunc 2 }}", "sh", id="trunc"),
