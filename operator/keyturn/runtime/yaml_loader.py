@@ -40,6 +40,11 @@ class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_document(self, node: yaml.Node) -> Any:
+        """Construct each part as a whole, so that an alias within its own anchor is an error, as for kubectl."""
+        self.deep_construct = True
+        return super().construct_document(node)
+
 
 def _boolean(loader: YamlLoader, node: yaml.ScalarNode) -> bool:
     return str(loader.construct_scalar(node)).lower() in {"y", "yes", "true", "on"}

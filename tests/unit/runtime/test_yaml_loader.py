@@ -67,6 +67,12 @@ def test_anchors_merges_and_several_documents_are_read() -> None:
     assert yaml_loader.load_all(stream) == [{"a": {"b": 1}, "c": {"b": 1, "d": 2}}, [3]]
 
 
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "&a [1, {b: [*a]}]"])
+def test_an_alias_within_its_own_anchor_is_refused(text: str) -> None:
+    with pytest.raises(yaml.MarkedYAMLError):
+        load(text)
+
+
 def test_no_object_of_python_is_made() -> None:
     with pytest.raises(yaml.YAMLError):
         load("!!python/object/apply:os.getcwd []")

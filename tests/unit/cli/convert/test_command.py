@@ -245,6 +245,13 @@ def test_anchors_of_yaml_are_written_out() -> None:
     assert convert("-f", "-", given=text + "  # *one\n").stdout == _PLAIN.output
 
 
+def test_an_alias_within_its_own_anchor_ends_with_2() -> None:
+    done = convert("-f", "-", "--all", given="kind: ConfigMap\na: &a [*a]\n")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "Error: standard input, line 2: this is not valid YAML\n"
+
+
 def test_an_unquoted_date_stays_a_text() -> None:
     source = """
 apiVersion: external-secrets.io/v1
