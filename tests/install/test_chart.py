@@ -434,7 +434,7 @@ _FULL: Body = {
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "ops", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-    "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
+    "env": [{"name": "SSL_CERT_FILE", "value": "/files/ca.crt"}],
     "volumes": [{"name": "files", "emptyDir": {}}],
     "volumeMounts": [{"name": "files", "mountPath": "/files"}],
 }
