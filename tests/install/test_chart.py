@@ -628,8 +628,47 @@ def test_without_network_policies_the_endpoint_has_none_either() -> None:
 def test_the_network_policy_opens_what_stores_need(full: list[Body]) -> None:
     rules = one("NetworkPolicy", full)["spec"]["egress"]
 
-    assert [rule["port"] for rule in rules[-2]["ports"]] == [443, 6443, 8200]
+    assert [rule["port"] for rule in rules[-2]["ports"]] == [443, 6443, 8443, 16443, 8200]
     assert [rule["port"] for rule in rules[-1]["ports"]] == [5432], "database servers"
+
+
+def test_the_network_policy_opens_names_at_the_service_and_at_its_pods() -> None:
+    names = one("NetworkPolicy", render())["spec"]["egress"][0]["ports"]
+
+    assert {(rule["port"], rule["protocol"]) for rule in names} == {
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    }
+
+
+def test_the_ports_of_the_api_server_are_those_of_the_values() -> None:
+    (_, api, _) = one("NetworkPolicy", render("--set=networkPolicy.apiServerPorts={443,7443}"))["spec"]["egress"]
+
+    assert api == {"ports": [{"port": 443}, {"port": 7443}]}
+
+
+@pytest.mark.parametrize("ports", ["[]", "null"])
+def test_without_a_port_of_the_api_server_nothing_is_opened(ports: str) -> None:
+    """To Kubernetes an empty list of ports is every port."""
+    with pytest.raises(Refused, match="apiServerPorts"):
+        render(f"--set-json=networkPolicy.apiServerPorts={ports}")
+
+
+def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 9443, "protocol": "TCP"}]}
+    before = one("NetworkPolicy", render())["spec"]["egress"]
+    after = one("NetworkPolicy", render(f"--set-json=networkPolicy.extraEgress={json.dumps([rule])}"))
+
+    assert after["spec"]["egress"] == [*before, rule]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{}, {"to": []}, {"ports": []}, {"port": 443}],
+    ids=["everything", "to everywhere", "at every port", "a port without its list"],
+)
+def test_a_rule_that_would_open_everything_is_refused(rule: Body) -> None:
+    with pytest.raises(Refused, match="networkPolicy/extraEgress"):
+        render(f"--set-json=networkPolicy.extraEgress={json.dumps([rule])}")
 
 
 def test_metrics_may_be_read_from_where_the_values_say() -> None:
@@ -730,6 +769,7 @@ def test_every_value_has_a_default() -> None:
         pytest.param("audit.many=1", "minimum: got 1, want 2", id="one is not many"),
         pytest.param("audit.secretName=", "audit/secretName", id="no Secret for the endpoint"),
         pytest.param("stores.ports={0}", "minimum: got 0, want 1", id="no port"),
+        pytest.param("networkPolicy.apiServerPorts={0}", "minimum: got 0, want 1", id="no port either"),
         pytest.param("metrics.tlsSecret=Web_TLS", "does not match pattern", id="no name of another Secret"),
         pytest.param("metrics.tokenFile=token", "does not match pattern", id="a file from nowhere"),
         pytest.param("ui.tlsSecret=Web_TLS", "does not match pattern", id="no name of a Secret"),

@@ -147,6 +147,20 @@ def test_the_image_is_taken_by_its_digest_with_kustomize(tmp_path: Path) -> None
     assert images == [f"registry.example.com/keyturn@sha256:{'0' * 64}"]
 
 
+def test_a_port_is_added_to_the_network_policy_with_kustomize(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "install" / "kustomize.md").read_text()
+    (block,) = re.findall(r"^```text\n(patches:\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    body = yaml.load(block, Loader=yaml.CSafeLoader) | {"resources": [os.path.relpath(BASE, tmp_path)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(body))
+
+    made = Kubectl(tmp_path / "no-cluster")("kustomize", str(tmp_path))
+
+    before = yaml.load((BASE / "operator" / "networkpolicy.yaml").read_text(), Loader=yaml.CSafeLoader)
+    bodies = yaml.load_all(made, Loader=yaml.CSafeLoader)
+    (after,) = [one for one in bodies if one["kind"] == "NetworkPolicy"]
+    assert after["spec"]["egress"] == [*before["spec"]["egress"], {"ports": [{"port": 8200}]}]
+
+
 @pytest.mark.timeout(BUILD_SECONDS)
 def test_the_image_is_taken_by_its_digest_with_helm() -> None:
     digest = f"sha256:{'0' * 64}"
