@@ -30,6 +30,7 @@ BESIDE = ("CustomResourceDefinition", "Service", "PodDisruptionBudget")
 """Kinds that stand in files of their own."""
 BY_HAND = ("Namespace", "NetworkPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 """Kinds that not every release of the manager installs; docs/install/olm.md says how they get there."""
+_IDS = ("runAsUser", "runAsGroup", "fsGroup")
 _AGGREGATED = "rbac.authorization.k8s.io/aggregate-to-"
 _WITHIN = ("Deployment", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 """Kinds that the ClusterServiceVersion itself stands for."""
@@ -107,7 +108,12 @@ def _is_aggregated(role: Body) -> bool:
 
 def _csv(bodies: Sequence[Body], image: str) -> Body:
     deployment = copy.deepcopy(_only(bodies, "Deployment"))
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    pod = deployment["spec"]["template"]["spec"]
+    # OpenShift gives each namespace its own IDs and refuses others; elsewhere the USER of the image counts, a number.
+    pod["securityContext"] = {
+        field: value for field, value in pod["securityContext"].items() if field not in _IDS
+    }
+    container = pod["containers"][0]
     container["image"] = image
     crds = _of(bodies, "CustomResourceDefinition")
     return {

@@ -470,6 +470,32 @@ def test_every_value_about_pods_arrives(full: list[Body]) -> None:
     assert template["metadata"]["annotations"] == _FULL["podAnnotations"]
 
 
+_OPENSHIFT: Body = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_another_security_context_stands_in_place_of_the_charts() -> None:
+    """OpenShift gives each namespace its own UIDs, and refuses every other."""
+    chosen = pod(f"--set-json=podSecurityContext={json.dumps(_OPENSHIFT)}")["spec"]["securityContext"]
+
+    assert chosen == _OPENSHIFT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"runAsUser": 1000},
+        _OPENSHIFT | {"runAsNonRoot": False},
+        _OPENSHIFT | {"runAsUser": 0},
+        _OPENSHIFT | {"seccompProfile": {"type": "Unconfined"}},
+        _OPENSHIFT | {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
+    ],
+    ids=["a part of one", "perhaps root", "root", "every system call", "another field"],
+)
+def test_a_security_context_that_is_not_restricted_is_refused(value: Body) -> None:
+    with pytest.raises(Refused, match="podSecurityContext"):
+        render(f"--set-json=podSecurityContext={json.dumps(value)}")
+
+
 def test_no_label_of_a_person_takes_the_pods_from_their_selector(full: list[Body]) -> None:
     spec = one("Deployment", full)["spec"]
 
@@ -705,7 +731,7 @@ def test_helm_finds_nothing_to_complain_about() -> None:
 def leaves(schema: Body, path: str = "") -> Iterator[tuple[str, Body]]:
     """Walk every value that the schema knows of, down to where Kubernetes' own fields begin."""
     for name, inner in schema["properties"].items():
-        if name in {"global", "resources"} or "properties" not in inner:
+        if name in {"global", "resources", "podSecurityContext"} or "properties" not in inner:
             yield f"{path}{name}", inner
         else:
             assert inner["additionalProperties"] is False

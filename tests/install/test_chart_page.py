@@ -14,7 +14,7 @@ import yaml
 from keyturn import __version__
 from release import chart
 from sandbox.harness import Kubectl
-from tests.install.helm import BUILD_SECONDS, CHART, ROOT, run
+from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, run
 from tests.install.installation import BASE, MANIFESTS
 
 if TYPE_CHECKING:
@@ -159,6 +159,17 @@ def test_a_port_is_added_to_the_network_policy_with_kustomize(tmp_path: Path) ->
     bodies = yaml.load_all(made, Loader=yaml.CSafeLoader)
     (after,) = [one for one in bodies if one["kind"] == "NetworkPolicy"]
     assert after["spec"]["egress"] == [*before["spec"]["egress"], {"ports": [{"port": 8200}]}]
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+def test_the_values_for_openshift_name_no_id(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```text\n(podSecurityContext:\n.*?)^```$", _PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "values.yaml").write_text(block)
+
+    done = run("template", "keyturn", str(CHART), IMAGE, f"--values={tmp_path / 'values.yaml'}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"runAsNonRoot: .*|runAsUser|runAsGroup|fsGroup", done.stdout) == ["runAsNonRoot: true"]
 
 
 @pytest.mark.timeout(BUILD_SECONDS)

@@ -68,9 +68,11 @@ def test_the_tools_would_not_take_it_without_a_crd(folder: Path, tmp_path: Path)
     assert any("Kind=ManagedSecret" in one for one in verdict(copy)["errors"])
 
 
-def test_the_deployment_is_that_of_the_base(csv: Any, bodies: list[olm.Body]) -> None:
+def test_the_deployment_is_that_of_the_base_without_ids(csv: Any, bodies: list[olm.Body]) -> None:
     (deployment,) = of(bodies, "Deployment")
-    deployment["spec"]["template"]["spec"]["containers"][0]["image"] = _IMAGE.partition("=")[2]
+    pod = deployment["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = _IMAGE.partition("=")[2]
+    pod["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
     assert csv["spec"]["install"]["spec"]["deployments"] == [
         {"name": "keyturn", "label": deployment["metadata"]["labels"], "spec": deployment["spec"]}
