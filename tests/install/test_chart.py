@@ -180,8 +180,26 @@ def test_without_network_policies_there_is_none_for_the_page() -> None:
     assert [body for body in render(values) if body["kind"] == "NetworkPolicy"] == []
 
 
-def test_a_certificate_alone_shows_no_page() -> None:
-    assert named(render("--set=ui.tlsSecret=keyturn-ui")) == named(render())
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("ui.tlsSecret=keyturn-ui", "set ui.enabled to true"),
+        ("metrics.tokenFile=/etc/token", "set metrics.auth to true"),
+    ],
+    ids=["a certificate of no page", "a token that nobody asks for"],
+)
+def test_a_value_without_effect_is_refused(value: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        render(f"--set={value}")
+
+
+@pytest.mark.parametrize(("replicas", "shards"), [(16, 16), (2, 4), (4, 3)])
+def test_each_number_of_pods_can_share_the_work(replicas: int, shards: int) -> None:
+    """A pod takes several shards, or none: tests/unit/kube/test_shard_election.py."""
+    spec = one("Deployment", render(f"--set=replicas={replicas},shards={shards}"))["spec"]
+
+    assert spec["replicas"] == replicas
+    assert f"--shards={shards}" in spec["template"]["spec"]["containers"][0]["args"]
 
 
 def test_the_page_takes_no_volume_of_a_person(tmp_path: Path) -> None:
@@ -775,6 +793,7 @@ def test_every_value_has_a_default() -> None:
         pytest.param("image.name=x", "additional properties 'name' not allowed", id="one that lies deeper"),
         pytest.param("replicas=many", "got string, want integer", id="a word for a number"),
         pytest.param("replicas=0", "minimum: got 0, want 1", id="no pod at all"),
+        pytest.param("replicas=17", "maximum: got 17, want 16", id="more pods than shards can be"),
         pytest.param("logFormat=text", "value must be one of", id="no format of the log"),
         pytest.param("dnsPolicy=Cluster", "value must be one of", id="no policy of names"),
         pytest.param("extraArgs={metrics}", "does not match pattern", id="an argument that is no option"),

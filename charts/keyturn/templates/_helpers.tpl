@@ -69,6 +69,8 @@ app.kubernetes.io/name: keyturn
 - --ui-cert=/etc/keyturn/ui/tls.crt
 - --ui-key=/etc/keyturn/ui/tls.key
 {{- end }}
+{{- else if .Values.ui.tlsSecret }}
+{{- fail "ui.tlsSecret has no effect without the web UI: set ui.enabled to true, or leave ui.tlsSecret empty" }}
 {{- end }}
 {{- if .Values.audit.enabled }}
 - --audit-port=8443
@@ -95,6 +97,8 @@ app.kubernetes.io/name: keyturn
 {{- end }}
 {{- if .Values.metrics.auth }}
 - --metrics-auth
+{{- else if .Values.metrics.tokenFile }}
+{{- fail "metrics.tokenFile has no effect without authentication: set metrics.auth to true, or leave metrics.tokenFile empty" }}
 {{- end }}
 {{- if .Values.metrics.tlsSecret }}
 - --metrics-cert=/etc/keyturn/metrics/tls.crt
