@@ -739,6 +739,12 @@ def test_what_is_turned_off_is_not_made(value: str, kind: str) -> None:
     assert gone == {f"{kind} keyturn-system/keyturn"}
 
 
+def test_pods_that_are_not_ready_do_not_block_a_drain() -> None:
+    budget = one("PodDisruptionBudget", render())["spec"]
+
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
 def test_helm_finds_nothing_to_complain_about() -> None:
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
 
