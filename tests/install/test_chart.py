@@ -685,7 +685,9 @@ def test_the_network_policy_opens_names_at_the_service_and_at_its_pods() -> None
 
 
 def test_the_ports_of_the_api_server_are_those_of_the_values() -> None:
-    (_, api, _) = one("NetworkPolicy", render("--set=networkPolicy.apiServerPorts={443,7443}"))["spec"]["egress"]
+    (_, api, _) = one("NetworkPolicy", render("--set=networkPolicy.apiServerPorts={443,7443}"))["spec"][
+        "egress"
+    ]
 
     assert api == {"ports": [{"port": 443}, {"port": 7443}]}
 

@@ -259,7 +259,9 @@ def test_an_upgrade_turns_no_value(installed: tuple[Seen, Operator], upgraded: S
 
     assert upgraded.secret == before.secret
     assert upgraded.managed["status"]["revision"] == 1
-    assert "Helm does not upgrade CRDs." in upgraded.said
+    assert (
+        "Helm does not upgrade CRDs. Before the next upgrade, apply the CRDs of its chart:" in upgraded.said
+    )
 
 
 def test_an_uninstalled_chart_leaves_secrets_kinds_and_classes_and_nothing_else(

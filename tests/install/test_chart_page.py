@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from keyturn import __version__
+from keyturn.installation.checks import schemas
 from release import chart
 from sandbox.harness import Kubectl
 from tests.install.helm import BUILD_SECONDS, CHART, IMAGE, ROOT, run
@@ -61,6 +62,59 @@ def pinned(module: str, name: str) -> str:
     text = (ROOT / module / "go.mod").read_text()
     (version,) = re.findall(rf"{re.escape(name)} v(\d+\.\d+)\.", text)
     return str(version)
+
+
+@pytest.mark.parametrize(
+    ("page", "hint"),
+    [
+        ("kustomize", ": {} ("),
+        ("helm", "(with Helm, which does not upgrade CRDs: helm show crds CHART | {})"),
+    ],
+)
+def test_crds_are_upgraded_by_one_command_wherever_it_is_named(page: str, hint: str) -> None:
+    (command,) = upgrades_of_crds(page)
+
+    assert f"{command}\n" in (ROOT / "docs" / "alerts" / "KeyturnCrdOutdated.md").read_text()
+    assert hint.format(command) in schemas.APPLY
+
+
+def test_the_notes_upgrade_the_crds_as_the_page_does() -> None:
+    (command,) = upgrades_of_crds("helm")
+
+    assert f"  helm show crds CHART | {command}\n" in (CHART / "templates" / "NOTES.txt").read_text()
+
+
+def upgrades_of_crds(page: str) -> set[str]:
+    """Return the commands that apply CRDs in the section of a page on upgrades, without those that print them."""
+    _, _, upgrade = (ROOT / "docs" / "install" / f"{page}.md").read_text().partition("\n## Upgrade\n")
+    section, _, _ = upgrade.partition("\n## ")
+    return set(
+        re.findall(r"^\$ (?:helm show crds .* \| )?(kubectl apply .*-f (?:crds/|-))$", section, re.MULTILINE)
+    )
+
+
+_LABEL = "kubectl label namespace NAMESPACE keyturn.dev/metrics=enabled"
+
+
+@pytest.mark.timeout(BUILD_SECONDS)
+@pytest.mark.parametrize(
+    ("values", "is_said"),
+    [
+        ("monitoring.enabled=true", True),
+        ("monitoring.enabled=false", False),
+        ("monitoring.enabled=true,networkPolicy.enabled=false", False),
+        ("monitoring.enabled=true,networkPolicy.metricsFrom=null", False),
+    ],
+    ids=["monitored", "not monitored", "without a policy", "admitted from everywhere"],
+)
+def test_the_notes_name_the_label_that_prometheus_needs(
+    values: str,
+    is_said: bool,  # noqa: FBT001
+) -> None:
+    done = run("install", "keyturn", str(CHART), "--dry-run=client", IMAGE, f"--set={values}")
+
+    assert done.returncode == 0, done.stderr
+    assert (_LABEL in done.stdout.partition("\nNOTES:\n")[2]) is is_said
 
 
 # Argo CD and Flux

@@ -33,9 +33,8 @@ _MAX_SHOWN: Final = 6
 SHALLOW: Final[Mapping[str, Node]] = {"Recipe": {}, "ProviderChoice": {}}
 """Without the settings of generators and providers, which would all be imported."""
 APPLY: Final = (
-    "apply the CRDs of this release, before the operator: kubectl apply --server-side --force-conflicts -f crds/"
-    " (Helm does not upgrade CRDs; with the CLI only:"
-    " keyturn crds | kubectl apply --server-side --force-conflicts -f -)"
+    "apply the CRDs of this release, before the operator: kubectl apply -f crds/ (with Helm, which does not upgrade"
+    " CRDs: helm show crds CHART | kubectl apply --server-side --field-manager=helm --force-conflicts -f -)"
 )
 
 
