@@ -57,8 +57,8 @@ class ConditionReason(_Reason):
     NOT_PUBLISHED = "NotPublished", "WorkloadsCurrent", "no revision is published yet"
     SPEC_NOT_FOLLOWED = (
         "SpecNotFollowed",
-        "WorkloadsCurrent",
-        "workloads are not checked until the spec is fixed",
+        "WorkloadsCurrent PolicyCompliant",
+        "`Unknown`: neither workloads nor rules are checked until the spec is fixed",
     )
     ROLLING_OUT = (
         "RollingOut",

@@ -91,8 +91,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     yield "Ready", _ready(look)
     yield "Rotating", _rotating(look)
     yield "WorkloadsCurrent", _workloads_current(look)
-    if look.observed.secret_class is not None or look.observed.desired is not None:
-        yield "PolicyCompliant", _policy_compliant(look.observed)
+    yield "PolicyCompliant", _policy_compliant(look.observed)
     if look.observed.desired and look.observed.desired.pulled and (refreshed := _refreshed(look.observed)):
         yield "Refreshed", refreshed
     if look.observed.desired and look.observed.desired.pushes:
@@ -303,6 +302,10 @@ def broken_rules(observed: Observed) -> tuple[Violation, ...]:
 
 def _policy_compliant(observed: Observed) -> ConditionVerdict:
     """Evaluate the rules of the class and of the checklist."""
+    if observed.desired is None:
+        return ConditionVerdict(
+            "Unknown", ConditionReason.SPEC_NOT_FOLLOWED, "rules are not checked until the spec is fixed"
+        )
     if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))
     if observed.state is None:

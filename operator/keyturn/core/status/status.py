@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyturn.api.status import (
     MOST_WORKLOADS,
     HistoryEntry,
     ManagedSecretStatus,
+    PolicyStatus,
     PreviousStatus,
     RotationStatus,
     WorkloadState,
@@ -16,7 +17,7 @@ from keyturn.api.status import (
 )
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import read_marker
-from keyturn.core.policy.checklist import policy_of
+from keyturn.core.policy.checklist import policy_of, told_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import is_complete, users_of_previous_login
@@ -64,7 +65,25 @@ class Outcome:
 
 def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     """Return the whole status; equal facts give an equal status, so a reconcile at rest writes nothing."""
-    return with_state(observed.managed, _details(observed, outcome))
+    details = _details(observed, outcome)
+    return with_state(observed.managed, details.model_copy(update=_last_known(observed)))
+
+
+def _last_known(observed: Observed) -> dict[str, Any]:
+    """Return the fields that cannot be evaluated without a spec that can be followed, or without the state.
+
+    A date passes all the same: the rotation is overdue from then on.
+    """
+    before, last = observed.managed.status, dict[str, Any]()
+    if observed.desired is None:
+        violations = told_violations(before)
+        last["policy"] = PolicyStatus(violations=list(violations)) if violations else None
+    if observed.desired is None or observed.state is None:
+        due = None if before.rotates_on_request else before.next_rotation_time
+        last["next_rotation_time"] = before.next_rotation_time
+        last["rotates_on_request"] = before.rotates_on_request
+        last["overdue"] = bool(before.overdue) or (due is not None and due <= observed.now)
+    return last
 
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:

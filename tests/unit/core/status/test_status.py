@@ -35,6 +35,7 @@ from tests.unit.core.builders import (
 )
 
 if TYPE_CHECKING:
+    from keyturn.api.secretclass import SecretClass
     from keyturn.api.status import ManagedSecretStatus
     from keyturn.core.observation.observed import Observed
 
@@ -177,6 +178,12 @@ def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None
                 "Unknown",
                 "SpecNotFollowed",
                 "workloads are not checked until the spec is fixed",
+            ),
+            condition(
+                "PolicyCompliant",
+                "Unknown",
+                "SpecNotFollowed",
+                "rules are not checked until the spec is fixed",
             ),
             condition("Stalled", "True", "InvalidSpec", "write another"),
         ],
@@ -709,8 +716,75 @@ def test_where_every_rule_holds_the_status_has_no_violations() -> None:
     assert status_of(observed(given=secret_class()), RESTS).policy is None
 
 
-def test_of_a_spec_that_cannot_be_followed_no_rule_is_reported() -> None:
-    assert "PolicyCompliant" not in conditions(observed(trouble=Stalled("InvalidSpec", "it cannot be read")))
+WRONG = Stalled("TemplateInvalid", "it cannot be rendered")
+
+
+def broken(before: ManagedSecretStatus, **known: Any) -> ManagedSecretStatus:
+    """Return the status after the spec was replaced by one that cannot be followed."""
+    look = observed(trouble=WRONG, status=before.model_dump(by_alias=True, exclude_none=True), **known)
+    return status_of(look, Outcome(None, WRONG))
+
+
+@pytest.mark.parametrize("given", [secret_class(), None], ids=["with its class", "without a class"])
+def test_of_a_spec_that_cannot_be_followed_compliance_is_unknown_and_violations_stay(
+    given: SecretClass | None,
+) -> None:
+    violations = (Violation("minLength", "too short", item="password"),)
+    before = status_of(observed(given=secret_class(), violations=violations), RESTS)
+
+    after = broken(before, given=given)
+
+    found = next(one for one in after.conditions if one.type == "PolicyCompliant")
+    assert (found.status, found.reason) == ("Unknown", "SpecNotFollowed")
+    assert before.policy
+    assert after.policy == before.policy
+
+
+def test_violations_of_a_status_without_fields_stay_too_while_the_spec_cannot_be_followed() -> None:
+    told = condition("PolicyCompliant", "False", "minLength", "minLength: password is too short")
+    look = observed(trouble=WRONG, status={"revision": 1, "conditions": [told]})
+
+    policy = status_of(look, Outcome(None, WRONG)).policy
+
+    assert policy
+    assert [(one.rule, one.item) for one in policy.violations] == [("minLength", "password")]
+
+
+@pytest.mark.parametrize(
+    ("days", "is_overdue"),
+    [pytest.param(89, False, id="before its date"), pytest.param(91, True, id="after its date")],
+)
+@pytest.mark.parametrize("lack", ["spec", "state"])
+def test_a_date_passes_while_it_cannot_be_evaluated(days: int, is_overdue: bool, lack: str) -> None:  # noqa: FBT001
+    before, now = status_of(observed(QUARTERLY), RESTS), MADE + timedelta(days=days)
+    known = before.model_dump(by_alias=True, exclude_none=True)
+    if lack == "spec":
+        after = broken(before, now=now)
+    else:
+        after = status_of(observed(QUARTERLY, now=now, status=known, state=None), Outcome(None, WRONG))
+
+    assert (after.next_rotation_time, after.overdue) == (MADE + timedelta(days=90), is_overdue)
+
+
+def test_an_overdue_rotation_stays_overdue_while_the_spec_cannot_be_followed() -> None:
+    nightly = {"rotation": {**QUARTERLY["rotation"], "windows": [{"cron": "0 2 * * *", "duration": "1h"}]}}
+    now = MADE + timedelta(days=100)
+    before = status_of(observed(nightly, now=now), RESTS)
+    assert (before.overdue, before.next_rotation_time and before.next_rotation_time > now) == (True, True)
+
+    after = broken(before, now=now)
+
+    assert (after.overdue, after.next_rotation_time) == (True, before.next_rotation_time)
+
+
+def test_values_that_rotate_on_request_are_due_and_not_overdue_while_the_spec_cannot_be_followed() -> None:
+    rotation = {"every": "90d", "jitter": "0%", "appliedBy": "Nobody"}
+    before = status_of(observed({"rotation": rotation}), RESTS)
+
+    after = broken(before, now=MADE + timedelta(days=91))
+
+    assert (after.rotates_on_request, after.overdue) == (True, False)
+    assert after.next_rotation_time == before.next_rotation_time
 
 
 def test_compliance_of_a_secret_without_values_is_unknown() -> None:
@@ -894,7 +968,10 @@ def test_equal_facts_make_an_equal_status(
         return status_of(at, Outcome(None, error, attempts=1))
 
     first = look(status, timedelta(0))
-    again = look(first.model_dump(mode="json", by_alias=True, exclude_none=True), later)
+    written = first.model_dump(mode="json", by_alias=True, exclude_none=True)
+    again = look(
+        {"nextRotationTime": None} | written, later
+    )  # the builder adds a date to a status without one
     assert again == first
 
 
