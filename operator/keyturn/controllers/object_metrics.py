@@ -20,6 +20,7 @@ from keyturn.core.policy.checklist import GRACE, All, judged, told_violations
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.state.credential import Phase
+from keyturn.core.status.summary import condition
 from keyturn.endpoints.exposition import (
     ChecklistFacts,
     DatabaseFacts,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
-    from keyturn.api.status import ManagedSecretStatus, PreviousStatus
+    from keyturn.api.status import ManagedSecretStatus
     from keyturn.checklist.evidence import ClusterEvidence
     from keyturn.core.keys import EmergencyKey, ExternalKey
     from keyturn.endpoints.exposition import Facts
@@ -59,7 +60,7 @@ def facts(cache: InformerCache, evidence: ClusterEvidence) -> Iterator[Facts]:
         found = cache.managed(key)
         if found:
             told = _of_object(found[0], cache)
-            tally.add(told, found[0].status.previous)
+            tally.add(told, found[0])
             yield told
     for at, store, is_ready in _checked(cache.stores, SECRET_STORE, CLUSTER_SECRET_STORE):
         yield StoreFacts(at.kind, at.namespace, at.name, store.spec.provider.kind, is_ready)
@@ -79,7 +80,8 @@ class _Tally:
     _environments: set[str] = field(default_factory=set)
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def add(self, told: ObjectFacts, previous: PreviousStatus | None) -> None:
+    def add(self, told: ObjectFacts, managed: ManagedSecret) -> None:
+        previous = managed.status.previous
         self._environments.add(self.cache.environment(told.namespace) or "")
         others = self._environments - {"", _PRODUCTION}
         until = previous.valid_until if previous else None
@@ -92,8 +94,33 @@ class _Tally:
             count=self.all.count + 1,
             broken=self.all.broken | rules,
             has_environments=bool(others) and _PRODUCTION in self._environments and self.cache.has_all_values,
-            keeps_old=self.all.keeps_old or (previous is not None and until is None),
+            keeps_old=self.all.keeps_old
+            or (previous is not None and until is None)
+            or _may_be_in_use(managed),
+            has_unjudged=self.all.has_unjudged or not _is_judged(managed),
         )
+
+
+def _is_judged(managed: ManagedSecret) -> bool:
+    """Whether every rule was evaluated for the spec as it is, and for the values in the Secret."""
+    status = managed.status
+    if status.revision is None or status.observed_generation != managed.metadata.generation:
+        return False
+    compliant = condition(managed, "PolicyCompliant")
+    return compliant is not None and compliant.status != "Unknown"
+
+
+def _may_be_in_use(managed: ManagedSecret) -> bool:
+    """Whether a workload, a store or a database server may still have an earlier value."""
+    status = managed.status
+    if any(one.phase == Phase.CLOSING for one in status.credentials or ()):
+        return True
+    if (status.revision or 0) <= 1:
+        return False
+    current, pushed = condition(managed, "WorkloadsCurrent"), condition(managed, "Pushed")
+    if current is None or current.status != "True":
+        return True
+    return pushed is not None and (pushed.status != "True" or pushed.reason == ConditionReason.KEPT)
 
 
 def _of_checklist(every: All, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:

@@ -184,10 +184,16 @@ def test_a_store_that_cannot_be_read_is_not_reported() -> None:
 def put(
     cache: InformerCache, namespace: str, name: str = "db", *conditions: dict[str, Any], **status: Any
 ) -> None:
+    """Put a ManagedSecret that was judged, unless conditions or fields of its status say otherwise."""
+    known = {one["type"] for one in conditions}
+    others = [
+        condition(type_, "True") for type_ in ("PolicyCompliant", "WorkloadsCurrent") if type_ not in known
+    ]
+    judged = {"observedGeneration": 1, "revision": 1, "conditions": [*conditions, *others]}
     body = {
-        "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"},
+        "metadata": {"name": name, "namespace": namespace, "resourceVersion": "1", "generation": 1},
         "spec": {"data": [ITEM]},
-        "status": {"conditions": list(conditions), **status},
+        "status": judged | status,
     }
     cache.put_managed(body)
 
@@ -279,6 +285,70 @@ def test_one_of_many_is_enough_for_a_verdict(
     put(cache, "shop", "third")
 
     assert of_operator(cache) == WELL | change
+
+
+NOT_WRITTEN = [
+    condition("PolicyCompliant", "Unknown", "NotChecked"),
+    condition("Stalled", "True", "SecretNotOwned"),
+]
+UNJUDGED: dict[str, dict[str, Any]] = {
+    "it was not reconciled": {"observedGeneration": None, "revision": None, "conditions": []},
+    "its spec has changed since": {"observedGeneration": 0},
+    "nothing was written": {"revision": None, "conditions": NOT_WRITTEN},
+    "it violates its class, and nothing was written": {
+        "revision": None,
+        "conditions": [condition("PolicyCompliant", "False", "maxInterval")],
+    },
+    "its spec cannot be followed": {
+        "conditions": [condition("PolicyCompliant", "Unknown", "SpecNotFollowed")]
+    },
+    "it has no verdict": {"conditions": [condition("Ready", "True")]},
+}
+
+
+@pytest.mark.parametrize("status", UNJUDGED.values(), ids=UNJUDGED)
+def test_while_one_is_not_judged_no_point_passes(status: dict[str, Any]) -> None:
+    cache = InformerCache()
+    for environment in ("production", "staging"):
+        labels = {"keyturn.dev/environment": environment}
+        cache.put_namespace({"metadata": {"name": environment, "resourceVersion": "1", "labels": labels}})
+        put(cache, environment)
+    assert of_operator(cache) == WELL | {"environments": "Pass"}
+
+    put(cache, "staging", "unjudged", **status)
+
+    assert of_operator(cache) == dict.fromkeys(WELL, "Unknown")
+
+
+IN_USE: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "a workload refuses restarts": ([condition("WorkloadsCurrent", "False", "RestartRefused")], {}),
+    "a workload is paused": ([condition("WorkloadsCurrent", "False", "RollingOut")], {}),
+    "pods are unknown": ([condition("WorkloadsCurrent", "Unknown", "PodsUnknown")], {}),
+    "a push fails": ([condition("Pushed", "False", "ProviderError")], {}),
+    "a store keeps what it had": ([condition("Pushed", "True", "Kept")], {}),
+    "a database login is not refused yet": (
+        [],
+        {"credentials": [{"login": "app_a", "revision": 1, "phase": "Closing", "since": NOON}]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("conditions", "status"), IN_USE.values(), ids=IN_USE)
+def test_while_an_old_value_may_be_in_use_revocation_is_unknown(
+    conditions: list[dict[str, Any]], status: dict[str, Any]
+) -> None:
+    cache = InformerCache()
+    put(cache, "shop", "first")
+    put(cache, "shop", "second", *conditions, revision=2, **status)
+
+    assert of_operator(cache) == WELL | {"revocation": "Unknown"}
+
+
+def test_of_a_first_revision_no_old_value_can_be_in_use() -> None:
+    cache = InformerCache()
+    put(cache, "shop", "db", condition("WorkloadsCurrent", "False", "RollingOut"))
+
+    assert of_operator(cache) == WELL
 
 
 @pytest.mark.parametrize(

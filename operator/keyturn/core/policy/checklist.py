@@ -150,7 +150,9 @@ class All:
     has_environments: bool = False
     """They are in namespaces of production and of another environment, and their values are compared."""
     keeps_old: bool = False
-    """At least one keeps previous values until a workload runs on the new ones, without a deadline."""
+    """At least one keeps previous values without a deadline, or a workload, store or database may still have them."""
+    has_unjudged: bool = False
+    """At least one was not evaluated: not reconciled yet, not written yet, or with a spec that cannot be followed."""
 
 
 def judged(every: All) -> Mapping[Point, Verdict]:
@@ -158,11 +160,12 @@ def judged(every: All) -> Mapping[Point, Verdict]:
 
     Whether a schedule is documented is not decided here.
     """
+    best = Verdict.UNKNOWN if every.has_unjudged else Verdict.PASS
     well = {
-        Point.STRENGTH: Verdict.PASS,
-        Point.ENVIRONMENTS: Verdict.PASS if every.has_environments else Verdict.UNKNOWN,
+        Point.STRENGTH: best,
+        Point.ENVIRONMENTS: best if every.has_environments else Verdict.UNKNOWN,
         Point.SCHEDULE: Verdict.UNKNOWN,
-        Point.REVOCATION: Verdict.UNKNOWN if every.keeps_old else Verdict.PASS,
+        Point.REVOCATION: Verdict.UNKNOWN if every.keeps_old else best,
     }
     if not every.count:
         return dict.fromkeys(well, Verdict.NOT_APPLICABLE)

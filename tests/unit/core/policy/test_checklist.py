@@ -150,6 +150,11 @@ SECRETS = All(count=2, has_environments=True)
             {Point.REVOCATION: Verdict.UNKNOWN},
             id="a workload needs an old value",
         ),
+        pytest.param(
+            replace(SECRETS, has_unjudged=True),
+            dict.fromkeys(WELL, Verdict.UNKNOWN),
+            id="one is not judged",
+        ),
         pytest.param(All(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"),
         *(
             pytest.param(
@@ -163,6 +168,12 @@ SECRETS = All(count=2, has_environments=True)
 )
 def test_each_point_follows_from_what_is_broken(every: All, change: dict[Point, Verdict]) -> None:
     assert judged(every) == WELL | change
+
+
+def test_a_broken_rule_fails_its_point_also_if_another_object_is_not_judged() -> None:
+    every = replace(SECRETS, broken=frozenset({"weakValue"}), has_unjudged=True)
+
+    assert judged(every) == dict.fromkeys(WELL, Verdict.UNKNOWN) | {Point.STRENGTH: Verdict.FAIL}
 
 
 # A suspended one wakes up once, to tell of an overlap that nobody may end
