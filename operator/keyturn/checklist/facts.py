@@ -11,6 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.spec.desired import secret_of, wanted_by
+from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.cache import WHOLE, InformerCache
@@ -57,9 +58,18 @@ class Declared:
 
     @property
     def generated(self) -> frozenset[str]:
-        """Keys that a recipe generates; the recipe is checked against the minimum strength beforehand."""
-        items = self.desired.items if self.desired else ()
+        """Keys that a recipe has generated; the recipe is checked against the minimum strength beforehand.
+
+        None if the operator has not written the Secret by the spec as it is.
+        """
+        items = self.desired.items if self.desired and self._is_followed else ()
         return frozenset(key for item in items if item.recipe for key in item.keys.values())
+
+    @property
+    def _is_followed(self) -> bool:
+        status, generation = self.managed.status, self.managed.metadata.generation
+        is_observed = status.revision is not None and status.observed_generation == generation
+        return is_observed and condition(self.managed, "Stalled") is None
 
 
 @dataclass(frozen=True, slots=True)

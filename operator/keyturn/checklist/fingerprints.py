@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.labels import OWNER_LABEL, UNREADABLE_TYPES
+from keyturn.core.labels import UNREADABLE_TYPES
 from keyturn.core.value import Value
+from keyturn.kube.secret_informer import meta_of
 
 from .strength_estimate import is_public, is_weak
 
@@ -40,6 +41,8 @@ class Held:
     key: str
     owner: str
     """ManagedSecret by the Secret's label; empty without one."""
+    is_written: bool
+    """Whether Keyturn has written the Secret; a copy by another user, with label and all, was not."""
     is_weak: bool
     mark: bytes
     """Equal digests mean equal values; empty for a value that may be shared."""
@@ -53,15 +56,15 @@ def held_in(body: Body, mark: bytes) -> Iterator[Held]:
     """Judge the values of a Secret; none of them is needed afterwards."""
     if body.get("type") in _LEFT_OUT:
         return
-    metadata = body["metadata"]
-    owner = (metadata.get("labels") or {}).get(OWNER_LABEL, "")
+    meta = meta_of(body)
     for key, text in (body.get("data") or {}).items():
         value = Value.from_base64(text)
         yield Held(
-            namespace=metadata["namespace"],
-            secret=metadata["name"],
+            namespace=meta.namespace,
+            secret=meta.name,
             key=key,
-            owner=owner,
+            owner=meta.owner,
+            is_written=meta.written,
             is_weak=is_weak(key, value),
             mark=marked(value, mark) if _is_compared(key, value) else b"",
         )

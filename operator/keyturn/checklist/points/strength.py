@@ -24,9 +24,13 @@ __all__ = ["SecretStrength", "look"]
 async def look(facts: Facts, declared: list[Declared]) -> list[Finding]:
     """Judge managed values by recipe and class, and all others by an estimate."""
     held = await facts.list_held()
-    by_recipe = {(one.secret.namespace, one.secret.name, key) for one in declared for key in one.generated}
-    made = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) in by_recipe]
-    others = [one for one in held if (one.namespace, one.secret, _without_suffix(one.key)) not in by_recipe]
+    by_recipe = {
+        (one.secret.namespace, one.secret.name, one.managed.metadata.name, key)
+        for one in declared
+        for key in one.generated
+    }
+    made = [one for one in held if one.is_written and _origin(one) in by_recipe]
+    others = [one for one in held if not one.is_written or _origin(one) not in by_recipe]
     weak = [*_weak(others)]
     # A value that the operator found weak too is listed once; findings of the operator alone are listed as well.
     known = frozenset({one.where for one in weak})
@@ -55,8 +59,9 @@ def _weak(held: list[Held]) -> Iterator[Finding]:
             )
 
 
-def _without_suffix(key: str) -> str:
-    return key.removesuffix(".previous")
+def _origin(one: Held) -> tuple[str, str, str, str]:
+    """Return Secret, ManagedSecret and key of a value, also of a previous one."""
+    return one.namespace, one.secret, one.owner, one.key.removesuffix(".previous")
 
 
 class SecretStrength(PointCheck):

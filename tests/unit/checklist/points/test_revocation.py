@@ -30,7 +30,7 @@ def until(seconds: float) -> dict[str, Any]:
 
 
 def held(key: str) -> Held:
-    return Held("shop", "auth", key, "auth", is_weak=False, mark=b"")
+    return Held("shop", "auth", key, "auth", is_written=True, is_weak=False, mark=b"")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Which values count as generated, so that their recipe is trusted; all others are estimated."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from keyturn import generators
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.checklist.facts import Declared
+from keyturn.checklist.fingerprints import Held, held_in
+from keyturn.checklist.points.strength import look
+from keyturn.core.spec.desired import wanted_by
+from keyturn.generators import generator_for
+
+generators.discover()
+
+STALLED = {
+    "type": "Stalled",
+    "status": "True",
+    "reason": "KeyTaken",
+    "message": "",
+    "lastTransitionTime": "2026-05-01T12:00:00Z",
+}
+
+
+def declared(**status: Any) -> Declared:
+    """Return a ManagedSecret whose Secret was written, unless its status says otherwise."""
+    body = {
+        "metadata": {"name": "db", "namespace": "shop", "generation": 2},
+        "spec": {"data": [{"name": "password", "generate": {"password": {}}}]},
+        "status": {"observedGeneration": 2, "revision": 1, **status},
+    }
+    managed = ManagedSecret.model_validate(body)
+    return Declared(managed, None, wanted_by(managed, None, lambda recipe: generator_for(recipe).outputs))
+
+
+def secret(owner: str = "db", writer: str = "keyturn", key: str = "password") -> dict[str, Any]:
+    metadata = {
+        "name": "db",
+        "namespace": "shop",
+        "uid": "u",
+        "resourceVersion": "1",
+        "labels": {"keyturn.dev/managed-secret": owner} if owner else {},
+        "managedFields": [{"manager": writer}],
+    }
+    return {"type": "Opaque", "metadata": metadata, "data": {key: base64.b64encode(b"hunter2").decode()}}
+
+
+class Cluster:
+    """Facts of a cluster with one Secret."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._held = [*held_in(body, b"k" * 32)]
+
+    async def list_held(self) -> list[Held]:
+        return self._held
+
+
+def verdict(body: dict[str, Any], one: Declared) -> str:
+    (found,) = asyncio.run(look(Cluster(body), [one]))  # type: ignore[arg-type]  # a fake
+    return found.verdict
+
+
+@pytest.mark.parametrize("key", ["password", "password.previous"])
+def test_a_value_of_a_secret_that_keyturn_wrote_passes_by_its_recipe(key: str) -> None:
+    assert verdict(secret(key=key), declared()) == "Pass"
+
+
+@pytest.mark.parametrize(
+    ("body", "one"),
+    [
+        pytest.param(secret(owner="", writer="kubectl"), declared(), id="the Secret is foreign"),
+        pytest.param(secret(owner="other"), declared(), id="the Secret is of another ManagedSecret"),
+        pytest.param(secret(writer="kubectl"), declared(), id="the Secret is a copy with the label"),
+        pytest.param(secret(), declared(revision=None), id="nothing was published"),
+        pytest.param(secret(), declared(observedGeneration=1), id="the spec has changed since"),
+        pytest.param(secret(), declared(conditions=[STALLED]), id="the spec cannot be carried out"),
+        pytest.param(secret(key="given"), declared(), id="no item has the key"),
+    ],
+)
+def test_a_weak_value_fails_although_a_spec_names_it_if(body: dict[str, Any], one: Declared) -> None:
+    assert verdict(body, one) == "Fail"
