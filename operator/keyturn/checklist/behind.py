@@ -1,15 +1,14 @@
 """Pods that started before the current revision of their Secret was published, by topmost owner.
 
-The operator judges the workloads in the status of a ManagedSecret by the keys that they use. All other pods are
-judged by their start alone, so that one of them may hold an earlier value.
+The operator judges the workloads in the status of a ManagedSecret by the keys that they use; those that are current
+are left out. All other pods are judged by their start alone, so that one of them may hold an earlier value.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from keyturn.api.status import WorkloadKind
 from keyturn.core.observation.pod_owners import owners_of
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.times import length
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from .facts import Declared, Facts
 
 __all__ = ["find_behind"]
-
-_KINDS: Final = frozenset(str(kind) for kind in WorkloadKind)
 
 
 async def find_behind(facts: Facts) -> list[Finding]:
@@ -63,16 +60,16 @@ def _of(
     if meta is None or meta.published is None or meta.owner != one.managed.metadata.name:
         return  # the Secret is missing or foreign, which its conditions report
     for owner in owners_of(pods, one.secret.name, meta.published):
-        if owner.before and not _is_judged(owner, one):
+        if owner.before and not _is_current(owner, one, meta):
             evidence = f"{_runs(owner, now)}, before revision {meta.revision}: it may hold an earlier value"
             yield _finding(evidence, "restart it, or wait for its end", one.where)
 
 
-def _is_judged(owner: PodOwner, one: Declared) -> bool:
-    """Whether the status of the ManagedSecret has it as a workload."""
-    return owner.kind in _KINDS and any(
-        (known.kind, known.name) == (owner.kind, owner.name) for known in one.managed.status.workloads
-    )
+def _is_current(owner: PodOwner, one: Declared, meta: SecretMeta) -> bool:
+    """Whether the operator has found that a workload runs with the values that are in the Secret now."""
+    status = one.managed.status
+    known = status.by_workload.get((owner.kind, owner.name))
+    return known is not None and known.state.is_done and status.revision == meta.revision
 
 
 def _runs(owner: PodOwner, now: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -111,22 +112,27 @@ def test_no_pod_is_named_if(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "is_named"),
+    ("owner", "revision", "is_named"),
     [
-        pytest.param(("Deployment", "api"), False, id="it judges this Deployment by its keys"),
-        pytest.param(("Deployment", "gone"), True, id="this one no longer uses the Secret"),
-        pytest.param(("Job", "report"), True, id="a Job is not restarted"),
+        pytest.param(("Deployment", "api"), 2, False, id="it judges this Deployment by its keys"),
+        pytest.param(("Deployment", "gone"), 2, True, id="this one no longer uses the Secret"),
+        pytest.param(("Deployment", "paused"), 2, True, id="this one is behind"),
+        pytest.param(("Deployment", "api"), 3, True, id="it judged it for an earlier revision"),
+        pytest.param(("Job", "report"), 2, True, id="a Job is not restarted"),
     ],
 )
-def test_workloads_in_the_status_are_left_to_the_operator(
+def test_workloads_that_the_operator_found_current_are_left_out(
     owner: tuple[str, str],
+    revision: int,
     is_named: bool,  # noqa: FBT001
 ) -> None:
     rows = [
         {"kind": "Deployment", "name": "api", "state": "Current"},
+        {"kind": "Deployment", "name": "paused", "state": "Pending"},
         {"kind": "Job", "name": "report", "state": "Pending"},
     ]
-    cluster = Cluster(pod(owner=owner), managed=[declared(workloads=rows)])
+    meta = replace(secret(), revision=revision)
+    cluster = Cluster(pod(owner=owner), managed=[declared(workloads=rows)], metas=(meta,))
 
     assert bool(found(cluster)) is is_named
 

@@ -11,6 +11,7 @@ from keyturn.checklist.behind import find_behind
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.core.state.credential import Phase
+from keyturn.core.status.summary import condition
 from keyturn.kube import errors
 
 from .base import PointCheck
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from keyturn.api.meta import Condition
     from keyturn.checklist.facts import Declared
     from keyturn.checklist.fingerprints import Held
 
@@ -76,7 +76,7 @@ def _at_the_server(one: Declared, now: datetime) -> Iterator[Finding]:
 
 def _in_stores(one: Declared) -> Iterator[Finding]:
     """Judge the stores that values are pushed to, by the status."""
-    pushed = _condition(one, "Pushed")
+    pushed = condition(one.managed, "Pushed")
     if pushed is None:
         return
     if pushed.status != "True":
@@ -91,15 +91,18 @@ def _in_stores(one: Declared) -> Iterator[Finding]:
 
 
 def _in_workloads(one: Declared) -> Iterator[Finding]:
-    """Judge workloads that run with previous values, which they have in memory."""
-    current = _condition(one, "WorkloadsCurrent")
-    if current is not None and (current.status, current.reason) == ("False", ConditionReason.RESTART_REFUSED):
-        evidence = "a workload that opted out of restarts runs with the previous value"
-        yield _finding(Verdict.UNKNOWN, evidence, "restart it yourself; keyturn status names it", one.where)
-
-
-def _condition(one: Declared, type_: str) -> Condition | None:
-    return next((found for found in one.managed.status.conditions if found.type == type_), None)
+    """Judge workloads that may run with previous values, which they have in memory."""
+    behind = [each for each in one.managed.status.workloads if not each.state.is_done]
+    for each in behind:
+        why = f", {each.reason}" if each.reason else ""
+        evidence = f"{each.kind}/{each.name} may have a previous value ({each.state.lower()}{why})"
+        remedy = "keyturn status shows what it waits for; restart it yourself if Keyturn may not"
+        yield _finding(Verdict.UNKNOWN, evidence, remedy, one.where)
+    current = condition(one.managed, "WorkloadsCurrent")
+    if not behind and (current is None or current.status != "True"):
+        why = f" ({current.reason})" if current else ""
+        evidence = f"whether a workload has a previous value is unknown{why}"
+        yield _finding(Verdict.UNKNOWN, evidence, "keyturn status shows why", one.where)
 
 
 def _in_the_secret(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) -> Iterator[Finding]:

@@ -64,6 +64,9 @@ def condition(type_: str, status: str, reason: str) -> dict[str, str]:
     }
 
 
+CURRENT = condition("WorkloadsCurrent", "True", "AllCurrent")
+
+
 @pytest.mark.parametrize(
     ("said", "verdict"),
     [
@@ -71,15 +74,57 @@ def condition(type_: str, status: str, reason: str) -> dict[str, str]:
         (condition("Pushed", "True", "Kept"), "Unknown"),
         (condition("Pushed", "False", "Progressing"), "Unknown"),
         (condition("Pushed", "False", "ProviderError"), "Fail"),
-        (condition("WorkloadsCurrent", "True", "Current"), "Pass"),
-        (condition("WorkloadsCurrent", "False", "RestartRefused"), "Unknown"),
     ],
-    ids=["pushed", "kept by a store", "being pushed", "a push that fails", "current", "a restart refused"],
+    ids=["pushed", "kept by a store", "being pushed", "a push that fails"],
 )
-def test_an_old_value_elsewhere_is_not_revoked(said: dict[str, str], verdict: str) -> None:
-    (found,) = revocation.judged([declared(revision=2, conditions=[said])], [], NOW)
+def test_an_old_value_in_a_store_is_not_revoked(said: dict[str, str], verdict: str) -> None:
+    (found,) = revocation.judged([declared(revision=2, conditions=[said, CURRENT])], [], NOW)
 
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize("reason", ["RestartRefused", "RollingOut", "RolloutFailed", "TargetNotFound"])
+def test_each_workload_that_is_not_current_may_have_an_old_value(reason: str) -> None:
+    rows = [
+        {"kind": "Deployment", "name": "api", "state": "Pending", "reason": "Paused"},
+        {"kind": "Deployment", "name": "web", "state": "Current"},
+        {"kind": "StatefulSet", "name": "db", "state": "Rolling"},
+    ]
+    said = condition("WorkloadsCurrent", "False", reason)
+
+    found = revocation.judged([declared(revision=2, conditions=[said], workloads=rows)], [], NOW)
+
+    assert [(one.verdict, one.evidence) for one in found] == [
+        ("Unknown", "Deployment/api may have a previous value (pending, Paused)"),
+        ("Unknown", "StatefulSet/db may have a previous value (rolling)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "evidence"),
+    [
+        pytest.param(
+            [CURRENT], "none of 1 ManagedSecrets has an old value available after its overlap", id="known"
+        ),
+        pytest.param(
+            [condition("WorkloadsCurrent", "Unknown", "SpecNotFollowed")],
+            "whether a workload has a previous value is unknown (SpecNotFollowed)",
+            id="not checked",
+        ),
+        pytest.param(
+            [condition("WorkloadsCurrent", "False", "TargetNotFound")],
+            "whether a workload has a previous value is unknown (TargetNotFound)",
+            id="a listed one does not exist",
+        ),
+        pytest.param([], "whether a workload has a previous value is unknown", id="not reported"),
+    ],
+)
+def test_without_a_workload_that_is_behind_the_condition_decides(
+    conditions: list[dict[str, str]], evidence: str
+) -> None:
+    (found,) = revocation.judged([declared(revision=2, conditions=conditions)], [], NOW)
+
+    assert found.evidence == evidence
 
 
 def test_what_has_one_revision_has_no_old_value_anywhere() -> None:
