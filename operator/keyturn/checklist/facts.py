@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,7 +43,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A ManagedSecret with its class and resolved spec; None if invalid."""
+    """A ManagedSecret with its class and resolved spec; None if invalid, or if its class is unknown."""
 
     managed: ManagedSecret
     secret_class: SecretClass | None
@@ -91,6 +92,10 @@ class Facts:
         """Return all ManagedSecrets."""
         return await self._once("declared", self._read_declared)
 
+    async def list_classes(self) -> list[Body]:
+        """Return all SecretClasses."""
+        return await self._once("classes", lambda: self._all(paths.secret_classes()))
+
     async def list_held(self) -> list[Held]:
         """Return all values, as judgement and digest."""
         return await self._once("held", self._read_held)
@@ -124,11 +129,10 @@ class Facts:
         for body in await self._all(paths.managed_secrets(self.namespace)):
             cache.put_managed(body)
             found.append(ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"]))
-        try:
-            for body in await self._all(paths.secret_classes()):
+        # What classes add is missing without the right; a point that needs it lists the classes as well.
+        with contextlib.suppress(errors.Forbidden):
+            for body in await self.list_classes():
                 cache.put_class(body)
-        except errors.Forbidden:
-            pass  # what classes add is then missing, which a finding reports
         return [_declared_in(cache, key) for key in found]
 
     async def _read_held(self) -> list[Held]:
@@ -175,7 +179,8 @@ def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
     try:
         name = cache.class_name(managed.spec.class_name)
         secret_class = cache.secret_class(name) if name else None
-        desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        if secret_class or not name:  # without the class that it names, a spec cannot be followed
+            desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
         pass  # its status has the error
     return Declared(managed, secret_class, desired)

@@ -10,10 +10,13 @@ from keyturn.checklist.condition import told
 from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
+from keyturn.core.reasons import ConditionReason
 from keyturn.core.spec.schedule import Cron, Every
+from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for
 
 from .base import PointCheck
+from .trouble import find_or_explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,25 +101,37 @@ def judged(declared: list[Declared], namespace: str | None, committed: str | Non
 
 def _late(declared: list[Declared]) -> Iterator[Finding]:
     for one in declared:
-        status = one.managed.status
-        if status.overdue:
-            due = (
-                f" since {status.next_rotation_time:%Y-%m-%d %H:%M} UTC" if status.next_rotation_time else ""
-            )
-            evidence = f"its rotation is overdue{due}"
-            yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
-        elif status.rotates_on_request and any(found.rule == "overdue" for found in told_violations(status)):
-            yield _finding(
-                Verdict.FAIL, "its values are due, and they rotate on request only", _APPLY, one.where
-            )
-        too_rare = [*told(one, Point.SCHEDULE, _CHECKED_RULES)]
-        yield from too_rare
-        if not too_rare and one.desired and (names := unscheduled(one.desired)):
-            left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
-            evidence = left_out if one.desired.cadence else "it has no rotation schedule"
-            yield _finding(
-                Verdict.FAIL, evidence, "write rotation.every, or use a class that has one", one.where
-            )
+        yield from _told(one)
+        yield from _planned(one)
+
+
+def _told(one: Declared) -> Iterator[Finding]:
+    """Yield what the status says, which needs neither spec nor class."""
+    status = one.managed.status
+    if status.overdue:
+        due = f" since {status.next_rotation_time:%Y-%m-%d %H:%M} UTC" if status.next_rotation_time else ""
+        evidence = f"its rotation is overdue{due}"
+        yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
+    elif status.rotates_on_request and any(found.rule == "overdue" for found in told_violations(status)):
+        yield _finding(Verdict.FAIL, "its values are due, and they rotate on request only", _APPLY, one.where)
+    yield from told(one, Point.SCHEDULE, _CHECKED_RULES)
+
+
+def _planned(one: Declared) -> Iterator[Finding]:
+    """Judge whether the spec has a schedule, unless a rule of its class reports that."""
+    current, stalled = condition(one.managed, "WorkloadsCurrent"), condition(one.managed, "Stalled")
+    is_refused = current is not None and current.reason == ConditionReason.SPEC_NOT_FOLLOWED
+    if one.desired is None or is_refused:
+        evidence = "its spec cannot be followed, so when it rotates is unknown"
+        verdict = Verdict.FAIL if stalled and stalled.status == "True" else Verdict.UNKNOWN
+        yield _finding(verdict, evidence, "keyturn status shows what to change", one.where)
+    elif not any(told(one, Point.SCHEDULE, _CHECKED_RULES)) and (names := unscheduled(one.desired)):
+        left_out = f"rotation.only leaves out {', '.join(sorted(names))}"
+        evidence = left_out if one.desired.cadence else "it has no rotation schedule"
+        yield _finding(Verdict.FAIL, evidence, "write rotation.every, or use a class that has one", one.where)
+    elif one.managed.status.observed_generation != one.managed.metadata.generation:
+        evidence = "the operator has not reconciled its spec, so whether it is overdue is unknown"
+        yield _finding(Verdict.UNKNOWN, evidence, "check that the operator runs", one.where)
 
 
 def _differences(rows: list[_Row], committed: list[_Row]) -> Iterator[Finding]:
@@ -214,5 +229,15 @@ class DocumentedSchedule(PointCheck):
     kind: ClassVar[str] = Point.SCHEDULE
 
     async def find(self, checked: Checked) -> list[Finding]:
-        declared = await checked.facts.list_declared()
-        return judged(declared, checked.facts.namespace, checked.schedule)
+        facts = checked.facts
+        declared = await facts.list_declared()
+
+        async def list_classes() -> list[Finding]:
+            await facts.list_classes()
+            return []
+
+        # A class sets schedules, so without the right to list them only the statuses are judged.
+        blind = await find_or_explain(Point.SCHEDULE, list_classes) if declared else []
+        if blind:
+            return blind + [finding for one in declared for finding in _told(one)]
+        return judged(declared, facts.namespace, checked.schedule)

@@ -95,6 +95,7 @@ def schedule(where: Where, *, all_namespaces: bool) -> None:
 
     async def work(cluster: Cluster) -> str:
         facts = Facts(cluster.api, None if all_namespaces else cluster.namespace, cluster.now)
+        await facts.list_classes()  # the document is wrong without what they set
         return document(await facts.list_declared())
 
     print_document(run(where, work))

@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared
 from keyturn.checklist.fingerprints import Held
-from keyturn.checklist.points import revocation, schedule
+from keyturn.checklist.points import revocation
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LAST = "9999-12-31T23:59:59Z"
@@ -157,27 +157,6 @@ def test_who_may_not_read_secrets_sees_what_is_unknown() -> None:
     verdicts = {one.verdict for one in revocation.judged([declared()], None, NOW)}
 
     assert verdicts == {"Pass", "NotApplicable"}
-
-
-@pytest.mark.parametrize(
-    ("is_due", "verdict"),
-    [pytest.param(True, "Fail", id="due"), pytest.param(False, "Unknown", id="not yet")],
-)
-def test_values_that_wait_for_a_request_are_late_once_they_are_due(is_due: bool, verdict: str) -> None:  # noqa: FBT001
-    policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
-    one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
-
-    assert {finding.verdict for finding in schedule.judged([one], None, None)} == {verdict, "Unknown"}
-
-
-def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
-    one = declared(overdue=True, nextRotationTime="2026-04-01T03:00:00Z")
-
-    found = schedule.judged([one], None, None)
-
-    assert [finding.evidence for finding in found if finding.verdict == "Fail"] == [
-        "its rotation is overdue since 2026-04-01 03:00 UTC"
-    ]
 
 
 def credential(phase: str, since: float) -> dict[str, Any]:

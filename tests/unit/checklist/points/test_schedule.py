@@ -1,0 +1,136 @@
+"""When the schedule of a ManagedSecret is known, documented and kept."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn import generators
+from keyturn.api.managedsecret import ManagedSecret
+from keyturn.checklist.facts import Declared, Facts
+from keyturn.checklist.points import schedule
+from keyturn.checklist.points.base import Checked
+from keyturn.core.spec.desired import wanted_by
+from keyturn.generators import generator_for
+from keyturn.kube import errors, paths
+from keyturn.kube.client import Page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyturn.core.policy.findings import Finding
+
+generators.discover()
+
+TIME = "2026-05-01T12:00:00Z"
+
+
+def body(spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    data = [{"name": "token", "generate": {"password": {}}}]
+    return {
+        "metadata": {"name": "auth", "namespace": "shop", "generation": 1, "resourceVersion": "1"},
+        "spec": {"data": data, "rotation": {"every": "90d"}, **(spec or {})},
+        "status": {"observedGeneration": 1, **status},
+    }
+
+
+def declared(*, is_valid: bool = True, **status: Any) -> Declared:
+    managed = ManagedSecret.model_validate(body(**status))
+    desired = wanted_by(managed, None, lambda recipe: generator_for(recipe).outputs)
+    return Declared(managed, None, desired if is_valid else None)
+
+
+def condition(type_: str, status: str, reason: str) -> dict[str, str]:
+    return {"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": TIME}
+
+
+def verdicts(one: Declared) -> list[tuple[str, str]]:
+    """Return the findings if the committed document has exactly this ManagedSecret."""
+    found = schedule.judged([one], "shop", schedule.document([one]))
+    return [(str(finding.verdict), finding.evidence) for finding in found]
+
+
+STALLED = condition("Stalled", "True", "TemplateInvalid")
+NOT_FOLLOWED = condition("WorkloadsCurrent", "Unknown", "SpecNotFollowed")
+UNKNOWN = "its spec cannot be followed, so when it rotates is unknown"
+
+
+def test_a_documented_schedule_that_is_kept_passes() -> None:
+    assert verdicts(declared()) == [("Pass", "the schedule has all 1 ManagedSecrets; none is overdue")]
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        pytest.param(declared(is_valid=False), "Unknown", id="before the operator has reported it"),
+        pytest.param(declared(is_valid=False, conditions=[STALLED]), "Fail", id="after it has"),
+        pytest.param(
+            declared(conditions=[STALLED, NOT_FOLLOWED]), "Fail", id="which the operator alone can check"
+        ),
+    ],
+)
+def test_a_spec_that_cannot_be_followed_has_no_known_schedule(one: Declared, verdict: str) -> None:
+    assert verdicts(one) == [(verdict, UNKNOWN)]
+
+
+def test_whether_a_rotation_is_overdue_is_unknown_before_the_spec_is_reconciled() -> None:
+    evidence = "the operator has not reconciled its spec, so whether it is overdue is unknown"
+
+    assert verdicts(declared(observedGeneration=None)) == [("Unknown", evidence)]
+
+
+@pytest.mark.parametrize(
+    ("is_due", "verdict"),
+    [pytest.param(True, "Fail", id="due"), pytest.param(False, "Unknown", id="not yet")],
+)
+def test_values_that_wait_for_a_request_are_late_once_they_are_due(is_due: bool, verdict: str) -> None:  # noqa: FBT001
+    policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
+    one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
+
+    assert {finding.verdict for finding in schedule.judged([one], None, None)} == {verdict, "Unknown"}
+
+
+def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
+    one = declared(overdue=True, nextRotationTime="2026-04-01T03:00:00Z")
+
+    found = schedule.judged([one], None, None)
+
+    assert [finding.evidence for finding in found if finding.verdict == "Fail"] == [
+        "its rotation is overdue since 2026-04-01 03:00 UTC"
+    ]
+
+
+class Api:
+    """Lists of an API server that has one ManagedSecret, and classes unless they are forbidden."""
+
+    def __init__(self, managed: dict[str, Any], classes: list[dict[str, Any]] | None) -> None:
+        self._managed, self._classes = managed, classes
+
+    async def pages(self, path: str, **_: Any) -> AsyncIterator[Page]:
+        if path == paths.secret_classes() and self._classes is None:
+            raise errors.Forbidden("list", path, 403, "Forbidden")
+        items = self._classes if path == paths.secret_classes() else [self._managed]
+        yield Page(list(items or ()), "1", first=True)
+
+
+def found(managed: dict[str, Any], classes: list[dict[str, Any]] | None) -> list[Finding]:
+    facts = Facts(Api(managed, classes), "shop", lambda: datetime.now(UTC))  # type: ignore[arg-type]  # a fake
+    return asyncio.run(schedule.DocumentedSchedule().find(Checked(facts)))
+
+
+def test_without_the_right_to_list_classes_schedules_are_unknown_and_what_is_overdue_fails() -> None:
+    late = body({"className": "strict"}, overdue=True)
+
+    assert [(str(one.verdict), one.evidence) for one in found(late, None)] == [
+        ("Unknown", "you may not list secretclasses in all namespaces"),
+        ("Fail", "its rotation is overdue"),
+    ]
+
+
+def test_a_class_that_does_not_exist_leaves_the_schedule_unknown() -> None:
+    assert ("Unknown", UNKNOWN) in [
+        (str(one.verdict), one.evidence) for one in found(body({"className": "gone"}), [])
+    ]
