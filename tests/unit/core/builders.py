@@ -14,7 +14,7 @@ from keyturn.core.labels import FINALIZER
 from keyturn.core.observation.holders import Controller, Holders, HoldingPod
 from keyturn.core.observation.observed import Consumer, Observed, Sibling, TargetFacts
 from keyturn.core.observation.pods import Pod, PodsSeen
-from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem
+from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem, RevocationProblem
 from keyturn.core.observation.workload import Use, Workload
 from keyturn.core.spec.desired import Desired, wanted_by
 from keyturn.core.state.revision import Revision, RevisionFacts
@@ -276,7 +276,7 @@ def observed(
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
     denials: Mapping[WorkloadKey, Denial] | None = None,
-    returns: Mapping[str, datetime] | None = None,
+    returns: Mapping[str, RevocationProblem] | None = None,
     emergencies: tuple[Emergency, ...] = (),
     hold: RestartHold | None = None,
     finalized: bool = False,

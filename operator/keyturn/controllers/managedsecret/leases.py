@@ -15,10 +15,11 @@ import structlog
 
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation import transitions
 from keyturn.core.state.lease import StoreLease
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
-from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable
+from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -88,7 +89,7 @@ class LeaseMemory:
         self._context = context
         self._unrecorded: dict[ObjectKey, UnrecordedLeases] = {}
         self._revoking: dict[ObjectKey, dict[str, BackgroundJob[Failure | None]]] = {}
-        self._postponed: dict[ObjectKey, dict[str, datetime]] = {}
+        self._postponed: dict[ObjectKey, dict[str, RevocationProblem]] = {}
 
     def unrecorded(self, key: ObjectKey) -> UnrecordedLeases:
         return self._unrecorded.setdefault(key, UnrecordedLeases())
@@ -100,12 +101,17 @@ class LeaseMemory:
     def keep_revocation(self, key: ObjectKey, job: BackgroundJob[Failure | None]) -> None:
         self._revoking.setdefault(key, {})[job.name] = job
 
-    def postponed(self, key: ObjectKey) -> Mapping[str, datetime]:
-        """Return the leases whose revocation failed or is in progress, with the time of the next attempt."""
+    def postponed(self, key: ObjectKey) -> Mapping[str, RevocationProblem]:
+        """Return the leases whose revocation failed or is in progress."""
         return self._postponed.get(key, {})
 
-    def postpone(self, key: ObjectKey, lease: str, until: datetime) -> None:
-        self._postponed.setdefault(key, {})[lease] = until
+    def refusal(self, key: ObjectKey, lease: str) -> str:
+        """Return why the store does not revoke a lease, as of the last attempt that ended."""
+        problem = self.postponed(key).get(lease)
+        return problem.refusal if problem else ""
+
+    def postpone(self, key: ObjectKey, lease: str, until: datetime, refusal: str = "") -> None:
+        self._postponed.setdefault(key, {})[lease] = RevocationProblem(until, refusal)
 
     def resume(self, key: ObjectKey, lease: str) -> None:
         """Make the revocation of a lease due, or drop its record."""
@@ -285,12 +291,13 @@ async def revoke_lease(
 ) -> State | None:
     """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
-    An expired lease needs no revocation. One that the store refuses to revoke is dropped and expires.
+    An expired lease needs no revocation.
     """
     lease = step.loan
-    if context.now() < lease.ends and not await _revoke(lease, key, memory, context):
+    if context.now() >= lease.ends or await _revoke(lease, key, memory, context):
+        memory.resume(key, lease.id)
+    elif not (step.drops_refused and memory.refusal(key, lease.id)):
         return None
-    memory.resume(key, lease.id)
     memory.take_revocation(key, lease.id)
     return state.with_facts(transitions.give_back(step, state.facts))
 
@@ -303,7 +310,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         )
     if not job.task.done():
         memory.keep_revocation(key, job)
-        memory.postpone(key, lease.id, lease.ends)
+        memory.postpone(key, lease.id, lease.ends, memory.refusal(key, lease.id))
         return False
     failure = job.task.result()
     if failure is None:
@@ -313,9 +320,11 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         memory.postpone(key, lease.id, _again(failure, context))
         _log.warning("lease revocation postponed", secret=str(key), lease=name, code=failure.code)
         return False
+    # Asked again until the lease expires: a right may be granted, and a login or a store created again.
     code = failure.reason if isinstance(failure, Stalled) else failure.code
-    _log.warning("lease revocation refused", secret=str(key), lease=name, code=code)
-    return True
+    memory.postpone(key, lease.id, context.now() + _MAX_RETRY_DELAY, _cause(failure))
+    _log.warning("lease revocation refused", secret=str(key), lease=name, code=code, ends=str(lease.ends))
+    return False
 
 
 async def _send_revocation(lease: StoreLease, key: ObjectKey, context: Context) -> Failure | None:
@@ -331,6 +340,10 @@ def _wake(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Conte
     """Wake the object when the revocation ends."""
     memory.resume(key, lease.id)
     context.wake(key)
+
+
+def _cause(failure: Failure) -> str:
+    return f"{failure.reason}: {failure.message}" if isinstance(failure, Stalled) else detail_of(failure)
 
 
 def _again(failure: StoreError, context: Context) -> datetime:

@@ -203,7 +203,7 @@ def _report_store_step(
     if isinstance(step, steps.GiveBack) and step.loan.id in stores.leases.postponed(key):
         return
     match step:
-        case steps.GiveBack(loan=loan):
+        case steps.GiveBack(loan=loan) if observed.now < loan.ends:
             context.events.record(
                 observed.managed, EventReason.GIVEN_BACK, f"the previous lease of {loan.where} is revoked"
             )

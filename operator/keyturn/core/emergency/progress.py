@@ -17,7 +17,7 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.former import has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
-from keyturn.core.rotation.leases import idle_leases
+from keyturn.core.rotation.leases import idle_leases, refusal_of
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
@@ -215,10 +215,10 @@ def _open_points(
         yield AffectedState.ROTATED, _progress_message(behind)
     if summary := summary_of(observed, desired):
         yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
-    if used := _still_used(observed, desired):
-        yield AffectedState.ROTATED, used
-    if valid := _still_valid(observed, desired):
-        yield AffectedState.ROTATED, valid
+    if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
+        yield AffectedState.ROTATED, earlier
+    if refused := _refused_leases(observed):
+        yield _kept_from(refused, AffectedState.STALLED, observed, error)
     if open_ := [login for login in told.logins if login.refused_at is None]:
         yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
     if told.unpushed:
@@ -260,9 +260,22 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
 
 
 def _leased(observed: Observed) -> str | None:
-    """Return a message with the leases of earlier dynamic credentials that are not revoked."""
-    number = sum(loan.is_carried for loan in idle_leases(observed))
+    """Return a message with the leases of earlier dynamic credentials that are to be revoked."""
+    number = sum(loan.is_carried and not refusal_of(loan, observed) for loan in idle_leases(observed))
     return f"leases of earlier credentials are to be revoked: {number}" if number else None
+
+
+def _refused_leases(observed: Observed) -> str | None:
+    """Return a message with the leases of earlier dynamic credentials that their store does not revoke."""
+    refused = [loan for loan in idle_leases(observed) if loan.is_carried and refusal_of(loan, observed)]
+    if not refused:
+        return None
+    last, more = max(refused, key=lambda loan: loan.ends), len(refused) - 1
+    others = f" and {more} more" if more else ""
+    return (
+        f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
+        f" {last.ends:%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store: {refusal_of(last, observed)}"
+    )
 
 
 def _read_before(observed: Observed) -> str | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .emergency import Emergency
     from .holders import Holders
     from .pods import Pod, PodsSeen
-    from .store_reads import PushProblem
+    from .store_reads import PushProblem, RevocationProblem
     from .workload import Use, Workload
 
 __all__ = [
@@ -177,8 +177,8 @@ class Observed:
     """Restarts that the API server rejected since this process started, by workload."""
     fight: DriftHistory | None = None
     """Recent drift repairs by this process."""
-    returns: Mapping[str, datetime] = field(default_factory=dict)
-    """Leases whose revocation failed, with the time of the next attempt."""
+    returns: Mapping[str, RevocationProblem] = field(default_factory=dict)
+    """Last failure of a revocation, by lease."""
     emergencies: tuple[Emergency, ...] = ()
     """Declared emergencies that affect this ManagedSecret, and are not closed."""
     exposed_at: datetime | None = None

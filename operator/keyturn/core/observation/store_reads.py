@@ -21,6 +21,7 @@ __all__ = [
     "READING_STORES",
     "Pulled",
     "PushProblem",
+    "RevocationProblem",
     "being_made",
     "being_read",
 ]
@@ -77,3 +78,11 @@ class PushProblem(NamedTuple):
 
     error: Wait | Stalled
     again: datetime
+
+
+class RevocationProblem(NamedTuple):
+    """A lease whose revocation failed or is in progress, with the time of the next attempt."""
+
+    again: datetime
+    refusal: str = ""
+    """Why the store does not revoke it; empty if it did not answer yet."""

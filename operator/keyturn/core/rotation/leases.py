@@ -1,11 +1,12 @@
 """Leases of dynamic credentials: when they are recorded and revoked.
 
 A lease is recorded right after it is acquired, before its value is published. The record stays until the store has
-revoked it or refuses to, or it has expired, so after a crash the next process knows what to renew and revoke.
+revoked it, or it has expired, so after a crash the next process knows what to renew and revoke.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import steps
@@ -27,6 +28,7 @@ __all__ = [
     "last_return",
     "next_loans",
     "next_return",
+    "refusal_of",
     "returned_again",
     "returned_last",
 ]
@@ -55,8 +57,18 @@ def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
 
 
 def last_return(observed: Observed) -> steps.GiveBack | None:
-    """Return the next lease to revoke of a deleted ManagedSecret."""
-    return _first(observed.state.loans if observed.state else (), observed)
+    """Return the next lease to revoke of a deleted ManagedSecret, which does not wait for one that is refused."""
+    loans = observed.state.loans if observed.state else ()
+    if refused := next((loan for loan in loans if refusal_of(loan, observed)), None):
+        return steps.GiveBack(refused, drops_refused=True)
+    step = _first(loans, observed)
+    return replace(step, drops_refused=True) if step else None
+
+
+def refusal_of(loan: StoreLease, observed: Observed) -> str:
+    """Return why the store does not revoke a lease; empty if it was not asked, or did not answer yet."""
+    problem = observed.returns.get(loan.id)
+    return problem.refusal if problem else ""
 
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
@@ -121,4 +133,5 @@ def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | 
 
 def _retry_at(loan: StoreLease, observed: Observed) -> datetime:
     """Return when a failed revocation is retried; a lease that has expired is removed without a request."""
-    return min(observed.returns.get(loan.id, observed.now), max(loan.ends, observed.now))
+    problem = observed.returns.get(loan.id)
+    return min(problem.again if problem else observed.now, max(loan.ends, observed.now))

@@ -327,6 +327,8 @@ class GiveBack:
     """Revoke a lease and remove its record."""
 
     loan: StoreLease
+    drops_refused: bool = False
+    """The record is removed also if the store does not revoke the lease, which then expires."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.state.revision import Revision
-from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unreachable
+from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthorized, Unreachable
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
@@ -30,6 +30,7 @@ from tests.unit.core.builders import NOW, VAULT, minutes, observed
 if TYPE_CHECKING:
     from keyturn.controllers.managedsecret.pull import Reading
     from keyturn.core.state.state import State
+    from keyturn.stores.providers.errors import StoreError
 
 KEY = ObjectKey("shop", "db")
 ORDERS = "creds/orders"
@@ -256,16 +257,22 @@ class Revocation:
     memory: LeaseMemory
     context: Context
 
-    async def __call__(self) -> bool:
+    async def __call__(self, *, drops_refused: bool = False) -> bool:
         """Say whether it is no longer recorded."""
         assert self.reader.state
         (loan,) = self.reader.state.facts.loans
-        after = await revoke_lease(GiveBack(loan), KEY, self.reader.state, self.memory, self.context)
+        step = GiveBack(loan, drops_refused=drops_refused)
+        after = await revoke_lease(step, KEY, self.reader.state, self.memory, self.context)
         return after is not None and not after.facts.loans
 
     @property
     def again(self) -> datetime | None:
-        return self.memory.postponed(KEY).get("creds/orders/1")
+        problem = self.memory.postponed(KEY).get("creds/orders/1")
+        return problem.again if problem else None
+
+    @property
+    def refusal(self) -> str:
+        return self.memory.refusal(KEY, "creds/orders/1")
 
 
 @pytest.fixture
@@ -290,15 +297,54 @@ async def test_while_its_store_is_away_it_waits(reader: LeaseReader, give_back: 
     assert await give_back()
 
 
-@pytest.mark.parametrize(
-    "refusal", [Denied("Status403"), Refused("Status400"), Stalled("StoreNotFound", "there is no store")]
+REFUSALS = pytest.mark.parametrize(
+    ("refusal", "cause"),
+    [
+        (Denied("Status403", "extend a policy"), "Status403: extend a policy"),
+        (Unauthorized("LoginNotFound"), "LoginNotFound"),
+        (Refused("Status400"), "Status400"),
+        (Stalled("StoreNotFound", "there is no store"), "StoreNotFound: there is no store"),
+    ],
+    ids=["denied", "no login", "refused", "no store"],
 )
-async def test_what_is_not_taken_back_ends_automatically(
-    reader: LeaseReader, give_back: Revocation, refusal: Denied | Refused | Stalled
+
+
+@REFUSALS
+async def test_what_is_not_taken_back_stays_recorded_until_it_ends(
+    reader: LeaseReader, give_back: Revocation, refusal: StoreError | Stalled, cause: str
 ) -> None:
     reader.remote.fails[ORDERS] = refusal
+    assert not await give_back()
+    assert (give_back.again, give_back.refusal) == (NOW + minutes(5), cause)
+
+    reader.now += HOUR
     assert await give_back()
-    assert give_back.again is None
+    assert not waits(give_back)
+
+
+async def test_what_was_not_taken_back_is_given_back_once_its_store_permits_it(
+    reader: LeaseReader, give_back: Revocation
+) -> None:
+    reader.remote.fails[ORDERS] = Denied("Status403")
+    assert not await give_back()
+    reader.remote.fails.clear()
+    answered = reader.remote.hang(ORDERS)
+    give_back.context.wake = lambda _: None
+    assert not await give_back()
+    assert give_back.refusal == "Status403", "it counts until the store answers"
+    answered.set()
+    await until(lambda: not waits(give_back))
+    assert await give_back()
+    assert reader.remote.out == []
+
+
+@REFUSALS
+async def test_a_deletion_does_not_wait_for_what_is_not_taken_back(
+    reader: LeaseReader, give_back: Revocation, refusal: StoreError | Stalled, cause: str
+) -> None:
+    reader.remote.fails[ORDERS] = refusal
+    assert await give_back(drops_refused=True)
+    assert give_back.refusal == cause, "so that it is not reported as revoked"
 
 
 async def test_of_what_has_ended_no_request_is_sent(reader: LeaseReader, give_back: Revocation) -> None:

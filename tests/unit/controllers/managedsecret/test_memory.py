@@ -12,7 +12,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.observed import DriftHistory
-from keyturn.core.observation.store_reads import PushProblem
+from keyturn.core.observation.store_reads import PushProblem, RevocationProblem
 from tests.unit.core.builders import NOW, minutes, observed, seconds, workload
 
 if TYPE_CHECKING:
@@ -87,4 +87,7 @@ def test_a_recovered_store_makes_only_its_users_due() -> None:
     pulls, pushes, leases = memory.stores.pulls, memory.stores.pushes, memory.stores.leases
     assert [pulls.record(key).due for key in (KEY, OTHER)] == [NOW, None]
     assert pushes.problems(KEY)["place"].again == NOW < pushes.problems(OTHER)["place"].again
-    assert [dict(leases.postponed(key)) for key in (KEY, OTHER)] == [{}, {"lease": NOW + minutes(1)}]
+    assert [dict(leases.postponed(key)) for key in (KEY, OTHER)] == [
+        {},
+        {"lease": RevocationProblem(NOW + minutes(1))},
+    ]

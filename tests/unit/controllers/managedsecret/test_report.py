@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.report import write_status
+from keyturn.controllers.managedsecret.report import tell_step, write_status
+from keyturn.controllers.managedsecret.store_memory import StoreMemory
 from keyturn.core.keys import ObjectKey
+from keyturn.core.rotation.steps import GiveBack
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import StoreLease
 from keyturn.kube import errors
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.kube.client import Body
 
 KEY = ObjectKey("shop", "db")
@@ -52,3 +59,40 @@ async def test_a_conflict_of_the_status_puts_the_newer_object_into_the_cache(
         await write_status(KEY, observed, status, context)
 
     assert context.cache.version_of(KEY) == known
+
+
+class PostedEvents:
+    """Events by reason."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def record(self, about: object, reason: str, *_: object) -> None:
+        del about
+        self.reasons.append(reason)
+
+
+@pytest.mark.parametrize(
+    ("ends", "refused", "reasons"),
+    [
+        pytest.param(make.NOW + make.minutes(1), False, ["GivenBack"], id="revoked"),
+        pytest.param(make.NOW, False, [], id="expired"),
+        pytest.param(make.NOW + make.minutes(1), True, [], id="refused at the deletion"),
+    ],
+)
+def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
+    ends: datetime,
+    refused: bool,  # noqa: FBT001
+    reasons: list[str],
+) -> None:
+    events: Any = PostedEvents()
+    context = Context(api=None, events=events, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
+    place = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id
+    lease = StoreLease(place, "lease-1", "", make.minutes(60), ends, is_carried=True)
+    stores = StoreMemory(context)
+    if refused:
+        stores.leases.postpone(KEY, lease.id, ends, "Status403")
+
+    tell_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
+
+    assert events.reasons == reasons

@@ -17,7 +17,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.observed import FormerUse
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.store_reads import Pulled, RevocationProblem
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import (
@@ -879,6 +879,43 @@ def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
 
     assert (pulled.state, pulled.message) == (AffectedState.PENDING, message)
     assert (generated.state, generated.message) == (AffectedState.ROTATED, message)
+
+
+@pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
+def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict[str, Any]) -> None:
+    ends = NOW + minutes(60)
+    leases = [
+        StoreLease(
+            Destination(StoreKind.SECRET_STORE, "vault", f"creds/{number}").id,
+            f"lease-{number}",
+            "",
+            minutes(60),
+            ends + seconds(number),
+            is_carried=True,
+        )
+        for number in (1, 2)
+    ]
+    names = ("password", "api-key") if spec is PULLING else ("api-key",)
+    refused = {
+        lease.id: RevocationProblem(NOW + minutes(5), "Status403: extend a policy") for lease in leases
+    }
+
+    def row(count: int, spec: dict[str, Any] = spec) -> Affected:
+        of = rotated(names=names, refreshed=NOW, loans=tuple(leases[:count]))
+        return far(look(spec, state=of, target=target(2, published=NOW), returns=refused))
+
+    one, two, none = row(1), row(2), row(0)
+    assert one.state is AffectedState.STALLED
+    assert one.message == (
+        "the lease of key 'creds/1' of SecretStore 'vault' could not be revoked, so the earlier credentials are valid"
+        f" until {ends + seconds(1):%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store:"
+        " Status403: extend a policy"
+    )
+    assert (two.message or "").startswith(
+        "the lease of key 'creds/2' of SecretStore 'vault' and 1 more could not"
+    )
+    assert none.state in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
+    assert row(1, {**spec, "suspend": True}).state is AffectedState.SUSPENDED
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
-from keyturn.core.observation.store_reads import Pulled
+from keyturn.core.observation.store_reads import Pulled, RevocationProblem
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.leases import next_return, returned_again
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, GoBack, Publish, Rest
@@ -77,6 +77,13 @@ def pulled(*loans: StoreLease, in_hand: str = "") -> Pulled:
 
 LATER = NOW + minutes(3)
 PRESSING = Emergency("leak", UID, NOW - minutes(1))
+LAST = GiveBack(NEW, drops_refused=True)
+
+
+def failed(lease: str, again: datetime, refusal: str = "") -> dict[str, RevocationProblem]:
+    return {lease: RevocationProblem(again, refusal)}
+
+
 ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
 
 
@@ -117,19 +124,24 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         pytest.param(at_rest(OLD, NEW, held="old"), GiveBack(NEW), id="of a revision that was given up"),
         # What failed
         pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(5), returns={"old": NOW + minutes(8)}),
+            at_rest(OLD, NEW, now=NOW + minutes(5), returns=failed("old", NOW + minutes(8))),
             Rest(NOW + minutes(8)),
             id="it failed and waits",
         ),
         pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(9), returns={"old": NOW + minutes(8)}),
+            at_rest(OLD, NEW, now=NOW + minutes(9), returns=failed("old", NOW + minutes(8))),
             GiveBack(OLD),
             id="it is tried again",
         ),
         pytest.param(
-            at_rest(OLD, NEW, now=OLD.ends, returns={"old": OLD.ends + minutes(8)}),
+            at_rest(OLD, NEW, now=OLD.ends, returns=failed("old", OLD.ends + minutes(8))),
             GiveBack(OLD),
             id="it failed until its end",
+        ),
+        pytest.param(
+            at_rest(OLD, NEW, now=NOW + minutes(5), returns=failed("old", NOW + minutes(8), "Status403")),
+            Rest(NOW + minutes(8)),
+            id="it is refused and stays recorded",
         ),
         # The ManagedSecret goes
         pytest.param(
@@ -137,13 +149,16 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         ),
         pytest.param(at_rest(NEW, spec=BOUND, finalized=True), Rest(None), id="kept"),
         pytest.param(at_rest(NEW, finalized=True), Finalize(present=False), id="its Secret stays"),
+        pytest.param(at_rest(NEW, spec=BOUND, finalized=True, deleted=True), LAST, id="deleted: back first"),
         pytest.param(
-            at_rest(NEW, spec=BOUND, finalized=True, deleted=True), GiveBack(NEW), id="deleted: back first"
-        ),
-        pytest.param(
-            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns={"new": LATER}),
+            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns=failed("new", LATER)),
             Rest(LATER),
             id="deleted, and the store is away",
+        ),
+        pytest.param(
+            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns=failed("new", LATER, "Status403")),
+            LAST,
+            id="deleted, and the store refuses: it is dropped",
         ),
         pytest.param(
             at_rest(spec=BOUND, finalized=True, deleted=True), Finalize(present=False), id="deleted and back"
