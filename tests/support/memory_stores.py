@@ -116,9 +116,12 @@ class InMemoryStores:
         await self._asked(f"give back {lease.id}", key)
         self.out = [id_ for id_ in self.out if id_ != lease.id]
 
-    def drop_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
+    def drop_lease(
+        self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
+    ) -> asyncio.Task[StoreError | Stalled | None]:
         del ref, namespace, key
         self.out.remove(lease.id)
+        return asyncio.ensure_future(_done())
 
     async def _lent(self, key: str) -> RemoteValue | StoreError | Stalled:
         try:
@@ -158,6 +161,10 @@ class InMemoryStores:
             await event.wait()
         if error := self.fails.get(key):
             raise error
+
+
+async def _done() -> None:
+    pass
 
 
 def texts(values: Mapping[str, Value]) -> dict[str, str]:

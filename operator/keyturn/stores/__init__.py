@@ -216,9 +216,11 @@ class Stores:
         shared, path = self._place(ref, namespace, key)
         await shared.revoke_lease(namespace, path, lease)
 
-    def drop_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
-        """Revoke the lease of a deleted object; if that fails, the lease expires."""
-        self._tasks.start(_outcome(self.revoke_lease(ref, namespace, key, lease)))
+    def drop_lease(
+        self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
+    ) -> asyncio.Task[Failure | None]:
+        """Revoke a lease that no state records; if that fails, the lease expires."""
+        return self._tasks.start(_outcome(self.revoke_lease(ref, namespace, key, lease)))
 
     async def _acquire(self, ref: StoreRef, namespace: str, key: str) -> RemoteValue:
         shared, path = self._place(ref, namespace, key)

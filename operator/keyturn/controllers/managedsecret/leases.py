@@ -22,7 +22,7 @@ from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from keyturn.controllers.background import BackgroundJob
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
     from keyturn.core.state.revision import ItemValues
-    from keyturn.core.state.state import State
+    from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Failure, Stores
 
 __all__ = ["LeaseManager", "LeaseMemory", "LeasedValue", "UnrecordedLeases", "revoke_lease"]
@@ -43,11 +43,14 @@ _RETRY_DELAY: Final = timedelta(seconds=30)
 _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 
 
-class _Request(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Request:
     """A dynamic credential that is being requested."""
 
     since: datetime
     task: asyncio.Task[RemoteValue | Failure]
+    is_dropped: bool = False
+    """Whether it is revoked once it is issued, and no read uses it."""
 
 
 class _Acquired(NamedTuple):
@@ -68,18 +71,28 @@ class UnrecordedLeases:
     """Shared by all waiting reads."""
     acquired: dict[str, _Acquired] = field(default_factory=dict, repr=False)
 
-    def keep(self, places: Collection[str], recorded: Collection[str]) -> None:
-        """Drop credentials that the spec no longer asks for, and those whose lease a revision records."""
+    def keep(self, places: Collection[str], state: StateFacts | None, key: ObjectKey, stores: Stores) -> None:
+        """Drop credentials that the current revision has, and revoke those that the spec no longer asks for.
+
+        A lease that the state records has its own step for that.
+        """
+        held = frozenset(state.borrowed.values()) if state else frozenset()
+        recorded = held.union(lease.id for lease in state.loans) if state else held
         for place, one in list(self.acquired.items()):
-            if place not in places or one.lease.id in recorded:
-                del self.acquired[place]
+            if place in places and one.lease.id not in held:
+                continue
+            del self.acquired[place]
+            if one.lease.id not in recorded:
+                _revoke_unrecorded(one.lease, key, stores)
+        for place in self.requests.keys() - set(places):
+            _drop_request(place, self.requests.pop(place), key, stores)
 
     def revoke(self, key: ObjectKey, stores: Stores) -> None:
         """Revoke all of a deleted object, and those that are being requested once they are issued."""
         for one in self.acquired.values():
             _revoke_unrecorded(one.lease, key, stores)
         for place, request in self.requests.items():
-            request.task.add_done_callback(partial(_revoke_issued, place, request.since, key, stores))
+            _drop_request(place, request, key, stores)
 
 
 class LeaseMemory:
@@ -93,6 +106,11 @@ class LeaseMemory:
 
     def unrecorded(self, key: ObjectKey) -> UnrecordedLeases:
         return self._unrecorded.setdefault(key, UnrecordedLeases())
+
+    def keep(self, key: ObjectKey, places: Collection[str], state: StateFacts | None) -> None:
+        """Revoke the unrecorded leases of keys that are not among `places`, which the spec asks for."""
+        if unrecorded := self._unrecorded.get(key):
+            unrecorded.keep(places, state, key, self._context.stores)
 
     def take_revocation(self, key: ObjectKey, lease: str) -> BackgroundJob[Failure | None] | None:
         """Remove and return the revocation of a lease that was started."""
@@ -248,17 +266,19 @@ class LeaseManager:
         if not was_asked_before:
             task = self._stores.lease(source.ref, self._key.namespace, source.key)
             requests[place] = _Request(self._now(), task)
-        asked, task = requests[place]
-        await asyncio.wait([task])
+        request = requests[place]
+        await asyncio.wait([request.task])
+        if request.is_dropped:
+            raise Unreachable("Dropped", "the spec no longer asks for it")
         requests.pop(place, None)
-        if task.cancelled():
+        if request.task.cancelled():
             raise Unreachable("Closed", "the operator ends")
-        outcome = task.result()
+        outcome = request.task.result()
         if isinstance(outcome, StoreError | Stalled):
             raise outcome
         if outcome.lease is None:
             return LeasedValue(None, outcome)
-        lease = _lease_of(place, outcome.lease, asked)
+        lease = _lease_of(place, outcome.lease, request.since)
         taken = self._keep(source, LeasedValue(lease, outcome))
         # It may be old, if it was acquired for a read that was cancelled.
         return (
@@ -267,8 +287,16 @@ class LeaseManager:
 
     def _keep(self, source: Source, leased: LeasedValue) -> LeasedValue:
         if leased.lease and leased.found:
-            self._unrecorded.acquired[source.place] = _Acquired(leased.lease, leased.found)
+            acquired = self._unrecorded.acquired
+            before = acquired.get(source.place)
+            acquired[source.place] = _Acquired(leased.lease, leased.found)
+            if before and before.lease.id not in {leased.lease.id, *self._recorded}:
+                _revoke_unrecorded(before.lease, self._key, self._stores)
         return leased
+
+    @property
+    def _recorded(self) -> Iterator[str]:
+        return (lease.id for lease in self._state.facts.loans) if self._state else iter(())
 
 
 _MIN_DURATION: Final = timedelta(seconds=1)
@@ -351,6 +379,11 @@ def _again(failure: StoreError, context: Context) -> datetime:
     return context.now() + min(max(wish, _RETRY_DELAY), _MAX_RETRY_DELAY)
 
 
+def _drop_request(place: str, request: _Request, key: ObjectKey, stores: Stores) -> None:
+    request.is_dropped = True
+    request.task.add_done_callback(partial(_revoke_issued, place, request.since, key, stores))
+
+
 def _revoke_issued(
     place: str, since: datetime, key: ObjectKey, stores: Stores, task: asyncio.Task[RemoteValue | Failure]
 ) -> None:
@@ -360,4 +393,18 @@ def _revoke_issued(
 
 
 def _revoke_unrecorded(lease: StoreLease, key: ObjectKey, stores: Stores) -> None:
-    stores.drop_lease(lease.where.ref, key.namespace, lease.where.key, _provider_lease(lease))
+    where = lease.where
+    task = stores.drop_lease(where.ref, key.namespace, where.key, _provider_lease(lease))
+    task.add_done_callback(partial(_log_failure, lease, key))
+
+
+def _log_failure(lease: StoreLease, key: ObjectKey, task: asyncio.Task[Failure | None]) -> None:
+    failure = None if task.cancelled() else task.result()
+    if failure is not None:
+        _log.warning(
+            "unused lease not revoked",
+            secret=str(key),
+            lease=str(lease.where),
+            cause=_cause(failure),
+            ends=str(lease.ends),
+        )

@@ -30,7 +30,7 @@ from keyturn.stores.providers.errors import (
 from keyturn.stores.providers.properties import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
     from datetime import datetime
 
     from keyturn.controllers.background import BackgroundJob
@@ -44,7 +44,16 @@ if TYPE_CHECKING:
 
     from .leases import LeaseManager
 
-__all__ = ["PullMemory", "PullRecord", "Reading", "empty", "looks_for_lost", "read_all", "trouble_of"]
+__all__ = [
+    "PullMemory",
+    "PullRecord",
+    "Reading",
+    "empty",
+    "looks_for_lost",
+    "read_all",
+    "reads_stores",
+    "trouble_of",
+]
 
 T = TypeVar("T")
 
@@ -60,6 +69,11 @@ def looks_for_lost(observed: Observed, desired: Desired) -> bool:
     return bool(desired.pushes) and observed.state is None and not observed.is_ours
 
 
+def reads_stores(observed: Observed, desired: Desired) -> bool:
+    """Whether the spec has values that are read from stores."""
+    return bool(desired.pulled) or looks_for_lost(observed, desired)
+
+
 async def read_all(
     key: ObjectKey,
     observed: Observed,
@@ -69,29 +83,56 @@ async def read_all(
     *,
     fresh: bool,
 ) -> Reading:
-    """Read all values; after a failure return none, with the error in the result."""
+    """Read all values; after a failure return none, with the error in the result.
+
+    Without a state no lease can be recorded, so the first ones are acquired after all other values were read.
+    """
     lost = desired.pushes if looks_for_lost(observed, desired) else ()
     documents = _Documents(key.namespace)
-    pulled = [
-        asyncio.ensure_future(_item(item, key, observed, desired, stores, manager, documents, fresh=fresh))
-        for item in desired.pulled
-    ]
+
+    def read(item: Item) -> Coroutine[Any, Any, ItemValues]:
+        return _item(item, key, observed, desired, stores, manager, documents, fresh=fresh)
+
+    last = [] if observed.state else [item for item in desired.pulled if _is_leased(item, key, stores)]
+    pulled = _begin((item for item in desired.pulled if item not in last), read)
     pushed = [asyncio.ensure_future(_read_pushed(destination, key, stores)) for destination in lost]
     try:
-        await asyncio.wait([*pulled, *pushed])
+        problems = await _problems([*pulled.values(), *pushed])
+        if last and not problems:
+            pulled |= _begin(last, read)
+            problems = await _problems(pulled.values())
     finally:
-        for task in (*pulled, *pushed):
+        for task in (*pulled.values(), *pushed):
             task.cancel()
         manager.close()
-    problems = [one for task in (*pulled, *pushed) if (one := _problem(task))]
     if problems:
         return Reading(problem=_first_problem(problems), leases=manager.leases)
-    values = {item.name: task.result() for item, task in zip(desired.pulled, pulled, strict=True)}
+    values = {item.name: pulled[item.name].result() for item in desired.pulled}
     if clash := _key_conflict(values):
         return Reading(problem=clash, leases=manager.leases)
     parts = [task.result() for task in pushed]
     found = await threadpools.for_tenant(key.namespace, _found, parts, desired) if parts else {}
     return Reading(values, found, manager.leases)
+
+
+def _is_leased(item: Item, key: ObjectKey, stores: Stores) -> bool:
+    try:
+        return item.source is not None and stores.issues_leases(item.source.ref, key.namespace)
+    except (StoreError, Stalled):
+        return False  # its read reports the error
+
+
+def _begin(
+    items: Iterable[Item], read: Callable[[Item], Coroutine[Any, Any, ItemValues]]
+) -> dict[str, asyncio.Task[ItemValues]]:
+    return {item.name: asyncio.ensure_future(read(item)) for item in items}
+
+
+async def _problems(tasks: Collection[asyncio.Task[Any]]) -> list[Wait | Stalled]:
+    """Wait for reads, and return their errors."""
+    if tasks:
+        await asyncio.wait(tasks)
+    return [one for task in tasks if (one := _problem(task))]
 
 
 def _problem(task: asyncio.Task[Any]) -> Wait | Stalled | None:
@@ -410,8 +451,14 @@ class PullMemory:
         if record := self._records.get(key):
             record.last = None
 
-    def forget(self, key: ObjectKey) -> None:
-        """Cancel the read of a deleted object, and drop its record."""
-        record = self._records.pop(key, None)
+    def stop(self, key: ObjectKey) -> None:
+        """Cancel the read in progress."""
+        record = self._records.get(key)
         if record and record.reading:
             record.reading.task.cancel()
+            record.reading = None
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel the read of a deleted object, and drop its record."""
+        self.stop(key)
+        self._records.pop(key, None)

@@ -18,7 +18,7 @@ from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
 
 from .leases import LeaseManager
-from .pull import empty, looks_for_lost, read_all
+from .pull import empty, read_all, reads_stores
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -71,6 +71,8 @@ async def with_stores(
 
     A failed read is part of the result, not an exception.
     """
+    if observed.desired is not None and not _is_at_rest(observed):
+        memory.keep(key, observed, observed.desired)
     if not _has_stores(observed):
         return observed
     pulled = await _pull(key, observed, memory, context, load)
@@ -100,12 +102,10 @@ async def _pull(
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
-    if _is_at_rest(observed) or not (desired.pulled or looks_for_lost(observed, desired)):
+    if _is_at_rest(observed) or not reads_stores(observed, desired):
         return Pulled()
     unrecorded = memory.leases.unrecorded(key)
     pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
-    places = {item.source.place for item in desired.pulled if item.source}
-    unrecorded.keep(places, _held_leases(observed))
     taken = tuple(one.lease for one in unrecorded.acquired.values())
     renewed = record.last.leases if record.last else ()
     if not (taken or renewed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .leases import LeaseMemory
-from .pull import PullMemory
+from .pull import PullMemory, reads_stores
 from .push import PushMemory
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
 
 __all__ = ["StoreMemory"]
 
@@ -30,6 +32,13 @@ class StoreMemory:
         self.pulls.retry(key, now)
         self.pushes.retry(key, now)
         self.leases.retry(key)
+
+    def keep(self, key: ObjectKey, observed: Observed, desired: Desired) -> None:
+        """End reads and revoke unrecorded leases that the spec no longer asks for."""
+        if not reads_stores(observed, desired):
+            self.pulls.stop(key)
+        places = {item.source.place for item in desired.pulled if item.source}
+        self.leases.keep(key, places, observed.state)
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel the operations of a deleted object, and drop their records."""

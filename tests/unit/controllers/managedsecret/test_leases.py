@@ -76,6 +76,14 @@ class LeaseReader:
     def restart(self) -> None:
         self.unrecorded = UnrecordedLeases()
 
+    def keep(self) -> None:
+        """Drop what the spec no longer asks for."""
+        desired = observed(self.spec, state=None, target=None, status={}).desired
+        assert desired
+        places = {one.source.place for one in desired.pulled if one.source}
+        stores: Any = self.remote
+        self.unrecorded.keep(places, self.state.facts if self.state else None, KEY, stores)
+
 
 @pytest.fixture
 def reader() -> LeaseReader:
@@ -233,7 +241,71 @@ async def test_what_lay_there_for_long_is_not_handed_out_without_a_look(reader: 
     assert user(await reader.read()) == "user-2"
 
 
+async def test_without_a_record_a_loan_is_taken_after_all_else_was_read(reader: LeaseReader) -> None:
+    here = {"name": "here", "literal": "x"}
+    reader.spec = {
+        "data": [item("username"), here],
+        "pushTo": [{"storeRef": VAULT, "remoteRef": {"key": "p"}}],
+    }
+    reader.remote.fails["p"] = Refused("Status400")
+    assert (await reader.read()).problem
+    assert reader.remote.lent == 0
+
+    reader.remote.fails.clear()
+    assert user(await reader.read()) == "user-1"
+
+
 # Back
+
+
+async def test_what_the_spec_no_longer_asks_for_is_given_back(reader: LeaseReader) -> None:
+    reader.spec = {"data": [item("username"), item("password", "creds/gone")]}
+    reader.remote.fails["creds/gone"] = Refused("Status400")
+    await reader.read()
+    reader.keep()
+    assert reader.remote.out == ["creds/orders/1"]
+
+    reader.spec = {"data": [item("username", "creds/billing")]}
+    reader.keep()
+    assert reader.remote.out == []
+    assert reader.unrecorded.acquired == {}
+
+
+async def test_what_the_spec_no_longer_asks_for_is_given_back_once_it_is_lent(reader: LeaseReader) -> None:
+    answered = reader.remote.hang(ORDERS)
+    reading = asyncio.ensure_future(reader.read())
+    await until(lambda: bool(reader.remote.asked))
+    reader.spec = {"data": [item("username", "creds/billing")]}
+    reader.keep()
+    answered.set()
+    assert (await reading).problem, "the read does not use it"
+    await until(lambda: (reader.remote.lent, reader.remote.out) == (1, []))
+    assert user(await reader.read()) == "user-2"
+    assert reader.unrecorded.requests == {}
+
+
+async def test_what_is_recorded_is_given_back_by_its_own_step(reader: LeaseReader) -> None:
+    reading = await reader.read()
+    reader.state = builders.record((builders.revision(), Revision({})), loans=reading.leases)
+    reader.spec = {"data": [item("username", "creds/billing")]}
+    reader.keep()
+    assert reader.unrecorded.acquired == {}
+    assert reader.remote.out == ["creds/orders/1"]
+
+
+async def test_one_in_hand_that_is_replaced_is_given_back(reader: LeaseReader) -> None:
+    await reader.read()
+    reader.now += minutes(31)
+    assert user(await reader.read()) == "user-2", "it is not renewed"
+    assert reader.remote.out == ["creds/orders/2"]
+
+
+async def test_what_is_in_use_is_not_given_back_when_its_successor_fails(reader: LeaseReader) -> None:
+    await reader.take_in()
+    reader.keep()
+    reader.now += minutes(31)
+    assert user(await reader.read()) == "user-2"
+    assert reader.remote.out == ["creds/orders/1", "creds/orders/2"]
 
 
 async def test_what_was_taken_for_an_object_that_is_gone_is_given_back(reader: LeaseReader) -> None:

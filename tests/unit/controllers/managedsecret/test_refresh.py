@@ -636,3 +636,29 @@ async def test_it_is_not_read_again_once_there_is_a_record(watch: Watch) -> None
     watch.spec = {"pushTo": [PUSH]}
     assert await watch.later() == Pulled()
     assert watch.asked == 0
+
+
+# Dynamic credentials
+
+
+async def test_without_any_store_in_the_spec_what_is_requested_is_revoked() -> None:
+    watch = Watch(InMemoryStores(lasts=timedelta(hours=1)), state=None, spec={"data": [API_KEY]})
+    answered = watch.remote.hang("prod/api")
+    await watch.look()
+    watch.spec = {"data": [PASSWORD]}
+    await watch.look(status={})
+    assert not watch.memory.pulls.is_reading(KEY)
+    answered.set()
+    await until(lambda: (watch.remote.lent, watch.remote.out) == (1, []))
+
+
+async def test_while_suspended_no_credentials_are_revoked() -> None:
+    watch = Watch(InMemoryStores(lasts=timedelta(hours=1)), state=None, spec={"data": [API_KEY]})
+    await watch.look()
+    watch.spec = {"data": [PASSWORD], "suspend": True}
+    await watch.look(status={})
+    assert watch.remote.out == ["prod/api/1"]
+
+    watch.spec = {"data": [PASSWORD]}
+    await watch.look(status={})
+    assert watch.remote.out == []
