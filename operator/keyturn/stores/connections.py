@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from keyturn.kube import errors as api_errors
 from keyturn.kube.tokens import OWN_AUDIENCE, Tokens
@@ -21,7 +21,7 @@ from .lease_login import SessionSecret
 from .pending_reads import Crowd
 from .providers import ProviderContext, work
 from .providers.errors import Refused, Unauthorized, Unreachable
-from .single_flight import closed
+from .single_flight import again, closed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -54,6 +54,8 @@ _MAX_READS_PER_TENANT: Final = 1000
 """Reads of one namespace, in progress or waiting; each needs memory."""
 _REJECTION_SECONDS: Final = 10.0
 """Seconds in which a rejected credential is not used again, so that no account gets locked."""
+_CONSENT_SECONDS: Final = 180.0
+"""Seconds after which the consent of a ServiceAccount is read again for a request, while its login continues."""
 _DISTRUSTED_AFTER: Final = 3
 """Namespaces whose rejections pause a shared credential for all: a store may answer 401 for one key only.
 
@@ -176,6 +178,15 @@ class StoreConnection:
         return not self._guests and self.used_at < since
 
 
+class _Consent(NamedTuple):
+    """Consent of a namespace's ServiceAccount, or its refusal, until it is read again."""
+
+    account: frozenset[str]
+    """The UID of the account; empty after a refusal."""
+    until: float
+    refusal: StoreError | None = None
+
+
 class ConnectionPool:
     """Connections of one store: one for all consumers, or one for each namespace with its own credential."""
 
@@ -186,6 +197,7 @@ class ConnectionPool:
         self._open: dict[str, StoreConnection] = {}
         self._is_closed = False
         self._needed: tuple[Reference, ...] | None = None
+        self._consents: dict[str, _Consent] = {}
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def door(
@@ -201,13 +213,16 @@ class ConnectionPool:
         async with self._opening[namespace]:
             admit()
             self._hold_open()
+            account = await self._account(namespace)
             connection = self._open.get(namespace)
-            is_fit = connection is not None and not connection.is_spent
+            is_same = connection is not None and account <= connection.login.versions
+            is_fit = connection is not None and is_same and not connection.is_spent
             needs = await self._needs()
             if connection and is_fit and (connection.looked_at > looked_at or not needs):
                 return connection
             began = loop_time()
             login = await self._login(namespace, needs)
+            login = login._replace(versions=login.versions | account)
             self._hold_open()
             if connection and is_fit and connection.login.versions == login.versions:
                 connection.looked_at = began
@@ -230,6 +245,37 @@ class ConnectionPool:
             )
         return self._needed
 
+    async def _account(self, namespace: str) -> frozenset[str]:
+        """Return the UID of the ServiceAccount that the store logs in as; empty without one.
+
+        Raises:
+            StoreError: The account does not exist, or no longer consents; its login is closed.
+        """
+        account = self._plan.logs_in_as
+        if not account or not namespace:
+            return frozenset()
+        known, now = self._consents.get(namespace), loop_time()
+        if known is None or known.until <= now:
+            known = self._consents[namespace] = await self._consent(namespace, account, known)
+        if known.refusal is not None:
+            raise again(known.refusal)
+        return known.account
+
+    async def _consent(self, namespace: str, account: str, before: _Consent | None) -> _Consent:
+        now = loop_time()
+        try:
+            uid = await self._hold_to_consent(namespace, account)
+        except Unreachable:
+            if before is None or before.refusal is not None:
+                raise
+            return before._replace(until=now + _REJECTION_SECONDS)  # it consented a moment ago
+        except (Unauthorized, Refused) as error:
+            self._shut(namespace)
+            return _Consent(frozenset(), now + _REJECTION_SECONDS, error.with_traceback(None))
+        if before is not None and before.account != {uid}:
+            self._outside.tokens.forget(namespace)  # of a deleted account of the same name
+        return _Consent(frozenset({uid}), now + _CONSENT_SECONDS)
+
     async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:
             return await look_at(needs, self._home, self._outside.api)
@@ -251,6 +297,9 @@ class ConnectionPool:
             if door.is_idle(unused_since) and not self._opening[namespace].locked():
                 del self._opening[namespace]
                 self._shut(namespace)
+        for namespace, consent in list(self._consents.items()):
+            if namespace not in self._open and consent.until < unused_since:
+                del self._consents[namespace]
 
     def close(self) -> None:
         """Admit no further user; requests in progress may finish."""
@@ -292,9 +341,16 @@ class ConnectionPool:
         """Request a token for the ServiceAccount that the settings name, and no other."""
         if account != self._plan.logs_in_as:
             raise Refused("AnotherAccount", "the store's settings name another ServiceAccount")
+        await self._hold_to_consent(namespace, account)
         try:
-            await hold_to_consent(namespace, account, self._plan.key, self._outside.api)
             return await self._outside.tokens.token(namespace, account, audience)
+        except api_errors.ApiError as error:
+            meant = _meaning(error, namespace, account)
+        raise meant
+
+    async def _hold_to_consent(self, namespace: str, account: str) -> str:
+        try:
+            return await hold_to_consent(namespace, account, self._plan.key, self._outside.api)
         except api_errors.ApiError as error:
             meant = _meaning(error, namespace, account)
         raise meant

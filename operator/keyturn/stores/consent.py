@@ -21,15 +21,16 @@ __all__ = ["NO_CONSENT", "hold_to_consent"]
 NO_CONSENT: Final = "NoConsent"
 
 
-async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Api) -> None:
-    """Check the consent of a ServiceAccount.
+async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Api) -> str:
+    """Check the consent of a ServiceAccount, and return its UID.
 
     Raises:
         Unauthorized: It does not name the store.
         ApiError: It does not exist, or the read failed.
     """
     body = await api.get(paths.service_account(namespace, account))
-    annotations = body["metadata"].get("annotations") or {}
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations") or {}
     named = {one.strip() for one in annotations.get(CONSENT, "").split(",")}
     desired = f"{store.kind}/{store.name}" if store.is_for_all else store.name
     if desired not in named:
@@ -38,3 +39,4 @@ async def hold_to_consent(namespace: str, account: str, store: StoreKey, api: Ap
             f"the ServiceAccount {account!r} in the namespace {namespace!r} does not consent to this store; annotate"
             f" it with {CONSENT}: {desired} (separate several with commas)",
         )
+    return str(metadata["uid"])

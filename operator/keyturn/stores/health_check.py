@@ -125,7 +125,8 @@ class HealthCheck:
 
     def record_no_connection(self, error: StoreError) -> None:
         """Record that a referenced object is missing or cannot be used."""
-        if isinstance(error, Unauthorized | Refused):
+        is_of_one = self._plan.is_personal and error.code in _CLUSTER_ERRORS
+        if isinstance(error, Unauthorized | Refused) and not is_of_one:
             self._trouble = error
             self._judge(was_open=self._breaker.is_open)
 

@@ -105,6 +105,7 @@ class FakeProvider(Provider[FakeProviderConfig]):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.server.opened += 1
+        self._session: str | None = None
 
     @classmethod
     def needs(cls, config: FakeProviderConfig) -> tuple[Reference, ...]:
@@ -148,8 +149,10 @@ class FakeProvider(Provider[FakeProviderConfig]):
             return revealed(found)
         if self.config.account:
             assert self.given.token_of
-            token = await self.given.token_of(self.config.account, "https://kept.test", 600)
-            return token.reveal().decode()
+            if self._session is None:
+                token = await self.given.token_of(self.config.account, "https://kept.test", 600)
+                self._session = token.reveal().decode()
+            return self._session
         return "nobody"
 
 
@@ -168,6 +171,10 @@ class FakeApiServer:
         """The paths of the tokens that can be made; None for all."""
         self.consent = "other, vault,ClusterSecretStore/vault"
         """What every ServiceAccount is annotated with."""
+        self.uid = "account-1"
+        """The UID of every ServiceAccount."""
+        self.gone: set[str] = set()
+        """The paths of ServiceAccounts that were deleted."""
         self._versions = count(1)
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -178,7 +185,9 @@ class FakeApiServer:
         if self.are_forbidden:
             raise api_errors.Forbidden("get", path, 403, "Forbidden")
         if "/serviceaccounts/" in path:
-            return {"metadata": {"annotations": {CONSENT: self.consent}}}
+            if path in self.gone:
+                raise api_errors.NotFound("get", path, 404, "NotFound")
+            return {"metadata": {"uid": self.uid, "annotations": {CONSENT: self.consent}}}
         if path not in self.bodies:
             raise api_errors.NotFound("get", path, 404, "NotFound")
         return self.bodies[path]

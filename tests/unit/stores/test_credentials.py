@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.keys import StoreKey
 from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
@@ -18,7 +19,6 @@ from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time
 
 if TYPE_CHECKING:
-    from keyturn.core.keys import StoreKey
     from tests.unit.stores.fake_stores import FakeStores
 
 LOGIN: dict[str, Any] = {"login": {"name": "login", "key": "token"}}
@@ -285,6 +285,113 @@ async def test_an_account_that_names_a_store_does_not_mean_the_one_of_the_cluste
         await fake.read("db", cluster_ref())
 
     assert "keyturn.dev/stores: ClusterSecretStore/vault" in refused.value.hint
+
+
+@pytest.fixture
+def consented(fake: FakeStores) -> FakeStores:
+    """Stores of which one has a session as a ServiceAccount, which is never renewed by a token."""
+    fake.store(account="app")
+    fake.cluster_store(account="app")
+    fake.server.values["db"] = "hunter2"
+    return fake
+
+
+def reads_of_account(fake: FakeStores) -> int:
+    return fake.api.asked.count(paths.service_account("shop", "app"))
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
+)
+@in_no_time
+async def test_a_session_ends_when_the_account_takes_its_consent_back(
+    is_deleted: bool,  # noqa: FBT001
+    code: str,
+    consented: FakeStores,
+) -> None:
+    await consented.read()
+    if is_deleted:
+        consented.api.gone = {paths.service_account("shop", "app")}
+    else:
+        consented.api.consent = "other"
+
+    await asyncio.sleep(181)
+    assert (await consented.refusal(fresh=True)).code == code
+    await consented.until(lambda: consented.server.closed == 1)
+    (key,) = consented.turned[-1:]
+    assert consented.reason(key) == "AuthenticationFailed"
+
+    consented.api.consent, consented.api.gone = "vault", set()
+    await consented.until(lambda: consented.reason(key) == "Valid")
+    assert await consented.read(fresh=True) == "hunter2"
+
+
+@in_no_time
+async def test_an_account_that_is_created_again_logs_in_again(consented: FakeStores) -> None:
+    await consented.read()
+    consented.api.uid = "account-2"
+    await asyncio.sleep(181)
+
+    await consented.read(fresh=True)
+
+    assert logins(consented) == ["token 1 of shop", "token 2 of shop"]
+    assert consented.server.closed == 1
+
+
+@in_no_time
+async def test_consent_costs_one_request_in_three_minutes(consented: FakeStores) -> None:
+    await consented.read()
+    before, began = reads_of_account(consented), now()
+    while now() < began + 600:
+        await asyncio.sleep(0.5)
+        await consented.read(fresh=True)
+    assert reads_of_account(consented) - before in {3, 4}
+
+
+@in_no_time
+async def test_missing_consent_is_not_looked_up_for_each_read(consented: FakeStores) -> None:
+    consented.api.consent = ""
+    began = now()
+    while now() < began + 100:
+        await asyncio.sleep(0.5)
+        await consented.refusal()
+    assert reads_of_account(consented) <= 12
+
+
+@in_no_time
+async def test_without_an_api_server_a_session_that_had_consent_continues(consented: FakeStores) -> None:
+    await consented.read()
+    consented.api.is_away = True
+    await asyncio.sleep(181)
+    assert await consented.read(fresh=True) == "hunter2"
+
+    consented.api.is_away, consented.api.consent = False, ""
+    await asyncio.sleep(10)
+    assert (await consented.refusal(fresh=True)).code == "NoConsent"
+
+
+@in_no_time
+async def test_the_account_of_one_namespace_concerns_no_other(consented: FakeStores) -> None:
+    key = StoreKey.of(cluster_ref(), "")
+    for namespace in ("shop", "office"):
+        await consented.read("db", cluster_ref(), namespace=namespace)
+    consented.api.gone = {paths.service_account("shop", "app")}
+    await asyncio.sleep(181)
+
+    error = await consented.refusal("db", cluster_ref(), fresh=True)
+
+    assert error.code == "NoServiceAccount"
+    assert await consented.read("db", cluster_ref(), namespace="office", fresh=True) == "hunter2"
+    assert consented.reason(key) == "Valid"
+
+
+@in_no_time
+async def test_consent_of_an_idle_namespace_is_forgotten(consented: FakeStores) -> None:
+    await consented.read()
+    (shared,) = consented.stores._shared.values()
+    await asyncio.sleep(1200)
+    shared.doors.tidy(now() - 600)
+    assert shared.doors._consents == {}
 
 
 @in_no_time
