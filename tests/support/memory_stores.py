@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.stores.providers import Policy, RemoteValue, WriteResult, Written
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable, UnusableError
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable, UnusableError
 from keyturn.stores.providers.properties import are_same
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class InMemoryStores:
     out: list[str] = field(default_factory=list)
     """What is lent and not given back, by its names."""
     lent: int = 0
+    issuer: str = ""
+    """The server that the store names now; it takes back what it has lent itself."""
 
     def keep(self, key: str, content: str | Mapping[str, str]) -> None:
         if isinstance(content, str):
@@ -98,6 +100,10 @@ class InMemoryStores:
         del ref, namespace
         return self.lasts is not None
 
+    def lease_issuer(self, ref: StoreRef, namespace: str) -> str:
+        del ref, namespace
+        return self.issuer
+
     def lease(
         self, ref: StoreRef, namespace: str, key: str
     ) -> asyncio.Task[RemoteValue | StoreError | Stalled]:
@@ -114,16 +120,21 @@ class InMemoryStores:
     async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
         del ref, namespace
         await self._asked(f"give back {lease.id}", key)
+        if lease.issuer not in {"", self.issuer}:
+            raise Refused("OtherServer")
         self.out = [id_ for id_ in self.out if id_ != lease.id]
 
     def drop_lease(
         self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease
     ) -> asyncio.Task[StoreError | Stalled | None]:
         del ref, namespace, key
+        if lease.issuer not in {"", self.issuer}:
+            return asyncio.ensure_future(_done(Refused("OtherServer")))
         self.out.remove(lease.id)
         return asyncio.ensure_future(_done())
 
     async def _lent(self, key: str) -> RemoteValue | StoreError | Stalled:
+        issuer = self.issuer  # as it is when the request is sent
         try:
             await self._asked(f"borrow {key}", key)
         except (StoreError, Stalled) as error:
@@ -132,7 +143,7 @@ class InMemoryStores:
         self.lent += 1
         self.out.append(f"{key}/{self.lent}")
         content = {"username": Value.of_text(f"user-{self.lent}"), "password": Value.of_text("x")}
-        return RemoteValue(content, self.out[-1], ProviderLease(self.out[-1], "login", self.lasts))
+        return RemoteValue(content, self.out[-1], ProviderLease(self.out[-1], "login", self.lasts, issuer))
 
     async def write(
         self, ref: StoreRef, namespace: str, key: str, content: Content, policy: Policy
@@ -163,8 +174,8 @@ class InMemoryStores:
             raise error
 
 
-async def _done() -> None:
-    pass
+async def _done(error: StoreError | None = None) -> StoreError | None:
+    return error
 
 
 def texts(values: Mapping[str, Value]) -> dict[str, str]:

@@ -131,10 +131,17 @@ def _state_document(state: State) -> dict[str, Any]:
         "used": facts.used,
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
-        "loans": [asdict(lease) | {"lasts": int(lease.lasts.total_seconds())} for lease in facts.loans],
+        "loans": [_loan_document(lease) for lease in facts.loans],
         **with_credentials,
         **with_left,
     }
+
+
+def _loan_document(lease: StoreLease) -> dict[str, Any]:
+    document = asdict(lease) | {"lasts": int(lease.lasts.total_seconds())}
+    if not lease.issuer:
+        del document["issuer"]
+    return document
 
 
 def _revision_document(revision: Revision) -> dict[str, Any]:
@@ -306,6 +313,7 @@ def _loan_from(document: dict[str, Any]) -> StoreLease:
         lasts=timedelta(seconds=_number(document["lasts"])),
         ends=_time(document["ends"]),
         is_carried=bool(document.get("is_carried")),
+        issuer=_text(document.get("issuer", "")),
     )
 
 

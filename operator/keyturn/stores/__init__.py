@@ -190,6 +190,16 @@ class Stores:
         store_key, store = store_for(ref, namespace, self._mirror)
         return self._of(store_key, store).plan.issues_leases
 
+    def lease_issuer(self, ref: StoreRef, namespace: str) -> str:
+        """Return where a store's leases are issued now.
+
+        Raises:
+            Stalled: The store does not exist, or is not permitted for this namespace.
+            StoreError: Its settings are invalid for this version.
+        """
+        store_key, store = store_for(ref, namespace, self._mirror)
+        return self._of(store_key, store).plan.lease_issuer
+
     def lease(self, ref: StoreRef, namespace: str, key: str) -> asyncio.Task[RemoteValue | Failure]:
         """Acquire a credential, even if the caller is cancelled; a failure is a result of the task."""
         return self._tasks.start(_outcome(self._acquire(ref, namespace, key)))

@@ -54,6 +54,10 @@ class StoreSettings:
         return self.provider.issues_leases(self.config)
 
     @property
+    def lease_issuer(self) -> str:
+        return self.provider.lease_issuer(self.config)
+
+    @property
     def is_personal(self) -> bool:
         """Whether each namespace has its own connection and shares nothing."""
         return self.key.is_for_all and self.provider.is_personal(self.config)

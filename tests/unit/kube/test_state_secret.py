@@ -186,6 +186,14 @@ def test_a_lease_in_a_state_of_before_is_known_by_the_revisions() -> None:
     assert [loan.is_carried for loan in before.facts.loans] == [True]
 
 
+def test_the_issuer_of_a_lease_is_written_if_it_is_known() -> None:
+    assert "issuer" not in document()["loans"][0]
+    issued = replace(STATE.facts.loans[0], issuer="https://vault.test/#database")
+    known = STATE.with_facts(replace(STATE.facts, loans=(issued,)))
+
+    assert [loan.issuer for loan in state_of(state_body(KEY, known, None)).facts.loans] == [issued.issuer]
+
+
 @pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])
 def test_a_secret_under_an_earlier_name_has_the_name_of_one(name: object) -> None:
     with pytest.raises(Stalled):

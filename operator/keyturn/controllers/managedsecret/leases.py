@@ -217,7 +217,7 @@ class LeaseManager:
 
     async def _acquire_or_renew(self, source: Source) -> LeasedValue:
         held = self._acquired(source) or self._current(source)
-        if held is None or held.lease is None:
+        if held is None or held.lease is None or self._is_of_other_settings(held.lease, source):
             return await self._acquire(source)
         lease = held.lease
         if self._now() < lease.due:
@@ -231,6 +231,12 @@ class LeaseManager:
             if self._now() >= lease.ends:
                 raise
             return held
+
+    def _is_of_other_settings(self, lease: StoreLease, source: Source) -> bool:
+        """Whether the store names another server or engine than the one that issued a lease."""
+        return bool(lease.issuer) and lease.issuer != self._stores.lease_issuer(
+            source.ref, self._key.namespace
+        )
 
     def _acquired(self, source: Source) -> LeasedValue | None:
         held = self._unrecorded.acquired.get(source.place)
@@ -257,7 +263,8 @@ class LeaseManager:
         left = await self._stores.renew_lease(
             source.ref, self._key.namespace, source.key, _provider_lease(lease)
         )
-        renewed = replace(lease, ends=asked + left) if left else None
+        issuer = lease.issuer or self._stores.lease_issuer(source.ref, self._key.namespace)
+        renewed = replace(lease, ends=asked + left, issuer=issuer) if left else None
         return renewed if renewed and asked < renewed.due else None
 
     async def _acquire(self, source: Source) -> LeasedValue:
@@ -280,10 +287,11 @@ class LeaseManager:
             return LeasedValue(None, outcome)
         lease = _lease_of(place, outcome.lease, request.since)
         taken = self._keep(source, LeasedValue(lease, outcome))
-        # It may be old, if it was acquired for a read that was cancelled.
-        return (
-            await self._acquire_or_renew(source) if was_asked_before and self._now() >= lease.due else taken
-        )
+        if not was_asked_before:
+            return taken
+        # It may be old, or of earlier settings, if it was acquired for a read that was cancelled.
+        is_outdated = self._now() >= lease.due or self._is_of_other_settings(lease, source)
+        return await self._acquire_or_renew(source) if is_outdated else taken
 
     def _keep(self, source: Source, leased: LeasedValue) -> LeasedValue:
         if leased.lease and leased.found:
@@ -304,11 +312,11 @@ _MIN_DURATION: Final = timedelta(seconds=1)
 
 def _lease_of(place: str, lease: ProviderLease, asked: datetime) -> StoreLease:
     lasts = max(timedelta(seconds=int(lease.lasts.total_seconds())), _MIN_DURATION)
-    return StoreLease(place, lease.id, lease.login, lasts, asked + lasts)
+    return StoreLease(place, lease.id, lease.login, lasts, asked + lasts, issuer=lease.issuer)
 
 
 def _provider_lease(lease: StoreLease) -> ProviderLease:
-    return ProviderLease(lease.id, lease.login, lease.lasts)
+    return ProviderLease(lease.id, lease.login, lease.lasts, lease.issuer)
 
 
 # Revocation

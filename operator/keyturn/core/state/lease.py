@@ -31,6 +31,8 @@ class StoreLease:
     ends: datetime
     is_carried: bool = field(default=False, compare=False)
     """Whether a revision has had its values, so that pods may use them; it stays when those values are dropped."""
+    issuer: str = ""
+    """Server and engine that issued it; empty in a record of an earlier version."""
 
     @property
     def due(self) -> datetime:

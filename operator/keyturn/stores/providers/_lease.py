@@ -22,6 +22,8 @@ class ProviderLease:
     """Name of the session that the lease ends with; empty if the session is managed elsewhere."""
     lasts: timedelta
     """Duration of the lease, counted from the read."""
+    issuer: str = ""
+    """`Provider.lease_issuer` of the settings that it was acquired with; empty in a record of an earlier version."""
 
 
 class Keep(Protocol):

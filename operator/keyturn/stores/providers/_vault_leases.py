@@ -31,7 +31,7 @@ _MAX_SECONDS: Final = 30 * 365 * 86400
 _MAX_ID_LENGTH: Final = 1024
 
 
-async def acquire(ask: Ask, path: str) -> RemoteValue:
+async def acquire(ask: Ask, path: str, issuer: str) -> RemoteValue:
     """Have Vault generate credentials."""
     answer, session = await ask("GET", path)
     content = _content(answer)
@@ -39,7 +39,7 @@ async def acquire(ask: Ask, path: str) -> RemoteValue:
     if not isinstance(id_, str) or not 0 < len(id_) <= _MAX_ID_LENGTH:  # an engine without leases
         return RemoteValue(content)
     lasts = min(seconds(answer, "lease_duration") or _MAX_SECONDS, session.left)
-    return RemoteValue(content, id_, ProviderLease(id_, session.name, timedelta(seconds=lasts)))
+    return RemoteValue(content, id_, ProviderLease(id_, session.name, timedelta(seconds=lasts), issuer))
 
 
 async def renew(ask: Ask, lease: ProviderLease) -> timedelta | None:

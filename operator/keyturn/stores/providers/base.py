@@ -185,6 +185,11 @@ class Provider(ABC, Generic[C]):
         """Whether each read generates another value, which expires; such reads are not shared."""
         return False
 
+    @classmethod
+    def lease_issuer(cls, config: C) -> str:  # noqa: ARG003  # most keep values
+        """Return the place that leases are valid at: credentials of another one are replaced."""
+        return ""
+
     async def check(self) -> None:
         """Check connection and credential without reading a value.
 

@@ -120,6 +120,14 @@ class Vault(Provider[VaultConfig]):
     def issues_leases(cls, config: VaultConfig) -> bool:
         return config.is_dynamic
 
+    @classmethod
+    def lease_issuer(cls, config: VaultConfig) -> str:
+        return (
+            f"{config.server.rstrip('/')}/{config.namespace or ''}#{config.mount}"
+            if config.is_dynamic
+            else ""
+        )
+
     async def check(self) -> None:
         await self._within(self._check_token())
 
@@ -129,6 +137,12 @@ class Vault(Provider[VaultConfig]):
 
     async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
         self._check(key)
+        if lease.issuer and _server_of(lease.issuer) != _server_of(self.lease_issuer(self.config)):
+            raise Refused(  # Vault reports success for a lease that it does not know
+                "OtherServer",
+                "another server or namespace issued it than the store names now; revoke it there, or restore the"
+                " settings",
+            )
         await self._within(_vault_leases.revoke(self._request, lease))
 
     async def close(self) -> None:
@@ -137,7 +151,8 @@ class Vault(Provider[VaultConfig]):
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:
         if self.config.is_dynamic:
-            return await _vault_leases.acquire(self._request, self._path(key))
+            issuer = self.lease_issuer(self.config)
+            return await _vault_leases.acquire(self._request, self._path(key), issuer)
         if not self.config.has_versions:
             return RemoteValue(_content(_at(await self._ask("GET", key), "data")))
         query = f"?version={_number(version)}" if version else ""
@@ -237,6 +252,11 @@ class Vault(Provider[VaultConfig]):
             raise Refused(
                 "InvalidKey", "a key is a path such as shop/auth, without empty parts and dots alone"
             )
+
+
+def _server_of(issuer: str) -> str:
+    """Return server and namespace, without the mount: a lease is revoked by its ID alone."""
+    return issuer.rpartition("#")[0]
 
 
 def _newest(facts: Mapping[str, Any]) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.leases import (
@@ -253,6 +254,67 @@ async def test_without_a_record_a_loan_is_taken_after_all_else_was_read(reader: 
 
     reader.remote.fails.clear()
     assert user(await reader.read()) == "user-1"
+
+
+# Another server
+
+
+async def test_of_a_store_that_names_another_server_another_is_taken_at_once(reader: LeaseReader) -> None:
+    reader.remote.issuer = "first"
+    await reader.take_in()
+    assert user(await reader.read()) == "user-1"
+
+    reader.remote.issuer = "second"
+    reading = await reader.read()
+    assert user(reading) == user(await reader.read()) == "user-2"
+    assert [lease.issuer for lease in reading.leases] == ["second"]
+
+
+async def test_what_was_asked_of_the_server_of_before_is_not_used(reader: LeaseReader) -> None:
+    reader.remote.issuer = "first"
+    answered = reader.remote.hang(ORDERS)
+    reading = asyncio.ensure_future(reader.read())
+    await until(lambda: bool(reader.remote.asked))
+    reading.cancel()
+    reader.remote.issuer = "second"
+    answered.set()
+    with capture_logs() as logs:
+        assert user(await reader.read()) == "user-2"
+        await until(lambda: bool(logs))
+    assert reader.remote.out == ["creds/orders/1", "creds/orders/2"], (
+        "the second server knows nothing of the first"
+    )
+    assert [(log["event"], log["cause"], log["ends"]) for log in logs] == [
+        ("unused lease not revoked", "OtherServer", str(NOW + HOUR))
+    ]
+
+
+async def test_what_an_earlier_version_has_taken_is_of_the_server_that_renews_it(reader: LeaseReader) -> None:
+    await reader.take_in()
+    reader.remote.issuer = "first"
+    assert user(await reader.read()) == "user-1"
+
+    reader.now += minutes(30)
+    reader.remote.longer = HOUR
+    reading = await reader.read()
+    assert user(reading) == "user-1"
+    assert [lease.issuer for lease in reading.leases] == ["first"]
+
+
+async def test_another_server_is_not_asked_to_take_it_back(
+    reader: LeaseReader, give_back: Revocation
+) -> None:
+    assert reader.state
+    (loan,) = reader.state.facts.loans
+    reader.state = reader.state.with_facts(
+        replace(reader.state.facts, loans=(replace(loan, issuer="first"),))
+    )
+    reader.remote.issuer = "second"
+    assert not await give_back()
+    assert give_back.refusal == "OtherServer"
+
+    reader.remote.issuer = "first"
+    assert await give_back()
 
 
 # Back

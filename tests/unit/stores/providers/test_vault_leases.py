@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, _vault_leases, properties
 from keyturn.stores.providers._vault_session import Session
 from keyturn.stores.providers.base import ProviderLease
-from keyturn.stores.providers.errors import NotFound, StoreError, Unreachable
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
 from sandbox.harness import until
 from tests.support import vault as vaults
 from tests.support.api_servers import answer, serving
@@ -310,7 +311,27 @@ async def store(scripted: ScriptedVault, guard: Guard) -> AsyncIterator[Provider
 
 
 async def test_a_lease_is_named_and_measured(store: Provider[Any]) -> None:
-    assert (await store.read("creds/a")).lease == LEASE
+    acquired = lent(await store.read("creds/a"))
+    assert acquired == replace(LEASE, issuer=store.lease_issuer(store.config))
+
+
+async def test_a_lease_of_another_server_is_not_revoked_here(
+    scripted: ScriptedVault, store: Provider[Any], guard: Guard
+) -> None:
+    """Vault reports success for a lease that it does not know."""
+    acquired = lent(await store.read("creds/a"))
+    other = ScriptedVault()
+    async with serving(other.recording.handle) as address:
+        moved = store_of(address, guard, "hvs.of-the-store")
+        refused = await failing(moved.revoke_lease("creds/a", acquired))
+    assert (type(refused), refused.code) == (Refused, "OtherServer")
+    assert other.recording.heard == []
+
+    of_another_mount = store_of(store.config.server, guard, "hvs.of-the-store", mount="other")
+    for one, lease in ((of_another_mount, acquired), (store, acquired), (store, LEASE)):
+        await one.revoke_lease("creds/a", lease)
+    assert [one.json for one in scripted.recording.heard[1:]] == 3 * [{"lease_id": LEASE.id, "sync": True}]
+    assert of_another_mount.lease_issuer(of_another_mount.config) != acquired.issuer
 
 
 async def test_a_lease_is_renewed_by_its_name_alone(scripted: ScriptedVault, store: Provider[Any]) -> None:
@@ -345,7 +366,7 @@ async def test_a_lease_ends_with_its_session() -> None:
     async def ask(*_: object) -> tuple[dict[str, Any], Session]:
         return {"lease_id": LEASE.id, "lease_duration": 100, "data": {"username": "user-1"}}, session
 
-    acquired = lent(await _vault_leases.acquire(ask, "creds/a"))
+    acquired = lent(await _vault_leases.acquire(ask, "creds/a", ""))
     renewed = await _vault_leases.renew(ask, LEASE)
 
     assert renewed is not None
