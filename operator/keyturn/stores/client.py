@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -105,6 +106,8 @@ class StoreClient:
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> RemoteValue:
         """Read a key; callers within the store's minInterval share one request.
 
+        The request behind a `fresh` read begins after the call.
+
         Raises:
             StoreError: The provider's error, or the store is not asked now.
         """
@@ -112,7 +115,8 @@ class StoreClient:
         kept = None if fresh else self._cache.get(key)
         if isinstance(kept, StoreError):
             raise again(kept)
-        return kept or await self._flights.share(key, lambda: self._read(key, namespace, fresh=fresh))
+        read = partial(self._read, key, namespace, fresh=fresh)
+        return kept or await self._flights.share(key, read, fresh=fresh)
 
     async def inspect(self, namespace: str, path: str) -> RemoteValue:
         with self._reads.join(namespace):
@@ -156,17 +160,22 @@ class StoreClient:
     async def _read(self, key: _ReadKey, namespace: str, *, fresh: bool) -> Outcome:
         outcome: Outcome
         oldest = _MIN_CREDENTIAL_AGE if fresh else min(self.plan.min_interval, _MAX_CREDENTIAL_AGE)
+        if self.plan.provider.references_have_values:
+            oldest = 0.0
+            self._flights.mark_sent()
         try:
             with self._reads.join(namespace):
-                outcome = await self._request(
-                    namespace, "read", lambda provider: provider.read(key.path, key.version), oldest=oldest
-                )
+                outcome = await self._request(namespace, "read", partial(self._send_read, key), oldest=oldest)
         except StoreError as error:
             outcome = error.with_traceback(None)
         keeps = isinstance(outcome, Denied) or not isinstance(outcome, _UNCACHED_ERRORS)
         if keeps and self._flights.is_current(key):
             self._cache.put(key, outcome, self.plan.min_interval)
         return outcome
+
+    async def _send_read(self, key: _ReadKey, provider: Provider[Any]) -> RemoteValue:
+        self._flights.mark_sent()
+        return await provider.read(key.path, key.version)
 
     async def _change(
         self, namespace: str, path: str, operation: str, doing: Callable[[Provider[Any]], Awaitable[T]]

@@ -280,7 +280,8 @@ class ConnectionPool:
         try:
             return await look_at(needs, self._home, self._outside.api)
         except Unreachable:
-            if there := self._open.get(namespace):
+            there = self._open.get(namespace)
+            if there and not self._plan.provider.references_have_values:
                 return there.login  # valid a moment ago
             raise
         except (Unauthorized, Refused):

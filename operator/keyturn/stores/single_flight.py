@@ -1,4 +1,7 @@
-"""Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled."""
+"""Single-flight: concurrent reads of a key share one request, which completes even if a caller is cancelled.
+
+A fresh read never gets the answer to a request that was sent before it: such reads of a key share one follow-up.
+"""
 
 from __future__ import annotations
 
@@ -27,26 +30,40 @@ class SingleFlight:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._flying: dict[Hashable, asyncio.Task[Outcome]] = {}
+        self._follow_ups: dict[Hashable, asyncio.Task[Outcome]] = {}
+        """Reads that begin when the one in progress has ended."""
+        self._sent: set[asyncio.Task[Outcome]] = set()
+        """Reads whose answer may be older than a caller from now on."""
         self._all: set[asyncio.Task[Outcome]] = set()
         """All reads, including those that accept no further caller."""
 
-    async def share(self, key: Hashable, read: Read) -> RemoteValue:
+    async def share(self, key: Hashable, read: Read, *, fresh: bool = False) -> RemoteValue:
         """Wait for the read of `key` in progress, or start `read`.
+
+        With `fresh`, wait for the follow-up of a read that was sent already.
 
         Raises:
             StoreError: The error of the read.
         """
         flight = self._flying.get(key)
         if flight is None:
-            flight = self._flying[key] = self._tasks.start(read())
-            self._all.add(flight)
-            flight.add_done_callback(partial(self._end, key))
+            flight = self._flying[key] = self._start(key, read())
+        elif fresh and flight in self._sent:
+            follow_up = self._follow_ups.get(key) or self._start(key, _after(flight, read))
+            flight = self._follow_ups[key] = follow_up
         await asyncio.wait([flight])  # cancellation ends the wait, not the request
         return _landed(flight)
 
+    def mark_sent(self) -> None:
+        """Let no further fresh caller join the read of the current task."""
+        flight = asyncio.current_task()
+        if flight is not None:
+            self._sent.add(flight)
+
     def drop(self, key: Hashable) -> None:
-        """Let no further caller join the read of `key`, since the key was just written."""
+        """Let no further caller join the reads of `key`, since the key was just written."""
         self._flying.pop(key, None)
+        self._follow_ups.pop(key, None)
 
     def close(self) -> None:
         """Cancel all reads; their callers get an error."""
@@ -61,10 +78,25 @@ class SingleFlight:
         flight = self._flying.get(key)
         return flight is not None and flight is asyncio.current_task()
 
+    def _start(self, key: Hashable, read: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+        flight = self._tasks.start(read)
+        self._all.add(flight)
+        flight.add_done_callback(partial(self._end, key))
+        return flight
+
     def _end(self, key: Hashable, flight: asyncio.Task[Outcome]) -> None:
         self._all.discard(flight)
-        if self._flying.get(key) is flight:
-            del self._flying[key]
+        self._sent.discard(flight)
+        if self._flying.get(key) is not flight:
+            return
+        del self._flying[key]
+        if follow_up := self._follow_ups.pop(key, None):
+            self._flying[key] = follow_up
+
+
+async def _after(flight: asyncio.Task[Outcome], read: Read) -> Outcome:
+    await asyncio.wait([flight])
+    return await read()
 
 
 def _landed(task: asyncio.Task[Outcome]) -> RemoteValue:

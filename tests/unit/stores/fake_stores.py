@@ -179,6 +179,7 @@ class FakeApiServer:
 
     async def get(self, path: str) -> dict[str, Any]:
         self.asked.append(path)
+        found = self.bodies.get(path)  # as it is when the request comes, however long the answer takes
         await asyncio.sleep(self.delay)  # also without delay, other tasks run before the answer
         if self.is_away:
             raise api_errors.Unavailable("get", path, 0, "Timeout")
@@ -188,9 +189,9 @@ class FakeApiServer:
             if path in self.gone:
                 raise api_errors.NotFound("get", path, 404, "NotFound")
             return {"metadata": {"uid": self.uid, "annotations": {CONSENT: self.consent}}}
-        if path not in self.bodies:
+        if found is None:
             raise api_errors.NotFound("get", path, 404, "NotFound")
-        return self.bodies[path]
+        return found
 
     async def request(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         self.asked.append(path)

@@ -104,6 +104,87 @@ async def test_who_wants_it_fresh_asks_the_store_and_serves_the_others(fake: Fak
 
 
 @in_no_time
+async def test_late_fresh_reads_share_one_request_that_begins_after_them(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.values["db"] = "leaked"
+    fake.server.delay = 2
+    periodic = asyncio.create_task(fake.read())
+    await fake.until(lambda: fake.server.count("read db") == 1)
+    fake.server.values["db"] = "new"
+
+    late = []
+    for _ in range(10):
+        late.append(asyncio.create_task(fake.read(fresh=True)))
+        await asyncio.sleep(0.1)
+
+    assert await periodic == "leaked"
+    assert await asyncio.gather(*late) == ["new"] * 10
+    assert await fake.read() == "new"
+    assert fake.server.count("read db") == 2
+
+
+@in_no_time
+async def test_fresh_reads_share_a_request_that_is_not_sent_yet(fake: FakeStores) -> None:
+    fake.store(rate=1)
+    fake.server.values |= {"db": "old", "other": "x"}
+    for _ in range(20):  # until the next one waits for the rate
+        await fake.read("other", fresh=True)
+    periodic = asyncio.create_task(fake.read())
+    await asyncio.sleep(0.2)
+    assert not fake.server.count("read db")
+    fake.server.values["db"] = "new"
+
+    assert await asyncio.gather(*(fake.read(fresh=True) for _ in range(500))) == ["new"] * 500
+    assert await periodic == "new"
+    assert fake.server.count("read db") == 1
+
+
+@in_no_time
+async def test_a_fresh_read_follows_one_that_fails(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.values["db"] = "new"
+    fake.server.delay = 2
+    fake.server.mood = lambda number: away(number) if number == 1 else None
+    periodic = asyncio.create_task(fake.refusal())
+    await fake.until(lambda: fake.server.count("read db") == 1)
+
+    assert await fake.read(fresh=True) == "new"
+    assert isinstance(await periodic, Unreachable)
+
+
+@in_no_time
+async def test_a_fresh_read_does_not_wait_for_a_read_before_a_write(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.values["db"] = "old"
+    fake.server.delay = 20
+    before = asyncio.create_task(fake.read())
+    await fake.until(lambda: fake.server.count("read db") == 1)
+    follow_up = asyncio.create_task(fake.read(fresh=True))
+    await asyncio.sleep(0)
+    fake.server.delay = 1
+    await fake.stores.write(ref(), "shop", "db", Value.of_text("new"), Policy.REPLACE)
+
+    began = now()
+    assert await fake.read(fresh=True) == "new"
+    assert now() - began < 5  # the first read lasts longer
+    assert (await before, await follow_up) == ("old", "new")
+
+
+@in_no_time
+async def test_closing_ends_the_reads_that_follow(fake: FakeStores) -> None:
+    fake.store()
+    fake.server.delay = 20
+    before = asyncio.create_task(fake.refusal())
+    await fake.until(lambda: fake.server.count("read db") == 1)
+    follow_up = asyncio.create_task(fake.refusal(fresh=True))
+    await asyncio.sleep(0)
+
+    await fake.stores.close()
+
+    assert ((await before).code, (await follow_up).code) == ("Closed", "Closed")
+
+
+@in_no_time
 async def test_other_keys_and_versions_are_read_for_themselves(fake: FakeStores) -> None:
     fake.store()
     fake.server.values |= {"db": "one", "cache": "two"}

@@ -11,7 +11,7 @@ from keyturn.core.value import Value
 from keyturn.kube import paths
 from keyturn.runtime.reach import AllowedHost, Reach
 from keyturn.stores.providers import Policy, RemoteValue
-from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized
+from keyturn.stores.providers.errors import NotFound, Refused, Unauthorized, Unreachable
 from tests.support import vault as vaults
 from tests.unit.stores.fake_stores import OPERATOR, FakeStores, cluster_ref, ref
 
@@ -119,11 +119,31 @@ async def test_an_edited_env_file_in_a_config_map_is_seen(fake: FakeStores, cloc
     assert await fake.read("DB", ref("env")) == "old"
     fake.api.put(path, {"data": {".env": "DB=new"}})
 
-    await clock.passes(1.1)
     assert await fake.read("DB", ref("env"), fresh=True) == "new"
     fake.api.put(path, {"data": {".env": "DB=newer"}})
     await clock.passes(INTERVAL)
     assert await fake.read("DB", ref("env")) == "newer"
+
+
+async def test_a_fresh_read_of_an_env_file_does_not_join_a_read_of_the_earlier_file(fake: FakeStores) -> None:
+    fake.store("env", provider="dotenv", secretRef={"name": "env", "key": ".env"})
+    fake.secret("env", **{".env": "DB=leaked"})
+    fake.api.delay = 0.5
+    periodic = asyncio.create_task(fake.read("DB", ref("env")))
+    await fake.until(lambda: bool(fake.api.asked))
+    fake.secret("env", **{".env": "DB=new"})
+
+    assert await fake.read("DB", ref("env"), fresh=True) == "new"
+    await periodic
+
+
+async def test_a_fresh_read_of_an_env_file_fails_while_the_api_server_is_away(fake: FakeStores) -> None:
+    fake.store("env", provider="dotenv", secretRef={"name": "env", "key": ".env"})
+    fake.secret("env", **{".env": "DB=leaked"})
+    await fake.read("DB", ref("env"))
+    fake.api.is_away = True
+
+    assert isinstance(await fake.refusal("DB", ref("env"), fresh=True), Unreachable)
 
 
 # Kubernetes

@@ -151,6 +151,8 @@ class Provider(ABC, Generic[C]):
 
     needs_takes_long: ClassVar[bool] = False
     """Whether `needs` parses code of a tenant, and is called in a thread."""
+    references_have_values: ClassVar[bool] = False
+    """Whether the objects that `needs` names have the values that are read; elsewhere they have a credential."""
     rooted: ClassVar[bool] = False
     """Whether a leading slash is part of a key."""
     parts_with: ClassVar[str] = "/"

@@ -63,6 +63,7 @@ class Dotenv(Provider[DotenvConfig]):
     kind = "dotenv"
     Config = DotenvConfig
     parts_with = "_"
+    references_have_values = True
 
     def __init__(self, config: DotenvConfig, given: ProviderContext) -> None:
         super().__init__(config, given)
