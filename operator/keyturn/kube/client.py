@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
+from time import monotonic
 from typing import Final, Protocol, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlencode
 
@@ -226,7 +227,7 @@ class Client:
         if response is None:
             # Raised outside the handler, so the library's error with its headers and bytes is not the context.
             raise errors.Unavailable(call.verb, call.path, 0, failure)
-        self.clock.heard(response.date)
+        self.clock.heard(response.date, response.asked, response.arrived)
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise wire.refusal(call, response)
         if response.body is None:
@@ -258,8 +259,10 @@ class _SessionTransport:
         self._session = session
 
     async def send(self, call: Call, until: float) -> Response:
+        asked = monotonic()
         async with _open(self._session, call, _UNTIMED, until) as response:
-            return await _response(response, call.most)
+            arrived = monotonic()
+            return (await _response(response, call.most))._replace(asked=asked, arrived=arrived)
 
 
 class Settings(TypedDict, total=False):

@@ -30,18 +30,20 @@ class ServerClock:
         self._anchor: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        if self._anchor is None:
-            return datetime.now(UTC)
-        at, ticks = self._anchor
-        return at + timedelta(seconds=monotonic() - ticks)
+        return self._time_at(monotonic())
 
     def seconds_ahead(self) -> float:
         """Return the lead of the local wall clock over the API server's at the last answer, in seconds."""
         return self.ahead.total_seconds()
 
-    def heard(self, date: str | None) -> None:
-        """Record a Date header (RFC 9110, section 6.6.1); it has whole seconds, so small differences are ignored."""
-        if date is None or date == self._heard:
+    def heard(self, date: str | None, asked: float, arrived: float) -> None:
+        """Record a Date header (RFC 9110, section 6.6.1) and the monotonic times of the request and of the headers.
+
+        The server wrote the date between these times. The clock changes only if it contradicts that by more than
+        the whole seconds of a date explain, and then by as little as possible. A date that the server may have
+        written before the last change says nothing about the time since.
+        """
+        if date is None or date == self._heard or (self._anchor and asked < self._anchor[1]):
             return
         self._heard = date
         try:
@@ -49,16 +51,23 @@ class ServerClock:
         except ValueError:
             return
         theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # HTTP dates are in GMT
-        self._compare(theirs)
-        if self._anchor is None:
-            ours = datetime.now(UTC)
-            self._anchor = (ours if abs(ours - theirs) < _TOLERANCE else theirs, monotonic())
-        elif abs(self.now() - theirs) >= _TOLERANCE:
-            self._anchor = (theirs, monotonic())
+        ours = self._time_at(arrived)
+        nearest = min(max(ours, theirs), theirs + timedelta(seconds=arrived - asked))
+        is_off = abs(ours - nearest) >= _TOLERANCE
+        if is_off or self._anchor is None:
+            self._anchor = (nearest if is_off else ours, arrived)
+        self._compare()
 
-    def _compare(self, said: datetime) -> None:
+    def _time_at(self, ticks: float) -> datetime:
+        """Return the server's time at a time of the monotonic clock."""
+        if self._anchor is None:
+            return datetime.now(UTC) - timedelta(seconds=monotonic() - ticks)
+        at, since = self._anchor
+        return at + timedelta(seconds=ticks - since)
+
+    def _compare(self) -> None:
         """Log when the local wall clock begins to differ, and when it agrees again."""
-        was_off, self.ahead = abs(self.ahead) >= _MAX_SKEW, datetime.now(UTC) - said
+        was_off, self.ahead = abs(self.ahead) >= _MAX_SKEW, datetime.now(UTC) - self.now()
         is_off = abs(self.ahead) >= _MAX_SKEW
         if is_off and not was_off:
             _log.warning("clock out of sync", ahead_seconds=round(self.ahead.total_seconds()))

@@ -55,6 +55,10 @@ class Response(NamedTuple):
     """Seconds."""
     date: str | None = None
     """The Date header; None of a server whose clock does not count."""
+    asked: float = 0.0
+    """Monotonic time before the request was sent."""
+    arrived: float = 0.0
+    """Monotonic time when the headers had arrived; the body may take much longer."""
 
 
 READS: Final = frozenset({"get", "list", "watch", "request"})

@@ -3,15 +3,18 @@ from __future__ import annotations
 import asyncio
 import traceback
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from keyturn import __version__
-from keyturn.kube import client, errors, paths
+from keyturn.kube import client, config, errors, paths
 from keyturn.kube.client import Api, Change, Page, Patch
 from keyturn.runtime import build
-from tests.support.api_servers import Scripted, answer, refused, scripted
+from tests.support.api_servers import Scripted, answer, plain, refused, scripted, serving
 
 CANARY = "canary-5f1c0e"
 SECRET = paths.secret("shop", "a")
@@ -255,3 +258,30 @@ async def test_every_request_says_which_keyturn_sends_it() -> None:
     assert {one.headers["User-Agent"] for one in server.asked} == {
         f"keyturn/{__version__} ({build.commit()})"
     }
+
+
+# The server's time
+
+
+async def test_a_body_that_ends_long_after_its_headers_does_not_set_the_clock_back() -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        is_slow = request.path == "/api/slow"
+        date = datetime.now(UTC) - timedelta(seconds=not is_slow)  # the same date twice would be no news
+        response = web.StreamResponse(headers={"Date": format_datetime(date, usegmt=True)})
+        await response.prepare(request)
+        await response.write(b"{")  # with the headers
+        if is_slow:
+            await asyncio.sleep(3)  # longer than the clock tolerates
+        await response.write(b"}")
+        return response
+
+    async with serving(handle) as server, config.session(plain(server)) as session:
+        api = Api(session, server)
+        await api.get("/api/quick")
+        await api.get("/api/slow")
+    before, now, after = api.clock.now(), datetime.now(UTC), api.clock.now()
+    assert asked == ["/api/quick", "/api/slow"]
+    assert before - timedelta(seconds=1) < now < after + timedelta(seconds=1)
