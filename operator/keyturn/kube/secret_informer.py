@@ -1,19 +1,19 @@
 """Informer of the Secrets with Keyturn's label, by metadata only; their data is never sent.
 
 A list, then a watch from its resourceVersion. A broken stream resumes where it was, and so does one that an
-overloaded API server rejects. After any other error the list is repeated, and known Secrets that it lacks are
+overloaded API server rejects. After any other error the list is repeated, and cached Secrets that it lacks are
 reported as deleted, because a deletion in the gap is no event of any watch.
 """
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -37,6 +37,9 @@ _OVERLOADED: Final = frozenset(
 )
 """Answers that say nothing about the version of a watch; 504 may say that it is newer than a restored etcd."""
 _DIGITS: Final = re.compile("[0-9]{1,10}")
+
+Cached: TypeAlias = Callable[[str | None], Iterable[tuple[str, str]]]
+"""Returns namespace and name of the cached Secrets with Keyturn's label, of one namespace or of all."""
 
 _log = structlog.get_logger()
 
@@ -69,14 +72,15 @@ class SecretWatch:
         namespaces: Collection[str] | None,
         on_put: Callable[[SecretMeta], None],
         on_gone: Callable[[str, str, int], None],
+        cached: Cached,
     ) -> None:
         """`namespaces` is None for all. The callbacks must not block, and may be called twice for one change.
 
-        `on_gone` gets namespace, name and a version at which the Secret was absent.
+        `on_gone` gets namespace, name and a version at which the Secret was absent; the cache may have a newer one.
         """
         self.synced = asyncio.Event()
         self._streams = {
-            namespace: _Stream(api, namespace, on_put, on_gone)
+            namespace: _Stream(api, namespace, on_put, on_gone, cached)
             for namespace in ([None] if namespaces is None else sorted(set(namespaces)))
         }
 
@@ -117,6 +121,7 @@ class _Stream:
         namespace: str | None,
         on_put: Callable[[SecretMeta], None],
         on_gone: Callable[[str, str, int], None],
+        cached: Cached,
     ) -> None:
         self.listed = asyncio.Event()
         self.answered = asyncio.Event()
@@ -127,6 +132,7 @@ class _Stream:
         self._path = paths.secrets(namespace)
         self._on_put = on_put
         self._on_gone = on_gone
+        self._cached = cached
         self._known: set[tuple[str, str]] = set()
         self._version: str | None = None
         self._failures = 0
@@ -149,7 +155,10 @@ class _Stream:
                 await self._pause(error.retry_after or 0.0)
 
     async def _list(self) -> None:
-        """List all, report them, and report known ones that are absent as deleted."""
+        """List all, report them, and report known and cached ones that are absent as deleted.
+
+        The cache has those of own writes, which no event may have reported.
+        """
         listed: set[tuple[str, str]] = set()
         version = None
         async with aclosing(self._api.pages(self._path, _OURS, metadata_only=True)) as pages:
@@ -160,7 +169,7 @@ class _Stream:
                     listed.add(self._put(body))
                 version = page.resource_version
                 self.last_alive = loop_time()
-        for key in self._known - listed:
+        for key in self._known.union(self._cached(self._namespace)) - listed:
             self._gone(key, version)
         self._version = version
         self.listed.set()

@@ -11,9 +11,9 @@ from .secret_poller import SecretReads
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from .cache.cache import InformerCache
     from .client import Api
     from .secret_informer import SecretMeta
-    from .secret_poller import Named
 
 __all__ = ["Sight", "SightOf", "sight_of"]
 
@@ -40,10 +40,10 @@ def sight_of(
     sight: Sight,
     api: Api,
     namespaces: Collection[str] | None,
-    named: Named,
+    cache: InformerCache,
     told: tuple[Callable[[SecretMeta], None], OnGone],
 ) -> SightOf:
     """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
     if sight is Sight.BY_NAME:
-        return SecretReads(api, named, *told)
-    return SecretWatch(api, namespaces, *told)
+        return SecretReads(api, cache, *told)
+    return SecretWatch(api, namespaces, *told, cache.labelled_secrets)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.watch_liveness import is_stuck
+from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch
+from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.client import STREAM_GRACE
 from keyturn.kube.secret_informer import SecretMeta, SecretWatch
 from sandbox.harness import until
@@ -32,27 +34,36 @@ class World:
         self.gone: list[str] = []
         self.absent_at: list[int] = []
         self.puts = 0
+        self.cache = InformerCache()
 
     def put(self, meta: SecretMeta) -> None:
         self.there[meta.name] = meta
+        self.cache.put_secret(meta)
         self.puts += 1
 
-    def lose(self, _namespace: str, name: str, version: int) -> None:
-        del self.there[name]
+    def lose(self, namespace: str, name: str, version: int) -> None:
+        self.there.pop(name, None)
+        self.cache.drop_secret(ObjectKey(namespace, name), version)
         self.gone.append(name)
         self.absent_at.append(version)
 
 
 @asynccontextmanager
-async def watching(api: Api, namespaces: Iterable[str] | None) -> AsyncIterator[tuple[World, SecretWatch]]:
-    context = World()
-    watch = SecretWatch(api, None if namespaces is None else list(namespaces), context.put, context.lose)
+async def watching(
+    api: Api, namespaces: Iterable[str] | None, world: World | None = None
+) -> AsyncIterator[tuple[World, SecretWatch]]:
+    context = world or World()
+    chosen = None if namespaces is None else list(namespaces)
+    watch = SecretWatch(api, chosen, context.put, context.lose, context.cache.labelled_secrets)
     task = asyncio.create_task(watch.run())
     try:
         yield context, watch
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+_LISTED = answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
 
 
 def test_what_others_scribble_on_a_secret_is_nothing() -> None:
@@ -104,6 +115,38 @@ async def test_a_deletion_is_reported_with_its_version() -> None:
     assert (context.gone, context.absent_at) == (["a"], [5])
 
 
+def _written(name: str, version: int, namespace: str = "shop", **labels: str) -> SecretMeta:
+    """Return the metadata in the answer to a write of the operator."""
+    metadata = {"namespace": namespace, "name": name, "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return secretwatch.meta_of({"metadata": {**metadata, "labels": labels or {OWNER_LABEL: "db"}}})
+
+
+async def test_an_own_secret_that_is_deleted_in_a_gap_of_the_watch_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secretwatch, "_LONGEST_PAUSE", 0.05)
+    world = World()
+    listed_again = answer(200, {"metadata": {"resourceVersion": "900"}, "items": []})
+    script = Scripted(_LISTED, refused(410, "Expired"), listed_again, 30.0)
+    # No list and no event has one of these.
+    for written in (
+        _written("deleted", 20),
+        _written("newer", 901),
+        _written("released", 20, unrelated="x"),
+        _written("elsewhere", 20, namespace="office"),
+    ):
+        world.cache.put_secret(written)
+
+    async with scripted(script) as api, watching(api, ["shop"], world):
+        await until(lambda: len(script.asked) == 4)
+
+    assert world.cache.secret("shop", "deleted") is None
+    assert world.cache.secret("shop", "newer") is not None
+    assert world.cache.secret("shop", "released") is not None
+    assert world.cache.secret("office", "elsewhere") is not None
+    assert set(world.gone) == {"deleted", "newer"}  # the cache decides
+
+
 async def test_a_watch_ends_before_it_counts_as_stuck() -> None:
     listed = answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
     script = Scripted(listed, 30.0)
@@ -139,9 +182,6 @@ def test_the_names_of_many_secrets_are_kept_once() -> None:
     one, two = secretwatch.meta_of(parsed("shop", "one")), secretwatch.meta_of(parsed("shop", "two"))
     assert one.namespace is two.namespace
     assert one.owner is one.name
-
-
-_LISTED = answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
 
 
 async def test_a_namespace_that_may_not_be_listed_keeps_no_other_waiting(

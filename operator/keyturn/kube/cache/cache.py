@@ -325,6 +325,13 @@ class InformerCache:
         """Number of the Secrets with Keyturn's label."""
         return len(self._secrets)
 
+    def labelled_secrets(self, namespace: str | None) -> list[tuple[str, str]]:
+        """Return namespace and name of the Secrets with Keyturn's label, of one namespace or of all."""
+        metas = self._secrets.values()
+        return [
+            (one.namespace, one.name) for one in metas if one.owner and namespace in (None, one.namespace)
+        ]
+
     def written_by(self, key: ObjectKey) -> set[str]:
         """Return the names of the Secrets that a ManagedSecret has written, except its state."""
         names = {key.name, *self._renamed.get(key, ())}
