@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from keyturn.core.observation.health import Health
 from keyturn.stores.health import VALID
 from keyturn.stores.key_isolation import shared_keys
 from keyturn.stores.providers import discover, provider_of
+from keyturn.stores.remote_keys import located
 
 KEY = StoreKey(CLUSTER_SECRET_STORE, "", "vault")
 SEVERAL = {"names": ["shop", "bank"]}
@@ -99,7 +101,36 @@ def test_every_prefix_that_is_named_is_accepted(kind: str) -> None:
     provider = provider_of(kind)
     assert provider
     assert issubclass(provider.Config, Schema)
-    store(keyPrefix=f"{{namespace}}{provider.parts_with}")
+    prefix = f"{{namespace}}{provider.parts_with}"
+    store(keyPrefix=prefix)
+    provider.__new__(provider)._check(located("db", prefix, "shop"))  # looks at the key only
+
+
+@pytest.mark.parametrize("kind", discover())
+def test_no_namespace_has_the_character_that_separates_keys_in_its_name(kind: str) -> None:
+    provider = provider_of(kind)
+    assert provider
+    assert not re.search("[-a-z0-9]", provider.parts_with)
+
+
+@pytest.mark.parametrize(
+    ("provider", "prefix"),
+    [
+        pytest.param({"files": {"path": "/run/secrets"}}, "{namespace}_", id="files"),
+        pytest.param(
+            {"kubernetes": {"kubeconfigRef": {"name": "k", "key": "c"}, "namespace": "x"}},
+            "{namespace}.",
+            id="Secrets of another cluster",
+        ),
+    ],
+)
+def test_keys_without_slashes_are_separated_by_another_character(
+    provider: dict[str, Any], prefix: str
+) -> None:
+    said = shared_keys(KEY, store(provider, allowedNamespaces=SEVERAL))
+
+    assert said
+    assert f"keyPrefix: '{prefix}'" in said
 
 
 @pytest.mark.parametrize("is_ready", [True, False])

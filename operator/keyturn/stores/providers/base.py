@@ -156,7 +156,7 @@ class Provider(ABC, Generic[C]):
     rooted: ClassVar[bool] = False
     """Whether a leading slash is part of a key."""
     parts_with: ClassVar[str] = "/"
-    """Characters that may separate a namespace from the rest of a key."""
+    """Characters that may separate a namespace from the rest of a key: in keys, and not in names of namespaces."""
 
     def __init__(self, config: C, given: ProviderContext) -> None:
         self.config = config

@@ -39,6 +39,7 @@ class Files(Provider[FilesConfig]):
 
     kind = "files"
     Config = FilesConfig
+    parts_with = "_"
 
     async def _read(self, key: str, version: str | None) -> RemoteValue:  # noqa: ARG002  # it keeps none
         return await asyncio.to_thread(lambda: _disk.read_file(self._folder(), key))

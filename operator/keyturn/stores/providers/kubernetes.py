@@ -70,6 +70,7 @@ class Kubernetes(Provider[KubernetesConfig]):
 
     kind = "kubernetes"
     Config = KubernetesConfig
+    parts_with = "."
 
     def __init__(self, config: KubernetesConfig, given: ProviderContext) -> None:
         super().__init__(config, given)

@@ -137,14 +137,14 @@ def test_a_store_says_whether_namespaces_reach_each_others_keys(
     stores.until_for_all("Valid")
     before = stores.condition("KeysShared", stores.for_all, "ClusterSecretStore")
 
-    stores.write_files(allowedNamespaces=both, keyPrefix="{namespace}/")
+    stores.write_files(allowedNamespaces=both, keyPrefix="{namespace}_")
     eventually(
         lambda: stores.condition("KeysShared", stores.for_all, "ClusterSecretStore") is None, "keys apart"
     )
 
     assert before
     assert (before["status"], before["reason"]) == ("True", "NoNamespaceInPrefix")
-    assert "write keyPrefix: '{namespace}/'" in before["message"]
+    assert "write keyPrefix: '{namespace}_'" in before["message"]
 
 
 @pytest.mark.parametrize(
