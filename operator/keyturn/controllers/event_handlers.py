@@ -5,6 +5,7 @@ A handler compares and enqueues. It never writes, and calls the API server only 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -41,10 +42,23 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = ["Gone", "Key", "KeyOf", "Put", "Watches", "name_of", "namespace_of", "object_key", "workload_key"]
+__all__ = [
+    "Gone",
+    "HistoryLost",
+    "Key",
+    "KeyOf",
+    "Put",
+    "Watches",
+    "name_of",
+    "namespace_of",
+    "object_key",
+    "workload_key",
+]
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
+_MOST_OLDER_LISTS: Final = 3
+"""Older lists in a row that prove a restore; a storage whose replicas lag behind each other may answer one or two."""
 
 _log = structlog.get_logger()
 
@@ -53,6 +67,10 @@ Gone: TypeAlias = "Callable[[Any], None]"
 KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
 Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
 """Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
+
+
+class HistoryLost(Exception):  # noqa: N818  # an event, not a mistake
+    """The API server is at an earlier version than before; the cache is void, so the process should be restarted."""
 
 
 class Watches:
@@ -70,6 +88,10 @@ class Watches:
         """Paths of the collections that `sweep` has listed, which kopf watches."""
         self.listed: dict[str, str] = {}
         """Versions of the last whole lists by path."""
+        self._newest: dict[str, int] = {}
+        """Highest versions of whole lists of ManagedSecrets by path."""
+        self._older: Counter[str] = Counter()
+        """Older lists in a row by path."""
         self.workload_types = REQUIRED_TYPES
         """The kinds of workload that are listed and watched; `cache_sync` adds optional ones."""
         self.absent_kinds: set[str] = set()
@@ -291,13 +313,38 @@ class Watches:
             self.emergency_gone,
             EmergencyKey.of_body,
         )
+        path = paths.managed_secrets(namespace)
+        known = [key for key in cache.managed_keys() if namespace in (None, key.namespace)]
+        before = max(self._newest.get(path, -1), max(map(cache.version_of, known), default=-1))
         await self._sweep_one(
-            paths.managed_secrets(namespace),
-            [key for key in cache.managed_keys() if namespace in (None, key.namespace)],
+            path,
+            known,
             lambda body: self.managed(body, Priority.BACKLOG),
             self.managed_gone,
             object_key,
         )
+        self._check_history(path, before)
+
+    def _check_history(self, path: str, before: int) -> None:
+        """Check that a list is not older than `before`, the highest version that was known when it began.
+
+        Without a resourceVersion in the request a list is a consistent read, whichever API server answers. After a
+        restore of etcd, events and lists have versions that are no news.
+
+        Raises:
+            Unavailable: It is older; it is repeated.
+            HistoryLost: It is older again and again.
+        """
+        version = int(self.listed.get(path, before))
+        if version >= before:
+            self._newest[path] = max(version, self._newest.get(path, -1))
+            del self._older[path]
+            return
+        self._older[path] += 1
+        if self._older[path] < _MOST_OLDER_LISTS:
+            raise errors.Unavailable("list", path, 0, "OlderThanBefore")
+        _log.error("API server state older than before", path=path, version=version, before=before)
+        raise HistoryLost(path)
 
     async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
         known = self._context.cache.stores.keys(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -11,7 +12,7 @@ import pytest
 import structlog
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.event_handlers import HistoryLost, Key, Watches
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.push import set_finalizer
 from keyturn.controllers.workqueue import WorkQueue
@@ -221,7 +222,16 @@ class Lists:
 
 
 async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) -> None:
-    observed.context.api = Lists(observed.context.cache.version_of(AUTH))  # type: ignore[assignment]  # a fake
+    class Interrupted(Lists):
+        """Lists; during that of ManagedSecrets an event of one comes."""
+
+        async def pages(self, path: str) -> AsyncIterator[Page]:
+            if path == paths.managed_secrets():
+                observed.user(OTHER, CLUSTER_SECRET_STORE)
+            async for page in super().pages(path):
+                yield page
+
+    observed.context.api = Interrupted(next(_versions))  # type: ignore[assignment]  # a fake
 
     await observed.watches.sweep()
 
@@ -229,15 +239,55 @@ async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) 
 
 
 async def test_the_version_of_each_whole_list_is_kept(observed: Seen) -> None:
-    observed.context.api = Lists(7)  # type: ignore[assignment]  # a fake
+    version = next(_versions)
+    observed.context.api = Lists(version)  # type: ignore[assignment]  # a fake
     await observed.watches.sweep()
-    assert observed.watches.listed[paths.managed_secrets()] == "7"
+    assert observed.watches.listed[paths.managed_secrets()] == str(version)
 
     path = paths.secret_classes()
     observed.context.api = WithoutList(path, errors.Unavailable)  # type: ignore[assignment]  # a fake
     with pytest.raises(errors.Unavailable):
         await observed.watches.sweep()
     assert path not in observed.watches.listed
+
+
+async def _sweep_at(observed: Seen, version: int) -> None:
+    observed.context.api = Lists(version)  # type: ignore[assignment]  # a fake
+    await observed.watches.sweep()
+
+
+async def test_lists_that_stay_older_than_before_end_the_process(observed: Seen) -> None:
+    newest = next(_versions) + 10
+    for version in (newest - 5, newest, newest):
+        await _sweep_at(observed, version)
+
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable):
+            await _sweep_at(observed, newest - 1)
+    with structlog.testing.capture_logs() as logs, pytest.raises(HistoryLost):
+        await _sweep_at(observed, newest - 1)
+
+    assert [(line["log_level"], line["version"], line["before"]) for line in logs] == [
+        ("error", newest - 1, newest)
+    ]
+
+
+async def test_lists_that_stay_older_than_a_cached_object_end_the_process(observed: Seen) -> None:
+    older = observed.context.cache.version_of(OTHER) - 1
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable):
+            await _sweep_at(observed, older)
+    with pytest.raises(HistoryLost):
+        await _sweep_at(observed, older)
+
+
+async def test_lists_that_are_older_for_a_moment_are_repeated(observed: Seen) -> None:
+    newest = next(_versions) + 10
+    for behind in (0, 1, 1, 0, 1, 1, 0):
+        with contextlib.suppress(errors.Unavailable):
+            await _sweep_at(observed, newest - behind)
+
+    assert observed.watches.listed[paths.managed_secrets()] == str(newest)
 
 
 # Optional kinds of workload

@@ -164,6 +164,7 @@ def _serve(options: Options) -> None:
     import uvloop
 
     from keyturn.controllers import manager
+    from keyturn.controllers.event_handlers import HistoryLost
     from keyturn.endpoints import server
     from keyturn.kube.config import NotConfigured
     from keyturn.kube.leader_election import LeadershipLost
@@ -177,8 +178,8 @@ def _serve(options: Options) -> None:
         uvloop.run(manager.run(options))
     except* (NotConfigured, server.CannotListen) as group:
         raise click.ClickException(str(_first(group))) from None
-    except* LeadershipLost:
-        code = 1  # the elector has logged the cause; the next start is a standby
+    except* (LeadershipLost, HistoryLost):
+        code = 1  # the cause is logged; the next start is a standby
     threadpools.end_process(code)
 
 

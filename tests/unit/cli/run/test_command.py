@@ -152,12 +152,16 @@ def test_shards_that_cannot_be_are_refused_with_what_to_write(
     assert served == []
 
 
-@pytest.mark.parametrize(("end", "code"), [("return", 0), ("raise LeadershipLost('Lease lost')", 1)])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("return", 0), ("raise LeadershipLost('Lease lost')", 1), ("raise HistoryLost('path')", 1)],
+)
 def test_the_process_ends_without_waiting_for_a_large_key(end: str, code: int) -> None:
     program = f"""
 import asyncio, threading, time
 from keyturn.cli.run import command
 from keyturn.controllers import manager
+from keyturn.controllers.event_handlers import HistoryLost
 from keyturn.kube.leader_election import LeadershipLost
 from keyturn.runtime import threadpools
 
