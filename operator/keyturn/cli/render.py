@@ -78,10 +78,12 @@ def render_command(
 
 
 def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path) -> None:
-    from keyturn.offline.dotenv import files, render
+    from keyturn.offline.dotenv import files, gitignore, render
 
     source = render.source_at(folder, manifests, environment)
-    render.put(output, render.to_dotenv(source), files.PRIVATE)
+    content = render.to_dotenv(source)
+    gitignore.complete(folder)
+    render.put(output, content, files.PRIVATE)
     print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
 
 

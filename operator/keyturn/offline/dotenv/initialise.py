@@ -89,9 +89,7 @@ def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> li
     declaration, example = declared_at(folder, manifests)
     found = siblings(folder)
     ignored = files.read(folder / gitignore.NAME) or b""
-    open_ = [
-        Flaw(gitignore.NAME, "", f"lacks the line {line.decode()}") for line in gitignore.lacking(ignored)
-    ]
+    open_ = [Flaw(gitignore.NAME, "", sentence) for sentence in gitignore.flaws(ignored)]
     return [*open_, *(flaw for name in names for flaw in flaws(found[name], declaration, example, found))]
 
 

@@ -326,6 +326,58 @@ def test_git_sees_the_example_and_no_value(shop: Folder) -> None:
     assert listed.stdout.split() == [".env.example", ".gitignore"]
 
 
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("!.env.production", [".env.production"]),
+        ("!/.env.production", [".env.production"]),
+        ("!**/.env.production", [".env.production"]),
+        ("!.env.p*", [".env.production"]),
+        ("!.env.[^e]*", [".env.production"]),
+        (r"!\.env.production", [".env.production"]),
+        ("!.env", [".env"]),
+        ("!secrets/", ["secrets/production/a.txt"]),
+        ("!*", [".env", ".env.production", "secrets/production/a.txt"]),
+        ("!.env.production/", []),
+        ("!deploy/.env.production", []),
+        ("#!.env.production", []),
+    ],
+    ids=str,
+)
+def test_a_later_pattern_that_includes_a_file_again_fails_the_check_and_is_overruled(
+    line: str, names: list[str], shop: Folder
+) -> None:
+    shop.example("A=1\n")
+    shop.init("--environment=production")
+    shop.put(".env", "A=1")
+    (shop.path / "secrets" / "production").mkdir(parents=True)
+    shop.put("secrets/production/a.txt", "x")
+    subprocess.run(["git", "init", "-q"], cwd=shop.path, check=True)
+    shop.put(".gitignore", _IGNORED + f"{line}\n".encode())
+    paths = [".env", ".env.production", "secrets/production/a.txt"]
+    assert [path for path in paths if not _git_ignores(shop, path)] == names
+
+    done = shop.run("init", "--check", "--environment=production")
+
+    found = f".gitignore: line 5, {line}, lets Git commit secrets; remove it\n"
+    assert (done.exit_code, done.output) == ((1, found) if names else (0, ""))
+    shop.init("--environment=production")
+    assert [path for path in (*paths, ".env.example") if _git_ignores(shop, path)] == paths
+    assert shop.run("init", "--check", "--environment=production").exit_code == 0
+
+
+def test_a_later_pattern_that_excludes_the_file_again_passes_the_check(shop: Folder) -> None:
+    shop.example("A=1\n")
+    shop.init()
+    shop.put(".gitignore", _IGNORED + b"!.env.*\n.env.d*\n.env.[sp]*\n")
+
+    assert shop.run("init", "--check").exit_code == 0
+
+
+def _git_ignores(shop: Folder, path: str) -> bool:
+    return subprocess.run(["git", "check-ignore", "-q", path], cwd=shop.path, check=False).returncode == 0
+
+
 # Rights
 
 

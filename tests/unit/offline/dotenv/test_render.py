@@ -170,12 +170,13 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(place: str, full: Folde
     assert list(elsewhere.iterdir()) == []
 
 
-def test_the_secrets_are_kept_out_of_git(full: Folder) -> None:
+@pytest.mark.parametrize("form", ["compose", "dotenv"])
+def test_the_secrets_are_kept_out_of_git(form: str, full: Folder) -> None:
     (full.path / ".gitignore").unlink()
 
-    rendered(full, "--to=compose")
+    rendered(full, f"--to={form}")
 
-    assert "secrets/\n" in (full.path / ".gitignore").read_text()
+    assert (full.path / ".gitignore").read_text() == ".env\n.env.*\n!.env.example\nsecrets/\n"
 
 
 def test_two_variables_of_one_name_are_refused(folder: Folder) -> None:
