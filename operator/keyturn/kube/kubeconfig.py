@@ -10,13 +10,13 @@ from functools import partial
 from math import inf
 from types import SimpleNamespace
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlsplit
 
 from keyturn.runtime.lazy_imports import unseen
 from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
+from .environment_proxy import environment_proxy
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before their expiry at which credentials are renewed."""
@@ -188,15 +188,12 @@ def _proxy(server: str, named: str | None) -> str | None:
     Raises:
         NotConfigured: It is neither http nor https.
     """
-    proxy = named or _environment_proxy(urlsplit(server))
+    proxy = named or environment_proxy(urlsplit(server))
     if proxy and not proxy.startswith(("http:", "https:")):
+        host = urlsplit(proxy).hostname
         raise NotConfigured(
-            f"the proxy {urlsplit(proxy).hostname} is neither http nor https: use one that is"
+            f"the proxy {host} is neither http nor https: use one that is"
+            if host
+            else "proxy-url of the cluster is no URL: write http://HOST:PORT"
         )
     return proxy
-
-
-def _environment_proxy(server: SplitResult) -> str | None:
-    if not server.hostname or proxy_bypass(server.hostname):
-        return None
-    return getproxies().get(server.scheme)
