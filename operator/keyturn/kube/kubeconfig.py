@@ -2,12 +2,15 @@
 
 import contextlib
 import difflib
+import os
+import shutil
 import ssl
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +29,11 @@ _NO_READER: Final = (
 )
 _CHANGING: Final = frozenset({"tokenFile", "auth-provider"})
 """Credential types of a kubeconfig user that change without an expiry time."""
+_PATHS: Final = {
+    "clusters": ("cluster", ("certificate-authority",)),
+    "users": ("user", ("client-certificate", "client-key", "tokenFile")),
+}
+"""Fields of a kubeconfig that name files."""
 _MAX_NAMED: Final = 10
 _LOADER_FIELDS: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
 """Attributes that the loader sets on its configuration object."""
@@ -69,12 +77,13 @@ class _Kubeconfig:
         from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415
 
         self._files = files
-        self._merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # only its models are typed
+        self._merged = KubeConfigMerger(_with_content(files))  # type: ignore[no-untyped-call]  # only its models are typed
         if self._merged.config is None:
             raise NotConfigured(f"there is no kubeconfig at {files}: set KUBECONFIG to one that exists")
+        _resolve_paths(self._merged.config)
         if context:
             _check_context(context, self._merged.config, files)
-        self._context = context or self._merged.config["current-context"]
+        self._context = context or _current_context(self._merged, files)
         named = self._merged.config["contexts"].get_with_name(self._context)
         self._chosen: dict[str, Any] = named.value["context"]
         self._user = _user(self._merged.config, self._chosen.get("user"))
@@ -130,16 +139,66 @@ class _Kubeconfig:
     def _login(self, found: SimpleNamespace) -> ApiCredentials:
         header = found.api_key.get("BearerToken")
         if header is None and found.cert_file is None and "exec" in self._user:
-            command = self._user["exec"].get("command")
-            raise NotConfigured(
-                f"kubeconfig {self._files}: {command} gave no credentials; run it yourself to see the cause"
-            )
+            raise NotConfigured(f"kubeconfig {self._files}: {_plugin_failure(self._user['exec'])}")
         return ApiCredentials(header, self._life(found.expiry))
 
     def _life(self, expiry: datetime | None) -> float:
         if expiry is not None:
             return (expiry - datetime.now(UTC)).total_seconds() - _EXPIRY_MARGIN
         return TOKEN_LIFE if _CHANGING & self._user.keys() else inf
+
+
+def _with_content(files: str) -> str:
+    """Leave out empty files, which kubectl merges and the merger refuses; if all are empty, it says so."""
+    kept = [file for file in files.split(os.pathsep) if not _is_empty(Path(file).expanduser())]
+    return os.pathsep.join(kept) or files
+
+
+def _is_empty(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    lines = (line.strip() for line in file.read_bytes().splitlines())
+    return all(not line or line.startswith(b"#") for line in lines)
+
+
+def _resolve_paths(config: Any) -> None:
+    """Make paths absolute, which are relative to the file that has them.
+
+    A command is a path if it has a separator, as in kubectl.
+    """
+    for items, (kind, names) in _PATHS.items():
+        for entry in config.value[items]:
+            folder, part = Path(entry.path).parent.absolute(), entry.value.get(kind)
+            if not isinstance(part, dict):
+                continue
+            resolved = {**part, **{name: str(folder / part[name]) for name in names if part.get(name)}}
+            plugin = part.get("exec")
+            if isinstance(plugin, dict) and os.sep in str(plugin.get("command")):
+                resolved["exec"] = {**plugin, "command": str(folder / plugin["command"])}
+            # Another dictionary: the merger writes its own back to the file if a token was refreshed.
+            entry.value = {**entry.value, kind: resolved}
+
+
+def _current_context(merged: Any, files: str) -> str:
+    """Return the current context of the first file that has one, as in kubectl; the merger takes the last one's.
+
+    Raises:
+        NotConfigured: None has one.
+    """
+    found = (file.get("current-context") for file in merged.config_files.values())
+    if current := next(filter(None, found), None):
+        return str(current)
+    names = sorted(str(entry["name"]) for entry in merged.config["contexts"].value if "name" in entry)
+    raise NotConfigured(
+        f"kubeconfig {files} has no current-context; name a context with --context: it has {_listed(names)}"
+    )
+
+
+def _plugin_failure(plugin: dict[str, Any]) -> str:
+    command, hint = plugin.get("command"), " ".join(str(plugin.get("installHint") or "").split())
+    if command and shutil.which(command) is None:
+        return f"there is no program {command}, which gives the credentials; {hint or 'install it'}"
+    return f"{command} gave no credentials; run it yourself to see the cause"
 
 
 def _check_context(context: str, config: Any, files: str) -> None:
