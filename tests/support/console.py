@@ -38,7 +38,7 @@ class Console:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the console script itself, for a test that speaks with it while it runs."""
         return subprocess.Popen(
-            ["keyturn", *arguments, "--namespace", self.namespace],
+            ["keyturn", *arguments, *self._place(arguments)],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,7 +46,12 @@ class Console:
         )
 
     def run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return run([*arguments, "--namespace", self.namespace], self.environment(), given=given, timeout=120)
+        return run([*arguments, *self._place(arguments)], self.environment(), given=given, timeout=120)
+
+    def _place(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return --namespace, except for an emergency that names its namespaces itself."""
+        names_others = arguments[:1] == ("emergency",) and not {"-A", "--in"}.isdisjoint(arguments)
+        return () if names_others else ("--namespace", self.namespace)
 
     def __call__(self, *arguments: str, given: str | None = None) -> str:
         """Run a command that must succeed; return what it prints."""

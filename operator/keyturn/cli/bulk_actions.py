@@ -103,7 +103,8 @@ async def _of_many(cluster: Cluster, action: str, ask: Ask, selection: Selection
         raise click.ClickException(
             f"there is no ManagedSecret{selection} in {place}, so nothing is done{unknown}"
         )
-    confirm(action, there.found, selection)
+    if selection.everywhere and not selection.is_confirmed:
+        confirm(action, len(there.found), len({one.key.namespace for one in there.found}))
     failures = list(there.failures)
     for failure in failures:
         _tell_failure(failure, selection)

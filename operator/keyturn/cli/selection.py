@@ -61,12 +61,9 @@ async def find(cluster: Cluster, selection: Selection) -> Chosen:
     return Chosen(tuple(found), tuple(failures))
 
 
-def confirm(action: str, found: tuple[FoundManagedSecret, ...], selection: Selection) -> None:
+def confirm(action: str, count: int, namespaces: int) -> None:
     """Ask for confirmation of an action in all namespaces."""
-    if not selection.everywhere or selection.is_confirmed:
-        return
-    namespaces = len({one.key.namespace for one in found})
-    what = f"{action} {len(found)} ManagedSecrets in {namespaces} namespaces"
+    what = f"{action} {count} ManagedSecrets in {namespaces} namespaces"
     if not sys.stdin.isatty():
         raise click.UsageError(f"this would {what}; confirm it with --yes")
     click.confirm(f"This would {what}. Continue?", abort=True, err=True)

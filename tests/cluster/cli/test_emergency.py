@@ -78,7 +78,6 @@ def test_the_same_again_is_no_second_incident(space: Space, console: Console) ->
         (("--all", "--secret", "auth"), "Error: write one of --selector, --secret and --all"),
         (("--secret", "auht"), "Error: there is no ManagedSecret auht; nothing is declared"),
         (("-l", "team=nobody"), "Error: no ManagedSecret is selected, so nothing is declared"),
-        (("-l", "team"), "Error: 'team' is not a label; write KEY=VALUE, several with commas"),
         (("--all", "-A", "--in", "shop"), "Error: write -A or --in, not both"),
     ],
 )

@@ -76,7 +76,7 @@ class FakeApi:
         """Statuses by method and a part of the path."""
         self.patched: list[str] = []
         self.url = ""
-        self._objects: dict[tuple[str, str, str], Body] = {}
+        self.objects: dict[tuple[str, str, str], Body] = {}
         self._watches: list[Queue[Body | None]] = []
         self._version = 0
         for one in objects:
@@ -88,12 +88,12 @@ class FakeApi:
         metadata = body["metadata"]
         metadata["resourceVersion"] = str(self._version)
         key = _plural(body["kind"]), metadata.get("namespace", ""), metadata["name"]
-        kind = "MODIFIED" if key in self._objects else "ADDED"
-        self._objects[key] = body
+        kind = "MODIFIED" if key in self.objects else "ADDED"
+        self.objects[key] = body
         self._tell({"type": kind, "object": body})
 
     def delete(self, name: str, namespace: str = "shop") -> None:
-        self._tell({"type": "DELETED", "object": self._objects.pop(("managedsecrets", namespace, name))})
+        self._tell({"type": "DELETED", "object": self.objects.pop(("managedsecrets", namespace, name))})
 
     def end_watches(self) -> None:
         """Break every watch off."""
@@ -105,7 +105,7 @@ class FakeApi:
         return bool(self._watches)
 
     def get(self, name: str, namespace: str = "shop") -> Body:
-        return self._objects["managedsecrets", namespace, name]
+        return self.objects["managedsecrets", namespace, name]
 
     def _tell(self, change: Body) -> None:
         for watch in list(self._watches):
@@ -135,12 +135,12 @@ class FakeApi:
         return 200, {"metadata": {"resourceVersion": str(self._version)}, "items": []}
 
     def _one(self, method: str, key: tuple[str, str, str], given: Body) -> tuple[int, Body]:
-        if key not in self._objects:
+        if key not in self.objects:
             return _NOT_FOUND
         if method == "PATCH":
             self.patched.append(key[2])
-            self.put(_merged(self._objects[key], given))
-        return 200, self._objects[key]
+            self.put(_merged(self.objects[key], given))
+        return 200, self.objects[key]
 
     def _list(self, plural: str, namespace: str | None, query: dict[str, list[str]]) -> tuple[int, Body]:
         selector = query.get("labelSelector", [""])[0]
@@ -150,7 +150,7 @@ class FakeApi:
         field = query.get("fieldSelector", [""])[0].removeprefix("metadata.name=")
         items = [
             body
-            for (kind, place, name), body in self._objects.items()
+            for (kind, place, name), body in self.objects.items()
             if kind == plural
             and namespace in {None, place}
             and (not field or name == field)

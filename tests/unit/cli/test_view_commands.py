@@ -792,7 +792,7 @@ def test_an_emergency_is_declared_and_acknowledged_for_programs(console: Console
 def test_a_namespace_that_refuses_an_acknowledgement_keeps_no_other_from_it(
     api: FakeApi, console: Console
 ) -> None:
-    console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-A")
+    console("emergency", "declare", "INC-7", "--reason", "a leak", "--all", "-A", "--yes")
     api.refused["PATCH", "namespaces/post/"] = 403
 
     done = console.run("emergency", "acknowledge", "INC-7", "--report", "--by", "ada", "-A")

@@ -68,6 +68,7 @@ def emergency_group() -> None:
     "--wait", is_flag=True, help="Wait until every workload runs on the new values and print each change."
 )
 @click.option("--timeout", type=Length(), default="15m", show_default=True, help="How long --wait waits.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @answer
 @_somewhere
 def declare_command(  # click passes options by name
@@ -83,6 +84,7 @@ def declare_command(  # click passes options by name
     dry_run: bool,
     wait: bool,
     timeout: timedelta,
+    yes: bool,
     output: Output | None,
     all_namespaces: bool,
     namespaces: tuple[str, ...],
@@ -90,7 +92,7 @@ def declare_command(  # click passes options by name
 ) -> None:
     """Declare INCIDENT: rotate everything that is selected at once, regardless of windows and overlaps.
 
-    A declaration cannot be changed. With -A it is made in each namespace that has something to rotate.
+    A declaration cannot be changed. With -A it asks first, and declares in each namespace with something to rotate.
     """
     from keyturn.cli import cluster
     from keyturn.cli.emergency import declare as declaring
@@ -106,9 +108,9 @@ def declare_command(  # click passes options by name
         revoke="AfterRollout" if revoke == _AFTER_ROLLOUT else None,
         evict=evict,
     )
-    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
-    declare = partial(declaring.declare, wish=wish, scope=scope, is_real=not dry_run, output=output)
-    cluster.run(where, partial(declare, wait=timeout if wait else None))
+    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
+    declare = partial(declaring.declare, wish=wish, scope=scope, is_real=not dry_run, is_confirmed=yes)
+    cluster.run(where, partial(declare, wait=timeout if wait else None, output=output))
 
 
 @emergency_group.command("status", short_help="Show the progress of incidents and what is due.")
@@ -132,7 +134,7 @@ def status_command(
     from . import declare as declaring
     from . import status
 
-    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
     if cluster.run(where, lambda here: status.show(here, incident, scope, output)):
         sys.exit(_ATTENTION)
 
@@ -162,7 +164,7 @@ def acknowledge_command(
 
     if what is None:
         raise click.UsageError("write one of --audit and --report")
-    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
     cluster.run(where, lambda here: status.acknowledge(here, incident, what, by, scope, output))
 
 
@@ -176,5 +178,5 @@ def report_command(*, incident: str, all_namespaces: bool, namespaces: tuple[str
     from . import declare as declaring
     from . import status
 
-    scope = declaring.scope_of(namespaces, everywhere=all_namespaces)
+    scope = declaring.scope_of(where, namespaces, everywhere=all_namespaces)
     cluster.run(where, lambda here: status.report(here, incident, scope))

@@ -13,6 +13,7 @@ from keyturn.api import API_VERSION
 from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_lines, print_names
+from keyturn.cli.selection import confirm
 from keyturn.cli.text import listed
 from keyturn.core.observation.emergency import concerns
 from keyturn.kube import errors, paths
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from keyturn.cli.cluster import Cluster
+    from keyturn.cli.options import Where
 
     from .scope import Scope
 
@@ -32,6 +34,11 @@ __all__ = ["Wish", "declare", "labels_in", "name_of", "scope_of"]
 _FEW = 10
 _NEW = "declared"
 _LONGEST_NAME = 63
+_LABEL = re.compile(
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?",
+    re.ASCII,
+)
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +74,30 @@ class Wish:
         }
 
 
-def scope_of(namespaces: tuple[str, ...], *, everywhere: bool) -> Scope:
+def scope_of(where: Where, namespaces: tuple[str, ...], *, everywhere: bool) -> Scope:
     if everywhere and namespaces:
         raise click.UsageError("write -A or --in, not both")
-    return None if everywhere else namespaces
+    if where.namespace and (everywhere or namespaces):
+        raise click.UsageError("write one of --namespace, -A and --in")
+    return None if everywhere else tuple(dict.fromkeys(namespaces))
 
 
 def labels_in(selector: str) -> dict[str, str]:
-    """Parse labels in kubectl's syntax, such as team=auth,tier=gold."""
-    labels = {}
+    """Parse labels in kubectl's syntax, such as team=auth,tier=gold; an emergency has no other selector."""
+    labels: dict[str, str] = {}
     for part in selector.split(","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise click.UsageError(f"{part!r} is not a label; write KEY=VALUE, several with commas")
-        labels[key.strip()] = value.lstrip("=").strip()
+        key, equals, value = (one.strip() for one in part.replace("==", "=", 1).partition("="))
+        if not equals or not _LABEL.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+            raise click.UsageError(
+                f"{part!r} is not a label; write KEY=VALUE, several with commas, or name the ManagedSecrets with"
+                " --secret: `keyturn status -l SELECTOR` lists them"
+            )
+        if key in labels:
+            raise click.UsageError(
+                f"{key} is written twice, and no ManagedSecret has two values of it; declare an incident for each,"
+                " or name the ManagedSecrets with --secret"
+            )
+        labels[key] = value
     return labels
 
 
@@ -101,12 +118,15 @@ async def declare(
     *,
     wait: timedelta | None,
     is_real: bool,
+    is_confirmed: bool,
     output: Output | None = None,
 ) -> None:
     """Declare an emergency in each selected namespace with affected objects."""
     selected = await _find_affected(cluster, wish.body(), scope)
     if not selected:
         raise click.ClickException("no ManagedSecret is selected, so nothing is declared")
+    if scope is None and is_real and not is_confirmed:
+        confirm("rotate", sum(map(len, selected.values())), len(selected))
     name = name_of(wish.incident)
     documents, failed = [], []
     for namespace, names in sorted(selected.items()):

@@ -1,0 +1,119 @@
+"""Which ManagedSecrets `keyturn emergency declare` takes, in which namespaces, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.cli.fake_api import FakeApi, fake_api, managed
+from tests.unit.cli.test_errors import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.console import Console
+
+_DECLARE = ("emergency", "declare", "INC-7", "--reason", "a leak")
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api(
+        FakeApi(
+            managed("auth", labels={"team": "auth", "shop.test/tier": "gold"}),
+            managed("pay", labels={"team": "pay"}),
+            managed("mail", "post", labels={"team": "auth"}),
+            namespaces=("shop", "post"),
+        )
+    ) as api:
+        yield api
+
+
+@pytest.fixture
+def console(api: FakeApi, tmp_path: Path) -> Console:
+    return at(api.url, tmp_path)
+
+
+def declared(api: FakeApi) -> dict[str, Any]:
+    """Return the selector or names of each declaration, by namespace."""
+    return {
+        namespace: body["spec"].get("names") or body["spec"]["selector"]
+        for (kind, namespace, _), body in api.objects.items()
+        if kind == "emergencyrotations"
+    }
+
+
+# Labels
+
+
+@pytest.mark.parametrize("selector", ["team=auth,shop.test/tier=gold", "team==auth, shop.test/tier = gold"])
+def test_every_label_is_declared(selector: str, api: FakeApi, console: Console) -> None:
+    console(*_DECLARE, "-l", selector)
+
+    assert declared(api) == {"shop": {"matchLabels": {"team": "auth", "shop.test/tier": "gold"}}}
+
+
+@pytest.mark.parametrize(
+    ("selector", "sentence"),
+    [
+        ("team=auth,team=pay", "team is written twice, and no ManagedSecret has two values of it"),
+        ("team!=auth", "'team!=auth' is not a label; write KEY=VALUE, several with commas"),
+        ("team", "'team' is not a label"),
+        ("team in (auth", "'team in (auth' is not a label"),
+        ("=auth", "'=auth' is not a label"),
+        ("te am=auth", "'te am=auth' is not a label"),
+        ("Shop.Test/team=auth", "'Shop.Test/team=auth' is not a label"),
+        ("team=a uth", "'team=a uth' is not a label"),
+        ("team=auth=x", "'team=auth=x' is not a label"),
+        ("team=auth,", "'' is not a label"),
+    ],
+)
+def test_a_selector_that_would_lose_a_part_is_refused(
+    selector: str, sentence: str, api: FakeApi, console: Console
+) -> None:
+    done = console.run(*_DECLARE, "-l", selector)
+
+    assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
+    assert f"Error: {sentence}" in done.stderr
+    assert "--secret" in done.stderr
+
+
+# Namespaces
+
+
+def test_every_namespace_needs_a_confirmation(api: FakeApi, console: Console) -> None:
+    done = console.run(*_DECLARE, "--all", "-A")
+
+    assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
+    assert "this would rotate 3 ManagedSecrets in 2 namespaces; confirm it with --yes" in done.stderr
+
+
+def test_a_confirmed_declaration_is_made_in_every_namespace(api: FakeApi, console: Console) -> None:
+    console(*_DECLARE, "--all", "-A", "--yes")
+
+    assert declared(api) == {"shop": {}, "post": {}}
+
+
+def test_a_dry_run_of_every_namespace_needs_none(api: FakeApi, console: Console) -> None:
+    assert console(*_DECLARE, "--all", "-A", "--dry-run").splitlines() == [
+        "emergencyrotation/inc-7 would be declared in post, for 1: mail",
+        "emergencyrotation/inc-7 would be declared in shop, for 2: auth, pay",
+    ]
+    assert declared(api) == {}
+
+
+def test_a_namespace_that_is_named_twice_counts_once(api: FakeApi, console: Console) -> None:
+    said = console(*_DECLARE, "--secret", "auth", "--in", "shop", "--in", "shop")
+
+    assert said == "emergencyrotation/inc-7 declared in shop, for 1: auth\n"
+    assert declared(api) == {"shop": ["auth"]}
+
+
+@pytest.mark.parametrize("places", [("-A", "--yes"), ("--in", "post")], ids=" ".join)
+def test_another_namespace_beside_is_refused(places: tuple[str, ...], api: FakeApi, console: Console) -> None:
+    done = console.run(*_DECLARE, "--all", *places, "-n", "shop")
+
+    assert (done.returncode, done.stdout, declared(api)) == (2, "", {})
+    assert "Error: write one of --namespace, -A and --in" in done.stderr
