@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,12 @@ __all__ = ["Backup", "NoBackup", "decrypt", "encrypt", "identities_in", "recipie
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _IDENTITY: Final = "AGE-SECRET-KEY-1"
+_LOCKED: Final = "must be decrypted"
+"""In the message of the age library about an SSH key."""
+_PROTECTED: Final = (
+    'its SSH key is protected by a passphrase: copy the file, run `ssh-keygen -p -N "" -f COPY`, name the copy, and'
+    " delete it afterwards; for the next backup use a key without one, as age-keygen makes it"
+)
 _STATE_KEY: Final = "state"
 _SUFFIX: Final = "-keyturn"
 _NO_READER: Final = (
@@ -49,8 +56,18 @@ class Backup:
 
     @classmethod
     def of(cls, namespace: str, taken: datetime, bodies: Iterable[Body]) -> Backup:
-        """Build a backup from state Secrets."""
-        return cls(namespace, taken, {body["metadata"]["name"]: body["data"][_STATE_KEY] for body in bodies})
+        """Build a backup from state Secrets.
+
+        Raises:
+            NoBackup: One has no state.
+        """
+        states = {body["metadata"]["name"]: (body.get("data") or {}).get(_STATE_KEY, "") for body in bodies}
+        if empty := [name for name, state in states.items() if not state]:
+            raise NoBackup(
+                f"the Secret {empty[0]} of type {STATE_TYPE} in namespace {namespace} has no state: it was edited, or"
+                " is not Keyturn's; delete it, and try again"
+            )
+        return cls(namespace, taken, states)
 
     def body(self, name: str, namespace: str) -> Body:
         """Return a Secret for another namespace, without an owner until its ManagedSecret exists."""
@@ -125,19 +142,22 @@ def identities_in(content: bytes) -> list[Any]:
     """Parse the secret keys of a file, as age-keygen or ssh-keygen writes it.
 
     Raises:
-        NoBackup: There is none.
+        NoBackup: There is none, or it is protected by a passphrase.
     """
-    age = _age()
+    age, content = _age(), content.removeprefix(codecs.BOM_UTF8)
     lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+    reason = "it holds no secret key of age (AGE-SECRET-KEY-1…) or of SSH (ed25519 or RSA)"
     try:
         if any(line.startswith("-----BEGIN") for line in lines):
             return [age.ssh.Identity.from_buffer(content)]
         found = [age.x25519.Identity.from_str(line) for line in lines if line.startswith(_IDENTITY)]
-    except age.IdentityError:
+    except age.IdentityError as error:
         found = []
+        if _LOCKED in str(error) or b"ENCRYPTED" in content:
+            reason = _PROTECTED
     if found:
         return found
-    raise NoBackup("it holds no secret key of age (AGE-SECRET-KEY-1…) or of SSH")
+    raise NoBackup(reason)
 
 
 def _age() -> Any:

@@ -6,12 +6,13 @@ import base64
 import json
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pyrage
 import pytest
 
-from keyturn.checklist.backup import NoBackup, decrypt, identities_in, recipients_of
+from keyturn.checklist.backup import Backup, NoBackup, decrypt, identities_in, recipients_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,47 @@ def test_a_key_of_ssh_opens_what_is_for_it(tmp_path: Path) -> None:
 
     with pytest.raises(NoBackup, match="not one that keyturn backup has written"):
         decrypt(closed, identities_in(path.read_bytes()))
+
+
+@pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
+def test_a_key_with_a_passphrase_is_refused_with_the_way_to_open_it(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "id"
+    make = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", form, "-N", "a passphrase", "-f", str(path)]
+    subprocess.run(make, check=True, timeout=60)
+    closed = pyrage.encrypt(b"[]", recipients_of([(tmp_path / "id.pub").read_text()]))
+
+    with pytest.raises(
+        NoBackup, match="protected by a passphrase: copy the file, run `ssh-keygen -p"
+    ) as refused:
+        identities_in(path.read_bytes())
+
+    assert refused.value.__context__ is None
+    remedy = ["ssh-keygen", "-q", "-p", "-P", "a passphrase", "-N", "", "-f", str(path)]
+    subprocess.run(remedy, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    with pytest.raises(NoBackup, match="not one that keyturn backup has written"):
+        decrypt(closed, identities_in(path.read_bytes()))
+
+
+def test_an_identity_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, timeout=20)
+    identity = pyrage.x25519.Identity.generate()
+
+    for content in (f"{identity}\r\n".encode(), path.read_bytes()):
+        assert len(identities_in(b"\xef\xbb\xbf" + content)) == 1
+
+
+@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": {"other": "eA=="}}], ids=str)
+def test_a_state_secret_without_a_state_is_named(data: dict[str, Any]) -> None:
+    bodies = [
+        {"metadata": {"name": "auth-keyturn"}, "data": {"state": "eA=="}},
+        {"metadata": {"name": "odd"}} | data,
+    ]
+
+    with pytest.raises(
+        NoBackup, match=r"the Secret odd of type keyturn.dev/state in namespace shop has no state"
+    ):
+        Backup.of("shop", datetime.now(UTC), bodies)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ identity_option = click.option(
     "--identity",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The secret key of a recipient, as age-keygen or ssh-keygen writes it.",
+    help="The secret key of a recipient, as age-keygen or ssh-keygen writes it, without a passphrase.",
 )
 
 
@@ -27,7 +27,7 @@ identity_option = click.option(
     metavar="KEY",
     multiple=True,
     required=True,
-    help="A public key of age (age1…) or of SSH that can open the file; repeatable.",
+    help="A public key of age (age1…) or of SSH whose secret key, without a passphrase, opens the file; repeatable.",
 )
 @click.option(
     "--output",
