@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.offline.dotenv.environments import Flaw
     from keyturn.offline.dotenv.initialise import Filled
 
-__all__ = ["ENVIRONMENTS", "folder_option", "init_command", "manifests_option"]
+__all__ = ["ENVIRONMENTS", "folder_option", "init_command", "manifests_option", "read_manifests"]
 
 ENVIRONMENTS = ("development", "staging", "production")
 _ATTENTION = 3
@@ -31,10 +31,11 @@ folder_option = click.option(
 manifests_option = click.option(
     "-f",
     "--filename",
-    "manifests",
-    type=click.Path(path_type=Path),
+    "files",
+    metavar="FILE",
     multiple=True,
-    help="ManagedSecret manifests instead of .env.example; repeatable.",
+    help="Manifests of ManagedSecrets instead of .env.example: a file, a folder without its subfolders, or - for"
+    " standard input; repeatable.",
 )
 
 
@@ -54,7 +55,7 @@ manifests_option = click.option(
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if something is wrong.")
 def init_command(
     environments: tuple[str, ...],
-    manifests: tuple[Path, ...],
+    files: tuple[str, ...],
     folder: Path,
     rotated: tuple[str, ...],
     check: bool,  # noqa: FBT001 - click passes flags so
@@ -71,6 +72,7 @@ def init_command(
 
     if check and rotated:
         raise click.UsageError("--check writes nothing: leave out --rotate")
+    manifests = read_manifests(files)
     try:
         if check:
             flaws = initialise.check(folder, manifests, environments or _there(folder))
@@ -85,12 +87,24 @@ def init_command(
         sys.exit(1 if check else _ATTENTION)
 
 
+def read_manifests(files: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """Read what -f names."""
+    if not files:
+        return ()
+    from .plan.manifest import Unreadable, read_stored
+
+    try:
+        return tuple(read_stored(files))
+    except Unreadable as problem:
+        raise click.ClickException(problem.message) from None
+
+
 def _there(folder: Path) -> tuple[str, ...]:
     return tuple(name for name in ENVIRONMENTS if (folder / f".env.{name}").exists()) or ENVIRONMENTS[:1]
 
 
 def _fill(
-    folder: Path, manifests: tuple[Path, ...], names: Sequence[str], rotated: Sequence[str]
+    folder: Path, manifests: tuple[dict[str, Any], ...], names: Sequence[str], rotated: Sequence[str]
 ) -> list[Flaw]:
     from keyturn.offline.dotenv import initialise
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .init import ENVIRONMENTS, folder_option, manifests_option
+from .init import ENVIRONMENTS, folder_option, manifests_option, read_manifests
 from .printing import print_lines
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _FORMS = ("dotenv", "compose", "kubernetes")
 def render_command(
     form: str,
     environment: str,
-    manifests: tuple[Path, ...],
+    files: tuple[str, ...],
     folder: Path,
     output: Path | None,
     name: str | None,
@@ -64,10 +64,10 @@ def render_command(
         raise click.UsageError("--name, --namespace and --with-values belong to --to kubernetes")
     try:
         if form == "dotenv":
-            _dotenv(folder, manifests, environment, output or folder / ".env")
+            _dotenv(folder, read_manifests(files), environment, output or folder / ".env")
         elif form == "compose":
-            _compose(folder, manifests, environment, output)
-        elif manifests:
+            _compose(folder, read_manifests(files), environment, output)
+        elif files:
             raise click.UsageError("manifests need no conversion: apply them with kubectl, and remove -f")
         elif with_values:
             _secret(folder, environment, name, namespace, output)
@@ -77,7 +77,7 @@ def render_command(
         raise click.ClickException(str(refused)) from None
 
 
-def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path) -> None:
+def _dotenv(folder: Path, manifests: tuple[dict[str, Any], ...], environment: str, output: Path) -> None:
     from keyturn.offline.dotenv import files, gitignore, render
 
     source = render.source_at(folder, manifests, environment)
@@ -87,7 +87,9 @@ def _dotenv(folder: Path, manifests: tuple[Path, ...], environment: str, output:
     print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
 
 
-def _compose(folder: Path, manifests: tuple[Path, ...], environment: str, output: Path | None) -> None:
+def _compose(
+    folder: Path, manifests: tuple[dict[str, Any], ...], environment: str, output: Path | None
+) -> None:
     from keyturn.offline.dotenv import render
 
     source = render.source_at(folder, manifests, environment)

@@ -305,6 +305,12 @@ def test_a_field_that_there_is_not_is_refused_with_what_to_write(
             {"spec": {"rotation": {"every": "90d", "jitter": "60%"}}},
             "spec.rotation.jitter: write jitter as 0% to 50%, such as 10%",
         ),
+        ({"spec": {"suspend": "false"}}, "spec.suspend has to be true or false, without quotes"),
+        (
+            {"spec": {"data": [{"name": "a", "generate": {"password": {"length": "40"}}}]}},
+            "spec.data[0].generate.password.length has to be a whole number, without quotes",
+        ),
+        ({"metadata": {"name": "a", "labels": {"x": 5}}}, "metadata.labels.x has to be a text: quote it"),
     ],
     ids=lambda given: str(given)[:40],
 )

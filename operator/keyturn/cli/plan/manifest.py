@@ -28,6 +28,7 @@ __all__ = [
     "Manifest",
     "Unreadable",
     "read_manifest",
+    "read_stored",
     "resolve_class",
     "resolve_declared",
 ]
@@ -97,6 +98,17 @@ def _with_items(document: dict[str, Any]) -> list[dict[str, Any]]:
     items = document.get("items") if str(document.get("kind")).endswith("List") else None
     inner = items if isinstance(items, list) else []
     return [document, *(one for one in inner if isinstance(one, dict))]
+
+
+def read_stored(files: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the ManagedSecrets and SecretClasses of all files as the API server would store them.
+
+    Raises:
+        Unreadable: It would refuse one, or there are none.
+    """
+    manifest = read_manifest(files, "default", only=None)
+    secrets = (_pruned(one.body, _SECRET) for one in manifest.secrets)
+    return [*(_pruned(body, _CLASS) for body in manifest.classes), *secrets]
 
 
 async def resolve_class(cluster: Cluster, body: dict[str, Any]) -> DeclaredClass:

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["flaws_of", "is_ours"]
 
-_METADATA: Final = {"properties": {"name": pydantic.TypeAdapter(Name).json_schema()}}
+_TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_METADATA: Final = {
+    "properties": {
+        "name": pydantic.TypeAdapter(Name).json_schema(),
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+    }
+}
 
 
 def is_ours(body: Mapping[str, Any], kind: str) -> bool:
@@ -39,7 +46,12 @@ def flaws_of(body: Mapping[str, Any], kind: str) -> list[str]:
     return [
         *_header_flaws(body, schema),
         *unknown_fields(body, kind),
-        *(flaw for name, one in parts.items() for flaw in broken_rules(body.get(name), one, name)),
+        *(
+            flaw
+            for name, one in parts.items()
+            if body.get(name) is not None
+            for flaw in broken_rules(body[name], one, name)
+        ),
         *(_name_flaws(body) if kind == "ManagedSecret" else ()),
     ]
 

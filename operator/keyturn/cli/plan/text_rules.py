@@ -1,4 +1,4 @@
-"""Checks the texts of a manifest by those rules of the schema that are about one text, such as patterns.
+"""Checks the types of a manifest, and its texts by the rules of the schema about one text, such as patterns.
 
 The API server evaluates the rules, which are CEL. Here are the few expressions of which nearly all rules about a text
 consist; a rule with another one is left to the API server.
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["broken_rules", "is_broken"]
 
+_TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
+    "string": (str, "a text: quote it"),
+    "boolean": (bool, "true or false, without quotes"),
+    "integer": (int, "a whole number, without quotes"),
+    "number": ((int, float), "a number, without quotes"),
+    "array": (list, "a list"),
+    "object": (dict, "an object with fields"),
+}
+"""Python's types by those of the schema, and what to write."""
+
 _TERM: Final = re.compile(
     r"(?P<not>!?)self"
     r"(?:\.(?P<call>matches|startsWith|endsWith)\((?P<raw>r?)'(?P<given>[^']*)'\)| != '(?P<other>[^']*)')"
@@ -21,8 +31,13 @@ _TERM: Final = re.compile(
 
 
 def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield the message of each rule that a text of `part` breaks, with its place and without the text."""
-    if isinstance(part, str):
+    """Yield each wrong type, and the message of each rule that a text breaks, with the place and without the text.
+
+    A field without a value is dropped by the API server.
+    """
+    if schema.get("type") in _TYPES and not _is_of(part, schema["type"]):
+        yield f"{path} has to be {_TYPES[schema['type']][1]}"
+    elif isinstance(part, str):
         for rule in schema.get("x-kubernetes-validations", ()):
             if is_broken(rule["rule"], part):
                 yield f"{path}: {rule['message']}"
@@ -32,8 +47,19 @@ def broken_rules(part: Any, schema: Mapping[str, Any], path: str) -> Iterator[st
     elif isinstance(part, dict):
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         for name, one in part.items():
+            if one is None:
+                continue
             below = known.get(name, others)
             yield from broken_rules(one, below if isinstance(below, dict) else {}, f"{path}.{name}")
+
+
+def _is_of(part: Any, kind: str) -> bool:
+    """Whether a part has a type, as the API server sees it: 40.0 is a whole number, and true is none."""
+    if isinstance(part, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(part, float):
+        return part.is_integer()
+    return isinstance(part, _TYPES[kind][0])
 
 
 def is_broken(rule: str, text: str) -> bool | None:

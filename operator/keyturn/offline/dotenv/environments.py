@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyturn.core.value import Value
 
@@ -101,7 +101,7 @@ def before(folder: Path, remedy: str = "write one, or name its folder") -> Docum
     return Document.read(EXAMPLE, content)
 
 
-def declared_at(folder: Path, manifests: tuple[Path, ...]) -> tuple[Declaration, Document | None]:
+def declared_at(folder: Path, manifests: tuple[dict[str, Any], ...]) -> tuple[Declaration, Document | None]:
     """Return the declaration of manifests, or of .env.example without any, with that file."""
     if manifests:
         from .read_manifests import declared_by  # noqa: PLC0415  # on first use: it brings the API's models

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyturn.core.value import Value
 
@@ -53,7 +53,7 @@ class Filled:
 
 
 def initialise(
-    folder: Path, manifests: tuple[Path, ...], names: Sequence[str]
+    folder: Path, manifests: tuple[dict[str, Any], ...], names: Sequence[str]
 ) -> tuple[list[Filled], tuple[bytes, ...]]:
     """Fill the files of environments; return the results, and the lines added to .gitignore.
 
@@ -68,7 +68,7 @@ def initialise(
 
 
 def rotate(
-    folder: Path, manifests: tuple[Path, ...], names: Sequence[str], variables: Sequence[str]
+    folder: Path, manifests: tuple[dict[str, Any], ...], names: Sequence[str], variables: Sequence[str]
 ) -> tuple[list[Filled], tuple[bytes, ...]]:
     """Rotate the values of `variables` and all that depend on them.
 
@@ -84,7 +84,7 @@ def rotate(
         return _carry_out(folder, planned, declaration, example, found)
 
 
-def check(folder: Path, manifests: tuple[Path, ...], names: Sequence[str]) -> list[Flaw]:
+def check(folder: Path, manifests: tuple[dict[str, Any], ...], names: Sequence[str]) -> list[Flaw]:
     """Return the problems of the files and of .gitignore; write nothing."""
     declaration, example = declared_at(folder, manifests)
     found = siblings(folder)

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pydantic
-import yaml
 
 from keyturn import generators
 from keyturn.api.base import validation_sentence
 from keyturn.api.managedsecret import ManagedSecret
 from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import DEFAULT_CLASS, PREFIX
+from keyturn.core.labels import DEFAULT_CLASS
 from keyturn.core.policy import rules as policy
 from keyturn.core.spec.desired import VALUE, wanted_by
-from keyturn.runtime import yaml_loader
 
-from . import files
 from .declaration import Declaration, DeclaredVariable, Part, Variable, hold_to_names
 from .document import Document
 from .errors import Refused
@@ -27,8 +24,7 @@ from .shipped_classes import SHIPPED
 from .sources import MAIN, Copied, IssuedElsewhere, Made, Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from keyturn.core.spec import desired as wanted_items
     from keyturn.core.spec.desired import Desired
@@ -41,13 +37,12 @@ _Kind = TypeVar("_Kind", ManagedSecret, SecretClass)
 _STANDS_IN: Final = "nothing"
 
 
-def declared_by(paths: Iterable[Path]) -> Declaration:
+def declared_by(bodies: Collection[dict[str, Any]]) -> Declaration:
     """Read the ManagedSecrets of manifests, with their SecretClasses, or the shipped ones.
 
     Raises:
         Refused: One is invalid, or two write the same variable.
     """
-    bodies = [body for path in paths for body in _bodies(path)]
     classes = _classes(bodies)
     found = [_read(body, classes) for body in bodies if body.get("kind") == "ManagedSecret"]
     if not found:
@@ -70,23 +65,6 @@ def variable_of(key: str) -> str:
         return key
     name = re.sub(r"[^A-Za-z0-9]+", "_", key).strip("_").upper()
     return f"_{name}" if name[:1].isdigit() else name
-
-
-def _bodies(path: Path) -> Iterator[dict[str, Any]]:
-    content = files.read(path)
-    if content is None:
-        raise Refused(f"there is no file {path}; name a manifest")
-    try:
-        bodies = [
-            yaml_loader.without_nulls(one) for one in yaml_loader.load_all(content) if isinstance(one, dict)
-        ]
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
-        bodies = None
-    if bodies is None:  # outside the except block, since its error quotes the file
-        raise Refused(
-            f"{path} is not valid YAML; kubectl apply --dry-run=client -f {path} says what is wrong"
-        )
-    yield from (one for one in bodies if str(one.get("apiVersion", "")).startswith(PREFIX))
 
 
 def _classes(bodies: Iterable[dict[str, Any]]) -> dict[str, SecretClass]:

@@ -89,7 +89,7 @@ class Secrets:
         return f"secrets:\n{''.join(lines)}" if self.names else "secrets: {}\n"
 
 
-def source_at(folder: Path, manifests: tuple[Path, ...], environment: str) -> Source:
+def source_at(folder: Path, manifests: tuple[dict[str, Any], ...], environment: str) -> Source:
     """Read an environment.
 
     Raises:

@@ -55,6 +55,44 @@ def test_a_broken_rule_is_named_with_its_place() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "part", "sentence"),
+    [
+        ("string", 5, "a text: quote it"),
+        ("string", True, "a text: quote it"),
+        ("string", {}, "a text: quote it"),
+        ("string", "5", None),
+        ("boolean", "false", "true or false, without quotes"),
+        ("boolean", 0, "true or false, without quotes"),
+        ("boolean", False, None),
+        ("integer", "40", "a whole number, without quotes"),
+        ("integer", 40.5, "a whole number, without quotes"),
+        ("integer", True, "a whole number, without quotes"),
+        ("integer", 40.0, None),
+        ("number", "1", "a number, without quotes"),
+        ("number", 1, None),
+        ("array", {"a": 1}, "a list"),
+        ("array", [None], None),
+        ("object", "hello", "an object with fields"),
+        ("object", {"a": None}, None),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_place_and_without_it(
+    kind: str, part: Any, sentence: str | None
+) -> None:
+    expected = [] if sentence is None else [f"spec has to be {sentence}"]
+
+    assert list(broken_rules(part, {"type": kind}, "spec")) == expected
+
+
+def test_a_field_without_a_value_is_dropped_and_an_item_is_not() -> None:
+    schema = {"additionalProperties": {"type": "array", "items": {"type": "string"}}}
+
+    assert list(broken_rules({"a": None, "b": ["x", None]}, schema, "spec")) == [
+        "spec.b[1] has to be a text: quote it"
+    ]
+
+
 @pytest.mark.parametrize("kind", ["ManagedSecret", "SecretClass"])
 def test_nearly_every_rule_about_a_text_is_evaluated(kind: str) -> None:
     left = {rule for rule in _rules_of(schema_of(kind)) if is_broken(rule, "x") is None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,8 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("bodies", "sentence"),
     [
-        ([], "the manifests hold no ManagedSecret; name files that do"),
+        ([], "the manifest has to hold a ManagedSecret or SecretClass with a name; it holds none"),
+        ([class_("own", generate={"bytes": {}})], "the manifests hold no ManagedSecret; name files that do"),
         (
             [managed({"name": "K"}, className="gold")],
             "there is no SecretClass 'gold' in the manifests, nor among the shipped",
@@ -199,16 +201,22 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
         ([managed({"name": "K"})], "ManagedSecret auth: data item 'K' has n"),
         (
             [managed({"name": "K", "generate": {"byts": {}}})],
-            "ManagedSecret auth: data item 'K': there is no generator 'byts'",
+            "ManagedSecret auth would be refused: spec.data[0].generate.byts is unknown; write bytes",
         ),
         (
             [managed({"name": "K", "literal": ["canary"]})],
-            "ManagedSecret auth: spec.data[0].literal: ",
+            "ManagedSecret auth would be refused: spec.data[0].literal has to be a text: quote it",
         ),
-        ([{**managed(), "spec": "canary"}], "a ManagedSecret of the manifests has no data; write spec.data"),
+        ([{**managed(), "spec": "canary"}], "spec has to be an object with fields"),
+        ([managed()], "a ManagedSecret of the manifests has no data; write spec.data"),
+        (
+            [{**managed({"name": "K", "literal": "canary"}), "apiVersion": "keyturn.dev/v1"}],
+            "apiVersion is not keyturn.dev/v1alpha1; write that",
+        ),
+        ([managed({"name": "K", "literal": "canary"}, supend=True)], "spec.supend is unknown; write suspend"),
         (
             [{**managed({"name": "K", "literal": ""}), "metadata": "canary"}],
-            "ManagedSecret None: metadata: ",
+            "the manifest has to hold a ManagedSecret with a name; one has none",
         ),
         (
             [managed({"name": "K", "literal": "a"}), managed({"name": "K", "literal": "b"}, name="other")],
@@ -232,11 +240,15 @@ def test_only_one_of_them_is_rotated(folder: Folder) -> None:
     ],
     ids=[
         "none",
+        "a class alone",
         "unknown class",
         "no source",
         "unknown generator",
         "no text",
         "no spec",
+        "no data",
+        "another version",
+        "an unknown field",
         "no metadata",
         "twice",
         "too weak for its class",
@@ -263,9 +275,37 @@ def test_a_file_that_is_no_yaml_is_refused(content: bytes, folder: Folder) -> No
 
     said = folder.refusal("init", "-f", path)
 
-    assert f"{path} is not valid YAML" in said or "hold no ManagedSecret" in said
+    assert (said.startswith(str(path)) and "this is not valid YAML" in said) or "it holds none" in said
     assert "canary" not in said
 
 
 def test_a_manifest_that_is_not_there_is_reported(folder: Folder) -> None:
-    assert "there is no file nowhere.yaml; name a manifest" in folder.refusal("init", "-f", "nowhere.yaml")
+    said = folder.refusal("init", "-f", "nowhere.yaml")
+
+    assert said == "nowhere.yaml cannot be read: No such file or directory"
+
+
+def test_the_objects_of_a_list_and_of_a_folder_are_read(folder: Folder) -> None:
+    bodies = [managed({"name": "A", "literal": "1"}), managed({"name": "B"}, name="b", className="own")]
+    listed = {"apiVersion": "v1", "kind": "List", "items": bodies}
+    (folder.path / "manifests").mkdir()
+    folder.put("manifests/list.json", json.dumps(listed))
+    folder.put("manifests/class.yaml", yaml.safe_dump(class_("own", generate={"bytes": {"length": 24}})))
+
+    folder.init("-f", folder.path / "manifests")
+
+    assert folder.value("A") == "1"
+    assert len(base64.b64decode(folder.value("B"))) == 24
+
+
+@pytest.mark.parametrize(
+    ("command", "file"), [(("init",), ".env.development"), (("render", "--to=dotenv"), ".env")], ids=" ".join
+)
+def test_manifests_are_read_from_standard_input(command: tuple[str, ...], file: str, folder: Folder) -> None:
+    text = yaml.safe_dump(managed({"name": "A", "literal": "1"}))
+    folder.env("A=1\n")
+
+    done = folder.process(*command, "-f", "-", given=text)
+
+    assert done.returncode == 0, done.stderr
+    assert "A=1\n" in (folder.path / file).read_text()
