@@ -5,6 +5,8 @@ Only click is imported before a command runs, so that help and completion answer
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any
 
@@ -46,8 +48,13 @@ GROUPS = {
 """Commands by group, as in the help."""
 
 
+_INTERRUPTED = 130
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of writes."""
+
+
 class _Plain(click.Group):
-    """Escapes control characters in errors, which may quote foreign text."""
+    """Ends every command: its errors have no control characters, which foreign text in them may have."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -55,6 +62,14 @@ class _Plain(click.Group):
         except click.ClickException as error:
             vars(error)["message"] = make_visible(error.message)  # click keeps the hint about usage
             raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(_INTERRUPTED)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _discard_output()
+            raise click.ClickException(f"the output cannot be written: {error.strerror}") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands by group."""
@@ -66,6 +81,13 @@ class _Plain(click.Group):
                     (name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names
                 ]
                 formatter.write_dl(rows)
+
+
+def _discard_output() -> None:
+    """Discard what is buffered, which Python would write, and fail again, at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import subprocess
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
+from tests.support.console import BIN
 
 
 def test_help_cuts_no_sentence_off() -> None:
@@ -27,3 +33,43 @@ def test_every_command_says_what_it_does_and_what_each_option_is(command: str) -
     assert shown.exit_code == 0
     assert main.commands[command].help
     assert "\\b" not in shown.output
+
+
+def test_ctrl_c_outside_of_a_cluster_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupt)
+
+    done = CliRunner().invoke(main, ["init", "--folder", str(tmp_path)])
+
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("command", [("completion", "bash"), ("version", "--client")], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_one_sentence(command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [BIN / "keyturn", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    sentence = "Error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+
+
+def test_another_error_of_the_system_is_not_taken_for_one_of_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    done = CliRunner().invoke(main, ["init", "--folder", str(tmp_path)])
+
+    assert isinstance(done.exception, OSError)

@@ -11,7 +11,6 @@ import click
 
 from keyturn.cli.backup.command import identity_option
 from keyturn.cli.options import Where, place
-from keyturn.cli.printing import print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,6 @@ POINTS = (
     "recovery",
     "revocation",
 )
-_INTERRUPTED = 130
 _FORMS = ("table", "json", "sarif", "html")
 
 
@@ -78,9 +76,6 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
             raise  # exits with 2, and prints the usage
         except click.ClickException as problem:
             raise _CannotLook(problem.message) from None
-        except KeyboardInterrupt:
-            print_lines("interrupted", err=True)
-            sys.exit(_INTERRUPTED)
 
     return looked
 

@@ -50,7 +50,8 @@ def become(command: Sequence[str], values: Mapping[str, str]) -> NoReturn:
         CannotStart: The program does not exist, or cannot be executed.
     """
     environment = {os.fsencode(name): os.fsencode(text) for name, text in os.environ.items()}
-    environment |= {name.encode(): text.encode() for name, text in values.items()}
+    # A value may have bytes of the surroundings that are not UTF-8, by a reference.
+    environment |= {name.encode(): text.encode(errors="surrogateescape") for name, text in values.items()}
     # Python ignores them, and a program would inherit that: `yes | head` would never end.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)

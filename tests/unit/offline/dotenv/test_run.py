@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,14 @@ def test_the_file_goes_before_the_environment_and_leaves_the_rest(folder: Folder
     found = environment(folder, env={"A": "outside", "B": "outside"})
 
     assert (found["A"], found["B"]) == ("file", "outside")
+
+
+def test_a_value_of_the_environment_that_is_not_utf_8_is_passed_on_in_its_bytes(folder: Folder) -> None:
+    folder.env("A=${LATIN}!é\n")
+
+    found = environment(folder, env={"LATIN": os.fsdecode(b"caf\xe9")})
+
+    assert os.fsencode(found["A"]) == b"caf\xe9!" + "é".encode()
 
 
 def test_another_environment_or_file_can_be_named(folder: Folder) -> None:
