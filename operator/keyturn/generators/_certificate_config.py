@@ -11,7 +11,7 @@ import pydantic
 from keyturn.api.base import Schema, rules
 from keyturn.api.duration import Duration, format_duration
 
-from ._keyforms import Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
+from ._keyforms import LEAST_RSA_BITS, Curve, Ec, Ed25519, KeyForm, Rsa, RsaBits
 from ._spelled import Spelled
 
 __all__ = [
@@ -84,8 +84,8 @@ IpAddress = Annotated[
 class RsaSettings(Schema):
     """An RSA key."""
 
-    bits: int = RsaBits
-    """The size of the key in bits, at most 8192; 3072 if absent."""
+    bits: RsaBits = LEAST_RSA_BITS
+    """The size of the key in bits, an even number of at most 8192; 3072 if absent."""
 
 
 class EcSettings(Schema):

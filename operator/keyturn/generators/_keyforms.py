@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -27,17 +27,30 @@ _ED25519_STRENGTH = 128
 _CURVE_LENGTHS: dict[Curve, int] = {"P-256": 200, "P-384": 260, "P-521": 340}
 _ED25519_LENGTH = 100
 
-RsaBits = pydantic.Field(
-    LEAST_RSA_BITS,
-    ge=0,
-    le=8192,
-    json_schema_extra=rules(
-        (
-            f"self >= {LEAST_RSA_BITS}",
-            f"an RSA key needs {LEAST_RSA_BITS} bits to be as strong as {LEAST_BITS} bits of entropy; write so many",
-        )
-    ),
+_TOO_FEW = (
+    f"an RSA key needs {LEAST_RSA_BITS} bits to be as strong as {LEAST_BITS} bits of entropy; write so many"
 )
+_EVEN_SIZE = "an RSA key has an even number of bits; write one, such as 4096"
+
+
+def _is_even(bits: int) -> int:
+    if bits % 2:
+        raise ValueError(_EVEN_SIZE)
+    return bits
+
+
+RsaBits = Annotated[
+    int,
+    pydantic.Field(
+        ge=0,
+        le=8192,
+        json_schema_extra=rules(
+            (f"self >= {LEAST_RSA_BITS}", _TOO_FEW),
+            ("self % 2 == 0", _EVEN_SIZE),
+        ),
+    ),
+    pydantic.AfterValidator(_is_even),
+]
 """The setting `bits` of generators of RSA keys."""
 
 

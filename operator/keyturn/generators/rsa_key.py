@@ -15,8 +15,8 @@ __all__ = ["RsaKey", "RsaKeyConfig"]
 class RsaKeyConfig(Schema):
     """An RSA key pair as PEM."""
 
-    bits: int = RsaBits
-    """The size of the key in bits, at most 8192; 3072 if absent."""
+    bits: RsaBits = LEAST_RSA_BITS
+    """The size of the key in bits, an even number of at most 8192; 3072 if absent."""
     format: Literal["PKCS8", "PKCS1"] = "PKCS8"
     """The format of the private key: PKCS8 (the default) or PKCS1, which starts with BEGIN RSA PRIVATE KEY."""
 

@@ -136,6 +136,11 @@ GENERATORS = {
         {"bits": 2048},
         f"rsaKey.bits: Invalid value: 2048: {_SMALL_RSA}",
     ),
+    "an RSA key of an odd size": (
+        "rsaKey",
+        {"bits": 3073},
+        "rsaKey.bits: Invalid value: 3073: an RSA key has an even number of bits; write one, such as 4096",
+    ),
     "an RSA key in a form of other keys": (
         "rsaKey",
         {"format": "SEC1"},

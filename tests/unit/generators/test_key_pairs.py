@@ -180,7 +180,7 @@ def test_to_look_at_a_large_rsa_key_does_not_hold_others_up() -> None:
     [
         ("rsaKey", {}, 128),
         ("rsaKey", {"bits": 4096}, 128),
-        ("rsaKey", {"bits": 7679}, 128),
+        ("rsaKey", {"bits": 7678}, 128),
         ("rsaKey", {"bits": 7680}, 192),
         ("rsaKey", {"bits": 8192}, 192),
         ("ecKey", {}, 128),
@@ -205,7 +205,7 @@ def test_the_written_key_is_as_long_as_a_minimum_may_count_on(form: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("bits", "strength", "length"), [(3071, 112, 2303), (2048, 112, 1536), (2047, 0, 1535), (0, 0, 0)]
+    ("bits", "strength", "length"), [(3070, 112, 2302), (2048, 112, 1536), (2046, 0, 1534), (0, 0, 0)]
 )
 def test_a_small_rsa_key_is_refused_with_what_to_write(bits: int, strength: int, length: int) -> None:
     with pytest.raises(Stalled) as refusal:
@@ -221,6 +221,20 @@ def test_a_key_that_takes_hours_is_refused() -> None:
     with pytest.raises(Stalled) as refusal:
         generator_of("rsaKey", {"bits": 8193})
     assert refusal.value.message == "rsaKey.bits: input should be less than or equal to 8192"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "place"),
+    [
+        ("rsaKey", {"bits": 3073}, "rsaKey.bits"),
+        ("certificate", {"commonName": "a", "key": {"rsa": {"bits": 3073}}}, "certificate.key.rsa.bits"),
+    ],
+    ids=["rsaKey", "certificate"],
+)
+def test_a_size_that_no_key_has_is_refused(kind: str, settings: Settings, place: str) -> None:
+    with pytest.raises(Stalled) as refusal:
+        generator_of(kind, settings)
+    assert refusal.value.message == f"{place}: an RSA key has an even number of bits; write one, such as 4096"
 
 
 def test_only_rsa_keys_take_long() -> None:
