@@ -491,20 +491,28 @@ def test_what_is_no_manifest_of_a_managed_secret_is_refused(given: str, console:
     assert "the manifest has to hold a ManagedSecret" in done.stderr
 
 
-@pytest.mark.parametrize("spec", ["[1]", "{rollout: {targets: [{name: api}]}}", "{rollout: 1}"])
-def test_a_manifest_of_no_form_at_all_is_refused(spec: str, console: Console) -> None:
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("[1]", "would be refused: spec has to be an object with fields"),
+        ("{rollout: {targets: [{name: api}]}}", "the manifest is not a valid ManagedSecret"),
+        ("{rollout: 1}", "would be refused: spec.rollout has to be an object with fields"),
+        ("{suspend: maybe}", "would be refused: spec.suspend has to be true or false, without quotes"),
+    ],
+)
+def test_a_manifest_of_no_form_at_all_is_refused(spec: str, sentence: str, console: Console) -> None:
     header = "apiVersion: keyturn.dev/v1alpha1, kind: ManagedSecret, metadata: {name: a}"
     done = console.run("plan", "-f", "-", given=f"{{{header}, spec: {spec}}}")
 
     assert done.returncode == 2
-    assert "the manifest is not a valid ManagedSecret" in done.stderr
+    assert sentence in done.stderr
 
 
 def test_a_spec_that_cannot_be_read_is_refused_with_the_field(console: Console) -> None:
-    (refusal,) = refusals(console, "-f", "-", given=manifest(password(), suspend="maybe"))
+    (refusal,) = refusals(console, "-f", "-", given=manifest(password(), rollout={"onFailure": "maybe"}))
 
     assert refusal["reason"] == "InvalidSpec"
-    assert refusal["message"].startswith("spec.suspend: ")
+    assert refusal["message"].startswith("spec.rollout.onFailure: ")
 
 
 def test_a_manifest_of_another_namespace_is_refused(console: Console) -> None:
