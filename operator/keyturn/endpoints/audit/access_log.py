@@ -78,6 +78,12 @@ class _Page:
     entries: OrderedDict[str, Entry] = field(default_factory=OrderedDict)
     forgotten: int = 0
     """Readers that were dropped for lack of space."""
+    exists: bool = False
+    """Whether its scope has a managed object."""
+
+    @property
+    def last(self) -> datetime:
+        return max(entry.last for entry in self.entries.values())
 
     def trim(self, most: int) -> None:
         """Limit the entries: group similar subjects, then drop those between the first and the last ones."""
@@ -103,7 +109,13 @@ class _Page:
 
 @dataclass(slots=True)
 class AccessLog:
-    """Readers by scope, with limits per scope, per namespace and in total; a burst in one affects no other."""
+    """Readers by scope, with limits per scope, per namespace and in total; a burst in one affects no other.
+
+    Readers of a deleted object stay, as it may be created again, but take no space from those of others.
+    """
+
+    exists: Callable[[AccessScope], bool] = lambda _: True
+    """Whether a scope has a managed object."""
 
     has_news: bool = False
     """Whether a new reader is not stored yet."""
@@ -177,27 +189,46 @@ class AccessLog:
             for subject, entry in reversed(page.entries.items()):
                 yield scope, subject, entry
 
-    def sweep(self, is_kept: Callable[[AccessScope], bool], since: datetime) -> None:
-        """Drop scopes that are not kept, readers before that time, and entries above the limits."""
+    def sweep(self, since: datetime) -> None:
+        """Drop readers before that time, and entries above the limits."""
         for scope, page in list(self._pages.items()):
+            page.exists = self.exists(scope)
             for subject in [one for one, entry in page.entries.items() if entry.last < since]:
                 del page.entries[subject]
-            page.trim(self._most(scope))
-            if not page.entries or not is_kept(scope):
+            if not page.entries and not (page.forgotten and (page.exists or not scope.name)):
                 del self._pages[scope]
-                self._of_namespace[scope.namespace] -= 1
-        self._of_namespace = +self._of_namespace
+        self._of_namespace = Counter(scope.namespace for scope, page in self._pages.items() if page.exists)
+        for scope, page in self._pages.items():
+            page.trim(self._most(scope))
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Drop pages of deleted objects, the one with the oldest last read first, while there are too many entries.
+
+        Their namespace keeps the number of readers.
+        """
+        excess = sum(len(page.entries) for page in self._pages.values()) - _ALL
+        if excess <= 0:
+            return
+        gone = [(scope, page) for scope, page in self._pages.items() if page.entries and not page.exists]
+        for scope, page in sorted(gone, key=lambda one: one[1].last):
+            if excess <= 0:
+                break
+            excess -= len(page.entries)
+            del self._pages[scope]
+            self._page(AccessScope(scope.namespace, "")).forgotten += page.forgotten + len(page.entries)
 
     def _page(self, scope: AccessScope) -> _Page:
-        if scope not in self._pages:
-            self._pages[scope] = _Page()
+        page = self._pages.setdefault(scope, _Page())
+        if not page.exists and self.exists(scope):
+            page.exists = True
             self._of_namespace[scope.namespace] += 1
-        return self._pages[scope]
+        return page
 
     def _most(self, scope: AccessScope) -> int:
         """Return the limit of a scope: namespaces have equal shares, and so have the scopes of each."""
-        share = _ALL // len(self._of_namespace)
-        return max(2, min(_MAX_PER_SCOPE, share // self._of_namespace[scope.namespace]))
+        share = _ALL // max(1, len(self._of_namespace))
+        return max(2, min(_MAX_PER_SCOPE, share // max(1, self._of_namespace[scope.namespace])))
 
 
 def _scopes(namespace: str, names: Iterable[str]) -> tuple[AccessScope, ...]:

@@ -82,9 +82,9 @@ class Audit:
             CannotServe: A file of the settings is invalid.
         """
         self.login = AuditAuthentication(settings)
-        self.journal = AccessLog()
+        self.journal = AccessLog(self._exists)
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
-        self.refused = AccessLog()
+        self.refused = AccessLog(self._exists)
         self._watcher = Watcher(cache, self._habits, self.journal, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
@@ -193,7 +193,7 @@ class Audit:
                 _log.warning("access log reset", reason="the record is invalid")
             self._version = whole["metadata"]["resourceVersion"]
         for journal in (self.journal, self.refused):
-            journal.sweep(self._is_kept, self._now() - _RETENTION)
+            journal.sweep(self._now() - _RETENTION)
         if is_due:
             await self._write(None if found is None else self._version)
 
@@ -227,5 +227,7 @@ class Audit:
             return False
         return at_the_end or self._written is None or self._now() - self._written >= _SLOW_SYNC_INTERVAL
 
-    def _is_kept(self, scope: AccessScope) -> bool:
-        return not scope.name or self._mirror.has_managed(ObjectKey(*scope))
+    def _exists(self, scope: AccessScope) -> bool:
+        if scope.name:
+            return self._mirror.has_managed(ObjectKey(*scope))
+        return not scope.namespace or scope.namespace in self._mirror.managed_namespaces()

@@ -69,16 +69,23 @@ def sheet_of(journal: AccessLog) -> Sheet:
     """Copy the entries to be written.
 
     Round-robin between namespaces, and between the scopes of each, so that many entries of one take no space from
-    another.
+    another; those of deleted objects come last.
     """
     pages: defaultdict[AccessScope, list[RecordRow]] = defaultdict(list)
     for scope, subject, one in journal.entries():
         pages[scope].append(RecordRow(one, one.fresh, _written(scope, subject, one)))
-    namespaces: defaultdict[str, list[list[RecordRow]]] = defaultdict(list)
+    existing, deleted = _by_namespace(), _by_namespace()
     for scope, rows in pages.items():
-        namespaces[scope.namespace].append(_ends_first(rows))
-    rows = _round_robin([_round_robin(rows) for rows in namespaces.values()])
+        chosen = existing if journal.exists(scope) else deleted
+        chosen[scope.namespace].append(_ends_first(rows))
+    rows = [
+        row for chosen in (existing, deleted) for row in _round_robin([*map(_round_robin, chosen.values())])
+    ]
     return Sheet(rows, dict(journal.pages()))
+
+
+def _by_namespace() -> defaultdict[str, list[list[RecordRow]]]:
+    return defaultdict(list)
 
 
 def _ends_first(rows: list[RecordRow]) -> list[RecordRow]:

@@ -90,14 +90,14 @@ def test_all_pages_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(20):
         for subject in range(50):
             noted.note(AccessScope("shop", f"s{number}"), replace(READ, subject=str(subject)))
-    noted.sweep(lambda _: True, START)
+    noted.sweep(START)
     assert len(list(noted.entries())) == 100
 
 
-def test_what_is_gone_or_old_is_forgotten() -> None:
-    noted = journal((AUTH, READ), (ALL, READ), (AccessScope("shop", "gone"), READ))
+def test_what_is_old_is_forgotten() -> None:
+    noted = journal((AUTH, READ), (ALL, READ), (AccessScope("shop", "old"), READ))
     noted.note(AUTH, replace(READ, subject=ALICE, time=at(days=100)))
-    noted.sweep(lambda scope: scope.name != "gone", at(days=10))
+    noted.sweep(at(days=10))
     assert [(scope, subject) for scope, subject, _ in noted.entries()] == [(AUTH, ALICE)]
 
 
@@ -177,3 +177,52 @@ def test_a_namespace_with_many_secrets_takes_no_room_from_another(monkeypatch: p
     flood(noted, lambda number: f"user-{number}")
 
     assert len(subjects(noted)) == 50
+
+
+# Deleted objects
+
+
+def journal_of(*existing: AccessScope) -> AccessLog:
+    return AccessLog(lambda scope: scope in existing)
+
+
+def test_readers_of_a_deleted_object_stay_as_long_as_those_of_others() -> None:
+    noted = journal_of()
+    noted.note(AUTH, READ)
+
+    noted.sweep(START)
+    assert subjects(noted) == [API]
+
+    noted.sweep(at(seconds=1))
+    assert subjects(noted) == []
+
+
+def test_deleted_objects_take_no_room_from_existing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALL", 100)
+    noted = journal_of(AUTH)
+    for number in range(90):
+        noted.note(AccessScope("shop", f"gone-{number}"), READ)
+    noted.sweep(START)
+    flood(noted, lambda number: f"user-{number}")
+
+    assert len(subjects(noted)) == 50
+
+
+def test_readers_of_deleted_objects_are_dropped_first_the_oldest_first_and_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ALL", 100)
+    noted = journal_of(AUTH)
+    flood(noted, lambda number: f"user-{number}", 50)
+    for number in range(60):
+        access = replace(READ, subject=f"reader-{number % 2}", time=at(minutes=number))
+        noted.note(AccessScope("shop", f"gone-{number // 2}"), access)
+    for _ in range(2):
+        noted.sweep(START)
+
+    assert len(subjects(noted)) == 50
+    assert [number for number in range(30) if noted.readers_of("shop", [f"gone-{number}"], START)] == [
+        *range(5, 30)
+    ]
+    assert noted.forgotten("shop", ["gone-0"]) == 10
+    assert noted.forgotten("bank", ["gone-0"]) == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn.core.keys import ObjectKey
 from keyturn.endpoints.audit import Audit, Settings
 from keyturn.endpoints.audit.event import parse
 from keyturn.kube import errors
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api, Body
 
 NAMESPACE = "keyturn-system"
+AUTH = ObjectKey("shop", "auth")
 
 
 @dataclass
@@ -98,9 +101,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def replica(settings: Settings, clock: Clock) -> Callable[[OneSecret], Audit]:
-    def made(api: OneSecret) -> Audit:
-        return Audit(settings, cast("Api", api), NAMESPACE, cache(), lambda: clock.now)
+def replica(settings: Settings, clock: Clock) -> Callable[..., Audit]:
+    def made(api: OneSecret, mirror: InformerCache | None = None) -> Audit:
+        return Audit(settings, cast("Api", api), NAMESPACE, mirror or cache(), lambda: clock.now)
 
     return made
 
@@ -118,7 +121,7 @@ def readers(audit: Audit) -> dict[str, int]:
 
 
 async def test_a_record_is_made_once_there_is_something_and_again_only_if_a_subject_is_new(
-    replica: Callable[[OneSecret], Audit],
+    replica: Callable[..., Audit],
 ) -> None:
     api = OneSecret()
     audit = replica(api)
@@ -131,7 +134,7 @@ async def test_a_record_is_made_once_there_is_something_and_again_only_if_a_subj
 
 
 async def test_counts_of_who_is_known_follow_after_ten_minutes(
-    replica: Callable[[OneSecret], Audit], clock: Clock
+    replica: Callable[..., Audit], clock: Clock
 ) -> None:
     api = OneSecret()
     audit = replica(api)
@@ -148,7 +151,7 @@ async def test_counts_of_who_is_known_follow_after_ten_minutes(
     assert api.writes == 2
 
 
-async def test_two_replicas_that_write_at_once_lose_nothing(replica: Callable[[OneSecret], Audit]) -> None:
+async def test_two_replicas_that_write_at_once_lose_nothing(replica: Callable[..., Audit]) -> None:
     api = OneSecret()
     one, other = replica(api), replica(api)
     await one._sync()
@@ -171,7 +174,28 @@ async def test_two_replicas_that_write_at_once_lose_nothing(replica: Callable[[O
     assert readers(one) == readers(other) == {API: 2, ALICE: 1, "bob": 1, "eve": 1}
 
 
-async def test_a_foreign_secret_is_not_touched(replica: Callable[[OneSecret], Audit]) -> None:
+async def test_readers_of_a_secret_stay_while_its_object_is_deleted(replica: Callable[..., Audit]) -> None:
+    api, mirror = OneSecret(), cache()
+    one, other = replica(api, mirror), replica(api, mirror)
+    take(one, ALICE)
+    for audit in (one, other):
+        await audit._sync()
+
+    mirror.drop_managed(AUTH)
+    for audit in (one, other):
+        await audit._sync()
+    metadata = {"name": "auth", "namespace": "shop", "uid": "2", "resourceVersion": "3"}
+    mirror.put_managed({"metadata": metadata, "spec": {}})
+    take(one, "bob")
+    for audit in (one, other):
+        await audit._sync()
+
+    after = replica(api, mirror)
+    await after._sync()
+    assert readers(one) == readers(other) == readers(after) == {ALICE: 1, "bob": 1}
+
+
+async def test_a_foreign_secret_is_not_touched(replica: Callable[..., Audit]) -> None:
     api = OneSecret()
     api._written({"metadata": {"name": "keyturn-access"}, "type": "Opaque", "data": {}})
     before = copy.deepcopy(api.body)
@@ -183,7 +207,7 @@ async def test_a_foreign_secret_is_not_touched(replica: Callable[[OneSecret], Au
     assert [one["event"] for one in logs] == ["access log not persisted"]
 
 
-async def test_a_record_that_was_spoiled_begins_again(replica: Callable[[OneSecret], Audit]) -> None:
+async def test_a_record_that_was_spoiled_begins_again(replica: Callable[..., Audit]) -> None:
     api = OneSecret()
     audit = replica(api)
     take(audit, API)
@@ -200,7 +224,7 @@ async def test_a_record_that_was_spoiled_begins_again(replica: Callable[[OneSecr
 
 
 async def test_without_the_right_to_it_continues_without_a_record(
-    replica: Callable[[OneSecret], Audit],
+    replica: Callable[..., Audit],
 ) -> None:
     audit = replica(OneSecret(refusal=errors.Forbidden))
     take(audit, API)
@@ -209,7 +233,7 @@ async def test_without_the_right_to_it_continues_without_a_record(
 
 
 async def test_what_could_not_be_written_is_written_when_the_api_server_is_back(
-    replica: Callable[[OneSecret], Audit],
+    replica: Callable[..., Audit],
 ) -> None:
     api = OneSecret()
     audit = replica(api)
@@ -222,7 +246,7 @@ async def test_what_could_not_be_written_is_written_when_the_api_server_is_back(
 
 
 async def test_what_was_accepted_is_counted_and_written_at_the_end(
-    replica: Callable[[OneSecret], Audit],
+    replica: Callable[..., Audit],
 ) -> None:
     api = OneSecret()
     audit = replica(api)
@@ -242,7 +266,7 @@ async def test_what_was_accepted_is_counted_and_written_at_the_end(
 
 
 async def test_nothing_is_judged_before_we_know_our_own_name(
-    replica: Callable[[OneSecret], Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    replica: Callable[..., Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyturn.endpoints.audit.audit._RETRY_DELAY", 0)
     api = OneSecret(refusal=errors.Unavailable)
@@ -264,7 +288,7 @@ async def test_nothing_is_judged_before_we_know_our_own_name(
 
 
 def test_files_that_cannot_be_used_are_reported_once_and_read_again_each_time(
-    replica: Callable[[OneSecret], Audit], settings: Settings
+    replica: Callable[..., Audit], settings: Settings
 ) -> None:
     assert settings.token_file
     audit, token = replica(OneSecret()), settings.token_file.read_text()

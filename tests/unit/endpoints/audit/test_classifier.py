@@ -247,7 +247,7 @@ async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
     it = watcher()
     it.habits.since = at(days=-3)
     take(it, event(name="login"))
-    it.journal.sweep(lambda _: True, at(days=90))
+    it.journal.sweep(at(days=90))
     take(it, event(name="login", time=at(days=100)))
 
     assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]

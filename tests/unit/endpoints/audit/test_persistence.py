@@ -184,6 +184,18 @@ def test_the_first_reader_of_a_page_is_left_in_the_record_as_the_last_one_is() -
     assert {before[0].subject, before[-1].subject} <= {one.subject for one in after}
 
 
+def test_readers_of_deleted_objects_leave_those_of_others_in_the_record() -> None:
+    replica = Replica(journal=AccessLog(lambda scope: scope.name == "s0"))
+    flooded(replica, "shop", 400)
+
+    after = Replica().reads(replica.writes()).journal
+
+    assert len(after.readers_of("shop", ["s0"], START)) == 50
+    left = len(after.readers_of("shop", ["s1"], START))
+    assert 0 < left < 50
+    assert after.forgotten("shop", ["s1"]) == 50 - left
+
+
 def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchange() -> None:
     one = Replica()
     flooded(one, "shop", 1, 60)
