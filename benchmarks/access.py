@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ async def _serve(folder: Path) -> None:
         cache.put_managed({"metadata": metadata, "spec": {}})
         cache.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
     habits = Habits(secrets.token_bytes(32), timedelta(days=14), 10)
-    intake = Intake(Watcher(cache, habits, AccessLog()).take)
+    intake = Intake(Watcher(cache, habits, AccessLog(), partial(datetime.now, UTC)).take)
     settings = Settings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
     login = AuditAuthentication(settings)
     endpoint = Endpoint(login, intake)

@@ -46,6 +46,8 @@ __all__ = ["facts"]
 _CREDENTIAL_VALID = "CredentialValid"
 _PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
+_MAX_AHEAD = timedelta(minutes=5)
+"""How far the time of an audit event may be ahead of the clock of this machine."""
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
@@ -138,7 +140,7 @@ def _of_checklist(every: All, evidence: ClusterEvidence) -> Iterator[ChecklistFa
 
 def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts:
     """Return whether the operator's own reads appear in the audit log; another replica may receive them."""
-    is_proven = logged is not None and datetime.now(UTC) - logged < _FRESH
+    is_proven = logged is not None and -_MAX_AHEAD <= datetime.now(UTC) - logged < _FRESH
     verdict = Verdict.PASS if is_proven else Verdict.UNKNOWN
     return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
 

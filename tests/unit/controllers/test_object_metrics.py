@@ -390,6 +390,8 @@ NOW = datetime.now(UTC)
         pytest.param(None, "Unknown", id="none has come"),
         pytest.param(timedelta(minutes=9), "Pass", id="9 minutes ago"),
         pytest.param(timedelta(minutes=11), "Unknown", id="11 minutes ago"),
+        pytest.param(timedelta(minutes=-4), "Pass", id="4 minutes ahead"),
+        pytest.param(timedelta(days=-3650), "Unknown", id="years ahead"),
     ],
 )
 def test_access_is_logged_as_long_as_our_own_reads_come_back(logged: timedelta | None, verdict: str) -> None:

@@ -85,7 +85,7 @@ class Audit:
         self.journal = AccessLog(self._exists)
         self._habits = Habits(secrets.token_bytes(32), settings.learning, settings.many)
         self.refused = AccessLog(self._exists)
-        self._watcher = Watcher(cache, self._habits, self.journal, settings.allowed, self.refused)
+        self._watcher = Watcher(cache, self._habits, self.journal, now, settings.allowed, self.refused)
         self._intake = Intake(self._watcher.take)
         self.endpoint = Endpoint(self.login, self._intake)
         self.endpoint.announce()

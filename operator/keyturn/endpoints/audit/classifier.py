@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import product
@@ -34,6 +34,9 @@ _PRODUCTION: Final = "production"
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000
 _MIN_LOGGED_FAILURES: Final = 20
+_MAX_AHEAD: Final = timedelta(minutes=1)
+_MAX_AGE: Final = timedelta(days=1)
+"""The API server drops an event that it cannot deliver within minutes."""
 # Controllers of Kubernetes, which delete in every namespace. Nodes and the control plane are expected as well.
 _CONTROLLERS: Final = tuple(
     f"system:serviceaccount:kube-system:{name}"
@@ -52,6 +55,8 @@ class Watcher:
     cache: InformerCache
     habits: Habits
     journal: AccessLog
+    now: Callable[[], datetime]
+    """Clock of the API server, which limits the times of events."""
     allowed: Sequence[str] = ()
     """Subjects whose reads are always expected, as patterns with * and ?."""
     refused: AccessLog = field(default_factory=AccessLog)
@@ -77,17 +82,25 @@ class Watcher:
                 metrics.AUTHENTICATION_FAILURES.labels("apiserver").inc()
                 self._note_failure(told)
             case Refusal(access):
+                access = self._timed(access)
                 if not self.is_ourselves(access.subject) and (scope := self._scope(access)):
                     metrics.SECRET_ACCESS_REFUSED.labels(access.verb, access.kind).inc()
                     self.refused.note(scope, access)
                     self._log_access("refused access", ("refused", access.subject), scope, access)
             case Missed(access):
-                self._note_own(access)
+                self._note_own(self._timed(access))
             case Access():
-                if self.is_ourselves(told.subject):
-                    self._note_own(told)
-                elif scope := self._scope(told):
-                    self._note(scope, told)
+                access = self._timed(told)
+                if self.is_ourselves(access.subject):
+                    self._note_own(access)
+                elif scope := self._scope(access):
+                    self._note(scope, access)
+
+    def _timed(self, access: Access) -> Access:
+        """Limit the time of an event: one from a wrong clock would decide for years what is new or recent."""
+        now = self.now()
+        time = min(max(access.time, now - _MAX_AGE), now + _MAX_AHEAD)
+        return access if time == access.time else replace(access, time=time)
 
     def _note_own(self, access: Access) -> None:
         if access.verb in _READS and self.is_ourselves(access.subject):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.core.keys import ObjectKey
 from keyturn.endpoints.audit import Audit, Settings
 from keyturn.endpoints.audit.event import parse
@@ -193,6 +194,18 @@ async def test_readers_of_a_secret_stay_while_its_object_is_deleted(replica: Cal
     after = replica(api, mirror)
     await after._sync()
     assert readers(one) == readers(other) == readers(after) == {ALICE: 1, "bob": 1}
+
+
+def test_an_event_years_ahead_proves_the_access_log_for_minutes(settings: Settings, clock: Clock) -> None:
+    proof = ClusterEvidence()
+    audit = Audit(settings, cast("Api", OneSecret()), NAMESPACE, cache(), lambda: clock.now, proof)
+    audit._watcher.is_ourselves = lambda subject: subject == API
+    for time in (at(days=3650), at(days=1)):
+        one = parse(event(name="login", time=time))
+        assert one
+        audit._watcher.take(one)
+
+    assert proof.logged == at(days=1, minutes=1)
 
 
 async def test_a_foreign_secret_is_not_touched(replica: Callable[..., Audit]) -> None:

@@ -88,6 +88,18 @@ def known_to_read(*names: str, minutes: float) -> list[list[Unusual]]:
     ]
 
 
+def test_reads_from_a_clock_that_is_ahead_hide_no_reader_of_many() -> None:
+    habits = known()
+    for name in "abc":
+        habits.judge(AccessScope("shop", name), read(at(hours=ord(name))))
+    for name in "abc":
+        habits.judge(AccessScope("shop", name), read(at(days=3650)))
+
+    found = [habits.judge(AccessScope("shop", name), read(at(days=30))) for name in "abc"]
+
+    assert found == [[], [], [Unusual.MANY]]
+
+
 def test_who_reads_many_from_the_beginning_is_expected_to() -> None:
     habits = known()
     for day in (0, 30):

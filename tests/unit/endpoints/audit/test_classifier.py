@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,6 @@ from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
 OURSELVES = "system:serviceaccount:keyturn-system:keyturn"
 
@@ -41,11 +41,23 @@ def watcher(
 ) -> Watcher:
     habits = Habits(b"k" * 32, timedelta(days=14), many, since=at(days=-30))
     return Watcher(
-        mirrored or cache(), habits, AccessLog(), allowed, is_ourselves=lambda subject: subject == OURSELVES
+        mirrored or cache(),
+        habits,
+        AccessLog(),
+        lambda: START,
+        allowed,
+        is_ourselves=lambda subject: subject == OURSELVES,
     )
 
 
 def take(watcher: Watcher, *events: dict[str, Any]) -> None:
+    """Take events as they happen."""
+    for one in events:
+        watcher.now = partial(datetime.fromisoformat, one["stageTimestamp"])
+        take_late(watcher, one)
+
+
+def take_late(watcher: Watcher, *events: dict[str, Any]) -> None:
     for one in events:
         found = parse(one)
         assert found
@@ -251,6 +263,57 @@ async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
     take(it, event(name="login", time=at(days=100)))
 
     assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
+
+
+# Events from a wrong clock
+
+
+@pytest.mark.parametrize(
+    ("sent", "counted_as"),
+    [
+        pytest.param(at(seconds=60), at(seconds=60), id="a minute ahead"),
+        pytest.param(at(seconds=61), at(seconds=60), id="more than a minute ahead"),
+        pytest.param(at(days=3650), at(seconds=60), id="years ahead"),
+        pytest.param(at(days=-1), at(days=-1), id="a day old"),
+        pytest.param(at(days=-1, seconds=-1), at(days=-1), id="more than a day old"),
+        pytest.param(at(days=-2000), at(days=-1), id="years old"),
+    ],
+)
+async def test_the_time_of_an_event_is_a_minute_ahead_and_a_day_old_at_most(
+    sent: datetime, counted_as: datetime
+) -> None:
+    it, own = watcher(), list[datetime]()
+    it.note_own = own.append
+    take_late(
+        it,
+        event(name="login", time=sent),
+        event(name="login", code=403, time=sent),
+        event(user=OURSELVES, name="login", time=sent),
+        event(user=OURSELVES, name="keyturn-access", code=404, time=sent),
+    )
+
+    (reader,) = it.journal.readers_of("shop", ["auth"], at(days=-9999))
+    (refused,) = it.refused.readers_of("shop", ["auth"], at(days=-9999))
+    assert {reader.first, reader.last, refused.first, refused.last, *own} == {counted_as}
+
+
+async def test_an_event_years_old_does_not_end_the_learning_period(counted: Callable[[str], Any]) -> None:
+    it = watcher()
+    it.habits.since = None
+    take_late(it, event(user="system:serviceaccount:shop:late", name="login", time=at(days=-2000)))
+    take_late(it, event(name="login"))
+
+    assert it.habits.since == at(days=-1)
+    assert counted("secret_access_unusual_total") == {}
+
+
+async def test_an_event_years_ahead_silences_no_later_one() -> None:
+    it = watcher(cache(environment="production"))
+    take_late(it, event(user=ALICE, name="login", time=at(days=3650)))
+    with capture_logs() as logs:
+        take(it, event(user=ALICE, name="login", time=at(hours=2)))
+
+    assert [one["reason"] for one in logs] == ["PersonInProduction"]
 
 
 async def test_an_administrator_of_the_cluster_is_a_person_in_production(
