@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiohttp import web
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
+    from aiohttp import StreamReader
     from aiohttp.typedefs import Handler
 
 __all__ = ["ConnectionLimiter", "Limits"]
@@ -41,36 +43,43 @@ class _Stage(IntEnum):
     """What a connection would lose if closed, the least first."""
 
     SILENT = 0
-    """No complete request yet."""
-    SENDING = 1
-    WORKING = 2
+    """No complete header yet."""
+    RECEIVING = 1
+    """No complete body yet."""
+    SENDING = 2
+    WORKING = 3
 
 
 class ConnectionLimiter:
     """Admits new connections; on a full port the oldest idle one closes.
 
     Rejecting the new one instead would leave the port to clients that only hold connections; a client that sends its
-    request at once is idle for a moment. A connection with a request in progress is never closed.
+    request at once is idle for a moment. A connection whose complete request is in progress is never closed.
     """
 
     def __init__(self, limits: Limits) -> None:
         """`limits` are those of the port."""
         self._limits = limits
         self._held: dict[_Held, Callable[[], object]] = {}
-        self._stages: dict[web.RequestHandler, _Stage] = {}
+        self._under_way: dict[web.RequestHandler, tuple[_Stage, StreamReader]] = {}
+        """Requests in progress: their stage and body."""
         self._moved = asyncio.Event()
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Record the progress of a request, and send its response within the time limit."""
-        protocol = request.protocol
-        self._stages[protocol] = _Stage.WORKING
+        self._move(request, _Stage.WORKING)
         try:
             answer = await handler(request)
-            self._move(protocol, _Stage.SENDING)
+            self._move(request, _Stage.SENDING)
             await self._send(answer, request)
+        except ConnectionError:
+            if request.content.exception() is None:
+                raise
+            # The connection has ended within the body, which is no error of the handler.
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
         finally:
-            self._move(protocol, _Stage.SILENT)
+            self._move(request, _Stage.SILENT)
         return answer
 
     async def _send(self, answer: web.StreamResponse, request: web.Request) -> None:
@@ -83,11 +92,11 @@ class ConnectionLimiter:
             if request.transport:
                 request.transport.abort()
 
-    def _move(self, protocol: web.RequestHandler, stage: _Stage) -> None:
+    def _move(self, request: web.Request, stage: _Stage) -> None:
         if stage is _Stage.SILENT:
-            self._stages.pop(protocol, None)
+            self._under_way.pop(request.protocol, None)
         else:
-            self._stages[protocol] = stage
+            self._under_way[request.protocol] = stage, request.content
         self._moved.set()
 
     @asynccontextmanager
@@ -146,7 +155,7 @@ class ConnectionLimiter:
             connection.close()
 
     async def _room(self, server: web.Server) -> None:
-        """Wait for a free place, or close a connection without a request."""
+        """Wait for a free place, or close a connection without a complete request."""
         while True:
             alive = {*server.connections, *(held for held in self._held if isinstance(held, asyncio.Task))}
             self._held = {held: end for held, end in self._held.items() if held in alive}
@@ -164,6 +173,7 @@ class ConnectionLimiter:
         return True
 
     def _stage(self, held: _Held) -> _Stage:
-        if isinstance(held, asyncio.Task):
+        if isinstance(held, asyncio.Task) or held not in self._under_way:
             return _Stage.SILENT
-        return self._stages.get(held, _Stage.SILENT)
+        stage, body = self._under_way[held]
+        return stage if stage is _Stage.SENDING or body.is_eof() else _Stage.RECEIVING

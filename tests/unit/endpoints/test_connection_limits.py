@@ -145,6 +145,50 @@ async def test_a_request_that_is_worked_on_keeps_its_place(clients: Clients) -> 
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
+BODY = b"POST / HTTP/1.1\r\nHost: keyturn\r\nContent-Length: 2\r\n\r\n"
+
+
+@asynccontextmanager
+async def reading(limits: Limits) -> AsyncIterator[tuple[int, asyncio.Semaphore]]:
+    """Serve a handler that waits for bodies; yield its port, and how many it waits for."""
+    waiting = asyncio.Semaphore(0)
+
+    async def read(request: web.Request) -> web.Response:
+        waiting.release()
+        return web.Response(body=await request.read())
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    routes = [web.post("/", read), web.get("/", answer)]
+    async with listen(routes, 0, "a test", limits=limits) as port:
+        yield port, waiting
+
+
+async def test_requests_without_a_whole_body_fill_no_port(
+    clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with reading(Limits(connections=32, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
+        some = [await clients.come(port, BODY + b"a") for _ in range(32)]
+        for _ in some:
+            await waiting.acquire()
+        answered = await status(port, "/")
+        first = await some[0][0].read()
+
+    assert (answered, first) == (200, b"")
+    assert caplog.records == []
+
+
+async def test_half_a_body_keeps_its_place_while_there_are_half_headers(clients: Clients) -> None:
+    async with reading(Limits(connections=4, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
+        reader, writer = await clients.come(port, BODY + b"a")
+        await waiting.acquire()
+        half = [await clients.come(port, HALF) for _ in range(40)]
+        assert [await ended(one) for one in half[:37]] == [True] * 37
+        writer.write(b"b")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
 async def test_who_comes_while_all_are_worked_on_waits(clients: Clients) -> None:
     begun, release = asyncio.Semaphore(0), asyncio.Event()
 

@@ -233,11 +233,12 @@ class Ui:
     async def log_out(self, request: web.Request) -> web.Response:
         answers.refuse_other_sites(request)
         key = request.cookies.get(self._cookie, "")
-        session = self._sessions.find(key, self._served.now())
-        proof = (await answers.form(request)).get("proof", "")
-        if session and not hmac.compare_digest(proof.encode(), session.proof.encode()):
-            raise web.HTTPForbidden(text="this form is not of your session\n")
-        self._sessions.end(key)
+        # Without a session no body is waited for.
+        if session := self._sessions.find(key, self._served.now()):
+            proof = (await answers.form(request)).get("proof", "")
+            if not hmac.compare_digest(proof.encode(), session.proof.encode()):
+                raise web.HTTPForbidden(text="this form is not of your session\n")
+            self._sessions.end(key)
         answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: _LOGIN})
         answer.del_cookie(
             self._cookie, path="/", httponly=True, samesite="Strict", secure=self._served.is_secure

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import Mock
 
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 from keyturn.core.keys import EmergencyKey
@@ -120,3 +122,12 @@ async def test_a_name_that_no_namespace_can_have_is_not_asked_about() -> None:
     viewer = Viewer()
 
     assert await viewer.cost("secrets", "x" * 64, "db") == (404, 0)
+
+
+async def test_a_logout_without_a_session_waits_for_no_form() -> None:
+    ui = Viewer().ui
+    unread = StreamReader(Mock(), 2**16)
+    async with asyncio.timeout(60):
+        answer = await ui.log_out(make_mocked_request("POST", "/ui/logout", payload=unread))
+
+    assert (answer.status, answer.headers["Location"]) == (303, "/ui/login")
