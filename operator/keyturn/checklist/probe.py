@@ -84,9 +84,11 @@ class Probe:
         journal = AccessLog()
         try:
             body = await self.facts.api.get(paths.secret(self.operator_namespace, persistence.NAME))
-            persistence.merge(body, Habits(b"", timedelta(0), 0), journal, AccessLog())
+            record = persistence.decode(body)
         except (errors.NotFound, errors.Forbidden, persistence.Unreadable):
             return None
+        for _ in persistence.merge(record, Habits(b"", timedelta(0), 0), journal, AccessLog()):
+            pass
         return journal
 
 

@@ -17,6 +17,7 @@ from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.event import SubjectKind
 from keyturn.kube import errors
 from tests.cluster.endpoints.test_audit_webhook import audited, space  # noqa: F401  # an API server with its audit webhook
+from tests.unit.endpoints.audit.audit_events import finish
 
 # What an older record says
 
@@ -33,9 +34,10 @@ class Server:
             entry = Entry(SubjectKind.USER, frozenset({"get"}), NOW - ago, NOW - ago, kept=1)
             journal.merge(AccessScope("shop", "auth"), who, entry)
         habits = Habits(b"k" * 32, timedelta(0), 0)
-        self.record = record.body_of(
-            "keyturn-system", None, habits, *map(record.sheet_of, (journal, AccessLog()))
-        ) | {"type": type_}
+        sheet = record.Sheet()
+        finish(sheet.copy(journal))
+        body = record.body_of("keyturn-system", None, habits, sheet, record.Sheet())
+        self.record = body | {"type": type_}
 
     async def get(self, path: str, **_: Any) -> Any:
         self.reads.append(path.rpartition("/")[2])

@@ -6,6 +6,7 @@ Modules
     queue, rejected_batches    waiting events, and batches that were sent back
     classifier, baseline       known and unknown readers
     access_log, persistence    last readers of each secret, kept over a restart
+    slices              work on all entries beside other tasks
     audit               the parts together
 
 Values never come here: bodies are neither asked for nor kept.

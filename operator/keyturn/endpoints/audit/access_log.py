@@ -119,17 +119,14 @@ class AccessLog:
 
     has_news: bool = False
     """Whether a new reader is not stored yet."""
+    is_fresh: bool = False
+    """Whether any read is not stored yet."""
     _pages: dict[AccessScope, _Page] = field(default_factory=dict)
     _of_namespace: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_empty(self) -> bool:
         return not self._pages
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether any read is not stored yet."""
-        return any(entry.fresh for _, _, entry in self.entries())
 
     def note(self, scope: AccessScope, access: Access, standing: ReaderStatus = ReaderStatus.UNKNOWN) -> None:
         page = self._page(scope)
@@ -142,6 +139,7 @@ class AccessLog:
             entry.verbs |= {access.verb}
         entry.first, entry.last = min(entry.first, access.time), max(entry.last, access.time)
         entry.fresh += 1
+        self.is_fresh = True
         page.entries.move_to_end(access.subject)
         page.trim(self._most(scope))
 
@@ -178,27 +176,29 @@ class AccessLog:
         page = self._page(scope)
         page.forgotten = max(page.forgotten, times)
 
-    def pages(self) -> Iterator[tuple[AccessScope, int]]:
-        """Yield each scope with its number of dropped readers."""
-        for scope, page in self._pages.items():
-            yield scope, page.forgotten
+    def pages(self) -> Iterator[tuple[AccessScope, dict[str, Entry], int]]:
+        """Yield each scope with its entries, the last reader first, and its number of dropped readers.
 
-    def entries(self) -> Iterator[tuple[AccessScope, str, Entry]]:
-        """Yield all entries, per scope the last reader first."""
-        for scope, page in self._pages.items():
-            for subject, entry in reversed(page.entries.items()):
-                yield scope, subject, entry
-
-    def sweep(self, since: datetime) -> None:
-        """Drop readers before that time, and entries above the limits."""
+        The log may change between two pages.
+        """
         for scope, page in list(self._pages.items()):
+            yield scope, dict(reversed(page.entries.items())), page.forgotten
+
+    def sweep(self, since: datetime) -> Iterator[int]:
+        """Drop readers before that time, and entries above the limits; yield the entries of each step.
+
+        The log may change between two steps.
+        """
+        for scope, page in list(self._pages.items()):
+            yield len(page.entries)
             page.exists = self.exists(scope)
             for subject in [one for one, entry in page.entries.items() if entry.last < since]:
                 del page.entries[subject]
             if not page.entries and not (page.forgotten and (page.exists or not scope.name)):
                 del self._pages[scope]
         self._of_namespace = Counter(scope.namespace for scope, page in self._pages.items() if page.exists)
-        for scope, page in self._pages.items():
+        for scope, page in list(self._pages.items()):
+            yield len(page.entries)
             page.trim(self._most(scope))
         self._make_room()
 

@@ -24,6 +24,7 @@ from .baseline import Habits
 from .classifier import Watcher
 from .endpoint import Endpoint
 from .queue import Intake
+from .slices import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -183,7 +184,8 @@ class Audit:
         if found is not None and found["metadata"]["resourceVersion"] != self._version:
             whole = await self._api.get(paths.secret(self._namespace, persistence.NAME))
             try:
-                persistence.merge(whole, self._habits, self.journal, self.refused)
+                record = await threadpools.for_us(persistence.decode, whole)
+                await in_slices(persistence.merge(record, self._habits, self.journal, self.refused))
             except persistence.Unreadable:
                 if whole.get("type") != ACCESS_TYPE:
                     _log.warning(
@@ -193,7 +195,7 @@ class Audit:
                 _log.warning("access log reset", reason="the record is invalid")
             self._version = whole["metadata"]["resourceVersion"]
         for journal in (self.journal, self.refused):
-            journal.sweep(self._now() - _RETENTION)
+            await in_slices(journal.sweep(self._now() - _RETENTION))
         if is_due:
             await self._write(None if found is None else self._version)
 
@@ -204,9 +206,12 @@ class Audit:
             return None
 
     async def _write(self, version: str | None) -> None:
-        sheets = persistence.sheet_of(self.journal), persistence.sheet_of(self.refused)
-        self.journal.has_news = self.refused.has_news = self._habits.is_changed = False
+        sheets = persistence.Sheet(), persistence.Sheet()
         try:
+            for sheet, journal in zip(sheets, (self.journal, self.refused), strict=True):
+                journal.has_news = journal.is_fresh = False
+                await in_slices(sheet.copy(journal))
+            self._habits.is_changed = False
             habits = self._habits.copy()
             body = await threadpools.for_us(persistence.body_of, self._namespace, version, habits, *sheets)
             if version is None:
@@ -217,7 +222,7 @@ class Audit:
             self.journal.has_news = True
             raise
         for sheet in sheets:
-            persistence.settle(sheet)
+            await in_slices(sheet.settle())
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
 
     def _is_due(self, *, at_the_end: bool) -> bool:

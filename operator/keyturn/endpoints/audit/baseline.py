@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from .access_log import AccessScope
     from .event import Access
@@ -80,16 +80,23 @@ class Habits:
         """Whether the learning period includes this time."""
         return self.since is None or time - self.since < self.learning
 
-    def merge(self, key: bytes, since: datetime | None, pairs: Iterable[bytes]) -> None:
-        """Add the stored pairs, the oldest first; the stored key replaces ours, with all pairs that used it."""
-        if key != self.key:
-            self.key, self.pairs = key, OrderedDict()
-        mine, self.pairs = self.pairs, OrderedDict.fromkeys(pairs)
-        for tag in mine:
-            self._learn(tag)
+    def merge(self, key: bytes, since: datetime | None, pairs: OrderedDict[bytes, None]) -> Iterator[int]:
+        """Add the stored pairs before ours, the oldest first; yield the pairs of each step.
+
+        The stored key replaces ours, with all pairs that used it. Reads may be judged between two steps.
+        """
         times = [time for time in (since, self.since) if time]
         self.since = min(times, default=None)
-        self.is_changed = False
+        if key != self.key:
+            self.key, self.pairs = key, pairs
+            return
+        for tag in reversed(pairs):
+            if len(self.pairs) >= MOST_PAIRS:
+                break
+            if tag not in self.pairs:
+                self.pairs[tag] = None
+                self.pairs.move_to_end(tag, last=False)
+            yield 1
 
     def copy(self) -> Habits:
         """Return a copy, to be written in another thread."""

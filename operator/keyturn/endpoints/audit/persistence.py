@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -24,14 +25,14 @@ from .access_log import AccessScope, Entry
 from .baseline import MOST_PAIRS, TAG_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from keyturn.kube.client import Body
 
     from .access_log import AccessLog
     from .baseline import Habits
 
-__all__ = ["NAME", "RecordRow", "Sheet", "Unreadable", "body_of", "merge", "settle", "sheet_of"]
+__all__ = ["NAME", "Record", "RecordRow", "Sheet", "StoredLog", "Unreadable", "body_of", "decode", "merge"]
 
 NAME: Final = "keyturn-access"
 _KEY_BYTES: Final = 32
@@ -47,50 +48,80 @@ class Unreadable(Exception):  # noqa: N818  # it says what it is
     """The record is not one of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRow:
-    """A stored entry, and how many of its reads were fresh then."""
+class RecordRow(NamedTuple):
+    """An entry, and its copy for writing."""
 
     entry: Entry
-    fresh: int
-    written: tuple[Any, ...]
+    scope: AccessScope
+    subject: str
+    copy: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """A copy of an access log for writing."""
 
-    rows: list[RecordRow]
-    """By priority, in case not all rows fit."""
-    forgotten: Mapping[AccessScope, int]
+    existing: list[list[RecordRow]] = field(default_factory=list)
+    """The rows of each scope with a managed object."""
+    deleted: list[list[RecordRow]] = field(default_factory=list)
+    """Those of other scopes."""
+    forgotten: dict[AccessScope, int] = field(default_factory=dict)
+
+    def copy(self, journal: AccessLog) -> Iterator[int]:
+        """Copy the entries; yield those of each step, between which the log may change."""
+        for scope, entries, forgotten in journal.pages():
+            rows = [RecordRow(one, scope, subject, replace(one)) for subject, one in entries.items()]
+            (self.existing if journal.exists(scope) else self.deleted).append(rows)
+            self.forgotten[scope] = forgotten
+            yield len(rows)
+
+    def settle(self) -> Iterator[int]:
+        """Mark the rows as stored; yield those of each step."""
+        for rows in chain(self.existing, self.deleted):
+            for row in rows:
+                row.entry.kept += row.copy.fresh
+                row.entry.fresh -= row.copy.fresh
+            yield len(rows)
+
+    def rows(self) -> list[RecordRow]:
+        """Return the rows by priority, in case not all fit.
+
+        Round-robin between namespaces, and between the scopes of each, so that many entries of one take no space from
+        another; those of deleted objects come last.
+        """
+        return [*_by_priority(self.existing), *_by_priority(self.deleted)]
 
 
-def sheet_of(journal: AccessLog) -> Sheet:
-    """Copy the entries to be written.
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """A stored access log."""
 
-    Round-robin between namespaces, and between the scopes of each, so that many entries of one take no space from
-    another; those of deleted objects come last.
-    """
-    pages: defaultdict[AccessScope, list[RecordRow]] = defaultdict(list)
-    for scope, subject, one in journal.entries():
-        pages[scope].append(RecordRow(one, one.fresh, _written(scope, subject, one)))
-    existing, deleted = _by_namespace(), _by_namespace()
-    for scope, rows in pages.items():
-        chosen = existing if journal.exists(scope) else deleted
-        chosen[scope.namespace].append(_ends_first(rows))
-    rows = [
-        row for chosen in (existing, deleted) for row in _round_robin([*map(_round_robin, chosen.values())])
-    ]
-    return Sheet(rows, dict(journal.pages()))
+    entries: list[tuple[AccessScope, str, Entry]]
+    forgotten: list[tuple[AccessScope, int, int]]
+    """Readers that were dropped from memory, and from the record."""
 
 
-def _by_namespace() -> defaultdict[str, list[list[RecordRow]]]:
-    return defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The content of the Secret."""
+
+    key: bytes
+    since: datetime | None
+    pairs: OrderedDict[bytes, None]
+    read: StoredLog
+    refused: StoredLog
+
+
+def _by_priority(pages: Iterable[list[RecordRow]]) -> list[RecordRow]:
+    namespaces: defaultdict[str, list[list[RecordRow]]] = defaultdict(list)
+    for rows in filter(None, pages):
+        namespaces[rows[0].scope.namespace].append(_ends_first(rows))
+    return _round_robin([_round_robin(rows) for rows in namespaces.values()])
 
 
 def _ends_first(rows: list[RecordRow]) -> list[RecordRow]:
     """Alternate the last and the first readers, so that both fit."""
-    last, first = list(rows), sorted(rows, key=lambda row: row.entry.first)
+    last, first = list(rows), sorted(rows, key=lambda row: row.copy.first)
     taken = {id(row): row for pair in zip(last, first, strict=True) for row in pair}
     return list(taken.values())
 
@@ -102,20 +133,14 @@ def _round_robin(several: list[list[RecordRow]]) -> list[RecordRow]:
     return [row for _, row in places]
 
 
-def _written(scope: AccessScope, subject: str, one: Entry) -> tuple[Any, ...]:
+def _written(row: RecordRow) -> tuple[Any, ...]:
+    one = row.copy
     times = _number(one.first), _number(one.last), one.kept + one.fresh
-    return (*scope, subject, str(one.kind), sorted(one.verbs), *times, str(one.standing))
-
-
-def settle(sheet: Sheet) -> None:
-    """Mark the rows as stored."""
-    for row in sheet.rows:
-        row.entry.kept += row.fresh
-        row.entry.fresh -= row.fresh
+    return (*row.scope, row.subject, str(one.kind), sorted(one.verbs), *times, str(one.standing))
 
 
 def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, refused: Sheet) -> Body:
-    """Return the record as a Secret; rows that do not fit are counted."""
+    """Return the record as a Secret; rows that do not fit are counted. It runs in a thread, as `decode` does."""
     metadata: dict[str, Any] = {
         "name": NAME,
         "namespace": namespace,
@@ -135,11 +160,11 @@ def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, re
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": ACCESS_TYPE, "data": encoded}
 
 
-def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> None:
-    """Merge a stored record.
+def decode(body: Body) -> Record:
+    """Decode a stored record; takes seconds, so it runs in a thread.
 
     Raises:
-        Unreadable: It is not one of ours; nothing was changed.
+        Unreadable: It is not one of ours.
     """
     if body.get("type") != ACCESS_TYPE:
         raise Unreadable
@@ -147,33 +172,41 @@ def merge(body: Body, habits: Habits, read: AccessLog, refused: AccessLog) -> No
         data = {name: base64.b64decode(text) for name, text in body["data"].items()}
         key, pairs = data["key"], data["pairs"]
         since = _time(int(data["since"]))
-        sheets = [(read, *_rows("journal", data)), (refused, *_rows("refused", data))]
+        read, refused = _stored("journal", data), _stored("refused", data)
     except (KeyError, TypeError, ValueError, OverflowError, OSError, binascii.Error, zlib.error):
         raise Unreadable from None
     if len(key) != _KEY_BYTES or len(pairs) % TAG_BYTES or len(pairs) > MOST_PAIRS * TAG_BYTES:
         raise Unreadable
-    tags = (pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
-    habits.merge(key, since if since.timestamp() else None, tags)
-    for journal, entries, forgotten in sheets:
+    tags = OrderedDict.fromkeys(pairs[at : at + TAG_BYTES] for at in range(0, len(pairs), TAG_BYTES))
+    return Record(key, since if since.timestamp() else None, tags, read, refused)
+
+
+def merge(record: Record, habits: Habits, read: AccessLog, refused: AccessLog) -> Iterator[int]:
+    """Merge a stored record; yield the entries of each step, between which reads may be noted."""
+    yield from habits.merge(record.key, record.since, record.pairs)
+    for journal, stored in ((read, record.read), (refused, record.refused)):
         begins = journal.is_empty
-        for scope, subject, entry in entries:
+        for scope, subject, entry in stored.entries:
             journal.merge(scope, subject, entry)
-        for scope, in_memory, in_record in forgotten:
+            yield 1
+        for scope, in_memory, in_record in stored.forgotten:
             # A replica with readers in memory may know those that did not fit into the record.
             journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
+            yield 1
 
 
 def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
-    packed, fitting = _pack([row.written for row in sheet.rows[:_MAX_ROWS]], largest)
-    lost = Counter(AccessScope(*row.written[:2]) for row in sheet.rows[fitting:])
+    rows = sheet.rows()
+    packed, fitting = _pack([_written(row) for row in rows[:_MAX_ROWS]], largest)
+    lost = Counter(row.scope for row in rows[fitting:])
     return {name: packed, f"{name}-forgotten": _forgotten(sheet.forgotten, lost)}
 
 
-def _rows(
-    name: str, data: Mapping[str, bytes]
-) -> tuple[list[tuple[AccessScope, str, Entry]], list[tuple[AccessScope, int, int]]]:
-    entries = [_entry(row) for row in orjson.loads(_unpack(data[name]))]
-    return entries, [_count(row) for row in orjson.loads(_unpack(data[f"{name}-forgotten"]))]
+def _stored(name: str, data: Mapping[str, bytes]) -> StoredLog:
+    return StoredLog(
+        [_entry(row) for row in orjson.loads(_unpack(data[name]))],
+        [_count(row) for row in orjson.loads(_unpack(data[f"{name}-forgotten"]))],
+    )
 
 
 def _forgotten(forgotten: Mapping[AccessScope, int], lost: Mapping[AccessScope, int]) -> bytes:

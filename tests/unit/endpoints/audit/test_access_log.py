@@ -11,7 +11,7 @@ from keyturn.core.emergency.readers import Reader, ReaderStatus
 from keyturn.endpoints.audit import access_log as module
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope, Entry
 from keyturn.endpoints.audit.event import Access, SubjectKind
-from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at
+from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,15 +90,15 @@ def test_all_pages_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(20):
         for subject in range(50):
             noted.note(AccessScope("shop", f"s{number}"), replace(READ, subject=str(subject)))
-    noted.sweep(START)
-    assert len(list(noted.entries())) == 100
+    finish(noted.sweep(START))
+    assert sum(len(entries) for _, entries, _ in noted.pages()) == 100
 
 
 def test_what_is_old_is_forgotten() -> None:
     noted = journal((AUTH, READ), (ALL, READ), (AccessScope("shop", "old"), READ))
     noted.note(AUTH, replace(READ, subject=ALICE, time=at(days=100)))
-    noted.sweep(at(days=10))
-    assert [(scope, subject) for scope, subject, _ in noted.entries()] == [(AUTH, ALICE)]
+    finish(noted.sweep(at(days=10)))
+    assert [(scope, *entries) for scope, entries, _ in noted.pages()] == [(AUTH, ALICE)]
 
 
 # Where there is no room for all
@@ -190,10 +190,10 @@ def test_readers_of_a_deleted_object_stay_as_long_as_those_of_others() -> None:
     noted = journal_of()
     noted.note(AUTH, READ)
 
-    noted.sweep(START)
+    finish(noted.sweep(START))
     assert subjects(noted) == [API]
 
-    noted.sweep(at(seconds=1))
+    finish(noted.sweep(at(seconds=1)))
     assert subjects(noted) == []
 
 
@@ -202,7 +202,7 @@ def test_deleted_objects_take_no_room_from_existing_ones(monkeypatch: pytest.Mon
     noted = journal_of(AUTH)
     for number in range(90):
         noted.note(AccessScope("shop", f"gone-{number}"), READ)
-    noted.sweep(START)
+    finish(noted.sweep(START))
     flood(noted, lambda number: f"user-{number}")
 
     assert len(subjects(noted)) == 50
@@ -218,7 +218,7 @@ def test_readers_of_deleted_objects_are_dropped_first_the_oldest_first_and_are_c
         access = replace(READ, subject=f"reader-{number % 2}", time=at(minutes=number))
         noted.note(AccessScope("shop", f"gone-{number // 2}"), access)
     for _ in range(2):
-        noted.sweep(START)
+        finish(noted.sweep(START))
 
     assert len(subjects(noted)) == 50
     assert [number for number in range(30) if noted.readers_of("shop", [f"gone-{number}"], START)] == [

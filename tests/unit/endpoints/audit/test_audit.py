@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import secrets
+import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -14,8 +15,9 @@ from structlog.testing import capture_logs
 
 from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.core.keys import ObjectKey
-from keyturn.endpoints.audit import Audit, Settings
-from keyturn.endpoints.audit.event import parse
+from keyturn.endpoints.audit import Audit, Settings, persistence
+from keyturn.endpoints.audit.access_log import AccessLog, AccessScope
+from keyturn.endpoints.audit.event import Access, SubjectKind, parse
 from keyturn.kube import errors
 from sandbox.pki import Authority
 from tests.unit.endpoints.audit.audit_events import ALICE, API, START, at, event
@@ -194,6 +196,62 @@ async def test_readers_of_a_secret_stay_while_its_object_is_deleted(replica: Cal
     after = replica(api, mirror)
     await after._sync()
     assert readers(one) == readers(other) == readers(after) == {ALICE: 1, "bob": 1}
+
+
+async def test_a_full_log_is_exchanged_in_slices(
+    replica: Callable[..., Audit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Audit, "_exists", lambda *_: True)
+    api = OneSecret()
+    full, other = replica(api), replica(api)
+    for number in range(25_000):
+        scope = AccessScope(f"team-{number % 100}", f"s{number % 1000}")
+        for audit in (full, other):
+            access = Access(START, "get", f"{number}-{id(audit)}", SubjectKind.USER, *scope)
+            audit.journal.note(scope, access)
+    work = Work(monkeypatch)
+
+    await full._sync()
+    await other._sync()
+    await full._sync()
+
+    assert work.total > 100_000
+    assert work.longest <= 1_000
+
+
+@dataclass
+class Work:
+    """Counts how many entries the event loop processes in one turn."""
+
+    monkeypatch: pytest.MonkeyPatch
+    total: int = 0
+    longest: int = 0
+    _in_turn: int = 0
+
+    def __post_init__(self) -> None:
+        thread, loop = threading.get_ident(), asyncio.get_running_loop()
+
+        def counting(doing: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*args: Any, **named: Any) -> Any:
+                self.total += 1
+                if threading.get_ident() == thread:
+                    if not self._in_turn:
+                        loop.call_soon(self._end_turn)
+                    self._in_turn += 1
+                return doing(*args, **named)
+
+            return counted
+
+        for place, name in (
+            (persistence, "RecordRow"),
+            (persistence, "_written"),
+            (persistence, "_entry"),
+            (AccessLog, "merge"),
+        ):
+            self.monkeypatch.setattr(place, name, counting(getattr(place, name)))
+
+    def _end_turn(self) -> None:
+        self.longest, self._in_turn = max(self.longest, self._in_turn), 0
 
 
 def test_an_event_years_ahead_proves_the_access_log_for_minutes(settings: Settings, clock: Clock) -> None:
