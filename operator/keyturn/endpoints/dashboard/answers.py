@@ -23,6 +23,7 @@ __all__ = [
     "page",
     "refuse_other_sites",
     "style",
+    "too_many",
     "unavailable",
 ]
 
@@ -79,6 +80,12 @@ def not_found() -> web.HTTPNotFound:
 def unavailable(sentence: str) -> web.HTTPServiceUnavailable:
     text = pages.message("Not now", f"{sentence} Try again in a moment.")
     return web.HTTPServiceUnavailable(text=text, content_type="text/html", headers={hdrs.RETRY_AFTER: "2"})
+
+
+def too_many(seconds: int) -> web.HTTPTooManyRequests:
+    text = pages.message("Too many pages", f"You open pages too fast. Try again in {seconds} seconds.")
+    headers = {hdrs.RETRY_AFTER: str(seconds), "Refresh": _REFRESH}
+    return web.HTTPTooManyRequests(text=text, content_type="text/html", headers=headers)
 
 
 def refuse_other_sites(request: web.Request) -> None:

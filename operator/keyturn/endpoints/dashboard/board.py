@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from itertools import chain
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from keyturn.core.status.summary import Known, SummaryState, standing_of
@@ -15,14 +18,14 @@ from keyturn.runtime.clock import loop_time
 from .clocks import clock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from keyturn.core.keys import ObjectKey
     from keyturn.kube.cache.cache import InformerCache
 
     from .clocks import Clock
 
-__all__ = ["Board", "BoardRow", "Group", "clocks_of", "rows_of"]
+__all__ = ["Board", "BoardRow", "BoardRows", "Group", "clocks_of", "rows_of"]
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _CACHE_FACTOR: Final = 10
@@ -66,6 +69,26 @@ class BoardRow:
         return self.state.rank, self.due or _NEVER, self.namespace, self.name
 
 
+@dataclass(frozen=True, slots=True)
+class BoardRows:
+    """All rows, by namespace, so that a page costs what its viewer may see."""
+
+    _by_namespace: Mapping[str, list[tuple[int, BoardRow]]]
+    """Each row with its place among all."""
+
+    @classmethod
+    def grouped(cls, rows: Iterable[BoardRow]) -> BoardRows:
+        found: defaultdict[str, list[tuple[int, BoardRow]]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            found[row.namespace].append((place, row))
+        return cls(dict(found))
+
+    def of(self, namespaces: Iterable[str]) -> list[BoardRow]:
+        """Return the rows of some namespaces, the most urgent first."""
+        found = chain.from_iterable(self._by_namespace.get(one, ()) for one in namespaces)
+        return [row for _, row in sorted(found, key=itemgetter(0))]
+
+
 class Board:
     """Caches the rows for a moment, so that many viewers cost as much as one."""
 
@@ -74,17 +97,21 @@ class Board:
         self._mirror = cache
         self._now = now
         self._making = asyncio.Lock()
-        self._rows: list[BoardRow] = []
+        self._rows = BoardRows({})
         self._until = -inf
 
-    async def rows(self) -> list[BoardRow]:
-        """Return the rows of all namespaces, the most urgent first."""
+    async def rows(self) -> BoardRows:
+        """Return the rows of all namespaces."""
         async with self._making:
             began = loop_time()
             if began >= self._until:
-                self._rows = await asyncio.to_thread(rows_of, self._mirror, self._now())
+                self._rows = await asyncio.to_thread(_grouped_rows, self._mirror, self._now())
                 self._until = loop_time() + (loop_time() - began) * _CACHE_FACTOR
             return self._rows
+
+
+def _grouped_rows(cache: InformerCache, now: datetime) -> BoardRows:
+    return BoardRows.grouped(rows_of(cache, now))
 
 
 def rows_of(cache: InformerCache, now: datetime) -> list[BoardRow]:

@@ -25,7 +25,7 @@ from .details import about_emergency, about_secret
 from .login import AUDIENCE, viewer_of
 from .rights import Rights, Unknown
 from .sessions import Session, Sessions
-from .throttle import Throttle
+from .throttle import PageLimit, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,6 +85,8 @@ class Ui:
         self._board = Board(served.cache, served.now)
         self._throttle = Throttle()
         self._turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._page_limit = PageLimit()
+        self._overviews = asyncio.Semaphore(_MAX_CONCURRENT)
         # Browsers accept a __Host- cookie over TLS only, and from this host alone.
         self._cookie = "__Host-keyturn-ui" if served.is_secure else "keyturn-ui"
 
@@ -117,19 +119,21 @@ class Ui:
         session = self._session(request)
         scope = await self._scope(session)
         chosen, now = request.query.get("namespace", ""), self._served.now()
-        rows = [one for one in await self._board.rows() if one.namespace in scope.secrets]
         shown = {chosen} & scope.namespaces if chosen else scope.namespaces
-        clocks = clocks_of(self._served.cache, sorted(scope.emergencies & shown), now)
-        text = await asyncio.to_thread(
-            pages.overview,
-            [one for one in rows if one.namespace in shown],
-            clocks,
-            namespaces=scope.namespaces,
-            chosen=chosen,
-            session=session,
-            served=self._standing(),
-            now=now,
-        )
+        async with self._overviews:
+            rows = await self._board.rows()
+            clocks = clocks_of(self._served.cache, sorted(scope.emergencies & shown), now)
+            text = await asyncio.to_thread(
+                lambda: pages.overview(
+                    rows.of(scope.secrets & shown),
+                    clocks,
+                    namespaces=scope.namespaces,
+                    chosen=chosen,
+                    session=session,
+                    served=self._standing(),
+                    now=now,
+                )
+            )
         return answers.page(text, refresh=True)
 
     async def secret(self, request: web.Request) -> web.Response:
@@ -171,14 +175,15 @@ class Ui:
         session = self._sessions.find(request.cookies.get(self._cookie, ""), self._served.now())
         if session is None:
             raise web.HTTPSeeOther(_LOGIN)
+        if wait := self._page_limit.wait(session.viewer.name, loop_time()):
+            raise answers.too_many(int(wait) + 1)
         if self._served.unready():
             raise answers.unavailable("The operator has just started, and its cache is not complete yet.")
         return session
 
     async def _scope(self, session: Session) -> VisibleNamespaces:
         cache = self._served.cache
-        secrets = {key.namespace for key in cache.managed_keys()}
-        emergencies = {key.namespace for key in cache.emergencies.known()}
+        secrets, emergencies = cache.managed_namespaces(), cache.emergencies.namespaces()
         return await _known(self._rights.scope(session, secrets, emergencies))
 
     async def _scope_of(self, session: Session, namespace: str) -> VisibleNamespaces:

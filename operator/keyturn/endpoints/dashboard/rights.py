@@ -97,20 +97,22 @@ class Rights:
     async def _visible(
         self, viewer: Caller, known: Answers, resource: str, namespaces: Iterable[str]
     ) -> frozenset[str]:
-        asked = sorted(set(namespaces))
+        asked = frozenset(namespaces)
         if await self._may(viewer, known, resource, _EVERYWHERE):
-            return frozenset(asked)
-        answers = await asyncio.gather(*(self._may(viewer, known, resource, one) for one in asked))
-        return frozenset(one for one, may in zip(asked, answers, strict=True) if may)
+            return asked
+        cached = {one: _cached(known, resource, one) for one in asked}
+        unknown = sorted(one for one, may in cached.items() if may is None)
+        answers = await asyncio.gather(*(self._may(viewer, known, resource, one) for one in unknown))
+        cached.update(zip(unknown, answers, strict=True))
+        return frozenset(one for one, may in cached.items() if may)
 
     async def _may(self, viewer: Caller, known: Answers, resource: str, namespace: str) -> bool:
-        key = (resource, namespace)
-        answer = known.get(key)
-        if answer and loop_time() < answer[1]:
-            return answer[0]
+        cached = _cached(known, resource, namespace)
+        if cached is not None:
+            return cached
         async with self._turns:
             may = await self._ask(viewer, resource, namespace)
-        known[key] = may, loop_time() + _CACHE_SECONDS
+        known[resource, namespace] = may, loop_time() + _CACHE_SECONDS
         return may
 
     async def _ask(self, viewer: Caller, resource: str, namespace: str) -> bool:
@@ -121,3 +123,8 @@ class Rights:
         except errors.ApiError as error:
             _log.warning("viewer permissions unknown", error=error)
             raise Unknown from None
+
+
+def _cached(known: Answers, resource: str, namespace: str) -> bool | None:
+    answer = known.get((resource, namespace))
+    return answer[0] if answer and loop_time() < answer[1] else None

@@ -1,4 +1,4 @@
-"""Rate limit of logins: 10 per minute from one address, 100 in total."""
+"""Rate limits: 10 logins per minute from one address, 100 in total, and 5 pages per second of one viewer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Throttle"]
+__all__ = ["PageLimit", "Throttle"]
 
 _WINDOW: Final = 60.0
 _MAX_PER_ADDRESS: Final = 10
 _MAX_TOTAL: Final = 100
 _MAX_ADDRESSES: Final = 1_000
 _TOTAL: Final = ""
+_PAGES_PER_SECOND: Final = 5.0
+_MAX_PAGES_AT_ONCE: Final = 30.0
+_MAX_VIEWERS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -49,6 +52,23 @@ class Throttle:
         while len(self._tries) > _MAX_ADDRESSES:
             self._tries.popitem(last=False)
         return tries
+
+
+@dataclass(slots=True)
+class PageLimit:
+    """A token bucket per viewer, for all of the viewer's sessions."""
+
+    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    """Tokens of each viewer, and the loop time at which they were counted."""
+
+    def wait(self, viewer: str, now: float) -> float:
+        """Return the seconds until a viewer may open the next page; 0 if at once, which counts it."""
+        tokens, counted = self._buckets.pop(viewer, (_MAX_PAGES_AT_ONCE, now))
+        tokens = min(_MAX_PAGES_AT_ONCE, tokens + (now - counted) * _PAGES_PER_SECOND)
+        self._buckets[viewer] = tokens - 1 if tokens >= 1 else tokens, now
+        while len(self._buckets) > _MAX_VIEWERS:
+            self._buckets.popitem(last=False)
+        return max(0.0, (1 - tokens) / _PAGES_PER_SECOND)
 
 
 def _network_of(address: str) -> str:

@@ -24,7 +24,7 @@ from keyturn.core.reasons import ErrorReason
 from .parsing import places_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import KeysView, Mapping
     from datetime import datetime
 
     from keyturn.core.keys import ObjectKey
@@ -123,6 +123,10 @@ class EmergencyCache:
         """Return why this version cannot parse an emergency, or None."""
         found = self._of_namespace.get(key.namespace, {}).get(key.name)
         return found.flaw if isinstance(found, Declared) else found
+
+    def namespaces(self) -> KeysView[str]:
+        """Return the namespaces with emergencies."""
+        return self._of_namespace.keys()
 
     def known(self) -> list[EmergencyKey]:
         """Return all keys; metrics call this from another thread."""

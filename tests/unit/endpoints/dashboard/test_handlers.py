@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import Mock
@@ -12,7 +14,7 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 from keyturn.core.keys import EmergencyKey
-from keyturn.endpoints.dashboard import Served, Ui
+from keyturn.endpoints.dashboard import Served, Ui, pages
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.callers import Caller
 
@@ -38,11 +40,16 @@ class Reviews:
         return {"status": {"allowed": namespace in self.visible}}
 
 
+@dataclass
+class Clock:
+    now: float = 0.0
+
+
 class Viewer:
     """A session of a viewer who may see the namespace `shop`, in a cluster with objects there and in `hidden`."""
 
     def __init__(self) -> None:
-        cache = InformerCache()
+        cache = self.cache = InformerCache()
         for namespace in ("shop", "hidden"):
             about = {"namespace": namespace, "resourceVersion": "1", "creationTimestamp": CREATED}
             spec = {"data": [{"name": "a", "literal": "x"}]}
@@ -54,11 +61,14 @@ class Viewer:
         self.ui = Ui(served, cast("Any", self.api))
         self._key, self.session = self.ui._sessions.begin(Caller("alice"), None, NOW)
 
+    async def ask(self, kind: str, namespace: str, name: str) -> web.Response:
+        request = self._request(f"/ui/{kind}/{namespace}/{name}", namespace=namespace, name=name)
+        return await (self.ui.secret if kind == "secrets" else self.ui.emergency)(request)
+
     async def open(self, kind: str, namespace: str, name: str) -> int:
         """Open a page; return its status."""
-        request = self._request(f"/ui/{kind}/{namespace}/{name}", namespace=namespace, name=name)
         try:
-            return (await (self.ui.secret if kind == "secrets" else self.ui.emergency)(request)).status
+            return (await self.ask(kind, namespace, name)).status
         except web.HTTPException as refusal:
             return refusal.status
 
@@ -67,8 +77,8 @@ class Viewer:
         before = len(self.api.asked)
         return await self.open(kind, namespace, name), len(self.api.asked) - before
 
-    async def overview(self) -> None:
-        await self.ui.overview(self._request("/ui"))
+    async def overview(self) -> web.Response:
+        return await self.ui.overview(self._request("/ui"))
 
     def _request(self, path: str, **match: str) -> web.Request:
         headers = {"Cookie": f"{self.ui._cookie}={self._key}"}
@@ -107,12 +117,20 @@ def kept(session: Session) -> int:
     return len(session.answers) + len(session.named)
 
 
-async def test_names_of_requests_do_not_pile_up() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("keyturn.endpoints.dashboard.handlers.loop_time", lambda: clock.now)
+    return clock
+
+
+async def test_names_of_requests_do_not_pile_up(clock: Clock) -> None:
     viewer = Viewer()
     await viewer.overview()
     before = kept(viewer.session)
 
     for number in range(500):
+        clock.now += 1
         await viewer.open("secrets", f"guess-{number}", "db")
 
     assert kept(viewer.session) - before <= 100
@@ -131,3 +149,75 @@ async def test_a_logout_without_a_session_waits_for_no_form() -> None:
         answer = await ui.log_out(make_mocked_request("POST", "/ui/logout", payload=unread))
 
     assert (answer.status, answer.headers["Location"]) == (303, "/ui/login")
+
+
+# What one viewer can cost
+
+
+@pytest.mark.parametrize("kind", ["overview", *NAMES])
+async def test_a_viewer_opens_five_pages_in_a_second_after_the_first_thirty(kind: str, clock: Clock) -> None:
+    viewer = Viewer()
+
+    async def opened() -> tuple[int, str]:
+        try:
+            answer = await (
+                viewer.overview() if kind == "overview" else viewer.ask(kind, "shop", NAMES[kind])
+            )
+        except web.HTTPTooManyRequests as refusal:
+            return refusal.status, refusal.headers["Retry-After"]
+        return answer.status, ""
+
+    at_once = [await opened() for _ in range(32)]
+    clock.now += 1
+    a_second_later = [await opened() for _ in range(7)]
+
+    assert at_once == [(200, "")] * 30 + [(429, "1")] * 2
+    assert a_second_later == [(200, "")] * 5 + [(429, "1")] * 2
+
+
+async def test_all_sessions_of_a_viewer_have_one_limit_and_other_viewers_their_own(clock: Clock) -> None:
+    limit = Viewer().ui._page_limit
+    assert [limit.wait("alice", clock.now) > 0 for _ in range(31)] == [False] * 30 + [True]
+    assert limit.wait("bob", clock.now) == 0
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_page_over_the_limit_asks_the_api_server_nothing() -> None:
+    viewer = Viewer()
+    costs = [await viewer.cost("secrets", f"guess-{number}", "db") for number in range(40)]
+
+    assert costs[29] == (404, 2)
+    assert costs[30:] == [(429, 0)] * 10
+
+
+async def test_two_first_pages_are_rendered_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, lock, now, most = Viewer(), threading.Lock(), 0, 0
+    both = threading.Barrier(2, timeout=60)
+
+    def rendered(*_: Any, **__: Any) -> str:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        both.wait()
+        with lock:
+            now -= 1
+        return "page"
+
+    monkeypatch.setattr(pages, "overview", rendered)
+    await asyncio.gather(*(viewer.overview() for _ in range(12)))
+
+    assert most == 2
+
+
+async def test_what_is_known_of_a_viewer_takes_no_task_for_each_namespace() -> None:
+    viewer = Viewer()
+    for number in range(100):
+        metadata = {"namespace": f"n{number}", "name": "db", "uid": "u", "resourceVersion": "1"}
+        viewer.cache.put_managed({"metadata": metadata, "spec": {}})
+    await viewer.overview()
+
+    with pytest.raises(StopIteration) as found:
+        viewer.ui._scope(viewer.session).send(None)
+
+    assert found.value.value.namespaces == {"shop"}
