@@ -25,8 +25,6 @@ _MAX_FINDINGS: Final = 200
 """Maximum findings that are listed one by one."""
 _PROGRESS_COMMITS: Final = 500
 """Commits between two reports of progress."""
-_ITEMS_PER_CHECK: Final = 100
-"""Files or additions between two checks of the time limit."""
 _ROTATE: Final = "replace the value wherever it is used, and then take it out of the file"
 _ROTATE_OLD: Final = (
     "replace the value wherever it is used: it stays readable in every clone,"
@@ -39,13 +37,20 @@ class _Look:
     """Findings so far."""
 
     git: Git
-    is_late: Callable[[], bool]
+    clock: Callable[[], bool]
     tell: Callable[[str], None]
+    has_ended: bool = False
+    """Whether the time limit was reached."""
     skipped: tree.Skipped = field(default_factory=tree.Skipped)
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _known: set[tuple[str, str, bytes]] = field(default_factory=set)
+
+    def is_late(self) -> bool:
+        """Whether the time limit is reached; files of 1 MiB can take minutes, so it is checked also within one."""
+        self.has_ended = self.has_ended or self.clock()
+        return self.has_ended
 
     def is_new(self, rule: str, path: str, secret: bytes) -> bool:
         """Whether this file had no such finding before; only digests are kept."""
@@ -88,11 +93,12 @@ def _files(look: _Look) -> Iterator[Finding]:
     there = tree.paths(look.git, tree.Skipped())
     yield from kept_out.ignored(look.git, there)
     for path, content in tree.files(look.git, look.skipped):
-        if count % _ITEMS_PER_CHECK == 0 and look.is_late():
+        if not look.is_late():
+            _file(look, path, content)
+        if look.has_ended:
             yield _unfinished(f"{count} of {len(there)} files")
             return
         count += 1
-        _file(look, path, content)
     if len(look.findings) == before:
         yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"nothing secret in the {count} files of the tree")
 
@@ -105,7 +111,7 @@ def _file(look: _Look, path: bytes, content: bytes) -> None:
         )
     if kept_out.TEMPLATE.search(path):
         look.findings += kept_out.templates(path, content)
-    for hit in hits(text):
+    for hit in hits(text, look.is_late):
         if look.is_new(hit.rule, name, hit.secret.reveal()):
             look.fail(f"a line has what looks like: {hit.rule}", _ROTATE, name, hit.line + 1)
     if MANIFEST.search(path):
@@ -153,14 +159,14 @@ def _history(look: _Look) -> Iterator[Finding]:
 
 def _commits(look: _Look, progress: history.Progress, total: int) -> None:
     later, told = dict[str, tuple[str, str]](), 0
-    for number, one in enumerate(history.added(look.git, progress)):
-        if number % _ITEMS_PER_CHECK == 0 and look.is_late():
+    for one in history.added(look.git, progress):
+        if look.is_late():
             return
         if progress.commits >= told + _PROGRESS_COMMITS:
             told = progress.commits
             look.tell(f"{told} of {total} commits")
         _addition(look, one, later)
-    progress.is_over = _blobs(look, later)
+    progress.is_over = not look.has_ended and _blobs(look, later)
 
 
 def _unfinished(how_far: str) -> Finding:
@@ -180,7 +186,7 @@ def _addition(look: _Look, one: history.Added, later: dict[str, tuple[str, str]]
         later.setdefault(one.blob, (name, one.commit))
     if one.text is None:
         return
-    for hit in hits(one.text):
+    for hit in hits(one.text, look.is_late):
         if look.is_new(hit.rule, name, hit.secret.reveal()):
             look.fail(
                 f"line {one.line + hit.line} held in commit {one.commit[:12]} what looks like: {hit.rule}",
@@ -197,7 +203,7 @@ def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> bool:
     read = 0
     for blob in look.git.blobs(list(later), tree.LARGEST):
         read += 1
-        if read % _ITEMS_PER_CHECK == 0 and look.is_late():
+        if look.is_late():
             return False
         name, commit = later[blob.name]
         if tree.is_binary(blob.content):
@@ -206,9 +212,9 @@ def _blobs(look: _Look, later: dict[str, tuple[str, str]]) -> bool:
         text = blob.content.decode("utf-8", "replace").replace("\r\n", "\n")
         if MANIFEST.search(name.encode("utf-8", "replace")):
             _manifest(look, name, text, commit)
-        for hit in hits(text):
+        for hit in hits(text, look.is_late):
             if look.is_new(hit.rule, name, hit.secret.reveal()):
                 look.fail(f"commit {commit[:12]} holds what looks like: {hit.rule}", _ROTATE_OLD, name)
     if missing := len(later) - read:
         look.skipped.counts["large or missing files of the history"] += missing
-    return True
+    return not look.has_ended

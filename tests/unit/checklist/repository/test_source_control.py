@@ -7,6 +7,7 @@ import os
 import secrets
 import string
 import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,7 +85,9 @@ def test_what_looks_issued_is_found_with_its_line(repository: Repository, make: 
 def test_a_private_key_is_found_whatever_letter_it_begins_with(first: str, end: str) -> None:
     body = first + base64.b64encode(secrets.token_bytes(45)).decode()
 
-    (hit,) = hits(f"KEY = '-----BEGIN PRIVATE KEY-----{end}{body}{end}-----END PRIVATE KEY-----'\n")
+    (hit,) = hits(
+        f"KEY = '-----BEGIN PRIVATE KEY-----{end}{body}{end}-----END PRIVATE KEY-----'\n", lambda: False
+    )
 
     assert hit.secret.reveal() == body.encode()
 
@@ -543,7 +546,9 @@ def test_when_time_is_over_it_says_how_far_it_came(repository: Repository) -> No
 
 def test_one_huge_commit_ends_in_time_as_well(repository: Repository) -> None:
     repository.commit({f"folder/{number}": f"{number}\n" for number in range(1_000)})
-    times = iter([False] * 15 + [True] * 100)  # eleven looks at the files, four at the commit
+    times = chain(
+        [False] * 1_500, repeat(object=True)
+    )  # a look at each file, and at each addition of the commit
     told: list[str] = []
 
     found = [*source_control.look(git.opened(repository.folder), lambda: next(times), told.append)]
@@ -551,6 +556,20 @@ def test_one_huge_commit_ends_in_time_as_well(repository: Repository) -> None:
     assert [one.evidence for one in found if one.verdict == "Unknown"] == [
         "the time limit was reached after 1 of 2 commits, the newest first"
     ]
+
+
+@pytest.mark.parametrize("looks", [1, 50, 200, 1_000])
+def test_one_file_with_very_many_keys_ends_in_time_as_well(repository: Repository, looks: int) -> None:
+    repository.write({"keys": "".join(f"{aws_key()}\n" for _ in range(2_000))})
+    times = chain([False] * looks, repeat(object=True))
+
+    found = [*source_control.look(git.opened(repository.folder), lambda: next(times), lambda _: None)]
+
+    assert [one.evidence for one in found if one.verdict == "Unknown"] == [
+        f"the time limit was reached after {min(looks, 2)} of 3 files",
+        "the time limit was reached after 1 of 1 commits, the newest first",
+    ]
+    assert not any(one.evidence.startswith("nothing") for one in found)
 
 
 def test_a_broken_history_proves_nothing(repository: Repository) -> None:

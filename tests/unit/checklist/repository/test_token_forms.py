@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.checklist.repository.rules import hits
+from keyturn.checklist.repository import rules
 from keyturn.checklist.repository.token_forms import TOKEN_FORMS
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+hits = partial(rules.hits, is_late=lambda: False)
 UPPER, LOWER, DIGITS = string.ascii_uppercase, string.ascii_lowercase, string.digits
 ALNUM = string.ascii_letters + DIGITS
 SMALL, CAPITALS, HEX = LOWER + DIGITS, UPPER + DIGITS, DIGITS + "abcdef"
