@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
@@ -62,9 +62,9 @@ class Git:
         """Return the working tree; otherwise `core.worktree` and `core.bare` of the repository would decide."""
         return self.folder if self.has_tree else None
 
-    def lines(self, *arguments: str, end: bytes = b"\n") -> list[bytes]:
+    def lines(self, *arguments: str, end: bytes = b"\n", given: bytes = b"") -> list[bytes]:
         """Return git's output by line."""
-        done = _run(self.folder, arguments, tree=self._tree)
+        done = _run(self.folder, arguments, given=given, tree=self._tree)
         return [line for line in done.stdout.split(end) if line]
 
     def why_ignored(self, path: bytes) -> tuple[bytes, bytes] | None:
@@ -75,8 +75,10 @@ class Git:
         return (source, pattern) if source else None
 
     @contextmanager
-    def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
+    def stream(self, *arguments: str, given: bytes) -> Iterator[IO[bytes]]:
         """Stream git's output; an early end of the block terminates git.
+
+        It must read all that is given before it writes.
 
         Raises:
             CannotLook: git failed.
@@ -84,12 +86,16 @@ class Git:
         with subprocess.Popen(
             _command(self.folder, arguments, self._tree),
             env=_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:
+            assert process.stdin is not None, "it was asked for"  # noqa: S101
             assert process.stdout is not None, "it was asked for"  # noqa: S101
             try:
+                with suppress(BrokenPipeError):  # git has failed, as its exit code says
+                    process.stdin.write(given)
+                    process.stdin.close()
                 yield process.stdout
                 if process.wait(_TIMEOUT):
                     raise _broken(arguments[0], self.folder)

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
     from .git import Git
 
-__all__ = ["Added", "Progress", "added", "count"]
+__all__ = ["Added", "Progress", "added", "count", "stashes"]
 
 _LOG: Final = (
-    *("log", "--all", "--patch", "--cc", "--unified=0", "--full-index", "--no-renames", "--root"),
+    *("log", "--all", "--stdin", "--patch", "--cc", "--unified=0", "--full-index", "--no-renames", "--root"),
     *("--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", "--no-decorate", "--no-show-signature"),
     *("--src-prefix=", "--dst-prefix=", "--submodule=short", "--ignore-submodules=none"),
     "--format=commit %H",
 )
+_STASH: Final = "refs/stash"
 _COMMIT: Final = re.compile(rb"commit ([0-9a-f]{40,64})\n")
 _FILE: Final = re.compile(rb"diff --(git|cc|combined) (.*)\n", re.DOTALL)
 _INDEX: Final = re.compile(rb"index [0-9a-f,]+\.\.([0-9a-f]{40,64})")
@@ -58,14 +59,21 @@ class _Place:
     is_known: bool = False
 
 
-def count(git: Git) -> int:
-    """Return the number of commits."""
-    return int((git.lines("rev-list", "--all", "--count") or [b"0"])[0])
+def stashes(git: Git) -> bytes:
+    """Return the commits of all stashes by line; a reference leads to the last one only."""
+    if _STASH.encode() not in git.lines("for-each-ref", "--format=%(refname)", _STASH):
+        return b""
+    return b"".join(b"%s\n" % one for one in git.lines("rev-list", "--walk-reflogs", _STASH))
 
 
-def added(git: Git, progress: Progress) -> Iterator[Added]:
-    """Yield the additions, each pair of versions of a file once."""
-    with git.stream(*_LOG) as log:
+def count(git: Git, more: bytes) -> int:
+    """Return the number of commits that references and `more` reach."""
+    return int((git.lines("rev-list", "--all", "--stdin", "--count", given=more) or [b"0"])[0])
+
+
+def added(git: Git, more: bytes, progress: Progress) -> Iterator[Added]:
+    """Yield the additions in the commits that references and `more` reach, each pair of versions of a file once."""
+    with git.stream(*_LOG, given=more) as log:
         yield from _read(log, progress)
 
 

@@ -135,10 +135,11 @@ def _manifest(look: _Look, name: str, text: str, commit: str) -> None:
 
 
 def _history(look: _Look) -> Iterator[Finding]:
-    total, before = history.count(look.git), len(look.findings)
-    progress = history.Progress()
+    before, progress = len(look.findings), history.Progress()
     try:
-        _commits(look, progress, total)
+        stashes = history.stashes(look.git)
+        total = history.count(look.git, stashes)
+        _commits(look, stashes, progress, total)
     except CannotLook as problem:
         remedy = "repair it or clone it again, then run the audit again"
         yield Finding(Point.SOURCE_CONTROL, Verdict.UNKNOWN, str(problem), remedy)
@@ -157,9 +158,9 @@ def _history(look: _Look) -> Iterator[Finding]:
         yield Finding(Point.SOURCE_CONTROL, Verdict.PASS, f"{what} in the {total} commits of the history")
 
 
-def _commits(look: _Look, progress: history.Progress, total: int) -> None:
+def _commits(look: _Look, stashes: bytes, progress: history.Progress, total: int) -> None:
     later, told = dict[str, tuple[str, str]](), 0
-    for one in history.added(look.git, progress):
+    for one in history.added(look.git, stashes, progress):
         if look.is_late():
             return
         if progress.commits >= told + _PROGRESS_COMMITS:

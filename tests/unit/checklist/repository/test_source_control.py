@@ -125,6 +125,52 @@ def test_what_another_branch_or_a_stash_holds_is_found(repository: Repository) -
     assert {where for where, _ in repository.audit().found("Fail")} == {"branch.py", "README.md"}
 
 
+def test_what_an_older_stash_holds_is_found(repository: Repository) -> None:
+    for text in (aws_key(), "nothing", "nothing more"):
+        repository.write({"README.md": text, "new.md": text})
+        repository.git("stash", "--include-untracked")
+
+    assert {where for where, _ in repository.audit().found("Fail")} == {"README.md", "new.md"}
+
+
+def test_what_another_working_tree_or_a_bare_repository_holds_is_found(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.git("worktree", "add", "--quiet", "--detach", "../other")
+    other = Repository(tmp_path / "other")
+    other.commit({"detached.py": aws_key()})
+    for text in (aws_key(), "nothing"):
+        repository.write({"README.md": text})
+        repository.git("stash")
+    (tmp_path / "bare").mkdir()
+    bare = tmp_path / "bare" / "shop.git"
+    (repository.folder / ".git").rename(bare)
+    Repository(bare).git("config", "core.bare", "true")
+
+    found = audit(bare)
+
+    assert {where for where, _ in found.found("Fail")} == {"README.md", "detached.py"}
+    assert found.found("Unknown") == []
+
+
+def test_without_a_stash_a_reference_of_a_similar_name_is_no_stash(repository: Repository) -> None:
+    repository.git("update-ref", "refs/stash/other", "HEAD")
+    (passed,) = [one for _, one in repository.audit().found("Pass") if "history" in one]
+
+    assert passed == "nothing secret in the 1 commits of the history"
+
+
+def test_stashes_count_as_commits_of_the_history(repository: Repository) -> None:
+    for text in ("one", "two"):
+        repository.write({"README.md": text})
+        repository.git("stash")
+
+    (passed,) = [one for _, one in repository.audit().found("Pass") if "history" in one]
+
+    count = repository.git("rev-list", "--count", "main", "stash@{0}", "stash@{1}").decode().strip()
+    assert passed == f"nothing secret in the {count} commits of the history"
+
+
 def test_a_value_that_came_back_to_an_older_version_is_not_lost(repository: Repository) -> None:
     key = aws_key()
     repository.commit({"a": f"x\n{key}\n"})
