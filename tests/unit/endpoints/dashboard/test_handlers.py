@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -14,11 +13,13 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 from keyturn.core.keys import EmergencyKey
-from keyturn.endpoints.dashboard import Served, Ui, pages
+from keyturn.endpoints.dashboard import Served, Ui
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.callers import Caller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keyturn.endpoints.dashboard.sessions import Session
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -191,20 +192,18 @@ async def test_a_page_over_the_limit_asks_the_api_server_nothing() -> None:
 
 
 async def test_two_first_pages_are_rendered_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    viewer, lock, now, most = Viewer(), threading.Lock(), 0, 0
-    both = threading.Barrier(2, timeout=60)
+    viewer, now, most = Viewer(), 0, 0
 
-    def rendered(*_: Any, **__: Any) -> str:
+    async def in_turn(doing: Callable[..., object], *args: object, **named: object) -> object:
         nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        both.wait()
-        with lock:
-            now -= 1
-        return "page"
+        now += 1
+        most = max(most, now)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        now -= 1
+        return doing(*args, **named)
 
-    monkeypatch.setattr(pages, "overview", rendered)
+    monkeypatch.setattr(asyncio, "to_thread", in_turn)
     await asyncio.gather(*(viewer.overview() for _ in range(12)))
 
     assert most == 2
