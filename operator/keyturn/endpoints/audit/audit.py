@@ -218,12 +218,13 @@ class Audit:
                 written = await self._api.create(paths.secrets(self._namespace), body)
             else:
                 written = await self._api.replace(paths.secret(self._namespace, persistence.NAME), body)
-        except errors.ApiError:
+        except BaseException:  # also a cancellation: `aclose` writes what this write has not stored
             self.journal.has_news = True
             raise
-        for sheet in sheets:
-            await in_slices(sheet.settle())
+        # Without a pause: a cancellation in between would count the reads of this record twice.
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
+        for sheet in sheets:
+            sheet.settle()
 
     def _is_due(self, *, at_the_end: bool) -> bool:
         if self._habits.is_changed or self.journal.has_news or self.refused.has_news:

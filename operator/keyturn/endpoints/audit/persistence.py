@@ -75,13 +75,11 @@ class Sheet:
             self.forgotten[scope] = forgotten
             yield len(rows)
 
-    def settle(self) -> Iterator[int]:
-        """Mark the rows as stored; yield those of each step."""
-        for rows in chain(self.existing, self.deleted):
-            for row in rows:
-                row.entry.kept += row.copy.fresh
-                row.entry.fresh -= row.copy.fresh
-            yield len(rows)
+    def settle(self) -> None:
+        """Mark the rows as stored."""
+        for row in chain(*self.existing, *self.deleted):
+            row.entry.kept += row.copy.fresh
+            row.entry.fresh -= row.copy.fresh
 
     def rows(self) -> list[RecordRow]:
         """Return the rows by priority, in case not all fit.

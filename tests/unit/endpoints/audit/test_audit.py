@@ -336,6 +336,53 @@ async def test_what_was_accepted_is_counted_and_written_at_the_end(
     assert readers(after) == {API: 2}
 
 
+async def test_reads_are_neither_lost_nor_counted_twice_wherever_a_shutdown_interrupts_a_write(
+    replica: Callable[..., Audit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Audit, "_exists", lambda *_: True)
+    monkeypatch.setattr("keyturn.runtime.threadpools.for_us", in_one_turn)
+    monkeypatch.setattr("keyturn.endpoints.audit.audit._SHUTDOWN_TIMEOUT", 60)
+    names = [f"s{number}" for number in range(12)]
+
+    def counts(audit: Audit) -> list[int]:
+        return [one.count for _, one in audit.readership("shop", names, START).readers]
+
+    turns, is_done = 0, False
+    while not is_done:
+        turns, api = turns + 1, PausingSecret()
+        audit = replica(api)
+        audit._is_ready.set()
+        for number in range(600):
+            access = Access(START, "get", str(number), SubjectKind.USER, "shop", names[number % 12])
+            audit.journal.note(AccessScope("shop", access.name), access)
+        writing = asyncio.create_task(audit._sync())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        is_done = not writing.cancel()
+        await asyncio.wait([writing])
+        await audit.aclose()
+
+        after = replica(api)
+        await after._sync()
+        assert counts(audit) == counts(after) == [1] * 600, f"interrupted in turn {turns}"
+    assert turns > 5
+
+
+@dataclass
+class PausingSecret(OneSecret):
+    """An API server that takes a turn of the event loop for a write."""
+
+    async def create(self, path: str, body: Body) -> Body:
+        await asyncio.sleep(0)
+        return await super().create(path, body)
+
+
+async def in_one_turn(doing: Callable[..., Any], *args: Any) -> Any:
+    """Work as in a thread that takes one turn of the event loop."""
+    await asyncio.sleep(0)
+    return doing(*args)
+
+
 async def test_nothing_is_judged_before_we_know_our_own_name(
     replica: Callable[..., Audit], counted: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

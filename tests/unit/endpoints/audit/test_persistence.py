@@ -55,7 +55,7 @@ class Replica:
         sheets = [sheet_of(self.journal), sheet_of(self.refused)]
         body = record.body_of("keyturn-system", None, self.habits, *sheets)
         for sheet in sheets:
-            finish(sheet.settle())
+            sheet.settle()
         return body
 
     def reads(self, body: Body) -> Replica:
@@ -131,7 +131,7 @@ def test_what_happened_while_it_was_written_is_not_lost() -> None:
     replica.take(READ)
     sheet = sheet_of(replica.journal)
     replica.take(READ)
-    finish(sheet.settle())
+    sheet.settle()
 
     assert replica.readers() == [(API, 2)]
     assert Replica().reads(replica.writes()).readers() == [(API, 2)]
