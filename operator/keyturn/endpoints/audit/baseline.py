@@ -120,7 +120,8 @@ class Habits:
     def _has_read_many(self, scope: AccessScope, access: Access) -> bool:
         """Whether this read reaches the limit."""
         spree = self._sprees.get(access.subject)
-        if spree is None or abs(access.time - spree.since) > _WINDOW:
+        # An earlier time is part of the window: the clock of one API server may be behind that of another.
+        if spree is None or access.time - spree.since > _WINDOW:
             spree = self._sprees[access.subject] = _Spree(access.time)
         self._sprees.move_to_end(access.subject)
         while len(self._sprees) > _MAX_SUBJECTS:
