@@ -73,8 +73,8 @@ def _access_report(found: Readership) -> Iterator[str]:
         yield ""
     yield from _refused(found)
     if found.forgotten:
-        yield f"**This is not all.** {found.forgotten} more were forgotten, since a secret has room for its first and"
-        yield "its last readers only; the audit log has them."
+        yield f"**This is not all.** About {found.forgotten} more were forgotten, since a secret has room for its"
+        yield "first and last readers only; the audit log has them."
         yield ""
 
 

@@ -43,7 +43,7 @@ class Readership:
     readers: tuple[tuple[str, Reader], ...] = ()
     """Readers with the name of the ManagedSecret, the latest first."""
     forgotten: int = 0
-    """How many readers were dropped for lack of space."""
+    """About how many readers were dropped for lack of space."""
     refused: tuple[Reader, ...] = ()
     """Subjects whose requests were denied, the latest first."""
     since: datetime | None = None

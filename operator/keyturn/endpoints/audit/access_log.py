@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keyturn.core.emergency.readers import Reader, ReaderStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from .event import Access
 
-__all__ = ["AccessLog", "AccessScope", "Entry", "crowd_of", "gathered"]
+__all__ = ["AccessLog", "AccessScope", "Dropped", "Entry", "crowd_of", "gathered"]
 
 _MAX_PER_SCOPE: Final = 50
 _ALL: Final = 50_000
+_MAX_EMPTY: Final = 1_000
+"""Deleted objects without an entry whose number of dropped readers is kept."""
 
 
 class AccessScope(NamedTuple):
@@ -71,13 +73,28 @@ class Entry:
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
 
 
+class Dropped(NamedTuple):
+    """Readers of a scope without an entry, for lack of space."""
+
+    readers: int = 0
+    last: datetime = datetime.fromtimestamp(0, UTC)
+    """The last read by one of them."""
+
+    def plus(self, last: datetime) -> Dropped:
+        """Add a reader with this last read."""
+        return Dropped(self.readers + 1, max(self.last, last))
+
+    def merged(self, other: Dropped) -> Dropped:
+        """Merge the number of another replica: both drop the same readers, so the larger one counts."""
+        return Dropped(max(self.readers, other.readers), max(self.last, other.last))
+
+
 @dataclass(slots=True)
 class _Page:
     """Readers of one scope, the last one last."""
 
     entries: OrderedDict[str, Entry] = field(default_factory=OrderedDict)
-    forgotten: int = 0
-    """Readers that were dropped for lack of space."""
+    forgotten: Dropped = field(default_factory=Dropped)
     exists: bool = False
     """Whether its scope has a managed object."""
 
@@ -103,8 +120,13 @@ class _Page:
     def _forget_one(self, most: int) -> None:
         """Drop the reader with the oldest last read; the first ones stay, so that a burst does not displace them."""
         by_age = sorted(self.entries, key=lambda subject: self.entries[subject].first)
-        del self.entries[min(by_age[most // 2 :], key=lambda subject: self.entries[subject].last)]
-        self.forgotten += 1
+        dropped = self.entries.pop(min(by_age[most // 2 :], key=lambda subject: self.entries[subject].last))
+        self.forgotten = self.forgotten.plus(dropped.last)
+
+    def forget_all(self) -> None:
+        """Drop all readers; another replica may have dropped them already."""
+        self.forgotten = self.forgotten.merged(Dropped(len(self.entries), self.last))
+        self.entries.clear()
 
 
 @dataclass(slots=True)
@@ -155,9 +177,9 @@ class AccessLog:
         return sorted(found, key=lambda one: one.last, reverse=True)
 
     def forgotten(self, namespace: str, names: Iterable[str]) -> int:
-        """Return how many readers of the named secrets were dropped."""
+        """Return about how many readers of the named secrets were dropped."""
         pages = (self._pages[scope] for scope in _scopes(namespace, names) if scope in self._pages)
-        return sum(page.forgotten for page in pages)
+        return sum(page.forgotten.readers for page in pages)
 
     def merge(self, scope: AccessScope, subject: str, kept: Entry) -> None:
         """Add a stored entry of one subject."""
@@ -171,13 +193,13 @@ class AccessLog:
             page.entries.move_to_end(subject, last=False)
             page.trim(most)
 
-    def note_forgotten(self, scope: AccessScope, times: int) -> None:
-        """Add the stored number of dropped readers."""
+    def note_forgotten(self, scope: AccessScope, dropped: Dropped) -> None:
+        """Merge the stored number of dropped readers."""
         page = self._page(scope)
-        page.forgotten = max(page.forgotten, times)
+        page.forgotten = page.forgotten.merged(dropped)
 
-    def pages(self) -> Iterator[tuple[AccessScope, dict[str, Entry], int]]:
-        """Yield each scope with its entries, the last reader first, and its number of dropped readers.
+    def pages(self) -> Iterator[tuple[AccessScope, dict[str, Entry], Dropped]]:
+        """Yield each scope with its entries, the last reader first, and its dropped readers.
 
         The log may change between two pages.
         """
@@ -185,7 +207,7 @@ class AccessLog:
             yield scope, dict(reversed(page.entries.items())), page.forgotten
 
     def sweep(self, since: datetime) -> Iterator[int]:
-        """Drop readers before that time, and entries above the limits; yield the entries of each step.
+        """Drop readers and numbers before that time, and entries above the limits; yield the entries of each step.
 
         The log may change between two steps.
         """
@@ -194,29 +216,39 @@ class AccessLog:
             page.exists = self.exists(scope)
             for subject in [one for one, entry in page.entries.items() if entry.last < since]:
                 del page.entries[subject]
-            if not page.entries and not (page.forgotten and (page.exists or not scope.name)):
+            if page.forgotten.last < since:
+                page.forgotten = Dropped()
+            if not page.entries and not page.forgotten.readers:
                 del self._pages[scope]
         self._of_namespace = Counter(scope.namespace for scope, page in self._pages.items() if page.exists)
         for scope, page in list(self._pages.items()):
             yield len(page.entries)
             page.trim(self._most(scope))
         self._make_room()
+        self._limit_empty()
 
     def _make_room(self) -> None:
-        """Drop pages of deleted objects, the one with the oldest last read first, while there are too many entries.
-
-        Their namespace keeps the number of readers.
-        """
+        """Drop readers of deleted objects, the oldest page first, while there are too many entries."""
         excess = sum(len(page.entries) for page in self._pages.values()) - _ALL
         if excess <= 0:
             return
-        gone = [(scope, page) for scope, page in self._pages.items() if page.entries and not page.exists]
-        for scope, page in sorted(gone, key=lambda one: one[1].last):
+        gone = [page for page in self._pages.values() if page.entries and not page.exists]
+        for page in sorted(gone, key=lambda page: page.last):
             if excess <= 0:
                 break
             excess -= len(page.entries)
+            page.forget_all()
+
+    def _limit_empty(self) -> None:
+        """Drop the oldest pages of deleted objects without an entry; their namespace keeps the largest number."""
+        empty = [
+            (scope, page.forgotten)
+            for scope, page in self._pages.items()
+            if scope.name and not page.entries and not page.exists
+        ]
+        for scope, dropped in sorted(empty, key=lambda one: one[1].last)[:-_MAX_EMPTY]:
             del self._pages[scope]
-            self._page(AccessScope(scope.namespace, "")).forgotten += page.forgotten + len(page.entries)
+            self.note_forgotten(AccessScope(scope.namespace, ""), dropped)
 
     def _page(self, scope: AccessScope) -> _Page:
         page = self._pages.setdefault(scope, _Page())

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ import orjson
 from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.labels import ACCESS_TYPE, KEYTURN, MANAGED_BY
 
-from .access_log import AccessScope, Entry
+from .access_log import AccessScope, Dropped, Entry
 from .baseline import MOST_PAIRS, TAG_BYTES
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _MAX_ROWS: Final = 20_000
 _MAX_JOURNAL_BYTES: Final = 400 * 1024
 _MAX_REFUSED_BYTES: Final = 100 * 1024
 _MAX_COUNTS_BYTES: Final = 48 * 1024
+_MAX_TIMES_BYTES: Final = 16 * 1024
 _MAX_PLAIN_BYTES: Final = 16 * 1024 * 1024
 """Bytes after decompression; a Secret from another writer may unpack to anything."""
 
@@ -65,7 +66,7 @@ class Sheet:
     """The rows of each scope with a managed object."""
     deleted: list[list[RecordRow]] = field(default_factory=list)
     """Those of other scopes."""
-    forgotten: dict[AccessScope, int] = field(default_factory=dict)
+    forgotten: dict[AccessScope, Dropped] = field(default_factory=dict)
 
     def copy(self, journal: AccessLog) -> Iterator[int]:
         """Copy the entries; yield those of each step, between which the log may change."""
@@ -95,8 +96,8 @@ class StoredLog:
     """A stored access log."""
 
     entries: list[tuple[AccessScope, str, Entry]]
-    forgotten: list[tuple[AccessScope, int, int]]
-    """Readers that were dropped from memory, and from the record."""
+    forgotten: list[tuple[AccessScope, Dropped, int]]
+    """Readers that were dropped from memory, and the number of those that did not fit into the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,34 +188,51 @@ def merge(record: Record, habits: Habits, read: AccessLog, refused: AccessLog) -
         for scope, subject, entry in stored.entries:
             journal.merge(scope, subject, entry)
             yield 1
-        for scope, in_memory, in_record in stored.forgotten:
-            # A replica with readers in memory may know those that did not fit into the record.
-            journal.note_forgotten(scope, in_memory + (in_record if begins else 0))
+        for scope, dropped, in_record in stored.forgotten:
+            # A replica with readers in memory may know those that did not fit into the record. For another one both
+            # numbers may be of the same readers, as a replica that started earlier has counted them in memory.
+            readers = max(dropped.readers, in_record) if begins else dropped.readers
+            journal.note_forgotten(scope, dropped._replace(readers=readers))
             yield 1
 
 
 def _columns(name: str, sheet: Sheet, largest: int) -> dict[str, bytes]:
     rows = sheet.rows()
     packed, fitting = _pack([_written(row) for row in rows[:_MAX_ROWS]], largest)
-    lost = Counter(row.scope for row in rows[fitting:])
-    return {name: packed, f"{name}-forgotten": _forgotten(sheet.forgotten, lost)}
+    lost: dict[AccessScope, Dropped] = {}
+    for row in rows[fitting:]:
+        lost[row.scope] = lost.get(row.scope, Dropped()).plus(row.copy.last)
+    return {name: packed, **_forgotten(name, sheet.forgotten, lost)}
 
 
 def _stored(name: str, data: Mapping[str, bytes]) -> StoredLog:
+    entries = [_entry(row) for row in orjson.loads(_unpack(data[name]))]
+    counts = orjson.loads(_unpack(data[f"{name}-forgotten"]))
+    # An earlier version writes no times.
+    times = orjson.loads(_unpack(data[f"{name}-times"])) if f"{name}-times" in data else []
+    newest = max((_number(entry.last) for _, _, entry in entries), default=0)
     return StoredLog(
-        [_entry(row) for row in orjson.loads(_unpack(data[name]))],
-        [_count(row) for row in orjson.loads(_unpack(data[f"{name}-forgotten"]))],
+        entries, [_count(*one) for one in zip(counts, chain(times, repeat(newest)), strict=False)]
     )
 
 
-def _forgotten(forgotten: Mapping[AccessScope, int], lost: Mapping[AccessScope, int]) -> bytes:
-    """Return the counts of dropped readers, in memory and by this record, the largest first."""
-    counts = [(*scope, forgotten.get(scope, 0), lost.get(scope, 0)) for scope in {**forgotten, **lost}]
-    counts.sort(key=lambda row: row[2] + row[3], reverse=True)
-    return _pack([row for row in counts if row[2] or row[3]], _MAX_COUNTS_BYTES)[0]
+def _forgotten(
+    name: str, forgotten: Mapping[AccessScope, Dropped], lost: Mapping[AccessScope, Dropped]
+) -> dict[str, bytes]:
+    """Return the numbers of dropped readers, in memory and by this record, the largest first, and their times."""
+    none = Dropped()
+    found = [(scope, forgotten.get(scope, none), lost.get(scope, none)) for scope in {**forgotten, **lost}]
+    found = [one for one in found if one[1].readers or one[2].readers]
+    found.sort(key=lambda one: one[1].readers + one[2].readers, reverse=True)
+    counts = [(*scope, in_memory.readers, in_record.readers) for scope, in_memory, in_record in found]
+    times = [_number(max(in_memory.last, in_record.last)) for _, in_memory, in_record in found]
+    return {
+        f"{name}-forgotten": _pack(counts, _MAX_COUNTS_BYTES)[0],
+        f"{name}-times": _pack(times, _MAX_TIMES_BYTES)[0],
+    }
 
 
-def _pack(rows: Sequence[tuple[Any, ...]], largest: int) -> tuple[bytes, int]:
+def _pack(rows: Sequence[Any], largest: int) -> tuple[bytes, int]:
     """Compress as many rows as fit; return how many."""
     while True:
         packed = zlib.compress(orjson.dumps(rows), 1)
@@ -249,11 +267,11 @@ def _entry(row: Sequence[Any]) -> tuple[AccessScope, str, Entry]:
     )
 
 
-def _count(row: Sequence[Any]) -> tuple[AccessScope, int, int]:
+def _count(row: Sequence[Any], last: Any) -> tuple[AccessScope, Dropped, int]:
     namespace, name, in_memory, in_record = row
     if not all(isinstance(text, str) for text in (namespace, name)):
         raise TypeError
-    return AccessScope(namespace, name), int(in_memory), int(in_record)
+    return AccessScope(namespace, name), Dropped(int(in_memory), _time(int(last))), int(in_record)
 
 
 def _number(time: datetime) -> int:

@@ -78,7 +78,9 @@ def test_many_are_cut_and_it_is_said() -> None:
 
 
 def test_readers_that_were_forgotten_are_reported() -> None:
-    assert "**This is not all.** 7 more were forgotten" in "\n".join(written(("auth", READER), forgotten=7))
+    assert "**This is not all.** About 7 more were forgotten" in "\n".join(
+        written(("auth", READER), forgotten=7)
+    )
     assert "forgotten" not in "\n".join(written(("auth", READER)))
 
 

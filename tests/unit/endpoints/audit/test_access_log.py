@@ -224,5 +224,47 @@ def test_readers_of_deleted_objects_are_dropped_first_the_oldest_first_and_are_c
     assert [number for number in range(30) if noted.readers_of("shop", [f"gone-{number}"], START)] == [
         *range(5, 30)
     ]
-    assert noted.forgotten("shop", ["gone-0"]) == 10
-    assert noted.forgotten("bank", ["gone-0"]) == 0
+    assert [noted.forgotten("shop", [f"gone-{number}"]) for number in (0, 4, 5)] == [2, 2, 0]
+
+
+def test_a_namespace_keeps_the_number_of_deleted_objects_that_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ALL", 0)
+    monkeypatch.setattr(module, "_MAX_EMPTY", 2)
+    noted = journal_of()
+    for number in range(4):
+        for reader in range(1 if number else 2):
+            access = replace(READ, subject=str(reader), time=at(minutes=number))
+            noted.note(AccessScope("shop", f"gone-{number}"), access)
+    for _ in range(2):
+        finish(noted.sweep(START))
+
+    scopes = {scope.name: dropped.readers for scope, _, dropped in noted.pages()}
+    assert scopes == {"gone-2": 1, "gone-3": 1, "": 2}
+
+
+def test_the_number_of_dropped_readers_ends_as_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALL", 0)
+    noted = journal_of()
+    noted.note(AUTH, replace(READ, time=at(days=3)))
+
+    found = []
+    for since in (at(days=0), at(days=3), at(days=3, seconds=1)):
+        finish(noted.sweep(since))
+        found.append(noted.forgotten("shop", ["auth"]))
+
+    assert found == [1, 1, 0]
+    assert noted.is_empty
+
+
+def test_of_many_users_of_an_existing_object_the_number_ends_with_the_last_of_them() -> None:
+    noted = journal_of(AUTH)
+    flood(noted, lambda number: f"user-{number}", 60)
+    finish(noted.sweep(START))
+    assert noted.forgotten("shop", ["auth"]) == 10
+
+    noted.note(AUTH, replace(READ, time=at(days=100)))
+    finish(noted.sweep(at(days=2)))
+
+    assert (subjects(noted), noted.forgotten("shop", ["auth"])) == ([API], 0)

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from keyturn.core.emergency.readers import ReaderStatus
+from keyturn.endpoints.audit import access_log
 from keyturn.endpoints.audit import persistence as record
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope
 from keyturn.endpoints.audit.baseline import MOST_PAIRS, Habits, Unusual
@@ -218,6 +219,74 @@ def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchang
     assert Replica().reads(other.writes()).journal.forgotten("tenant", ["s0"]) < 50
 
 
+def crowded(monkeypatch: pytest.MonkeyPatch) -> Replica:
+    """Return a replica with 96 readers of existing objects and 20 of a deleted one, and space for 100."""
+    monkeypatch.setattr(access_log, "_ALL", 100)
+    replica = Replica(journal=AccessLog(lambda scope: scope.namespace == "live"))
+    for number in range(96):
+        access = replace(READ, subject=str(number), time=at(days=3))
+        replica.journal.note(AccessScope("live", f"s{number % 3}"), access)
+    for number in range(20):
+        replica.take(replace(READ, subject=str(number)))
+    return replica
+
+
+def test_replicas_that_drop_the_same_readers_count_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = crowded(monkeypatch), crowded(monkeypatch)
+    stored = other.writes()
+
+    for _ in range(3):
+        finish(one.reads(stored).journal.sweep(START))
+        finish(other.reads(one.writes()).journal.sweep(START))
+
+    assert one.readers() == other.readers() == []
+    assert one.journal.forgotten("shop", ["auth"]) == other.journal.forgotten("shop", ["auth"]) == 20
+
+
+def test_the_number_of_dropped_readers_ends_as_they_would_in_each_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = crowded(monkeypatch)
+    finish(before.journal.sweep(START))
+    written = before.writes()
+
+    found = []
+    for since in (START, at(seconds=1)):
+        after = Replica().reads(written)
+        finish(after.journal.sweep(since))
+        found.append(after.journal.forgotten("shop", ["auth"]))
+
+    assert found == [20, 0]
+
+
+def test_the_number_of_an_earlier_version_ends_with_the_last_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = crowded(monkeypatch)
+    finish(before.journal.sweep(START))
+    written = before.writes()
+    del written["data"]["journal-times"], written["data"]["refused-times"]
+
+    found = []
+    for since in (at(days=3), at(days=3, seconds=1)):
+        after = Replica().reads(written)
+        finish(after.journal.sweep(since))
+        found.append(after.journal.forgotten("shop", ["auth"]))
+
+    assert found == [20, 0]
+
+
+def test_restarts_of_one_replica_do_not_increase_what_does_not_fit_into_the_record() -> None:
+    one = Replica()
+    flooded(one, "tenant", 400)
+    found = []
+    for _ in range(3):
+        after = Replica().reads(one.writes())
+        found.append(after.journal.forgotten("tenant", ["s0"]))
+        one.reads(after.writes())
+
+    assert found[0] > 0
+    assert found == [found[0]] * 3
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -233,6 +302,9 @@ def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchang
         lambda body: body["data"].update(journal=_packed("x" * 20_000_000)),
         lambda body: body["data"].pop("journal-forgotten"),
         lambda body: body["data"].update({"journal-forgotten": _packed([["shop", 1, 2, 3]])}),
+        lambda body: body["data"].update(
+            {"journal-forgotten": _packed([["shop", "auth", 1, 0]]), "journal-times": _packed(["x"])}
+        ),
     ],
     ids=[
         "type",
@@ -247,6 +319,7 @@ def test_what_was_forgotten_is_known_to_the_next_process_and_grows_by_no_exchang
         "bomb",
         "no counts",
         "no count",
+        "no time",
     ],
 )
 def test_what_others_made_of_it_is_unreadable_and_changes_nothing(change: Callable[[Body], object]) -> None:
