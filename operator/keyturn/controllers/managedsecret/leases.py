@@ -120,24 +120,34 @@ class LeaseMemory:
         self._revoking.setdefault(key, {})[job.name] = job
 
     def postponed(self, key: ObjectKey) -> Mapping[str, RevocationProblem]:
-        """Return the leases whose revocation failed or is in progress."""
-        return self._postponed.get(key, {})
+        """Return the leases whose revocation failed or is in progress, as of now."""
+        return dict(self._postponed.get(key, {}))
 
     def refusal(self, key: ObjectKey, lease: str) -> str:
-        """Return why the store does not revoke a lease, as of the last attempt that ended."""
-        problem = self.postponed(key).get(lease)
+        """Return why the store does not revoke a lease, as of its last answer."""
+        problem = self._postponed.get(key, {}).get(lease)
         return problem.refusal if problem else ""
 
     def postpone(self, key: ObjectKey, lease: str, until: datetime, refusal: str = "") -> None:
+        """Set when a revocation is retried; an earlier refusal counts until the store gives another answer."""
+        refusal = refusal or self.refusal(key, lease)
         self._postponed.setdefault(key, {})[lease] = RevocationProblem(until, refusal)
 
     def resume(self, key: ObjectKey, lease: str) -> None:
-        """Make the revocation of a lease due, or drop its record."""
-        self._postponed.get(key, {}).pop(lease, None)
+        """Make the revocation of a lease due."""
+        problems = self._postponed.get(key, {})
+        if problem := problems.get(lease):
+            problems[lease] = problem._replace(again=self._context.now())
 
-    def retry(self, key: ObjectKey) -> None:
-        """Make all failed revocations due, because a store has recovered."""
-        self._postponed.pop(key, None)
+    def retry(self, key: ObjectKey, now: datetime) -> None:
+        """Make all failed revocations due, because a store has recovered or was changed."""
+        problems = self._postponed.get(key, {})
+        for lease, problem in problems.items():
+            problems[lease] = problem._replace(again=now)
+
+    def settle(self, key: ObjectKey, lease: str) -> None:
+        """Drop the record of a lease that is revoked or has expired."""
+        self._postponed.get(key, {}).pop(lease, None)
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel revocations of a deleted object, and revoke the leases that no revision records."""
@@ -331,7 +341,7 @@ async def revoke_lease(
     """
     lease = step.loan
     if context.now() >= lease.ends or await _revoke(lease, key, memory, context):
-        memory.resume(key, lease.id)
+        memory.settle(key, lease.id)
     elif not (step.drops_refused and memory.refusal(key, lease.id)):
         return None
     memory.take_revocation(key, lease.id)
@@ -346,7 +356,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         )
     if not job.task.done():
         memory.keep_revocation(key, job)
-        memory.postpone(key, lease.id, lease.ends, memory.refusal(key, lease.id))
+        memory.postpone(key, lease.id, lease.ends)
         return False
     failure = job.task.result()
     if failure is None:

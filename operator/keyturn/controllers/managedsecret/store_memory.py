@@ -31,7 +31,7 @@ class StoreMemory:
         """Make all failed operations of a ManagedSecret due now, because a store has recovered or was changed."""
         self.pulls.retry(key, now)
         self.pushes.retry(key, now)
-        self.leases.retry(key)
+        self.leases.retry(key, now)
 
     def keep(self, key: ObjectKey, observed: Observed, desired: Desired) -> None:
         """End reads and revoke unrecorded leases that the spec no longer asks for."""

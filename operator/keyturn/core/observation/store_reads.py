@@ -85,4 +85,4 @@ class RevocationProblem(NamedTuple):
 
     again: datetime
     refusal: str = ""
-    """Why the store does not revoke it; empty if it did not answer yet."""
+    """Why the store does not revoke it, as of its last answer; empty if it did not answer yet."""

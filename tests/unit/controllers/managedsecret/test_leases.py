@@ -26,7 +26,7 @@ from keyturn.stores.providers.errors import Denied, Refused, Throttled, Unauthor
 from sandbox.harness import until
 from tests.support.memory_stores import InMemoryStores, texts
 from tests.unit.core import builders
-from tests.unit.core.builders import NOW, VAULT, minutes, observed
+from tests.unit.core.builders import NOW, VAULT, minutes, observed, seconds
 
 if TYPE_CHECKING:
     from keyturn.controllers.managedsecret.pull import Reading
@@ -468,8 +468,21 @@ async def test_what_was_not_taken_back_is_given_back_once_its_store_permits_it(
     assert give_back.refusal == "Status403", "it counts until the store answers"
     answered.set()
     await until(lambda: not waits(give_back))
+    assert give_back.refusal == "Status403", "the answer is not looked at yet"
     assert await give_back()
     assert reader.remote.out == []
+    assert give_back.again is None
+
+
+@pytest.mark.parametrize("away", [Unreachable("Timeout"), Throttled("Status429")], ids=["away", "throttled"])
+async def test_a_refusal_counts_while_its_store_is_away(
+    reader: LeaseReader, give_back: Revocation, away: Unreachable | Throttled
+) -> None:
+    reader.remote.fails[ORDERS] = Denied("Status403")
+    assert not await give_back()
+    reader.remote.fails[ORDERS] = away
+    assert not await give_back()
+    assert (give_back.again, give_back.refusal) == (NOW + seconds(30), "Status403")
 
 
 @REFUSALS
@@ -488,7 +501,7 @@ async def test_of_what_has_ended_no_request_is_sent(reader: LeaseReader, give_ba
 
 
 def waits(give_back: Revocation) -> bool:
-    return give_back.again is not None
+    return give_back.again is not None and give_back.again > give_back.reader.now
 
 
 async def test_a_store_that_takes_its_time_blocks_no_other(
