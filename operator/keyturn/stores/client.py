@@ -141,6 +141,7 @@ class StoreClient:
         return await self._request(namespace, "renew", lambda provider: provider.renew_lease(path, lease))
 
     async def revoke_lease(self, namespace: str, path: str, lease: ProviderLease) -> None:
+        self.plan.provider.hold_to_issuer(self.plan.config, lease)
         await self._request(namespace, "revoke", lambda provider: provider.revoke_lease(path, lease))
 
     def close(self) -> Past:

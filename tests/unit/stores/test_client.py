@@ -9,14 +9,17 @@ import asyncio
 import contextlib
 import itertools
 import random
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.errors import Stalled
 from keyturn.core.value import Value
 from keyturn.kube import paths
+from keyturn.runtime import metrics
 from keyturn.stores.providers import Policy, WriteResult
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Conflict, NotFound, Refused, StoreError, Throttled, Unreachable
 from tests.unit.stores.fake_stores import cluster_ref, now, ref, revealed
 from tests.unit.stores.fast_clock import in_no_time
@@ -941,3 +944,27 @@ async def test_a_cached_value_is_not_given_to_a_namespace_that_is_no_longer_allo
 
     with pytest.raises(Stalled, match="does not allow the namespace 'office'"):
         await fake.read("db", cluster_ref(), namespace="office")
+
+
+@in_no_time
+async def test_another_server_is_not_asked_to_revoke_a_lease_and_counts_no_refusal(fake: FakeStores) -> None:
+    auth = {"token": {"secretRef": {"name": "login", "key": "token"}}}
+    settings: dict[str, Any] = {
+        "server": "https://new.test",
+        "engine": "dynamic",
+        "mount": "database",
+        "auth": auth,
+    }
+    fake.store(provider="vault", **settings)
+    lease = ProviderLease("database/creds/a/1", "", timedelta(hours=1), "https://old.test/#database")
+    sample = (
+        "keyturn_provider_requests_total",
+        {"provider": "vault", "operation": "revoke", "code": "Refused"},
+    )
+    before = metrics.REGISTRY.get_sample_value(*sample)
+
+    with pytest.raises(Refused, match="OtherServer"):
+        await fake.stores.revoke_lease(ref(), "shop", "creds/a", lease)
+
+    assert metrics.REGISTRY.get_sample_value(*sample) == before
+    assert fake.api.asked == []

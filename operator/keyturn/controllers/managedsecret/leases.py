@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from keyturn.controllers.background import begin
+from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation import transitions
@@ -41,6 +42,8 @@ _log = structlog.get_logger()
 
 _RETRY_DELAY: Final = timedelta(seconds=30)
 _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
+_REFUSED_DELAY: Final = timedelta(minutes=5)
+_MAX_REFUSED_DELAY: Final = timedelta(hours=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -128,10 +131,18 @@ class LeaseMemory:
         problem = self._postponed.get(key, {}).get(lease)
         return problem.refusal if problem else ""
 
-    def postpone(self, key: ObjectKey, lease: str, until: datetime, refusal: str = "") -> None:
+    def postpone(self, key: ObjectKey, lease: str, until: datetime) -> None:
         """Set when a revocation is retried; an earlier refusal counts until the store gives another answer."""
-        refusal = refusal or self.refusal(key, lease)
-        self._postponed.setdefault(key, {})[lease] = RevocationProblem(until, refusal)
+        problems = self._postponed.setdefault(key, {})
+        problem = problems.get(lease) or RevocationProblem(until)
+        problems[lease] = problem._replace(again=until, refused=None)
+
+    def refuse(self, key: ObjectKey, lease: str, cause: str) -> None:
+        """Record that a store does not revoke a lease; it is asked again with back-off."""
+        problems, now = self._postponed.setdefault(key, {}), self._context.now()
+        number = problems[lease].refusals + 1 if lease in problems else 1
+        again = now + backoff(_REFUSED_DELAY, number, _MAX_REFUSED_DELAY)
+        problems[lease] = RevocationProblem(again, cause, number, now)
 
     def resume(self, key: ObjectKey, lease: str) -> None:
         """Make the revocation of a lease due."""
@@ -143,7 +154,7 @@ class LeaseMemory:
         """Make all failed revocations due, because a store has recovered or was changed."""
         problems = self._postponed.get(key, {})
         for lease, problem in problems.items():
-            problems[lease] = problem._replace(again=now)
+            problems[lease] = problem._replace(again=now, refusals=0)
 
     def settle(self, key: ObjectKey, lease: str) -> None:
         """Drop the record of a lease that is revoked or has expired."""
@@ -368,7 +379,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         return False
     # Asked again until the lease expires: a right may be granted, and a login or a store created again.
     code = failure.reason if isinstance(failure, Stalled) else failure.code
-    memory.postpone(key, lease.id, context.now() + _MAX_RETRY_DELAY, _cause(failure))
+    memory.refuse(key, lease.id, _cause(failure))
     _log.warning("lease revocation refused", secret=str(key), lease=name, code=code, ends=str(lease.ends))
     return False
 

@@ -86,3 +86,7 @@ class RevocationProblem(NamedTuple):
     again: datetime
     refusal: str = ""
     """Why the store does not revoke it, as of its last answer; empty if it did not answer yet."""
+    refusals: int = 0
+    """How often it has refused since the store was changed or has recovered."""
+    refused: datetime | None = None
+    """When it refused; None if the last attempt had another result, or is in progress."""

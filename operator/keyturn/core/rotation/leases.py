@@ -7,6 +7,7 @@ revoked it, or it has expired, so after a crash the next process knows what to r
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import steps
@@ -32,6 +33,9 @@ __all__ = [
     "returned_again",
     "returned_last",
 ]
+
+
+_PRESSED_DELAY = timedelta(minutes=5)
 
 
 def next_loans(observed: Observed) -> steps.Borrow | None:
@@ -132,6 +136,12 @@ def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | 
 
 
 def _retry_at(loan: StoreLease, observed: Observed) -> datetime:
-    """Return when a failed revocation is retried; a lease that has expired is removed without a request."""
+    """Return when a failed revocation is retried; a lease that has expired is removed without a request.
+
+    In an emergency a refused one is retried soon, because no event shows that a right was granted at the store.
+    """
     problem = observed.returns.get(loan.id)
-    return min(problem.again if problem else observed.now, max(loan.ends, observed.now))
+    again = problem.again if problem else observed.now
+    if problem and problem.refused and observed.is_pressed:
+        again = min(again, problem.refused + _PRESSED_DELAY)
+    return min(again, max(loan.ends, observed.now))

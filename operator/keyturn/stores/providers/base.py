@@ -192,6 +192,14 @@ class Provider(ABC, Generic[C]):
         """Return the place that leases are valid at: credentials of another one are replaced."""
         return ""
 
+    @classmethod
+    def hold_to_issuer(cls, config: C, lease: ProviderLease) -> None:
+        """Check that the settings name the server that has issued a lease; no other one is asked to revoke it.
+
+        Raises:
+            Refused: They name another one.
+        """
+
     async def check(self) -> None:
         """Check connection and credential without reading a value.
 

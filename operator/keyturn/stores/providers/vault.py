@@ -128,6 +128,15 @@ class Vault(Provider[VaultConfig]):
             else ""
         )
 
+    @classmethod
+    def hold_to_issuer(cls, config: VaultConfig, lease: ProviderLease) -> None:
+        if lease.issuer and _server_of(lease.issuer) != _server_of(cls.lease_issuer(config)):
+            raise Refused(  # Vault reports success for a lease that it does not know
+                "OtherServer",
+                "another server or namespace issued it than the store names now; revoke it there, or restore the"
+                " settings",
+            )
+
     async def check(self) -> None:
         await self._within(self._check_token())
 
@@ -137,12 +146,6 @@ class Vault(Provider[VaultConfig]):
 
     async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
         self._check(key)
-        if lease.issuer and _server_of(lease.issuer) != _server_of(self.lease_issuer(self.config)):
-            raise Refused(  # Vault reports success for a lease that it does not know
-                "OtherServer",
-                "another server or namespace issued it than the store names now; revoke it there, or restore the"
-                " settings",
-            )
         await self._within(_vault_leases.revoke(self._request, lease))
 
     async def close(self) -> None:

@@ -485,6 +485,23 @@ async def test_a_refusal_counts_while_its_store_is_away(
     assert (give_back.again, give_back.refusal) == (NOW + seconds(30), "Status403")
 
 
+async def test_a_store_that_refuses_is_asked_less_and_less_until_it_is_changed(
+    reader: LeaseReader, give_back: Revocation
+) -> None:
+    reader.remote.fails[ORDERS] = Denied("Status403")
+    pauses = []
+    for _ in range(6):
+        assert not await give_back()
+        assert give_back.again
+        pauses.append(give_back.again - NOW)
+    assert pauses == [minutes(5), minutes(10), minutes(20), minutes(40), HOUR, HOUR]
+
+    give_back.memory.retry(KEY, NOW)
+    assert give_back.again == NOW
+    assert not await give_back()
+    assert give_back.again == NOW + minutes(5)
+
+
 @REFUSALS
 async def test_a_deletion_does_not_wait_for_what_is_not_taken_back(
     reader: LeaseReader, give_back: Revocation, refusal: StoreError | Stalled, cause: str

@@ -80,7 +80,7 @@ def test_a_recovered_store_makes_only_its_users_due() -> None:
     for key in (KEY, OTHER):
         memory.stores.pulls.record(key).problem = Wait("ProviderError", "", seconds(5))
         memory.stores.pushes.fail(key, "place", Wait("ProviderError", "", seconds(5)), NOW)
-        memory.stores.leases.postpone(key, "lease", NOW + minutes(1), "Status403")
+        memory.stores.leases.refuse(key, "lease", "Status403")
 
     memory.stores.retry(KEY, NOW)
 
@@ -88,6 +88,6 @@ def test_a_recovered_store_makes_only_its_users_due() -> None:
     assert [pulls.record(key).due for key in (KEY, OTHER)] == [NOW, None]
     assert pushes.problems(KEY)["place"].again == NOW < pushes.problems(OTHER)["place"].again
     assert [dict(leases.postponed(key)) for key in (KEY, OTHER)] == [
-        {"lease": RevocationProblem(NOW, "Status403")},
-        {"lease": RevocationProblem(NOW + minutes(1), "Status403")},
+        {"lease": RevocationProblem(NOW, "Status403", 0, NOW)},
+        {"lease": RevocationProblem(NOW + minutes(5), "Status403", 1, NOW)},
     ]

@@ -91,7 +91,7 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     lease = StoreLease(place, "lease-1", "", make.minutes(60), ends, is_carried=True)
     stores = StoreMemory(context)
     if refused:
-        stores.leases.postpone(KEY, lease.id, ends, "Status403")
+        stores.leases.refuse(KEY, lease.id, "Status403")
 
     tell_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
 

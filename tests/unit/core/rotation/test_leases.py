@@ -143,6 +143,17 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
             Rest(NOW + minutes(8)),
             id="it is refused and stays recorded",
         ),
+        pytest.param(
+            at_rest(
+                OLD,
+                NEW,
+                now=NOW + minutes(4),
+                emergencies=(PRESSING,),
+                returns={"old": RevocationProblem(NOW + minutes(20), "Status403", 3, NOW)},
+            ),
+            Rest(NOW + minutes(5)),
+            id="it is refused in an emergency: soon again",
+        ),
         # The ManagedSecret goes
         pytest.param(
             at_rest(NEW, spec=BOUND), Finalize(present=True), id="its Secret goes with it: it is kept"
