@@ -17,6 +17,7 @@ __all__ = [
     "FINALIZER",
     "HOLDER",
     "KEYTURN",
+    "LEASES_REVOKED",
     "MANAGED_BY",
     "MARKER",
     "OVERLAP_ANNOTATION",
@@ -48,6 +49,8 @@ REFRESH = "keyturn.dev/refresh"
 ROLLBACK = "keyturn.dev/rollback"
 ACKNOWLEDGE_AUDIT = "keyturn.dev/acknowledge-audit"
 ACKNOWLEDGE_REPORT = "keyturn.dev/acknowledge-report"
+LEASES_REVOKED = "keyturn.dev/leases-revoked"
+"""Of a ManagedSecret: the time at which a person has revoked the leases that a store refuses to revoke."""
 RELOAD = "keyturn.dev/reload"
 """Of a workload: wait, if it reads changed files without a restart."""
 RESTART = "keyturn.dev/restart"

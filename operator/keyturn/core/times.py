@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
-__all__ = ["NOTHING", "clock", "length", "since", "to_second", "until"]
+__all__ = ["NOTHING", "clock", "length", "since", "time_of", "to_second", "until"]
 
 NOTHING = "-"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SINGLE_UNIT_FROM = {"d": 8, "h": 8, "m": 10, "s": 0}
 """By unit, the count from which on the next smaller unit is left out."""
+
+
+def time_of(text: str | None) -> datetime | None:
+    """Return the time in an annotation, with time zone; None if a user wrote something else into it."""
+    try:
+        time = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo else None
 
 
 def to_second(time: datetime) -> datetime:

@@ -20,6 +20,7 @@ import structlog
 from keyturn.core.backoff import backoff
 from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
 from keyturn.core.state.state import HIGHEST_REVISION
+from keyturn.core.times import time_of
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
@@ -248,12 +249,3 @@ def number_of(text: str | None) -> int | None:
     """Return the revision in an annotation; None if a user wrote something else into it."""
     number = int(text) if text and _DIGITS.fullmatch(text) else 0
     return number if 1 <= number <= HIGHEST_REVISION else None
-
-
-def time_of(text: str | None) -> datetime | None:
-    """Return the time in an annotation, with time zone; None if a user wrote something else into it."""
-    try:
-        time = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return time if time and time.tzinfo else None

@@ -34,9 +34,9 @@ from keyturn.core.state.state import (
     Triggers,
     state_name,
 )
+from keyturn.core.times import time_of
 from keyturn.core.value import Value
 
-from .secret_informer import time_of
 from .target_secret import LARGEST, owner_reference, size_of
 
 if TYPE_CHECKING:

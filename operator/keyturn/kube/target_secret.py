@@ -30,9 +30,10 @@ from keyturn.core.labels import (
 from keyturn.core.observation.account_manager import manager_of
 from keyturn.core.observation.observed import TargetFacts
 from keyturn.core.state.revision import changed_keys
+from keyturn.core.times import time_of
 from keyturn.core.value import Value
 
-from .secret_informer import number_of, time_of
+from .secret_informer import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

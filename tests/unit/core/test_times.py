@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.core.times import NOTHING, clock, since, to_second, until
+from keyturn.core.times import NOTHING, clock, since, time_of, to_second, until
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 
@@ -12,6 +12,12 @@ NOON = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
 @pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
 def test_a_time_is_cut_to_its_second(microsecond: int) -> None:
     assert to_second(NOON.replace(microsecond=microsecond)) == NOON
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "2026-11-24", "2026-11-24T03:00:00"])
+def test_what_a_user_writes_instead_of_a_time_is_none(text: str | None) -> None:
+    assert time_of(text) is None
+    assert time_of("2026-05-01T12:00:30Z") == NOON
 
 
 @pytest.mark.parametrize(

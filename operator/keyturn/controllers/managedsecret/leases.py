@@ -128,21 +128,24 @@ class LeaseMemory:
 
     def refusal(self, key: ObjectKey, lease: str) -> str:
         """Return why the store does not revoke a lease, as of its last answer."""
-        problem = self._postponed.get(key, {}).get(lease)
-        return problem.refusal if problem else ""
+        return self._known(key, lease).refusal
+
+    def wait(self, key: ObjectKey, lease: str, until: datetime) -> None:
+        """Record that a revocation is in progress; an earlier refusal counts until the store gives another answer."""
+        self._put(key, lease, self._known(key, lease)._replace(again=until, refused=None))
 
     def postpone(self, key: ObjectKey, lease: str, until: datetime) -> None:
-        """Set when a revocation is retried; an earlier refusal counts until the store gives another answer."""
-        problems = self._postponed.setdefault(key, {})
-        problem = problems.get(lease) or RevocationProblem(until)
-        problems[lease] = problem._replace(again=until, refused=None)
+        """Record that a revocation failed for now; an earlier refusal counts."""
+        known = self._known(key, lease)
+        since = known.since or self._context.now()
+        self._put(key, lease, known._replace(again=until, since=since, refused=None))
 
     def refuse(self, key: ObjectKey, lease: str, cause: str) -> None:
         """Record that a store does not revoke a lease; it is asked again with back-off."""
-        problems, now = self._postponed.setdefault(key, {}), self._context.now()
-        number = problems[lease].refusals + 1 if lease in problems else 1
+        known, now = self._known(key, lease), self._context.now()
+        number = known.refusals + 1
         again = now + backoff(_REFUSED_DELAY, number, _MAX_REFUSED_DELAY)
-        problems[lease] = RevocationProblem(again, cause, number, now)
+        self._put(key, lease, RevocationProblem(again, cause, known.since or now, number, now))
 
     def resume(self, key: ObjectKey, lease: str) -> None:
         """Make the revocation of a lease due."""
@@ -159,6 +162,12 @@ class LeaseMemory:
     def settle(self, key: ObjectKey, lease: str) -> None:
         """Drop the record of a lease that is revoked or has expired."""
         self._postponed.get(key, {}).pop(lease, None)
+
+    def _known(self, key: ObjectKey, lease: str) -> RevocationProblem:
+        return self._postponed.get(key, {}).get(lease) or RevocationProblem(self._context.now())
+
+    def _put(self, key: ObjectKey, lease: str, problem: RevocationProblem) -> None:
+        self._postponed.setdefault(key, {})[lease] = problem
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel revocations of a deleted object, and revoke the leases that no revision records."""
@@ -348,10 +357,10 @@ async def revoke_lease(
 ) -> State | None:
     """Revoke a lease; return the state without it, or None if the revocation is to be retried.
 
-    An expired lease needs no revocation.
+    A lease that has expired, or that a person states to have revoked, needs no revocation.
     """
     lease = step.loan
-    if context.now() >= lease.ends or await _revoke(lease, key, memory, context):
+    if step.is_stated or context.now() >= lease.ends or await _revoke(lease, key, memory, context):
         memory.settle(key, lease.id)
     elif not (step.drops_refused and memory.refusal(key, lease.id)):
         return None
@@ -367,7 +376,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         )
     if not job.task.done():
         memory.keep_revocation(key, job)
-        memory.postpone(key, lease.id, lease.ends)
+        memory.wait(key, lease.id, lease.ends)
         return False
     failure = job.task.result()
     if failure is None:

@@ -9,6 +9,7 @@ import structlog
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.legacy_status import told_reason
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
@@ -203,6 +204,12 @@ def _report_store_step(
     if isinstance(step, steps.GiveBack) and step.loan.id in stores.leases.postponed(key):
         return
     match step:
+        case steps.GiveBack(loan=loan, is_stated=True):
+            note = (
+                f"the record of the lease of {loan.where} is removed, because {LEASES_REVOKED} states its"
+                " revocation"
+            )
+            context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
         case steps.GiveBack(loan=loan) if observed.now < loan.ends:
             context.events.record(
                 observed.managed, EventReason.GIVEN_BACK, f"the previous lease of {loan.where} is revoked"

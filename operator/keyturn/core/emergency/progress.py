@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
@@ -17,12 +19,13 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.former import has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
-from keyturn.core.rotation.leases import idle_leases, refusal_of
+from keyturn.core.rotation.leases import idle_leases, refusal_of, stated_at, unrevoked
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.state.revision import is_found
+from keyturn.core.times import clock
 
 from .logins import exposed_logins
 
@@ -118,7 +121,11 @@ def _turned_elsewhere(
             is_progress = state is AffectedState.ROTATED
             return replace(told, state=AffectedState.PENDING if is_progress else state, message=message)
     message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
-    return replace(told, state=AffectedState.NOTHING_TO_ROTATE, message=message)
+    return replace(
+        told,
+        state=AffectedState.NOTHING_TO_ROTATE,
+        message=_with_statement(message, emergency, observed),
+    )
 
 
 def _with_places(told: Affected, observed: Observed, desired: Desired) -> Affected:
@@ -182,7 +189,7 @@ def _rotated(
     for state, message in _open_points(told, emergency, observed, current.number, desired, error):
         return replace(told, state=state, message=message)
     done = _elsewhere(told) or _unproven(observed) or _read_before(observed)
-    return replace(told, state=AffectedState.ROLLED_OUT, message=done)
+    return replace(told, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed))
 
 
 def _why_exposed(current: RevisionFacts) -> str:
@@ -217,7 +224,7 @@ def _open_points(
         yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
     if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
         yield AffectedState.ROTATED, earlier
-    if refused := _refused_leases(observed):
+    if refused := unrevoked(observed):
         yield _kept_from(refused, AffectedState.STALLED, observed, error)
     if open_ := [login for login in told.logins if login.refused_at is None]:
         yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
@@ -265,17 +272,16 @@ def _leased(observed: Observed) -> str | None:
     return f"leases of earlier credentials are to be revoked: {number}" if number else None
 
 
-def _refused_leases(observed: Observed) -> str | None:
-    """Return a message with the leases of earlier dynamic credentials that their store does not revoke."""
-    refused = [loan for loan in idle_leases(observed) if loan.is_carried and refusal_of(loan, observed)]
-    if not refused:
-        return None
-    last, more = max(refused, key=lambda loan: loan.ends), len(refused) - 1
-    others = f" and {more} more" if more else ""
-    return (
-        f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
-        f" {last.ends:%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store: {refusal_of(last, observed)}"
+def _with_statement(message: str | None, emergency: Emergency, observed: Observed) -> str | None:
+    """Return a message after a person's statement about leases of earlier credentials, if there is one."""
+    stated = stated_at(observed)
+    if stated is None or stated < emergency.started:
+        return message
+    statement = (
+        f"a person states by {LEASES_REVOKED} that leases which Keyturn could not revoke were revoked at the store"
+        f" by {clock(stated.astimezone(UTC))}; Keyturn has not seen it"
     )
+    return "; ".join(part for part in (statement, message) if part)
 
 
 def _read_before(observed: Observed) -> str | None:

@@ -86,6 +86,8 @@ class RevocationProblem(NamedTuple):
     again: datetime
     refusal: str = ""
     """Why the store does not revoke it, as of its last answer; empty if it did not answer yet."""
+    since: datetime | None = None
+    """When this process saw it fail first; None while the first attempt is in progress."""
     refusals: int = 0
     """How often it has refused since the store was changed or has recovered."""
     refused: datetime | None = None

@@ -10,6 +10,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.core.labels import LEASES_REVOKED
+from keyturn.core.times import clock, time_of, to_second
+
 from . import steps
 from .completion import is_complete, publication_limit
 from .emergency import revokes_at_once
@@ -30,12 +33,17 @@ __all__ = [
     "next_loans",
     "next_return",
     "refusal_of",
+    "refused_leases",
     "returned_again",
     "returned_last",
+    "stated_at",
+    "unrevoked",
 ]
 
 
 _PRESSED_DELAY = timedelta(minutes=5)
+_MAX_AHEAD = timedelta(minutes=5)
+"""How far the clock of the person who states a time may be ahead."""
 
 
 def next_loans(observed: Observed) -> steps.Borrow | None:
@@ -48,7 +56,10 @@ def next_loans(observed: Observed) -> steps.Borrow | None:
 
 def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if no revision had its value, else when no workload needs it."""
-    ready = (loan for loan in idle_leases(observed) if _may_end_at(loan, observed, desired) <= observed.now)
+    idle = idle_leases(observed)
+    if stated := next((loan for loan in idle if _is_stated(loan, observed)), None):
+        return steps.GiveBack(stated, is_stated=True)
+    ready = (loan for loan in idle if _may_end_at(loan, observed, desired) <= observed.now)
     return _first(ready, observed)
 
 
@@ -73,6 +84,44 @@ def refusal_of(loan: StoreLease, observed: Observed) -> str:
     """Return why the store does not revoke a lease; empty if it was not asked, or did not answer yet."""
     problem = observed.returns.get(loan.id)
     return problem.refusal if problem else ""
+
+
+def refused_leases(observed: Observed) -> tuple[StoreLease, ...]:
+    """Return the leases of earlier credentials that their store does not revoke, the last to end first."""
+    refused = [loan for loan in idle_leases(observed) if loan.is_carried and refusal_of(loan, observed)]
+    return tuple(sorted(refused, key=lambda loan: loan.ends, reverse=True))
+
+
+def unrevoked(observed: Observed) -> str | None:
+    """Return a message about the leases of earlier credentials that their store does not revoke, with the remedy."""
+    refused = refused_leases(observed)
+    if not refused:
+        return None
+    last, more = refused[0], len(refused) - 1
+    others = f" and {more} more" if more else ""
+    since = max(observed.returns[loan.id].since or observed.now for loan in refused)
+    return (
+        f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
+        f" {clock(last.ends)} unless you revoke it at the store; if you have, annotate the ManagedSecret with"
+        f" {LEASES_REVOKED} and the time, not before {since:%Y-%m-%dT%H:%M:%SZ}: {refusal_of(last, observed)}"
+    )
+
+
+def stated_at(observed: Observed) -> datetime | None:
+    """Return when a person has revoked leases at their stores, as an annotation states.
+
+    A time in the future states nothing, because it would concern leases that are refused later.
+    """
+    stated = time_of(observed.managed.metadata.annotations.get(LEASES_REVOKED))
+    return stated if stated and stated <= observed.now + _MAX_AHEAD else None
+
+
+def _is_stated(loan: StoreLease, observed: Observed) -> bool:
+    """Whether a person states that a lease is revoked, since its revocation has failed."""
+    problem, stated = observed.returns.get(loan.id), stated_at(observed)
+    if problem is None or problem.since is None or stated is None:
+        return False
+    return to_second(problem.since) <= stated
 
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:

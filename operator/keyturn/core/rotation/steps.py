@@ -329,6 +329,8 @@ class GiveBack:
     loan: StoreLease
     drops_refused: bool = False
     """The record is removed also if the store does not revoke the lease, which then expires."""
+    is_stated: bool = False
+    """A person states that the lease is revoked, so that its record is removed without a request."""
 
 
 @dataclass(frozen=True, slots=True)

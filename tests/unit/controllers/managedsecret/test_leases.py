@@ -391,11 +391,11 @@ class Revocation:
     memory: LeaseMemory
     context: Context
 
-    async def __call__(self, *, drops_refused: bool = False) -> bool:
+    async def __call__(self, *, drops_refused: bool = False, is_stated: bool = False) -> bool:
         """Say whether it is no longer recorded."""
         assert self.reader.state
         (loan,) = self.reader.state.facts.loans
-        step = GiveBack(loan, drops_refused=drops_refused)
+        step = GiveBack(loan, drops_refused=drops_refused, is_stated=is_stated)
         after = await revoke_lease(step, KEY, self.reader.state, self.memory, self.context)
         return after is not None and not after.facts.loans
 
@@ -509,6 +509,18 @@ async def test_a_deletion_does_not_wait_for_what_is_not_taken_back(
     reader.remote.fails[ORDERS] = refusal
     assert await give_back(drops_refused=True)
     assert give_back.refusal == cause, "so that it is not reported as revoked"
+
+
+async def test_what_a_person_states_to_have_revoked_is_forgotten_without_a_request(
+    reader: LeaseReader, give_back: Revocation
+) -> None:
+    reader.remote.fails[ORDERS] = Unreachable("Timeout")
+    assert not await give_back()
+    asked = len(reader.remote.asked)
+
+    assert await give_back(is_stated=True)
+
+    assert (len(reader.remote.asked), give_back.again) == (asked, None)
 
 
 async def test_of_what_has_ended_no_request_is_sent(reader: LeaseReader, give_back: Revocation) -> None:

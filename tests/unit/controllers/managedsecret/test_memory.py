@@ -88,6 +88,6 @@ def test_a_recovered_store_makes_only_its_users_due() -> None:
     assert [pulls.record(key).due for key in (KEY, OTHER)] == [NOW, None]
     assert pushes.problems(KEY)["place"].again == NOW < pushes.problems(OTHER)["place"].again
     assert [dict(leases.postponed(key)) for key in (KEY, OTHER)] == [
-        {"lease": RevocationProblem(NOW, "Status403", 0, NOW)},
-        {"lease": RevocationProblem(NOW + minutes(5), "Status403", 1, NOW)},
+        {"lease": RevocationProblem(NOW, "Status403", since=NOW, refused=NOW)},
+        {"lease": RevocationProblem(NOW + minutes(5), "Status403", since=NOW, refusals=1, refused=NOW)},
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,14 +63,31 @@ async def test_a_conflict_of_the_status_puts_the_newer_object_into_the_cache(
 
 
 class PostedEvents:
-    """Events by reason."""
+    """Events by reason, and their notes."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.notes: list[str] = []
 
-    def record(self, about: object, reason: str, *_: object) -> None:
+    def record(self, about: object, reason: str, note: str, *_: object) -> None:
         del about
         self.reasons.append(reason)
+        self.notes.append(note)
+
+
+LEASE = StoreLease(
+    Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id,
+    "lease-1",
+    "",
+    make.minutes(60),
+    make.NOW + make.minutes(1),
+    is_carried=True,
+)
+
+
+def posted_events() -> tuple[PostedEvents, Context]:
+    events: Any = PostedEvents()
+    return events, Context(api=None, events=events, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
 
 
 @pytest.mark.parametrize(
@@ -85,10 +103,8 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     refused: bool,  # noqa: FBT001
     reasons: list[str],
 ) -> None:
-    events: Any = PostedEvents()
-    context = Context(api=None, events=events, now=lambda: make.NOW)  # type: ignore[arg-type]  # not called
-    place = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id
-    lease = StoreLease(place, "lease-1", "", make.minutes(60), ends, is_carried=True)
+    lease = replace(LEASE, ends=ends)
+    events, context = posted_events()
     stores = StoreMemory(context)
     if refused:
         stores.leases.refuse(KEY, lease.id, "Status403")
@@ -96,3 +112,14 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     tell_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
 
     assert events.reasons == reasons
+
+
+def test_a_lease_that_a_person_states_to_have_revoked_is_not_reported_as_revoked() -> None:
+    events, context = posted_events()
+
+    tell_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, StoreMemory(context), context)
+
+    assert events.notes == [
+        "the record of the lease of key 'creds/orders' of SecretStore 'vault' is removed, because"
+        " keyturn.dev/leases-revoked states its revocation"
+    ]

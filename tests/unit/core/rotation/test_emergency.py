@@ -13,7 +13,7 @@ from keyturn.api.rollout import OnFailure
 from keyturn.api.source import StoreKind
 from keyturn.core.emergency.progress import Affected, affected
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.labels import ROLLBACK
+from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency, concerns
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.observed import FormerUse
@@ -897,7 +897,7 @@ def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict
     ]
     names = ("password", "api-key") if spec is PULLING else ("api-key",)
     refused = {
-        lease.id: RevocationProblem(NOW + minutes(5), "Status403: extend a policy") for lease in leases
+        lease.id: RevocationProblem(NOW + minutes(5), "Status403: extend a policy", NOW) for lease in leases
     }
 
     def row(count: int, spec: dict[str, Any] = spec) -> Affected:
@@ -908,7 +908,8 @@ def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict
     assert one.state is AffectedState.STALLED
     assert one.message == (
         "the lease of key 'creds/1' of SecretStore 'vault' could not be revoked, so the earlier credentials are valid"
-        f" until {ends + seconds(1):%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store:"
+        f" until {ends + seconds(1):%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store; if you have, annotate"
+        " the ManagedSecret with keyturn.dev/leases-revoked and the time, not before 2026-11-24T12:00:00Z:"
         " Status403: extend a policy"
     )
     assert (two.message or "").startswith(
@@ -916,6 +917,32 @@ def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict
     )
     assert none.state in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
     assert row(1, {**spec, "suspend": True}).state is AffectedState.SUSPENDED
+
+
+STATEMENT = (
+    "a person states by keyturn.dev/leases-revoked that leases which Keyturn could not revoke were revoked at the"
+    " store by 2026-11-24 11:59:30 UTC; Keyturn has not seen it"
+)
+
+
+@pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
+@pytest.mark.parametrize(
+    ("stated", "is_told"),
+    [("2026-11-24T12:59:30+01:00", True), ("2026-11-24T11:58:59Z", False), ("now", False)],
+    ids=["during the emergency", "before it", "no time"],
+)
+def test_the_statement_of_a_person_that_leases_are_revoked_is_told_as_one(
+    spec: dict[str, Any],
+    stated: str,
+    is_told: bool,  # noqa: FBT001
+) -> None:
+    names = ("password", "api-key") if spec is PULLING else ("api-key",)
+    of = rotated(names=names, refreshed=NOW)
+    row = far(look(spec, state=of, target=target(2, published=NOW), annotations={LEASES_REVOKED: stated}))
+
+    message = "to be turned at its store: api-key (vault)"
+    assert row.state in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
+    assert row.message == (f"{STATEMENT}; {message}" if is_told else message)
 
 
 @pytest.mark.parametrize(

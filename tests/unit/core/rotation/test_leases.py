@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import ROLLBACK
+from keyturn.core.labels import LEASES_REVOKED, ROLLBACK
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled, RevocationProblem
@@ -149,7 +149,7 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
                 NEW,
                 now=NOW + minutes(4),
                 emergencies=(PRESSING,),
-                returns={"old": RevocationProblem(NOW + minutes(20), "Status403", 3, NOW)},
+                returns={"old": RevocationProblem(NOW + minutes(20), "Status403", refused=NOW)},
             ),
             Rest(NOW + minutes(5)),
             id="it is refused in an emergency: soon again",
@@ -188,6 +188,31 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
 )
 def test_what_is_lent_is_recorded_first_and_given_back_last(look: Observed, step: Step) -> None:
     assert next_step(look) == step
+
+
+FAILED = {"old": RevocationProblem(NOW + minutes(20), since=NOW)}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "is_removed"),
+    [
+        pytest.param("2026-11-24T12:00:00Z", FAILED, True, id="when it had failed"),
+        pytest.param("2026-11-24T13:04:00+01:00", FAILED, True, id="by a clock that is ahead"),
+        pytest.param("2026-11-24T11:59:59Z", FAILED, False, id="before it failed"),
+        pytest.param("2026-11-24T12:05:01Z", FAILED, False, id="in the future"),
+        pytest.param("2026-11-24T12:00:00", FAILED, False, id="without a time zone"),
+        pytest.param("2026-11-24T12:00:00Z", failed("old", LATER), False, id="it is being revoked"),
+        pytest.param("2026-11-24T12:00:00Z", {}, False, id="it was not tried yet"),
+    ],
+)
+def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
+    text: str,
+    problem: dict[str, RevocationProblem],
+    is_removed: bool,  # noqa: FBT001
+) -> None:
+    look = at_rest(OLD, NEW, returns=problem, annotations={LEASES_REVOKED: text})
+
+    assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
 
 
 ALL_THROUGH = (consumer("api", marker="db=2", uses=(use(),)),)
