@@ -27,6 +27,7 @@ __all__ = [
     "RestStatus",
     "RotationStatus",
     "ScheduleStatus",
+    "UnrevokedLeases",
     "Via",
     "WorkloadKind",
     "WorkloadState",
@@ -183,6 +184,17 @@ class CredentialStatus(Schema):
     """When the server was proven to accept it; absent before, and if an earlier version did not record it."""
 
 
+class UnrevokedLeases(Schema):
+    """Leases of earlier dynamic credentials that their store refuses to revoke."""
+
+    count: int
+    """How many."""
+    valid_until: datetime
+    """When the last of them ends."""
+    message: str
+    """Why the last of them is not revoked, and what to do, for people; the wording can change with each version."""
+
+
 class RestStatus(Schema):
     """Until when the object rests, and what that depends on; for the next process of the operator."""
 
@@ -230,6 +242,8 @@ class ManagedSecretStatus(Schema):
     """The previous revision, while its values are still valid."""
     credentials: list[CredentialStatus] | None = pydantic.Field(None, max_length=8)
     """The credentials of the database account, the newest first; the last closed ones stay as evidence."""
+    unrevoked_leases: UnrevokedLeases | None = None
+    """Leases of earlier dynamic credentials that their store refuses to revoke; absent if there are none."""
     workloads: list[WorkloadStatus] = pydantic.Field(default_factory=list, max_length=MOST_WORKLOADS)
     """The workloads that consume the Secret, and the progress of each."""
     workloads_summary: str | None = None

@@ -115,7 +115,7 @@ def _is_judged(managed: ManagedSecret) -> bool:
 def _may_be_in_use(managed: ManagedSecret) -> bool:
     """Whether a workload, a store or a database server may still have an earlier value."""
     status = managed.status
-    if any(one.phase == Phase.CLOSING for one in status.credentials or ()):
+    if status.unrevoked_leases or any(one.phase == Phase.CLOSING for one in status.credentials or ()):
         return True
     if (status.revision or 0) <= 1:
         return False

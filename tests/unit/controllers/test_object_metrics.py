@@ -330,6 +330,10 @@ IN_USE: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [],
         {"credentials": [{"login": "app_a", "revision": 1, "phase": "Closing", "since": NOON}]},
     ),
+    "a store does not revoke a lease": (
+        [condition("WorkloadsCurrent", "True", "AllCurrent")],
+        {"unrevokedLeases": {"count": 1, "validUntil": NOON, "message": "Status403"}},
+    ),
 }
 
 

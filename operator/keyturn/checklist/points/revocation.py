@@ -57,6 +57,8 @@ def judged(
 def _of(one: Declared, kept: dict[tuple[str, str], list[str]], now: datetime) -> Iterator[Finding]:
     yield from _in_the_secret(one, kept, now)
     yield from _at_the_server(one, now)
+    if leases := one.managed.status.unrevoked_leases:
+        yield _finding(Verdict.UNKNOWN, leases.message, "revoke it at the store", one.where)
     if (one.managed.status.revision or 0) > 1:
         yield from _in_stores(one)
         yield from _in_workloads(one)

@@ -16,9 +16,14 @@ import structlog
 from keyturn.controllers.background import begin
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.store_reads import RevocationProblem
+from keyturn.core.reasons import EventReason
 from keyturn.core.rotation import transitions
+from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.state.lease import StoreLease
+from keyturn.core.times import clock
+from keyturn.kube.events import EventType
 from keyturn.stores.providers.base import ProviderLease, RemoteValue
 from keyturn.stores.providers.errors import StoreError, Throttled, Unreachable, detail_of
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from keyturn.controllers.background import BackgroundJob
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation import steps
     from keyturn.core.spec.desired import Desired
     from keyturn.core.spec.store_refs import Source
@@ -36,7 +42,14 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State, StateFacts
     from keyturn.stores import Failure, Stores
 
-__all__ = ["LeaseManager", "LeaseMemory", "LeasedValue", "UnrecordedLeases", "revoke_lease"]
+__all__ = [
+    "LeaseManager",
+    "LeaseMemory",
+    "LeasedValue",
+    "UnrecordedLeases",
+    "revoke_lease",
+    "tell_revocation",
+]
 
 _log = structlog.get_logger()
 
@@ -366,6 +379,28 @@ async def revoke_lease(
         return None
     memory.take_revocation(key, lease.id)
     return state.with_facts(transitions.give_back(step, state.facts))
+
+
+def tell_revocation(
+    step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
+) -> bool:
+    """Post the result of a revocation; return whether it is over."""
+    lease, problem = step.loan, memory.postponed(key).get(step.loan.id)
+    if problem:
+        is_told = refusal_of(lease, observed) or observed.managed.status.unrevoked_leases
+        if problem.refusal and lease.is_carried and not is_told:
+            note = f"the lease of {lease.where} is valid until {clock(lease.ends)}: {problem.refusal}"
+            context.events.record(observed.managed, EventReason.LEASE_NOT_REVOKED, note, EventType.WARNING)
+        return False
+    if step.is_stated:
+        note = (
+            f"the record of the lease of {lease.where} is removed: {LEASES_REVOKED} states that it is revoked"
+        )
+        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
+    elif observed.now < lease.ends:
+        note = f"the previous lease of {lease.where} is revoked"
+        context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
+    return True
 
 
 async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, context: Context) -> bool:

@@ -9,7 +9,6 @@ import structlog
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.legacy_status import told_reason
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
@@ -27,6 +26,7 @@ from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
 from .failed_workloads import failed_in, tell_failed_rollout, tell_failed_workloads
+from .leases import tell_revocation
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
@@ -201,19 +201,9 @@ def _report_store_step(
         if problem.error.reason != ErrorReason.PUSHING:
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, steps.GiveBack) and step.loan.id in stores.leases.postponed(key):
+    if isinstance(step, steps.GiveBack) and not tell_revocation(step, key, observed, stores.leases, context):
         return
     match step:
-        case steps.GiveBack(loan=loan, is_stated=True):
-            note = (
-                f"the record of the lease of {loan.where} is removed, because {LEASES_REVOKED} states its"
-                " revocation"
-            )
-            context.events.record(observed.managed, EventReason.GIVEN_BACK, note)
-        case steps.GiveBack(loan=loan) if observed.now < loan.ends:
-            context.events.record(
-                observed.managed, EventReason.GIVEN_BACK, f"the previous lease of {loan.where} is revoked"
-            )
         case steps.Push(destination=destination, number=number):
             context.events.record(
                 observed.managed, EventReason.PUSHED, f"{destination} has revision {number}"

@@ -128,6 +128,12 @@ class EventReason(Code):
     PUSHED = "Pushed", "ManagedSecret", "Normal", "a key in a store has the current revision"
     WITHDRAWN = "Withdrawn", "ManagedSecret", "Normal", "a pushed key is deleted"
     GIVEN_BACK = "GivenBack", "ManagedSecret", "Normal", "an earlier lease of a store is revoked"
+    LEASE_NOT_REVOKED = (
+        "LeaseNotRevoked",
+        "ManagedSecret",
+        "Warning",
+        "a store refuses to revoke an earlier lease, which stays valid; `status.unrevokedLeases` has its end",
+    )
     POLICY_VIOLATION = (
         "PolicyViolation",
         "ManagedSecret",

@@ -83,6 +83,16 @@ def test_an_old_value_in_a_store_is_not_revoked(said: dict[str, str], verdict: s
     assert found.verdict == verdict
 
 
+def test_a_lease_that_its_store_does_not_revoke_is_unknown() -> None:
+    leases = {"count": 1, "validUntil": NOW.isoformat(), "message": "the lease could not be revoked"}
+
+    (found,) = revocation.judged(
+        [declared(revision=2, conditions=[CURRENT], unrevokedLeases=leases)], [], NOW
+    )
+
+    assert (found.verdict, found.evidence) == ("Unknown", "the lease could not be revoked")
+
+
 @pytest.mark.parametrize("reason", ["RestartRefused", "RollingOut", "RolloutFailed", "TargetNotFound"])
 def test_each_workload_that_is_not_current_may_have_an_old_value(reason: str) -> None:
     rows = [

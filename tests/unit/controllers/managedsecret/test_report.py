@@ -12,6 +12,7 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.report import tell_step, write_status
 from keyturn.controllers.managedsecret.store_memory import StoreMemory
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
@@ -21,6 +22,7 @@ from tests.unit.core import builders as make
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyturn.core.observation.observed import Observed
     from keyturn.kube.client import Body
 
 KEY = ObjectKey("shop", "db")
@@ -95,7 +97,7 @@ def posted_events() -> tuple[PostedEvents, Context]:
     [
         pytest.param(make.NOW + make.minutes(1), False, ["GivenBack"], id="revoked"),
         pytest.param(make.NOW, False, [], id="expired"),
-        pytest.param(make.NOW + make.minutes(1), True, [], id="refused at the deletion"),
+        pytest.param(make.NOW + make.minutes(1), True, ["LeaseNotRevoked"], id="refused at the deletion"),
     ],
 )
 def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
@@ -114,12 +116,46 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     assert events.reasons == reasons
 
 
+@pytest.mark.parametrize(
+    ("observed", "notes"),
+    [
+        pytest.param(
+            make.observed(),
+            [
+                "the lease of key 'creds/orders' of SecretStore 'vault' is valid until 2026-11-24 12:01:00 UTC: No"
+            ],
+            id="first",
+        ),
+        pytest.param(make.observed(returns={LEASE.id: RevocationProblem(make.NOW, "No")}), [], id="again"),
+        pytest.param(
+            make.observed(
+                status={
+                    "revision": 1,
+                    "unrevokedLeases": {"count": 1, "validUntil": make.NOW, "message": "Status403"},
+                }
+            ),
+            [],
+            id="by an earlier process",
+        ),
+    ],
+)
+def test_the_first_refusal_of_a_revocation_is_reported(observed: Observed, notes: list[str]) -> None:
+    events, context = posted_events()
+    stores = StoreMemory(context)
+    stores.leases.refuse(KEY, LEASE.id, "No")
+
+    tell_step(GiveBack(LEASE), KEY, observed, 0.0, stores, context)
+
+    assert events.notes == notes
+
+
 def test_a_lease_that_a_person_states_to_have_revoked_is_not_reported_as_revoked() -> None:
     events, context = posted_events()
 
     tell_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, StoreMemory(context), context)
 
-    assert events.notes == [
-        "the record of the lease of key 'creds/orders' of SecretStore 'vault' is removed, because"
-        " keyturn.dev/leases-revoked states its revocation"
-    ]
+    (note,) = events.notes
+    assert note == (
+        "the record of the lease of key 'creds/orders' of SecretStore 'vault' is removed:"
+        " keyturn.dev/leases-revoked states that it is revoked"
+    )

@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.holders import Holders
+from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.policy.checklist import Signs
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Settle, Stage
 from keyturn.core.rotation.triggers import breakage_of
+from keyturn.core.spec.store_refs import Destination
+from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.state import Held, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -463,6 +467,27 @@ def overlap(valid_until: datetime | None) -> Observed:
         state=state(newest, revision()),
         target=target(2, overlapping=True),
     )
+
+
+def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() -> None:
+    place = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id
+    leases = tuple(
+        StoreLease(place, f"lease-{number}", "", minutes(60), NOW + minutes(number), is_carried=number < 3)
+        for number in (1, 2, 3)
+    )
+    refused = {lease.id: RevocationProblem(NOW + minutes(5), "Status403", NOW) for lease in leases}
+
+    status = written(observed(state=state(loans=leases), returns=refused))
+
+    assert status["unrevokedLeases"] == {
+        "count": 2,
+        "validUntil": "2026-11-24T12:02:00Z",
+        "message": "the lease of key 'creds/orders' of SecretStore 'vault' and 1 more could not be revoked, so the"
+        " earlier credentials are valid until 2026-11-24 12:02:00 UTC unless you revoke it at the store; if you have,"
+        " annotate the ManagedSecret with keyturn.dev/leases-revoked and the time, not before 2026-11-24T12:00:00Z:"
+        " Status403",
+    }
+    assert "unrevokedLeases" not in written(observed(state=state(loans=leases)))
 
 
 def test_the_overlap_is_reported_with_its_end() -> None:
