@@ -254,27 +254,28 @@ class ConnectionPool:
         account = self._plan.logs_in_as
         if not account or not namespace:
             return frozenset()
-        known, now = self._consents.get(namespace), loop_time()
-        if known is None or known.until <= now:
+        known = self._consents.get(namespace)
+        if known is None or known.until <= loop_time():
             known = self._consents[namespace] = await self._consent(namespace, account, known)
         if known.refusal is not None:
             raise again(known.refusal)
         return known.account
 
     async def _consent(self, namespace: str, account: str, before: _Consent | None) -> _Consent:
-        now = loop_time()
+        """Read the consent of an account; its times count from the answer, which may take long."""
         try:
             uid = await self._hold_to_consent(namespace, account)
-        except Unreachable:
-            if before is None or before.refusal is not None:
+        except (Unreachable, Unauthorized, Refused) as error:
+            is_unread = isinstance(error, Unreachable) or error.code == NO_RIGHT
+            if is_unread and before is not None and before.refusal is None:
+                return before._replace(until=loop_time() + _REJECTION_SECONDS)  # it consented a moment ago
+            if isinstance(error, Unreachable):
                 raise
-            return before._replace(until=now + _REJECTION_SECONDS)  # it consented a moment ago
-        except (Unauthorized, Refused) as error:
             self._shut(namespace)
-            return _Consent(frozenset(), now + _REJECTION_SECONDS, error.with_traceback(None))
+            return _Consent(frozenset(), loop_time() + _REJECTION_SECONDS, error.with_traceback(None))
         if before is not None and before.account != {uid}:
             self._outside.tokens.forget(namespace)  # of a deleted account of the same name
-        return _Consent(frozenset({uid}), now + _CONSENT_SECONDS)
+        return _Consent(frozenset({uid}), loop_time() + _CONSENT_SECONDS)
 
     async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:

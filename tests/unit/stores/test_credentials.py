@@ -371,6 +371,35 @@ async def test_without_an_api_server_a_session_that_had_consent_continues(consen
 
 
 @in_no_time
+async def test_an_api_server_that_answers_late_is_not_asked_by_each_read(consented: FakeStores) -> None:
+    await consented.read()
+    for number in range(5):
+        consented.server.values[f"db-{number}"] = "hunter2"
+    await asyncio.sleep(181)
+    before = reads_of_account(consented)
+    consented.api.is_away, consented.api.delay = True, 30
+
+    reads = (consented.read(f"db-{number}", fresh=True) for number in range(5))
+    assert await asyncio.gather(*reads) == ["hunter2"] * 5
+
+    assert reads_of_account(consented) - before == 1
+
+
+@in_no_time
+async def test_a_session_that_had_consent_continues_while_the_account_may_not_be_read(
+    consented: FakeStores,
+) -> None:
+    await consented.read()
+    consented.api.are_forbidden = True
+    await asyncio.sleep(181)
+    assert await consented.read(fresh=True) == "hunter2"
+
+    consented.api.are_forbidden, consented.api.consent = False, ""
+    await asyncio.sleep(10)
+    assert (await consented.refusal(fresh=True)).code == "NoConsent"
+
+
+@in_no_time
 async def test_the_account_of_one_namespace_concerns_no_other(consented: FakeStores) -> None:
     key = StoreKey.of(cluster_ref(), "")
     for namespace in ("shop", "office"):
