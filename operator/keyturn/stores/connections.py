@@ -336,8 +336,9 @@ class ConnectionPool:
 
     def _keep(self, namespace: str) -> Keep | None:
         """Return where session credentials are stored: the namespace of the credential."""
-        home = namespace or self._home
-        return SessionSecret(self._plan, home, self._outside.api) if home else None
+        home, consent = namespace or self._home, self._consents.get(namespace)
+        account = "".join(consent.account) if consent else ""
+        return SessionSecret(self._plan, home, self._outside.api, account) if home else None
 
     async def _token(self, namespace: str, account: str, audience: str, _seconds: int) -> Value:
         """Request a token for the ServiceAccount that the settings name, and no other."""

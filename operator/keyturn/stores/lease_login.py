@@ -28,6 +28,8 @@ __all__ = ["SessionSecret"]
 
 _TOKEN: Final = "token"  # noqa: S105  # a key
 _FOR: Final = "for"
+_ACCOUNT: Final = "account"
+"""UID of the ServiceAccount that logged in; absent if the credential is of another kind, or of an earlier version."""
 _SESSION: Final = "keyturn-session-"
 
 _log = structlog.get_logger()
@@ -36,23 +38,34 @@ _log = structlog.get_logger()
 class SessionSecret:
     """The session credential of one store in one namespace."""
 
-    def __init__(self, plan: StoreSettings, namespace: str, api: Api) -> None:
+    def __init__(self, plan: StoreSettings, namespace: str, api: Api, account: str = "") -> None:
+        """`account` is the UID of the ServiceAccount that logs in; empty if it does not matter which one did."""
         self._plan = plan
         self._namespace = namespace
         self._api = api
+        self._account = Value.of_text(account).to_base64() if account else ""
 
     async def load(self) -> Value | None:
-        """Return the stored credential, if it belongs to these settings."""
+        """Return the stored credential, if it belongs to these settings and this account.
+
+        Raises:
+            Unreachable: The API server did not answer.
+        """
         body = await self._read()
         if body is None or body.get("type") != SESSION_TYPE:
             return None
         data = body.get("data") or {}
         if data.get(_FOR) != self._settings.to_base64() or _TOKEN not in data:
             return None
+        if self._account and data.get(_ACCOUNT, self._account) != self._account:
+            return None  # of a deleted account of the same name
         try:
-            return Value.from_base64(data[_TOKEN])
+            login = Value.from_base64(data[_TOKEN])
         except ValueError:
             return None
+        if self._account and _ACCOUNT not in data:
+            await self.save(login)  # so that it is taken over from an earlier version only once
+        return login
 
     async def save(self, login: Value) -> None:
         """Replace the stored credential; a foreign Secret of that name is not changed.
@@ -124,6 +137,8 @@ class SessionSecret:
         if found is not None:
             metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
         data = {_TOKEN: login.to_base64(), _FOR: self._settings.to_base64()}
+        if self._account:
+            data[_ACCOUNT] = self._account
         return {
             "apiVersion": "v1",
             "kind": "Secret",

@@ -22,7 +22,8 @@ from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
 from keyturn.stores.providers import Can, Provider, Reference, RemoteValue
 from keyturn.stores.providers._refs import KeyRef
-from keyturn.stores.providers.errors import NotFound, StoreError, Unauthorized
+from keyturn.stores.providers.base import ProviderLease
+from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +92,8 @@ class FakeProviderConfig(Schema):
     """A ServiceAccount."""
     by_namespace: bool = False
     """Whether it is another store for each namespace."""
+    leases: bool = False
+    """Whether each read is lent."""
 
 
 class FakeProvider(Provider[FakeProviderConfig]):
@@ -119,6 +122,14 @@ class FakeProvider(Provider[FakeProviderConfig]):
     def is_personal(cls, config: FakeProviderConfig) -> bool:
         return config.by_namespace or super().is_personal(config)
 
+    @classmethod
+    def issues_leases(cls, config: FakeProviderConfig) -> bool:
+        return config.leases
+
+    async def revoke_lease(self, key: str, lease: ProviderLease) -> None:
+        del key
+        await self.server.answer(f"revoke {lease.id}", await self._login())
+
     async def check(self) -> None:
         await self.server.answer("check", await self._login())
 
@@ -128,7 +139,8 @@ class FakeProvider(Provider[FakeProviderConfig]):
         await self.server.answer(f"read {key}", await self._login())
         if text is None:
             raise NotFound("NoSuchKey")
-        return RemoteValue(Value.of_text(text), version or "1")
+        lease = ProviderLease(f"{key}/1", "", timedelta(hours=1)) if self.config.leases else None
+        return RemoteValue(Value.of_text(text), version or "1", lease)
 
     async def _put(self, key: str, content: Content, before: RemoteValue | None) -> str | None:  # noqa: ARG002
         await self.server.answer(f"write {key}", await self._login())
@@ -148,12 +160,21 @@ class FakeProvider(Provider[FakeProviderConfig]):
             found = self.given.referred[self.config.login.in_secret()]
             return revealed(found)
         if self.config.account:
-            assert self.given.token_of
             if self._session is None:
-                token = await self.given.token_of(self.config.account, "https://kept.test", 600)
-                self._session = token.reveal().decode()
+                self._session = await self._session_of(self.config.account)
             return self._session
         return "nobody"
+
+    async def _session_of(self, account: str) -> str:
+        keep = self.given.keep
+        token = await keep.load() if keep else None
+        if token is None:
+            if self.given.token_of is None:
+                raise Refused("NoTokens")
+            token = await self.given.token_of(account, "https://kept.test", 600)
+            if keep:
+                await keep.save(token)
+        return token.reveal().decode()
 
 
 class FakeApiServer:
@@ -201,6 +222,12 @@ class FakeApiServer:
         self.tokens.append(f"token {len(self.tokens) + 1} of {namespace}")
         spec = {**body["spec"]}
         return {"spec": spec, "status": {"token": self.tokens[-1]}}
+
+    async def create(self, path: str, body: dict[str, Any]) -> None:
+        self.put(f"{path}/{body['metadata']['name']}", body)
+
+    async def replace(self, path: str, body: dict[str, Any]) -> None:
+        self.put(path, body)
 
     def put(self, path: str, body: dict[str, Any]) -> None:
         metadata = {"uid": f"uid-{path}", "resourceVersion": str(next(self._versions))}

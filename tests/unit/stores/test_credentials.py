@@ -339,6 +339,22 @@ async def test_an_account_that_is_created_again_logs_in_again(consented: FakeSto
 
 
 @in_no_time
+async def test_what_is_lent_to_an_account_that_is_created_again_is_lent_to_a_login_of_its_own(
+    consented: FakeStores,
+) -> None:
+    consented.store(account="app", leases=True)
+    await consented.read()
+    consented.store(account="app", leases=True)  # closes the session, which is kept
+    await consented.read()
+    consented.api.uid = "account-2"
+    await asyncio.sleep(181)
+
+    await consented.read()
+
+    assert logins(consented) == ["token 1 of shop", "token 1 of shop", "token 2 of shop"]
+
+
+@in_no_time
 async def test_consent_costs_one_request_in_three_minutes(consented: FakeStores) -> None:
     await consented.read()
     before, began = reads_of_account(consented), now()

@@ -76,9 +76,9 @@ def fake_secrets() -> FakeSecrets:
 
 
 def session(
-    fake_secrets: FakeSecrets, of: StoreSettings | None = None, namespace: str = "shop"
+    fake_secrets: FakeSecrets, of: StoreSettings | None = None, namespace: str = "shop", account: str = ""
 ) -> SessionSecret:
-    return SessionSecret(of or plan(), namespace, fake_secrets)  # type: ignore[arg-type]  # a fake
+    return SessionSecret(of or plan(), namespace, fake_secrets, account)  # type: ignore[arg-type]  # a fake
 
 
 async def test_what_was_kept_is_found_by_another_process(fake_secrets: FakeSecrets) -> None:
@@ -119,6 +119,21 @@ async def test_a_login_for_other_settings_is_sent_nowhere(
 ) -> None:
     await session(fake_secrets).save(LOGIN)
     assert await session(fake_secrets, plan(**other)).load() is None
+
+
+async def test_the_login_of_an_account_is_not_that_of_another_of_the_same_name(
+    fake_secrets: FakeSecrets,
+) -> None:
+    await session(fake_secrets, account="uid-1").save(LOGIN)
+    assert await session(fake_secrets, account="uid-1").load() == LOGIN
+    assert await session(fake_secrets, account="uid-2").load() is None
+    assert await session(fake_secrets).load() == LOGIN, "it does not matter whose it is"
+
+
+async def test_the_login_that_an_earlier_version_kept_is_taken_over_once(fake_secrets: FakeSecrets) -> None:
+    await session(fake_secrets).save(LOGIN)
+    assert await session(fake_secrets, account="uid-1").load() == LOGIN
+    assert await session(fake_secrets, account="uid-2").load() is None
 
 
 @pytest.mark.parametrize(
