@@ -13,8 +13,17 @@ from keyturn.runtime.concurrency import KeyedLimiter
 
 from .circuit_breaker import Breaker, Past, RateLimiter
 from .connections import ConnectionPool
-from .health_check import HealthCheck
-from .providers.errors import Conflict, Denied, NotFound, StoreError, Throttled, Unauthorized, Unreachable
+from .health_check import CLUSTER_ERRORS, HealthCheck
+from .providers.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    Refused,
+    StoreError,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from .request_metrics import tell
 from .single_flight import SingleFlight, again
 
@@ -141,8 +150,36 @@ class StoreClient:
         return await self._request(namespace, "renew", lambda provider: provider.renew_lease(path, lease))
 
     async def revoke_lease(self, namespace: str, path: str, lease: ProviderLease) -> None:
+        """Revoke a lease; a ServiceAccount without consent is no reason that earlier credentials stay valid."""
         self.plan.provider.hold_to_issuer(self.plan.config, lease)
-        await self._request(namespace, "revoke", lambda provider: provider.revoke_lease(path, lease))
+        refused: StoreError
+        try:
+            await self._request(namespace, "revoke", lambda provider: provider.revoke_lease(path, lease))
+        except Unauthorized as error:
+            if error.code not in CLUSTER_ERRORS:
+                raise
+            refused = error
+        else:
+            return
+        await self._revoke_without_consent(namespace, path, lease, refused)
+
+    async def _revoke_without_consent(
+        self, namespace: str, path: str, lease: ProviderLease, refused: StoreError
+    ) -> None:
+        """Revoke a lease with the stored session of an account, which gets no other login.
+
+        Raises:
+            StoreError: The store did not revoke it; `refused` if there is no session.
+        """
+        door = await self.doors.resume_session(namespace)
+        try:
+            await self._send(
+                door, namespace, "revoke", lambda provider: provider.revoke_lease(path, lease), cost=1
+            )
+        except Refused:
+            raise again(refused) from None
+        finally:
+            door.retire()
 
     def close(self) -> Past:
         """Cancel all reads, let writes finish, and admit no further request; return the state for the next spec."""
@@ -325,6 +362,8 @@ class StoreClient:
         self, operation: str, error: StoreError | None, door: StoreConnection, began: float
     ) -> None:
         tell(self.plan.provider.kind, operation, error, loop_time() - began)
+        if door.is_apart:
+            return
         if error is None or isinstance(error, _ACCEPTED):
             door.record_success(began)
         # A rejected credential may have been replaced; it is read again before the error is reported.

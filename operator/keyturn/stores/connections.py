@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -97,9 +97,12 @@ class StoreConnection:
         login: Credentials,
         tasks: Tasks,
         before: StoreConnection | None = None,
+        *,
+        is_apart: bool = False,
     ) -> None:
-        """`before` is the connection that it replaces."""
+        """`before` is the connection that it replaces; one that is apart does not concern the store's health."""
         self.namespace = namespace
+        self.is_apart = is_apart
         self.login = login
         self.looked_at = self.used_at = loop_time()
         self._provider = provider
@@ -228,6 +231,24 @@ class ConnectionPool:
                 connection.looked_at = began
                 return connection
             return self._connect(namespace, login)
+
+    async def resume_session(self, namespace: str) -> StoreConnection:
+        """Return a connection for revocations, which resumes the stored session of an account without its consent.
+
+        It requests no token, and the caller retires it.
+
+        Raises:
+            StoreError: An object that the settings refer to is missing, or the store has other settings now.
+        """
+        self._hold_open()
+        login = await look_at(await self._needs(), self._home, self._outside.api)
+        given = replace(
+            self._context_of(namespace, login),
+            token_of=None,
+            keep=SessionSecret(self._plan, namespace, self._outside.api),
+        )
+        made = self._plan.provider(self._plan.config, given)
+        return StoreConnection(namespace, made, login, self._tasks, is_apart=True)
 
     @property
     def needs_something(self) -> bool:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .connections import ConnectionPool, StoreConnection
     from .settings import StoreSettings
 
-__all__ = ["HealthCheck"]
+__all__ = ["CLUSTER_ERRORS", "HealthCheck"]
 
 _MIN_INTERVAL: Final = 1.0
 _MAX_INTERVAL: Final = 30.0
@@ -49,8 +49,8 @@ _MAX_CREDENTIAL_INTERVAL: Final = 15.0
 _RETRY_INTERVAL: Final = 300.0
 """Seconds after which a rejected credential, or invalid settings, are tried again unchanged."""
 _REQUEST_TIMEOUT: Final = 10.0
-_CLUSTER_ERRORS: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
-"""Errors that occur in this cluster, so that a retry costs the store nothing."""
+CLUSTER_ERRORS: Final = frozenset({NO_ACCOUNT, NO_CONSENT, NO_RIGHT})
+"""Codes of errors that occur in this cluster, so that a retry costs the store nothing."""
 
 
 class HealthCheck:
@@ -125,7 +125,7 @@ class HealthCheck:
 
     def record_no_connection(self, error: StoreError) -> None:
         """Record that a referenced object is missing or cannot be used."""
-        is_of_one = self._plan.is_personal and error.code in _CLUSTER_ERRORS
+        is_of_one = self._plan.is_personal and error.code in CLUSTER_ERRORS
         if isinstance(error, Unauthorized | Refused) and not is_of_one:
             self._trouble = error
             self._judge(was_open=self._breaker.is_open)
@@ -197,7 +197,7 @@ class HealthCheck:
 
     def _was_tried(self, door: StoreConnection) -> bool:
         """Whether the store has rejected this credential recently."""
-        if self._trouble is not None and self._trouble.code in _CLUSTER_ERRORS:
+        if self._trouble is not None and self._trouble.code in CLUSTER_ERRORS:
             return False
         tried, at = self._tried or (None, -inf)
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,8 @@ from keyturn.core.value import Value
 from keyturn.kube import errors as api_errors
 from keyturn.kube import paths
 from keyturn.stores import connections as opening
-from keyturn.stores.providers import Policy
+from keyturn.stores.providers import Policy, RemoteValue
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import Refused, StoreError, Unauthorized, Unreachable
 from tests.unit.stores.fake_stores import OPERATOR, cluster_ref, now, ref
 from tests.unit.stores.fast_clock import in_no_time
@@ -324,6 +326,48 @@ async def test_a_session_ends_when_the_account_takes_its_consent_back(
     consented.api.consent, consented.api.gone = "vault", set()
     await consented.until(lambda: consented.reason(key) == "Valid")
     assert await consented.read(fresh=True) == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "code"), [(False, "NoConsent"), (True, "NoServiceAccount")], ids=["withdrawn", "deleted"]
+)
+@in_no_time
+async def test_what_was_lent_is_given_back_also_when_the_account_takes_its_consent_back(
+    is_deleted: bool,  # noqa: FBT001
+    code: str,
+    consented: FakeStores,
+) -> None:
+    key = consented.store(account="app", leases=True)
+    lent = await consented.stores.lease(ref(), "shop", "db")
+    assert isinstance(lent, RemoteValue)
+    assert lent.lease
+    if is_deleted:
+        consented.api.gone = {paths.service_account("shop", "app")}
+    else:
+        consented.api.consent = "other"
+    await asyncio.sleep(181)
+
+    await consented.stores.revoke_lease(ref(), "shop", "db", lent.lease)
+
+    assert consented.server.asked[-1][1:] == ("revoke db/1", "token 1 of shop")
+    assert consented.reason(key) == "AuthenticationFailed"
+    assert (await consented.refusal(fresh=True)).code == code
+    assert consented.api.tokens == ["token 1 of shop"]
+    await consented.until(lambda: consented.server.closed == consented.server.opened)
+
+
+@in_no_time
+async def test_without_a_session_the_missing_consent_is_why_nothing_is_given_back(
+    consented: FakeStores,
+) -> None:
+    consented.store(account="app", leases=True)
+    consented.api.consent = ""
+    lease = ProviderLease("db/1", "", timedelta(hours=1))
+
+    with pytest.raises(Unauthorized, match="NoConsent"):
+        await consented.stores.revoke_lease(ref(), "shop", "db", lease)
+
+    assert consented.api.tokens == []
 
 
 @in_no_time

@@ -162,13 +162,17 @@ class VaultLogin:
                 before = kept
                 if not kept.is_stale:
                     return kept
-            if before is not None and await self._renew(before):
+            if before is not None and (self._is_last(before) or await self._renew(before)):
                 return before
             return await self._store(await self._log_in())
         except (Throttled, Unreachable):
             if before is None or before.is_over:
                 raise
             return before
+
+    def _is_last(self, session: Session) -> bool:
+        """Whether a session is used to its end and not extended: its ServiceAccount may not log in any more."""
+        return self._auth.kubernetes is not None and self._given.token_of is None and not session.is_over
 
     async def _resume(self) -> Session | None:
         """Resume the session of an earlier process, if Vault accepts it."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import traceback
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from keyturn.stores.providers import (
     _vault_session,
     discover,
 )
+from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import (
     Denied,
     NotFound,
@@ -325,6 +327,35 @@ async def test_a_service_account_shows_a_token_for_vault_alone(
     assert "X-Vault-Token" not in login.headers
     assert read.headers["X-Vault-Token"] == "hvs.canary-token-1"
     assert ACCOUNT_TOKEN.encode() not in read.words
+
+
+class KeptLogin:
+    """A session that an earlier process has stored."""
+
+    async def load(self) -> Value | None:
+        return Value.of_text("hvs.canary-token-kept")
+
+    async def save(self, login: Value) -> None:
+        raise AssertionError(login)
+
+
+@pytest.mark.parametrize(("left", "asked"), [(40, ["lookup-self", "revoke"]), (0, ["lookup-self"])])
+async def test_the_session_of_a_service_account_without_tokens_is_used_to_its_end_and_not_extended(
+    scripted: ScriptedVault, address: str, guard: Guard, left: int, asked: list[str]
+) -> None:
+    about = {"creation_ttl": 100, "ttl": left, "renewable": True}
+    scripted.looks = [answer(200, {"data": about})]
+    scripted.reads = [answer(204)]
+    settings = {"engine": "dynamic", "mount": "database"}
+    store = store_of(address, guard, ACCOUNT, settings=settings, keep=KeptLogin())
+
+    revocation = store.revoke_lease("creds/a", ProviderLease("database/creds/a/1", "", timedelta(seconds=9)))
+    if left:
+        await revocation
+    else:
+        assert (await failing(revocation)).code == "NoTokens"
+
+    assert [one.path.rpartition("/")[2] for one in scripted.recording.heard] == asked
 
 
 async def test_the_settings_name_another_mount_and_the_server_as_audience(
