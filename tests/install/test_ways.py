@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,21 +118,49 @@ def test_kustomize_then_helm_then_nothing(kubectl: Kubectl, checkout: Checkout) 
     image = "{.spec.template.spec.containers[0].image}"
     deployed = kubectl("get", "deployment", "keyturn", "-n", "keyturn-system", "-o", f"jsonpath={image}")
     kubectl("apply", "-f", "-", given=_MANAGED)
-    before = kubectl.json("get", "ms", "kept", "-n", "shop")
-    login = ("secret", "generic", "vault-login", "-n", "keyturn-system", "--from-literal=token=of-a-store")
-    kubectl("create", *login)
+    put_into_namespace_of_operator(kubectl)
+    before = objects_of_users(kubectl)
 
     checkout.walk("helm", "From Kustomize to Helm")
 
     assert deployed == "registry.example.com/keyturn:0.1.0"
-    assert kubectl.json("get", "ms", "kept", "-n", "shop") == before
-    saved = kubectl.json("get", "secret", "vault-login", "-n", "keyturn-system")
-    assert saved["data"] == {"token": b64encode(b"of-a-store").decode()}
-    assert (checkout.folder / "keyturn-system.json").stat().st_mode & 0o777 == 0o600
+    assert objects_of_users(kubectl) == before
+    assert is_managed_by_helm(kubectl.json("get", "deployment", "keyturn", "-n", "keyturn-system"))
     kubectl("rollout", "status", "deployment/keyturn", "-n", "keyturn-system", "--timeout=90s")
     checkout.walk("uninstall", "2. Remove the operator", block=0)
     kubectl("delete", "namespace", "keyturn-system", "--timeout=60s")
     assert left(kubectl) == []
+
+
+def put_into_namespace_of_operator(kubectl: Kubectl) -> None:
+    """Create credentials of two stores, of which the second belong to another object, and a ManagedSecret."""
+    managed = {**_MANAGED, "metadata": {"name": "kept", "namespace": "keyturn-system"}}
+    kubectl("apply", "-f", "-", given=managed)
+    kubectl("create", "configmap", "owner", "-n", "keyturn-system")
+    owner = kubectl.json("get", "configmap", "owner", "-n", "keyturn-system")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    for name, owners in (("vault-login", []), ("aws-login", [reference])):
+        metadata = {"name": name, "namespace": "keyturn-system", "ownerReferences": owners}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "stringData": {"token": "of-a-store"},
+        }
+        kubectl("create", "-f", "-", given=secret)
+
+
+def objects_of_users(kubectl: Kubectl) -> list[Body]:
+    """Return the objects that no installation may change, with their UIDs and versions."""
+    named = (
+        *(("ms", "kept", "shop"), ("ms", "kept", "keyturn-system")),
+        *(("secret", "vault-login", "keyturn-system"), ("secret", "aws-login", "keyturn-system")),
+    )
+    return [kubectl.json("get", kind, name, "-n", namespace) for kind, name, namespace in named]
+
+
+def is_managed_by_helm(body: Body) -> bool:
+    return bool(body["metadata"]["labels"].get("app.kubernetes.io/managed-by") == "Helm")
 
 
 def test_helm_as_its_page_says(kubectl: Kubectl, checkout: Checkout) -> None:
