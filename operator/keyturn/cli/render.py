@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +79,25 @@ def render_command(
 
 
 def _dotenv(folder: Path, manifests: tuple[dict[str, Any], ...], environment: str, output: Path) -> None:
-    from keyturn.offline.dotenv import files, gitignore, render
+    from keyturn.offline.dotenv import files, render
 
     source = render.source_at(folder, manifests, environment)
     content = render.to_dotenv(source)
-    gitignore.complete(folder)
+    if Path(os.path.realpath(output.parent)).is_relative_to(os.path.realpath(folder)):
+        _keep_out_of_git(folder, output)
     render.put(output, content, files.PRIVATE)
     print_lines(f"{output} has the {len(source.values)} variables of {source.file}")
+
+
+def _keep_out_of_git(folder: Path, output: Path) -> None:
+    """Complete the .gitignore of the output's folder; it may be read-only, unlike the place of the output."""
+    from keyturn.offline.dotenv import gitignore
+    from keyturn.offline.dotenv.errors import Refused
+
+    try:
+        gitignore.complete(folder)
+    except Refused as refused:
+        print_lines(f"Git may commit {output}: {refused}", err=True)
 
 
 def _compose(

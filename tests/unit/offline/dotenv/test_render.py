@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from keyturn.offline.dotenv import files
+from keyturn.offline.dotenv.errors import Refused
 from tests.unit.offline.dotenv import docker_compose
 from tests.unit.offline.dotenv.env_readers import READERS
 
@@ -177,6 +179,42 @@ def test_the_secrets_are_kept_out_of_git(form: str, full: Folder) -> None:
     rendered(full, f"--to={form}")
 
     assert (full.path / ".gitignore").read_text() == ".env\n.env.*\n!.env.example\nsecrets/\n"
+
+
+@pytest.fixture
+def no_gitignore(full: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse to write a .gitignore, as in a folder that is mounted read-only; a mode refuses root nothing."""
+    (full.path / ".gitignore").unlink()
+    write = files.write
+
+    def refuse(path: Path, *arguments: Any, **named: Any) -> None:
+        if path.name == ".gitignore":
+            raise Refused(f"{path}: Read-only file system")
+        write(path, *arguments, **named)
+
+    monkeypatch.setattr(files, "write", refuse)
+
+
+@pytest.mark.usefixtures("no_gitignore")
+@pytest.mark.parametrize("elsewhere", ["../run/.env", "run/../../run/.env"])
+def test_a_file_of_another_folder_changes_none(elsewhere: str, full: Folder) -> None:
+    for place in (full.path / "run", full.path.parent / "run"):
+        place.mkdir()
+    output = full.path / elsewhere
+
+    done = full.run("render", "--to=dotenv", "--output", output)
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert output.exists()
+
+
+@pytest.mark.usefixtures("no_gitignore")
+def test_a_gitignore_that_cannot_be_written_is_a_warning(full: Folder) -> None:
+    done = full.run("render", "--to=dotenv")
+
+    assert done.exit_code == 0
+    assert done.stderr == f"Git may commit {full.path}/.env: {full.path}/.gitignore: Read-only file system\n"
+    assert (full.path / ".env").exists()
 
 
 def test_two_variables_of_one_name_are_refused(folder: Folder) -> None:
