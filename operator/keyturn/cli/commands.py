@@ -5,8 +5,6 @@ Only click is imported before a command runs, so that help and completion answer
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from typing import Any
 
@@ -28,6 +26,7 @@ from .check.command import check_command
 from .convert.command import convert_command
 from .emergency.command import emergency_group
 from .init import init_command
+from .printing import output_failure
 from .render import render_command
 from .run.command import crds_command, run_command
 from .run_with import run_with_command
@@ -49,8 +48,6 @@ GROUPS = {
 
 
 _INTERRUPTED = 130
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""Errors of writes."""
 
 
 class _Plain(click.Group):
@@ -66,10 +63,10 @@ class _Plain(click.Group):
             click.echo("interrupted", err=True)
             sys.exit(_INTERRUPTED)
         except OSError as error:
-            if error.errno not in _FULL:
+            # The operator logs its end.
+            if ctx.invoked_subcommand == "run" or (failure := output_failure(error)) is None:
                 raise
-            _discard_output()
-            raise click.ClickException(f"the output cannot be written: {error.strerror}") from None
+            raise failure from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands by group."""
@@ -81,13 +78,6 @@ class _Plain(click.Group):
                     (name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names
                 ]
                 formatter.write_dl(rows)
-
-
-def _discard_output() -> None:
-    """Discard what is buffered, which Python would write, and fail again, at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 @click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
 
     from .options import Output
 
-__all__ = ["print_data", "print_document", "print_json", "print_lines", "print_names"]
+__all__ = ["output_failure", "print_data", "print_document", "print_json", "print_lines", "print_names"]
+
+_WRITE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def print_data(document: Mapping[str, Any], output: Output) -> None:
@@ -46,6 +51,17 @@ def print_lines(*lines: str, err: bool = False) -> None:
 def print_document(text: str) -> None:
     """Print a text with its own line ends."""
     click.echo(make_visible(text), nl=False)
+
+
+def output_failure(error: OSError) -> click.ClickException | None:
+    """Return the message of a failed write to standard output, whose buffer is discarded; None of another error."""
+    if error.filename is not None or error.errno not in _WRITE_ERRORS:
+        return None
+    # Python would write the buffer at its end, and fail again.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return click.ClickException(f"the output cannot be written: {error.strerror}")
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

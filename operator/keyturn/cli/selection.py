@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,4 +67,13 @@ def confirm(action: str, count: int, namespaces: int) -> None:
     what = f"{action} {count} ManagedSecrets in {namespaces} namespaces"
     if not sys.stdin.isatty():
         raise click.UsageError(f"this would {what}; confirm it with --yes")
-    click.confirm(f"This would {what}. Continue?", abort=True, err=True)
+    # The handler of asyncio cancels the task, which waits for the answer and does not end.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        click.confirm(f"This would {what}. Continue?", abort=True, err=True)
+    except click.Abort as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # for click the same as a no
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

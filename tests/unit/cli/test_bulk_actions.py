@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from sandbox.harness import eventually
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
 from tests.unit.cli.test_errors import at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.console import Console
 
@@ -112,6 +117,65 @@ def test_nothing_is_done_in_every_namespace_without_a_yes(api: FakeApi, console:
 
     assert (done.returncode, done.stdout, api.patched) == (2, "", [])
     assert "this would rotate 3 ManagedSecrets in 2 namespaces; confirm it with --yes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [(b"\x03", 130, "interrupted"), (b"n\n", 1, "Aborted!")],
+    ids=["Ctrl-C", "no"],
+)
+def test_an_interrupt_at_the_question_differs_from_a_no(
+    answer: bytes, code: int, said: str, api: FakeApi, console: Console
+) -> None:
+    with on_terminal(console, "rotate", "--all", "-A") as (process, terminal):
+        assert process.stderr is not None
+        asked = b""
+        while not asked.endswith(b"[y/N]: "):
+            letter = process.stderr.read(1)
+            assert letter, asked
+            asked += letter
+        eventually(lambda: is_asleep(process), "the read of the answer")  # Python sees no earlier signal
+        os.write(terminal, answer)
+        _, rest = process.communicate(timeout=60)
+
+    assert (process.returncode, rest.decode().split(), api.patched) == (code, [said], [])
+
+
+def is_asleep(process: subprocess.Popen[bytes]) -> bool:
+    state, *_ = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return state == "S"
+
+
+@contextmanager
+def on_terminal(console: Console, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a command whose standard input is a terminal of its own, where Ctrl-C interrupts it."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _AT_TERMINAL, *arguments],
+        env=console.environment(),
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        with process:
+            try:
+                yield process, ours
+            finally:
+                process.kill()
+    finally:
+        os.close(ours)
+
+
+_AT_TERMINAL = """
+import fcntl, termios
+from keyturn.cli.commands import main
+fcntl.ioctl(0, termios.TIOCSCTTY)
+main()
+"""
+"""The command line, after its standard input has become its controlling terminal."""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from keyturn.cli.commands import main
 from tests.support.console import BIN
+from tests.unit.checklist.git_repository import Repository
 
 
 def test_help_cuts_no_sentence_off() -> None:
@@ -62,14 +63,51 @@ def test_an_output_that_cannot_be_written_is_one_sentence(command: tuple[str, ..
     assert (done.returncode, done.stderr) == (1, sentence)
 
 
+def test_an_audit_whose_report_cannot_be_written_ends_with_2(tmp_path: Path) -> None:
+    repository = Repository.new(tmp_path / "shop")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [BIN / "keyturn", "audit", "--repository", repository.folder],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EADDRINUSE, "Address already in use"),
+        OSError(errno.EIO, "Input/output error", "x.yaml"),
+    ],
+    ids=["of an address", "of a file"],
+)
 def test_another_error_of_the_system_is_not_taken_for_one_of_the_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise OSError(errno.EADDRINUSE, "Address already in use")
+        raise error
 
     monkeypatch.setattr(fcntl, "flock", refuse)
 
     done = CliRunner().invoke(main, ["init", "--folder", str(tmp_path)])
 
-    assert isinstance(done.exception, OSError)
+    assert done.exception is error
+
+
+def test_an_error_that_ends_the_operator_is_left_to_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = OSError(errno.EIO, "Input/output error")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("keyturn.cli.run.command._configure_logs", fail)
+
+    done = CliRunner().invoke(main, ["run", "--all-namespaces"])
+
+    assert done.exception is error

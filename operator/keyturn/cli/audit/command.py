@@ -11,6 +11,7 @@ import click
 
 from keyturn.cli.backup.command import identity_option
 from keyturn.cli.options import Where, place
+from keyturn.cli.printing import output_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def _report_name(_: click.Context, __: click.Parameter, written: str | None) -> 
 
 
 def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
-    """Exit with 2 if the check was not possible."""
+    """Exit with 2 if the check was not possible, or its report cannot be written."""
 
     @functools.wraps(command)
     def looked(*arguments: Any, **options: Any) -> None:
@@ -76,6 +77,10 @@ def _cannot_look(command: Callable[..., None]) -> Callable[..., None]:
             raise  # exits with 2, and prints the usage
         except click.ClickException as problem:
             raise _CannotLook(problem.message) from None
+        except OSError as error:
+            if (failure := output_failure(error)) is None:
+                raise
+            raise _CannotLook(failure.message) from None
 
     return looked
 
