@@ -17,7 +17,7 @@ Imports: `runtime` and `api`.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import mittwald
 from .cloudnativepg import CLOUDNATIVEPG, cluster
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .accounts import Made, ReportOn
 
 __all__ = ["Finding", "Weight", "convert", "grouped", "printable", "written"]
+
+_Item = TypeVar("_Item")
 
 _STORES: Final = ("SecretStore", "ClusterSecretStore")
 _ORDER: Final = ("ConfigMap", "ClusterSecretStore", "SecretStore", "DatabaseTarget", "ManagedSecret")
@@ -60,8 +62,9 @@ _ACCOUNTS: Final[Mapping[tuple[str, str], Callable[[Body, ReportOn], list[Made]]
 
 def convert(bodies: Iterable[Body], files: Iterable[str] = ()) -> Conversion:
     """Convert all documents, which may refer to each other; `files` names the file of each."""
-    inputs = Inputs(tuple(bodies))
-    file_of = dict(zip(map(id, inputs.bodies), files, strict=False))
+    read = tuple(bodies)
+    file_of = dict(zip(map(id, read), files, strict=False))
+    inputs = Inputs(_distinct(read, lambda body: body))
     reports: list[Report] = []
     made: list[tuple[Report, dict[str, Any]]] = []
 
@@ -90,12 +93,23 @@ def convert(bodies: Iterable[Body], files: Iterable[str] = ()) -> Conversion:
     for body in inputs.idle_generators():
         report_on(body).changed("spec", "is named by no document here and left out")
     _tell_of_stores(inputs, made)
-    _tell_of_equal_names(made)
+    distinct = _distinct(made, lambda one: one[1])
+    _tell_of_equal_names(distinct)
     return Conversion(
-        tuple(sorted((_manifest(*one) for one in made), key=_place)),
-        tuple(finding for report in reports for finding in report.findings),
+        tuple(sorted((_manifest(*one) for one in distinct), key=_place)),
+        tuple(dict.fromkeys(finding for report in reports for finding in report.findings)),
         tuple(body for body in inputs.bodies if not _is_ours(body)),
     )
+
+
+def _distinct(items: Iterable[_Item], body_of: Callable[[_Item], Body]) -> tuple[_Item, ...]:
+    """Leave out each body that equals an earlier one, such as that of a file that is named twice."""
+    found: dict[tuple[str, str, str], list[_Item]] = {}
+    for item in items:
+        alike = found.setdefault(_identity(body_of(item)), [])
+        if all(body_of(item) != body_of(other) for other in alike):
+            alike.append(item)
+    return tuple(item for alike in found.values() for item in alike)
 
 
 def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -> None:
@@ -111,7 +125,7 @@ def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -
                 )
 
 
-def _tell_of_equal_names(made: list[tuple[Report, dict[str, Any]]]) -> None:
+def _tell_of_equal_names(made: Iterable[tuple[Report, dict[str, Any]]]) -> None:
     """Report objects that replace each other when they are applied, such as a base and its patch."""
     by_identity: dict[tuple[str, str, str], list[Report]] = {}
     for report, body in made:

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from keyturn.cli.commands import main
-from tests.unit.offline.convert.cases import CASES
+from tests.unit.offline.convert.cases import CASES, Case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,9 +181,9 @@ def test_a_subfolder_that_cannot_be_read_ends_with_2(folder: Path, monkeypatch: 
 
 
 def test_an_object_that_is_there_twice_is_lost_and_both_files_are_named(tmp_path: Path) -> None:
-    for place in ("base/secret.yaml", "overlays/prod/patch.yaml"):
+    for place, key in (("base/secret.yaml", "common"), ("overlays/prod/patch.yaml", "other")):
         (tmp_path / place).parent.mkdir(parents=True)
-        (tmp_path / place).write_text(_PLAIN.input)
+        (tmp_path / place).write_text(_PLAIN.input.replace("shop/prod/common", f"shop/prod/{key}"))
 
     done = convert("-f", tmp_path)
 
@@ -195,6 +195,24 @@ def test_an_object_that_is_there_twice_is_lost_and_both_files_are_named(tmp_path
     )
     assert "kubectl kustomize" in line
     assert done.stdout.count("# TODO metadata.name makes the ManagedSecret checkout") == 2
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_file_that_is_named_twice_is_converted_once(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(case.input)
+
+    once = convert("-f", tmp_path)
+    twice = convert("-f", tmp_path, "-f", tmp_path / "all.yaml")
+
+    assert (twice.exit_code, twice.stdout, twice.stderr) == (once.exit_code, once.stdout, once.stderr)
+
+
+def test_the_object_of_a_file_and_of_the_cluster_is_one() -> None:
+    of_cluster = f"{_PLAIN.input}status: {{refreshTime: now}}\n"
+
+    done = convert("-f", "-", given=f"{_PLAIN.input}---\n{of_cluster}")
+
+    assert (done.exit_code, done.stdout, done.stderr) == (0, _PLAIN.output, "")
 
 
 def test_objects_of_one_name_in_two_namespaces_are_two() -> None:
