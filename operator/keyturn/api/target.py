@@ -12,6 +12,7 @@ from .meta import QUALIFIED_KEYS, AnnotationValue, LabelValue, Name
 
 __all__ = [
     "NAMES_OF_STATES",
+    "RESERVED_NAMES",
     "TRACKING_ANNOTATIONS",
     "TRACKING_LABELS",
     "Adopt",
@@ -64,8 +65,10 @@ class DeletionPolicy(StrEnum):
     DELETE = "Delete"
 
 
+RESERVED_NAMES = "^([^/]*[.])?keyturn[.]dev/"
+"""Pattern of the labels and annotations that the operator sets."""
 _RESERVED = (
-    "self.all(k, !k.matches('^([^/]*[.])?keyturn[.]dev/'))",
+    f"self.all(k, !k.matches('{RESERVED_NAMES}'))",
     "names under keyturn.dev/ are the operator's own; remove them from target.template.metadata",
 )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.api.target import TRACKING_ANNOTATIONS, TRACKING_LABELS
+from keyturn.api.target import RESERVED_NAMES, TRACKING_ANNOTATIONS, TRACKING_LABELS
 
 from .metadata import texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from .strict_reader import StrictReader
 
@@ -26,6 +27,7 @@ _TYPES: Final = frozenset(
     }
 )
 _TRACKING: Final = frozenset({*TRACKING_LABELS, *TRACKING_ANNOTATIONS})
+_RESERVED: Final = re.compile(RESERVED_NAMES)
 _THEIRS: Final = "is not written into a Secret that is merged into; labels and annotations stay its maker's"
 _WHERE_MADE: Final = "write them where the Secret is made"
 
@@ -101,8 +103,9 @@ def _copied(owner: StrictReader, *, merges: bool) -> dict[str, dict[str, str]]:
             owner.report.lost(owner.at(name), _THEIRS, _WHERE_MADE)
         return {}
     for name, texts in read.items():
-        for key in [key for key in texts if key in _TRACKING]:
-            owner.part(name).changed(key, "is not copied to the Secret, which Argo CD or Flux would prune")
+        for key in _refused(texts):
+            why = "which Argo CD or Flux would prune" if key in _TRACKING else "where it is the operator's"
+            owner.part(name).changed(key, f"is not copied to the Secret, {why}")
             del texts[key]
     return {name: texts for name, texts in read.items() if texts}
 
@@ -110,8 +113,10 @@ def _copied(owner: StrictReader, *, merges: bool) -> dict[str, dict[str, str]]:
 def _plain(part: StrictReader) -> dict[str, str]:
     """Return labels or annotations; they are no templates here."""
     texts = {name: part.text(name) for name in part.names()}
-    for name in [name for name in texts if name in _TRACKING]:
-        part.report.lost(part.at(name), "makes Argo CD or Flux prune the Secret as its own", "leave it out")
+    for name in _refused(texts):
+        tracks = name in _TRACKING
+        what = "makes Argo CD or Flux prune the Secret as its own" if tracks else "is a name of the operator"
+        part.report.lost(part.at(name), what, "leave it out")
         del texts[name]
     for name, text in texts.items():
         if text and "{{" in text:
@@ -119,3 +124,8 @@ def _plain(part: StrictReader) -> dict[str, str]:
                 part.at(name), "is a template, as no label or annotation is", "write a fixed text", text
             )
     return {name: text for name, text in texts.items() if text is not None and "{{" not in text}
+
+
+def _refused(names: Iterable[str]) -> list[str]:
+    """Return the names of labels and annotations that the API refuses on a Secret."""
+    return [name for name in names if name in _TRACKING or _RESERVED.match(name)]

@@ -47,6 +47,28 @@ def test_marks_of_argo_cd_and_flux_are_not_copied() -> None:
     assert len(conversion.findings) == len(marks)
 
 
+_OURS = {"keyturn.dev/rotate": "a", "shop.keyturn.dev/team": "b"}
+
+
+def test_names_of_the_operator_are_not_copied() -> None:
+    annotations = {**_METADATA["annotations"], **_OURS}
+
+    conversion = _converted({**_METADATA, "annotations": annotations, "labels": _OURS}, {})
+
+    assert _template(conversion) == {"metadata": {"annotations": _METADATA["annotations"]}}
+    assert {finding.weight for finding in conversion.findings} == {Weight.CHANGED}
+    assert len(conversion.findings) == 2 * len(_OURS)
+
+
+def test_names_of_the_operator_in_a_template_are_lost() -> None:
+    template = {"metadata": {"annotations": {**_METADATA["annotations"], **_OURS}}}
+
+    conversion = _converted({}, {"template": template})
+
+    assert _template(conversion) == {"metadata": {"annotations": _METADATA["annotations"]}}
+    assert [finding.weight for finding in conversion.findings] == [Weight.LOST] * len(_OURS)
+
+
 def test_a_secret_that_is_merged_into_gets_none_and_that_is_lost() -> None:
     conversion = _converted(_METADATA, {"creationPolicy": "Merge"})
 
