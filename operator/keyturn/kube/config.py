@@ -118,7 +118,7 @@ def _find(kubeconfig: str | None, context: str | None) -> Connection:
         return of_kubeconfig(kubeconfig, context)
     if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         return of_pod()
-    if _DEFAULT_KUBECONFIG.expanduser().is_file():
+    if Path(os.path.expanduser(_DEFAULT_KUBECONFIG)).is_file():  # noqa: PTH111  # Path's own needs a home
         return of_kubeconfig(str(_DEFAULT_KUBECONFIG), context)
     raise NotConfigured(
         f"no cluster is configured: there is no {_DEFAULT_KUBECONFIG}; write one, name a kubeconfig by --kubeconfig"

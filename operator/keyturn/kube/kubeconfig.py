@@ -150,7 +150,8 @@ class _Kubeconfig:
 
 def _with_content(files: str) -> str:
     """Leave out empty files, which kubectl merges and the merger refuses; if all are empty, it says so."""
-    kept = [file for file in files.split(os.pathsep) if not _is_empty(Path(file).expanduser())]
+    # Path.expanduser raises an error for a user that does not exist; the merger, like kubectl, finds no such file.
+    kept = [file for file in files.split(os.pathsep) if not _is_empty(Path(os.path.expanduser(file)))]  # noqa: PTH111
     return os.pathsep.join(kept) or files
 
 

@@ -1,6 +1,7 @@
 # the small files of a test wait for nobody
 from __future__ import annotations
 
+import pwd
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,19 @@ async def test_without_any_cluster_it_says_what_to_set(
 
 
 @pytest.mark.usefixtures("clock")
+async def test_without_a_home_there_is_no_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+
+    def refuse(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", refuse)
+
+    with pytest.raises(NotConfigured, match=r"there is no ~/\.kube/config"):
+        await config.load()
+
+
 async def test_a_server_that_refuses_all_logins_is_not_asked_in_a_loop() -> None:
     found: list[ApiCredentials] = []
 

@@ -131,6 +131,17 @@ def test_another_proxy_of_the_kubeconfig_is_refused(proxy: str, sentence: str, t
 # Its paths
 
 
+def test_a_home_of_an_unknown_user_has_no_kubeconfig() -> None:
+    with pytest.raises(NotConfigured, match=r"^there is no kubeconfig at ~nosuchuser/config: "):
+        of_kubeconfig("~nosuchuser/config")
+
+
+def test_a_file_in_an_unknown_home_does_not_hide_the_next_one(tmp_path: Path) -> None:
+    files = os.pathsep.join(["~nosuchuser/config", kubeconfig(tmp_path / "config")])
+
+    assert of_kubeconfig(files).server == "https://api.corp:6443"
+
+
 def header(connection: Connection) -> str | None:
     return asyncio.run(connection.authorization())
 
