@@ -499,15 +499,51 @@ def test_another_security_context_stands_in_place_of_the_charts() -> None:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"seccompProfile": {"type": "Localhost", "localhostProfile": "keyturn.json"}},
+        {"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"},
+        {"supplementalGroups": [2000], "supplementalGroupsPolicy": "Strict"},
+        {"appArmorProfile": {"type": "RuntimeDefault"}},
+        {"appArmorProfile": {"type": "Localhost", "localhostProfile": "keyturn"}},
+        {"seLinuxOptions": {"type": "container_t", "level": "s0:c123,c456"}},
+    ],
+    ids=[
+        "a profile of the node",
+        "a policy of volumes",
+        "groups",
+        "AppArmor",
+        "a profile of AppArmor",
+        "SELinux",
+    ],
+)
+def test_a_security_context_has_what_the_restricted_standard_permits(more: Body) -> None:
+    chosen = _OPENSHIFT | more
+
+    assert pod(f"--set-json=podSecurityContext={json.dumps(chosen)}")["spec"]["securityContext"] == chosen
+
+
+@pytest.mark.parametrize(
     "value",
     [
         {"runAsUser": 1000},
         _OPENSHIFT | {"runAsNonRoot": False},
         _OPENSHIFT | {"runAsUser": 0},
         _OPENSHIFT | {"seccompProfile": {"type": "Unconfined"}},
+        _OPENSHIFT | {"seccompProfile": {"type": "Localhost"}},
+        _OPENSHIFT | {"seccompProfile": {"type": "RuntimeDefault", "localhostProfile": "keyturn.json"}},
+        _OPENSHIFT | {"appArmorProfile": {"type": "Unconfined"}},
+        _OPENSHIFT | {"appArmorProfile": {"type": "Localhost"}},
+        _OPENSHIFT | {"seLinuxOptions": {"type": "spc_t"}},
+        _OPENSHIFT | {"seLinuxOptions": {"user": "system_u"}},
+        _OPENSHIFT | {"fsGroupChangePolicy": "Never"},
         _OPENSHIFT | {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
     ],
-    ids=["a part of one", "perhaps root", "root", "every system call", "another field"],
+    ids=[
+        *("a part of one", "perhaps root", "root", "every system call", "a profile without its name"),
+        *("a name of no use", "no AppArmor", "AppArmor without a name", "no SELinux", "a user of SELinux"),
+        *("no policy of volumes", "another field"),
+    ],
 )
 def test_a_security_context_that_is_not_restricted_is_refused(value: Body) -> None:
     with pytest.raises(Refused, match="podSecurityContext"):
@@ -692,11 +728,24 @@ def test_the_ports_of_the_api_server_are_those_of_the_values() -> None:
     assert api == {"ports": [{"port": 443}, {"port": 7443}]}
 
 
-@pytest.mark.parametrize("ports", ["[]", "null"])
-def test_without_a_port_of_the_api_server_nothing_is_opened(ports: str) -> None:
+@pytest.mark.parametrize(
+    ("ports", "said"),
+    [
+        ("[]", "networkPolicy/apiServerPorts"),
+        ("null", "apiServerPorts is missing.* upgrade with --reset-then-reuse-values"),
+    ],
+    ids=["none", "values of an older chart"],
+)
+def test_without_a_port_of_the_api_server_nothing_is_opened(ports: str, said: str) -> None:
     """To Kubernetes an empty list of ports is every port."""
-    with pytest.raises(Refused, match="apiServerPorts"):
+    with pytest.raises(Refused, match=said):
         render(f"--set-json=networkPolicy.apiServerPorts={ports}")
+
+
+def test_stores_need_no_port_of_their_own() -> None:
+    (_, api, _) = one("NetworkPolicy", render("--set-json=stores.ports=null"))["spec"]["egress"]
+
+    assert api == {"ports": [{"port": port} for port in _VALUES["networkPolicy"]["apiServerPorts"]]}
 
 
 def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
@@ -709,8 +758,14 @@ def test_further_egress_stands_behind_the_rules_of_the_chart() -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{}, {"to": []}, {"ports": []}, {"port": 443}],
-    ids=["everything", "to everywhere", "at every port", "a port without its list"],
+    [
+        *({}, {"to": []}, {"to": [{}]}, {"ports": []}, {"ports": [{}]}, {"ports": [{"port": None}]}),
+        *({"ports": [{"protocol": "TCP"}]}, {"port": 443}),
+    ],
+    ids=[
+        *("everything", "to everywhere", "to no address", "at every port", "at a port without a number"),
+        *("at a port that is null", "at every port of a protocol", "a port without its list"),
+    ],
 )
 def test_a_rule_that_would_open_everything_is_refused(rule: Body) -> None:
     with pytest.raises(Refused, match="networkPolicy/extraEgress"):
