@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +50,19 @@ async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed() -> N
     fixed = status_of(cluster)
     assert compliance(cluster) == ("False", "weakValue")
     assert (fixed.revision, fixed.overdue) == (2, False)
+
+
+async def test_a_suspended_one_whose_spec_cannot_be_followed_is_due_when_its_rotation_is_overdue() -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
+    await cluster.settle()
+    date = status_of(cluster).next_rotation_time
+    cluster.change_managed().update(
+        {"suspend": True, "target": {"template": {"data": {"url": "{{ password"}}}}
+    )
+    cluster.tell()
+
+    assert await cluster.look() == date
+
+    cluster.now += timedelta(days=91)
+    assert await cluster.look() is None
+    assert (status_of(cluster).next_rotation_time, status_of(cluster).overdue) == (date, True)

@@ -6,27 +6,32 @@ observes the change again later; neither starts a rotation before its date.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from keyturn.api.duration import format_duration
+from keyturn.api.duration import format_duration, parse_duration
 from keyturn.api.status import ScheduleStatus
-from keyturn.core.spec.schedule import Cron, Every, longest_pause, next_due, share_of
+from keyturn.core.errors import Stalled
+from keyturn.core.spec.schedule import Cron, Every, check, longest_pause, next_due, share_of
 from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["applied_schedule", "natural_due", "spread_due", "spread_since"]
+__all__ = ["applied_schedule", "natural_due", "recorded_due", "spread_due", "spread_since"]
 
 _DEFAULT_PART = 10
 """Divisor: the spread is this part of the interval."""
 _SALT = b"keyturn.dev/spread"
 _ON_REQUEST = "on request"
+_EVERY: Final = re.compile(r"every ([0-9smhdw]+), jitter ([0-9]{1,2})%")
+_CRON: Final = re.compile(r"(.+) \((.+)\)")
 
 
 def natural_due(observed: Observed) -> datetime | None:
@@ -105,6 +110,29 @@ def _text_of(desired: Desired) -> str | None:
             return f"{cadence.expression} ({cadence.time_zone}){suffix}"
         case _:
             assert_never(cadence)
+
+
+def recorded_due(managed: ManagedSecret, rotated: datetime | None, now: datetime) -> datetime | None:
+    """Return when the schedule that the status records has values of `rotated` due; for this no spec is needed."""
+    recorded = managed.status.schedule
+    if recorded is None or rotated is None:
+        return None
+    # A time in the future is that of a clock that was wrong.
+    return next_due(_cadence_of(recorded.text), min(rotated, now), managed.metadata.uid)
+
+
+def _cadence_of(text: str) -> Every | Cron | None:
+    """Return the cadence of a text by `_text_of`; None for any other text."""
+    text = text.removesuffix(f", {_ON_REQUEST}")
+    every, cron = _EVERY.fullmatch(text), _CRON.fullmatch(text)
+    cadence: Every | Cron | None = Cron(cron[1], cron[2]) if cron else None
+    try:
+        if every:
+            cadence = Every(parse_duration(every[1]), int(every[2]))
+        check(cadence)
+    except (ValueError, Stalled):
+        return None
+    return cadence
 
 
 def _spread(cadence: Every | Cron, secret_class: SecretClass | None) -> timedelta:

@@ -16,6 +16,7 @@ from keyturn.core.state.revision import is_found
 
 from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
+from .recorded_dates import last_known_time, recorded_time, stays_overdue
 from .spread import spread_due
 from .steps import Reason
 
@@ -380,13 +381,13 @@ def waits_until(observed: Observed) -> datetime | None:
 def is_overdue(observed: Observed) -> bool:
     """Whether a rotation is due and a window was open since then."""
     time = overdue_time(observed)
-    return time is not None and time <= observed.now
+    return (time is not None and time <= observed.now) or stays_overdue(observed)
 
 
 def overdue_time(observed: Observed) -> datetime | None:
     """Return from when on a rotation is overdue, also if it is suspended or held after a rollback."""
     if observed.desired is None or observed.state is None:
-        return None
+        return None if observed.managed.status.rotates_on_request else last_known_time(observed)
     scheduled = _automatic_time(observed)
     chances = [_renewal_of(life, observed.desired, life.renew) for life in _validities(observed).values()]
     chances += [opening(observed.desired.windows, scheduled)] if scheduled else []
@@ -422,7 +423,11 @@ def _list(names: Iterable[str]) -> str:
 
 def due_on_request(observed: Observed) -> datetime | None:
     """Return when values are due by schedule that rotate on request only; None for all others."""
-    return scheduled_time(observed) if observed.desired and observed.desired.on_request else None
+    status = observed.managed.status
+    if observed.desired is None or observed.state is None:
+        known = recorded_time(observed) or status.next_rotation_time
+        return known if status.rotates_on_request else None
+    return scheduled_time(observed) if observed.desired.on_request else None
 
 
 def is_due_on_request(observed: Observed) -> bool:
@@ -433,6 +438,8 @@ def is_due_on_request(observed: Observed) -> bool:
 
 def next_time(observed: Observed) -> datetime | None:
     """Return when the next rotation starts, or when values are due that wait for a request."""
+    if observed.desired is None or observed.state is None:
+        return last_known_time(observed)
     start, due = start_time(observed), due_on_request(observed)
     if start is None or due is None:
         return start or due

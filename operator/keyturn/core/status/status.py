@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyturn.api.status import (
     MOST_WORKLOADS,
@@ -67,25 +67,7 @@ class Outcome:
 
 def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     """Return the whole status; equal facts give an equal status, so a reconcile at rest writes nothing."""
-    details = _details(observed, outcome)
-    return with_state(observed.managed, details.model_copy(update=_last_known(observed)))
-
-
-def _last_known(observed: Observed) -> dict[str, Any]:
-    """Return the fields that cannot be evaluated without a spec that can be followed, or without the state.
-
-    A date passes all the same: the rotation is overdue from then on.
-    """
-    before, last = observed.managed.status, dict[str, Any]()
-    if observed.desired is None:
-        violations = told_violations(before)
-        last["policy"] = PolicyStatus(violations=list(violations)) if violations else None
-    if observed.desired is None or observed.state is None:
-        due = None if before.rotates_on_request else before.next_rotation_time
-        last["next_rotation_time"] = before.next_rotation_time
-        last["rotates_on_request"] = before.rotates_on_request
-        last["overdue"] = bool(before.overdue) or (due is not None and due <= observed.now)
-    return last
+    return with_state(observed.managed, _details(observed, outcome))
 
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
@@ -112,7 +94,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         unrevoked_leases=_unrevoked_leases(observed),
         workloads=workloads,
         workloads_summary=done_of(workloads),
-        policy=policy_of(broken_rules(observed)),
+        policy=_policy(observed),
         history=_history(observed),
         conditions=conditions_of(
             ConditionInput(observed, everyone, rotation, outcome.error, _hindrance(outcome))
@@ -323,6 +305,14 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
     if not (standing.leaving or standing.consumer.held_up):
         return None
     return terminating(standing.consumer, observed, desired) or None
+
+
+def _policy(observed: Observed) -> PolicyStatus | None:
+    """Return the violated rules; without a spec that can be followed, those last known."""
+    if observed.desired:
+        return policy_of(broken_rules(observed))
+    violations = told_violations(observed.managed.status)
+    return PolicyStatus(violations=list(violations)) if violations else None
 
 
 def _history(observed: Observed) -> list[HistoryEntry]:

@@ -327,7 +327,7 @@ def test_a_value_that_ends_waits_for_a_window_only_as_long_as_it_lives(
     ("look", "overdue"),
     [
         pytest.param(observed(), False, id="nothing is planned"),
-        pytest.param(observed(HOURLY, state=None), False, id="there are no values yet"),
+        pytest.param(observed(HOURLY, state=None, status={}), False, id="there are no values yet"),
         pytest.param(observed(HOURLY, now=NOW - seconds(1)), False, id="not due"),
         pytest.param(observed(HOURLY), True, id="due"),
         pytest.param(observed(within(BY_NIGHT)), False, id="due, and no window was open since"),
