@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from keyturn.api import ManagedSecret
-from tests.simulation.simulated_cluster import MANAGED, Cluster
+import pytest
 
-if TYPE_CHECKING:
-    from keyturn.api.status import ManagedSecretStatus
+from keyturn.api.status import ManagedSecretStatus
+from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
+from tests.simulation.test_api_errors import Posted
 
 SPEC: dict[str, Any] = {
     "data": [{"name": "password", "generate": {"password": {}}}, {"name": "pin", "literal": "hunter2"}],
@@ -19,7 +19,7 @@ SPEC: dict[str, Any] = {
 
 
 def status_of(cluster: Cluster) -> ManagedSecretStatus:
-    return ManagedSecret.model_validate(cluster.objects[MANAGED]).status
+    return ManagedSecretStatus.model_validate(cluster.objects[MANAGED]["status"])
 
 
 def compliance(cluster: Cluster) -> tuple[str, str]:
@@ -27,13 +27,19 @@ def compliance(cluster: Cluster) -> tuple[str, str]:
     return found.status, found.reason
 
 
-async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed() -> None:
-    cluster = Cluster(SPEC)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"target": {"template": {"data": {"url": "{{ password"}}}}, id="template"),
+    ],
+)
+async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed(change: dict[str, Any]) -> None:
+    cluster = Cluster(copy.deepcopy(SPEC))
     await cluster.settle()
     before = status_of(cluster)
     assert compliance(cluster) == ("False", "weakValue")
 
-    cluster.change_managed()["target"] = {"template": {"data": {"url": "{{ password"}}}
+    cluster.change_managed().update(change)
     cluster.restart()
     await cluster.settle()
     after = status_of(cluster)
@@ -43,9 +49,14 @@ async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed() -> N
 
     cluster.now += timedelta(days=91)
     await cluster.look()
-    assert status_of(cluster).overdue is True
+    late = status_of(cluster)
+    assert late.overdue is True
+    assert late.policy
+    assert [one.rule for one in late.policy.violations] == ["weakValue", "overdue"]
 
-    del cluster.change_managed()["target"]
+    fixed_spec = cluster.change_managed()
+    fixed_spec.clear()
+    fixed_spec.update(copy.deepcopy(SPEC))
     await cluster.settle()
     fixed = status_of(cluster)
     assert compliance(cluster) == ("False", "weakValue")
@@ -66,3 +77,39 @@ async def test_a_suspended_one_whose_spec_cannot_be_followed_is_due_when_its_rot
     cluster.now += timedelta(days=91)
     assert await cluster.look() is None
     assert (status_of(cluster).next_rotation_time, status_of(cluster).overdue) == (date, True)
+
+
+class Warned(Cluster):
+    """Has a class that warns of short values, and becomes stricter."""
+
+    minimum = 40
+
+    def tell(self) -> None:
+        super().tell()
+        name = {"name": "strict", "uid": "uid-of-class", "resourceVersion": str(self.minimum)}
+        generate = {"password": {"length": self.minimum}}
+        spec = {"enforcement": "Warn", "minLength": self.minimum, "generate": generate}
+        self.context.cache.put_class({"metadata": name | {"generation": self.minimum}, "spec": spec})
+
+
+async def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> None:
+    cluster = Warned({**SPEC, "className": "strict", "data": [{"name": "password"}]})
+    await cluster.settle()
+    cluster.minimum = 64
+    await cluster.settle()
+    before = status_of(cluster)
+    assert before.policy
+    assert compliance(cluster) == ("False", "minLength")
+
+    kept = copy.deepcopy(cluster.objects[STATE])
+    cluster.put(STATE, {**kept, "data": {"state": "e30="}})
+    cluster.restart()
+    posted = Posted()
+    cluster.context.events = posted  # type: ignore[assignment]  # a fake
+    await cluster.settle()
+    assert (compliance(cluster), status_of(cluster).policy) == (("Unknown", "NotChecked"), before.policy)
+
+    cluster.put(STATE, kept)
+    await cluster.settle()
+    assert (compliance(cluster), status_of(cluster).policy) == (("False", "minLength"), before.policy)
+    assert posted.reasons == ["StateUnreadable"]

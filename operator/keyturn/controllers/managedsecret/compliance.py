@@ -12,7 +12,7 @@ from keyturn.checklist.unscheduled import unscheduled
 from keyturn.controllers.value_index import ValueIndex
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.policy.checklist import GRACE, NO_SIGNS, Signs, told_twins
+from keyturn.core.policy.checklist import GRACE, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
 from keyturn.core.spec.desired import VALUE
@@ -193,8 +193,9 @@ def _signs(
 ) -> Signs:
     """Return the checklist findings, except those that a violated rule of the class reports."""
     desired, current = observed.desired, observed.current
+    is_late = is_overdue(observed) or is_due_on_request(observed)
     if desired is None:
-        return NO_SIGNS
+        return Signs(is_overdue=is_late)
     reported = {violation.rule for violation in broken}
     named = frozenset[str]().union(*(violation.cured_by for violation in broken))
     weak = memory.evaluation(key).weak
@@ -203,7 +204,7 @@ def _signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),
         unscheduled=frozenset() if "maxInterval" in reported else unscheduled(desired),
-        is_overdue=is_overdue(observed) or is_due_on_request(observed),
+        is_overdue=is_late,
         kept_since=ended if ended and observed.now >= ended + GRACE else None,
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GRACE",
     "NO_SIGNS",
+    "OVERDUE",
     "POINTS",
     "All",
     "Signs",
@@ -38,6 +39,7 @@ __all__ = [
 GRACE: Final = timedelta(minutes=1)
 """The time after the end of an overlap within which the previous values leave the Secret in normal operation."""
 _MAX_NAMED: Final = 10
+OVERDUE: Final = "overdue"
 _SHARED: Final = "sharedValue"
 
 POINTS: Final[Mapping[str, Point]] = {
@@ -50,7 +52,7 @@ POINTS: Final[Mapping[str, Point]] = {
     "weakValue": Point.STRENGTH,
     _SHARED: Point.ENVIRONMENTS,
     "noSchedule": Point.SCHEDULE,
-    "overdue": Point.SCHEDULE,
+    OVERDUE: Point.SCHEDULE,
     "notRevoked": Point.REVOCATION,
 }
 """The point of the checklist that each rule belongs to."""
@@ -124,7 +126,7 @@ def _findings(signs: Signs) -> Iterator[Violation]:
             f"{_few(signs.unscheduled)} has no rotation schedule; write rotation.every, or use a class that has one",
         )
     if signs.is_overdue:
-        yield Violation("overdue", "a rotation is due and has not begun; keyturn status shows why")
+        yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")
     if signs.kept_since:
         yield Violation(
             "notRevoked",
@@ -152,7 +154,7 @@ class All:
     keeps_old: bool = False
     """At least one keeps previous values without a deadline, or a workload, store or database may still have them."""
     has_unjudged: bool = False
-    """At least one was not evaluated: not reconciled yet, not written yet, or with a spec that cannot be followed."""
+    """At least one was not evaluated: not reconciled yet, not written yet, or with an unknown spec or state."""
 
 
 def judged(every: All) -> Mapping[Point, Verdict]:

@@ -102,7 +102,14 @@ class ConditionReason(_Reason):
             " namespaces compares no environments"
         ),
     )
-    NOT_CHECKED = "NotChecked", "PolicyCompliant", "the Secret has no values yet; the spec violates no rule"
+    NOT_CHECKED = (
+        "NotChecked",
+        "PolicyCompliant",
+        (
+            "the Secret has no values yet, and the spec violates no rule; or values are not checked while the state"
+            " Secret is absent or cannot be read"
+        ),
+    )
     READ = "Read", "Refreshed", "every value was read from its store"
     RETAINED = (
         "Retained",

@@ -52,6 +52,7 @@ __all__ = [
     "ConditionVerdict",
     "broken_rules",
     "conditions_of",
+    "known_revision",
     "nothing_to_rotate",
     "stamped",
     "status_unseen",
@@ -295,6 +296,12 @@ def _why_behind(behind: list[WorkloadProgress]) -> str:
     return ConditionReason.ROLLING_OUT
 
 
+def known_revision(observed: Observed) -> int | None:
+    """Return the revision of the Secret, or that of the status; None if nothing was written yet."""
+    before = observed.managed.status.revision
+    return (observed.target.revision if observed.target and observed.is_ours else None) or before
+
+
 def broken_rules(observed: Observed) -> tuple[Violation, ...]:
     """Return the violated rules of the class, then those of the checklist that the class does not have."""
     return (*observed.violations, *findings_of(observed.signs))
@@ -305,6 +312,12 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
     if observed.desired is None:
         return ConditionVerdict(
             "Unknown", ConditionReason.SPEC_NOT_FOLLOWED, "rules are not checked until the spec is fixed"
+        )
+    if observed.state is None and known_revision(observed) is not None:
+        return ConditionVerdict(
+            "Unknown",
+            ConditionReason.NOT_CHECKED,
+            "values are not checked while the state Secret is absent or cannot be read",
         )
     if broken := broken_rules(observed):
         return ConditionVerdict("False", broken[0].rule, named(broken))

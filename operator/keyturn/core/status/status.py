@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import (
+    MOST_VIOLATIONS,
     MOST_WORKLOADS,
     HistoryEntry,
     ManagedSecretStatus,
@@ -18,7 +19,7 @@ from keyturn.api.status import (
 )
 from keyturn.core.errors import Wait
 from keyturn.core.observation.workload import read_marker
-from keyturn.core.policy.checklist import policy_of, told_violations
+from keyturn.core.policy.checklist import OVERDUE, policy_of, told_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import is_complete, users_of_previous_login
@@ -33,7 +34,7 @@ from keyturn.core.rotation.spread import applied_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
 from keyturn.core.times import to_second
 
-from .conditions import ConditionInput, broken_rules, conditions_of
+from .conditions import ConditionInput, broken_rules, conditions_of, known_revision
 from .credentials import at_server, credential_status, credential_step, is_closing
 from .summary import done_of, with_state
 
@@ -79,7 +80,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         observed_generation=observed.managed.metadata.generation,
         class_name=observed.secret_class.metadata.name if observed.secret_class else None,
         secret_name=observed.desired.secret if observed.desired and observed.is_ours else before.secret_name,
-        revision=_revision(observed),
+        revision=known_revision(observed),
         last_rotation_time=_last_rotation_time(observed),
         next_rotation_time=to_second(upcoming) if upcoming else None,
         schedule=applied_schedule(observed),
@@ -112,14 +113,9 @@ def _hindrance(outcome: Outcome) -> Wait | None:
     return None if is_short else error
 
 
-def _revision(observed: Observed) -> int | None:
-    before = observed.managed.status.revision
-    return (observed.target.revision if observed.target and observed.is_ours else None) or before
-
-
 def _last_rotation_time(observed: Observed) -> datetime | None:
     """Return when the published values were generated; a recorded revision counts only once it is in the Secret."""
-    if observed.state is None or observed.state.candidate or _revision(observed) is None:
+    if observed.state is None or observed.state.candidate or known_revision(observed) is None:
         return observed.managed.status.last_rotation_time
     return to_second(observed.state.rotated)
 
@@ -308,11 +304,17 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
 
 
 def _policy(observed: Observed) -> PolicyStatus | None:
-    """Return the violated rules; without a spec that can be followed, those last known."""
-    if observed.desired:
-        return policy_of(broken_rules(observed))
-    violations = told_violations(observed.managed.status)
-    return PolicyStatus(violations=list(violations)) if violations else None
+    """Return the violated rules; without a spec that can be followed, or without the state, also those last known.
+
+    Then most rules are not evaluated; whether a rotation is overdue is.
+    """
+    before, found = observed.managed.status, policy_of(broken_rules(observed))
+    if observed.desired and (observed.state or known_revision(observed) is None):
+        return found
+    told = [one for one in told_violations(before) if one.rule != OVERDUE]
+    known = {(one.rule, one.item) for one in told}
+    told += [one for one in (found.violations if found else ()) if (one.rule, one.item) not in known]
+    return PolicyStatus(violations=told[:MOST_VIOLATIONS]) if told else None
 
 
 def _history(observed: Observed) -> list[HistoryEntry]:

@@ -14,7 +14,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import RevocationProblem
-from keyturn.core.policy.checklist import Signs
+from keyturn.core.policy.checklist import NO_SIGNS, Signs
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Settle, Stage
 from keyturn.core.rotation.triggers import breakage_of
@@ -744,10 +744,10 @@ def test_where_every_rule_holds_the_status_has_no_violations() -> None:
 WRONG = Stalled("TemplateInvalid", "it cannot be rendered")
 
 
-def broken(before: ManagedSecretStatus, **known: Any) -> ManagedSecretStatus:
+def broken(before: ManagedSecretStatus, signs: Signs = NO_SIGNS, **known: Any) -> ManagedSecretStatus:
     """Return the status after the spec was replaced by one that cannot be followed."""
     look = observed(trouble=WRONG, status=before.model_dump(by_alias=True, exclude_none=True), **known)
-    return status_of(look, Outcome(None, WRONG))
+    return status_of(replace(look, signs=signs), Outcome(None, WRONG))
 
 
 @pytest.mark.parametrize("given", [secret_class(), None], ids=["with its class", "without a class"])
@@ -810,6 +810,56 @@ def test_values_that_rotate_on_request_are_due_and_not_overdue_while_the_spec_ca
 
     assert (after.rotates_on_request, after.overdue) == (True, False)
     assert after.next_rotation_time == before.next_rotation_time
+
+
+UNREADABLE = Stalled("StateUnreadable", "it was edited")
+
+
+def unread(before: ManagedSecretStatus, signs: Signs = NO_SIGNS) -> ManagedSecretStatus:
+    """Return the status while the state Secret cannot be read, which leaves the spec known."""
+    known = before.model_dump(by_alias=True, exclude_none=True)
+    look = replace(observed(QUARTERLY, status=known, state=None), trouble=UNREADABLE, signs=signs)
+    return status_of(look, Outcome(None, UNREADABLE))
+
+
+def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> None:
+    before = status_of(replace(observed(QUARTERLY), signs=Signs(weak=frozenset({"pin"}))), RESTS)
+
+    after = unread(before)
+
+    assert before.policy
+    assert after.policy == before.policy
+    found = next(one for one in after.conditions if one.type == "PolicyCompliant")
+    assert (found.status, found.reason, found.message) == (
+        "Unknown",
+        "NotChecked",
+        "values are not checked while the state Secret is absent or cannot be read",
+    )
+
+
+@pytest.mark.parametrize("lack", ["spec", "state"])
+def test_an_overdue_rotation_is_added_to_the_violations_that_stay(lack: str) -> None:
+    late, weak = Signs(is_overdue=True), Signs(weak=frozenset({"pin"}))
+    before = status_of(replace(observed(QUARTERLY), signs=weak), RESTS)
+
+    def look(before: ManagedSecretStatus, signs: Signs) -> list[str]:
+        policy = (broken(before, signs=signs) if lack == "spec" else unread(before, signs)).policy
+        return [one.rule for one in policy.violations] if policy else []
+
+    rules = look(before, late)
+
+    assert rules == ["weakValue", "overdue"]
+    both = status_of(replace(observed(QUARTERLY), signs=replace(late, weak=weak.weak)), RESTS)
+    assert (look(both, late), look(both, NO_SIGNS)) == (rules, ["weakValue"])
+
+
+def test_a_rule_that_the_spec_violates_is_reported_while_the_state_cannot_be_read() -> None:
+    before = status_of(replace(observed(QUARTERLY), signs=Signs(weak=frozenset({"pin"}))), RESTS)
+
+    after = unread(before, Signs(unscheduled=frozenset({"pin"})))
+
+    assert after.policy
+    assert [one.rule for one in after.policy.violations] == ["weakValue", "noSchedule"]
 
 
 def test_compliance_of_a_secret_without_values_is_unknown() -> None:
