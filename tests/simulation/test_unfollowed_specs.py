@@ -31,6 +31,7 @@ def compliance(cluster: Cluster) -> tuple[str, str]:
     "change",
     [
         pytest.param({"target": {"template": {"data": {"url": "{{ password"}}}}, id="template"),
+        pytest.param({"rotation": {"every": "never"}}, id="not parsed"),
     ],
 )
 async def test_violations_and_the_date_stay_known_until_the_spec_is_fixed(change: dict[str, Any]) -> None:

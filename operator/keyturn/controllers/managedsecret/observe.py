@@ -109,6 +109,7 @@ async def observe_spec(
 ) -> Observed:
     """Return an observation of the spec with its class and emergencies, from the cache alone."""
     secret_class, desired, problem = resolved(managed, specs, cache)
+    desired = None if trouble else desired  # `managed` has an empty spec then
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
     emergencies = cache.emergencies.of(key, managed.metadata.labels)
     desired = lifted(desired, emergencies) if desired else None
