@@ -223,7 +223,8 @@ def _parse(key: EmergencyKey, body: Mapping[str, Any]) -> tuple[EmergencyRotatio
     known = without(body, [place for place in places if place[:2] != ("status", "secrets")])
     rows = {place[2] for place in places if place[:2] == ("status", "secrets") and len(place) > 2}  # noqa: PLR2004
     for number in rows:
-        name = known["status"]["secrets"][number].get("name")
+        row = known["status"]["secrets"][number]
+        name = row.get("name") if isinstance(row, dict) else None
         known["status"]["secrets"][number] = {"name": name, "state": AffectedState.PENDING}
     if not any(place[:2] in _STAGES for place in places):
         try:

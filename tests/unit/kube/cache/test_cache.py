@@ -306,9 +306,10 @@ def test_an_emergency_of_which_a_stage_cannot_be_read_is_not_open_again(stage: s
     assert cache.emergencies.last_declared(DB, {}) is None
 
 
-def test_an_emergency_whose_rows_have_no_names_is_not_handled() -> None:
+@pytest.mark.parametrize("row", [{"state": "Rotated"}, "Rotated", None, 7, ["db"]], ids=str)
+def test_an_emergency_whose_rows_have_no_names_is_not_handled(row: Any) -> None:
     cache = InformerCache()
-    cache.put_emergency(EMERGENCY, emergency(secrets=[{"state": "Rotated"}]))
+    cache.put_emergency(EMERGENCY, emergency(secrets=[{"name": "db", "state": "Rotated"}, row]))
 
     assert cache.emergencies.declared(EMERGENCY) is None
     assert cache.emergencies.flaw(EMERGENCY) is not None
