@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,9 +178,13 @@ def _serve(options: Options) -> None:
     try:
         uvloop.run(manager.run(options))
     except* (NotConfigured, server.CannotListen) as group:
-        raise click.ClickException(str(_first(group))) from None
+        click.ClickException(str(_first(group))).show()
+        code = 1
     except* (LeadershipLost, HistoryLost):
         code = 1  # the cause is logged; the next start is a standby
+    except* Exception as group:  # noqa: BLE001  # a process that raises it waits for threads
+        traceback.print_exception(group)
+        code = 1
     threadpools.end_process(code)
 
 

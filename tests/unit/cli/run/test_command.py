@@ -157,11 +157,40 @@ def test_shards_that_cannot_be_are_refused_with_what_to_write(
     [("return", 0), ("raise LeadershipLost('Lease lost')", 1), ("raise HistoryLost('path')", 1)],
 )
 def test_the_process_ends_without_waiting_for_a_large_key(end: str, code: int) -> None:
+    ended = run_until(end)
+
+    assert (ended.returncode, ended.stdout) == (code, "stopped\n"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        pytest.param("raise NotConfigured('no cluster')", "Error: no cluster", id="not configured"),
+        pytest.param("raise CannotListen('port 1')", "Error: port 1", id="port in use"),
+        pytest.param("raise KeyError('of a defect')", "KeyError: 'of a defect'", id="defect"),
+        pytest.param(
+            "raise ExceptionGroup('', [LeadershipLost('lost'), KeyError('of a defect')])",
+            "KeyError: 'of a defect'",
+            id="defect of one part",
+        ),
+    ],
+)
+def test_a_failed_process_says_why_and_waits_for_no_large_key(end: str, last: str) -> None:
+    ended = run_until(end)
+
+    assert (ended.returncode, ended.stdout) == (1, "stopped\n"), ended.stderr
+    assert last in ended.stderr
+
+
+def run_until(end: str) -> subprocess.CompletedProcess[str]:
+    """Run the operator until its end while a large key is generated."""
     program = f"""
 import asyncio, threading, time
 from keyturn.cli.run import command
 from keyturn.controllers import manager
 from keyturn.controllers.event_handlers import HistoryLost
+from keyturn.endpoints.server import CannotListen
+from keyturn.kube.config import NotConfigured
 from keyturn.kube.leader_election import LeadershipLost
 from keyturn.runtime import threadpools
 
@@ -180,8 +209,6 @@ async def run(options):
 manager.run = run
 command._serve(None)
 """
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=40, check=False
     )
-
-    assert (ended.returncode, ended.stdout) == (code, "stopped\n"), ended.stderr
