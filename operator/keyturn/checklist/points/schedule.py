@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from keyturn.api.duration import format_duration
 from keyturn.checklist.condition import told
 from keyturn.checklist.unscheduled import unscheduled
-from keyturn.core.policy.checklist import told_violations
+from keyturn.core.policy.checklist import OVERDUE, told_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason
+from keyturn.core.rotation.spread import recorded_due
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.core.status.summary import condition
+from keyturn.core.times import to_second
 from keyturn.generators import generator_for
 
 from .base import PointCheck
@@ -20,7 +23,9 @@ from .trouble import find_or_explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
+    from keyturn.api.managedsecret import ManagedSecret
     from keyturn.checklist.facts import Declared
     from keyturn.core.spec.desired import Desired
 
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["DocumentedSchedule", "document", "judged"]
 
 _NEVER: Final = "never"
-_CHECKED_RULES: Final = ("noSchedule", "overdue")
+_GRACE: Final = timedelta(minutes=5)
+"""The time after its date within which a running operator has reported that a rotation started, or is overdue."""
+_CHECKED_RULES: Final = ("noSchedule", OVERDUE)
 _HEADER: Final = (
     "Namespace",
     "ManagedSecret",
@@ -41,6 +48,7 @@ _HEADER: Final = (
     "Owner",
 )
 _APPLY: Final = "run keyturn rotate and apply the values where they are used, or write appliedBy: Application"
+_RUNS: Final = "check keyturn status, and that the operator runs"
 _WRITE: Final = "write it again: keyturn audit schedule > SCHEDULE.md, with the same -A or --namespace"
 
 
@@ -79,11 +87,13 @@ def document(declared: Iterable[Declared]) -> str:
     )
 
 
-def judged(declared: list[Declared], namespace: str | None, committed: str | None) -> list[Finding]:
+def judged(
+    declared: list[Declared], namespace: str | None, committed: str | None, now: datetime
+) -> list[Finding]:
     """Compare the cluster with the committed document, if any, and with the clock."""
     if not declared and committed is None:
         return [_finding(Verdict.NOT_APPLICABLE, "there is no ManagedSecret")]
-    found = [*_late(declared)]
+    found = [*_late(declared, now)]
     if committed is None:
         found.append(
             _finding(
@@ -99,22 +109,48 @@ def judged(declared: list[Declared], namespace: str | None, committed: str | Non
     ]
 
 
-def _late(declared: list[Declared]) -> Iterator[Finding]:
+def _late(declared: list[Declared], now: datetime) -> Iterator[Finding]:
     for one in declared:
-        yield from _told(one)
+        yield from _told(one, now)
         yield from _planned(one)
 
 
-def _told(one: Declared) -> Iterator[Finding]:
-    """Yield what the status says, which needs neither spec nor class."""
+def _told(one: Declared, now: datetime) -> Iterator[Finding]:
+    """Judge by the status and the clock, without spec and class."""
     status = one.managed.status
     if status.overdue:
         due = f" since {status.next_rotation_time:%Y-%m-%d %H:%M} UTC" if status.next_rotation_time else ""
         evidence = f"its rotation is overdue{due}"
         yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
-    elif status.rotates_on_request and any(found.rule == "overdue" for found in told_violations(status)):
-        yield _finding(Verdict.FAIL, "its values are due, and they rotate on request only", _APPLY, one.where)
+    elif status.rotates_on_request:
+        is_told = any(found.rule == OVERDUE for found in told_violations(status))
+        if is_told or _is_past(_due(one.managed, now), now):
+            evidence = "its values are due, and they rotate on request only"
+            yield _finding(Verdict.FAIL, evidence, _APPLY, one.where)
+    else:
+        yield from _untold(one, now)
     yield from told(one, Point.SCHEDULE, _CHECKED_RULES)
+
+
+def _untold(one: Declared, now: datetime) -> Iterator[Finding]:
+    """Judge a date that has passed since the operator wrote the status."""
+    next_, due = one.managed.status.next_rotation_time, _due(one.managed, now)
+    if next_ is None or not _is_past(next_, now):
+        return
+    # An earlier date than that of the schedule is that of a value that expires, a request, or a change in a store.
+    is_of_schedule = due is not None and next_ >= due
+    what = "its rotation was due" if is_of_schedule else "a rotation was to start"
+    evidence = f"{what} at {next_:%Y-%m-%d %H:%M} UTC, and its status shows no newer values"
+    yield _finding(Verdict.FAIL if is_of_schedule else Verdict.UNKNOWN, evidence, _RUNS, one.where)
+
+
+def _due(managed: ManagedSecret, now: datetime) -> datetime | None:
+    due = recorded_due(managed, managed.status.last_rotation_time, now)
+    return to_second(due) if due else None
+
+
+def _is_past(date: datetime | None, now: datetime) -> bool:
+    return date is not None and now - date > _GRACE
 
 
 def _planned(one: Declared) -> Iterator[Finding]:
@@ -239,5 +275,5 @@ class DocumentedSchedule(PointCheck):
         # A class sets schedules, so without the right to list them only the statuses are judged.
         blind = await find_or_explain(Point.SCHEDULE, list_classes) if declared else []
         if blind:
-            return blind + [finding for one in declared for finding in _told(one)]
-        return judged(declared, facts.namespace, checked.schedule)
+            return blind + [finding for one in declared for finding in _told(one, facts.now())]
+        return judged(declared, facts.namespace, checked.schedule, facts.now())

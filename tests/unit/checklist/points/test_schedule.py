@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 generators.discover()
 
 TIME = "2026-05-01T12:00:00Z"
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
 def body(spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def condition(type_: str, status: str, reason: str) -> dict[str, str]:
 
 def verdicts(one: Declared) -> list[tuple[str, str]]:
     """Return the findings if the committed document has exactly this ManagedSecret."""
-    found = schedule.judged([one], "shop", schedule.document([one]))
+    found = schedule.judged([one], "shop", schedule.document([one]), NOW)
     return [(str(finding.verdict), finding.evidence) for finding in found]
 
 
@@ -90,17 +91,75 @@ def test_values_that_wait_for_a_request_are_late_once_they_are_due(is_due: bool,
     policy = {"violations": [{"rule": "overdue", "message": "due"}]} if is_due else None
     one = declared(rotatesOnRequest=True, nextRotationTime="2026-04-01T03:00:00Z", policy=policy)
 
-    assert {finding.verdict for finding in schedule.judged([one], None, None)} == {verdict, "Unknown"}
+    assert {finding.verdict for finding in schedule.judged([one], None, None, NOW)} == {verdict, "Unknown"}
 
 
 def test_an_overdue_rotation_is_named_with_the_time_it_was_due() -> None:
     one = declared(overdue=True, nextRotationTime="2026-04-01T03:00:00Z")
 
-    found = schedule.judged([one], None, None)
+    found = schedule.judged([one], None, None, NOW)
 
     assert [finding.evidence for finding in found if finding.verdict == "Fail"] == [
         "its rotation is overdue since 2026-04-01 03:00 UTC"
     ]
+
+
+QUARTERLY: dict[str, Any] = {
+    "schedule": {"text": "every 90d, jitter 0%", "since": "2026-01-01T00:00:00Z"},
+    "lastRotationTime": "2026-01-31T11:50:00Z",
+}
+"""A status of values that are due ten minutes before NOW."""
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(
+            QUARTERLY | {"nextRotationTime": "2026-05-01T11:50:00Z"},
+            [("Fail", "its rotation was due at 2026-05-01 11:50 UTC, and its status shows no newer values")],
+            id="due by its schedule",
+        ),
+        pytest.param(
+            QUARTERLY
+            | {"lastRotationTime": "2026-02-28T12:00:00Z", "nextRotationTime": "2026-04-01T02:00:00Z"},
+            [
+                (
+                    "Unknown",
+                    "a rotation was to start at 2026-04-01 02:00 UTC, and its status shows no newer values",
+                )
+            ],
+            id="asked for",
+        ),
+        pytest.param(
+            {"nextRotationTime": "2026-04-01T02:00:00Z"},
+            [
+                (
+                    "Unknown",
+                    "a rotation was to start at 2026-04-01 02:00 UTC, and its status shows no newer values",
+                )
+            ],
+            id="of no recorded schedule",
+        ),
+        pytest.param(
+            QUARTERLY | {"rotatesOnRequest": True, "nextRotationTime": "2026-05-01T11:50:00Z"},
+            [("Fail", "its values are due, and they rotate on request only")],
+            id="due, on request",
+        ),
+    ],
+)
+def test_a_date_that_passed_while_the_operator_was_down_is_found_by_the_clock(
+    status: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert verdicts(declared(**status)) == expected
+
+
+@pytest.mark.parametrize("on_request", [False, True])
+def test_a_date_that_has_just_passed_is_the_operators_to_report(on_request: bool) -> None:  # noqa: FBT001
+    just = {"lastRotationTime": "2026-01-31T11:56:00Z", "nextRotationTime": "2026-05-01T11:56:00Z"}
+
+    found = verdicts(declared(**QUARTERLY | just | {"rotatesOnRequest": on_request}))
+
+    assert [verdict for verdict, _ in found] == ["Pass"]
 
 
 class Api:
