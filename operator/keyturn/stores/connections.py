@@ -188,6 +188,14 @@ class _Consent(NamedTuple):
     """The UID of the account; empty after a refusal."""
     until: float
     refusal: StoreError | None = None
+    seen: float = 0.0
+    """When the API server last showed the consent."""
+
+
+def _may_still_consent(consent: _Consent, error: StoreError) -> bool:
+    """Whether an account whose consent cannot be read is used as before; without the right, for a while."""
+    is_recent = loop_time() < consent.seen + 2 * _CONSENT_SECONDS
+    return isinstance(error, Unreachable) or (error.code == NO_RIGHT and is_recent)
 
 
 class ConnectionPool:
@@ -287,16 +295,16 @@ class ConnectionPool:
         try:
             uid = await self._hold_to_consent(namespace, account)
         except (Unreachable, Unauthorized, Refused) as error:
-            is_unread = isinstance(error, Unreachable) or error.code == NO_RIGHT
-            if is_unread and before is not None and before.refusal is None:
-                return before._replace(until=loop_time() + _REJECTION_SECONDS)  # it consented a moment ago
+            if before is not None and before.refusal is None and _may_still_consent(before, error):
+                return before._replace(until=loop_time() + _REJECTION_SECONDS)
             if isinstance(error, Unreachable):
                 raise
             self._shut(namespace)
             return _Consent(frozenset(), loop_time() + _REJECTION_SECONDS, error.with_traceback(None))
         if before is not None and before.account != {uid}:
             self._outside.tokens.forget(namespace)  # of a deleted account of the same name
-        return _Consent(frozenset({uid}), loop_time() + _CONSENT_SECONDS)
+        now = loop_time()
+        return _Consent(frozenset({uid}), now + _CONSENT_SECONDS, seen=now)
 
     async def _login(self, namespace: str, needs: tuple[Reference, ...]) -> Credentials:
         try:

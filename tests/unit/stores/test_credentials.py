@@ -460,6 +460,18 @@ async def test_a_session_that_had_consent_continues_while_the_account_may_not_be
 
 
 @in_no_time
+async def test_a_consent_that_may_not_be_read_does_not_last(consented: FakeStores) -> None:
+    await consented.read()
+    consented.api.are_forbidden = True
+    await asyncio.sleep(355)
+    assert await consented.read(fresh=True) == "hunter2"
+
+    await asyncio.sleep(10)
+    assert (await consented.refusal(fresh=True)).code == opening.NO_RIGHT
+    assert consented.server.closed == 1
+
+
+@in_no_time
 async def test_the_account_of_one_namespace_concerns_no_other(consented: FakeStores) -> None:
     key = StoreKey.of(cluster_ref(), "")
     for namespace in ("shop", "office"):

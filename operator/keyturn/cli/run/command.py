@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,7 +182,7 @@ def _serve(options: Options) -> None:
     except* (LeadershipLost, HistoryLost):
         code = 1  # the cause is logged; the next start is a standby
     except* Exception as group:  # noqa: BLE001  # a process that raises it waits for threads
-        traceback.print_exception(group)
+        sys.excepthook(type(group), group, group.__traceback__)  # logs without the messages of foreign errors
         code = 1
     threadpools.end_process(code)
 

@@ -27,7 +27,7 @@ from .queue import Intake
 from .slices import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from keyturn.kube.cache.cache import InformerCache
@@ -99,6 +99,8 @@ class Audit:
         self._watcher.note_own = self._note_own
         self._version: str | None = None
         self._written: datetime | None = None
+        self._sending: asyncio.Task[None] | None = None
+        """The last write of the record."""
         self._trouble = ""
         """Why the files of the settings were not reloaded; empty if they were."""
         self._is_ready = asyncio.Event()
@@ -128,6 +130,8 @@ class Audit:
         self._intake.finish()
         try:
             async with asyncio.timeout(_SHUTDOWN_TIMEOUT):
+                if self._sending:
+                    await asyncio.wait([self._sending])
                 await self._sync(at_the_end=True)
         except TimeoutError:
             _log.warning("access log not persisted", reason="timeout at shutdown")
@@ -214,14 +218,21 @@ class Audit:
             self._habits.is_changed = False
             habits = self._habits.copy()
             body = await threadpools.for_us(persistence.body_of, self._namespace, version, habits, *sheets)
-            if version is None:
-                written = await self._api.create(paths.secrets(self._namespace), body)
-            else:
-                written = await self._api.replace(paths.secret(self._namespace, persistence.NAME), body)
+            self._sending = asyncio.create_task(self._send(version, body, sheets))
+            await asyncio.shield(self._sending)
         except BaseException:  # also a cancellation: `aclose` writes what this write has not stored
             self.journal.has_news = True
             raise
-        # Without a pause: a cancellation in between would count the reads of this record twice.
+
+    async def _send(self, version: str | None, body: Body, sheets: Iterable[persistence.Sheet]) -> None:
+        """Write a record and settle its counts.
+
+        A shutdown does not interrupt it: reads that the API server has stored would be counted twice.
+        """
+        if version is None:
+            written = await self._api.create(paths.secrets(self._namespace), body)
+        else:
+            written = await self._api.replace(paths.secret(self._namespace, persistence.NAME), body)
         self._version, self._written = written["metadata"]["resourceVersion"], self._now()
         for sheet in sheets:
             sheet.settle()

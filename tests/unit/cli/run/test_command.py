@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -182,10 +183,27 @@ def test_a_failed_process_says_why_and_waits_for_no_large_key(end: str, last: st
     assert last in ended.stderr
 
 
-def run_until(end: str) -> subprocess.CompletedProcess[str]:
+def test_the_log_of_a_failed_process_has_no_message_of_a_library() -> None:
+    """It may quote what could not be parsed."""
+    ended = run_until(
+        "raise ValueError('invalid literal: hunter2')", "logs.configure(logs.LogFormat.JSON, 20)"
+    )
+
+    last = json.loads(ended.stderr.splitlines()[-1])
+    assert (ended.returncode, last["event"], last["error"]) == (
+        1,
+        "process failed",
+        "ExceptionGroup < ValueError",
+    )
+    assert "hunter2" not in ended.stderr
+
+
+def run_until(end: str, start: str = "") -> subprocess.CompletedProcess[str]:
     """Run the operator until its end while a large key is generated."""
     program = f"""
 import asyncio, threading, time
+from keyturn.runtime import logs
+{start}
 from keyturn.cli.run import command
 from keyturn.controllers import manager
 from keyturn.controllers.event_handlers import HistoryLost

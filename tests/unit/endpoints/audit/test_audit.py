@@ -370,11 +370,13 @@ async def test_reads_are_neither_lost_nor_counted_twice_wherever_a_shutdown_inte
 
 @dataclass
 class PausingSecret(OneSecret):
-    """An API server that takes a turn of the event loop for a write."""
+    """An API server that takes turns of the event loop before a write and for its answer."""
 
     async def create(self, path: str, body: Body) -> Body:
         await asyncio.sleep(0)
-        return await super().create(path, body)
+        written = await super().create(path, body)
+        await asyncio.sleep(0)
+        return written
 
 
 async def in_one_turn(doing: Callable[..., Any], *args: Any) -> Any:
