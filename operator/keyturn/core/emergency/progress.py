@@ -19,7 +19,7 @@ from keyturn.core.rotation.emergency import (
 )
 from keyturn.core.rotation.former import has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
-from keyturn.core.rotation.leases import idle_leases, refusal_of, stated_at, unrevoked
+from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
@@ -225,7 +225,7 @@ def _open_points(
     if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
         yield AffectedState.ROTATED, earlier
     if refused := unrevoked(observed):
-        yield _kept_from(refused, AffectedState.STALLED, observed, error)
+        yield _kept_from(refused.message, AffectedState.STALLED, observed, error)
     if open_ := [login for login in told.logins if login.refused_at is None]:
         yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
     if told.unpushed:
@@ -268,7 +268,7 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
 
 def _leased(observed: Observed) -> str | None:
     """Return a message with the leases of earlier dynamic credentials that are to be revoked."""
-    number = sum(loan.is_carried and not refusal_of(loan, observed) for loan in idle_leases(observed))
+    number = sum(loan.is_carried for loan in idle_leases(observed)) - len(refused_leases(observed))
     return f"leases of earlier credentials are to be revoked: {number}" if number else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.api.status import UnrevokedLeases
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.times import clock, time_of, to_second
 
@@ -87,24 +88,43 @@ def refusal_of(loan: StoreLease, observed: Observed) -> str:
 
 
 def refused_leases(observed: Observed) -> tuple[StoreLease, ...]:
-    """Return the leases of earlier credentials that their store does not revoke, the last to end first."""
-    refused = [loan for loan in idle_leases(observed) if loan.is_carried and refusal_of(loan, observed)]
+    """Return the leases of earlier credentials that their store does not revoke, the last to end first.
+
+    A restart forgets the answers of the stores, so those that the status counts are refused until they answer again.
+    """
+    earlier = [loan for loan in idle_leases(observed) if loan.is_carried]
+    refused = [loan for loan in earlier if refusal_of(loan, observed)]
+    reported = observed.managed.status.unrevoked_leases
+    if reported and len(refused) < reported.count:
+        refused += [
+            loan
+            for loan in earlier
+            if not refusal_of(loan, observed)
+            and observed.now < loan.ends
+            and to_second(loan.ends) <= reported.valid_until
+        ]
     return tuple(sorted(refused, key=lambda loan: loan.ends, reverse=True))
 
 
-def unrevoked(observed: Observed) -> str | None:
-    """Return a message about the leases of earlier credentials that their store does not revoke, with the remedy."""
+def unrevoked(observed: Observed) -> UnrevokedLeases | None:
+    """Return the leases of earlier credentials that their store does not revoke, with the remedy, for the status.
+
+    Those of the status stay while the state is unknown, and until their stores have answered this process.
+    """
     refused = refused_leases(observed)
+    if observed.state is None or not all(refusal_of(loan, observed) for loan in refused):
+        return observed.managed.status.unrevoked_leases
     if not refused:
         return None
     last, more = refused[0], len(refused) - 1
     others = f" and {more} more" if more else ""
     since = max(observed.returns[loan.id].since or observed.now for loan in refused)
-    return (
+    message = (
         f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
         f" {clock(last.ends)} unless you revoke it at the store; if you have, annotate the ManagedSecret with"
         f" {LEASES_REVOKED} and the time, not before {since:%Y-%m-%dT%H:%M:%SZ}: {refusal_of(last, observed)}"
     )
+    return UnrevokedLeases(count=len(refused), valid_until=to_second(last.ends), message=message)
 
 
 def stated_at(observed: Observed) -> datetime | None:

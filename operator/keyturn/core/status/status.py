@@ -13,7 +13,6 @@ from keyturn.api.status import (
     PolicyStatus,
     PreviousStatus,
     RotationStatus,
-    UnrevokedLeases,
     WorkloadState,
     WorkloadStatus,
 )
@@ -25,7 +24,7 @@ from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import is_complete, users_of_previous_login
 from keyturn.core.rotation.decision import next_number
 from keyturn.core.rotation.holders import owners_behind, summary_of
-from keyturn.core.rotation.leases import refused_leases, unrevoked
+from keyturn.core.rotation.leases import unrevoked
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import is_under_way, standings
@@ -92,7 +91,7 @@ def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
         rotation=rotation,
         previous=_previous(observed),
         credentials=credential_status(observed),
-        unrevoked_leases=_unrevoked_leases(observed),
+        unrevoked_leases=unrevoked(observed),
         workloads=workloads,
         workloads_summary=done_of(workloads),
         policy=_policy(observed),
@@ -220,13 +219,6 @@ def _previous(observed: Observed) -> PreviousStatus | None:
         return None
     until = current.valid_until
     return PreviousStatus(revision=before, valid_until=to_second(until) if until else None)
-
-
-def _unrevoked_leases(observed: Observed) -> UnrevokedLeases | None:
-    refused, message = refused_leases(observed), unrevoked(observed)
-    if message is None:
-        return None
-    return UnrevokedLeases(count=len(refused), valid_until=to_second(refused[0].ends), message=message)
 
 
 def _is_to_be_closed(current: RevisionFacts, observed: Observed) -> bool:

@@ -881,34 +881,35 @@ def test_a_secret_is_not_through_while_earlier_credentials_are_leased() -> None:
     assert (generated.state, generated.message) == (AffectedState.ROTATED, message)
 
 
+UNREVOKED = tuple(
+    StoreLease(
+        Destination(StoreKind.SECRET_STORE, "vault", f"creds/{number}").id,
+        f"lease-{number}",
+        "",
+        minutes(60),
+        NOW + minutes(60) + seconds(number),
+        is_carried=True,
+    )
+    for number in (1, 2)
+)
+
+
+def unrevoked_row(spec: dict[str, Any], *leases: StoreLease, **facts: Any) -> Affected:
+    """Return the row of a secret whose store refuses to revoke leases."""
+    names = ("password", "api-key") if PASSWORD in spec["data"] else ("api-key",)
+    of = rotated(names=names, refreshed=NOW, loans=leases)
+    problem = RevocationProblem(NOW + minutes(5), "Status403: extend a policy", NOW)
+    refused = {lease.id: problem for lease in leases}
+    return far(look(spec, **{"state": of, "target": target(2, published=NOW), "returns": refused, **facts}))
+
+
 @pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
 def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict[str, Any]) -> None:
-    ends = NOW + minutes(60)
-    leases = [
-        StoreLease(
-            Destination(StoreKind.SECRET_STORE, "vault", f"creds/{number}").id,
-            f"lease-{number}",
-            "",
-            minutes(60),
-            ends + seconds(number),
-            is_carried=True,
-        )
-        for number in (1, 2)
-    ]
-    names = ("password", "api-key") if spec is PULLING else ("api-key",)
-    refused = {
-        lease.id: RevocationProblem(NOW + minutes(5), "Status403: extend a policy", NOW) for lease in leases
-    }
-
-    def row(count: int, spec: dict[str, Any] = spec) -> Affected:
-        of = rotated(names=names, refreshed=NOW, loans=tuple(leases[:count]))
-        return far(look(spec, state=of, target=target(2, published=NOW), returns=refused))
-
-    one, two, none = row(1), row(2), row(0)
+    one, two, none = (unrevoked_row(spec, *UNREVOKED[:count]) for count in (1, 2, 0))
     assert one.state is AffectedState.STALLED
     assert one.message == (
         "the lease of key 'creds/1' of SecretStore 'vault' could not be revoked, so the earlier credentials are valid"
-        f" until {ends + seconds(1):%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store; if you have, annotate"
+        f" until {UNREVOKED[0].ends:%Y-%m-%d %H:%M:%S} UTC unless you revoke it at the store; if you have, annotate"
         " the ManagedSecret with keyturn.dev/leases-revoked and the time, not before 2026-11-24T12:00:00Z:"
         " Status403: extend a policy"
     )
@@ -916,7 +917,27 @@ def test_a_lease_that_its_store_does_not_revoke_is_named_with_its_end(spec: dict
         "the lease of key 'creds/2' of SecretStore 'vault' and 1 more could not"
     )
     assert none.state in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
-    assert row(1, {**spec, "suspend": True}).state is AffectedState.SUSPENDED
+    suspended = unrevoked_row({**spec, "suspend": True}, UNREVOKED[0])
+    assert suspended.state is AffectedState.SUSPENDED
+
+
+@pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
+@pytest.mark.parametrize(
+    "returns",
+    [{}, {"lease-1": RevocationProblem(NOW + minutes(5), since=NOW)}],
+    ids=["not tried", "unreachable"],
+)
+def test_a_lease_that_was_refused_before_a_restart_is_named_until_the_store_answers(
+    spec: dict[str, Any], returns: dict[str, RevocationProblem]
+) -> None:
+    before = unrevoked_row(spec, UNREVOKED[0])
+    told = {"count": 1, "validUntil": UNREVOKED[0].ends, "message": before.message}
+
+    after = unrevoked_row(
+        spec, UNREVOKED[0], returns=returns, status={"revision": 1, "unrevokedLeases": told}
+    )
+
+    assert (after.state, after.message) == (AffectedState.STALLED, before.message)
 
 
 STATEMENT = (

@@ -469,15 +469,29 @@ def overlap(valid_until: datetime | None) -> Observed:
     )
 
 
-def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() -> None:
-    place = Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id
-    leases = tuple(
-        StoreLease(place, f"lease-{number}", "", minutes(60), NOW + minutes(number), is_carried=number < 3)
-        for number in (1, 2, 3)
+LEASES = tuple(
+    StoreLease(
+        Destination(StoreKind.SECRET_STORE, "vault", "creds/orders").id,
+        f"lease-{number}",
+        "",
+        minutes(60),
+        NOW + minutes(number),
+        is_carried=number < 3,
     )
-    refused = {lease.id: RevocationProblem(NOW + minutes(5), "Status403", NOW) for lease in leases}
+    for number in (1, 2, 3)
+)
+LEASED = state(loans=LEASES)
 
-    status = written(observed(state=state(loans=leases), returns=refused))
+
+def refused(*leases: str, at: datetime = NOW) -> dict[str, RevocationProblem]:
+    return {lease: RevocationProblem(at + minutes(5), "Status403", at) for lease in leases}
+
+
+REFUSED = refused("lease-1", "lease-2", "lease-3")
+
+
+def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() -> None:
+    status = written(observed(state=LEASED, returns=REFUSED))
 
     assert status["unrevokedLeases"] == {
         "count": 2,
@@ -487,7 +501,53 @@ def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() ->
         " annotate the ManagedSecret with keyturn.dev/leases-revoked and the time, not before 2026-11-24T12:00:00Z:"
         " Status403",
     }
-    assert "unrevokedLeases" not in written(observed(state=state(loans=leases)))
+    assert "unrevokedLeases" not in written(observed(state=LEASED))
+
+
+def restarted(spec: dict[str, Any] | None = None, **others: Any) -> tuple[Any, Any]:
+    """Return the leases of the status before a restart, and those after it."""
+    before = written(observed(state=LEASED, returns=REFUSED))["unrevokedLeases"]
+    status = {"revision": 1, "secretName": "db", "unrevokedLeases": before}
+    after = written(observed(spec, **{"state": LEASED, "status": status, **others}))
+    return before, after.get("unrevokedLeases")
+
+
+LATER = RevocationProblem(NOW + minutes(5))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param({}, id="no lease was tried"),
+        pytest.param({"returns": {"lease-1": LATER, "lease-2": LATER}}, id="the first answer is awaited"),
+        pytest.param({"returns": {"lease-2": LATER._replace(since=NOW)}}, id="the store is unreachable"),
+        pytest.param({"returns": refused("lease-1")}, id="one is refused again"),
+        pytest.param({"returns": REFUSED}, id="both are refused again"),
+        pytest.param({"spec": {"suspend": True}}, id="suspended"),
+        pytest.param({"trouble": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
+        pytest.param({"state": None}, id="the state is unreadable"),
+    ],
+)
+def test_a_restart_changes_no_report_of_a_lease_that_was_not_revoked(facts: dict[str, Any]) -> None:
+    before, after = restarted(**facts)
+
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param({"state": state(loans=LEASES[2:])}, id="they are revoked"),
+        pytest.param({"now": NOW + minutes(2)}, id="they have expired"),
+        pytest.param(
+            {"state": state(loans=(replace(LEASES[2], is_carried=True),))}, id="a later one is left"
+        ),
+    ],
+)
+def test_a_report_of_an_earlier_process_ends_with_its_leases(facts: dict[str, Any]) -> None:
+    _, after = restarted(**facts)
+
+    assert after is None
 
 
 def test_the_overlap_is_reported_with_its_end() -> None:
