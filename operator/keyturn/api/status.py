@@ -191,6 +191,8 @@ class UnrevokedLeases(Schema):
     """How many."""
     valid_until: datetime
     """When the last of them ends."""
+    since: datetime | None = None
+    """Since when the revocation of each has failed; the time in keyturn.dev/leases-revoked must not be before."""
     message: str
     """Why the last of them is not revoked, and what to do, for people; the wording can change with each version."""
 

@@ -373,10 +373,11 @@ async def revoke_lease(
     A lease that has expired, or that a person states to have revoked, needs no revocation.
     """
     lease = step.loan
-    if step.is_stated or context.now() >= lease.ends or await _revoke(lease, key, memory, context):
-        memory.settle(key, lease.id)
-    elif not (step.drops_refused and memory.refusal(key, lease.id)):
+    is_over = step.is_stated or context.now() >= lease.ends or await _revoke(lease, key, memory, context)
+    if not is_over and not (step.drops_refused and memory.refusal(key, lease.id)):
         return None
+    if is_over and not step.is_stated:
+        memory.settle(key, lease.id)
     memory.take_revocation(key, lease.id)
     return state.with_facts(transitions.give_back(step, state.facts))
 
@@ -384,8 +385,11 @@ async def revoke_lease(
 def tell_revocation(
     step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
 ) -> bool:
-    """Post the result of a revocation; return whether it is over."""
-    lease, problem = step.loan, memory.postponed(key).get(step.loan.id)
+    """Post the result of a revocation, whose state is written; return whether it is over."""
+    lease = step.loan
+    if step.is_stated:  # only now, as the statement counts from the failure on until the state is written
+        memory.settle(key, lease.id)
+    problem = memory.postponed(key).get(lease.id)
     if problem:
         is_told = refusal_of(lease, observed) or observed.managed.status.unrevoked_leases
         if problem.refusal and lease.is_carried and not is_told:

@@ -58,9 +58,11 @@ def next_loans(observed: Observed) -> steps.Borrow | None:
 def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if no revision had its value, else when no workload needs it."""
     idle = idle_leases(observed)
-    if stated := next((loan for loan in idle if _is_stated(loan, observed)), None):
-        return steps.GiveBack(stated, is_stated=True)
-    ready = (loan for loan in idle if _may_end_at(loan, observed, desired) <= observed.now)
+    ready = [loan for loan in idle if _may_end_at(loan, observed, desired) <= observed.now]
+    tried = [loan for loan in idle if loan in ready or loan.id in observed.returns]
+    stated = [loan for loan in tried if _is_stated(loan, observed)]
+    if stated:  # the last to end is the last, because the report of an earlier process has its end
+        return steps.GiveBack(min(stated, key=lambda loan: loan.ends), is_stated=True)
     return _first(ready, observed)
 
 
@@ -118,13 +120,27 @@ def unrevoked(observed: Observed) -> UnrevokedLeases | None:
         return None
     last, more = refused[0], len(refused) - 1
     others = f" and {more} more" if more else ""
-    since = max(observed.returns[loan.id].since or observed.now for loan in refused)
+    since = to_second(max(_failed_since(loan, observed) or observed.now for loan in refused))
     message = (
         f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
         f" {clock(last.ends)} unless you revoke it at the store; if you have, annotate the ManagedSecret with"
         f" {LEASES_REVOKED} and the time, not before {since:%Y-%m-%dT%H:%M:%SZ}: {refusal_of(last, observed)}"
     )
-    return UnrevokedLeases(count=len(refused), valid_until=to_second(last.ends), message=message)
+    return UnrevokedLeases(count=len(refused), valid_until=to_second(last.ends), since=since, message=message)
+
+
+def _failed_since(loan: StoreLease, observed: Observed) -> datetime | None:
+    """Return when the revocation of a lease failed first, as this process saw it or as the status has it.
+
+    The status counts while the last lease to end is the same, and no other one was added.
+    """
+    problem, reported = observed.returns.get(loan.id), observed.managed.status.unrevoked_leases
+    refused, seen = refused_leases(observed), problem.since if problem else None
+    if reported is None or reported.since is None or loan not in refused or (problem and seen is None):
+        return seen
+    if len(refused) > reported.count or to_second(refused[0].ends) != reported.valid_until:
+        return seen
+    return min(seen, reported.since) if seen else reported.since
 
 
 def stated_at(observed: Observed) -> datetime | None:
@@ -138,10 +154,9 @@ def stated_at(observed: Observed) -> datetime | None:
 
 def _is_stated(loan: StoreLease, observed: Observed) -> bool:
     """Whether a person states that a lease is revoked, since its revocation has failed."""
-    problem, stated = observed.returns.get(loan.id), stated_at(observed)
-    if problem is None or problem.since is None or stated is None:
-        return False
-    return to_second(problem.since) <= stated
+    stated = stated_at(observed)
+    since = _failed_since(loan, observed) if stated else None
+    return bool(stated and since and to_second(since) <= stated)
 
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:

@@ -151,9 +151,12 @@ def test_the_first_refusal_of_a_revocation_is_reported(observed: Observed, notes
 
 def test_a_lease_that_a_person_states_to_have_revoked_is_not_reported_as_revoked() -> None:
     events, context = posted_events()
+    stores = StoreMemory(context)
+    stores.leases.refuse(KEY, LEASE.id, "No")
 
-    tell_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, StoreMemory(context), context)
+    tell_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, stores, context)
 
+    assert not stores.leases.postponed(KEY)
     (note,) = events.notes
     assert note == (
         "the record of the lease of key 'creds/orders' of SecretStore 'vault' is removed:"

@@ -215,6 +215,58 @@ def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
     assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
 
 
+REPORT: dict[str, Any] = {"count": 1, "validUntil": OLD.ends, "since": NOW, "message": "Status403"}
+AT_20: dict[str, Any] = {"annotations": {LEASES_REVOKED: "2026-11-24T12:20:00Z"}, "now": NOW + minutes(21)}
+
+
+def after_restart(*loans: StoreLease, report: dict[str, Any] = REPORT, **others: Any) -> Observed:
+    """Look at leases that an earlier process has reported as not revoked."""
+    status = {"revision": 2, "secretName": "db", "unrevokedLeases": report}
+    return at_rest(*loans, NEW, status=status, **AT_20 | others)
+
+
+@pytest.mark.parametrize(
+    ("look", "is_removed"),
+    [
+        pytest.param(after_restart(OLD), True, id="it was not tried yet"),
+        pytest.param(
+            after_restart(OLD, returns={"old": RevocationProblem(LATER, "Status403", NOW + minutes(21))}),
+            True,
+            id="it is refused again",
+        ),
+        pytest.param(
+            after_restart(OLD, returns={"old": RevocationProblem(LATER, since=NOW + minutes(21))}),
+            True,
+            id="its store is unreachable",
+        ),
+        pytest.param(after_restart(OLD, returns=failed("old", LATER)), False, id="it is being revoked"),
+        pytest.param(
+            after_restart(OLD, report=REPORT | {"since": NOW + minutes(21)}), False, id="it failed later"
+        ),
+        pytest.param(
+            after_restart(OLD, report=REPORT | {"validUntil": OLD.ends + minutes(1)}),
+            False,
+            id="another lease was reported",
+        ),
+        pytest.param(
+            after_restart(OLD, spec=SPEC | {"rotation": {"overlap": "1h"}}), False, id="it is not due"
+        ),
+    ],
+)
+def test_a_statement_that_is_made_during_a_restart_counts(
+    look: Observed,
+    is_removed: bool,  # noqa: FBT001
+) -> None:
+    assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
+
+
+def test_a_statement_that_is_made_during_a_restart_counts_for_each_lease() -> None:
+    older, report = replace(OLD, id="older", ends=OLD.ends - minutes(1)), REPORT | {"count": 2}
+
+    assert next_step(after_restart(OLD, older, report=report)) == GiveBack(older, is_stated=True)
+    assert next_step(after_restart(OLD, report=report)) == GiveBack(OLD, is_stated=True)
+
+
 ALL_THROUGH = (consumer("api", marker="db=2", uses=(use(),)),)
 PLAIN: dict[str, Any] = {"data": [LENT]}
 

@@ -496,6 +496,7 @@ def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() ->
     assert status["unrevokedLeases"] == {
         "count": 2,
         "validUntil": "2026-11-24T12:02:00Z",
+        "since": "2026-11-24T12:00:00Z",
         "message": "the lease of key 'creds/orders' of SecretStore 'vault' and 1 more could not be revoked, so the"
         " earlier credentials are valid until 2026-11-24 12:02:00 UTC unless you revoke it at the store; if you have,"
         " annotate the ManagedSecret with keyturn.dev/leases-revoked and the time, not before 2026-11-24T12:00:00Z:"
@@ -512,6 +513,7 @@ def restarted(spec: dict[str, Any] | None = None, **others: Any) -> tuple[Any, A
     return before, after.get("unrevokedLeases")
 
 
+AGAIN = NOW + seconds(30)
 LATER = RevocationProblem(NOW + minutes(5))
 
 
@@ -521,8 +523,8 @@ LATER = RevocationProblem(NOW + minutes(5))
         pytest.param({}, id="no lease was tried"),
         pytest.param({"returns": {"lease-1": LATER, "lease-2": LATER}}, id="the first answer is awaited"),
         pytest.param({"returns": {"lease-2": LATER._replace(since=NOW)}}, id="the store is unreachable"),
-        pytest.param({"returns": refused("lease-1")}, id="one is refused again"),
-        pytest.param({"returns": REFUSED}, id="both are refused again"),
+        pytest.param({"returns": refused("lease-1", at=AGAIN)}, id="one is refused again"),
+        pytest.param({"returns": refused("lease-1", "lease-2", at=AGAIN)}, id="both are refused again"),
         pytest.param({"spec": {"suspend": True}}, id="suspended"),
         pytest.param({"trouble": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
         pytest.param({"state": None}, id="the state is unreadable"),
@@ -548,6 +550,31 @@ def test_a_report_of_an_earlier_process_ends_with_its_leases(facts: dict[str, An
     _, after = restarted(**facts)
 
     assert after is None
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        pytest.param({"since": NOW - minutes(9)}, "2026-11-24T11:51:00Z", id="the same leases"),
+        pytest.param({"since": NOW - minutes(9), "count": 1}, "2026-11-24T12:00:00Z", id="one was added"),
+        pytest.param(
+            {"since": NOW - minutes(9), "validUntil": NOW + minutes(1)},
+            "2026-11-24T12:00:00Z",
+            id="another is the last",
+        ),
+        pytest.param({}, "2026-11-24T12:00:00Z", id="by a version that did not report it"),
+    ],
+)
+def test_the_failure_of_a_revocation_is_as_old_as_the_status_says_of_these_leases(
+    told: dict[str, Any], since: str
+) -> None:
+    report = {"count": 2, "validUntil": NOW + minutes(2), "message": "Status403", **told}
+    status = {"revision": 1, "secretName": "db", "unrevokedLeases": report}
+
+    after = written(observed(state=LEASED, returns=REFUSED, status=status))["unrevokedLeases"]
+
+    assert after["since"] == since
+    assert f"not before {since}" in after["message"]
 
 
 def test_the_overlap_is_reported_with_its_end() -> None:
