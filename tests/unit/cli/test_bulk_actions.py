@@ -15,7 +15,6 @@ import yaml
 
 from sandbox.harness import eventually
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
-from tests.unit.cli.test_errors import at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +36,6 @@ def api() -> Iterator[FakeApi]:
         )
     ) as api:
         yield api
-
-
-@pytest.fixture
-def console(api: FakeApi, tmp_path: Path) -> Console:
-    return at(api.url, tmp_path)
 
 
 # Which

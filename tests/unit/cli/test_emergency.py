@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.cli.fake_api import FakeApi, fake_api, managed
-from tests.unit.cli.test_errors import at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.console import Console
 
@@ -29,11 +27,6 @@ def api() -> Iterator[FakeApi]:
         )
     ) as api:
         yield api
-
-
-@pytest.fixture
-def console(api: FakeApi, tmp_path: Path) -> Console:
-    return at(api.url, tmp_path)
 
 
 def declared(api: FakeApi) -> dict[str, Any]:

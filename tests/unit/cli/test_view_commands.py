@@ -36,11 +36,6 @@ def api() -> Iterator[FakeApi]:
         yield api
 
 
-@pytest.fixture
-def console(api: FakeApi, tmp_path: Path) -> Console:
-    return at(api.url, tmp_path)
-
-
 def names(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines()[1:]]
 
