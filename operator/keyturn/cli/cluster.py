@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -15,17 +14,14 @@ from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
 from keyturn.runtime import logs
 
-from .printing import print_lines
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
     from .options import Where
 
-__all__ = ["INTERRUPTED", "Cluster", "beside", "pause_after", "run", "sentence"]
+__all__ = ["Cluster", "beside", "pause_after", "run", "sentence"]
 
-INTERRUPTED = 130
 _REQUEST_TIMEOUT = 10.0
 """Request timeout in seconds, for interactive use."""
 _LONGEST_PAUSE = 30.0
@@ -56,8 +52,6 @@ def run(
     where: Where,
     work: Callable[[Cluster], Awaitable[_Answer]],
     patience: float = _REQUEST_TIMEOUT,
-    *,
-    says_interrupted: bool = True,
 ) -> _Answer:
     """Run `work` with the selected cluster; an error becomes a message with a remedy."""
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
@@ -65,10 +59,6 @@ def run(
         return asyncio.run(_connect_and_run(where, work, patience))
     except config.NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
-    except KeyboardInterrupt:
-        if says_interrupted:
-            print_lines("interrupted", err=True)
-        sys.exit(INTERRUPTED)
 
 
 async def _connect_and_run(

@@ -26,6 +26,7 @@ from .check.command import check_command
 from .convert.command import convert_command
 from .emergency.command import emergency_group
 from .init import init_command
+from .options import INTERRUPTED
 from .printing import output_failure
 from .render import render_command
 from .run.command import crds_command, run_command
@@ -47,9 +48,6 @@ GROUPS = {
 """Commands by group, as in the help."""
 
 
-_INTERRUPTED = 130
-
-
 class _Plain(click.Group):
     """Ends every command: its errors have no control characters, which foreign text in them may have."""
 
@@ -61,7 +59,7 @@ class _Plain(click.Group):
             raise
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
         except OSError as error:
             # The operator logs its end.
             if ctx.invoked_subcommand == "run" or (failure := output_failure(error)) is None:

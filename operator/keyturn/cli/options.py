@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-__all__ = ["Length", "Output", "Selection", "Where", "answer", "formats", "home", "output", "place"]
+__all__ = [
+    "INTERRUPTED",
+    "Length",
+    "Output",
+    "Selection",
+    "Where",
+    "answer",
+    "formats",
+    "home",
+    "output",
+    "place",
+]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 class Output(enum.StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import Output, formats, output, place
+from .options import INTERRUPTED, Output, formats, output, place
 from .selection_options import looked_at
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def status_command(*, selection: Selection, watches: bool, output: Output, where
     if watches:
         from . import watch
 
-        cluster.run(where, lambda here: watch.watch(here, selection, output), says_interrupted=False)
+        try:
+            cluster.run(where, lambda here: watch.watch(here, selection, output))
+        except KeyboardInterrupt:  # the way to end it, which needs no message
+            sys.exit(INTERRUPTED)
         return
     from . import status
 

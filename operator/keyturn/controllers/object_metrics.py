@@ -46,9 +46,9 @@ __all__ = ["facts"]
 _CREDENTIAL_VALID = "CredentialValid"
 _PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
+"""A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _MAX_AHEAD = timedelta(minutes=5)
 """How far the time of an audit event may be ahead of the clock of this machine."""
-"""A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 

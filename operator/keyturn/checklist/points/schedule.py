@@ -15,7 +15,6 @@ from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.spread import recorded_due
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.core.status.summary import condition
-from keyturn.core.times import to_second
 from keyturn.generators import generator_for
 
 from .base import PointCheck
@@ -145,8 +144,7 @@ def _untold(one: Declared, now: datetime) -> Iterator[Finding]:
 
 
 def _due(managed: ManagedSecret, now: datetime) -> datetime | None:
-    due = recorded_due(managed, managed.status.last_rotation_time, now)
-    return to_second(due) if due else None
+    return recorded_due(managed, managed.status.last_rotation_time, now)
 
 
 def _is_past(date: datetime | None, now: datetime) -> bool:

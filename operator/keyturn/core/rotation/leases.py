@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import UnrevokedLeases
 from keyturn.core.labels import LEASES_REVOKED
+from keyturn.core.observation.observed import once
 from keyturn.core.times import clock, time_of, to_second
 
 from . import steps
@@ -61,14 +62,14 @@ def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     ready = [loan for loan in idle if _may_end_at(loan, observed, desired) <= observed.now]
     tried = [loan for loan in idle if loan in ready or loan.id in observed.returns]
     stated = [loan for loan in tried if _is_stated(loan, observed)]
-    if stated:  # the last to end is the last, because the report of an earlier process has its end
+    if stated:  # the last to end comes last: the status knows the leases that were refused by its end
         return steps.GiveBack(min(stated, key=lambda loan: loan.ends), is_stated=True)
     return _first(ready, observed)
 
 
 def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
     """Return the leases that neither the current revision nor a pending one holds."""
-    if observed.state is None:
+    if observed.state is None or not observed.state.loans:
         return ()
     held = frozenset(observed.state.borrowed.values()) | observed.state.lent_next | observed.pulled.in_hand
     return tuple(loan for loan in observed.state.loans if loan.id not in held)
@@ -77,9 +78,8 @@ def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
 def last_return(observed: Observed) -> steps.GiveBack | None:
     """Return the next lease to revoke of a deleted ManagedSecret, which does not wait for one that is refused."""
     loans = observed.state.loans if observed.state else ()
-    if refused := next((loan for loan in loans if refusal_of(loan, observed)), None):
-        return steps.GiveBack(refused, drops_refused=True)
-    step = _first(loans, observed)
+    refused = next((loan for loan in loans if refusal_of(loan, observed)), None)
+    step = steps.GiveBack(refused) if refused else _first(loans, observed)
     return replace(step, drops_refused=True) if step else None
 
 
@@ -89,6 +89,7 @@ def refusal_of(loan: StoreLease, observed: Observed) -> str:
     return problem.refusal if problem else ""
 
 
+@once
 def refused_leases(observed: Observed) -> tuple[StoreLease, ...]:
     """Return the leases of earlier credentials that their store does not revoke, the last to end first.
 

@@ -35,9 +35,8 @@ def recorded_time(observed: Observed) -> datetime | None:
     rotated = state.rotated if state else managed.status.last_rotation_time
     times = [recorded_due(managed, rotated, observed.now)]
     if state:
-        times += [life.renew for name, life in state.lives.items() if name not in state.borrowed]
-    first = min((time for time in times if time), default=None)
-    return to_second(first) if first else None
+        times += [to_second(life.renew) for name, life in state.lives.items() if name not in state.borrowed]
+    return min((time for time in times if time), default=None)
 
 
 def stays_overdue(observed: Observed) -> bool:

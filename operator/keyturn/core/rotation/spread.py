@@ -113,12 +113,13 @@ def _text_of(desired: Desired) -> str | None:
 
 
 def recorded_due(managed: ManagedSecret, rotated: datetime | None, now: datetime) -> datetime | None:
-    """Return when the schedule that the status records has values of `rotated` due; for this no spec is needed."""
+    """Return the second at which values of `rotated` are due by the schedule in the status; it needs no spec."""
     recorded = managed.status.schedule
     if recorded is None or rotated is None:
         return None
     # A time in the future is that of a clock that was wrong.
-    return next_due(_cadence_of(recorded.text), min(rotated, now), managed.metadata.uid)
+    due = next_due(_cadence_of(recorded.text), min(rotated, now), managed.metadata.uid)
+    return to_second(due) if due else None
 
 
 def _cadence_of(text: str) -> Every | Cron | None:
