@@ -12,19 +12,16 @@ from keyturn.api.secretstore import SecretStoreStatus
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import StoreKey
 from keyturn.core.reasons import EventReason, StoreReason
-from keyturn.core.status.conditions import ConditionVerdict, stamped
-from keyturn.core.status.readiness import changes_readiness, readiness_of
+from keyturn.core.status.verdict import ConditionVerdict, changes_readiness, readiness_of, stamp_all
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.stores.key_isolation import shared_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from keyturn.api.base import Schema
-    from keyturn.api.meta import Condition
     from keyturn.core.keys import TargetKey
     from keyturn.core.observation.health import Health
     from keyturn.kube.cache.externals import AnyStore, AnyTarget, ExternalCache, Key, Model
@@ -93,7 +90,7 @@ def store_status(
     return SecretStoreStatus(
         observed_generation=store.metadata.generation,
         provider=store.spec.provider.kind,
-        conditions=_conditions(store, verdicts, now),
+        conditions=stamp_all(verdicts, store.status.conditions, now, store.metadata.generation),
     )
 
 
@@ -103,15 +100,8 @@ def target_status(target: AnyTarget, health: Health, now: datetime) -> DatabaseT
         observed_generation=target.metadata.generation,
         engine="postgresql" if target.spec.postgresql else None,
         version=health.version or target.status.version,
-        conditions=_conditions(target, readiness_of(health), now),
+        conditions=stamp_all(readiness_of(health), target.status.conditions, now, target.metadata.generation),
     )
-
-
-def _conditions(
-    found: AnyStore | AnyTarget, verdicts: Iterable[tuple[str, ConditionVerdict]], now: datetime
-) -> list[Condition]:
-    before, generation = found.status.conditions, found.metadata.generation
-    return [stamped(type_, verdict, before, now, generation) for type_, verdict in verdicts]
 
 
 def _checked(

@@ -21,6 +21,7 @@ from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.state.credential import Phase
 from keyturn.core.status.summary import condition
+from keyturn.core.status.verdict import condition_of
 from keyturn.endpoints.exposition import (
     ChecklistFacts,
     DatabaseFacts,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["facts"]
 
-_CREDENTIAL_VALID = "CredentialValid"
 _PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
@@ -161,14 +161,14 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         conditions=_conditions(status.conditions),
         violations=tuple({one.rule for one in told_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
-        stalled=_stalled(status.conditions),
+        stalled=_stalled(managed),
         step=_word(status.rotation.step) if status.rotation else "",
         rotation_started=status.rotation.started_at if status.rotation else None,
         previous_valid_until=status.previous.valid_until if status.previous else None,
         workloads=len(status.workloads),
         workloads_current=_current(status),
-        credential_valid=_credential_valid(status.conditions),
-        credential_contested=_is_contested(status.conditions),
+        credential_valid=_credential_valid(managed),
+        credential_contested=_is_contested(managed),
         credentials_live=sum(one.phase != Phase.CLOSED for one in status.credentials or ()) or None,
         closing_since=min(
             (one.since for one in status.credentials or () if one.phase == Phase.CLOSING), default=None
@@ -187,21 +187,20 @@ def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:
     return {one.type: one.status == "True" for one in conditions if _WORD.fullmatch(one.type)}
 
 
-def _stalled(conditions: Iterable[Condition]) -> str:
-    reasons = (one.reason for one in conditions if one.type == "Stalled" and one.status == "True")
-    return _word(next(reasons, ""))
+def _stalled(managed: ManagedSecret) -> str:
+    found = condition(managed, "Stalled")
+    return _word(found.reason) if found and found.status == "True" else ""
 
 
-def _credential_valid(conditions: Iterable[Condition]) -> bool | None:
+def _credential_valid(managed: ManagedSecret) -> bool | None:
     """Return the result of the last probe; None if there is none, or the server did not answer."""
-    found = next((one.status for one in conditions if one.type == _CREDENTIAL_VALID), "Unknown")
-    return None if found == "Unknown" else found == "True"
+    found = condition(managed, "CredentialValid")
+    return None if found is None or found.status == "Unknown" else found.status == "True"
 
 
-def _is_contested(conditions: Iterable[Condition]) -> bool:
-    return any(
-        one.type == _CREDENTIAL_VALID and one.reason == ConditionReason.CONTESTED for one in conditions
-    )
+def _is_contested(managed: ManagedSecret) -> bool:
+    found = condition(managed, "CredentialValid")
+    return found is not None and found.reason == ConditionReason.CONTESTED
 
 
 def _word(text: str) -> str:
@@ -220,9 +219,9 @@ def _checked(known: ExternalCache[Key, Model], *kinds: str) -> Iterator[tuple[Ex
             found = known.get(key)
         except Stalled:
             continue  # invalid for this version; its users report that
-        ready = [one.status for one in found.status.conditions if one.type == "Ready"] if found else []
+        ready = condition_of(found.status.conditions, "Ready") if found else None
         if found and ready:
-            yield key, found, ready == ["True"]
+            yield key, found, ready.status == "True"
 
 
 def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[EmergencyFacts]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import SecretClassStatus
 from keyturn.core.errors import Stalled
+from keyturn.core.observation.health import Health
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.reasons import ClassReason, ErrorReason
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Every, cadence_of, windows_of
-from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.status.verdict import readiness_of, stamp_all
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
@@ -89,15 +90,11 @@ def _check_spread(rotation: ClassRotation | None) -> None:
 
 def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -> SecretClassStatus:
     reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, context)
-    verdicts = [("Ready", ConditionVerdict("False" if flaw else "True", reason, message))]
-    if flaw:
-        verdicts.append(("Stalled", ConditionVerdict("True", reason, message)))
+    verdicts = readiness_of(Health(is_ready=flaw is None, reason=reason, message=message))
     before, generation = secret_class.status.conditions, secret_class.metadata.generation
     return SecretClassStatus(
         observed_generation=generation,
-        conditions=[
-            stamped(type_, verdict, before, context.now(), generation) for type_, verdict in verdicts
-        ],
+        conditions=stamp_all(verdicts, before, context.now(), generation),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, EmergencyRotationStatus
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
-from keyturn.core.status.conditions import ConditionVerdict, stamped
+from keyturn.core.status.verdict import ConditionVerdict, stamp_all
 from keyturn.core.times import to_second
 
 from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
@@ -129,10 +129,9 @@ def status_of(found: EmergencyFacts) -> EmergencyRotationStatus:
         secrets=_limit_rows(found.rows),
         contacts=dict(found.contacts) or None,
         timeline=added(found, stamps, deadlines),
-        conditions=[
-            stamped(type_, verdict, before.conditions, found.now, emergency.metadata.generation)
-            for type_, verdict in _verdicts(found, stamps)
-        ],
+        conditions=stamp_all(
+            _verdicts(found, stamps), before.conditions, found.now, emergency.metadata.generation
+        ),
     )
 
 

@@ -4,7 +4,7 @@ Modules
     status       `status_of(observed, outcome)`: the whole status
     credentials  credentials of a database account, and the condition CredentialValid
     conditions   Ready, Rotating, PolicyCompliant and the others, and the status after a failed observation
-    readiness    Ready and Stalled of an object whose health is checked, such as a store
+    verdict      a condition with the time of its last transition; Ready and Stalled of an object with a health
     summary      one line per secret for the command line and the dashboard
 
 A condition has a reason code and a message; only these modules choose them.

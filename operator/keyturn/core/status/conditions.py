@@ -6,9 +6,8 @@ Also those of a failed observation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
-from keyturn.api.meta import Condition
 from keyturn.api.status import ManagedSecretStatus, WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
@@ -31,16 +30,17 @@ from keyturn.core.rotation.triggers import (
     waits_until,
 )
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.times import to_second
 
 from .credentials import credential_valid
-from .summary import with_state
+from .summary import condition, with_state
+from .verdict import ConditionVerdict, stamp_all, stamped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from keyturn.api.managedsecret import ManagedSecret
+    from keyturn.api.meta import Condition
     from keyturn.api.status import RotationStatus
     from keyturn.core.observation.observed import Observed
     from keyturn.core.policy.rules import Violation
@@ -49,12 +49,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConditionInput",
-    "ConditionVerdict",
     "broken_rules",
     "conditions_of",
     "known_revision",
     "nothing_to_rotate",
-    "stamped",
     "status_unseen",
 ]
 
@@ -71,21 +69,10 @@ class ConditionInput:
     """An error that keeps a write from being done for more than a moment."""
 
 
-class ConditionVerdict(NamedTuple):
-    """Status, reason and message of one condition."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-
-
 def conditions_of(look: ConditionInput) -> list[Condition]:
     """Return the conditions, each with the time of its last transition."""
     before, metadata = look.observed.managed.status.conditions, look.observed.managed.metadata
-    return [
-        stamped(type_, verdict, before, look.observed.now, metadata.generation)
-        for type_, verdict in _verdicts(look)
-    ]
+    return stamp_all(_verdicts(look), before, look.observed.now, metadata.generation)
 
 
 def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
@@ -98,7 +85,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     if look.observed.desired and look.observed.desired.pushes:
         yield "Pushed", _pushed(look.observed, look.observed.desired)
     if valid := credential_valid(look.observed):
-        yield "CredentialValid", ConditionVerdict(*valid)
+        yield "CredentialValid", valid
     # kstatus: Reconciling and Stalled are present only while true.
     if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
@@ -347,9 +334,7 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
         return ConditionVerdict("True", ConditionReason.RETAINED, stays)
     if observed.pulled.read or observed.pulled.was_read:
         return ConditionVerdict("True", ConditionReason.READ, "every value was read from its store")
-    before = next(
-        (condition for condition in observed.managed.status.conditions if condition.type == "Refreshed"), None
-    )
+    before = condition(observed.managed, "Refreshed")
     return ConditionVerdict(before.status, before.reason, before.message) if before else None
 
 
@@ -376,29 +361,13 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
     )
 
 
-def stamped(
-    type_: str, verdict: ConditionVerdict, before: Iterable[Condition], now: datetime, generation: int
-) -> Condition:
-    """Return a condition for a verdict; lastTransitionTime changes only with the status."""
-    last = next((condition for condition in before if condition.type == type_), None)
-    stays = last is not None and last.status == verdict.status
-    return Condition(
-        type=type_,
-        status=verdict.status,
-        reason=verdict.reason,
-        message=verdict.message,
-        last_transition_time=last.last_transition_time if last and stays else to_second(now),
-        observed_generation=generation,
-    )
-
-
 _REPLACED = ("Ready", "Reconciling", "Stalled")
 
 
 def status_unseen(managed: ManagedSecret, error: Wait, now: datetime) -> ManagedSecretStatus:
     """Return the status after a failed observation: Ready=Unknown with the reason, other conditions unchanged."""
     before, generation = managed.status, managed.metadata.generation
-    kept = [condition for condition in before.conditions if condition.type not in _REPLACED]
+    kept = [one for one in before.conditions if one.type not in _REPLACED]
     ready = ConditionVerdict("Unknown", error.reason, error.message)
     waits = ConditionVerdict("True", error.reason, error.message)
     conditions = [

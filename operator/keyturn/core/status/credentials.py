@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
@@ -11,14 +11,15 @@ from keyturn.core.rotation.credential_slots import unproven
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 from keyturn.core.times import to_second
 
+from .verdict import ConditionVerdict, condition_of
+
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.state.credential import Credential
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
-    "MEANINGS",
-    "Meaning",
+    "PROBE_VERDICTS",
     "at_server",
     "credential_status",
     "credential_step",
@@ -27,48 +28,40 @@ __all__ = [
 ]
 
 _STEPS = {Phase.STAGED: "Apply", Phase.APPLIED: "Prove"}
-_CONDITION = "CredentialValid"
 _WORDS = {
     "Apply": "the database server is to accept the new password of {}",
     "Prove": "a login as {} with the new password is to be accepted by the database server",
     "Revoke": "the database server may accept the previous login {} until it is closed",
 }
 
-
-class Meaning(NamedTuple):
-    """Status, reason and message of the condition."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-
-
-MEANINGS = {
-    ProbeVerdict.ACCEPTED: Meaning(
+PROBE_VERDICTS = {
+    ProbeVerdict.ACCEPTED: ConditionVerdict(
         "True", ConditionReason.ACCEPTED, "the database server accepted the published login at the last probe"
     ),
-    ProbeVerdict.REFUSED: Meaning(
+    ProbeVerdict.REFUSED: ConditionVerdict(
         "False", ConditionReason.LOGIN_REFUSED, "the database server refuses the published login"
     ),
-    ProbeVerdict.LOCKED: Meaning(
+    ProbeVerdict.LOCKED: ConditionVerdict(
         "False",
         ConditionReason.LOCKED,
         "the published login was locked or dropped at the database server; unlock it there",
     ),
-    ProbeVerdict.CONTESTED: Meaning(
+    ProbeVerdict.CONTESTED: ConditionVerdict(
         "False",
         ConditionReason.CONTESTED,
         "another writer keeps changing the password at the database server; stop it",
     ),
-    ProbeVerdict.UNREACHABLE: Meaning(
+    ProbeVerdict.UNREACHABLE: ConditionVerdict(
         "Unknown", ConditionReason.UNREACHABLE, "the database server does not answer"
     ),
-    ProbeVerdict.NOT_ADMITTED: Meaning(
+    ProbeVerdict.NOT_ADMITTED: ConditionVerdict(
         "Unknown",
         ConditionReason.NOT_ADMITTED,
         "the database server answers, and admits no login of the account",
     ),
-    ProbeVerdict.NOT_PROBED: Meaning("Unknown", ConditionReason.NOT_PROBED, "no login was tried yet"),
+    ProbeVerdict.NOT_PROBED: ConditionVerdict(
+        "Unknown", ConditionReason.NOT_PROBED, "no login was tried yet"
+    ),
 }
 
 
@@ -90,8 +83,8 @@ def _row(one: Credential) -> CredentialStatus:
     )
 
 
-def credential_valid(observed: Observed) -> Meaning | None:
-    """Return the meaning of CredentialValid; None before a credential is published.
+def credential_valid(observed: Observed) -> ConditionVerdict | None:
+    """Return the verdict of CredentialValid; None before a credential is published.
 
     A process that has not probed yet repeats the previous condition, so that its start writes nothing.
     """
@@ -99,16 +92,16 @@ def credential_valid(observed: Observed) -> Meaning | None:
     if not is_managed or not observed.is_published:
         return None
     account = observed.account or NOT_PROBED
-    verdict, meaning = account.verdict, MEANINGS[account.verdict]
-    before = next((one for one in observed.managed.status.conditions if one.type == _CONDITION), None)
+    verdict, meaning = account.verdict, PROBE_VERDICTS[account.verdict]
+    before = condition_of(observed.managed.status.conditions, "CredentialValid")
     if verdict is ProbeVerdict.NOT_PROBED and before:
-        return Meaning(before.status, before.reason, before.message)
+        return ConditionVerdict(before.status, before.reason, before.message)
     if account.cause:
         meaning = meaning._replace(message=f"{meaning.message}: {account.cause}")
     return _with_problem(meaning, verdict, observed)
 
 
-def _with_problem(meaning: Meaning, verdict: ProbeVerdict, observed: Observed) -> Meaning:
+def _with_problem(meaning: ConditionVerdict, verdict: ProbeVerdict, observed: Observed) -> ConditionVerdict:
     """Add why a repair, or the proof of a password that was found in the Secret, does not succeed."""
     problem = observed.account.problem if observed.account else None
     published = observed.state.current_credential if observed.state else None

@@ -13,6 +13,8 @@ from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.state.credential import Phase
 from keyturn.core.times import length
 
+from .verdict import condition_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -144,7 +146,7 @@ def done_of(workloads: list[WorkloadStatus]) -> str | None:
 
 def condition(managed: ManagedSecret, type_: str) -> Condition | None:
     """Return a condition of a ManagedSecret, or None."""
-    return next((cond for cond in managed.status.conditions if cond.type == type_), None)
+    return condition_of(managed.status.conditions, type_)
 
 
 def _failed(known: Known, _: datetime) -> str | None:

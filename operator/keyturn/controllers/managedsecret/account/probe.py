@@ -15,6 +15,7 @@ from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.credential_slots import record_problem
 from keyturn.core.state.state import state_name
+from keyturn.core.status.summary import condition
 from keyturn.databases.base import Answer
 from keyturn.databases.errors import DatabaseError, Overloaded, Unreachable
 from keyturn.kube import errors, paths
@@ -108,9 +109,10 @@ def _is_at_rest(observed: Observed) -> bool:
 
 def _first_probe(observed: Observed, desired: DatabaseDesired) -> datetime:
     """Return when a process probes first: at once, or spread over the interval if the last one was accepted."""
-    conditions = observed.managed.status.conditions
-    was_accepted = any(one.type == "CredentialValid" and one.status == "True" for one in conditions)
-    return next_probe(desired.probe_interval, observed.now, least=0.0) if was_accepted else observed.now
+    before = condition(observed.managed, "CredentialValid")
+    if before is None or before.status != "True":
+        return observed.now
+    return next_probe(desired.probe_interval, observed.now, least=0.0)
 
 
 async def _probe(

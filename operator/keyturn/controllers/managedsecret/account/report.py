@@ -9,7 +9,8 @@ import structlog
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
-from keyturn.core.status.credentials import MEANINGS
+from keyturn.core.status.credentials import PROBE_VERDICTS
+from keyturn.core.status.summary import condition
 from keyturn.kube.events import EventType
 
 from .operation import Claimed
@@ -55,13 +56,10 @@ def tell_account_step(
 def tell_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
     """Report that the database refuses the published login, when the status first says so."""
     verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
-    meaning, conditions = MEANINGS[verdict], observed.managed.status.conditions
-    is_known = any(one.type == "CredentialValid" and one.reason == meaning.reason for one in conditions)
-    if meaning.status != "False" or is_known:
+    found, before = PROBE_VERDICTS[verdict], condition(observed.managed, "CredentialValid")
+    if found.status != "False" or (before and before.reason == found.reason):
         return
-    context.events.record(
-        observed.managed, EventReason.CREDENTIAL_REFUSED, meaning.message, EventType.WARNING
-    )
+    context.events.record(observed.managed, EventReason.CREDENTIAL_REFUSED, found.message, EventType.WARNING)
     _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
 
 

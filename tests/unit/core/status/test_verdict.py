@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.core.observation.health import Health
-from keyturn.core.status.conditions import ConditionVerdict, stamped
-from keyturn.core.status.readiness import changes_readiness, readiness_of
+from keyturn.core.status.verdict import ConditionVerdict, changes_readiness, readiness_of, stamped
 from tests.unit.core.builders import NOW
 
 VALID = Health(is_ready=True, reason="Valid", message="as it is")
