@@ -12,7 +12,7 @@ from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.policy.checklist import OVERDUE, told_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason
-from keyturn.core.rotation.spread import recorded_due
+from keyturn.core.rotation.schedule_dates import recorded_due
 from keyturn.core.spec.schedule import Cron, Every
 from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for

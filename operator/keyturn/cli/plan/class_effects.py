@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyturn.core.policy.rules import denies, named
-from keyturn.core.rotation.spread import natural_due, spread_since
+from keyturn.core.rotation.schedule_dates import natural_due, spread_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_time
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from keyturn.core.state.revision import is_found
 
 from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
-from .recorded_dates import last_known_time, recorded_time, stays_overdue
-from .spread import spread_due
+from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
 from .steps import Reason
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
 from keyturn.core.rotation.old_pods import UNREAD
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
-from keyturn.core.rotation.spread import spread_since
+from keyturn.core.rotation.schedule_dates import spread_since
 from keyturn.core.rotation.triggers import (
     breakage_of,
     due_on_request,

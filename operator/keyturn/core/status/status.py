@@ -29,7 +29,7 @@ from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
 from keyturn.core.rotation.rollout import is_under_way, standings
 from keyturn.core.rotation.rollout_obstacles import was_reverted
-from keyturn.core.rotation.spread import applied_schedule
+from keyturn.core.rotation.schedule_dates import applied_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
 from keyturn.core.times import to_second
 

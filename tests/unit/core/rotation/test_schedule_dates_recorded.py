@@ -12,7 +12,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.spread import recorded_due
+from keyturn.core.rotation.schedule_dates import recorded_due
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.rotation.triggers import (
     due_on_request,

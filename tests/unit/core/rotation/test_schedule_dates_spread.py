@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.spread import applied_schedule, natural_due, spread_due, spread_since
+from keyturn.core.rotation.schedule_dates import applied_schedule, natural_due, spread_due, spread_since
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, reason_to_renew, start_time
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import MADE, NOW, UID, observed, secret_class, state

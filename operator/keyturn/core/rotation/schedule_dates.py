@@ -1,5 +1,6 @@
-"""When a rotation is due that a new or changed schedule made overdue: spread, so that many are no storm of restarts.
+"""When a rotation is due by its schedule, the present one or the one that the status records.
 
+A rotation that a new or changed schedule made overdue is spread, so that many are no storm of restarts.
 The status records the schedule that applies, and since when. A process that stops at any line finds the record, or
 observes the change again later; neither starts a rotation before its date.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from keyturn.api.duration import format_duration, parse_duration
 from keyturn.api.status import ScheduleStatus
 from keyturn.core.errors import Stalled
+from keyturn.core.reasons import ConditionReason
 from keyturn.core.spec.schedule import Cron, Every, check, longest_pause, next_due, share_of
 from keyturn.core.times import to_second
 
@@ -24,7 +26,16 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
 
-__all__ = ["applied_schedule", "natural_due", "recorded_due", "spread_due", "spread_since"]
+__all__ = [
+    "applied_schedule",
+    "last_known_time",
+    "natural_due",
+    "recorded_due",
+    "recorded_time",
+    "spread_due",
+    "spread_since",
+    "stays_overdue",
+]
 
 _DEFAULT_PART = 10
 """Divisor: the spread is this part of the interval."""
@@ -142,3 +153,43 @@ def _spread(cadence: Every | Cron, secret_class: SecretClass | None) -> timedelt
     limit = of_class.spread if of_class else None
     pause = cadence.interval if isinstance(cadence, Every) else longest_pause(cadence)
     return pause / _DEFAULT_PART if limit is None else min(limit, pause)
+
+
+# Without a spec that can be followed, or without the state
+
+
+def last_known_time(observed: Observed) -> datetime | None:
+    """Return the next date in the status; if the schedule did not set it, the date of the recorded schedule.
+
+    A date before that of the schedule, and before a value expires, is that of an emergency, or of a request or a
+    change in a store that waits for a window. Without the state it is unknown which values expire.
+    """
+    known, due = observed.managed.status.next_rotation_time, recorded_time(observed)
+    if known is None or (due is not None and known >= due):
+        return known or due
+    return due if observed.state or _was_asked(observed) else known
+
+
+def recorded_time(observed: Observed) -> datetime | None:
+    """Return when values are due by the recorded schedule, or because one expires; stores renew leases."""
+    state, managed = observed.state, observed.managed
+    rotated = state.rotated if state else managed.status.last_rotation_time
+    times = [recorded_due(managed, rotated, observed.now)]
+    if state:
+        times += [to_second(life.renew) for name, life in state.lives.items() if name not in state.borrowed]
+    return min((time for time in times if time), default=None)
+
+
+def stays_overdue(observed: Observed) -> bool:
+    """Whether the rotation that was overdue by the status is still not done."""
+    if not observed.managed.status.overdue or (observed.desired and observed.state):
+        return False
+    due = recorded_time(observed) if observed.state else None
+    return due is None or due <= observed.now
+
+
+def _was_asked(observed: Observed) -> bool:
+    """Whether the last known rotation may have been asked for by something else than a date."""
+    waits = ("Rotating", ConditionReason.WAITS_FOR_WINDOW)
+    told = ((one.type, one.reason) for one in observed.managed.status.conditions)
+    return bool(observed.emergencies) or waits in told
