@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.reasons import ErrorReason
 from sandbox.harness import eventually
 from tests.cluster.namespace import password
 from tests.gitops.argocd import SETTINGS, run_action
@@ -98,7 +98,10 @@ def is_at_rest(space: Space, bodies: list[Body]) -> bool:
         if status.get("observedGeneration") != generation or status.get("rotation"):
             return False
         # A status that says "the stores are being read" is followed by another, which no `apply` has caused.
-        if any(one["reason"] in {READING_STORES, MAKING_VALUES} for one in status.get("conditions", ())):
+        if any(
+            one["reason"] in {ErrorReason.READING_STORES, ErrorReason.MAKING_VALUES}
+            for one in status.get("conditions", ())
+        ):
             return False
         if body["kind"] == "Deployment" and status.get("availableReplicas") != body["spec"].get(
             "replicas", 1

@@ -19,7 +19,6 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.reasons import EventReason
-from keyturn.core.rotation import transitions
 from keyturn.core.rotation.leases import refusal_of
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.times import clock
@@ -379,7 +378,7 @@ async def revoke_lease(
     if is_over and not step.is_stated:
         memory.settle(key, lease.id)
     memory.take_revocation(key, lease.id)
-    return state.with_facts(transitions.give_back(step, state.facts))
+    return state.with_facts(state.facts.without_loan(step.loan.id))
 
 
 def tell_revocation(

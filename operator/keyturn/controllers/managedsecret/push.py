@@ -132,7 +132,7 @@ async def delete_pushed_key(
         if done is None:
             return None
     memory.forget_place(key, destination.id)
-    return state.with_facts(transitions.withdraw(step, state.facts))
+    return state.with_facts(state.facts.without_pushed(step.destination.id))
 
 
 async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed, context: Context) -> None:

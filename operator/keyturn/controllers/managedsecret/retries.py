@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.store_reads import MAKING_VALUES, READING_STORES
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.rejected_restarts import denied_again
 
@@ -114,7 +114,7 @@ def drop_generated(key: ObjectKey, outcome: Outcome, generated: GeneratedValues,
     Store values are read again once a slow key is generated; without this the key would be lost each time.
     """
     match outcome.error:
-        case Wait(reason=reason) if reason in {MAKING_VALUES, READING_STORES}:
+        case Wait(reason=reason) if reason in {ErrorReason.MAKING_VALUES, ErrorReason.READING_STORES}:
             return
         case Wait():  # such as the Secret with the signing CA
             since = generated.since(key)
@@ -128,9 +128,9 @@ def report_time(
 ) -> datetime | None:
     """Return when to report that values are awaited, if that has just begun; usually they arrive before."""
     match outcome.error:
-        case Wait(reason=reason) if reason == MAKING_VALUES:
+        case Wait(reason=reason) if reason == ErrorReason.MAKING_VALUES:
             began = generated.since(key)
-        case Wait(reason=reason) if reason == READING_STORES:
+        case Wait(reason=reason) if reason == ErrorReason.READING_STORES:
             began = pulls.reading_since(key)
         case _:
             return None

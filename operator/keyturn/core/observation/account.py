@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
 
-__all__ = ["NOT_PROBED", "AccountFacts", "OpenSessions", "ProbeVerdict"]
+__all__ = ["NOT_PROBED", "AccountFacts", "ProbeVerdict"]
 
 
 class ProbeVerdict(StrEnum):
@@ -31,16 +31,6 @@ class ProbeVerdict(StrEnum):
     NOT_ADMITTED = "NotAdmitted"
     """The server answered, and its setup admits no login; nothing is known about the password."""
     NOT_PROBED = "NotProbed"
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSessions:
-    """Sessions of one login from one client address."""
-
-    login: str
-    address: str
-    """Empty if the server does not show it."""
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,10 @@ class Observed:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether some emergency still waits for this ManagedSecret."""
+        """Whether some emergency still waits for this ManagedSecret.
+
+        A failed workload then holds up no other: the values of those that wait are exposed, or refused already.
+        """
         return any(emergency.presses for emergency in self.emergencies)
 
     @property

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.lease import StoreLease
 
 __all__ = [
-    "MAKING_VALUES",
     "NOT_PULLED",
-    "READING_STORES",
     "Pulled",
     "PushProblem",
     "RevocationProblem",
@@ -26,22 +24,20 @@ __all__ = [
     "being_read",
 ]
 
-READING_STORES = ErrorReason.READING_STORES
-"""Wait reason: values are being read from stores."""
-MAKING_VALUES = ErrorReason.MAKING_VALUES
-"""Wait reason: values whose generation takes long are being generated."""
 _RETRY_DELAY = timedelta(seconds=5)
 
 
 def being_read() -> Wait:
     """Return a Wait for a read; its completion requeues the object, usually before this delay."""
-    return Wait(READING_STORES, "the stores are being read", _RETRY_DELAY)
+    return Wait(ErrorReason.READING_STORES, "the stores are being read", _RETRY_DELAY)
 
 
 def being_made() -> Wait:
     """Return a Wait for a generation; its completion requeues the object, usually before this delay."""
     return Wait(
-        MAKING_VALUES, "a large key is being generated; a namespace generates one at a time", _RETRY_DELAY
+        ErrorReason.MAKING_VALUES,
+        "a large key is being generated; a namespace generates one at a time",
+        _RETRY_DELAY,
     )
 
 

@@ -32,7 +32,6 @@ __all__ = [
     "published_from",
     "renewed_by",
     "renews",
-    "restarts_in_spite_of_failures",
     "revokes_at_once",
 ]
 
@@ -86,11 +85,6 @@ def revokes_at_once(observed: Observed) -> bool:
     return any(
         emergency.presses and emergency.revoke is Revoke.IMMEDIATELY for emergency in observed.emergencies
     )
-
-
-def restarts_in_spite_of_failures(observed: Observed) -> bool:
-    """Whether a failed workload holds up no other: the values of those that wait are exposed, or refused already."""
-    return observed.is_pressed
 
 
 def published_from(observed: Observed) -> datetime | None:

@@ -11,7 +11,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
-from .emergency import is_exposed, restarts_in_spite_of_failures
+from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rejected_restarts import denied_until
@@ -110,7 +110,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
     what = f"{failed} did not become ready with revision {current.number}"
     stuck = told_of_stuck(observed.consumers)
-    if restarts_in_spite_of_failures(observed):
+    if observed.is_pressed:
         help_ = stuck or f"fix the workload, or run `keyturn rotate {observed.name}`"
         message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"
         raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed, desired), default=None))

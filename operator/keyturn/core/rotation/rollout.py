@@ -20,7 +20,6 @@ from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
 
 from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
-from .emergency import restarts_in_spite_of_failures
 from .old_pods import (
     UNPROVEN,
     asks_for_others,
@@ -64,7 +63,6 @@ __all__ = [
     "next_changes",
     "next_marker",
     "next_restarts",
-    "pods_again",
     "progress_of",
     "restart_due",
     "standings",
@@ -146,7 +144,7 @@ def any_failed(observed: Observed) -> bool:
 def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
     everyone = standings(observed)
-    has_failed = any_failed(observed) and not restarts_in_spite_of_failures(observed)
+    has_failed = any_failed(observed) and not observed.is_pressed
     if has_failed and not all(
         progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
     ):
@@ -201,11 +199,6 @@ def _watched_until(observed: Observed, desired: Desired, standing: WorkloadProgr
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
-def pods_again(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
-    """Return when its pods are read again."""
-    return look_again(standing.consumer, observed, desired) if standing.leaving else None
-
-
 def next_changes(observed: Observed, desired: Desired) -> list[datetime]:
     """Return when restarts are due, and when the progress of workloads is to be determined again."""
     times = (when for one in standings(observed) for when in _changes_of(one, observed, desired))
@@ -219,7 +212,7 @@ def _changes_of(
         due = restart_due(observed, desired, standing)
         yield due if due > observed.now else observed.now + _RECHECK_INTERVAL
     yield _watched_until(observed, desired, standing)
-    yield pods_again(observed, desired, standing)
+    yield look_again(standing.consumer, observed, desired) if standing.leaving else None
     yield denied_until(standing.consumer.workload, observed, desired)
     yield standing.consumer.pods.again if standing.consumer.pods else None
 
@@ -377,7 +370,7 @@ def _wave_of(consumer: Consumer, desired: Desired) -> int:
 
 
 def _wave_now(observed: Observed, desired: Desired, everyone: tuple[WorkloadProgress, ...]) -> int:
-    passed = WorkloadState.FAILED if restarts_in_spite_of_failures(observed) else None
+    passed = WorkloadState.FAILED if observed.is_pressed else None
     unfinished = (
         _wave_of(progress.consumer, desired)
         for progress in everyone

@@ -44,13 +44,11 @@ __all__ = [
     "adopt",
     "claim",
     "finalizers",
-    "give_back",
     "push",
     "record",
     "stage",
     "take_over",
     "with_dependents",
-    "withdraw",
 ]
 
 _AtStore: TypeAlias = (
@@ -148,11 +146,11 @@ def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now:
         case steps.Push():
             return push(step, state)
         case steps.Withdraw():
-            return withdraw(step, state)
+            return state.without_pushed(step.destination.id)
         case steps.Borrow(loans=loans):
             return state.with_loans(loans)
         case steps.GiveBack():
-            return give_back(step, state)
+            return state.without_loan(step.loan.id)
         case _:
             assert_never(step)
 
@@ -482,14 +480,6 @@ def push(step: steps.Push, state: StateFacts, *, kept: bool | None = None, ours:
         return state
     kept = pushed.kept if kept is None else kept
     return state.with_pushed(replace(pushed, done=True, kept=kept, ours=pushed.ours or ours or not kept))
-
-
-def withdraw(step: steps.Withdraw, state: StateFacts) -> StateFacts:
-    return state.without_pushed(step.destination.id)
-
-
-def give_back(step: steps.GiveBack, state: StateFacts) -> StateFacts:
-    return state.without_loan(step.loan.id)
 
 
 def finalizers(step: steps.Finalize, before: Iterable[str]) -> list[str]:

@@ -16,8 +16,8 @@ from keyturn.core.rotation.pod_reads import Need, need_of
 from keyturn.core.rotation.rollout import (
     Turn,
     WorkloadProgress,
+    next_changes,
     next_restarts,
-    pods_again,
     standings,
 )
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
@@ -269,16 +269,16 @@ def test_no_deadline_counts_for_them() -> None:
 def test_they_are_looked_at_more_and_more_rarely(waited: int, pause: int) -> None:
     at = look(settled(ending()), now=LEFT + seconds(waited))
     assert at.desired
-    assert pods_again(at, at.desired, standing_of(at)) == at.now + seconds(pause)
+    assert next_changes(at, at.desired) == [at.now + seconds(pause)]
 
 
 def test_one_that_waits_for_nothing_of_the_kind_is_not_looked_at_for_it() -> None:
     at = look(settled())
     assert at.desired
-    assert pods_again(at, at.desired, standing_of(at)) is None
+    assert next_changes(at, at.desired) == []
     stays = look(settled(pod(marker="db=1")))
     assert stays.desired
-    assert pods_again(stays, stays.desired, standing_of(stays)) == NOW + minutes(1)
+    assert next_changes(stays, stays.desired) == [NOW + minutes(1)]
 
 
 # When they are read

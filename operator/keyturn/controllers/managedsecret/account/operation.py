@@ -7,7 +7,6 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import OpenSessions
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.credential_slots import was_found, was_in_use
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
     from keyturn.databases.base import Account, Endpoint, Engine, Fence, Found, Template, Verdict
 
-__all__ = ["Claimed", "Effect", "Operation", "login_of", "measure"]
+__all__ = ["Claimed", "Effect", "OpenSessions", "Operation", "login_of", "measure"]
 
 T = TypeVar("T")
 
@@ -54,6 +53,16 @@ class Claimed(Enum):
 
     CREATED = auto()
     ADOPTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSessions:
+    """Sessions of one login from one client address."""
+
+    login: str
+    address: str
+    """Empty if the server does not show it."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
-    from keyturn.core.observation.account import OpenSessions
     from keyturn.core.observation.observed import Observed
 
     from .memory import AccountMemory
-    from .operation import Effect
+    from .operation import Effect, OpenSessions
 
 __all__ = ["tell_account_step", "tell_verdict"]
 

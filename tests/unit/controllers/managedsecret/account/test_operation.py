@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, Operation, login_of
+from keyturn.controllers.managedsecret.account.operation import (
+    Claimed,
+    Effect,
+    OpenSessions,
+    Operation,
+    login_of,
+)
 from keyturn.controllers.managedsecret.account.problems import is_answer
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.account import OpenSessions
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision

@@ -9,11 +9,11 @@ import pytest
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
-from keyturn.controllers.managedsecret.account.operation import Claimed, Effect
+from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, OpenSessions
 from keyturn.controllers.managedsecret.account.report import tell_account_step, tell_verdict
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.account import AccountFacts, OpenSessions, ProbeVerdict
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.databases.base import Endpoint
