@@ -191,7 +191,7 @@ def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datet
     if not is_complete(observed, desired):
         return _limited(loan, observed, desired)
     everyone = standings(observed)
-    if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not _has_overlap(observed):
+    if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:
         return observed.now
     return min(published + desired.overlap, loan.ends)
 
@@ -205,15 +205,6 @@ def _limited(loan: StoreLease, observed: Observed, desired: Desired) -> datetime
     if limit is None or is_under_way(observed):
         return loan.ends
     return min(limit, loan.ends)
-
-
-def _has_overlap(observed: Observed) -> bool:
-    """Whether spec or class set an overlap."""
-    of_class = observed.secret_class.spec.rotation if observed.secret_class else None
-    return any(
-        rotation is not None and rotation.overlap is not None
-        for rotation in (observed.managed.spec.rotation, of_class)
-    )
 
 
 def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | None:

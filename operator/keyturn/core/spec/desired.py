@@ -126,6 +126,8 @@ class Desired:
     templates: Mapping[str, str]
     crashes: int | None = _DEFAULT_CRASHES
     """Restarts of one container after which a new pod counts as crashing; None if only the deadline decides."""
+    has_overlap: bool = False
+    """Whether the overlap is set, by the spec or by its class; else it is the default."""
     max_overlap: timedelta | None = None
     """Time after a publication at which its previous values end although pods hold them; None without a limit."""
     shape: Shape = Shape()
@@ -228,6 +230,7 @@ def _filled(managed: ManagedSecret, secret_class: SecretClass | None, items: tup
         on_failure=rollout.on_failure or OnFailure.ROLLBACK,
         templates=spec.target.template.data or {},
         crashes=_crashes(rollout.fail_fast),
+        has_overlap=schedule.sets_overlap(cadences),
         max_overlap=schedule.max_overlap_of(cadences),
         shape=shape,
         refresh_interval=_refresh_interval(managed, items, shape),

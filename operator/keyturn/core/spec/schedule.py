@@ -37,6 +37,7 @@ __all__ = [
     "next_due",
     "opening",
     "overlap_of",
+    "sets_overlap",
     "share_of",
     "shortest_pause",
     "starts_at",
@@ -105,6 +106,10 @@ def windows_of(*cadences: Cadence | None) -> tuple[Window, ...]:
 def overlap_of(cadences: Iterable[Cadence | None]) -> timedelta:
     written = (cadence.overlap for cadence in cadences if cadence and cadence.overlap is not None)
     return next(written, _DEFAULT_OVERLAP)
+
+
+def sets_overlap(cadences: Iterable[Cadence | None]) -> bool:
+    return any(cadence is not None and cadence.overlap is not None for cadence in cadences)
 
 
 def applied_by_of(*cadences: Cadence | None) -> AppliedBy | None:

@@ -305,6 +305,13 @@ def test_a_class_may_say_how_long_it_works() -> None:
     assert not isinstance(next_step(look), GiveBack)
 
 
+def test_the_overlap_of_a_class_counts_for_no_immutable_secret() -> None:
+    given = secret_class(rotation={"overlap": "10m"})
+    spec = PLAIN | {"target": {"immutable": True}}
+    look = replace(at_rest(OLD, NEW, spec=spec, given=given), consumers=ALL_THROUGH)
+    assert isinstance(next_step(look), GiveBack)
+
+
 def test_the_first_revision_brings_what_it_holds_along() -> None:
     new = observed(SPEC, state=None, target=None, status={}, pulled=pulled(NEW))
     assert type(next_step(new)).__name__ == "Stage"

@@ -98,6 +98,7 @@ def test_what_is_written_counts() -> None:
         cadence=Every(QUARTER, 0),
         windows=(Window(Cron("0 2 * * 6", "Europe/Berlin"), timedelta(hours=3)),),
         overlap=timedelta(0),
+        has_overlap=True,
         history_limit=0,
         rotates=frozenset({"password"}),
         restart=Restart.LISTED,
