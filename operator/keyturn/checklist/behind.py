@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.pod_owners import owners_of
+from keyturn.core.observation.holders import owners_of
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.times import length
 from keyturn.kube import errors
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from keyturn.core.observation.holders import HoldingPod
-    from keyturn.core.observation.pod_owners import PodOwner
+    from keyturn.core.observation.holders import HoldingPod, PodOwner
     from keyturn.kube.secret_informer import SecretMeta
 
     from .facts import Declared, Facts

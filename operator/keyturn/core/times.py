@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["NOTHING", "clock", "length", "since", "time_of", "to_second", "until"]
+__all__ = ["NOTHING", "clock", "length", "may_precede", "since", "time_of", "to_second", "until"]
 
 NOTHING = "-"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -28,6 +28,11 @@ def time_of(text: str | None) -> datetime | None:
 def to_second(time: datetime) -> datetime:
     """Return a time without its fraction of a second, as the API server keeps it."""
     return time.replace(microsecond=0)
+
+
+def may_precede(time: datetime, change: datetime) -> bool:
+    """Whether something may have happened before a change: in whole seconds, also in the second of the change."""
+    return time <= change
 
 
 def length(time: timedelta) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.status import Via
 from keyturn.core.observation.holders import Controller, HoldingPod
-from keyturn.core.observation.workload import uses_of
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC, uses_of
 from keyturn.core.observation.workload_kinds import WORKLOAD_TYPES
 
 from . import errors, paths
@@ -42,9 +42,6 @@ _MAX_PAUSE: Final = 2.0
 """Seconds between two lists of one namespace at most."""
 _LONGEST_WAIT: Final = 30.0
 """Seconds after which a request that waits for the end of a list comes again in any case."""
-_KUBELET_SYNC = timedelta(minutes=2)
-"""Within this time a kubelet may mount the previous content of a volume: its sync period, with jitter."""
-_FILES = frozenset({Via.VOLUME, Via.PROJECTED})
 _HASHES = {row.pod_hash: str(row.kind) for row in WORKLOAD_TYPES if row.pod_hash}
 """The label of a pod whose ReplicaSet has a further owner, and the kind of that owner."""
 _JOB = "Job"
@@ -195,7 +192,7 @@ def _began(pod: Body, via: set[Via]) -> datetime:
     known = [time for time in times if time]
     if not known or len(known) < len(times) or Via.IMAGE_PULL_SECRET in via:
         return created
-    return max(created, min(known) - (_KUBELET_SYNC if via & _FILES else timedelta(0)))
+    return max(created, min(known) - (KUBELET_SYNC if via & FILES else timedelta(0)))
 
 
 def _container_names(spec: Mapping[str, Any]) -> Iterator[str]:

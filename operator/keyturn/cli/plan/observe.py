@@ -18,9 +18,8 @@ from keyturn.controllers.managedsecret.observe import observe_spec
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.account_manager import manager_of
-from keyturn.core.observation.holders import is_of
+from keyturn.core.observation.holders import is_of, owners_of
 from keyturn.core.observation.observed import TargetFacts
-from keyturn.core.observation.pod_owners import owners_of
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
     from keyturn.cli.cluster import Cluster
     from keyturn.cli.managed import FoundManagedSecret
     from keyturn.core.keys import ObjectKey
+    from keyturn.core.observation.holders import PodOwner
     from keyturn.core.observation.observed import Observed
-    from keyturn.core.observation.pod_owners import PodOwner
     from keyturn.core.spec.desired import Desired, Item
     from keyturn.kube.client import Api, Body
     from keyturn.kube.namespace_pods import NamespacePods

@@ -149,7 +149,7 @@ class _Reads:
         The restart marker does not show whether another client has restarted the pods since; their age does.
         """
         asked: set[WorkloadKey] = set()
-        published = observed.target.published if observed.target else None
+        published = observed.target_published
         while published and (candidates := self._in_question(observed, asked)):
             before = observed
             for consumer in candidates:
@@ -293,5 +293,5 @@ def _rollout_of(consumer: Consumer, observed: Observed) -> _Rollout:
 
 def _began(consumer: Consumer, observed: Observed) -> datetime:
     """Return when the rollout began."""
-    published = observed.target.published if observed.target else None
+    published = observed.target_published
     return max(filter(None, (consumer.workload.restarted, published)), default=observed.now)

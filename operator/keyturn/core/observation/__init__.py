@@ -8,8 +8,7 @@ Modules
     workload      a workload: its references to Secrets, and its restart marker
     workload_kinds   table of the kinds: API, template, when a rollout is complete
     pods          pods of a workload
-    holders       pods of a namespace that use Secrets
-    pod_owners    their owners, as `keyturn plan` and `keyturn audit` list them
+    holders       pods of a namespace that use Secrets, and their owners
     store_reads   results of store reads and pushes
     health        health of a store or of a database server
     account       what the process knows of a database account: the last probe, the operation in progress

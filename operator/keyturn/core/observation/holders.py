@@ -1,18 +1,24 @@
-"""Pods of a namespace that use Secrets, with any owner or none, as one list shows them."""
+"""Pods of a namespace that use Secrets, with any owner or none, as one list shows them, and their topmost owners."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from keyturn.core.times import may_precede
 
 from .workload_kinds import type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from datetime import datetime
+
+    from keyturn.api.status import Via
 
     from .workload import Use, Workload
 
-__all__ = ["Controller", "Holders", "HoldingPod", "is_of"]
+__all__ = ["Controller", "Holders", "HoldingPod", "PodOwner", "by_owner", "is_of", "owners_of", "ways_of"]
 
 _MAX_NAME_LENGTH = 253
 """Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
@@ -72,3 +78,61 @@ def is_of(pod: HoldingPod, workload: Workload) -> bool:
     suffix = f"-{controller.hash}"
     name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix
     return (controller.kind, controller.name) == ("ReplicaSet", name)
+
+
+@dataclass(frozen=True, slots=True)
+class PodOwner:
+    """The topmost owner of running pods that use one Secret; a pod without an owner is its own."""
+
+    kind: str
+    name: str
+    via: tuple[Via, ...]
+    keys: frozenset[str] | None
+    """The keys that its pods use; None for all."""
+    pods: int
+    since: datetime
+    """When the oldest of its pods started."""
+    before: int
+    """How many of its pods started before the publication."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    def uses(self, keys: Collection[str]) -> bool:
+        """Whether its pods use one of these keys."""
+        return bool(keys) if self.keys is None else not self.keys.isdisjoint(keys)
+
+
+def by_owner(pods: Iterable[HoldingPod]) -> list[tuple[tuple[str, str], list[HoldingPod]]]:
+    """Return the pods of each topmost owner, sorted by its kind and name."""
+    grouped: defaultdict[tuple[str, str], list[HoldingPod]] = defaultdict(list)
+    for pod in pods:
+        grouped[pod.owner].append(pod)
+    return sorted(grouped.items(), key=lambda group: group[0])
+
+
+def ways_of(pods: Iterable[HoldingPod], secret: str) -> tuple[Via, ...]:
+    """Return the ways in which pods use a Secret, sorted."""
+    return tuple(sorted({way for pod in pods if (use := pod.use_of(secret)) for way in use.via}))
+
+
+def owners_of(
+    pods: Iterable[HoldingPod], secret: str, published: datetime | None = None
+) -> tuple[PodOwner, ...]:
+    """Return the owners of the pods that use a Secret, sorted; without `published` no pod is older."""
+    users = by_owner(pod for pod in pods if pod.use_of(secret))
+    return tuple(_owner(*owner, of_owner, secret, published) for owner, of_owner in users)
+
+
+def _owner(kind: str, name: str, pods: list[HoldingPod], secret: str, published: datetime | None) -> PodOwner:
+    keys = [use.keys for pod in pods if (use := pod.use_of(secret))]
+    known = [one for one in keys if one is not None]
+    return PodOwner(
+        kind=kind,
+        name=name,
+        via=ways_of(pods, secret),
+        keys=frozenset[str]().union(*known) if len(known) == len(keys) else None,
+        pods=len(pods),
+        since=min(pod.began for pod in pods),
+        before=sum(published is not None and may_precede(pod.began, published) for pod in pods),
+    )

@@ -226,8 +226,12 @@ class Observed:
     @property
     def published(self) -> datetime:
         """When the current revision was published, or generated if it is not published yet."""
-        stamp = self.target.published if self.target else None
-        return stamp or (self.current.made if self.current else self.now)
+        return self.target_published or (self.current.made if self.current else self.now)
+
+    @property
+    def target_published(self) -> datetime | None:
+        """When the revision in the Secret was first published; None if there is no Secret, or it has no time."""
+        return self.target.published if self.target else None
 
     @property
     def is_complete(self) -> bool:
@@ -286,6 +290,10 @@ class Observed:
     def reported(self, workload: Workload) -> WorkloadStatus | None:
         """Return what the status has of a workload."""
         return self.managed.status.by_workload.get((workload.key.kind, workload.key.name))
+
+    def has_current_marker(self, workload: Workload, secret: str) -> bool:
+        """Whether the restart marker of a workload has the current revision of a Secret."""
+        return self.current is not None and workload.marked(secret) == self.current.number
 
     def read_for(self, read: datetime) -> datetime:
         """Return the time to record for a read; in an emergency, at least the end of the second of its declaration.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .workload import read_marker
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -65,6 +67,10 @@ class Pod:
     crashes: int = 0
     """Restarts of the container that crashes most and is not ready now."""
     trouble: Trouble | None = None
+
+    def marked(self, secret: str) -> int | None:
+        """Return the revision of a Secret by the marker of its template; None if that does not have it."""
+        return read_marker(self.marker).get(secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import functools
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
     from keyturn.core.keys import WorkloadKey
 
-__all__ = ["Use", "Workload", "read_marker", "uses_of", "write_marker"]
+__all__ = ["FILES", "KUBELET_SYNC", "Use", "Workload", "read_marker", "uses_of", "write_marker"]
 
+FILES = frozenset({Via.VOLUME, Via.PROJECTED})
+"""Ways in which a pod uses a Secret as files, which the kubelet updates."""
+KUBELET_SYNC = timedelta(minutes=2)
+"""Within this time every kubelet has updated the files of a volume: its sync period of one minute, with jitter."""
 _REVISION = re.compile(r"[0-9]{1,10}")
 _T = TypeVar("_T")
 _Mention = tuple[str, Via, set[str] | None]
@@ -95,6 +100,10 @@ class Workload:
 
     def use_of(self, secret: str) -> Use | None:
         return next((use for use in self.uses if use.secret == secret), None)
+
+    def marked(self, secret: str) -> int | None:
+        """Return the revision of a Secret by its restart marker; None if that does not have it."""
+        return read_marker(self.marker).get(secret)
 
     def has_failed_since(self, time: datetime | None) -> bool:
         """Whether the last rollout has failed, and its controller has not reported that by `time` already."""

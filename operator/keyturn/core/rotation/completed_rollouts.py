@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.times import to_second
 
@@ -68,9 +67,7 @@ def was_overdue_at_first(observed: Observed, deadline: datetime | None) -> bool:
 
 def reports_completion(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether its controller reports its rollout of the current revision as complete; earlier pods may still run."""
-    marked = read_marker(consumer.workload.marker).get(desired.secret)
-    is_restarted = observed.current is not None and marked == observed.current.number
-    return is_restarted and consumer.workload.settled
+    return consumer.workload.settled and observed.has_current_marker(consumer.workload, desired.secret)
 
 
 def was_reported_complete(

@@ -77,7 +77,7 @@ def overlap_limit(observed: Observed, desired: Desired) -> datetime | None:
 
 def publication_limit(observed: Observed, desired: Desired) -> datetime | None:
     """Return when rotation.maxOverlap since the publication of the current revision is over; None without."""
-    published = observed.target.published if observed.target and observed.is_published else None
+    published = observed.target_published if observed.is_published else None
     if desired.max_overlap is None or published is None:
         return None
     return published + desired.max_overlap

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import being_read
-from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason, RevisionReason
@@ -380,7 +379,7 @@ def next_number(observed: Observed) -> int:
     hints = [status.revision or 0, *(entry.revision for entry in status.history)]
     if observed.desired:
         secret = observed.desired.secret
-        hints += (read_marker(consumer.workload.marker).get(secret, 0) for consumer in observed.consumers)
+        hints += (consumer.workload.marked(secret) or 0 for consumer in observed.consumers)
     used = [state.newest.number, state.used] if state else []
     return max([*used, *(hint for hint in hints if hint <= HIGHEST_HINT)], default=0) + 1
 

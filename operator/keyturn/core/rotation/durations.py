@@ -62,5 +62,5 @@ def rollout_duration(observed: Observed, now: datetime) -> tuple[str, timedelta]
     """Return the step that ends with the last workload, RollOut or Rollback, and its duration; None if unknown."""
     if observed.state and observed.state.held and observed.state.is_rolled_back:
         return "Rollback", max(now - observed.state.held.at, _ZERO)
-    published = observed.target.published if observed.target else None
+    published = observed.target_published
     return ("RollOut", max(now - published, _ZERO)) if published else None

@@ -5,18 +5,17 @@ They are judged by their age alone, because a marker on a pod that Keyturn does 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keyturn.core.observation.holders import by_owner, ways_of
 from keyturn.core.times import to_second
 
 from . import steps
 from .old_pods import UNREAD, has_earlier_values, revision_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.api.status import Via
@@ -81,10 +80,8 @@ def pods_behind(observed: Observed, desired: Desired) -> tuple[HoldingPod, ...]:
 
 def owners_behind(observed: Observed, desired: Desired) -> tuple[OwnerBehind, ...]:
     """Return the topmost owners of the pods with earlier values, sorted by kind and name."""
-    by_owner: defaultdict[tuple[str, str], list[HoldingPod]] = defaultdict(list)
-    for pod in pods_behind(observed, desired):
-        by_owner[pod.owner].append(pod)
-    return tuple(_owner(*owner, pods, observed, desired) for owner, pods in sorted(by_owner.items()))
+    groups = by_owner(pods_behind(observed, desired))
+    return tuple(_owner(*owner, pods, observed, desired) for owner, pods in groups)
 
 
 def _owner(kind: str, name: str, pods: list[HoldingPod], observed: Observed, desired: Desired) -> OwnerBehind:
@@ -92,19 +89,12 @@ def _owner(kind: str, name: str, pods: list[HoldingPod], observed: Observed, des
     return OwnerBehind(
         kind=kind,
         name=name,
-        via=tuple(sorted(set(_ways(pods, desired.secret)))),
+        via=ways_of(pods, desired.secret),
         pods=len(pods),
         ending=sum(pod.leaves is not None for pod in pods),
         since=since,
         revision=revision_at(since, observed),
     )
-
-
-def _ways(pods: Iterable[HoldingPod], secret: str) -> Iterator[Via]:
-    for pod in pods:
-        for use in pod.uses:
-            if use.secret == secret:
-                yield from use.via
 
 
 def evicts(observed: Observed) -> bool:

@@ -183,7 +183,7 @@ def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datet
     """Return when no pod needs the lease: all run on its successor, the overlap ends, or it expires."""
     if not loan.is_carried:
         return observed.now
-    published = observed.target.published if observed.target and observed.is_published else None
+    published = observed.target_published if observed.is_published else None
     if published is None:
         return loan.ends
     if revokes_at_once(observed):

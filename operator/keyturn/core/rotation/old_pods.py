@@ -12,9 +12,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyturn.api.status import Via, WorkloadState
-from keyturn.core.observation.workload import read_marker
+from keyturn.api.status import WorkloadState
+from keyturn.core.observation.workload import FILES, KUBELET_SYNC
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.times import may_precede
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,9 +60,6 @@ _MAX_NAMED = 3
 _BEFORE_ALL = 0
 """Number of a pod from before the first publication."""
 _WAIT = "wait"
-_FILES = frozenset({Via.VOLUME, Via.PROJECTED})
-_KUBELET_SYNC = timedelta(minutes=2)
-"""Within this time every kubelet has updated the files of a volume: its sync period of one minute, with jitter."""
 
 
 def held_up_before(workload: Workload, observed: Observed) -> bool:
@@ -157,7 +155,7 @@ def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:
 def runs_other_values(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether its pod template, by marker and age, has other values of the keys that it consumes."""
     workload = consumer.workload
-    return _misses(read_marker(workload.marker).get(desired.secret), workload.created, consumer.use, observed)
+    return _misses(workload.marked(desired.secret), workload.created, consumer.use, observed)
 
 
 def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tuple[Pod, ...]:
@@ -168,47 +166,38 @@ def older_pods(consumer: Consumer, observed: Observed, desired: Desired) -> tupl
 
 def are_newer(pods: Iterable[Pod], published: datetime) -> bool:
     """Whether each pod was created after `published`, terminating ones excepted; true for no pods."""
-    # Creation times have whole seconds: a pod of the same second may have read the previous values.
-    return all(pod.created > published or pod.leaves for pod in pods)
+    return all(pod.leaves or not may_precede(pod.created, published) for pod in pods)
 
 
 def pod_revision(pod: Pod, observed: Observed, desired: Desired) -> int | None:
     """Return the revision that a pod was started with, if known."""
     if observed.state is None:
         return None
-    marked = read_marker(pod.marker).get(desired.secret)
+    marked = pod.marked(desired.secret)
     return _revision_run(observed.state, marked, pod.created, observed.published)
 
 
 def asks_for_others(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether the template of a pod, by marker and age, has other values."""
-    return _misses(read_marker(pod.marker).get(desired.secret), pod.created, consumer.use, observed)
+    return _misses(pod.marked(desired.secret), pod.created, consumer.use, observed)
 
 
 def _is_older(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    # Creation times have whole seconds: a pod of the same second may have read the previous values.
-    if pod.created > observed.published:
+    if not may_precede(pod.created, observed.published):
         return False
     # The age alone is too weak a reason to wait for the end of a running pod without marker. Its template is an
     # earlier one if the workload was restarted: a Rollout keeps such pods for a while after its rollout.
     has_ground = (
         pod.leaves is not None
-        or desired.secret in read_marker(pod.marker)
-        or _is_restarted(consumer, observed, desired)
+        or pod.marked(desired.secret) is not None
+        or observed.has_current_marker(consumer.workload, desired.secret)
     )
     return has_ground and asks_for_others(pod, consumer, observed, desired)
 
 
-def _is_restarted(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
-    """Whether the workload has the marker of the current revision."""
-    marked = read_marker(consumer.workload.marker).get(desired.secret)
-    return observed.current is not None and marked == observed.current.number
-
-
 def has_earlier_values(began: datetime, use: Use | None, observed: Observed) -> bool:
     """Whether what a pod has read at `began` differs from the current revision, by age alone."""
-    # Times have whole seconds: a pod of the same second may have read the previous values.
-    return began <= observed.published and _misses(None, began, use, observed)
+    return may_precede(began, observed.published) and _misses(None, began, use, observed)
 
 
 def revision_at(began: datetime, observed: Observed) -> int | None:
@@ -263,10 +252,10 @@ def _number_run(state: StateFacts, marked: int | None, created: datetime, publis
 
 def _published_at(state: StateFacts, created: datetime, published: datetime) -> int:
     """Return the number published at `created`; pods from before the first publication waited for it."""
-    if created > published:
+    if not may_precede(created, published):
         return state.current_number
     for publication in state.publications:
-        if created > publication.time:
+        if not may_precede(created, publication.time):
             return publication.number
     if state.revisions[-1].reason != RevisionReason.CREATED:
         return _BEFORE_ALL
@@ -288,9 +277,9 @@ def _ancestors(state: StateFacts, number: int | None) -> dict[int, RevisionFacts
 def reloads(consumer: Consumer) -> bool:
     """Whether a workload reads the Secret as files only, and its annotation says that it reads them again."""
     use, text = consumer.use, consumer.workload.reload or ""
-    return text.lower() == _WAIT and use is not None and set(use.via) <= _FILES
+    return text.lower() == _WAIT and use is not None and set(use.via) <= FILES
 
 
 def reloaded_at(observed: Observed) -> datetime:
     """Return from when on the files of every pod have the current revision."""
-    return observed.published + _KUBELET_SYNC
+    return observed.published + KUBELET_SYNC

@@ -6,7 +6,6 @@ import enum
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.observation.workload import read_marker
 
 from .completion import is_asserted
 from .former import followed_secrets
@@ -53,10 +52,7 @@ def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: 
         return False  # its controller's own count is sufficient
     if consumer.renewed or observed.held:
         return True
-    return (
-        observed.current is not None
-        and read_marker(workload.marker).get(desired.secret) == observed.current.number
-    )
+    return observed.has_current_marker(workload, desired.secret)
 
 
 def may_be_held_up(standing: WorkloadProgress) -> bool:

@@ -60,7 +60,7 @@ def denied_again(
 def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
     """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
     rejection = told_before(workload, observed, desired)
-    published = observed.target.published if observed.target else None
+    published = observed.target_published
     if published is None or rejection is None or rejection.state is not WorkloadState.FAILED:
         return observed.now
     return published if published + desired.progress_deadline <= observed.now else observed.now

@@ -18,6 +18,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
+from keyturn.core.times import may_precede
 
 from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
 from .old_pods import (
@@ -169,11 +170,10 @@ def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress
         return observed.now  # a rollback does not wait for other changes
     # A new leader reconciles every object first: a sibling may be about to change, too.
     changes = [observed.published, *([observed.since] if observed.since else [])]
-    marked = read_marker(consumer.workload.marker)
     changes += (
         sibling.published
         for sibling in consumer.siblings
-        if sibling.published and marked.get(sibling.secret) != sibling.revision
+        if sibling.published and consumer.workload.marked(sibling.secret) != sibling.revision
     )
     due, restarted = _after(max(changes), desired.debounce, observed), consumer.workload.restarted
     return max(due, _after(restarted, _MIN_RESTART_INTERVAL, observed)) if restarted else due
@@ -221,7 +221,7 @@ def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> Wor
     """Return the progress of one consumer."""
     workload = consumer.workload
     current = observed.current
-    marked = read_marker(workload.marker).get(desired.secret)
+    marked = workload.marked(desired.secret)
     if current is not None and marked == current.number:
         return _after_restart(consumer, observed, desired, current.number)
     if consumer.renewed or not runs_other_values(consumer, observed, desired):
@@ -390,7 +390,7 @@ def _restart_order(desired: Desired) -> Callable[[Consumer], tuple[int, int, Wor
 
 def goes_back(consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether the pod template has a later revision than the current one, which means a rollback."""
-    marked = read_marker(consumer.workload.marker).get(desired.secret)
+    marked = consumer.workload.marked(desired.secret)
     return marked is not None and observed.current is not None and marked > observed.current.number
 
 
@@ -431,10 +431,9 @@ def _marker_before(consumer: Consumer, observed: Observed, desired: Desired) -> 
 
 def _has_all(pod: Pod, consumer: Consumer, observed: Observed, desired: Desired) -> bool:
     """Whether a pod runs the current revision of every managed Secret of its workload."""
-    marked = read_marker(pod.marker)
     if asks_for_others(pod, consumer, observed, desired):
         return False
-    return all(_runs(sibling, pod, marked.get(sibling.secret)) for sibling in consumer.siblings)
+    return all(_runs(sibling, pod, pod.marked(sibling.secret)) for sibling in consumer.siblings)
 
 
 def _runs(sibling: Sibling, pod: Pod, marked: int | None) -> bool:
@@ -442,4 +441,4 @@ def _runs(sibling: Sibling, pod: Pod, marked: int | None) -> bool:
         return marked == sibling.revision
     # Pods that are older than a first revision waited for it.
     is_first = sibling.revision == 1
-    return is_first or (sibling.published is not None and pod.created > sibling.published)
+    return is_first or (sibling.published is not None and not may_precede(pod.created, sibling.published))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.legacy_status import told_reason
-from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import WorkloadReason
 
 from .fallback import fallback_of
@@ -86,7 +85,7 @@ def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bo
 
     The restart is then reported, not repeated.
     """
-    current, marked = observed.current, read_marker(workload.marker).get(desired.secret)
+    current, marked = observed.current, workload.marked(desired.secret)
     if current is None or marked == current.number:
         return False
     status = observed.reported(workload)
@@ -197,7 +196,7 @@ def worst_of(consumer: Consumer) -> str | None:
 def _split(consumer: Consumer, number: int, desired: Desired) -> tuple[list[Pod], list[Pod]]:
     """Return the pods with revision `number` and those without, except terminating ones."""
     staying = [pod for pod in consumer.known_pods if not pod.leaves]
-    new = [pod for pod in staying if read_marker(pod.marker).get(desired.secret) == number]
+    new = [pod for pod in staying if pod.marked(desired.secret) == number]
     return new, [pod for pod in staying if pod not in new]
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keyturn.core.observation.workload import read_marker
-
 from . import steps
 from .rejected_restarts import denial_of
 
@@ -36,8 +34,8 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
 
     The template must have changed since, because otherwise the same pod would be recreated.
     """
-    has_it = read_marker(pod.marker).get(secret) == withdrawn
-    asks_for_it = read_marker(workload.marker).get(secret) == withdrawn
+    has_it = pod.marked(secret) == withdrawn
+    asks_for_it = workload.marked(secret) == withdrawn
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from keyturn.core.labels import FINALIZER
-from keyturn.core.observation.workload import read_marker
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
@@ -326,8 +325,7 @@ def _was_published(current: RevisionFacts, observed: Observed, desired: Desired)
     """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
     if publication_of(observed) is not None or current.began_overlap:
         return True
-    markers = (read_marker(one.workload.marker) for one in observed.consumers)
-    return any(marked.get(desired.secret) == current.number for marked in markers)
+    return any(one.workload.marked(desired.secret) == current.number for one in observed.consumers)
 
 
 # Credentials of a database account

@@ -17,7 +17,6 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 from keyturn.core.errors import Wait
-from keyturn.core.observation.workload import read_marker
 from keyturn.core.policy.checklist import OVERDUE, policy_of, told_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
@@ -232,7 +231,7 @@ def _ended(current: RevisionFacts, observed: Observed) -> datetime:
 
     In an emergency, since their successors were published.
     """
-    until, published = current.valid_until, observed.target.published if observed.target else None
+    until, published = current.valid_until, observed.target_published
     return until if until and until <= observed.now else published or current.made
 
 
@@ -275,7 +274,7 @@ def _workload(standing: WorkloadProgress, observed: Observed, desired: Desired) 
         name=workload.key.name,
         via=list(use.via) if use else [],
         state=standing.state,
-        revision=read_marker(workload.marker).get(desired.secret),
+        revision=workload.marked(desired.secret),
         restarted=observed.state.current_number
         if observed.state and was_reverted(workload, observed, desired)
         else None,

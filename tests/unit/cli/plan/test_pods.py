@@ -13,7 +13,7 @@ from keyturn.cli.plan.model import Plan, PodLine, pods
 from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _document, _lines
 from keyturn.cli.plan.simulate import foresee
-from keyturn.core.observation.pod_owners import PodOwner
+from keyturn.core.observation.holders import PodOwner
 from tests.support.console import cells
 from tests.unit.core.builders import MADE, NOW, PASSWORD, minutes, observed
 

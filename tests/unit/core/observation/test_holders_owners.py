@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.api.status import Via
-from keyturn.core.observation.holders import HoldingPod
-from keyturn.core.observation.pod_owners import owners_of
+from keyturn.core.observation.holders import HoldingPod, owners_of
 from keyturn.core.observation.workload import Use
 from tests.unit.core.builders import NOW, seconds
 
