@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.core.observation.pods import PodsSeen
-from keyturn.core.rotation.stuck_pods import is_left_behind
+from keyturn.core.rotation.rollout_obstacles import is_left_behind
 
 from . import errors
 from .pods import PodDetail, may_delete_pods, pods_of

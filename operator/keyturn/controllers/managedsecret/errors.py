@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.stuck_pods import delete_command
+from keyturn.core.rotation.rollout_obstacles import delete_command
 from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollout import next_marker
-from keyturn.core.rotation.stuck_pods import is_deletable
+from keyturn.core.rotation.rollout_obstacles import is_deletable
 from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths

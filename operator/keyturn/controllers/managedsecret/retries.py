@@ -9,7 +9,7 @@ from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.rejected_restarts import denied_again
+from keyturn.core.rotation.rollout_obstacles import denied_again
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

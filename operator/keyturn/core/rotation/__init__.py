@@ -27,8 +27,7 @@ Modules
     ownership, drift                   whether the target may be written, and back-off of repairs
     publication                        when a revision was published
     rollout                            order and progress of restarts, restart markers
-    rollout_obstacles                  refused restarts, manual steps, failing pods
-    rejected_restarts, stuck_pods      restarts that the API server rejects; pods that block a rollback
+    rollout_obstacles                  refused and rejected restarts, manual steps, failing and stuck pods
     old_pods                           pods of consumers with earlier values; workloads that read changed files
     completion, holders                when a rollout is complete; pods with earlier values that no consumer controls
     completed_rollouts                 evidence that a rollout was complete before

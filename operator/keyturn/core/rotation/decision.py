@@ -37,7 +37,7 @@ from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
-from .stuck_pods import pod_to_delete
+from .rollout_obstacles import pod_to_delete
 from .triggers import due_on_request, overdue_time, reason_to_renew, start_time, turns_nothing
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from . import steps
 from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
-from .rejected_restarts import denied_until
 from .rollout import next_changes, standings
-from .stuck_pods import told_of_stuck
+from .rollout_obstacles import denied_until, told_of_stuck
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed

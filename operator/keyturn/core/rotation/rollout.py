@@ -32,13 +32,15 @@ from .old_pods import (
     runs_other_values,
     waiting_for_pods,
 )
-from .rejected_restarts import denial_of, denied_until, told_before
 from .rollout_obstacles import (
     Obstacle,
     by_hand,
     crash_of,
+    denial_of,
+    denied_until,
     pause_of,
     refusal,
+    told_before,
     when_late,
     while_rolling,
     while_waiting,

@@ -1,20 +1,25 @@
-"""Obstacles of a workload's restart or rollout: refused restarts, manual steps, and failing pods."""
+"""Obstacles of a restart or rollout: refused and rejected restarts, manual steps, failing and stuck pods."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
+from keyturn.core.backoff import backoff
 from keyturn.core.legacy_status import told_reason
+from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
 
+from . import steps
 from .fallback import fallback_of
-from .stuck_pods import told_of_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
+    from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
     from keyturn.core.observation.workload import Workload
@@ -22,10 +27,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Obstacle",
+    "RecordedRejection",
     "by_hand",
     "crash_of",
+    "delete_command",
+    "denial_of",
+    "denied_again",
+    "denied_until",
+    "is_deletable",
+    "is_left_behind",
     "pause_of",
+    "pod_to_delete",
     "refusal",
+    "told_before",
+    "told_of_stuck",
     "trouble_of",
     "was_paused",
     "was_reverted",
@@ -36,11 +51,26 @@ __all__ = [
 ]
 
 
+_MIN_DELAY = timedelta(seconds=2)
+"""An API server that has just started rejects every request for a few seconds, until it has read the roles."""
+_MAX_DELAY = timedelta(minutes=5)
+_DENIED = frozenset({WorkloadReason.FORBIDDEN, WorkloadReason.REFUSED, WorkloadReason.NOT_FOUND})
+"""Reasons of a rejected restart."""
+
+
 class Obstacle(NamedTuple):
     """Reason and message why a workload does not run the current revision."""
 
     reason: WorkloadReason
     message: str
+
+
+class RecordedRejection(NamedTuple):
+    """Rejected restart that an earlier process wrote into the status."""
+
+    state: WorkloadState
+    reason: str
+    message: str | None
 
 
 def refusal(consumer: Consumer, observed: Observed, desired: Desired) -> Obstacle | None:
@@ -220,3 +250,118 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
         return None
     is_crash = told_reason(status) == WorkloadReason.CRASH_LOOP
     return status.message if is_crash and fallback_of(observed, desired) is None else None
+
+
+# Pods that keep their StatefulSet from rolling back
+#
+# After its template has changed again, a StatefulSet with podManagementPolicy OrderedReady waits for a pod that is
+# not ready, even if only another template can make it ready; the pod has to be deleted. Source: Kubernetes,
+# "StatefulSets", section "Forced rollback".
+
+
+def is_left_behind(pod: Pod, workload: Workload) -> bool:
+    """Whether a pod of the StatefulSet has an outdated template and is not ready."""
+    is_of_no_template = bool(workload.templates) and pod.template not in {"", *workload.templates}
+    return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
+
+
+def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
+    """Whether a pod may be deleted: it has the rolled back revision and was never ready with it.
+
+    The template must have changed since, because otherwise the same pod would be recreated.
+    """
+    has_it = pod.marked(secret) == withdrawn
+    asks_for_it = workload.marked(secret) == withdrawn
+    return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
+
+
+def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | None:
+    """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
+    if observed.held is None:
+        return None
+    for consumer in observed.consumers:
+        denial = denial_of(consumer.workload, observed)
+        if consumer.pods is None or not consumer.pods.deletable or (denial and observed.now < denial.again):
+            continue
+        for pod in consumer.pods.pods:
+            if is_deletable(pod, consumer.workload, desired.secret, observed.held.number):
+                return steps.DeletePod(consumer, pod, observed.held.number)
+    return None
+
+
+def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
+    """Return a message with a pod that has to be deleted, and the command for it."""
+    for consumer in consumers:
+        workload = consumer.workload
+        for pod in consumer.known_pods:
+            if is_left_behind(pod, workload):
+                return (
+                    f"{workload.key} does not replace pod {pod.name}, which is not ready and of a template that was"
+                    f" rolled back; run: {delete_command(workload.key.namespace, pod.name)}"
+                )
+    return None
+
+
+def delete_command(namespace: str, pod: str) -> str:
+    """Return the command with which a user deletes a pod."""
+    return f"kubectl delete pod {pod} -n {namespace}"
+
+
+# Restarts that the API server rejects
+#
+# One is retried after 2 s, doubling to 5 min, and has failed after the progress deadline. Its history is in memory. A
+# rejection that an earlier process wrote into the status is shown until the next attempt, but causes no rollback,
+# because other users can edit the status.
+
+
+def denied_again(
+    before: Denial | None, error: Wait | Stalled, workload: Workload, observed: Observed, desired: Desired
+) -> Denial:
+    """Return the denial after another rejection; each one in a row doubles the delay."""
+    number = observed.current.number if observed.current else 0
+    known = before if before and before.number == number else None
+    since = known.since if known else _rejected_since(workload, observed, desired)
+    times = known.times + 1 if known else 1
+    pause = backoff(_MIN_DELAY, times, _MAX_DELAY)
+    return Denial(number, since, observed.now + pause, times, error.reason, error.message)
+
+
+def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
+    """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
+    rejection = told_before(workload, observed, desired)
+    published = observed.target_published
+    if published is None or rejection is None or rejection.state is not WorkloadState.FAILED:
+        return observed.now
+    return published if published + desired.progress_deadline <= observed.now else observed.now
+
+
+def denial_of(workload: Workload, observed: Observed) -> Denial | None:
+    """Return the rejection of its restart for the current revision, if there is one."""
+    denial = observed.denials.get(workload.key)
+    return denial if denial and observed.current and denial.number == observed.current.number else None
+
+
+def denied_until(workload: Workload, observed: Observed, desired: Desired) -> datetime | None:
+    """Return when its progress changes next: the retry, or the progress deadline."""
+    denial = denial_of(workload, observed)
+    if denial is None:
+        return None
+    times = (denial.again, denial.since + desired.progress_deadline)
+    return min((when for when in times if when > observed.now), default=None)
+
+
+def told_before(workload: Workload, observed: Observed, desired: Desired) -> RecordedRejection | None:
+    """Return the rejection that the status has for its restart, to be shown until the next attempt.
+
+    A failure counts only if it causes no rollback.
+    """
+    status = observed.managed.status
+    if observed.current is None or status.revision != observed.current.number:
+        return None
+    workload_status = observed.reported(workload)
+    reason = told_reason(workload_status) if workload_status else None
+    if workload_status is None or reason not in _DENIED:
+        return None
+    has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed, desired) is None
+    state = WorkloadState.FAILED if has_failed else WorkloadState.PENDING
+    return RecordedRejection(state, str(reason), workload_status.message)

@@ -11,8 +11,8 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rejected_restarts import denied_again, told_before
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, standings
+from keyturn.core.rotation.rollout_obstacles import denied_again, told_before
 from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.unit.core.builders import (
     NOW,
