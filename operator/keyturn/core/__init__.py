@@ -13,7 +13,7 @@ Layers, each imports only those below it
     state         the record in the state Secret
     spec          the desired spec: class and defaults filled in
     legacy_status
-    backoff, base64url, errors, keys, labels, reasons, shards, times, value
+    backoff, base64url, errors, keys, labels, reasons, shards, texts, times, value
 
 Entry points: `spec.desired.wanted_by`, `rotation.decision.next_step`, `status.status.status_of`,
 `emergency.status.status_of`, `policy.rules.violations_of`.

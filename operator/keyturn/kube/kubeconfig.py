@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from keyturn.core.texts import first_of
 from keyturn.runtime.lazy_imports import unseen
 from keyturn.runtime.tls import cluster_context
 
@@ -217,8 +218,7 @@ def _check_context(context: str, config: Any, files: str) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return f"{', '.join(names[:_MAX_NAMED]) or 'none'}{more}"
+    return first_of(names, _MAX_NAMED) or "none"
 
 
 def _user(config: Any, name: str | None) -> dict[str, Any]:

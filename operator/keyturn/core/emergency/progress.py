@@ -25,6 +25,7 @@ from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.state.revision import is_found
+from keyturn.core.texts import and_more
 from keyturn.core.times import clock
 
 from .logins import exposed_logins
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
     from keyturn.core.rotation.push import Unpushed
-    from keyturn.core.rotation.rollout import WorkloadProgress
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
@@ -217,9 +217,9 @@ def _open_points(
         yield AffectedState.ROTATED, f"the Secret is to be written with revision {number}"
     behind = [progress for progress in standings(observed) if not progress.state.is_done]
     if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
-        yield AffectedState.FAILED, _progress_message(failed)
+        yield AffectedState.FAILED, failed[0].described(len(failed) - 1)
     if behind:
-        yield AffectedState.ROTATED, _progress_message(behind)
+        yield AffectedState.ROTATED, behind[0].described(len(behind) - 1)
     if summary := summary_of(observed, desired):
         yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
     if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
@@ -239,7 +239,7 @@ def _still_used(observed: Observed, desired: Desired) -> str | None:
     exposed = [one for one in observed.former_uses if has_exposed(one.number, observed)]
     if not exposed:
         return None
-    first, more = exposed[0], f" and {len(exposed) - 1} more" if len(exposed) > 1 else ""
+    first, more = exposed[0], and_more(len(exposed) - 1)
     return (
         f"{first.user}{more} may still have values of revision {first.number or '?'} from the Secret"
         f" {first.secret.name!r}; let it use {desired.secret!r}, or restart or delete it if that Secret has other"
@@ -302,7 +302,7 @@ def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
 def _unproven(observed: Observed) -> str | None:
     """Return a message with the workloads that were not restarted because they read changed files."""
     reloaded = [one for one in standings(observed) if one.state is WorkloadState.RELOADED]
-    return _progress_message(reloaded) if reloaded else None
+    return reloaded[0].described(len(reloaded) - 1) if reloaded else None
 
 
 def _waiting_for_push(unpushed: Iterable[Unpushed]) -> tuple[AffectedState, str]:
@@ -312,13 +312,6 @@ def _waiting_for_push(unpushed: Iterable[Unpushed]) -> tuple[AffectedState, str]
     more = f"; and {len(others)} more of pushTo" if others else ""
     state = AffectedState.STALLED if first.needs_a_person else AffectedState.ROTATED
     return state, f"pushTo: {first.message}{more}"
-
-
-def _progress_message(behind: list[WorkloadProgress]) -> str:
-    first, more = behind[0], len(behind) - 1
-    others = f" and {more} more" if more else ""
-    detail = f": {first.message}" if first.message else ""
-    return f"{first.consumer.workload.key} is {first.state.lower()}{others}{detail}"
 
 
 def _found_keys(observed: Observed) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from keyturn.api.emergency import AffectedSecret, AffectedState, Deadlines, Emer
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import EmergencyReason
 from keyturn.core.status.verdict import ConditionVerdict, stamp_all
+from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
 from .deadlines import NEAR, deadlines_of, report_name, who_acknowledges
@@ -310,7 +311,7 @@ def _trouble(found: EmergencyFacts) -> ConditionVerdict | None:
         )
     stuck = [row for row in found.rows if row.state in _NEEDS_A_PERSON]
     if stuck:
-        more = f" and {len(stuck) - 1} more" if len(stuck) > 1 else ""
+        more = and_more(len(stuck) - 1)
         return ConditionVerdict(
             "True",
             EmergencyReason.of(f"Secret{stuck[0].state}"),

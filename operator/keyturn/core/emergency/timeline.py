@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.emergency import AffectedState, TimelineEntry
 from keyturn.core.labels import ACKNOWLEDGE_AUDIT, ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
+from keyturn.core.texts import first_of
 from keyturn.core.times import to_second
 
 from .deadlines import NEAR, who_acknowledges
@@ -132,9 +133,7 @@ def _time(row: AffectedSecret, before: AffectedSecret | None, now: datetime) -> 
 
 
 def _named(rows: list[AffectedSecret]) -> str:
-    names = [row.name for row in rows]
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + more
+    return first_of([row.name for row in rows], _MAX_NAMES)
 
 
 def _with_detail(timeline: list[TimelineEntry], new: TimelineEntry) -> list[TimelineEntry]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
 from keyturn.core.labels import ROTATE
 from keyturn.core.legacy_status import legacy_violations
+from keyturn.core.texts import first_of
 
 from .findings import Point, Verdict
 from .rules import DISTINCT, Violation
@@ -136,10 +137,8 @@ def _findings(signs: Signs) -> Iterator[Violation]:
 
 
 def _few(names: Iterable[str]) -> str:
-    """Return the first `_MAX_NAMED` names and the number of the others; a Secret can have thousands of keys."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - _MAX_NAMED} more" if len(ordered) > _MAX_NAMED else ""
-    return ", ".join(ordered[:_MAX_NAMED]) + more
+    """Return some names, and the number of the others; a Secret can have thousands of keys."""
+    return first_of(sorted(names), _MAX_NAMED)
 
 
 @dataclass(frozen=True, slots=True)

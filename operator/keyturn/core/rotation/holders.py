@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.core.observation.holders import by_owner, ways_of
+from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
 from . import steps
@@ -130,8 +131,7 @@ def summary_of(observed: Observed, desired: Desired) -> str | None:
     owners = owners_behind(observed, desired)
     if not owners:
         return None
-    more = f" and {len(owners) - 1} more" if len(owners) > 1 else ""
-    return f"{owners[0]} {owners[0].message}{more}"
+    return f"{owners[0]} {owners[0].message}{and_more(len(owners) - 1)}"
 
 
 def next_read(observed: Observed) -> datetime:

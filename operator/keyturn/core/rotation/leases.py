@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import UnrevokedLeases
 from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.observation.observed import once
+from keyturn.core.texts import and_more
 from keyturn.core.times import clock, time_of, to_second
 
 from . import steps
@@ -119,8 +120,7 @@ def unrevoked(observed: Observed) -> UnrevokedLeases | None:
         return observed.managed.status.unrevoked_leases
     if not refused:
         return None
-    last, more = refused[0], len(refused) - 1
-    others = f" and {more} more" if more else ""
+    last, others = refused[0], and_more(len(refused) - 1)
     since = to_second(max(_failed_since(loan, observed) or observed.now for loan in refused))
     message = (
         f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.texts import first_of
 from keyturn.core.times import may_precede
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ def _pods_message(pods: list[Pod], one_is: str, more_are: str, observed: Observe
     count = f"1 pod{_values(pods, observed, desired)} {one_is}"
     if len(pods) > 1:
         count = f"{len(pods)} pods{_values(pods, observed, desired)} {more_are}"
-    names = ", ".join(pod.name for pod in pods[:_MAX_NAMED])
-    more = f" and {len(pods) - _MAX_NAMED} more" if len(pods) > _MAX_NAMED else ""
-    return f"{count}: {names}{more}"
+    return f"{count}: {first_of([pod.name for pod in pods], _MAX_NAMED)}"
 
 
 def _values(pods: Iterable[Pod], observed: Observed, desired: Desired) -> str:

@@ -18,6 +18,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import once
 from keyturn.core.observation.workload import read_marker, write_marker
 from keyturn.core.reasons import WorkloadReason
+from keyturn.core.texts import and_more
 from keyturn.core.times import may_precede
 
 from .completed_rollouts import was_complete, was_overdue_at_first, was_reported_complete
@@ -104,6 +105,11 @@ class WorkloadProgress:
     """The API server rejects its restart, or did according to the status."""
     leaving: bool = False
     """It waits only for the end of pods with earlier values, which cannot fail."""
+
+    def described(self, others: int = 0) -> str:
+        """Return its state and message, and the number of the others that are behind."""
+        detail = f": {self.message}" if self.message else ""
+        return f"{self.consumer.workload.key} is {self.state.lower()}{and_more(others)}{detail}"
 
     @property
     def under_way(self) -> bool:

@@ -13,6 +13,7 @@ from keyturn.core.observation.observed import once
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
+from keyturn.core.texts import first_of
 
 from .credential_slots import brings_credential, is_exhausted, may_open
 from .emergency import asked_at
@@ -447,15 +448,9 @@ def next_time(observed: Observed) -> datetime | None:
 
 def breakage_of(desired: Desired) -> str:
     """Return what a rotation breaks."""
-    return f"a rotation changes {_named(desired.rotates)} {_UNAPPLIED}"
+    return f"a rotation changes {first_of(sorted(desired.rotates), _MAX_NAMED)} {_UNAPPLIED}"
 
 
 def breakage_by_change(replaced: Collection[str]) -> str:
     """Return what a change of the spec breaks that replaces values, or may replace them."""
-    return f"this change gives {_named(replaced)} another value {_UNAPPLIED}"
-
-
-def _named(items: Collection[str]) -> str:
-    names = sorted(items)
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
+    return f"this change gives {first_of(sorted(replaced), _MAX_NAMED)} another value {_UNAPPLIED}"

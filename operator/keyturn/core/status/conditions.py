@@ -248,8 +248,6 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
             return other
         reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
         return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
-    first = behind[0]
-    detail = f": {first.message}" if first.message else ""
     is_unknown = all(
         progress.leaving and progress.consumer.pods and progress.consumer.pods.forbidden
         for progress in behind
@@ -257,8 +255,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     return ConditionVerdict(
         "Unknown" if is_unknown else "False",
         ConditionReason.PODS_UNKNOWN if is_unknown else _why_behind(behind),
-        f"{count - len(behind)} of {count} workloads run the current revision;"
-        f" {first.consumer.workload.key} is {first.state.lower()}{detail}",
+        f"{count - len(behind)} of {count} workloads run the current revision; {behind[0].described()}",
     )
 
 

@@ -236,12 +236,7 @@ def _ended(current: RevisionFacts, observed: Observed) -> datetime:
 
 
 def _first_of(waits: Sequence[WorkloadProgress]) -> str | None:
-    if not waits:
-        return None
-    first = waits[0]
-    more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
-    detail = f": {first.message}" if first.message else ""
-    return f"{first.consumer.workload.key} is {first.state.lower()}{more}{detail}"
+    return waits[0].described(len(waits) - 1) if waits else None
 
 
 def _workloads(observed: Observed, everyone: tuple[WorkloadProgress, ...]) -> list[WorkloadStatus]:
