@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.core.keys import WorkloadKey
 from keyturn.core.labels import MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
-from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, type_of
+from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, progress_condition, type_of
 
 from . import errors, paths
 from .client import Patch
@@ -166,19 +166,13 @@ def _generation(text: str | None) -> int | None:
 
 def _progressed(status: Mapping[str, Any]) -> datetime | None:
     """Return when the controller last changed the condition Progressing."""
-    return _time_in(_progress(status), "lastUpdateTime")
+    return _time_in(progress_condition(status), "lastUpdateTime")
 
 
 def _progressing(status: Mapping[str, Any]) -> datetime | None:
     """Return since when the condition Progressing is true; it is unknown during a pause."""
-    condition = _progress(status)
+    condition = progress_condition(status)
     return _time_in(condition, "lastTransitionTime") if condition.get("status") == "True" else None
-
-
-def _progress(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the condition Progressing; empty without one."""
-    conditions = status.get("conditions") or ()
-    return next((one for one in conditions if one.get("type") == "Progressing"), {})
 
 
 def _time_in(condition: Mapping[str, Any], field: str) -> datetime | None:

@@ -14,7 +14,14 @@ from keyturn.api.status import WorkloadKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["OPTIONAL_TYPES", "REQUIRED_TYPES", "WORKLOAD_TYPES", "WorkloadType", "type_of"]
+__all__ = [
+    "OPTIONAL_TYPES",
+    "REQUIRED_TYPES",
+    "WORKLOAD_TYPES",
+    "WorkloadType",
+    "progress_condition",
+    "type_of",
+]
 
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"
@@ -29,14 +36,14 @@ def _never(_: _Body, __: _Body) -> bool:
     return False
 
 
-def _progress(status: _Body) -> _Body:
+def progress_condition(status: _Body) -> _Body:
     """Return the condition Progressing, empty without one."""
     conditions = status.get("conditions") or ()
     return next((condition for condition in conditions if condition.get("type") == "Progressing"), {})
 
 
 def _missed_deadline(_: _Body, status: _Body) -> bool:
-    return bool(_progress(status).get("reason") == "ProgressDeadlineExceeded")
+    return bool(progress_condition(status).get("reason") == "ProgressDeadlineExceeded")
 
 
 def _generation_is_observed(metadata: _Body, status: _Body) -> bool:
@@ -150,7 +157,7 @@ def _rollout_is_settled(spec: _Body, status: _Body) -> bool:
     updated = status.get("updatedReplicas", 0)
     return bool(
         status.get("phase") == "Healthy"
-        and _progress(status).get("status") != "False"
+        and progress_condition(status).get("status") != "False"
         and updated >= spec.get("replicas", 1)
         and status.get("availableReplicas", 0) >= updated
     )

@@ -128,7 +128,7 @@ def _turns(destination: Destination, desired: Desired) -> bool:
 
 def _unpushed_of(destination: Destination, record: Pushed | None, observed: Observed) -> Unpushed | None:
     number = observed.current.number if observed.current else None
-    if record is None or not record.done or record.number != number:
+    if record is None or not record.has(number):
         return _unfinished(destination, "has the previous values", observed)
     if not record.kept:
         return None
@@ -187,7 +187,7 @@ def _record(destination: Destination, found: Pushed | None, number: int) -> Push
         return record
     if found.text != record.text:
         return replace(record, ours=found.ours)
-    return replace(record, done=found.done and found.number == number, kept=found.kept, ours=found.ours)
+    return replace(record, done=found.has(number), kept=found.kept, ours=found.ours)
 
 
 def _is_kept_for(observed: Observed, desired: Desired, state: StateFacts) -> bool:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy, TargetKind
+from keyturn.api.database import PASSWORD, Drift, Sessions, Strategy
 from keyturn.api.target import DeletionPolicy
+from keyturn.core.keys import TargetKey
 
 if TYPE_CHECKING:
     from keyturn.api.database import AccountTemplate, Database, TargetRef
@@ -39,7 +40,7 @@ class DatabaseDesired:
     @property
     def target_name(self) -> str:
         """Kind and name of the target, as a record has them."""
-        return f"{self.target.kind or TargetKind.DATABASE_TARGET}/{self.target.name}"
+        return f"{self.target.kind or TargetKey.kind_of_namespace}/{self.target.name}"
 
     @property
     def logins(self) -> tuple[str, ...]:

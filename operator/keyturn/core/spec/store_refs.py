@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from keyturn.api.source import RemoteDestination, StoreKind, StoreRef, UpdatePolicy
 from keyturn.api.target import DeletionPolicy
+from keyturn.core.keys import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,7 +156,7 @@ def _ref(kind: StoreKind, store: str) -> StoreRef:
 
 
 def _store(ref: StoreRef) -> tuple[StoreKind, str]:
-    return ref.kind or StoreKind.SECRET_STORE, ref.name
+    return ref.kind or StoreKind(StoreKey.kind_of_namespace), ref.name
 
 
 def next_refresh(interval: timedelta, sources: Iterable[Source], namespace: str, after: datetime) -> datetime:

@@ -122,6 +122,10 @@ class Pushed:
     ours: bool = False
     """Whether a push wrote the key or found its own content; `kept` content is then of an earlier revision."""
 
+    def has(self, number: int | None) -> bool:
+        """Whether the values of a revision are pushed."""
+        return self.done and self.number == number
+
     @property
     def is_foreign(self) -> bool:
         """Whether another writer created the key, which is then not deleted."""

@@ -340,7 +340,7 @@ def _pushed(observed: Observed, desired: Desired) -> ConditionVerdict:
         return ConditionVerdict("False", problem.reason, problem.message)
     number = observed.current.number if observed.current else None
     records = [observed.state.pushed_to(push.id) if observed.state else None for push in desired.pushes]
-    done = [record for record in records if record and record.done and record.number == number]
+    done = [record for record in records if record and record.has(number)]
     if len(done) < len(records):
         return ConditionVerdict(
             "False",

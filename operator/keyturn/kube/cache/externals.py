@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import pydantic
 
 from keyturn.api.base import validation_sentence
+from keyturn.api.database import Strategy
 from keyturn.api.databasetarget import ClusterDatabaseTarget, DatabaseTarget
 from keyturn.api.secretstore import ClusterSecretStore, SecretStore
 from keyturn.core.errors import Stalled
@@ -27,6 +28,7 @@ from keyturn.core.keys import (
     TargetKey,
 )
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.database import logins_of
 
 from .parsing import parse
 
@@ -281,6 +283,6 @@ def _claim_of(user: ObjectKey, body: Mapping[str, Any]) -> _Claim | None:
         TargetKey.named(ref.get("kind"), ref["name"], user.namespace),
         username,
         # The logins of AlternatingUsers count for SingleUser, too: the account may have them from earlier.
-        frozenset({username, f"{username}_a", f"{username}_b"}),
+        frozenset({username, *logins_of(username, Strategy.ALTERNATING_USERS)}),
         (not has_credentials, metadata.get("creationTimestamp") or "", metadata.get("uid") or ""),
     )
