@@ -89,6 +89,11 @@ class AffectedState(StrEnum):
     NOTHING_TO_ROTATE = "NothingToRotate"
     NOT_FOUND = "NotFound"
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the emergency waits for nothing more of the secret."""
+        return self in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
+
 
 class AffectedLogin(Schema):
     """A login of a database account, with a password from before the declaration."""
@@ -190,6 +195,21 @@ class EmergencyRotationStatus(Schema):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Rotated, ServicesUpdated, AccessAudited, Documented, Overdue; Reconciling and Stalled while they hold."""
+
+    @property
+    def stage_times(self) -> dict[str, datetime | None]:
+        """When each stage was reached; None for one that is open."""
+        return {
+            "Rotated": self.rotated_at,
+            "ServicesUpdated": self.services_updated_at,
+            "AccessAudited": self.access_audit_at,
+            "Documented": self.documented_at,
+        }
+
+    @property
+    def has_updated_services(self) -> bool:
+        """Whether every workload runs, or has run, on the new values."""
+        return self.services_updated_at is not None
 
 
 class EmergencyRotation(Schema):

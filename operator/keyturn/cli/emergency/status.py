@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyturn.api.emergency import AffectedState, EmergencyRotation
+from keyturn.api.emergency import EmergencyRotation
 from keyturn.cli.cluster import sentence
 from keyturn.cli.options import Output
 from keyturn.cli.printing import print_data, print_document, print_lines, print_names
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["acknowledge", "follow", "report", "show"]
 
 _ANNOTATIONS = {"audit": ACKNOWLEDGE_AUDIT, "report": ACKNOWLEDGE_REPORT}
-_DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
 _PAUSE = 1.0
 _MOST_ROWS = 50
 
@@ -230,7 +229,7 @@ def _details(found: Iterable[EmergencyRotation]) -> list[str]:
         ]
         for one in found
         for secret in one.status.secrets
-        if secret.state not in _DONE or secret.message
+        if not secret.state.is_done or secret.message
     ]
     if not rows:
         return []

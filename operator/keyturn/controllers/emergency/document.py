@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.emergency.deadlines import deadlines_of
+from keyturn.core.emergency.deadlines import STAGES, deadlines_of
 from keyturn.core.emergency.status import open_stages
 from keyturn.core.labels import ACKNOWLEDGE_REPORT
 from keyturn.core.reasons import TimelineReason
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["document"]
 
+
+def _within(stage: str) -> str:
+    hours = STAGES[stage] // timedelta(hours=1)
+    return "1 hour" if hours == 1 else f"{hours} hours"
+
+
 _STAGES: Final = {
     "Rotated": "Rotate the secrets (at once)",
-    "ServicesUpdated": "Update all services (1 hour)",
-    "AccessAudited": "Audit access logs (24 hours)",
-    "Documented": "Document the incident (48 hours)",
+    "ServicesUpdated": f"Update all services ({_within('ServicesUpdated')})",
+    "AccessAudited": f"Audit access logs ({_within('AccessAudited')})",
+    "Documented": f"Document the incident ({_within('Documented')})",
 }
 
 
@@ -85,12 +92,7 @@ def _head(emergency: EmergencyRotation, by: str) -> Iterator[str]:
 
 def _deadlines(emergency: EmergencyRotation) -> Iterator[str]:
     status = emergency.status
-    done = {
-        "Rotated": status.rotated_at,
-        "ServicesUpdated": status.services_updated_at,
-        "AccessAudited": status.access_audit_at,
-        "Documented": status.documented_at,
-    }
+    done = status.stage_times
     missed = {one.time for one in status.timeline if one.reason == TimelineReason.DEADLINE_MISSED}
     started = emergency.metadata.creation_timestamp
     due = deadlines_of(started) if started else {}
@@ -238,7 +240,7 @@ def _open(
 ) -> Iterator[str]:
     yield from section("What is open")
     waiting = open_stages(emergency)
-    unfinished = [one for one in rows if one.state not in {"RolledOut", "NothingToRotate"}]
+    unfinished = [one for one in rows if not one.state.is_done]
     lines = [f"- [ ] {_STAGES[stage]}, due {when(due)}" for stage, due in waiting.items()]
     lines += [f"- [ ] {code(one.name)} is {one.state}: {text(one.message or 'wait')}" for one in unfinished]
     lines += [

@@ -36,7 +36,6 @@ __all__ = [
 
 KEPT_ROWS = 2000
 _MAX_MESSAGE_LENGTH = 1024
-_DONE = frozenset({AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE})
 _NEEDS_A_PERSON = frozenset(
     {
         AffectedState.FAILED,
@@ -79,7 +78,7 @@ def _row(
         rotated_at=to_second((before.rotated_at if before else None) or affected.rotated or now)
         if is_new
         else None,
-        updated_at=to_second(updated) if affected.state in _DONE else None,
+        updated_at=to_second(updated) if affected.state.is_done else None,
         message=affected.message[:_MAX_MESSAGE_LENGTH] if affected.message else None,
         logins=kept_logins((before.logins if before else None) or (), affected.logins),
     )
@@ -87,12 +86,12 @@ def _row(
 
 def _is_later_rollout(affected: Affected, before: AffectedSecret) -> bool:
     """Whether a secret that was done has another revision of new values, whose rollout is not of the emergency."""
-    was_done, is_done = before.state in _DONE, affected.state in _DONE
+    was_done, is_done = before.state.is_done, affected.state.is_done
     return was_done and not is_done and affected.revision not in {None, before.revision}
 
 
 def _absent(name: str, before: AffectedSecret | None) -> AffectedSecret:
-    if before and before.state in _DONE:
+    if before and before.state.is_done:
         return before
     message = "there is no such ManagedSecret"
     if before and before.state is not AffectedState.NOT_FOUND:
@@ -146,13 +145,7 @@ def open_stages(emergency: EmergencyRotation) -> dict[str, datetime]:
     status, started = emergency.status, emergency.metadata.creation_timestamp
     if started is None:
         return {}
-    done = {
-        "Rotated": status.rotated_at,
-        "ServicesUpdated": status.services_updated_at,
-        "AccessAudited": status.access_audit_at,
-        "Documented": status.documented_at,
-    }
-    return {stage: time for stage, time in deadlines_of(started).items() if done[stage] is None}
+    return {stage: time for stage, time in deadlines_of(started).items() if status.stage_times[stage] is None}
 
 
 def wake_up(found: EmergencyFacts, status: EmergencyRotationStatus) -> datetime | None:
@@ -168,7 +161,7 @@ def _limit_rows(rows: tuple[AffectedSecret, ...]) -> list[AffectedSecret]:
     """Return at most KEPT_ROWS rows, the unfinished first."""
     if len(rows) <= KEPT_ROWS:
         return list(rows)
-    first = sorted(rows, key=lambda row: (row.state in _DONE, row.name))[:KEPT_ROWS]
+    first = sorted(rows, key=lambda row: (row.state.is_done, row.name))[:KEPT_ROWS]
     return sorted(first, key=lambda row: row.name)
 
 
@@ -179,7 +172,7 @@ def _stamps(found: EmergencyFacts) -> dict[str, datetime | None]:
     rotated = max((row.rotated_at or now for row in rows), default=now)
     updated = max((row.updated_at or now for row in rows), default=now)
     all_rotated = bool(rows) and all(_is_rotated(row) for row in rows)
-    all_updated = bool(rows) and all(row.state in _DONE for row in rows)
+    all_updated = bool(rows) and all(row.state.is_done for row in rows)
     audited = who_acknowledges(emergency, ACKNOWLEDGE_AUDIT) is not None
     documented = who_acknowledges(emergency, ACKNOWLEDGE_REPORT) is not None
     return {
@@ -250,7 +243,7 @@ def _rotated(found: EmergencyFacts) -> ConditionVerdict:
 
 
 def _updated(found: EmergencyFacts) -> ConditionVerdict:
-    waits = [row for row in found.rows if row.state not in _DONE]
+    waits = [row for row in found.rows if not row.state.is_done]
     made_here = [row for row in found.rows if not _is_elsewhere(row)]
     done = len(made_here) - len(waits)
     count = f"every pod of {done} of {len(made_here)} secrets runs on new values"

@@ -55,7 +55,7 @@ class EmergencyScope:
     def of(cls, emergency: EmergencyRotation) -> Self:
         spec, status = emergency.spec, emergency.status
         kept = frozenset(row.name for row in status.secrets)
-        if status.services_updated_at is not None:
+        if status.has_updated_services:
             return cls(kept)
         return cls(kept | frozenset(spec.names or ()), None if spec.names is not None else spec.selector)
 

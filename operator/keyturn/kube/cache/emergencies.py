@@ -65,20 +65,13 @@ class Declared:
     @property
     def is_open(self) -> bool:
         """Whether some service does not run on new values yet."""
-        return self.emergency.status.services_updated_at is None
+        return not self.emergency.status.has_updated_services
 
     @property
     def is_closed(self) -> bool:
         """Whether every stage is reached and acknowledged, and the document has it."""
         status = self.emergency.status
-        done = (
-            status.rotated_at,
-            status.services_updated_at,
-            status.access_audit_at,
-            status.documented_at,
-            status.report_name,
-        )
-        return None not in done
+        return None not in status.stage_times.values() and status.report_name is not None
 
 
 class EmergencyCache:
