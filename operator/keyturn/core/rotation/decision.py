@@ -34,6 +34,7 @@ from .emergency import is_taken_over, published_from, revokes_at_once
 from .holders import pod_to_evict
 from .leases import next_loans, next_return, returned_again, returned_last
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change, refuse_managed_account
+from .publication import was_in_deleted_secret
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
@@ -261,12 +262,9 @@ def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
 def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repair | steps.Settle | None:
     current = _current(observed)
     target = observed.target
-    if target is None:
-        status = observed.managed.status
-        published_before = status.revision == current.number and status.secret_name == desired.secret
-        every_key = observed.state.every_key if observed.state else frozenset()
-        return steps.Repair(current.number, every_key) if published_before else steps.Publish(current.number)
-    if target.revision != current.number:
+    if was_in_deleted_secret(observed, desired):
+        return steps.Repair(current.number, observed.state.every_key if observed.state else frozenset())
+    if target is None or target.revision != current.number:
         return steps.Publish(current.number)
     lacks_overlap = current.keeps_previous and not target.overlapping
     if target.differs or lacks_overlap or not target.dressed:

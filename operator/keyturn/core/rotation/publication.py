@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
+    from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
 
-__all__ = ["publication_of", "publication_time", "published_at", "was_published"]
+__all__ = [
+    "is_current_published",
+    "publication_of",
+    "publication_time",
+    "published_at",
+    "was_in_deleted_secret",
+    "was_published",
+]
 
 
 def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
@@ -30,6 +38,7 @@ def published_at(one: RevisionFacts, observed: Observed) -> datetime | None:
 
 
 def was_published(one: RevisionFacts, observed: Observed) -> bool:
+    """Whether a time of its publication is known, or the status has it or a later revision."""
     return published_at(one, observed) is not None or (observed.managed.status.revision or 0) >= one.number
 
 
@@ -47,6 +56,19 @@ def publication_of(observed: Observed) -> datetime | None:
     return observed.current.made if was_there else None
 
 
+def is_current_published(observed: Observed, desired: Desired) -> bool:
+    """Whether the Secret, the status, the overlap or a marker shows that the current revision was published."""
+    if publication_of(observed) is not None or (observed.current and observed.current.began_overlap):
+        return True
+    return any(observed.has_current_marker(one.workload, desired.secret) for one in observed.consumers)
+
+
+def was_in_deleted_secret(observed: Observed, desired: Desired) -> bool:
+    """Whether the status has the current revision in a Secret of the wanted name, and there is no Secret."""
+    status, number = observed.managed.status, observed.current.number if observed.current else None
+    return observed.target is None and (status.revision, status.secret_name) == (number, desired.secret)
+
+
 def publication_time(
     step: steps.Publish | steps.Repair | steps.Settle, observed: Observed, now: datetime
 ) -> datetime:
@@ -57,8 +79,8 @@ def publication_time(
     """
     number = observed.current.number if observed.current else None
     is_blank = observed.target is None or observed.target.revision is None
-    was_published = is_blank and observed.managed.status.revision == number
-    if isinstance(step, steps.Publish) and not was_published:
+    is_written_again = is_blank and observed.managed.status.revision == number
+    if isinstance(step, steps.Publish) and not is_written_again:
         return now
     if observed.target and observed.target.published:
         return observed.target.published

@@ -25,7 +25,7 @@ from .credential_slots import (
     was_in_use,
 )
 from .decision import next_number
-from .publication import publication_of
+from .publication import is_current_published, publication_of
 from .rollback import failures
 from .rollout import is_under_way
 
@@ -317,15 +317,8 @@ def _fallback(observed: Observed, desired: Desired) -> int | None:
     """Return the last revision that every workload ran: the current one, if no rollout is in progress."""
     if observed.current is None:
         return None
-    is_through = not is_under_way(observed) and _was_published(observed.current, observed, desired)
+    is_through = not is_under_way(observed) and is_current_published(observed, desired)
     return observed.current.number if is_through else observed.current.fallback
-
-
-def _was_published(current: RevisionFacts, observed: Observed, desired: Desired) -> bool:
-    """Whether the Secret, the status, the overlap or a workload's marker shows that a revision was published."""
-    if publication_of(observed) is not None or current.began_overlap:
-        return True
-    return any(one.workload.marked(desired.secret) == current.number for one in observed.consumers)
 
 
 # Credentials of a database account
