@@ -1,17 +1,15 @@
-"""Periodic checks of the cluster: CRDs, permissions and clock."""
+"""Periodic checks of the cluster: CRDs and permissions."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from keyturn.installation.checks import rights, schemas
-from keyturn.installation.checks.api_server import MOST_SKEW
 from keyturn.kube import errors
 from keyturn.runtime import metrics, threadpools
 
@@ -50,7 +48,6 @@ class Startup:
         self._missing: Collection[Right] = ()
         self._outdated: dict[str, str] = {}
         self._unknown: dict[str, str] = {}
-        self._is_skewed = False
         self._doubted = asyncio.Event()
 
     def doubt(self) -> None:
@@ -73,7 +70,7 @@ class Startup:
             is_well = not self._missing and not self._unknown and not any(self._outdated.values())
             pause = _INTERVAL if is_well else _FAILING_INTERVAL
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - it spreads a herd
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - it spreads the requests
                     await self._doubted.wait()
                     await asyncio.sleep(_PUBLICATION_DELAY)
 
@@ -82,7 +79,6 @@ class Startup:
         await self._check_crds()
         self.looked.set()
         await self._check_permissions()
-        self._check_clock()
 
     async def _check_crds(self) -> None:
         try:
@@ -113,13 +109,6 @@ class Startup:
             if one not in missing:
                 _log.info("permission granted", permission=str(one))
         self._asked = self._missing = missing
-
-    def _check_clock(self) -> None:
-        skew = datetime.now(UTC) - self._api.clock.now()
-        is_skewed = abs(skew) > MOST_SKEW
-        if is_skewed and not self._is_skewed:
-            _log.warning("clock skew detected", ahead_seconds=round(skew.total_seconds()))
-        self._is_skewed = is_skewed
 
     def _report_crd(self, installed: Installed) -> None:
         metrics.CRD_OUTDATED.labels(installed.crd).set(installed.is_outdated)
