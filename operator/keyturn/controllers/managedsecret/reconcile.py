@@ -61,7 +61,7 @@ async def reconcile(key: ObjectKey, memory: Memory, context: Context) -> datetim
             memory.large.leave(key)
 
 
-async def _run_steps(key: ObjectKey, attempt: int, memory: Memory, context: Context) -> datetime | None:
+async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
     """Execute steps until none is left.
 
     Raises:
@@ -89,7 +89,7 @@ async def _run_steps(key: ObjectKey, attempt: int, memory: Memory, context: Cont
     memory.budget.leave(key)
     if conflicts == _MAX_STEPS:
         await _report_unseen(key, contended(), memory, context)
-    return memory.failures.retry_time(key, attempt, _CONFLICT_DELAY, context.now())
+    return _retry_time(key, _CONFLICT_DELAY, memory, context)
 
 
 async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed | None:
@@ -121,7 +121,7 @@ async def _next_step(
     try:
         step = next_step(observed)
         if isinstance(step, steps.Rest):
-            attempts = memory.failures.count(key) if step.problem else 0
+            attempts = memory.failures.attempts(key) + 1 if step.problem else 0
             return Outcome(step, step.problem, attempts)
         began = loop_time()
         if isinstance(step, steps.RollOut):
@@ -136,7 +136,7 @@ async def _next_step(
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             _deny(step, error, key, observed, memory, context)
             return step
-        return Outcome(step, error, memory.failures.count(key))
+        return Outcome(step, error, memory.failures.attempts(key) + 1)
     if isinstance(step, steps.DatabaseStep):
         tell_account_step(step, key, observed, memory.accounts, context)
     else:
@@ -150,6 +150,7 @@ async def _end_pass(
     """Report how a pass ended; return when the object is due again."""
     drop_generated(key, outcome, memory.generated, context.now())
     if later := report_time(key, outcome, memory.generated, memory.stores.pulls, context.now()):
+        memory.failures.record(key)
         return later
     failpoints.reached("before", "Report")
     seal = RestSeal(key, observed, outcome, memory.secrets, context.cache)
@@ -164,25 +165,26 @@ async def _end_pass(
         memory.budget.leave(key)
     if outcome.error is None:
         memory.failures.forget(key)
+    else:
+        memory.failures.record(key)
     return next_time(key, outcome, memory.failures, context.now())
 
 
 async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetime | None:
     """Execute and report the steps of one pass; a failure is retried with back-off, and loses its turn to restart."""
-    attempt = memory.failures.attempts(key) + 1
     try:
         with metrics.RECONCILE_SECONDS.time():
-            return await _run_steps(key, attempt, memory, context)
+            return await _run_steps(key, memory, context)
     except errors.NotLeading:
         raise  # this process must not write any more
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
         memory.budget.leave(key)
-        return memory.failures.retry_time(key, attempt, _RETRY_DELAY, context.now())
+        return _retry_time(key, _RETRY_DELAY, memory, context)
     except Wait as wait:
         memory.budget.leave(key)
         await _report_unseen(key, wait, memory, context)
-        return memory.failures.retry_time(key, attempt, wait.after, context.now())
+        return _retry_time(key, wait.after, memory, context)
     except Exception:
         memory.budget.leave(key)
         await _report_unseen(key, unexpected(), memory, context)
@@ -193,6 +195,12 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
             memory.forget(key)
         for other in memory.compliance.take_affected():
             context.wake(other)
+
+
+def _retry_time(key: ObjectKey, first: timedelta, memory: Memory, context: Context) -> datetime:
+    """Record a failed pass without an outcome; return when the next one is due."""
+    memory.failures.record(key)
+    return context.now() + memory.failures.backoff(key, first)
 
 
 async def _report_unseen(key: ObjectKey, wait: Wait, memory: Memory, context: Context) -> None:

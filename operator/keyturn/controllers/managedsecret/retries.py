@@ -41,17 +41,12 @@ class Failures:
         self._attempts: dict[ObjectKey, int] = {}
 
     def attempts(self, key: ObjectKey) -> int:
+        """Return the number of failed passes."""
         return self._attempts.get(key, 0)
 
-    def count(self, key: ObjectKey) -> int:
-        """Add a failed pass, and return how many there were."""
+    def record(self, key: ObjectKey) -> None:
+        """Add the failed pass that ends now."""
         self._attempts[key] = self.attempts(key) + 1
-        return self._attempts[key]
-
-    def retry_time(self, key: ObjectKey, attempts: int, first: timedelta, now: datetime) -> datetime:
-        """Set the number of failed passes, and return when the next one is due."""
-        self._attempts[key] = attempts
-        return now + self.backoff(key, first)
 
     def backoff(self, key: ObjectKey, first: timedelta) -> timedelta:
         """Return the pause after a failure: the first one, doubled with each further failure, at most 5 min."""

@@ -26,15 +26,17 @@ WAIT = Wait("ProviderError", "", seconds(5))
 def test_the_pause_doubles_up_to_five_minutes(failures: int, pause: int) -> None:
     count = Failures()
     for _ in range(failures):
-        count.count(KEY)
+        count.record(KEY)
     assert count.backoff(KEY, WAIT.after) == seconds(pause)
 
 
 def test_a_success_ends_the_back_off() -> None:
     count = Failures()
-    assert count.retry_time(KEY, 3, seconds(5), NOW) == NOW + seconds(20)
+    count.record(KEY)
+    count.record(KEY)
+    assert (count.attempts(KEY), count.backoff(KEY, seconds(5))) == (2, seconds(10))
     count.forget(KEY)
-    assert (count.attempts(KEY), count.count(KEY)) == (0, 1)
+    assert (count.attempts(KEY), count.backoff(KEY, seconds(5))) == (0, seconds(5))
 
 
 @pytest.mark.parametrize(
