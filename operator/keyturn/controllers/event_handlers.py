@@ -6,9 +6,10 @@ A handler compares and enqueues. It never writes, and calls the API server only 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import structlog
 
@@ -33,7 +34,7 @@ from keyturn.runtime import logs
 from .workqueue import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from keyturn.core.observation.workload_kinds import WorkloadType
     from keyturn.kube.secret_informer import SecretMeta
@@ -42,18 +43,7 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = [
-    "Gone",
-    "HistoryLost",
-    "Key",
-    "KeyOf",
-    "Put",
-    "Watches",
-    "name_of",
-    "namespace_of",
-    "object_key",
-    "workload_key",
-]
+__all__ = ["HistoryLost", "Key", "WatchedKind", "Watches"]
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
@@ -62,15 +52,29 @@ _MOST_OLDER_LISTS: Final = 3
 
 _log = structlog.get_logger()
 
-Put: TypeAlias = "Callable[[dict[str, Any]], None]"
-Gone: TypeAlias = "Callable[[Any], None]"
-KeyOf: TypeAlias = "Callable[[dict[str, Any]], Any]"
 Key: TypeAlias = ObjectKey | StoreKey | TargetKey | EmergencyKey | ProbeKey
 """Key of the work queue: a ManagedSecret, a class (without namespace), a store, a target, an emergency or a probe."""
 
 
 class HistoryLost(Exception):  # noqa: N818  # an event, not a mistake
     """The API server is at an earlier version than before; the cache is void, so the process should be restarted."""
+
+
+class WatchedKind(NamedTuple):
+    """A kind that is listed and watched, and what becomes of its objects."""
+
+    path: Callable[[str | None], str]
+    """Returns the collection of a namespace, or of all namespaces."""
+    known: Callable[[], Iterable[Any]]
+    """Returns the keys of the cached objects."""
+    put: Callable[[dict[str, Any]], None]
+    gone: Callable[[Any], None]
+    key_of: Callable[[dict[str, Any]], Any]
+
+    @property
+    def resource(self) -> tuple[str, ...]:
+        """Group, version and plural; version and plural in the core group."""
+        return tuple(self.path(None).split("/")[2:])
 
 
 class Watches:
@@ -167,12 +171,12 @@ class Watches:
         if is_declared and cache.emergencies.is_followed(
             key
         ):  # a later event is an echo of the status, or an acknowledgement
-            self._add_all(self._in_namespace(key.namespace))
+            self._add_all(self._context.cache.managed_in(key.namespace))
 
     def emergency_gone(self, key: EmergencyKey) -> None:
         self._context.cache.drop_emergency(key)
         self._queue.add_last(key)  # a reconcile drops the record
-        self._add_all(self._in_namespace(key.namespace))
+        self._add_all(self._context.cache.managed_in(key.namespace))
         self._add_all(
             self._context.cache.emergencies.followed(key.namespace)
         )  # another emergency takes effect
@@ -190,12 +194,8 @@ class Watches:
         self._context.cache.drop_namespace(key)
         self._enqueue_environment(key.namespace)
 
-    @property
-    def see_namespaces(self) -> bool:
-        return self._context.cache.sees_namespaces
-
     def workload(self, kind: str, body: dict[str, Any]) -> None:
-        key = workload_key(kind)(body)
+        key = _workload_key(kind, body)
         if self._context.cache.is_news(key, body):
             # A rollout has many pod events; new values have priority over them.
             self._add_all(self._context.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
@@ -217,9 +217,6 @@ class Watches:
         if owner := self._context.cache.drop_secret(ObjectKey(namespace, name), version):
             self._add(ObjectKey(namespace, owner))
 
-    def _in_namespace(self, namespace: str) -> list[ObjectKey]:
-        return self._context.cache.managed_in(namespace)
-
     def _try_again(self, users: Iterable[ObjectKey]) -> None:
         """Make failed store operations of `users` due now and enqueue them."""
         for user in users:
@@ -234,7 +231,7 @@ class Watches:
 
     def _enqueue_environment(self, namespace: str) -> None:
         """Enqueue a namespace whose environment label has changed, and all objects that were compared with it."""
-        for key in self._in_namespace(namespace):
+        for key in self._context.cache.managed_in(namespace):
             self._memory.secrets.doubt(key)
             self._add_all({key}.union(*self._memory.compliance.index.twins(key).values()))
 
@@ -255,6 +252,67 @@ class Watches:
             key for key in cache.managed_keys() if cache.has_all_values and cache.environment(key.namespace)
         )
 
+    # Kinds
+
+    def kinds(self) -> Iterator[WatchedKind]:
+        """Yield the kinds to watch: all that are listed, without database targets that are not installed."""
+        yield self._managed()
+        yield self._classes()
+        if self._context.cache.sees_namespaces:
+            yield self._namespaces()
+        yield from map(self._stores, (SECRET_STORE, CLUSTER_SECRET_STORE))
+        targets = (DATABASE_TARGET, CLUSTER_DATABASE_TARGET)
+        yield from (self._targets(kind) for kind in targets if kind not in self.absent_kinds)
+        yield self._emergencies()
+        yield from (self._workloads(row.kind) for row in self.workload_types)
+
+    def _managed(self, priority: Priority = Priority.FRESH) -> WatchedKind:
+        known, put = self._context.cache.managed_keys, partial(self.managed, priority=priority)
+        return WatchedKind(paths.managed_secrets, known, put, self.managed_gone, _object_key)
+
+    def _classes(self) -> WatchedKind:
+        known, put = self._context.cache.class_names, self.secret_class
+        return WatchedKind(lambda _: paths.secret_classes(), known, put, self.class_gone, _name_of)
+
+    def _namespaces(self) -> WatchedKind:
+        known, put = self._context.cache.namespaces, self.namespace
+        return WatchedKind(lambda _: paths.namespaces(), known, put, self.namespace_gone, _namespace_of)
+
+    def _stores(self, kind: str) -> WatchedKind:
+        path, known = partial(paths.externals, kind), partial(self._context.cache.stores.keys, kind)
+        put, key_of = partial(self.store, kind), partial(StoreKey.of_body, kind)
+        return WatchedKind(path, known, put, self.store_gone, key_of)
+
+    def _targets(self, kind: str) -> WatchedKind:
+        path, known = partial(paths.externals, kind), partial(self._context.cache.targets.keys, kind)
+        put, key_of = partial(self.target, kind), partial(TargetKey.of_body, kind)
+        return WatchedKind(path, known, put, self.target_gone, key_of)
+
+    def _emergencies(self) -> WatchedKind:
+        known, put = self._context.cache.emergencies.known, self.emergency
+        return WatchedKind(paths.emergency_rotations, known, put, self.emergency_gone, EmergencyKey.of_body)
+
+    def _workloads(self, kind: str) -> WatchedKind:
+        path, known = partial(paths.workloads, kind), partial(self._context.cache.workload_keys, kind)
+        put, key_of = partial(self.workload, kind), partial(_workload_key, kind)
+        return WatchedKind(path, known, put, self.workload_gone, key_of)
+
+    # Watches
+
+    def take(self, kind: WatchedKind, event: dict[str, Any]) -> None:
+        """Handle an event of a watch; an echo of a write of the operator, each of which has one, is not news."""
+        with _logged_failure(kind.resource[-1]):
+            body, cache = event["object"], self._context.cache
+            key, version = kind.key_of(body), int(body["metadata"]["resourceVersion"])
+            if event["type"] == "DELETED":
+                if cache.version_of(key) <= version:  # no newer object of the same name is cached
+                    cache.note_deletion(key, version)
+                    kind.gone(key)
+                return
+            is_held = self._context.own_writes.hold(key, body, partial(self.take, kind, event))
+            if not is_held and cache.version_of(key) < version:
+                kind.put(body)
+
     # Lists
 
     async def sweep(self) -> None:
@@ -262,16 +320,11 @@ class Watches:
 
         Runs before the first reconcile, and later finds objects that were deleted while no watch ran.
         """
-        cache = self._context.cache
-        await self._sweep_one(
-            paths.secret_classes(), cache.class_names(), self.secret_class, self.class_gone, name_of
-        )
-        await self._sweep_stores(CLUSTER_SECRET_STORE, None)
+        await self._sweep_kind(self._classes())
+        await self._sweep_kind(self._stores(CLUSTER_SECRET_STORE))
         await self._sweep_targets(CLUSTER_DATABASE_TARGET, None)
-        if cache.sees_namespaces:
-            await self._sweep_one(
-                paths.namespaces(), cache.namespaces(), self.namespace, self.namespace_gone, namespace_of
-            )
+        if self._context.cache.sees_namespaces:
+            await self._sweep_kind(self._namespaces())
         if self.namespaces:
             await self._sweep_selected(self.namespaces)
         else:
@@ -280,7 +333,7 @@ class Watches:
     async def _sweep_selected(self, namespaces: Collection[str]) -> None:
         """List the objects of selected namespaces; one that is deleted, or whose Role is, does not stop the others.
 
-        kopf asks for the lists of such a namespace again and again, and the first answer causes another sweep.
+        kopf asks for the lists of such a namespace repeatedly, and the first answer causes another sweep.
 
         Raises:
             ApiError: A list failed; Forbidden only if none of the namespaces may be listed.
@@ -301,28 +354,19 @@ class Watches:
 
     async def _sweep_namespace(self, namespace: str | None) -> None:
         """List the objects of a namespace, or of all."""
-        cache = self._context.cache
         for row in self.workload_types:
             await self._sweep_workloads(row, namespace)
-        await self._sweep_stores(SECRET_STORE, namespace)
+        await self._sweep_kind(self._stores(SECRET_STORE), namespace)
         await self._sweep_targets(DATABASE_TARGET, namespace)
-        await self._sweep_one(
-            paths.emergency_rotations(namespace),
-            [key for key in cache.emergencies.known() if namespace in (None, key.namespace)],
-            self.emergency,
-            self.emergency_gone,
-            EmergencyKey.of_body,
-        )
-        path = paths.managed_secrets(namespace)
-        known = [key for key in cache.managed_keys() if namespace in (None, key.namespace)]
-        before = max(self._newest.get(path, -1), max(map(cache.version_of, known), default=-1))
-        await self._sweep_one(
-            path,
-            known,
-            lambda body: self.managed(body, Priority.BACKLOG),
-            self.managed_gone,
-            object_key,
-        )
+        await self._sweep_kind(self._emergencies(), namespace)
+        await self._sweep_managed(namespace)
+
+    async def _sweep_managed(self, namespace: str | None) -> None:
+        """List the ManagedSecrets, and check that the list is not older than one before."""
+        kind, path = self._managed(Priority.BACKLOG), paths.managed_secrets(namespace)
+        known = _within(namespace, kind.known())
+        before = max(self._newest.get(path, -1), max(map(self._context.cache.version_of, known), default=-1))
+        await self._sweep_kind(kind, namespace)
         self._check_history(path, before)
 
     def _check_history(self, path: str, before: int) -> None:
@@ -333,7 +377,7 @@ class Watches:
 
         Raises:
             Unavailable: It is older; it is repeated.
-            HistoryLost: It is older again and again.
+            HistoryLost: It is older repeatedly.
         """
         version = int(self.listed.get(path, before))
         if version >= before:
@@ -346,29 +390,16 @@ class Watches:
         _log.error("API server state older than before", path=path, version=version, before=before)
         raise HistoryLost(path)
 
-    async def _sweep_stores(self, kind: str, namespace: str | None) -> None:
-        known = self._context.cache.stores.keys(kind)
-        await self._sweep_one(
-            paths.externals(kind, namespace),
-            [key for key in known if namespace in (None, key.namespace)],
-            partial(self.store, kind),
-            self.store_gone,
-            partial(StoreKey.of_body, kind),
-        )
-
     async def _sweep_targets(self, kind: str, namespace: str | None) -> None:
         """List the targets of a kind, if the installed CRDs and roles have it: older ones do not."""
-        keys = self._context.cache.targets.keys(kind)
-        known = [key for key in keys if namespace in (None, key.namespace)]
-        path = paths.externals(kind, namespace)
+        targets = self._targets(kind)
+        known = _within(namespace, targets.known())
         try:
-            await self._sweep_one(
-                path, known, partial(self.target, kind), self.target_gone, partial(TargetKey.of_body, kind)
-            )
+            await self._sweep_kind(targets, namespace)
         except errors.ApiError as error:
             if known or error.status not in _NOT_SERVED:
                 raise
-            self.collections.discard(path)
+            self.collections.discard(targets.path(namespace))
             if kind not in self.absent_kinds:
                 _log.warning("kind not watched", kind=kind, reason=error.reason, hint="see keyturn check")
             self.absent_kinds.add(kind)
@@ -376,16 +407,10 @@ class Watches:
             self.absent_kinds.discard(kind)
 
     async def _sweep_workloads(self, row: WorkloadType, namespace: str | None) -> None:
-        kind = row.kind
-        known = [key for key in self._context.cache.workload_keys(kind) if namespace in (None, key.namespace)]
+        workloads = self._workloads(row.kind)
+        known = _within(namespace, workloads.known())
         try:
-            await self._sweep_one(
-                paths.workloads(kind, namespace),
-                known,
-                partial(self.workload, kind),
-                self.workload_gone,
-                workload_key(kind),
-            )
+            await self._sweep_kind(workloads, namespace)
         except errors.NotFound:
             if row not in OPTIONAL_TYPES:
                 raise
@@ -395,70 +420,61 @@ class Watches:
             if row not in OPTIONAL_TYPES:
                 raise
 
-    async def _sweep_one(self, path: str, known: Iterable[Any], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        cache = self._context.cache
+    async def _sweep_kind(self, kind: WatchedKind, namespace: str | None = None) -> None:
+        """List the objects of a kind in a namespace, or in all."""
+        cache, path = self._context.cache, kind.path(namespace)
         self.collections.add(path)
-        suspects, listed, version = set(known), set[Any](), ""
+        suspects, listed, version = set(_within(namespace, kind.known())), set[Any](), ""
         self.listed.pop(path, None)
         async for page in self._context.api.pages(path):
             if page.first:  # an earlier page, of an older snapshot, is void
                 suspects |= listed
                 listed.clear()
             for body in page.items:
-                listed.add(_take(path, body, put, key_of))
+                listed.add(_take(kind, body))
             version = page.resource_version
             page.items.clear()  # the cache has its own copy of what it needs
         for key in suspects - listed:
             if cache.version_of(key) <= int(version or -1):  # not if an event came during the list
                 cache.note_deletion(key, int(version or -1))
-                gone(key)
+                kind.gone(key)
         if version:
             self.listed[path] = version
 
-    def note_deletion(
-        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
-    ) -> None:
-        """Record that an object was deleted, so that no older answer or page brings it back."""
-        self._context.cache.note_deletion(key, int(body["metadata"]["resourceVersion"]))
 
-    def is_held(self, key: Hashable, body: dict[str, Any], deliver: Callable[[], None]) -> bool:
-        """Whether an event waits for the answer to a write of the operator; `deliver` is called then."""
-        return self._context.own_writes.hold(key, body, deliver)
-
-    def is_news(
-        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
-    ) -> bool:
-        """Whether an object is newer than the cached one; an echo of the operator's own status update is not."""
-        return self._context.cache.version_of(key) < int(body["metadata"]["resourceVersion"])
-
-    def is_last_word(
-        self, key: ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str, body: dict[str, Any]
-    ) -> bool:
-        """Whether no newer object of the same name is cached than the deleted one."""
-        return self._context.cache.version_of(key) <= int(body["metadata"]["resourceVersion"])
+def _within(namespace: str | None, keys: Iterable[Any]) -> list[Any]:
+    """Return the keys of a namespace, or all."""
+    return [key for key in keys if namespace is None or key.namespace == namespace]
 
 
-def _take(path: str, body: dict[str, Any], put: Put, key_of: KeyOf) -> Any:
-    """Put a listed object, and return its key; one that cannot be handled does not end the list."""
-    key = key_of(body)
-    try:
-        put(body)
-    except Exception as error:  # noqa: BLE001  # the list continues with the next object
-        _log.error("event not handled", kind=paths.resource(path), **logs.describe(error))
+def _take(kind: WatchedKind, body: dict[str, Any]) -> Any:
+    """Put a listed object, and return its key."""
+    key = kind.key_of(body)
+    with _logged_failure(kind.resource[-1]):
+        kind.put(body)
     return key
 
 
-def name_of(body: dict[str, Any]) -> str:
+@contextmanager
+def _logged_failure(kind: str) -> Iterator[None]:
+    """Log an exception about one object; the watch or list continues with the next one."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        _log.error("event not handled", kind=kind, **logs.describe(error))
+
+
+def _name_of(body: dict[str, Any]) -> str:
     return str(body["metadata"]["name"])
 
 
-def namespace_of(body: dict[str, Any]) -> ObjectKey:
-    return namespace_key(name_of(body))
+def _namespace_of(body: dict[str, Any]) -> ObjectKey:
+    return namespace_key(_name_of(body))
 
 
-def workload_key(kind: str) -> KeyOf:
-    return lambda body: WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
+def _workload_key(kind: str, body: dict[str, Any]) -> WorkloadKey:
+    return WorkloadKey(body["metadata"]["namespace"], kind, body["metadata"]["name"])
 
 
-def object_key(body: dict[str, Any]) -> ObjectKey:
+def _object_key(body: dict[str, Any]) -> ObjectKey:
     return ObjectKey(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -10,23 +10,9 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from keyturn.api import GROUP, VERSION
-from keyturn.core.keys import (
-    CLUSTER_DATABASE_TARGET,
-    CLUSTER_SECRET_STORE,
-    DATABASE_TARGET,
-    SECRET_STORE,
-    EmergencyKey,
-    StoreKey,
-    TargetKey,
-)
 from keyturn.kube import config
-from keyturn.runtime import logs
 from keyturn.runtime.jitter import pauses
 
-from .event_handlers import name_of, namespace_of, object_key, workload_key
 from .kopf_lists import watch_only
 from .kopfshell import kopf
 
@@ -37,17 +23,13 @@ if TYPE_CHECKING:
 
     from keyturn.kube.config import Connection
 
-    from .event_handlers import Gone, KeyOf, Put, Watches
+    from .event_handlers import Watches
     from .kopf_lists import Take
     from .watch_liveness import WatchLiveness
 
 __all__ = ["kopf_registry", "run_kopf", "takers_of"]
 
-_log = structlog.get_logger()
-
 _SERVER_TIMEOUT = 60
-_STORES = {"secretstores": SECRET_STORE, "clustersecretstores": CLUSTER_SECRET_STORE}
-_TARGETS = {"databasetargets": DATABASE_TARGET, "clusterdatabasetargets": CLUSTER_DATABASE_TARGET}
 
 
 async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) -> None:
@@ -80,49 +62,7 @@ async def _not_called(**_: Any) -> None:
 
 def takers_of(watches: Watches) -> dict[tuple[str, ...], Take]:
     """Return the handlers of events by watched kind, as kopf names it: group, version and plural."""
-    takers: dict[tuple[str, ...], Take] = {}
-
-    def watch(resource: tuple[str, ...], put: Put, gone: Gone, key_of: KeyOf) -> None:
-        takers[resource] = _taker(resource[-1], watches, put, gone, key_of)
-
-    _watch_kinds(watches, watch)
-    for row in watches.workload_types:
-        watch(
-            (row.group, row.version, row.plural),
-            partial(watches.workload, row.kind),
-            watches.workload_gone,
-            workload_key(row.kind),
-        )
-    return takers
-
-
-def _watch_kinds(watches: Watches, watch: Callable[[tuple[str, ...], Put, Gone, KeyOf], None]) -> None:
-    """Watch Keyturn's own kinds, and namespaces."""
-    watch((GROUP, VERSION, "managedsecrets"), watches.managed, watches.managed_gone, object_key)
-    watch((GROUP, VERSION, "secretclasses"), watches.secret_class, watches.class_gone, name_of)
-    if watches.see_namespaces:
-        watch(("v1", "namespaces"), watches.namespace, watches.namespace_gone, namespace_of)
-    for plural, kind in _STORES.items():
-        watch(
-            (GROUP, VERSION, plural),
-            partial(watches.store, kind),
-            watches.store_gone,
-            partial(StoreKey.of_body, kind),
-        )
-    for plural, kind in _TARGETS.items():
-        if kind not in watches.absent_kinds:
-            watch(
-                (GROUP, VERSION, plural),
-                partial(watches.target, kind),
-                watches.target_gone,
-                partial(TargetKey.of_body, kind),
-            )
-    watch(
-        (GROUP, VERSION, "emergencyrotations"),
-        watches.emergency,
-        watches.emergency_gone,
-        EmergencyKey.of_body,
-    )
+    return {kind.resource: partial(watches.take, kind) for kind in watches.kinds()}
 
 
 def _start_with(
@@ -143,28 +83,6 @@ def _start_with(
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         _configure(settings)
-
-
-def _taker(plural: str, watches: Watches, put: Put, gone: Gone, key_of: KeyOf) -> Take:
-    """Return the function that handles events of a kind; each write of the operator has one, which is no news."""
-
-    def handle(event: dict[str, Any]) -> None:
-        body = event["object"]
-        key = key_of(body)
-        if event["type"] == "DELETED":
-            if watches.is_last_word(key, body):
-                watches.note_deletion(key, body)
-                gone(key)
-        elif not watches.is_held(key, body, partial(take, event)) and watches.is_news(key, body):
-            put(body)
-
-    def take(event: dict[str, Any]) -> None:
-        try:
-            handle(event)
-        except Exception as error:  # noqa: BLE001  # the watch continues with the next object
-            _log.error("event not handled", kind=plural, **logs.describe(error))
-
-    return take
 
 
 def _configure(settings: kopf.OperatorSettings) -> None:

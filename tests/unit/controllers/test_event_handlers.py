@@ -124,11 +124,21 @@ def test_a_changed_spec_of_a_store_ends_the_back_off_of_its_users(observed: Seen
 
 def test_what_is_known_is_no_news(observed: Seen) -> None:
     before, now, later = (store(OURS) for _ in range(3))
-    assert observed.watches.is_news(OURS, now)
-    observed.watches.store(SECRET_STORE, now)
-    assert [observed.watches.is_news(OURS, body) for body in (before, now, later)] == [False, False, True]
-    observed.watches.store_gone(OURS)
-    assert observed.watches.is_news(OURS, now)
+    kind = next(one for one in observed.watches.kinds() if one.resource[-1] == "secretstores")
+    taken: list[Any] = []
+    watched = kind._replace(put=taken.append)
+
+    def take(*bodies: dict[str, Any]) -> list[Any]:
+        taken.clear()
+        for body in bodies:
+            observed.watches.take(watched, {"type": "MODIFIED", "object": body})
+        return list(taken)
+
+    assert take(now) == [now]
+    kind.put(now)
+    assert take(before, now, later) == [later]
+    kind.gone(OURS)
+    assert take(now) == [now]
 
 
 def test_a_store_that_is_gone_is_closed_and_missed(observed: Seen) -> None:

@@ -18,12 +18,17 @@ from kopf._cogs.structs.credentials import AiohttpSession, Vault
 from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import queueing
 
+from keyturn.controllers.context import Context
+from keyturn.controllers.event_handlers import Watches
 from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
 from keyturn.controllers.kopf_source import kopf_registry
 from keyturn.controllers.kopfshell import kopf
+from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.watch_liveness import WatchLiveness
+from keyturn.controllers.workqueue import WorkQueue
 from keyturn.installation.crds.definition import KINDS
 from tests.support.api_servers import serving
+from tests.unit.core import builders as make
 
 LIST = {
     "kind": "SecretStoreList",
@@ -211,7 +216,8 @@ async def test_kopf_watches_every_kind_before_discovery_names_it(
             return web.json_response({"kind": "Status", "code": 404}, status=404)
         return web.json_response({"kind": "APIResourceList", **VERSION, "resources": resources})
 
-    watches: Any = Mock(see_namespaces=False, workload_types=(), absent_kinds=set(), listed={})
+    context = Context(Mock(), Mock(), lambda: make.NOW)
+    watches = Watches(context, Memory(context), WorkQueue(), [])
     registry = kopf_registry(watches, Mock(), WatchLiveness())
     handlers = registry._watching.get_all_handlers()
     ours = [one.selector for one in handlers if one.selector and one.selector.group == "keyturn.dev"]

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])
 def test_the_kinds_that_are_listed_are_watched(types: tuple[WorkloadType, ...]) -> None:
-    watches: Any = Mock(see_namespaces=True, workload_types=types, absent_kinds=set(), listed={})
+    watches = Process().watches
+    watches.workload_types = types
     registry = kopf_registry(watches, Mock(), WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {
@@ -46,7 +47,8 @@ def test_the_kinds_that_are_listed_are_watched(types: tuple[WorkloadType, ...]) 
 
 
 def test_kinds_of_database_targets_that_are_not_installed_are_not_watched() -> None:
-    watches: Any = Mock(see_namespaces=True, workload_types=(), absent_kinds={"DatabaseTarget"}, listed={})
+    watches = Process().watches
+    watches.absent_kinds = {"DatabaseTarget"}
     registry = kopf_registry(watches, Mock(), WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {one.any_name or one.plural for one in selectors if one}
