@@ -47,7 +47,7 @@ from .managedsecret.restart_budget import NO_LIMITS
 from .object_metrics import facts
 from .secretclass import reconcile_class
 from .shard_work import Shards
-from .start_rest import leave_at_rest
+from .start import leave_at_rest
 from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue

@@ -21,7 +21,7 @@ from keyturn.core.keys import (
 from keyturn.core.shards import shard_of
 from keyturn.runtime import metrics
 
-from .start_reads import StartReads
+from .start import StartReads
 from .workqueue import Priority
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from keyturn.controllers import start_reads
+from keyturn.controllers import start
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.start_reads import StartReads
+from keyturn.controllers.start import StartReads
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import OWNER_LABEL
@@ -261,7 +261,7 @@ async def test_nothing_is_listed_if_no_object_has_secrets() -> None:
 async def test_values_of_a_page_that_is_not_reconciled_in_time_are_dropped(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start_reads, "_PATIENCE", 0.01)
+    monkeypatch.setattr(start, "_PATIENCE", 0.01)
     started.lists.pages_of[paths.secrets()] = [pair(DB), pair(WEB)]
     started.reads.hold()
 
@@ -275,7 +275,7 @@ async def test_after_three_late_pages_all_is_read_by_name(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The objects of a namespace that is slow must not keep those of later ones out of the work queue."""
-    monkeypatch.setattr(start_reads, "_PATIENCE", 0.01)
+    monkeypatch.setattr(start, "_PATIENCE", 0.01)
     slow = [ObjectKey("a", str(number)) for number in range(5)]
     for key in slow:
         started.manage(key)

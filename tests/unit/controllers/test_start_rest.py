@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import RestStatus
-from keyturn.controllers import start_rest
+from keyturn.controllers import start
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.memory import Memory
-from keyturn.controllers.start_rest import leave_at_rest
+from keyturn.controllers.start import leave_at_rest
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.kube.secret_sight import Sight
@@ -67,7 +67,7 @@ OTHERS: set[Key] = {EmergencyKey("shop", "leak"), ObjectKey("", "class")}
 def rests(monkeypatch: pytest.MonkeyPatch) -> dict[ObjectKey, RestStatus]:
     """Until when objects rest whose digest is that of their record."""
     rests = {DB: RestStatus(digest="0"), WEB: RestStatus(until=NOW + timedelta(days=1), digest="0")}
-    monkeypatch.setattr(start_rest, "rest_of", lambda key, _: rests.get(key))
+    monkeypatch.setattr(start, "rest_of", lambda key, _: rests.get(key))
     return rests
 
 
@@ -80,7 +80,7 @@ async def test_unchanged_objects_are_processed_when_they_are_due(rests: dict[Obj
 
 @pytest.mark.usefixtures("rests")
 async def test_the_event_loop_has_turns_between_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_rest, "_AT_ONCE", 1)
+    monkeypatch.setattr(start, "_AT_ONCE", 1)
     assert await Started().ready() == OTHERS | {NEW}
 
 

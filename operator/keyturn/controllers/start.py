@@ -1,8 +1,13 @@
-"""Reads the Secrets of all ManagedSecrets after a start: in pages, and each page is reconciled before the next.
+"""What a new leader does with objects that exist: it leaves those at rest alone, and reads all others in pages.
+
+An object at rest stays out of the work queue if nothing has changed for it since this version reconciled it. The
+Lease has whether this version has reconciled every object: another one may decide otherwise, so that its first
+leader observes all, whatever their records of rest say.
 
 A new leader knows the metadata of all Secrets, but compares none of their values yet. ManagedSecrets with a state
 Secret leave the work queue until a page has their Secrets; all others, and each changed one, are reconciled at once.
-What a page lacks, or has in another version than the informer, the pass reads by name, as it does if few are held.
+The reconcile reads a Secret by name if the page lacks it, if the informer has another version, or if few objects are
+to be read.
 """
 
 from __future__ import annotations
@@ -20,21 +25,27 @@ from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_sight import Sight
 from keyturn.kube.target_secret import owner_of
+from keyturn.runtime import metrics
 
+from .managedsecret.rest import has_record, rest_of
 from .workqueue import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Body, Page
+    from keyturn.kube.leader_election import Elector
 
     from .context import Context
     from .event_handlers import Key
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = ["StartReads"]
+__all__ = ["StartReads", "leave_at_rest"]
 
+_AT_ONCE: Final = 200
+"""Objects between two turns of the event loop, which takes about 10 ms."""
 _PATIENCE: Final = 10.0
 """Seconds after which the values of a page are dropped; a pass that has not started yet reads them by name."""
 _MOST_LATE: Final = 3
@@ -44,6 +55,43 @@ _SHARE: Final = 20
 """Reads by name take as long as a list of so many Secrets for each ManagedSecret."""
 
 _log = structlog.get_logger()
+
+
+# Objects at rest
+
+
+async def leave_at_rest(context: Context, memory: Memory, queue: WorkQueue[Key], elector: Elector) -> None:
+    """Take unchanged objects out of the work queue until they are due, before it runs."""
+    if not elector.is_vouched:
+        memory.rests.expect(_recorded(context.cache), elector.vouch)
+        return
+    if context.lost or context.sight is not Sight.WATCH:
+        return
+    count = 0
+    for number, key in enumerate(queue.ready()):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        count += isinstance(key, ObjectKey) and _rests(key, context, queue)
+    metrics.UNCHANGED.set(count)
+    _log.info("objects unchanged", managed_secrets=count)
+
+
+def _rests(key: ObjectKey, context: Context, queue: WorkQueue[Key]) -> bool:
+    """Take an object out of the queue, if it rests."""
+    rest = rest_of(key, context.cache)
+    if rest is None or (rest.until and rest.until <= context.now()):
+        return False
+    queue.put_off(key, rest.until)
+    return True
+
+
+def _recorded(cache: InformerCache) -> set[ObjectKey]:
+    """Return the objects with a record of rest, which another version may have written."""
+    bodies = ((key, cache.kept(key)) for key in cache.managed_keys())
+    return {key for key, body in bodies if body and has_record(body)}
+
+
+# All others
 
 
 @dataclass(slots=True)
