@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.kube import config
 from keyturn.runtime.jitter import pauses
+from keyturn.runtime.lazy_imports import unseen
 
 from .kopf_lists import watch_only
-from .kopfshell import kopf
+
+# kopf loads each Kubernetes client that it finds to log in with it: 13 MiB for `kubernetes`, 33 MiB for `pykube`.
+# The operator has its own credentials and needs `kubernetes` only outside a cluster.
+with unseen("kubernetes", "kubernetes_asyncio", "pykube"):
+    import kopf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
+import kopf
 import pytest
 from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
@@ -22,7 +23,6 @@ from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Watches
 from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
 from keyturn.controllers.kopf_source import kopf_registry
-from keyturn.controllers.kopfshell import kopf
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.watch_liveness import WatchLiveness
 from keyturn.controllers.workqueue import WorkQueue

@@ -9,13 +9,13 @@ import signal
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
+import kopf
 import pytest
 from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
 from keyturn.controllers.event_handlers import Key, Watches
 from keyturn.controllers.kopf_source import kopf_registry, run_kopf, takers_of
-from keyturn.controllers.kopfshell import kopf
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
 from keyturn.controllers.secretclass import reconcile_class
