@@ -4,10 +4,10 @@ Modules
     reconcile                       the loop, and what follows an error
     observe, resolve, secret_reads, consumers, holders, compliance   the observation
     rest                            whether an object is as the last pass left it at rest
-    refresh, pull                   when stores are read, and the reads
+    refresh, pull                   when stores are read, and the reads; memory of operations at stores
     restart_budget                  limits of restarts, in the cluster and of one workload
     retries                         when an object is reconciled again
-    memory, store_memory            the owners of memory; each class with `forget` is in the module of its question
+    memory                          the owners of memory; each class with `forget` is in the module of its question
     write_memory                    writes of Secrets, which several modules use
     execute                         one step
     generate, adoption              new revisions: of generated values, of the data of an existing Secret

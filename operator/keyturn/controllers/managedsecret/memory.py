@@ -14,13 +14,13 @@ from .consumers import PodMemory
 from .former_secrets import ChangedSecrets
 from .generate import GeneratedValues
 from .holders import HolderMemory
+from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs
 from .rest import RestConfirmations
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import SecretReads
-from .store_memory import StoreMemory
 from .write_memory import DriftRepairs, WriteMemory
 
 if TYPE_CHECKING:

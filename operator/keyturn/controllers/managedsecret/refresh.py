@@ -17,8 +17,9 @@ from keyturn.core.spec.desired import is_spread
 from keyturn.core.spec.schedule import is_open
 from keyturn.core.spec.store_refs import next_refresh
 
-from .leases import LeaseManager
-from .pull import empty, read_all, reads_stores
+from .leases import LeaseManager, LeaseMemory
+from .pull import PullMemory, empty, read_all, reads_stores
+from .push import PushMemory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
 
     from .leases import UnrecordedLeases
     from .pull import PullRecord, Reading
-    from .store_memory import StoreMemory
 
-__all__ = ["with_stores"]
+__all__ = ["StoreMemory", "with_stores"]
 
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
@@ -48,6 +48,34 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _RENEWAL_RETRY_DELAY: Final = timedelta(seconds=15)
 _UNRECORDED_DELAY: Final = timedelta(seconds=30)
 """When changed values that could not be recorded are read again."""
+
+
+class StoreMemory:
+    """Operations of ManagedSecrets at stores, each kind with its owner: reads, pushes and leases."""
+
+    def __init__(self, context: Context) -> None:
+        self.pulls = PullMemory()
+        self.pushes = PushMemory()
+        self.leases = LeaseMemory(context)
+
+    def retry(self, key: ObjectKey, now: datetime) -> None:
+        """Make all failed operations of a ManagedSecret due now, because a store has recovered or was changed."""
+        self.pulls.retry(key, now)
+        self.pushes.retry(key, now)
+        self.leases.retry(key, now)
+
+    def keep(self, key: ObjectKey, observed: Observed, desired: Desired) -> None:
+        """End reads and revoke unrecorded leases that the spec no longer asks for."""
+        if not reads_stores(observed, desired):
+            self.pulls.stop(key)
+        places = {item.source.place for item in desired.pulled if item.source}
+        self.leases.keep(key, places, observed.state)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Cancel the operations of a deleted object, and drop their records."""
+        self.pulls.forget(key)
+        self.pushes.forget(key)
+        self.leases.forget(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Body
     from keyturn.kube.status import Seal
 
-    from .store_memory import StoreMemory
+    from .refresh import StoreMemory
 
 __all__ = [
     "ReportedErrors",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.refresh import with_stores
-from keyturn.controllers.managedsecret.store_memory import StoreMemory
+from keyturn.controllers.managedsecret.refresh import StoreMemory, with_stores
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import REFRESH

@@ -9,8 +9,8 @@ import pytest
 
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
+from keyturn.controllers.managedsecret.refresh import StoreMemory
 from keyturn.controllers.managedsecret.report import tell_step, write_status
-from keyturn.controllers.managedsecret.store_memory import StoreMemory
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
