@@ -10,8 +10,7 @@ Modules
     context                       clients, cache and clock that reconcilers share
     own_writes                    events that wait for the answer to a write of the operator
     background                    jobs that outlast a reconcile, apart from the workers
-    large_objects, value_index    concurrency limit of large objects; index of equal values
-    secretclass, secretstore      reconcilers of two kinds
+    secretclass, external_health   reconcilers of SecretClass; of stores and database targets
     startup_checks, object_metrics   checks at the start; samples for /metrics
 
 Packages

@@ -3,8 +3,11 @@
 Modules
     reconcile                       the loop, and what follows an error
     observe, resolve, secret_reads, consumers, holders, compliance   the observation
+    value_index                     equal values across ManagedSecrets
+    former_secrets                  uses of Secrets under earlier names of the target
     rest                            whether an object is as the last pass left it at rest
     refresh, pull                   when stores are read, and the reads; memory of operations at stores
+    large_objects                   concurrency limit of large objects
     restart_budget                  limits of restarts, in the cluster and of one workload
     retries                         when an object is reconciled again
     memory                          the owners of memory; each class with `forget` is in the module of its question

@@ -9,7 +9,6 @@ import structlog
 from keyturn.api.recipe import Recipe
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.checklist.unscheduled import unscheduled
-from keyturn.controllers.value_index import ValueIndex
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, Signs, told_twins
@@ -19,6 +18,8 @@ from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
+
+from .value_index import ValueIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from keyturn.controllers.emergency.memory import EmergencyMemory
-from keyturn.controllers.large_objects import LargeOnes
 
 from .account.memory import AccountMemory
 from .compliance import ComplianceMemory
@@ -14,6 +13,7 @@ from .consumers import PodMemory
 from .former_secrets import ChangedSecrets
 from .generate import GeneratedValues
 from .holders import HolderMemory
+from .large_objects import LargeOnes
 from .refresh import StoreMemory
 from .report import ReportedErrors
 from .resolve import ParsedSpecs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.controllers.large_objects import LargeOnes
+from keyturn.controllers.managedsecret.large_objects import LargeOnes
 from keyturn.core.keys import ObjectKey
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.controllers.value_index import ValueIndex
+from keyturn.controllers.managedsecret.value_index import ValueIndex
 from keyturn.core.keys import ObjectKey
 from keyturn.core.value import Value
 
