@@ -16,7 +16,7 @@ Modules
     generate, adoption              new revisions: of generated values, of the data of an existing Secret
     write, push, leases             target and state Secret; stores
     account                         the account at a database server
-    report, failed_workloads, errors   status, Events, metrics, and messages of errors
+    report, rollout_report, errors   status, Events, metrics, and messages of errors
 
 Imports: `controllers.context`, `controllers.background`, `controllers.emergency`, and what controllers may import.
 """

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.legacy_status import told_reason
 from keyturn.core.policy.checklist import told_violations
 from keyturn.core.policy.rules import denies, named
-from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason, RevisionResult
+from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.durations import duration_of, rollout_duration
-from keyturn.core.rotation.old_pods import had_what_was_given_up
+from keyturn.core.rotation.durations import duration_of
 from keyturn.core.rotation.rollback import failures
-from keyturn.core.rotation.rollout import goes_back, standings
+from keyturn.core.rotation.rollout import goes_back
 from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
@@ -25,12 +23,12 @@ from keyturn.kube import status as statuses
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
-from .failed_workloads import failed_in, tell_failed_rollout, tell_failed_workloads
 from .leases import tell_revocation
+from .rollout_report import count_failed, report_ends, tell_failed_workloads
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
-    from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadStatus
+    from keyturn.api.status import ManagedSecretStatus
     from keyturn.controllers.context import Context
     from keyturn.core.errors import Wait
     from keyturn.core.keys import ObjectKey
@@ -55,7 +53,6 @@ _EXPECTED_WAITS = frozenset({ErrorReason.MAKING_VALUES, ErrorReason.READING_STOR
 """Reasons of a pass that waits for a store or a generator; they are no trouble."""
 
 _log = structlog.get_logger()
-_RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: "Failed"}
 
 
 class ReportedErrors:
@@ -225,7 +222,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
         return
     metrics.ROLLBACKS.inc()
     if step.failed:
-        _count_what_failed(observed)
+        count_failed(observed)
         tell_failed_workloads(key, observed, context)
     why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
@@ -297,7 +294,7 @@ async def report(
     await write_status(key, observed.managed, after, context, seal)
     _report_trouble(key, observed.managed, outcome.error, reported, context)
     _report_violations(key, observed, before, context)
-    _tell_ends(key, observed, before, after, context)
+    report_ends(key, observed, before, after, context)
 
 
 async def report_unseen(key: ObjectKey, error: Wait, reported: ReportedErrors, context: Context) -> None:
@@ -388,97 +385,3 @@ async def _look_again(key: ObjectKey, context: Context) -> None:
                 context.wake(rival)
     else:
         context.cache.put_managed(body)
-
-
-def _tell_ends(
-    key: ObjectKey,
-    observed: Observed,
-    before: ManagedSecretStatus,
-    after: ManagedSecretStatus,
-    context: Context,
-) -> None:
-    """Report what ended between two statuses."""
-    tell_failed_rollout(key, observed, before, after, context)
-    _count_restarts(observed, before, after)
-    if before.revision is None:
-        return  # the object was recreated: the history of its Secret is not new
-    known = {_identity(entry) for entry in before.history}
-    for entry in after.history:
-        if _identity(entry) not in known:
-            _report_rollout(observed, entry, before, after, context)
-            _tell_end(key, observed, entry, context)
-
-
-def _identity(entry: HistoryEntry) -> tuple[object, ...]:
-    """Return what identifies a history entry; a revision can become current more than once."""
-    return (entry.revision, entry.started_at if entry.reason == RevisionReason.ROLLED_BACK else None)
-
-
-def _report_rollout(
-    observed: Observed,
-    entry: HistoryEntry,
-    before: ManagedSecretStatus,
-    after: ManagedSecretStatus,
-    context: Context,
-) -> None:
-    count = sum(one.revision == entry.revision for one in after.workloads)
-    if entry.reason == RevisionReason.ROLLED_BACK:
-        count += sum(_is_rolled_back(one, before, observed) for one in after.workloads)
-    if not count or entry.result != RevisionResult.SUCCEEDED:
-        return
-    if timed := rollout_duration(observed, context.now()):
-        step, took = timed
-        metrics.ROTATION_STEP_SECONDS.labels(step).observe(took.total_seconds())
-    who = "1 workload was restarted and runs" if count == 1 else f"{count} workloads were restarted and run"
-    note = f"{who} revision {entry.revision}"
-    context.events.record(observed.managed, EventReason.ROLLED_OUT, note, skipped_in_bulk=True)
-
-
-def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: ManagedSecretStatus) -> None:
-    """Count the results of restarts for the current revision, each when its state changes."""
-    number = observed.current.number if observed.current else None
-    known = {(one.kind, one.name): one for one in before.workloads}
-    for one in after.workloads:
-        last = known.get((one.kind, one.name))
-        is_same = last is not None and (last.state, last.revision) == (one.state, one.revision)
-        concerns = one.revision == number or _is_rolled_back(one, before, observed)
-        if last is None or is_same or not concerns:
-            continue
-        if result := _RESULTS.get(one.state):
-            metrics.WORKLOAD_RESTARTS.labels(one.kind, result).inc()
-
-
-def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: Observed) -> bool:
-    """Whether a workload without a marker before the rolled back revision has none again."""
-    last = before.by_workload.get((one.kind, one.name))
-    return one.revision is None and last is not None and had_what_was_given_up(last, observed)
-
-
-def _count_what_failed(observed: Observed) -> None:
-    """Count the failed restarts of a revision that is rolled back, before a status reports them."""
-    told = failed_in(observed.managed.status)
-    for one in standings(observed):
-        workload = one.consumer.workload
-        if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
-            metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()
-
-
-def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: Context) -> None:
-    _log.info(
-        "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
-    )
-    if entry.reason == RevisionReason.ROLLED_BACK:
-        return  # the rotation that it replaced is an entry of its own
-    metrics.ROTATIONS.labels(entry.reason, entry.result).inc()
-    if entry.result != RevisionResult.SUCCEEDED:
-        return
-    if entry.reason == RevisionReason.REFRESHED:
-        context.events.record(
-            observed.managed, EventReason.REFRESHED, f"revision {entry.revision} has the values of the stores"
-        )
-        return
-    context.events.record(
-        observed.managed,
-        EventReason.ROTATED,
-        f"every workload runs revision {entry.revision} ({entry.reason})",
-    )
