@@ -194,9 +194,8 @@ class Manager:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set or a part fails; the end of one part ends all."""
-        site = server.Site(
-            partial(facts, self.context.cache, self.context.evidence), self._unhealthy, self._unready
-        )
+        samples = partial(facts, self.context.cache, self.context.evidence, self.context.now)
+        site = server.Site(samples, self._unhealthy, self._unready)
         async with (
             self.metrics_server.listening(site) as ports,
             self.audit.listening() as audit_port,

@@ -16,7 +16,7 @@ from keyturn.core.keys import (
     DATABASE_TARGET,
     SECRET_STORE,
 )
-from keyturn.core.policy.checklist import GRACE, All, judged, told_violations
+from keyturn.core.policy.checklist import GRACE, NOT_REVOKED, OVERDUE, All, judged, told_violations
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.state.credential import Phase
@@ -31,7 +31,7 @@ from keyturn.endpoints.exposition import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.meta import Condition
@@ -52,16 +52,17 @@ _MAX_AHEAD = timedelta(minutes=5)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def facts(cache: InformerCache, evidence: ClusterEvidence) -> Iterator[Facts]:
-    """Yield samples of all objects and of the checklist.
+def facts(cache: InformerCache, evidence: ClusterEvidence, clock: Callable[[], datetime]) -> Iterator[Facts]:
+    """Yield samples of all objects and of the checklist; `clock` is that of the API server.
 
     Runs in another thread, so it begins with copies of the keys.
     """
-    tally = _Tally(cache)
+    now = clock()
+    tally = _Tally(cache, now)
     for key in list(cache.managed_keys()):
         found = cache.managed(key)
         if found:
-            told = _of_object(found[0], cache)
+            told = _of_object(found[0], cache, now)
             tally.add(told, found[0])
             yield told
     for at, store, is_ready in _checked(cache.stores, SECRET_STORE, CLUSTER_SECRET_STORE):
@@ -78,9 +79,9 @@ class _Tally:
     """Counts over all objects of one scrape."""
 
     cache: InformerCache
+    now: datetime
     all: All = field(default_factory=All)
     _environments: set[str] = field(default_factory=set)
-    _now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def add(self, told: ObjectFacts, managed: ManagedSecret) -> None:
         previous = managed.status.previous
@@ -89,8 +90,8 @@ class _Tally:
         until = previous.valid_until if previous else None
         rules = {
             *told.violations,
-            *(["overdue"] if told.is_overdue else []),
-            *(["notRevoked"] if until and self._now - until >= GRACE else []),
+            *([OVERDUE] if told.is_overdue else []),
+            *([NOT_REVOKED] if until and self.now - until >= GRACE else []),
         }
         self.all = All(
             count=self.all.count + 1,
@@ -145,7 +146,7 @@ def _of_access_log(awaited: datetime, logged: datetime | None) -> ChecklistFacts
     return ChecklistFacts(OPERATOR, Point.ACCESS_LOG, verdict, logged or awaited)
 
 
-def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
+def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> ObjectFacts:
     status, class_name = managed.status, cache.class_name(managed.spec.class_name)
     return ObjectFacts(
         namespace=managed.metadata.namespace,
@@ -157,7 +158,7 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
         last_rotation=status.last_rotation_time,
         next_rotation=status.next_rotation_time,
         is_overdue=bool(status.overdue),
-        is_due=_is_due(status),
+        is_due=_is_due(status, now),
         conditions=_conditions(status.conditions),
         violations=tuple({one.rule for one in told_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
@@ -176,11 +177,11 @@ def _of_object(managed: ManagedSecret, cache: InformerCache) -> ObjectFacts:
     )
 
 
-def _is_due(status: ManagedSecretStatus) -> bool | None:
+def _is_due(status: ManagedSecretStatus, now: datetime) -> bool | None:
     """Whether values are due that rotate on request only; None for those that rotate by schedule."""
     if not status.rotates_on_request or status.next_rotation_time is None:
         return None
-    return status.next_rotation_time <= datetime.now(UTC)
+    return status.next_rotation_time <= now
 
 
 def _conditions(conditions: Iterable[Condition]) -> dict[str, bool]:

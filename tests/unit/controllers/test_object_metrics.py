@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -17,6 +17,9 @@ from keyturn.core.policy.findings import Point, Verdict
 from keyturn.endpoints.exposition import expose
 from keyturn.kube.cache.cache import InformerCache
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NOON = "2026-11-24T12:00:00Z"
 NOON_IN_SECONDS = 1795521600.0
 OF_DB = {"namespace": "shop", "name": "db"}
@@ -28,9 +31,13 @@ def condition(type_: str, status: str, reason: str = "Because", message: str = "
     return {"type": type_, "status": status, "reason": reason, "message": message, **turned}
 
 
+def machine_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def series(cache: InformerCache, name: str) -> list[tuple[dict[str, str], float]]:
     """Return the series of one metric as Prometheus reads them."""
-    text = expose(partial(facts, cache, ClusterEvidence()), "")[0].decode()
+    text = expose(partial(facts, cache, ClusterEvidence(), machine_now), "")[0].decode()
     found = next(family for family in parse(text) if family.name == f"keyturn_{name}")
     return [(dict(sample.labels), sample.value) for sample in found.samples]
 
@@ -198,9 +205,13 @@ def put(
     cache.put_managed(body)
 
 
-def verdicts(cache: InformerCache, proofs: ClusterEvidence | None = None) -> dict[tuple[str, str], str]:
+def verdicts(
+    cache: InformerCache,
+    proofs: ClusterEvidence | None = None,
+    clock: Callable[[], datetime] = machine_now,
+) -> dict[tuple[str, str], str]:
     """Return by report and point the one verdict that is 1."""
-    text = expose(partial(facts, cache, proofs or ClusterEvidence()), "")[0].decode()
+    text = expose(partial(facts, cache, proofs or ClusterEvidence(), clock), "")[0].decode()
     family = next(one for one in parse(text) if one.name == "keyturn_checklist")
     found = {}
     for sample in family.samples:
@@ -212,10 +223,13 @@ def verdicts(cache: InformerCache, proofs: ClusterEvidence | None = None) -> dic
     return found
 
 
-def of_operator(cache: InformerCache, proofs: ClusterEvidence | None = None) -> dict[str, str]:
-    return {
-        point: verdict for (report, point), verdict in verdicts(cache, proofs).items() if report == "operator"
-    }
+def of_operator(
+    cache: InformerCache,
+    proofs: ClusterEvidence | None = None,
+    clock: Callable[[], datetime] = machine_now,
+) -> dict[str, str]:
+    found = verdicts(cache, proofs, clock).items()
+    return {point: verdict for (report, point), verdict in found if report == "operator"}
 
 
 WELL = {"strength": "Pass", "environments": "Unknown", "schedule": "Unknown", "revocation": "Pass"}
@@ -285,6 +299,13 @@ def test_one_of_many_is_enough_for_a_verdict(
     put(cache, "shop", "third")
 
     assert of_operator(cache) == WELL | change
+
+
+def test_an_overlap_ends_by_the_clock_of_the_api_server_and_not_by_that_of_the_machine() -> None:
+    cache, ended = InformerCache(), machine_now() - timedelta(minutes=2)
+    put(cache, "shop", "db", previous={"revision": 1, "validUntil": ended.isoformat()})
+
+    assert of_operator(cache, clock=lambda: ended) == WELL
 
 
 NOT_WRITTEN = [
@@ -413,7 +434,7 @@ def test_what_is_proven_of_encryption_is_reported_with_its_time() -> None:
     proofs = ClusterEvidence(at_rest=TimedVerdict(Verdict.FAIL, NOW))
 
     assert of_operator(InformerCache(), proofs)["at-rest"] == "Fail"
-    text = expose(partial(facts, InformerCache(), proofs), "")[0].decode()
+    text = expose(partial(facts, InformerCache(), proofs, machine_now), "")[0].decode()
     assert (
         f'keyturn_checklist_timestamp_seconds{{report="operator",point="at-rest"}} {NOW.timestamp()}' in text
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE",
+    "NOT_REVOKED",
     "NO_SIGNS",
     "OVERDUE",
     "POINTS",
@@ -41,6 +42,7 @@ GRACE: Final = timedelta(minutes=1)
 """The time after the end of an overlap within which the previous values leave the Secret in normal operation."""
 _MAX_NAMED: Final = 10
 OVERDUE: Final = "overdue"
+NOT_REVOKED: Final = "notRevoked"
 _SHARED: Final = "sharedValue"
 
 POINTS: Final[Mapping[str, Point]] = {
@@ -54,7 +56,7 @@ POINTS: Final[Mapping[str, Point]] = {
     _SHARED: Point.ENVIRONMENTS,
     "noSchedule": Point.SCHEDULE,
     OVERDUE: Point.SCHEDULE,
-    "notRevoked": Point.REVOCATION,
+    NOT_REVOKED: Point.REVOCATION,
 }
 """The point of the checklist that each rule belongs to."""
 
@@ -130,7 +132,7 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")
     if signs.kept_since:
         yield Violation(
-            "notRevoked",
+            NOT_REVOKED,
             "the previous values are still in the Secret; their overlap ended at"
             f" {signs.kept_since:%Y-%m-%d %H:%M} UTC; keyturn status shows why",
         )
