@@ -134,8 +134,7 @@ async def observe_spec(
 
 def _with_exposure(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
     """Add the last emergency, for a requested rollback that is not handled; all others need no search."""
-    state, asked = observed.state, observed.requested.rollback
-    if state is None or asked is None or asked == state.triggers.rollback:
+    if observed.unhandled_rollback is None:
         return observed
     labels = observed.managed.metadata.labels
     return with_facts(observed, exposed_at=cache.emergencies.last_declared(key, labels))
@@ -229,6 +228,7 @@ async def _target_facts(target: Body, key: ObjectKey, observed: Observed, state:
 
 
 def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
+    """Return the facts of a target that is as at its last read: in sync, so immutable if the spec says so."""
     return TargetFacts(
         owner=meta.owner,
         revision=meta.revision,

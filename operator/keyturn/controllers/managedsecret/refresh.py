@@ -99,7 +99,7 @@ async def with_stores(
 
     A failed read is part of the result, not an exception.
     """
-    if observed.desired is not None and not _is_at_rest(observed):
+    if observed.desired is not None and not observed.is_inactive:
         memory.keep(key, observed, observed.desired)
     if not _has_stores(observed):
         return observed
@@ -130,7 +130,7 @@ async def _pull(
         memory.retry(key, observed.now)
         if desired.refresh_interval:  # without an interval, values are not read again
             record.due = observed.now
-    if _is_at_rest(observed) or not reads_stores(observed, desired):
+    if observed.is_inactive or not reads_stores(observed, desired):
         return Pulled()
     unrecorded = memory.leases.unrecorded(key)
     pulled = await _pull_if_due(_Pull(key, observed, desired, record, unrecorded, context, load))
@@ -191,11 +191,6 @@ def _not_read(pull: _Pull) -> Pulled:
 def _held_leases(observed: Observed) -> frozenset[str]:
     """Return the IDs of the leases that the current revision records."""
     return frozenset(observed.state.borrowed.values()) if observed.state else frozenset()
-
-
-def _is_at_rest(observed: Observed) -> bool:
-    spec, metadata = observed.managed.spec, observed.managed.metadata
-    return bool(observed.trouble or spec.suspend or metadata.deletion_timestamp or observed.state_is_foreign)
 
 
 def _first_due(observed: Observed, desired: Desired) -> datetime | None:

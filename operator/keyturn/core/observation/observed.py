@@ -257,6 +257,18 @@ class Observed:
         return self.state is not None and bool(self.state.triggers.unhandled(self.requested))
 
     @property
+    def unhandled_rollback(self) -> str | None:
+        """The request for a rollback that was not handled yet."""
+        asked = self.requested.rollback
+        return asked if self.state is not None and asked != self.state.triggers.rollback else None
+
+    @property
+    def is_inactive(self) -> bool:
+        """No operation begins at a store or a database server: it is suspended, deleted, invalid, or not owned."""
+        spec, metadata = self.managed.spec, self.managed.metadata
+        return bool(self.trouble or spec.suspend or metadata.deletion_timestamp or self.state_is_foreign)
+
+    @property
     def overlaps(self) -> bool:
         """Previous values, or a previous credential, are still valid next to those of the current revision."""
         return self.current is not None and self.current.overlaps

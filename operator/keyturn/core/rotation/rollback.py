@@ -159,10 +159,8 @@ def _failed(observed: Observed) -> list[WorkloadProgress]:
 
 
 def _unhandled_return(observed: Observed) -> int | None:
-    asked = observed.requested.rollback
-    if observed.state is None or asked is None or asked == observed.state.triggers.rollback:
-        return None
-    return _leading_number(asked)
+    asked = observed.unhandled_rollback
+    return None if asked is None else _leading_number(asked)
 
 
 def _options(observed: Observed) -> list[str]:

@@ -6,7 +6,11 @@ from dataclasses import fields, replace
 
 import pytest
 
+from keyturn.core.errors import Stalled
+from keyturn.core.labels import ROLLBACK
 from keyturn.core.observation.observed import Observed, once, with_facts
+from keyturn.core.reasons import ErrorReason
+from keyturn.core.state.state import Triggers
 from tests.unit.core import builders as make
 
 
@@ -67,3 +71,28 @@ def test_a_result_is_computed_again_for_a_copy() -> None:
     observed = make.observed()
 
     assert (lost(observed), lost(with_facts(observed, lost=("history",)))) == ((), ("history",))
+
+
+@pytest.mark.parametrize(
+    ("observed", "is_inactive"),
+    [
+        pytest.param(make.observed(), False, id="followed"),
+        pytest.param(make.observed({"suspend": True}), True, id="suspended"),
+        pytest.param(make.observed(deleted=True), True, id="deleted"),
+        pytest.param(make.observed(trouble=Stalled(ErrorReason.INVALID_SPEC, "no")), True, id="invalid"),
+        pytest.param(make.observed(state_is_foreign=True), True, id="state of another owner"),
+    ],
+)
+def test_an_object_is_inactive_while_its_spec_is_not_followed(observed: Observed, is_inactive: bool) -> None:  # noqa: FBT001
+    assert observed.is_inactive is is_inactive
+
+
+def test_a_rollback_is_unhandled_until_the_state_records_its_request() -> None:
+    asked = make.observed(annotations={ROLLBACK: "1/x"})
+    assert asked.state is not None
+    handled = replace(asked.state, triggers=Triggers(rollback="1/x"))
+
+    assert asked.unhandled_rollback == "1/x"
+    assert with_facts(asked, state=handled).unhandled_rollback is None
+    assert with_facts(asked, state=None).unhandled_rollback is None
+    assert with_facts(make.observed(), state=handled).unhandled_rollback is None

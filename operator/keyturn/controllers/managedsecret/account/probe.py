@@ -87,10 +87,10 @@ def begin_probe(key: ObjectKey, memory: AccountMemory, context: Context) -> date
 def _plan_probe(
     key: ObjectKey, observed: Observed, desired: DatabaseDesired, memory: AccountMemory, context: Context
 ) -> None:
-    """Plan the next probe of the published credential; there is none of an object that rests."""
+    """Plan the next probe of the published credential; there is none of an inactive object."""
     credential = observed.state.current_credential if observed.state else None
     is_published = credential is not None and credential.is_proven and not record_problem(observed, desired)
-    if credential is None or not is_published or _is_at_rest(observed):
+    if credential is None or not is_published or observed.is_inactive:
         memory.admit_probes(key, None)
         return
     number = credential.revision
@@ -100,11 +100,6 @@ def _plan_probe(
         memory.plan_probe(key, number, due)
     memory.admit_probes(key, desired)
     context.probe_at(key, due)
-
-
-def _is_at_rest(observed: Observed) -> bool:
-    metadata = observed.managed.metadata
-    return bool(observed.trouble or observed.managed.spec.suspend or metadata.deletion_timestamp)
 
 
 def _first_probe(observed: Observed, desired: DatabaseDesired) -> datetime:
