@@ -74,3 +74,8 @@ class Context:
         self.pods = PodReader(self.api, self.now)
         self.namespace_pods = NamespacePods(self.api, loop_time)
         self.job_owners = JobOwners(self.api)
+
+    def drop_managed(self, key: ObjectKey) -> None:
+        """Drop a ManagedSecret that is gone, and wake those that wait for its database account."""
+        for rival in self.cache.drop_managed(key):
+            self.wake(rival)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import structlog
 
 from keyturn.controllers.background import begin
-from keyturn.core.backoff import backoff
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import PushProblem
 from keyturn.core.reasons import ErrorReason
@@ -21,6 +20,7 @@ from keyturn.stores.providers import Policy, WriteResult, properties
 from keyturn.stores.providers.errors import NotFound, StoreError, UnusableError, detail_of
 
 from .pull import trouble_of
+from .retries import retry_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -41,8 +41,6 @@ __all__ = ["PushMemory", "delete_pushed_key", "push", "set_finalizer"]
 
 _log = structlog.get_logger()
 
-_RETRY_DELAY: Final = timedelta(minutes=1)
-_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 
 
@@ -71,8 +69,7 @@ class PushMemory:
         """Record a failed write; the next attempt is due after a back-off."""
         attempts = self._attempts.setdefault(key, {})
         attempts[place] = attempts.get(place, 0) + 1
-        first = error.after if isinstance(error, Wait) else _RETRY_DELAY
-        again = now + max(first, backoff(first, attempts[place], _MAX_RETRY_DELAY))
+        again = now + retry_pause(error, attempts[place])
         self._problems.setdefault(key, {})[place] = PushProblem(error, again)
 
     def succeed(self, key: ObjectKey, place: str) -> None:
@@ -150,8 +147,7 @@ async def set_finalizer(step: steps.Finalize, key: ObjectKey, observed: Observed
         if not metadata.deletion_timestamp or written["metadata"].get("finalizers"):
             context.cache.put_managed(written)
         elif context.cache.version_of(key) <= int(written["metadata"]["resourceVersion"]):
-            for rival in context.cache.drop_managed(key):  # the object is gone now
-                context.wake(rival)
+            context.drop_managed(key)
 
 
 class _Outcome(NamedTuple):

@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from keyturn.controllers.background import begin
-from keyturn.core.backoff import backoff
-from keyturn.core.errors import Wait
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.observation.store_reads import Pulled, being_read
 from keyturn.core.reasons import ConditionReason, RevisionReason
@@ -20,6 +18,7 @@ from keyturn.core.spec.store_refs import next_refresh
 from .leases import LeaseManager, LeaseMemory
 from .pull import PullMemory, empty, read_all, reads_stores
 from .push import PushMemory
+from .retries import retry_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.source import StoreRef
     from keyturn.controllers.context import Context
-    from keyturn.core.errors import Stalled
+    from keyturn.core.errors import Stalled, Wait
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
@@ -44,7 +43,6 @@ __all__ = ["StoreMemory", "with_stores"]
 Load: TypeAlias = "Callable[[], Awaitable[State | None]]"
 
 _RETRY_DELAY: Final = timedelta(minutes=1)
-_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _RENEWAL_RETRY_DELAY: Final = timedelta(seconds=15)
 _UNRECORDED_DELAY: Final = timedelta(seconds=30)
 """When changed values that could not be recorded are read again."""
@@ -305,9 +303,8 @@ async def _read(pull: _Pull) -> Reading | None:
         record.attempts = 0
         return ended
     record.was_read = False
-    first = ended.problem.after if isinstance(ended.problem, Wait) else _RETRY_DELAY
     record.attempts += 1
-    record.due = pull.observed.now + max(first, backoff(first, record.attempts, _MAX_RETRY_DELAY))
+    record.due = pull.observed.now + retry_pause(ended.problem, record.attempts)
     return ended
 
 

@@ -381,7 +381,6 @@ async def _look_again(key: ObjectKey, context: Context) -> None:
         body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
         if context.cache.version_of(key) == version:  # otherwise it was created again meanwhile
-            for rival in context.cache.drop_managed(key):
-                context.wake(rival)
+            context.drop_managed(key)
     else:
         context.cache.put_managed(body)

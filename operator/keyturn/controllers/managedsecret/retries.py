@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .generate import GeneratedValues
     from .pull import PullMemory
 
-__all__ = ["Failures", "RestartBackoff", "drop_generated", "next_time", "report_time"]
+__all__ = ["Failures", "RestartBackoff", "drop_generated", "next_time", "report_time", "retry_pause"]
 
 _STALLED_INTERVAL = timedelta(minutes=1)
 _MAX_RETRY_DELAY = timedelta(minutes=5)
@@ -32,6 +32,15 @@ _MAX_GENERATED_AGE = timedelta(minutes=10)
 """How long generated values are kept while the revision waits for something else, such as a signing CA."""
 _REPORT_DELAY = timedelta(seconds=1)
 """How long a read or generation runs before the status reports it."""
+
+
+def retry_pause(error: Wait | Stalled, attempts: int) -> timedelta:
+    """Return the pause after failed attempts in a row at a store or a database server.
+
+    The first one is that of the error, or a minute; it doubles up to 5 min, and is never shorter than the first.
+    """
+    first = error.after if isinstance(error, Wait) else _STALLED_INTERVAL
+    return max(first, backoff(first, attempts, _MAX_RETRY_DELAY))
 
 
 class Failures:

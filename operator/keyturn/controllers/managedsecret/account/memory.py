@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keyturn.core.backoff import backoff
+from keyturn.controllers.managedsecret.retries import retry_pause
 from keyturn.core.errors import Wait
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountMemory", "next_probe"]
 
-_RETRY_DELAY: Final = timedelta(minutes=1)
-_MAX_RETRY_DELAY: Final = timedelta(minutes=5)
 _CHECK_INTERVAL: Final = timedelta(minutes=2)
 _LEAST_SHARE: Final = 0.8
 """Share of the interval after which the next probe may begin; the rest is jitter."""
@@ -144,9 +142,8 @@ class AccountMemory:
         """Record a failed operation; the next one is due after a back-off, or not before `again`."""
         account = self._account(key)
         account.attempts += 1
-        first = problem.after if isinstance(problem, Wait) else _RETRY_DELAY
         account.problem, account.is_of_repair = problem, of_repair
-        account.again = again or now + max(first, backoff(first, account.attempts, _MAX_RETRY_DELAY))
+        account.again = again or now + retry_pause(problem, account.attempts)
 
     def refuse(self, key: ObjectKey, problem: Wait, now: datetime) -> None:
         """Record that the server refused the candidate."""
