@@ -20,7 +20,7 @@ from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from keyturn.controllers.context import Context
     from keyturn.core.keys import ObjectKey
@@ -49,19 +49,13 @@ def found_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, ItemV
     A plain value stays until the next rotation, whatever its generator, because it may have been adopted. A key of no
     item is kept under its own name, unless the spec leaves it to other writers.
     """
-    kept = {}
-    for item in desired.items:
-        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs and outputs.keys() == item.keys.keys():
-            kept[item.name] = ItemValues(
-                _recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs)
-            )
+    kept = {
+        item.name: ItemValues(_recipe_of(item, outputs), outputs, item.keys, _life_of(item, outputs))
+        for item, outputs in _complete_items(desired, data)
+    }
     if desired.shape.merges:
         return kept
-    known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {
-        key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
-    }
+    stray = _stray(data, kept)
     if desired.shape.adopts:  # they may be the values with which it was adopted
         return {found_under(key): one for key, one in stray.items()} | kept
     return {name: one for name, one in stray.items() if name not in kept} | kept
@@ -74,18 +68,29 @@ def adopted_values(desired: Desired, data: Mapping[str, Value]) -> dict[str, Ite
     generator accepts it. Keys of no item are kept for a rollback, unless the spec leaves them to other writers.
     """
     kept = {}
-    for item in desired.items:
-        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
-        if outputs and outputs.keys() == item.keys.keys() and _stays(item, outputs):
+    for item, outputs in _complete_items(desired, data):
+        if _stays(item, outputs):
             recipe = item.recipe.text if item.recipe else _recipe_of(item, outputs)
             kept[item.name] = ItemValues(recipe, outputs, item.keys, _life_of(item, outputs))
     if desired.shape.merges:
         return kept
+    return kept | {found_under(key): one for key, one in _stray(data, kept).items()}
+
+
+def _complete_items(desired: Desired, data: Mapping[str, Value]) -> Iterator[tuple[Item, Outputs]]:
+    """Yield the items of which the data has every key, each with its values."""
+    for item in desired.items:
+        outputs = {output: data[key] for output, key in item.keys.items() if key in data}
+        if outputs and outputs.keys() == item.keys.keys():
+            yield item, outputs
+
+
+def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
+    """Return the values of no item, by key."""
     known = {key for one in kept.values() for key in one.keys.values()}
-    stray = {
+    return {
         key: ItemValues("", {VALUE: value}, {VALUE: key}) for key, value in data.items() if key not in known
     }
-    return kept | {found_under(key): one for key, one in stray.items()}
 
 
 def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
