@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.status import Via
-from keyturn.controllers.managedsecret.errors import contended, denied, unexpected, unread
+from keyturn.controllers.managedsecret.errors import (
+    contention_error,
+    error_of_observation,
+    error_of_step,
+    unexpected_error,
+)
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.observed import RestartHold
 from keyturn.core.observation.pods import PodsSeen, Trouble
@@ -118,14 +123,14 @@ def sentences() -> Iterator[str]:
     """Return each sentence after its reason or rule."""
     for step in _STEPS:
         for kind, status in _ANSWERS:
-            found = denied(
+            found = error_of_step(
                 kind("update", "/api/v1/namespaces/shop/secrets/db", status, "x"), step, observed()
             )
             yield f"{type(step).__name__} {status} {found.reason}: {found.message}"
     for kind, status in _ANSWERS:
-        found = unread(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
+        found = error_of_observation(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
         yield f"look {status} {found.reason}: {found.message}"
-    yield from (f"look {one.reason}: {one.message}" for one in (contended(), unexpected()))
+    yield from (f"look {one.reason}: {one.message}" for one in (contention_error(), unexpected_error()))
     yield from (f"{one.rule}: {one.message}" for evidence in _evidence() for one in violations_of(*evidence))
     yield from (f"{one.rule}: {one.message}" for one in findings_of(_SIGNS))
     yield from _of_workloads()

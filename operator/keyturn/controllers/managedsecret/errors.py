@@ -14,9 +14,19 @@ from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 
 if TYPE_CHECKING:
+    from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["PASSING", "concerns_one", "contended", "denied", "unexpected", "unread"]
+__all__ = [
+    "PASSING",
+    "concerns_one",
+    "contention_error",
+    "error_of_observation",
+    "error_of_step",
+    "invalid_spec",
+    "state_conflict",
+    "unexpected_error",
+]
 
 PASSING = (errors.Conflict, errors.NotLeading, errors.Throttled, errors.Unavailable)
 """Errors that say nothing about the object: they pass, or another process acts."""
@@ -25,7 +35,7 @@ _OVERLOAD_DELAY = timedelta(seconds=15)
 _NOT_FOUND_DELAY = timedelta(seconds=5)
 
 
-def denied(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
+def error_of_step(error: errors.ApiError, step: steps.Step, observed: Observed) -> Wait | Stalled:
     """Return the error of a step with our own message; a message of the API server may quote a value."""
     what = _what(step, observed)
     match error:
@@ -63,7 +73,7 @@ def concerns_one(error: Wait | Stalled) -> bool:
     return error.reason != ErrorReason.API_SERVER_UNAVAILABLE
 
 
-def unread(error: errors.ApiError) -> Wait:
+def error_of_observation(error: errors.ApiError) -> Wait:
     """Return the error of a failed observation."""
     asked = f"{_answered(error, paths.resource(error.path))}, so the state of the Secret is unknown"
     if isinstance(error, errors.Forbidden | errors.Unauthorized):
@@ -71,7 +81,7 @@ def unread(error: errors.ApiError) -> Wait:
     return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
 
 
-def unexpected() -> Wait:
+def unexpected_error() -> Wait:
     """Return the error of a reconcile that failed unexpectedly; the log has the traceback."""
     return Wait(
         ErrorReason.UNEXPECTED_ERROR,
@@ -80,7 +90,7 @@ def unexpected() -> Wait:
     )
 
 
-def contended() -> Wait:
+def contention_error() -> Wait:
     """Return the error of a pass in which every write met a conflict: another writer is faster each time."""
     return Wait(
         ErrorReason.CONTENDED,
@@ -88,6 +98,15 @@ def contended() -> Wait:
         " another writer of the object",
         _RETRY_DELAY,
     )
+
+
+def invalid_spec() -> Stalled:
+    return Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
+
+
+def state_conflict(key: ObjectKey, reason: str) -> errors.Conflict:
+    """Return the error of a step whose state Secret is not as it was observed; the pass observes it again."""
+    return errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, reason)
 
 
 def _answered(error: errors.ApiError, what: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from keyturn.core.rotation import steps, transitions
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.rollout_obstacles import is_deletable
-from keyturn.core.state.state import state_name
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
 from keyturn.kube.pods import delete_pod, evict_pod
@@ -18,11 +17,12 @@ from keyturn.kube.workloads import restart, workload_of
 from .account.change import change_account
 from .adoption import adopt, claim
 from .consumers import consumer_of
+from .errors import state_conflict
 from .generate import generate_revision
 from .leases import revoke_lease
 from .push import delete_pushed_key, push, set_finalizer
 from .report import write_status
-from .write import known, release, wanted_of, write_state, write_target
+from .write import release, require_state, wanted_of, write_state, write_target
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import Context
@@ -92,7 +92,7 @@ async def _state_after(
 ) -> State:
     """Return the state that a step writes; Bind writes the recorded one unchanged."""
     if isinstance(step, steps.Bind):
-        return known(await memory.secrets.state(key), key)
+        return require_state(await memory.secrets.state(key), key)
     if isinstance(step, steps.Claim):
         return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
@@ -107,7 +107,7 @@ async def _state_after(
         )
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)
-    state = known(before, key)
+    state = require_state(before, key)
     return state.with_facts(transitions.record(step, state.facts, observed, context.now()))
 
 
@@ -119,7 +119,7 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretRead
     """
     state = await secrets.state(key) if observed.state else None
     if (state.facts if state else None) != observed.state:
-        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
+        raise state_conflict(key, "Changed")
     return state
 
 
@@ -131,7 +131,7 @@ async def _take_outside(
     context: Context,
 ) -> None:
     """Run an operation at a store or a database and record it; its failure is kept in memory."""
-    state, stores = known(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
+    state, stores = require_state(await _state_as_seen(key, observed, memory.secrets), key), memory.stores
     match step:
         case steps.Push():
             after = await push(step, key, state, stores.pushes, context)

@@ -19,7 +19,14 @@ from keyturn.runtime.clock import loop_time
 
 from .account.probe import with_account
 from .account.report import tell_account_step, tell_verdict
-from .errors import PASSING, concerns_one, contended, denied, unexpected, unread
+from .errors import (
+    PASSING,
+    concerns_one,
+    contention_error,
+    error_of_observation,
+    error_of_step,
+    unexpected_error,
+)
 from .execute import take
 from .observe import observe
 from .refresh import with_stores
@@ -88,7 +95,7 @@ async def _run_steps(key: ObjectKey, memory: Memory, context: Context) -> dateti
     _log.warning("reconcile did not converge", secret=str(key), steps=_MAX_STEPS)
     memory.budget.leave(key)
     if conflicts == _MAX_STEPS:
-        await _report_unseen(key, contended(), memory, context)
+        await _report_unseen(key, contention_error(), memory, context)
     return _retry_time(key, _CONFLICT_DELAY, memory, context)
 
 
@@ -110,7 +117,7 @@ async def _observe(key: ObjectKey, memory: Memory, context: Context) -> Observed
         raise
     except errors.ApiError as error:
         _log.warning("observation failed", secret=str(key), error=error)
-        raise unread(error) from error
+        raise error_of_observation(error) from error
 
 
 async def _next_step(
@@ -187,7 +194,7 @@ async def _run_pass(key: ObjectKey, memory: Memory, context: Context) -> datetim
         return _retry_time(key, wait.after, memory, context)
     except Exception:
         memory.budget.leave(key)
-        await _report_unseen(key, unexpected(), memory, context)
+        await _report_unseen(key, unexpected_error(), memory, context)
         raise  # the work queue logs it and retries
     finally:
         memory.forget_values(key)
@@ -279,5 +286,5 @@ async def _execute(
     except (errors.Conflict, errors.NotLeading):
         raise
     except errors.ApiError as error:
-        raise denied(error, step, observed) from error
+        raise error_of_step(error, step, observed) from error
     failpoints.reached("after", name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from keyturn.core.errors import Stalled
-from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
 from keyturn.core.rotation.publication import publication_time
@@ -25,6 +23,8 @@ from keyturn.kube.target_secret import (
     target_facts,
 )
 
+from .errors import invalid_spec, state_conflict
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -38,18 +38,23 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .secret_reads import SecretReads
 
-__all__ = ["known", "release", "wanted_of", "write_state", "write_target"]
+__all__ = ["release", "require_state", "wanted_of", "write_state", "write_target"]
 
 
 def wanted_of(observed: Observed) -> Desired:
     if observed.desired is None:
-        raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
+        raise invalid_spec()
     return observed.desired
 
 
-def known(state: State | None, key: ObjectKey) -> State:
+def require_state(state: State | None, key: ObjectKey) -> State:
+    """Return a state that was observed.
+
+    Raises:
+        Conflict: It was deleted since.
+    """
     if state is None:
-        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Deleted")
+        raise state_conflict(key, "Deleted")
     return state
 
 
@@ -94,7 +99,7 @@ async def write_target(
     """
     is_new = isinstance(step, steps.Publish)
     published = publication_time(step, observed, context.now())
-    state = known(await memory.secrets.state(key), key)
+    state = require_state(await memory.secrets.state(key), key)
     body = await _body(key, observed, state, published, memory.secrets)
     written = await _write_secret(key, body, memory, context)
     meta = meta_of(written)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.controllers.managedsecret.errors import concerns_one, denied, unread
+from keyturn.controllers.managedsecret.errors import concerns_one, error_of_observation, error_of_step
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.rotation.steps import (
     Begin,
@@ -45,25 +45,29 @@ def error(kind: type[errors.ApiError], status: int, verb: str = "update") -> err
 
 @pytest.mark.parametrize("step", STEPS)
 def test_what_is_invalid_waits_for_a_person(step: str) -> None:
-    found = denied(error(errors.Invalid, 422), STEPS[step], observed())
+    found = error_of_step(error(errors.Invalid, 422), STEPS[step], observed())
     assert isinstance(found, Stalled)
     assert found.reason == "Refused"
 
 
 @pytest.mark.parametrize(("kind", "status"), [(errors.Forbidden, 403), (errors.Invalid, 422)])
 def test_a_pod_may_be_deleted_by_hand(kind: type[errors.ApiError], status: int) -> None:
-    found = denied(error(kind, status, "delete"), STEPS["a pod"], observed())
+    found = error_of_step(error(kind, status, "delete"), STEPS["a pod"], observed())
     assert "kubectl delete pod web-1 -n shop" in found.message
 
 
 def test_a_budget_that_permits_no_eviction_is_no_failure_of_the_api_server() -> None:
-    found = denied(error(errors.Throttled, 429, "create"), STEPS["a pod with exposed values"], observed())
+    found = error_of_step(
+        error(errors.Throttled, 429, "create"), STEPS["a pod with exposed values"], observed()
+    )
     assert found.reason == "Refused"
     assert "report-x" in found.message
 
 
 def test_a_missing_right_to_evict_names_the_component() -> None:
-    found = denied(error(errors.Forbidden, 403, "create"), STEPS["a pod with exposed values"], observed())
+    found = error_of_step(
+        error(errors.Forbidden, 403, "create"), STEPS["a pod with exposed values"], observed()
+    )
     assert "manifests/components/pod-eviction" in found.message
 
 
@@ -80,7 +84,7 @@ def test_a_missing_right_to_evict_names_the_component() -> None:
     ],
 )
 def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, reason: str) -> None:
-    found = denied(error(kind, status), STEPS["the target"], observed())
+    found = error_of_step(error(kind, status), STEPS["the target"], observed())
     assert isinstance(found, Wait)
     assert found.reason == reason
     assert concerns_one(found) is (reason != "ApiServerUnavailable")
@@ -97,10 +101,10 @@ def test_what_may_pass_is_waited_for(kind: type[errors.ApiError], status: int, r
 def test_a_look_that_is_refused_leaves_open_what_is_there(
     kind: type[errors.ApiError], status: int, reason: str
 ) -> None:
-    assert unread(error(kind, status, "get")).reason == reason
+    assert error_of_observation(error(kind, status, "get")).reason == reason
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_the_words_of_the_api_server_are_never_repeated(step: str) -> None:
     for kind in (errors.Invalid, errors.Forbidden, errors.BadRequest, errors.Unavailable):
-        assert "Whatever" not in denied(error(kind, 500), STEPS[step], observed()).message
+        assert "Whatever" not in error_of_step(error(kind, 500), STEPS[step], observed()).message

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from keyturn.controllers.background import begin
+from keyturn.controllers.managedsecret.errors import invalid_spec, state_conflict
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import TargetKey
 from keyturn.core.observation.account import ProbeVerdict
@@ -84,7 +85,7 @@ async def change_account(
         job = await begin(name, work, partial(_wake, key, memory, context))
     outcome = _end(job, step, key, desired, memory, context)
     if isinstance(outcome, Fenced):
-        raise errors.Conflict("get", paths.secret(key.namespace, state_name(key.name)), 0, "Changed")
+        raise state_conflict(key, "Changed")
     if outcome is None or not _is_done(step, outcome, key, state, memory, context):
         return None
     if isinstance(step, steps.Prove):
@@ -138,7 +139,7 @@ def answer(server: Hashable, memory: AccountMemory, context: Context) -> None:
 
 def _database_of(observed: Observed) -> DatabaseDesired:
     if observed.database is None:
-        raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be followed")
+        raise invalid_spec()
     return observed.database
 
 
