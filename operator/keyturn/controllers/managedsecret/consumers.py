@@ -24,7 +24,7 @@ from keyturn.kube.pod_reader import GRACE, NO_GRACE
 from keyturn.kube.target_secret import past
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from keyturn.controllers.context import Context
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .write_memory import Published
 
-__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads"]
+__all__ = ["PodMemory", "consumer_of", "with_consumers", "with_workloads", "workloads_of"]
 
 _Rollout: TypeAlias = "tuple[int, datetime | None]"
 """The revision of a rollout, and the time of the restart marker."""
@@ -99,15 +99,22 @@ def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> 
     desired = observed.desired
     if desired is None:
         return observed
-    workloads = {one.key: one for one in cache.users_of(key.namespace, desired.secret)}
-    listed = {target: cache.workload(target) for target in desired.targets}
-    workloads |= {target: workload for target, workload in listed.items() if workload}
-    missing = tuple(str(target) for target, workload in listed.items() if workload is None)
+    workloads, missing = workloads_of(key.namespace, desired.secret, desired.targets, cache)
     return with_facts(
         observed,
         consumers=tuple(consumer_of(one, desired.secret, cache, observed.now) for one in workloads.values()),
-        missing_targets=missing,
+        missing_targets=tuple(map(str, missing)),
     )
+
+
+def workloads_of(
+    namespace: str, secret: str, targets: Iterable[WorkloadKey], cache: InformerCache
+) -> tuple[dict[WorkloadKey, Workload], list[WorkloadKey]]:
+    """Return the workloads that reference a Secret or that the spec lists, and the listed ones that are absent."""
+    found = {one.key: one for one in cache.users_of(namespace, secret)}
+    listed = {target: cache.workload(target) for target in targets}
+    found |= {target: workload for target, workload in listed.items() if workload}
+    return found, [target for target, workload in listed.items() if workload is None]
 
 
 def consumer_of(workload: Workload, secret: str, cache: InformerCache, now: datetime) -> Consumer:

@@ -21,6 +21,7 @@ from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
 from keyturn.core.times import to_second
 
+from .consumers import workloads_of
 from .secret_reads import versions_of
 
 if TYPE_CHECKING:
@@ -239,13 +240,8 @@ def _version_of(key: ObjectKey, name: str, cache: InformerCache) -> tuple[str, s
 
 def _consumers(key: ObjectKey, secret: str, cache: InformerCache) -> dict[WorkloadKey, Workload] | None:
     """Return the workloads that use the Secret or that the spec lists; None if one of these is absent."""
-    found = {one.key: one for one in cache.users_of(key.namespace, secret)}
-    for target in cache.targets_of(key):
-        workload = cache.workload(target)
-        if workload is None:
-            return None
-        found[target] = workload
-    return found
+    found, missing = workloads_of(key.namespace, secret, cache.targets_of(key), cache)
+    return None if missing else found
 
 
 def _siblings(workload: Workload, secret: str, cache: InformerCache) -> list[tuple[str, int | None]]:
