@@ -21,7 +21,7 @@ _PROGRAM = ("-m", "keyturn")
 _SOONER = "keyturn.core.rotation.rollout._MIN_RESTART_INTERVAL=1"
 """The constant of forks: a second between two restarts of one workload instead of ten."""
 _FAILPOINT = "KEYTURN_FAILPOINT"
-_UNCHECKED = "keyturn.controllers.startup_checks._REQUEST_TIMEOUT=0"
+_UNCHECKED = "keyturn.controllers.cluster_checks._REQUEST_TIMEOUT=0"
 """The constant without which an operator asks for each of its rights at its start, over a hundred requests."""
 _TIMEOUT = 90.0
 LEADERSHIP_LOST = 1

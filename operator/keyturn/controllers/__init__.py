@@ -11,7 +11,7 @@ Modules
     own_writes                    events that wait for the answer to a write of the operator
     background                    jobs that outlast a reconcile, apart from the workers
     secretclass, external_health   reconcilers of SecretClass; of stores and database targets
-    startup_checks, object_metrics   checks at the start; samples for /metrics
+    cluster_checks, object_metrics   checks of CRDs and permissions; samples for /metrics
 
 Packages
     managedsecret, emergency      reconcilers of two kinds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .event_handlers import Watches
     from .watch_liveness import WatchLiveness
 
-__all__ = ["Upkeep"]
+__all__ = ["CacheSync"]
 
 _SWEEP_INTERVAL: Final = 600.0
 _RELIST_PAUSE: Final = 2.0
@@ -32,7 +32,7 @@ _HINT: Final = "are the CRDs and the RBAC installed? See keyturn check"
 _log = structlog.get_logger()
 
 
-class Upkeep:
+class CacheSync:
     """Lists all kinds at the start, after each list of kopf's, and every 10 minutes."""
 
     def __init__(self, context: Context, watches: Watches, secrets: SightOf, liveness: WatchLiveness) -> None:

@@ -209,7 +209,7 @@ class Watches:
 
     def secret(self, meta: SecretMeta) -> None:
         key = ObjectKey(meta.namespace, meta.owner)
-        if self._context.cache.put_secret(meta) and not self._memory.writes.is_writing(key, meta):
+        if self._context.cache.put_secret(meta) and not self._memory.writes.note_if_writing(key, meta):
             self._add(key)
 
     def secret_gone(self, namespace: str, name: str, version: int | None = None) -> None:

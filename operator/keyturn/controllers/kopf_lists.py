@@ -1,6 +1,6 @@
 """Responses of the API server to kopf, changed where kopf would keep many objects or end its watches.
 
-Lists are empty and have only the version from which kopf starts its watches. `Upkeep` lists the objects in pages
+Lists are empty and have only the version from which kopf starts its watches. `CacheSync` lists the objects in pages
 that are bounded in bytes, before kopf starts and after each of kopf's later lists. kopf would keep the objects of a
 page until its workers have handled each. kopf's first list of a kind has the version of the list before it started,
 so that no object has to be listed twice: its watch begins where that list ended.

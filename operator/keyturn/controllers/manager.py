@@ -34,7 +34,8 @@ from keyturn.runtime.reach import Reach
 from keyturn.runtime.scheduling import favour_event_loop
 from keyturn.stores import providers
 
-from .cache_sync import Upkeep
+from .cache_sync import CacheSync
+from .cluster_checks import ClusterChecks
 from .context import Context
 from .emergency.reconcile import reconcile_emergency
 from .event_handlers import Key, Watches
@@ -48,7 +49,6 @@ from .object_metrics import facts
 from .secretclass import reconcile_class
 from .shard_work import Shards
 from .start import leave_at_rest
-from .startup_checks import Startup
 from .watch_liveness import WatchLiveness, is_stuck
 from .workqueue import Priority, WorkQueue
 
@@ -153,11 +153,11 @@ class Manager:
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         self.dashboard = DashboardServer(options.ui, api, cache, now, self.election, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        self.upkeep = Upkeep(self.context, self.watches, self.secrets, self.liveness)
-        lists = self.upkeep.sweep, self.secrets.fresh
+        self.cache_sync = CacheSync(self.context, self.watches, self.secrets, self.liveness)
+        lists = self.cache_sync.sweep, self.secrets.fresh
         self.shards.attach(context, self.memory, self.watches, self.queue, lists, self._leave_at_rest)
-        self.startup = Startup(api, place, self._set_lost_fields)
-        self.context.doubt_crds = self.startup.doubt
+        self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields)
+        self.context.doubt_crds = self.cluster_checks.doubt
         self._stop_kopf = asyncio.Event()
         self._kopf_is_ready = asyncio.Event()
 
@@ -209,13 +209,13 @@ class Manager:
             parts = [
                 group.create_task(part)
                 for part in (
-                    self.election.run(self.shards, self.upkeep.is_primed),
+                    self.election.run(self.shards, self.cache_sync.is_primed),
                     self.secrets.run(),
                     self.events.run(),
                     self.context.stores.run(),
-                    self.upkeep.run(),
-                    self.startup.run(),
-                    self.audit.watch(self.upkeep.is_primed),
+                    self.cache_sync.run(),
+                    self.cluster_checks.run(),
+                    self.audit.watch(self.cache_sync.is_primed),
                     self.audit.keep(),
                     self.dashboard.keep(),
                     self.metrics_server.keep(),
@@ -232,10 +232,10 @@ class Manager:
                 part.cancel()
 
     async def _work(self) -> None:
-        await self.upkeep.is_primed.wait()
+        await self.cache_sync.is_primed.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_CHECK_TIMEOUT):
-                await self.startup.looked.wait()
+                await self.cluster_checks.was_checked.wait()
         if self._options.audit:
             await self.secrets.fresh()  # standbys receive audit events too, which name Secrets
         async with asyncio.TaskGroup() as group:
@@ -272,7 +272,7 @@ class Manager:
 
     async def _kopf(self, stop: asyncio.Event) -> None:
         """Start kopf after the first list: it discovers kinds only once."""
-        await self.upkeep.is_primed.wait()
+        await self.cache_sync.is_primed.wait()
         namespaces = self._options.namespaces
         self.liveness.expect(self.watches.collections)
         await run_kopf(
@@ -307,7 +307,7 @@ class Manager:
         return stuck + self.liveness.problems()
 
     def _unready(self) -> list[str]:
-        return [*self.upkeep.problems(), *(self.election.problems() or self.startup.problems())]
+        return [*self.cache_sync.problems(), *(self.election.problems() or self.cluster_checks.problems())]
 
     def _set_lost_fields(self, fields: tuple[str, ...]) -> None:
         """Record the status fields that the installed CRD drops, and enqueue all objects to report or write them."""

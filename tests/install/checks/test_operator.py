@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
 
 _CRD = yaml.load((ROOT / "crds" / "keyturn.dev_managedsecrets.yaml").read_text(), Loader=yaml.CSafeLoader)
-_SOON = "keyturn.controllers.startup_checks._FAILING_INTERVAL=3"
+_SOON = "keyturn.controllers.cluster_checks._FAILING_INTERVAL=3"
 """Seconds after which a check with a finding is repeated, instead of 15."""
 _OUTDATED = 'keyturn_crd_outdated{crd="managedsecrets.keyturn.dev"}'
 

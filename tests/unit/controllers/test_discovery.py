@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import structlog
 
-from keyturn.controllers.cache_sync import Upkeep
+from keyturn.controllers.cache_sync import CacheSync
 from keyturn.controllers.discovery import find_named_types, find_watchable
 from keyturn.controllers.watch_liveness import WatchLiveness
 from tests.unit.stores.fast_clock import in_no_time
@@ -110,7 +110,7 @@ async def test_the_optional_kinds_are_listed_and_watched_from_the_start_on() -> 
     watches: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=["shop"], absent_kinds=set())
     context: Any = SimpleNamespace(api=Cluster(ROLLOUTS), cache=SimpleNamespace(managed_keys=list))
     secrets: Any = SimpleNamespace(synced=_set())
-    running = asyncio.create_task(Upkeep(context, watches, secrets, WatchLiveness()).run())
+    running = asyncio.create_task(CacheSync(context, watches, secrets, WatchLiveness()).run())
     await swept.wait()
     running.cancel()
 

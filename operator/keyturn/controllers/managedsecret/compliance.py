@@ -87,8 +87,8 @@ class ComplianceMemory:
     def keep_first(self, key: ObjectKey, number: int) -> None:
         self._first.setdefault(key, number)
 
-    def are_new(self, key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> bool:
-        """Whether objects with equal values differ from the last ones; keep them for the next call."""
+    def replace_equal(self, key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> bool:
+        """Replace the objects with equal values; return whether they differ from the last ones."""
         if found == self._equal.get(key, {}):
             return False
         self._equal.pop(key, None)
@@ -166,7 +166,7 @@ def _violations(
     key: ObjectKey, observed: Observed, memory: ComplianceMemory, cache: InformerCache
 ) -> tuple[Violation, ...]:
     """Return violations of the class policy."""
-    memory.affect(memory.index.read(key))
+    memory.affect(memory.index.mark_read(key))
     desired = observed.desired
     if desired is None or observed.secret_class is None:
         return ()
@@ -315,11 +315,11 @@ def _twins(
         for name, others in memory.index.twins(key).items()
     }
     matches = {name: others for name, others in matches.items() if others}
-    if memory.are_new(key, matches):
+    if memory.replace_equal(key, matches):
         _log_equal_values(key, matches)
-    if memory.index.are_complete:
+    if memory.index.is_complete:
         return frozenset(matches)
-    memory.index.wait(key)
+    memory.index.notify_when_complete(key)
     if observed.state and not memory.is_first(key, observed.state.current_number):
         return frozenset(matches)  # the values have changed since
     return frozenset(matches) | told_twins(observed.managed.status)

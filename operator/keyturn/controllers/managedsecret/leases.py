@@ -142,7 +142,7 @@ class LeaseMemory:
         """Return why the store does not revoke a lease, as of its last answer."""
         return self._known(key, lease).refusal
 
-    def wait(self, key: ObjectKey, lease: str, until: datetime) -> None:
+    def keep_in_progress(self, key: ObjectKey, lease: str, until: datetime) -> None:
         """Record that a revocation is in progress; an earlier refusal counts until the store gives another answer."""
         self._put(key, lease, self._known(key, lease)._replace(again=until, refused=None))
 
@@ -414,7 +414,7 @@ async def _revoke(lease: StoreLease, key: ObjectKey, memory: LeaseMemory, contex
         )
     if not job.task.done():
         memory.keep_revocation(key, job)
-        memory.wait(key, lease.id, lease.ends)
+        memory.keep_in_progress(key, lease.id, lease.ends)
         return False
     failure = job.task.result()
     if failure is None:

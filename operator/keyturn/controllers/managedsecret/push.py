@@ -60,7 +60,9 @@ class PushMemory:
         """Remove and return the write that was started."""
         return self._jobs.get(key, {}).pop(place, None)
 
-    def wait(self, key: ObjectKey, place: str, job: BackgroundJob[Any], problem: PushProblem) -> None:
+    def keep_in_progress(
+        self, key: ObjectKey, place: str, job: BackgroundJob[Any], problem: PushProblem
+    ) -> None:
         """Keep a write in progress, which `problem` reports."""
         self._jobs.setdefault(key, {})[place] = job
         self._problems.setdefault(key, {})[place] = problem
@@ -266,7 +268,7 @@ async def _run_job(
         job = await begin(name, _attempt(destination, request), lambda: _wake(place, key, memory, context))
     if not job.task.done():
         waits = Wait(ErrorReason.PUSHING, f"pushTo: {destination} is being written", _CHECK_INTERVAL)
-        memory.wait(key, place, job, PushProblem(waits, context.now() + _CHECK_INTERVAL))
+        memory.keep_in_progress(key, place, job, PushProblem(waits, context.now() + _CHECK_INTERVAL))
         return None
     outcome = job.task.result()
     if isinstance(outcome, Wait | Stalled):

@@ -40,7 +40,7 @@ class ValueIndex:
         self._unread = set(keys) - self._tags.keys()
 
     @property
-    def are_complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether all objects of the start were read, so that a value without a match is unique."""
         return self._unread is not None and not self._unread
 
@@ -57,7 +57,7 @@ class ValueIndex:
 
     def drop(self, key: ObjectKey) -> set[ObjectKey]:
         """Remove an object; return the other objects whose matches changed."""
-        return self.put(key, ()) | self.read(key)
+        return self.put(key, ()) | self.mark_read(key)
 
     def twins(self, key: ObjectKey) -> dict[str, set[ObjectKey]]:
         """Return the values that other objects have as well, by name, with these objects."""
@@ -65,15 +65,15 @@ class ValueIndex:
         shared = {name: self._holders[tag] - {key} for name, tag in held}
         return {name: others for name, others in shared.items() if others}
 
-    def wait(self, key: ObjectKey) -> None:
+    def notify_when_complete(self, key: ObjectKey) -> None:
         """Register `key` to be returned once all objects of the start were read."""
         self._waiting.add(key)
 
-    def read(self, key: ObjectKey) -> set[ObjectKey]:
+    def mark_read(self, key: ObjectKey) -> set[ObjectKey]:
         """Count an object of the start as read; return the registered objects after the last one."""
         if self._unread:
             self._unread.discard(key)
-        if not self.are_complete:
+        if not self.is_complete:
             return set()
         waiting, self._waiting = self._waiting, set()
         return waiting

@@ -43,8 +43,8 @@ class WriteMemory:
     def end(self, key: ObjectKey) -> None:
         self._writing.pop(key, None)
 
-    def is_writing(self, key: ObjectKey, meta: SecretMeta) -> bool:
-        """Whether the Secret is being written; the version that the watch reports is then noted.
+    def note_if_writing(self, key: ObjectKey, meta: SecretMeta) -> bool:
+        """Note the version that the watch reports, if the Secret is being written; return whether it is.
 
         The answer of the write decides whether another writer has changed the Secret.
         """

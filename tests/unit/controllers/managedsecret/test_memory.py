@@ -37,7 +37,9 @@ async def test_the_jobs_of_a_deleted_object_are_cancelled() -> None:
     jobs = generation, reading, write, revocation = [await endless() for _ in range(4)]
     memory.generated.keep(KEY, "key", generation, NOW)
     memory.stores.pulls.record(KEY).reading = reading
-    memory.stores.pushes.wait(KEY, "place", write, PushProblem(Wait("Pushing", "", seconds(5)), NOW))
+    memory.stores.pushes.keep_in_progress(
+        KEY, "place", write, PushProblem(Wait("Pushing", "", seconds(5)), NOW)
+    )
     memory.stores.leases.keep_revocation(KEY, revocation)
 
     memory.forget(KEY)

@@ -312,7 +312,7 @@ async def test_what_is_written_for_an_object_that_is_gone_is_cancelled(pusher: P
     writing = pusher.memory.take_job(KEY, PLACE.id)
     assert writing
     assert pusher.problem
-    pusher.memory.wait(KEY, PLACE.id, writing, pusher.problem)
+    pusher.memory.keep_in_progress(KEY, PLACE.id, writing, pusher.problem)
     pusher.memory.forget(KEY)
     async with asyncio.timeout(5):
         await asyncio.wait([writing.task])

@@ -64,28 +64,28 @@ def test_the_key_is_another_in_each_process_and_no_tag_holds_a_value() -> None:
 
 def test_tags_are_complete_when_all_that_was_there_at_the_start_was_read() -> None:
     tags = ValueIndex()
-    assert not tags.are_complete, "nobody has said what there is"
-    tags.read(HERE)
+    assert not tags.is_complete, "nobody has said what there is"
+    tags.mark_read(HERE)
     tags.expect([HERE, THERE])
-    assert not tags.are_complete
-    tags.read(HERE)
+    assert not tags.is_complete
+    tags.mark_read(HERE)
     tags.drop(THERE)
-    assert tags.are_complete
+    assert tags.is_complete
 
 
 def test_where_nothing_was_there_tags_are_complete_at_once() -> None:
     tags = ValueIndex()
     tags.expect([])
-    assert tags.are_complete
+    assert tags.is_complete
 
 
 def test_who_waits_for_the_others_continues_when_the_last_was_read() -> None:
     tags = ValueIndex()
     tags.expect([HERE, THERE])
-    tags.wait(HERE)
-    assert tags.read(HERE) == set()
-    assert tags.read(THERE) == {HERE}
-    assert tags.read(THERE) == set()
+    tags.notify_when_complete(HERE)
+    assert tags.mark_read(HERE) == set()
+    assert tags.mark_read(THERE) == {HERE}
+    assert tags.mark_read(THERE) == set()
 
 
 @given(st.lists(st.tuples(st.sampled_from([HERE, THERE, ELSEWHERE]), st.integers(0, 3)), max_size=30))

@@ -205,7 +205,7 @@ def _end(
     """Return the result of a job; None if it failed or is in progress, which memory keeps."""
     now, where, server = context.now(), _place_of(key, desired), server_of(key, desired)
     if not job.task.done():
-        memory.wait(key, job, f"{where}: the server is being changed", now)
+        memory.keep_in_progress(key, job, f"{where}: the server is being changed", now)
         return None
     match job.task.result():
         case Effect() | Fenced() as outcome:

@@ -122,7 +122,7 @@ class AccountMemory:
         job, account.job = account.job, None
         return job
 
-    def wait(self, key: ObjectKey, job: BackgroundJob[Any], message: str, now: datetime) -> None:
+    def keep_in_progress(self, key: ObjectKey, job: BackgroundJob[Any], message: str, now: datetime) -> None:
         """Keep an operation in progress; its end wakes the object."""
         account = self._account(key)
         account.job = job
@@ -183,8 +183,8 @@ class AccountMemory:
         if account.verdict in {ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED}:
             account.probe_due = now
 
-    def is_other_target(self, key: ObjectKey, identity: str | None) -> bool:
-        """Whether the target has changed, or its server recovered, since the last observation."""
+    def replace_target(self, key: ObjectKey, identity: str | None) -> bool:
+        """Replace the identity of the target; return whether it has changed, or its server has recovered."""
         account = self._account(key)
         before, account.target = account.target, identity
         return before is not None and before != identity

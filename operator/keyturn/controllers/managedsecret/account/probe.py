@@ -58,7 +58,7 @@ def with_account(key: ObjectKey, observed: Observed, memory: AccountMemory, cont
     if desired is None:
         memory.admit_probes(key, None)
         return observed
-    if memory.is_other_target(key, context.databases.identity(desired.target, key.namespace)):
+    if memory.replace_target(key, context.databases.identity(desired.target, key.namespace)):
         answer(server_of(key, desired), memory, context)
         memory.resume(key, observed.now)
     _plan_probe(key, observed, desired, memory, context)

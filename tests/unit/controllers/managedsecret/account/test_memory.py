@@ -155,7 +155,7 @@ def test_the_probe_of_an_accepted_login_waits_though_an_operation_ends(memory: A
 
 async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(memory: AccountMemory) -> None:
     task = asyncio.create_task(asyncio.sleep(60))
-    memory.wait(KEY, BackgroundJob("Apply", task), "in progress", NOW)
+    memory.keep_in_progress(KEY, BackgroundJob("Apply", task), "in progress", NOW)
     found = facts(memory)
     assert (found.busy, found.problem and found.problem.reason) == (True, "ChangingCredential")
 
@@ -168,7 +168,7 @@ async def test_an_operation_in_progress_is_no_failure_and_ends_with_its_object(m
 
 async def test_every_operation_ends_with_the_process(memory: AccountMemory) -> None:
     tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(2)]
-    memory.wait(KEY, BackgroundJob("Apply", tasks[0]), "in progress", NOW)
+    memory.keep_in_progress(KEY, BackgroundJob("Apply", tasks[0]), "in progress", NOW)
     memory.keep_probe(ObjectKey("shop", "other"), tasks[1])
 
     await memory.close()

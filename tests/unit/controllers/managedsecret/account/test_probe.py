@@ -295,7 +295,7 @@ async def test_a_probe_that_was_planned_does_not_begin_after_its_reason_is_gone(
 async def test_no_probe_begins_while_the_account_is_changed(prober: Prober) -> None:
     await prober.look()
     changing = asyncio.create_task(asyncio.sleep(60))
-    prober.memory.wait(KEY, BackgroundJob("Apply", changing), "in progress", NOW)
+    prober.memory.keep_in_progress(KEY, BackgroundJob("Apply", changing), "in progress", NOW)
     prober.now += minutes(11)
 
     await prober.work()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.installation.checks.schemas import Installed
     from keyturn.kube.client import Api
 
-__all__ = ["Startup"]
+__all__ = ["ClusterChecks"]
 
 _INTERVAL: Final = 600.0
 _FAILING_INTERVAL: Final = 15.0
@@ -35,12 +35,12 @@ _LEADER_VERBS: Final = frozenset({"get", "update"})
 _log = structlog.get_logger()
 
 
-class Startup:
-    """Runs in every replica; it reads only."""
+class ClusterChecks:
+    """Periodic checks, which run in every replica and read only."""
 
     def __init__(self, api: Api, place: Place, lost: Callable[[tuple[str, ...]], None]) -> None:
         """`lost` receives the fields of a ManagedSecret's status that the installed CRD lacks."""
-        self.looked = asyncio.Event()
+        self.was_checked = asyncio.Event()
         """Set after the first check of the CRDs, whatever its result."""
         self._api = api
         self._asked: Collection[Right] = tuple(rights.rights_of(place))
@@ -65,7 +65,7 @@ class Startup:
     async def run(self) -> None:
         """Run until cancelled: every 10 min, or every 15 s after a finding."""
         while True:
-            await self.look()
+            await self.check()
             self._doubted.clear()
             is_well = not self._missing and not self._unknown and not any(self._outdated.values())
             pause = _INTERVAL if is_well else _FAILING_INTERVAL
@@ -74,10 +74,10 @@ class Startup:
                     await self._doubted.wait()
                     await asyncio.sleep(_PUBLICATION_DELAY)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Run all checks once."""
         await self._check_crds()
-        self.looked.set()
+        self.was_checked.set()
         await self._check_permissions()
 
     async def _check_crds(self) -> None:
