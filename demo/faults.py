@@ -60,4 +60,4 @@ CRASHES = Fault(
     ),
     _crash_loop,
 )
-"""Of real containers: the application ends with an error, and the kubelet starts it again and again."""
+"""Of real containers: the application ends with an error, and the kubelet restarts it each time."""

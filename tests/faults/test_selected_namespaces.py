@@ -74,7 +74,7 @@ def test_a_namespace_without_rights_stops_no_other_and_is_served_when_it_has_the
         one.create()
         other.create()
         one.wait_for(1)
-        assert {line["namespace"] for line in operator.lines("namespace not served")} == {
+        assert {line["namespace"] for line in operator.lines("namespace not watched")} == {
             other.namespace,
             "selected-and-deleted",
         }

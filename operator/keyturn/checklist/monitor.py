@@ -59,7 +59,7 @@ class ChecklistMonitor:
         """Run until cancelled."""
         while True:
             await self.look()
-            await asyncio.sleep(_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads a herd
+            await asyncio.sleep(_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads the requests
 
     async def look(self) -> None:
         """Read the reports; each tenth time check encryption as well. No error of either ends the operator."""

@@ -346,7 +346,7 @@ class Watches:
                 refusals[namespace] = error
                 if namespace not in self._forbidden:
                     _log.warning(
-                        "namespace not served", namespace=namespace, error=error, hint="see keyturn check"
+                        "namespace not watched", namespace=namespace, error=error, hint="see keyturn check"
                     )
         self._forbidden = set(refusals)
         if len(refusals) == len(namespaces):

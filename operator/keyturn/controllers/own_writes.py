@@ -1,7 +1,7 @@
 """Which events wait for the answer to a write of the operator: the answer shows whether they are news.
 
-The watch often reports a write before its answer arrives. Handled as a change by another writer, the event of each
-status would cause one more reconcile, that of a class a reconcile of all its users.
+The watch often reports a write before its answer arrives. Without this, the event of an own status write would cause
+another reconcile, and that of a SecretClass a reconcile of each user.
 
 An answer may take until the timeout of a request. An event that cannot be of the write does not wait: a deletion, or
 one of another generation than the write leaves.

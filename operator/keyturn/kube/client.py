@@ -209,7 +209,7 @@ class Client:
                 if not repeatable:
                     raise
                 wait = pause
-            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311  # spreads the herd, guards nothing
+            await asyncio.sleep(wait * random.uniform(1, 1.5))  # noqa: S311  # spreads the burst, guards nothing
         return await self._once(call)
 
     async def _once(self, call: Call) -> bytes:

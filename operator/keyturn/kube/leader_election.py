@@ -208,7 +208,7 @@ class Elector:
     def _log_leader(self, before: str | None) -> None:
         leader = self._seen.get("holderIdentity")
         if leader and leader not in {before, self.identity}:
-            _log.info("standing by", leader=leader)
+            _log.info("standby", leader=leader)
 
     async def _acquire(self, lease: Body | None) -> Body:
         now = _micro_time()

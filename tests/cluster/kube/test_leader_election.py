@@ -262,8 +262,8 @@ async def test_a_standby_says_once_who_leads_and_has_no_problem(api: Api, namesp
             assert two.leader == "one"
             assert two.problems() == []
 
-    assert [line for line in logged if line["event"] == "standing by"] == [
-        {"event": "standing by", "leader": "one", "log_level": "info"}
+    assert [line for line in logged if line["event"] == "standby"] == [
+        {"event": "standby", "leader": "one", "log_level": "info"}
     ]
 
 

@@ -82,7 +82,7 @@ async def test_a_standby_is_ready_and_one_that_can_never_lead_is_not(
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}
     installed("apply", "-f", "-", given={**lease, "metadata": {"name": "keyturn", "namespace": OWN}})
     with operator:
-        operator.wait_for_log("standing by")
+        operator.wait_for_log("standby")
         eventually(lambda: readiness(operator) == (200, ["ok"]), "the standby to be ready")
         operator.stop()
         async with without(lease_right("update"), admin):

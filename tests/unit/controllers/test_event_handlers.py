@@ -546,7 +546,7 @@ async def test_a_namespace_that_may_not_be_listed_keeps_its_objects_and_stops_no
 
     assert list(observed.context.cache.managed_keys()) == [OTHER]
     assert [(line["event"], line["namespace"]) for line in logs] == [
-        ("namespace not served", OTHER.namespace)
+        ("namespace not watched", OTHER.namespace)
     ]
 
 

@@ -54,9 +54,9 @@ def _access_report(found: Readership) -> Iterator[str]:
         (one.subject, one.reach, name if one.reach == "secret" else ""): (name, one)
         for name, one in found.readers
     }
-    yield f"In the {READERS_BEFORE.days} days before, and since, {len(rows)} readers were seen in the API server's"
-    yield "audit events, the last one first, Keyturn apart. Nodes read for the pods that they run. New is who was"
-    yield "never there before, after a time in which it was learned who reads what."
+    yield f"{len(rows)} readers other than Keyturn are in the API server's audit events, from {READERS_BEFORE.days}"
+    yield "days before until now, the latest first. Nodes read for their pods. `new` means: the reader has no event"
+    yield "before this period, and the learning period was over."
     yield ""
     if rows:
         header = ("Who", "Kind", "Read", "How", "First", "Last", "Times", "Before")
@@ -69,12 +69,12 @@ def _access_report(found: Readership) -> Iterator[str]:
         yield ""
     if any(one.subject.endswith("*") for _, one in found.readers):
         yield "A name that ends with * counts many together: the accounts of a namespace, nodes, or the names that"
-        yield "one subject takes. The audit log tells them apart."
+        yield "one subject takes. The audit log has each of them."
         yield ""
     yield from _refused(found)
     if found.forgotten:
-        yield f"**This is not all.** About {found.forgotten} more were forgotten, since a secret has room for its"
-        yield "first and last readers only; the audit log has them."
+        yield f"**This is not all.** About {found.forgotten} more are in the audit log only: the record of a Secret"
+        yield "has room for its first and last readers."
         yield ""
 
 

@@ -36,7 +36,7 @@ _MINUTE = timedelta(minutes=1)
 _UNKNOWN_DEADLINE = timedelta(minutes=10)
 """How long a rollout that an earlier process began counts at most."""
 _LONGEST = timedelta(hours=1)
-"""How long a rollout counts at most, whatever its own deadline: else some that hang hold the cluster up for years."""
+"""Longest time for which a rollout counts. Without it, rollouts that hang would block all restarts of the cluster."""
 _EARLIER = ObjectKey("", "")
 """Stands for the ManagedSecret whose restart an earlier process began."""
 
@@ -133,7 +133,7 @@ class RestartBudget:
         self._wake_next()
 
     def hold(self, key: ObjectKey, *, asks: bool = False) -> RestartHold | None:
-        """Return why restarts of a ManagedSecret must wait; None if it may restart, or does not wait (nor `asks`)."""
+        """Return why its restarts must wait; None if it may restart now, or if it neither waits nor `asks`."""
         is_waiting = key in self._waiting.get(key.namespace, ())
         if not (is_waiting or asks):
             return None

@@ -290,7 +290,10 @@ def _read_before(observed: Observed) -> str | None:
     if not previous or not observed.consumers:
         return None
     keys = ", ".join(sorted(previous))
-    return f"its pods have read the previous value of {keys} beside the new one; restart them if they still accept it"
+    return (
+        f"its pods have read the previous value of {keys} next to the new one;"
+        " restart them if they still accept it"
+    )
 
 
 def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
@@ -320,7 +323,7 @@ def _found_keys(observed: Observed) -> tuple[str, ...]:
 
 
 def _elsewhere(told: Affected) -> str | None:
-    pulled = f"to be turned at its store: {', '.join(told.pulled)}" if told.pulled else None
+    pulled = f"to be rotated at its store: {', '.join(told.pulled)}" if told.pulled else None
     found = (
         f"kept as found in the adopted Secret, to be replaced by hand: {', '.join(told.found)}"
         if told.found

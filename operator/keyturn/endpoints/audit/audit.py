@@ -119,7 +119,7 @@ class Audit:
         """Synchronise with the stored record periodically."""
         await self._is_ready.wait()
         while True:
-            await asyncio.sleep(_SYNC_INTERVAL * random.uniform(1, 1.5))  # noqa: S311 - it spreads a herd
+            await asyncio.sleep(_SYNC_INTERVAL * random.uniform(1, 1.5))  # noqa: S311 - it spreads the requests
             self._follow_files()
             await self._sync()
 

@@ -494,7 +494,7 @@ def test_what_a_store_holds_is_read_again_and_named(space: Space, files: Stores)
     services_updated(space)
     eventually(lambda: space.values()["api-key"] == Value(b"turned-at-its-store"), "it is read anew")
 
-    assert "- [ ] Turn what `auth` keeps in a store" in reported(space)
+    assert "- [ ] Rotate the values that `auth` reads from a store" in reported(space)
 
 
 @pytest.mark.timeout(BUILD_SECONDS)

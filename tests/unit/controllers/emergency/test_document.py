@@ -188,7 +188,7 @@ def test_it_lists_what_is_open() -> None:
 
     assert "- [ ] Audit access logs (24 hours), due 2026-11-25 12:00:00 UTC" in source
     assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
-    assert "- [ ] Turn what `db` keeps in a store" in source
+    assert "- [ ] Rotate the values that `db` reads from a store" in source
     assert "- [ ] Replace what `db` keeps of the Secret that it adopted" in source
     assert "| `db` | `api-key (vault)` | `user` | `smtp` |" in source
 
@@ -205,7 +205,7 @@ def test_it_names_the_stores_that_may_hold_what_is_exposed() -> None:
 
 
 def test_without_pushes_it_speaks_of_no_stores() -> None:
-    assert "Not yet new in stores" not in written()
+    assert "Stores that may have exposed values" not in written()
 
 
 def test_it_has_the_proof_that_a_database_refuses_each_exposed_login() -> None:

@@ -777,9 +777,9 @@ def test_what_is_not_made_here_is_named() -> None:
     assert told == Affected(
         AffectedState.NOTHING_TO_ROTATE, message="written in the spec: username", literals=("username",)
     )
-    assert pulled.message == "to be turned at its store: api-key (vault)"
+    assert pulled.message == "to be rotated at its store: api-key (vault)"
     assert far(pulling(NOW)).pulled == ("api-key (vault)",)
-    assert far(pulling(NOW)).message == "to be turned at its store: api-key (vault)"
+    assert far(pulling(NOW)).message == "to be rotated at its store: api-key (vault)"
 
 
 @pytest.mark.parametrize(
@@ -809,7 +809,7 @@ def test_what_was_found_in_an_adopted_secret_is_named() -> None:
 
     stays = "kept as found in the adopted Secret, to be replaced by hand: smtp"
     assert generated == Affected(AffectedState.ROLLED_OUT, 2, NOW, message=stays, found=("smtp",))
-    assert pulled.message == f"to be turned at its store: api-key (vault); {stays}"
+    assert pulled.message == f"to be rotated at its store: api-key (vault); {stays}"
 
 
 PULLED = {"data": [API_KEY]}
@@ -961,7 +961,7 @@ def test_the_statement_of_a_person_that_leases_are_revoked_is_told_as_one(
     of = rotated(names=names, refreshed=NOW)
     row = far(look(spec, state=of, target=target(2, published=NOW), annotations={LEASES_REVOKED: stated}))
 
-    message = "to be turned at its store: api-key (vault)"
+    message = "to be rotated at its store: api-key (vault)"
     assert row.state in {AffectedState.ROLLED_OUT, AffectedState.NOTHING_TO_ROTATE}
     assert row.message == (f"{STATEMENT}; {message}" if is_told else message)
 
@@ -1129,7 +1129,7 @@ def test_pods_that_have_read_the_previous_value_are_named() -> None:
 
     assert (told.state, told.message) == (
         AffectedState.ROLLED_OUT,
-        "its pods have read the previous value of password beside the new one; restart them if they still accept it",
+        "its pods have read the previous value of password next to the new one; restart them if they still accept it",
     )
     assert far(ended(), emergency=GENTLE).message is None
 
