@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from keyturn.controllers.event_handlers import Watches
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
 
@@ -36,7 +36,7 @@ class LateEnvironment(Cluster):
         answer = await super().create(path, body, params)
         if path.endswith("/secrets") and answer["metadata"]["name"] == TARGET.rpartition("/")[2]:
             queue: Any = SimpleNamespace(add=lambda key, *_: self.woken.append(key))
-            Watches(self.context, self.memory, queue, None).namespace(NAMESPACE)
+            EventHandlers(self.context, self.memory, queue, None).put_namespace(NAMESPACE)
         return answer
 
 

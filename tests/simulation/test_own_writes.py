@@ -6,7 +6,7 @@ import copy
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from keyturn.controllers.event_handlers import Watches
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
@@ -42,7 +42,7 @@ class Overtaking(Cluster):
 
     def _tell_of(self, body: Body) -> None:
         queue: Any = SimpleNamespace(add=lambda key, _: self.woken.append(key))
-        Watches(self.context, self.memory, queue, None).secret(meta_of(body))
+        EventHandlers(self.context, self.memory, queue, None).put_secret(meta_of(body))
 
 
 async def test_our_own_write_enqueues_nothing() -> None:

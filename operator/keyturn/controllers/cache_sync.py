@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyturn.kube.secret_sight import SightOf
 
     from .context import Context
-    from .event_handlers import Watches
+    from .event_handlers import EventHandlers
     from .watch_liveness import WatchLiveness
 
 __all__ = ["CacheSync"]
@@ -35,10 +35,12 @@ _log = structlog.get_logger()
 class CacheSync:
     """Lists all kinds at the start, after each list of kopf's, and every 10 minutes."""
 
-    def __init__(self, context: Context, watches: Watches, secrets: SightOf, liveness: WatchLiveness) -> None:
+    def __init__(
+        self, context: Context, handlers: EventHandlers, secrets: SightOf, liveness: WatchLiveness
+    ) -> None:
         self.is_primed = asyncio.Event()
         self._context = context
-        self._watches = watches
+        self._handlers = handlers
         self._secrets = secrets
         self._liveness = liveness
         self._trouble = ""
@@ -57,7 +59,7 @@ class CacheSync:
             self._liveness.relisted.clear()
             await self.sweep()
             if not self.is_primed.is_set():
-                if self._watches.absent_kinds:  # installed after the first list of them, or not at all
+                if self._handlers.absent_kinds:  # installed after the first list of them, or not at all
                     await self.sweep()
                 self._prime()
             with contextlib.suppress(TimeoutError):
@@ -67,18 +69,18 @@ class CacheSync:
 
     def _prime(self) -> None:
         _log.info("watching", managed_secrets=len(list(self._context.cache.managed_keys())))
-        self._watches.expect_values()
+        self._handlers.expect_values()
         self.is_primed.set()
 
     async def _find_workload_types(self) -> None:
         """Find the optional kinds of workload once, as kopf does."""
-        namespaces = self._watches.namespaces
+        namespaces = self._handlers.namespaces
         found = await find_watchable(self._context.api, None if namespaces is None else tuple(namespaces))
-        self._watches.workload_types = REQUIRED_TYPES + found
+        self._handlers.workload_types = REQUIRED_TYPES + found
 
     async def sweep(self) -> None:
         """List all kinds; retries until the API server answers and serves them."""
-        await self._retry(self._watches.sweep)
+        await self._retry(self._handlers.sweep)
 
     async def _retry(self, call: Callable[[], Awaitable[None]]) -> None:
         for pause in pauses(1.0, 30.0):

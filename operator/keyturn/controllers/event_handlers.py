@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .managedsecret.memory import Memory
     from .workqueue import WorkQueue
 
-__all__ = ["HistoryLost", "Key", "WatchedKind", "Watches"]
+__all__ = ["EventHandlers", "HistoryLost", "Key", "WatchedKind"]
 
 _NOT_SERVED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Answers to a list of a kind whose CRD, or the right on it, is not installed."""
@@ -77,7 +77,7 @@ class WatchedKind(NamedTuple):
         return tuple(self.path(None).split("/")[2:])
 
 
-class Watches:
+class EventHandlers:
     """Feeds the cache and the work queue from kopf's events and from lists of its own."""
 
     def __init__(
@@ -106,14 +106,14 @@ class Watches:
 
     # Events and listed objects
 
-    def managed(self, body: dict[str, Any], priority: Priority = Priority.FRESH) -> None:
+    def put_managed(self, body: dict[str, Any], priority: Priority = Priority.FRESH) -> None:
         metadata = body["metadata"]
         key = ObjectKey(metadata["namespace"], metadata["name"])
         # An echo of the operator's own status update is known and enqueues nothing.
         if self._context.cache.put_managed(body):
             self._queue.add(key, priority)
 
-    def managed_gone(self, key: ObjectKey) -> None:
+    def drop_managed(self, key: ObjectKey) -> None:
         rivals = self._context.cache.drop_managed(key)
         self._memory.forget(key)
         self._queue.forget(key)
@@ -121,20 +121,20 @@ class Watches:
         self._add_all(self._context.cache.emergencies.followed(key.namespace))
         self._add_all(rivals)
 
-    def secret_class(self, body: dict[str, Any]) -> None:
+    def put_class(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
         concerned = self._users_of_class(name)
         if self._context.cache.put_class(body):
             self._add_all({ObjectKey("", name)} | concerned | self._users_of_class(name))
 
-    def class_gone(self, name: str) -> None:
+    def drop_class(self, name: str) -> None:
         concerned = self._users_of_class(name)
         self._context.cache.drop_class(name)
         gone = ObjectKey("", name)
         self._queue.forget(gone)
         self._add_all((concerned | self._users_of_class(name)) - {gone})
 
-    def store(self, kind: str, body: dict[str, Any]) -> None:
+    def put_store(self, kind: str, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, StoreKey.of_body(kind, body)
         before = cache.stores.identity(key)
         if not cache.put_external(key, body):
@@ -143,12 +143,12 @@ class Watches:
         if cache.stores.identity(key) != before:  # not an echo of the operator's own status update
             self._try_again(cache.stores.users_of(key))
 
-    def store_gone(self, key: StoreKey) -> None:
+    def drop_store(self, key: StoreKey) -> None:
         self._context.cache.drop_external(key)
         self._queue.add_last(key)  # a reconcile closes the connections of the store
         self._add_all(self._context.cache.stores.users_of(key))
 
-    def target(self, kind: str, body: dict[str, Any]) -> None:
+    def put_target(self, kind: str, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, TargetKey.of_body(kind, body)
         before = cache.targets.identity(key)
         if not cache.put_external(key, body):
@@ -157,12 +157,12 @@ class Watches:
         if cache.targets.identity(key) != before:  # not an echo of the operator's own status update
             self._add_all(cache.targets.users_of(key))
 
-    def target_gone(self, key: TargetKey) -> None:
+    def drop_target(self, key: TargetKey) -> None:
         self._context.cache.drop_external(key)
         self._queue.add_last(key)  # a reconcile closes the engine of the target
         self._add_all(self._context.cache.targets.users_of(key))
 
-    def emergency(self, body: dict[str, Any]) -> None:
+    def put_emergency(self, body: dict[str, Any]) -> None:
         cache, key = self._context.cache, EmergencyKey.of_body(body)
         is_declared = cache.emergencies.declared(key) is None
         if not cache.put_emergency(key, body):
@@ -173,7 +173,7 @@ class Watches:
         ):  # a later event is an echo of the status, or an acknowledgement
             self._add_all(self._context.cache.managed_in(key.namespace))
 
-    def emergency_gone(self, key: EmergencyKey) -> None:
+    def drop_emergency(self, key: EmergencyKey) -> None:
         self._context.cache.drop_emergency(key)
         self._queue.add_last(key)  # a reconcile drops the record
         self._add_all(self._context.cache.managed_in(key.namespace))
@@ -181,7 +181,7 @@ class Watches:
             self._context.cache.emergencies.followed(key.namespace)
         )  # another emergency takes effect
 
-    def namespace(self, body: dict[str, Any]) -> None:
+    def put_namespace(self, body: dict[str, Any]) -> None:
         cache, name = self._context.cache, body["metadata"]["name"]
         before = cache.labels(name)
         if cache.put_namespace(body):
@@ -190,11 +190,11 @@ class Watches:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
             self._add_all(user for user in cache.targets.selected_users() if user.namespace == name)
 
-    def namespace_gone(self, key: ObjectKey) -> None:
+    def drop_namespace(self, key: ObjectKey) -> None:
         self._context.cache.drop_namespace(key)
         self._enqueue_environment(key.namespace)
 
-    def workload(self, kind: str, body: dict[str, Any]) -> None:
+    def put_workload(self, kind: str, body: dict[str, Any]) -> None:
         key = _workload_key(kind, body)
         if self._context.cache.is_news(key, body):
             # A rollout has many pod events; new values have priority over them.
@@ -203,16 +203,16 @@ class Watches:
             if workload and workload.settled:
                 self._memory.budget.settle(key)
 
-    def workload_gone(self, key: WorkloadKey) -> None:
+    def drop_workload(self, key: WorkloadKey) -> None:
         self._memory.budget.settle(key)
         self._add_all(self._context.cache.drop_workload(key))
 
-    def secret(self, meta: SecretMeta) -> None:
+    def put_secret(self, meta: SecretMeta) -> None:
         key = ObjectKey(meta.namespace, meta.owner)
         if self._context.cache.put_secret(meta) and not self._memory.writes.note_if_writing(key, meta):
             self._add(key)
 
-    def secret_gone(self, namespace: str, name: str, version: int | None = None) -> None:
+    def drop_secret(self, namespace: str, name: str, version: int | None = None) -> None:
         """Drop a Secret that was absent at `version`, if that is known."""
         if owner := self._context.cache.drop_secret(ObjectKey(namespace, name), version):
             self._add(ObjectKey(namespace, owner))
@@ -267,35 +267,35 @@ class Watches:
         yield from (self._workloads(row.kind) for row in self.workload_types)
 
     def _managed(self, priority: Priority = Priority.FRESH) -> WatchedKind:
-        known, put = self._context.cache.managed_keys, partial(self.managed, priority=priority)
-        return WatchedKind(paths.managed_secrets, known, put, self.managed_gone, _object_key)
+        known, put = self._context.cache.managed_keys, partial(self.put_managed, priority=priority)
+        return WatchedKind(paths.managed_secrets, known, put, self.drop_managed, _object_key)
 
     def _classes(self) -> WatchedKind:
-        known, put = self._context.cache.class_names, self.secret_class
-        return WatchedKind(lambda _: paths.secret_classes(), known, put, self.class_gone, _name_of)
+        known, put = self._context.cache.class_names, self.put_class
+        return WatchedKind(lambda _: paths.secret_classes(), known, put, self.drop_class, _name_of)
 
     def _namespaces(self) -> WatchedKind:
-        known, put = self._context.cache.namespaces, self.namespace
-        return WatchedKind(lambda _: paths.namespaces(), known, put, self.namespace_gone, _namespace_of)
+        known, put = self._context.cache.namespaces, self.put_namespace
+        return WatchedKind(lambda _: paths.namespaces(), known, put, self.drop_namespace, _namespace_of)
 
     def _stores(self, kind: str) -> WatchedKind:
         path, known = partial(paths.externals, kind), partial(self._context.cache.stores.keys, kind)
-        put, key_of = partial(self.store, kind), partial(StoreKey.of_body, kind)
-        return WatchedKind(path, known, put, self.store_gone, key_of)
+        put, key_of = partial(self.put_store, kind), partial(StoreKey.of_body, kind)
+        return WatchedKind(path, known, put, self.drop_store, key_of)
 
     def _targets(self, kind: str) -> WatchedKind:
         path, known = partial(paths.externals, kind), partial(self._context.cache.targets.keys, kind)
-        put, key_of = partial(self.target, kind), partial(TargetKey.of_body, kind)
-        return WatchedKind(path, known, put, self.target_gone, key_of)
+        put, key_of = partial(self.put_target, kind), partial(TargetKey.of_body, kind)
+        return WatchedKind(path, known, put, self.drop_target, key_of)
 
     def _emergencies(self) -> WatchedKind:
-        known, put = self._context.cache.emergencies.known, self.emergency
-        return WatchedKind(paths.emergency_rotations, known, put, self.emergency_gone, EmergencyKey.of_body)
+        known, put = self._context.cache.emergencies.known, self.put_emergency
+        return WatchedKind(paths.emergency_rotations, known, put, self.drop_emergency, EmergencyKey.of_body)
 
     def _workloads(self, kind: str) -> WatchedKind:
         path, known = partial(paths.workloads, kind), partial(self._context.cache.workload_keys, kind)
-        put, key_of = partial(self.workload, kind), partial(_workload_key, kind)
-        return WatchedKind(path, known, put, self.workload_gone, key_of)
+        put, key_of = partial(self.put_workload, kind), partial(_workload_key, kind)
+        return WatchedKind(path, known, put, self.drop_workload, key_of)
 
     # Watches
 
@@ -415,7 +415,7 @@ class Watches:
             if row not in OPTIONAL_TYPES:
                 raise
             for key in known:  # with its CRD
-                self.workload_gone(key)
+                self.drop_workload(key)
         except errors.Forbidden:
             if row not in OPTIONAL_TYPES:
                 raise

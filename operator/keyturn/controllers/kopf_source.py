@@ -1,4 +1,4 @@
-"""Event source: kopf runs the watches, whose events go to `Watches`; no other part of kopf is used.
+"""Event source: kopf runs the watches, whose events go to `EventHandlers`; no other part of kopf is used.
 
 A handler makes kopf watch a kind, and is not called, because events are handled as they arrive (`kopf_lists`). Other
 kinds of handler keep state in annotations and would copy a Secret's data there, so `on.event` is the only kind.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keyturn.kube.config import Connection
 
-    from .event_handlers import Watches
+    from .event_handlers import EventHandlers
     from .kopf_lists import Take
     from .watch_liveness import WatchLiveness
 
@@ -49,11 +49,13 @@ async def run_kopf(restore_signal_handlers: Callable[[], None], **options: Any) 
     await kopf.run_tasks(tasks, ignored=others)
 
 
-def kopf_registry(watches: Watches, connection: Connection, liveness: WatchLiveness) -> kopf.OperatorRegistry:
+def kopf_registry(
+    handlers: EventHandlers, connection: Connection, liveness: WatchLiveness
+) -> kopf.OperatorRegistry:
     """Return kopf's registry with credentials and watched kinds."""
     registry = kopf.OperatorRegistry()
-    kinds = takers_of(watches)
-    liveness.starts = dict(watches.listed)
+    kinds = takers_of(handlers)
+    liveness.starts = dict(handlers.listed)
     answers = watch_only({plural: take for (*_, plural), take in kinds.items()}, liveness.starts)
     _start_with(registry, connection, liveness, answers)
     for resource in kinds:
@@ -65,9 +67,9 @@ async def _not_called(**_: Any) -> None:
     """Do nothing: a kind is watched because it has a handler, and its events are handled before kopf reads them."""
 
 
-def takers_of(watches: Watches) -> dict[tuple[str, ...], Take]:
+def takers_of(handlers: EventHandlers) -> dict[tuple[str, ...], Take]:
     """Return the handlers of events by watched kind, as kopf names it: group, version and plural."""
-    return {kind.resource: partial(watches.take, kind) for kind in watches.kinds()}
+    return {kind.resource: partial(handlers.take, kind) for kind in handlers.kinds()}
 
 
 def _start_with(

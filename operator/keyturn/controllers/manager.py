@@ -38,7 +38,7 @@ from .cache_sync import CacheSync
 from .cluster_checks import ClusterChecks
 from .context import Context
 from .emergency.reconcile import reconcile_emergency
-from .event_handlers import Key, Watches
+from .event_handlers import EventHandlers, Key
 from .external_health import reconcile_store, reconcile_target
 from .kopf_source import kopf_registry, run_kopf
 from .managedsecret.account.probe import begin_probe
@@ -140,9 +140,9 @@ class Manager:
         )
         self._connect()
         self.liveness = WatchLiveness()
-        self.watches = Watches(context, self.memory, self.queue, options.namespaces)
-        handlers = self.watches.secret, self.watches.secret_gone
-        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, handlers)
+        self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
+        on_secret = self.handlers.put_secret, self.handlers.drop_secret
+        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, on_secret)
         context.covers = self.secrets.covers
         cache, now, evidence = context.cache, context.now, context.evidence
         self.checklist_monitor = ChecklistMonitor(
@@ -153,9 +153,9 @@ class Manager:
         self.metrics_server = MetricsServer(options.exposure, api, connection.audiences)
         self.dashboard = DashboardServer(options.ui, api, cache, now, self.election, self._unready)
         metrics.QUEUE_DEPTH.set_function(lambda: self.queue.depth)
-        self.cache_sync = CacheSync(self.context, self.watches, self.secrets, self.liveness)
+        self.cache_sync = CacheSync(self.context, self.handlers, self.secrets, self.liveness)
         lists = self.cache_sync.sweep, self.secrets.fresh
-        self.shards.attach(context, self.memory, self.watches, self.queue, lists, self._leave_at_rest)
+        self.shards.attach(context, self.memory, self.handlers, self.queue, lists, self._leave_at_rest)
         self.cluster_checks = ClusterChecks(api, place, self._set_lost_fields)
         self.context.doubt_crds = self.cluster_checks.doubt
         self._stop_kopf = asyncio.Event()
@@ -274,10 +274,10 @@ class Manager:
         """Start kopf after the first list: it discovers kinds only once."""
         await self.cache_sync.is_primed.wait()
         namespaces = self._options.namespaces
-        self.liveness.expect(self.watches.collections)
+        self.liveness.expect(self.handlers.collections)
         await run_kopf(
             partial(_on_signals, stop),
-            registry=kopf_registry(self.watches, self._connection, self.liveness),
+            registry=kopf_registry(self.handlers, self._connection, self.liveness),
             standalone=True,
             clusterwide=namespaces is None,
             namespaces=list(namespaces or ()),

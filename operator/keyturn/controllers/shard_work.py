@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from .context import Context
-    from .event_handlers import Key, Watches
+    from .event_handlers import EventHandlers, Key
     from .managedsecret.memory import Memory
     from .managedsecret.restart_budget import RestartLimits
     from .workqueue import WorkQueue
@@ -57,7 +57,7 @@ class Shards:
         self,
         context: Context,
         memory: Memory,
-        watches: Watches,
+        handlers: EventHandlers,
         queue: WorkQueue[Key],
         lists: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]],
         leave_at_rest: Callable[[], Awaitable[None]],
@@ -67,7 +67,7 @@ class Shards:
         `lists` are awaited before a shard is opened: the first after a loss only, it lists all objects again; the
         second always, it waits until Secrets are known. `leave_at_rest` takes unchanged objects out of the queue.
         """
-        self._context, self._memory, self._watches, self._queue = context, memory, watches, queue
+        self._context, self._memory, self._handlers, self._queue = context, memory, handlers, queue
         self._list_objects, self._list_secrets = lists
         self._leave_at_rest = leave_at_rest
         self._report()
@@ -147,7 +147,7 @@ class Shards:
                 if self.of(key) in shards:
                     self._queue.add(key, Priority.BACKLOG)
         await self._leave_at_rest()
-        reads = StartReads(self._context, self._memory, self._queue, self._watches.namespaces)
+        reads = StartReads(self._context, self._memory, self._queue, self._handlers.namespaces)
         reads.hold()
         self.begun.set()
         return reads

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.event_handlers import EventHandlers, Key
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.kube.client import Api
@@ -27,7 +27,7 @@ async def _sweep(server: str) -> int:
         nothing: Any = None
         context = Context(Api(session, server), nothing, lambda: datetime.now(UTC))
         queue: WorkQueue[Key] = WorkQueue(context.now, owner=attrgetter("namespace"))
-        await Watches(context, Memory(context), queue, None).sweep()
+        await EventHandlers(context, Memory(context), queue, None).sweep()
     return len(list(context.cache.managed_keys())) + len(context.cache.workload_keys("StatefulSet"))
 
 

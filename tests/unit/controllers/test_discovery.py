@@ -104,13 +104,13 @@ async def test_the_optional_kinds_are_listed_and_watched_from_the_start_on() -> 
     swept = asyncio.Event()
 
     async def sweep() -> None:
-        seen.append([row.kind for row in watches.workload_types])
+        seen.append([row.kind for row in handlers.workload_types])
         swept.set()
 
-    watches: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=["shop"], absent_kinds=set())
+    handlers: Any = SimpleNamespace(sweep=sweep, expect_values=list, namespaces=["shop"], absent_kinds=set())
     context: Any = SimpleNamespace(api=Cluster(ROLLOUTS), cache=SimpleNamespace(managed_keys=list))
     secrets: Any = SimpleNamespace(synced=_set())
-    running = asyncio.create_task(CacheSync(context, watches, secrets, WatchLiveness()).run())
+    running = asyncio.create_task(CacheSync(context, handlers, secrets, WatchLiveness()).run())
     await swept.wait()
     running.cancel()
 

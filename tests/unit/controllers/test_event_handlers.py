@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import HistoryLost, Key, Watches
+from keyturn.controllers.event_handlers import EventHandlers, HistoryLost, Key
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.push import set_finalizer
 from keyturn.controllers.workqueue import WorkQueue
@@ -49,14 +49,14 @@ _versions = count(1)
 
 
 class Seen:
-    """The watches of one process, and what they have enqueued."""
+    """The event handlers of one process, and what they have enqueued."""
 
     def __init__(self, *, leads: bool = True) -> None:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.queue._runs = leads  # as if it had begun, but nothing is taken
         self.context = Context(None, None, lambda: datetime.now(UTC))  # type: ignore[arg-type]  # nobody is called
         self.memory = Memory(self.context)
-        self.watches = Watches(self.context, self.memory, self.queue, None)
+        self.handlers = EventHandlers(self.context, self.memory, self.queue, None)
 
     def enqueued(self) -> set[Key]:
         """Return what is waiting, and let it wait no more."""
@@ -67,7 +67,9 @@ class Seen:
 
     def user(self, key: ObjectKey, kind: str) -> None:
         ref = {"storeRef": {"kind": kind, "name": "vault"}, "remoteRef": {"key": "x"}}
-        self.watches.managed({"metadata": metadata(key.name, key.namespace), "spec": {"dataFrom": [ref]}})
+        self.handlers.put_managed(
+            {"metadata": metadata(key.name, key.namespace), "spec": {"dataFrom": [ref]}}
+        )
 
 
 def metadata(name: str, namespace: str = "", generation: int = 1, **more: Any) -> dict[str, Any]:
@@ -93,45 +95,45 @@ def observed() -> Seen:
 
 
 def test_a_new_store_is_looked_at_with_those_who_wait_for_it(observed: Seen) -> None:
-    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.handlers.put_store(SECRET_STORE, store(OURS))
     assert observed.enqueued() == {OURS, AUTH}
 
 
 def test_a_store_for_all_concerns_its_users_everywhere(observed: Seen) -> None:
-    observed.watches.store(CLUSTER_SECRET_STORE, store(ALL))
+    observed.handlers.put_store(CLUSTER_SECRET_STORE, store(ALL))
     assert observed.enqueued() == {ALL, OTHER}
 
 
 def test_a_changed_spec_concerns_the_users_and_a_changed_status_does_not(observed: Seen) -> None:
-    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.handlers.put_store(SECRET_STORE, store(OURS))
     observed.enqueued()
-    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.handlers.put_store(SECRET_STORE, store(OURS))
     assert observed.enqueued() == {OURS}
-    observed.watches.store(SECRET_STORE, store(OURS, generation=2))
+    observed.handlers.put_store(SECRET_STORE, store(OURS, generation=2))
     assert observed.enqueued() == {OURS, AUTH}
 
 
 def test_a_changed_spec_of_a_store_ends_the_back_off_of_its_users(observed: Seen) -> None:
-    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.handlers.put_store(SECRET_STORE, store(OURS))
     failed = observed.memory.stores.pulls.record(AUTH)
     failed.problem = Wait("ProviderError", "", timedelta(minutes=5))
     failed.due = datetime.max.replace(tzinfo=UTC)
 
-    observed.watches.store(SECRET_STORE, store(OURS, generation=2))
+    observed.handlers.put_store(SECRET_STORE, store(OURS, generation=2))
 
     assert failed.due <= datetime.now(UTC)
 
 
 def test_what_is_known_is_no_news(observed: Seen) -> None:
     before, now, later = (store(OURS) for _ in range(3))
-    kind = next(one for one in observed.watches.kinds() if one.resource[-1] == "secretstores")
+    kind = next(one for one in observed.handlers.kinds() if one.resource[-1] == "secretstores")
     taken: list[Any] = []
     watched = kind._replace(put=taken.append)
 
     def take(*bodies: dict[str, Any]) -> list[Any]:
         taken.clear()
         for body in bodies:
-            observed.watches.take(watched, {"type": "MODIFIED", "object": body})
+            observed.handlers.take(watched, {"type": "MODIFIED", "object": body})
         return list(taken)
 
     assert take(now) == [now]
@@ -142,21 +144,21 @@ def test_what_is_known_is_no_news(observed: Seen) -> None:
 
 
 def test_a_store_that_is_gone_is_closed_and_missed(observed: Seen) -> None:
-    observed.watches.store(SECRET_STORE, store(OURS))
+    observed.handlers.put_store(SECRET_STORE, store(OURS))
     observed.enqueued()
-    observed.watches.store_gone(OURS)
+    observed.handlers.drop_store(OURS)
     assert observed.enqueued() == {OURS, AUTH}
     assert observed.context.cache.stores.identity(OURS) is None
 
 
 def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(observed: Seen) -> None:
     observed.user(ObjectKey("shop", "pulls"), CLUSTER_SECRET_STORE)
-    observed.watches.store(CLUSTER_SECRET_STORE, store(ALL, allowedNamespaces={"selector": {}}))
+    observed.handlers.put_store(CLUSTER_SECRET_STORE, store(ALL, allowedNamespaces={"selector": {}}))
     observed.enqueued()
 
-    observed.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
+    observed.handlers.put_namespace({"metadata": metadata("office", labels={"team": "auth"})})
     assert observed.enqueued() == {OTHER}
-    observed.watches.namespace(
+    observed.handlers.put_namespace(
         {"metadata": metadata("office", labels={"team": "auth"}, annotations={"a": "b"})}
     )
     assert observed.enqueued() == set()
@@ -165,38 +167,38 @@ def test_labels_of_a_namespace_concern_who_there_uses_a_store_that_selects(obser
 def test_a_deleted_emergency_gives_way_to_the_others_of_its_namespace(observed: Seen) -> None:
     gone, other = EmergencyKey("shop", "inc-1"), EmergencyKey("shop", "inc-2")
     for key in (gone, other):
-        declare(observed.watches, key)
+        declare(observed.handlers, key)
     observed.enqueued()
 
-    observed.watches.emergency_gone(gone)
+    observed.handlers.drop_emergency(gone)
 
     assert observed.enqueued() == {gone, other, AUTH}
 
 
-def declare(watches: Watches, key: EmergencyKey) -> None:
+def declare(handlers: EventHandlers, key: EmergencyKey) -> None:
     about = metadata(key.name, key.namespace, creationTimestamp="2026-11-24T12:00:00Z")
-    watches.emergency({"metadata": about, "spec": {"reason": "stolen", "names": ["auth"]}})
+    handlers.put_emergency({"metadata": about, "spec": {"reason": "stolen", "names": ["auth"]}})
 
 
 def test_of_objects_that_are_gone_a_standby_keeps_no_key() -> None:
     standby, emergency = Seen(leads=False), EmergencyKey("shop", "inc-1")
-    watches = standby.watches
+    handlers = standby.handlers
     default = {"metadata": metadata("strict", annotations={DEFAULT_CLASS: "true"}, creationTimestamp="2026")}
     standby.user(AUTH, SECRET_STORE)
-    watches.secret_class(default | {"spec": {}})
-    watches.store(SECRET_STORE, store(OURS))
-    watches.target(DATABASE_TARGET, target())
-    declare(watches, emergency)
-    watches.secret(secret_of("auth"))
+    handlers.put_class(default | {"spec": {}})
+    handlers.put_store(SECRET_STORE, store(OURS))
+    handlers.put_target(DATABASE_TARGET, target())
+    declare(handlers, emergency)
+    handlers.put_secret(secret_of("auth"))
     assert set(standby.queue.ready()) == {AUTH, ObjectKey("", "strict"), OURS, TARGET, emergency}
 
-    watches.class_gone("strict")
-    watches.store_gone(OURS)
-    watches.target_gone(TARGET)
-    watches.emergency_gone(emergency)
+    handlers.drop_class("strict")
+    handlers.drop_store(OURS)
+    handlers.drop_target(TARGET)
+    handlers.drop_emergency(emergency)
     assert standby.queue.ready() == [AUTH]
-    watches.managed_gone(AUTH)
-    watches.secret_gone("shop", "auth")
+    handlers.drop_managed(AUTH)
+    handlers.drop_secret("shop", "auth")
 
     assert standby.queue.ready() == []
 
@@ -208,16 +210,16 @@ def secret_of(owner: str) -> SecretMeta:
 def test_a_secret_with_the_label_of_an_object_that_does_not_exist_enqueues_nothing() -> None:
     seen = Seen()
 
-    seen.watches.secret(secret_of("auth"))
-    seen.watches.secret_gone("shop", "auth")
+    seen.handlers.put_secret(secret_of("auth"))
+    seen.handlers.drop_secret("shop", "auth")
 
     assert seen.enqueued() == set()
 
 
 def test_a_secret_enqueues_its_object_when_it_changes_and_when_it_is_gone(observed: Seen) -> None:
-    observed.watches.secret(secret_of("auth"))
+    observed.handlers.put_secret(secret_of("auth"))
     assert observed.enqueued() == {AUTH}
-    observed.watches.secret_gone("shop", "auth")
+    observed.handlers.drop_secret("shop", "auth")
     assert observed.enqueued() == {AUTH}
 
 
@@ -243,7 +245,7 @@ async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) 
 
     observed.context.api = Interrupted(next(_versions))  # type: ignore[assignment]  # a fake
 
-    await observed.watches.sweep()
+    await observed.handlers.sweep()
 
     assert list(observed.context.cache.managed_keys()) == [OTHER]
 
@@ -251,19 +253,19 @@ async def test_a_list_drops_only_objects_that_are_older_than_it(observed: Seen) 
 async def test_the_version_of_each_whole_list_is_kept(observed: Seen) -> None:
     version = next(_versions)
     observed.context.api = Lists(version)  # type: ignore[assignment]  # a fake
-    await observed.watches.sweep()
-    assert observed.watches.listed[paths.managed_secrets()] == str(version)
+    await observed.handlers.sweep()
+    assert observed.handlers.listed[paths.managed_secrets()] == str(version)
 
     path = paths.secret_classes()
     observed.context.api = WithoutList(path, errors.Unavailable)  # type: ignore[assignment]  # a fake
     with pytest.raises(errors.Unavailable):
-        await observed.watches.sweep()
-    assert path not in observed.watches.listed
+        await observed.handlers.sweep()
+    assert path not in observed.handlers.listed
 
 
 async def _sweep_at(observed: Seen, version: int) -> None:
     observed.context.api = Lists(version)  # type: ignore[assignment]  # a fake
-    await observed.watches.sweep()
+    await observed.handlers.sweep()
 
 
 async def test_lists_that_stay_older_than_before_end_the_process(observed: Seen) -> None:
@@ -297,7 +299,7 @@ async def test_lists_that_are_older_for_a_moment_are_repeated(observed: Seen) ->
         with contextlib.suppress(errors.Unavailable):
             await _sweep_at(observed, newest - behind)
 
-    assert observed.watches.listed[paths.managed_secrets()] == str(newest)
+    assert observed.handlers.listed[paths.managed_secrets()] == str(newest)
 
 
 # Optional kinds of workload
@@ -315,11 +317,11 @@ def rollout(replicas: int) -> dict[str, Any]:
 
 
 def test_the_users_of_a_rollout_are_looked_at_when_it_ends_the_pods_that_it_kept(observed: Seen) -> None:
-    observed.watches.secret(SecretMeta("shop", "auth", str(next(_versions)), "u", "auth", 1, None))
+    observed.handlers.put_secret(SecretMeta("shop", "auth", str(next(_versions)), "u", "auth", 1, None))
     enqueued = []
     for replicas in (4, 4, 2):
         observed.enqueued()
-        observed.watches.workload("Rollout", rollout(replicas))
+        observed.handlers.put_workload("Rollout", rollout(replicas))
         enqueued.append(observed.enqueued())
 
     assert enqueued == [{AUTH}, set(), {AUTH}]
@@ -353,10 +355,10 @@ async def test_rollouts_that_cannot_be_listed(
     kept: bool,  # noqa: FBT001
 ) -> None:
     observed.context.cache.put_workload(make.workload("canary", kind="Rollout"))
-    observed.watches.workload_types = WORKLOAD_TYPES
+    observed.handlers.workload_types = WORKLOAD_TYPES
     observed.context.api = WithoutList(paths.workloads("Rollout"), error)  # type: ignore[assignment]  # a fake
 
-    await observed.watches.sweep()
+    await observed.handlers.sweep()
 
     assert (observed.context.cache.workload(CANARY) is not None) is kept
     assert list(observed.context.cache.managed_keys()) == [], "the kinds after it are listed"
@@ -369,15 +371,15 @@ async def test_a_kind_that_every_cluster_has_must_be_listed(
     observed.context.api = WithoutList(paths.workloads("DaemonSet"), error)  # type: ignore[assignment]  # a fake
 
     with pytest.raises(error):
-        await observed.watches.sweep()
+        await observed.handlers.sweep()
 
 
 async def test_rollouts_are_not_listed_without_their_kind(observed: Seen) -> None:
     observed.context.api = WithoutList(paths.workloads("Rollout"), errors.Unavailable)  # type: ignore[assignment]  # a fake
 
-    await observed.watches.sweep()
+    await observed.handlers.sweep()
 
-    assert paths.workloads("Rollout") not in observed.watches.collections
+    assert paths.workloads("Rollout") not in observed.handlers.collections
 
 
 # Database targets.
@@ -394,20 +396,20 @@ def target(generation: int = 1, key: TargetKey = TARGET, **spec: Any) -> dict[st
     return {"metadata": metadata(key.name, key.namespace, generation), "spec": body}
 
 
-def account(watches: Watches, key: ObjectKey, created: str = "2026-01-01T00:00:00Z") -> None:
+def account(handlers: EventHandlers, key: ObjectKey, created: str = "2026-01-01T00:00:00Z") -> None:
     database = {"targetRef": {"name": "orders"}, "username": "orders_app"}
     body = {"metadata": metadata(key.name, key.namespace, creationTimestamp=created)}
-    watches.managed({**body, "spec": {"database": database}})
+    handlers.put_managed({**body, "spec": {"database": database}})
 
 
 def test_a_changed_target_concerns_the_users_and_a_changed_status_does_not() -> None:
     seen = Seen()
-    account(seen.watches, AUTH)
+    account(seen.handlers, AUTH)
     seen.enqueued()
 
     enqueued = []
     for generation in (1, 1, 2):
-        seen.watches.target(DATABASE_TARGET, target(generation))
+        seen.handlers.put_target(DATABASE_TARGET, target(generation))
         enqueued.append(seen.enqueued())
 
     assert enqueued == [{TARGET, AUTH}, {TARGET}, {TARGET, AUTH}]
@@ -415,11 +417,11 @@ def test_a_changed_target_concerns_the_users_and_a_changed_status_does_not() -> 
 
 def test_a_target_that_is_gone_is_closed_and_missed() -> None:
     seen = Seen()
-    account(seen.watches, AUTH)
-    seen.watches.target(DATABASE_TARGET, target())
+    account(seen.handlers, AUTH)
+    seen.handlers.put_target(DATABASE_TARGET, target())
     seen.enqueued()
 
-    seen.watches.target_gone(TARGET)
+    seen.handlers.drop_target(TARGET)
 
     assert seen.enqueued() == {TARGET, AUTH}
     assert seen.context.cache.targets.get(TARGET) is None
@@ -427,11 +429,11 @@ def test_a_target_that_is_gone_is_closed_and_missed() -> None:
 
 def test_the_deletion_of_an_object_frees_its_account() -> None:
     seen, other = Seen(), ObjectKey("shop", "younger")
-    account(seen.watches, AUTH)
-    account(seen.watches, other, "2026-01-02T00:00:00Z")
+    account(seen.handlers, AUTH)
+    account(seen.handlers, other, "2026-01-02T00:00:00Z")
     seen.enqueued()
 
-    seen.watches.managed_gone(AUTH)
+    seen.handlers.drop_managed(AUTH)
 
     assert seen.enqueued() == {other}
 
@@ -446,8 +448,8 @@ class EndedObject:
 
 async def test_the_end_of_an_object_with_its_finalizer_frees_its_account() -> None:
     seen, other = Seen(), ObjectKey("shop", "younger")
-    account(seen.watches, AUTH)
-    account(seen.watches, other, "2026-01-02T00:00:00Z")
+    account(seen.handlers, AUTH)
+    account(seen.handlers, other, "2026-01-02T00:00:00Z")
     seen.enqueued()
     seen.context.api, seen.context.wake = EndedObject(), seen.queue.add  # type: ignore[assignment]  # a fake
     leaving = replace(make.observed(), managed=make.managed(name="auth", finalized=True, deleted=True))
@@ -461,12 +463,12 @@ def test_labels_of_a_namespace_concern_the_users_of_a_target_that_selects() -> N
     seen = Seen()
     key = TargetKey(CLUSTER_DATABASE_TARGET, "", "orders")
     database = {"targetRef": {"kind": key.kind, "name": "orders"}, "username": "orders_app"}
-    seen.watches.managed({"metadata": metadata("auth", "office"), "spec": {"database": database}})
+    seen.handlers.put_managed({"metadata": metadata("auth", "office"), "spec": {"database": database}})
     body = target(key=key, allowedNamespaces={"selector": {}}, allowedUsernames=["orders_app"])
-    seen.watches.target(key.kind, body)
+    seen.handlers.put_target(key.kind, body)
     seen.enqueued()
 
-    seen.watches.namespace({"metadata": metadata("office", labels={"team": "auth"})})
+    seen.handlers.put_namespace({"metadata": metadata("office", labels={"team": "auth"})})
 
     assert seen.enqueued() == {OTHER}
 
@@ -496,24 +498,24 @@ async def test_a_cluster_without_database_targets_is_listed(refusal: errors.ApiE
     seen = Seen()
     seen.context.api = cluster = OlderCluster(refusal)  # type: ignore[assignment]  # a fake
 
-    await seen.watches.sweep()
-    assert seen.watches.absent_kinds == {DATABASE_TARGET, CLUSTER_DATABASE_TARGET}
-    assert not any("databasetargets" in path for path in seen.watches.collections)
+    await seen.handlers.sweep()
+    assert seen.handlers.absent_kinds == {DATABASE_TARGET, CLUSTER_DATABASE_TARGET}
+    assert not any("databasetargets" in path for path in seen.handlers.collections)
 
     cluster.refusal = None
-    await seen.watches.sweep()
-    assert seen.watches.absent_kinds == set()
-    assert sum("databasetargets" in path for path in seen.watches.collections) == 2
+    await seen.handlers.sweep()
+    assert seen.handlers.absent_kinds == set()
+    assert sum("databasetargets" in path for path in seen.handlers.collections) == 2
 
 
 async def test_targets_that_are_known_do_not_vanish_with_an_answer_that_may_pass() -> None:
     seen = Seen()
-    seen.watches.target(DATABASE_TARGET, target())
+    seen.handlers.put_target(DATABASE_TARGET, target())
     refusal = errors.Unavailable("list", "x", 404, "Unknown")
     seen.context.api = OlderCluster(refusal)  # type: ignore[assignment]  # a fake
 
     with pytest.raises(errors.Unavailable):
-        await seen.watches.sweep()
+        await seen.handlers.sweep()
 
     assert seen.context.cache.targets.get(TARGET) is not None
 
@@ -538,11 +540,11 @@ class Forbidding(Lists):
 async def test_a_namespace_that_may_not_be_listed_keeps_its_objects_and_stops_no_other(
     observed: Seen,
 ) -> None:
-    observed.watches.namespaces = [OTHER.namespace, AUTH.namespace]
+    observed.handlers.namespaces = [OTHER.namespace, AUTH.namespace]
     observed.context.api = Forbidding(OTHER.namespace)  # type: ignore[assignment]  # a fake
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
-            await observed.watches.sweep()
+            await observed.handlers.sweep()
 
     assert list(observed.context.cache.managed_keys()) == [OTHER]
     assert [(line["event"], line["namespace"]) for line in logs] == [
@@ -551,7 +553,7 @@ async def test_a_namespace_that_may_not_be_listed_keeps_its_objects_and_stops_no
 
 
 async def test_at_least_one_namespace_must_be_listed(observed: Seen) -> None:
-    observed.watches.namespaces = [OTHER.namespace, AUTH.namespace]
+    observed.handlers.namespaces = [OTHER.namespace, AUTH.namespace]
     observed.context.api = Forbidding(OTHER.namespace, AUTH.namespace)  # type: ignore[assignment]  # a fake
     with pytest.raises(errors.Forbidden):
-        await observed.watches.sweep()
+        await observed.handlers.sweep()

@@ -20,7 +20,7 @@ from kopf._cogs.structs.references import Resource
 from kopf._core.reactor import queueing
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import Watches
+from keyturn.controllers.event_handlers import EventHandlers
 from keyturn.controllers.kopf_lists import WatchOnlyResponse, watch_only
 from keyturn.controllers.kopf_source import kopf_registry
 from keyturn.controllers.managedsecret.memory import Memory
@@ -217,8 +217,8 @@ async def test_kopf_watches_every_kind_before_discovery_names_it(
         return web.json_response({"kind": "APIResourceList", **VERSION, "resources": resources})
 
     context = Context(Mock(), Mock(), lambda: make.NOW)
-    watches = Watches(context, Memory(context), WorkQueue(), [])
-    registry = kopf_registry(watches, Mock(), WatchLiveness())
+    watching = EventHandlers(context, Memory(context), WorkQueue(), [])
+    registry = kopf_registry(watching, Mock(), WatchLiveness())
     handlers = registry._watching.get_all_handlers()
     ours = [one.selector for one in handlers if one.selector and one.selector.group == "keyturn.dev"]
     async with serving(handle) as server, aiohttp.ClientSession(response_class=WatchOnlyResponse) as session:

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.event_handlers import Key, Watches
+from keyturn.controllers.event_handlers import EventHandlers, Key
 from keyturn.controllers.kopf_source import kopf_registry, run_kopf, takers_of
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.managedsecret.report import write_status
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("types", [REQUIRED_TYPES, WORKLOAD_TYPES], ids=["required", "all"])
 def test_the_kinds_that_are_listed_are_watched(types: tuple[WorkloadType, ...]) -> None:
-    watches = Process().watches
-    watches.workload_types = types
-    registry = kopf_registry(watches, Mock(), WatchLiveness())
+    handlers = Process().handlers
+    handlers.workload_types = types
+    registry = kopf_registry(handlers, Mock(), WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {
         (one.group, one.version, one.any_name or one.plural)
@@ -47,9 +47,9 @@ def test_the_kinds_that_are_listed_are_watched(types: tuple[WorkloadType, ...]) 
 
 
 def test_kinds_of_database_targets_that_are_not_installed_are_not_watched() -> None:
-    watches = Process().watches
-    watches.absent_kinds = {"DatabaseTarget"}
-    registry = kopf_registry(watches, Mock(), WatchLiveness())
+    handlers = Process().handlers
+    handlers.absent_kinds = {"DatabaseTarget"}
+    registry = kopf_registry(handlers, Mock(), WatchLiveness())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     watched = {one.any_name or one.plural for one in selectors if one}
 
@@ -69,8 +69,8 @@ class Process:
         self.context = Context(self, None, lambda: make.NOW)  # type: ignore[arg-type]  # patched and read only
         self.before_the_answer: list[tuple[str, dict[str, Any]]] = []
         """Events of other writers, which the watch reports before the operator's write is answered."""
-        self.watches = Watches(self.context, Memory(self.context), self.queue, None)
-        self._takers = {plural: take for (*_, plural), take in takers_of(self.watches).items()}
+        self.handlers = EventHandlers(self.context, Memory(self.context), self.queue, None)
+        self._takers = {plural: take for (*_, plural), take in takers_of(self.handlers).items()}
 
     async def event(self, kind: str, body: dict[str, Any], plural: str = "managedsecrets") -> None:
         self._takers[plural]({"type": kind, "object": body})
@@ -169,7 +169,7 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile(p
     page = Page([], "20", first=True)
     Paged(process, page, ("DELETED", managed("21")), Page([managed("8")], "20", first=False))
 
-    await process.watches.sweep()
+    await process.handlers.sweep()
 
     assert not process.context.cache.has_managed(KEY)
 
@@ -177,7 +177,7 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile(p
 async def test_what_only_a_void_page_has_was_deleted(process: Process) -> None:
     Paged(process, Page([managed("8")], "20", first=True), Page([], "30", first=True))
 
-    await process.watches.sweep()
+    await process.handlers.sweep()
 
     assert not process.context.cache.has_managed(KEY)
 
@@ -186,7 +186,7 @@ async def test_an_object_that_cannot_be_handled_does_not_end_a_list(process: Pro
     spoiled = managed("8", "other") | {"spec": "of another form, which is not quoted"}
     Paged(process, Page([spoiled, managed("9")], "20", first=True))
     with capture_logs() as lines:
-        await process.watches.sweep()
+        await process.handlers.sweep()
 
     assert [(line["event"], line["kind"]) for line in lines] == [("event not handled", "managedsecrets")]
     assert "of another form" not in str(lines)

@@ -62,7 +62,7 @@ class Process:
         self.api = Lists()
         api: Any = self.api
         events: Any = None
-        watches: Any = Watching()
+        handlers: Any = Watching()
         self.listed: list[str] = []
         self.rested = 0
         self.hang: set[str] = set()
@@ -75,7 +75,7 @@ class Process:
         self.queue: WorkQueue[Key] = WorkQueue(is_open=self.shards.is_open)
         self.context.wake = self.queue.add
         lists = self._list("objects"), self._list("secrets")
-        self.shards.attach(self.context, self.memory, watches, self.queue, lists, self._leave_at_rest)
+        self.shards.attach(self.context, self.memory, handlers, self.queue, lists, self._leave_at_rest)
         self.context.cache.put_class(body("api-key"))
         for namespace in (*ZERO, *ONE):
             self.context.cache.put_managed(body("db", namespace))
