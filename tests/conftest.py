@@ -36,7 +36,9 @@ _BUSY = (
     *("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Secret"),
 )
 """The kinds whose objects cost processor time, or are found by tests, after the test that made them."""
-_SOONER = "keyturn.core.spec.database._DEFAULT_PROBE=5 keyturn.controllers.managedsecret.consumers.GRACE=2"
+_SOONER = (
+    "keyturn.core.spec.database._DEFAULT_PROBE=5 keyturn.controllers.managedsecret.consumers.READ_GRACE=2"
+)
 """Seconds after which the shared operator probes a published database password, instead of ten minutes, and reads the
 pods of a rollout, instead of ten seconds."""
 _LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()

@@ -9,7 +9,7 @@ from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods
-from keyturn.kube.pod_reader import PodReader
+from keyturn.kube.pods import PodReader
 from keyturn.kube.secret_sight import Sight
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach

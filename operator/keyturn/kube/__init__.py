@@ -9,7 +9,7 @@ Modules
     target_secret, state_secret                  Secrets of ours
     secret_informer, secret_poller, secret_sight, read_rounds   how changes of Secrets are noticed: watch, or reads
     workloads                                    restarts
-    pods, pod_body, pod_reader                   pods of a rollout: requests, parser, and when they are read
+    pods, pod_body                               pods of a workload: requests, when they are read, parser
     namespace_pods                               all pods that use Secrets
     events, status                               Events; writes of a status
     cache                                        informer cache

@@ -1,23 +1,24 @@
-"""Which pods count as a workload's, and which are evicted."""
+"""Which pods count as a workload's, which are evicted, and how often they are read during a rollout."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.kube import errors
+from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.pods import PodDetail, evict_pod, pods_of
-from tests.unit.core.builders import workload
+from keyturn.kube.pods import NO_GRACE, READ_GRACE, PodDetail, PodReader, evict_pod, pods_of
+from tests.unit.core.builders import NOW, seconds, workload
 from tests.unit.kube.test_pod_body import body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
-    from keyturn.core.observation.pods import Pod
+    from keyturn.core.observation.pods import Pod, PodsSeen
     from keyturn.core.observation.workload import Workload
 
 
@@ -130,3 +131,165 @@ def test_a_pod_that_is_gone_needs_no_eviction(kind: type[errors.ApiError]) -> No
 def test_a_rejected_eviction_is_an_error(kind: type[errors.ApiError]) -> None:
     with pytest.raises(kind):
         evict(Evictions(kind("create", "/x", 429, "TooManyRequests")))
+
+
+# Reads during a rollout
+
+ONE = workload(kind="StatefulSet", name="web", marker="db=2", settled=False)
+STUCK = workload(kind="StatefulSet", name="web", marker="db=1", settled=False, templates=("before", "before"))
+
+
+class Server:
+    """Lists pods, counts how often, and says what may be done."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.lists = self.whole = 0
+        self.forbidden = False
+        self.asked: list[Any] = []
+        self.pages_of_one = 1
+        self.allowed: bool | type[errors.ApiError] = True
+        self.looks = PodReader(self, lambda: self.now)  # type: ignore[arg-type]  # a fake
+
+    async def pages(
+        self, path: str, params: Mapping[str, str], *, metadata_only: bool
+    ) -> AsyncIterator[Page]:
+        assert (path, params["labelSelector"]) == (paths.pods("shop"), "app=web")
+        self.lists += 1
+        self.whole += not metadata_only
+        if self.forbidden:
+            raise errors.Forbidden("list", path, 403, "Forbidden")
+        for number in range(self.pages_of_one):
+            one = body()
+            yield Page([{"metadata": one["metadata"]} if metadata_only else one], "1", first=number == 0)
+
+    async def request(self, path: str, asked: Any) -> Any:
+        self.asked.append((path, asked["spec"]))
+        if not isinstance(self.allowed, bool):
+            raise self.allowed("request", path, 403, "Forbidden")
+        return {"status": {"allowed": self.allowed}}
+
+    async def look(self, after: float, grace: timedelta = READ_GRACE) -> PodsSeen:
+        self.now = NOW + seconds(after)
+        return await self.look_at(ONE, NOW, grace)
+
+    async def look_at(self, one: Workload, began: datetime, grace: timedelta = READ_GRACE) -> PodsSeen:
+        """Read pods when they are due, as a look does while a rollout is under way."""
+        return self.looks.last(one, began, grace) or await self.looks.read(one, began)
+
+
+async def test_a_rollout_that_is_over_soon_has_no_pod_read() -> None:
+    server = Server()
+    found = await server.look(9.9)
+    assert (server.lists, found.again, found.pods) == (0, NOW + seconds(10), ())
+
+
+async def test_pods_are_read_more_and_more_seldom() -> None:
+    server = Server()
+    moments: list[float] = []
+    due: datetime = NOW
+    while due < NOW + timedelta(minutes=10):
+        after = (due - NOW).total_seconds()
+        lists = server.lists
+        due = (await server.look(after)).again or due
+        moments += [after] if server.lists > lists else []
+        await server.look(after + 0.1)
+    assert [round(moment) for moment in moments] == [
+        *(10, 15, 20, 25, 31, 39, 49, 61, 76, 95, 119, 149, 186, 233, 291, 364, 455, 568)
+    ]
+
+
+async def test_a_rollout_that_lasts_is_looked_at_every_five_minutes() -> None:
+    server = Server()
+    found = await server.look(86_400)
+    assert found.again == NOW + timedelta(days=1, minutes=5)
+
+
+async def test_a_rollout_that_has_failed_is_looked_at_without_delay() -> None:
+    server = Server()
+    found = await server.look(2, NO_GRACE)
+    assert (server.lists, found.again) == (1, NOW + seconds(7))
+
+
+async def test_many_pods_are_read_less_often() -> None:
+    server = Server()
+    server.pages_of_one = 4
+    found = await server.look(10)
+    assert (len(found.pods), found.again) == (4, NOW + seconds(30))
+
+
+async def test_a_clock_that_was_put_back_delays_no_look() -> None:
+    server = Server()
+    server.now = NOW - timedelta(days=1)
+    found = await server.look_at(ONE, NOW)
+    assert found.again == server.now + READ_GRACE
+
+
+async def test_another_rollout_is_looked_at_again() -> None:
+    server = Server()
+    await server.look(600)
+    found = await server.look_at(STUCK, server.now)
+    assert (server.lists, found.again, found.pods) == (1, server.now + READ_GRACE, ())
+
+
+async def test_what_was_forgotten_is_read_again() -> None:
+    server = Server()
+    await server.look(20)
+    server.looks.forget(ONE.key)
+    await server.look(20)
+    assert server.lists == 2
+
+
+async def test_what_is_long_over_is_not_kept() -> None:
+    server = Server()
+    await server.look(20)
+    server.now += timedelta(hours=1)
+    await server.look_at(workload("web", marker="db=9", settled=False), NOW)
+    assert len(server.looks._reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "deletable"), [(True, True), (False, False), (errors.Forbidden, False)], ids=str
+)
+async def test_the_right_to_delete_is_asked_for_where_a_pod_is_stuck(
+    allowed: bool | type[errors.ApiError],  # noqa: FBT001
+    deletable: bool,  # noqa: FBT001
+) -> None:
+    server = Server()
+    server.allowed = allowed
+    found = await server.look_at(STUCK, NOW - seconds(60))
+
+    assert found.deletable is deletable
+    asked = {"namespace": "shop", "verb": "delete", "group": "", "resource": "pods"}
+    assert server.asked == [(paths.own_access_reviews(), {"resourceAttributes": asked})]
+
+
+async def test_no_right_is_asked_for_where_no_pod_is_stuck() -> None:
+    server = Server()
+    await server.look(60)
+    assert (server.asked, server.lists) == ([], 1)
+
+
+async def test_what_is_read_meanwhile_counts_as_a_look() -> None:
+    server = Server()
+    server.now = NOW + seconds(100)
+    await server.looks.read(ONE, NOW)
+    assert (await server.look(124)).again == NOW + seconds(125)
+    assert (server.lists, server.whole) == (1, 1)
+
+
+async def test_of_a_workload_that_is_settled_only_metadata_is_read_and_not_kept() -> None:
+    server = Server()
+    settled = workload(kind="StatefulSet", name="web", marker="db=2")
+    found = await server.looks.read(settled, NOW)
+    assert ([pod.ready for pod in found.pods], found.again) == ([None], None)
+    assert (server.lists, server.whole, server.looks._reads) == (1, 0, {})
+
+
+async def test_pods_that_may_not_be_read_are_asked_for_again_in_a_minute() -> None:
+    server = Server()
+    server.forbidden = True
+    found = await server.look(10)
+    assert (found.forbidden, found.again, found.pods) == (True, NOW + seconds(70), ())
+    with pytest.raises(errors.Forbidden):
+        await server.looks.read_ages(ONE)

@@ -1,7 +1,7 @@
 """Consumers of a Secret: the workloads that reference it, and their pods as far as a decision depends on them.
 
 A workload's pods are read at most once per observation, and not at all without a rollout. During a rollout they are
-read now and then (`kube.pod_reader`), and whenever a decision or a report depends on them: completion, overdue
+read now and then (`kube.pods`), and whenever a decision or a report depends on them: completion, overdue
 rollout, rollback, restart. The results are kept as long as the process lives.
 """
 
@@ -20,7 +20,7 @@ from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
-from keyturn.kube.pod_reader import GRACE, NO_GRACE
+from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import past
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class _Reads:
 
     async def _read(self, consumer: Consumer, need: Need, observed: Observed) -> Consumer:
         key, began = consumer.workload.key, _began(consumer, observed)
-        grace = NO_GRACE if need is Need.SOON else GRACE
+        grace = NO_GRACE if need is Need.SOON else READ_GRACE
         if need is not Need.NOW and (last := self.context.pods.last(consumer.workload, began, grace)):
             return replace(consumer, pods=last)
         if key not in self.made:

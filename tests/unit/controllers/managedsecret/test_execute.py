@@ -18,7 +18,7 @@ from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
-from keyturn.kube.pod_reader import NO_GRACE
+from keyturn.kube.pods import NO_GRACE
 from tests.unit.core import builders as make
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod
 
