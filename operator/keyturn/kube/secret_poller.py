@@ -1,16 +1,18 @@
 """Poller of Keyturn's Secrets by name, for an operator without permission to list Secrets.
 
-Only metadata is sent. Every Secret that a ManagedSecret names is read once per round (`read_rounds`); decisions read
-theirs in addition (`observe`), and each write returns the new metadata.
+Only metadata is sent. Every Secret that a ManagedSecret names is read once per round; decisions read theirs in
+addition (`observe`), and each write returns the new metadata.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import random
 from collections import deque
 from contextlib import suppress
-from operator import attrgetter
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -20,7 +22,6 @@ from keyturn.runtime.clock import loop_time
 from keyturn.runtime.jitter import jittered
 
 from . import errors, paths
-from .read_rounds import LATEST, Rounds
 from .secret_informer import meta_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from .client import Api
     from .secret_informer import SecretMeta
 
-__all__ = ["PER_SECOND", "Named", "SecretReads"]
+__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Named", "Rounds", "SecretReads"]
 
+SOONEST: Final = 45.0
+LATEST: Final = 55.0
+"""Seconds between two reads of a key; the rest of a minute is for the answer and the repair."""
 PER_SECOND: Final = 100
 """Maximum reads per second; 2,500 ManagedSecrets fit into a round."""
 _CONCURRENCY: Final = 8
@@ -76,7 +80,7 @@ class SecretReads:
         self._named = named
         self._on_put = on_put
         self._on_gone = on_gone
-        self._rounds: Rounds[ObjectKey] = Rounds(attrgetter("namespace"), random.random)
+        self._rounds = Rounds(random.random)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._begun = asyncio.Event()
         self._followed = self._logged = self._failed = float("-inf")
@@ -191,3 +195,78 @@ class SecretReads:
         if self._rounds.late > _MAX_LATE and is_calm and now - self._logged > _LOG_INTERVAL:
             self._logged = now
             _log.warning("secrets read late", by_seconds=round(self._rounds.late), per_second=PER_SECOND)
+
+
+class Rounds:
+    """Schedule of the reads: each key once per round, round-robin over namespaces.
+
+    The length of a round is random per key, so bursts spread out. A namespace with more keys than fit into a round is
+    read late without delaying others.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        """`chance` returns a random number from 0 to 1; the caller also provides the time."""
+        self.late = 0.0
+        """Seconds by which the last key was late."""
+        self._chance = chance
+        self._due: dict[ObjectKey, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, ObjectKey]] = []
+        self._ready: dict[str, deque[tuple[float, int, ObjectKey]]] = {}
+        """Due entries by namespace, in round-robin order of the namespaces."""
+        self._order = itertools.count()
+
+    def follow(self, keys: Iterable[ObjectKey], now: float) -> set[ObjectKey]:
+        """Set the keys that exist; return the removed ones. A new key is due within a round."""
+        current = set(keys)
+        gone = self._due.keys() - current
+        for key in gone:
+            del self._due[key]
+        for key in current - self._due.keys():
+            self._put(key, now + LATEST * self._chance())
+        return gone
+
+    def take(self, now: float) -> ObjectKey | None:
+        """Return the key to read now and schedule its next read; None if none is due."""
+        while self._heap and self._heap[0][0] <= now:
+            entry = heapq.heappop(self._heap)
+            self._ready.setdefault(entry[2].namespace, deque()).append(entry)
+        while self._ready:
+            namespace = next(iter(self._ready))
+            queue = self._ready.pop(namespace)
+            entry = queue.popleft()
+            if queue:
+                self._ready[namespace] = queue
+            if self._holds(entry):
+                due, _, key = entry
+                self.late = now - due
+                self._put(key, now + SOONEST + (LATEST - SOONEST) * self._chance())
+                return key
+        return None
+
+    def again(self, key: ObjectKey, now: float) -> None:
+        """Make a key due at the next turn of its namespace, because it could not be read."""
+        if key in self._due:
+            self._put(key, now)
+
+    def pause(self, now: float) -> float:
+        """Return the seconds until a key is due; infinite without keys."""
+        if self._ready:
+            return 0.0
+        while self._heap and not self._holds(self._heap[0]):
+            heapq.heappop(self._heap)
+        return max(self._heap[0][0] - now, 0.0) if self._heap else inf
+
+    def _holds(self, entry: tuple[float, int, ObjectKey]) -> bool:
+        """Whether an entry is still the current one of its key."""
+        return self._due.get(entry[2]) == entry[:2]
+
+    def _put(self, key: ObjectKey, due: float) -> None:
+        entry = (due, next(self._order))
+        self._due[key] = entry
+        heapq.heappush(self._heap, (*entry, key))
+        if len(self._heap) > 2 * len(self._due) + 64:
+            waiting = {scheduled[1] for queue in self._ready.values() for scheduled in queue}
+            self._heap = [
+                (*scheduled, key) for key, scheduled in self._due.items() if scheduled[1] not in waiting
+            ]
+            heapq.heapify(self._heap)
