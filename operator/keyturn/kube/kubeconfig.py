@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import ipaddress
 import os
+import re
 import shutil
 import ssl
 import tempfile
@@ -13,14 +15,15 @@ from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from keyturn.core.texts import first_of
 from keyturn.runtime.lazy_imports import unseen
 from keyturn.runtime.tls import cluster_context
 
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
-from .environment_proxy import environment_proxy
+
+__all__ = ["of_kubeconfig"]
 
 _EXPIRY_MARGIN: Final = 120.0
 """Seconds before their expiry at which credentials are renewed."""
@@ -38,6 +41,8 @@ _PATHS: Final = {
 _MAX_NAMED: Final = 10
 _LOADER_FIELDS: Final = ("host", "ssl_ca_cert", "cert_file", "key_file", "tls_server_name", "proxy")
 """Attributes that the loader sets on its configuration object."""
+_PORTS: Final = {"http": 80, "https": 443}
+_WITH_PORT: Final = re.compile(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:]*)):(?P<port>[^:]*)\Z")
 
 
 def of_kubeconfig(files: str, context: str | None = None) -> Connection:
@@ -248,7 +253,7 @@ def _proxy(server: str, named: str | None) -> str | None:
     Raises:
         NotConfigured: It is neither http nor https.
     """
-    proxy = named or environment_proxy(urlsplit(server))
+    proxy = named or _environment_proxy(urlsplit(server))
     if proxy and not proxy.startswith(("http:", "https:")):
         host = urlsplit(proxy).hostname
         raise NotConfigured(
@@ -257,3 +262,60 @@ def _proxy(server: str, named: str | None) -> str | None:
             else "proxy-url of the cluster is no URL: write http://HOST:PORT"
         )
     return proxy
+
+
+# Which proxy of the environment a request to a server uses, as in kubectl. Python's urllib has other rules: it also
+# asks the system's settings, and knows no networks and no loopback addresses.
+# Source: Go, `golang.org/x/net/http/httpproxy`.
+
+
+def _environment_proxy(server: SplitResult) -> str | None:
+    """Return the proxy that $HTTPS_PROXY or $HTTP_PROXY names for a server; None if it is reached directly."""
+    proxy = _variable(f"{server.scheme}_proxy")
+    if not proxy or not server.hostname or _is_direct(server.hostname, server.port or _PORTS[server.scheme]):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_direct(host: str, port: int) -> bool:
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    entries = (entry.strip() for entry in _variable("no_proxy").lower().split(","))
+    return any(_matches(entry, host, address, str(port)) for entry in entries)
+
+
+def _matches(
+    entry: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: str
+) -> bool:
+    """Whether an entry of $NO_PROXY is about a server."""
+    if entry == "*":
+        return True
+    if "/" in entry:
+        return address is not None and _is_in(address, entry)
+    named = _WITH_PORT.match(entry)
+    if named and named["port"] not in {"", port}:
+        return False
+    name = (named["address"] or named["name"] or "") if named else entry
+    if (other := _address(name)) is not None:
+        return other == address
+    name = name.removeprefix("*") if name.startswith("*.") else name
+    return bool(name) and (host == name or host.endswith(name if name.startswith(".") else f".{name}"))
+
+
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name.upper()) or os.environ.get(name) or ""
