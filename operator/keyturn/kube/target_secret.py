@@ -65,8 +65,8 @@ __all__ = [
 
 LARGEST = 1024 * 1024
 """Maximum bytes of data in one Secret (Kubernetes, "Secrets", section "Data size")."""
-_TOLERANCE = timedelta(days=1)  # by which a clock may have been set back
-"""Labels and annotations that came from the template, so they are removed when they leave it."""
+_TOLERANCE = timedelta(days=1)
+"""How far ahead a recorded time may be, because a clock may have been set back since."""
 _MERGE = "Merge"
 # Annotations that are removed when the current spec does not set them.
 _PASSING = (OVERLAP_ANNOTATION, RELEASED_BY, CREATION_POLICY, TEMPLATE)
