@@ -10,7 +10,8 @@ import pytest
 from keyturn.cli.managed import found_in
 from keyturn.cli.plan.class_effects import Becomes, Effect
 from keyturn.cli.plan.class_plan import find_effects
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.simulation.simulated_cluster import MANAGED, Cluster
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from keyturn.core.spec.desired import secret_of, wanted_by
 from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_informer import meta_of
 from keyturn.runtime.clock import loop_time

@@ -9,7 +9,8 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ExternalKey, StoreKey, TargetKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 from keyturn.kube.cache.references import permitted
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from keyturn.controllers.secretclass import flaw_of
 from keyturn.core.errors import Stalled
 from keyturn.core.status.summary import SummaryState, standing_of
 from keyturn.kube import errors
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 
 from .class_effects import Effect, effects_of
 from .model import Refusal

@@ -9,7 +9,8 @@ from keyturn.cli.managed import found_in
 from keyturn.cli.manifest_files import Unreadable, documents_in
 from keyturn.core.keys import StoreKey, TargetKey
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 from keyturn.runtime.yaml_loader import without_nulls
 
 from .manifest_flaws import flaws_of, is_ours

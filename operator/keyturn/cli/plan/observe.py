@@ -30,8 +30,8 @@ from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
 from keyturn.generators import Generator, generator_for
 from keyturn.kube import errors, paths
-from keyturn.kube.cache.cache import WHOLE, InformerCache
-from keyturn.kube.cache.managed_secrets import readable, slim
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE, readable, slim
 from keyturn.kube.secret_informer import SecretMeta, meta_of
 from keyturn.kube.target_secret import foreign_owner
 from keyturn.kube.workloads import workload_of

@@ -17,7 +17,7 @@ from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
 from .externals import StoreCache, StoreReferenceIndex, TargetCache
-from .managed_secrets import LARGEST, WHOLE, ManagedSecretCache, light, readable
+from .managed_secrets import LARGEST, ManagedSecretCache, light, readable
 from .parsing import parse
 from .workloads import WorkloadCache, secrets_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.workload import Workload
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["WHOLE", "InformerCache", "namespace_key"]
+__all__ = ["InformerCache", "namespace_key"]
 
 _Key: TypeAlias = ObjectKey | WorkloadKey | StoreKey | TargetKey | EmergencyKey | str
 _MOST_DELETIONS: Final = 10_000

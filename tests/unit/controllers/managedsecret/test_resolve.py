@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.managedsecret.resolve import ParsedSpecs, resolved
-from keyturn.kube.cache.cache import WHOLE, InformerCache
+from keyturn.kube.cache.cache import InformerCache
+from keyturn.kube.cache.managed_secrets import WHOLE
 from tests.unit.core.builders import PASSWORD, managed
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from keyturn.core.keys import (
     TargetKey,
     WorkloadKey,
 )
-from keyturn.kube.cache.cache import WHOLE, InformerCache, namespace_key
+from keyturn.kube.cache.cache import InformerCache, namespace_key
+from keyturn.kube.cache.managed_secrets import WHOLE
 from keyturn.kube.secret_informer import SecretMeta
 from tests.unit.core.builders import use, workload
 
