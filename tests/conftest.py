@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.kube.config import NotConfigured
+from keyturn.kube.connection import NotConfigured
 from sandbox import ControlPlane, kind
 from sandbox.harness import Kubectl, installation
 from sandbox.pki import write_private

@@ -12,6 +12,7 @@ import click
 
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
+from keyturn.kube.connection import NotConfigured
 from keyturn.runtime import logs
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(
     logs.configure(logs.LogFormat.CONSOLE, logging.WARNING)
     try:
         return asyncio.run(_connect_and_run(where, work, patience))
-    except config.NotConfigured as problem:
+    except NotConfigured as problem:
         raise click.ClickException(str(problem)) from None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.kube import config, errors, paths
 from keyturn.kube.client import Api
+from keyturn.kube.connection import NotConfigured
 
 if TYPE_CHECKING:
     from .options import Where
@@ -25,7 +26,7 @@ def names(where: Where) -> list[str]:
     seconds = time_limit(os.environ.get(_VARIABLE, ""))
     try:
         return asyncio.run(asyncio.wait_for(_names(where, seconds), seconds))
-    except (config.NotConfigured, errors.ApiError, TimeoutError):
+    except (NotConfigured, errors.ApiError, TimeoutError):
         return []
 
 

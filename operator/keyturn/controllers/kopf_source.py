@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from keyturn.kube.config import Connection
+    from keyturn.kube.connection import Connection
 
     from .event_handlers import EventHandlers
     from .kopf_lists import Take

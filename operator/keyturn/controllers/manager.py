@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from keyturn.endpoints.audit import Settings
     from keyturn.endpoints.dashboard import Settings as DashboardSettings
-    from keyturn.kube.config import Connection
+    from keyturn.kube.connection import Connection
     from keyturn.kube.shard_election import Election
 
     from .managedsecret.restart_budget import RestartLimits

@@ -18,18 +18,9 @@ from keyturn.runtime.tls import cluster_context
 from .connection import TOKEN_LIFE, ApiCredentials, Connection, NotConfigured
 from .kubeconfig import of_kubeconfig
 
-__all__ = [
-    "USUAL_NAMESPACE",
-    "Connection",
-    "NotConfigured",
-    "load",
-    "of_kubeconfig",
-    "of_pod",
-    "own_namespace",
-    "session",
-]
+__all__ = ["load", "of_pod", "own_namespace", "session"]
 
-USUAL_NAMESPACE: Final = "keyturn-system"
+_USUAL_NAMESPACE: Final = "keyturn-system"
 """Namespace of the operator in the manifests."""
 
 _ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -54,7 +45,7 @@ def own_namespace() -> str:
         return named
     file = _ACCOUNT / "namespace"
     is_in_pod = not os.environ.get("KUBECONFIG") and file.is_file()
-    return file.read_text().strip() if is_in_pod else USUAL_NAMESPACE
+    return file.read_text().strip() if is_in_pod else _USUAL_NAMESPACE
 
 
 def session(

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from keyturn.kube import config, connection, errors
-from keyturn.kube.config import NotConfigured
+from keyturn.kube.connection import NotConfigured
 from tests.unit.kube.test_config import CANARY, api_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from yarl import URL
 
 from keyturn.kube import config, connection, errors, paths
 from keyturn.kube.client import Api
-from keyturn.kube.config import NotConfigured
-from keyturn.kube.connection import ApiCredentials, Connection
+from keyturn.kube.connection import ApiCredentials, Connection, NotConfigured
 from tests.support.api_servers import Scripted, answer, plain, refused, serving
 
 if TYPE_CHECKING:

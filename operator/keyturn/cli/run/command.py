@@ -166,7 +166,7 @@ def _serve(options: Options) -> None:
     from keyturn.controllers import manager
     from keyturn.controllers.event_handlers import HistoryLost
     from keyturn.endpoints import server
-    from keyturn.kube.config import NotConfigured
+    from keyturn.kube.connection import NotConfigured
     from keyturn.kube.leader_election import LeadershipLost
     from keyturn.runtime import threadpools
     from keyturn.runtime.memory_protection import keep_memory_unseen

@@ -208,7 +208,7 @@ from keyturn.cli.run import command
 from keyturn.controllers import manager
 from keyturn.controllers.event_handlers import HistoryLost
 from keyturn.endpoints.server import CannotListen
-from keyturn.kube.config import NotConfigured
+from keyturn.kube.connection import NotConfigured
 from keyturn.kube.leader_election import LeadershipLost
 from keyturn.runtime import threadpools
 

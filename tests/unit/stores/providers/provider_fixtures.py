@@ -17,7 +17,7 @@ from keyturn.core.value import Value
 from keyturn.kube import config, paths
 from keyturn.kube import errors as api_errors
 from keyturn.kube.client import Api
-from keyturn.kube.connection import ApiCredentials
+from keyturn.kube.connection import ApiCredentials, Connection
 from keyturn.runtime.reach import AllowedHost
 from keyturn.stores.providers import Provider, ProviderContext, Reference, RemoteValue, discover
 from keyturn.stores.providers.guard import Guard
@@ -331,7 +331,7 @@ async def vault_by_role(server: VaultServer) -> AsyncIterator[ProviderUnderTest]
 async def kubernetes(kubeconfig: Path, namespace: str) -> AsyncIterator[ProviderUnderTest]:
     connection = await config.load(str(kubeconfig))
     nobody = ApiCredentials("Bearer canary-token-of-nobody")
-    stranger = config.Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
+    stranger = Connection(connection.server, _without_login(kubeconfig), nobody, lambda: nobody)
     async with (
         config.session(connection) as session,
         config.session(stranger) as of_stranger,
