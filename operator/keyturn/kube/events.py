@@ -37,6 +37,10 @@ from .client import Api, Body
 _REPEAT_AFTER: Final = 600.0
 """Seconds within which an equal event about the same object is not repeated."""
 _MAX_REMEMBERED: Final = 4096
+_MAX_QUEUED: Final = 1024
+_BURST: Final = 50
+_RATE: Final = 20.0
+"""Events per second that are sent after a burst."""
 _MAX_DELAY: Final = 10.0
 """Maximum seconds for which an event is delayed while the work queue has work."""
 _BUSY_POLL_INTERVAL: Final = 0.1
@@ -99,23 +103,15 @@ class Events:
         api: Api,
         instance: str,
         *,
-        size: int = 1024,
-        rate: float = 20.0,
-        burst: int = 50,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`instance` is the name of this process; after a `burst`, `rate` events are sent per second.
+        """`instance` is the name of this process.
 
         While `is_busy`, events are delayed up to 10 s, so the API server serves reconciles first.
         """
         self.dropped = 0
         self._api = api
         self._instance = instance
-        self._size = size
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
         self._is_busy = is_busy
         self._queue: deque[_Event] = deque()
         self._waiting = asyncio.Event()
@@ -138,34 +134,34 @@ class Events:
         1,000 new objects, 1,000 events would cost the API server as much as their Secrets, and of 1,000 rotations
         those that say most would be dropped.
         """
-        if skipped_in_bulk and len(self._queue) >= self._burst:
+        if skipped_in_bulk and len(self._queue) >= _BURST:
             return
         regarding = ref_of(about)
         if self._is_repeated(hash((regarding.uid, type, reason, note))):
             return
-        if len(self._queue) >= self._size and not self._make_room(type):
+        if len(self._queue) >= _MAX_QUEUED and not self._make_room(type):
             return
-        self._queue.append(_Event(regarding, type, reason, note, self._clock(), monotonic()))
+        self._queue.append(_Event(regarding, type, reason, note, datetime.now(UTC), monotonic()))
         self._waiting.set()
 
     async def run(self) -> None:
         """Send queued events, one at a time within the rate, until cancelled."""
-        budget, counted_at = float(self._burst), monotonic()
+        budget, counted_at = float(_BURST), monotonic()
         while True:
             await self._waiting.wait()
             if self._is_delayed():
                 await asyncio.sleep(_BUSY_POLL_INTERVAL)
                 continue
             now = monotonic()
-            budget, counted_at = min(self._burst, budget + (now - counted_at) * self._rate), now
+            budget, counted_at = min(_BURST, budget + (now - counted_at) * _RATE), now
             if budget < 1:
-                await asyncio.sleep((1 - budget) / self._rate)
+                await asyncio.sleep((1 - budget) / _RATE)
                 continue
             budget -= 1
             if not await self._send_next():
                 self._waiting.clear()
 
-    async def flush(self, seconds: float = 2.0) -> None:
+    async def flush(self, seconds: float) -> None:
         """Send what is queued for at most `seconds`, at shutdown while writes are still allowed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

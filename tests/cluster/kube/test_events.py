@@ -19,7 +19,7 @@ async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api,
     events = Events(api, "keyturn-7d9f")
     events.record(something, "Rotated", "Revision 2 is published.")
     events.record(something, "RotationFailed", "The class is gone.", EventType.WARNING)
-    await events.flush()
+    await events.flush(2.0)
     shown = await asyncio.to_thread(
         Kubectl(cluster.kubeconfig), "describe", "configmap", "something", "-n", namespace
     )
@@ -33,7 +33,7 @@ async def test_an_event_is_shown_by_kubectl_describe(cluster: Cluster, api: Api,
 async def test_an_event_about_a_cluster_scoped_object_is_accepted(api: Api) -> None:
     events = Events(api, "keyturn-7d9f")
     events.record(ObjectRef("v1", "Node", None, "somewhere", "uid-2"), "PolicyViolation", "Too long.")
-    await events.flush()
+    await events.flush(2.0)
     assert events.dropped == 0
 
 
@@ -43,5 +43,5 @@ async def test_an_event_about_a_cluster_scoped_object_is_accepted(api: Api) -> N
 async def test_an_event_with_long_words_is_accepted(api: Api, namespace: str, name: str, note: str) -> None:
     events = Events(api, "i" * 300)
     events.record(ObjectRef("v1", "Secret", namespace, name, "uid-3"), "Created", note)
-    await events.flush()
+    await events.flush(2.0)
     assert events.dropped == 0

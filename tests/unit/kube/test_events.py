@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -47,13 +48,16 @@ async def notes(script: Scripted) -> list[str]:
 
 async def test_the_time_of_an_event_is_when_it_was_posted() -> None:
     script = Scripted(answer())
-    then = datetime(2026, 11, 24, 3, 0, 0, 250, tzinfo=UTC)
     async with scripted(script) as api:
-        events = Events(api, "keyturn", clock=lambda: then)
+        events = Events(api, "keyturn")
+        before = datetime.now(UTC)
         events.record(SOMETHING, "Created", "It is there.")
-        await events.flush()
+        after = datetime.now(UTC)
+        await asyncio.sleep(0.01)
+        await events.flush(2.0)
     (event,) = await told(script)
-    assert event["eventTime"] == "2026-11-24T03:00:00.000250Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["eventTime"])
+    assert before <= datetime.fromisoformat(event["eventTime"]) <= after
 
 
 OURS = {"name": "it", "uid": "uid-3"}
@@ -98,7 +102,7 @@ async def test_the_same_event_is_reported_once_in_a_while() -> None:
         events = Events(api, "keyturn")
         for about, note in [(SOMETHING, "a"), (SOMETHING, "a"), (SOMETHING, "b"), (another, "a")]:
             events.record(about, "RotationFailed", note)
-        await events.flush()
+        await events.flush(2.0)
     assert await notes(script) == ["a", "b", "a"]
 
 
@@ -110,7 +114,7 @@ async def test_an_event_is_reported_again_after_ten_minutes(monkeypatch: pytest.
         for seconds in (0.0, 599.0, 601.0):
             clock[0] = seconds
             events.record(SOMETHING, "RotationFailed", "a")
-        await events.flush()
+        await events.flush(2.0)
     assert await notes(script) == ["a", "a"]
 
 
@@ -124,47 +128,56 @@ async def test_an_event_is_reported_again_after_ten_minutes(monkeypatch: pytest.
         ("www G", "www"),
     ],
 )
-async def test_a_full_queue_drops_the_oldest_good_news_first(coming: str, kept: str) -> None:
+async def test_a_full_queue_drops_the_oldest_good_news_first(
+    coming: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 3)
     script = Scripted(answer())
     types = {"G": EventType.NORMAL, "w": EventType.WARNING}
     posted = coming.replace(" ", "")
     async with scripted(script) as api:
-        events = Events(api, "keyturn", size=3)
+        events = Events(api, "keyturn")
         for number, letter in enumerate(posted):
             events.record(SOMETHING, "Said", str(number), types[letter])
-        await events.flush()
+        await events.flush(2.0)
     assert "".join(posted[int(note)] for note in await notes(script)) == kept
     assert events.dropped == len(posted) - 3
 
 
-async def test_of_bad_news_the_oldest_is_dropped() -> None:
+async def test_of_bad_news_the_oldest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 2)
     script = Scripted(answer())
     async with scripted(script) as api:
-        events = Events(api, "keyturn", size=2)
+        events = Events(api, "keyturn")
         for note in ("first", "second", "third"):
             events.record(SOMETHING, "Failed", note, EventType.WARNING)
-        await events.flush()
+        await events.flush(2.0)
     assert await notes(script) == ["second", "third"]
 
 
-async def test_events_are_sent_in_a_burst() -> None:
+async def test_events_are_sent_in_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._BURST", 3)
+    monkeypatch.setattr("keyturn.kube.events._RATE", 0.001)
     script = Scripted(answer())
     async with scripted(script) as api:
-        events = Events(api, "keyturn", burst=3, rate=0.001)
+        events = Events(api, "keyturn")
         async with running(events):
             for number in range(5):
                 events.record(SOMETHING, "Created", str(number))
             await until(lambda: len(script.asked) == 3)
 
 
-async def test_of_many_new_objects_a_burst_is_told_and_no_other_news_is_lost() -> None:
+async def test_of_many_new_objects_a_burst_is_told_and_no_other_news_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keyturn.kube.events._BURST", 3)
     script = Scripted(answer())
     async with scripted(script) as api:
-        events = Events(api, "keyturn", burst=3)
+        events = Events(api, "keyturn")
         for number in range(5):
             events.record(SOMETHING, "Created", f"created {number}", skipped_in_bulk=True)
             events.record(SOMETHING, "Rotated", f"rotated {number}")
-        await events.flush()
+        await events.flush(2.0)
     told = await notes(script)
     assert [note for note in told if note.startswith("created")] == ["created 0", "created 1"]
     assert [note for note in told if note.startswith("rotated")] == [
@@ -173,10 +186,12 @@ async def test_of_many_new_objects_a_burst_is_told_and_no_other_news_is_lost() -
     assert events.dropped == 0
 
 
-async def test_after_a_burst_events_are_sent_at_a_rate() -> None:
+async def test_after_a_burst_events_are_sent_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._BURST", 3)
+    monkeypatch.setattr("keyturn.kube.events._RATE", 10.0)
     script = Scripted(answer())
     async with scripted(script) as api:
-        events = Events(api, "keyturn", burst=3, rate=10.0)
+        events = Events(api, "keyturn")
         async with running(events):
             for number in range(5):
                 events.record(SOMETHING, "Created", str(number))
@@ -207,7 +222,7 @@ async def test_flushing_waits_for_the_event_that_is_being_sent() -> None:
             events.record(SOMETHING, "Created", "first")
             await until(lambda: len(script.asked) == 1)
             started = asyncio.get_running_loop().time()
-            await events.flush()
+            await events.flush(2.0)
             assert asyncio.get_running_loop().time() - started > 0.1
     assert events.dropped == 0
 
@@ -224,7 +239,7 @@ async def test_the_path_is_that_of_the_objects_namespace() -> None:
     async with scripted(script) as api:
         events = Events(api, "keyturn")
         events.record(SOMETHING, "Created", "first")
-        await events.flush()
+        await events.flush(2.0)
     assert script.asked[0].path == paths.events("shop")
 
 
@@ -266,11 +281,12 @@ async def test_each_event_waits_for_a_while_only_however_often_others_were_sent(
             await until(lambda: len(script.asked) == 40, 2)
 
 
-async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
+async def test_more_events_than_fit_are_no_reason_to_be_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 4)
     script = Scripted(*[answer()] * 4)
     is_busy = True
     async with scripted(script) as api:
-        events = Events(api, "keyturn", size=4, is_busy=lambda: is_busy)
+        events = Events(api, "keyturn", is_busy=lambda: is_busy)
         async with running(events):
             for number in range(2, 8):
                 events.record(SOMETHING, "Rotated", f"Revision {number} is published.")
@@ -282,10 +298,11 @@ async def test_more_events_than_fit_are_no_reason_to_be_in_the_way() -> None:
 
 
 async def test_bad_news_are_reported_in_the_middle_of_a_long_rush(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.kube.events._MAX_QUEUED", 4)
     monkeypatch.setattr("keyturn.kube.events._MAX_DELAY", 0.5)
     script = Scripted(*[answer()] * 400)
     async with scripted(script) as api:
-        events = Events(api, "keyturn", size=4, is_busy=lambda: True)
+        events = Events(api, "keyturn", is_busy=lambda: True)
         events.record(SOMETHING, "RotationFailed", "Nobody answers.", EventType.WARNING)
         async with running(events), asyncio.timeout(10):
             for number in itertools.count():
