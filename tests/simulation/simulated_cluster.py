@@ -22,11 +22,9 @@ from keyturn.core.observation.workload_kinds import type_of
 from keyturn.core.reasons import ConditionReason, ErrorReason
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Api, Page, Patch
-from keyturn.kube.namespace_pods import NamespacePods
 from keyturn.kube.secret_informer import meta_of
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.workloads import workload_of
-from keyturn.runtime.clock import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -138,7 +136,7 @@ class Cluster(Api):
     def _started(self) -> Context:
         context = Context(api=self, events=Quiet(), now=lambda: self.now)  # type: ignore[arg-type]  # a fake
         # Pauses depend on how long a list takes, and no time passes here that would end them.
-        context.namespace_pods = NamespacePods(self, loop_time, share=1.0)
+        context.namespace_pods.share = 1.0
         return context
 
     def tell(self) -> None:

@@ -117,7 +117,7 @@ def _find(kubeconfig: str | None, context: str | None) -> Connection:
     )
 
 
-def of_pod(folder: Path = _ACCOUNT) -> Connection:
+def of_pod() -> Connection:
     """Return a connection with the ServiceAccount of the pod.
 
     Raises:
@@ -126,13 +126,13 @@ def of_pod(folder: Path = _ACCOUNT) -> Connection:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise NotConfigured("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
-    certificates, token = folder / "ca.crt", folder / "token"
+    certificates, token = _ACCOUNT / "ca.crt", _ACCOUNT / "token"
     for file in (certificates, token):
         if not file.is_file():
             raise NotConfigured(
                 f"{file} is missing: let the pod have its token (automountServiceAccountToken: true)"
             )
-    namespace = folder / "namespace"
+    namespace = _ACCOUNT / "namespace"
     return Connection(
         f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         cluster_context(str(certificates)),

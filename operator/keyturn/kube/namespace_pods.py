@@ -89,11 +89,11 @@ class NamespacePods:
     A list that fails has a pause as well, during which its error is the answer.
     """
 
-    def __init__(self, api: Api, ticks: Callable[[], float], *, share: float = _SHARE) -> None:
-        """`share` is the part of the time that lists of one namespace may take; with 1 they have no pauses."""
+    def __init__(self, api: Api, ticks: Callable[[], float]) -> None:
+        self.share = _SHARE
+        """Part of the time that lists may take; with 1 they have no pauses."""
         self._api = api
         self._ticks = ticks
-        self._share = share
         self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
 
     async def read(self, namespace: str, since: float, wake: Callable[[], None] = _wake_nothing) -> PodList:
@@ -126,7 +126,7 @@ class NamespacePods:
             raise
         finally:
             ended = self._ticks()
-            entry.rests_until = ended + min(_MAX_PAUSE, (ended - began) * (1 / self._share - 1))
+            entry.rests_until = ended + min(_MAX_PAUSE, (ended - began) * (1 / self.share - 1))
             entry.waiting = None
             for wake in waiting:
                 wake()

@@ -29,7 +29,6 @@ from .leader_election import TERMS, Elector, LeadershipLost
 
 if TYPE_CHECKING:
     from .client import Api, Body
-    from .leader_election import Terms
 
 __all__ = ["Election", "ShardElection", "ShardWork", "SoleElection"]
 
@@ -117,11 +116,11 @@ class SoleElection:
 class ShardElection:
     """Elections of `count` shards, of which this process holds any number."""
 
-    def __init__(self, api: Api, namespace: str, count: int, identity: str, terms: Terms = TERMS) -> None:
+    def __init__(self, api: Api, namespace: str, count: int, identity: str) -> None:
         """`api` has no fence; `identity` is globally unique for this process."""
         self.identity = identity
-        self._api, self._namespace, self._count, self._terms = api, namespace, count, terms
-        self._layout = _Layout(api, namespace, LEASE, layout_name(count), terms)
+        self._api, self._namespace, self._count = api, namespace, count
+        self._layout = _Layout(api, namespace, LEASE, layout_name(count))
         self._electors = [self._elector(shard) for shard in range(count)]
         self._held: set[int] = set()
         self._leaving: set[int] = set()
@@ -176,13 +175,13 @@ class ShardElection:
 
     def _elector(self, shard: int) -> Elector:
         may_take = partial(self._may_take, shard)
-        return Elector(self._api, self._namespace, shard_lease(shard), self.identity, self._terms, may_take)
+        return Elector(self._api, self._namespace, shard_lease(shard), self.identity, may_take=may_take)
 
     # One shard
 
     async def _compete(self, shard: int, work: ShardWork) -> None:
         """Acquire and hold a shard, again after each loss."""
-        await asyncio.sleep(random.uniform(0, self._terms.retry_period))  # noqa: S311  # spreads, guards nothing
+        await asyncio.sleep(random.uniform(0, TERMS.retry_period))  # noqa: S311  # spreads, guards nothing
         while not self._over.is_set():
             elector = self._electors[shard] = self._elector(shard)
             await self._await_shard(shard, elector)
@@ -246,7 +245,7 @@ class ShardElection:
         ending = asyncio.create_task(work.lose(shard, _HANDOVER_GRACE))
         try:
             while not ending.done():
-                await asyncio.wait([ending], timeout=self._terms.retry_period)
+                await asyncio.wait([ending], timeout=TERMS.retry_period)
                 if not ending.done():
                     await elector.attempt()
             ending.result()
@@ -262,7 +261,7 @@ class ShardElection:
 
     def _may_take(self, shard: int) -> bool:
         """Whether to acquire a free shard now: one per period, and later the more shards this process holds."""
-        now, period = loop_time(), self._terms.retry_period
+        now, period = loop_time(), TERMS.retry_period
         since = self._free_since.setdefault(shard, now)
         is_agreed = self._layout.deadline() > now
         if not is_agreed or now < max(self._next_take, since + len(self._held) * period):
@@ -294,7 +293,7 @@ class ShardElection:
         """Ask for shards until no replica has two more than this one."""
         rounds = 0
         while not self._over.is_set():
-            await asyncio.sleep(self._terms.retry_period)
+            await asyncio.sleep(TERMS.retry_period)
             shard = self._shard_to_ask_for()
             rounds = 0 if shard is None else rounds + 1
             if shard is None or rounds < _UNEVEN_ROUNDS:

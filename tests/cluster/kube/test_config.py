@@ -280,11 +280,13 @@ def pod(plane: ControlPlane, tmp_path: Path, token: str, monkeypatch: pytest.Mon
     (folder / "ca.crt").write_bytes(plane.ca_file.read_bytes())
     (folder / "token").write_text(f"{token}\n")
     (folder / "namespace").write_text("kube-system")
+    monkeypatch.setattr(config, "_ACCOUNT", folder)
     return folder
 
 
-async def test_a_pod_logs_in_with_its_service_account(pod: Path) -> None:
-    made = config.of_pod(pod)
+@pytest.mark.usefixtures("pod")
+async def test_a_pod_logs_in_with_its_service_account() -> None:
+    made = config.of_pod()
     assert await who_is(made) == ACCOUNT
     assert made.namespace == "kube-system"
 
@@ -292,7 +294,7 @@ async def test_a_pod_logs_in_with_its_service_account(pod: Path) -> None:
 async def test_a_pods_token_is_read_again_each_minute(
     pod: Path, token: str, clock: Callable[[float], None]
 ) -> None:
-    made = config.of_pod(pod)
+    made = config.of_pod()
     (pod / "token").write_text("renewed")
     clock(59)
     young = await made.authorization()
@@ -303,7 +305,7 @@ async def test_a_pods_token_is_read_again_each_minute(
 async def test_a_token_that_cannot_be_read_is_kept(
     pod: Path, token: str, clock: Callable[[float], None]
 ) -> None:
-    made = config.of_pod(pod)
+    made = config.of_pod()
     (pod / "token").unlink()
     clock(61)
     assert await made.authorization() == f"Bearer {token}"
@@ -313,10 +315,11 @@ async def test_a_token_that_cannot_be_read_is_kept(
 async def test_a_pod_without_its_account_says_what_to_set(pod: Path, missing: str) -> None:
     (pod / missing).unlink()
     with pytest.raises(NotConfigured, match="automountServiceAccountToken"):
-        config.of_pod(pod)
+        config.of_pod()
 
 
-async def test_an_address_of_six_is_written_in_brackets(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("pod")
+async def test_an_address_of_six_is_written_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    assert config.of_pod(pod).server == "https://[fd00::1]:443"
+    assert config.of_pod().server == "https://[fd00::1]:443"
