@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Crowd", "among", "has_condition", "is_ready", "watching"]
 
 _PAUSE = 0.1
+_WATCH_SECONDS = 60
 
 
 class Crowd:
@@ -86,7 +87,9 @@ async def _follow(
 ) -> None:
     while True:
         try:
-            async with aclosing(cluster.api.watch(path, version, params)) as changes:
+            async with aclosing(
+                cluster.api.watch(path, version, params, timeout_seconds=_WATCH_SECONDS)
+            ) as changes:
                 async for kind, body in changes:
                     version = body["metadata"]["resourceVersion"]
                     if kind in {"ADDED", "MODIFIED"}:

@@ -339,12 +339,12 @@ class Cluster(Api):
 
     # The API server, as far as the operator calls it
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:  # noqa: ARG002
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:  # noqa: ARG002
         if path not in self.objects:
             raise errors.NotFound("get", path, 404, "NotFound")
         return copy.deepcopy(self.objects[path])
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:  # noqa: ARG002
+    async def create(self, path: str, body: Body) -> Body:
         if path.endswith("/eviction"):
             with self._writing():
                 if self.budget == 0:
@@ -367,7 +367,7 @@ class Cluster(Api):
             self._revise(one)
         return copy.deepcopy(made)
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:  # noqa: ARG002
+    async def replace(self, path: str, body: Body) -> Body:
         with self._writing():
             if path.endswith("/status"):
                 return self._with_status(path.removesuffix("/status"), body)

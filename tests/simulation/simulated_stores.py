@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.api.source import StoreRef
     from keyturn.controllers.context import Context
     from keyturn.core.state.state import State
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
     from keyturn.stores.providers import Content, Policy, Written
 
 API, APP, PLACE = "prod/api", "prod/app", "shop/db"
@@ -89,13 +89,13 @@ class StoreCluster(Cluster):
         context.stores = self.outside  # type: ignore[assignment]  # a fake
         return context
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def create(self, path: str, body: Body) -> Body:
         self._hold(f"{path}/{body['metadata']['name']}", body)
-        return await super().create(path, body, params)
+        return await super().create(path, body)
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         self._hold(path, body)
-        return await super().replace(path, body, params)
+        return await super().replace(path, body)
 
     def _hold(self, path: str, body: Body) -> None:
         if path == TARGET:

@@ -12,7 +12,7 @@ from keyturn.kube import errors
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
     from keyturn.kube.errors import ApiError
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
@@ -34,8 +34,8 @@ class Refusing(Cluster):
 
     refusal: type[ApiError] = errors.Forbidden
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
-        del body, params
+    async def create(self, path: str, body: Body) -> Body:
+        del body
         raise self.refusal("create", path, 0, self.refusal.__name__)
 
 
@@ -85,12 +85,12 @@ class Unreadable(Cluster):
     refusal: type[ApiError] | None = None
     defect = False
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         if self.defect:
             raise RuntimeError
         if self.refusal:
             raise self.refusal("get", path, 403, self.refusal.__name__)
-        return await super().get(path, params, metadata_only=metadata_only)
+        return await super().get(path, metadata_only=metadata_only)
 
     def condition(self, type_: str) -> tuple[str, str] | None:
         found = (one for one in self.objects[MANAGED]["status"]["conditions"] if one["type"] == type_)
@@ -181,10 +181,10 @@ class Sealed(Cluster):
 
     is_sealed = False
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         if self.is_sealed and path == STATE:
             raise errors.Forbidden("update", path, 403, "Forbidden")
-        return await super().replace(path, body, params)
+        return await super().replace(path, body)
 
 
 async def test_what_waits_beside_a_whole_secret_is_reported_once_and_in_a_condition() -> None:

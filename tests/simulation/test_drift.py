@@ -11,7 +11,7 @@ from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.simulation.test_api_errors import Posted
 
 if TYPE_CHECKING:
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
 
 SPEC: dict[str, Any] = {
     "data": [
@@ -27,17 +27,17 @@ class Mutating(Cluster):
 
     drops: dict[str, str]
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
-        return await super().create(path, self._mutated(f"{path}/{body['metadata']['name']}", body), params)
+    async def create(self, path: str, body: Body) -> Body:
+        return await super().create(path, self._mutated(f"{path}/{body['metadata']['name']}", body))
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         if path not in self.drops:
-            return await super().replace(path, body, params)
+            return await super().replace(path, body)
         sent = self._mutated(path, body)
         there = self.objects[path]
         if path == TARGET and there["data"] == sent["data"]:
             return copy.deepcopy(there)  # as the API server does it: what is the same is not written
-        return await super().replace(path, sent, params)
+        return await super().replace(path, sent)
 
     def _revise(self, path: str) -> None:
         if path not in self.drops:  # who dropped what is kept knows of no revision

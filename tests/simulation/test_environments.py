@@ -12,7 +12,7 @@ from tests.simulation.simulated_cluster import KEY, STATE, TARGET, Cluster
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
 
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 NAMESPACE: dict[str, Any] = {
@@ -32,8 +32,8 @@ class LateEnvironment(Cluster):
         self.woken: list[ObjectKey] = []
         super().__init__(SPEC)
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
-        answer = await super().create(path, body, params)
+    async def create(self, path: str, body: Body) -> Body:
+        answer = await super().create(path, body)
         if path.endswith("/secrets") and answer["metadata"]["name"] == TARGET.rpartition("/")[2]:
             queue: Any = SimpleNamespace(add=lambda key, *_: self.woken.append(key))
             EventHandlers(self.context, self.memory, queue, None).put_namespace(NAMESPACE)

@@ -288,7 +288,7 @@ def test_each_pod_is_evicted_once_whenever_the_operator_dies(death: float | None
             finally:
                 evicted.extend(there - {pod["metadata"]["name"] for pod in cluster.other_pods})
 
-        cluster.create = noted  # type: ignore[assignment, method-assign]
+        cluster.create = noted  # type: ignore[method-assign]
         for _ in range(40):
             cluster.tell()
             cluster.context.cache.put_emergency(LEAK, emergency)  # also for a process that has just started

@@ -14,7 +14,7 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Clus
 
 if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
 
 RENAMED = paths.secret("shop", "db2")
 SPEC = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
@@ -31,8 +31,8 @@ class Overtaking(Cluster):
         super().__init__(SPEC)
         self.context.wake = self.woken.append
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
-        answer = await super().create(path, body, params)
+    async def create(self, path: str, body: Body) -> Body:
+        answer = await super().create(path, body)
         self._tell_of(answer)
         if answer["metadata"]["name"] == self.edited:
             later = copy.deepcopy(answer)
@@ -81,16 +81,16 @@ class Corrected(Cluster):
         super().__init__(copy.deepcopy(SPEC))
         self.context.wake = self.woken.append
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         if self.is_forbidden and path == STATE:
             raise errors.Forbidden("get", path, 403, "Forbidden")
-        return await super().get(path, params, metadata_only=metadata_only)
+        return await super().get(path, metadata_only=metadata_only)
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         if self.corrects and path.endswith("/status"):
             self.corrects = False
             self.change_managed()
-        return await super().replace(path, body, params)
+        return await super().replace(path, body)
 
 
 async def test_a_correction_during_the_report_of_a_failure_does_not_wait_for_the_back_off() -> None:
@@ -126,10 +126,10 @@ async def test_a_conflict_without_a_newer_object_waits_for_the_back_off() -> Non
 class TakenOver(Cluster):
     """A cluster where another ManagedSecret adopts a Secret before it is released."""
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         if path == TARGET and RENAMED in self.objects:
             self.objects[TARGET]["metadata"]["labels"][OWNER_LABEL] = "orders"
-        return await super().get(path, params, metadata_only=metadata_only)
+        return await super().get(path, metadata_only=metadata_only)
 
 
 async def test_a_secret_that_another_owns_before_its_release_keeps_its_label() -> None:

@@ -14,7 +14,7 @@ from tests.simulation.simulated_cluster import KEY, MANAGED, STATE, TARGET, Clus
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyturn.kube.client import Body, Params
+    from keyturn.kube.client import Body
 
 SPEC: dict[str, Any] = {"data": [{"name": "password", "generate": {"password": {"length": 32}}}]}
 FOREIGN = "Zm9yZWlnbg=="
@@ -28,9 +28,9 @@ class Listed(Cluster):
         """Secrets that were read by name."""
         super().__init__(copy.deepcopy(SPEC))
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         self.read.append(path)
-        return await super().get(path, params, metadata_only=metadata_only)
+        return await super().get(path, metadata_only=metadata_only)
 
     def list_secrets(self) -> None:
         """Restart, and list the Secrets as they are now."""

@@ -111,7 +111,7 @@ def plain(server: str, token: str = "ours") -> Connection:  # noqa: S107  # no p
 
 
 @asynccontextmanager
-async def scripted(script: Scripted, **settings: Any) -> AsyncIterator[Api]:
+async def scripted(script: Scripted, timeout: float = 30.0) -> AsyncIterator[Api]:  # noqa: ASYNC109  # of a call
     """Open an Api to a server that plays `script`."""
     async with serving(script.handle) as server, config.session(plain(server)) as session:
-        yield Api(session, server, **settings)
+        yield Api(session, server, timeout=timeout)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import Final, Protocol, TypeAlias, TypedDict, Unpack
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
@@ -33,11 +33,9 @@ __all__ = [
     "Client",
     "Fence",
     "FencedBody",
-    "OnResponse",
     "Page",
     "Params",
     "Patch",
-    "Transport",
 ]
 
 Params: TypeAlias = Mapping[str, str | int]
@@ -52,6 +50,10 @@ LONGEST_PAUSE: Final = 10.0
 STREAM_GRACE: Final = 15
 """Seconds without data after a watch should have ended, until the connection counts as dead."""
 
+_TIMEOUT: Final = 30.0
+"""Seconds for one attempt."""
+_MAX_CALLS: Final = 64
+"""Calls at a time; watches do not count, so they never delay a call."""
 _RETRY_DELAYS: Final = (0.1, 0.4)
 """Seconds before the second and the third attempt, the last one."""
 _LIST_RESTARTS: Final = 2
@@ -85,32 +87,21 @@ class Client:
     """Client of one API server over any transport; without watches."""
 
     def __init__(
-        self,
-        transport: Transport,
-        server: str,
-        *,
-        timeout: float = 30.0,
-        connections: int = 64,
-        attempts: int = 3,
-        fence: Fence | None = None,
-        on_response: OnResponse | None = None,
+        self, transport: Transport, server: str, *, timeout: float = _TIMEOUT, attempts: int = 3
     ) -> None:
-        """`fence` returns the loop time until which a path may be written; without it writes are always allowed.
-
-        `connections` limits concurrent calls; watches do not count, so they never delay a call.
-        """
-        self.fence = fence
+        self.fence: Fence | None = None
+        """Without it writes are always allowed."""
         self.clock = ServerClock()
-        self.on_response = on_response
+        self.on_response: OnResponse | None = None
         self._transport = transport
         self._server = server.rstrip("/")
         self._retry_delays = _RETRY_DELAYS[: attempts - 1]
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(connections)
+        self._slots = asyncio.Semaphore(_MAX_CALLS)
 
-    async def get(self, path: str, params: Params | None = None, *, metadata_only: bool = False) -> Body:
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         """Read one object; with `metadata_only` the server sends no data."""
-        call = self._call("get", path, params, headers=wire.READ_METADATA if metadata_only else wire.READ)
+        call = self._call("get", path, headers=wire.READ_METADATA if metadata_only else wire.READ)
         return wire.parsed(call, await self._answer(call))
 
     async def text(self, path: str) -> str:
@@ -122,16 +113,16 @@ class Client:
         call = self._call("request", path, data=orjson.dumps(body))
         return wire.parsed(call, await self._answer(call))
 
-    async def create(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def create(self, path: str, body: Body) -> Body:
         """Create an object in the collection at `path`.
 
         It is not retried after a lost answer; a caller that does gets AlreadyExists.
         """
-        return await self._write(self._call("create", path, params, data=orjson.dumps(body)))
+        return await self._write(self._call("create", path, data=orjson.dumps(body)))
 
-    async def replace(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def replace(self, path: str, body: Body) -> Body:
         """Replace an object; a resourceVersion in it makes the write conditional on the version that was read."""
-        call = self._call("update", path, params, data=orjson.dumps(body))
+        call = self._call("update", path, data=orjson.dumps(body))
         return await self._write(call, repeatable="resourceVersion" in body.get("metadata", ()))
 
     async def patch(self, path: str, body: Body, kind: Patch, params: Params | None = None) -> Body:
@@ -265,20 +256,11 @@ class _SessionTransport:
             return (await _response(response, call.most))._replace(asked=asked, arrived=arrived)
 
 
-class Settings(TypedDict, total=False):
-    """Settings of `Client`."""
-
-    timeout: float
-    connections: int
-    fence: Fence | None
-    on_response: OnResponse | None
-
-
 class Api(Client):
     """Client of one API server over a session, which the caller opens and closes."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, **settings: Unpack[Settings]) -> None:
-        super().__init__(_SessionTransport(session), server, **settings)
+    def __init__(self, session: aiohttp.ClientSession, server: str, *, timeout: float = _TIMEOUT) -> None:
+        super().__init__(_SessionTransport(session), server, timeout=timeout)
         self._session = session
 
     async def watch(
@@ -288,7 +270,7 @@ class Api(Client):
         params: Params | None = None,
         *,
         metadata_only: bool = False,
-        timeout_seconds: int = 60,
+        timeout_seconds: int,
     ) -> AsyncGenerator[Change, None]:
         """Yield the changes after `resource_version`, with bookmarks, until the server ends the stream.
 

@@ -216,9 +216,10 @@ async def test_a_watch_from_a_forgotten_version_is_gone(
 
 
 async def test_watches_leave_the_connections_of_calls_alone(
-    session: aiohttp.ClientSession, connection: Connection, namespace: str
+    session: aiohttp.ClientSession, connection: Connection, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = Api(session, connection.server, connections=1)
+    monkeypatch.setattr("keyturn.kube.client._MAX_CALLS", 1)
+    api = Api(session, connection.server)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         version = await version_of(api, paths.secrets(namespace))
         watches = [group.create_task(changes_of(api, paths.secrets(namespace), version)) for _ in range(3)]

@@ -27,8 +27,11 @@ async def pages_of(api: Api, path: str, **settings: Any) -> list[Page]:
         return [page async for page in pages]
 
 
-async def changes_of(api: Api, path: str, version: str, **settings: Any) -> list[Change]:
-    async with aclosing(api.watch(path, version, **settings)) as changes:
+async def changes_of(
+    api: Api, path: str, version: str, *, metadata_only: bool = False, timeout_seconds: int = 60
+) -> list[Change]:
+    watch = api.watch(path, version, metadata_only=metadata_only, timeout_seconds=timeout_seconds)
+    async with aclosing(watch) as changes:
         return [change async for change in changes]
 
 
@@ -190,7 +193,8 @@ async def test_a_redirect_is_not_followed() -> None:
 @pytest.mark.parametrize("verb", ["create", "replace", "replace with version", "patch", "delete"])
 async def test_a_write_is_not_sent_after_the_fence(verb: str) -> None:
     script = Scripted(answer())
-    async with scripted(script, fence=lambda _: asyncio.get_running_loop().time() - 1.0) as api:
+    async with scripted(script) as api:
+        api.fence = lambda _: asyncio.get_running_loop().time() - 1.0
         with pytest.raises(errors.NotLeading):
             await called(api, verb)
     assert script.asked == []
@@ -198,7 +202,8 @@ async def test_a_write_is_not_sent_after_the_fence(verb: str) -> None:
 
 async def test_a_write_under_way_ends_at_the_fence() -> None:
     start = asyncio.get_running_loop().time()
-    async with scripted(Scripted(10.0), fence=lambda _: start + 0.3, timeout=60.0) as api:
+    async with scripted(Scripted(10.0), timeout=60.0) as api:
+        api.fence = lambda _: start + 0.3
         with pytest.raises(errors.Unavailable):  # the server would answer after a while
             await api.create(SECRETS, {})
         assert asyncio.get_running_loop().time() - start >= 0.3
@@ -207,14 +212,16 @@ async def test_a_write_under_way_ends_at_the_fence() -> None:
 async def test_a_write_is_not_tried_again_after_the_fence() -> None:
     start = asyncio.get_running_loop().time()
     script = Scripted(0.2)
-    async with scripted(script, fence=lambda _: start + 0.1) as api:
+    async with scripted(script) as api:
+        api.fence = lambda _: start + 0.1
         with pytest.raises(errors.NotLeading):
             await api.replace(SECRET, WITH_VERSION)
     assert len(script.asked) == 1
 
 
 async def test_reading_needs_no_leadership() -> None:
-    async with scripted(Scripted(answer()), fence=lambda _: 0.0) as api:
+    async with scripted(Scripted(answer())) as api:
+        api.fence = lambda _: 0.0
         assert await api.get(SECRET) == {}
 
 
@@ -229,7 +236,8 @@ async def test_each_try_is_counted_with_its_resource_and_status() -> None:
         told.append((verb, resource, status))
 
     script = Scripted(refused(503, "ServiceUnavailable"), answer())
-    async with scripted(script, on_response=count) as api:
+    async with scripted(script) as api:
+        api.on_response = count
         await api.get(SECRET)
         await api.patch(paths.managed_secret_status("shop", "a"), {}, Patch.MERGE)
     assert told == [
@@ -241,9 +249,8 @@ async def test_each_try_is_counted_with_its_resource_and_status() -> None:
 
 async def test_a_try_without_an_answer_counts_as_status_0() -> None:
     told: list[int] = []
-    async with scripted(
-        Scripted(30.0), timeout=0.05, on_response=lambda *observed: told.append(observed[2])
-    ) as api:
+    async with scripted(Scripted(30.0), timeout=0.05) as api:
+        api.on_response = lambda *observed: told.append(observed[2])
         with pytest.raises(errors.Unavailable):
             await api.create(SECRETS, {})
     assert told == [0]

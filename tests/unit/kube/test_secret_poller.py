@@ -19,7 +19,7 @@ from keyturn.kube.secret_poller import PER_SECOND, SecretReads
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     from keyturn.kube.secret_informer import SecretMeta
 
@@ -67,8 +67,8 @@ class World:
 
     # What the API server does
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None, *, metadata_only: bool) -> Any:
-        assert (params, metadata_only) == (None, True)
+    async def get(self, path: str, *, metadata_only: bool) -> Any:
+        assert metadata_only
         self.asked.append((now(), path))
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
