@@ -31,7 +31,6 @@ __all__ = [
     "Body",
     "Change",
     "Client",
-    "Fence",
     "FencedBody",
     "Page",
     "Params",

@@ -10,6 +10,22 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
+__all__ = [
+    "AlreadyExists",
+    "ApiError",
+    "BadRequest",
+    "Conflict",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "NotFound",
+    "NotLeading",
+    "Throttled",
+    "Unauthorized",
+    "Unavailable",
+    "of_answer",
+]
+
 
 class ApiError(Exception):
     """A request to the API server failed."""

@@ -34,6 +34,8 @@ from keyturn.runtime import metrics
 from . import errors, paths
 from .client import Api, Body
 
+__all__ = ["About", "EventType", "Events", "ObjectRef", "ref_of"]
+
 _REPEAT_AFTER: Final = 600.0
 """Seconds within which an equal event about the same object is not repeated."""
 _MAX_REMEMBERED: Final = 4096

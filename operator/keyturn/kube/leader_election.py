@@ -25,6 +25,8 @@ from .client import Api, Body
 from .lease_hindrance import Hindrance
 from .lease_holder import is_vouched, signature
 
+__all__ = ["TERMS", "Elector", "LeadershipLost", "Terms"]
+
 _CALL_PERIODS: Final = 1.5
 """Retry periods that one call may take: a hung connection leaves time for another attempt."""
 

@@ -30,7 +30,6 @@ __all__ = [
     "PodReader",
     "delete_pod",
     "evict_pod",
-    "may_delete_pods",
     "pods_of",
 ]
 
@@ -71,7 +70,7 @@ async def pods_of(api: Api, workload: Workload, part: PodDetail) -> tuple[tuple[
     return tuple(pods), pages
 
 
-async def may_delete_pods(api: Api, namespace: str) -> bool:
+async def _may_delete_pods(api: Api, namespace: str) -> bool:
     """Return whether RBAC lets the operator delete pods, which it does not by default."""
     asked = {"namespace": namespace, "verb": "delete", "group": "", "resource": "pods"}
     review = {
@@ -171,7 +170,7 @@ class PodReader:
         since = self._now() - began
         pods, pages = await pods_of(self._api, workload, PodDetail.WHOLE)
         is_stuck = any(is_left_behind(pod, workload) and pod.never_ready for pod in pods)
-        deletable = is_stuck and await may_delete_pods(self._api, workload.key.namespace)
+        deletable = is_stuck and await _may_delete_pods(self._api, workload.key.namespace)
         pause = min(max(since / _INTERVAL_DIVISOR, _MIN_INTERVAL * pages), _MAX_INTERVAL)
         return self._store(workload, self._now() + pause, PodsSeen(pods=pods, deletable=deletable))
 

@@ -27,6 +27,8 @@ from keyturn.runtime.jitter import jittered
 from . import errors, paths
 from .client import Api, Body
 
+__all__ = ["SecretMeta", "SecretWatch", "meta_of", "number_of"]
+
 _MANAGER: Final = "keyturn"
 """Field manager of the operator, after its User-Agent."""
 _OURS: Final = {"labelSelector": OWNER_LABEL}

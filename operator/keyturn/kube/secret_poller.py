@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .client import Api
     from .secret_informer import SecretMeta
 
-__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Named", "Rounds", "SecretReads"]
+__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Rounds", "SecretReads"]
 
 SOONEST: Final = 45.0
 LATEST: Final = 55.0

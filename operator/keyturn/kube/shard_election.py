@@ -30,7 +30,7 @@ from .leader_election import TERMS, Elector, LeadershipLost
 if TYPE_CHECKING:
     from .client import Api, Body
 
-__all__ = ["Election", "ShardElection", "ShardWork", "SoleElection"]
+__all__ = ["Election", "ShardElection", "SoleElection"]
 
 _HANDOVER_GRACE: Final = timedelta(seconds=5)
 """Time for reconciles in progress to end, before a shard is given to another replica."""

@@ -52,7 +52,6 @@ __all__ = [
     "dressed_target",
     "filled_by",
     "foreign_owner",
-    "is_ours",
     "other_writer",
     "owner_of",
     "owner_reference",

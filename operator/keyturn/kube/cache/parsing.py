@@ -12,7 +12,7 @@ from keyturn.api.base import Schema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Places", "parse", "places_of", "without"]
+__all__ = ["parse", "places_of", "without"]
 
 _Model = TypeVar("_Model", bound=Schema)
 Places: TypeAlias = "list[tuple[int | str, ...]]"
