@@ -82,7 +82,7 @@ CONTROLLER: Final = "keyturn.dev/keyturn"
 """Reporting controller of Events."""
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 KEYTURN: Final = "keyturn"
-"""Value of the label managed-by."""
+"""Value of the label managed-by, and the field manager of Keyturn's writes, by the operator's User-Agent."""
 
 # Types of Secrets.
 

@@ -18,7 +18,13 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from keyturn.core.backoff import backoff
-from keyturn.core.labels import OVERLAP_ANNOTATION, OWNER_LABEL, PUBLISHED_ANNOTATION, REVISION_ANNOTATION
+from keyturn.core.labels import (
+    KEYTURN,
+    OVERLAP_ANNOTATION,
+    OWNER_LABEL,
+    PUBLISHED_ANNOTATION,
+    REVISION_ANNOTATION,
+)
 from keyturn.core.state.state import HIGHEST_REVISION
 from keyturn.core.times import time_of
 from keyturn.runtime.clock import loop_time
@@ -29,8 +35,6 @@ from .client import Api, Body
 
 __all__ = ["SecretMeta", "SecretWatch", "meta_of", "number_of"]
 
-_MANAGER: Final = "keyturn"
-"""Field manager of the operator, after its User-Agent."""
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60
 """Seconds that a watch lasts before it is renewed."""
@@ -236,7 +240,7 @@ def meta_of(body: Body) -> SecretMeta:
         time_of(annotations.get(PUBLISHED_ANNOTATION)),
         OVERLAP_ANNOTATION in annotations,
         _binder(metadata),
-        any(entry.get("manager") == _MANAGER for entry in metadata.get("managedFields") or ()),
+        any(entry.get("manager") == KEYTURN for entry in metadata.get("managedFields") or ()),
     )
 
 

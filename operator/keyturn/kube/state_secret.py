@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from keyturn.core.errors import Stalled
-from keyturn.core.labels import MANAGED_BY, OWNER_LABEL, STATE_TYPE
+from keyturn.core.labels import KEYTURN, MANAGED_BY, OWNER_LABEL, STATE_TYPE
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
@@ -69,7 +69,7 @@ def state_body(key: ObjectKey, state: State, resource_version: str | None, binde
     metadata: dict[str, Any] = {
         "name": state_name(key.name),
         "namespace": key.namespace,
-        "labels": {OWNER_LABEL: key.name, MANAGED_BY: "keyturn"},
+        "labels": {OWNER_LABEL: key.name, MANAGED_BY: KEYTURN},
     }
     if resource_version:
         metadata["resourceVersion"] = resource_version

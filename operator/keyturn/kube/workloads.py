@@ -8,7 +8,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from keyturn.core.keys import WorkloadKey
-from keyturn.core.labels import MARKER, RELOAD, RESTART
+from keyturn.core.labels import KEYTURN, MARKER, RELOAD, RESTART
 from keyturn.core.observation.workload import Workload, uses_of
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES, progress_condition, type_of
 
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     from .client import Api, Body
 
-__all__ = ["FIELD_MANAGER", "restart", "workload_of"]
+__all__ = ["restart", "workload_of"]
 
-FIELD_MANAGER = "keyturn"
 _MIN_HISTORY = 2
 _SECOND = timedelta(seconds=1)
 _COMPLAINTS = (
@@ -96,7 +95,7 @@ async def restart(api: Api, workload: Workload, marker: str) -> Body:
     target = _template_owner(workload)
     if not marker:
         path = paths.workload(target.key.kind, target.key.namespace, target.key.name)
-        return await api.patch(path, _without_marker(target), Patch.MERGE, {"fieldManager": FIELD_MANAGER})
+        return await api.patch(path, _without_marker(target), Patch.MERGE, {"fieldManager": KEYTURN})
     if not target.has_template:
         return await _restart_by_time(api, target, marker)
     template = type_of(target.key.kind).template
@@ -134,7 +133,7 @@ async def _apply(
         "metadata": {"name": key.name, "namespace": key.namespace, "uid": workload.uid, **(metadata or {})},
         **_within(place, content),
     }
-    settings = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    settings = {"fieldManager": KEYTURN, "force": "true"}
     return await api.patch(paths.workload(key.kind, key.namespace, key.name), body, Patch.APPLY, settings)
 
 
@@ -216,7 +215,7 @@ def _restarted(metadata: Mapping[str, Any]) -> datetime | None:
     times = (
         entry.get("time")
         for entry in metadata.get("managedFields") or ()
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+        if entry.get("manager") == KEYTURN and entry.get("operation") == "Apply"
     )
     return next((datetime.fromisoformat(time) for time in times if time), None)
 
