@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyturn.core.labels import MARKER
 from keyturn.core.observation.pods import NOT_READY, Pod, Trouble
-from keyturn.core.observation.workload_kinds import type_of
+from keyturn.core.observation.workload_kinds import replica_set_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["belongs_to", "controller_of", "pod_of", "terminating_since"]
 
-_MAX_NAME_LENGTH = 253
-"""Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
 _NO_IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
 )
@@ -60,8 +58,7 @@ def belongs_to(pod: Body, workload: Workload) -> bool:
     label = type_of(workload.key.kind).pod_hash
     if label is None:
         return bool(controller["uid"] == workload.uid)
-    suffix = f"-{(metadata.get('labels') or {}).get(label)}"
-    name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix
+    name = replica_set_of(workload.key.name, (metadata.get("labels") or {}).get(label, ""))
     return (controller["kind"], controller["name"]) == ("ReplicaSet", name)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyturn.core.times import may_precede
 
-from .workload_kinds import type_of
+from .workload_kinds import replica_set_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from .workload import Use, Workload
 
 __all__ = ["Controller", "Holders", "HoldingPod", "PodOwner", "by_owner", "is_of", "owners_of", "ways_of"]
-
-_MAX_NAME_LENGTH = 253
-"""Length of a ReplicaSet's name; its controller truncates the Deployment's name."""
 
 
 class Controller(NamedTuple):
@@ -75,8 +72,7 @@ def is_of(pod: HoldingPod, workload: Workload) -> bool:
         return False
     if type_of(workload.key.kind).pod_hash is None:
         return controller.uid == workload.uid
-    suffix = f"-{controller.hash}"
-    name = workload.key.name[: _MAX_NAME_LENGTH - len(suffix)] + suffix
+    name = replica_set_of(workload.key.name, controller.hash)
     return (controller.kind, controller.name) == ("ReplicaSet", name)
 
 

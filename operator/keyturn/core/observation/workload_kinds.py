@@ -20,12 +20,14 @@ __all__ = [
     "WORKLOAD_TYPES",
     "WorkloadType",
     "progress_condition",
+    "replica_set_of",
     "type_of",
 ]
 
 _Body: TypeAlias = "Mapping[str, Any]"
 _Check: TypeAlias = "Callable[[_Body, _Body], bool]"
 """Check of spec and status."""
+_MAX_NAME_LENGTH: Final = 253
 _CANARY_WAITS: Final = frozenset({"pause", "analysis", "experiment", "plugin"})
 """The steps of a canary strategy that last as long as their author wants; the others only scale."""
 _BLUE_GREEN_WAITS: Final = ("autoPromotionSeconds", "prePromotionAnalysis", "postPromotionAnalysis")
@@ -259,6 +261,12 @@ REQUIRED_TYPES: Final = tuple(row for row in WORKLOAD_TYPES if row.component is 
 OPTIONAL_TYPES: Final = tuple(row for row in WORKLOAD_TYPES if row.component is not None)
 
 _BY_KIND: Final = MappingProxyType({str(row.kind): row for row in WORKLOAD_TYPES})
+
+
+def replica_set_of(workload: str, template_hash: str) -> str:
+    """Return the name of a ReplicaSet, for which its controller truncates the workload's name."""
+    suffix = f"-{template_hash}"
+    return workload[: _MAX_NAME_LENGTH - len(suffix)] + suffix
 
 
 def type_of(kind: str) -> WorkloadType:
