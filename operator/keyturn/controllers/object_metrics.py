@@ -16,6 +16,7 @@ from keyturn.core.keys import (
     DATABASE_TARGET,
     SECRET_STORE,
 )
+from keyturn.core.labels import PRODUCTION
 from keyturn.core.policy.checklist import GRACE, NOT_REVOKED, OVERDUE, All, judged, told_violations
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["facts"]
 
-_PRODUCTION = "production"
 _FRESH = timedelta(minutes=10)
 """A read by the operator appears in the audit log within seconds, and there is one every 90 s."""
 _MAX_AHEAD = timedelta(minutes=5)
@@ -86,7 +86,7 @@ class _Tally:
     def add(self, told: ObjectFacts, managed: ManagedSecret) -> None:
         previous = managed.status.previous
         self._environments.add(self.cache.environment(told.namespace) or "")
-        others = self._environments - {"", _PRODUCTION}
+        others = self._environments - {"", PRODUCTION}
         until = previous.valid_until if previous else None
         rules = {
             *told.violations,
@@ -96,7 +96,7 @@ class _Tally:
         self.all = All(
             count=self.all.count + 1,
             broken=self.all.broken | rules,
-            has_environments=bool(others) and _PRODUCTION in self._environments and self.cache.has_all_values,
+            has_environments=bool(others) and PRODUCTION in self._environments and self.cache.has_all_values,
             keeps_old=self.all.keeps_old
             or (previous is not None and until is None)
             or _may_be_in_use(managed),

@@ -23,6 +23,7 @@ __all__ = [
     "OVERLAP_ANNOTATION",
     "OWNER_LABEL",
     "PREFIX",
+    "PRODUCTION",
     "PUBLISHED_ANNOTATION",
     "REFRESH",
     "RELEASED_BY",
@@ -60,6 +61,8 @@ CONSENT: Final = "keyturn.dev/stores"
 DEFAULT_CLASS: Final = "keyturn.dev/is-default-class"
 ENVIRONMENT: Final = "keyturn.dev/environment"
 """Label of a namespace."""
+PRODUCTION: Final = "production"
+"""The environment that has rules; the names of the others are free."""
 
 # What Keyturn writes.
 

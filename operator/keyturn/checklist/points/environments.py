@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, ClassVar
 
 from keyturn.checklist.condition import told
-from keyturn.core.labels import ENVIRONMENT
+from keyturn.core.labels import ENVIRONMENT, PRODUCTION
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.kube import errors
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Environments", "look", "look_at_two"]
 
-_PRODUCTION = "production"
 _REMEDY = "use a value of its own in each environment: rotate one, or declare a ManagedSecret in each"
 
 
@@ -45,13 +44,13 @@ async def look(facts: Facts) -> list[Finding]:
             )
         ]
     environments = await facts.environments()
-    if _PRODUCTION not in environments.values() or len(set(environments.values())) == 1:
+    if PRODUCTION not in environments.values() or len(set(environments.values())) == 1:
         return [
             Finding(
                 Point.ENVIRONMENTS,
                 Verdict.UNKNOWN,
-                f"no two namespaces are labelled {ENVIRONMENT}={_PRODUCTION} and with another environment",
-                f"label them: kubectl label namespace NAME {ENVIRONMENT}={_PRODUCTION}",
+                f"no two namespaces are labelled {ENVIRONMENT}={PRODUCTION} and with another environment",
+                f"label them: kubectl label namespace NAME {ENVIRONMENT}={PRODUCTION}",
             )
         ]
     by_mark: defaultdict[bytes, list[Held]] = defaultdict(list)
@@ -84,9 +83,9 @@ async def look_at_two(facts: Facts, other: Facts, name: str) -> list[Finding]:
 
 
 def _twins(holders: list[Held], environments: dict[str, str]) -> Iterator[Finding]:
-    others = [one for one in holders if environments[one.namespace] != _PRODUCTION]
+    others = [one for one in holders if environments[one.namespace] != PRODUCTION]
     for one in holders:
-        if others and environments[one.namespace] == _PRODUCTION:
+        if others and environments[one.namespace] == PRODUCTION:
             twin = others[0]
             yield Finding(
                 Point.ENVIRONMENTS,

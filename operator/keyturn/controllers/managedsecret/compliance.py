@@ -10,6 +10,7 @@ from keyturn.api.recipe import Recipe
 from keyturn.checklist.strength_estimate import is_weak
 from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.errors import Stalled
+from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ComplianceMemory", "note_values", "with_compliance"]
 
-_PRODUCTION = "production"
 _MAX_INLINE_VALUES = 20
 """Number of values up to which they are evaluated on the event loop, without a thread."""
 _MAX_INLINE_BYTES = 16 * 1024
@@ -264,7 +264,7 @@ def _shared_by_production(
 ) -> frozenset[str]:
     """Return values of production that another environment has as well, unless the class checks that itself."""
     asks = observed.secret_class and observed.secret_class.spec.distinct_across_environments
-    is_production = cache.environment(key.namespace) == _PRODUCTION
+    is_production = cache.environment(key.namespace) == PRODUCTION
     return _twins(key, observed, memory, cache) if is_production and not asks else frozenset()
 
 

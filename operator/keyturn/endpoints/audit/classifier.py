@@ -13,6 +13,7 @@ import structlog
 
 from keyturn.core.emergency.readers import ReaderStatus
 from keyturn.core.keys import ObjectKey
+from keyturn.core.labels import PRODUCTION
 from keyturn.core.state.state import state_name
 from keyturn.runtime import metrics
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Watcher"]
 
-_PRODUCTION: Final = "production"
 _LOG_INTERVAL: Final = timedelta(hours=1)
 _MAX_LOGGED: Final = 1_000
 _MIN_LOGGED_FAILURES: Final = 20
@@ -150,7 +150,7 @@ class Watcher:
 
     def _is_production(self, scope: AccessScope) -> bool:
         namespaces = (scope.namespace,) if scope.namespace else self.cache.managed_namespaces()
-        return any(self.cache.environment(one) == _PRODUCTION for one in namespaces)
+        return any(self.cache.environment(one) == PRODUCTION for one in namespaces)
 
     def _is_allowed(self, scope: AccessScope, subject: str) -> bool:
         """Whether a subject may read a scope; for a namespace, everything managed there."""
