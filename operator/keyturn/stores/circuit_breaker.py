@@ -1,6 +1,7 @@
 """Rate limiter and circuit breaker of a store.
 
-Both take the time as an argument and do no I/O, so that tests can use tables of moments.
+Both take the time as an argument and do no I/O, so that tests can use tables of moments. The circuit
+breaker of database servers, which counts operations, is in `controllers.managedsecret.account.breaker`.
 """
 
 from __future__ import annotations

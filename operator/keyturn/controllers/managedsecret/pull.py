@@ -311,7 +311,7 @@ def _spread(source: Source, found: Mapping[str, Value], name: str, desired: Desi
 
 
 def _key_conflict(values: Mapping[str, ItemValues]) -> Stalled | None:
-    """Return an error if two entries of dataFrom have the same key."""
+    """Return an error if two entries of dataFrom have the same key; `core.spec.desired` checks the items of data."""
     writers: dict[str, str] = {}
     for name, kept in values.items():
         for key in kept.keys.values():

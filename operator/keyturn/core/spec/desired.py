@@ -478,6 +478,7 @@ def _keeps_previous(item: DataItem, keys: Mapping[str, str]) -> bool:
 
 
 def _check_keys_distinct(items: tuple[Item, ...]) -> None:
+    """Check that no two items of data write one key; `controllers.managedsecret.pull` checks those of dataFrom."""
     writers: dict[str, str] = {}
     for item in items:
         for key in item.keys.values():

@@ -1,4 +1,7 @@
-"""Circuit breaker of database servers: one without an answer gets one attempt per pause and namespace."""
+"""Circuit breaker of database servers: one without an answer gets one attempt per pause and namespace.
+
+That of stores, which counts single requests, is in `stores.circuit_breaker`.
+"""
 
 from __future__ import annotations
 
