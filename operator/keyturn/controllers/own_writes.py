@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from keyturn.api.meta import Metadata
     from keyturn.kube.client import Body
-    from keyturn.kube.status import HasStatus, Written
+    from keyturn.kube.status import HasStatus, WrittenStatus
 
 __all__ = ["OwnWrites"]
 
@@ -65,9 +65,9 @@ class OwnWrites:
         self,
         key: Hashable,
         before: HasStatus,
-        write: Awaitable[Written | None],
+        write: Awaitable[WrittenStatus | None],
         put: Callable[[Body], object],
-    ) -> Written | None:
+    ) -> WrittenStatus | None:
         """Write the status of an object, and `put` the answer into the cache."""
         with self.of(key, before.metadata):
             written = await write

@@ -23,7 +23,7 @@ from keyturn.runtime.clock import loop_time
 
 from . import errors, paths, wire
 from .clock import ServerClock
-from .paging import Pace, TooMuch
+from .paging import PageSize, TooMuch
 from .wire import Body, Call, Change, Headers, Patch, Response
 
 __all__ = [
@@ -147,21 +147,21 @@ class Client:
         If the snapshot expires, the list restarts, with `first` set on its first page.
         """
         headers = wire.READ_METADATA_LIST if metadata_only else wire.READ
-        pace, token, first, again = Pace(limit), "", True, _LIST_RESTARTS
+        size, token, first, again = PageSize(limit), "", True, _LIST_RESTARTS
         while True:
-            asked = {**(params or {}), "limit": pace.limit, **({"continue": token} if token else {})}
-            call = self._call("list", path, asked, headers=headers)._replace(most=pace.most)
+            asked = {**(params or {}), "limit": size.limit, **({"continue": token} if token else {})}
+            call = self._call("list", path, asked, headers=headers)._replace(most=size.most)
             try:
                 data = await self._answer(call)
             except TooMuch:
-                pace.was_too_much()
+                size.was_too_much()
                 continue
             except errors.Gone:
                 if not token or not again:
                     raise
                 token, first, again = "", True, again - 1
                 continue
-            pace.took(len(data))
+            size.took(len(data))
             page, token = _page(call, wire.parsed(call, data), first=first)
             del data  # so that only one page is in memory
             yield page

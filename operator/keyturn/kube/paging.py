@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-__all__ = ["MOST_BYTES", "Pace", "TooMuch"]
+__all__ = ["MOST_BYTES", "PageSize", "TooMuch"]
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of JSON; parsed objects take about ten times as much while a page is processed."""
@@ -20,7 +20,7 @@ class TooMuch(Exception):  # noqa: N818  # read aloud: "too much"
     """An answer exceeds the bytes that a page may have."""
 
 
-class Pace:
+class PageSize:
     """Adaptive limit of objects per page."""
 
     def __init__(self, longest: int) -> None:

@@ -33,7 +33,7 @@ from keyturn.runtime.jitter import jittered
 from . import errors, paths
 from .client import Api, Body
 
-__all__ = ["SecretMeta", "SecretWatch", "meta_of", "number_of"]
+__all__ = ["SecretInformer", "SecretMeta", "meta_of", "number_of"]
 
 _OURS: Final = {"labelSelector": OWNER_LABEL}
 _WATCH_SECONDS = 60
@@ -70,7 +70,7 @@ class SecretMeta:
     """Whether Keyturn has written it; a copy by another user, with label and all, was not."""
 
 
-class SecretWatch:
+class SecretInformer:
     """Informer of the labelled Secrets of some namespaces, or of all."""
 
     def __init__(

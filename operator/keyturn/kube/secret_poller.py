@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .client import Api
     from .secret_informer import SecretMeta
 
-__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Rounds", "SecretReads"]
+__all__ = ["LATEST", "PER_SECOND", "SOONEST", "Rounds", "SecretPoller"]
 
 SOONEST: Final = 45.0
 LATEST: Final = 55.0
@@ -63,7 +63,7 @@ class Named(Protocol):
         """Return the known metadata of a Secret."""
 
 
-class SecretReads:
+class SecretPoller:
     """Poller; it starts after the first `fresh`."""
 
     def __init__(

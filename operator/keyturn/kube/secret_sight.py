@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from .secret_informer import SecretWatch
-from .secret_poller import SecretReads
+from .secret_informer import SecretInformer
+from .secret_poller import SecretPoller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sight", "SightOf", "sight_of"]
 
-SightOf: TypeAlias = SecretWatch | SecretReads
+SightOf: TypeAlias = SecretInformer | SecretPoller
 
 
 class OnGone(Protocol):
@@ -45,5 +45,5 @@ def sight_of(
 ) -> SightOf:
     """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
     if sight is Sight.BY_NAME:
-        return SecretReads(api, cache, *told)
-    return SecretWatch(api, namespaces, *told, cache.labelled_secrets)
+        return SecretPoller(api, cache, *told)
+    return SecretInformer(api, namespaces, *told, cache.labelled_secrets)

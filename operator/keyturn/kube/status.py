@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Seal = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
     """Return the changes of a status, and of fields that depend on the whole new status, from both."""
 
-__all__ = ["HasStatus", "Written", "write"]
+__all__ = ["HasStatus", "WrittenStatus", "write"]
 
 
 class HasStatus(Protocol):
@@ -33,7 +33,7 @@ class HasStatus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenStatus:
     """The answer to a write of a status."""
 
     body: Body
@@ -51,7 +51,7 @@ async def write(
     *,
     failpoint: str = "",
     seal: Seal | None = None,
-) -> Written | None:
+) -> WrittenStatus | None:
     """Write the status of an object of `kind` to `path`; return None if no field has changed.
 
     `seal` adds changes of fields that depend on the whole new status.
@@ -75,7 +75,7 @@ async def write(
     body = await api.replace(path, _body(kind, before.metadata, status))
     failpoints.reached("after", failpoint)
     kept = body.get("status", {})
-    return Written(
+    return WrittenStatus(
         body, frozenset(name for name, part in changes.items() if part is not None and name not in kept)
     )
 

@@ -13,7 +13,7 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import secret_informer as secretwatch
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.client import STREAM_GRACE
-from keyturn.kube.secret_informer import SecretMeta, SecretWatch
+from keyturn.kube.secret_informer import SecretInformer, SecretMeta
 from sandbox.harness import until
 from tests.support.api_servers import Responding, Scripted, answer, refused, scripted
 
@@ -51,10 +51,10 @@ class World:
 @asynccontextmanager
 async def watching(
     api: Api, namespaces: Iterable[str] | None, world: World | None = None
-) -> AsyncIterator[tuple[World, SecretWatch]]:
+) -> AsyncIterator[tuple[World, SecretInformer]]:
     context = world or World()
     chosen = None if namespaces is None else list(namespaces)
-    watch = SecretWatch(api, chosen, context.put, context.lose, context.cache.labelled_secrets)
+    watch = SecretInformer(api, chosen, context.put, context.lose, context.cache.labelled_secrets)
     task = asyncio.create_task(watch.run())
     try:
         yield context, watch

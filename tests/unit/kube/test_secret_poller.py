@@ -15,7 +15,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_poller import PER_SECOND, SecretReads
+from keyturn.kube.secret_poller import PER_SECOND, SecretPoller
 from tests.support.jumping_loop import JumpingLoop
 
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ class World:
         return [when for when, one, told in self.told if (one, told) == (name, what)]
 
 
-def play(scenario: Callable[[World, SecretReads], Awaitable[None]], context: World | None = None) -> World:
+def play(scenario: Callable[[World, SecretPoller], Awaitable[None]], context: World | None = None) -> World:
     """Read in turn while a scenario lasts."""
     context = context or World()
 
     async def run() -> None:
-        reads = SecretReads(context, context, context.put, context.gone)  # type: ignore[arg-type]  # a fake
+        reads = SecretPoller(context, context, context.put, context.gone)  # type: ignore[arg-type]  # a fake
         task = asyncio.create_task(reads.run())
         await scenario(context, reads)
         task.cancel()
@@ -144,13 +144,13 @@ def away(namespace: str = "shop", status: int = 503) -> errors.ApiError:
     return errors.of_answer("get", paths.secrets(namespace), status, "Away")
 
 
-async def idle(_: World, reads: SecretReads) -> None:
+async def idle(_: World, reads: SecretPoller) -> None:
     await reads.fresh()
     await asyncio.sleep(10 * MINUTE)
 
 
 def test_nothing_is_read_before_it_is_asked_for() -> None:
-    async def wait(_: World, reads: SecretReads) -> None:
+    async def wait(_: World, reads: SecretPoller) -> None:
         assert reads.synced.is_set()
         await asyncio.sleep(10 * MINUTE)
 
@@ -158,7 +158,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
 
 
 def test_all_is_read_before_any_action() -> None:
-    async def look(context: World, reads: SecretReads) -> None:
+    async def look(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         assert {key.name for key in context.known} == {"auth", "auth-keyturn", "db", "db-keyturn"}
 
@@ -169,7 +169,7 @@ def test_few_reads_are_under_way_at_once() -> None:
     context = shop(*(f"s{number}" for number in range(50)))
     context.lasts = 0.1
 
-    async def begin(_: World, reads: SecretReads) -> None:
+    async def begin(_: World, reads: SecretPoller) -> None:
         await reads.fresh()
 
     play(begin, context)
@@ -190,7 +190,7 @@ def test_each_secret_is_read_once_a_minute_and_hardly_more() -> None:
 
 @pytest.mark.parametrize("after", [0.0, 1.0, 20.0, 44.0, 56.0])
 def test_a_change_is_reported_within_a_minute(after: float) -> None:
-    async def change(context: World, reads: SecretReads) -> None:
+    async def change(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         await asyncio.sleep(MINUTE + after)
         began = now()
@@ -201,7 +201,7 @@ def test_a_change_is_reported_within_a_minute(after: float) -> None:
 
 
 def test_a_deletion_is_reported_within_a_minute() -> None:
-    async def delete(context: World, reads: SecretReads) -> None:
+    async def delete(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         began = now()
         context.delete(ObjectKey("shop", "auth"))
@@ -211,7 +211,7 @@ def test_a_deletion_is_reported_within_a_minute() -> None:
 
 
 def test_one_that_lost_our_label_is_gone() -> None:
-    async def strip(context: World, reads: SecretReads) -> None:
+    async def strip(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         context.write(ObjectKey("shop", "auth"), owner="", version=2)
         await context.until_told("auth", "gone")
@@ -220,7 +220,7 @@ def test_one_that_lost_our_label_is_gone() -> None:
 
 
 def test_what_is_not_there_is_reported_once() -> None:
-    async def delete(context: World, reads: SecretReads) -> None:
+    async def delete(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         context.delete(ObjectKey("shop", "auth"))
         await asyncio.sleep(10 * MINUTE)
@@ -230,7 +230,7 @@ def test_what_is_not_there_is_reported_once() -> None:
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["unknown before", "known before"])
 def test_what_was_written_while_it_was_missing_is_not_gone(*, is_known: bool) -> None:
-    async def overtake(context: World, reads: SecretReads) -> None:
+    async def overtake(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         key = ObjectKey("shop", "auth")
         written = replace(context.known[key], resource_version="2")
@@ -253,7 +253,7 @@ def test_what_was_written_while_it_was_missing_is_not_gone(*, is_known: bool) ->
 
 
 def test_secrets_of_one_that_is_gone_are_forgotten() -> None:
-    async def remove(context: World, reads: SecretReads) -> None:
+    async def remove(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         await asyncio.sleep(5.0)
         context.managed.clear()
@@ -265,7 +265,7 @@ def test_secrets_of_one_that_is_gone_are_forgotten() -> None:
 
 
 def test_the_secret_of_another_is_not_forgotten_with_one_of_its_name() -> None:
-    async def remove(context: World, reads: SecretReads) -> None:
+    async def remove(context: World, reads: SecretPoller) -> None:
         context.write(ObjectKey("shop", "auth"), owner="other")
         await reads.fresh()
         await asyncio.sleep(5.0)
@@ -277,7 +277,7 @@ def test_the_secret_of_another_is_not_forgotten_with_one_of_its_name() -> None:
 
 
 def test_a_new_one_is_read_within_a_minute() -> None:
-    async def add(context: World, reads: SecretReads) -> None:
+    async def add(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         began = now()
         context.manage("shop", "new")
@@ -289,7 +289,7 @@ def test_a_new_one_is_read_within_a_minute() -> None:
 def test_reads_of_a_thousand_objects_are_bounded_in_each_second() -> None:
     """Also when all are due at once, since the API server was away."""
 
-    async def leave(context: World, reads: SecretReads) -> None:
+    async def leave(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         context.refused["shop"] = away()
         await asyncio.sleep(2 * MINUTE)
@@ -307,7 +307,7 @@ def test_one_namespace_with_far_too_many_costs_no_other_its_minute() -> None:
     context = shop()
     context.manage("big", *(f"s{number}" for number in range(3500)))
 
-    async def change(context: World, reads: SecretReads) -> None:
+    async def change(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         await asyncio.sleep(2 * MINUTE)
         began = now()
@@ -322,7 +322,7 @@ def test_one_namespace_with_far_too_many_costs_no_other_its_minute() -> None:
 
 @pytest.mark.parametrize("status", [503, 429, 401])
 def test_an_api_server_that_was_away_is_asked_at_once_when_it_is_back(status: int) -> None:
-    async def leave(context: World, reads: SecretReads) -> None:
+    async def leave(context: World, reads: SecretPoller) -> None:
         await reads.fresh()
         await asyncio.sleep(MINUTE)
         context.refused["shop"] = away(status=status)
@@ -340,7 +340,7 @@ def test_an_api_server_that_was_away_is_asked_at_once_when_it_is_back(status: in
 
 
 def test_who_begins_waits_for_the_api_server() -> None:
-    async def begin(context: World, reads: SecretReads) -> None:
+    async def begin(context: World, reads: SecretPoller) -> None:
         context.refused["shop"] = away()
         begun = asyncio.create_task(reads.fresh())
         await asyncio.sleep(MINUTE)
@@ -366,7 +366,7 @@ def test_a_namespace_that_may_not_be_read_holds_up_no_other() -> None:
 
 
 def test_it_is_never_taken_for_stuck() -> None:
-    async def wait(_: World, reads: SecretReads) -> None:
+    async def wait(_: World, reads: SecretPoller) -> None:
         await asyncio.sleep(10 * MINUTE)
         assert reads.last_alive == now()
 

@@ -40,7 +40,7 @@ def secret_class(**told: Any) -> SecretClass:
 
 async def write(
     server: Server, after: SecretClassStatus, before: SecretClass | None = None
-) -> status.Written | None:
+) -> status.WrittenStatus | None:
     return await status.write(server, "SecretClass", PATH, before or secret_class(), after)  # type: ignore[arg-type]  # a fake
 
 
@@ -58,7 +58,7 @@ async def test_a_status_is_written_whole_to_the_object_that_was_read() -> None:
     assert body["metadata"] == {"name": "strong", "uid": "uid-1", "resourceVersion": "7"}
     assert body["status"].keys() == {"observedGeneration", "conditions"}
     assert body.keys() == {"apiVersion", "kind", "metadata", "status"}
-    assert written == status.Written({"status": body["status"]}, frozenset())
+    assert written == status.WrittenStatus({"status": body["status"]}, frozenset())
 
 
 async def test_an_object_of_a_namespace_is_named_with_it() -> None:
