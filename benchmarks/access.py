@@ -23,7 +23,7 @@ from cryptography import x509
 
 from keyturn.endpoints import server as web
 from keyturn.endpoints.audit.access_log import AccessLog
-from keyturn.endpoints.audit.authentication import AuditAuthentication, Settings
+from keyturn.endpoints.audit.authentication import AuditAuthentication, AuditSettings
 from keyturn.endpoints.audit.baseline import Habits
 from keyturn.endpoints.audit.classifier import Watcher
 from keyturn.endpoints.audit.endpoint import Endpoint
@@ -159,7 +159,7 @@ async def _serve(folder: Path) -> None:
         cache.put_secret(SecretMeta(namespace, name, "1", name, name, 1, None))
     habits = Habits(secrets.token_bytes(32), timedelta(days=14), 10)
     intake = Intake(Watcher(cache, habits, AccessLog(), partial(datetime.now, UTC)).take)
-    settings = Settings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
+    settings = AuditSettings(0, folder / "server.crt", folder / "server.key", token_file=folder / "token")
     login = AuditAuthentication(settings)
     endpoint = Endpoint(login, intake)
     async with web.listen(

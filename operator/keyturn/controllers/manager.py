@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from keyturn.endpoints.audit import Settings
-    from keyturn.endpoints.dashboard import Settings as DashboardSettings
+    from keyturn.endpoints.audit import AuditSettings
+    from keyturn.endpoints.dashboard import DashboardSettings
     from keyturn.kube.connection import Connection
     from keyturn.kube.shard_election import Election
 
@@ -88,7 +88,7 @@ class Options:
     """Limits of restarts in the whole cluster."""
     reach: Reach = field(default_factory=Reach)
     """Addresses that stores and databases may use."""
-    audit: Settings | None = None
+    audit: AuditSettings | None = None
     """Settings of the audit webhook; None to run without it."""
     ui: DashboardSettings | None = None
     """Settings of the dashboard; None to run without it."""

@@ -26,7 +26,7 @@ from keyturn.core.status.verdict import condition_of
 from keyturn.endpoints.exposition import (
     ChecklistFacts,
     DatabaseFacts,
-    EmergencyFacts,
+    DeadlineFacts,
     ObjectFacts,
     StoreFacts,
 )
@@ -225,10 +225,10 @@ def _checked(known: ExternalCache[Key, Model], *kinds: str) -> Iterator[tuple[Ex
             yield key, found, ready.status == "True"
 
 
-def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[EmergencyFacts]:
+def _of_emergency(key: EmergencyKey, cache: InformerCache) -> Iterator[DeadlineFacts]:
     declared = cache.emergencies.declared(key)
     if declared is not None:
-        yield EmergencyFacts(key.namespace, key.name, open_stages(declared.emergency))
+        yield DeadlineFacts(key.namespace, key.name, open_stages(declared.emergency))
 
 
 def _priority(class_name: str, cache: InformerCache) -> str:

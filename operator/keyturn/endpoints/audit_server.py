@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api
 
-    from .audit import Audit, Settings
+    from .audit import Audit, AuditSettings
     from .audit.audit import Proof
 
 __all__ = ["AuditServer"]
 
-_LIMITS = server.Limits(silence=120)
+_LIMITS = server.PortLimits(silence=120)
 """The API server keeps idle connections for 90 s, and does not retry a batch if one is closed."""
 
 
@@ -30,7 +30,7 @@ class AuditServer:
 
     def __init__(
         self,
-        settings: Settings | None,
+        settings: AuditSettings | None,
         api: Api,
         namespace: str,
         cache: InformerCache,

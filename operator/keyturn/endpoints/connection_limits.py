@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.typedefs import Handler
 
-__all__ = ["ConnectionLimiter", "Limits"]
+__all__ = ["ConnectionLimiter", "PortLimits"]
 
 _Greeting: TypeAlias = "asyncio.Task[None]"
 _Held: TypeAlias = "_Greeting | web.RequestHandler"
@@ -29,7 +29,7 @@ _RETRY_DELAY: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PortLimits:
     """Limits of one port, for all clients together."""
 
     connections: int = 32
@@ -57,7 +57,7 @@ class ConnectionLimiter:
     request at once is idle for a moment. A connection whose complete request is in progress is never closed.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PortLimits) -> None:
         """`limits` are those of the port."""
         self._limits = limits
         self._held: dict[_Held, Callable[[], object]] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keyturn.kube.client import Api
     from keyturn.kube.shard_election import Election
 
-    from .dashboard import Settings
+    from .dashboard import DashboardSettings
 
 __all__ = ["DashboardServer"]
 
@@ -26,7 +26,7 @@ class DashboardServer:
 
     def __init__(
         self,
-        settings: Settings | None,
+        settings: DashboardSettings | None,
         api: Api,
         cache: InformerCache,
         now: Callable[[], datetime],

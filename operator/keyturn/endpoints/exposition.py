@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChecklistFacts",
     "DatabaseFacts",
-    "EmergencyFacts",
+    "DeadlineFacts",
     "Facts",
     "ObjectFacts",
     "StoreFacts",
@@ -93,7 +93,7 @@ class StoreFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class EmergencyFacts:
+class DeadlineFacts:
     """Metrics of one EmergencyRotation."""
 
     namespace: str
@@ -113,7 +113,7 @@ class ChecklistFacts:
     """Time of the result; None for now."""
 
 
-Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | EmergencyFacts | ChecklistFacts
+Facts: TypeAlias = ObjectFacts | StoreFacts | DatabaseFacts | DeadlineFacts | ChecklistFacts
 _Owned: TypeAlias = "Sequence[tuple[str, ObjectFacts]]"
 
 
@@ -199,7 +199,7 @@ def _databases(databases: Sequence[DatabaseFacts]) -> Iterator[str]:
         yield f'{_PREFIX}_database_ready{{{labels},engine="{each.engine}"}} {each.is_ready:d}\n'
 
 
-def _emergencies(emergencies: Sequence[EmergencyFacts]) -> Iterator[str]:
+def _emergencies(emergencies: Sequence[DeadlineFacts]) -> Iterator[str]:
     yield _head("emergency_deadline_seconds", "Seconds until an open deadline; negative if it is missed.")
     now = time.time()
     for each in emergencies:
@@ -226,7 +226,7 @@ _LINES: dict[type[Facts], Callable[[Sequence[Any]], Iterator[str]]] = {
     ObjectFacts: _lines,
     StoreFacts: _stores,
     DatabaseFacts: _databases,
-    EmergencyFacts: _emergencies,
+    DeadlineFacts: _emergencies,
     ChecklistFacts: _checklist,
 }
 

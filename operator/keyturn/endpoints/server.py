@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from keyturn.runtime import threadpools
 
 from . import exposition
-from .connection_limits import ConnectionLimiter, Limits
+from .connection_limits import ConnectionLimiter, PortLimits
 
 if TYPE_CHECKING:
     import ssl
@@ -28,8 +28,8 @@ __all__ = [
     "Addresses",
     "CannotListen",
     "Exposure",
-    "Limits",
     "OnPrepare",
+    "PortLimits",
     "Ports",
     "Site",
     "listen",
@@ -41,7 +41,7 @@ OnPrepare: TypeAlias = "Callable[[web.Request, web.StreamResponse], Awaitable[No
 
 
 _LARGEST_BODY = 1024
-_LIMITS = Limits()
+_LIMITS = PortLimits()
 
 
 class CannotListen(Exception):  # noqa: N818  # it says what happened
@@ -110,7 +110,7 @@ class Site:
 
 @asynccontextmanager
 async def serve(
-    site: Site, ports: Ports, limits: Limits = _LIMITS, *, tls: ssl.SSLContext | None = None
+    site: Site, ports: Ports, limits: PortLimits = _LIMITS, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Ports]:
     """Serve until the block ends; yield the ports. Each port has its own limits.
 
@@ -140,7 +140,7 @@ async def listen(
     largest: int = _LARGEST_BODY,
     addresses: Addresses = Addresses.ALL,
     on_prepare: OnPrepare | None = None,
-    limits: Limits = _LIMITS,
+    limits: PortLimits = _LIMITS,
 ) -> AsyncIterator[int]:
     """Serve one port until the block ends; yield the port.
 

@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 
 class CannotServe(Exception):  # noqa: N818  # it says what happened
-    """A certificate cannot be used; the message says what to change."""
+    """Files of a server cannot be used; the message says what to change."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from keyturn.endpoints.server import Limits, Ports, Site, listen, serve
+from keyturn.endpoints.server import PortLimits, Ports, Site, listen, serve
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HALF = b"GET /metrics HTTP/1.1\r\nHost: keyturn\r\nX-Slow: "
 WHOLE = b"GET / HTTP/1.1\r\nHost: keyturn\r\n\r\n"
-PATIENT = Limits(connections=4, silence=3600, sending=3600)
+PATIENT = PortLimits(connections=4, silence=3600, sending=3600)
 SITE = Site(objects=tuple, unhealthy=list, unready=list)
 WITHIN = 60
 _FEW = 256
@@ -90,17 +90,17 @@ async def status(port: int, path: str) -> int:
 
 @pytest.mark.parametrize("sent", [b"", HALF], ids=["nothing", "half a header"])
 async def test_a_connection_without_a_whole_header_is_closed(clients: Clients, sent: bytes) -> None:
-    async with serve(SITE, Ports(0, 0), Limits(silence=0.1)) as ports:
+    async with serve(SITE, Ports(0, 0), PortLimits(silence=0.1)) as ports:
         assert await ended(await clients.come(ports.metrics, sent))
 
 
 async def test_a_connection_is_closed_that_asks_for_nothing_more(clients: Clients) -> None:
-    async with serve(SITE, Ports(0, 0), Limits(silence=0.1)) as ports:
+    async with serve(SITE, Ports(0, 0), PortLimits(silence=0.1)) as ports:
         assert await ended(await clients.come(ports.health, WHOLE))
 
 
 async def test_a_handshake_that_does_not_end_is_closed(clients: Clients, tmp_path: Path) -> None:
-    async with listen([], 0, "a test", tls=certified(tmp_path), limits=Limits(silence=0.1)) as port:
+    async with listen([], 0, "a test", tls=certified(tmp_path), limits=PortLimits(silence=0.1)) as port:
         assert await ended(await clients.come(port, b""))
 
 
@@ -134,7 +134,7 @@ async def test_a_request_that_is_worked_on_keeps_its_place(clients: Clients) -> 
         await release.wait()
         return web.Response()
 
-    limits = Limits(connections=2, silence=3600)
+    limits = PortLimits(connections=2, silence=3600)
     async with listen([web.get("/", answer)], 0, "a test", limits=limits) as port:
         reader, _ = await clients.come(port, WHOLE)
         await begun.wait()
@@ -149,7 +149,7 @@ BODY = b"POST / HTTP/1.1\r\nHost: keyturn\r\nContent-Length: 2\r\n\r\n"
 
 
 @asynccontextmanager
-async def reading(limits: Limits) -> AsyncIterator[tuple[int, asyncio.Semaphore]]:
+async def reading(limits: PortLimits) -> AsyncIterator[tuple[int, asyncio.Semaphore]]:
     """Serve a handler that waits for bodies; yield its port, and how many it waits for."""
     waiting = asyncio.Semaphore(0)
 
@@ -168,7 +168,7 @@ async def reading(limits: Limits) -> AsyncIterator[tuple[int, asyncio.Semaphore]
 async def test_requests_without_a_whole_body_fill_no_port(
     clients: Clients, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with reading(Limits(connections=32, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
+    async with reading(PortLimits(connections=32, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
         some = [await clients.come(port, BODY + b"a") for _ in range(32)]
         for _ in some:
             await waiting.acquire()
@@ -180,7 +180,7 @@ async def test_requests_without_a_whole_body_fill_no_port(
 
 
 async def test_half_a_body_keeps_its_place_while_there_are_half_headers(clients: Clients) -> None:
-    async with reading(Limits(connections=4, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
+    async with reading(PortLimits(connections=4, silence=3600)) as (port, waiting), asyncio.timeout(WITHIN):
         reader, writer = await clients.come(port, BODY + b"a")
         await waiting.acquire()
         half = [await clients.come(port, HALF) for _ in range(40)]
@@ -197,7 +197,7 @@ async def test_who_comes_while_all_are_worked_on_waits(clients: Clients) -> None
         await release.wait()
         return web.Response()
 
-    async with listen([web.get("/", answer)], 0, "a test", limits=Limits(connections=1)) as port:
+    async with listen([web.get("/", answer)], 0, "a test", limits=PortLimits(connections=1)) as port:
         await clients.come(port, WHOLE)
         await begun.acquire()
         reader, _ = await clients.come(port, WHOLE)
@@ -214,7 +214,7 @@ async def test_an_answer_that_is_not_taken_ends_with_its_connection(clients: Cli
         request.task.add_done_callback(lambda _: lost.set())
         return web.Response(body=bytes(64 * 1024 * 1024))
 
-    async with listen([web.get("/", answer)], 0, "a test", limits=Limits(sending=0.1)) as port:
+    async with listen([web.get("/", answer)], 0, "a test", limits=PortLimits(sending=0.1)) as port:
         await clients.come(port, WHOLE)
         async with asyncio.timeout(WITHIN):
             assert await lost.wait()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from keyturn.endpoints.audit import Settings
+    from keyturn.endpoints.audit import AuditSettings
 
 __all__ = ["audit_endpoint"]
 
@@ -84,11 +84,11 @@ def audit_endpoint(command: Callable[..., None]) -> Callable[..., None]:
             _leave_out(audit_cert, audit_key, audit_token_file, audit_client_ca)
             command(audit=None, **others)
             return
-        from keyturn.endpoints.audit import Settings  # noqa: PLC0415  # as with all commands
+        from keyturn.endpoints.audit import AuditSettings  # noqa: PLC0415  # as with all commands
 
         if not (audit_cert and audit_key):
             raise click.UsageError("audit events need TLS: set --audit-cert and --audit-key")
-        audit = Settings(
+        audit = AuditSettings(
             audit_port,
             audit_cert,
             audit_key,
@@ -109,10 +109,10 @@ def _leave_out(*files: Path | None) -> None:
         raise click.UsageError("set the port that receives audit events: --audit-port 8443")
 
 
-def _checked(audit: Settings) -> Settings:
+def _checked(audit: AuditSettings) -> AuditSettings:
     """Check the files at the start; the operator reads them again."""
-    from keyturn.endpoints.audit import CannotServe  # noqa: PLC0415
     from keyturn.endpoints.audit.authentication import AuditAuthentication  # noqa: PLC0415
+    from keyturn.endpoints.server_tls import CannotServe  # noqa: PLC0415
 
     try:
         AuditAuthentication(audit)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from keyturn.controllers.managedsecret.restart_budget import RestartLimits
     from keyturn.controllers.manager import Options
-    from keyturn.endpoints.audit import Settings
-    from keyturn.endpoints.dashboard import Settings as UiSettings
+    from keyturn.endpoints.audit import AuditSettings
+    from keyturn.endpoints.dashboard import DashboardSettings
     from keyturn.endpoints.server import Exposure
     from keyturn.runtime.reach import Reach
 
@@ -125,8 +125,8 @@ def run_command(
     secrets: str,
     log_format: str | None,
     verbose: bool,  # noqa: FBT001
-    audit: Settings | None,
-    ui: UiSettings | None,
+    audit: AuditSettings | None,
+    ui: DashboardSettings | None,
     exposure: Exposure,
     restarts: RestartLimits,
 ) -> None:

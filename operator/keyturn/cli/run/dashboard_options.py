@@ -42,8 +42,8 @@ def page_for_people(command: Callable[..., None]) -> Callable[..., None]:
                 raise click.UsageError("set the port of the web UI: --ui-port 8082")
             command(ui=None, **others)
             return
-        from keyturn.endpoints.dashboard.settings import Settings  # noqa: PLC0415  # as with all commands
+        from keyturn.endpoints.dashboard.settings import DashboardSettings  # noqa: PLC0415  # as with all commands
 
-        command(ui=Settings(ui_port, ui_cert, ui_key), **others)
+        command(ui=DashboardSettings(ui_port, ui_cert, ui_key), **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), with_page)

@@ -17,6 +17,6 @@ Imports: `kube`, `runtime`, `core`, `api`. The record of the proof is handed in 
 from __future__ import annotations
 
 from .audit import Audit
-from .authentication import CannotServe, Settings
+from .authentication import AuditSettings
 
-__all__ = ["Audit", "CannotServe", "Settings"]
+__all__ = ["Audit", "AuditSettings"]

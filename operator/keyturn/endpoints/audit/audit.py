@@ -14,12 +14,13 @@ import structlog
 from keyturn.core.emergency.readers import Readership
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import ACCESS_TYPE
+from keyturn.endpoints.server_tls import CannotServe
 from keyturn.kube import errors, paths
 from keyturn.runtime import threadpools
 
 from . import persistence
 from .access_log import AccessLog, AccessScope
-from .authentication import AuditAuthentication, CannotServe
+from .authentication import AuditAuthentication
 from .baseline import Habits
 from .classifier import Watcher
 from .endpoint import Endpoint
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from keyturn.kube.cache.cache import InformerCache
     from keyturn.kube.client import Api, Body
 
-    from .authentication import Settings
+    from .authentication import AuditSettings
 
 __all__ = ["Audit"]
 
@@ -68,7 +69,7 @@ class Audit:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: AuditSettings,
         api: Api,
         namespace: str,
         cache: InformerCache,

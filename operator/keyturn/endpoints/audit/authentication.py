@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from keyturn.endpoints.server_tls import CannotServe
 from keyturn.kube.callers import bearer_token
 from keyturn.runtime.tls import server_context
 from keyturn.runtime.tls_files import RenewedFiles
@@ -16,18 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["AuditAuthentication", "CannotServe", "Settings"]
+__all__ = ["AuditAuthentication", "AuditSettings"]
 
 _MIN_TOKEN_LENGTH: Final = 32
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
-class CannotServe(Exception):  # noqa: N818  # it says what happened
-    """The endpoint cannot start; the message says what to change."""
-
-
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AuditSettings:
     """Settings of the webhook."""
 
     port: int
@@ -46,7 +43,7 @@ class Settings:
 class AuditAuthentication:
     """Authenticates requests, and reloads its files when they change."""
 
-    settings: Settings
+    settings: AuditSettings
     context: ssl.SSLContext = field(init=False, default_factory=server_context)
     _token: bytes | None = field(init=False, default=None)
     _files: RenewedFiles = field(init=False)

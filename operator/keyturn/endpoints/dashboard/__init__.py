@@ -15,6 +15,6 @@ from __future__ import annotations
 
 from .answers import harden
 from .handlers import Served, Ui
-from .settings import Settings
+from .settings import DashboardSettings
 
-__all__ = ["Served", "Settings", "Ui", "harden"]
+__all__ = ["DashboardSettings", "Served", "Ui", "harden"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Settings"]
+__all__ = ["DashboardSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DashboardSettings:
     """Port and certificate of the dashboard."""
 
     port: int

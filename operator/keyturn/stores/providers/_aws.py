@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from keyturn.core.value import Value
 
-from ._aws_client import Client
+from ._aws_client import AwsClient
 from ._aws_settings import AwsConfig
 from ._sts import StsLogin
 from .base import Provider, ProviderContext, Reference
@@ -59,7 +59,7 @@ class Aws:
 
     def __init__(self, service: str, config: AwsConfig, given: ProviderContext) -> None:
         self.login = StsLogin(config, given)
-        self._client = Client(service, config.region, config.endpoint, given)
+        self._client = AwsClient(service, config.region, config.endpoint, given)
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call an operation by its API name, such as GetSecretValue."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .base import ProviderContext
     from .guard import Answer
 
-__all__ = ["Client", "Keys"]
+__all__ = ["AwsClient", "Keys"]
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Keys:
     """The session token of temporary keys."""
 
 
-class Client:
+class AwsClient:
     """One AWS service at one endpoint; each call has its own keys."""
 
     def __init__(self, service: str, region: str, endpoint: str | None, given: ProviderContext) -> None:

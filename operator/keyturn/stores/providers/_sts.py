@@ -15,7 +15,7 @@ from yarl import URL
 from keyturn.core.value import Value
 from keyturn.runtime.clock import loop_time
 
-from ._aws_client import Client, Keys
+from ._aws_client import AwsClient, Keys
 from ._refs import credential_text
 from .errors import Denied, NotFound, Refused, Throttled, Unauthorized, Unreachable
 
@@ -56,7 +56,7 @@ class StsLogin:
     def __init__(self, config: AwsConfig, given: ProviderContext) -> None:
         self._config = config
         self._given = given
-        self._sts = Client("sts", config.region, config.sts_endpoint, given)
+        self._sts = AwsClient("sts", config.region, config.sts_endpoint, given)
         self._own: Keys | None = None
         self._role: _Role | None = None
         self._taking = asyncio.Lock()

@@ -19,7 +19,7 @@ from keyturn.runtime.clock import loop_time
 
 from ._refs import KeyRef, ServiceAccountRef, credential_text
 from ._vault_http import seconds
-from ._vault_session import Session, is_token, session_about, session_of
+from ._vault_session import VaultSession, is_token, session_about, session_of
 from .errors import Denied, NotFound, Refused, StoreError, Throttled, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ class VaultLogin:
         self._keep = keep if auth.token is None else None
         self._http = http
         self._given = given
-        self._session: Session | None = None
+        self._session: VaultSession | None = None
         self._renewing = asyncio.Lock()
 
-    async def session(self) -> Session:
+    async def session(self) -> VaultSession:
         """Return a session with at least half of its duration left.
 
         Raises:
@@ -128,7 +128,7 @@ class VaultLogin:
                     self._session = await self._newer(self._session)
         return self._session
 
-    async def is_known(self, session: Session) -> bool:
+    async def is_known(self, session: VaultSession) -> bool:
         """Whether Vault accepts the token; the default policy allows every token to look itself up."""
         try:
             await self._http.ask("GET", "auth/token/lookup-self", token=session.token)
@@ -138,7 +138,7 @@ class VaultLogin:
             return False
         return True
 
-    def forget(self, session: Session) -> bool:
+    def forget(self, session: VaultSession) -> bool:
         """Drop a session that Vault rejects, and return whether another may exist."""
         if self._auth.token is not None:
             return False
@@ -156,7 +156,7 @@ class VaultLogin:
             async with asyncio.timeout(_REVOCATION_TIMEOUT):
                 await self._http.ask("POST", "auth/token/revoke-self", {}, token=session.token)
 
-    async def _newer(self, before: Session | None) -> Session:
+    async def _newer(self, before: VaultSession | None) -> VaultSession:
         try:
             if before is None and (kept := await self._resume()):
                 before = kept
@@ -170,11 +170,11 @@ class VaultLogin:
                 raise
             return before
 
-    def _is_last(self, session: Session) -> bool:
+    def _is_last(self, session: VaultSession) -> bool:
         """Whether a session is used to its end and not extended: its ServiceAccount may not log in any more."""
         return self._auth.kubernetes is not None and self._given.token_of is None and not session.is_over
 
-    async def _resume(self) -> Session | None:
+    async def _resume(self) -> VaultSession | None:
         """Resume the session of an earlier process, if Vault accepts it."""
         found = await self._keep.load() if self._keep else None
         text = found.reveal().decode("ascii", "replace") if found else ""
@@ -189,13 +189,13 @@ class VaultLogin:
             return None
         return session_about(text, answer, asked)
 
-    async def _store(self, session: Session) -> Session:
+    async def _store(self, session: VaultSession) -> VaultSession:
         """Store a new session before a lease depends on it."""
         if self._keep is not None:
             await self._keep.save(Value.of_text(session.token))
         return session
 
-    async def _renew(self, session: Session) -> bool:
+    async def _renew(self, session: VaultSession) -> bool:
         """Renew a session, and return whether that was worth it: near its maximum Vault extends by seconds only."""
         if not session.is_renewable or session.is_over:
             return False
@@ -208,9 +208,9 @@ class VaultLogin:
         session.ends = asked + (seconds(auth, "lease_duration") if isinstance(auth, dict) else 0)
         return not session.is_stale
 
-    async def _log_in(self) -> Session:
+    async def _log_in(self) -> VaultSession:
         if self._auth.token is not None:
-            return Session(self._text_of(self._auth.token.secret_ref))
+            return VaultSession(self._text_of(self._auth.token.secret_ref))
         mount, body = await self._credentials()
         asked = loop_time()
         try:

@@ -17,11 +17,11 @@ from .base import ProviderLease, RemoteValue
 from .errors import StoreError, Throttled, Unreachable
 
 if TYPE_CHECKING:
-    from ._vault_session import Session
+    from ._vault_session import VaultSession
 
 __all__ = ["acquire", "renew", "revoke"]
 
-Ask: TypeAlias = Callable[..., Awaitable[tuple[dict[str, Any], "Session"]]]
+Ask: TypeAlias = Callable[..., Awaitable[tuple[dict[str, Any], "VaultSession"]]]
 """Sends a request to Vault: method, path and body; returns the response and the session of the request."""
 
 _RENEW: Final = "sys/leases/renew"

@@ -15,13 +15,13 @@ from .errors import Unauthorized
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Session", "is_token", "session_about", "session_of"]
+__all__ = ["VaultSession", "is_token", "session_about", "session_of"]
 
 _MAX_NAME_LENGTH: Final = 256
 
 
 @dataclass(slots=True, eq=False)
-class Session:
+class VaultSession:
     """A token that Vault accepts."""
 
     token: str = field(repr=False)
@@ -48,7 +48,7 @@ class Session:
         return self.ends <= loop_time()
 
 
-def session_of(answer: Mapping[str, Any], asked: float) -> Session:
+def session_of(answer: Mapping[str, Any], asked: float) -> VaultSession:
     auth = answer.get("auth")
     token = auth.get("client_token") if isinstance(auth, dict) else None
     if not isinstance(auth, dict) or not isinstance(token, str) or not is_token(token):
@@ -56,7 +56,7 @@ def session_of(answer: Mapping[str, Any], asked: float) -> Session:
             "NoToken", "Vault returned no token; a login with a second factor is not supported"
         )
     lasts = seconds(auth, "lease_duration") or inf
-    return Session(token, lasts, asked + lasts, auth.get("renewable") is True, _name(auth))
+    return VaultSession(token, lasts, asked + lasts, auth.get("renewable") is True, _name(auth))
 
 
 def _name(about: Mapping[str, Any]) -> str:
@@ -68,11 +68,11 @@ def is_token(text: str) -> bool:
     return re.fullmatch(r"[!-~]+", text) is not None
 
 
-def session_about(token: str, answer: Mapping[str, Any], asked: float) -> Session | None:
+def session_about(token: str, answer: Mapping[str, Any], asked: float) -> VaultSession | None:
     """Parse Vault's lookup of a token."""
     about = answer.get("data")
     if not isinstance(about, dict):
         return None
     lasts = seconds(about, "creation_ttl") or inf
     ends = inf if isinf(lasts) else asked + seconds(about, "ttl")
-    return Session(token, lasts, ends, about.get("renewable") is True, _name(about))
+    return VaultSession(token, lasts, ends, about.get("renewable") is True, _name(about))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from ._vault_session import Session
+    from ._vault_session import VaultSession
 
 __all__ = ["Vault", "VaultConfig"]
 
@@ -224,7 +224,7 @@ class Vault(Provider[VaultConfig]):
 
     async def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: str = ""
-    ) -> tuple[dict[str, Any], Session]:
+    ) -> tuple[dict[str, Any], VaultSession]:
         """Send a request, and repeat it once with a new token if Vault rejects the old one."""
         session = await self._login.session()
         try:
@@ -236,7 +236,7 @@ class Vault(Provider[VaultConfig]):
         session = await self._another(session, code)
         return await self._http.ask(method, path, body, token=session.token, query=query), session
 
-    async def _another(self, session: Session, code: str) -> Session:
+    async def _another(self, session: VaultSession, code: str) -> VaultSession:
         if self._login.forget(session):
             return await self._login.session()
         raise Unauthorized(code, "Vault rejects the token; write a new one with the default policy")

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from keyturn.cli.commands import main
-from keyturn.endpoints.audit import Settings
+from keyturn.endpoints.audit import AuditSettings
 from sandbox.pki import Authority
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_what_is_asked_for_is_handed_on(served: list[Options], folder: Path) -> 
     more = ("--audit-allow=a", "--audit-allow=b:*", "--audit-learning=1d12h", "--audit-many=5")
     run(folder, "--audit-port=8443", *files, *more)
     assert [options.audit for options in served] == [
-        Settings(
+        AuditSettings(
             8443,
             folder / "server.crt",
             folder / "server.key",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.endpoints.dashboard import Settings
+from keyturn.endpoints.dashboard import DashboardSettings
 from keyturn.endpoints.server_tls import CannotServe, ServerTls
 from sandbox.pki import Authority
 from tests.support.options import run
@@ -31,12 +31,14 @@ def test_it_is_off_unless_it_is_asked_for(served: list[Options], folder: Path) -
 
 def test_a_port_is_enough(served: list[Options], folder: Path) -> None:
     run(folder, "--ui-port=8082")
-    assert [options.ui for options in served] == [Settings(8082)]
+    assert [options.ui for options in served] == [DashboardSettings(8082)]
 
 
 def test_a_certificate_is_handed_on(served: list[Options], folder: Path) -> None:
     run(folder, "--ui-port=8082", "--ui-cert=@ui.crt", "--ui-key=@ui.key")
-    assert [options.ui for options in served] == [Settings(8082, folder / "ui.crt", folder / "ui.key")]
+    assert [options.ui for options in served] == [
+        DashboardSettings(8082, folder / "ui.crt", folder / "ui.key")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from keyturn.checklist.evidence import ClusterEvidence
 from keyturn.core.keys import ObjectKey
-from keyturn.endpoints.audit import Audit, Settings, persistence
+from keyturn.endpoints.audit import Audit, AuditSettings, persistence
 from keyturn.endpoints.audit.access_log import AccessLog, AccessScope
 from keyturn.endpoints.audit.event import Access, SubjectKind, parse
 from keyturn.kube import errors
@@ -92,10 +92,10 @@ class Clock:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> AuditSettings:
     Authority.new("audit").issue("keyturn").write(tmp_path, "server")
     (tmp_path / "token").write_text(secrets.token_hex(32))
-    return Settings(0, tmp_path / "server.crt", tmp_path / "server.key", token_file=tmp_path / "token")
+    return AuditSettings(0, tmp_path / "server.crt", tmp_path / "server.key", token_file=tmp_path / "token")
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def replica(settings: Settings, clock: Clock) -> Callable[..., Audit]:
+def replica(settings: AuditSettings, clock: Clock) -> Callable[..., Audit]:
     def made(api: OneSecret, mirror: InformerCache | None = None) -> Audit:
         return Audit(settings, cast("Api", api), NAMESPACE, mirror or cache(), lambda: clock.now)
 
@@ -254,7 +254,9 @@ class Work:
         self.longest, self._in_turn = max(self.longest, self._in_turn), 0
 
 
-def test_an_event_years_ahead_proves_the_access_log_for_minutes(settings: Settings, clock: Clock) -> None:
+def test_an_event_years_ahead_proves_the_access_log_for_minutes(
+    settings: AuditSettings, clock: Clock
+) -> None:
     proof = ClusterEvidence()
     audit = Audit(settings, cast("Api", OneSecret()), NAMESPACE, cache(), lambda: clock.now, proof)
     audit._watcher.is_ourselves = lambda subject: subject == API
@@ -408,7 +410,7 @@ async def test_nothing_is_judged_before_we_know_our_own_name(
 
 
 def test_files_that_cannot_be_used_are_reported_once_and_read_again_each_time(
-    replica: Callable[..., Audit], settings: Settings
+    replica: Callable[..., Audit], settings: AuditSettings
 ) -> None:
     assert settings.token_file
     audit, token = replica(OneSecret()), settings.token_file.read_text()

@@ -17,10 +17,11 @@ from cryptography import x509
 
 from keyturn.endpoints import server as web
 from keyturn.endpoints.audit import rejected_batches as deferred
-from keyturn.endpoints.audit.authentication import AuditAuthentication, CannotServe, Settings
+from keyturn.endpoints.audit.authentication import AuditAuthentication, AuditSettings
 from keyturn.endpoints.audit.endpoint import Endpoint
 from keyturn.endpoints.audit.event import Access
 from keyturn.endpoints.audit.queue import Intake
+from keyturn.endpoints.server_tls import CannotServe
 from sandbox.pki import Authority
 from tests.unit.endpoints.audit.audit_events import event, event_list
 
@@ -49,11 +50,11 @@ class Files:
         self.authority.issue("kubelet").write(self.folder, "kubelet")
         (self.folder / "token").write_text(f"{TOKEN}\n")
 
-    def settings(self, **changes: Any) -> Settings:
-        plain = Settings(0, self.folder / "server.crt", self.folder / "server.key")
+    def settings(self, **changes: Any) -> AuditSettings:
+        plain = AuditSettings(0, self.folder / "server.crt", self.folder / "server.key")
         return replace(plain, **{"token_file": self.folder / "token", **changes})
 
-    def mutual(self) -> Settings:
+    def mutual(self) -> AuditSettings:
         return self.settings(token_file=None, client_ca=self.folder / "ca.crt")
 
     def client(self, name: str | None = None) -> ssl.SSLContext:
@@ -99,7 +100,7 @@ def files(tmp_path: Path) -> Files:
 @asynccontextmanager
 async def sender(
     files: Files,
-    settings: Settings | None = None,
+    settings: AuditSettings | None = None,
     *,
     client: str | None = None,
     most: int = 20_000,

@@ -17,7 +17,7 @@ from botocore.endpoint_provider import EndpointProvider
 from botocore.loaders import Loader
 
 from keyturn.stores.providers import ProviderContext, _aws_client
-from keyturn.stores.providers._aws_client import Client, Keys
+from keyturn.stores.providers._aws_client import AwsClient, Keys
 from keyturn.stores.providers._aws_settings import Region
 from tests.unit.stores.providers.provider_fixtures import SECRET_KEY
 
@@ -114,7 +114,7 @@ async def test_a_request_is_the_one_of_botocore(
     service: str, operation: str, parameters: dict[str, Any], token: str | None, region: str
 ) -> None:
     ours: Any = _Recorder()
-    client = Client(service, region, None, ProviderContext(guard=ours, owner="shop"))
+    client = AwsClient(service, region, None, ProviderContext(guard=ours, owner="shop"))
     keys = None if operation in UNSIGNED else Keys(KEY_ID, SECRET_KEY, token)
     with pytest.raises(_StopError):
         await client.call(keys, operation, parameters)

@@ -13,7 +13,7 @@ import pytest
 
 from keyturn.core.value import Value
 from keyturn.stores.providers import Reference, RemoteValue, _vault_leases, properties
-from keyturn.stores.providers._vault_session import Session
+from keyturn.stores.providers._vault_session import VaultSession
 from keyturn.stores.providers.base import ProviderLease
 from keyturn.stores.providers.errors import NotFound, Refused, StoreError, Unreachable
 from sandbox.harness import until
@@ -359,9 +359,9 @@ async def test_while_vault_is_away_it_is_unknown(scripted: ScriptedVault, store:
 
 
 async def test_a_lease_ends_with_its_session() -> None:
-    session = Session("hvs.of-the-store", ends=asyncio.get_running_loop().time() + 30)
+    session = VaultSession("hvs.of-the-store", ends=asyncio.get_running_loop().time() + 30)
 
-    async def ask(*_: object) -> tuple[dict[str, Any], Session]:
+    async def ask(*_: object) -> tuple[dict[str, Any], VaultSession]:
         return {"lease_id": LEASE.id, "lease_duration": 100, "data": {"username": "user-1"}}, session
 
     acquired = lent(await _vault_leases.acquire(ask, "creds/a", ""))
