@@ -152,7 +152,7 @@ class Cluster(Api):
 
     def tell_workload(self, kind: str, name: str) -> None:
         body = self.objects[paths.workload(kind, "shop", name)]
-        if self.context.cache.is_news(WorkloadKey("shop", kind, name), body):
+        if self.context.cache.record_version(WorkloadKey("shop", kind, name), body):
             self.context.cache.put_workload(workload_of(kind, body))
 
     def tell_secrets(self) -> None:

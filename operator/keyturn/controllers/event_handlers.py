@@ -196,7 +196,7 @@ class EventHandlers:
 
     def put_workload(self, kind: str, body: dict[str, Any]) -> None:
         key = _workload_key(kind, body)
-        if self._context.cache.is_news(key, body):
+        if self._context.cache.record_version(key, body):
             # A rollout has many pod events; new values have priority over them.
             self._add_all(self._context.cache.put_workload(workload_of(kind, body)), Priority.BACKLOG)
             workload = self._context.cache.workload(key)

@@ -187,7 +187,7 @@ async def _read_again(key: WorkloadKey, context: Context) -> None:
 
 def _note(key: WorkloadKey, body: Body, context: Context) -> None:
     """Put an answer into the cache, unless the watch was faster."""
-    if context.cache.is_news(key, body):
+    if context.cache.record_version(key, body):
         context.cache.put_workload(workload_of(key.kind, body))
 
 

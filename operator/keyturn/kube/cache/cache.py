@@ -63,7 +63,7 @@ class InformerCache:
         self._workloads = WorkloadCache()
         self._listings = _Listings()
 
-    def is_news(self, key: _Key, body: dict[str, Any]) -> bool:
+    def record_version(self, key: _Key, body: dict[str, Any]) -> bool:
         """Record the version of `body`; return whether it is newer than the known one.
 
         A watch lags behind the answers to own writes, and a list may overtake it; both may have an object that is
@@ -86,7 +86,7 @@ class InformerCache:
         """Store a ManagedSecret; return whether it is newer than the known one."""
         metadata, spec = body["metadata"], body.get("spec") or {}
         key = ObjectKey(metadata["namespace"], metadata["name"])
-        if not self.is_news(key, body):
+        if not self.record_version(key, body):
             return False
         self._managed.put(key, body)
         targets = (spec.get("rollout") or {}).get("targets") or ()
@@ -158,7 +158,7 @@ class InformerCache:
         """Store a SecretClass; return whether it is newer than the known one."""
         metadata = body["metadata"]
         name = metadata["name"]
-        if not self.is_news(name, body):
+        if not self.record_version(name, body):
             return False
         try:
             self._classes[name] = parse(SecretClass, body)
@@ -222,7 +222,7 @@ class InformerCache:
         """Store a namespace; return whether its environment has changed."""
         name = body["metadata"]["name"]
         before = self.environment(name)
-        if self.is_news(namespace_key(name), body):
+        if self.record_version(namespace_key(name), body):
             self._labels[name] = body["metadata"].get("labels") or {}
             self._uids[name] = body["metadata"].get("uid") or ""
         return self.environment(name) != before
@@ -251,7 +251,7 @@ class InformerCache:
 
     def put_external(self, key: StoreKey | TargetKey, body: dict[str, Any]) -> bool:
         """Store one of them; return whether it is newer than the known one."""
-        if not self.is_news(key, body):
+        if not self.record_version(key, body):
             return False
         if isinstance(key, StoreKey):
             self.stores.put(key, body)
@@ -270,9 +270,9 @@ class InformerCache:
 
     def put_emergency(self, key: EmergencyKey, body: dict[str, Any]) -> bool:
         """Store an EmergencyRotation; return whether it is newer than the known one."""
-        if is_news := self.is_news(key, body):
+        if is_newer := self.record_version(key, body):
             self.emergencies.put(key, body)
-        return is_news
+        return is_newer
 
     def drop_emergency(self, key: EmergencyKey) -> None:
         self._versions.pop(key, None)

@@ -52,7 +52,7 @@ async def test_pods_are_older_than_the_publication_of_this_revision_if_nothing_h
     server = PodServer()
     context = context_of(server)
     workload = make.workload(marker="db=1", terminates=False)
-    context.cache.is_news(workload.key, {"metadata": {"resourceVersion": "100"}})
+    context.cache.record_version(workload.key, {"metadata": {"resourceVersion": "100"}})
     context.cache.put_workload(workload)
     observed = make.observed(
         state=make.state(make.revision(2, made=make.BEFORE), make.revision(made=make.BEFORE)),
