@@ -183,10 +183,10 @@ class EventHandlers:
 
     def put_namespace(self, body: dict[str, Any]) -> None:
         cache, name = self._context.cache, body["metadata"]["name"]
-        before = cache.labels(name)
+        before = cache.namespace_labels(name)
         if cache.put_namespace(body):
             self._enqueue_environment(name)
-        if cache.labels(name) != before:
+        if cache.namespace_labels(name) != before:
             self._try_again(user for user in cache.stores.selected_users() if user.namespace == name)
             self._add_all(user for user in cache.targets.selected_users() if user.namespace == name)
 

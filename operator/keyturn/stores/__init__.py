@@ -102,7 +102,7 @@ class Stores:
             return ()
         end = ObjectKey(namespace, secret)
         return circle(
-            start, end, self._mirror.spreads, lambda store, key: self._secret_at(store, namespace, key)
+            start, end, self._mirror.data_from, lambda store, key: self._secret_at(store, namespace, key)
         )
 
     def is_here(self, ref: StoreRef, namespace: str) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyturn.core.keys import StoreKey
-    from keyturn.kube.cache.externals import StoreReferenceIndex
+    from keyturn.kube.cache.externals import DataFromIndex
 
 __all__ = ["circle"]
 
@@ -19,7 +19,7 @@ _MAX_SECRETS: Final = 1000
 
 
 def circle(
-    start: str, end: ObjectKey, spreads: StoreReferenceIndex, named: Callable[[StoreKey, str], str | None]
+    start: str, end: ObjectKey, data_from: DataFromIndex, named: Callable[[StoreKey, str], str | None]
 ) -> tuple[str, ...]:
     """Return the Secrets through which `start` reads `end`, in order; empty without a cycle.
 
@@ -34,6 +34,6 @@ def circle(
         if way[-1] in looked_at:
             continue
         looked_at.add(way[-1])
-        there = spreads.into(ObjectKey(end.namespace, way[-1]))
+        there = data_from.sources_of(ObjectKey(end.namespace, way[-1]))
         ways += [(*way, name) for store, key in sorted(there) if (name := named(store, key)) is not None]
     return ()

@@ -30,7 +30,7 @@ def takes_in(fake: FakeStores, name: str, *keys: str, store: StoreRef = HERE, se
         "dataFrom": [{"storeRef": store_ref, "remoteRef": {"key": key}} for key in keys],
         "target": {"name": secret} if secret else {},
     }
-    fake.cache.spreads.note(ObjectKey("shop", name), spec)
+    fake.cache.data_from.note(ObjectKey("shop", name), spec)
 
 
 def way(fake: FakeStores, key: str, secret: str = "a", store: StoreRef = HERE) -> str:  # noqa: S107  # a name
@@ -86,11 +86,11 @@ def test_who_no_longer_takes_it_in_is_forgotten(fake: FakeStores) -> None:
     takes_in(fake, "b")
     assert way(fake, "b") == ""
     takes_in(fake, "b", "a")
-    fake.cache.spreads.forget(ObjectKey("shop", "b"))
+    fake.cache.data_from.forget(ObjectKey("shop", "b"))
     assert way(fake, "b") == ""
 
 
 def test_another_namespace_is_not_looked_at(fake: FakeStores) -> None:
     spec = {"dataFrom": [{"storeRef": {"name": "here"}, "remoteRef": {"key": "a"}}]}
-    fake.cache.spreads.note(ObjectKey("office", "b"), spec)
+    fake.cache.data_from.note(ObjectKey("office", "b"), spec)
     assert way(fake, "b") == ""

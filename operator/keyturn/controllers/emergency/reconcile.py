@@ -119,7 +119,7 @@ def _known(declared: Declared, memory: EmergencyMemory, context: Context) -> Map
     metadata = declared.emergency.metadata
     known: dict[str, Affected | None] = {}
     for key in context.cache.managed_in(metadata.namespace):
-        if declared.scope.concerns(key.name, context.cache.labels_of(key)):
+        if declared.scope.concerns(key.name, context.cache.managed_labels(key)):
             known[key.name] = memory.progress(key, metadata.uid)
     return known
 

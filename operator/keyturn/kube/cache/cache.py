@@ -16,7 +16,7 @@ from keyturn.core.reasons import ErrorReason
 from keyturn.core.state.state import state_name
 
 from .emergencies import EmergencyCache
-from .externals import StoreCache, StoreReferenceIndex, TargetCache
+from .externals import DataFromIndex, StoreCache, TargetCache
 from .managed_secrets import LARGEST, ManagedSecretCache, light, readable
 from .parsing import parse
 from .workloads import WorkloadCache, secrets_of
@@ -54,7 +54,7 @@ class InformerCache:
         self.has_all_values = True
         """Whether this process reads the values of every ManagedSecret; of several shards each reads its own."""
         self.stores = StoreCache()
-        self.spreads = StoreReferenceIndex()
+        self.data_from = DataFromIndex()
         self.targets = TargetCache()
         self.emergencies = EmergencyCache()
         self._secrets: dict[ObjectKey, SecretMeta] = {}
@@ -95,7 +95,7 @@ class InformerCache:
         )
         self._class_of[key] = spec.get("className")
         self.stores.note_user(key, spec)
-        self.spreads.note(key, spec)
+        self.data_from.note(key, spec)
         self.targets.note_user(key, body)
         return True
 
@@ -107,7 +107,7 @@ class InformerCache:
         self._listings.note(key, frozenset())
         self._class_of.pop(key, None)
         self.stores.forget_user(key)
-        self.spreads.forget(key)
+        self.data_from.forget(key)
         self.targets.forget_user(key)
         return rivals
 
@@ -236,7 +236,7 @@ class InformerCache:
         """Return the environment in a namespace's label."""
         return self._labels.get(namespace, {}).get(ENVIRONMENT) or None
 
-    def labels(self, namespace: str) -> Mapping[str, str] | None:
+    def namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         """Return the labels of a namespace; None for an unknown one."""
         return self._labels.get(namespace)
 
@@ -278,7 +278,7 @@ class InformerCache:
         self._versions.pop(key, None)
         self.emergencies.drop(key)
 
-    def labels_of(self, key: ObjectKey) -> Mapping[str, str]:
+    def managed_labels(self, key: ObjectKey) -> Mapping[str, str]:
         """Return the labels of a ManagedSecret."""
         return self._managed.labels(key)
 

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AnyStore",
     "AnyTarget",
+    "DataFromIndex",
     "ExternalCache",
     "Key",
     "Model",
     "StoreCache",
-    "StoreReferenceIndex",
     "TargetCache",
     "namespaces_of",
 ]
@@ -172,7 +172,7 @@ def _refs(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         yield source.get("storeRef") or {}
 
 
-class StoreReferenceIndex:
+class DataFromIndex:
     """Index of dataFrom; only ManagedSecrets that use it are stored."""
 
     def __init__(self) -> None:
@@ -196,7 +196,7 @@ class StoreReferenceIndex:
         if not self._writers[target]:
             del self._writers[target]
 
-    def into(self, secret: ObjectKey) -> frozenset[tuple[StoreKey, str]]:
+    def sources_of(self, secret: ObjectKey) -> frozenset[tuple[StoreKey, str]]:
         """Return the store keys that are brought into a Secret as a whole."""
         writers = self._writers.get(secret, ())
         return frozenset(source for writer in writers for source in self._sources[writer])

@@ -76,7 +76,7 @@ def _serves(key: ExternalKey, found: AnyStore | AnyTarget, namespace: str, cache
         return False
     if namespace in (allowed.names or ()):
         return True
-    labels = cache.labels(namespace)
+    labels = cache.namespace_labels(namespace)
     return allowed.selector is not None and labels is not None and selects(allowed.selector, labels)
 
 

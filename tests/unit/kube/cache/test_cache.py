@@ -120,7 +120,7 @@ def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
     assert (read.status.revision, trouble, read.spec.data) == (7, None, [])
     assert (read.spec.class_name, read.spec.owner, read.spec.suspend) == ("strict", "shop@example.com", True)
     assert read.metadata.annotations == {"keyturn.dev/rotate": "now"}
-    assert cache.labels_of(DB) == {"app": "shop"}
+    assert cache.managed_labels(DB) == {"app": "shop"}
 
 
 def test_an_object_that_has_become_small_is_kept_whole() -> None:
@@ -153,7 +153,7 @@ def test_metadata_that_is_large_is_not_kept(part: str) -> None:
     found = cache.managed(DB)
     assert found
     assert len(str(found[0].metadata)) < 1000
-    assert cache.labels_of(DB) == {}
+    assert cache.managed_labels(DB) == {}
     assert cache.managed_in("shop") == [DB]
 
 
