@@ -12,7 +12,7 @@ import pytest
 
 from keyturn.core.shards import LEASE
 from keyturn.kube import paths
-from keyturn.kube.lease_holder import is_vouched
+from keyturn.kube.lease_holder import names_reconciled_all
 from sandbox.harness import eventually
 from tests.faults.apiserver import MANAGED, USER
 from tests.faults.namespace import workload_namespaces
@@ -124,8 +124,8 @@ def _sent(cluster: Cluster) -> tuple[int, int, int]:
     return _reads(cluster, "get"), _reads(cluster, "list"), len(cluster.writes(_ACCOUNT))
 
 
-def _is_vouched(space: WorkloadNamespace) -> bool:
-    return is_vouched(space.cluster.get(paths.lease(space.namespace, LEASE)))
+def _has_reconciled_all(space: WorkloadNamespace) -> bool:
+    return names_reconciled_all(space.cluster.get(paths.lease(space.namespace, LEASE)))
 
 
 def _is_second_page(asked: Asked) -> bool:
@@ -137,7 +137,7 @@ def _is_second_page(asked: Asked) -> bool:
 def test_a_restart_reads_no_secret_and_writes_nothing(
     space: WorkloadNamespace, operator: KeptOperator
 ) -> None:
-    eventually(lambda: _is_vouched(space), "a Lease that says that all are reconciled")
+    eventually(lambda: _has_reconciled_all(space), "a Lease that says that all are reconciled")
 
     requests = _restart(space, operator, is_known=True)
 
@@ -150,7 +150,7 @@ def test_a_restart_repairs_the_secret_that_was_edited_meanwhile(
 ) -> None:
     _manage(space, "edited")
     eventually(lambda: _are_ready(space, _OBJECTS + 1), "one more object Ready", 60)
-    eventually(lambda: _is_vouched(space), "a Lease that says that all are reconciled")
+    eventually(lambda: _has_reconciled_all(space), "a Lease that says that all are reconciled")
     path = paths.secret(space.namespace, "edited")
     data = cluster.get(path)["data"]
     try:

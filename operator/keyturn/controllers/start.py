@@ -62,8 +62,8 @@ _log = structlog.get_logger()
 
 async def leave_at_rest(context: Context, memory: Memory, queue: WorkQueue[Key], elector: Elector) -> None:
     """Take unchanged objects out of the work queue until they are due, before it runs."""
-    if not elector.is_vouched:
-        memory.rests.expect(_recorded(context.cache), elector.vouch)
+    if not elector.has_reconciled_all:
+        memory.rests.expect(_recorded(context.cache), elector.record_reconciled_all)
         return
     if context.lost or context.sight is not Sight.WATCH:
         return

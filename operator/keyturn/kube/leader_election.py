@@ -23,7 +23,7 @@ from keyturn.runtime.clock import loop_time
 from . import errors, paths
 from .client import Api, Body
 from .lease_hindrance import Hindrance
-from .lease_holder import is_vouched, signature
+from .lease_holder import names_reconciled_all, signature
 
 __all__ = ["TERMS", "Elector", "LeadershipLost", "Terms"]
 
@@ -83,7 +83,7 @@ class Elector:
         self._over = asyncio.Event()
         self._turn = asyncio.Lock()
         self._hindrance = Hindrance(namespace)
-        self._vouches = False
+        self._has_reconciled_all = False
         self.is_free = False
         """Whether the last read of a follower found the Lease free."""
         self.wanted_by = ""
@@ -106,13 +106,13 @@ class Elector:
         return str(self._seen.get("holderIdentity") or "")
 
     @property
-    def is_vouched(self) -> bool:
+    def has_reconciled_all(self) -> bool:
         """Whether this version of Keyturn has reconciled every object, in this process or in those before it."""
-        return self._vouches
+        return self._has_reconciled_all
 
-    def vouch(self) -> None:
+    def record_reconciled_all(self) -> None:
         """Record in the Lease, with its next renewal, that this version has reconciled every object."""
-        self._vouches = True
+        self._has_reconciled_all = True
 
     def problems(self) -> list[str]:
         """Return why this process could not acquire the Lease now; empty if it could."""
@@ -214,7 +214,7 @@ class Elector:
 
     async def _acquire(self, lease: Body | None) -> Body:
         now = _micro_time()
-        self._vouches = lease is not None and is_vouched(lease)
+        self._has_reconciled_all = lease is not None and names_reconciled_all(lease)
         mine: dict[str, Any] = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": ceil(self._terms.lease_duration),
@@ -236,7 +236,7 @@ class Elector:
     def _with_signature(self, lease: Body) -> Body:
         """Return the Lease with the annotation that names its holder's version."""
         metadata, term = lease["metadata"], lease["spec"].get("leaseTransitions", 0)
-        ours = signature(self.identity, vouched_in=term if self._vouches else None)
+        ours = signature(self.identity, reconciled_all_in=term if self._has_reconciled_all else None)
         annotations = {**(metadata.get("annotations") or {}), **ours}
         annotations.pop(WANTED_BY, None)
         return {**lease, "metadata": {**metadata, "annotations": annotations}}

@@ -11,9 +11,9 @@ from keyturn.runtime import build
 
 from .wire import Body
 
-__all__ = ["Holder", "holder_of", "is_vouched", "signature"]
+__all__ = ["Holder", "holder_of", "names_reconciled_all", "signature"]
 
-_VOUCHED_IN = "reconciledAllIn"
+_RECONCILED_ALL_IN = "reconciledAllIn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,26 @@ def holder_of(lease: Body) -> Holder | None:
     )
 
 
-def signature(identity: str, *, vouched_in: int | None = None) -> dict[str, str]:
+def signature(identity: str, *, reconciled_all_in: int | None = None) -> dict[str, str]:
     """Return the annotation for a Lease that this process holds.
 
-    `vouched_in` is the term of the Lease, its `leaseTransitions`, if this version of Keyturn has reconciled every
-    object.
+    `reconciled_all_in` is the term of the Lease, its `leaseTransitions`, if this version of Keyturn has reconciled
+    every object.
     """
     document: dict[str, Any] = {"identity": identity, **_version()}
-    return {HOLDER: json.dumps(document | ({} if vouched_in is None else {_VOUCHED_IN: vouched_in}))}
+    if reconciled_all_in is not None:
+        document[_RECONCILED_ALL_IN] = reconciled_all_in
+    return {HOLDER: json.dumps(document)}
 
 
-def is_vouched(lease: Body) -> bool:
+def names_reconciled_all(lease: Body) -> bool:
     """Whether the holder of the last term had this version of Keyturn, which had reconciled every object.
 
     The term counts because a holder that is older than the annotation leaves that of an earlier one.
     """
     document = _document(lease["metadata"].get("annotations") or {})
     term = (lease.get("spec") or {}).get("leaseTransitions", 0)
-    return {**document, **_version(), _VOUCHED_IN: term} == document
+    return {**document, **_version(), _RECONCILED_ALL_IN: term} == document
 
 
 def _version() -> dict[str, str]:

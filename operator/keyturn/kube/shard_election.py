@@ -149,7 +149,7 @@ class ShardElection:
             group.create_task(self._layout.run())
             group.create_task(self._balance())
             for shard in range(self._count):
-                group.create_task(self._compete(shard, work))
+                group.create_task(self._hold_shard(shard, work))
 
     async def release(self) -> None:
         self._over.set()
@@ -179,7 +179,7 @@ class ShardElection:
 
     # One shard
 
-    async def _compete(self, shard: int, work: ShardWork) -> None:
+    async def _hold_shard(self, shard: int, work: ShardWork) -> None:
         """Acquire and hold a shard, again after each loss."""
         await asyncio.sleep(random.uniform(0, TERMS.retry_period))  # noqa: S311  # spreads, guards nothing
         while not self._over.is_set():
@@ -220,9 +220,9 @@ class ShardElection:
                 return
             self._require_layout(shard)
             await elector.attempt()
-            wisher, elector.wanted_by = elector.wanted_by, ""
-            if wisher and self._is_due_to(wisher):
-                await self._give(shard, elector, work, wisher)
+            requester, elector.wanted_by = elector.wanted_by, ""
+            if requester and self._is_entitled(requester):
+                await self._hand_over(shard, elector, work, requester)
                 return
 
     def _require_layout(self, shard: int) -> None:
@@ -238,9 +238,9 @@ class ShardElection:
         )
         raise LeadershipLost(f"lease {self._namespace}/{LEASE}: not renewed in time")
 
-    async def _give(self, shard: int, elector: Elector, work: ShardWork, wisher: str) -> None:
+    async def _hand_over(self, shard: int, elector: Elector, work: ShardWork, requester: str) -> None:
         """End the work in a shard while its Lease is renewed, and release it."""
-        _log.info("shard given", shard=shard, to=wisher)
+        _log.info("shard given", shard=shard, to=requester)
         self._leaving.add(shard)
         ending = asyncio.create_task(work.lose(shard, _HANDOVER_GRACE))
         try:
@@ -276,9 +276,9 @@ class ShardElection:
         del others[self.identity]
         return others
 
-    def _is_due_to(self, wisher: str) -> bool:
+    def _is_entitled(self, requester: str) -> bool:
         """Whether a replica that asks for a shard has two fewer than this one."""
-        return not self._leaving and len(self._held) >= self._counts()[wisher] + 2
+        return not self._leaving and len(self._held) >= self._counts()[requester] + 2
 
     def _shard_to_ask_for(self) -> int | None:
         """Return a shard of the replica with most of them, if it has two more than this one; None otherwise."""
@@ -345,7 +345,7 @@ class _Layout(Elector):
         return True
 
     def _with_signature(self, lease: Body) -> Body:
-        self._vouches = False  # no replica reconciles all objects
+        self._has_reconciled_all = False  # no replica reconciles all objects
         return super()._with_signature(lease)
 
     async def _write(self, lease: Body | None) -> None:

@@ -25,24 +25,24 @@ DB, WEB, NEW = ObjectKey("shop", "db"), ObjectKey("shop", "web"), ObjectKey("sho
 
 
 class Election:
-    """An elector of a Lease that is vouched for, or not."""
+    """An elector of a Lease whose record says that all were reconciled, or not."""
 
-    def __init__(self, *, is_vouched: bool) -> None:
-        self.is_vouched = is_vouched
+    def __init__(self, *, has_reconciled_all: bool) -> None:
+        self.has_reconciled_all = has_reconciled_all
 
-    def vouch(self) -> None:
-        self.is_vouched = True
+    def record_reconciled_all(self) -> None:
+        self.has_reconciled_all = True
 
 
 class Started:
     """A new leader with three objects; two have a record of rest."""
 
-    def __init__(self, sight: Sight = Sight.WATCH, *, is_vouched: bool = True) -> None:
+    def __init__(self, sight: Sight = Sight.WATCH, *, has_reconciled_all: bool = True) -> None:
         unused: Any = None
         self.context = Context(unused, unused, lambda: NOW, sight=sight)
         self.memory = Memory(self.context)
         self.queue: WorkQueue[Key] = WorkQueue(lambda: NOW)
-        self.election = Election(is_vouched=is_vouched)
+        self.election = Election(has_reconciled_all=has_reconciled_all)
         for key in (DB, WEB, NEW):
             metadata = {"name": key.name, "namespace": key.namespace, "uid": "u", "resourceVersion": "1"}
             status = {} if key == NEW else {"rest": {"digest": "0"}}
@@ -97,16 +97,16 @@ async def test_an_object_that_was_due_while_no_operator_ran_is_processed(
 
 
 @pytest.mark.usefixtures("rests")
-async def test_the_first_leader_of_another_version_processes_all_and_vouches_when_records_are_confirmed() -> (
+async def test_the_first_leader_of_another_version_processes_all_and_says_so_when_records_are_confirmed() -> (
     None
 ):
-    started = Started(is_vouched=False)
+    started = Started(has_reconciled_all=False)
     assert await started.ready() == OTHERS | {NEW, DB, WEB}
 
     started.memory.rests.confirm(DB)
-    assert not started.election.is_vouched
+    assert not started.election.has_reconciled_all
     started.memory.rests.confirm(WEB)
-    assert started.election.is_vouched
+    assert started.election.has_reconciled_all
 
 
 @pytest.mark.usefixtures("rests")

@@ -124,13 +124,13 @@ def test_a_successor_knows_that_its_version_has_reconciled_all() -> None:
         server = LeaseServer()
         one, two = elector(server), Elector(server, "keyturn", "leader", "two", TERMS)  # type: ignore[arg-type]
         await one._seek()
-        assert not one.is_vouched
-        one.vouch()
+        assert not one.has_reconciled_all
+        one.record_reconciled_all()
         await one._renew()
         await one.release()
 
         await two._seek()
-        assert two.is_vouched
+        assert two.has_reconciled_all
 
     play(succeed())
 
@@ -142,7 +142,7 @@ def test_what_a_leader_has_not_recorded_is_unknown_to_its_successor() -> None:
         await one._seek()
         await one.release()
         await two._seek()
-        assert not two.is_vouched
+        assert not two.has_reconciled_all
 
     play(succeed())
 
@@ -152,11 +152,11 @@ def test_nothing_is_known_of_a_lease_that_was_deleted() -> None:
         server = LeaseServer()
         one = elector(server)
         await one._seek()
-        one.vouch()
+        one.record_reconciled_all()
         await one._renew()
         server.lease, one._seen = None, {}
 
         await one._seek()
-        assert not one.is_vouched
+        assert not one.has_reconciled_all
 
     play(begin_again())

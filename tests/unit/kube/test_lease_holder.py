@@ -9,7 +9,7 @@ import pytest
 
 from keyturn import __version__
 from keyturn.core.labels import HOLDER
-from keyturn.kube.lease_holder import Holder, holder_of, is_vouched, signature
+from keyturn.kube.lease_holder import Holder, holder_of, names_reconciled_all, signature
 from keyturn.runtime import build
 
 _SPEC = {"holderIdentity": "one", "leaseDurationSeconds": 10, "renewTime": "2026-11-27T00:00:00.123456Z"}
@@ -46,24 +46,24 @@ def test_a_free_lease_has_no_holder(body: dict[str, Any]) -> None:
     assert holder_of(body) is None
 
 
-def test_the_last_holder_vouches_for_its_own_term_only() -> None:
-    vouched = signature("one", vouched_in=3)
+def test_the_last_holder_speaks_for_its_own_term_only() -> None:
+    signed = signature("one", reconciled_all_in=3)
 
-    assert is_vouched(lease(vouched, leaseTransitions=3))
-    assert is_vouched(lease(vouched, leaseTransitions=3, holderIdentity=""))
-    assert not is_vouched(lease(vouched, leaseTransitions=4))
-    assert holder_of(lease(vouched)) == Holder("one", _RENEWED, 10, __version__, build.commit())
+    assert names_reconciled_all(lease(signed, leaseTransitions=3))
+    assert names_reconciled_all(lease(signed, leaseTransitions=3, holderIdentity=""))
+    assert not names_reconciled_all(lease(signed, leaseTransitions=4))
+    assert holder_of(lease(signed)) == Holder("one", _RENEWED, 10, __version__, build.commit())
 
 
 @pytest.mark.parametrize("annotations", [None, {}, signature("one"), {HOLDER: "{"}, {HOLDER: "[]"}])
-def test_who_does_not_say_so_vouches_for_nothing(annotations: dict[str, str] | None) -> None:
-    assert not is_vouched(lease(annotations))
-    assert not is_vouched({"metadata": {"annotations": annotations}, "spec": None})
+def test_who_does_not_say_so_proves_nothing(annotations: dict[str, str] | None) -> None:
+    assert not names_reconciled_all(lease(annotations))
+    assert not names_reconciled_all({"metadata": {"annotations": annotations}, "spec": None})
 
 
-def test_another_version_vouches_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    vouched = lease(signature("one", vouched_in=0))
-    assert is_vouched(vouched)
+def test_another_version_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = lease(signature("one", reconciled_all_in=0))
+    assert names_reconciled_all(signed)
 
     monkeypatch.setattr(build, "commit", lambda: "0123456789ab")
-    assert not is_vouched(vouched)
+    assert not names_reconciled_all(signed)
