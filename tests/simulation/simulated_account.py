@@ -308,7 +308,7 @@ class Account:
             revision=step.number,
             published=publication_time(step, observed, self.now),
             differs=frozenset(),
-            dressed=True,
+            has_metadata_of_spec=True,
             overlapping=keeps,
         )
         login, previous = self.login_of(step.number), self.login_of(current.base)

@@ -49,15 +49,15 @@ if TYPE_CHECKING:
 __all__ = [
     "LARGEST",
     "Stamp",
-    "dressed_target",
     "filled_by",
     "foreign_owner",
     "other_writer",
     "owner_of",
     "owner_reference",
-    "past",
-    "released_target",
+    "plausible",
+    "released_body",
     "size_of",
+    "target_body",
     "target_facts",
     "values_of",
 ]
@@ -120,7 +120,7 @@ class Stamp:
     """UID of the ManagedSecret in its owner references; empty without owner reference."""
 
 
-def dressed_target(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
+def target_body(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, found: Body | None) -> Body:
     """Return the target Secret with the current revision; foreign labels and annotations stay."""
     before = found["metadata"] if found else {}
     metadata = {"name": desired.secret, "namespace": key.namespace, **_metadata(key, desired, stamp, before)}
@@ -145,7 +145,7 @@ def _owner(body: Body, key: ObjectKey) -> str | None:
     return owner_of(body) or (key.name if was_ours else None)
 
 
-def released_target(found: Body) -> Body:
+def released_body(found: Body) -> Body:
     """Return a Secret without owner; one that was merged into gets no released-by annotation."""
     metadata = found["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
@@ -171,7 +171,7 @@ def target_facts(
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {})
     number = number_of(annotations.get(REVISION_ANNOTATION))
-    published = past(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
+    published = plausible(time_of(annotations.get(PUBLISHED_ANNOTATION)), now)
     overlapping = OVERLAP_ANNOTATION in annotations
     binder = uid if desired and desired.shape.deletes else ""
     stamp = Stamp(number or 0, published, overlapping, binder) if published else None
@@ -181,7 +181,8 @@ def target_facts(
         published=published,
         overlapping=overlapping,
         differs=_differing(body, desired, state, stamp),
-        dressed=desired is None or (stamp is not None and _has_metadata(body, key, desired, stamp)),
+        has_metadata_of_spec=desired is None
+        or (stamp is not None and _has_metadata(body, key, desired, stamp)),
         immutable=bool(body.get("immutable")),
         changed_by=other_writer(metadata),
         account_manager=manager_of(metadata.get("labels") or {}),
@@ -205,7 +206,7 @@ def _with_others(
     )
 
 
-def past(time: datetime | None, now: datetime) -> datetime | None:
+def plausible(time: datetime | None, now: datetime) -> datetime | None:
     """Return `time` unless it is more than a day ahead, because waiting for it would never end."""
     return time if time and time <= now + _TOLERANCE else None
 
@@ -230,12 +231,12 @@ def _metadata(key: ObjectKey, desired: Desired, stamp: Stamp, before: Mapping[st
             if name not in _PASSING and f"annotation:{name}" not in gone
         },
     }
-    dress = {
+    metadata = {
         "labels": {**others["labels"], **desired.labels, OWNER_LABEL: key.name},
         "annotations": {**others["annotations"], **_annotations(desired, stamp)},
     }
     owners = _owners(key, stamp, before.get("ownerReferences") or [])
-    return {**dress, "ownerReferences": owners} if owners else dress
+    return {**metadata, "ownerReferences": owners} if owners else metadata
 
 
 def _of_template(desired: Desired) -> set[str]:

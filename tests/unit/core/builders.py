@@ -148,10 +148,10 @@ def target(
     owner: str | None = "db",
     published: datetime | None = PUBLISHED,
     differs: Iterable[str] = (),
-    dressed: bool = True,
+    has_metadata_of_spec: bool = True,
     overlapping: bool = False,
 ) -> TargetFacts:
-    return TargetFacts(owner, revision, published, frozenset(differs), dressed, overlapping)
+    return TargetFacts(owner, revision, published, frozenset(differs), has_metadata_of_spec, overlapping)
 
 
 def use(of: str = "db", *keys: str, via: tuple[Via, ...] = (Via.ENV_FROM,)) -> Use:

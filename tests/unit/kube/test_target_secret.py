@@ -20,10 +20,10 @@ from keyturn.core.state.state import State
 from keyturn.core.value import Value
 from keyturn.kube.target_secret import (
     Stamp,
-    dressed_target,
     owner_of,
-    released_target,
+    released_body,
     size_of,
+    target_body,
     target_facts,
     values_of,
 )
@@ -55,7 +55,7 @@ STATE = record(
 
 
 def target(**metadata: Any) -> dict[str, Any]:
-    body = dressed_target(KEY, WANTED, STATE, STAMP, None)
+    body = target_body(KEY, WANTED, STATE, STAMP, None)
     body["metadata"] |= metadata
     return body
 
@@ -64,7 +64,7 @@ def test_what_is_published_in_the_future_is_put_right() -> None:
     later = (WHEN + timedelta(days=1, seconds=1)).isoformat()
     body = target(annotations={"keyturn.dev/revision": "2", "keyturn.dev/published": later})
     found = target_facts(body, KEY, "uid", WANTED, STATE, WHEN)
-    assert (found.published, found.dressed) == (None, False)
+    assert (found.published, found.has_metadata_of_spec) == (None, False)
 
 
 @given(st.binary(max_size=3000))
@@ -74,7 +74,7 @@ def test_the_size_of_a_secret_is_not_underestimated(content: bytes) -> None:
 
 
 def test_a_new_target_has_every_key_and_reports_its_revision() -> None:
-    body = dressed_target(KEY, WANTED, STATE, STAMP, None)
+    body = target_body(KEY, WANTED, STATE, STAMP, None)
     assert values_of(body) == {"password": Value.of_text(CANARY)}
     del body["data"]
     assert body == {
@@ -105,7 +105,7 @@ def test_what_others_put_on_a_target_stays_and_what_is_ours_is_ours() -> None:
         labels={"argocd": "app", "team": "edited", "keyturn.dev/managed-secret": "stolen"},
         annotations={"argocd": "sync", "note": "edited", "keyturn.dev/revision": "99"},
     )
-    assert dressed_target(KEY, WANTED, STATE, STAMP, found)["metadata"] == {
+    assert target_body(KEY, WANTED, STATE, STAMP, found)["metadata"] == {
         "name": "db",
         "namespace": "shop",
         "labels": {"argocd": "app", "team": "auth", "keyturn.dev/managed-secret": "db"},
@@ -122,7 +122,7 @@ def test_what_others_put_on_a_target_stays_and_what_is_ours_is_ours() -> None:
     }
 
 
-AS_WRITTEN = TargetFacts("db", 2, WHEN, frozenset(), dressed=True)
+AS_WRITTEN = TargetFacts("db", 2, WHEN, frozenset(), has_metadata_of_spec=True)
 
 
 def look(body: dict[str, Any], state: State | None = STATE) -> TargetFacts:
@@ -153,14 +153,14 @@ def test_keys_that_were_changed_differ(data: dict[str, str] | None, differs: set
 
 
 def test_a_target_is_compared_with_the_revision_that_it_carries() -> None:
-    older = dressed_target(
+    older = target_body(
         KEY, WANTED, STATE.with_facts(replace(STATE.facts, current_number=1)), Stamp(1, WHEN), None
     )
     assert look(older) == replace(AS_WRITTEN, revision=1)
 
 
 def test_a_target_whose_revision_is_gone_is_compared_with_the_newest() -> None:
-    unknown = dressed_target(
+    unknown = target_body(
         KEY, WANTED, STATE.with_facts(replace(STATE.facts, current_number=1)), Stamp(9, WHEN), None
     )
     assert look(unknown) == replace(AS_WRITTEN, revision=9, differs=frozenset({"password"}))
@@ -173,10 +173,12 @@ def test_without_a_state_nothing_can_differ() -> None:
 @pytest.mark.parametrize(
     ("metadata", "facts"),
     [
-        pytest.param({}, TargetFacts(None, None, None, frozenset(), dressed=False), id="nothing is left"),
+        pytest.param(
+            {}, TargetFacts(None, None, None, frozenset(), has_metadata_of_spec=False), id="nothing is left"
+        ),
         pytest.param(
             {"labels": {"keyturn.dev/managed-secret": "other"}},
-            TargetFacts("other", None, None, frozenset(), dressed=False),
+            TargetFacts("other", None, None, frozenset(), has_metadata_of_spec=False),
             id="somebody else's",
         ),
     ],
@@ -194,7 +196,7 @@ def test_a_target_without_what_we_wrote_on_it(metadata: dict[str, Any], facts: T
 def test_garbage_in_annotations_is_no_revision_and_no_time(revision: str, published: str) -> None:
     body = target()
     body["metadata"]["annotations"] |= {"keyturn.dev/revision": revision, "keyturn.dev/published": published}
-    assert look(body) == replace(AS_WRITTEN, revision=None, published=None, dressed=False)
+    assert look(body) == replace(AS_WRITTEN, revision=None, published=None, has_metadata_of_spec=False)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +206,16 @@ def test_garbage_in_annotations_is_no_revision_and_no_time(revision: str, publis
 def test_a_label_or_annotation_that_was_removed_is_seen(part: str, name: str) -> None:
     body = target()
     del body["metadata"][part][name]
-    assert not look(body).dressed
+    assert not look(body).has_metadata_of_spec
 
 
 def test_of_a_spec_that_cannot_be_followed_any_dress_is_right() -> None:
-    assert target_facts(target() | {"metadata": {}}, KEY, "uid", None, STATE, WHEN).dressed
+    assert target_facts(target() | {"metadata": {}}, KEY, "uid", None, STATE, WHEN).has_metadata_of_spec
 
 
 def test_the_time_of_publication_keeps_its_parts_of_a_second() -> None:
     stamp = Stamp(2, WHEN + timedelta(microseconds=1))
-    assert look(dressed_target(KEY, WANTED, STATE, stamp, None)).published == stamp.published
+    assert look(target_body(KEY, WANTED, STATE, stamp, None)).published == stamp.published
 
 
 @pytest.mark.parametrize("labels", [{}, {"keyturn.dev/managed-secret": None}], ids=str)
@@ -251,7 +253,7 @@ def test_what_left_the_template_leaves_the_secret_and_nothing_else_does() -> Non
     found = target()
     found["metadata"]["labels"]["others"] = found["metadata"]["annotations"]["others"] = "stay"
 
-    written = dressed_target(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+    written = target_body(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
 
     assert written["labels"] == {"keyturn.dev/managed-secret": "db", "others": "stay"}
     assert written["annotations"].keys() == {"keyturn.dev/revision", "keyturn.dev/published", "others"}
@@ -260,7 +262,7 @@ def test_what_left_the_template_leaves_the_secret_and_nothing_else_does() -> Non
 def test_what_the_template_never_set_is_not_removed_whatever_the_record_says() -> None:
     found = target(annotations={"keyturn.dev/template": "label:team,:,x,annotation:", "note": "theirs"})
 
-    written = dressed_target(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+    written = target_body(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
 
     assert written["annotations"]["note"] == "theirs"
     assert written["labels"] == {"keyturn.dev/managed-secret": "db"}
@@ -281,7 +283,7 @@ def test_the_managed_secret_is_one_of_the_owners_where_it_should(
 ) -> None:
     stamp = replace(STAMP, binder=binder)
 
-    written = dressed_target(KEY, WANTED, STATE, stamp, target(ownerReferences=before))["metadata"]
+    written = target_body(KEY, WANTED, STATE, stamp, target(ownerReferences=before))["metadata"]
 
     assert written.get("ownerReferences", []) == after
 
@@ -289,7 +291,7 @@ def test_the_managed_secret_is_one_of_the_owners_where_it_should(
 def test_only_our_keys_are_merged_and_only_those_are_compared() -> None:
     found = existing({"password": f"old {CANARY}", "theirs": "x"}, "shop.test/any", **OURS)
 
-    written = dressed_target(KEY, MERGED, STATE, STAMP, found)
+    written = target_body(KEY, MERGED, STATE, STAMP, found)
 
     assert texts(written) == {"password": CANARY, "theirs": "x"}
     assert written["type"] == "shop.test/any"
@@ -301,7 +303,7 @@ def test_a_key_that_the_next_revision_has_not_is_taken_out_of_a_merged_secret() 
     state = State.of(STATE.facts, {**STATE.revisions, 2: revision(token="t")})  # noqa: S106
     found = existing({"password": f"old {CANARY}", "theirs": "x"}, **OURS)
 
-    assert texts(dressed_target(KEY, MERGED, state, STAMP, found)) == {"token": "t", "theirs": "x"}
+    assert texts(target_body(KEY, MERGED, state, STAMP, found)) == {"token": "t", "theirs": "x"}
 
 
 @pytest.mark.parametrize("adopt", Adopt)
@@ -350,7 +352,7 @@ def test_a_merged_secret_is_ours_alone_if_every_key_is(keys: set[str], owner: st
 
 
 def test_what_is_released_is_its_own_until_a_user_takes_it() -> None:
-    released = released_target(target(managedFields=[], uid="u", resourceVersion="7"))
+    released = released_body(target(managedFields=[], uid="u", resourceVersion="7"))
 
     assert released["metadata"] == {
         "name": "db",
@@ -380,15 +382,15 @@ def test_the_type_of_a_foreign_secret_is_reported_where_it_differs(type_: str, o
 
 
 def test_what_a_user_made_immutable_stays_so() -> None:
-    body = dressed_target(KEY, WANTED, STATE, STAMP, target() | {"immutable": True})
+    body = target_body(KEY, WANTED, STATE, STAMP, target() | {"immutable": True})
 
     assert body["immutable"] is True
     assert look(body) == replace(AS_WRITTEN, immutable=True)
 
 
-def test_a_secret_that_should_be_immutable_and_is_not_is_not_dressed() -> None:
+def test_a_secret_that_should_be_immutable_and_is_not_has_other_metadata() -> None:
     desired = wanted_by(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
 
-    assert not target_facts(target(), KEY, "uid", desired, STATE, WHEN).dressed
-    body = dressed_target(KEY, desired, STATE, STAMP, None)
-    assert target_facts(body, KEY, "uid", desired, STATE, WHEN).dressed
+    assert not target_facts(target(), KEY, "uid", desired, STATE, WHEN).has_metadata_of_spec
+    body = target_body(KEY, desired, STATE, STAMP, None)
+    assert target_facts(body, KEY, "uid", desired, STATE, WHEN).has_metadata_of_spec

@@ -100,7 +100,7 @@ def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Obse
         revision=step.number,
         published=publication_time(step, observed, observed.now),
         differs=frozenset(),
-        dressed=True,
+        has_metadata_of_spec=True,
         overlapping=observed.current is not None and observed.current.keeps_previous,
     )
     return replace(observed, target=target)

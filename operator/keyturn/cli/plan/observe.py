@@ -278,7 +278,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
         revision=meta.revision,
         published=meta.published,
         differs=frozenset(),
-        dressed=True,
+        has_metadata_of_spec=True,
         overlapping=meta.overlapping,
         holder=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
         immutable=observed.desired is not None and observed.desired.shape.immutable,
@@ -368,7 +368,7 @@ def _target_of_status(observed: Observed, state: StateFacts | None) -> TargetFac
         revision=state.current_number,
         published=_published(observed),
         differs=frozenset(),
-        dressed=True,
+        has_metadata_of_spec=True,
         immutable=observed.desired is not None and observed.desired.shape.immutable,
     )
 

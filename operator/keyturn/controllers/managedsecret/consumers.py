@@ -21,7 +21,7 @@ from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progre
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
-from keyturn.kube.target_secret import past
+from keyturn.kube.target_secret import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,7 +126,7 @@ def _siblings(workload: Workload, secret: str, cache: InformerCache, now: dateti
     for use in workload.uses:
         meta = cache.secret(workload.key.namespace, use.secret)
         if meta and meta.revision and use.secret != secret:
-            yield Sibling(use.secret, meta.revision, past(meta.published, now))
+            yield Sibling(use.secret, meta.revision, plausible(meta.published, now))
 
 
 @dataclass(frozen=True, slots=True)

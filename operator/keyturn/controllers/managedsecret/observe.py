@@ -21,7 +21,7 @@ from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.state_secret import unreadable
-from keyturn.kube.target_secret import past, target_facts, values_of
+from keyturn.kube.target_secret import plausible, target_facts, values_of
 from keyturn.runtime import threadpools
 
 from .adoption import adopted_values
@@ -162,7 +162,7 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
         )
     try:
         state = await secrets.state(key) if state_meta else None
-        if state and past(state.facts.rotated, observed.now) is None:
+        if state and plausible(state.facts.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
         return with_facts(observed, trouble=observed.trouble or stalled)
@@ -196,7 +196,7 @@ def _agrees(observed: Observed) -> bool:
     """Whether the target Secret is in sync with state and spec, so that it need not be read again."""
     target = observed.target
     is_whole = observed.is_published and observed.is_complete and not observed.unfit
-    return is_whole and target is not None and target.dressed and not is_left_immutable(observed)
+    return is_whole and target is not None and target.has_metadata_of_spec and not is_left_immutable(observed)
 
 
 def _is_unbound(observed: Observed, state: StateFacts | None, meta: SecretMeta | None) -> bool:
@@ -234,7 +234,7 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
         revision=meta.revision,
         published=meta.published,
         differs=frozenset(),
-        dressed=True,
+        has_metadata_of_spec=True,
         overlapping=meta.overlapping,
         immutable=desired is not None and desired.shape.immutable,
     )

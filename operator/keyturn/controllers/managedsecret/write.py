@@ -16,10 +16,10 @@ from keyturn.kube.state_secret import fitted, too_large
 from keyturn.kube.target_secret import (
     LARGEST,
     Stamp,
-    dressed_target,
     owner_of,
-    released_target,
+    released_body,
     size_of,
+    target_body,
     target_facts,
 )
 
@@ -123,7 +123,7 @@ async def _body(
     stamp = Stamp(
         facts.number, published, facts.keeps_previous, observed.uid if desired.shape.deletes else ""
     )
-    body = dressed_target(key, desired, state, stamp, found)
+    body = target_body(key, desired, state, stamp, found)
     if size_of(body) > LARGEST:
         raise too_large()
     return body
@@ -142,7 +142,7 @@ def _difference(written: Body, key: ObjectKey, observed: Observed, state: State)
     facts = target_facts(written, key, observed.uid, wanted_of(observed), state, observed.now)
     if facts.differs:
         return ", ".join(sorted(facts.differs))
-    return None if facts.dressed else "its labels and annotations"
+    return None if facts.has_metadata_of_spec else "its labels and annotations"
 
 
 async def release(key: ObjectKey, secret: str, context: Context) -> None:
@@ -153,7 +153,7 @@ async def release(key: ObjectKey, secret: str, context: Context) -> None:
     try:
         found = await context.api.get(paths.secret(key.namespace, secret))
         if owner_of(found) == key.name:
-            await context.api.replace(paths.secret(key.namespace, secret), released_target(found))
+            await context.api.replace(paths.secret(key.namespace, secret), released_body(found))
     except errors.NotFound:
         pass  # already deleted
     context.cache.drop_secret(replace(key, name=secret))

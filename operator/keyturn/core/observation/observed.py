@@ -64,7 +64,7 @@ class TargetFacts:
     """When its revision was first published, by the API server's clock."""
     differs: frozenset[str]
     """Keys that differ from its revision: edited, deleted or added by another writer."""
-    dressed: bool
+    has_metadata_of_spec: bool
     """Its labels and annotations match the spec."""
     overlapping: bool = False
     """It has the values of the overlap."""

@@ -267,7 +267,7 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
     if target is None or target.revision != current.number:
         return steps.Publish(current.number)
     lacks_overlap = current.keeps_previous and not target.overlapping
-    if target.differs or lacks_overlap or not target.dressed:
+    if target.differs or lacks_overlap or not target.has_metadata_of_spec:
         return steps.Repair(current.number, target.differs)
     if target.overlapping and not current.keeps_previous:
         return steps.Settle(current.number)

@@ -117,7 +117,9 @@ def test_nothing_follows_from_a_spec_that_cannot_be_read(step: steps.Step) -> No
     ids=["Publish", "Repair", "Settle"],
 )
 def test_a_written_secret_has_the_current_revision(step: steps.Publish | steps.Repair | steps.Settle) -> None:
-    observed = make.observed(state=RECORDED, target=make.target(7, differs=["password"], dressed=False))
+    observed = make.observed(
+        state=RECORDED, target=make.target(7, differs=["password"], has_metadata_of_spec=False)
+    )
 
     published = publication_time(step, observed, NOW)
 

@@ -137,7 +137,9 @@ def begun(number: int, uid: str = UID) -> dict[str, Any]:
             id="a key was added by somebody",
         ),
         pytest.param(
-            observed(target=target(dressed=False)), Repair(1, frozenset()), id="a label was removed"
+            observed(target=target(has_metadata_of_spec=False)),
+            Repair(1, frozenset()),
+            id="a label was removed",
         ),
         pytest.param(observed(target=target(None)), Publish(1), id="the revision's annotation was removed"),
         pytest.param(observed(target=None), Repair(1, EVERY_KEY), id="the Secret was deleted"),

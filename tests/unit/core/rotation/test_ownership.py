@@ -23,7 +23,7 @@ from tests.unit.core.builders import PUBLISHED_TARGET, observed, state, target
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
 
-FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, dressed=False)
+FOREIGN = replace(PUBLISHED_TARGET, owner=None, revision=None, published=None, has_metadata_of_spec=False)
 MERGE: dict[str, Any] = {"target": {"creationPolicy": "Merge"}}
 ADOPT: dict[str, Any] = {"target": {"adopt": "IfUnowned"}}
 ADOPT_INTO = {"target": {"creationPolicy": "Merge", "adopt": "IfUnowned"}}
