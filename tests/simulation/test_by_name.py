@@ -10,7 +10,7 @@ import structlog
 from hypothesis import example, given, settings
 
 from keyturn.controllers.context import Context
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from tests.simulation.simulated_cluster import STATE, TARGET, Cluster, Quiet
 from tests.simulation.test_convergence import (
     Story,
@@ -42,7 +42,7 @@ class Unwatched(Cluster):
     """A cluster whose operator hears of a changed Secret only when its turn comes, which is after all else."""
 
     def _started(self) -> Context:
-        return Context(api=self, events=Quiet(), now=lambda: self.now, sight=Sight.BY_NAME)  # type: ignore[arg-type]
+        return Context(api=self, events=Quiet(), now=lambda: self.now, source_kind=SourceKind.BY_NAME)  # type: ignore[arg-type]
 
     def tell_secrets(self) -> None:
         pass

@@ -17,7 +17,7 @@ from .discovery import find_watchable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from keyturn.kube.secret_sight import SightOf
+    from keyturn.kube.secret_source import SecretSource
 
     from .context import Context
     from .event_handlers import EventHandlers
@@ -36,7 +36,7 @@ class CacheSync:
     """Lists all kinds at the start, after each list of kopf's, and every 10 minutes."""
 
     def __init__(
-        self, context: Context, handlers: EventHandlers, secrets: SightOf, liveness: WatchLiveness
+        self, context: Context, handlers: EventHandlers, secrets: SecretSource, liveness: WatchLiveness
     ) -> None:
         self.is_primed = asyncio.Event()
         self._context = context

@@ -10,7 +10,7 @@ from keyturn.databases import Databases
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.namespace_pods import JobOwners, NamespacePods
 from keyturn.kube.pods import PodReader
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from keyturn.runtime.clock import loop_time
 from keyturn.runtime.reach import Reach
 from keyturn.stores import Stores
@@ -53,7 +53,7 @@ class Context:
     """Return who has read the named Secrets since a time; None without audit events."""
     reach: Reach = field(default_factory=Reach)
     """Addresses that stores and databases may use."""
-    sight: Sight = Sight.WATCH
+    source_kind: SourceKind = SourceKind.WATCH
     """Whether the operator watches or polls Secrets; decides what absence from the cache means."""
     covers: Callable[[str], bool] = lambda _: True
     """Whether the Secrets of a namespace are known; without the right to list them, they are not."""

@@ -27,7 +27,7 @@ from keyturn.installation.checks.rights import Feature, Place
 from keyturn.kube import config
 from keyturn.kube.client import Api
 from keyturn.kube.events import Events
-from keyturn.kube.secret_sight import Sight, sight_of
+from keyturn.kube.secret_source import SourceKind, secret_source
 from keyturn.kube.shard_election import ShardElection, SoleElection
 from keyturn.runtime import build, event_loop_stalls, metrics, threadpools
 from keyturn.runtime.reach import Reach
@@ -92,7 +92,7 @@ class Options:
     """Settings of the audit webhook; None to run without it."""
     ui: DashboardSettings | None = None
     """Settings of the dashboard; None to run without it."""
-    sight: Sight = Sight.WATCH
+    source_kind: SourceKind = SourceKind.WATCH
     """How changes of Secrets are observed: by a watch or by polling."""
     proves_encryption: bool = False
     """Whether to read the API server's metrics to verify encryption at rest."""
@@ -112,7 +112,7 @@ class Options:
             self.lease_namespace or config.own_namespace(),
             None if self.namespaces is None else tuple(self.namespaces),
             frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
-            self.sight,
+            self.source_kind,
             self.shards,
         )
 
@@ -142,7 +142,7 @@ class Manager:
         self.liveness = WatchLiveness()
         self.handlers = EventHandlers(context, self.memory, self.queue, options.namespaces)
         on_secret = self.handlers.put_secret, self.handlers.drop_secret
-        self.secrets = sight_of(options.sight, api, options.namespaces, self.context.cache, on_secret)
+        self.secrets = secret_source(options.source_kind, api, options.namespaces, context.cache, on_secret)
         context.covers = self.secrets.covers
         cache, now, evidence = context.cache, context.now, context.evidence
         self.checklist_monitor = ChecklistMonitor(
@@ -186,7 +186,7 @@ class Manager:
             self.events,
             api.clock.now,
             reach=reach,
-            sight=options.sight,
+            source_kind=options.source_kind,
             contacts=options.contacts,
         )
         context.cache.has_all_values = options.shards == 1

@@ -23,7 +23,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from keyturn.kube.target_secret import owner_of
 from keyturn.runtime import metrics
 
@@ -65,7 +65,7 @@ async def leave_at_rest(context: Context, memory: Memory, queue: WorkQueue[Key],
     if not elector.has_reconciled_all:
         memory.rests.expect(_recorded(context.cache), elector.record_reconciled_all)
         return
-    if context.lost or context.sight is not Sight.WATCH:
+    if context.lost or context.source_kind is not SourceKind.WATCH:
         return
     count = 0
     for number, key in enumerate(queue.ready()):
@@ -124,7 +124,7 @@ class StartReads:
 
     def hold(self) -> None:
         """Take the ManagedSecrets with a state Secret out of the work queue, before it runs."""
-        if self._context.sight is not Sight.WATCH:
+        if self._context.source_kind is not SourceKind.WATCH:
             return
         count = sum(map(self._has_secrets, self._queue.ready()))
         if count * _SHARE >= self._context.cache.secrets_count:

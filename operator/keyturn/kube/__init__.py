@@ -7,7 +7,7 @@ Modules
     leader_election, lease_holder, lease_hindrance   the Lease
     shard_election                               Leases of several shards
     target_secret, state_secret                  Secrets of ours
-    secret_informer, secret_poller, secret_sight how changes of Secrets are noticed: watch, or reads
+    secret_informer, secret_poller, secret_source   how changes of Secrets are noticed: watch, or reads
     workloads                                    restarts
     pods, pod_body                               pods of a workload: requests, when they are read, parser
     namespace_pods                               all pods that use Secrets

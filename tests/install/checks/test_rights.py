@@ -19,7 +19,7 @@ from keyturn.installation.checks.rights import (
     rights_of,
     to_install,
 )
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from tests.conftest import ROOT
 from tests.install.checks.roles import ACCOUNT, OWN, without
 
@@ -68,7 +68,7 @@ def test_a_feature_asks_for_what_its_manifest_gives(feature: Feature) -> None:
 
 
 def test_who_reads_secrets_by_name_needs_no_right_to_list_them() -> None:
-    by_name = list(rights_of(Place(OWN, None, sight=Sight.BY_NAME)))
+    by_name = list(rights_of(Place(OWN, None, source_kind=SourceKind.BY_NAME)))
     asked, all_of_them = ({replace(one, manifest="") for one in some} for some in (by_name, _ALL))
 
     assert {(one.verb, one.resource) for one in all_of_them - asked} == {

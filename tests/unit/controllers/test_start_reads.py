@@ -20,7 +20,7 @@ from keyturn.core.labels import OWNER_LABEL
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -76,12 +76,14 @@ class Lists:
 class Started:
     """A new leader with ManagedSecrets in its cache and queue."""
 
-    def __init__(self, sight: Sight = Sight.WATCH, namespaces: Collection[str] | None = None) -> None:
+    def __init__(
+        self, source_kind: SourceKind = SourceKind.WATCH, namespaces: Collection[str] | None = None
+    ) -> None:
         self.lists = Lists()
         now = lambda: datetime(2026, 11, 27, tzinfo=UTC)  # noqa: E731
         api: Any = self.lists
         events: Any = None
-        self.context = Context(api, events, now, sight=sight)
+        self.context = Context(api, events, now, source_kind=source_kind)
         self.memory = Memory(self.context)
         self.queue: WorkQueue[Key] = WorkQueue()
         self.reads = StartReads(self.context, self.memory, self.queue, namespaces)
@@ -237,7 +239,7 @@ async def test_selected_namespaces_are_listed_each() -> None:
 
 
 async def test_without_the_right_to_list_every_pass_reads_by_name() -> None:
-    started = Started(Sight.BY_NAME)
+    started = Started(SourceKind.BY_NAME)
     started.manage(DB)
     started.inform(*pair(DB))
     assert await started.run() == [without(DB)]

@@ -14,7 +14,7 @@ from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.controllers.start import leave_at_rest
 from keyturn.controllers.workqueue import WorkQueue
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from keyturn.runtime import metrics
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ class Election:
 class Started:
     """A new leader with three objects; two have a record of rest."""
 
-    def __init__(self, sight: Sight = Sight.WATCH, *, has_reconciled_all: bool = True) -> None:
+    def __init__(
+        self, source_kind: SourceKind = SourceKind.WATCH, *, has_reconciled_all: bool = True
+    ) -> None:
         unused: Any = None
-        self.context = Context(unused, unused, lambda: NOW, sight=sight)
+        self.context = Context(unused, unused, lambda: NOW, source_kind=source_kind)
         self.memory = Memory(self.context)
         self.queue: WorkQueue[Key] = WorkQueue(lambda: NOW)
         self.election = Election(has_reconciled_all=has_reconciled_all)
@@ -111,7 +113,7 @@ async def test_the_first_leader_of_another_version_processes_all_and_says_so_whe
 
 @pytest.mark.usefixtures("rests")
 async def test_without_a_watch_of_secrets_all_are_processed() -> None:
-    assert await Started(Sight.BY_NAME).ready() == OTHERS | {NEW, DB, WEB}
+    assert await Started(SourceKind.BY_NAME).ready() == OTHERS | {NEW, DB, WEB}
 
 
 @pytest.mark.usefixtures("rests")

@@ -15,7 +15,7 @@ from keyturn.installation.checks import versions as releases
 from keyturn.installation.checks.point import Point, Result
 from keyturn.installation.checks.rights import Account, Feature, Place
 from keyturn.kube import config, errors, paths
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from keyturn.runtime import build
 
 if TYPE_CHECKING:
@@ -196,6 +196,6 @@ def _place(deployed: Deployed | None, namespace: str) -> Place:
         said.get("lease_namespace") or namespace,
         tuple(said.get("namespaces") or ()) or None,
         frozenset(feature for feature, is_chosen in chosen.items() if is_chosen),
-        Sight(said.get("secrets") or Sight.WATCH),
+        SourceKind(said.get("secrets") or SourceKind.WATCH),
         int(said.get("shards") or 1),
     )

@@ -132,7 +132,7 @@ def run_command(
 ) -> None:
     """Run the operator against the cluster of KUBECONFIG, or of the pod it runs in."""
     from keyturn.controllers import manager
-    from keyturn.kube.secret_sight import Sight
+    from keyturn.kube.secret_source import SourceKind
 
     _check(namespaces, lease_namespace, all_namespaces=all_namespaces)
     _configure_logs(log_format, verbose=verbose)
@@ -146,7 +146,7 @@ def run_command(
         reach=_reach(files_root, allowed_hosts, cluster_cidrs),
         audit=audit,
         ui=ui,
-        sight=Sight(secrets),
+        source_kind=SourceKind(secrets),
         proves_encryption=prove_encryption,
         contacts=contacts or {},
     )

@@ -10,7 +10,7 @@ from keyturn.core.spec.desired import secret_of
 from keyturn.core.state.state import state_name
 from keyturn.kube import errors, paths
 from keyturn.kube.secret_informer import meta_of
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 from keyturn.kube.state_secret import state_of
 from keyturn.kube.target_secret import owner_of
 
@@ -70,7 +70,7 @@ class SecretReads:
         """
         known = self._context.cache.secret(key.namespace, name)
         record = self._record(key)
-        if known or (self._context.sight is Sight.WATCH and name not in record.foreign):
+        if known or (self._context.source_kind is SourceKind.WATCH and name not in record.foreign):
             record.foreign -= {name}
             return known
         try:

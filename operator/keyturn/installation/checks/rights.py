@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.shards import LEASE, MAX_SHARDS, shard_lease
 from keyturn.kube import errors, paths
-from keyturn.kube.secret_sight import Sight
+from keyturn.kube.secret_source import SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -152,7 +152,7 @@ class Place:
     namespaces: tuple[str, ...] | None
     """None for all."""
     features: frozenset[Feature] = frozenset()
-    sight: Sight = Sight.WATCH
+    source_kind: SourceKind = SourceKind.WATCH
     shards: int = 1
 
 
@@ -211,7 +211,7 @@ class Account:
 def rights_of(place: Place) -> Iterator[Right]:
     """Yield every permission that an operator needs."""
     desired = [*NEEDS, *(need for feature in place.features for need in FEATURES[feature])]
-    if place.sight is Sight.WATCH:
+    if place.source_kind is SourceKind.WATCH:
         desired.append(TO_WATCH)
     if place.shards > 1:
         desired += OF_SHARDS[: place.shards]
@@ -303,5 +303,5 @@ def _given(need: Need, place: Place) -> str:
         return need.manifest
     if need.scope is RightScope.SERVED and place.namespaces is not None:
         return "manifests/overlays/namespaced"
-    is_narrowed = need.manifest == _ACCESS and place.sight is Sight.BY_NAME
+    is_narrowed = need.manifest == _ACCESS and place.source_kind is SourceKind.BY_NAME
     return "manifests/overlays/no-list" if is_narrowed else need.manifest

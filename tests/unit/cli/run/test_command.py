@@ -113,13 +113,15 @@ def test_what_cannot_be_reached_is_refused_with_what_to_write(
     assert served == []
 
 
-@pytest.mark.parametrize(("option", "sight"), [((), "watch"), (("--secrets=by-name",), "by-name")])
+@pytest.mark.parametrize(("option", "source_kind"), [((), "watch"), (("--secrets=by-name",), "by-name")])
 def test_secrets_are_watched_unless_it_is_said(
-    option: tuple[str, ...], sight: str, served: list[Options]
+    option: tuple[str, ...], source_kind: str, served: list[Options]
 ) -> None:
     CliRunner().invoke(main, ["run", "--all-namespaces", *option])
 
-    assert [(options.sight, options.place.sight) for options in served] == [(sight, sight)]
+    assert [(options.source_kind, options.place.source_kind) for options in served] == [
+        (source_kind, source_kind)
+    ]
 
 
 # Shards

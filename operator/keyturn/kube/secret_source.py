@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .client import Api
     from .secret_informer import SecretMeta
 
-__all__ = ["Sight", "SightOf", "sight_of"]
+__all__ = ["SecretSource", "SourceKind", "secret_source"]
 
-SightOf: TypeAlias = SecretInformer | SecretPoller
+SecretSource: TypeAlias = SecretInformer | SecretPoller
 
 
 class OnGone(Protocol):
@@ -27,7 +27,7 @@ class OnGone(Protocol):
         """`version` is one at which it was absent, if the source knows one."""
 
 
-class Sight(enum.StrEnum):
+class SourceKind(enum.StrEnum):
     """Source of changes of Secrets."""
 
     WATCH = "watch"
@@ -36,14 +36,14 @@ class Sight(enum.StrEnum):
     """Polling by name: changes are found within a minute, without permission to list Secrets."""
 
 
-def sight_of(
-    sight: Sight,
+def secret_source(
+    kind: SourceKind,
     api: Api,
     namespaces: Collection[str] | None,
     cache: InformerCache,
     told: tuple[Callable[[SecretMeta], None], OnGone],
-) -> SightOf:
+) -> SecretSource:
     """Return the source; `told` are its callbacks for changed and for deleted Secrets."""
-    if sight is Sight.BY_NAME:
+    if kind is SourceKind.BY_NAME:
         return SecretPoller(api, cache, *told)
     return SecretInformer(api, namespaces, *told, cache.labelled_secrets)
