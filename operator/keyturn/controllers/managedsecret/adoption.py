@@ -36,8 +36,6 @@ __all__ = [
     "adopt",
     "adopted_values",
     "claim",
-    "found_login",
-    "found_values",
     "others_kept",
     "taken_up",
 ]

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LeaseManager",
     "LeaseMemory",
-    "LeasedValue",
     "UnrecordedLeases",
     "revoke_lease",
     "tell_revocation",

@@ -49,7 +49,6 @@ __all__ = [
     "PullRecord",
     "Reading",
     "empty",
-    "looks_for_lost",
     "read_all",
     "reads_stores",
     "trouble_of",

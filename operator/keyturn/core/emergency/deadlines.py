@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keyturn.api.emergency import AffectedSecret, EmergencyRotation
     from keyturn.core.errors import Stalled
 
-__all__ = ["NEAR", "STAGES", "EmergencyFacts", "deadlines_of", "report_name", "who_acknowledges"]
+__all__ = ["NEAR", "EmergencyFacts", "deadlines_of", "report_name", "who_acknowledges"]
 
 _MAX_NAME_LENGTH = 256
 STAGES: Mapping[str, timedelta] = {

@@ -39,7 +39,6 @@ __all__ = [
     "overlap_of",
     "sets_overlap",
     "share_of",
-    "shortest_pause",
     "starts_at",
     "windows_of",
 ]

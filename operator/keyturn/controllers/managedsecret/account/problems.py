@@ -32,7 +32,6 @@ __all__ = [
     "lost_mark",
     "lost_password",
     "may_be_left",
-    "no_answer",
     "no_proof",
     "not_closed",
     "of_another",
