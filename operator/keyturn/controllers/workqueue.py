@@ -65,7 +65,6 @@ class WorkQueue(Generic[K]):
     def __init__(
         self,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        chance: Callable[[], float] = random.random,
         owner: Callable[[K], str] = lambda _: "",
         is_open: Callable[[K], bool] = lambda _: True,
     ) -> None:
@@ -78,7 +77,8 @@ class WorkQueue(Generic[K]):
         self._owner = owner
         self._is_open = is_open
         self._now = now
-        self._chance = chance
+        self.chance: Callable[[], float] = random.random
+        """Returns a random number from 0 to 1, for the jitter of back-offs."""
         self._lanes: dict[Priority, FairQueue[K]] = {priority: FairQueue() for priority in Priority}
         self._waiting: dict[K, Priority] = {}
         self._working: dict[K, asyncio.Task[None]] = {}
@@ -267,7 +267,7 @@ class WorkQueue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         # Half of the back-off is jitter, so that keys that failed together do not return together.
         longest = backoff(_MIN_BACKOFF, failures, _MAX_BACKOFF)
-        pause = timedelta(seconds=jittered(longest.total_seconds(), chance=self._chance))
+        pause = timedelta(seconds=jittered(longest.total_seconds(), chance=self.chance))
         facts = {
             "key": str(key),
             "failures": failures,

@@ -64,7 +64,7 @@ _SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _REASON = re.compile(r"[A-Z][A-Za-z]{1,30}")
 
 
-def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str = "") -> Body:
+def state_body(key: ObjectKey, state: State, resource_version: str | None, binder: str) -> Body:
     """Return the state as a Secret; `binder` is the UID for its owner reference, empty for none."""
     metadata: dict[str, Any] = {
         "name": state_name(key.name),
@@ -404,7 +404,7 @@ def _time_or_none(text: str | None) -> datetime | None:
     return _time(text) if text else None
 
 
-def fitted(key: ObjectKey, state: State, version: str | None, binder: str = "") -> tuple[State, Body]:
+def fitted(key: ObjectKey, state: State, version: str | None, binder: str) -> tuple[State, Body]:
     """Return the state without its oldest parts, so that it fits into a Secret; rollbacks are sacrificed first.
 
     Raises:

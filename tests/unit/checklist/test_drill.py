@@ -83,7 +83,7 @@ def _namespace(path: str) -> str:
 def state(value: bytes) -> Body:
     kept = ItemValues("", {"value": Value(value)}, {"value": "password"})
     made = builders.record((builders.revision(), Revision({"password": kept})))
-    return state_body(ObjectKey("shop", "auth"), made, None)
+    return state_body(ObjectKey("shop", "auth"), made, None, "")
 
 
 async def drilled(server: Server, backup: Body) -> list[tuple[str, str]]:

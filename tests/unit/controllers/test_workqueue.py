@@ -44,9 +44,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         # A key such as evil/1 is of an owner; one without a slash is nobody's.
-        self.queue: WorkQueue[str] = WorkQueue(
-            self.now, lambda: self.chance, lambda key: key.rpartition("/")[0]
-        )
+        self.queue: WorkQueue[str] = WorkQueue(self.now, lambda key: key.rpartition("/")[0])
+        self.queue.chance = lambda: self.chance
 
     @property
     def time(self) -> float:
@@ -743,7 +742,8 @@ class Gated(Bench):
     closed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.queue = WorkQueue(self.now, lambda: self.chance, is_open=lambda key: key not in self.closed)
+        self.queue = WorkQueue(self.now, is_open=lambda key: key not in self.closed)
+        self.queue.chance = lambda: self.chance
 
     async def close(self, key: str, grace: float = 0.0) -> None:
         self.closed.add(key)

@@ -176,7 +176,7 @@ def test_a_state_of_before_there_were_stores_is_read() -> None:
 @pytest.mark.parametrize("is_carried", [False, True])
 def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> None:  # noqa: FBT001
     dropped = replace(STATE.facts.loans[0], id="database/creds/db/0", is_carried=is_carried)
-    written = state_body(KEY, STATE.with_facts(replace(STATE.facts, loans=(dropped,))), None)
+    written = state_body(KEY, STATE.with_facts(replace(STATE.facts, loans=(dropped,))), None, "")
 
     assert [loan.is_carried for loan in state_of(written).facts.loans] == [is_carried]
 
@@ -191,7 +191,7 @@ def test_the_issuer_of_a_lease_is_written_if_it_is_known() -> None:
     issued = replace(STATE.facts.loans[0], issuer="https://vault.test/#database")
     known = STATE.with_facts(replace(STATE.facts, loans=(issued,)))
 
-    assert [loan.issuer for loan in state_of(state_body(KEY, known, None)).facts.loans] == [issued.issuer]
+    assert [loan.issuer for loan in state_of(state_body(KEY, known, None, "")).facts.loans] == [issued.issuer]
 
 
 @pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])
@@ -215,13 +215,13 @@ def test_a_push_of_an_earlier_version_is_ours_if_it_was_done(done: bool, kept: b
 
 @given(states)
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
-    assert state_of(state_body(KEY, state, None)) == state
+    assert state_of(state_body(KEY, state, None, "")) == state
 
 
 @given(states)
 def test_a_state_that_is_read_is_written_in_the_same_bytes(state: State) -> None:
-    body = state_body(KEY, state, None)
-    assert state_body(KEY, state_of(body), None) == body
+    body = state_body(KEY, state, None, "")
+    assert state_body(KEY, state_of(body), None, "") == body
 
 
 ACCOUNT = STATE.with_facts(
@@ -234,14 +234,14 @@ ACCOUNT = STATE.with_facts(
 
 
 def edited_account(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    read = orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))
+    read = orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None, "")["data"]["state"]))
     change(read)
     return body_of(orjson.dumps(read))
 
 
 def test_a_state_with_credentials_has_a_format_that_earlier_versions_refuse() -> None:
     assert document()["format"] == 2
-    assert orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None)["data"]["state"]))["format"] == 3
+    assert orjson.loads(base64.b64decode(state_body(KEY, ACCOUNT, None, "")["data"]["state"]))["format"] == 3
 
 
 def test_a_credential_of_an_earlier_version_has_neither_item_nor_target_nor_a_time_of_proof() -> None:
@@ -294,13 +294,13 @@ def test_a_state_that_is_too_large_keeps_the_values_of_open_credentials() -> Non
         credentials=(Credential(4, "app_b", Phase.PROVEN, WHEN), Credential(1, "app_a", Phase.PROVEN, WHEN)),
     )
     large = State.of(known, {number: revision(number, text)[1] for number in (4, 3, 2, 1)})
-    kept, _ = fitted(KEY, large, None)
+    kept, _ = fitted(KEY, large, None, "")
     assert kept.facts.restorable == {4, 1}
 
 
 def test_a_revision_without_values_is_written_under_older() -> None:
     known = make.state(make.revision(3), make.revision(2), make.revision(1))
-    body = state_body(KEY, State.of(known, {3: revision(3, CANARY)[1], 1: revision(1, CANARY)[1]}), None)
+    body = state_body(KEY, State.of(known, {3: revision(3, CANARY)[1], 1: revision(1, CANARY)[1]}), None, "")
 
     written = orjson.loads(base64.b64decode(body["data"]["state"]))
 
@@ -339,7 +339,7 @@ def test_a_rollback_of_an_earlier_version_holds_until_a_request_as_that_version_
 
 
 def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
-    body = state_body(KEY, STATE, "7")
+    body = state_body(KEY, STATE, "7", "")
     del body["data"]
     assert body == {
         "apiVersion": "v1",
@@ -355,7 +355,7 @@ def test_the_state_secret_is_ours_and_of_its_own_type() -> None:
 
 
 def document() -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads(base64.b64decode(state_body(KEY, STATE, None)["data"]["state"]))
+    read: dict[str, Any] = orjson.loads(base64.b64decode(state_body(KEY, STATE, None, "")["data"]["state"]))
     return read
 
 

@@ -33,19 +33,19 @@ def state(*revisions: int, size: int, older: int = 0) -> State:
 
 
 def test_what_was_long_ago_is_forgotten_before_any_value() -> None:
-    fitting, body = fitted(KEY, state(103, 102, 101, size=100, older=100), None)
+    fitting, body = fitted(KEY, state(103, 102, 101, size=100, older=100), None, "")
     assert size_of(body) <= LARGEST
     assert [*fitting.revisions] == [103, 102, 101]
     assert fitting.facts.older
 
 
 def test_old_values_are_forgotten_when_they_do_not_fit() -> None:
-    fitting, body = fitted(KEY, state(3, 2, 1, size=300_000, older=1), None)
+    fitting, body = fitted(KEY, state(3, 2, 1, size=300_000, older=1), None, "")
     assert size_of(body) <= LARGEST
     assert [*fitting.revisions] == [3, 2]
 
 
 def test_values_that_do_not_fit_at_all_are_refused() -> None:
     with pytest.raises(Stalled) as caught:
-        fitted(KEY, state(1, size=900_000), None)
+        fitted(KEY, state(1, size=900_000), None, "")
     assert caught.value.reason == "TooLarge"

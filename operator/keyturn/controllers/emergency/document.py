@@ -43,7 +43,7 @@ def document(
     by: str,
     rows: Sequence[AffectedSecret],
     known: Mapping[str, Affected | None],
-    readers: Readership | None = None,
+    readers: Readership | None,
 ) -> str:
     """Return the document for an emergency with a new status; equal input gives equal text.
 

@@ -283,7 +283,7 @@ async def report(
     outcome: Outcome,
     reported: ReportedErrors,
     context: Context,
-    seal: Seal | None = None,
+    seal: Seal | None,
 ) -> None:
     """Write the status if it changed, and report what the change means; `seal` adds the record of rest.
 

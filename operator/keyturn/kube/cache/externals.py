@@ -253,7 +253,7 @@ class TargetCache(ExternalCache[TargetKey, AnyTarget]):
         others = self.users_of(claim.target) - {user}
         return frozenset(one for one in others if not claim.names.isdisjoint(self._claims[one].names))
 
-    def taken_by(self, user: ObjectKey, is_permitted: Permits = lambda *_: True) -> ObjectKey | None:
+    def taken_by(self, user: ObjectKey, is_permitted: Permits) -> ObjectKey | None:
         """Return the ManagedSecret that keeps the account of `user`, if that is another one.
 
         A rival counts if it has credentials at the server, or if `is_permitted`: otherwise an object of a namespace

@@ -113,4 +113,4 @@ def test_without_audit_events_it_says_where_to_look() -> None:
             "spec": {"reason": ALICE, "selector": {}},
         }
     )
-    assert "Keyturn has no access report" in document(emergency, "kubectl", [], {})
+    assert "Keyturn has no access report" in document(emergency, "kubectl", [], {}, None)

@@ -61,7 +61,7 @@ def row(name: str, message: str | None = None) -> AffectedSecret:
 
 def written(reason: str = "a laptop was stolen", by: str = "kubectl", message: str = "", **spec: Any) -> str:
     known = {"db": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api",))}
-    return document(emergency(reason, **spec), by, [row("db", message)], known)
+    return document(emergency(reason, **spec), by, [row("db", message)], known, None)
 
 
 def shown(source: str) -> str:
@@ -96,7 +96,7 @@ def test_words_of_others_are_shown_as_they_were_written(hostile: str) -> None:
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_the_contacts_of_the_organisation_are_shown(hostile: str) -> None:
     status = {"contacts": {"Security Team": "security@shop.test", "On-Call": hostile}}
-    source = document(emergency(status=status), "kubectl", [row("db")], {})
+    source = document(emergency(status=status), "kubectl", [row("db")], {}, None)
 
     assert "| Security Team | security@shop.test |" in source
     assert hostile.replace("\u202e", "").replace("\u200b", "") in read(source)
@@ -113,7 +113,7 @@ def test_it_reports_who_uses_what() -> None:
         "mail": Affected(AffectedState.ROTATED, 2, STARTED, workloads=("Deployment/api",)),
     }
 
-    source = document(emergency(), "kubectl", [row("db"), row("mail")], known)
+    source = document(emergency(), "kubectl", [row("db"), row("mail")], known, None)
 
     assert "| `Deployment/api` | `db`, `mail` |" in source
     assert "| `Deployment/web` | `db` |" in source
@@ -122,7 +122,7 @@ def test_it_reports_who_uses_what() -> None:
 
 def services(known: dict[str, Affected | None]) -> str:
     """Return the section about services."""
-    source = document(emergency(), "kubectl", [row("db")], known)
+    source = document(emergency(), "kubectl", [row("db")], known, None)
     return source.split("## Services")[1].split("## ")[0]
 
 
@@ -161,7 +161,7 @@ def test_it_reports_which_deadline_was_missed() -> None:
     }
     status = {"rotatedAt": STARTED, "servicesUpdatedAt": STARTED + timedelta(hours=2), "timeline": [missed]}
 
-    source = document(emergency(status=status), "kubectl", [row("db")], {})
+    source = document(emergency(status=status), "kubectl", [row("db")], {}, None)
 
     assert (
         "| Rotate the secrets (at once) | 2026-11-24 12:01:00 UTC | 2026-11-24 12:00:00 UTC | yes |" in source
@@ -184,7 +184,7 @@ def test_it_lists_what_is_open() -> None:
         )
     }
 
-    source = document(emergency(), "kubectl", [row("db", "Deployment/api is rolling")], known)
+    source = document(emergency(), "kubectl", [row("db", "Deployment/api is rolling")], known, None)
 
     assert "- [ ] Audit access logs (24 hours), due 2026-11-25 12:00:00 UTC" in source
     assert "- [ ] `db` is Rotated: Deployment/api is rolling" in source
@@ -197,7 +197,7 @@ def test_it_names_the_stores_that_may_hold_what_is_exposed() -> None:
     place = "key 'shop/db|x' of SecretStore 'vault'"
     known = {"db": Affected(AffectedState.STALLED, 2, unpushed=(Unpushed(place, f"{place} refuses"),))}
 
-    source = document(emergency(), "kubectl", [row("db")], known)
+    source = document(emergency(), "kubectl", [row("db")], known, None)
 
     said = place.replace("|", "\\|")
     assert f"| `db` | {said} | {said} refuses |" in source
@@ -216,7 +216,7 @@ def test_it_has_the_proof_that_a_database_refuses_each_exposed_login() -> None:
     ]
     found = row("db").model_copy(update={"logins": logins})
 
-    source = document(emergency(), "kubectl", [found, row("mail")], {})
+    source = document(emergency(), "kubectl", [found, row("mail")], {}, None)
 
     assert "| `db` | app\\_a | 1 | proven refused at 2026-11-24 12:00:05 UTC |" in source
     why = "10.0.0.7:6432 still accepts its password"
@@ -230,7 +230,9 @@ def test_it_has_the_proof_that_a_database_refuses_each_exposed_login() -> None:
 def test_names_of_logins_become_no_markup(hostile: str) -> None:
     found = row("db").model_copy(update={"logins": [AffectedLogin(login=hostile, message=hostile)]})
 
-    assert hostile.replace("\u202e", "").replace("\u200b", "") in read(document(emergency(), "", [found], {}))
+    assert hostile.replace("\u202e", "").replace("\u200b", "") in read(
+        document(emergency(), "", [found], {}, None)
+    )
 
 
 def test_without_databases_it_speaks_of_no_logins() -> None:
@@ -248,7 +250,7 @@ def test_what_happened_often_is_reported_once_with_its_count() -> None:
     )
     status = {"timeline": [entry.model_dump(mode="json", by_alias=True)]}
 
-    source = document(emergency(status=status), "kubectl", [row("db")], {})
+    source = document(emergency(status=status), "kubectl", [row("db")], {}, None)
 
     assert "| 2026-11-24 12:00:00 UTC to 2026-11-24 13:00:00 UTC | of db (7 in all) | keyturn |" in source
 
@@ -256,7 +258,7 @@ def test_what_happened_often_is_reported_once_with_its_count() -> None:
 def test_a_document_that_no_config_map_would_hold_is_cut_at_a_line() -> None:
     rows = [row(f"s{number}", "é" * 1024) for number in range(1000)]
 
-    source = document(emergency(), "kubectl", rows, {})
+    source = document(emergency(), "kubectl", rows, {}, None)
 
     assert len(source.encode()) < LARGEST + 200
     assert source.endswith("The status has the rest.)\n")

@@ -18,6 +18,10 @@ OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 CANARY = "canary-7Qd0"
 
 
+def permit_all(*_: object) -> bool:
+    return True
+
+
 def target(version: int = 1, generation: int = 1, **spec: Any) -> dict[str, Any]:
     metadata = {"name": "orders", "uid": "u", "generation": generation, "resourceVersion": str(version)}
     server = {"postgresql": {"host": "db", "database": "orders"}}
@@ -59,7 +63,8 @@ def test_the_users_of_a_target_are_known(kind: str | None) -> None:
 def test_an_object_without_an_account_uses_no_target(body: dict[str, Any]) -> None:
     users = cache(a=body)
 
-    assert (users.users_of(OURS), users.taken_by(A), users.rivals_of(A)) == (frozenset(), None, frozenset())
+    assert (users.users_of(OURS), users.rivals_of(A)) == (frozenset(), frozenset())
+    assert users.taken_by(A, permit_all) is None
 
 
 def test_an_object_that_names_another_target_no_longer_uses_the_first() -> None:
@@ -72,39 +77,39 @@ def test_an_object_that_names_another_target_no_longer_uses_the_first() -> None:
 def test_the_older_of_two_objects_keeps_an_account() -> None:
     users = cache(b=user(OLD), a=user(NEW))
 
-    assert (users.taken_by(A), users.taken_by(B)) == (B, None)
+    assert (users.taken_by(A, permit_all), users.taken_by(B, permit_all)) == (B, None)
 
 
 def test_an_object_with_credentials_keeps_its_account_from_an_older_one() -> None:
     users = cache(a=user(NEW, credentials=[{"login": "app_a"}]), b=user(OLD))
 
-    assert (users.taken_by(A), users.taken_by(B)) == (None, A)
+    assert (users.taken_by(A, permit_all), users.taken_by(B, permit_all)) == (None, A)
 
 
 def test_of_two_objects_of_one_second_exactly_one_keeps_the_account() -> None:
     users = cache(a=user(), b=user())
 
-    assert [users.taken_by(A), users.taken_by(B)].count(None) == 1
+    assert [users.taken_by(A, permit_all), users.taken_by(B, permit_all)].count(None) == 1
 
 
 @pytest.mark.parametrize("username", ["app_a", "app_b"])
 def test_a_login_of_another_account_is_taken(username: str) -> None:
-    assert cache(a=user(OLD), b=user(NEW, username)).taken_by(B) == A
+    assert cache(a=user(OLD), b=user(NEW, username)).taken_by(B, permit_all) == A
 
 
 def test_other_accounts_of_a_target_are_free() -> None:
-    assert cache(a=user(OLD), b=user(NEW, "reports")).taken_by(B) is None
+    assert cache(a=user(OLD), b=user(NEW, "reports")).taken_by(B, permit_all) is None
 
 
 def test_the_same_name_at_another_target_is_another_account() -> None:
-    assert cache(a=user(OLD), b=user(NEW, kind=CLUSTER_DATABASE_TARGET)).taken_by(B) is None
+    assert cache(a=user(OLD), b=user(NEW, kind=CLUSTER_DATABASE_TARGET)).taken_by(B, permit_all) is None
 
 
 def test_an_account_is_free_when_its_object_is_gone() -> None:
     users = cache(a=user(OLD), b=user(NEW))
     users.forget_user(A)
 
-    assert (users.taken_by(B), users.users_of(OURS)) == (None, frozenset({B}))
+    assert (users.taken_by(B, permit_all), users.users_of(OURS)) == (None, frozenset({B}))
 
 
 def test_the_users_of_a_target_that_selects_namespaces_are_known() -> None:

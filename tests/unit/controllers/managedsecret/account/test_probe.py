@@ -75,7 +75,7 @@ class Api:
         self.count += 1
         if self.error:
             raise self.error
-        return state_body(ObjectKey("shop", self.owner), self.found, "7")
+        return state_body(ObjectKey("shop", self.owner), self.found, "7", "")
 
 
 @dataclass
