@@ -29,7 +29,6 @@ pytestmark = pytest.mark.timeout(600)
 _SOON = {
     CONSTANTS: (
         "keyturn.core.spec.database._DEFAULT_PROBE=5"
-        " keyturn.controllers.managedsecret.account.memory._RETRY_DELAY=5"
         " keyturn.controllers.managedsecret.retries._STALLED_INTERVAL=5"
     )
 }

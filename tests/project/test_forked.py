@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +30,7 @@ silent = os.open(os.devnull, os.O_RDWR)
 print(Forked({["convert", "-f", "-"]!r}, os.environ, silent, silent, os.pipe()[0]).pid, flush=True)
 input()
 """
+_CONSTANT = re.compile(r"(keyturn(?:\.\w+)+)\.(\w+)=")
 _WAITS = ("convert", "-f", "-")
 """It reads standard input to its end."""
 
@@ -109,3 +112,12 @@ def test_it_does_not_outlive_the_process_that_started_it() -> None:
 )
 def test_a_constant_that_is_replaced_must_exist(constant: str, code: int) -> None:
     assert run(("--version",), {**os.environ, CONSTANTS: constant}, timeout=60).returncode == code
+
+
+def test_each_constant_that_a_test_replaces_exists() -> None:
+    files = [one for one in _ROOT.joinpath("tests").rglob("*.py") if one != Path(__file__)]
+
+    named = {found for one in files for found in _CONSTANT.findall(one.read_text())}
+
+    assert len(named) > 10
+    assert [one for one in sorted(named) if not hasattr(importlib.import_module(one[0]), one[1])] == []
