@@ -47,7 +47,10 @@ class AccountFacts:
     again: datetime | None = None
     """No operation begins before this time."""
     refused: int = 0
-    """How often in a row the server refused the credential that is being proven; unreachable does not count."""
+    """How often in a row the credential that is being proven was refused; silence of the server does not count.
+
+    With SingleUser, an address of `alsoAt` that gives no answer counts: the server refuses the published password.
+    """
     busy: bool = False
     """An operation is in progress."""
 

@@ -344,11 +344,11 @@ def refuse_exhausted(observed: Observed, desired: Desired) -> None:
     """
     if desired.database is None or observed.state is None or not is_exhausted(observed.state):
         return
-    raise Stalled(
-        ErrorReason.PASSWORD_REFUSED,
-        f"the database server refused {MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row;"
-        f" check its rules for passwords and logins, then run `keyturn rotate {observed.name}`",
-    )
+    passwords = f"{MOST_CANDIDATES} new passwords of {desired.database.username!r} in a row"
+    what = f"the database server refused {passwords}; check its rules for passwords and logins"
+    if not desired.database.alternates:
+        what = f"{passwords} were not accepted at every address; check the server's rules, and alsoAt"
+    raise Stalled(ErrorReason.PASSWORD_REFUSED, f"{what}, then run `keyturn rotate {observed.name}`")
 
 
 def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None:

@@ -148,6 +148,13 @@ def test_three_refused_candidates_require_manual_action() -> None:
     assert caught.value.reason == "PasswordRefused"
 
 
+def test_three_candidates_of_a_single_login_may_have_met_silence() -> None:
+    known = credential(2, CLOSED, login="app", tries=2), credential(1, login="app")
+    gone = moved(state(*known, current=1), 2, abandoned=True)
+    with pytest.raises(Stalled, match="3 new passwords of 'app' in a row were not accepted at every address"):
+        next_step(look(gone, database=SINGLE))
+
+
 def test_an_emergency_replaces_a_candidate_from_before() -> None:
     assert next_step(pending(APPLIED, emergencies=(INCIDENT,))) == Close((2,))
 

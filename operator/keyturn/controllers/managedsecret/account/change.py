@@ -256,6 +256,9 @@ def _is_done(
         if isinstance(step, steps.Prove) and was_found(step.number, state.facts):
             memory.judge(key, step.number, ProbeVerdict.REFUSED, now)  # the Secret has it
         return False
+    if effect.unproven:
+        memory.refuse(key, effect.unproven, now)
+        return False
     memory.succeed(key)
     match step:
         case steps.Prove(number=number):

@@ -146,7 +146,7 @@ class AccountMemory:
         account.again = again or now + retry_pause(problem, account.attempts)
 
     def refuse(self, key: ObjectKey, problem: Wait, now: datetime) -> None:
-        """Record that the server refused the candidate."""
+        """Record that the candidate was refused, or not proven while the server refuses the published password."""
         account = self._account(key)
         account.refused += 1
         account.problem, account.is_of_repair = problem, False

@@ -23,6 +23,7 @@ from .problems import (
     lost_password,
     no_proof,
     not_closed,
+    not_replaced,
     of_another,
     published_refused,
     refused_after_repair,
@@ -72,6 +73,8 @@ class Effect:
     claimed: Claimed | None = None
     refused_at: Endpoint | None = None
     """Where the candidate was refused, while the published credential was accepted."""
+    unproven: Wait | None = None
+    """Why an address proves nothing about the candidate, which replaces the published password at the server."""
     sessions: tuple[OpenSessions, ...] = ()
     """Open sessions of a login that was closed."""
 
@@ -100,8 +103,8 @@ class Operation:
             ApiError: The fence could not read the record; nothing was changed.
         """
         match step:
-            case steps.Apply():
-                return Effect(await self._open())
+            case steps.Apply(number=number):
+                return await self._find_silence(number) or Effect(await self._open())
             case steps.Prove(number=number):
                 return await self._prove(number)
             case steps.Assert():
@@ -140,6 +143,30 @@ class Operation:
         claimed = await self._claim()
         await self._bring()
         return claimed
+
+    async def _find_silence(self, number: int) -> Wait | None:
+        """Return why a password that replaces another one could not be proven at an endpoint; None if it could be.
+
+        The server refuses the other one from then on. If it does so already, the process ended before the record.
+        """
+        replaced = self._replaced_by(number)
+        if replaced is None:
+            return None
+        for endpoint in self.engine.settings.endpoints:
+            verdict = await self._try(replaced, endpoint)
+            if _proves_nothing(verdict):
+                return not_replaced(no_proof(f"{self.where} at {endpoint}", verdict))
+            if endpoint == self.engine.settings.endpoint and verdict.answer is not Answer.ACCEPTED:
+                return None
+        return None
+
+    def _replaced_by(self, number: int) -> Login | None:
+        """Return the other open credential with the same login; with two logins there is none."""
+        facts = self.state.facts
+        credential = facts.credential(number)
+        others = (one for one in facts.open_credentials if credential and one.login == credential.login)
+        logins = (self._login(one) for one in others if one.revision != number)
+        return next((login for login in logins if login), None)
 
     async def _is_brought(self) -> bool:
         """Bring the account; return whether it is claimed and complete, without which nothing is changed."""
@@ -227,7 +254,7 @@ class Operation:
         """Log in with a candidate at every endpoint, the server first.
 
         A pooler or replica that refuses what the server accepts is waited for, as it would refuse another candidate,
-        too; but not if the candidate has replaced the password of the published login.
+        too; but not if the candidate has replaced the password of the published login. Nor is silence there.
         """
         credential = self.state.facts.credential(number)
         login = self._login(credential) if credential else None
@@ -238,9 +265,11 @@ class Operation:
             verdict = await self._try(login, endpoint)
             if verdict.answer is Answer.ACCEPTED:
                 continue
-            if verdict.answer is Answer.UNKNOWN and verdict.reason != ANSWERS_DIFFER:
-                return no_proof(f"{self.where} at {endpoint}", verdict)
-            if endpoint != endpoints[0] and (published is None or published.name != login.name):
+            is_replacing = published is not None and published.name == login.name
+            if _proves_nothing(verdict):
+                problem = no_proof(f"{self.where} at {endpoint}", verdict)
+                return Effect(unproven=problem) if endpoint != endpoints[0] and is_replacing else problem
+            if endpoint != endpoints[0] and not is_replacing:
                 return refused_elsewhere(endpoint, verdict)
             return await self._doubt(number, login, endpoint)
         # An account is adopted once the password that was found is proven.
@@ -406,6 +435,11 @@ class Operation:
 
     def _login(self, credential: Credential) -> Login | None:
         return login_of(credential, self.state, self.password)
+
+
+def _proves_nothing(verdict: Verdict) -> bool:
+    """Whether an endpoint gave no answer about a password; one whose addresses differ did."""
+    return verdict.answer is Answer.UNKNOWN and verdict.reason != ANSWERS_DIFFER
 
 
 def _may_be_accepted(verdict: Verdict) -> bool:

@@ -34,6 +34,7 @@ __all__ = [
     "may_be_left",
     "no_proof",
     "not_closed",
+    "not_replaced",
     "of_another",
     "problem_of",
     "published_refused",
@@ -115,6 +116,12 @@ def no_proof(where: str, verdict: Verdict) -> Wait:
         return no_answer(where, verdict.message)
     cause = verdict.message or "the login is locked"
     return Wait(ErrorReason.LOGIN_NOT_ADMITTED, f"{where}: {cause}; retrying", _RETRY_DELAY)
+
+
+def not_replaced(problem: Wait) -> Wait:
+    """Return the problem of a password that no login could prove at each address, so that no other is replaced."""
+    message = f"{problem.message}; the password is changed when each address answers"
+    return Wait(problem.reason, message, problem.after)
 
 
 def lost_password(where: str, revision: int) -> Stalled:

@@ -47,6 +47,9 @@ def tell_account_step(
         context.events.record(observed.managed, EventReason.CANDIDATE_REFUSED, note, EventType.WARNING)
         _log.warning("candidate refused", secret=str(key), endpoint=str(effect.refused_at))
         return
+    if effect.unproven:
+        _log.warning("candidate not proven", secret=str(key), reason=effect.unproven.reason)
+        return
     _tell_claim(effect, observed, context)
     _tell_effect(step, effect, observed, context)
     _log.info("step done", step=name, secret=str(key))

@@ -19,7 +19,7 @@ from keyturn.core.rotation.steps import Apply, Assert, Prove, Retire, Revoke
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.value import Value
-from keyturn.databases.base import Limits
+from keyturn.databases.base import Endpoint, Limits
 from keyturn.databases.errors import Denied, Overloaded, RefusedByPolicy
 from keyturn.kube import errors
 from keyturn.runtime.concurrency import KeyedLimiter
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import State
 
 KEY = ObjectKey("shop", "db")
-SPEC = {"database": {"targetRef": {"name": "orders"}, "username": "app", "template": {}}}
+SPEC: dict[str, dict[str, Any]] = {
+    "database": {"targetRef": {"name": "orders"}, "username": "app", "template": {}}
+}
 FIRST, SECOND = "first-password", "second-password"
+POOLER = Endpoint("pooler.shop.svc", 6432)
 _STATE_PATH = "/api/v1/namespaces/shop/secrets/db-keyturn"
 
 
@@ -135,9 +138,11 @@ class Changer:
         key: ObjectKey = KEY,
         *,
         without_class: bool = False,
+        strategy: str = "AlternatingUsers",
     ) -> State | None:
         published = make.target(state.facts.current_number)
-        observed = make.observed(spec=SPEC, state=state.facts, target=published)
+        spec = {"database": {**SPEC["database"], "strategy": strategy}}
+        observed = make.observed(spec=spec, state=state.facts, target=published)
         observed = replace(observed, desired=None) if without_class else observed
         return await change_account(
             step,
@@ -310,6 +315,22 @@ async def test_a_server_that_is_down_is_not_asked_by_other_objects_and_wakes_the
     changer.server.is_down, changer.now = False, NOW + minutes(1)
     assert await changer.take(Apply(2))
     assert changer.woken == [other]
+
+
+async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(changer: Changer) -> None:
+    """The server answers, so it does not count as down, and the published password is restored soon."""
+    changer.databases.also_at = (POOLER,)
+    changer.server.unanswered, changer.server.roles["app"] = {POOLER}, _open(SECOND)
+    single = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+
+    for _ in range(4):
+        assert await changer.take(Prove(2), single, strategy="SingleUser") is None
+
+    assert changer.facts.refused == 4
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "DatabaseUnreachable"
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
 async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer: Changer) -> None:

@@ -354,6 +354,55 @@ async def test_a_published_login_whose_password_is_lost_is_never_to_be_closed(si
         await site.run(Apply(2), state, lost, B)
 
 
+# Apply with SingleUser: the new password replaces the published one
+
+SINGLE = Account("app", ("app",), ACCOUNT.mark)
+REPLACING = recorded(credential(2, "app", Phase.STAGED), credential(1, "app"))
+REPLACED = recorded(credential(2, "app", Phase.APPLIED), credential(1, "app"))
+
+
+async def replace_password(site: Site) -> Effect | Wait | Stalled:
+    return await site.run(Apply(2), REPLACING, REPLACING.facts.credentials[0], account=SINGLE)
+
+
+@pytest.mark.parametrize("silent", [HOST, POOLER], ids=str)
+async def test_a_single_password_is_not_replaced_while_an_endpoint_cannot_prove_the_new_one(
+    site: Site, silent: Endpoint
+) -> None:
+    site.server.roles, site.also_at = claimed(app=FIRST), (POOLER,)
+    site.server.unanswered = {silent}
+
+    done = await replace_password(site)
+
+    assert reason(done) == "DatabaseUnreachable"
+    assert f"at {silent}: " in message(done)
+    assert message(done).endswith("; the password is changed when each address answers")
+    assert site.server.accepts("app", FIRST)
+
+
+async def test_a_single_password_is_not_replaced_while_the_login_is_not_admitted(site: Site) -> None:
+    site.server.roles, site.server.not_admitted = claimed(app=FIRST), {"app"}
+
+    assert reason(await replace_password(site)) == "LoginNotAdmitted"
+    assert site.server.roles["app"].password == Value.of_text(FIRST)
+
+
+async def test_a_single_password_is_replaced_though_a_pooler_refuses_the_published_one(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app=FIRST), (POOLER,)
+    site.server.stale = {POOLER: {}}
+
+    assert await replace_password(site) == Effect()
+    assert site.server.accepts("app", SECOND)
+
+
+async def test_a_single_password_that_was_replaced_before_a_crash_is_recorded(site: Site) -> None:
+    """Only then can it be given up, which restores the published one."""
+    site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
+    site.server.unanswered = {POOLER}
+
+    assert await replace_password(site) == Effect()
+
+
 # Prove
 
 
@@ -451,6 +500,24 @@ async def test_with_a_single_login_a_pooler_that_refuses_the_candidate_counts_as
     site.server.stale = {POOLER: {"app": Value.of_text(FIRST)}}
 
     assert await site.run(Prove(2), single) == Effect(refused_at=POOLER)
+
+
+async def test_with_a_single_login_a_silent_pooler_counts_against_the_candidate(site: Site) -> None:
+    site.server.roles, site.also_at = claimed(app=SECOND), (POOLER,)
+    site.server.unanswered = {POOLER}
+
+    done = await site.run(Prove(2), REPLACED, account=SINGLE)
+
+    assert isinstance(done, Effect)
+    assert done.unproven
+    assert done.unproven.reason == "DatabaseUnreachable"
+    assert str(POOLER) in done.unproven.message
+
+
+async def test_with_a_single_login_a_silent_server_is_waited_for(site: Site) -> None:
+    site.server.roles, site.server.unanswered = claimed(app=SECOND), {HOST}
+
+    assert reason(await site.run(Prove(2), REPLACED, account=SINGLE)) == "DatabaseUnreachable"
 
 
 async def test_addresses_that_differ_refuse_a_candidate(site: Site) -> None:

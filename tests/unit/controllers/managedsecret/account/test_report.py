@@ -111,6 +111,12 @@ def test_a_refused_candidate_is_named_with_its_endpoint(teller: Teller) -> None:
     assert (told, "db:5432" in note) == ("CandidateRefused", True)
 
 
+def test_a_candidate_that_could_not_be_proven_is_no_event(teller: Teller) -> None:
+    silent = Wait("DatabaseUnreachable", "it does not answer", seconds(5))
+
+    assert teller.tell(Prove(1), Effect(unproven=silent)) == []
+
+
 def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: Teller) -> None:
     addresses = ["10.0.0.7", ""] + [f"10.0.1.{last}" for last in range(6)]
     sessions = tuple(OpenSessions("app_a", address, 9 - at) for at, address in enumerate(addresses))
