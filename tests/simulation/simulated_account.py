@@ -112,6 +112,8 @@ class Account:
     """The steps at the server and the writes, in their order."""
     sabotaged: bool = False
     """Whether another writer has changed the server since the last repair."""
+    locked: set[str] = field(default_factory=set)
+    """Logins that an administrator has closed."""
     started: int = 0
     restarted: datetime | None = None
 
@@ -361,10 +363,11 @@ class Account:
         brought = {one.login: self.passwords.get(one.revision, 0) for one in live}
         self.server = dict(brought)
         self.sabotaged = False
+        self.locked -= brought.keys()
         self.check()
         self._die_in(step)
         if isinstance(step, steps.Assert):
-            self.repairs += 1
+            self.repairs += not step.opens
             verdict = ProbeVerdict.CONTESTED if self.repairs > _MOST_REPAIRS else ProbeVerdict.NOT_PROBED
             self.facts = AccountFacts(verdict)
             return
@@ -419,6 +422,8 @@ class Account:
         login = self.login_of(self.state.current_number)
         is_accepted = login is not None and self.server.get(login.name) == login.password
         verdict = ProbeVerdict.ACCEPTED if is_accepted else ProbeVerdict.REFUSED
+        if login and login.name in self.locked:
+            verdict = ProbeVerdict.LOCKED
         if self.facts.verdict in {verdict, ProbeVerdict.CONTESTED}:
             return False
         self.facts = replace(self.facts, verdict=verdict)
@@ -476,6 +481,13 @@ class Account:
         """Let another writer change the password of the published login."""
         if login := self.read.get("current"):
             self.server[login.name] = -1
+            self.sabotaged = True
+
+    def lock(self) -> None:
+        """Let an administrator close the published login."""
+        if login := self.read.get("current"):
+            self.server.pop(login.name, None)
+            self.locked.add(login.name)
             self.sabotaged = True
 
     def lose_state(self) -> None:

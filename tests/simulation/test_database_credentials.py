@@ -333,6 +333,58 @@ def test_a_class_of_bad_ideas_is_not_followed_while_it_is_suspended() -> None:
     assert made.server == {"app_a": 1, "app_b": 2}
 
 
+# A login that an administrator has locked
+
+
+def test_the_end_of_an_overlap_opens_no_login_that_was_locked() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.lock()
+    made.settle()
+    assert made.server == {"app_a": 1}
+    assert made.error is not None
+    assert made.error.reason == "CredentialLocked"
+    assert "Revoke" not in made.taken
+
+
+def test_a_schedule_opens_no_login_that_was_locked() -> None:
+    made = account()
+    made.settle()
+    made.lock()
+    made.settle()
+    made.now += timedelta(days=91)
+    made.settle()
+    assert made.server == {}
+    assert "Begin" not in made.taken
+    made.rotate("open-it")
+    made.settle()
+    assert made.server == {"app_b": 2}
+
+
+def test_a_request_opens_a_locked_login_though_the_previous_one_is_open() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.lock()
+    made.rotate("open-it")
+    made.settle_until("Assert")
+    assert made.server == {"app_a": 1, "app_b": 2}
+    made.settle()
+    assert made.server == {"app_a": 3}
+
+
+def test_a_request_ends_an_overlap_that_waits_for_a_locked_login() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.lock()
+    made.settle()
+    made.rotate("open-it")
+    made.settle()
+    assert made.server == {"app_a": 3}
+
+
 # Random stories
 
 
@@ -427,6 +479,7 @@ ACTIONS: tuple[Action, ...] = (
     restart,
     named("lose the Secret", Account.lose_secret),
     named("sabotage", Account.sabotage),
+    named("lock", Account.lock),
     named("lose the state", Account.lose_state),
     named("declare an emergency", Account.declare),
     named("settle", Account.settle),

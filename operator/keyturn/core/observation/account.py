@@ -51,6 +51,8 @@ class AccountFacts:
 
     With SingleUser, an address of `alsoAt` that gives no answer counts: the server refuses the published password.
     """
+    locked: bool = False
+    """The last login that the server answered found the published one closed, locked or dropped."""
     busy: bool = False
     """An operation is in progress."""
 

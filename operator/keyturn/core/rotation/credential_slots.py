@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled
-from keyturn.core.reasons import ErrorReason, RevisionReason
+from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
+from keyturn.core.reasons import ConditionReason, ErrorReason, RevisionReason
 from keyturn.core.state.credential import Phase
 from keyturn.core.state.state import state_name
 
@@ -34,6 +35,7 @@ __all__ = [
     "hold_to_record",
     "is_doubtful",
     "is_exhausted",
+    "is_locked",
     "may_open",
     "previous_credential",
     "record_problem",
@@ -132,6 +134,20 @@ def is_exhausted(state: StateFacts) -> bool:
     last = state.last_new_credential
     credential = state.credential(last.number) if last and last.abandoned else None
     return credential is not None and credential.tries + 1 >= MOST_CANDIDATES
+
+
+def is_locked(observed: Observed) -> bool:
+    """Whether the published login was closed, locked or dropped at the server, as far as the last answer says.
+
+    A process that has not probed yet knows that from the status.
+    """
+    account = observed.account or NOT_PROBED
+    if account.verdict is ProbeVerdict.NOT_PROBED:
+        conditions = observed.managed.status.conditions
+        return any(
+            one.type == "CredentialValid" and one.reason == ConditionReason.LOCKED for one in conditions
+        )
+    return account.verdict is ProbeVerdict.LOCKED or account.locked
 
 
 def tries_of(reason: Reason, state: StateFacts | None) -> int:

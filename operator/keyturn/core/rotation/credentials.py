@@ -24,6 +24,8 @@ from .credential_slots import (
     contradiction,
     is_doubtful,
     is_exhausted,
+    is_locked,
+    may_open,
     previous_credential,
     record_problem,
     unproven,
@@ -31,7 +33,7 @@ from .credential_slots import (
     was_in_use,
 )
 from .emergency import revokes_at_once
-from .triggers import emergency_was_declared, waits_for_previous
+from .triggers import ON_REQUEST, emergency_was_declared, is_asked, waits_for_previous
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +90,8 @@ def next_candidate(
     if state is None or desired.database is None:
         return None
     if given_up := _given_up(state):
-        return None if _waits(observed) else _revoke(given_up, observed, desired.database)
+        is_kept = _waits(observed) or _stays_locked(observed, desired)
+        return None if is_kept else _revoke(given_up, observed, desired.database)
     if state.candidate is None:
         return None
     return _close_exposed(state.candidate.number, observed, desired) or _learn(observed, desired, state)
@@ -141,7 +144,10 @@ def _learn(
     if closes_account(observed) and not observed.is_finalized:
         return steps.Finalize(present=True)
     if credential.phase is Phase.STAGED:
-        return steps.Apply(credential.revision)
+        is_asked_for = _reason_of(credential, state) in ON_REQUEST
+        return (
+            steps.Apply(credential.revision) if is_asked_for or not _stays_locked(observed, desired) else None
+        )
     return _repair_beside(observed, desired, state) or _prove(credential, observed, desired, state)
 
 
@@ -172,6 +178,16 @@ def _given_up(state: StateFacts) -> Credential | None:
     return next((one for one in closing if _was_abandoned(one, state)), None)
 
 
+def _stays_locked(observed: Observed, desired: Desired) -> bool:
+    """Whether no change at the server may open the published login, which was locked there: nothing asks for that."""
+    return is_locked(observed) and not revokes_at_once(observed) and not is_asked(observed, desired)
+
+
+def _reason_of(credential: Credential, state: StateFacts) -> str | None:
+    revision = state.revision(credential.revision)
+    return revision.reason if revision else None
+
+
 def _was_abandoned(credential: Credential, state: StateFacts) -> bool:
     revision = state.revision(credential.revision)
     return revision is not None and revision.abandoned
@@ -184,14 +200,23 @@ def next_revocation(observed: Observed, desired: Desired) -> steps.Revoke | None
     """Return the revocation of the next closing credential that no pod needs."""
     if desired.database is None or observed.state is None or _waits(observed):
         return None
+    if _stays_locked(observed, desired):
+        return None
     ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
     return next((_revoke(one, observed, desired.database) for one in ready), None)
 
 
 def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:
-    """Return the repair of an account that refuses the published credential, unless the spec only reports that."""
+    """Return the repair of an account that refuses the published credential, unless the spec only reports that.
+
+    One that was locked is opened on request; if a rotation can begin, that opens it.
+    """
     database, account = desired.database, _account(observed)
-    if database is None or not database.repairs or not observed.is_published or _waits(observed):
+    if database is None or not observed.is_published or _waits(observed):
+        return None
+    if account.verdict is ProbeVerdict.LOCKED and is_asked(observed, desired) and not may_open(observed):
+        return steps.Assert(opens=True)
+    if not database.repairs:
         return None
     is_refused = account.verdict is ProbeVerdict.REFUSED or account.refused >= REFUSALS
     return steps.Assert() if is_refused and account.verdict is not ProbeVerdict.CONTESTED else None
@@ -332,7 +357,10 @@ def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | No
         return None
     account = _account(observed)
     return (
-        account.problem or _refusal(account, desired.database) or _waiting(observed, desired, observed.state)
+        account.problem
+        or _refusal(account, desired.database)
+        or _lock(observed, desired.database)
+        or _waiting(observed, desired, observed.state)
     )
 
 
@@ -366,14 +394,19 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
                 f"the database server refuses the published login of {database.username!r}, and drift: Report only"
                 " reports that; set the password of the Secret at the server, or write drift: Repair",
             )
-        case ProbeVerdict.LOCKED:
-            return Stalled(
-                ErrorReason.CREDENTIAL_LOCKED,
-                f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
-                " open it there, or run `keyturn rotate`",
-            )
         case _:
             return None
+
+
+def _lock(observed: Observed, database: DatabaseDesired) -> Stalled | None:
+    """Return that the published login is locked, and what waits for that."""
+    if not is_locked(observed):
+        return None
+    return Stalled(
+        ErrorReason.CREDENTIAL_LOCKED,
+        f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
+        " open it there, or run `keyturn rotate`. Until then no other rotation begins, and no login is closed",
+    )
 
 
 def _waiting(observed: Observed, desired: Desired, state: StateFacts) -> Wait | None:

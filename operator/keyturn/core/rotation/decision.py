@@ -341,7 +341,7 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)
-    if start := start_time(observed):
+    if (start := start_time(observed)) and start > observed.now:  # one that waits is no reason
         times.append(start)
     if (due := due_on_request(observed)) and due > observed.now:
         times.append(due)

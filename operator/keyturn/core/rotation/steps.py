@@ -253,6 +253,9 @@ class Prove:
 class Assert:
     """Make the database server accept the recorded credentials again; records nothing."""
 
+    opens: bool = False
+    """Also a login that was closed, locked or dropped there, because a rotation was requested."""
+
 
 @dataclass(frozen=True, slots=True)
 class Close:

@@ -15,7 +15,7 @@ from keyturn.core.spec.schedule import is_open, next_due, opening, starts_at
 from keyturn.core.state.revision import is_found
 from keyturn.core.texts import first_of
 
-from .credential_slots import brings_credential, is_exhausted, may_open
+from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
 from .emergency import asked_at
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
 from .steps import Reason
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from keyturn.core.state.state import StateFacts
 
 __all__ = [
+    "ON_REQUEST",
     "breakage_by_change",
     "breakage_of",
     "due_on_request",
     "due_time",
     "emergency_was_declared",
+    "is_asked",
     "is_due_on_request",
     "is_overdue",
     "is_paused",
@@ -52,6 +54,8 @@ __all__ = [
     "waits_until",
 ]
 
+ON_REQUEST = frozenset({RevisionReason.TRIGGERED, RevisionReason.EMERGENCY})
+"""Reasons of rotations that a person asked for."""
 _MAX_NAMED = 5
 _UNAPPLIED = (
     "in the Secret alone (appliedBy: Nobody): until you apply the new value where it is used, servers refuse it, and"
@@ -255,17 +259,30 @@ RENEW_CHECKS: tuple[Callable[[Observed, Desired, StateFacts | None], Reason | No
 def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     """Return all reasons that apply, joined under the name of the first, so one revision serves them all.
 
-    A new password of a database account waits until the previous one is closed; all else does not.
+    A new password of a database account waits until the previous one is closed; all else does not. While the login
+    is locked at the server, which the new one would open, it also waits for a request.
     """
     spoken = _spoken(observed, desired)
     if desired.database is not None and not may_open(observed):
         spoken = [reason for reason in spoken if not brings_credential(reason.fresh, desired)]
+    if is_locked(observed):
+        asking = [
+            reason for reason in spoken if reason.name in ON_REQUEST
+        ]  # the first one names the revision
+        spoken = asking + [
+            one for one in spoken if one not in asking and not brings_credential(one.fresh, desired)
+        ]
     if not spoken:
         return None
     first, *others = spoken
     for other in others:
         first = first.joined(other)
     return first
+
+
+def is_asked(observed: Observed, desired: Desired) -> bool:
+    """Whether a person asks for a rotation, by a trigger or an emergency."""
+    return any(reason.name in ON_REQUEST for reason in _spoken(observed, desired))
 
 
 def waits_for_previous(observed: Observed, desired: Desired) -> bool:

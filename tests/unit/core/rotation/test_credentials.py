@@ -82,6 +82,91 @@ def problem_of(seen: Any) -> str | None:
     return step.problem.reason if step.problem else None
 
 
+LOCKED = AccountFacts(ProbeVerdict.LOCKED)
+DUE = superseding(2, reason="RotationDue")
+
+
+def closing(**facts: Any) -> Any:
+    """Observe the end of an overlap."""
+    return look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True), **facts)
+
+
+# A login that was locked at the server
+
+
+@pytest.mark.parametrize(
+    "account",
+    [LOCKED, AccountFacts(ProbeVerdict.UNREACHABLE, locked=True)],
+    ids=["at the last probe", "and no answer since"],
+)
+def test_a_locked_login_is_not_opened_by_the_revocation_of_another_one(account: AccountFacts) -> None:
+    assert isinstance(next_step(closing(account=account)), Rest)
+    assert next_step(closing()) == Revoke(1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "step"), [("Locked", Rest), ("Accepted", Revoke)], ids=["locked", "accepted"]
+)
+def test_a_new_process_knows_a_locked_login_from_the_status(reason: str, step: type) -> None:
+    known = {"type": "CredentialValid", "status": "False", "reason": reason, "message": ""}
+    found = closing(status={"revision": 2, "conditions": [{**known, "lastTransitionTime": make.NOW}]})
+    assert isinstance(next_step(found), step)
+
+
+def test_a_locked_login_is_opened_on_request_if_no_rotation_can_begin() -> None:
+    assert next_step(closing(account=LOCKED, **ASKED)) == Assert(opens=True)
+    assert next_step(overlapping(account=LOCKED, **ASKED)) == Assert(opens=True)
+    assert isinstance(next_step(look(account=LOCKED, **ASKED)), Begin)
+
+
+def test_an_emergency_opens_a_locked_login() -> None:
+    assert next_step(closing(account=LOCKED, emergencies=(INCIDENT,))) == Assert(opens=True)
+
+
+@pytest.mark.parametrize(
+    ("revision", "step"),
+    [(DUE, None), (superseding(2), Apply(2))],
+    ids=["of a schedule", "of a request"],
+)
+def test_a_candidate_opens_a_locked_login_only_if_it_was_requested(revision: Any, step: object) -> None:
+    known = state(credential(2, STAGED), credential(1), current=1, revisions=(revision, superseding(1)))
+    found = next_step(look(known, account=LOCKED))
+    assert isinstance(found, Rest) if step is None else found == step
+    assert next_step(look(known, account=LOCKED, **ASKED)) == Apply(2)
+
+
+def test_a_requested_rotation_that_opens_a_locked_login_is_named_so() -> None:
+    """Its candidate continues for this reason, whatever else changed."""
+    item = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
+    step = next_step(look(account=LOCKED, others=item, **ASKED))
+    assert isinstance(step, Begin)
+    assert step.reason.name == "Triggered"
+    assert step.reason.fresh == {"password", "token"}
+
+
+def test_a_candidate_that_is_given_up_opens_no_locked_login() -> None:
+    revisions = (replace(DUE, abandoned=True), superseding(1))
+    known = state(credential(2, CLOSING), credential(1), current=1, revisions=revisions)
+    assert isinstance(next_step(look(known, account=LOCKED)), Rest)
+    assert next_step(look(known)) == Revoke(2)
+
+
+def test_a_change_of_the_spec_with_a_new_password_waits_for_a_locked_login() -> None:
+    unfit: dict[str, Any] = {"unfit": frozenset({"password"})}
+    assert isinstance(next_step(look(account=LOCKED, **unfit)), Rest)
+    assert isinstance(next_step(look(**unfit)), Begin)
+
+
+def test_a_rotation_that_is_due_and_waits_for_another_login_is_no_reason_to_wake_up() -> None:
+    late = make.NOW + make.minutes(60 * 24 * 200)
+    every = {"rotation": {"every": "90d", "overlap": "400d"}}
+    found = moved(state(credential(2), credential(1)), 2, valid_until=late + make.minutes(5))
+    step = next_step(look(found, now=late, others=every))
+    assert isinstance(step, Rest)
+    assert step.until
+    assert step.until > late
+
+
 # A candidate
 
 

@@ -264,8 +264,9 @@ def _is_done(
         case steps.Prove(number=number):
             memory.renew(key)
             memory.judge(key, number, ProbeVerdict.ACCEPTED, now)
-        case steps.Assert() if published:
-            memory.note_repair(key, now)
+        case steps.Assert(opens=opens) if published:
+            if not opens:
+                memory.note_repair(key, now)
             memory.renew(key)  # one that was found is proven next
             if published.is_proven:
                 memory.judge(key, published.revision, ProbeVerdict.ACCEPTED, now)

@@ -33,6 +33,7 @@ _LEAST_SHARE: Final = 0.8
 """Share of the interval after which the next probe may begin; the rest is jitter."""
 _REPAIR_WINDOW: Final = timedelta(hours=1)
 _MAX_REPAIRS: Final = 3
+_ANSWERS: Final = frozenset({ProbeVerdict.ACCEPTED, ProbeVerdict.REFUSED, ProbeVerdict.LOCKED})
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class _Account:
     target: str | None = None
     """Identity of the target at the last observation."""
     verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED
+    is_locked: bool = False
+    """Whether the last answer was that the login is closed, locked or dropped."""
     cause: str = ""
     """Why the server admits no login."""
     probed: int | None = None
@@ -84,6 +87,7 @@ class AccountMemory:
             problem=account.problem,
             again=account.again,
             refused=account.refused,
+            locked=account.is_locked,
             busy=account.job is not None and not account.job.task.done(),
         )
 
@@ -231,7 +235,7 @@ class AccountMemory:
         account = self._account(key)
         if account.probed != number:
             account.probed, account.verdict, account.probed_at = number, ProbeVerdict.NOT_PROBED, None
-            account.cause = ""
+            account.cause, account.is_locked = "", False
         account.probe_due = due
 
     def keep_probe(self, key: ObjectKey, probe: asyncio.Task[None]) -> None:
@@ -247,6 +251,8 @@ class AccountMemory:
         account = self._account(key)
         before = (account.probed, account.verdict, account.cause)
         account.probed, account.verdict, account.cause, account.probed_at = number, verdict, cause, now
+        if verdict in _ANSWERS:
+            account.is_locked = verdict is ProbeVerdict.LOCKED
         is_accepted = verdict is ProbeVerdict.ACCEPTED
         ends_repair = is_accepted and account.is_of_repair and account.problem is not None
         if ends_repair:

@@ -107,8 +107,8 @@ class Operation:
                 return await self._find_silence(number) or Effect(await self._open())
             case steps.Prove(number=number):
                 return await self._prove(number)
-            case steps.Assert():
-                return await self._assert()
+            case steps.Assert(opens=opens):
+                return await self._assert(opens=opens)
             case steps.Revoke():
                 return await self._revoke(step)
             case steps.Retire():
@@ -234,16 +234,20 @@ class Operation:
         live = tuple(login for _, login in logins if login)
         await measure(self.engine, "bring", self.engine.bring(self.account, live, self.fence))
 
-    async def _assert(self) -> Effect | Wait | Stalled:
+    async def _assert(self, *, opens: bool) -> Effect | Wait | Stalled:
         credential = self.state.facts.current_credential
         # A password that was found in the Secret is set only in an account that is Keyturn's already.
         if credential and not credential.is_proven and not await self._is_claimed():
             return wrong_password(self.where)
-        await self._bring()
+        claimed = None
+        if opens:
+            claimed = await self._open()
+        else:
+            await self._bring()
         published = self._published()
         verdict = await self._try(published) if published else None
         if verdict is None or verdict.answer is Answer.ACCEPTED:
-            return Effect()
+            return Effect(claimed)
         if verdict.answer is Answer.UNKNOWN:
             return no_proof(self.where, verdict)
         return refused_after_repair(self.where)

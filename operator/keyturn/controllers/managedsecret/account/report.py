@@ -9,6 +9,7 @@ import structlog
 from keyturn.core.observation.account import ProbeVerdict
 from keyturn.core.reasons import ErrorReason, EventReason
 from keyturn.core.rotation import steps
+from keyturn.core.rotation.credential_slots import is_locked
 from keyturn.core.status.credentials import PROBE_VERDICTS
 from keyturn.core.status.summary import condition
 from keyturn.kube.events import EventType
@@ -80,23 +81,36 @@ def _tell_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, c
     match step:
         case steps.Apply(number=number):
             note = f"the database accepts {_login(number, observed)}, with the password of revision {number}"
-            context.events.record(managed, EventReason.CREDENTIAL_APPLIED, note)
+            opened = _opened(step, observed)
+            kind = EventType.WARNING if opened else EventType.NORMAL
+            context.events.record(managed, EventReason.CREDENTIAL_APPLIED, note + opened, kind)
         case steps.Prove(number=number):
             note = f"{_login(number, observed)} logged in with the password of revision {number}"
             context.events.record(managed, EventReason.CREDENTIAL_PROVEN, note)
         case steps.Revoke(number=number, ends_sessions=ends):
             note = f"the database refuses {_login(number, observed)}, with the password of revision {number}"
-            note += _still_open(effect.sessions, were_to_end=ends)
-            kind = EventType.WARNING if ends and effect.sessions else EventType.NORMAL
+            opened = _opened(step, observed)
+            note += _still_open(effect.sessions, were_to_end=ends) + opened
+            kind = EventType.WARNING if opened or (ends and effect.sessions) else EventType.NORMAL
             context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note, kind)
-        case steps.Assert():
+        case steps.Assert(opens=opens):
             note = "the database refused the published password; the recorded credentials are set again"
+            if opens:
+                note = "the published login was locked at the database; a requested rotation opens it"
             context.events.record(managed, EventReason.CREDENTIAL_REPAIRED, note, EventType.WARNING)
         case steps.Retire():
             note = "the ManagedSecret is deleted, and the database refuses each of its logins"
             context.events.record(managed, EventReason.CREDENTIAL_REVOKED, note)
         case _:
             assert_never(step)
+
+
+def _opened(step: steps.Apply | steps.Revoke, observed: Observed) -> str:
+    """Return that a step opened the published login, which was locked at the server."""
+    published = observed.state.current_credential if observed.state else None
+    if published is None or not published.is_proven or published.revision == step.number:
+        return ""
+    return f"; {published.login}, which was locked there, is open again" if is_locked(observed) else ""
 
 
 def _login(number: int, observed: Observed) -> str:

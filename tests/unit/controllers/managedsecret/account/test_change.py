@@ -333,6 +333,14 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
+async def test_a_login_that_is_opened_on_request_is_no_repair(changer: Changer) -> None:
+    for _ in range(3):
+        await changer.take(Assert(opens=True), AT_REST)
+    changer.memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+
+    assert changer.facts.verdict is ProbeVerdict.REFUSED
+
+
 async def test_an_account_whose_logins_are_refused_holds_up_no_other_one(changer: Changer) -> None:
     changer.server.roles["app_a"] = changer.server.roles["app_b"] = _open("of-a-backup")
 

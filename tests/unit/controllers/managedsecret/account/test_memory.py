@@ -30,6 +30,20 @@ def test_nothing_is_known_at_first(memory: AccountMemory) -> None:
     assert facts(memory) == AccountFacts()
 
 
+def test_a_locked_login_is_one_until_the_server_says_otherwise(memory: AccountMemory) -> None:
+    memory.judge(KEY, 1, ProbeVerdict.LOCKED, NOW)
+    memory.judge(KEY, 1, ProbeVerdict.UNREACHABLE, NOW)
+    assert facts(memory).locked
+    memory.judge(KEY, 1, ProbeVerdict.REFUSED, NOW)
+    assert not facts(memory).locked
+
+
+def test_another_login_is_not_known_as_locked(memory: AccountMemory) -> None:
+    memory.judge(KEY, 1, ProbeVerdict.LOCKED, NOW)
+    memory.plan_probe(KEY, 2, NOW)
+    assert not facts(memory).locked
+
+
 def test_failures_are_retried_with_a_back_off_of_at_most_five_minutes(memory: AccountMemory) -> None:
     pauses = []
     for _ in range(9):

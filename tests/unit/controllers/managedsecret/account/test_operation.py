@@ -893,3 +893,25 @@ def reason(done: Effect | Wait | Stalled) -> str:
 
 def message(done: Effect | Wait | Stalled) -> str:
     return "" if isinstance(done, Effect) else done.message
+
+
+# A locked login that is opened on request
+
+
+@pytest.mark.parametrize(
+    ("roles", "how"), [(claimed(), None), ({}, Claimed.CREATED)], ids=["locked", "dropped"]
+)
+async def test_a_locked_login_is_opened_on_request(
+    site: Site, roles: dict[str, Role], how: Claimed | None
+) -> None:
+    site.server.roles = dict(roles)
+
+    done = await site.run(Assert(opens=True), recorded(A), A)
+
+    assert done == Effect(how)
+    assert site.server.accepts("app_a", FIRST)
+
+
+async def test_a_repair_creates_nothing(site: Site) -> None:
+    with pytest.raises(Missing):
+        await site.run(Assert(), recorded(A), A)

@@ -44,10 +44,16 @@ class Teller:
         self.events.append((str(reason), note))
         self.types.append(str(type_))
 
-    def tell(self, step: DatabaseStep, effect: Effect | None = None) -> list[tuple[str, str]]:
+    def tell(
+        self,
+        step: DatabaseStep,
+        effect: Effect | None = None,
+        verdict: ProbeVerdict = ProbeVerdict.NOT_PROBED,
+    ) -> list[tuple[str, str]]:
         if effect:
             self.memory.keep_effect(KEY, effect)
-        tell_account_step(step, KEY, make.observed(state=STATE), self.memory, self.context)
+        observed = replace(make.observed(state=STATE), account=AccountFacts(verdict))
+        tell_account_step(step, KEY, observed, self.memory, self.context)
         return self.events
 
     def judge(self, verdict: ProbeVerdict, *, known: str = "Accepted") -> list[tuple[str, str]]:
@@ -115,6 +121,20 @@ def test_a_candidate_that_could_not_be_proven_is_no_event(teller: Teller) -> Non
     silent = Wait("DatabaseUnreachable", "it does not answer", seconds(5))
 
     assert teller.tell(Prove(1), Effect(unproven=silent)) == []
+
+
+@pytest.mark.parametrize("step", [Apply(2), Revoke(2)], ids=str)
+def test_a_locked_login_that_is_opened_is_named(teller: Teller, step: DatabaseStep) -> None:
+    ((_, note),) = teller.tell(step, Effect(), ProbeVerdict.LOCKED)
+
+    assert note.endswith("; app_a, which was locked there, is open again")
+    assert teller.types == ["Warning"]
+
+
+def test_a_login_that_is_opened_on_request_was_not_refused(teller: Teller) -> None:
+    ((told, note),) = teller.tell(Assert(opens=True), Effect())
+
+    assert (told, note.endswith("a requested rotation opens it")) == ("CredentialRepaired", True)
 
 
 def test_sessions_that_a_revoked_login_has_open_are_counted_by_address(teller: Teller) -> None:
