@@ -189,6 +189,17 @@ async def test_a_restart_of_the_operator_changes_nothing() -> None:
     assert all(call.startswith("prove") for call in added)
 
 
+async def test_an_account_that_a_backup_lacks_is_created_when_the_overlap_ends() -> None:
+    made = await site()
+    await made.rotate("leaver")
+    made.databases.server.roles.clear()
+    await made.pass_hours(2)
+    await made.rotate("open-it")
+    await made.pass_hours(2)
+    assert made.accepts(made.login)
+    assert len(made.state.facts.open_credentials) == 1
+
+
 async def test_an_object_without_an_account_has_the_format_of_before() -> None:
     made = Site({"data": [PASSWORD]})
     await made.settle()

@@ -296,34 +296,37 @@ class Operation:
         credential = self.state.facts.credential(step.number)
         if credential is None:
             return Effect()
-        cause = await self._close()
+        cause, claimed = await self._close()
         if cause is None and step.ends_sessions:
             ending = self.engine.end_sessions(self.account, credential.login, self.fence)
             await measure(self.engine, "end_sessions", ending)
         if problem := await self._prove_closed(credential, cause):
             return problem
-        return Effect(sessions=await self._sessions(credential) if cause is None else ())
+        return Effect(claimed, sessions=await self._sessions(credential) if cause is None else ())
 
-    async def _close(self) -> DatabaseError | None:
+    async def _close(self) -> tuple[DatabaseError | None, Claimed | None]:
         """Close each login that must not be accepted; return why not, if the account is not Keyturn's.
 
         Either a candidate that is given up was never opened there, or an administrator removed the mark or a role.
-        With a published login, an account without a mark is claimed again, as for a candidate.
+        With a published login, an account without a mark is claimed again, as for a candidate, and one that a backup
+        lacks is created again.
         """
+        created = None
         try:
             await self._bring()
         except Missing as missing:
-            if self.live:
-                raise
-            return missing.with_traceback(None)
+            if not self.live:
+                return missing.with_traceback(None), None
+            created = await self._claim()
+            await self._bring()
         except Forbidden as error:
             if error.code not in (_UNMARKED if self.live else _NOT_OURS):
                 raise
             if not self.live:
-                return error.with_traceback(None)
+                return error.with_traceback(None), None
             await self._claim()
             await self._bring()
-        return None
+        return None, created
 
     async def _prove_closed(self, credential: Credential, cause: DatabaseError | None) -> Wait | None:
         """Return why the refusal of a login is not proven; None if it is.

@@ -593,6 +593,28 @@ async def test_a_closed_login_is_proven_refused_between_two_logins_of_the_curren
     assert proofs == ["prove app_b", "prove app_a", "prove app_b"]
 
 
+@pytest.mark.parametrize(
+    ("gone", "how"), [(("app", "app_a", "app_b"), Claimed.CREATED), (("app_a",), None)], ids=["all", "old"]
+)
+async def test_what_is_missing_of_an_account_is_created_when_a_login_is_closed(
+    site: Site, gone: tuple[str, ...], how: Claimed | None
+) -> None:
+    site.server.roles = claimed(app_a=FIRST, app_b=SECOND)
+    for name in gone:
+        del site.server.roles[name]
+
+    assert await revoke(site) == Effect(how)
+    assert site.server.accepts("app_b", SECOND)
+    assert not site.server.accepts("app_a", FIRST)
+
+
+async def test_a_login_is_not_closed_in_an_account_that_is_missing_and_not_created(site: Site) -> None:
+    site.template = None
+
+    with pytest.raises(Missing):
+        await revoke(site)
+
+
 async def test_a_pooler_that_still_accepts_a_closed_login_is_named(site: Site) -> None:
     site.server.roles, site.also_at = claimed(app_a=FIRST, app_b=SECOND), (POOLER,)
     site.server.stale = {POOLER: {"app_a": Value.of_text(FIRST), "app_b": Value.of_text(SECOND)}}
@@ -728,11 +750,6 @@ async def test_a_first_candidate_that_is_given_up_is_proven_refused(site: Site) 
 
     assert reason(await site.run(Revoke(1), closing)) == "StillAccepted"
     assert not site.server.accepts("app_a", FIRST)
-
-
-async def test_an_account_with_a_published_login_that_was_dropped_is_not_closed(site: Site) -> None:
-    with pytest.raises(Missing):
-        await revoke(site)
 
 
 async def test_a_login_whose_password_is_lost_is_closed_at_the_server(site: Site) -> None:
