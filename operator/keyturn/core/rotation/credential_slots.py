@@ -38,6 +38,7 @@ __all__ = [
     "is_locked",
     "may_open",
     "previous_credential",
+    "previous_still_open",
     "record_problem",
     "staged_login",
     "tries_of",
@@ -127,6 +128,15 @@ def may_open(observed: Observed) -> bool:
         and observed.account is not None
         and observed.account.refused >= REFUSALS
     )
+
+
+def previous_still_open(state: StateFacts) -> str:
+    """Return what a rotation waits for that may not open another credential."""
+    others = (one.login for one in state.open_credentials if one is not state.current_credential)
+    logins = " and ".join(sorted(others))
+    if not logins:
+        return "the next rotation waits until a login has proven the password of the Secret"
+    return f"the next rotation waits until the previous login {logins} is closed; two are open at most"
 
 
 def is_exhausted(state: StateFacts) -> bool:

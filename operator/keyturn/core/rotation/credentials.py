@@ -27,6 +27,7 @@ from .credential_slots import (
     is_locked,
     may_open,
     previous_credential,
+    previous_still_open,
     record_problem,
     unproven,
     was_found,
@@ -413,14 +414,7 @@ def _waiting(observed: Observed, desired: Desired, state: StateFacts) -> Wait | 
     """Return that a rotation waits for the end of the previous credential."""
     if not waits_for_previous(observed, desired):
         return None
-    logins = " and ".join(
-        sorted(one.login for one in state.open_credentials if one is not state.current_credential)
-    )
-    return Wait(
-        ErrorReason.PREVIOUS_STILL_OPEN,
-        f"the next rotation waits until the previous login {logins} is closed; two are open at most",
-        _RECHECK_INTERVAL,
-    )
+    return Wait(ErrorReason.PREVIOUS_STILL_OPEN, previous_still_open(state), _RECHECK_INTERVAL)
 
 
 def _account(observed: Observed) -> AccountFacts:

@@ -11,6 +11,7 @@ from keyturn.core.labels import ROLLBACK
 from keyturn.core.reasons import ErrorReason
 
 from . import steps
+from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
@@ -110,16 +111,23 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
     what = f"{failed} did not become ready with revision {current.number}"
     stuck = told_of_stuck(observed.consumers)
     if observed.is_pressed:
-        help_ = stuck or f"fix the workload, or run `keyturn rotate {observed.name}`"
+        help_ = stuck or _help(observed, desired, "rotate")
         message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"
         raise Stalled(ErrorReason.ROLLOUT_FAILED, message, min(next_changes(observed, desired), default=None))
-    help_ = (
-        stuck
-        or f"fix the workload, or run `keyturn rotate {observed.name}` or `keyturn rollback {observed.name}`"
-    )
+    help_ = stuck or _help(observed, desired, "rotate", "rollback")
     retries = (denied_until(one.workload, observed, desired) for one in observed.consumers)
     again = min((when for when in retries if when), default=None)
     raise Stalled(ErrorReason.ROLLOUT_FAILED, f"{what}; no other workload is restarted; {help_}", again)
+
+
+def _help(observed: Observed, desired: Desired, *commands: str) -> str:
+    """Return what ends a failed rollout; a rotation does not that waits for the end of this rollout."""
+    waits = ""
+    if observed.state and desired.database and not may_open(observed):
+        commands = tuple(command for command in commands if command != "rotate")
+        waits = f"; {previous_still_open(observed.state)}"
+    runs = " or ".join(f"`keyturn {command} {observed.name}`" for command in commands)
+    return f"fix the workload{f', or run {runs}' if runs else ''}{waits}"
 
 
 def ask_for_help(observed: Observed, current: RevisionFacts) -> None:

@@ -10,6 +10,7 @@ from keyturn.core.observation.account import AccountFacts
 from keyturn.core.rotation.credential_slots import (
     free_login,
     may_open,
+    previous_still_open,
     staged_login,
     tries_of,
     unproven,
@@ -112,3 +113,16 @@ def test_the_unproven_credential_is_that_of_the_candidate_or_the_current_one() -
     assert unproven(state()) is None
     assert unproven(make.state()) is None
     assert ACCOUNT["username"] == "app"
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        pytest.param(
+            state(credential(2), credential(1)), "the previous login app_a is closed", id="previous"
+        ),
+        pytest.param(state(credential(1, APPLIED)), "a login has proven the password", id="not proven"),
+    ],
+)
+def test_what_a_rotation_waits_for_is_named(known: StateFacts, text: str) -> None:
+    assert text in previous_still_open(known)

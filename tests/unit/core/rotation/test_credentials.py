@@ -167,6 +167,39 @@ def test_a_rotation_that_is_due_and_waits_for_another_login_is_no_reason_to_wake
     assert step.until > late
 
 
+# A rollout that fails with the new login
+
+
+@pytest.mark.parametrize(
+    ("emergencies", "help_"),
+    [
+        pytest.param((), "fix the workload, or run `keyturn rollback db`", id="of a rotation"),
+        pytest.param((GENTLE,), "fix the workload", id="of an emergency"),
+    ],
+)
+def test_a_failed_rollout_names_no_rotation_that_would_wait(
+    emergencies: tuple[Emergency, ...], help_: str
+) -> None:
+    made = make.NOW if emergencies else make.MADE
+    revisions = superseding(2, reason="Emergency", made=made), superseding(1)
+    failed = make.consumer(marker="db=2", settled=False, failed=True)
+    found = state(credential(2), credential(1), revisions=revisions)
+    hold = {"rollout": {"onFailure": "Hold"}}
+    published = make.target(2, published=make.NOW)
+    held = look(found, failed, others=hold, emergencies=emergencies, target=published, **ASKED)
+    with pytest.raises(Stalled, match="RolloutFailed") as stalled:
+        next_step(held)
+    waits = "the next rotation waits until the previous login app_a is closed; two are open at most"
+    assert stalled.value.message.endswith(f"; {help_}; {waits}")
+
+
+def test_a_failed_rollout_without_another_open_login_names_the_rotation() -> None:
+    failed = make.consumer(marker="db=2", settled=False, failed=True)
+    found = moved(state(credential(2), credential(1, CLOSED)), 2, ended=True)
+    with pytest.raises(Stalled, match="or run `keyturn rotate db`"):
+        next_step(look(found, failed, others={"rollout": {"onFailure": "Hold"}}))
+
+
 # A candidate
 
 
