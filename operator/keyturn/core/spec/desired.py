@@ -402,6 +402,10 @@ def _password_of(database: DatabaseDesired, items: tuple[Item, ...]) -> Item:
             f"database.passwordValue {database.password!r} names no item of data that generates one value;"
             " name an item with generate: {password: {}}",
         )
+    if item.recipe.kind == "bytes" and item.recipe.settings.get("encoding") == "raw":
+        remedy = "write generate: {password: {}} for it, or another encoding in its class"
+        what = f"data item {item.name!r}, the database password, is raw bytes, which are no text; {remedy}"
+        raise Stalled(ErrorReason.INVALID_DATABASE, what)
     return item
 
 

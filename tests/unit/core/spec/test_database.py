@@ -94,3 +94,13 @@ def test_a_password_is_one_generated_value(data: list[Any], database: dict[str, 
     with pytest.raises(Stalled) as caught:
         make.desired(spec(database, data=data))
     assert caught.value.reason == "InvalidDatabase"
+
+
+def test_a_password_of_a_class_is_text() -> None:
+    """The rule of the CRD sees the generator of the item only, and a server takes no raw bytes."""
+    raw = make.secret_class(generate={"bytes": {"encoding": "raw"}})
+    with pytest.raises(Stalled, match="InvalidDatabase") as caught:
+        make.desired(spec(data=[{"name": "password"}]), raw)
+    assert "raw" in caught.value.message
+    text = make.secret_class(generate={"bytes": {"encoding": "hex"}})
+    assert make.desired(spec(data=[{"name": "password"}]), text).database
