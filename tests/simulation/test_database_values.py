@@ -200,6 +200,20 @@ async def test_an_account_that_a_backup_lacks_is_created_when_the_overlap_ends()
     assert len(made.state.facts.open_credentials) == 1
 
 
+async def test_candidates_that_were_all_refused_repair_no_published_login() -> None:
+    made = await site()
+    calls = made.databases.server.calls
+    calls.clear()
+    made.databases.server.refuses = {"app_b"}
+    await made.rotate("leaver")
+    for _ in range(20):
+        await made.settle()
+    conditions = {one["type"]: one for one in made.objects[MANAGED]["status"]["conditions"]}
+    assert conditions["Stalled"]["reason"] == "PasswordRefused"
+    assert calls.count("bring") == 6  # each of three candidates was opened and closed
+    assert made.accepts(made.login)
+
+
 async def test_an_object_without_an_account_has_the_format_of_before() -> None:
     made = Site({"data": [PASSWORD]})
     await made.settle()

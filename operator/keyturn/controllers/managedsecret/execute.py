@@ -96,7 +96,7 @@ async def _state_after(
     if isinstance(step, steps.Claim):
         return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
-    if isinstance(step, steps.Adopt | steps.Stage) and observed.account is not None:
+    if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
         memory.accounts.renew(key)
     if isinstance(step, steps.Adopt):
         return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)

@@ -172,7 +172,7 @@ class AccountMemory:
         return effect
 
     def renew(self, key: ObjectKey) -> None:
-        """Forget refusals: there is another candidate, or it was accepted."""
+        """Forget refusals: there is another candidate, or it was accepted or given up."""
         if account := self._accounts.get(key):
             account.refused = 0
             account.problem = account.again = None
