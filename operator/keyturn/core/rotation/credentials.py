@@ -92,7 +92,7 @@ def next_candidate(
         return None
     if given_up := _given_up(state):
         is_kept = _waits(observed) or _stays_locked(observed, desired)
-        return None if is_kept else _revoke(given_up, observed, desired.database)
+        return None if is_kept else _revoke(given_up, observed, desired.database, was_used=False)
     if state.candidate is None:
         return None
     return _close_exposed(state.candidate.number, observed, desired) or _learn(observed, desired, state)
@@ -259,8 +259,12 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
     return is_complete(observed, desired)
 
 
-def _revoke(credential: Credential, observed: Observed, database: DatabaseDesired) -> steps.Revoke:
-    ends_sessions = database.sessions is Sessions.TERMINATE or revokes_at_once(observed)
+def _revoke(
+    credential: Credential, observed: Observed, database: DatabaseDesired, *, was_used: bool = True
+) -> steps.Revoke:
+    """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
+    is_asked = database.sessions is Sessions.TERMINATE and (was_used or database.alternates)
+    ends_sessions = is_asked or revokes_at_once(observed)
     return steps.Revoke(credential.revision, ends_sessions)
 
 

@@ -91,6 +91,27 @@ def closing(**facts: Any) -> Any:
     return look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True), **facts)
 
 
+# Sessions of a login that is closed
+
+
+@pytest.mark.parametrize(
+    ("strategy", "emergencies", "ends"),
+    [
+        pytest.param({}, (), True, id="of one of two logins"),
+        pytest.param(SINGLE, (), False, id="of the published login"),
+        pytest.param(SINGLE, (INCIDENT,), True, id="in an emergency"),
+    ],
+)
+def test_a_candidate_that_is_given_up_ends_no_session_of_the_published_login(
+    strategy: dict[str, str], emergencies: tuple[Emergency, ...], ends: object
+) -> None:
+    login = "app" if strategy else ""
+    known = credential(2, CLOSING, login=login), credential(1, login=login)
+    found = moved(state(*known, current=1), 2, abandoned=True)
+    database = {"sessions": "Terminate", **strategy}
+    assert next_step(look(found, database=database, emergencies=emergencies)) == Revoke(2, ends is True)
+
+
 # A login that was locked at the server
 
 
