@@ -10,6 +10,7 @@ import pytest
 
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.value import Value
+from keyturn.databases.base import Endpoint
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, TARGET, Cluster
 from tests.support.memory_databases import MemoryDatabases, Role
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PASSWORD: dict[str, Any] = {"name": "password", "generate": {"password": {}}}
 ACCOUNT: dict[str, Any] = {"targetRef": {"name": "orders"}, "username": "app", "template": {}}
+REPLICA = Endpoint("replica.shop.svc", 5432)
 _HOUR = timedelta(hours=1)
 
 
@@ -211,6 +213,26 @@ async def test_candidates_that_were_all_refused_repair_no_published_login() -> N
     conditions = {one["type"]: one for one in made.objects[MANAGED]["status"]["conditions"]}
     assert conditions["Stalled"]["reason"] == "PasswordRefused"
     assert calls.count("bring") == 6  # each of three candidates was opened and closed
+    assert made.accepts(made.login)
+
+
+@pytest.mark.parametrize("is_silent", [True, False], ids=["before the change", "since the change"])
+async def test_a_single_password_works_while_a_replica_is_silent(is_silent: bool) -> None:  # noqa: FBT001  # a parameter
+    made = await site(database={**ACCOUNT, "strategy": "SingleUser"})
+    first, server = made.login, made.databases.server
+    made.databases.also_at = (REPLICA,)
+    if is_silent:
+        server.unanswered = {REPLICA}
+    else:
+        server.inside = lambda: server.unanswered.add(REPLICA)
+    await made.rotate("leaver")
+    await made.pass_hours(1)
+    assert made.login == first
+    assert made.accepts(first)
+    server.inside = lambda: None
+    server.unanswered = set()
+    await made.pass_hours(2)
+    assert made.login != first
     assert made.accepts(made.login)
 
 
