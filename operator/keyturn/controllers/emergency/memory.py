@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ class EmergencyMemory:
     def __init__(self) -> None:
         self._alarms: dict[EmergencyKey, Alarm] = {}
         self._progress: dict[ObjectKey, Mapping[str, Affected]] = {}
+        self._waiting: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
+        """ManagedSecrets that wait for the progress of another one, by that."""
 
     def alarm(self, key: EmergencyKey) -> Alarm:
         return self._alarms.setdefault(key, Alarm())
@@ -66,6 +69,15 @@ class EmergencyMemory:
             self._progress[key] = progress
         return tuple(EmergencyKey(key.namespace, one.name) for one in observed.emergencies)
 
+    def wait_for(self, other: ObjectKey, key: ObjectKey) -> None:
+        """Note that a ManagedSecret waits for the progress of another one."""
+        self._waiting[other].add(key)
+
+    def take_waiting(self, key: ObjectKey) -> set[ObjectKey]:
+        """Return the ManagedSecrets that wait for the progress of another one, once."""
+        return self._waiting.pop(key, set())
+
     def forget(self, key: ObjectKey) -> None:
         """Drop the progress of a deleted ManagedSecret."""
         self._progress.pop(key, None)
+        self._waiting.pop(key, None)

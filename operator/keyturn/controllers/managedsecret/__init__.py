@@ -5,6 +5,7 @@ Modules
     observe, resolve, secret_reads, consumers, holders, compliance   the observation
     value_index                     equal values across ManagedSecrets
     former_secrets                  uses of Secrets under earlier names of the target
+    signers                         CAs that an emergency rotates before what they sign
     rest                            whether an object is as the last pass left it at rest
     refresh, pull                   when stores are read, and the reads; memory of operations at stores
     large_objects                   concurrency limit of large objects

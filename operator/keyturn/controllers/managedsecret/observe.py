@@ -31,6 +31,7 @@ from .former_secrets import with_former_uses
 from .holders import with_holders
 from .resolve import Parsed, resolved, template_flaw
 from .secret_reads import is_left_immutable, versions_of
+from .signers import with_signers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +73,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         hold=memory.budget.hold(key),
     )
     observed = await _with_secrets(key, observed, memory, context)
+    observed = with_signers(key, observed, memory.emergencies, context.cache)
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)
     observed = await with_consumers(key, observed, memory.pods, memory.writes.published(key), context)

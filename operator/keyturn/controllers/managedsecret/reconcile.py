@@ -165,8 +165,11 @@ async def _end_pass(
     memory.rests.confirm(key)
     if observed.account is not None:
         tell_verdict(key, observed, context)
-    for emergency in memory.emergencies.note(key, observed, outcome.error):
-        context.alert(emergency)
+    if affected := memory.emergencies.note(key, observed, outcome.error):
+        for emergency in affected:
+            context.alert(emergency)
+        for other in memory.emergencies.take_waiting(key):
+            context.wake(other)
     failpoints.reached("after", "Report")
     if observed.hold is None:
         memory.budget.leave(key)

@@ -156,6 +156,8 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
         other = "write another target.name for one with new values, and let its workloads use that"
         again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
         return f"the Secret is immutable: {again}{other}"
+    if emergency.signer:
+        return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
         return None

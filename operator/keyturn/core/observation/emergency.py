@@ -35,6 +35,10 @@ class Emergency:
     """Whether some service of some of its secrets does not run on new values yet."""
     is_through: bool = False
     """Whether this ManagedSecret is complete."""
+    signer: str | None = None
+    """The ManagedSecret of the CA that signs certificates of this one, while that CA is not rotated yet."""
+    signed_from: datetime | None = None
+    """From when on certificates of this one are signed by a rotated CA; None without such a CA."""
 
     @property
     def presses(self) -> bool:

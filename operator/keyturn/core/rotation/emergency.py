@@ -37,6 +37,8 @@ __all__ = [
 
 COOL_DOWN = timedelta(minutes=5)
 """Minimum time between rotations for two emergencies, so repeated declarations do not exhaust services."""
+_SIGNER_INTERVAL = timedelta(minutes=1)
+"""Interval of checks whether a CA is rotated, besides those that its rotation causes."""
 _UNLIMITED = 1_000_000
 _MIN_OVERLAP = timedelta(seconds=1)
 _WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHED})
@@ -44,7 +46,10 @@ _WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHE
 
 
 def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime] | None:
-    """Return the first emergency that requires new values, and from when on."""
+    """Return the first emergency that requires new values, and from when on.
+
+    Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too.
+    """
     asking = (
         emergency
         for emergency in observed.emergencies
@@ -53,12 +58,15 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
     if first is None or observed.state is None:
         return None
+    if first.signer:
+        return first, observed.now + _SIGNER_INTERVAL
     made = [
         revision.made
         for revision in observed.state.revisions
         if revision.reason == RevisionReason.EMERGENCY and revision.made <= observed.now + COOL_DOWN
     ]
-    return first, max([first.started, *(time + COOL_DOWN for time in made)])
+    signed = [first.signed_from] if first.signed_from else []
+    return first, max([first.started, *signed, *(time + COOL_DOWN for time in made)])
 
 
 def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
@@ -132,9 +140,10 @@ def is_fixed(observed: Observed) -> bool:
 def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> RevisionFacts | None:
     """Return the revision with which every generated value is later than the declaration; None if there is none.
 
-    An unpublished rotation in progress counts: the emergency takes it over instead of starting a second one.
+    An unpublished rotation in progress counts: the emergency takes it over instead of starting a second one. A
+    revision from before the rotation of the CA that signs its certificates does not.
     """
-    if observed.state is None:
+    if observed.state is None or emergency.signer:
         return None
     stale = _generated_keys(observed.state, desired)
     for revision in reversed(observed.state.revisions):
@@ -142,6 +151,7 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
             revision.abandoned
             or revision.reason == RevisionReason.CLAIMED
             or not _is_since(revision, emergency.started, observed)
+            or (emergency.signed_from is not None and revision.made < emergency.signed_from)
         ):
             continue
         stale = _without_fresh(stale, revision)

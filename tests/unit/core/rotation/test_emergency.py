@@ -305,6 +305,57 @@ def test_it_starts_at_once_where_a_hold_keeps_all_else() -> None:
     assert start_time(look(state=held, emergencies=())) is None
 
 
+# Certificates, and the CA that signs them
+
+SIGNED_FROM = STARTED + seconds(20)
+AWAITING = replace(INCIDENT, signer="ca")
+SIGNED = replace(INCIDENT, signed_from=SIGNED_FROM)
+
+
+def test_nothing_is_rotated_before_the_ca_that_signs_it() -> None:
+    found = look(emergencies=(AWAITING,))
+
+    assert reason_of(found) is None
+    assert start_time(found) == NOW + minutes(1)
+    assert far(found, emergency=AWAITING) == Affected(
+        AffectedState.PENDING,
+        message="the ManagedSecret 'ca', whose CA signs its certificate, is rotated first",
+    )
+
+
+def test_values_are_rotated_when_the_ca_that_signs_them_is() -> None:
+    assert reason_of(look(emergencies=(SIGNED,))) == asked("password")
+    later = look(emergencies=(replace(SIGNED, signed_from=NOW + seconds(1)),))
+    assert reason_of(later) is None
+    assert start_time(later) == NOW + seconds(1)
+
+
+@pytest.mark.parametrize("reason", ["Triggered", RevisionReason.EMERGENCY])
+@pytest.mark.parametrize(
+    ("made", "is_published", "asks"),
+    [
+        (SIGNED_FROM - seconds(1), True, True),
+        (SIGNED_FROM - seconds(1), False, True),
+        (STARTED - seconds(1), False, True),
+        (SIGNED_FROM, True, False),
+        (SIGNED_FROM, False, False),
+    ],
+)
+def test_a_revision_from_before_the_ca_was_rotated_does_not_count(
+    made: datetime,
+    is_published: bool,  # noqa: FBT001
+    asks: bool,  # noqa: FBT001
+    reason: str,
+) -> None:
+    where = target(2, published=NOW) if is_published else target(1)
+    found = look(
+        state=state(revision(2, reason, made=made), revision(1)), target=where, emergencies=(SIGNED,)
+    )
+    found = replace(found, now=NOW + COOL_DOWN)
+
+    assert reason_of(found) == (asked("password") if asks else None)
+
+
 # What it lifts
 
 
