@@ -1,4 +1,4 @@
-"""A CA and a certificate that it signs, each of its own ManagedSecret, in emergencies."""
+"""A CA and a certificate that it signs, each of its own ManagedSecret: in emergencies, and after its renewal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from cryptography import x509
 from keyturn.api.emergency import AffectedState
 from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import EmergencyKey, ObjectKey
+from keyturn.core.labels import ROTATE
 from keyturn.kube import paths
-from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster
+from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster, Died
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,11 @@ class Signing(Cluster):
         body = self.objects[CA_MANAGED]
         body["spec"]["suspend"] = suspended
         body["metadata"]["generation"] += 1
+        self._stamp(body)
+
+    def rotate_ca(self) -> None:
+        body = self.objects[CA_MANAGED]
+        body["metadata"]["annotations"] = {ROTATE: str(self.now)}
         self._stamp(body)
 
     def certificate(self, path: str, key: str = "tls.crt") -> x509.Certificate:
@@ -213,3 +219,43 @@ async def test_a_ca_whose_values_are_rotated_elsewhere_is_not_waited_for() -> No
 
     assert cluster.certificate(TARGET) != before
     assert cluster.progress().state is AffectedState.ROLLED_OUT
+
+
+# Trust in a CA that was renewed
+
+
+async def test_certificates_of_a_ca_that_was_renewed_stay_trusted() -> None:
+    cluster = await signed(KEY, CA)
+    leaf, before = cluster.certificate(TARGET), cluster.certificate(CA_TARGET)
+
+    cluster.rotate_ca()
+    await cluster.run()
+    cluster.now += timedelta(days=30)
+    await cluster.run()
+
+    new, *earlier = cluster.certificates(CA_TARGET, "ca.crt")
+    assert new == cluster.certificate(CA_TARGET) != before
+    assert earlier == [before]
+    assert cluster.certificate(TARGET) == leaf, "it gets another one at its own renewal"
+
+
+@pytest.mark.parametrize("revoke", ["Immediately", "AfterRollout"])
+@pytest.mark.parametrize("writes", range(6))
+async def test_an_emergency_ends_the_trust_in_earlier_cas(writes: int, revoke: str) -> None:
+    """Also in that of a rotation that was in progress at the declaration, however far it was."""
+    cluster = await signed(KEY, CA)
+    cluster.rotate_ca()
+    cluster.dies_at = cluster.writes + writes + 0.5
+    try:
+        await cluster.run(1)
+    except Died:
+        cluster.restart()
+    cluster.dies_at = None
+
+    await cluster.declare("ca", revoke=revoke)
+    for _ in range(20):
+        await cluster.run(1)
+        is_done = cluster.progress(CA).state is AffectedState.ROLLED_OUT
+        assert not is_done or len(cluster.certificates(CA_TARGET, "ca.crt")) == 1
+
+    assert cluster.progress(CA).state is AffectedState.ROLLED_OUT

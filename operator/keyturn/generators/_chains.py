@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._certificate_config import CertificateConfig
     from ._pem import PrivateKey
 
-__all__ = ["certificates_in", "fulfils", "joined", "validity"]
+__all__ = ["authorities_in", "certificates_in", "fulfils", "joined", "validity"]
 
 _TOLERANCE = timedelta(seconds=1)
 _MAX_BUNDLE = 8  # less than the limit of a parsed bundle
@@ -85,6 +85,15 @@ def joined(fresh: Value, previous: Value) -> Value:
     certificates = certificates_in(fresh)
     older = [certificate for certificate in certificates_in(previous) if certificate not in certificates]
     return written([*certificates, *older][:_MAX_BUNDLE]) if older else fresh
+
+
+def authorities_in(pem: Value, now: datetime) -> Value:
+    """Return the certificates of CAs in a bundle that have not ended."""
+    return written(
+        certificate
+        for certificate in certificates_in(pem)
+        if is_ca(certificate) and now < certificate.not_valid_after_utc
+    )
 
 
 def _verified_path(

@@ -45,6 +45,8 @@ class GeneratorContext:
     """Values of the items in `needs`, of the same revision."""
     previous: Outputs | None = None
     """The previous value of this item."""
+    previous_is_exposed: bool = False
+    """Whether an emergency replaces the previous value, so that nothing trusts it beyond the overlap."""
     issuer: Outputs | None = None
     """Content of the Secret that `issuer_secret` names."""
 
@@ -112,6 +114,11 @@ class Generator(ABC, Generic[C]):
     @property
     def ends(self) -> bool:
         """Whether its values expire, so that they are renewed without a schedule."""
+        return False
+
+    @property
+    def keeps_trust(self) -> bool:
+        """Whether a new value trusts earlier ones beyond the overlap, unless they are exposed."""
         return False
 
     @property

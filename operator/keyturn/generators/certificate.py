@@ -20,7 +20,10 @@ _CHAIN, _KEY, _ROOTS = "tls.crt", "tls.key", "ca.crt"
 
 
 class Certificate(Generator[CertificateConfig]):
-    """Generates a key and its certificate: the chain without the root, and the root separately."""
+    """Generates a key and its certificate: the chain without the root, and the root separately.
+
+    A CA keeps its earlier roots until they end, because it has signed certificates that others use.
+    """
 
     kind = "certificate"
     Config = CertificateConfig
@@ -28,7 +31,7 @@ class Certificate(Generator[CertificateConfig]):
     public = frozenset({_CHAIN, _ROOTS})
 
     def generate(self, given: GeneratorContext) -> Outputs:
-        from . import _authority, _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
+        from . import _authority, _chains, _pem, _x509  # noqa: PLC0415  # on first use: cryptography is large
 
         key = _pem.draw(self._key)
         if self.issuer_secret is None:
@@ -38,8 +41,10 @@ class Certificate(Generator[CertificateConfig]):
         path = _x509.signed(self.config, key, issuer, given.now)
         if self.issuer_secret is not None:
             _authority.verify(path, self.issuer_secret)
-        chain, root = path[:-1] or path, path[-1:]
-        return {_CHAIN: _x509.written(chain), _KEY: _pem.private_pem(key), _ROOTS: _x509.written(root)}
+        chain, roots = path[:-1] or path, _x509.written(path[-1:])
+        if self.keeps_trust and given.previous and not given.previous_is_exposed:
+            roots = _chains.joined(roots, _chains.authorities_in(given.previous[_ROOTS], given.now))
+        return {_CHAIN: _x509.written(chain), _KEY: _pem.private_pem(key), _ROOTS: roots}
 
     def accepts(self, outputs: Outputs) -> bool:
         from . import _chains, _pem  # noqa: PLC0415  # on first use: cryptography is large
@@ -77,6 +82,10 @@ class Certificate(Generator[CertificateConfig]):
     @property
     def ends(self) -> bool:
         return True
+
+    @property
+    def keeps_trust(self) -> bool:
+        return self.config.is_ca
 
     @property
     def merges(self) -> frozenset[str]:

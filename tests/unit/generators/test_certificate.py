@@ -410,6 +410,70 @@ def test_a_ca_whose_overlap_lasts_signs_with_its_new_root_alone() -> None:
     assert made({**SERVER, **BY_CA}, during)[ROOTS] == during[CHAIN]
 
 
+# Earlier roots of a CA, which has signed certificates
+
+
+def renewed(previous: Held, now: datetime | None = None, *, exposed: bool = False, **others: Any) -> Held:
+    generator = generator_of("certificate", {"dnsNames": None, **CA, **others})
+    issuer = boxed(root()) if "issuer" in others else None
+    given = GeneratorContext(
+        now or datetime.now(UTC), previous=boxed(previous), previous_is_exposed=exposed, issuer=issuer
+    )
+    return opened(generator.generate(given))
+
+
+def test_a_renewed_ca_trusts_the_certificates_of_before(tmp_path: Path) -> None:
+    fresh = renewed(root())
+    assert fresh[ROOTS] == fresh[CHAIN] + root()[ROOTS]
+
+    client = ssl.create_default_context(cadata=fresh[ROOTS].decode())
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load(server, leaf(), tmp_path)
+    assert talk(server, client) == b"hello"
+
+
+def test_a_renewed_ca_that_trusts_earlier_roots_is_accepted_and_signs_with_the_new_one() -> None:
+    fresh = renewed(renewed(root()))
+    assert len(certificates(fresh[ROOTS])) == 3
+    generator = generator_of("certificate", {"dnsNames": None, **CA})
+    assert generator.accepts(boxed(fresh))
+    assert generator.overlapping(boxed(fresh), boxed(root())) == boxed(fresh), (
+        "the end of the overlap keeps it"
+    )
+    assert made({**SERVER, **BY_CA}, fresh)[ROOTS] == fresh[CHAIN]
+
+
+def test_an_intermediate_ca_trusts_earlier_roots_as_well() -> None:
+    other = made(CA)
+    before = made({**CA, **BY_CA, "commonName": "Shop intermediate CA"}, other)
+    fresh = renewed(before, **BY_CA, commonName="Shop intermediate CA")
+    assert fresh[ROOTS] == root()[ROOTS] + other[ROOTS]
+
+
+def test_an_earlier_root_stays_until_it_ends() -> None:
+    end = certificates(root()[ROOTS])[0].not_valid_after_utc
+    assert len(certificates(renewed(root(), end - timedelta(seconds=1))[ROOTS])) == 2
+    assert len(certificates(renewed(root(), end)[ROOTS])) == 1
+
+
+def test_an_exposed_root_and_one_of_no_ca_are_not_kept() -> None:
+    assert len(certificates(renewed(root(), exposed=True)[ROOTS])) == 1
+    assert len(certificates(renewed(self_signed())[ROOTS])) == 1
+
+
+def test_a_ca_that_is_renewed_again_and_again_does_not_pile_up_roots() -> None:
+    held = root()
+    for _ in range(10):
+        held = renewed(held)
+    assert len(certificates(held[ROOTS])) == 8
+
+
+@pytest.mark.parametrize(("settings", "keeps"), [(CA, True), (SERVER, False), ({**SERVER, **BY_CA}, False)])
+def test_only_a_ca_keeps_the_trust_in_earlier_roots(settings: Settings, keeps: bool) -> None:  # noqa: FBT001
+    generator = generator_of("certificate", {"commonName": None, "dnsNames": None, **settings})
+    assert generator.keeps_trust is keeps
+
+
 # What is accepted
 
 

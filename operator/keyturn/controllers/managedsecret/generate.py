@@ -11,7 +11,7 @@ from keyturn import templates
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.store_reads import being_made
-from keyturn.core.reasons import ErrorReason
+from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
 from keyturn.core.rotation.credential_slots import staged_login
 from keyturn.core.spec.database import LOGIN
@@ -72,19 +72,19 @@ async def generate_revision(
         if found is None and (existing := _existing(item, before, step, last)):
             values[item.name] = existing
         elif found is None or item.name in fresh:
-            made = await _generate_items(item, found, values, login, desired, key, last, generated, context)
+            made = await _generate_items(
+                item, found, values, login, step, desired, key, last, generated, context
+            )
             values[item.name] = _with_earlier(made, item, found, desired)
             made_now |= {item.name} if item.recipe else set()
         else:
             values[item.name] = _kept(item, found, desired)
-    now = context.now()
-    rendered = await _render(key.namespace, desired, values, state, now)
+    rendered = await _render(key.namespace, desired, values, state, now := context.now())
     revision = Revision(values | others_kept(desired, before), rendered)
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=frozenset(made_now))
     facts = transitions.stage(step, recorded, observed, desired, content, now)
-    facts = facts.with_loans(last.leases if last else ())
-    return State.newer(facts, revision, state)
+    return State.newer(facts.with_loans(last.leases if last else ()), revision, state)
 
 
 def making_order(desired: Desired) -> tuple[Item, ...]:
@@ -164,6 +164,7 @@ async def _generate_items(
     before: ItemValues | None,
     made: Mapping[str, ItemValues],
     login: str | None,
+    step: steps.Stage,
     desired: Desired,
     key: ObjectKey,
     last: Reading | None,
@@ -186,6 +187,7 @@ async def _generate_items(
         now=context.now(),
         values={name: kept.outputs for name, kept in made.items()},
         previous=_previous(item, before) if desired.overlap else None,
+        previous_is_exposed=step.reason.name == RevisionReason.EMERGENCY,
         issuer=await _issuer(generator, key, context),
     )
     return await generate_value(item, item.recipe.text, generator, given, key, generated, context)

@@ -27,10 +27,15 @@ __all__ = ["with_signers"]
 def with_signers(
     key: ObjectKey, observed: Observed, memory: EmergencyMemory, cache: InformerCache
 ) -> Observed:
-    """Add to open emergencies whether the CAs that sign certificates of a ManagedSecret are rotated."""
+    """Add to open emergencies whether the CAs that sign certificates of a ManagedSecret are rotated.
+
+    Add as well whether it has a CA itself, which any other rotation continues to trust.
+    """
     if observed.desired is None or not observed.is_pressed:
         return observed
     emergencies = observed.emergencies
+    if any(generator_for(item.recipe).keeps_trust for item in observed.desired.items if item.recipe):
+        emergencies = tuple(replace(one, own_only=True) for one in emergencies)
     for signer in sorted(set(_signers(key, observed.desired, cache))):
         for emergency in cache.emergencies.of(signer, cache.managed_labels(signer)):
             if not emergency.is_open:

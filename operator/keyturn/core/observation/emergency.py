@@ -39,6 +39,8 @@ class Emergency:
     """The ManagedSecret of the CA that signs certificates of this one, while that CA is not rotated yet."""
     signed_from: datetime | None = None
     """From when on certificates of this one are signed by a rotated CA; None without such a CA."""
+    own_only: bool = False
+    """Whether of all rotations only one for an emergency is enough: any other keeps the trust in exposed values."""
 
     @property
     def presses(self) -> bool:

@@ -147,18 +147,24 @@ def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> Re
         return None
     stale = _generated_keys(observed.state, desired)
     for revision in reversed(observed.state.revisions):
-        if (
-            revision.abandoned
-            or revision.reason == RevisionReason.CLAIMED
-            or not _is_since(revision, emergency.started, observed)
-            or (emergency.signed_from is not None and revision.made < emergency.signed_from)
-        ):
+        if not _may_renew(revision, emergency, observed):
             continue
         stale = _without_fresh(stale, revision)
         # Values that a rotation for an emergency did not change cannot be changed.
         if not stale or _is_rotated_since(revision, emergency.started, observed):
             return revision
     return None
+
+
+def _may_renew(one: RevisionFacts, emergency: Emergency, observed: Observed) -> bool:
+    """Whether values that were generated for a revision count as new since a declaration."""
+    if one.abandoned or one.reason == RevisionReason.CLAIMED:
+        return False
+    if emergency.own_only and one.base is not None and one.reason != RevisionReason.EMERGENCY:
+        return False
+    if emergency.signed_from is not None and one.made < emergency.signed_from:
+        return False
+    return _is_since(one, emergency.started, observed)
 
 
 def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: Desired) -> bool:

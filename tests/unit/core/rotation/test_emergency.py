@@ -356,6 +356,17 @@ def test_a_revision_from_before_the_ca_was_rotated_does_not_count(
     assert reason_of(found) == (asked("password") if asks else None)
 
 
+def test_a_ca_that_another_rotation_has_renewed_is_rotated_because_that_keeps_the_trust() -> None:
+    only = replace(INCIDENT, own_only=True)
+    taken = state(revision(2, "Triggered", made=NOW, base=1), revision(1))
+    first = state(revision(1, "Created", made=NOW, base=None))
+
+    assert reason_of(look(state=taken)) is None
+    assert reason_of(look(state=taken, emergencies=(only,))) == asked("password")
+    assert reason_of(look(state=rotated(), target=target(2, published=NOW), emergencies=(only,))) is None
+    assert reason_of(look(state=first, target=target(published=NOW), emergencies=(only,))) is None
+
+
 # What it lifts
 
 
