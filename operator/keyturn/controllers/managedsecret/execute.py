@@ -102,6 +102,7 @@ async def _state_after(
         return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         last, generated = memory.stores.pulls.last(key), memory.generated
+        generated.forget_exposed(key, observed)
         return await generate_revision(
             step, key, observed, wanted_of(observed), before, last, generated, context
         )

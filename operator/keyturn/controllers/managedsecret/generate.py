@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn import templates
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.emergency import DECLARED_WITHIN
 from keyturn.core.observation.store_reads import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
@@ -305,6 +306,17 @@ class GeneratedValues:
         del generation.jobs[item]
         if not generation.jobs:
             del self._generations[key]
+
+    def forget_exposed(self, key: ObjectKey, observed: Observed) -> None:
+        """Drop values from before an open emergency, or from before the CA that signs them was rotated for it."""
+        began = self.since(key)
+        bounds = (
+            max(one.started + DECLARED_WITHIN, one.signed_from or one.started)
+            for one in observed.emergencies
+            if one.is_open
+        )
+        if began and any(began < bound for bound in bounds):
+            self.forget(key)
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel and drop all values: a revision records them, or the spec no longer asks for them."""

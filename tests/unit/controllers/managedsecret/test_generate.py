@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from keyturn.controllers.managedsecret.pull import Reading
 from keyturn.controllers.managedsecret.retries import drop_generated
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
+from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import being_read
 from keyturn.core.rotation.steps import Reason, Stage
 from keyturn.core.spec.desired import wanted_by
@@ -160,6 +161,32 @@ async def test_a_large_key_outlasts_a_pass_that_waits_for(
     await in_the_end(maker)
 
     drop_generated(KEY, Outcome(None, error), maker.memory.generated, NOW + timedelta(minutes=minutes))
+
+    await in_the_end(maker)
+    assert slow.made == made
+
+
+@pytest.mark.parametrize(
+    ("emergency", "made"),
+    [
+        ({"started": NOW - timedelta(seconds=1)}, 1),
+        ({"started": NOW}, 2),
+        ({"started": NOW + timedelta(minutes=1)}, 2),
+        ({"started": NOW + timedelta(minutes=1), "is_open": False}, 1),
+        ({"started": NOW - timedelta(minutes=1), "signed_from": NOW}, 1),
+        ({"started": NOW - timedelta(minutes=1), "signed_from": NOW + timedelta(seconds=1)}, 2),
+    ],
+    ids=["before it", "in its second", "after it", "one that is done", "signed by a new CA", "by the old CA"],
+)
+async def test_what_was_made_before_an_emergency_is_generated_again(
+    slow: Slow, emergency: dict[str, Any], made: int
+) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    await in_the_end(maker)
+    found = replace(observed({}), emergencies=(Emergency("inc-1", "uid-1", **emergency),))
+
+    maker.memory.generated.forget_exposed(KEY, found)
 
     await in_the_end(maker)
     assert slow.made == made
