@@ -19,6 +19,7 @@ class TemplateFailed(Stalled):
         super().__init__(
             ErrorReason.TEMPLATE_FAILED,
             f"template {key!r} cannot be rendered with the values that there are: it reads what is not there, or what"
-            " is no text, or computes what it cannot, or too much; give a default, write base64_encode, or loop less",
+            " is no text, or computes what it cannot, or too much; give a default, write base64_encode, hash at most"
+            " 72 bytes by bcrypt, or loop less",
         )
         self.flaw = flaw

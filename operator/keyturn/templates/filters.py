@@ -29,6 +29,7 @@ __all__ = ["FILTERS", "guarded"]
 _MAX_INTEGER: Final = 2**63
 _MAX_FORMAT_LENGTH: Final = 100
 _BCRYPT_ROUNDS: Final = 10
+_BCRYPT_BYTES: Final = 72  # the algorithm reads no more
 _BCRYPT_STEPS: Final = STEPS // 10
 _IN_QUOTES: Final = re.compile(r'"[^"]*"?')
 
@@ -177,7 +178,10 @@ def _sha256(given: object) -> str:
 def _bcrypt(given: object) -> str:
     import bcrypt  # noqa: PLC0415  # on first use: few templates need it
 
-    return bcrypt.hashpw(_text(given).encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
+    content = _text(given).encode()
+    if len(content) > _BCRYPT_BYTES:
+        raise Refused(f"the filter bcrypt takes at most {_BCRYPT_BYTES} bytes")
+    return bcrypt.hashpw(content, bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()
 
 
 def _date(given: object, form: str) -> str:

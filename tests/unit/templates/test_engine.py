@@ -320,6 +320,10 @@ UNRENDERED = {
         "{{ canary | date: '%Y' }}",
         "line 1: the filter date does not accept this input",
     ),
+    "more bytes than bcrypt reads": (
+        "{{ canary | append: canary | append: canary | append: canary | append: canary | bcrypt }}",
+        "line 1: the filter bcrypt takes at most 72 bytes",
+    ),
     "a text that is no list": ("{{ canary | sort }}", "line 1: the filter sort does not accept this input"),
     "a division by zero": (
         "{{ 1 | divided_by: 0 }}",
@@ -349,7 +353,8 @@ def test_the_message_of_a_rendering_that_failed_names_the_key_and_no_place(text:
     """Who chose where a template fails by what a value is would read the value off the line."""
     assert failure(text).message == (
         "template 'text' cannot be rendered with the values that there are: it reads what is not there, or what is no"
-        " text, or computes what it cannot, or too much; give a default, write base64_encode, or loop less"
+        " text, or computes what it cannot, or too much; give a default, write base64_encode, hash at most 72 bytes"
+        " by bcrypt, or loop less"
     )
 
 

@@ -140,7 +140,8 @@ def test_binary_values_are_bit_exact_in_the_secret_and_in_a_template(space: Spac
 
 FAILED = (
     "template 'A' cannot be rendered with the values that there are: it reads what is not there, or what is no text,"
-    " or computes what it cannot, or too much; give a default, write base64_encode, or loop less"
+    " or computes what it cannot, or too much; give a default, write base64_encode, hash at most 72 bytes by"
+    " bcrypt, or loop less"
 )
 REFUSED = {
     "an unknown value": (
