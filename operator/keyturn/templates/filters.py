@@ -31,6 +31,8 @@ _MAX_FORMAT_LENGTH: Final = 100
 _BCRYPT_ROUNDS: Final = 10
 _BCRYPT_BYTES: Final = 72  # the algorithm reads no more
 _BCRYPT_STEPS: Final = STEPS // 10
+_LINES: Final = re.compile(r"[^\n]*\n|[^\n]+")
+"""Lines with their ends; characters at which only Unicode ends lines are part of a value."""
 _IN_QUOTES: Final = re.compile(r'"[^"]*"?')
 
 
@@ -122,7 +124,7 @@ def _join(given: object, separator: object = " ") -> str:
 
 
 def _indent(given: object, width: int = 4) -> str:
-    lines = _text(given).splitlines(keepends=True)
+    lines = _LINES.findall(_text(given))
     _check_size(sum(map(len, lines)) + len(lines) * width)
     return "".join(" " * width + line for line in lines)
 
@@ -213,7 +215,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "size": misc.size,
     "slice": string.slice_,
     "strip": string.strip,
-    "strip_newlines": lambda given: "".join(_text(given).splitlines()),
+    "strip_newlines": lambda given: _text(given).replace("\r\n", "").replace("\n", ""),
     "truncate": string.truncate,
     "upcase": string.upcase,
     # lists

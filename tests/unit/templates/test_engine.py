@@ -149,6 +149,21 @@ def test_a_filter_makes(expression: str, made: str) -> None:
     assert rendered(f"{{{{ {expression} }}}}").decode() == made
 
 
+@pytest.mark.parametrize(
+    ("expression", "made"),
+    [
+        ("v | indent: 2", "  a\u2028b\x0cc\x85d\r\n  \n  e"),
+        ("v | strip_newlines", "a\u2028b\x0cc\x85de"),
+    ],
+    ids=["indent", "strip_newlines"],
+)
+def test_only_line_feeds_end_lines(expression: str, made: str) -> None:
+    """Other characters at which Unicode ends lines are part of a value."""
+    text = "{{ " + expression + " }}"
+
+    assert rendered(text, {"v": one("a\u2028b\x0cc\x85d\r\n\ne")}).decode() == made
+
+
 def test_every_filter_is_in_the_table() -> None:
     assert FILTERS.keys() - FILTERED.keys() == {"bcrypt"}
 
