@@ -41,6 +41,7 @@ _A_NAME = "a certificate needs a name; write commonName, dnsNames or ipAddresses
 _CA_NAME = "the certificate of a CA needs a name; write commonName"
 _CA_USAGES = "a CA signs certificates and nothing else; remove usages"
 _NOT_AN_IP = "write an IP address, such as 10.0.0.1 or fd00::1"
+_MANY_BYTES = f"commonName has more than {_MAX_COMMON_NAME} bytes in UTF-8; write a shorter one"
 _LONG_NAME = f"the first name is longer than {_MAX_COMMON_NAME} characters; write commonName"
 
 
@@ -65,8 +66,10 @@ DnsName = Annotated[
 
 
 def _checked_address(text: str) -> str:
+    """Return an address in its canonical form; a certificate has none with a zone, such as fe80::1%eth0."""
     try:
-        return str(ip_address(text))
+        if "%" not in text:
+            return str(ip_address(text))
     except ValueError:
         pass
     raise ValueError(_NOT_AN_IP)
@@ -210,8 +213,8 @@ class CertificateConfig(Schema):
             return _CA_NAME
         if self.is_ca and self.usages:
             return _CA_USAGES
-        if len(self.subject) > _MAX_COMMON_NAME:
-            return _LONG_NAME
+        if len(self.subject.encode()) > _MAX_COMMON_NAME:
+            return _MANY_BYTES if self.common_name else _LONG_NAME
         return self._flaw_of_time()
 
     def _flaw_of_time(self) -> str | None:

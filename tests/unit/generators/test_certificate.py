@@ -269,11 +269,12 @@ def test_one_that_signs_itself_is_its_own_root() -> None:
     [
         ({"commonName": "Shop, Orders"}, 'CN = "Shop, Orders"'),
         ({"commonName": "Söhne"}, "CN = S\\C3\\B6hne"),
+        ({"commonName": "ü" * 32}, "CN = " + "\\C3\\BC" * 32),
         ({"commonName": "cart", "dnsNames": ["a.test"]}, "CN = cart"),
         ({"dnsNames": ["a.test", "b.test"], "ipAddresses": ["10.0.0.1"]}, "CN = a.test"),
         ({"ipAddresses": ["10.0.0.1"]}, "CN = 10.0.0.1"),
     ],
-    ids=["a comma", "an umlaut", "both", "host names", "an address"],
+    ids=["a comma", "an umlaut", "64 bytes", "both", "host names", "an address"],
 )
 def test_the_subject_is_the_common_name_or_the_first_other_one(settings: Settings, subject: str) -> None:
     assert f"Subject: {subject}\n" in text_of(made(settings))
@@ -870,6 +871,14 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
             "certificate: the first name is longer than 64 characters; write commonName",
         ),
         (
+            {"commonName": "ü" * 33},
+            "certificate: commonName has more than 64 bytes in UTF-8; write a shorter one",
+        ),
+        (
+            {"ipAddresses": ["fe80::1%eth0"]},
+            "certificate.ipAddresses[0]: write an IP address, such as 10.0.0.1 or fd00::1",
+        ),
+        (
             {"commonName": "a", "duration": "36h", "renewBefore": "36h"},
             "certificate: renewBefore must be shorter than duration, which is 1d12h, by 10s or more",
         ),
@@ -899,6 +908,8 @@ def test_the_root_that_lasts_longest_is_chosen_of_two_with_one_key() -> None:
         "a CA's name",
         "a CA's usages",
         "a long name",
+        "a name of many bytes",
+        "an address with a zone",
         "renewed at its start",
         "by default",
         "renewed all the time",
