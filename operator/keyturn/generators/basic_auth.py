@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import pydantic
 
 from keyturn.api.base import Schema, rules
 from keyturn.core.value import Value
 
-from ._spelled import Username
+from ._spelled import Spelled
 from .base import LEAST_LENGTH, Generator, GeneratorContext, Outputs, Strength
 from .password import Password, PasswordConfig
 
@@ -19,10 +20,21 @@ _MAX_LENGTH = 72  # bcrypt reads no more
 _COST = 10  # the password is random and cannot be guessed; every request pays for the hash
 
 
+_Username = Annotated[
+    str,
+    Spelled(
+        r'^[!"$-9;-~][!-9;-~]*$',  # a line that begins with # is a comment for servers
+        "a user name has printable ASCII characters without blanks and colons, and does not begin with #;"
+        " write such a name",
+        128,
+    ),
+]
+
+
 class BasicAuthConfig(Schema):
     """A user name and a random password, for HTTP basic authentication."""
 
-    username: Username = "admin"
+    username: _Username = "admin"
     """The name of the user; admin if absent."""
     length: int = pydantic.Field(
         LEAST_LENGTH,

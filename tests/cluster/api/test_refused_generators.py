@@ -15,7 +15,10 @@ _SHORT = "a password needs at least 32 characters; write length: 32 or more"
 _NO_CHARACTERS = "a password needs characters; leave at least one of lower, upper, digits and symbols on"
 _NO_PUNCTUATION = "symbolCharacters takes ASCII punctuation only, such as -_.~; write symbols: false for none"
 _SMALL_RSA = "an RSA key needs 3072 bits to be as strong as 128 bits of entropy; write so many"
-_USERNAME = "a user name has printable ASCII characters without blanks and colons; write one of these"
+_USERNAME = (
+    "a user name has printable ASCII characters without blanks and colons, and does not begin with #;"
+    " write such a name"
+)
 _LABEL = "apps split the label at its colon; write a text without a colon"
 _DNS_NAME = "write a DNS name in lower case, such as shop.test or *.shop.test"
 _ISSUER = "exactly one signs; write selfSigned: {} or secretRef: {name: the Secret of a CA}"
@@ -173,6 +176,11 @@ GENERATORS = {
         "basicAuth",
         {"username": "a:b"},
         f'basicAuth.username: Invalid value: "a:b": {_USERNAME}',
+    ),
+    "a user name that makes the line a comment": (
+        "basicAuth",
+        {"username": "#a"},
+        f'basicAuth.username: Invalid value: "#a": {_USERNAME}',
     ),
     "a basic password of 31 characters": (
         "basicAuth",

@@ -95,19 +95,24 @@ def test_another_user_or_length_asks_for_a_new_login(settings: dict[str, object]
     assert not accepts(example(), **settings)
 
 
+@pytest.mark.parametrize("username", ["a#", '"', "$a", "!", "~"])
+def test_other_signs_are_part_of_a_name(username: str) -> None:
+    assert made_by("basicAuth", username=username)["username"] == username.encode()
+
+
 def test_a_dot_in_a_name_is_a_dot() -> None:
     outputs = made_by("basicAuth", username="a.b")
     line = outputs["auth"].replace(b"a.b", b"axb")
     assert not accepts({**outputs, "auth": line}, username="a.b")
 
 
-@pytest.mark.parametrize("username", ["", "a:b", "a b", "é", "a\n", "a" * 129])
+@pytest.mark.parametrize("username", ["", "a:b", "a b", "é", "a\n", "a" * 129, "#a", "#"])
 def test_a_name_that_would_break_the_line_is_refused(username: str) -> None:
     with pytest.raises(Stalled) as refusal:
         generator_of("basicAuth", {"username": username})
     assert refusal.value.message == (
-        "basicAuth.username: a user name has printable ASCII characters without blanks and colons;"
-        " write one of these"
+        "basicAuth.username: a user name has printable ASCII characters without blanks and colons, and does not begin"
+        " with #; write such a name"
     )
 
 
