@@ -35,6 +35,14 @@ def written_out(block: str) -> str:
     return "".join(lines[first - 1 : last])
 
 
+def test_a_password_in_a_url_is_encoded_for_each_part_of_it() -> None:
+    """`url_encode` writes a blank as +, which is another password before the host."""
+    texts = [block for _, block in manifests()]
+    texts += [path.read_text() for path in (_ROOT / "manifests").rglob("*.yaml")]
+
+    assert [text for text in texts if re.search(r"url_encode\s*}}@", text)] == []
+
+
 def test_there_are_manifests_to_check() -> None:
     assert {"README.md", "index.md", "rotation.md"} <= {page for page, _ in manifests()}
 
