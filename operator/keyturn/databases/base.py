@@ -376,7 +376,8 @@ class Engine(ABC):
         Raises:
             Missing: There is no owner and no template.
             Forbidden: A guard refuses it, it has the mark of another ManagedSecret (`AccountTaken`), or another login
-                than the owner is open, has no mark and is not proven (`AccountInUse`).
+                than the owner is open, has no mark and is not proven, or has no mark and is used by others, such as a
+                group with members (`AccountInUse`).
             Fenced, Busy, Denied: Nothing was changed.
         """
 

@@ -27,8 +27,8 @@ class ErrorReason(Code):
     )
     ACCOUNT_EXISTS = (
         "AccountExists",
-        "the database account exists and logs in with a password that Keyturn does not have",
-        "put its password into the Secret and set `target.adopt: IfUnowned`, or close the account",
+        "a role of the database account exists, and logs in with an unknown password or has other uses",
+        "put its password into the Secret and set `target.adopt: IfUnowned`, or see the message",
     )
     ACCOUNT_FORBIDDEN = (
         "AccountForbidden",

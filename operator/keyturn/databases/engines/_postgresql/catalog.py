@@ -30,7 +30,11 @@ SELECT rolname, rolcanlogin, coalesce(rolvaliduntil <= now(), false), rolconnlim
        coalesce(shobj_description(oid, 'pg_authid'), ''),
        pg_has_role(oid, 'MEMBER WITH ADMIN OPTION'), pg_has_role(oid, 'USAGE') AND pg_has_role(oid, '{act}'),
        EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = pg_roles.oid
-               AND deptype = 'o' AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()))
+               AND deptype = 'o' AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())),
+       EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = pg_roles.oid
+               AND deptype = 'o'),
+       EXISTS (SELECT FROM pg_auth_members JOIN pg_roles AS other ON other.oid = member WHERE roleid = pg_roles.oid
+               AND NOT (other.rolsuper OR other.rolcreaterole))
 FROM pg_roles WHERE rolname IN ({names})
 """
 _ABOVE: Final = """
@@ -150,7 +154,7 @@ def _above(rows: Sequence[Row]) -> tuple[dict[str, dict[str, None]], dict[str, s
 
 
 def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]) -> Role:
-    name, is_open, is_expired, connections, comment, has_option, may_act, owns_strays = row
+    name, is_open, is_expired, connections, comment, has_option, may_act, owns_strays, owns, has_members = row
     may_alter = admin.may_create_roles and (has_option == "t" or not admin.has_grant_options)
     return Role(
         name=name,
@@ -163,4 +167,6 @@ def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]
         may_alter=admin.is_superuser or may_alter,
         may_act=admin.is_superuser or may_act == "t",
         owns_strays=owns_strays == "t",
+        owns=owns == "t",
+        has_members=has_members == "t",
     )

@@ -57,6 +57,10 @@ class Role:
     """Whether the admin has its privileges and may act as it."""
     owns_strays: bool = False
     """Whether it owns objects in the database of the target."""
+    owns: bool = False
+    """Whether it owns anything at the server, such as a database."""
+    has_members: bool = False
+    """Whether roles may act as it that are no administrators."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from keyturn.databases.errors import DatabaseError, Forbidden, Missing, Unreacha
 
 from .facts import OLDEST, mark_of, marked
 from .quoting import identifier
+from .settings import ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -115,19 +116,44 @@ def marking(account: Account, names: Iterable[str]) -> str:
 def _in_use(
     account: Account, facts: Facts, proven: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, str]]:
-    """Yield that others may log in with a name; `proven` are those whose recorded passwords were accepted."""
+    """Yield that others may use a name; `proven` are those whose recorded passwords were accepted."""
+    # It may be a login of the account, so the way out is never to close or drop it.
+    remedy = (
+        f"If it is a login of this ManagedSecret, put the line {marked('', account.mark)!r} into its comment;"
+        f" otherwise write another {_FIELD}"
+    )
     for role in facts.roles.values():
-        is_known = role.name in proven or mark_of(role.comment)
-        if role.is_open and not is_known:
-            # It may be the published login, so the way out is never to close it.
-            remedy = (
-                f"If it is a login of this ManagedSecret, put the line {marked('', account.mark)!r} into its comment;"
-                f" otherwise write another {_FIELD}"
-            )
+        if role.name in proven or mark_of(role.comment):
+            continue
+        if role.is_open:
             yield (
                 "AccountInUse",
                 f"role {role.name!r} exists, logs in and has no mark; nothing was changed. {remedy}",
             )
+        elif uses := ", ".join(_uses(role, account, facts)):
+            yield (
+                "AccountInUse",
+                f"role {role.name!r} exists, has no mark and {uses}; nothing was changed. {remedy}",
+            )
+
+
+def _uses(role: Role, account: Account, facts: Facts) -> Iterator[str]:
+    """Yield what others use a closed role for, none of which a login of an account has.
+
+    The owner may have all of it, as its objects, members and settings stay as they are.
+    """
+    if role.name == account.owner:
+        return
+    owner = facts.roles.get(account.owner)
+    if role.owns:
+        yield "owns objects"
+    if role.has_members:
+        yield "has members"
+    if role.member_of - {account.owner} - (owner.member_of if owner else frozenset()):
+        yield "is a member of others"
+    wanted = {**facts.settings.get(account.owner, {}), ROLE: account.owner}
+    if facts.settings.get(role.name, {}).items() - wanted.items():
+        yield "has settings"
 
 
 def _taken(account: Account, facts: Facts) -> Iterator[tuple[str, str]]:

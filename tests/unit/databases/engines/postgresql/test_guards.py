@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from keyturn.databases.base import Account
 from keyturn.databases.engines._postgresql.facts import Admin, Facts, Role, marked
 from keyturn.databases.engines._postgresql.guards import forbidden
@@ -35,3 +37,53 @@ def test_a_mark_is_short_in_a_message() -> None:
 
     assert refusal
     assert len(refusal[1]) < 1000
+
+
+def with_login(role: Role, setting: tuple[str, str] = ("", "")) -> Facts:
+    """Return an account whose second login is this role, with a setting of its own."""
+    others = {name: Role(name, comment=marked("", ACCOUNT.mark)) for name in ACCOUNT.names}
+    others["orders"] = Role("orders", comment=marked("", ACCOUNT.mark), member_of=frozenset({"staff"}))
+    of_owner = {("", "work_mem"): "1MB"}
+    of_login = {**of_owner, ("", "role"): "orders", **({("", setting[0]): setting[1]} if setting[0] else {})}
+    return Facts(
+        Admin("keyturn", 180_000),
+        {**others, "orders_b": role},
+        {"orders": of_owner, "orders_b": of_login},
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (with_login(Role("orders_b", owns=True)), "owns objects"),
+        (with_login(Role("orders_b", has_members=True)), "has members"),
+        (with_login(Role("orders_b", member_of=frozenset({"orders", "bi"}))), "is a member of others"),
+        (with_login(Role("orders_b"), ("search_path", "b")), "has settings"),
+        (
+            with_login(Role("orders_b", owns=True, has_members=True), ("work_mem", "2MB")),
+            "owns objects, has members, has settings",
+        ),
+    ],
+    ids=["owner", "group", "member", "settings", "several"],
+)
+def test_a_closed_role_without_a_mark_that_others_use_is_no_login(there: Facts, words: str) -> None:
+    assert forbidden(ACCOUNT, there) == (
+        "AccountInUse",
+        (
+            f"role 'orders_b' exists, has no mark and {words}; nothing was changed. If it is a login of this"
+            " ManagedSecret, put the line 'keyturn.dev/managed-secret: shop/orders/here' into its comment; otherwise"
+            " write another database.username"
+        ),
+    )
+
+
+def test_a_login_that_lost_its_mark_is_not_one_of_others() -> None:
+    login = Role("orders_b", member_of=frozenset({"orders", "staff"}))
+
+    assert forbidden(ACCOUNT, with_login(login)) is None
+
+
+def test_a_role_with_the_mark_is_the_accounts_whatever_it_has() -> None:
+    login = Role("orders_b", owns=True, has_members=True, comment=marked("", ACCOUNT.mark))
+
+    assert forbidden(ACCOUNT, with_login(login, ("work_mem", "2MB"))) is None
