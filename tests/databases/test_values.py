@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.databases.base import Login, Salt
+from keyturn.core.value import Value
+from keyturn.databases.base import Answer, Login, Salt
 from keyturn.databases.engines._postgresql import addresses, connecting, driver, scram
 from keyturn.databases.errors import DatabaseError, RefusedByPolicy
 from tests.databases.servers import Place, account, new_login, new_value, open_fence, opened, plain
@@ -104,3 +105,50 @@ async def test_a_hash_that_takes_long_is_not_computed(newest: Place) -> None:
             await session.verifier(new_login("app"), b"s" * 16)
 
     assert refusal.value.code == "TooManyIterations"
+
+
+# Passwords that people chose, of accounts that are adopted
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Sommer-Größe-2021!",
+        "tab\tinside",
+        "\ufb01ne\u00a0soft\u00adhyphen",
+        "new \U0001f916",
+        "\u0627\u0661\u0628",
+    ],
+    ids=["accents", "a tab", "normalised", "unassigned", "right to left"],
+)
+async def test_a_password_that_was_in_use_is_set_again_as_the_server_hashes_it(
+    any_server: PostgresServer, password: str
+) -> None:
+    place, owned = Place.of_superuser(any_server), account()
+    found = Login(owned.owner, Value.of_text(password), "revision 1, try 0", was_found=True)
+    any_server.execute(f"CREATE ROLE {found.name} LOGIN PASSWORD '{password}'")
+    engine, new = place.engine(), new_login(owned.logins[0])
+    assert (await engine.prove(found)).answer is Answer.ACCEPTED
+    await engine.create(owned, None, open_fence, frozenset({found.name}))
+
+    await engine.bring(owned, (found, new), open_fence)
+    assert [(await engine.prove(one)).answer for one in (found, new)] == [Answer.ACCEPTED] * 2
+    await engine.bring(owned, (new,), open_fence)
+    assert [(await engine.prove(one)).answer for one in (found, new)] == [Answer.REFUSED, Answer.ACCEPTED]
+
+
+@pytest.mark.parametrize("password", [b"", b"Gr\xf6\xdfe", b"a\0b"], ids=["empty", "no UTF-8", "NUL"])
+async def test_a_password_that_no_client_can_send_is_no_silence_of_the_server(
+    newest: Place, password: bytes
+) -> None:
+    owned = account()
+    await opened(newest, owned)
+    login = Login(owned.logins[0], Value(password), "revision 1, try 0", was_found=True)
+
+    verdict = await newest.engine().prove(login)
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, "UnsupportedValue", False)
+    assert "set another one at the server, and write it into the Secret" in verdict.message
+    with pytest.raises(RefusedByPolicy) as refusal:
+        await newest.engine().bring(owned, (login,), open_fence)
+    assert refusal.value.message == verdict.message

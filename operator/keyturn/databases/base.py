@@ -113,6 +113,8 @@ class Login:
 
     A server stores a recorded one the same way each time.
     """
+    was_found: bool = False
+    """Whether applications had the password before Keyturn, so that their drivers can read each of its characters."""
 
 
 class Answer(StrEnum):

@@ -464,7 +464,8 @@ def login_of(credential: Credential, state: State, password: str) -> Login | Non
     value = kept.outputs.get(VALUE) if kept else None
     if value is None:
         return None
-    return Login(credential.login, value, f"revision {credential.revision}, try {credential.tries}")
+    named = f"revision {credential.revision}, try {credential.tries}"
+    return Login(credential.login, value, named, was_found(credential.revision, state.facts))
 
 
 async def measure(engine: Engine, operation: str, work: Coroutine[Any, Any, T]) -> T:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .addresses import Place
     from .connecting import Opening
 
-__all__ = ["ConnectionFailed", "OtherSalt", "Row", "Session", "StatementFailed", "connect"]
+__all__ = ["ConnectionFailed", "OtherSalt", "Row", "Session", "StatementFailed", "connect", "text_of"]
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Session:
         return f"{major}.{minor}"
 
     async def verifier(self, login: Login, salt: bytes) -> str:
-        """Return what the server stores for a password in printable ASCII; computed here, in a thread.
+        """Return what the server stores for a password; computed here, in a thread.
 
         Raises:
             RefusedByPolicy: The server wants it hashed so often that it takes the processor for long.
@@ -164,7 +164,7 @@ async def connect(
             "client_encoding": "UTF8",
             **tls,
         }
-        password = _password(login)
+        password = text_of(login)
         salt = salt if salt and scram.is_able(password) else None
 
         def information() -> bytes:
@@ -251,15 +251,23 @@ def _information(parameters: Mapping[str, str]) -> bytes:
     return " ".join(f"{name}='{value}'" for name, value in quoted.items()).encode()
 
 
-def _password(login: Login) -> str:
-    """Return a password as libpq takes it."""
+def text_of(login: Login) -> str:
+    """Return a password as libpq takes it.
+
+    Raises:
+        RefusedByPolicy: No client can send it.
+    """
     content = login.password.reveal()
     with suppress(UnicodeDecodeError):
         text = content.decode()
         if text and "\0" not in text:
             return text
     # Outside the handler, as the error of the decoder has the value.
-    raise RefusedByPolicy("UnsupportedValue", f"the password of {login.name!r} is empty or no text")
+    raise RefusedByPolicy(
+        "UnsupportedValue",
+        f"the password of {login.name!r} is empty or no text in UTF-8; set another one at the server, and write it"
+        " into the Secret",
+    )
 
 
 async def _within(seconds: float, doing: Awaitable[T]) -> T:

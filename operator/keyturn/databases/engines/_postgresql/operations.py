@@ -18,7 +18,7 @@ from keyturn.databases.errors import (
 )
 
 from . import addresses, catalog, codes, guards, rights, scram, statements
-from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect
+from .driver import ConnectionFailed, OtherSalt, Session, StatementFailed, connect, text_of
 from .facts import mark_of
 from .statements import About
 
@@ -104,6 +104,8 @@ class Operations:
                 return await self._prove_each(login, endpoint or self._settings.endpoint)
         except Overloaded:
             raise
+        except RefusedByPolicy as error:
+            return Verdict(Answer.UNKNOWN, error.code, error.message)
         except DatabaseError as error:
             return codes.verdict_of(error)
 
@@ -293,15 +295,22 @@ async def _left(session: Session, login: str) -> int:
 
 
 def _check_values(account: Account, live: tuple[Login, ...]) -> None:
-    """Refuse what drivers read differently, such as letters with accents, and names of another account."""
+    """Refuse names of another account, and values that drivers read differently, such as letters with accents.
+
+    The drivers of an account that was in use read its value, whatever it is.
+    """
     for login in live:
         if login.name not in account.names:
             raise ValueError(f"{login.name!r} is no name of account {account.owner!r}")
+        if login.was_found:
+            text_of(login)
+            continue
         content = login.password.reveal()
         if not (content and content.isascii() and content.decode("ascii").isprintable()):
             raise RefusedByPolicy(
                 "UnsupportedValue",
-                f"the password of {login.name!r} has other characters than printable ASCII",
+                f"the password of {login.name!r} has other characters than printable ASCII, which drivers read"
+                " differently; generate it without them",
             )
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import pq
 
+from . import saslprep
+
 if TYPE_CHECKING:
     from keyturn.databases.base import Account, Login, Salt
 
@@ -51,8 +53,8 @@ def salt_of(account: Account, login: Login) -> bytes:
 
 
 def verifier(password: bytes, salt: Salt) -> str:
-    """Return what a server stores of a password in printable ASCII, which no normalisation changes."""
-    client, server = _keys(password, salt)
+    """Return what a server stores of a password."""
+    client, server = _keys(saslprep.prepared(password), salt)
     stored = hashlib.sha256(client).digest()
     return f"SCRAM-SHA-256${salt.iterations}:{_text(salt.value)}${_text(stored)}:{_text(server)}"
 

@@ -122,6 +122,16 @@ def test_a_credential_is_the_same_in_each_phase_and_another_one_with_each_try() 
     assert all(others)
 
 
+@pytest.mark.parametrize(("reason", "was_found"), [("Claimed", True), ("Created", False)])
+def test_a_password_that_was_found_in_a_secret_may_have_any_characters(
+    reason: str, *, was_found: bool
+) -> None:
+    login = login_of(A, recorded(A, reason=reason), "password")
+
+    assert login
+    assert login.was_found is was_found
+
+
 # Apply
 
 
