@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +30,7 @@ LOGIN = new_login("app")
 REFUSES = rogues.refusing_after_scram("28P01")
 SILENT = "127.0.0.9"
 NO_ROUTE = "2001:db8::1"
+_SHORT, _LONG = 3.0, 600.0
 
 
 async def _ready(talk: Talk) -> None:
@@ -130,6 +133,22 @@ async def test_a_family_without_an_answer_counts_for_nothing_beside_another_one(
     assert (await servers.prove(*found, other)).answer is Answer.REFUSED
     assert (await servers.prove(other)).is_silence
     assert servers.asked == [2, 2]
+
+
+async def test_addresses_of_a_family_that_never_answer_are_waited_for_once(servers: Servers) -> None:
+    """A network that drops packets takes the whole time limit of each of the three logins."""
+
+    async def drop(_: Talk) -> None:
+        await asyncio.sleep(_LONG)
+
+    *found, third, fourth = await servers.start(ACCEPTS, ACCEPTS, drop, drop)
+    engine = servers.engine(*found, f"::ffff:{third}", f"::ffff:{fourth}")
+    engine = Postgresql(replace(engine.settings, connect_timeout=_SHORT))
+    for _ in range(3):
+        verdict = await engine.prove(LOGIN, Endpoint(HOST, servers.rogues[0].port))
+        assert verdict.answer is Answer.ACCEPTED
+
+    assert servers.asked == [3, 3, 1, 1]
 
 
 async def test_a_login_at_the_server_is_tried_at_the_first_address_that_answers(servers: Servers) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 from keyturn.runtime.concurrency import KeyedLimiter
 
 from .refused_admins import RefusedAdmins, digest
+from .silent_families import SilentFamilies
 
 if TYPE_CHECKING:
     from keyturn.core.value import Value
@@ -316,6 +317,8 @@ class EngineSettings:
     limits: Limits = field(default_factory=Limits)
     salts: Salts = field(default_factory=Salts)
     """Salts of logins at this server, with which the next login costs less."""
+    silent: SilentFamilies = field(default_factory=SilentFamilies)
+    """Addresses of `also_at` that a proof does not wait for again."""
     owner: str = ""
     """The tenant of the server; a server whose logins take long delays only this tenant."""
 
@@ -404,9 +407,10 @@ class Engine(ABC):
     async def prove(self, login: Login, endpoint: Endpoint | None = None) -> Verdict:
         """Log in once as the application would, at the server or at another endpoint, and log out.
 
-        One try without a retry, at each address of the host: ACCEPTED and REFUSED are the answer of all of them. An
-        endpoint that cannot be reached is a verdict, not an exception. It never sends a password to a server that
-        does not prove its name, nor in a form that can be read.
+        One try without a retry, at each address of the host: ACCEPTED and REFUSED are the answer of all of them, but
+        for a family none of whose addresses answers, which is tried once a minute. An endpoint that cannot be reached
+        is a verdict, not an exception. It never sends a password to a server that does not prove its name, nor in a
+        form that can be read.
 
         Raises:
             Overloaded: No thread was free, which says nothing about the endpoint.

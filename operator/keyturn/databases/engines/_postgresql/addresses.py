@@ -12,14 +12,27 @@ from keyturn.databases.base import ANSWERS_DIFFER, Answer, Verdict
 from keyturn.databases.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from keyturn.databases.base import Endpoint, EngineSettings
+    from keyturn.databases.silent_families import SilentFamilies
 
-__all__ = ["MOST", "Place", "each_place", "first_place", "overall", "too_many"]
+__all__ = [
+    "MOST",
+    "TIMEOUT",
+    "Place",
+    "each_place",
+    "first_place",
+    "note_silence",
+    "overall",
+    "to_try",
+    "too_many",
+]
 
 MOST: Final = 16
 """Addresses of one endpoint at which a login is proven."""
+TIMEOUT: Final = "Timeout"
+"""Reason of the verdict if an address did not answer in time."""
 _WORDS: Final = {
     Answer.ACCEPTED: "accepts the login",
     Answer.REFUSED: "refuses it",
@@ -77,6 +90,20 @@ async def _addresses(settings: EngineSettings, endpoint: Endpoint) -> tuple[str,
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def to_try(places: tuple[Place, ...], silent: SilentFamilies) -> tuple[Place, ...]:
+    """Return the places where a login is tried: not those of a silent family, unless no other one is left."""
+    return tuple(one for one in places if _of_family(one.family, places) not in silent) or places
+
+
+def note_silence(verdicts: Mapping[Place, Verdict], silent: SilentFamilies) -> None:
+    """Keep the families of which no address has answered, and one only after its time limit."""
+    answering = {place.family for place, verdict in verdicts.items() if not verdict.is_silence}
+    for family in {place.family for place in verdicts} - answering if answering else ():
+        members = _of_family(family, verdicts)
+        if any(verdicts[one].reason == TIMEOUT for one in members):
+            silent.note(members)
+
+
 def overall(verdicts: Mapping[Place, Verdict]) -> Verdict:
     """Return the verdict of all addresses that were tried.
 
@@ -113,6 +140,10 @@ def too_many(endpoint: Endpoint, count: int) -> Verdict:
         "TooManyAddresses",
         f"{endpoint} has {count} addresses, and a login is tried at {MOST} at most; write a host that has fewer",
     )
+
+
+def _of_family(family: socket.AddressFamily, places: Iterable[Place]) -> frozenset[Place]:
+    return frozenset(one for one in places if one.family == family)
 
 
 def _family(address: str) -> socket.AddressFamily:

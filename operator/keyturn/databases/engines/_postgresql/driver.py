@@ -19,6 +19,7 @@ from keyturn.databases.errors import Overloaded, RefusedByPolicy, Unreachable
 from keyturn.runtime import threadpools
 
 from . import codes, connecting, scram
+from .addresses import TIMEOUT
 from .connecting import OtherSalt
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ async def _log_in(opening: Opening, settings: EngineSettings, at: Place) -> None
     except threadpools.TookTooLong:
         failure = None
     except TimeoutError:
-        silence = codes.Failure(place, code="Timeout", message=f"{place} did not answer in {seconds:g} s")
+        silence = codes.Failure(place, code=TIMEOUT, message=f"{place} did not answer in {seconds:g} s")
         failure = silence if opening.has_begun else None
     except OperationalError:
         failure = codes.failure_of(place, "", was_asked=False)

@@ -98,10 +98,8 @@ class Operations:
                 await _change(session, list(statements.bringing(account, verifiers, facts)), fence)
 
     async def prove(self, login: Login, endpoint: Endpoint | None) -> Verdict:
-        limits = self._settings.limits
         try:
-            async with limits.logins, limits.tenant:
-                return await self._prove_each(login, endpoint or self._settings.endpoint)
+            return await self._prove_each(login, endpoint or self._settings.endpoint)
         except Overloaded:
             raise
         except RefusedByPolicy as error:
@@ -110,7 +108,7 @@ class Operations:
             return codes.verdict_of(error)
 
     async def _prove_each(self, login: Login, endpoint: Endpoint) -> Verdict:
-        """Log in at the server, or at each address of another endpoint until two answer differently.
+        """Log in at the server, or at each address of another endpoint.
 
         libpq would stop at the first that answers, and another may be a replica or pooler that answers otherwise. The
         addresses of the server are those of one primary, of which some may not answer.
@@ -120,17 +118,23 @@ class Operations:
         places = await addresses.each_place(self._settings, endpoint)
         if len(places) > addresses.MOST:
             return addresses.too_many(endpoint, len(places))
+        tried = addresses.to_try(places, self._settings.silent)
+        # Together, as each one that does not answer lasts until its time limit.
+        proofs = (self._prove_at(login, place) for place in tried)
+        found = await asyncio.gather(*proofs, return_exceptions=True)
         verdicts: dict[Place, Verdict] = {}
-        for place in places:
-            verdicts[place] = await self._prove_at(login, place)
-            found = addresses.overall(verdicts)
-            if found.answer is Answer.UNKNOWN and not found.is_silence:
-                break
-        return found
+        for place, verdict in zip(tried, found, strict=True):
+            if isinstance(verdict, BaseException):
+                raise verdict
+            verdicts[place] = verdict
+        addresses.note_silence(verdicts, self._settings.silent)
+        return addresses.overall(verdicts)
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
+        limits = self._settings.limits
         try:
-            await self._log_in(login, place)
+            async with limits.logins, limits.tenant:
+                await self._log_in(login, place)
             return Verdict(Answer.ACCEPTED)
         except ConnectionFailed as error:
             return codes.refusal_of(error.failure)

@@ -1,0 +1,162 @@
+"""How long a login at a host takes some of whose addresses do not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyturn.core.value import Value
+from keyturn.databases import silent_families
+from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login
+from keyturn.databases.engines._postgresql import codes, operations
+from keyturn.databases.engines._postgresql.driver import ConnectionFailed
+from keyturn.databases.engines._postgresql.operations import Operations
+from keyturn.databases.errors import Overloaded
+from keyturn.databases.refusal import prove_refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from keyturn.databases.base import Verdict
+    from keyturn.databases.engines._postgresql.addresses import Place
+
+HOST, POOLER = Endpoint("db.shop.svc", 5432), Endpoint("pooler.shop.svc", 6432)
+OLD, CURRENT = (Login(name, Value.of_text("canary")) for name in ("old", "current"))
+ANSWERING = ("10.0.0.2", "10.0.0.3")
+DROPPED = ("fd00::1", "fd00::2", "fd00::3")
+
+
+@dataclass
+class Network:
+    """Addresses that answer, and others that do not."""
+
+    found: tuple[str, ...] = (*DROPPED, *ANSWERING)
+    silent: set[str] = field(default_factory=lambda: set(DROPPED))
+    code: str = "Timeout"
+    overloaded: str = ""
+    tried: list[str] = field(default_factory=list)
+    waiting: int = 0
+    most_waiting: int = 0
+    """Logins without an answer at the same time."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self.settings = EngineSettings(HOST, "orders", CURRENT, resolve=self.resolve, limits=self.limits)
+
+    async def resolve(self, _: Endpoint) -> tuple[str, ...]:
+        return self.found
+
+    @asynccontextmanager
+    async def connect(self, _: object, place: Place, login: Login, *__: object) -> AsyncIterator[Any]:
+        (address,) = place.addresses
+        self.tried.append(address)
+        if address == self.overloaded:
+            raise Overloaded("NoThread", "no thread was free")
+        if address in self.silent:
+            self.waiting += 1
+            self.most_waiting = max(self.waiting, self.most_waiting)
+            await asyncio.sleep(0.01)
+            self.waiting -= 1
+            raise ConnectionFailed(codes.Failure(str(place), code=self.code, message=f"{address} is silent"))
+        if login is OLD:
+            raise ConnectionFailed(codes.Failure(str(place), "28P01", was_asked=True))
+        yield self
+
+    salt = None
+
+    async def prove(self, login: Login, endpoint: Endpoint = POOLER) -> Verdict:
+        return await Operations(self.settings).prove(login, endpoint)
+
+    async def prove_refused(self) -> Verdict:
+        engine: Any = self  # it needs no more of an engine
+        return await prove_refused(engine, OLD, CURRENT, POOLER)
+
+    def count(self, addresses: Iterable[str]) -> list[int]:
+        return [self.tried.count(one) for one in addresses]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network = Network()
+    monkeypatch.setattr(operations, "connect", network.connect)
+    return network
+
+
+async def test_addresses_without_an_answer_are_waited_for_together_and_once(network: Network) -> None:
+    """One after the other in each of three logins, they would take longer than the step may."""
+    assert (await network.prove_refused()).answer is Answer.REFUSED
+
+    assert network.most_waiting == len(DROPPED)
+    assert network.count(DROPPED) == [1, 1, 1]
+    assert network.count(ANSWERING) == [3, 3]
+
+
+async def test_a_family_without_an_answer_is_tried_again_after_a_minute(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(silent_families, "loop_time", lambda: now)
+    counts = []
+    for now in (0.0, 59.0, 60.0, 61.0):  # noqa: B007  # the clock reads it
+        await network.prove(CURRENT)
+        counts.append(network.tried.count(DROPPED[0]))
+
+    assert counts == [1, 1, 2, 2]
+
+
+async def test_an_address_that_is_new_has_its_family_tried_again(network: Network) -> None:
+    await network.prove(CURRENT)
+    network.found = (*network.found, "fd00::4")
+
+    assert (await network.prove(OLD)).is_silence
+    assert network.count(DROPPED) == [2, 2, 2]
+
+
+async def test_an_address_beside_others_of_its_family_that_answer_is_always_tried(network: Network) -> None:
+    network.silent = {ANSWERING[0], *DROPPED[1:]}
+    for _ in range(2):
+        assert (await network.prove(CURRENT)).is_silence
+
+    assert network.count((*DROPPED, *ANSWERING)) == [2] * 5
+
+
+async def test_a_family_is_tried_if_no_other_one_is_left(network: Network) -> None:
+    await network.prove(CURRENT)
+    network.found = DROPPED
+
+    assert (await network.prove(CURRENT)).is_silence
+    assert network.count(DROPPED) == [2, 2, 2]
+
+
+async def test_a_family_that_refuses_connections_at_once_is_always_tried(network: Network) -> None:
+    network.code = "ConnectionRefused"
+    await network.prove_refused()
+
+    assert network.count(DROPPED) == [3, 3, 3]
+
+
+async def test_what_one_host_does_not_answer_another_one_may(network: Network) -> None:
+    other = replace(POOLER, port=7432)
+    await network.prove(CURRENT)
+    await network.prove(CURRENT, other)
+
+    assert network.count(DROPPED) == [2, 2, 2]
+
+
+async def test_logins_at_several_addresses_keep_the_limit_of_the_server(network: Network) -> None:
+    network.settings = replace(network.settings, limits=Limits(logins=asyncio.Semaphore(2)))
+    await network.prove(CURRENT)
+
+    assert network.most_waiting == 2
+
+
+async def test_a_process_without_a_thread_says_nothing_about_any_address(network: Network) -> None:
+    network.overloaded = ANSWERING[0]
+
+    with pytest.raises(Overloaded):
+        await network.prove(CURRENT)
+    assert network.waiting == 0
