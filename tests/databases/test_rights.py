@@ -9,7 +9,7 @@ import pytest
 from keyturn.databases.base import Answer, Template
 from keyturn.databases.engines._postgresql.operations import _lock_of as lock_of
 from keyturn.databases.errors import Busy, Denied
-from tests.databases.servers import Place, account, new_login, open_fence, opened
+from tests.databases.servers import Place, account, new_login, open_fence, opened, plain
 
 if TYPE_CHECKING:
     from keyturn.databases.base import Account
@@ -46,6 +46,24 @@ async def test_an_account_of_another_admin_works_after_the_statement(any_server:
         }
         any_server.execute(refusal.value.statement)
 
+    assert await works(place, owned)
+
+
+async def test_an_account_that_another_role_created_is_adopted_after_the_statement(
+    any_server: PostgresServer,
+) -> None:
+    """Its logins do not exist yet. Before release 16 an admin may change each role."""
+    place, owned = Place.of_new_admin(any_server), account()
+    old = new_login(owned.owner)
+    any_server.execute(f"CREATE ROLE {old.name} LOGIN PASSWORD '{plain(old)}'")
+    adopting = frozenset({old.name})
+    if int(any_server.release) >= 16:
+        with pytest.raises(Denied) as refusal:
+            await place.engine().create(owned, None, open_fence, adopting)
+        any_server.execute(refusal.value.statement)
+
+    await place.engine().create(owned, None, open_fence, adopting)
+    assert (await place.engine().prove(old)).answer is Answer.ACCEPTED
     assert await works(place, owned)
 
 

@@ -33,8 +33,11 @@ def lacks(facts: Facts) -> tuple[Lack, ...]:
 
 
 def altering(admin: Admin, names: Sequence[str]) -> str:
-    """Return the statement after which the admin may open and close these roles."""
-    if not admin.has_grant_options or not admin.may_create_roles:
+    """Return the statement after which the admin may open and close these roles, each of which exists.
+
+    Without a role it is the one after which the admin may create them.
+    """
+    if not admin.has_grant_options or not admin.may_create_roles or not names:
         return _create_role(admin)
     options = "ADMIN OPTION, INHERIT TRUE, SET TRUE"
     return f"GRANT {identifiers(*names)} TO {identifier(admin.name)} WITH {options};"

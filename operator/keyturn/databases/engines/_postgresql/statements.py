@@ -66,7 +66,7 @@ class Statement:
 
 def creating(account: Account, template: Template | None, facts: Facts) -> Iterator[Statement]:
     """Create what is missing, closed, and mark it; a name that exists keeps its password."""
-    grant = rights.altering(facts.admin, account.names)
+    grant = rights.altering(facts.admin, list(facts.roles))
     for name in account.names:
         role = facts.roles.get(name)
         if role is None:
@@ -109,7 +109,7 @@ def bringing(account: Account, verifiers: Mapping[str, str], facts: Facts) -> It
 def retiring(account: Account, facts: Facts) -> Iterator[Statement]:
     """Close the names that have the account's mark, and remove the mark."""
     ours = [role for role in facts.roles.values() if mark_of(role.comment) == account.mark]
-    grant = rights.altering(facts.admin, account.names)
+    grant = rights.altering(facts.admin, list(facts.roles))
     for role in ours:
         yield _closed(role.name, grant)
         yield _comment(role.name, marked(role.comment, ""), grant)
