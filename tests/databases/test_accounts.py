@@ -120,6 +120,24 @@ async def test_a_setting_that_only_superusers_set_is_denied_with_the_statement_a
         assert session.execute("SELECT current_setting('app.tenant')").fetchone() == ("confidential",)
 
 
+async def test_a_setting_that_a_superuser_gave_to_a_login_alone_does_not_keep_it_closed(weak: Place) -> None:
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    weak.server.execute(
+        f"ALTER ROLE {login.name} SET log_statement = 'all'",
+        f"ALTER ROLE {login.name} SET work_mem = '1MB'",
+    )
+
+    await weak.engine().bring(owned, (), open_fence)
+    await weak.engine().bring(owned, (login,), open_fence)
+
+    with weak.session(login) as session:
+        shown = session.execute("SELECT current_setting('log_statement'), current_user").fetchone()
+    assert shown == ("all", owned.owner)
+    settings = f"SELECT setconfig::text FROM pg_db_role_setting WHERE setrole = '{login.name}'::regrole"  # noqa: S608
+    assert "work_mem" not in str(weak.server.execute(settings))
+
+
 async def test_an_account_in_use_is_adopted_without_a_change_of_owners(weak: Place) -> None:
     owned = account()
     old = new_login(owned.owner)

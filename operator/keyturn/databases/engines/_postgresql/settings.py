@@ -41,6 +41,8 @@ class Copy:
     text: str
     name: str
     place: str
+    is_reset: bool = False
+    """Whether it takes away a setting that the owner does not have, without which a login works as well."""
 
     @property
     def shown(self) -> str:
@@ -53,7 +55,7 @@ def copied(owner: str, login: str, settings: Mapping[str, Settings]) -> Iterator
     there = settings.get(login, {})
     for database, name in sorted(there.keys() - wanted.keys()):
         place = _place(login, database)
-        yield Copy(f"{place} RESET {_name(name)}", _name(name)[:_LONGEST], place)
+        yield Copy(f"{place} RESET {_name(name)}", _name(name)[:_LONGEST], place, is_reset=True)
     for (database, name), value in sorted(wanted.items()):
         if there.get((database, name)) != value:
             place = _place(login, database)

@@ -147,7 +147,8 @@ def _alike(owner: Role, login: Role, facts: Facts, grant: str) -> Iterator[State
         yield Statement(limit, grant)
     for copy in settings.copied(owner.name, login.name, facts.settings):
         # A right on the setting is of no use to an admin that may not change the login.
-        yield Statement(copy.text, rights.setting(facts.admin, copy) if login.may_alter else grant)
+        needed = rights.setting(facts.admin, copy) if login.may_alter else grant
+        yield Statement(copy.text, needed, About.EXTRA if copy.is_reset else About.ROLE)
 
 
 def _privileges(owner: str, template: Template, admin: Admin) -> Iterator[Statement]:
