@@ -14,7 +14,9 @@ from keyturn.core.value import Value
 from keyturn.databases.base import Answer, Endpoint, EngineSettings, Limits, Login, Tls
 from keyturn.databases.engines.postgresql import Postgresql
 from keyturn.databases.errors import DatabaseError, Overloaded, Unauthorized, Unreachable
+from keyturn.databases.health import health_of
 from sandbox.databases import PostgresServer
+from sandbox.pki import Authority
 from tests.databases.servers import Place, account, new_login, open_fence, opened, prove_patiently
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ _QUICK = {"connect_timeout": 1.0, "statement_timeout": 1.0}
 _LONGEST = 120.0
 """Seconds after which a call counts as one without an end; its limits of time are at most half of that."""
 _TRIES, _PAUSE = 10, 0.5
+OTHER = Authority.new("other").pair
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +275,20 @@ async def test_the_authorities_of_the_system_are_used_without_others(own: Place)
     verdict = await Postgresql(settings).prove(own.admin)
 
     assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "CertificateNotTrusted")
+
+
+@pytest.mark.parametrize(
+    "ca",
+    [b"", b"\x30\x82\x01\x0a", OTHER.key, OTHER.certificate[:200]],
+    ids=["empty", "DER", "a key", "cut off"],
+)
+async def test_authorities_that_cannot_be_read_are_no_silence_of_the_server(own: Place, ca: bytes) -> None:
+    with pytest.raises(DatabaseError) as failure:
+        await Postgresql(replace(own.engine().settings, tls=Tls(ca))).check()
+
+    health = health_of(failure.value)
+    assert (failure.value.code, health.reason) == ("CertificateAuthorityUnreadable", "CertificateInvalid")
+    assert "tls.caRef" in health.message
 
 
 async def test_a_plain_connection_is_only_made_where_it_is_allowed() -> None:

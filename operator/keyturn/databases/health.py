@@ -18,7 +18,7 @@ __all__ = ["LOGIN_NOT_FOUND", "health_of", "health_of_server"]
 
 LOGIN_NOT_FOUND: Final = "LoginNotFound"
 _CERTIFICATE: Final = "Certificate"
-_SETUP: Final = frozenset({"NoTls", "NoScram", "DatabaseMissing", "ReadOnly"})
+_SETUP: Final = frozenset({"NoTls", "TlsFailed", "NoScram", "DatabaseMissing", "ReadOnly"})
 """Codes of a server that answers, and needs a change of the spec or of itself."""
 
 

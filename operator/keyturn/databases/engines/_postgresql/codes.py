@@ -50,6 +50,10 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "25006": ("ReadOnly", "the server is a standby; write the address of the primary as its host"),
     }
 )
+_TLS_FAILED: Final = (
+    "TlsFailed",
+    "{host} and Keyturn cannot agree on TLS; check the port, and permit TLS 1.2 or later there",
+)
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "authentication method requirement": (
@@ -64,6 +68,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "CertificateNotTrusted",
             "the TLS certificate of {host} is not trusted or not valid now; set tls.caRef to its CA",
         ),
+        "could not read root certificate file": (
+            "CertificateAuthorityUnreadable",
+            "the CA for {host} cannot be read; write its certificates in PEM into the key that tls.caRef names",
+        ),
+        "any SSL protocol version between": _TLS_FAILED,
+        "alert handshake failure": _TLS_FAILED,
         "does not support SSL": ("NoTls", "{host} has no TLS; turn it on at the server"),
         "Connection refused": (
             "ConnectionRefused",

@@ -78,7 +78,19 @@ def test_a_limit_of_one_login_is_no_silence_of_the_server() -> None:
     ("text", "reason", "is_silence"),
     [
         ('authentication method requirement "scram-sha-256" failed', "NoScram", False),
-        ("certificate verify failed", "CertificateNotTrusted", True),
+        ("SSL error: certificate verify failed", "CertificateNotTrusted", True),
+        (
+            'could not read root certificate file "/proc/self/fd/7": no certificate or crl found',
+            "CertificateAuthorityUnreadable",
+            True,
+        ),
+        (
+            "SSL error\nThis may indicate that the server does not support any SSL protocol version between",
+            "TlsFailed",
+            True,
+        ),
+        ("SSL error: ssl/tls alert handshake failure", "TlsFailed", True),
+        ("SSL error: unexpected eof while reading", "NoAnswer", True),
         ("server does not support SSL, but SSL was required", "NoTls", True),
         ("Connection refused", "ConnectionRefused", True),
         ("something else", "NoAnswer", True),
