@@ -111,18 +111,28 @@ class Pooler:
         """How an application connects, without its login."""
         return {"host": "127.0.0.1", "port": self._port, "dbname": self._database, "sslmode": "disable"}
 
+    def list_user(self, name: str, password: str) -> None:
+        """Add a login to its own list of users, for which it does not ask the server."""
+        with (self._folder / "users").open("a") as users:
+            users.write(f'"{name}" "{password}"\n')
+        with self._console() as console:
+            console.execute("RELOAD", prepare=False)
+
     def sessions(self, login: str) -> int:
         """Count the sessions at the server that it would hand to clients of a login."""
-        with psycopg.connect(
+        with self._console() as console:
+            rows = console.execute("SHOW SERVERS", prepare=False)
+            user = next(place for place, column in enumerate(rows.description or ()) if column.name == "user")
+            return sum(row[user] == login for row in rows)
+
+    def _console(self) -> psycopg.Connection:
+        return psycopg.connect(
             **{**self.application, "dbname": _CONSOLE},
             user=self._server.admin,
             password=self._server.password,
             autocommit=True,  # the console has no transactions
             connect_timeout=_LOGIN,
-        ) as console:
-            rows = console.execute("SHOW SERVERS", prepare=False)
-            user = next(place for place, column in enumerate(rows.description or ()) if column.name == "user")
-            return sum(row[user] == login for row in rows)
+        )
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START

@@ -126,6 +126,22 @@ async def test_a_client_of_a_pooler_keeps_its_login_when_another_one_is_opened(
         assert _sessions(server, first) == 2
 
 
+async def test_a_pooler_that_has_no_server_for_a_login_does_not_refuse_its_password(
+    server: PostgresServer, pooler: Pooler
+) -> None:
+    """It answers both with the same code; the right password is in its own list of users."""
+    login = new_login(account().owner)
+    server.execute(f"CREATE ROLE {login.name} NOLOGIN")
+    pooler.list_user(login.name, plain(login))
+    engine = Place.of_superuser(server).engine()
+
+    right = await engine.prove(login, pooler.endpoint)
+    wrong = await engine.prove(new_login(login.name), pooler.endpoint)
+
+    assert (right.answer, right.reason, right.is_silence) == (Answer.UNKNOWN, "NoServerBehind", False)
+    assert (wrong.answer, wrong.reason) == (Answer.REFUSED, "ByPooler")
+
+
 async def test_a_pooler_accepts_what_the_engine_opens_and_refuses_what_it_closes(
     server: PostgresServer, pooler: Pooler
 ) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keyturn.databases.base import Login
 
 OURS, OTHER = Authority.new("ours"), Authority.new("other")
+APP = new_login("app")
 ELSEWHERE = ("elsewhere.test",)
 LOGIN_SECONDS = 3.0
 A_MINUTE = 60.0
@@ -100,6 +101,7 @@ async def test_the_search_finds_a_password_that_is_sent() -> None:
         (rogues.refusing_after_scram("53300"), Answer.UNKNOWN, "TooManyConnections"),
         (rogues.refusing_after_scram("08P01"), Answer.REFUSED, "ByPooler"),
         (rogues.refusing_after_scram("XX000"), Answer.UNKNOWN, "StateXX000"),
+        (rogues.accepting(plain(APP), rogues.refusing("08P01")), Answer.UNKNOWN, "NoServerBehind"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
@@ -107,7 +109,7 @@ async def test_the_code_decides_whatever_language_a_server_has(
     behaviour: Callable[[rogues.Talk], Awaitable[None]], answer: Answer, reason: str
 ) -> None:
     async with Rogue(behaviour, OURS) as rogue:
-        verdict = await engine_at(rogue, new_login("admin")).prove(new_login("app"))
+        verdict = await engine_at(rogue, new_login("admin")).prove(APP)
 
     assert (verdict.answer, verdict.reason) == (answer, reason)
     assert rogue.asked == 1

@@ -30,7 +30,7 @@ __all__ = ["Failure", "denied", "error_of", "failure_of", "meaning_of", "refusal
 _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"
 _BY_POOLER: Final = "08P01"
-"""PgBouncer's code of every refusal; of a password if it asked for one."""
+"""PgBouncer's code of every refusal: of a password if it asked for one and did not accept it."""
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
 _NO_SCRAM: Final = "NoScram"
@@ -110,9 +110,11 @@ class Failure:
     message: str = "no answer"
     was_asked: bool = False
     """Whether the server asked for the password."""
+    was_accepted: bool = False
+    """Whether it said that the password is right, before it answered with the SQLSTATE."""
 
 
-def failure_of(host: str, text: str, *, was_asked: bool) -> Failure:
+def failure_of(host: str, text: str, *, was_asked: bool, was_accepted: bool = False) -> Failure:
     """Return the meaning of libpq's message, which has a SQLSTATE in place of the server's text."""
     found = _STATE.search(text)
     state = found[1] if found else ""
@@ -123,7 +125,7 @@ def failure_of(host: str, text: str, *, was_asked: bool) -> Failure:
     else:
         meanings = (meaning for part, meaning in _TEXTS.items() if part in text)
         code, message = next(meanings, _NO_ANSWER)
-    return Failure(host, state, code, message.format(host=host), was_asked)
+    return Failure(host, state, code, message.format(host=host), was_asked, was_accepted)
 
 
 def error_of(failure: Failure) -> DatabaseError:
@@ -143,6 +145,13 @@ def refusal_of(failure: Failure) -> Verdict:
     """Return the verdict on a login that failed."""
     if failure.was_asked and failure.state == _WRONG_PASSWORD:
         return Verdict(Answer.REFUSED)
+    if failure.was_accepted and failure.state == _BY_POOLER:
+        return Verdict(
+            Answer.UNKNOWN,
+            "NoServerBehind",
+            f"the pooler at {failure.host} accepts the password, and has no connection to its server for the login;"
+            " check that server, and remove the login from a list of users of the pooler's own",
+        )
     if failure.was_asked and failure.state == _BY_POOLER:
         return Verdict(Answer.REFUSED, "ByPooler", f"the pooler at {failure.host} refuses the login")
     if failure.was_asked and failure.state == _NOT_ADMITTED:

@@ -54,6 +54,8 @@ _ITERATIONS: Final = re.compile(rb",i=\s*+\+?+0*+(\d*+)")
 """In the first answer of a server during SCRAM; a nonce and a salt have no comma."""
 _SALT: Final = re.compile(rb",s=([^,]*+),i=\s*+\+?+0*+(\d++)")
 """In the same answer."""
+_ACCEPTED: Final = re.compile(rb"R.{4}\0\0\0\x0cv=", re.DOTALL)
+"""The last answer of a server during SCRAM, which it sends to a client that knows the password."""
 _RECORD: Final = 16_384
 """Bytes of a TLS record, of which libpq reads one at a time."""
 _MOST_HEARD: Final = 8_192
@@ -114,6 +116,11 @@ class Opening:
     def has_begun(self) -> bool:
         """Whether the first step has begun; until then it waits for a thread."""
         return self._information is None
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether the server has said that the password is right, whatever it answered after that."""
+        return bool(_ACCEPTED.search(self._heard))
 
     @property
     def is_of_salt(self) -> bool:

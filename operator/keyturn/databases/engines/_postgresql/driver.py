@@ -200,7 +200,9 @@ async def _log_in(opening: Opening, settings: EngineSettings, at: Place) -> None
         if connection.used_password and not opening.is_of_salt:
             raise OtherSalt
         text = connection.error_message.decode(errors="replace")
-        failure = codes.failure_of(place, text, was_asked=connection.used_password)
+        failure = codes.failure_of(
+            place, text, was_asked=connection.used_password, was_accepted=opening.was_accepted
+        )
     if failure is None:
         raise Overloaded("NoThread", "no thread was free in time for a login; it is retried")
     raise ConnectionFailed(failure)

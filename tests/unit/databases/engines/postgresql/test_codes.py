@@ -62,6 +62,20 @@ def test_a_server_that_admits_no_login_has_answered_unless_it_is_not_able_now(
     assert (verdict.answer, verdict.reason, verdict.is_silence) == (Answer.UNKNOWN, reason, is_silence)
 
 
+@pytest.mark.parametrize(
+    ("was_accepted", "answer", "reason"),
+    [(False, Answer.REFUSED, "ByPooler"), (True, Answer.UNKNOWN, "NoServerBehind")],
+    ids=["its password", "its server"],
+)
+def test_a_pooler_refuses_a_password_only_before_it_accepts_it(
+    answer: Answer, reason: str, *, was_accepted: bool
+) -> None:
+    text = 'connection to "x" failed: FATAL:  08P01\n'
+    verdict = codes.refusal_of(codes.failure_of("db:5432", text, was_asked=True, was_accepted=was_accepted))
+
+    assert (verdict.answer, verdict.reason, verdict.is_silence) == (answer, reason, False)
+
+
 def test_a_limit_of_one_login_is_no_silence_of_the_server() -> None:
     failure = codes.failure_of("db:5432", 'connection to "x" failed: FATAL:  53300\n', was_asked=True)
     verdict = codes.refusal_of(failure)
