@@ -10,7 +10,8 @@ import pytest
 
 from keyturn.databases.base import Answer, Limits, Template
 from keyturn.databases.engines._postgresql import connecting
-from keyturn.databases.errors import Busy, Fenced, Unreachable
+from keyturn.databases.errors import Busy, DatabaseError, Fenced, Unreachable
+from sandbox.harness import eventually
 from tests.databases.servers import Fences, account, new_login, open_fence, opened
 
 if TYPE_CHECKING:
@@ -104,6 +105,43 @@ async def test_one_process_at_a_time_changes_an_account(weak: Place) -> None:
 
     assert (await weak.engine().prove(two)).answer is Answer.ACCEPTED
     assert (await weak.engine().prove(one)).answer is Answer.REFUSED
+
+
+async def test_a_change_of_another_session_at_the_same_time_is_retried(weak: Place) -> None:
+    """The server has no code for it but that of its internal errors."""
+    owned = account()
+    (live,) = await opened(weak, owned, owned.logins[0])
+    with weak.server.connect() as other:
+        other.execute(f"BEGIN; ALTER ROLE {live.name} CONNECTION LIMIT 9".encode())
+        changing = asyncio.create_task(weak.engine().bring(owned, (live,), open_fence))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = "
+        await asyncio.to_thread(
+            eventually,
+            lambda: weak.server.execute(f"{waiting}'{weak.admin.name}'") == [(1,)],
+            "the change waits for the other session",
+        )
+        other.execute(b"COMMIT")
+
+        with pytest.raises(Busy):
+            await changing
+    await weak.engine().bring(owned, (live,), open_fence)
+
+
+async def test_an_internal_error_of_the_server_is_no_change_of_another_session(newest: Place) -> None:
+    trigger = f"fails_{account().owner}"
+    newest.server.execute(
+        f"CREATE FUNCTION {trigger}() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF current_user = '{newest.admin.name}' THEN RAISE 'canary' USING ERRCODE = 'XX000'; END IF; END $$",
+        f"CREATE EVENT TRIGGER {trigger} ON ddl_command_start WHEN TAG IN ('GRANT') EXECUTE FUNCTION {trigger}()",
+    )
+    try:
+        with pytest.raises(DatabaseError) as failure:
+            await newest.engine().create(account(), Template(("public",)), open_fence)
+    finally:
+        newest.server.execute(f"DROP EVENT TRIGGER {trigger}", f"DROP FUNCTION {trigger}")
+
+    assert failure.value.code == "InternalError"
+    assert "canary" not in f"{failure.value!r} {failure.value.__context__!r}"
 
 
 async def test_a_process_that_stops_in_the_lock_loses_it_to_its_successor(weak: Place) -> None:

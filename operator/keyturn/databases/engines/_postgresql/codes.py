@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from .statements import Statement
 
-__all__ = ["Failure", "denied", "error_of", "failure_of", "meaning_of", "refusal_of", "verdict_of"]
+__all__ = [
+    "CONCURRENT",
+    "Failure",
+    "denied",
+    "error_of",
+    "failure_of",
+    "meaning_of",
+    "refusal_of",
+    "verdict_of",
+]
 
 _WRONG_PASSWORD: Final = "28P01"  # noqa: S105  # a code
 _NOT_ADMITTED: Final = "28000"
@@ -33,6 +42,8 @@ _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal: of a password if it asked for one and did not accept it."""
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
+CONCURRENT: Final = "40001"
+"""Of a change that another session's came before."""
 _NO_SCRAM: Final = "NoScram"
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -83,16 +94,24 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 """Texts of libpq itself, which are English in the driver that is shipped, with code and sentence."""
 _STATE: Final = re.compile(r":  ([0-9A-Z]{5})\s*\Z")
-_BUSY: Final = frozenset({"55P03", "40001", "40P01", "XX000"})
-"""Another session changes the same roles; XX000 is "tuple concurrently updated"."""
+_BUSY: Final = frozenset({"55P03", CONCURRENT, "40P01"})
+"""Another session changes the same roles."""
 _TEMPORARY: Final = frozenset({"08", "53", "57", "58", "25"})
 """Classes of codes that may not occur again at the next attempt."""
+_INTERNAL: Final = (
+    DatabaseError,
+    "InternalError",
+    "the server has an internal error, such as a damaged index; its log has the cause",
+)
 _STATEMENTS: Final[Mapping[str, tuple[type[DatabaseError], str, str]]] = MappingProxyType(
     {
         "25006": (Unreachable, *_STATES["25006"]),
         "25P03": (Unreachable, "SessionEnded", "the server ended a session that was idle in the lock"),
         "57014": (Unreachable, "Timeout", "the server took too long for a statement"),
         "42704": (Missing, "AccountMissing", "a role of the account does not exist; create it"),
+        "XX000": _INTERNAL,
+        "XX001": _INTERNAL,
+        "XX002": _INTERNAL,
         "3F000": (Missing, "SchemaMissing", "a schema of database.template does not exist; create it"),
     }
 )

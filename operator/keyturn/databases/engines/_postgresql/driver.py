@@ -44,6 +44,8 @@ _MOST_ROWS: Final = 10_000
 _SQLSTATE_LENGTH: Final = 5
 _GRACE: Final = 1.0
 """Seconds that a server has beyond the time limit of a statement, which it enforces itself."""
+_CONCURRENT: Final = frozenset({b"tuple concurrently updated", b"tuple concurrently deleted"})
+"""What the server says of a role that another session has changed meanwhile."""
 _OK: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 
 
@@ -123,7 +125,9 @@ class Session:
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
         if not state:
             raise Unreachable("ConnectionLost", "the connection to the server was lost")
-        raise StatementFailed(_code(state))
+        # A message of the server's code itself, which has the SQLSTATE of an internal error and is never translated.
+        is_concurrent = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) in _CONCURRENT
+        raise StatementFailed(codes.CONCURRENT if is_concurrent else _code(state))
 
     async def _execute(self, text: str, parameters: Sequence[str]) -> pq.abc.PGresult:
         try:
