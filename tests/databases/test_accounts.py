@@ -32,6 +32,33 @@ async def test_sessions_act_as_the_owner_also_after_a_pooler_cleaned_them(weak: 
             assert names_of(session) == (login.name, owned.owner)
 
 
+@pytest.mark.parametrize("between", [False, True], ids=["directly", "through another role"])
+async def test_a_membership_that_may_not_act_as_the_owner_is_not_enough(
+    weak: Place, *, between: bool
+) -> None:
+    """From release 16 on; a login whose setting of the role fails logs in as itself."""
+    owned = account()
+    (login,) = await opened(weak, owned, owned.logins[0])
+    group, has_options = f"group_{owned.owner}", int(weak.server.release) >= 16
+    by, options = (f" GRANTED BY {weak.admin.name}", " WITH SET FALSE") if has_options else ("", "")
+    weak.server.execute(
+        f"REVOKE {owned.owner} FROM {login.name}{by}",
+        *(
+            [
+                f"CREATE ROLE {group}",
+                f"GRANT {owned.owner} TO {group}",
+                f"GRANT {group} TO {login.name}{options}",
+            ]
+            if between
+            else [f"GRANT {owned.owner} TO {login.name}{options}"]
+        ),
+    )
+    await weak.engine().bring(owned, (login,), open_fence)
+
+    with weak.session(login) as session:
+        assert names_of(session) == (login.name, owned.owner)
+
+
 async def test_what_one_login_makes_the_other_changes(weak: Place) -> None:
     owned = account()
     one, two = await opened(weak, owned, *owned.logins)

@@ -34,7 +34,8 @@ SELECT rolname, rolcanlogin, coalesce(rolvaliduntil <= now(), false), rolconnlim
        EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = pg_roles.oid
                AND deptype = 'o'),
        EXISTS (SELECT FROM pg_auth_members JOIN pg_roles AS other ON other.oid = member WHERE roleid = pg_roles.oid
-               AND NOT (other.rolsuper OR other.rolcreaterole))
+               AND NOT (other.rolsuper OR other.rolcreaterole)),
+       coalesce(pg_has_role(oid, (SELECT oid FROM pg_roles WHERE rolname = $1), '{act}'), false)
 FROM pg_roles WHERE rolname IN ({names})
 """
 _ABOVE: Final = """
@@ -69,7 +70,7 @@ async def admin(session: Session) -> Admin:
 
 
 async def read(session: Session, names: Sequence[str]) -> Facts:
-    """Read what there is of the roles with these names."""
+    """Read what there is of the roles with these names, of which the first is the owner of the account."""
     found = await admin(session)
     act = "SET" if found.has_grant_options else "MEMBER"
     rows = await session.query(_with(_ROLES, names).replace("{act}", act), *names)
@@ -154,7 +155,19 @@ def _above(rows: Sequence[Row]) -> tuple[dict[str, dict[str, None]], dict[str, s
 
 
 def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]) -> Role:
-    name, is_open, is_expired, connections, comment, has_option, may_act, owns_strays, owns, has_members = row
+    (
+        name,
+        is_open,
+        is_expired,
+        connections,
+        comment,
+        has_option,
+        may_act,
+        owns_strays,
+        owns,
+        has_members,
+        acts,
+    ) = row
     may_alter = admin.may_create_roles and (has_option == "t" or not admin.has_grant_options)
     return Role(
         name=name,
@@ -169,4 +182,5 @@ def _role(row: Row, admin: Admin, powers: tuple[str, ...], above: frozenset[str]
         owns_strays=owns_strays == "t",
         owns=owns == "t",
         has_members=has_members == "t",
+        may_act_as_owner=acts == "t",
     )

@@ -51,6 +51,8 @@ class Role:
     """Attributes such as SUPERUSER, its own and those of the roles that it may act as."""
     member_of: frozenset[str] = frozenset()
     """Every role that it may act as, through others too."""
+    may_act_as_owner: bool = False
+    """Whether it may act as the owner of the account, for which a membership alone is not enough from 16 on."""
     comment: str = ""
     may_alter: bool = False
     may_act: bool = False

@@ -135,7 +135,7 @@ def _comment(name: str, comment: str, grant: str) -> Statement:
 
 def _membership(owner: str, login: str, facts: Facts, grant: str) -> Iterator[Statement]:
     role = facts.roles.get(login)
-    if role is None or owner not in role.member_of:
+    if role is None or not role.may_act_as_owner:
         options = " WITH INHERIT TRUE, SET TRUE" if facts.admin.has_grant_options else ""
         yield Statement(f"GRANT {identifier(owner)} TO {identifier(login)}{options}", grant)
 
