@@ -31,12 +31,21 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     """
     if is_recorded_complete(observed, number):
         return True
+    if _is_before_rollback(observed):
+        return False
     workload_status = observed.reported(workload)
     return (
         workload_status is not None
         and workload_status.state is WorkloadState.CURRENT
         and workload_status.revision == number
     )
+
+
+def _is_before_rollback(observed: Observed) -> bool:
+    """Whether the status may be from before a rollback, so that it has the workloads before their last restart."""
+    rotation = observed.managed.status.rotation
+    is_back = observed.state is not None and observed.state.held is not None
+    return is_back and (rotation is None or rotation.step != "Rollback")
 
 
 def is_recorded_complete(observed: Observed, number: int) -> bool:

@@ -113,10 +113,11 @@ def _opt_out(workload: Workload) -> Obstacle | None:
 def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
     """Whether another writer removed the marker of the current revision.
 
-    The restart is then reported, not repeated.
+    The restart is then reported, not repeated. A later marker is no removal: the revision was rolled back after a
+    restart that the status does not have yet.
     """
     current, marked = observed.current, workload.marked(desired.secret)
-    if current is None or marked == current.number:
+    if current is None or (marked is not None and marked >= current.number):
         return False
     status = observed.reported(workload)
     return status is not None and (status.restarted or status.revision) == current.number

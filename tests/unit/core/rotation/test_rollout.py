@@ -766,6 +766,22 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
     assert standing_of(rolling(), status=before, **BACK).state is WorkloadState.ROLLING
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        pytest.param("Rollback", CURRENT, id="of the rollback"),
+        pytest.param("RollOut", WorkloadState.ROLLING, id="from before it"),
+        pytest.param(None, WorkloadState.ROLLING, id="without a rotation"),
+    ],
+)
+def test_on_the_way_back_a_workload_is_complete_by_a_status_of_the_rollback(
+    step: str | None, expected: WorkloadState
+) -> None:
+    rotation = {"id": "5", "reason": "Triggered", "step": step, "startedAt": SINCE} if step else None
+    told = {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
+    assert standing_of(rolling(), status=told, **BACK).state is expected
+
+
 # Somebody who reverts a restart
 
 
@@ -784,6 +800,13 @@ def test_who_takes_the_marker_off_is_reported_and_not_fought(told: dict[str, Any
     entry = {"kind": "Deployment", "name": "api", "state": "Rolling", **told}
     one = standing_of(consumer(marker="db=3"), status={"revision": 4, "workloads": [entry]})
     assert one.turn is turn
+
+
+def test_a_marker_of_a_later_revision_was_not_taken_off() -> None:
+    """The revision was rolled back before a status had the restart."""
+    entry = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}
+    one = standing_of(consumer(marker="db=5"), status={"revision": 4, "workloads": [entry]}, **BACK)
+    assert one.turn is Turn.NEXT
 
 
 @pytest.mark.parametrize("count", [200, 201, MOST_WORKLOADS])
