@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
@@ -184,7 +184,7 @@ class WorkQueue(Generic[K]):
         """Process keys until cancelled; then wait up to `grace` for work in progress.
 
         `work` returns when its key is due next, or None. After an exception the key is retried with exponential
-        back-off.
+        back-off, and so is one that was due before its work began: that would be repeated at once, without end.
         """
         self._runs = True
         async with asyncio.TaskGroup() as group:
@@ -252,6 +252,7 @@ class WorkQueue(Generic[K]):
             self.add(key, self._again.pop(key))
 
     async def _attempt(self, key: K, work: Work[K]) -> datetime | None:
+        began = self._now()
         try:
             due = await work(key)
         except (Exception, asyncio.CancelledError) as error:
@@ -260,19 +261,32 @@ class WorkQueue(Generic[K]):
             if not self._is_open(key):
                 return None
             return self._now() + self._backoff(key, error)
+        if due is not None and due < began:
+            return self._now() + self._backoff_of_past(key, began - due)
         self._failures.pop(key, None)
         return due
 
-    def _backoff(self, key: K, error: BaseException) -> timedelta:
+    def _backoff_of_past(self, key: K, age: timedelta) -> timedelta:
+        """Return the pause of a key that its work has left due in the past, which is a defect."""
+        pause, facts = self._failed(key)
+        metrics.WORK_FAILED.inc()
+        _log.error("reconcile is due in the past", **facts, due_seconds_ago=round(age.total_seconds(), 1))
+        return pause
+
+    def _failed(self, key: K) -> tuple[timedelta, dict[str, Any]]:
+        """Count a failure; return the pause after it, and what is logged of it."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         # Half of the back-off is jitter, so that keys that failed together do not return together.
         longest = backoff(_MIN_BACKOFF, failures, _MAX_BACKOFF)
         pause = timedelta(seconds=jittered(longest.total_seconds(), chance=self.chance))
-        facts = {
+        return pause, {
             "key": str(key),
             "failures": failures,
             "retry_after_seconds": round(pause.total_seconds(), 1),
         }
+
+    def _backoff(self, key: K, error: BaseException) -> timedelta:
+        pause, facts = self._failed(key)
         if isinstance(error, errors.Forbidden):  # lost rights are no defect
             _log.warning("reconcile forbidden", **facts, verb=error.verb, resource=paths.resource(error.path))
             return pause

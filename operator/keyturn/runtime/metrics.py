@@ -111,7 +111,7 @@ DATABASE_OPERATION_SECONDS = _histogram(
     "database_operation_seconds", "Duration of operations at databases.", ("engine", "operation")
 )
 EVENTS_DROPPED = _counter("events_dropped", "Kubernetes Events that could not be written.")
-WORK_FAILED = _counter("work_failed", "Reconciles that ended in an unexpected error.")
+WORK_FAILED = _counter("work_failed", "Reconciles that ended in an unexpected error, or due in the past.")
 SECRET_ACCESS = _counter(
     "secret_access", "Requests of other subjects for managed Secrets.", ("verb", "subject_kind")
 )

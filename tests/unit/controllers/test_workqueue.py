@@ -227,6 +227,22 @@ def test_a_due_time_in_the_past_means_now() -> None:
     assert play(scenario).begun == [(0, "a"), (3, "a")]
 
 
+def test_a_key_that_was_due_before_its_work_began_is_a_failure_with_back_off() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.outcomes["a"] = [bench.at(-1), bench.at(-1), bench.at(-1), bench.at(100), None]
+        bench.queue.add("a")
+        await asyncio.sleep(DAY)
+
+    before = metrics.WORK_FAILED._value.get()  # the library has no other way
+    with capture_logs() as logs:
+        times = [time for time, _ in play(scenario).begun]
+    assert times == [0, 1.5, 4.5, 10.5, 100]
+    assert [(one["event"], one["due_seconds_ago"]) for one in logs] == [
+        ("reconcile is due in the past", seconds) for seconds in (1, 2.5, 5.5)
+    ]
+    assert metrics.WORK_FAILED._value.get() - before == 3
+
+
 def test_work_says_when_its_key_is_due_next() -> None:
     async def scenario(bench: Bench) -> None:
         bench.outcomes["a"] = [bench.at(DAY), None]

@@ -57,6 +57,9 @@ __all__ = ["hinted", "next_number", "next_step"]
 _FORMER_USES_INTERVAL = timedelta(minutes=1)
 """Interval of checks whether a workload still uses a Secret under an earlier name, of which no watch reports."""
 
+_HINDERED_INTERVAL = timedelta(minutes=1)
+"""Interval of checks of what is due already, and waits for something else."""
+
 
 def next_step(observed: Observed) -> steps.Step:
     """Return the next step.
@@ -358,7 +361,8 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         until(observed),
     )
     times += (when for when in others if when)
-    return min(times, default=None)
+    hindered = observed.now + _HINDERED_INTERVAL
+    return min((when if when > observed.now else hindered for when in times), default=None)
 
 
 def _current(observed: Observed) -> RevisionFacts:

@@ -602,6 +602,14 @@ def test_a_third_credential_waits_for_the_end_of_the_previous_one() -> None:
     assert problem_of(seen) == "PreviousStillOpen"
 
 
+def test_a_date_that_has_passed_while_a_third_credential_waits_is_not_due_at_once() -> None:
+    soon = {"rotation": {"every": "30m", "overlap": "1m", "jitter": "0%"}}
+    step = next_step(overlapping(others=soon))
+    assert isinstance(step, Rest)
+    assert step.problem is not None
+    assert step.until == make.NOW + make.minutes(5), "the end of the overlap"
+
+
 def test_other_values_do_not_wait_for_the_previous_credential() -> None:
     more = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
     step = next_step(overlapping(others=more, **ASKED))

@@ -566,6 +566,11 @@ def test_while_it_lasts_nothing_is_done() -> None:
     assert next_step(observed(**overlap(NOW + seconds(1)))) == Rest(NOW + seconds(1))
 
 
+def test_an_end_that_waits_for_a_workload_is_checked_again_in_a_minute() -> None:
+    paused = consumer("api", marker="db=1", paused=True)
+    assert next_step(observed(None, paused, **overlap(NOW - seconds(5)))) == Rest(NOW + minutes(1))
+
+
 def test_its_end_is_recorded_and_then_the_value_before_is_taken_out() -> None:
     assert next_step(observed(**overlap(NOW))) == Expire(2)
     assert next_step(observed(**overlap(NOW, ended=True))) == Settle(2)
