@@ -62,6 +62,7 @@ __all__ = [
     "next_repair",
     "next_revocation",
     "refuse_exhausted",
+    "revocation_limit",
 ]
 
 _RECHECK_INTERVAL = timedelta(minutes=1)
@@ -205,6 +206,15 @@ def next_revocation(observed: Observed, desired: Desired) -> steps.Revoke | None
         return None
     ready = (one for one in observed.state.credentials if _may_be_revoked(one, observed, desired))
     return next((_revoke(one, observed, desired.database) for one in ready), None)
+
+
+def revocation_limit(observed: Observed, desired: Desired) -> datetime | None:
+    """Return when a credential that was rolled back is revoked although pods may need it, by rotation.maxOverlap."""
+    state = observed.state
+    if desired.database is None or state is None or not state.gives_up_credential:
+        return None
+    limit = publication_limit(observed, desired)
+    return limit if limit and limit > observed.now else None
 
 
 def next_repair(observed: Observed, desired: Desired) -> steps.Assert | None:

@@ -28,6 +28,7 @@ from .credentials import (
     next_repair,
     next_revocation,
     refuse_exhausted,
+    revocation_limit,
 )
 from .drift import contest, is_contested, until, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once
@@ -342,6 +343,8 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
     current = _current(observed)
     if observed.overlaps:
         times += (when for when in (current.valid_until, overlap_limit(observed, desired)) if when)
+    if limit := revocation_limit(observed, desired):
+        times.append(limit)
     if observed.holders and observed.holders.again:
         times.append(observed.holders.again)
     if (start := start_time(observed)) and start > observed.now:  # one that waits is no reason

@@ -585,6 +585,11 @@ def test_a_rolled_back_credential_is_refused_at_the_limit_of_the_overlap() -> No
     passed = make.target(1, published=make.NOW - make.minutes(121))
     assert next_step(rolled_back(consumers=(late,), others=limited, target=passed)) == Revoke(2)
 
+    early = make.target(1, published=make.NOW - make.minutes(119))
+    assert next_step(rolled_back(consumers=(late,), others=limited, target=early)) == Rest(
+        make.NOW + make.minutes(1)
+    )
+
 
 def test_an_emergency_refuses_what_was_rolled_back_at_once() -> None:
     late = make.consumer(marker="db=2", settled=False, paused=True)
