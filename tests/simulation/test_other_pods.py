@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.keys import EmergencyKey
+from keyturn.core.labels import ROLLBACK
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
 from keyturn.kube.namespace_pods import ListPaused
 from keyturn.kube.state_secret import state_of
-from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
+from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, TARGET, Cluster
 from tests.simulation.test_terminating_pods import looks
 
 if TYPE_CHECKING:
@@ -374,3 +376,22 @@ def test_a_list_that_fails_in_the_middle_asserts_nothing() -> None:
         assert ended(cluster) == [2, 1]
 
     asyncio.run(story())
+
+
+def test_a_deleted_secret_is_restored_without_a_claim_about_pods_from_before_a_rollback() -> None:
+    async def story() -> tuple[str, str]:
+        cluster = Cluster(copy.deepcopy(SPEC))
+        await cluster.settle()
+        cluster.change_managed()["rotation"]["trigger"] = "now"
+        await cluster.settle()
+        cluster.now += timedelta(hours=2)
+        cluster.other_pods.append(bare_pod(cluster))
+        cluster.now += timedelta(hours=1)
+        cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "1"
+        cluster.touch_managed()
+        await cluster.settle()
+        del cluster.objects[TARGET]
+        await cluster.settle()
+        return verdict(cluster, "WorkloadsCurrent")
+
+    assert asyncio.run(story()) == ("False", "NotRestartedByKeyturn")

@@ -225,8 +225,8 @@ class Observed:
 
     @property
     def published(self) -> datetime:
-        """When the current revision was published, or generated if it is not published yet."""
-        return self.target_published or (self.current.made if self.current else self.now)
+        """When the current revision was published; without a time in the Secret, the last known time before that."""
+        return self.target_published or (self.state.released if self.state else self.now)
 
     @property
     def target_published(self) -> datetime | None:

@@ -43,17 +43,17 @@ def was_published(one: RevisionFacts, observed: Observed) -> bool:
 
 
 def publication_of(observed: Observed) -> datetime | None:
-    """Return when the current revision was published; if the Secret has no time, when it was generated."""
-    if observed.current is None:
+    """Return when the current revision was published; if the Secret has no time, the last known time before that."""
+    if observed.state is None:
         return None
     if observed.is_published and observed.target:
-        return observed.target.published or observed.current.made
+        return observed.target.published or observed.state.released
     was_there = (
         observed.managed.status.revision is not None
         if observed.target is None
         else observed.target.revision is None
     )
-    return observed.current.made if was_there else None
+    return observed.state.released if was_there else None
 
 
 def is_current_published(observed: Observed, desired: Desired) -> bool:
@@ -75,7 +75,8 @@ def publication_time(
     """Return the publication time that a write of the target Secret sets.
 
     Only a new revision has a new one: a repair publishes nothing new, nor does a Secret that has a new name or that
-    another client has created again, and running pods have that revision.
+    another client has created again, and running pods have that revision. Pods since a rollback may have what was
+    rolled back, however old the restored revision is.
     """
     number = observed.current.number if observed.current else None
     is_blank = observed.target is None or observed.target.revision is None
@@ -84,4 +85,4 @@ def publication_time(
         return now
     if observed.target and observed.target.published:
         return observed.target.published
-    return observed.current.made if observed.current else observed.now
+    return observed.state.released if observed.state else observed.now

@@ -166,7 +166,7 @@ def take_over(state: StateFacts, observed: Observed) -> StateFacts:
     # The generation at which rotation was held belongs to the previous object.
     held = state.held and replace(state.held, generation=0)
     # If the Secret is gone too, the state alone records that it was published.
-    known = state if observed.target else state.with_published(state.current.made)
+    known = state if observed.target else state.with_published(state.released)
     if observed.target is None or observed.target.revision in {None, state.current_number}:
         known = known.with_revision_facts(replace(known.current, fallback=None))
     return replace(known, uid=observed.uid, triggers=handled, held=held)

@@ -201,6 +201,20 @@ class StateFacts:
         return self.revision(self.current.overlap_from) or self.current
 
     @property
+    def released(self) -> datetime:
+        """The last recorded time before the publication of the current revision.
+
+        It was generated then, restored by a rollback, or its own credential was proven; another one was published.
+        """
+        times = [self.current.made, *(before.time for before in self.publications[:1])]
+        credential = self.credential(self.current_number)
+        if self.held:
+            times.append(self.held.at)
+        elif credential and credential.proven_at:
+            times.append(credential.proven_at)
+        return max(times)
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset(self.keys)
 

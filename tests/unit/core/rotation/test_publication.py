@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.publication import publication_of, publication_time
+from keyturn.core.state.state import Held
+from tests.unit.core import accounts
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+BACK: dict[str, Any] = {"current": 1, "held": Held(2, 1, PUBLISHED, failed=False)}
+PROVEN_LATE = accounts.state(replace(accounts.credential(2), since=PUBLISHED), accounts.credential(1))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,18 @@ def test_the_time_of_publication(changes: dict[str, object], time: object) -> No
         pytest.param(steps.Publish(1), {"target": None, "status": {}}, NOW, id="a first Secret"),
         pytest.param(steps.Repair(1, frozenset()), {}, PUBLISHED, id="a repair"),
         pytest.param(steps.Repair(1, frozenset()), {"target": None}, MADE, id="a repair of a deleted Secret"),
+        pytest.param(
+            steps.Repair(1, frozenset()),
+            {"target": None, "state": make.state(make.revision(2, "Triggered"), make.revision(), **BACK)},
+            PUBLISHED,
+            id="a repair of a Secret that was deleted after a rollback",
+        ),
+        pytest.param(
+            steps.Repair(2, frozenset()),
+            {"target": None, "state": PROVEN_LATE},
+            PUBLISHED,
+            id="a repair of a deleted Secret whose login was proven late",
+        ),
         pytest.param(steps.Settle(1), {"target": None, "state": None}, NOW, id="nothing is known"),
     ],
 )

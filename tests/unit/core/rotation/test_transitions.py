@@ -179,7 +179,7 @@ HELD = Held(1, 7, NOW, failed=True)
 
 @pytest.mark.parametrize(
     ("target", "publications"),
-    [(make.target(), ()), (None, (Publication(1, MADE),))],
+    [(make.target(), ()), (None, (Publication(1, NOW),))],
     ids=["with its Secret", "alone"],
 )
 def test_the_state_of_a_recreated_object_is_taken_over(
