@@ -21,7 +21,7 @@ from .rest import RestConfirmations
 from .restart_budget import NO_LIMITS, RestartBudget, RestartLocks
 from .retries import Failures, RestartBackoff
 from .secret_reads import SecretReads
-from .write_memory import DriftRepairs, WriteMemory
+from .write_memory import DriftRepairs, Restarts, WriteMemory
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -56,6 +56,7 @@ class Memory:
         self.holders = HolderMemory()
         self.former = ChangedSecrets()
         self.restarts = RestartBackoff()
+        self.restarted = Restarts()
         self.restart_locks = RestartLocks()
         self.budget = RestartBudget(limits, context.now, lambda key: context.wake(key))  # noqa: PLW0108
         self.failures = Failures()
@@ -93,6 +94,7 @@ class Memory:
             self.holders,
             self.former,
             self.restarts,
+            self.restarted,
             self.budget,
             self.failures,
             self.reported,

@@ -69,6 +69,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         since=context.since,
         lost=context.lost,
         denials=memory.restarts.denials(key),
+        restarted=memory.restarted.revisions(key),
         fight=memory.drift.history(key),
         hold=memory.budget.hold(key),
     )

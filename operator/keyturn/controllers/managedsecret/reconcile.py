@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.errors import Stalled, Wait
+from keyturn.core.observation.workload import read_marker
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.decision import next_step
+from keyturn.core.spec.desired import secret_of
 from keyturn.core.status.status import Outcome
 from keyturn.kube import errors
 from keyturn.kube.namespace_pods import ListPaused
@@ -250,6 +252,9 @@ async def _restart(
             memory.budget.give_back(place)
         raise
     memory.restarts.accept(key, workload)
+    if observed.current:
+        marked = read_marker(step.marker).get(secret_of(observed.managed))
+        memory.restarted.record(key, observed.current.number, workload, marked)
     return True
 
 

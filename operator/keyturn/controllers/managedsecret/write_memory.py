@@ -1,4 +1,4 @@
-"""Memory of the writes of Secrets: in progress, the last published revision, and drift repairs."""
+"""Memory of writes: of Secrets in progress, the last published revision, drift repairs, and restarts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from keyturn.core.keys import ObjectKey
+    from collections.abc import Mapping
+
+    from keyturn.core.keys import ObjectKey, WorkloadKey
     from keyturn.core.observation.observed import DriftHistory
     from keyturn.kube.secret_informer import SecretMeta
 
-__all__ = ["DriftRepairs", "Published", "WriteMemory", "Writing"]
+__all__ = ["DriftRepairs", "Published", "Restarts", "WriteMemory", "Writing"]
 
 
 class Published(NamedTuple):
@@ -84,3 +86,26 @@ class DriftRepairs:
 
     def forget(self, key: ObjectKey) -> None:
         self._histories.pop(key, None)
+
+
+class Restarts:
+    """Workloads that this process restarted with the marker of the current revision, by ManagedSecret.
+
+    Another writer may remove the marker before the status has the restart.
+    """
+
+    def __init__(self) -> None:
+        self._restarts: dict[ObjectKey, tuple[int, frozenset[WorkloadKey]]] = {}
+
+    def revisions(self, key: ObjectKey) -> Mapping[WorkloadKey, int]:
+        number, workloads = self._restarts.get(key, (0, frozenset()))
+        return dict.fromkeys(workloads, number)
+
+    def record(self, key: ObjectKey, number: int, workload: WorkloadKey, marked: int | None) -> None:
+        """Record a restart for a revision, in place of those for another one; `marked` is what its marker has."""
+        before, workloads = self._restarts.get(key, (number, frozenset()))
+        others: frozenset[WorkloadKey] = workloads - {workload} if before == number else frozenset()
+        self._restarts[key] = (number, others | {workload} if marked == number else others)
+
+    def forget(self, key: ObjectKey) -> None:
+        self._restarts.pop(key, None)

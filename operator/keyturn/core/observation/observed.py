@@ -175,6 +175,8 @@ class Observed:
     """Last failure of a push, by destination."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Restarts that the API server rejected since this process started, by workload."""
+    restarted: Mapping[WorkloadKey, int] = field(default_factory=dict)
+    """The revision with which this process restarted a workload last."""
     fight: DriftHistory | None = None
     """Recent drift repairs by this process."""
     returns: Mapping[str, RevocationProblem] = field(default_factory=dict)
@@ -347,7 +349,7 @@ if TYPE_CHECKING:
 else:
 
     def with_facts(observed: Observed, **facts: object) -> Observed:
-        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 31 fields."""
+        """Return a copy with other facts, as `dataclasses.replace` does, which sets each of the 32 fields."""
         copy = object.__new__(Observed)
         fields = vars(copy)
         fields.update(vars(observed), **facts)

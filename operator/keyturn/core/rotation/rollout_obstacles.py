@@ -113,14 +113,15 @@ def _opt_out(workload: Workload) -> Obstacle | None:
 def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
     """Whether another writer removed the marker of the current revision.
 
-    The restart is then reported, not repeated. A later marker is no removal: the revision was rolled back after a
-    restart that the status does not have yet.
+    The restart is then reported, not repeated, also before the status has it. A later marker is no removal: the
+    revision was rolled back after a restart that the status does not have yet.
     """
     current, marked = observed.current, workload.marked(desired.secret)
     if current is None or (marked is not None and marked >= current.number):
         return False
     status = observed.reported(workload)
-    return status is not None and (status.restarted or status.revision) == current.number
+    reported = (status.restarted or status.revision) if status else None
+    return current.number in {reported, observed.restarted.get(workload.key)}
 
 
 def while_rolling(consumer: Consumer) -> Obstacle | None:

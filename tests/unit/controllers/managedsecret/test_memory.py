@@ -56,6 +56,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
     assert look.desired
     memory.drift.keep(KEY, DriftHistory(1, 1, 1, NOW))
     memory.restarts.deny(KEY, Wait("Forbidden", "", seconds(5)), workload(), look, look.desired)
+    memory.restarted.record(KEY, 2, workload().key, 2)
     declared = Emergency("leak", "uid", NOW)
     assert memory.emergencies.note(KEY, observed(emergencies=(declared,)), None)
     assert memory.emergencies.progress(KEY, "uid") is not None
@@ -64,6 +65,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
 
     assert memory.drift.history(KEY) is None
     assert memory.restarts.denials(KEY) == {}
+    assert memory.restarted.revisions(KEY) == {}
     assert memory.emergencies.progress(KEY, "uid") is None
 
 

@@ -802,6 +802,12 @@ def test_who_takes_the_marker_off_is_reported_and_not_fought(told: dict[str, Any
     assert one.turn is turn
 
 
+@pytest.mark.parametrize(("number", "turn"), [(4, Turn.REFUSED), (3, Turn.NEXT)])
+def test_who_takes_the_marker_off_before_the_report_is_not_fought_either(number: int, turn: Turn) -> None:
+    one = consumer(marker="db=3")
+    assert standing_of(one, restarted={one.workload.key: number}, status={"revision": 4}).turn is turn
+
+
 def test_a_marker_of_a_later_revision_was_not_taken_off() -> None:
     """The revision was rolled back before a status had the restart."""
     entry = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}

@@ -1,0 +1,31 @@
+"""Which workloads the process has restarted with the current revision."""
+
+from __future__ import annotations
+
+from keyturn.controllers.managedsecret.write_memory import Restarts
+from keyturn.core.keys import ObjectKey, WorkloadKey
+
+KEY = ObjectKey("shop", "db")
+API, WEB = (WorkloadKey("shop", "Deployment", name) for name in ("api", "web"))
+
+
+def test_the_restarts_with_one_revision_are_known() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, API, 2)
+    restarts.record(KEY, 2, WEB, 2)
+    assert restarts.revisions(KEY) == {API: 2, WEB: 2}
+    assert restarts.revisions(ObjectKey("shop", "other")) == {}
+
+
+def test_a_restart_with_another_revision_ends_what_was_known() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, API, 2)
+    restarts.record(KEY, 3, WEB, 3)
+    assert restarts.revisions(KEY) == {WEB: 3}
+
+
+def test_a_rollback_to_a_template_without_marker_is_no_restart_with_a_revision() -> None:
+    restarts = Restarts()
+    restarts.record(KEY, 2, API, 2)
+    restarts.record(KEY, 1, API, None)
+    assert restarts.revisions(KEY) == {}
