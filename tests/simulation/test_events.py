@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.labels import REFRESH, ROLLBACK, ROTATE
+from keyturn.core.labels import REFRESH, RESTART, ROLLBACK, ROTATE
 from keyturn.kube.events import ref_of
 from keyturn.runtime import metrics
 from tests.simulation.simulated_cluster import MANAGED, Cluster
@@ -95,6 +95,23 @@ async def test_where_no_workload_was_restarted_no_rollout_is_reported() -> None:
     await cluster.settle()
 
     assert posted.reasons == ["Published", "Rotated"]
+
+
+async def test_the_end_of_a_rotation_names_workloads_that_are_not_restarted() -> None:
+    cluster = rotating()
+    posted = await settled(cluster, "api", "web")
+    web = cluster.objects[cluster.path_of("web")]
+    web["metadata"]["annotations"] = {RESTART: "never"}
+    cluster.put(cluster.path_of("web"), web)
+
+    ask(cluster)
+    await cluster.settle()
+
+    left_out = "1 workload is not restarted by Keyturn: Deployment/web"
+    (note,) = [note for _, reason, note in posted.notes if reason == "Rotated"]
+    assert note == f"every other workload runs revision 2 (Triggered); {left_out}"
+    entry = cluster.objects[MANAGED]["status"]["history"][0]
+    assert (entry["revision"], entry["result"], entry["message"]) == (2, "Succeeded", left_out)
 
 
 async def test_a_rollout_that_fails_is_reported_with_the_return() -> None:

@@ -153,11 +153,11 @@ class HistoryEntry(Schema):
     started_at: datetime
     """When its values were generated."""
     finished_at: datetime
-    """When every workload ran on it."""
+    """When every workload that Keyturn restarts ran on it."""
     result: str
     """How its rotation ended: {RevisionResult}."""
     message: str | None = None
-    """Why it was rolled back: the failed workloads with pods and reasons, for people."""
+    """Why it was rolled back, with the failed workloads, or which workloads Keyturn has not restarted; for people."""
 
 
 class PreviousStatus(Schema):

@@ -110,7 +110,7 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
     context.events.record(
         observed.managed,
         EventReason.ROTATED,
-        f"every workload runs revision {entry.revision} ({entry.reason})",
+        _success_note(entry),
     )
 
 
@@ -171,3 +171,9 @@ def count_failed(observed: Observed) -> None:
         workload = one.consumer.workload
         if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
             metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()
+
+
+def _success_note(entry: HistoryEntry) -> str:
+    """Return the note of a rotation that has ended, with the workloads that were not restarted."""
+    runs = f"runs revision {entry.revision} ({entry.reason})"
+    return f"every other workload {runs}; {entry.message}" if entry.message else f"every workload {runs}"

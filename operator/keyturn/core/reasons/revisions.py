@@ -58,6 +58,6 @@ class RevisionReason(Code):
 class RevisionResult(Code):
     """How a rotation ended: the result of a history entry and of a metric."""
 
-    SUCCEEDED = "Succeeded", "all workloads ran on it"
+    SUCCEEDED = "Succeeded", "all workloads that Keyturn restarts ran on it; the message names the others"
     ROLLED_BACK = "RolledBack", "a workload failed with it, and the previous revision was restored"
     SUPERSEDED = "Superseded", "a newer revision came before all workloads ran on it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.texts import first_of
 
 from .completed_rollouts import is_recorded_complete
 from .holders import holds_back
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = ["is_asserted", "is_complete", "overlap_limit", "publication_limit", "users_of_previous_login"]
+__all__ = [
+    "is_asserted",
+    "is_complete",
+    "overlap_limit",
+    "publication_limit",
+    "told_of_refused",
+    "users_of_previous_login",
+]
+
+_MAX_NAMED = 3
 
 
 def is_complete(observed: Observed, desired: Desired) -> bool:
@@ -42,6 +52,20 @@ def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[Workl
     is_open = current is not None and any(one.revision < current.revision for one in state.open_credentials)
     if not is_open or state.overlap_start.began_overlap:
         return ()
+    return _refused(observed)
+
+
+def told_of_refused(observed: Observed) -> str | None:
+    """Return a message with the workloads that a setting keeps on earlier values; None if there are none."""
+    refused = _refused(observed)
+    if not refused:
+        return None
+    names = first_of([str(progress.consumer.workload.key) for progress in refused], _MAX_NAMED)
+    count = "1 workload is" if len(refused) == 1 else f"{len(refused)} workloads are"
+    return f"{count} not restarted by Keyturn: {names}"
+
+
+def _refused(observed: Observed) -> tuple[WorkloadProgress, ...]:
     refused = (progress for progress in standings(observed) if progress.turn is Turn.REFUSED)
     return tuple(progress for progress in refused if progress.consumer.use is not None)
 

@@ -20,7 +20,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.policy.checklist import OVERDUE, policy_of, told_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.completion import is_complete, users_of_previous_login
+from keyturn.core.rotation.completion import is_complete, told_of_refused, users_of_previous_login
 from keyturn.core.rotation.decision import next_number
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.leases import unrevoked
@@ -349,12 +349,15 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
 
 
 def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
-    held = observed.state.held if observed.state else None
+    held, current = observed.state.held if observed.state else None, observed.current
+    message = cause_of(held) if held and result == RevisionResult.ROLLED_BACK else None
+    if current and one.number == current.number:
+        message = told_of_refused(observed)
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,
         started_at=to_second(one.made),
         finished_at=to_second(observed.now),
         result=result,
-        message=cause_of(held) if held and result == RevisionResult.ROLLED_BACK else None,
+        message=message,
     )

@@ -436,6 +436,34 @@ def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None
     assert entries == {"Succeeded": None, "RolledBack": message}
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("a", "1 workload is not restarted by Keyturn: Deployment/a"),
+        ("abc", "3 workloads are not restarted by Keyturn: Deployment/a, Deployment/b, Deployment/c"),
+        (
+            "abcde",
+            "5 workloads are not restarted by Keyturn: Deployment/a, Deployment/b, Deployment/c and 2 more",
+        ),
+        ("", None),
+    ],
+)
+def test_the_history_names_workloads_that_were_not_restarted(names: str, message: str | None) -> None:
+    refusing = [consumer(name, marker="db=1", restart="never") for name in names]
+    unused = consumer("z", uses=())
+    look = observed(
+        None,
+        consumer("api", marker="db=2"),
+        *refusing,
+        unused,
+        state=state(revision(2, "Triggered"), revision()),
+        target=target(2),
+        status=entries(1),
+    )
+    first = status_of(look, RESTS).history[0]
+    assert (first.revision, first.result, first.message) == (2, "Succeeded", message)
+
+
 def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
     assert conditions(observed(**BACK))["Rotating"][:2] == ("False", "Held")
 
