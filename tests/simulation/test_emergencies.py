@@ -391,3 +391,24 @@ async def test_a_rotation_that_was_taken_over_is_not_repeated_when_its_secret_is
 
     assert state_of(cluster.objects[STATE]).facts.newest.number == 2
     assert progress(cluster).state is AffectedState.ROLLED_OUT
+
+
+async def test_a_pod_that_is_not_available_holds_up_no_restart_in_an_emergency() -> None:
+    """Its rollout is complete, and the next one would otherwise wait for that pod without end."""
+    cluster = await running()
+    cluster.observe("api", available=0)
+    cluster.put(cluster.path_of("api"), cluster.objects[cluster.path_of("api")])
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROTATE] = "once"
+    cluster.touch_managed()
+    await cluster.settle()
+    (row,) = cluster.objects[MANAGED]["status"]["workloads"]
+    assert (row["state"], row["message"]) == (
+        "Pending",
+        "waits until all of its pods are available; every pod has its current template",
+    )
+    assert cluster.pods["api"].restarted_for == []
+
+    await declare(cluster)
+    await cluster.settle()
+    assert cluster.pods["api"].restarted_for == [3]
+    assert cluster.pods["api"].read == cluster.data()

@@ -64,6 +64,7 @@ def workload_of(kind: str, body: Body) -> Workload:
         selector=_selector(spec.get("selector") or {}),
         paused=bool(spec.get("paused")),
         settled=is_settled,
+        is_updated=is_observed and row.is_updated(spec, status),
         failed=has_failed,
         aborted=is_observed and row.is_aborted(spec, status),
         keeps_earlier=row.keeps_earlier(spec, status),

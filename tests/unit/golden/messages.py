@@ -99,6 +99,7 @@ _WORKLOADS: Final[tuple[tuple[dict[str, Any], Consumer], ...]] = (
     ({}, consumer("api")),
     ({}, consumer("api", paused=True)),
     ({}, consumer("api", settled=False)),
+    ({}, consumer("api", settled=False, is_updated=True)),
     ({}, consumer("api", settled=False, aborted=True)),
     ({}, consumer("api", restart="never")),
     ({}, consumer("api", restart="false")),

@@ -57,6 +57,7 @@ def test_a_workload_is_read_whole() -> None:
         selector="app=api",
         paused=True,
         settled=True,
+        is_updated=True,
         failed=False,
         hint=None,
         idle=True,
@@ -124,6 +125,8 @@ def test_pods_that_are_terminating_are_counted_by_the_controller(
 def test_a_status_that_speaks_of_an_older_spec_says_nothing() -> None:
     late = body(THREE, DEPLOYED | {"observedGeneration": 1}, generation=2)
     assert not workload_of("Deployment", late).settled
+    assert not workload_of("Deployment", late).is_updated
+    assert workload_of("Deployment", body(THREE, DEPLOYED | {"availableReplicas": 2})).is_updated
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ class Workload:
     has_template: bool = True
     """Its pods are restarted by the marker on a pod template, not by a field with a time."""
     generation: int = 0
+    is_updated: bool = False
+    """Every pod runs the current pod template, whether or not it is available."""
     aborted: bool = False
     """Its controller has aborted the last rollout."""
     keeps_earlier: bool = False

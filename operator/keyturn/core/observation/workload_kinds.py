@@ -75,6 +75,8 @@ class WorkloadType:
     """Whether it wants no pods."""
     is_in_place: _Check
     """Whether a new pod starts only after an old one has ended."""
+    is_updated: _Check = _never
+    """Whether every pod runs the current pod template, available or not; never for a kind with steps."""
     has_failed: _Check = _missed_deadline
     """Whether the last rollout has failed by its controller's own rules."""
     is_aborted: _Check = _never
@@ -104,30 +106,36 @@ class WorkloadType:
         return f"{self.group}/{self.version}"
 
 
+def _deployment_is_updated(spec: _Body, status: _Body) -> bool:
+    updated = status.get("updatedReplicas", 0)
+    return bool(updated >= spec.get("replicas", 1) and status.get("replicas", 0) <= updated)
+
+
 def _deployment_is_settled(spec: _Body, status: _Body) -> bool:
-    desired, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
-    return bool(
-        updated >= desired
-        and status.get("replicas", 0) <= updated
-        and status.get("availableReplicas", 0) >= updated
-    )
+    is_available = status.get("availableReplicas", 0) >= status.get("updatedReplicas", 0)
+    return bool(_deployment_is_updated(spec, status) and is_available)
 
 
-def _stateful_set_is_settled(spec: _Body, status: _Body) -> bool:
+def _stateful_set_is_updated(spec: _Body, status: _Body) -> bool:
     desired = spec.get("replicas", 1)
     is_rolled = status.get("currentRevision") == status.get("updateRevision") or (
         status.get("updatedReplicas", 0) >= desired
     )
-    return bool(
-        is_rolled and status.get("readyReplicas", 0) >= desired and status.get("replicas", 0) <= desired
-    )
+    return bool(is_rolled and status.get("replicas", 0) <= desired)
 
 
-def _daemon_set_is_settled(_: _Body, status: _Body) -> bool:
-    desired = status.get("desiredNumberScheduled", 0)
-    return bool(
-        status.get("updatedNumberScheduled", 0) >= desired and status.get("numberAvailable", 0) >= desired
-    )
+def _stateful_set_is_settled(spec: _Body, status: _Body) -> bool:
+    is_ready = status.get("readyReplicas", 0) >= spec.get("replicas", 1)
+    return bool(_stateful_set_is_updated(spec, status) and is_ready)
+
+
+def _daemon_set_is_updated(_: _Body, status: _Body) -> bool:
+    return bool(status.get("updatedNumberScheduled", 0) >= status.get("desiredNumberScheduled", 0))
+
+
+def _daemon_set_is_settled(spec: _Body, status: _Body) -> bool:
+    is_available = status.get("numberAvailable", 0) >= status.get("desiredNumberScheduled", 0)
+    return bool(_daemon_set_is_updated(spec, status) and is_available)
 
 
 def _has_no_replicas(spec: _Body, _: _Body) -> bool:
@@ -214,6 +222,7 @@ WORKLOAD_TYPES: Final = (
         version="v1",
         plural="deployments",
         is_settled=_deployment_is_settled,
+        is_updated=_deployment_is_updated,
         is_idle=_has_no_replicas,
         is_in_place=_is_recreated,
         pod_hash="pod-template-hash",
@@ -224,6 +233,7 @@ WORKLOAD_TYPES: Final = (
         version="v1",
         plural="statefulsets",
         is_settled=_stateful_set_is_settled,
+        is_updated=_stateful_set_is_updated,
         is_idle=_has_no_replicas,
         is_in_place=_always,
     ),
@@ -233,6 +243,7 @@ WORKLOAD_TYPES: Final = (
         version="v1",
         plural="daemonsets",
         is_settled=_daemon_set_is_settled,
+        is_updated=_daemon_set_is_updated,
         is_idle=_has_no_nodes,
         is_in_place=_always,
     ),

@@ -19,7 +19,7 @@ class WorkloadReason(Code):
         "the [limits of the cluster](rollout.md#pace-of-the-cluster) are reached; it restarts in its turn",
     )
     ROLLING_OUT = "RollingOut", "it was restarted, and its rollout has not finished"
-    EARLIER_ROLLOUT = "EarlierRollout", "an earlier rollout of it has not finished"
+    EARLIER_ROLLOUT = "EarlierRollout", "an earlier rollout of it has not finished, or a pod is not available"
     PAUSED = "Paused", "the workload is paused"
     UPDATED_BY_HAND = (
         "UpdatedByHand",

@@ -353,6 +353,8 @@ def _hindrance(
         return pause
     if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
         return None
+    if workload.is_updated and observed.is_pressed:
+        return None  # no pod can have other values without a restart
     return while_waiting(consumer)
 
 

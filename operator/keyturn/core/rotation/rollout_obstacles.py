@@ -155,8 +155,10 @@ def by_hand(consumer: Consumer) -> Obstacle | None:
 
 
 def while_waiting(consumer: Consumer) -> Obstacle:
-    """Return what keeps an earlier rollout from completing."""
+    """Return what keeps an earlier rollout from completing, or its pods from being available."""
     message = "waits for its current rollout to complete"
+    if consumer.workload.is_updated:
+        message = "waits until all of its pods are available; every pod has its current template"
     if consumer.workload.aborted:
         message = "waits for its current rollout, which was aborted: retry or undo it"
     waits = Obstacle(WorkloadReason.EARLIER_ROLLOUT, message)

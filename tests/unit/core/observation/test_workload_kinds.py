@@ -112,6 +112,32 @@ def test_a_workload_is_settled_when_every_pod_is_new_and_available(
 
 
 @pytest.mark.parametrize(
+    ("kind", "status", "is_updated"),
+    [
+        pytest.param("Deployment", DEPLOYED | {"availableReplicas": 2}, True, id="one is not available"),
+        pytest.param("Deployment", DEPLOYED | {"updatedReplicas": 2}, False, id="one is not updated"),
+        pytest.param("Deployment", DEPLOYED | {"replicas": 4}, False, id="an old one is left"),
+        pytest.param("StatefulSet", STATEFUL | {"readyReplicas": 2}, True, id="stateful: one is not ready"),
+        pytest.param(
+            "StatefulSet",
+            STATEFUL | {"currentRevision": "a", "updatedReplicas": 2},
+            False,
+            id="stateful: one is not updated",
+        ),
+        pytest.param("DaemonSet", DAEMON | {"numberAvailable": 2}, True, id="daemons: one is not available"),
+        pytest.param(
+            "DaemonSet", DAEMON | {"updatedNumberScheduled": 2}, False, id="daemons: one is not updated"
+        ),
+        pytest.param("Rollout", HEALTHY, False, id="a kind with steps"),
+    ],
+)
+def test_a_workload_is_updated_when_every_pod_is_new(
+    kind: str, status: dict[str, Any], *, is_updated: bool
+) -> None:
+    assert type_of(kind).is_updated(THREE, status) is is_updated
+
+
+@pytest.mark.parametrize(
     ("kind", "spec", "in_place"),
     [
         pytest.param("Deployment", {}, False, id="rolling"),

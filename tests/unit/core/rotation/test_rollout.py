@@ -408,6 +408,27 @@ def test_a_failed_workload_holds_up_no_other_in_an_emergency(
     assert restarted(look(BROKEN, *others, spec=WAVES, emergencies=emergencies)) == names
 
 
+@pytest.mark.parametrize(
+    ("is_updated", "emergencies", "turn", "message"),
+    [
+        (
+            True,
+            (),
+            Turn.HINDERED,
+            "waits until all of its pods are available; every pod has its current template",
+        ),
+        (True, (DECLARED,), Turn.NEXT, "queued for restart"),
+        (False, (), Turn.HINDERED, "waits for its current rollout to complete"),
+        (False, (DECLARED,), Turn.HINDERED, "waits for its current rollout to complete"),
+    ],
+)
+def test_a_pod_that_is_not_available_holds_up_a_restart_except_in_an_emergency(
+    emergencies: tuple[Emergency, ...], turn: Turn, message: str, *, is_updated: bool
+) -> None:
+    one = standing_of(consumer(marker="db=3", settled=False, is_updated=is_updated), emergencies=emergencies)
+    assert (one.turn, one.message) == (turn, message)
+
+
 def test_a_restart_that_is_refused_for_long_holds_up_no_other_in_an_emergency() -> None:
     refused = pending("api")
     denials = {refused[0].workload.key: Denial(4, NOW - minutes(11), NOW + minutes(5), 9, "Refused", "")}
