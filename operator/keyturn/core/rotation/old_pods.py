@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.workload import FILES, KUBELET_SYNC
 from keyturn.core.reasons import RevisionReason
+from keyturn.core.state.state import MAX_FACTS
 from keyturn.core.texts import first_of
 from keyturn.core.times import may_precede
 
@@ -256,7 +257,8 @@ def _published_at(state: StateFacts, created: datetime, published: datetime) -> 
     for publication in state.publications:
         if not may_precede(created, publication.time):
             return publication.number
-    if state.revisions[-1].reason != RevisionReason.CREATED:
+    is_cut = len(state.publications) >= MAX_FACTS  # the first one may be forgotten
+    if is_cut or state.revisions[-1].reason != RevisionReason.CREATED:
         return _BEFORE_ALL
     return state.publications[-1].number if state.publications else state.current_number
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HIGHEST_HINT",
     "HIGHEST_REVISION",
+    "MAX_FACTS",
     "Held",
     "LeftSecret",
     "Publication",
@@ -41,7 +42,8 @@ _MOST_SHARED = 64
 """Items of a set of keys that is shared."""
 _MAX_LEFT = 16
 """Secrets under earlier names that stay recorded."""
-_MAX_FACTS = 100  # a paused workload may need the facts of old revisions to compute what it missed
+MAX_FACTS = 100
+"""Publications, and revisions without values, that stay recorded to compute what an old workload has missed."""
 
 
 def state_name(name: str) -> str:
@@ -333,7 +335,7 @@ class StateFacts:
         if time is None:
             return self
         made = Publication(self.current_number, time)
-        return replace(self, publications=(made, *self.publications)[:_MAX_FACTS])
+        return replace(self, publications=(made, *self.publications)[:MAX_FACTS])
 
     def with_revision_facts(self, facts: RevisionFacts) -> StateFacts:
         """Return the facts with other ones of the same revision."""
@@ -356,7 +358,7 @@ class StateFacts:
             current_number=revision.number,
             held=None,
         )
-        return newer.with_older(_MAX_FACTS)
+        return newer.with_older(MAX_FACTS)
 
     def with_candidate(self, revision: RevisionFacts, limit: int) -> StateFacts:
         """Return the facts with a newer revision that does not become the current one yet."""
@@ -370,9 +372,16 @@ class StateFacts:
         return tuple(one for one in self.revisions if one.number not in self.restorable)
 
     def with_older(self, limit: int) -> StateFacts:
-        """Return the facts with only the `limit` newest of the revisions whose values are dropped."""
-        forgotten = {one.number for one in self.older[limit:]}
-        return replace(self, revisions=tuple(one for one in self.revisions if one.number not in forgotten))
+        """Return the facts with only `limit` of the revisions whose values are dropped.
+
+        One whose keys have all changed again is forgotten first, so that what a workload with an old marker has
+        missed stays known; without one, the oldest is.
+        """
+        facts = self
+        while excess := facts.older[limit:]:
+            repeated = _repeated(facts)
+            facts = _without(repeated, facts) if repeated else _forgetting(excess[-1], facts)
+        return facts
 
     def without_oldest(self) -> StateFacts | None:
         """Return the facts without the values of the oldest revision that is neither current nor the fallback.
@@ -382,7 +391,35 @@ class StateFacts:
         spare = self.restorable - self._protected
         if not spare:
             return None
-        return replace(self, restorable=self.restorable - {min(spare)}).with_older(_MAX_FACTS)
+        return replace(self, restorable=self.restorable - {min(spare)}).with_older(MAX_FACTS)
+
+
+def _repeated(facts: StateFacts) -> RevisionFacts | None:
+    """Return the oldest revision without values that changed only what each one derived from it changed again."""
+    derived: dict[int | None, list[RevisionFacts]] = {}
+    for one in facts.revisions:
+        derived.setdefault(one.base, []).append(one)
+    for one in reversed(facts.older):
+        later = derived.get(one.number, [])
+        if later and facts.revision(one.base) and all(one.changed <= another.changed for another in later):
+            return one
+    return None
+
+
+def _without(one: RevisionFacts, facts: StateFacts) -> StateFacts:
+    """Return the facts with the base of a revision in its place, which differs from later ones in the same keys."""
+    revisions = (
+        replace(known, base=one.base) if known.base == one.number else known for known in facts.revisions
+    )
+    publications = (
+        replace(known, number=one.base or known.number) if known.number == one.number else known
+        for known in facts.publications
+    )
+    return _forgetting(one, replace(facts, revisions=tuple(revisions), publications=tuple(publications)))
+
+
+def _forgetting(one: RevisionFacts, facts: StateFacts) -> StateFacts:
+    return replace(facts, revisions=tuple(known for known in facts.revisions if known.number != one.number))
 
 
 @dataclass(frozen=True, slots=True)

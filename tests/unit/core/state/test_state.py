@@ -126,7 +126,38 @@ def test_a_revision_is_found_by_its_number() -> None:
 def test_facts_of_a_hundred_revisions_without_values_are_kept() -> None:
     known = [builders.revision(number) for number in range(101, 0, -1)]
     facts = builders.state(*known, restorable={101}).with_revision(builders.revision(102, fallback=None), 0)
-    assert [one.number for one in facts.older] == list(range(101, 1, -1))
+    assert [one.number for one in facts.older] == [*range(101, 2, -1), 1]
+
+
+def test_a_revision_whose_keys_have_changed_again_is_forgotten_first() -> None:
+    revisions = (
+        builders.revision(5, changed=["token"]),
+        builders.revision(4, changed=["token"]),
+        builders.revision(3, changed=["token"]),
+        builders.revision(2, changed=["signing"]),
+        builders.revision(1, changed=["signing", "token"]),
+    )
+    facts = builders.state(*revisions, restorable={5})
+
+    kept = facts.with_older(2)
+
+    assert [(one.number, one.base) for one in kept.revisions] == [(5, 2), (2, 1), (1, None)]
+    assert [one.number for one in kept.publications] == [2, 2, 2, 1]
+    assert [one.number for one in kept.with_older(1).revisions] == [5, 2]
+
+
+def test_a_revision_with_two_successors_is_kept_until_both_have_changed_its_keys() -> None:
+    revisions = [
+        builders.revision(4, changed=["token"], base=2),
+        builders.revision(3, changed=["signing"], base=2),
+        builders.revision(2, changed=["token"]),
+        builders.revision(1, changed=["signing", "token"]),
+    ]
+    facts = builders.state(*revisions, restorable={4})
+    assert [one.number for one in facts.with_older(2).revisions] == [4, 3, 2]
+    revisions[1] = builders.revision(3, changed=["signing", "token"], base=2)
+    facts = builders.state(*revisions, restorable={4})
+    assert [one.number for one in facts.with_older(2).revisions] == [4, 3, 1]
 
 
 def test_a_rollback_changes_what_is_current() -> None:
