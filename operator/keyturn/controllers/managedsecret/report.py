@@ -20,6 +20,7 @@ from keyturn.core.status.conditions import nothing_to_rotate, status_unseen
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.kube import errors, paths
 from keyturn.kube import status as statuses
+from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
@@ -301,14 +302,22 @@ async def report_unseen(key: ObjectKey, error: Wait, reported: ReportedErrors, c
     """Report a failed observation.
 
     Raises:
-        ApiError: The write of the status failed; the Event was posted.
+        ApiError: The write of the status failed, or the read of a large object before; the Event was posted.
     """
     found = context.cache.managed(key)
     if found is None:
         return
-    managed, _ = found
-    _report_trouble(key, managed, error, reported, context)
-    await write_status(key, managed, status_unseen(managed, error, context.now()), context)
+    _report_trouble(key, found[0], error, reported, context)
+    if managed := await _whole(key, found[0], context):
+        await write_status(key, managed, status_unseen(managed, error, context.now()), context)
+
+
+async def _whole(key: ObjectKey, managed: ManagedSecret, context: Context) -> ManagedSecret | None:
+    """Return an object with its whole status, which is to be replaced: a large one is read; None if it is deleted."""
+    if not context.cache.is_large(key):
+        return managed
+    body = await _look_again(key, context)
+    return readable(slim(body))[0] if body else None
 
 
 def _report_trouble(
@@ -375,12 +384,14 @@ async def write_status(
         context.doubt_crds()
 
 
-async def _look_again(key: ObjectKey, context: Context) -> None:
+async def _look_again(key: ObjectKey, context: Context) -> Body | None:
+    """Read an object and put it into the cache; return None if it is deleted."""
     version = context.cache.version_of(key)
     try:
         body: Body = await context.api.get(paths.managed_secret(key.namespace, key.name))
     except errors.NotFound:
         if context.cache.version_of(key) == version:  # otherwise it was created again meanwhile
             context.drop_managed(key)
-    else:
-        context.cache.put_managed(body)
+        return None
+    context.cache.put_managed(body)
+    return body

@@ -1,7 +1,7 @@
 """ManagedSecrets in the informer cache: whole if small, which nearly all are; and their parsing into models.
 
 They are kept as compact JSON, a quarter of the size of parsed models. Of a large one only the parts are kept that are
-needed between reconciles; a reconcile reads its spec (`observe`).
+needed between reconciles; a reconcile reads it whole (`observe`), also before its status is replaced (`report`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ _MAX_TOTAL: Final = 64 * 1024 * 1024
 """Bytes of all whole objects, beyond which only objects up to _SMALL are kept whole."""
 _SMALL: Final = 4 * 1024
 _MAX_STATUS: Final = 64 * 1024
+"""Size up to which the status of a large object is kept whole."""
+_MAX_BRIEF: Final = 128 * 1024
+"""The same without texts: 1000 workloads with names of 63 characters fit."""
+_MAX_TEXT: Final = 1024
+_COUNTED: Final = frozenset({"workloads", "policy", "history"})
+"""Parts of a status whose entries are counted, and whose texts nothing needs between reconciles."""
+_PROGRESS: Final = ("kind", "name", "state")
 _METADATA: Final = ("name", "namespace", "uid", "generation", "resourceVersion")
 _TIMES: Final = ("creationTimestamp", "deletionTimestamp")
 _SPEC: Final = ("className", "owner", "suspend")
@@ -137,8 +144,32 @@ def _light(body: Mapping[str, Any]) -> bytes:
     if len(_pack(metadata)) > _SMALL:
         metadata = {name: metadata[name] for name in (*_METADATA, *_TIMES) if name in metadata}
     if len(_pack(status)) > _MAX_STATUS:
-        status = {}
+        status = _brief(status)
     return _pack({"metadata": metadata, "status": status, **chosen})
+
+
+def _brief(status: Any) -> dict[str, Any]:
+    """Return what metrics and the list of the Web UI need of a large status; less if that is large too."""
+    if not isinstance(status, dict):
+        return {}
+    brief = {name: _shortened(part, 0 if name in _COUNTED else _MAX_TEXT) for name, part in status.items()}
+    if isinstance(workloads := brief.get("workloads"), list):
+        rows = (one for one in workloads if isinstance(one, dict))
+        brief["workloads"] = [{name: one[name] for name in _PROGRESS if name in one} for one in rows]
+    rest = {name: part for name, part in brief.items() if name not in _COUNTED}
+    return next((one for one in (brief, rest) if len(_pack(one)) <= _MAX_BRIEF), {})
+
+
+def _shortened(part: Any, most: int) -> Any:
+    """Return a part of a status whose messages have at most `most` characters."""
+    if isinstance(part, list):
+        return [_shortened(one, most) for one in part]
+    if isinstance(part, dict):
+        return {
+            name: text[:most] if name == "message" and isinstance(text, str) else _shortened(text, most)
+            for name, text in part.items()
+        }
+    return part
 
 
 def _pack(document: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.api.status import HistoryEntry, ManagedSecretStatus
+from keyturn.api.status import HistoryEntry, ManagedSecretStatus, WorkloadState
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import (
     DATABASE_TARGET,
@@ -121,6 +121,60 @@ def test_of_a_large_object_is_kept_who_it_is_and_its_status() -> None:
     assert (read.spec.class_name, read.spec.owner, read.spec.suspend) == ("strict", "shop@example.com", True)
     assert read.metadata.annotations == {"keyturn.dev/rotate": "now"}
     assert cache.managed_labels(DB) == {"app": "shop"}
+
+
+def large_status(name: str, message: str) -> dict[str, Any]:
+    row = {"kind": "Deployment", "name": name, "via": ["env"], "state": "Rolling", "message": message}
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Published",
+        "message": message,
+        "lastTransitionTime": CREATED,
+    }
+    return {
+        "revision": 7,
+        "overdue": True,
+        "workloads": [row | {"name": f"{name}-{number}"} for number in range(1000)],
+        "policy": {"violations": [{"rule": "weakValue", "message": message}]},
+        "conditions": [condition],
+    }
+
+
+def test_of_a_large_status_the_texts_are_shortened_and_everything_counts() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed() | {"status": large_status("x" * 58, "y" * 2000)})
+    found = cache.managed(DB)
+    assert found
+    status = found[0].status
+    assert (status.revision, status.overdue, len(status.workloads)) == (7, True, 1000)
+    assert {(one.state, one.message) for one in status.workloads} == {(WorkloadState.ROLLING, None)}
+    assert status.policy
+    assert [(one.rule, one.message) for one in status.policy.violations] == [("weakValue", "")]
+    assert [len(one.message) for one in status.conditions] == [1024]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(["x"] * 50_000, id="a list"),
+        pytest.param({"workloads": "x" * 200_000}, id="a text as workloads"),
+        pytest.param({"other": "x" * 200_000}, id="a large text"),
+    ],
+)
+def test_a_large_status_that_no_version_writes_takes_little_space(status: Any) -> None:
+    cache = InformerCache()
+    cache.put_managed(managed() | {"status": status})
+    assert len(str(cache.kept(DB))) < 1024
+
+
+def test_of_workloads_with_very_long_names_not_even_the_number_is_kept() -> None:
+    cache = InformerCache()
+    cache.put_managed(managed() | {"status": large_status("x" * 240, "")})
+    found = cache.managed(DB)
+    assert found
+    status = found[0].status
+    assert (status.revision, status.workloads, len(status.conditions)) == (7, [], 1)
 
 
 def test_an_object_that_has_become_small_is_kept_whole() -> None:
