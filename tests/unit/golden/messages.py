@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keyturn.api.status import Via
 from keyturn.controllers.managedsecret.errors import (
     contention_error,
+    error_of_list,
     error_of_observation,
     error_of_step,
     unexpected_error,
@@ -131,6 +132,8 @@ def sentences() -> Iterator[str]:
     for kind, status in _ANSWERS:
         found = error_of_observation(kind("get", "/api/v1/namespaces/shop/secrets/db", status, "x"))
         yield f"look {status} {found.reason}: {found.message}"
+        found = error_of_list(kind("list", "/api/v1/namespaces/shop/pods", status, "x"))
+        yield f"list {status} {found.reason}: {found.message}"
     yield from (f"look {one.reason}: {one.message}" for one in (contention_error(), unexpected_error()))
     yield from (f"{one.rule}: {one.message}" for evidence in _evidence() for one in violations_of(*evidence))
     yield from (f"{one.rule}: {one.message}" for one in findings_of(_SIGNS))

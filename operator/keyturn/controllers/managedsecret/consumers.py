@@ -23,6 +23,8 @@ from keyturn.kube import errors
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
 from keyturn.kube.target_secret import plausible
 
+from .errors import error_of_list
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
@@ -77,9 +79,8 @@ async def with_consumers(
 ) -> Observed:
     """Add the consumers, and the pods of those on whose pods a decision or a report depends.
 
-    Raises:
-        ApiError: A read failed. A missing permission is recorded instead, except for workloads that would be
-            restarted: whether their pods run the values already is not guessed.
+    If pods cannot be listed, `unread` has the error; a missing permission is recorded for each workload instead,
+    except for those that would be restarted: whether their pods run the values already is not guessed.
     """
     observed, desired = with_workloads(key, observed, context.cache), observed.desired
     if desired is None or not (observed.consumers or observed.missing_targets):
@@ -89,9 +90,14 @@ async def with_consumers(
     observed = _with_pauses(_with_held_up(observed, record), record)
     observed = _with_completed(observed, desired, record)
     _drop_complete(observed, desired, record)
-    observed = await reads.read_rollouts(observed)
-    observed = await reads.read_rollouts(await reads.read_restarts(observed))
-    return await reads.read_rollbacks(observed)
+    try:
+        found = await reads.read_rollouts(observed)
+        found = await reads.read_rollouts(await reads.read_restarts(found))
+        return await reads.read_rollbacks(found)
+    except errors.NotLeading:
+        raise
+    except errors.ApiError as error:
+        return reads.without_pods(with_facts(observed, unread=error_of_list(error)))
 
 
 def with_workloads(key: ObjectKey, observed: Observed, cache: InformerCache) -> Observed:
@@ -179,6 +185,14 @@ class _Reads:
                     observed = _with_consumer(replace(consumer, pods=await self._ages(consumer)), observed)
                 except errors.Forbidden:
                     observed = _with_consumer(replace(consumer, pods=PodsSeen(forbidden=True)), observed)
+        return observed
+
+    def without_pods(self, observed: Observed) -> Observed:
+        """Record that the pods are unknown on which a decision or a report depends."""
+        for standing in standings(observed):
+            if self._need(standing, observed):
+                unknown = replace(standing.consumer, pods=PodsSeen(forbidden=True))
+                observed = _with_consumer(unknown, observed)
         return observed
 
     def _need(self, standing: WorkloadProgress, observed: Observed) -> Need | None:

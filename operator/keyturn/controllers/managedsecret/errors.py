@@ -21,6 +21,7 @@ __all__ = [
     "PASSING",
     "concerns_one",
     "contention_error",
+    "error_of_list",
     "error_of_observation",
     "error_of_step",
     "invalid_spec",
@@ -79,6 +80,19 @@ def error_of_observation(error: errors.ApiError) -> Wait:
     if isinstance(error, errors.Forbidden | errors.Unauthorized):
         return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
     return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
+
+
+def error_of_list(error: errors.ApiError) -> Wait:
+    """Return the error of a list of pods that failed."""
+    asked = _answered(error, paths.resource(error.path))
+    match error:
+        case errors.Forbidden() | errors.Unauthorized():
+            return Wait(ErrorReason.FORBIDDEN, f"{asked}; restore the operator's rights", _RETRY_DELAY)
+        case errors.Throttled() | errors.Unavailable():
+            answer = asked if error.status else "the API server does not answer"
+            return Wait(ErrorReason.API_SERVER_UNAVAILABLE, answer, _RETRY_DELAY)
+        case _:
+            return Wait(ErrorReason.REFUSED, asked, _RETRY_DELAY)
 
 
 def unexpected_error() -> Wait:

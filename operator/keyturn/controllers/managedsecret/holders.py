@@ -14,7 +14,10 @@ from keyturn.core.observation.observed import with_facts
 from keyturn.core.rotation.former import followed_secrets
 from keyturn.core.rotation.holders import holds_back, next_read, pods_behind
 from keyturn.core.rotation.pod_reads import needs_holders
+from keyturn.kube import errors
 from keyturn.runtime.clock import loop_time
+
+from .errors import error_of_list
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,9 +89,10 @@ async def with_holders(
 ) -> Observed:
     """Add the pods that no consumer controls, if something is asserted about every pod of the namespace.
 
+    If they cannot be listed, `unread` has the error.
+
     Raises:
         ListPaused: The list is not new enough, and is read again later.
-        ApiError: The list failed, or a read of a Job.
     """
     desired = observed.desired
     if desired is None or observed.state is None or not needs_holders(observed):
@@ -98,18 +102,27 @@ async def with_holders(
     if known is not None and known.subject == subject and _is_recent(known, observed):
         return with_facts(observed, holders=known.holders)
     since, wake = memory.requested(key, subject), partial(context.wake, key)
-    found = await context.namespace_pods.read(key.namespace, since, wake)
-    holders = _holders_of(found, observed, desired)
-    holders = replace(
-        holders,
-        pods=await context.job_owners.name(key.namespace, holders.pods),
-        former=await context.job_owners.name(key.namespace, holders.former),
-    )
+    try:
+        found = await context.namespace_pods.read(key.namespace, since, wake)
+        holders = await _name_owners(_holders_of(found, observed, desired), key.namespace, context)
+    except errors.NotLeading:
+        raise
+    except errors.ApiError as error:
+        return with_facts(observed, holders=Holders(forbidden=True), unread=error_of_list(error))
     observed = with_facts(observed, holders=holders)
     again = next_read(observed) if holders.former or holds_back(observed, desired) else None
     holders = replace(holders, again=again)
     memory.keep(key, _KnownHolders(subject, holders, loop_time()))
     return with_facts(observed, holders=holders)
+
+
+async def _name_owners(holders: Holders, namespace: str, context: Context) -> Holders:
+    """Return the pods with their topmost owners."""
+    return replace(
+        holders,
+        pods=await context.job_owners.name(namespace, holders.pods),
+        former=await context.job_owners.name(namespace, holders.former),
+    )
 
 
 def _is_recent(known: _KnownHolders, observed: Observed) -> bool:

@@ -223,7 +223,8 @@ def _open_points(
     if behind:
         yield AffectedState.ROTATED, behind[0].described(len(behind) - 1)
     if summary := summary_of(observed, desired):
-        yield AffectedState.PODS_UNKNOWN if are_unread(observed) else AffectedState.ROTATED, summary
+        is_forbidden = are_unread(observed) and observed.unread is None
+        yield AffectedState.PODS_UNKNOWN if is_forbidden else AffectedState.ROTATED, summary
     if earlier := _still_used(observed, desired) or _still_valid(observed, desired):
         yield AffectedState.ROTATED, earlier
     if refused := unrevoked(observed):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
     from keyturn.api.secretclass import SecretClass
     from keyturn.api.status import WorkloadStatus
-    from keyturn.core.errors import Stalled
+    from keyturn.core.errors import Stalled, Wait
     from keyturn.core.keys import WorkloadKey
     from keyturn.core.policy.rules import Violation
     from keyturn.core.spec.database import DatabaseDesired
@@ -156,6 +156,8 @@ class Observed:
     consumers: tuple[Consumer, ...]
     holders: Holders | None = None
     """Pods with earlier values that no consumer controls; None if nothing is asserted about them now."""
+    unread: Wait | None = None
+    """Why pods could not be listed on which something depends; then no workload is acted on."""
     missing_targets: tuple[str, ...] = ()
     """Workloads of rollout.targets that do not exist."""
     unbound: bool = False

@@ -83,4 +83,4 @@ class PodsSeen:
     deletable: bool = False
     """At least one may have to be deleted, and RBAC permits it."""
     forbidden: bool = False
-    """RBAC forbids to list pods."""
+    """RBAC forbids to list pods, or the list failed."""

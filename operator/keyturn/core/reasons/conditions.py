@@ -91,7 +91,7 @@ class ConditionReason(_Reason):
     PODS_UNKNOWN = (
         "PodsUnknown",
         "WorkloadsCurrent",
-        "`Unknown`: the operator may not list pods, so pods with earlier values may still run; grant the right",
+        "`Unknown`: pods cannot be listed, so pods with earlier values may still run; the message has the cause",
     )
     COMPLIANT = "Compliant", "PolicyCompliant", "every rule of the class and of the checklist holds"
     PARTLY_CHECKED = (

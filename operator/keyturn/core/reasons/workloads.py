@@ -35,7 +35,7 @@ class WorkloadReason(Code):
         "a StatefulSet does not replace a pod that is not ready; the message has the command that deletes it",
     )
     EARLIER_PODS = "EarlierPods", "pods with earlier values still run or are terminating"
-    PODS_UNKNOWN = "PodsUnknown", "the operator may not list pods"
+    PODS_UNKNOWN = "PodsUnknown", "pods cannot be listed"
     RELOADING = (
         "Reloading",
         "it reads its files again by `keyturn.dev/reload: wait`, and a kubelet may not have updated them yet",

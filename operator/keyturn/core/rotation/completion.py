@@ -36,7 +36,7 @@ _MAX_NAMED = 3
 
 
 def is_complete(observed: Observed, desired: Desired) -> bool:
-    waits = is_under_way(observed) or holds_back(observed, desired)
+    waits = observed.unread or is_under_way(observed) or holds_back(observed, desired)
     return not waits and not users_of_previous_login(observed, desired)
 
 

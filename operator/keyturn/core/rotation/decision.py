@@ -98,6 +98,7 @@ def next_step(observed: Observed) -> steps.Step:
         or _let_go(observed)
         or next_return(observed, desired)
         or next_revocation(observed, desired)
+        or _without_pods(observed, desired)
         or _roll_out(observed, desired, problem)
     )
 
@@ -278,6 +279,13 @@ def _lacking(observed: Observed, desired: Desired) -> steps.Publish | steps.Repa
     return None
 
 
+def _without_pods(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expire | steps.Rest | None:
+    """Return the end of an overlap, or why nothing else is done while pods cannot be listed; None if they were."""
+    if observed.unread is None:
+        return None
+    return _overlap(observed, desired) or steps.Rest(None, observed.unread)
+
+
 def _roll_out(
     observed: Observed, desired: Desired, problem: Wait | Stalled | None
 ) -> (
@@ -329,7 +337,8 @@ def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expi
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
     until = current.valid_until
-    if is_under_way(observed) and (until is None or current.began_overlap):
+    is_open = bool(observed.unread) or is_under_way(observed)
+    if is_open and (until is None or current.began_overlap):
         return None
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None

@@ -14,7 +14,7 @@ from keyturn.core.texts import and_more
 from keyturn.core.times import to_second
 
 from . import steps
-from .old_pods import UNREAD, has_earlier_values, revision_at
+from .old_pods import has_earlier_values, revision_at, unread
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -115,7 +115,7 @@ def pod_to_evict(observed: Observed, desired: Desired) -> steps.EvictPod | None:
 
 
 def are_unread(observed: Observed) -> bool:
-    """Whether RBAC forbids the list on which an assertion depends."""
+    """Whether the list on which an assertion depends is forbidden, or failed."""
     return observed.holders is not None and observed.holders.forbidden
 
 
@@ -127,7 +127,7 @@ def holds_back(observed: Observed, desired: Desired) -> bool:
 def summary_of(observed: Observed, desired: Desired) -> str | None:
     """Return a message with the first owner that is waited for; None if there is none."""
     if are_unread(observed):
-        return UNREAD
+        return unread(observed)
     owners = owners_behind(observed, desired)
     if not owners:
         return None

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNPROVEN",
-    "UNREAD",
     "are_newer",
     "asks_for_others",
     "brings_pods_back",
@@ -49,13 +48,10 @@ __all__ = [
     "revision_at",
     "runs_other_values",
     "terminating",
+    "unread",
     "waiting_for_pods",
 ]
 
-UNREAD = (
-    "whether pods with earlier values still run is unknown: the operator may not list pods;"
-    " restore its rights"
-)
 UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=1)
 _MAX_NAMED = 3
@@ -81,7 +77,7 @@ def terminating(consumer: Consumer, observed: Observed, desired: Desired) -> int
 def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -> str | None:
     """Return a message with the pods that the rollout waits for, once new ones are ready; None if there are none."""
     if consumer.pods and consumer.pods.forbidden:
-        return UNREAD
+        return unread(observed)
     older = older_pods(consumer, observed, desired)
     ending = [pod for pod in older if pod.leaves]
     running = [pod for pod in older if not pod.leaves]
@@ -92,6 +88,12 @@ def waiting_for_pods(consumer: Consumer, observed: Observed, desired: Desired) -
         else []
     )
     return "; ".join(messages) or None
+
+
+def unread(observed: Observed) -> str:
+    """Return a message that pods cannot be listed, and why."""
+    why = observed.unread.message if observed.unread else "the operator may not list pods; restore its rights"
+    return f"whether pods with earlier values still run is unknown: {why}"
 
 
 def holds_places(consumer: Consumer, observed: Observed, desired: Desired) -> bool:

@@ -31,6 +31,7 @@ from .old_pods import (
     reloaded_at,
     reloads,
     runs_other_values,
+    unread,
     waiting_for_pods,
 )
 from .rollout_obstacles import (
@@ -305,6 +306,8 @@ def _watched(
     is_held = (has_failed or consumer.held_up) and holds_places(consumer, observed, desired)
     if is_held and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
+    if has_failed and observed.unread and consumer.workload.in_place:
+        return replace(rolling, message=unread(observed))  # earlier pods may hold the places of new ones
     if has_failed:
         late = when_late(consumer)
         return replace(rolling, state=WorkloadState.FAILED, message=late.message, reason=late.reason)

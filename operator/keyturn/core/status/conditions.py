@@ -15,7 +15,7 @@ from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
-from keyturn.core.rotation.old_pods import UNREAD
+from keyturn.core.rotation.old_pods import unread
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
 from keyturn.core.rotation.schedule_dates import spread_since
@@ -241,13 +241,10 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
             ConditionReason.TARGET_NOT_FOUND,
             f"rollout.targets names workloads that do not exist: {', '.join(absent)}",
         )
+    if look.observed.unread and not any(one.state is WorkloadState.FAILED for one in behind):
+        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(look.observed))
     if not behind:
-        if look.observed.state is None:
-            return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
-        if other := _other_pods(look.observed, look.observed.desired):
-            return other
-        reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
-        return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
+        return _no_workload_behind(look.observed, look.observed.desired, count)
     is_unknown = all(
         progress.leaving and progress.consumer.pods and progress.consumer.pods.forbidden
         for progress in behind
@@ -259,10 +256,19 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
     )
 
 
+def _no_workload_behind(observed: Observed, desired: Desired, count: int) -> ConditionVerdict:
+    if observed.state is None:
+        return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
+    if other := _other_pods(observed, desired):
+        return other
+    reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
+    return ConditionVerdict("True", reason, f"{count} of {count} workloads run the current revision")
+
+
 def _other_pods(observed: Observed, desired: Desired) -> ConditionVerdict | None:
     """Return the verdict about pods that no consumer controls; None if none holds an earlier revision."""
     if are_unread(observed):
-        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, UNREAD)
+        return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(observed))
     if summary := summary_of(observed, desired):
         count = len(owners_behind(observed, desired))
         owners = "1 owner of pods is" if count == 1 else f"{count} owners of pods are"

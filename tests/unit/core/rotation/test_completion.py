@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keyturn.core.errors import Wait
 from keyturn.core.observation.holders import Holders
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.completion import is_complete, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
@@ -16,7 +18,7 @@ from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
 
 if TYPE_CHECKING:
-    from keyturn.core.observation.observed import Observed
+    from keyturn.core.observation.observed import Consumer, Observed
 
 PREVIOUS = frozenset({"password.previous"})
 FIRST = Publication(1, make.MADE)
@@ -112,3 +114,45 @@ def test_without_publication_there_is_no_limit() -> None:
     observed = make.observed(spec, target=make.target(None))
 
     assert overlap_limit(observed, make.wanted(observed)) is None
+
+
+# Pods that cannot be listed
+
+UNREAD = Wait(ErrorReason.API_SERVER_UNAVAILABLE, "the API server does not answer", make.seconds(2))
+
+
+def unread(*consumers: Consumer, **rotation: str) -> Observed:
+    """Return a rotation whose pods cannot be listed."""
+    observed = rotated(
+        consumers=consumers, spec={**KEPT, "rotation": rotation}, previous=frozenset({"password"})
+    )
+    return replace(observed, unread=UNREAD)
+
+
+@pytest.mark.parametrize(
+    "consumers",
+    [
+        pytest.param((), id="no workload uses the Secret"),
+        pytest.param((make.consumer("api", marker="db=2"),), id="one has restarted"),
+        pytest.param((make.consumer("api", marker="db=1"),), id="one would be restarted"),
+        pytest.param(
+            (replace(ROLLING, workload=replace(ROLLING.workload, failed=True)),), id="one has failed"
+        ),
+    ],
+)
+def test_without_a_list_of_pods_nothing_is_done_and_the_error_is_the_reason(
+    consumers: tuple[Consumer, ...],
+) -> None:
+    observed = unread(*consumers)
+
+    assert next_step(observed) == Rest(None, UNREAD)
+    assert not is_complete(observed, make.wanted(observed))
+
+
+def test_without_a_list_of_pods_the_overlap_ends_at_its_limit() -> None:
+    assert next_step(unread(overlap="10m", maxOverlap="40m")) == Expire(2)
+    assert next_step(unread(overlap="10m", maxOverlap="70m")) == Rest(None, UNREAD)
+
+
+def test_without_a_list_of_pods_an_overlap_that_a_later_revision_keeps_ends_in_time() -> None:
+    assert next_step(replace(kept_on(overlap="10m"), unread=UNREAD)) == Expire(3)

@@ -1312,6 +1312,14 @@ def test_pods_that_may_not_be_listed_are_unknown() -> None:
     assert (found.state, found.others) == (AffectedState.PODS_UNKNOWN, None)
 
 
+def test_pods_whose_list_fails_are_waited_for() -> None:
+    unread = Wait("Unreachable", "no answer", seconds(5))
+    found = far(replace(look(**SERVED, holders=Holders(forbidden=True)), unread=unread))
+
+    assert (found.state, found.others) == (AffectedState.ROTATED, None)
+    assert found.message == "whether pods with earlier values still run is unknown: no answer"
+
+
 def test_pods_that_were_read_and_hold_nothing_are_known() -> None:
     found = far(look(**SERVED, holders=Holders()))
 

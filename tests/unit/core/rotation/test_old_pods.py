@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api.status import WorkloadState
+from keyturn.core.errors import Wait
 from keyturn.core.observation.pods import Pod, PodsSeen
+from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import are_newer, held_up_before, older_pods, pod_revision
 from keyturn.core.rotation.pod_reads import Need, need_of
@@ -223,6 +225,36 @@ def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
         "WorkloadsCurrent"
     ]
     assert (told.status, told.reason) == ("False", "RollingOut")
+
+
+@pytest.mark.parametrize("unread", [None, Wait(ErrorReason.REFUSED, "no answer", seconds(2))])
+def test_while_pods_cannot_be_listed_no_rollout_has_failed_whose_places_they_may_hold(
+    unread: Wait | None,
+) -> None:
+    late = consumer(
+        "api", marker="db=2", settled=False, failed=True, in_place=True, restarted=NOW - timedelta(minutes=1)
+    )
+    at = replace(look(replace(late, pods=PodsSeen(forbidden=True))), unread=unread)
+
+    said = standing_of(at)
+
+    assert said.state is (ROLLING if unread else WorkloadState.FAILED)
+    if unread:
+        assert said.message == "whether pods with earlier values still run is unknown: no answer"
+
+
+@pytest.mark.parametrize(
+    ("failed", "told"), [(False, ("Unknown", "PodsUnknown")), (True, ("False", "RolloutFailed"))]
+)
+def test_while_pods_cannot_be_listed_workloads_are_unknown_unless_one_has_failed(
+    failed: bool,  # noqa: FBT001
+    told: tuple[str, str],
+) -> None:
+    restarted = NOW - timedelta(minutes=1)
+    one = consumer("api", marker="db=2", settled=not failed, failed=failed, restarted=restarted)
+    at = replace(look(one), unread=Wait(ErrorReason.REFUSED, "no answer", seconds(2)))
+    found = {one.type: one for one in conditions_of(ConditionInput(at, standings(at), None, None))}
+    assert (found["WorkloadsCurrent"].status, found["WorkloadsCurrent"].reason) == told
 
 
 # What waits for them, and what does not
