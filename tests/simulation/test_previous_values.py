@@ -10,10 +10,12 @@ import pytest
 
 from keyturn.api import ManagedSecret
 from keyturn.core.labels import ROLLBACK, ROTATE
-from tests.simulation.simulated_cluster import MANAGED, Cluster
+from keyturn.kube import errors
+from tests.simulation.simulated_cluster import MANAGED, TARGET, Cluster
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
+    from keyturn.kube.client import Body
 
 _TEXT = "{{ jwt }}{% if previous.jwt %},{{ previous.jwt }}{% endif %}"
 
@@ -68,6 +70,41 @@ async def test_a_rotation_during_the_overlap_holds_the_one_before() -> None:
     await rotate(cluster, "b")
 
     assert keys_of(cluster)[1] == second
+
+
+class Refusing(Cluster):
+    """May refuse changes of the Secret, as a quota or an admission webhook does."""
+
+    refuses = False
+
+    async def replace(self, path: str, body: Body) -> Body:
+        if self.refuses and path == TARGET:
+            raise errors.Forbidden("update", path, 403, "Forbidden")
+        return await super().replace(path, body)
+
+
+async def test_a_value_that_is_not_removed_after_its_overlap_violates_the_checklist() -> None:
+    cluster = Refusing({"data": [{"name": "jwt", "keepPrevious": True, "generate": {"bytes": {}}}]})
+    await cluster.settle()
+    await rotate(cluster, "now")
+    cluster.refuses = True
+    until = cluster.now + timedelta(hours=5)
+    while cluster.now < until:
+        cluster.tell()
+        await cluster.look()
+        cluster.now += timedelta(minutes=5)
+
+    status = status_of(cluster)
+    assert "jwt.previous" in cluster.data()
+    assert status.policy
+    assert "notRevoked" in {one.rule for one in status.policy.violations}
+    assert {one.type: one.status for one in status.conditions}["PolicyCompliant"] == "False"
+
+    cluster.refuses = False
+    await cluster.settle()
+    policy = status_of(cluster).policy
+    assert "jwt.previous" not in cluster.data()
+    assert policy is None or "notRevoked" not in {one.rule for one in policy.violations}
 
 
 async def test_another_item_during_the_overlap_changes_nothing() -> None:

@@ -14,6 +14,7 @@ from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts
 from keyturn.core.policy.checklist import GRACE, Signs, told_twins
 from keyturn.core.policy.rules import Evidence, violations_of
+from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
 from keyturn.core.spec.desired import VALUE
 from keyturn.core.state.revision import LITERAL
@@ -193,14 +194,14 @@ def _signs(
     cache: InformerCache,
 ) -> Signs:
     """Return the checklist findings, except those that a violated rule of the class reports."""
-    desired, current = observed.desired, observed.current
+    desired = observed.desired
     is_late = is_overdue(observed) or is_due_on_request(observed)
     if desired is None:
         return Signs(is_overdue=is_late)
     reported = {violation.rule for violation in broken}
     named = frozenset[str]().union(*(violation.cured_by for violation in broken))
     weak = memory.evaluation(key).weak
-    ended = current.valid_until if current and observed.overlaps else None
+    ended = kept_since(observed)
     return Signs(
         weak=frozenset(secret_key for secret_key, item in weak.items() if item not in named),
         shared=_shared_by_production(key, observed, memory, cache),

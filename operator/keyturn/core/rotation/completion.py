@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
+    from keyturn.core.state.revision import RevisionFacts
 
     from .rollout import WorkloadProgress
 
 __all__ = [
+    "ended_at",
     "is_asserted",
     "is_complete",
+    "is_to_be_settled",
+    "kept_since",
     "overlap_limit",
     "publication_limit",
     "told_of_refused",
@@ -105,3 +109,30 @@ def publication_limit(observed: Observed, desired: Desired) -> datetime | None:
     if desired.max_overlap is None or published is None:
         return None
     return published + desired.max_overlap
+
+
+def is_to_be_settled(observed: Observed) -> bool:
+    """Whether the overlap is over while the Secret still has the previous values."""
+    current, target = observed.current, observed.target
+    return bool(
+        observed.is_published and target and target.overlapping and current and not current.keeps_previous
+    )
+
+
+def ended_at(current: RevisionFacts, observed: Observed) -> datetime:
+    """Return since when the previous values should be gone.
+
+    In an emergency, since their successors were published.
+    """
+    until, published = current.valid_until, observed.target_published
+    return until if until and until <= observed.now else published or current.made
+
+
+def kept_since(observed: Observed) -> datetime | None:
+    """Return since when the previous values should be gone from the Secret; None while they may be in it."""
+    current = observed.current
+    if current is None:
+        return None
+    if is_to_be_settled(observed):
+        return ended_at(current, observed)
+    return current.valid_until if observed.overlaps else None

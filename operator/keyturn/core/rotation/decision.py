@@ -13,7 +13,7 @@ from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
 
 from . import steps
-from .completion import is_complete, overlap_limit
+from .completion import is_complete, kept_since, overlap_limit
 from .credential_slots import hold_to_record
 from .credentials import (
     account_again,
@@ -113,9 +113,9 @@ def _rest_before_deletion(observed: Observed) -> steps.Rest:
 
 def _reported_while_suspended(observed: Observed) -> datetime | None:
     """Return when a rotation becomes overdue, or an overlap that cannot end counts as missed."""
-    current, times = observed.current, [overdue_time(observed)]
-    if current and observed.overlaps and current.valid_until:
-        times.append(current.valid_until + GRACE)
+    times = [overdue_time(observed)]
+    if since := kept_since(observed):
+        times.append(since + GRACE)
     return min((time for time in times if time and time > observed.now), default=None)
 
 

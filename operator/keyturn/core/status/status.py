@@ -20,7 +20,13 @@ from keyturn.core.errors import Wait
 from keyturn.core.policy.checklist import OVERDUE, policy_of, told_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.completion import is_complete, told_of_refused, users_of_previous_login
+from keyturn.core.rotation.completion import (
+    ended_at,
+    is_complete,
+    is_to_be_settled,
+    told_of_refused,
+    users_of_previous_login,
+)
 from keyturn.core.rotation.decision import next_number
 from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.leases import unrevoked
@@ -183,7 +189,7 @@ def _step_under_way(observed: Observed) -> str | None:
         return step
     if not observed.is_published:
         return "Rollback" if is_back else "Publish"
-    if _is_to_be_settled(observed):
+    if is_to_be_settled(observed):
         return "Settle"
     if is_under_way(observed):
         return "Rollback" if is_back else "RollOut"
@@ -199,21 +205,13 @@ def _step_at_the_end(observed: Observed) -> str | None:
     return "Revoke" if observed.state and is_closing(observed.state) else None
 
 
-def _is_to_be_settled(observed: Observed) -> bool:
-    """Whether the overlap is over while the Secret still has the previous values."""
-    current, target = observed.current, observed.target
-    return bool(
-        observed.is_published and target and target.overlapping and current and not current.keeps_previous
-    )
-
-
 def _previous(observed: Observed) -> PreviousStatus | None:
     current = observed.current
     before = observed.state.overlap_start.base if observed.state else None
     if current is None or before is None:
         return None
-    if _is_to_be_settled(observed) or _is_to_be_closed(current, observed):
-        return PreviousStatus(revision=before, valid_until=to_second(_ended(current, observed)))
+    if is_to_be_settled(observed) or _is_to_be_closed(current, observed):
+        return PreviousStatus(revision=before, valid_until=to_second(ended_at(current, observed)))
     if not observed.overlaps:
         return None
     until = current.valid_until
@@ -224,15 +222,6 @@ def _is_to_be_closed(current: RevisionFacts, observed: Observed) -> bool:
     """Whether the overlap is over while the database server may still accept the previous credential."""
     previous = observed.state.credential(current.supersedes) if observed.state else None
     return previous is not None and previous.is_closing
-
-
-def _ended(current: RevisionFacts, observed: Observed) -> datetime:
-    """Return since when the previous values should be gone.
-
-    In an emergency, since their successors were published.
-    """
-    until, published = current.valid_until, observed.target_published
-    return until if until and until <= observed.now else published or current.made
 
 
 def _first_of(waits: Sequence[WorkloadProgress]) -> str | None:

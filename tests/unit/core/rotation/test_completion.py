@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.errors import Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.rotation.completion import is_complete, overlap_limit, publication_limit
+from keyturn.core.rotation.completion import is_complete, kept_since, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import Publication
@@ -114,6 +114,32 @@ def test_without_publication_there_is_no_limit() -> None:
     observed = make.observed(spec, target=make.target(None))
 
     assert overlap_limit(observed, make.wanted(observed)) is None
+
+
+# Previous values that should be gone
+
+
+def test_previous_values_should_be_gone_at_the_end_of_their_overlap() -> None:
+    ends = make.NOW + make.minutes(10)
+    open_ = rotated(spec=KEPT, previous=frozenset({"password"}))
+    begun = rotated(spec=KEPT, previous=frozenset({"password"}), valid_until=ends)
+    ended = rotated(spec=KEPT, previous=frozenset({"password"}), valid_until=make.NOW, ended=True)
+    removed = rotated(spec=KEPT)
+    none = replace(removed, state=None)
+
+    assert [kept_since(one) for one in (open_, begun, ended, removed, none)] == [
+        None,
+        ends,
+        make.NOW,
+        None,
+        None,
+    ]
+
+
+def test_previous_values_that_no_overlap_keeps_should_be_gone_since_the_publication() -> None:
+    ended = rotated(spec=KEPT, previous=frozenset({"password"}), ended=True)
+
+    assert kept_since(ended) == PUBLISHED
 
 
 # Pods that cannot be listed
