@@ -11,6 +11,7 @@ import pydantic
 from .base import Schema, rules
 
 __all__ = [
+    "MOST_TEXT",
     "NEVER_LOOKED",
     "NEVER_OBSERVED",
     "QUALIFIED_KEYS",
@@ -25,6 +26,8 @@ __all__ = [
     "QualifiedName",
 ]
 
+MOST_TEXT = 32768
+"""Characters of a condition's message, as Kubernetes limits them."""
 _DNS = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _NAME_HINT = "a name has lower-case letters, digits, '-' and '.', the last two not at its ends"
@@ -118,7 +121,7 @@ class Condition(Schema):
     """Whether it holds: True, False or Unknown."""
     reason: str = pydantic.Field(max_length=1024)
     """The cause of the last change, in one word."""
-    message: str = pydantic.Field(max_length=32768)
+    message: str = pydantic.Field(max_length=MOST_TEXT)
     """The cause of the last change, in a sentence for people; it never contains a value."""
     last_transition_time: datetime
     """When status last changed."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["and_more", "first_of"]
+__all__ = ["FEW", "and_more", "few", "first_of"]
+
+FEW: Final = 10
+"""How many are listed where thousands are possible: Kubernetes limits the message of a condition."""
 
 
-def first_of(names: Sequence[str], limit: int) -> str:
+def first_of(names: Sequence[str], limit: int, separator: str = ", ") -> str:
     """Return the first `limit` names and the number of the others, such as `a, b and 3 more`."""
-    return ", ".join(names[:limit]) + and_more(len(names) - limit)
+    return separator.join(names[:limit]) + and_more(len(names) - limit)
+
+
+def few(names: Iterable[str]) -> str:
+    """Return some names in order, and the number of the others; a Secret can have thousands of keys."""
+    return first_of(sorted(names), FEW)
 
 
 def and_more(others: int) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.core.texts import first_of
+from keyturn.core.texts import few, first_of
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,13 @@ from keyturn.core.texts import first_of
 )
 def test_a_few_are_named_and_the_others_counted(names: list[str], text: str) -> None:
     assert first_of(names, 2) == text
+
+
+def test_texts_have_a_separator_of_their_own() -> None:
+    assert first_of(["b: 1", "a: 2", "c: 3"], 2, "; ") == "b: 1; a: 2 and 1 more"
+
+
+def test_of_thousands_ten_are_named_in_order() -> None:
+    text = few(f"a-{number:04}" for number in reversed(range(2000)))
+    assert text.startswith("a-0000, a-0001, ")
+    assert text.endswith(", a-0009 and 1990 more")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from keyturn.api.status import MOST_VIOLATIONS, PolicyStatus, PolicyViolation
 from keyturn.core.labels import ROTATE
 from keyturn.core.legacy_status import legacy_violations
-from keyturn.core.texts import first_of
+from keyturn.core.texts import few
 
 from .findings import Point, Verdict
 from .rules import DISTINCT, Violation
@@ -40,7 +40,6 @@ __all__ = [
 
 GRACE: Final = timedelta(minutes=1)
 """The time after the end of an overlap within which the previous values leave the Secret in normal operation."""
-_MAX_NAMED: Final = 10
 OVERDUE: Final = "overdue"
 NOT_REVOKED: Final = "notRevoked"
 _SHARED: Final = "sharedValue"
@@ -113,7 +112,7 @@ def _findings(signs: Signs) -> Iterator[Violation]:
         # The message leaves out the cause: a short or a default value would be a hint for an attacker.
         yield Violation(
             "weakValue",
-            f"{_few(signs.weak)} looks weak: estimated below 32 characters or 128 bits; replace it at its source,"
+            f"{few(signs.weak)} looks weak: estimated below 32 characters or 128 bits; replace it at its source,"
             " preferably by a generated value",
         )
     for name in sorted(signs.shared):
@@ -126,7 +125,7 @@ def _findings(signs: Signs) -> Iterator[Violation]:
     if signs.unscheduled:
         yield Violation(
             "noSchedule",
-            f"{_few(signs.unscheduled)} has no rotation schedule; write rotation.every, or use a class that has one",
+            f"{few(signs.unscheduled)} has no rotation schedule; write rotation.every, or use a class that has one",
         )
     if signs.is_overdue:
         yield Violation(OVERDUE, "a rotation is due and has not begun; keyturn status shows why")
@@ -136,11 +135,6 @@ def _findings(signs: Signs) -> Iterator[Violation]:
             "the previous values are still in the Secret; their overlap ended at"
             f" {signs.kept_since:%Y-%m-%d %H:%M} UTC; keyturn status shows why",
         )
-
-
-def _few(names: Iterable[str]) -> str:
-    """Return some names, and the number of the others; a Secret can have thousands of keys."""
-    return first_of(sorted(names), _MAX_NAMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from keyturn.api.duration import format_duration
 from keyturn.api.secretclass import Enforcement
 from keyturn.core.spec import schedule
 from keyturn.core.spec.schedule import Cron, Every, Window
+from keyturn.core.texts import FEW, few, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,8 +74,9 @@ def denies(secret_class: SecretClass | None) -> bool:
 
 
 def named(violations: Iterable[Violation]) -> str:
-    """Join violations into one text, each message after its rule."""
-    return "; ".join(f"{violation.rule}: {violation.message}" for violation in violations)
+    """Join the first violations into one text, each message after its rule, and count the others."""
+    texts = [f"{violation.rule}: {violation.message}" for violation in violations]
+    return first_of(texts, FEW, "; ")
 
 
 # The rules
@@ -144,7 +146,7 @@ def max_interval(secret_class: SecretClass, found: Evidence) -> Iterator[Violati
     elif left_out := sorted(found.strengths.keys() - found.rotates):
         yield Violation(
             "maxInterval",
-            f"rotation.only leaves out {', '.join(left_out)} and {allows}; name it too, or remove only",
+            f"rotation.only leaves out {few(left_out)} and {allows}; name it too, or remove only",
         )
 
 

@@ -11,6 +11,7 @@ from keyturn.core.policy.checklist import GRACE
 from keyturn.core.policy.rules import denies
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.state.state import HIGHEST_HINT, state_name
+from keyturn.core.texts import FEW, first_of
 
 from . import steps
 from .completion import is_complete, kept_since, overlap_limit
@@ -220,9 +221,8 @@ def _check_curable_rules(observed: Observed, reason: Reason | None) -> None:
 
 
 def _violation(observed: Observed) -> Stalled:
-    return Stalled(
-        ErrorReason.POLICY_VIOLATION, "; ".join(violation.message for violation in observed.violations)
-    )
+    messages = [violation.message for violation in observed.violations]
+    return Stalled(ErrorReason.POLICY_VIOLATION, first_of(messages, FEW, "; "))
 
 
 def _begin_or_stage(observed: Observed, reason: Reason) -> steps.Begin | steps.Stage:

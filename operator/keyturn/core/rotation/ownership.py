@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.texts import few
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed, TargetFacts
@@ -134,7 +135,7 @@ def _absent(secret: str) -> Wait:
 
 def _key_conflict(desired: Desired, target: TargetFacts) -> Stalled:
     hint = ", or remove them from it" if desired.shape.adopts else ", or write adopt: IfUnowned to keep them"
-    keys = ", ".join(sorted(target.taken))
+    keys = few(target.taken)
     return Stalled(
         ErrorReason.KEY_CONFLICT,
         f"the Secret {desired.secret!r} has already values under {keys}; rename them by keys{hint}",

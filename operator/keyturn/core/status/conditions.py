@@ -30,6 +30,7 @@ from keyturn.core.rotation.triggers import (
     waits_until,
 )
 from keyturn.core.spec.store_refs import Destination
+from keyturn.core.texts import FEW, few, first_of
 
 from .credentials import credential_valid
 from .summary import condition, with_state
@@ -158,7 +159,7 @@ def _rotating(look: ConditionInput) -> ConditionVerdict:
 def _idle(observed: Observed) -> ConditionVerdict:
     opens = None if observed.managed.spec.suspend else waits_until(observed)
     if opens:
-        waiting = ", ".join(sorted(observed.pulled.waiting))
+        waiting = few(observed.pulled.waiting)
         what = f"{waiting} changed in stores and will be written" if waiting else "the next rotation starts"
         return ConditionVerdict(
             "False",
@@ -239,7 +240,7 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
         return ConditionVerdict(
             "False",
             ConditionReason.TARGET_NOT_FOUND,
-            f"rollout.targets names workloads that do not exist: {', '.join(absent)}",
+            f"rollout.targets names workloads that do not exist: {first_of(absent, FEW)}",
         )
     if look.observed.unread and not any(one.state is WorkloadState.FAILED for one in behind):
         return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(look.observed))
@@ -332,7 +333,7 @@ def _refreshed(observed: Observed) -> ConditionVerdict | None:
     """
     if problem := observed.pulled.problem:
         return ConditionVerdict("False", problem.reason, problem.message)
-    if retained := ", ".join(sorted(observed.pulled.retained)):
+    if retained := few(observed.pulled.retained):
         stays = f"every value was read; {retained} is gone in the store and stays because of deletionPolicy: Retain"
         return ConditionVerdict("True", ConditionReason.RETAINED, stays)
     if observed.pulled.read or observed.pulled.was_read:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from keyturn.api.meta import Condition
+from keyturn.api.meta import MOST_TEXT, Condition
 from keyturn.core.times import to_second
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def stamped(
         type=type_,
         status=verdict.status,
         reason=verdict.reason,
-        message=verdict.message,
+        message=verdict.message[:MOST_TEXT],
         last_transition_time=last.last_transition_time if last and stays else to_second(now),
         observed_generation=generation,
     )

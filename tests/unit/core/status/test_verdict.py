@@ -39,3 +39,8 @@ def test_readiness_changes_with_status_or_reason(health: Health, changes: bool) 
 
     assert changes_readiness(health, [before]) is changes
     assert changes_readiness(health, [])
+
+
+def test_a_message_is_cut_where_kubernetes_limits_it() -> None:
+    told = stamped("Ready", ConditionVerdict("True", "Published", "x" * 40_000), (), NOW, 1)
+    assert len(told.message) == 32_768
