@@ -162,7 +162,7 @@ class _Reads:
         The restart marker does not show whether another client has restarted the pods since; their age does.
         """
         asked: set[WorkloadKey] = set()
-        published = observed.target_published
+        published = observed.target_published if observed.is_published else None
         while published and (candidates := self._in_question(observed, asked)):
             before = observed
             for consumer in candidates:

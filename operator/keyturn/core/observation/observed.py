@@ -229,7 +229,12 @@ class Observed:
 
     @property
     def published(self) -> datetime:
-        """When the current revision was published; without a time in the Secret, the last known time before that."""
+        """When the current revision was published; without a time in the Secret, the last known time before that.
+
+        Now while the Secret has another revision.
+        """
+        if self.target and self.target.revision and not self.is_published:
+            return self.now
         return self.target_published or (self.state.released if self.state else self.now)
 
     @property

@@ -54,7 +54,7 @@ class ConditionReason(_Reason):
         "every workload that uses the Secret runs the current revision",
     )
     NO_CONSUMERS = "NoConsumers", "WorkloadsCurrent", "no workload uses the Secret"
-    NOT_PUBLISHED = "NotPublished", "WorkloadsCurrent", "no revision is published yet"
+    NOT_PUBLISHED = "NotPublished", "WorkloadsCurrent", "the Secret does not have the current revision yet"
     SPEC_NOT_FOLLOWED = (
         "SpecNotFollowed",
         "WorkloadsCurrent PolicyCompliant",

@@ -260,6 +260,9 @@ def _workloads_current(look: ConditionInput) -> ConditionVerdict:
 def _no_workload_behind(observed: Observed, desired: Desired, count: int) -> ConditionVerdict:
     if observed.state is None:
         return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, "no revision is published yet")
+    if not observed.is_published:
+        message = f"revision {observed.state.current_number} is not in the Secret"
+        return ConditionVerdict("Unknown", ConditionReason.NOT_PUBLISHED, message)
     if other := _other_pods(observed, desired):
         return other
     reason = ConditionReason.ALL_CURRENT if count else ConditionReason.NO_CONSUMERS
