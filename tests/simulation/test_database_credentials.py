@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,9 @@ from keyturn.core.observation.account import AccountFacts
 from keyturn.core.state.credential import Phase
 from tests.simulation.simulated_account import ACCOUNT, Account, Login
 from tests.support.soak import TIMES
+
+if TYPE_CHECKING:
+    from keyturn.core.observation.observed import Consumer, Observed
 
 
 def account(database: dict[str, Any] | None = None, **spec: Any) -> Account:
@@ -221,6 +225,46 @@ def test_a_rollback_on_request_within_the_overlap_changes_nothing_at_the_server_
     made.roll_back(1)
     made.settle()
     assert (made.revision, made.server) == (1, {"app_a": 1})
+
+
+class RestartedByHand(Account):
+    """Its workload refuses restarts, so that its pods are those that its owner has started."""
+
+    def observed(self) -> Observed:
+        found = super().observed()
+        return replace(found, consumers=tuple(self._refusing(one, found) for one in found.consumers))
+
+    def _refusing(self, one: Consumer, found: Observed) -> Consumer:
+        renewed = all(pod.created > found.published for pod in self.pods)
+        return replace(one, workload=replace(one.workload, restart="never", settled=True), renewed=renewed)
+
+    def _start_pods(self) -> bool:
+        return False
+
+    def restart_by_hand(self) -> None:
+        self.now += timedelta(minutes=5)
+        self.pods[0].login, self.pods[0].created = self.read["current"], self.now
+
+
+def test_a_login_that_is_given_up_stays_open_until_the_owner_of_a_workload_restarts_it() -> None:
+    made = RestartedByHand({"rotation": {"every": "90d", "overlap": "10m"}, "database": dict(ACCOUNT)})
+    made.settle()
+    made.add_workload()
+    for text in ("first", "second"):
+        made.rotate(text)
+        made.settle()
+        made.restart_by_hand()
+        if text == "first":
+            made.settle()
+    assert made.server == {"app_a": 3, "app_b": 2}
+
+    made.roll_back(2)
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_a": 3, "app_b": 2}), "its pod logs in with revision 3"
+
+    made.restart_by_hand()
+    made.settle()
+    assert (made.revision, made.server) == (2, {"app_b": 2})
 
 
 def test_a_deleted_object_leaves_its_account_open() -> None:

@@ -47,14 +47,15 @@ def is_complete(observed: Observed, desired: Desired) -> bool:
 def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[WorkloadProgress, ...]:
     """Return the workloads that a setting keeps on earlier values, while the server accepts the login of these.
 
-    None in an overlap that has begun, or after a rollback, whose login was given up.
+    None in an overlap that has begun; a login that a rollback gave up has no overlap.
     """
     state = observed.state
     if desired.database is None or not desired.database.alternates or state is None:
         return ()
     current = state.current_credential
     is_open = current is not None and any(one.revision < current.revision for one in state.open_credentials)
-    if not is_open or state.overlap_start.began_overlap:
+    is_awaited = is_open and not state.overlap_start.began_overlap
+    if not is_awaited and not state.gives_up_credential:
         return ()
     return _refused(observed)
 

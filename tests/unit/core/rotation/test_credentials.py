@@ -522,10 +522,17 @@ def test_with_a_single_login_no_workload_is_waited_for() -> None:
     assert next_step(look(single, NEVER, database=SINGLE)) == Overlap(2, make.NOW + make.minutes(60))
 
 
-def test_a_login_that_was_given_up_waits_for_no_workload_that_is_never_restarted() -> None:
+def test_a_login_that_was_given_up_stays_open_while_a_workload_that_is_never_restarted_may_use_it() -> None:
     given_up = state(credential(2, CLOSING), credential(1), current=1)
+    with_it = make.consumer(marker="db=2", restart="never")
+    limited = {"rotation": {"overlap": "1m", "maxOverlap": "10m"}}
 
-    assert next_step(look(given_up, NEVER)) == Revoke(2, ends_sessions=False)
+    assert isinstance(next_step(look(given_up, with_it)), Rest)
+    assert next_step(look(given_up, NEVER)) == Revoke(2, ends_sessions=False), "it runs the current one"
+    assert next_step(look(given_up, replace(with_it, renewed=True))) == Revoke(2), "it was restarted by hand"
+    assert next_step(
+        look(given_up, with_it, others=limited, now=make.PUBLISHED + make.minutes(10))
+    ) == Revoke(2), "it is limited"
 
 
 def test_an_overlap_that_has_begun_waits_for_no_workload() -> None:
