@@ -51,6 +51,22 @@ def is_well(cluster: Cluster) -> bool:
     return conditions(cluster) == well
 
 
+async def test_drift_is_repaired_at_once_after_a_clock_that_was_ahead_is_set_right() -> None:
+    cluster = await rotating()
+    before = cluster.data()
+    cluster.now += 6 * HOUR
+    cluster.edit_target("password", "ZWRpdGVk")
+    await cluster.settle()
+    assert cluster.data() == before
+
+    cluster.now -= 6 * HOUR
+    cluster.edit_target("password", "ZWRpdGVk")
+    cluster.tell()
+    await cluster.look()
+
+    assert cluster.data() == before
+
+
 @pytest.mark.parametrize("days", [31, 90, 4000])
 async def test_a_clock_that_jumps_ahead_past_many_dates_causes_one_rotation(days: int) -> None:
     cluster = await rotating()

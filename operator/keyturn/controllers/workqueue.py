@@ -36,6 +36,7 @@ _log = structlog.get_logger()
 
 # Clocks are set and machines suspend, so no sleep is longer than this.
 _MAX_SLEEP = timedelta(minutes=1)
+_MAX_CLOCK_SKEW = timedelta(minutes=1)
 _MIN_BACKOFF = timedelta(seconds=2)
 _MAX_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
@@ -88,6 +89,8 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._turns = 0
         self._due: _DueTimes[K] = _DueTimes()
+        self._start: datetime | None = None
+        """The time at which the event loop's time was 0, by the clock of the last look."""
         self._wake = asyncio.Event()
         self._runs = False
 
@@ -197,13 +200,21 @@ class WorkQueue(Generic[K]):
     async def _dispatch(self, group: asyncio.TaskGroup, work: Work[K], workers: int) -> None:
         while True:
             self._wake.clear()
-            for due in self._due.pop(self._now()):
+            for due in self._due.pop(self._look_at_clock()):
                 self.add(due)
             while self._waiting and len(self._working) < workers:
                 if (key := self._take(self._most(workers))) is None:
                     break
                 self._begin(key, group.create_task(self._work_on(key, work)))
             await self._pause()
+
+    def _look_at_clock(self) -> datetime:
+        """Return the time; if the clock was set back, due times follow, because most are pauses from a time."""
+        now = self._now()
+        before, self._start = self._start, now - timedelta(seconds=loop_time())
+        if before is not None and before - self._start > _MAX_CLOCK_SKEW:
+            self._due.bring_forward(before - self._start)
+        return now
 
     def _most(self, workers: int) -> int:
         """Return how many workers one owner may have."""
@@ -354,6 +365,12 @@ class _DueTimes(Generic[K]):
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)
+
+    def bring_forward(self, by: timedelta) -> None:
+        """Let every key be due earlier."""
+        self._entries = {key: (when - by, order, key) for key, (when, order, _) in self._entries.items()}
+        self._heap = list(self._entries.values())
+        heapq.heapify(self._heap)
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._entries)

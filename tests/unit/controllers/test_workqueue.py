@@ -372,15 +372,29 @@ def test_when_the_wall_clock_is_set_forward_what_became_due_waits_a_minute_at_mo
     assert play(scenario).begun == [(0, "a"), (60, "a")]
 
 
-def test_when_the_wall_clock_is_set_back_due_times_go_with_it() -> None:
+def test_when_the_wall_clock_is_set_back_nothing_is_due_later_than_before() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.clock_is_off_by = timedelta(hours=6)
+        bench.outcomes["a"] = [bench.at(100) + timedelta(hours=6), bench.at(1000), None]
+        bench.outcomes["b"] = [bench.at(2 * DAY)]
+        for key in "ab":
+            bench.queue.add(key)
+        await asyncio.sleep(1)
+        bench.clock_is_off_by = timedelta(0)
+        await asyncio.sleep(DAY)
+
+    assert play(scenario).begun == [(0, "a"), (0, "b"), (100, "a"), (1000, "a")]
+
+
+def test_a_wall_clock_that_is_corrected_by_seconds_moves_no_due_time() -> None:
     async def scenario(bench: Bench) -> None:
         bench.outcomes["a"] = [bench.at(100), None]
         bench.queue.add("a")
         await asyncio.sleep(1)
-        bench.clock_is_off_by = timedelta(hours=-1)
+        bench.clock_is_off_by = timedelta(seconds=-30)
         await asyncio.sleep(DAY)
 
-    assert play(scenario).begun == [(0, "a"), (3700, "a")]
+    assert play(scenario).begun == [(0, "a"), (130, "a")]
 
 
 def test_at_rest_it_looks_at_the_clock_once_a_minute() -> None:

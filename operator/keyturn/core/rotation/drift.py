@@ -5,6 +5,7 @@ The history is in memory only; another process starts with an empty one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ _IMMEDIATE_REPAIRS = 3
 _MIN_DELAY, _MAX_DELAY = timedelta(seconds=15), timedelta(minutes=5)
 _RESET_AFTER = timedelta(minutes=10)
 """Longer than the longest back-off: a change after this time starts a new history."""
+_MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
 def repaired(observed: Observed) -> DriftHistory:
@@ -107,11 +109,16 @@ def changed_on_write(secret: str, what: str) -> Stalled:
 
 
 def _known(observed: Observed) -> DriftHistory | None:
-    """Return the history if it applies to this generation and is not older than _RESET_AFTER."""
-    fight = observed.fight
+    """Return the history if it applies to this generation and is not older than _RESET_AFTER.
+
+    A last repair in the future means that the clock was set back since; by seconds, it counts as one of now.
+    """
+    fight, now = observed.fight, observed.now
     if fight is None or fight.generation != observed.managed.metadata.generation:
         return None
-    return fight if observed.now < fight.last + _RESET_AFTER else None
+    if not now - _RESET_AFTER < fight.last <= now + _MAX_CLOCK_SKEW:
+        return None
+    return replace(fight, last=min(fight.last, now))
 
 
 def _delay(fight: DriftHistory) -> timedelta:

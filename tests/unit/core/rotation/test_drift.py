@@ -53,6 +53,8 @@ def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any
         pytest.param(fight(1), 2, id="soon after the one before"),
         pytest.param(fight(9, minutes(10) - seconds(1)), 10, id="almost ten minutes after it"),
         pytest.param(fight(9, minutes(10)), 1, id="ten minutes after it"),
+        pytest.param(fight(9, -seconds(30)), 10, id="by a clock that is corrected by seconds"),
+        pytest.param(fight(9, -minutes(2)), 1, id="by a clock that is set back"),
         pytest.param(fight(9, generation=7), 1, id="after a change of the spec"),
         pytest.param(fight(9, changed="token"), 1, id="after a webhook that changes nothing any more"),
     ],
@@ -156,3 +158,7 @@ def test_who_gives_no_name_is_a_user() -> None:
     found = problem(fight(4, minutes(9), by=None), target())
     assert found
     assert found[1].startswith("another writer keeps changing the Secret 'db'")
+
+
+def test_a_first_repair_by_a_clock_that_is_corrected_by_seconds_delays_no_other() -> None:
+    assert isinstance(next_step(look(fight(1, -seconds(30)))), Repair)
