@@ -107,6 +107,56 @@ async def test_a_value_that_is_not_removed_after_its_overlap_violates_the_checkl
     assert policy is None or "notRevoked" not in {one.rule for one in policy.violations}
 
 
+class Strict(Cluster):
+    """Rejects changes of an immutable Secret's values, as the API server does."""
+
+    async def replace(self, path: str, body: Body) -> Body:
+        there = self.objects.get(path, {})
+        if there.get("immutable") and (there["data"] != body["data"] or not body.get("immutable")):
+            raise errors.Invalid("update", path, 422, "Invalid")
+        return await super().replace(path, body)
+
+
+async def test_a_secret_becomes_immutable_when_its_overlap_has_ended() -> None:
+    cluster = Strict({"data": [{"name": "jwt", "keepPrevious": True, "generate": {"bytes": {}}}]})
+    await cluster.settle()
+    await rotate(cluster, "now")
+    assert "jwt.previous" in cluster.data()
+
+    cluster.change_managed()["target"] = {"immutable": True}
+    await cluster.settle()
+    assert "jwt.previous" in cluster.data()
+    assert not cluster.objects[TARGET].get("immutable")
+
+    writes = cluster.writes
+    cluster.restart()
+    await cluster.settle()
+    assert cluster.writes == writes
+
+    cluster.now += timedelta(hours=1)
+    await cluster.settle()
+    assert sorted(cluster.data()) == ["jwt"]
+    assert cluster.objects[TARGET]["immutable"] is True
+    status = status_of(cluster)
+    assert "Stalled" not in {one.type for one in status.conditions}
+    assert status.previous is None
+
+
+async def test_an_edited_secret_is_repaired_before_it_becomes_immutable() -> None:
+    cluster = Strict({"data": [{"name": "jwt", "keepPrevious": True, "generate": {"bytes": {}}}]})
+    await cluster.settle()
+    await rotate(cluster, "now")
+    before = cluster.data()
+    cluster.change_managed()["target"] = {"immutable": True}
+    await cluster.settle()
+
+    cluster.edit_target("jwt", "ZWRpdGVk")
+    await cluster.settle()
+
+    assert cluster.data() == before
+    assert not cluster.objects[TARGET].get("immutable")
+
+
 async def test_another_item_during_the_overlap_changes_nothing() -> None:
     cluster = await signing()
     await rotate(cluster, "a")

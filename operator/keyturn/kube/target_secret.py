@@ -134,9 +134,14 @@ def target_body(key: ObjectKey, desired: Desired, state: State, stamp: Stamp, fo
         "type": found["type"] if found and desired.shape.any_type else desired.type.value,
         "data": _data(key, desired, state, stamp, found),
     }
-    if desired.shape.immutable or (found and found.get("immutable")):  # immutable cannot be unset
+    if _is_to_be_immutable(desired, stamp) or (found and found.get("immutable")):  # it cannot be unset
         body["immutable"] = True
     return body
+
+
+def _is_to_be_immutable(desired: Desired, stamp: Stamp) -> bool:
+    """Whether the values are final: those of an overlap are still to be removed."""
+    return desired.shape.immutable and not stamp.overlapping
 
 
 def _owner(body: Body, key: ObjectKey) -> str | None:
@@ -272,7 +277,7 @@ def _has_metadata(body: Body, key: ObjectKey, desired: Desired, stamp: Stamp) ->
     actual = {
         part: metadata[part] for part in ("labels", "annotations", "ownerReferences") if metadata.get(part)
     }
-    is_immutable = bool(body.get("immutable")) or not desired.shape.immutable
+    is_immutable = bool(body.get("immutable")) or not _is_to_be_immutable(desired, stamp)
     return is_immutable and _metadata(key, desired, stamp, metadata) == actual
 
 

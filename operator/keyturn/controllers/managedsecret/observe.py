@@ -239,7 +239,7 @@ def _unread(meta: SecretMeta, desired: Desired | None) -> TargetFacts:
         differs=frozenset(),
         has_metadata_of_spec=True,
         overlapping=meta.overlapping,
-        immutable=desired is not None and desired.shape.immutable,
+        immutable=desired is not None and desired.shape.immutable and not meta.overlapping,
     )
 
 
