@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import secrets
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,9 @@ _SOONER = (
 pods of a rollout, instead of ten seconds."""
 _LAST_ON_TROUBLED = pytest.StashKey[pytest.Item | None]()
 soak.profile()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores it, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, slots=True)
