@@ -429,6 +429,21 @@ def test_a_request_ends_an_overlap_that_waits_for_a_locked_login() -> None:
     assert made.server == {"app_a": 3}
 
 
+@pytest.mark.parametrize("is_new_process", [False, True], ids=["same process", "new process"])
+def test_a_locked_login_whose_password_is_lost_gets_another_one(*, is_new_process: bool) -> None:
+    made = account()
+    made.settle()
+    made.lock()
+    made.settle()
+    made.lose_state()
+    made.lose_secret()
+    if is_new_process:
+        made.restart()
+    made.settle()
+    assert made.server == {"app_a": 2}
+    assert made.revision == 2
+
+
 # Random stories
 
 

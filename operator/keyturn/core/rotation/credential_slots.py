@@ -149,8 +149,12 @@ def is_exhausted(state: StateFacts) -> bool:
 def is_locked(observed: Observed) -> bool:
     """Whether the published login was closed, locked or dropped at the server, as far as the last answer says.
 
-    A process that has not probed yet knows that from the status.
+    A process that has not probed yet knows that from the status. Without a published login, such as after the loss of
+    its password, an earlier answer is about none that a change would open.
     """
+    current = observed.state.current_credential if observed.state else None
+    if current is None or not current.is_proven:
+        return False
     account = observed.account or NOT_PROBED
     if account.verdict is ProbeVerdict.NOT_PROBED:
         conditions = observed.managed.status.conditions

@@ -178,6 +178,22 @@ def test_a_change_of_the_spec_with_a_new_password_waits_for_a_locked_login() -> 
     assert isinstance(next_step(look(**unfit)), Begin)
 
 
+@pytest.mark.parametrize(
+    ("reason", "others"),
+    [("Lost", ()), ("SpecChanged", (make.revision(1),))],
+    ids=["of a Secret that was lost", "of an account that is managed again"],
+)
+def test_a_lock_delays_no_account_without_a_published_login(reason: str, others: tuple[Any, ...]) -> None:
+    revisions = (superseding(2, reason=reason, supersedes=None), *others)
+    found = state(credential(2, STAGED), current=1 if others else 2, revisions=revisions)
+    assert next_step(look(found, target=None, account=LOCKED)) == Apply(2)
+
+
+def test_a_lock_does_not_delay_values_of_a_secret_that_was_lost() -> None:
+    lost = replace(look(target=None, account=LOCKED), state=None)
+    assert isinstance(next_step(lost), Begin)
+
+
 def test_a_rotation_that_is_due_and_waits_for_another_login_is_no_reason_to_wake_up() -> None:
     late = make.NOW + make.minutes(60 * 24 * 200)
     every = {"rotation": {"every": "90d", "overlap": "400d"}}
