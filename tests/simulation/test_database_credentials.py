@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.api.emergency import Revoke
-from keyturn.core.observation.account import AccountFacts
+from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.state.credential import Phase
 from tests.simulation.simulated_account import ACCOUNT, Account, Login
 from tests.support.soak import TIMES
@@ -427,6 +427,23 @@ def test_a_request_ends_an_overlap_that_waits_for_a_locked_login() -> None:
     made.rotate("open-it")
     made.settle()
     assert made.server == {"app_a": 3}
+
+
+def test_no_restart_of_the_operator_opens_a_locked_login_while_the_server_is_silent() -> None:
+    made = account()
+    made.rotate("leaver")
+    made.settle_until("Overlap")
+    made.lock()
+    made.settle()
+    for _ in range(2):
+        made.restart()
+        made.facts = AccountFacts(ProbeVerdict.UNREACHABLE)
+        made.down = True
+        made.settle()
+        made.down = False  # the object is woken before the next probe
+    made.settle()
+    assert made.server == {"app_a": 1}
+    assert "Revoke" not in made.taken
 
 
 @pytest.mark.parametrize("is_new_process", [False, True], ids=["same process", "new process"])

@@ -53,6 +53,7 @@ REFUSALS = 2
 """Refusals in a row after which a candidate is replaced."""
 MOST_OPEN = 2
 """Credentials that a server accepts at the same time."""
+_NO_ANSWERS = frozenset({ProbeVerdict.NOT_PROBED, ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED})
 _ANOTHER = "create another ManagedSecret for another account"
 
 
@@ -149,14 +150,14 @@ def is_exhausted(state: StateFacts) -> bool:
 def is_locked(observed: Observed) -> bool:
     """Whether the published login was closed, locked or dropped at the server, as far as the last answer says.
 
-    A process that has not probed yet knows that from the status. Without a published login, such as after the loss of
-    its password, an earlier answer is about none that a change would open.
+    A process without an answer yet knows that from the status, which keeps it until there is one. Without a published
+    login, such as after the loss of its password, an earlier answer is about none that a change would open.
     """
     current = observed.state.current_credential if observed.state else None
     if current is None or not current.is_proven:
         return False
     account = observed.account or NOT_PROBED
-    if account.verdict is ProbeVerdict.NOT_PROBED:
+    if account.verdict in _NO_ANSWERS and not account.locked:
         conditions = observed.managed.status.conditions
         return any(
             one.type == "CredentialValid" and one.reason == ConditionReason.LOCKED for one in conditions

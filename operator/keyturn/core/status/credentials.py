@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keyturn.api.status import CredentialStatus
 from keyturn.core.observation.account import NOT_PROBED, ProbeVerdict
 from keyturn.core.reasons import ConditionReason, ErrorReason
-from keyturn.core.rotation.credential_slots import unproven
+from keyturn.core.rotation.credential_slots import is_locked, unproven
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 from keyturn.core.times import to_second
 
@@ -86,7 +86,8 @@ def _row(one: Credential) -> CredentialStatus:
 def credential_valid(observed: Observed) -> ConditionVerdict | None:
     """Return the verdict of CredentialValid; None before a credential is published.
 
-    A process that has not probed yet repeats the previous condition, so that its start writes nothing.
+    A process that has not probed yet repeats the previous condition, so that its start writes nothing. A lock is kept
+    until there is another answer, so that the next process knows it, too.
     """
     is_managed = observed.desired is not None and observed.desired.database is not None
     if not is_managed or not observed.is_published:
@@ -98,6 +99,9 @@ def credential_valid(observed: Observed) -> ConditionVerdict | None:
         return ConditionVerdict(before.status, before.reason, before.message)
     if account.cause:
         meaning = meaning._replace(message=f"{meaning.message}: {account.cause}")
+    if verdict is not ProbeVerdict.LOCKED and is_locked(observed):
+        lock = PROBE_VERDICTS[ProbeVerdict.LOCKED]
+        return lock._replace(message=f"{lock.message}; since then, {meaning.message}")
     return _with_problem(meaning, verdict, observed)
 
 

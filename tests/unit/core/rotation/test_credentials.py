@@ -86,6 +86,12 @@ LOCKED = AccountFacts(ProbeVerdict.LOCKED)
 DUE = superseding(2, reason="RotationDue")
 
 
+def valid(reason: str) -> dict[str, Any]:
+    """Make the condition of the last answer that is in the status."""
+    known = {"type": "CredentialValid", "status": "False", "reason": reason, "message": ""}
+    return {**known, "lastTransitionTime": make.NOW}
+
+
 def closing(**facts: Any) -> Any:
     """Observe the end of an overlap."""
     return look(moved(state(credential(2), credential(1, CLOSING)), 2, ended=True), **facts)
@@ -128,10 +134,19 @@ def test_a_locked_login_is_not_opened_by_the_revocation_of_another_one(account: 
 @pytest.mark.parametrize(
     ("reason", "step"), [("Locked", Rest), ("Accepted", Revoke)], ids=["locked", "accepted"]
 )
-def test_a_new_process_knows_a_locked_login_from_the_status(reason: str, step: type) -> None:
-    known = {"type": "CredentialValid", "status": "False", "reason": reason, "message": ""}
-    found = closing(status={"revision": 2, "conditions": [{**known, "lastTransitionTime": make.NOW}]})
-    assert isinstance(next_step(found), step)
+@pytest.mark.parametrize(
+    "verdict", [ProbeVerdict.NOT_PROBED, ProbeVerdict.UNREACHABLE, ProbeVerdict.NOT_ADMITTED]
+)
+def test_a_new_process_without_an_answer_knows_a_locked_login_from_the_status(
+    verdict: ProbeVerdict, reason: str, step: type
+) -> None:
+    status = {"revision": 2, "conditions": [valid(reason)]}
+    assert isinstance(next_step(closing(status=status, account=AccountFacts(verdict))), step)
+
+
+def test_an_answer_counts_and_not_the_status() -> None:
+    status = {"revision": 2, "conditions": [valid("Locked")]}
+    assert next_step(closing(status=status, account=AccountFacts(ProbeVerdict.ACCEPTED))) == Revoke(1)
 
 
 def test_a_locked_login_is_opened_on_request_if_no_rotation_can_begin() -> None:

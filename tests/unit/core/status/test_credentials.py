@@ -127,6 +127,27 @@ def test_a_new_process_repeats_the_condition_until_it_has_probed() -> None:
     assert credential_valid(other) == ("Unknown", "NotProbed", "no login was tried yet")
 
 
+@pytest.mark.parametrize(
+    ("account", "conditions"),
+    [
+        pytest.param(AccountFacts(ProbeVerdict.UNREACHABLE, locked=True), [], id="same process"),
+        pytest.param(
+            AccountFacts(ProbeVerdict.UNREACHABLE), [KNOWN | {"reason": "Locked"}], id="new process"
+        ),
+    ],
+)
+def test_a_lock_is_kept_until_the_server_answers_again(account: AccountFacts, conditions: Any) -> None:
+    seen = look(account=account, status={"revision": 1, "conditions": conditions})
+    assert credential_valid(seen) == (
+        "False",
+        "Locked",
+        (
+            "the published login was locked or dropped at the database server; unlock it there; since then, the"
+            " database server does not answer"
+        ),
+    )
+
+
 def test_nothing_is_valid_before_it_is_published() -> None:
     assert credential_valid(look(target=None)) is None
     assert credential_valid(make.observed({})) is None
