@@ -420,7 +420,8 @@ def _lock(observed: Observed, database: DatabaseDesired) -> Stalled | None:
     return Stalled(
         ErrorReason.CREDENTIAL_LOCKED,
         f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
-        " open it there, or run `keyturn rotate`. Until then no other rotation begins, and no login is closed",
+        " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`. Until then no other"
+        " rotation begins, and no login is closed",
     )
 
 

@@ -171,6 +171,12 @@ def test_a_candidate_opens_a_locked_login_only_if_it_was_requested(revision: Any
     assert next_step(look(known, account=LOCKED, **ASKED)) == Apply(2)
 
 
+def test_the_remedy_of_a_login_that_has_expired_is_named() -> None:
+    step = next_step(look(account=LOCKED))
+    assert isinstance(step, Rest)
+    assert "with another VALID UNTIL if it has expired" in str(step.problem)
+
+
 def test_a_requested_rotation_that_opens_a_locked_login_is_named_so() -> None:
     """Its candidate continues for this reason, whatever else changed."""
     item = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
