@@ -98,6 +98,9 @@ async def test_logins_of_an_account_that_lost_their_marks_are_claimed_again(weak
     await opened(weak, owned, *owned.logins)
     await weak.engine().bring(owned, (), open_fence)
     weak.server.execute(*(f"COMMENT ON ROLE {name} IS NULL" for name in owned.names))
+    # A closed login keeps its settings: those that the owner had then, and those of superusers.
+    weak.server.execute(*(f"ALTER ROLE {login} SET statement_timeout = '7min'" for login in owned.logins))
+    weak.server.execute(f"ALTER ROLE {owned.logins[1]} SET log_statement = 'none'")
 
     (live,) = await opened(weak, owned, owned.logins[1])
 

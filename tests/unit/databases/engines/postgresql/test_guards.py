@@ -39,15 +39,15 @@ def test_a_mark_is_short_in_a_message() -> None:
     assert len(refusal[1]) < 1000
 
 
-def with_login(role: Role, setting: tuple[str, str] = ("", "")) -> Facts:
-    """Return an account whose second login is this role, with a setting of its own."""
+def with_login(login: Role, /, **settings: str) -> Facts:
+    """Return an account whose second login is this role, with these settings beside those of the owner."""
     others = {name: Role(name, comment=marked("", ACCOUNT.mark)) for name in ACCOUNT.names}
     others["orders"] = Role("orders", comment=marked("", ACCOUNT.mark), member_of=frozenset({"staff"}))
     of_owner = {("", "work_mem"): "1MB"}
-    of_login = {**of_owner, ("", "role"): "orders", **({("", setting[0]): setting[1]} if setting[0] else {})}
+    of_login = {**of_owner, **{("", name): value for name, value in settings.items()}}
     return Facts(
         Admin("keyturn", 180_000),
-        {**others, "orders_b": role},
+        {**others, "orders_b": login},
         {"orders": of_owner, "orders_b": of_login},
     )
 
@@ -58,13 +58,14 @@ def with_login(role: Role, setting: tuple[str, str] = ("", "")) -> Facts:
         (with_login(Role("orders_b", owns=True)), "owns objects"),
         (with_login(Role("orders_b", has_members=True)), "has members"),
         (with_login(Role("orders_b", member_of=frozenset({"orders", "bi"}))), "is a member of others"),
-        (with_login(Role("orders_b"), ("search_path", "b")), "has settings"),
+        (with_login(Role("orders_b"), search_path="b"), "has settings"),
+        (with_login(Role("orders_b"), role="staff"), "has settings"),
         (
-            with_login(Role("orders_b", owns=True, has_members=True), ("work_mem", "2MB")),
+            with_login(Role("orders_b", owns=True, has_members=True), work_mem="2MB"),
             "owns objects, has members, has settings",
         ),
     ],
-    ids=["owner", "group", "member", "settings", "several"],
+    ids=["owner", "group", "member", "settings", "another role", "several"],
 )
 def test_a_closed_role_without_a_mark_that_others_use_is_no_login(there: Facts, words: str) -> None:
     assert forbidden(ACCOUNT, there) == (
@@ -80,10 +81,17 @@ def test_a_closed_role_without_a_mark_that_others_use_is_no_login(there: Facts, 
 def test_a_login_that_lost_its_mark_is_not_one_of_others() -> None:
     login = Role("orders_b", member_of=frozenset({"orders", "staff"}))
 
-    assert forbidden(ACCOUNT, with_login(login)) is None
+    assert forbidden(ACCOUNT, with_login(login, role="orders")) is None
+
+
+def test_settings_that_were_changed_since_a_login_was_closed_are_not_those_of_others() -> None:
+    """Those of the owner are copied when it is opened, and a superuser's may stay."""
+    there = with_login(Role("orders_b"), role="orders", work_mem="2MB", log_statement="all")
+
+    assert forbidden(ACCOUNT, there) is None
 
 
 def test_a_role_with_the_mark_is_the_accounts_whatever_it_has() -> None:
     login = Role("orders_b", owns=True, has_members=True, comment=marked("", ACCOUNT.mark))
 
-    assert forbidden(ACCOUNT, with_login(login, ("work_mem", "2MB"))) is None
+    assert forbidden(ACCOUNT, with_login(login, work_mem="2MB")) is None
