@@ -213,10 +213,10 @@ def _end(
             return outcome
         case failure:
             problem = may_be_left(failure) if isinstance(step, steps.Retire) else failure
-            if problem.reason == ErrorReason.DATABASE_UNREACHABLE:
-                memory.servers.fail(server, now)
-            elif is_answer(problem):
+            if is_answer(problem):
                 answer(server, memory, context)
+            elif problem.reason == ErrorReason.DATABASE_UNREACHABLE:
+                memory.servers.fail(server, now)
             is_repair = isinstance(step, steps.Assert)
             if is_repair and problem.reason == ErrorReason.CREDENTIAL_REFUSED:
                 memory.note_repair(key, now)  # it did not help, and counts

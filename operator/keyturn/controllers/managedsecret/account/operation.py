@@ -155,7 +155,7 @@ class Operation:
         for endpoint in self.engine.settings.endpoints:
             verdict = await self._try(replaced, endpoint)
             if _proves_nothing(verdict):
-                return not_replaced(no_proof(f"{self.where} at {endpoint}", verdict))
+                return not_replaced(self._no_proof(verdict, endpoint))
             if endpoint == self.engine.settings.endpoint and verdict.answer is not Answer.ACCEPTED:
                 return None
         return None
@@ -271,7 +271,7 @@ class Operation:
                 continue
             is_replacing = published is not None and published.name == login.name
             if _proves_nothing(verdict):
-                problem = no_proof(f"{self.where} at {endpoint}", verdict)
+                problem = self._no_proof(verdict, endpoint)
                 return Effect(unproven=problem) if endpoint != endpoints[0] and is_replacing else problem
             if endpoint != endpoints[0] and not is_replacing:
                 return refused_elsewhere(endpoint, verdict)
@@ -403,9 +403,16 @@ class Operation:
 
     def _unknown(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
         """Return why a login proves nothing, such as that the endpoint refuses the published one too."""
-        where = f"{self.where} at {endpoint}"
         has_cause = verdict.answer is Answer.UNKNOWN and verdict.reason != PUBLISHED_REFUSED
-        return no_proof(where, verdict) if has_cause else published_refused(where)
+        return (
+            self._no_proof(verdict, endpoint)
+            if has_cause
+            else published_refused(f"{self.where} at {endpoint}")
+        )
+
+    def _no_proof(self, verdict: Verdict, endpoint: Endpoint) -> Wait:
+        is_server = endpoint == self.engine.settings.endpoint
+        return no_proof(f"{self.where} at {endpoint}", verdict, is_server=is_server)
 
     async def _try_closed(self, old: Login, current: Login | None, endpoint: Endpoint) -> Verdict:
         """Log in with a closed login, between two of the published one if there is one."""

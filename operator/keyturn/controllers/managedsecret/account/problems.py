@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keyturn.kube.errors import ApiError
 
 __all__ = [
+    "SilentElsewhere",
     "candidate_refused",
     "is_answer",
     "left_open",
@@ -85,6 +86,10 @@ _WAITS: Final = {
 }
 
 
+class SilentElsewhere(Wait):
+    """An address of `alsoAt` gives no answer, after the server has answered."""
+
+
 def problem_of(error: DatabaseError | ApiError | TimeoutError, where: str) -> Wait | Stalled:
     """Return the problem that an operation met; `where` names the account and its target."""
     if isinstance(error, TimeoutError):
@@ -102,7 +107,7 @@ def problem_of(error: DatabaseError | ApiError | TimeoutError, where: str) -> Wa
 
 def is_answer(problem: Wait | Stalled) -> bool:
     """Whether the server answered, though the operation failed: it is not down."""
-    return problem.reason in _ANSWERS
+    return problem.reason in _ANSWERS or isinstance(problem, SilentElsewhere)
 
 
 def no_answer(where: str, cause: str = "it did not answer in time") -> Wait:
@@ -110,10 +115,11 @@ def no_answer(where: str, cause: str = "it did not answer in time") -> Wait:
     return Wait(ErrorReason.DATABASE_UNREACHABLE, f"{where}: {cause}; retrying", _RETRY_DELAY)
 
 
-def no_proof(where: str, verdict: Verdict) -> Wait:
+def no_proof(where: str, verdict: Verdict, *, is_server: bool = True) -> Wait:
     """Return the problem of a login that was neither accepted nor refused for its password."""
     if verdict.is_silence:
-        return no_answer(where, verdict.message)
+        silent = no_answer(where, verdict.message)
+        return silent if is_server else SilentElsewhere(silent.reason, silent.message, silent.after)
     cause = verdict.message or "the login is locked"
     return Wait(ErrorReason.LOGIN_NOT_ADMITTED, f"{where}: {cause}; retrying", _RETRY_DELAY)
 
@@ -121,7 +127,7 @@ def no_proof(where: str, verdict: Verdict) -> Wait:
 def not_replaced(problem: Wait) -> Wait:
     """Return the problem of a password that no login could prove at each address, so that no other is replaced."""
     message = f"{problem.message}; the password is changed when each address answers"
-    return Wait(problem.reason, message, problem.after)
+    return type(problem)(problem.reason, message, problem.after)
 
 
 def lost_password(where: str, revision: int) -> Stalled:
@@ -199,7 +205,7 @@ def may_be_left(problem: Wait | Stalled) -> Wait | Stalled:
         f"{problem.message}; or write database.deletionPolicy: Retain, which leaves the account as it is"
     )
     if isinstance(problem, Wait):
-        return Wait(problem.reason, message, problem.after)
+        return type(problem)(problem.reason, message, problem.after)
     return Stalled(problem.reason, message, problem.again)
 
 

@@ -333,6 +333,43 @@ async def test_a_single_password_that_cannot_be_proven_everywhere_is_given_up(ch
     assert changer.memory.servers.admit(server, KEY, changer.now) is None
 
 
+@pytest.mark.parametrize(
+    ("step", "strategy", "known"),
+    [
+        pytest.param(
+            Apply(2),
+            "SingleUser",
+            recorded(credential(2, "app", Phase.STAGED), credential(1, "app")),
+            id="Apply",
+        ),
+        pytest.param(Prove(2), "AlternatingUsers", APPLIED, id="Prove"),
+        pytest.param(
+            Revoke(1, ends_sessions=False),
+            "AlternatingUsers",
+            recorded(credential(2, "app_b"), credential(1, "app_a", Phase.CLOSING), current=2),
+            id="Revoke",
+        ),
+        pytest.param(
+            Retire(), "AlternatingUsers", recorded(credential(1, "app_a", Phase.CLOSING)), id="Retire"
+        ),
+    ],
+)
+async def test_an_address_that_is_silent_keeps_no_other_account_of_the_server_waiting(
+    changer: Changer, step: DatabaseStep, strategy: str, known: State
+) -> None:
+    changer.databases.also_at, changer.server.unanswered = (POOLER,), {POOLER}
+    changer.server.roles |= {"app_b": _open(SECOND), "app": _open(FIRST)}
+
+    for _ in range(4):
+        assert await changer.take(step, known, strategy=strategy) is None
+
+    assert changer.facts.problem
+    assert changer.facts.problem.reason == "DatabaseUnreachable"
+    assert str(POOLER) in changer.facts.problem.message
+    server = TargetKey("DatabaseTarget", "shop", "orders"), "shop"
+    assert changer.memory.servers.admit(server, KEY, changer.now) is None
+
+
 async def test_a_login_that_is_opened_on_request_is_no_repair(changer: Changer) -> None:
     for _ in range(3):
         await changer.take(Assert(opens=True), AT_REST)
