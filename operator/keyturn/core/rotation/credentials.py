@@ -13,6 +13,7 @@ from keyturn.api.database import Sessions
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.account import NOT_PROBED, AccountFacts, ProbeVerdict
 from keyturn.core.reasons import ErrorReason
+from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 
 from . import steps
@@ -374,7 +375,7 @@ def account_problem(observed: Observed, desired: Desired) -> Wait | Stalled | No
     return (
         account.problem
         or _refusal(account, desired.database)
-        or _lock(observed, desired.database)
+        or _lock(observed, desired, desired.database)
         or _waiting(observed, desired, observed.state)
     )
 
@@ -413,15 +414,16 @@ def _refusal(account: AccountFacts, database: DatabaseDesired) -> Stalled | None
             return None
 
 
-def _lock(observed: Observed, database: DatabaseDesired) -> Stalled | None:
+def _lock(observed: Observed, desired: Desired, database: DatabaseDesired) -> Stalled | None:
     """Return that the published login is locked, and what waits for that."""
     if not is_locked(observed):
         return None
+    waits = "" if is_open(desired.windows, observed.now) else ", which waits for a window"
     return Stalled(
         ErrorReason.CREDENTIAL_LOCKED,
         f"the published login of {database.username!r} was closed, locked or dropped at the database server;"
-        " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`. Until then no other"
-        " rotation begins, and no login is closed",
+        " open it there, with another VALID UNTIL if it has expired, or run `keyturn rotate`"
+        f"{waits}. Until then no other rotation begins, and no login is closed",
     )
 
 

@@ -177,6 +177,18 @@ def test_the_remedy_of_a_login_that_has_expired_is_named() -> None:
     assert "with another VALID UNTIL if it has expired" in str(step.problem)
 
 
+@pytest.mark.parametrize(("hour", "waits"), [("12", False), ("3", True)], ids=["open", "closed"])
+def test_a_request_that_waits_for_a_window_opens_no_locked_login(hour: str, waits: object) -> None:
+    windows = {"rotation": {"every": "90d", "windows": [{"cron": f"0 {hour} * * *", "duration": "1h"}]}}
+    seen = overlapping(account=LOCKED, others=windows, **ASKED)
+    if not waits:
+        assert next_step(seen) == Assert(opens=True)
+        return
+    step = next_step(seen)
+    assert isinstance(step, Rest)
+    assert "run `keyturn rotate`, which waits for a window" in str(step.problem)
+
+
 def test_a_requested_rotation_that_opens_a_locked_login_is_named_so() -> None:
     """Its candidate continues for this reason, whatever else changed."""
     item = {"data": [make.PASSWORD, {"name": "token", "generate": {"bytes": {}}}]}
