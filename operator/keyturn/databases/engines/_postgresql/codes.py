@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONCURRENT",
+    "NO_CONNECTION_LEFT",
     "Failure",
     "denied",
     "error_of",
@@ -42,6 +43,8 @@ _BY_POOLER: Final = "08P01"
 """PgBouncer's code of every refusal: of a password if it asked for one and did not accept it."""
 _DENIED: Final = "42501"
 _NO_CONNECTION: Final = "53300"
+NO_CONNECTION_LEFT: Final = "TooManyConnections"
+"""Of a full server, or of a role or database without a free connection."""
 CONCURRENT: Final = "40001"
 """Of a change that another session's came before."""
 _NO_SCRAM: Final = "NoScram"
@@ -54,7 +57,7 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "the database does not exist at {host}; correct the database of the target",
         ),
         "42501": ("ConnectDenied", "the name may not connect to the database at {host}; grant CONNECT"),
-        "53300": ("TooManyConnections", "{host} accepts no more connections"),
+        "53300": (NO_CONNECTION_LEFT, "{host} accepts no more connections"),
         "57P01": ("ShuttingDown", "{host} shuts down"),
         "57P02": ("ShuttingDown", "{host} shuts down"),
         "57P03": ("StartingUp", "{host} starts, and accepts no login yet"),

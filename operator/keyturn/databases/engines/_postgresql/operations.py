@@ -118,17 +118,26 @@ class Operations:
         places = await addresses.each_place(self._settings, endpoint)
         if len(places) > addresses.MOST:
             return addresses.too_many(endpoint, len(places))
-        tried = addresses.to_try(places, self._settings.silent)
-        # Together, as each one that does not answer lasts until its time limit.
-        proofs = (self._prove_at(login, place) for place in tried)
+        verdicts = await self._prove_together(login, addresses.to_try(places, self._settings.silent))
+        addresses.note_silence(verdicts, self._settings.silent)
+        return addresses.overall(verdicts)
+
+    async def _prove_together(self, login: Login, places: tuple[Place, ...]) -> dict[Place, Verdict]:
+        """Log in at all places at once, as each one that does not answer lasts until its time limit.
+
+        Several may be of one server with one free connection, such as its two families; each is then tried alone.
+        """
+        proofs = (self._prove_at(login, place) for place in places)
         found = await asyncio.gather(*proofs, return_exceptions=True)
         verdicts: dict[Place, Verdict] = {}
-        for place, verdict in zip(tried, found, strict=True):
+        for place, verdict in zip(places, found, strict=True):
             if isinstance(verdict, BaseException):
                 raise verdict
             verdicts[place] = verdict
-        addresses.note_silence(verdicts, self._settings.silent)
-        return addresses.overall(verdicts)
+        for place in places if len(places) > 1 else ():
+            if verdicts[place].reason == codes.NO_CONNECTION_LEFT:
+                verdicts[place] = await self._prove_at(login, place)
+        return verdicts
 
     async def _prove_at(self, login: Login, place: Place) -> Verdict:
         limits = self._settings.limits

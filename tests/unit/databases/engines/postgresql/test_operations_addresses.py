@@ -39,6 +39,12 @@ class Network:
     code: str = "Timeout"
     overloaded: str = ""
     tried: list[str] = field(default_factory=list)
+    full: set[str] = field(default_factory=set)
+    """Addresses of one server with one connection that is left for the login."""
+    open: int = 0
+    """Connections there."""
+    is_full: bool = False
+    """Whether none is left."""
     waiting: int = 0
     most_waiting: int = 0
     """Logins without an answer at the same time."""
@@ -64,7 +70,17 @@ class Network:
             raise ConnectionFailed(codes.Failure(str(place), code=self.code, message=f"{address} is silent"))
         if login is OLD:
             raise ConnectionFailed(codes.Failure(str(place), "28P01", was_asked=True))
-        yield self
+        async with self._connected(address, place):
+            yield self
+
+    @asynccontextmanager
+    async def _connected(self, address: str, place: Place) -> AsyncIterator[None]:
+        if address in self.full and (self.open or self.is_full):
+            raise ConnectionFailed(codes.failure_of(str(place), ":  53300", was_asked=True))
+        self.open += address in self.full
+        await asyncio.sleep(0)
+        yield
+        self.open -= address in self.full
 
     salt = None
 
@@ -160,3 +176,20 @@ async def test_a_process_without_a_thread_says_nothing_about_any_address(network
     with pytest.raises(Overloaded):
         await network.prove(CURRENT)
     assert network.waiting == 0
+
+
+async def test_addresses_of_one_server_with_one_free_connection_are_tried_one_after_the_other(
+    network: Network,
+) -> None:
+    network.found, network.full = (ANSWERING[0], "fd00::9"), {ANSWERING[0], "fd00::9"}
+
+    assert (await network.prove(CURRENT)).answer is Answer.ACCEPTED
+
+
+async def test_an_address_without_a_free_connection_is_tried_twice_at_most(network: Network) -> None:
+    network.found, network.full, network.is_full = ANSWERING, {ANSWERING[0]}, True
+
+    verdict = await network.prove(CURRENT)
+
+    assert (verdict.answer, verdict.reason) == (Answer.UNKNOWN, "TooManyConnections")
+    assert network.count(ANSWERING) == [2, 1]
