@@ -34,7 +34,7 @@ from .credential_slots import (
     was_found,
     was_in_use,
 )
-from .emergency import revokes_at_once
+from .emergency import is_exposed, revokes_at_once
 from .triggers import ON_REQUEST, emergency_was_declared, is_asked, waits_for_previous
 
 if TYPE_CHECKING:
@@ -274,9 +274,10 @@ def _revoke(
     credential: Credential, observed: Observed, database: DatabaseDesired, *, was_used: bool = True
 ) -> steps.Revoke:
     """Return a revocation; with SingleUser the sessions that it ends may be those of the published password."""
-    is_asked = database.sessions is Sessions.TERMINATE and (was_used or database.alternates)
-    ends_sessions = is_asked or revokes_at_once(observed)
-    return steps.Revoke(credential.revision, ends_sessions)
+    may_end = was_used or database.alternates
+    is_asked = may_end and database.sessions is Sessions.TERMINATE
+    is_pressed = revokes_at_once(observed) and (may_end or is_exposed(credential.revision, observed))
+    return steps.Revoke(credential.revision, is_asked or is_pressed)
 
 
 # Deletion

@@ -105,7 +105,7 @@ def closing(**facts: Any) -> Any:
     [
         pytest.param({}, (), True, id="of one of two logins"),
         pytest.param(SINGLE, (), False, id="of the published login"),
-        pytest.param(SINGLE, (INCIDENT,), True, id="in an emergency"),
+        pytest.param(SINGLE, (INCIDENT,), True, id="of a candidate that an emergency has exposed"),
     ],
 )
 def test_a_candidate_that_is_given_up_ends_no_session_of_the_published_login(
@@ -116,6 +116,14 @@ def test_a_candidate_that_is_given_up_ends_no_session_of_the_published_login(
     found = moved(state(*known, current=1), 2, abandoned=True)
     database = {"sessions": "Terminate", **strategy}
     assert next_step(look(found, database=database, emergencies=emergencies)) == Revoke(2, ends is True)
+
+
+def test_a_refused_candidate_of_an_emergency_ends_no_session_of_the_published_login() -> None:
+    """The sessions with exposed passwords end when that of the emergency is published."""
+    of_it = superseding(2, reason="Emergency", made=make.NOW - make.seconds(30), abandoned=True)
+    known = credential(2, CLOSING, login="app"), credential(1, login="app")
+    found = state(*known, current=1, revisions=(of_it, superseding(1)))
+    assert next_step(look(found, database=SINGLE, emergencies=(INCIDENT,))) == Revoke(2)
 
 
 # A login that was locked at the server
