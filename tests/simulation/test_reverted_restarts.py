@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.controllers.managedsecret.reconcile import reconcile
-from keyturn.core.labels import MARKER, ROTATE
+from keyturn.core.labels import MARKER, ROLLBACK, ROTATE
 from tests.simulation.simulated_cluster import KEY, MANAGED, Cluster
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ class Reverted(Cluster):
 
     def revert(self) -> None:
         for name in self.pods:
-            body = self.objects[self.path_of(name)]
-            if body["spec"]["template"]["metadata"]["annotations"].pop(MARKER, None):
-                body["metadata"]["managedFields"] = []
-                body["metadata"]["generation"] += 1
-                body["status"]["observedGeneration"] = body["metadata"]["generation"]
-                self._stamp(body)
+            take_marker_off(self, name)
+
+
+def take_marker_off(cluster: Cluster, name: str) -> None:
+    body = cluster.objects[cluster.path_of(name)]
+    if body["spec"]["template"]["metadata"]["annotations"].pop(MARKER, None):
+        body["metadata"]["managedFields"] = []
+        body["metadata"]["generation"] += 1
+        body["status"]["observedGeneration"] = body["metadata"]["generation"]
+        cluster._stamp(body)
 
 
 async def test_a_workload_whose_template_is_restored_at_once_is_restarted_once() -> None:
@@ -60,3 +64,29 @@ async def test_a_workload_whose_template_is_restored_at_once_is_restarted_once()
     cluster.restart()
     await cluster.settle()
     assert_told()
+
+
+async def test_a_marker_that_went_with_a_rollback_is_written_at_the_next_return() -> None:
+    """The owner of the workload undoes its restart at the rollback, so that Keyturn restarts nothing."""
+    data = [{"name": "password", "generate": {"password": {}}}]
+    cluster = Cluster({"data": data, "rotation": {"overlap": "0s"}, "rollout": {"debounce": "0s"}})
+    await cluster.settle()
+    cluster.now += timedelta(minutes=1)
+    cluster.add_workload("api", None)
+    await cluster.settle()
+    await asked(cluster, ROTATE, "once")
+    take_marker_off(cluster, "api")
+    await asked(cluster, ROLLBACK, "1")
+    cluster._replace_pods("api", "db=1")
+    await cluster.settle()
+    await asked(cluster, ROLLBACK, "2")
+    (row,) = cluster.objects[MANAGED]["status"]["workloads"]
+    assert (row["state"], row["revision"], row.get("reason")) == ("Current", 2, None)
+    assert cluster.pods["api"].read == cluster.data()
+
+
+async def asked(cluster: Cluster, annotation: str, text: str) -> None:
+    cluster.objects[MANAGED]["metadata"]["annotations"][annotation] = text
+    cluster.touch_managed()
+    await cluster.settle()
+    cluster.now += timedelta(hours=1)

@@ -69,11 +69,13 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         since=context.since,
         lost=context.lost,
         denials=memory.restarts.denials(key),
-        restarted=memory.restarted.revisions(key),
         fight=memory.drift.history(key),
         hold=memory.budget.hold(key),
     )
     observed = await _with_secrets(key, observed, memory, context)
+    if observed.state:
+        restarted = memory.restarted.revisions(key, observed.state.current_number)
+        observed = with_facts(observed, restarted=restarted)
     observed = with_signers(key, observed, memory.emergencies, context.cache)
     observed = _with_exposure(key, observed, context.cache)
     observed = with_compliance(key, observed, memory.compliance, context.cache)

@@ -97,8 +97,12 @@ class Restarts:
     def __init__(self) -> None:
         self._restarts: dict[ObjectKey, tuple[int, frozenset[WorkloadKey]]] = {}
 
-    def revisions(self, key: ObjectKey) -> Mapping[WorkloadKey, int]:
-        number, workloads = self._restarts.get(key, (0, frozenset()))
+    def revisions(self, key: ObjectKey, current: int) -> Mapping[WorkloadKey, int]:
+        """Return the restarts with the current revision; those with another one end, also if it returns later."""
+        number, workloads = self._restarts.get(key, (current, frozenset()))
+        if number != current:
+            self.forget(key)
+            return {}
         return dict.fromkeys(workloads, number)
 
     def record(self, key: ObjectKey, number: int, workload: WorkloadKey, marked: int | None) -> None:

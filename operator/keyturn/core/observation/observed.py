@@ -178,7 +178,7 @@ class Observed:
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Restarts that the API server rejected since this process started, by workload."""
     restarted: Mapping[WorkloadKey, int] = field(default_factory=dict)
-    """The revision with which this process restarted a workload last."""
+    """The current revision, for each workload that this process restarted with it."""
     fight: DriftHistory | None = None
     """Recent drift repairs by this process."""
     returns: Mapping[str, RevocationProblem] = field(default_factory=dict)
