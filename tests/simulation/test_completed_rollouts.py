@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.api import ManagedSecret
-from keyturn.core.labels import ROTATE
+from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, STATE, Cluster
 from tests.simulation.test_argo_rollouts import BlueGreenCluster
+from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus
@@ -150,3 +151,31 @@ async def test_pods_that_are_ready_for_a_moment_only_fail_as_before() -> None:
         await cluster.look()
 
     assert current(cluster) == 2
+
+
+async def test_a_pod_that_fails_after_a_rollback_that_waits_for_other_pods_is_no_failure_of_it() -> None:
+    cluster = await rotated()
+    request(cluster, "second")
+    await cluster.settle()
+    cluster.now += timedelta(minutes=5)
+    cluster.other_pods.append(bare_pod(cluster))
+    cluster.now += timedelta(minutes=5)
+    cluster.objects[MANAGED]["metadata"]["annotations"][ROLLBACK] = "2"
+    cluster.touch_managed()
+    for _ in range(10):
+        cluster.tell()
+        await cluster.look()
+        cluster.finish_rollouts()
+        cluster.now += timedelta(minutes=1)
+    rotation = status_of(cluster).rotation
+    assert rotation and rotation.step == "WaitForPods"
+
+    cluster.now += timedelta(hours=3)
+    cluster.restart()
+    break_pods(cluster)
+    for _ in range(3):
+        cluster.tell()
+        await cluster.look()
+
+    rows = [(one.name, one.state, one.reason) for one in status_of(cluster).workloads]
+    assert rows == [("api", "Current", None), ("bare", "Pending", "NotRestartedByKeyturn")]

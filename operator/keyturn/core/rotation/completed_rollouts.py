@@ -23,6 +23,9 @@ __all__ = [
     "was_reported_complete",
 ]
 
+_STEPS_BACK = frozenset({"Rollback", "WaitForPods", "Settle"})
+"""Steps that prove a status since a rollback: the rotation that was rolled back had begun with another one."""
+
 
 def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     """Whether its restart was complete before; a later rollout, such as of another image, is not the operator's.
@@ -45,7 +48,7 @@ def _is_before_rollback(observed: Observed) -> bool:
     """Whether the status may be from before a rollback, so that it has the workloads before their last restart."""
     rotation = observed.managed.status.rotation
     is_back = observed.state is not None and observed.state.held is not None
-    return is_back and (rotation is None or rotation.step != "Rollback")
+    return is_back and (rotation is None or rotation.step not in _STEPS_BACK)
 
 
 def is_recorded_complete(observed: Observed, number: int) -> bool:

@@ -791,6 +791,9 @@ def test_after_a_return_it_counts_who_is_through_now() -> None:
     ("step", "expected"),
     [
         pytest.param("Rollback", CURRENT, id="of the rollback"),
+        pytest.param("WaitForPods", CURRENT, id="of the wait for other pods"),
+        pytest.param("Settle", CURRENT, id="of the end of an overlap"),
+        pytest.param("Stage", WorkloadState.ROLLING, id="of the begin of the later rotation"),
         pytest.param("RollOut", WorkloadState.ROLLING, id="from before it"),
         pytest.param(None, WorkloadState.ROLLING, id="without a rotation"),
     ],
