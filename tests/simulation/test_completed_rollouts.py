@@ -168,7 +168,8 @@ async def test_a_pod_that_fails_after_a_rollback_that_waits_for_other_pods_is_no
         cluster.finish_rollouts()
         cluster.now += timedelta(minutes=1)
     rotation = status_of(cluster).rotation
-    assert rotation and rotation.step == "WaitForPods"
+    assert rotation is not None
+    assert rotation.step == "WaitForPods"
 
     cluster.now += timedelta(hours=3)
     cluster.restart()

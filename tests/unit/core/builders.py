@@ -278,7 +278,7 @@ def observed(
     pulled: Pulled = NOT_PULLED,
     push_problems: Mapping[str, PushProblem] | None = None,
     denials: Mapping[WorkloadKey, Denial] | None = None,
-    restarted: Mapping[WorkloadKey, int] | None = None,
+    restarted: Mapping[WorkloadKey, int | None] | None = None,
     returns: Mapping[str, RevocationProblem] | None = None,
     emergencies: tuple[Emergency, ...] = (),
     hold: RestartHold | None = None,

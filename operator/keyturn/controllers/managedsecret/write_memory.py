@@ -89,27 +89,27 @@ class DriftRepairs:
 
 
 class Restarts:
-    """Workloads that this process restarted with the marker of the current revision, by ManagedSecret.
+    """Restarts of workloads by this process with the current revision, by ManagedSecret.
 
     Another writer may remove the marker before the status has the restart.
     """
 
     def __init__(self) -> None:
-        self._restarts: dict[ObjectKey, tuple[int, frozenset[WorkloadKey]]] = {}
+        self._restarts: dict[ObjectKey, tuple[int, dict[WorkloadKey, int | None]]] = {}
 
-    def revisions(self, key: ObjectKey, current: int) -> Mapping[WorkloadKey, int]:
-        """Return the restarts with the current revision; those with another one end, also if it returns later."""
-        number, workloads = self._restarts.get(key, (current, frozenset()))
+    def markers(self, key: ObjectKey, current: int) -> Mapping[WorkloadKey, int | None]:
+        """Return what restarts with the current revision have written; those with another end, even if it returns."""
+        number, written = self._restarts.get(key, (current, {}))
         if number != current:
             self.forget(key)
             return {}
-        return dict.fromkeys(workloads, number)
+        return dict(written)
 
     def record(self, key: ObjectKey, number: int, workload: WorkloadKey, marked: int | None) -> None:
         """Record a restart for a revision, in place of those for another one; `marked` is what its marker has."""
-        before, workloads = self._restarts.get(key, (number, frozenset()))
-        others: frozenset[WorkloadKey] = workloads - {workload} if before == number else frozenset()
-        self._restarts[key] = (number, others | {workload} if marked == number else others)
+        before, written = self._restarts.get(key, (number, {}))
+        others = written if before == number else {}
+        self._restarts[key] = (number, others | {workload: marked})
 
     def forget(self, key: ObjectKey) -> None:
         self._restarts.pop(key, None)

@@ -177,8 +177,8 @@ class Observed:
     """Last failure of a push, by destination."""
     denials: Mapping[WorkloadKey, Denial] = field(default_factory=dict)
     """Restarts that the API server rejected since this process started, by workload."""
-    restarted: Mapping[WorkloadKey, int] = field(default_factory=dict)
-    """The current revision, for each workload that this process restarted with it."""
+    restarted: Mapping[WorkloadKey, int | None] = field(default_factory=dict)
+    """The marker that a restart by this process has written for the current revision; None if it removed it."""
     fight: DriftHistory | None = None
     """Recent drift repairs by this process."""
     returns: Mapping[str, RevocationProblem] = field(default_factory=dict)

@@ -72,5 +72,5 @@ class WorkloadReason(Code):
     )
     MARKER_REMOVED = (
         "MarkerRemoved",
-        "another program removed `keyturn.dev/secret-versions` from its pod template after the restart",
+        "another program removed or changed `keyturn.dev/secret-versions` in its pod template after the restart",
     )

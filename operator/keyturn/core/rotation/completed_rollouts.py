@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "is_recorded_complete",
+    "is_since_rollback",
     "reports_completion",
     "was_complete",
     "was_overdue_at_first",
@@ -34,7 +35,7 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     """
     if is_recorded_complete(observed, number):
         return True
-    if _is_before_rollback(observed):
+    if not is_since_rollback(observed):
         return False
     workload_status = observed.reported(workload)
     return (
@@ -44,11 +45,12 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
     )
 
 
-def _is_before_rollback(observed: Observed) -> bool:
-    """Whether the status may be from before a rollback, so that it has the workloads before their last restart."""
-    rotation = observed.managed.status.rotation
-    is_back = observed.state is not None and observed.state.held is not None
-    return is_back and (rotation is None or rotation.step not in _STEPS_BACK)
+def is_since_rollback(observed: Observed) -> bool:
+    """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
+    state, rotation = observed.state, observed.managed.status.rotation
+    if state is None or state.held is None or (rotation is not None and rotation.step in _STEPS_BACK):
+        return True
+    return is_recorded_complete(observed, state.current_number)
 
 
 def is_recorded_complete(observed: Observed, number: int) -> bool:

@@ -174,9 +174,10 @@ def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
 
 def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
     """Return when its restart is due: after the debounce of its Secrets and the minimum time since its last one."""
-    consumer = standing.consumer
+    consumer, restarted = standing.consumer, standing.consumer.workload.restarted
+    earliest = _after(restarted, _MIN_RESTART_INTERVAL, observed) if restarted else observed.now
     if observed.held:
-        return observed.now  # a rollback does not wait for other changes
+        return max(observed.now, earliest)  # a rollback does not wait for other changes
     # A new leader reconciles every object first: a sibling may be about to change, too.
     changes = [observed.published, *([observed.since] if observed.since else [])]
     changes += (
@@ -184,8 +185,8 @@ def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress
         for sibling in consumer.siblings
         if sibling.published and consumer.workload.marked(sibling.secret) != sibling.revision
     )
-    due, restarted = _after(max(changes), desired.debounce, observed), consumer.workload.restarted
-    return max(due, _after(restarted, _MIN_RESTART_INTERVAL, observed)) if restarted else due
+    due = _after(max(changes), desired.debounce, observed)
+    return max(due, earliest) if restarted else due
 
 
 def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:

@@ -13,6 +13,7 @@ from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
 
 from . import steps
+from .completed_rollouts import is_since_rollback
 from .fallback import fallback_of
 
 if TYPE_CHECKING:
@@ -111,17 +112,20 @@ def _opt_out(workload: Workload) -> Obstacle | None:
 
 
 def was_reverted(workload: Workload, observed: Observed, desired: Desired) -> bool:
-    """Whether another writer removed the marker of the current revision.
+    """Whether another writer removed or replaced the marker of a restart with the current revision.
 
-    The restart is then reported, not repeated, also before the status has it. A later marker is no removal: the
-    revision was rolled back after a restart that the status does not have yet.
+    The restart is then reported, not repeated. This process knows it before the status does. A later marker is of a
+    revision that was rolled back, maybe after a restart that the status does not have yet.
     """
     current, marked = observed.current, workload.marked(desired.secret)
-    if current is None or (marked is not None and marked >= current.number):
+    if current is None or marked == current.number:
+        return False
+    if workload.key in observed.restarted:
+        return marked != observed.restarted[workload.key]
+    if marked is not None and marked > current.number and not is_since_rollback(observed):
         return False
     status = observed.reported(workload)
-    reported = (status.restarted or status.revision) if status else None
-    return current.number in {reported, observed.restarted.get(workload.key)}
+    return status is not None and (status.restarted or status.revision) == current.number
 
 
 def while_rolling(consumer: Consumer) -> Obstacle | None:

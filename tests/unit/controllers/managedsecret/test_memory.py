@@ -65,7 +65,7 @@ def test_the_histories_of_a_deleted_object_are_dropped() -> None:
 
     assert memory.drift.history(KEY) is None
     assert memory.restarts.denials(KEY) == {}
-    assert memory.restarted.revisions(KEY, 2) == {}
+    assert memory.restarted.markers(KEY, 2) == {}
     assert memory.emergencies.progress(KEY, "uid") is None
 
 

@@ -650,6 +650,13 @@ def test_the_way_back_waits_for_no_debounce() -> None:
     assert restarted(look(consumer(marker="db=5", settled=False), **BACK)) == ("api",)
 
 
+def test_the_way_back_starts_ten_seconds_after_the_last_restart_of_the_workload() -> None:
+    at = look(consumer(marker="db=5", settled=False, restarted=NOW - seconds(4)), **BACK)
+    assert at.desired
+    assert restart_due(at, at.desired, everyone(at)[0]) == NOW + seconds(6)
+    assert restarted(at) == ()
+
+
 # A later rollout, of another image or with more pods
 
 THROUGH = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}
@@ -832,11 +839,52 @@ def test_who_takes_the_marker_off_before_the_report_is_not_fought_either(number:
     assert standing_of(one, restarted={one.workload.key: number}, status={"revision": 4}).turn is turn
 
 
-def test_a_marker_of_a_later_revision_was_not_taken_off() -> None:
-    """The revision was rolled back before a status had the restart."""
-    entry = {"kind": "Deployment", "name": "api", "state": "Current", "revision": 4}
-    one = standing_of(consumer(marker="db=5"), status={"revision": 4, "workloads": [entry]}, **BACK)
-    assert one.turn is Turn.NEXT
+def on_the_way_back(step: str) -> dict[str, Any]:
+    rotation = {"id": "5", "reason": "Triggered", "step": step, "startedAt": SINCE}
+    return {"revision": 4, "rotation": rotation, "workloads": [THROUGH]}
+
+
+@pytest.mark.parametrize(
+    ("told", "turn"),
+    [
+        pytest.param({"revision": 4, "workloads": [THROUGH]}, Turn.NEXT, id="of an unknown time"),
+        pytest.param(on_the_way_back("RollOut"), Turn.NEXT, id="from before the rollback"),
+        pytest.param(on_the_way_back("Rollback"), Turn.REFUSED, id="of the rollback"),
+        pytest.param(on_the_way_back("WaitForPods"), Turn.REFUSED, id="after the workloads"),
+        pytest.param(
+            {"history": [TOLD | {"reason": "RolledBack", "startedAt": NOW}], "workloads": [THROUGH]},
+            Turn.REFUSED,
+            id="after the rollback",
+        ),
+    ],
+)
+def test_a_marker_of_a_later_revision_was_put_back_if_the_status_since_the_rollback_has_the_restart(
+    told: dict[str, Any], turn: Turn
+) -> None:
+    """A rollback right after a restart finds a status without that restart."""
+    assert standing_of(consumer(marker="db=5"), status=told, **BACK).turn is turn
+
+
+@pytest.mark.parametrize(
+    ("written", "turn"),
+    [
+        pytest.param(4, Turn.REFUSED, id="in place of that of the restart"),
+        pytest.param(None, Turn.REFUSED, id="that the restart had removed"),
+        pytest.param(5, Turn.NEXT, id="of the restart itself"),
+    ],
+)
+def test_a_marker_of_a_later_revision_was_put_back_if_this_process_has_written_another(
+    written: int | None, turn: Turn
+) -> None:
+    one = consumer(marker="db=5")
+    assert standing_of(one, restarted={one.workload.key: written}, **BACK).turn is turn
+
+
+def test_a_marker_that_is_as_this_process_has_written_it_was_not_taken_off() -> None:
+    """The status is from before the restart, which has removed the marker again."""
+    one = consumer(created=NOW - seconds(30))
+    told = {"revision": 4, "workloads": [THROUGH]}
+    assert standing_of(one, restarted={one.workload.key: None}, status=told, **BACK).turn is Turn.NEXT
 
 
 @pytest.mark.parametrize("count", [200, 201, MOST_WORKLOADS])
