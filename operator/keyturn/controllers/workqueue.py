@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["Priority", "WorkQueue"]
 
 K = TypeVar("K", bound="Hashable")
+C = TypeVar("C", datetime, float)
 Work: TypeAlias = "Callable[[K], Awaitable[datetime | None]]"
 
 _log = structlog.get_logger()
 
 # Clocks are set and machines suspend, so no sleep is longer than this.
-_MAX_SLEEP = timedelta(minutes=1)
-_MAX_CLOCK_SKEW = timedelta(minutes=1)
+_MAX_SLEEP = 60.0
 _MIN_BACKOFF = timedelta(seconds=2)
 _MAX_BACKOFF = timedelta(minutes=5)
 _BACKLOG_EVERY = 8
@@ -89,8 +89,6 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._turns = 0
         self._due: _DueTimes[K] = _DueTimes()
-        self._start: datetime | None = None
-        """The time at which the event loop's time was 0, by the clock of the last look."""
         self._wake = asyncio.Event()
         self._runs = False
 
@@ -122,7 +120,7 @@ class WorkQueue(Generic[K]):
     def put(self, key: K, due: datetime) -> None:
         """Add a key at a time, instead of at the time that its last work returned."""
         if self._is_open(key):
-            self._due.put(key, due)
+            self._due.put(key, due, self._now())
             self._wake.set()
 
     def ready(self) -> list[K]:
@@ -135,7 +133,7 @@ class WorkQueue(Generic[K]):
             return
         self._trim()
         if until is not None:
-            self._due.put(key, until)
+            self._due.put(key, until, self._now())
 
     def withdraw(self, is_wanted: Callable[[K], bool]) -> set[K]:
         """Remove and return the ready keys for which `is_wanted` is true."""
@@ -200,21 +198,13 @@ class WorkQueue(Generic[K]):
     async def _dispatch(self, group: asyncio.TaskGroup, work: Work[K], workers: int) -> None:
         while True:
             self._wake.clear()
-            for due in self._due.pop(self._look_at_clock()):
+            for due in self._due.pop(self._now()):
                 self.add(due)
             while self._waiting and len(self._working) < workers:
                 if (key := self._take(self._most(workers))) is None:
                     break
                 self._begin(key, group.create_task(self._work_on(key, work)))
             await self._pause()
-
-    def _look_at_clock(self) -> datetime:
-        """Return the time; if the clock was set back, due times follow, because most are pauses from a time."""
-        now = self._now()
-        before, self._start = self._start, now - timedelta(seconds=loop_time())
-        if before is not None and before - self._start > _MAX_CLOCK_SKEW:
-            self._due.bring_forward(before - self._start)
-        return now
 
     def _most(self, workers: int) -> int:
         """Return how many workers one owner may have."""
@@ -252,18 +242,19 @@ class WorkQueue(Generic[K]):
             del self._busy[owner]
 
     async def _work_on(self, key: K, work: Work[K]) -> None:
+        began, started = self._now(), loop_time()
         try:
-            due = await self._attempt(key, work)
+            due = await self._attempt(key, work, began, started)
         finally:
             self._leave(key)
             self._wake.set()
         if due is not None and self._is_open(key):
-            self._due.put(key, due)
+            # If the clock was set back meanwhile, the due time may be by the earlier time.
+            self._due.put(key, due, max(self._now(), began + timedelta(seconds=loop_time() - started)))
         if key in self._again:
             self.add(key, self._again.pop(key))
 
-    async def _attempt(self, key: K, work: Work[K]) -> datetime | None:
-        began = self._now()
+    async def _attempt(self, key: K, work: Work[K], began: datetime, started: float) -> datetime | None:
         try:
             due = await work(key)
         except (Exception, asyncio.CancelledError) as error:
@@ -272,6 +263,8 @@ class WorkQueue(Generic[K]):
             if not self._is_open(key):
                 return None
             return self._now() + self._backoff(key, error)
+        # If the clock was set back meanwhile, the work began earlier by the new time.
+        began = min(began, self._now() - timedelta(seconds=loop_time() - started))
         if due is not None and due < began:
             return self._now() + self._backoff_of_past(key, began - due)
         self._failures.pop(key, None)
@@ -309,10 +302,8 @@ class WorkQueue(Generic[K]):
         return pause
 
     async def _pause(self) -> None:
-        earliest = self._due.earliest()
-        sleep = _MAX_SLEEP if earliest is None else min(earliest - self._now(), _MAX_SLEEP)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(sleep.total_seconds()):
+            async with asyncio.timeout(min(self._due.seconds_left(self._now()), _MAX_SLEEP)):
                 await self._wake.wait()
 
     async def _drain(self, grace: timedelta) -> None:
@@ -349,39 +340,53 @@ class _Sharing:
 
 
 class _DueTimes(Generic[K]):
-    """One heap for all keys; a dropped entry stays in it until it is due, or until most entries are dropped."""
+    """Times by the clock, and the pauses until then by the event loop's time: a key is due at the first end of both.
+
+    So a clock that is set back delays nothing. One heap of each for all keys; a dropped entry stays in them until it
+    is due, or until most entries are dropped.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[K, tuple[datetime, int, K]] = {}
-        self._heap: list[tuple[datetime, int, K]] = []
+        self._entries: dict[K, int] = {}
+        self._times: list[tuple[datetime, int, K]] = []
+        self._pauses: list[tuple[float, int, K]] = []
         self._order = itertools.count()
 
-    def put(self, key: K, when: datetime) -> None:
-        self._entries[key] = entry = (when, next(self._order), key)
-        heapq.heappush(self._heap, entry)
-        if len(self._heap) > 2 * len(self._entries) + 64:
-            self._heap = list(self._entries.values())
-            heapq.heapify(self._heap)
+    def put(self, key: K, when: datetime, now: datetime) -> None:
+        order = self._entries[key] = next(self._order)
+        self._push(self._times, when, order, key)
+        self._push(self._pauses, loop_time() + (when - now).total_seconds(), order, key)
+
+    def _push(self, heap: list[tuple[C, int, K]], end: C, order: int, key: K) -> None:
+        heapq.heappush(heap, (end, order, key))
+        if len(heap) > 2 * len(self._entries) + 64:
+            heap[:] = [entry for entry in heap if self._entries.get(entry[2]) == entry[1]]
+            heapq.heapify(heap)
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)
 
-    def bring_forward(self, by: timedelta) -> None:
-        """Let every key be due earlier."""
-        self._entries = {key: (when - by, order, key) for key, (when, order, _) in self._entries.items()}
-        self._heap = list(self._entries.values())
-        heapq.heapify(self._heap)
-
     def __iter__(self) -> Iterator[K]:
         return iter(self._entries)
 
-    def earliest(self) -> datetime | None:
-        while self._heap and self._entries.get(self._heap[0][2]) is not self._heap[0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+    def seconds_left(self, now: datetime) -> float:
+        """Return how long no key is due; infinite without keys."""
+        when, end = self._first(self._times), self._first(self._pauses)
+        if when is None or end is None:
+            return math.inf
+        return min((when - now).total_seconds(), end - loop_time())
 
-    def pop(self, now: datetime) -> Iterator[K]:
-        while (when := self.earliest()) is not None and when <= now:
-            _, _, key = heapq.heappop(self._heap)
+    def _first(self, heap: list[tuple[C, int, K]]) -> C | None:
+        while heap and self._entries.get(heap[0][2]) != heap[0][1]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop(self, now: datetime) -> list[K]:
+        """Remove and return the keys that are due."""
+        return [*self._pop(self._times, now), *self._pop(self._pauses, loop_time())]
+
+    def _pop(self, heap: list[tuple[C, int, K]], now: C) -> Iterator[K]:
+        while (end := self._first(heap)) is not None and end <= now:
+            _, _, key = heapq.heappop(heap)
             del self._entries[key]
             yield key

@@ -59,7 +59,7 @@ class Started:
         return set(self.queue.ready())
 
     def due(self) -> list[tuple[datetime, Key]]:
-        return [(when, key) for when, _, key in self.queue._due._heap]
+        return [(when, key) for when, _, key in self.queue._due._times]
 
 
 OTHERS: set[Key] = {EmergencyKey("shop", "leak"), ObjectKey("", "class")}

@@ -386,15 +386,45 @@ def test_when_the_wall_clock_is_set_back_nothing_is_due_later_than_before() -> N
     assert play(scenario).begun == [(0, "a"), (0, "b"), (100, "a"), (1000, "a")]
 
 
-def test_a_wall_clock_that_is_corrected_by_seconds_moves_no_due_time() -> None:
+def test_a_wall_clock_that_is_set_back_again_and_again_moves_no_due_time() -> None:
+    """Such as that of API servers whose clocks differ, which answer in turn."""
+
     async def scenario(bench: Bench) -> None:
-        bench.outcomes["a"] = [bench.at(100), None]
+        bench.outcomes["a"] = [bench.at(DAY), None]
         bench.queue.add("a")
-        await asyncio.sleep(1)
-        bench.clock_is_off_by = timedelta(seconds=-30)
+        for _ in range(450):
+            for minutes in (0, -2):
+                bench.clock_is_off_by = timedelta(minutes=minutes)
+                await asyncio.sleep(90)
+
+    assert play(scenario).begun == [(0, "a")]
+
+
+def test_when_the_wall_clock_is_set_back_during_work_the_pause_after_it_is_as_before() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.clock_is_off_by = timedelta(hours=6)
+        bench.lasts["a"] = 1
+        bench.outcomes["a"] = [bench.at(100) + timedelta(hours=6), None]
+        bench.queue.add("a")
+        await asyncio.sleep(0.5)
+        bench.clock_is_off_by = timedelta(0)
         await asyncio.sleep(DAY)
 
-    assert play(scenario).begun == [(0, "a"), (130, "a")]
+    assert play(scenario).begun == [(0, "a"), (100, "a")]
+
+
+def test_a_wall_clock_that_is_set_back_during_work_is_no_failure() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.lasts["a"] = 1
+        bench.outcomes["a"] = [bench.at(-2), None]  # the time at the end of the work
+        bench.queue.add("a")
+        await asyncio.sleep(0.5)
+        bench.clock_is_off_by = timedelta(seconds=-3)
+        await asyncio.sleep(60)
+
+    with capture_logs() as logs:
+        assert play(scenario).begun == [(0, "a"), (1, "a")]
+    assert logs == []
 
 
 def test_at_rest_it_looks_at_the_clock_once_a_minute() -> None:
@@ -564,7 +594,8 @@ def test_due_times_that_were_replaced_do_not_pile_up() -> None:
         for _ in range(1000):
             bench.queue.add("a")
             await asyncio.sleep(0.01)
-        assert len(bench.queue._due._heap) < 100
+        assert len(bench.queue._due._times) < 100
+        assert len(bench.queue._due._pauses) < 100
 
     assert len(play(scenario).begun) == 1000
 
