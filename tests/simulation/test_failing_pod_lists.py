@@ -143,6 +143,27 @@ async def test_the_overlap_ends_at_its_limit() -> None:
     assert "password.previous" not in cluster.data()
 
 
+async def test_an_overlap_that_has_begun_ends_in_time() -> None:
+    """A workload that refuses restarts was not waited for; another process would read its pods."""
+    password = {"name": "password", "keepPrevious": True, "generate": {"password": {}}}
+    cluster = Blind({"data": [password], "rotation": {"overlap": "1h"}, "rollout": {"debounce": "0s"}})
+    await pass_time(cluster, 1)
+    cluster.add_workload("api", None)
+    cluster.objects[cluster.path_of("api")]["metadata"]["annotations"] = {RESTART: "never"}
+    await pass_time(cluster, 1)
+    ask(cluster, "now")
+    await pass_time(cluster, 3)
+    assert facts(cluster).current.valid_until is not None
+
+    cluster.refusal = FORBIDDEN
+    cluster.restart()
+    await pass_time(cluster, 1)
+    assert condition(cluster, "WorkloadsCurrent")[:2] == ("Unknown", "PodsUnknown")
+    await pass_time(cluster, 13)
+
+    assert "password.previous" not in cluster.data()
+
+
 async def test_the_overlap_does_not_begin_before_pods_are_read() -> None:
     cluster = await waiting_for_pods()
     await pass_time(cluster)

@@ -337,8 +337,7 @@ def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expi
     if limit and observed.now >= limit:
         return steps.Expire(current.number)
     until = current.valid_until
-    is_open = bool(observed.unread) or is_under_way(observed)
-    if is_open and (until is None or current.began_overlap):
+    if is_under_way(observed) and (until is None or current.began_overlap):
         return None
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None

@@ -18,7 +18,10 @@ from tests.unit.core import builders as make
 from tests.unit.core.rotation.test_holders import PUBLISHED, rotated
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyturn.core.observation.observed import Consumer, Observed
+    from keyturn.core.rotation.steps import Step
 
 PREVIOUS = frozenset({"password.previous"})
 FIRST = Publication(1, make.MADE)
@@ -178,6 +181,20 @@ def test_without_a_list_of_pods_nothing_is_done_and_the_error_is_the_reason(
 def test_without_a_list_of_pods_the_overlap_ends_at_its_limit() -> None:
     assert next_step(unread(overlap="10m", maxOverlap="40m")) == Expire(2)
     assert next_step(unread(overlap="10m", maxOverlap="70m")) == Rest(None, UNREAD)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        pytest.param(make.NOW, Expire(2), id="at its end"),
+        pytest.param(make.NOW + make.seconds(1), Rest(None, UNREAD), id="before"),
+    ],
+)
+def test_without_a_list_of_pods_an_overlap_that_has_begun_ends_in_time(
+    ends: datetime, expected: Step
+) -> None:
+    begun = rotated(spec=KEPT, previous=frozenset({"password"}), valid_until=ends)
+    assert next_step(replace(begun, unread=UNREAD)) == expected
 
 
 def test_without_a_list_of_pods_an_overlap_that_a_later_revision_keeps_ends_in_time() -> None:
