@@ -12,6 +12,7 @@ from keyturn.core.labels import RESTART, ROTATE
 from keyturn.kube import errors, paths
 from keyturn.kube.state_secret import state_of
 from tests.simulation.simulated_cluster import MANAGED, SECOND, STATE, Cluster
+from tests.simulation.test_other_pods import bare_pod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -192,6 +193,35 @@ async def test_lists_that_fail_are_retried_with_pauses() -> None:
     assert dues == sorted(dues)
     assert dues[-1] == timedelta(minutes=5)
     assert cluster.lists <= before + 24
+
+
+async def test_a_list_that_fails_for_a_suspended_object_is_retried() -> None:
+    cluster = Blind(
+        {"data": [{"name": "password", "generate": {"password": {}}}], "rotation": {"overlap": "0s"}}
+    )
+    await cluster.settle()
+    cluster.now += timedelta(minutes=1)
+    cluster.other_pods.append(bare_pod(cluster))
+    cluster.now += timedelta(days=1)
+    ask(cluster, "now")
+    await cluster.settle()
+    waits = condition(cluster, "WorkloadsCurrent")
+    assert waits[:2] == ("False", "NotRestartedByKeyturn")
+
+    cluster.change_managed()["suspend"] = True
+    cluster.touch_managed()
+    cluster.refusal = FAILED
+    cluster.now += timedelta(minutes=10)
+    cluster.tell()
+    due = await cluster.look()
+    assert due
+    assert due - cluster.now < timedelta(seconds=10)
+    assert condition(cluster, "WorkloadsCurrent") == ("Unknown", "PodsUnknown", UNKNOWN)
+
+    cluster.refusal = None
+    cluster.now = due
+    await cluster.look()
+    assert condition(cluster, "WorkloadsCurrent") == waits
 
 
 async def test_it_ends_as_always_when_pods_can_be_listed_again() -> None:

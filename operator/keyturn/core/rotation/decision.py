@@ -74,7 +74,7 @@ def next_step(observed: Observed) -> steps.Step:
         # Also if suspended: a deletion is a request to remove the object.
         return last_pushes(observed) or _rest_before_deletion(observed)
     if observed.managed.spec.suspend:
-        return steps.Rest(_reported_while_suspended(observed))
+        return steps.Rest(_reported_while_suspended(observed), observed.unread)
     desired = _allowed(observed)
     if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
         return first
