@@ -253,7 +253,9 @@ def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
     """Return the progress of a consumer that reads changed files without a restart."""
     due = reloaded_at(observed)
     if observed.now < due:
-        message = f"its files are updated by {due:%H:%M:%S} UTC"
+        message = "waits until the Secret has the revision"
+        if observed.is_published:
+            message = f"its files are updated by {due:%H:%M:%S} UTC"
         waits = WorkloadReason.RELOADING
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, waits)
     return WorkloadProgress(consumer, WorkloadState.RELOADED, Turn.DONE, UNPROVEN, WorkloadReason.RELOADED)

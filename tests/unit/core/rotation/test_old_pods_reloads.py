@@ -71,6 +71,14 @@ def test_it_counts_as_reloaded_after_the_sync_of_the_kubelet(
     assert state_of(rotated(consumer(), ago=ago)) == expected
 
 
+def test_before_the_publication_no_time_is_promised() -> None:
+    observed = rotated(consumer())
+    unpublished = replace(observed, target=make.target(1))
+    (standing,) = standings(unpublished)
+    assert (standing.state, standing.reason) == (WorkloadState.PENDING, "Reloading")
+    assert standing.message == "waits until the Secret has the revision"
+
+
 def test_the_reconcile_wakes_at_the_end_of_the_sync() -> None:
     assert next_step(rotated(consumer(), ago=make.minutes(1))) == Rest(make.NOW + make.minutes(1))
 
