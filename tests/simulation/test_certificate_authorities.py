@@ -14,7 +14,7 @@ from keyturn.controllers.managedsecret.reconcile import reconcile
 from keyturn.core.keys import EmergencyKey, ObjectKey
 from keyturn.core.labels import ROTATE
 from keyturn.kube import paths
-from tests.simulation.simulated_cluster import KEY, SECOND, TARGET, Cluster, Died
+from tests.simulation.simulated_cluster import KEY, MANAGED, SECOND, TARGET, Cluster, Died
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,8 +52,8 @@ class Signing(Cluster):
         body["metadata"]["generation"] += 1
         self._stamp(body)
 
-    def rotate_ca(self) -> None:
-        body = self.objects[CA_MANAGED]
+    def rotate_ca(self, path: str = CA_MANAGED) -> None:
+        body = self.objects[path]
         body["metadata"]["annotations"] = {ROTATE: str(self.now)}
         self._stamp(body)
 
@@ -259,3 +259,32 @@ async def test_an_emergency_ends_the_trust_in_earlier_cas(writes: int, revoke: s
         assert not is_done or len(cluster.certificates(CA_TARGET, "ca.crt")) == 1
 
     assert cluster.progress(CA).state is AffectedState.ROLLED_OUT
+
+
+@pytest.mark.parametrize("revoke", ["Immediately", "AfterRollout"])
+async def test_a_rotation_after_that_of_an_emergency_does_not_trust_the_exposed_ca_again(
+    revoke: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the overlap of the emergency's revision, which lasts as long as a workload does not become ready."""
+    cluster = Signing((KEY,))
+    cluster.objects[MANAGED]["spec"] = spec_of(AUTHORITY)
+    cluster.add_workload("api", None)
+    await cluster.run()
+    exposed = cluster.certificate(TARGET)
+    cluster.now += timedelta(days=1)
+    monkeypatch.setattr(cluster, "crashes", lambda number: number is not None and number >= 2)
+    await cluster.declare("db", revoke=revoke)
+    await cluster.run()
+    rotated = cluster.certificate(TARGET)
+    assert rotated != exposed
+
+    cluster.rotate_ca(MANAGED)
+    await cluster.run()
+    monkeypatch.setattr(cluster, "crashes", lambda _: False)
+    await cluster.settle()
+    cluster.now += timedelta(days=30)
+    await cluster.settle()
+
+    assert cluster.certificate(TARGET) not in {exposed, rotated}
+    assert exposed not in cluster.certificates(TARGET, "ca.crt")
+    assert cluster.progress().state is AffectedState.ROLLED_OUT

@@ -45,8 +45,8 @@ class GeneratorContext:
     """Values of the items in `needs`, of the same revision."""
     previous: Outputs | None = None
     """The previous value of this item."""
-    previous_is_exposed: bool = False
-    """Whether an emergency replaces the previous value, so that nothing trusts it beyond the overlap."""
+    trusted: Outputs | None = None
+    """The previous value without its overlap, if it stays trusted beyond the overlap of this one."""
     issuer: Outputs | None = None
     """Content of the Secret that `issuer_secret` names."""
 

@@ -42,8 +42,8 @@ class Certificate(Generator[CertificateConfig]):
         if self.issuer_secret is not None:
             _authority.verify(path, self.issuer_secret)
         chain, roots = path[:-1] or path, _x509.written(path[-1:])
-        if self.keeps_trust and given.previous and not given.previous_is_exposed:
-            roots = _chains.joined(roots, _chains.authorities_in(given.previous[_ROOTS], given.now))
+        if self.keeps_trust and given.trusted:
+            roots = _chains.joined(roots, _chains.authorities_in(given.trusted[_ROOTS], given.now))
         return {_CHAIN: _x509.written(chain), _KEY: _pem.private_pem(key), _ROOTS: roots}
 
     def accepts(self, outputs: Outputs) -> bool:

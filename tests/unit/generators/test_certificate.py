@@ -417,8 +417,9 @@ def test_a_ca_whose_overlap_lasts_signs_with_its_new_root_alone() -> None:
 def renewed(previous: Held, now: datetime | None = None, *, exposed: bool = False, **others: Any) -> Held:
     generator = generator_of("certificate", {"dnsNames": None, **CA, **others})
     issuer = boxed(root()) if "issuer" in others else None
+    trusted = None if exposed else boxed(previous)
     given = GeneratorContext(
-        now or datetime.now(UTC), previous=boxed(previous), previous_is_exposed=exposed, issuer=issuer
+        now or datetime.now(UTC), previous=boxed(previous), trusted=trusted, issuer=issuer
     )
     return opened(generator.generate(given))
 

@@ -184,11 +184,13 @@ async def _generate_items(
             f"data item {item.name!r} has no source; write generate, from or literal",
         )
     generator = generator_for(item.recipe)
+    previous = _previous(item, before) if desired.overlap else None
+    is_exposed = step.reason.name == RevisionReason.EMERGENCY
     given = GeneratorContext(
         now=context.now(),
         values={name: kept.outputs for name, kept in made.items()},
-        previous=_previous(item, before) if desired.overlap else None,
-        previous_is_exposed=step.reason.name == RevisionReason.EMERGENCY,
+        previous=previous,
+        trusted=before.outputs if before and previous and not is_exposed else None,
         issuer=await _issuer(generator, key, context),
     )
     return await generate_value(item, item.recipe.text, generator, given, key, generated, context)
