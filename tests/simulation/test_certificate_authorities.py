@@ -25,6 +25,7 @@ CA = ObjectKey("shop", "ca")
 CA_MANAGED, CA_TARGET = paths.managed_secret("shop", "ca"), paths.secret("shop", "ca")
 LEAK = EmergencyKey("shop", "leak")
 SIGNED: dict[str, Any] = {"certificate": {"dnsNames": ["orders"], "issuer": {"secretRef": {"name": "ca"}}}}
+PASSWORD = {"name": "password", "generate": {"password": {}}}
 AUTHORITY: dict[str, Any] = {"certificate": {"isCA": True, "commonName": "Shop CA", "duration": "3650d"}}
 
 
@@ -39,16 +40,26 @@ class Signing(Cluster):
         super().__init__(spec_of(SIGNED))
         self.looks = looks
         self.declared: str | None = None
-        metadata = {"name": "ca", "namespace": "shop", "uid": "uid-ca", "generation": 1, "annotations": {}}
-        self.objects[CA_MANAGED] = self._stamp({"metadata": metadata, "spec": spec_of(AUTHORITY)})
+        self.authorities: list[str] = []
+        self.add(CA, spec_of(AUTHORITY))
+
+    def add(self, key: ObjectKey, spec: dict[str, Any]) -> None:
+        path = paths.managed_secret(key.namespace, key.name)
+        self.authorities.append(path)
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": f"uid-{key.name}", "generation": 1}
+        self.objects[path] = self._stamp({"metadata": {**metadata, "annotations": {}}, "spec": spec})
 
     def tell(self) -> None:
         super().tell()
-        self.context.cache.put_managed(self.objects[CA_MANAGED])
+        for path in self.authorities:
+            self.context.cache.put_managed(self.objects[path])
 
-    def suspend(self, *, suspended: bool) -> None:
-        body = self.objects[CA_MANAGED]
-        body["spec"]["suspend"] = suspended
+    def suspend(self, path: str = CA_MANAGED, *, suspended: bool) -> None:
+        self.respec(path, {**self.objects[path]["spec"], "suspend": suspended})
+
+    def respec(self, path: str, spec: dict[str, Any]) -> None:
+        body = self.objects[path]
+        body["spec"] = spec
         body["metadata"]["generation"] += 1
         self._stamp(body)
 
@@ -71,6 +82,15 @@ class Signing(Cluster):
         except Exception:  # noqa: BLE001  # by another one
             return False
         return self.certificates(TARGET, "ca.crt") == [authority]
+
+    def signs_client(self, path: str, other: str) -> bool:
+        """Say whether the published CA of a Secret has signed the client's certificate in another one."""
+        client, authority = self.certificate(other, "client.crt"), self.certificate(path)
+        try:
+            client.verify_directly_issued_by(authority)
+        except Exception:  # noqa: BLE001  # by another one
+            return False
+        return self.certificates(other, "client-ca.crt") == [authority]
 
     async def run(self, passes: int = 12) -> None:
         for _ in range(passes):
@@ -121,25 +141,159 @@ async def test_a_certificate_is_signed_by_the_rotated_ca_before_it_is_done(
     assert cluster.progress().revision == 2, "it is rotated once"
 
 
-async def test_a_ca_that_is_not_rotated_is_waited_for_and_named() -> None:
-    cluster = await signed(KEY, CA)
+EXPOSED = "its certificate may still be signed by the exposed CA of the ManagedSecret 'ca', which is not rotated yet"
+
+
+async def test_no_value_waits_for_a_ca_that_is_suspended_and_the_certificate_is_not_done() -> None:
+    cluster = Signing((KEY, CA))
+    cluster.respec(MANAGED, {"data": [*spec_of(SIGNED)["data"], PASSWORD]})
+    await cluster.run()
+    cluster.now += timedelta(days=1)
     cluster.suspend(suspended=True)
-    before = cluster.certificate(TARGET)
+    before = cluster.objects[TARGET]["data"]
 
     await cluster.declare("ca", "db")
     await cluster.run()
 
-    assert cluster.certificate(TARGET) == before
-    assert (cluster.progress().state, cluster.progress().message) == (
-        AffectedState.PENDING,
-        "the ManagedSecret 'ca', whose CA signs its certificate, is rotated first",
-    )
+    during = cluster.objects[TARGET]["data"]
+    assert during["password"] != before["password"]
+    assert (cluster.progress().state, cluster.progress().message) == (AffectedState.PENDING, EXPOSED)
 
+    cluster.now += timedelta(minutes=5)
     cluster.suspend(suspended=False)
     await cluster.run()
 
     assert cluster.is_signed()
     assert cluster.progress().state is AffectedState.ROLLED_OUT
+    assert cluster.objects[TARGET]["data"]["password"] == during["password"], "it is rotated once"
+
+
+async def test_a_certificate_by_a_ca_that_is_rotated_meanwhile_is_not_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = await signed(CA, KEY)
+    cluster.suspend(suspended=True)
+    await cluster.run()
+    read = cluster.get
+
+    async def get(path: str, **given: Any) -> Any:
+        body = await read(path, **given)
+        if path == CA_TARGET and cluster.looks:
+            monkeypatch.undo()
+            cluster.suspend(suspended=False)
+            cluster.looks = (CA,)
+            await cluster.run()
+            cluster.looks = (CA, KEY)
+        return body
+
+    monkeypatch.setattr(cluster, "get", get)
+    await cluster.declare("ca", "db")
+    for minutes in (0, 5):
+        cluster.now += timedelta(minutes=minutes)
+        for _ in range(12):
+            await cluster.run(1)
+            assert cluster.progress().state is not AffectedState.ROLLED_OUT or cluster.is_signed()
+
+    assert cluster.progress().state is AffectedState.ROLLED_OUT
+    assert cluster.progress().revision == 3
+
+
+async def test_a_ca_in_an_immutable_secret_is_waited_for_a_minute() -> None:
+    cluster = await signed(KEY, CA)
+    before = cluster.certificate(TARGET)
+    spec = spec_of(AUTHORITY)
+    cluster.respec(CA_MANAGED, {**spec, "target": {**spec["target"], "immutable": True}})
+    await cluster.run()
+    assert cluster.objects[CA_TARGET]["immutable"]
+
+    await cluster.declare("ca", "db")
+    await cluster.run()
+    assert (cluster.progress().state, cluster.progress().message) == (
+        AffectedState.PENDING,
+        "the ManagedSecret 'ca', whose CA signs its certificate, is rotated first",
+    )
+    assert cluster.certificate(TARGET) == before
+
+    cluster.now += timedelta(minutes=1)
+    await cluster.run()
+    assert cluster.certificate(TARGET) != before
+    assert (cluster.progress().state, cluster.progress().message) == (AffectedState.PENDING, EXPOSED)
+
+
+def with_client_of(name: str, issuer: str) -> dict[str, Any]:
+    client = {"dnsNames": [name], "issuer": {"secretRef": {"name": issuer}}}
+    keys = {"tls.crt": "client.crt", "tls.key": "client.key", "ca.crt": "client-ca.crt"}
+    return {
+        "data": [
+            *spec_of(AUTHORITY)["data"],
+            {"name": "client", "generate": {"certificate": client}, "keys": keys},
+        ]
+    }
+
+
+@pytest.mark.parametrize("revoke", ["Immediately", "AfterRollout"])
+@pytest.mark.parametrize("looks", [(KEY, CA), (CA, KEY), (KEY, KEY, KEY, KEY, CA)])
+async def test_secrets_that_sign_for_each_other_are_rotated(
+    looks: tuple[ObjectKey, ...], revoke: str
+) -> None:
+    cluster = Signing(looks)
+    cluster.respec(MANAGED, spec_of(AUTHORITY))
+    await cluster.run()
+    cluster.respec(MANAGED, with_client_of("db", "ca"))
+    cluster.respec(CA_MANAGED, with_client_of("ca", "db"))
+    await cluster.run()
+    cluster.now += timedelta(days=1)
+    exposed = cluster.certificate(TARGET), cluster.certificate(CA_TARGET)
+    assert cluster.signs_client(CA_TARGET, TARGET)
+
+    await cluster.declare("ca", "db", revoke=revoke)
+    for minutes in (0, 1, 5, 5, 5, 5):
+        cluster.now += timedelta(minutes=minutes)
+        for _ in range(12):
+            await cluster.run(1)
+            for key, path, other in ((KEY, TARGET, CA_TARGET), (CA, CA_TARGET, TARGET)):
+                is_done = cluster.progress(key).state is AffectedState.ROLLED_OUT
+                assert not is_done or cluster.signs_client(other, path)
+
+    assert cluster.progress(KEY).state is cluster.progress(CA).state is AffectedState.ROLLED_OUT
+    assert not {cluster.certificate(TARGET), cluster.certificate(CA_TARGET)} & {*exposed}
+    assert {cluster.progress(KEY).revision, cluster.progress(CA).revision} <= {3, 4}
+
+
+async def test_an_intermediate_ca_is_rotated_again_with_what_it_signs() -> None:
+    """Its own CA is suspended at first."""
+    root = ObjectKey("shop", "root")
+    cluster = Signing((KEY, CA, root))
+    cluster.add(root, spec_of(AUTHORITY))
+    issuer = {
+        "issuer": {"secretRef": {"name": "root"}},
+        "duration": "365d",
+        "commonName": "Shop intermediate CA",
+    }
+    cluster.respec(CA_MANAGED, spec_of({"certificate": {**AUTHORITY["certificate"], **issuer}}))
+    await cluster.run()
+    cluster.now += timedelta(days=1)
+    path, target = paths.managed_secret("shop", "root"), paths.secret("shop", "root")
+    before, exposed = cluster.certificate(TARGET), cluster.certificate(target)
+    assert cluster.certificates(TARGET, "ca.crt") == [exposed]
+    cluster.suspend(path, suspended=True)
+
+    await cluster.declare("root", "ca", "db")
+    for _ in range(3):
+        cluster.now += timedelta(minutes=5)
+        await cluster.run()
+    assert cluster.certificate(TARGET) != before
+    assert cluster.progress().state is cluster.progress(CA).state is AffectedState.PENDING
+
+    cluster.suspend(path, suspended=False)
+    for _ in range(3):
+        cluster.now += timedelta(minutes=5)
+        await cluster.run()
+
+    rotated = cluster.certificate(target)
+    assert rotated != exposed
+    assert cluster.certificates(TARGET, "ca.crt") == cluster.certificates(CA_TARGET, "ca.crt") == [rotated]
+    assert cluster.progress().state is cluster.progress(CA).state is AffectedState.ROLLED_OUT
 
 
 async def test_the_rotation_of_a_ca_wakes_those_that_wait_for_it() -> None:

@@ -62,7 +62,7 @@ async def generate_revision(
         Wait: The Secret with the signing CA does not exist yet.
         Stalled: A value or a template cannot be generated.
     """
-    before, last = _carried(state), _unexposed(last, observed)
+    begun, before, last = generated.since(key) or context.now(), _carried(state), _unexposed(last, observed)
     fresh = transitions.with_dependents(step.reason.fresh, _every_need(desired))
     recorded = state.facts if state else None
     login = staged_login(fresh, recorded, desired)
@@ -83,7 +83,7 @@ async def generate_revision(
     rendered = await _render(key.namespace, desired, values, state, now := context.now())
     revision = Revision(values | others_kept(desired, before), rendered)
     generated.forget(key)
-    content = replace(_content_of(revision, state), fresh=frozenset(made_now))
+    content = replace(_content_of(revision, state), fresh=frozenset(made_now), begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)
     return State.newer(facts.with_loans(last.leases if last else ()), revision, state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState
@@ -12,16 +13,20 @@ from keyturn.core.observation.observed import with_facts
 from keyturn.generators import generator_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from datetime import datetime
 
     from keyturn.controllers.emergency.memory import EmergencyMemory
+    from keyturn.core.emergency.progress import Affected
     from keyturn.core.observation.emergency import Emergency
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.kube.cache.cache import InformerCache
 
 __all__ = ["with_signers"]
+
+_LONGEST_WAIT = timedelta(minutes=1)
+"""How long a certificate waits for its CA, from the declaration or the start of the process on."""
 
 
 def with_signers(
@@ -36,53 +41,69 @@ def with_signers(
     emergencies = observed.emergencies
     if any(generator_for(item.recipe).keeps_trust for item in observed.desired.items if item.recipe):
         emergencies = tuple(replace(one, own_only=True) for one in emergencies)
-    for signer in sorted(set(_signers(key, observed.desired, cache))):
+    items = _signed_items(key, observed.desired, cache)
+    for signer in sorted(items):
         for emergency in cache.emergencies.of(signer, cache.managed_labels(signer)):
-            if not emergency.is_open:
+            progress = memory.progress(signer, emergency.uid)
+            is_elsewhere = progress is not None and progress.state is AffectedState.NOTHING_TO_ROTATE
+            if not emergency.is_open or is_elsewhere:
                 continue
-            rotated, waits = _rotated(signer, emergency, memory, cache)
-            if waits:
+            rotated = progress.authority if progress else _recorded(signer, emergency, cache)
+            if rotated is None:
                 memory.wait_for(signer, key)
-            emergencies = tuple(_signed(one, signer, rotated, waits=waits) for one in emergencies)
+            goes_first = _is_stuck(progress) or _takes_long(emergency, observed)
+            emergencies = tuple(
+                _signed(one, items[signer], signer, rotated, goes_first=goes_first) for one in emergencies
+            )
     return with_facts(observed, emergencies=emergencies)
 
 
-def _signers(key: ObjectKey, desired: Desired, cache: InformerCache) -> Iterator[ObjectKey]:
-    """Yield the other ManagedSecrets whose Secrets sign certificates of a ManagedSecret."""
+def _signed_items(
+    key: ObjectKey, desired: Desired, cache: InformerCache
+) -> Mapping[ObjectKey, frozenset[str]]:
+    """Return the items of a ManagedSecret that are certificates by the Secrets of others, by those."""
+    items: dict[ObjectKey, frozenset[str]] = {}
     for item in desired.items:
         name = generator_for(item.recipe).issuer_secret if item.recipe else None
         meta = cache.secret(key.namespace, name) if name else None
         signer = ObjectKey(key.namespace, meta.owner) if meta else key
         if signer != key and cache.has_managed(signer):
-            yield signer
+            items[signer] = items.get(signer, frozenset()) | {item.name}
+    return items
 
 
-def _rotated(
-    signer: ObjectKey, emergency: Emergency, memory: EmergencyMemory, cache: InformerCache
-) -> tuple[datetime | None, bool]:
-    """Return when a ManagedSecret was rotated for an emergency, and whether that is still to come.
-
-    The status has the first such time; a process that has just started knows no other one.
-    """
-    progress = memory.progress(signer, emergency.uid)
-    if progress and progress.state is AffectedState.NOTHING_TO_ROTATE:
-        return None, False
-    if progress and progress.revision is None:
-        return None, True
+def _recorded(signer: ObjectKey, emergency: Emergency, cache: InformerCache) -> datetime | None:
+    """Return when a ManagedSecret was rotated for an emergency, by the status, which a new process knows first."""
     declared = cache.emergencies.declared(EmergencyKey(signer.namespace, emergency.name))
     rows = declared.emergency.status.secrets if declared else ()
-    recorded = next((row.rotated_at for row in rows if row.name == signer.name), None)
-    rotated = recorded or (progress.rotated if progress else None)
-    return rotated, rotated is None
+    return next((row.rotated_at for row in rows if row.name == signer.name), None)
 
 
-def _signed(emergency: Emergency, signer: ObjectKey, rotated: datetime | None, *, waits: bool) -> Emergency:
+def _is_stuck(progress: Affected | None) -> bool:
+    return progress is not None and progress.state in {AffectedState.SUSPENDED, AffectedState.STALLED}
+
+
+def _takes_long(emergency: Emergency, observed: Observed) -> bool:
+    """Whether a CA was waited for long enough: it cannot be rotated, or it waits for this ManagedSecret itself."""
+    began = max(emergency.started, observed.since or emergency.started)
+    return observed.now >= began + _LONGEST_WAIT
+
+
+def _signed(
+    emergency: Emergency,
+    items: frozenset[str],
+    signer: ObjectKey,
+    rotated: datetime | None,
+    *,
+    goes_first: bool,
+) -> Emergency:
     """Return an emergency with a CA, whose time of rotation has whole seconds."""
     if not emergency.presses:
         return emergency
-    times = [time for time in (emergency.signed_from, rotated and rotated + DECLARED_WITHIN) if time]
-    return replace(
-        emergency,
-        signer=emergency.signer or (signer.name if waits else None),
-        signed_from=max(times, default=None),
-    )
+    emergency = replace(emergency, signed=emergency.signed | items)
+    if rotated:
+        times = [time for time in (emergency.signed_from, rotated + DECLARED_WITHIN) if time]
+        return replace(emergency, signed_from=max(times))
+    if emergency.signer and not emergency.goes_first:
+        return emergency
+    return replace(emergency, signer=signer.name, goes_first=goes_first)

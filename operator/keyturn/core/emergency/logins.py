@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedLogin
 from keyturn.core.errors import Stalled
-from keyturn.core.rotation.emergency import renewed_by
+from keyturn.core.rotation.emergency import renewed_by, without_signers
 from keyturn.core.state.credential import UNKNOWN_REVISION
 from keyturn.core.times import to_second
 
@@ -31,7 +31,7 @@ def exposed_logins(
     state, desired = observed.state, observed.desired
     if state is None or desired is None:
         return ()
-    renewed = renewed_by(emergency, observed, desired)
+    renewed = renewed_by(without_signers(emergency), observed, desired)
     exposed = (one for one in state.credentials if renewed is None or one.revision < renewed.number)
     published = state.credential_of(observed.target.revision) if observed.target else None
     return tuple(

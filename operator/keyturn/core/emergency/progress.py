@@ -14,6 +14,7 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
     is_fixed,
+    is_rotated_before,
     renewed_by,
     renews,
 )
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Affected", "affected"]
 
+_CERTIFICATE = "tls.crt"
+"""The key of a Secret that has the CA, if it has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Affected:
@@ -69,6 +73,8 @@ class Affected:
     """Destinations that may hold values from before the declaration."""
     logins: tuple[AffectedLogin, ...] = ()
     """Database logins with passwords from before the declaration."""
+    authority: datetime | None = None
+    """When the CA of its Secret was published, if that is new since the declaration, whatever else is not."""
 
 
 def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -83,6 +89,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         literals=tuple(item.name for item in desired.items if item.literal is not None),
         found=_found_keys(observed),
         logins=exposed_logins(emergency, observed, error),
+        authority=_authority_time(emergency, observed, desired),
     )
     if not any(item.recipe for item in desired.items):
         return _turned_elsewhere(progress, emergency, observed, desired, error)
@@ -95,6 +102,22 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
             message=unrotated.message or _waiting(emergency, observed, desired),
         )
     return _rotated(progress, emergency, renewed, observed, desired, error)
+
+
+def _authority_time(emergency: Emergency, observed: Observed, desired: Desired) -> datetime | None:
+    """Return when the CA of a Secret was published; other certificates beside it may wait for another CA."""
+    state, current = observed.state, observed.current
+    if state is None or current is None:
+        return None
+    items = [name for name, keys in state.keys.items() if _CERTIFICATE in keys.values()]
+    if not items and _CERTIFICATE not in state.templates:
+        return None
+    renewed = renewed_by(emergency, observed, desired, items)
+    if renewed is None or current.number < renewed.number:
+        return None
+    if not renews(current, emergency.started, observed, desired):
+        return None
+    return published_at(renewed, observed) or published_at(current, observed)
 
 
 def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
@@ -156,11 +179,19 @@ def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str 
         other = "write another target.name for one with new values, and let its workloads use that"
         again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
         return f"the Secret is immutable: {again}{other}"
-    if emergency.signer:
+    is_rotated = is_rotated_before(emergency, observed, desired)
+    if emergency.signer and is_rotated:
+        return (
+            f"its certificate may still be signed by the exposed CA of the ManagedSecret {emergency.signer!r},"
+            " which is not rotated yet"
+        )
+    if emergency.signer and not emergency.goes_first:
         return f"the ManagedSecret {emergency.signer!r}, whose CA signs its certificate, is rotated first"
     asked = asked_at(observed, desired)
     if asked is None or asked[1] <= observed.now or asked[0].name != emergency.name:
         return None
+    if is_rotated:
+        return f"its certificate may still be signed by an exposed CA; it is rotated again at {asked[1]:%H:%M:%S} UTC"
     return f"another emergency rotated it a moment ago; it is rotated again at {asked[1]:%H:%M:%S} UTC"
 
 

@@ -37,8 +37,12 @@ class Emergency:
     """Whether this ManagedSecret is complete."""
     signer: str | None = None
     """The ManagedSecret of the CA that signs certificates of this one, while that CA is not rotated yet."""
+    goes_first: bool = False
+    """Whether values are rotated before `signer` is, because that is stuck or takes long."""
+    signed: frozenset[str] = frozenset()
+    """Items of this one that CAs sign which the emergency affects, too."""
     signed_from: datetime | None = None
-    """From when on certificates of this one are signed by a rotated CA; None without such a CA."""
+    """From when on they are signed by a rotated CA; None without such a CA."""
     own_only: bool = False
     """Whether of all rotations only one for an emergency is enough: any other keeps the trust in exposed values."""
 

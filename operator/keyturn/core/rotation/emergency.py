@@ -14,7 +14,7 @@ from keyturn.core.reasons import RevisionReason
 from .publication import published_at, was_published
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from keyturn.core.observation.observed import Observed
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 __all__ = [
     "COOL_DOWN",
     "asked_at",
+    "asked_items",
     "is_exposed",
     "is_fixed",
+    "is_rotated_before",
     "is_taken_over",
     "lifted",
     "published_from",
     "renewed_by",
     "renews",
     "revokes_at_once",
+    "without_signers",
 ]
 
 COOL_DOWN = timedelta(minutes=5)
@@ -48,7 +51,8 @@ _WITHOUT_PROOF = frozenset({RevisionReason.SPEC_CHANGED, RevisionReason.REFRESHE
 def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime] | None:
     """Return the first emergency that requires new values, and from when on.
 
-    Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too.
+    Certificates wait for the rotation of the CA that signs them, if an emergency affects that, too. Where that cannot
+    be rotated soon, all values are new before it, and the certificates once more after it.
     """
     asking = (
         emergency
@@ -58,7 +62,7 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     first = min(asking, key=lambda emergency: (emergency.started, emergency.name), default=None)
     if first is None or observed.state is None:
         return None
-    if first.signer:
+    if first.signer and (not first.goes_first or is_rotated_before(first, observed, desired)):
         return first, observed.now + _SIGNER_INTERVAL
     made = [
         revision.made
@@ -67,6 +71,24 @@ def asked_at(observed: Observed, desired: Desired) -> tuple[Emergency, datetime]
     ]
     signed = [first.signed_from] if first.signed_from else []
     return first, max([first.started, *signed, *(time + COOL_DOWN for time in made)])
+
+
+def asked_items(emergency: Emergency, observed: Observed, desired: Desired) -> frozenset[str]:
+    """Return the items that an emergency requires new values of: each generated one, or certificates once more."""
+    if is_rotated_before(emergency, observed, desired):
+        return emergency.signed
+    return frozenset(item.name for item in desired.items if item.recipe)
+
+
+def is_rotated_before(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
+    """Whether an emergency has rotated every value, though perhaps before the CA that signs one of them."""
+    return bool(emergency.signed) and (
+        renewed_by(replace(without_signers(emergency), own_only=True), observed, desired) is not None
+    )
+
+
+def without_signers(emergency: Emergency) -> Emergency:
+    return replace(emergency, signer=None, signed_from=None)
 
 
 def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
@@ -137,21 +159,28 @@ def is_fixed(observed: Observed) -> bool:
     return observed.target is not None and observed.target.immutable
 
 
-def renewed_by(emergency: Emergency, observed: Observed, desired: Desired) -> RevisionFacts | None:
+def renewed_by(
+    emergency: Emergency, observed: Observed, desired: Desired, only: Collection[str] = ()
+) -> RevisionFacts | None:
     """Return the revision with which every generated value is later than the declaration; None if there is none.
 
     An unpublished rotation in progress counts: the emergency takes it over instead of starting a second one. A
-    revision from before the rotation of the CA that signs its certificates does not.
+    certificate from before the rotation of the CA that signs it does not. Of `only` some items the others do not
+    matter.
     """
-    if observed.state is None or emergency.signer:
+    if observed.state is None:
         return None
-    stale = _generated_keys(observed.state, desired)
+    generated = _generated_keys(observed.state, desired)
+    stale = {name: keys for name, keys in generated.items() if name in only} or generated
+    if emergency.signer and not emergency.signed.isdisjoint(stale):
+        return None
     for revision in reversed(observed.state.revisions):
         if not _may_renew(revision, emergency, observed):
             continue
-        stale = _without_fresh(stale, revision)
-        # Values that a rotation for an emergency did not change cannot be changed.
-        if not stale or _is_rotated_since(revision, emergency.started, observed):
+        is_signed_before = emergency.signed_from is not None and revision.made < emergency.signed_from
+        exposed = {name: stale[name] for name in stale.keys() & emergency.signed if is_signed_before}
+        stale = _without_fresh(stale, revision) | exposed
+        if not stale or (not exposed and _changed_all(revision, emergency.started, observed)):
             return revision
     return None
 
@@ -161,8 +190,6 @@ def _may_renew(one: RevisionFacts, emergency: Emergency, observed: Observed) -> 
     if one.abandoned or one.reason == RevisionReason.CLAIMED:
         return False
     if emergency.own_only and one.base is not None and one.reason != RevisionReason.EMERGENCY:
-        return False
-    if emergency.signed_from is not None and one.made < emergency.signed_from:
         return False
     return _is_since(one, emergency.started, observed)
 
@@ -211,6 +238,11 @@ def _is_rotated_since(one: RevisionFacts, started: datetime, observed: Observed)
     Its time may be that of another replica, whose clock is a little ahead.
     """
     return one.reason == RevisionReason.EMERGENCY and started <= one.made <= observed.now + COOL_DOWN
+
+
+def _changed_all(one: RevisionFacts, started: datetime, observed: Observed) -> bool:
+    """Whether an earlier version has rotated for an emergency: values that it did not change cannot be changed."""
+    return one.fresh is None and _is_rotated_since(one, started, observed)
 
 
 def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool:

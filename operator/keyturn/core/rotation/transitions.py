@@ -74,6 +74,8 @@ class Content:
     """Whether some of these have a value that the base revision did not keep, so that a new overlap begins."""
     fresh: frozenset[str] = frozenset()
     """Items whose values are generated for it."""
+    begun: datetime | None = None
+    """When the first of them was begun: a CA that is published later has not signed them."""
     login: str | None = None
     """The login of the database account that an existing Secret names; None for a new revision."""
 
@@ -235,7 +237,7 @@ def stage(
     facts = RevisionFacts(
         number=step.number,
         reason=step.reason.name,
-        made=now,
+        made=content.begun or now,
         changed=content.changed,
         base=state.current_number if state else None,
         fallback=_fallback(observed, desired),

@@ -16,7 +16,7 @@ from keyturn.core.state.revision import is_found
 from keyturn.core.texts import first_of
 
 from .credential_slots import brings_credential, is_exhausted, is_locked, may_open
-from .emergency import asked_at
+from .emergency import asked_at, asked_items
 from .schedule_dates import last_known_time, recorded_time, spread_due, stays_overdue
 from .steps import Reason
 
@@ -87,10 +87,8 @@ def emergency_was_declared(observed: Observed, desired: Desired, _: StateFacts |
     asked = asked_at(observed, desired)
     if asked is None or observed.now < asked[1] or _was_refused_for(asked[0], observed.state):
         return None
-    generated = frozenset(item.name for item in desired.items if item.recipe)
-    return Reason(
-        RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", generated, rotates=True
-    )
+    fresh = asked_items(asked[0], observed, desired)
+    return Reason(RevisionReason.EMERGENCY, f"the emergency {asked[0].name} asks for it", fresh, rotates=True)
 
 
 def _was_refused_for(emergency: Emergency, state: StateFacts | None) -> bool:

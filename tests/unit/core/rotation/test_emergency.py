@@ -308,8 +308,9 @@ def test_it_starts_at_once_where_a_hold_keeps_all_else() -> None:
 # Certificates, and the CA that signs them
 
 SIGNED_FROM = STARTED + seconds(20)
-AWAITING = replace(INCIDENT, signer="ca")
-SIGNED = replace(INCIDENT, signed_from=SIGNED_FROM)
+AWAITING = replace(INCIDENT, signer="ca", signed=frozenset({"password"}))
+STUCK = replace(AWAITING, goes_first=True)
+SIGNED = replace(INCIDENT, signed=frozenset({"password"}), signed_from=SIGNED_FROM)
 
 
 def test_nothing_is_rotated_before_the_ca_that_signs_it() -> None:
@@ -354,6 +355,99 @@ def test_a_revision_from_before_the_ca_was_rotated_does_not_count(
     found = replace(found, now=NOW + COOL_DOWN)
 
     assert reason_of(found) == (asked("password") if asks else None)
+
+
+def test_values_are_rotated_before_a_ca_that_is_stuck_which_is_not_enough() -> None:
+    assert reason_of(look(emergencies=(STUCK,))) == asked("password")
+    assert far(look(emergencies=(STUCK,)), emergency=STUCK).message is None
+
+    found = look(state=rotated(), target=target(2, published=NOW), emergencies=(STUCK,))
+    found = replace(found, now=NOW + COOL_DOWN)
+
+    assert reason_of(found) is None
+    assert start_time(found) == found.now + minutes(1), "it is checked whether the CA is rotated"
+    told = far(found, emergency=STUCK)
+    assert (told.state, told.message) == (
+        AffectedState.PENDING,
+        "its certificate may still be signed by the exposed CA of the ManagedSecret 'ca', which is not rotated yet",
+    )
+
+
+def test_only_certificates_are_rotated_again_when_the_ca_is() -> None:
+    emergency = replace(SIGNED, signed=frozenset({"token"}))
+    spec = {"data": [PASSWORD, TOKEN]}
+    items = ("password", "token")
+    before = revision(2, RevisionReason.EMERGENCY, made=SIGNED_FROM - seconds(1), fresh=frozenset(items))
+    found = look(
+        spec, state=state(before, revision(1), names=items), target=target(2), emergencies=(emergency,)
+    )
+
+    assert reason_of(found) is None
+    assert far(found, emergency=emergency).message == (
+        "its certificate may still be signed by an exposed CA; it is rotated again at 12:04:19 UTC"
+    )
+    assert reason_of(replace(found, now=NOW + COOL_DOWN)) == asked("token")
+
+    again = revision(3, RevisionReason.EMERGENCY, made=NOW, base=2, fresh=frozenset({"token"}))
+    known = state(again, before, revision(1), names=items)
+    done = look(spec, state=known, target=target(3, published=NOW), emergencies=(emergency,))
+    assert reason_of(replace(done, now=NOW + COOL_DOWN)) is None
+    assert far(done, emergency=emergency).state is AffectedState.ROLLED_OUT
+
+
+# The CA of a Secret, which others wait for
+
+AUTHORITY = {"data": [{"name": "ca", "generate": {"bytes": {}}, "keys": {"value": "tls.crt"}}, PASSWORD]}
+BESIDE = replace(AWAITING, own_only=True)
+
+
+def with_ca(*revisions: Any, number: int, **others: Any) -> Observed:
+    names = {"ca": {"value": "tls.crt"}, "password": {"value": "password"}}
+    known = state(*revisions, revision(1), keys=names, **others)
+    return look(AUTHORITY, state=known, target=target(number, published=NOW), emergencies=(BESIDE,))
+
+
+def new_ca(number: int = 2, *items: str) -> Any:
+    return revision(
+        number, RevisionReason.EMERGENCY, made=STARTED, fresh=frozenset(items or ("ca", "password"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "rotated_at"),
+    [
+        pytest.param(with_ca(number=1), None, id="before its rotation"),
+        pytest.param(with_ca(new_ca(), number=2), NOW, id="beside a certificate that waits"),
+        pytest.param(with_ca(new_ca(), number=1), None, id="not published yet"),
+        pytest.param(
+            with_ca(
+                new_ca(3, "password"), new_ca(), number=3, publications=(Publication(2, NOW - seconds(20)),)
+            ),
+            NOW - seconds(20),
+            id="with a certificate that is signed since then",
+        ),
+        pytest.param(with_ca(new_ca(), number=1, current=1), None, id="rolled back"),
+        pytest.param(
+            with_ca(revision(3, "Claimed", made=NOW), new_ca(), number=3),
+            None,
+            id="found in a Secret since then",
+        ),
+        pytest.param(look(state=None, target=None, status={}), None, id="no state"),
+    ],
+)
+def test_the_ca_of_a_secret_counts_from_its_own_publication(
+    found: Observed, rotated_at: datetime | None
+) -> None:
+    assert far(found, emergency=BESIDE).authority == rotated_at
+
+
+def test_a_ca_that_is_rendered_counts_with_all_values() -> None:
+    templates = {"tls.crt": "{{ password }}"}
+    spec = {"target": {"template": {"data": templates}}}
+    known = rotated(templates=templates)
+
+    assert far(look(spec, state=known, target=target(2, published=NOW))).authority == NOW
+    assert far(look(state=rotated(), target=target(2, published=NOW))).authority is None
 
 
 def test_a_ca_that_another_rotation_has_renewed_is_rotated_because_that_keeps_the_trust() -> None:
