@@ -286,6 +286,8 @@ class GeneratedValues:
 
     def __init__(self) -> None:
         self._generations: dict[ObjectKey, _Generation] = {}
+        self._seen: dict[ObjectKey, frozenset[tuple[str, datetime]]] = {}
+        """Emergencies for which earlier values were dropped, each with the time before which values are exposed."""
 
     def job(self, key: ObjectKey, item: str) -> BackgroundJob[ItemValues] | None:
         generation = self._generations.get(key)
@@ -310,19 +312,25 @@ class GeneratedValues:
             del self._generations[key]
 
     def forget_exposed(self, key: ObjectKey, observed: Observed) -> None:
-        """Drop values from before an open emergency, or from before the CA that signs them was rotated for it."""
+        """Drop values from before an open emergency, or from before the CA that signs them was rotated for it.
+
+        Values that are started afterwards stay, also if the clock is behind that of the declaration.
+        """
         began = self.since(key)
-        bounds = (
-            max(one.started + DECLARED_WITHIN, one.signed_from or one.started)
+        bounds = frozenset(
+            (one.uid, max(one.started + DECLARED_WITHIN, one.signed_from or one.started))
             for one in observed.emergencies
             if one.is_open
         )
-        if began and any(began < bound for bound in bounds):
+        if began and any(began < bound for _, bound in bounds - self._seen.get(key, frozenset())):
             self.forget(key)
+        if bounds:
+            self._seen[key] = bounds
 
     def forget(self, key: ObjectKey) -> None:
         """Cancel and drop all values: a revision records them, or the spec no longer asks for them."""
         generation = self._generations.pop(key, None)
+        self._seen.pop(key, None)
         for job in generation.jobs.values() if generation else ():
             job.task.cancel()
 

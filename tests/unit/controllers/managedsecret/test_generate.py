@@ -192,6 +192,26 @@ async def test_what_was_made_before_an_emergency_is_generated_again(
     assert slow.made == made
 
 
+async def test_a_clock_behind_that_of_the_declaration_costs_no_second_large_key(slow: Slow) -> None:
+    maker = Maker(slow)
+    slow.open.set()
+    late = Emergency("inc-1", "uid-1", NOW + timedelta(minutes=1))
+    found = replace(observed({}), emergencies=(late,))
+    maker.memory.generated.forget_exposed(KEY, found)
+    await in_the_end(maker)
+
+    maker.memory.generated.forget_exposed(KEY, found)
+
+    await in_the_end(maker)
+    assert slow.made == 1
+
+    signed = replace(found, emergencies=(replace(late, signed_from=NOW + timedelta(minutes=2)),))
+    maker.memory.generated.forget_exposed(KEY, signed)
+
+    await in_the_end(maker)
+    assert slow.made == 2
+
+
 async def test_a_store_that_is_read_again_costs_no_large_key(slow: Slow) -> None:
     """Values of stores last as long as a pass, so they are read again when the key is made."""
     maker = Maker(slow)
