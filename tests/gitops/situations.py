@@ -15,7 +15,7 @@ from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.spec.store_refs import Destination
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.support.initial_status import filled_in
 from tests.unit.core.builders import (
@@ -159,9 +159,9 @@ def _rotating(
 
 def _given_up(*, failed: bool, target_at: int = 1) -> Mapping[str, Any]:
     """Say that revision 2 was given up for the first one."""
-    held = Held(2, generation=1, at=NOW - minutes(1), failed=failed)
+    held = RollbackPause(2, generation=1, at=NOW - minutes(1), failed=failed)
     return {
-        "state": state(_SECOND, revision(), current=1, held=held),
+        "state": state(_SECOND, revision(), current=1, rollback_pause=held),
         "target": target(target_at, **_PUBLISHED),
     }
 

@@ -215,7 +215,7 @@ def test_a_rollout_that_fails_is_rolled_back_whenever_the_operator_dies(
         await cluster.settle()
 
         state = state_of(cluster.objects[STATE]).facts
-        assert (state.current_number, state.held is not None) == (1, True)
+        assert (state.current_number, state.rollback_pause is not None) == (1, True)
         assert cluster.data() == before
         assert cluster.pods["api"].restarted_for == [2], "its healthy pods stay"
         assert cluster.pods["web"].restarted_for == []
@@ -235,10 +235,10 @@ def test_a_rollout_that_is_aborted_is_rolled_back_and_that_does_not_fail(death: 
             cluster.tell()
             await cluster.look()
             cluster.finish_rollouts()
-            if cluster.data() == before and state_of(cluster.objects[STATE]).facts.held:
+            if cluster.data() == before and state_of(cluster.objects[STATE]).facts.rollback_pause:
                 returned.append({state for state, _ in workloads(cluster).values()})
 
-        held = state_of(cluster.objects[STATE]).facts.held
+        held = state_of(cluster.objects[STATE]).facts.rollback_pause
         assert held
         assert held.cause == "Rollout/api: its rollout was aborted; pod api-db-2: container app: NotReady"
         assert returned[-1] == {"Current"}

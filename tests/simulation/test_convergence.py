@@ -85,7 +85,7 @@ class Story:
     def is_held(self) -> bool:
         """Say whether an earlier revision came back."""
         body = self.cluster.objects.get(STATE)
-        return body is not None and state_of(body).facts.held is not None
+        return body is not None and state_of(body).facts.rollback_pause is not None
 
     def is_edited(self) -> bool:
         """Say whether the Secret holds what no revision has, so that only the state knows better."""
@@ -293,7 +293,7 @@ def all_is_well(story: Story) -> None:
     managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     state = state_of(cluster.objects[STATE])
     names = {item.name for item in managed.spec.data}
-    desired = state.current.values.keys() if state.facts.held else names
+    desired = state.current.values.keys() if state.facts.rollback_pause else names
     assert data.keys() == {*desired, *overlap_of(state)}
     recorded = state.current.published_data(overlapping=state.facts.current.overlaps)
     assert {name for name in data if recorded[name].to_base64() != data[name]} == set(), (
@@ -304,7 +304,7 @@ def all_is_well(story: Story) -> None:
     conditions = {one.type: one.status for one in managed.status.conditions}
     assert conditions["Ready"] == ("True" if names <= state.current.values.keys() else "False")
     assert managed.status.revision == state.facts.current_number
-    assert state.facts.held is not None or state.facts.current_number == state.facts.newest.number
+    assert state.facts.rollback_pause is not None or state.facts.current_number == state.facts.newest.number
     assert state.facts.uid == managed.metadata.uid
     workloads_are_well(story, conditions)
 

@@ -64,7 +64,7 @@ async def waiting(cluster: Cluster) -> None:
     cluster.memory.budget.take(OTHER, OTHERS_WORKLOAD, cluster.now + timedelta(hours=1))
     cluster.change_managed()["rotation"] = {"trigger": "now"}
     await cluster.settle()
-    assert cluster.memory.budget.hold(KEY)
+    assert cluster.memory.budget.restart_wait(KEY)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,6 @@ async def test_no_number_is_used_twice_and_a_failed_rollout_is_found() -> None:
 
     cluster.now += timedelta(minutes=20)
     await cluster.settle()
-    held = state_of(cluster.objects[STATE]).facts.held
+    held = state_of(cluster.objects[STATE]).facts.rollback_pause
     assert held is not None
     assert (held.number, held.failed) == (5, True)

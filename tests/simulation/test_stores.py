@@ -362,8 +362,8 @@ def all_has_arrived(story: Story) -> None:
     managed = ManagedSecret.model_validate(cluster.objects[MANAGED])
     conditions = {one.type: one.status for one in managed.status.conditions}
     assert conditions["Refreshed"] == "True"
-    assert "Stalled" in conditions or state.facts.held or conditions["Ready"] == "True"
-    if state.facts.held or state.facts.current_number in cluster.doomed:
+    assert "Stalled" in conditions or state.facts.rollback_pause or conditions["Ready"] == "True"
+    if state.facts.rollback_pause or state.facts.current_number in cluster.doomed:
         return
     api, app = cluster.outside.holds[API], cluster.outside.holds[APP]
     assert isinstance(api, Value)

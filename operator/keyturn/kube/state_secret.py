@@ -25,10 +25,10 @@ from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
 from keyturn.core.state.state import (
     HIGHEST_REVISION,
-    Held,
     LeftSecret,
     Publication,
     Pushed,
+    RollbackPause,
     State,
     StateFacts,
     Triggers,
@@ -127,7 +127,7 @@ def _state_document(state: State) -> dict[str, Any]:
         ],
         "older": [_facts_document(one) for one in facts.older],
         "publications": [asdict(publication) for publication in facts.publications],
-        "held": asdict(facts.held) if facts.held else None,
+        "held": asdict(facts.rollback_pause) if facts.rollback_pause else None,
         "used": facts.used,
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
@@ -196,7 +196,7 @@ def _state_from(document: dict[str, Any]) -> State:
         publications=tuple(
             Publication(_number(item["number"]), _time(item["time"])) for item in document["publications"]
         ),
-        held=_held_from(document["held"]) if document["held"] else None,
+        rollback_pause=_rollback_pause_from(document["held"]) if document["held"] else None,
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time_or_none(document.get("refreshed")),
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
@@ -317,8 +317,8 @@ def _loan_from(document: dict[str, Any]) -> StoreLease:
     )
 
 
-def _held_from(document: dict[str, Any]) -> Held:
-    return Held(
+def _rollback_pause_from(document: dict[str, Any]) -> RollbackPause:
+    return RollbackPause(
         number=_number(document["number"]),
         generation=int(document["generation"]),
         at=_time(document["at"]),

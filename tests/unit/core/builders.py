@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from keyturn.core.errors import Stalled, Wait
     from keyturn.core.observation.emergency import Emergency
-    from keyturn.core.observation.observed import Denial, RestartHold
+    from keyturn.core.observation.observed import Denial, RestartWait
     from keyturn.core.policy.rules import Violation
     from keyturn.core.spec.store_refs import Destination
 
@@ -281,7 +281,7 @@ def observed(
     restarted: Mapping[WorkloadKey, int | None] | None = None,
     returns: Mapping[str, RevocationProblem] | None = None,
     emergencies: tuple[Emergency, ...] = (),
-    hold: RestartHold | None = None,
+    restart_wait: RestartWait | None = None,
     finalized: bool = False,
     deleted: bool = False,
     holders: Holders | None = None,
@@ -313,7 +313,7 @@ def observed(
         restarted=restarted or {},
         returns=returns or {},
         emergencies=emergencies,
-        hold=hold,
+        restart_wait=restart_wait,
         holders=holders,
     )
 

@@ -20,7 +20,7 @@ from keyturn.controllers.managedsecret.errors import (
     unexpected_error,
 )
 from keyturn.core.observation.holders import Holders
-from keyturn.core.observation.observed import RestartHold
+from keyturn.core.observation.observed import RestartWait
 from keyturn.core.observation.pods import PodsSeen, Trouble
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
@@ -180,8 +180,8 @@ def _of_workloads() -> Iterator[str]:
         yield from _progress(look)
     for rollout, one in _WORKLOADS:
         yield from _progress(observed({"rollout": rollout}, one, **_TWO))
-    hold = RestartHold(NOW + timedelta(minutes=3), "--max-rolling 5")
-    yield from _progress(observed(None, consumer("api"), hold=hold, **_TWO))
+    hold = RestartWait(NOW + timedelta(minutes=3), "--max-rolling 5")
+    yield from _progress(observed(None, consumer("api"), restart_wait=hold, **_TWO))
 
 
 def _progress(look: Observed) -> Iterator[str]:

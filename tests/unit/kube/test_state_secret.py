@@ -19,7 +19,7 @@ from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, RevisionFacts, Validity
-from keyturn.core.state.state import Held, LeftSecret, Publication, Pushed, State, Triggers
+from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from keyturn.kube.state_secret import fitted, state_body, state_of
 from tests.unit.core import builders as make
@@ -51,7 +51,7 @@ STATE = make.record(
     uid="uid",
     rotated=WHEN,
     publications=(Publication(1, WHEN),),
-    held=Held(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash"),
+    rollback_pause=RollbackPause(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash"),
     pushed=(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
@@ -161,9 +161,15 @@ states = st.builds(
     refreshed=st.none() | times,
     pushed=st.lists(pushes, max_size=3).map(tuple),
     credentials=st.lists(credentials, max_size=3).map(tuple),
-    held=st.none()
+    rollback_pause=st.none()
     | st.builds(
-        Held, st.integers(1, 10**9), st.integers(0, 10**9), times, st.booleans(), st.text(), st.booleans()
+        RollbackPause,
+        st.integers(1, 10**9),
+        st.integers(0, 10**9),
+        times,
+        st.booleans(),
+        st.text(),
+        st.booleans(),
     ),
 )
 
@@ -317,20 +323,20 @@ def test_of_two_revisions_with_one_number_the_first_counts() -> None:
 
 
 def test_a_rollback_without_a_cause_is_that_of_an_earlier_version() -> None:
-    held = state_of(edited(lambda read: read["held"].pop("cause"))).facts.held
+    held = state_of(edited(lambda read: read["held"].pop("cause"))).facts.rollback_pause
 
-    assert held == Held(2, 1, WHEN, failed=True, cause="")
+    assert held == RollbackPause(2, 1, WHEN, failed=True, cause="")
 
 
 def test_a_rollback_of_an_earlier_version_holds_until_a_request_as_that_version_said() -> None:
-    def written(*, lasts: bool | None) -> Held | None:
+    def written(*, lasts: bool | None) -> RollbackPause | None:
         def edit(read: dict[str, Any]) -> None:
             read["held"] = {name: given for name, given in read["held"].items() if name != "lasts"}
             read["held"] |= {} if lasts is None else {"lasts": lasts}
 
-        return state_of(edited(edit)).facts.held
+        return state_of(edited(edit)).facts.rollback_pause
 
-    known = Held(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash")
+    known = RollbackPause(2, 1, WHEN, failed=True, cause="Deployment/api: its new pods crash")
     assert [written(lasts=lasts) for lasts in (None, True, False)] == [
         known,
         known,

@@ -15,8 +15,8 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.observed import Consumer, Sibling, with_facts
 from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.completed_rollouts import is_recorded_complete, reports_completion
-from keyturn.core.rotation.old_pods import are_newer, held_up_before, holds_places
-from keyturn.core.rotation.pod_reads import Need, may_be_held_up, need_of, waits_for_old_pods
+from keyturn.core.rotation.old_pods import are_newer, holds_places, was_blocked_before
+from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, waits_for_old_pods
 from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
@@ -53,7 +53,7 @@ class _RolloutRecord:
 
     ended: dict[WorkloadKey, _Rollout] = field(default_factory=dict)
     """Workloads without pods of earlier revisions."""
-    held_up: dict[WorkloadKey, datetime] = field(default_factory=dict)
+    blocked_since: dict[WorkloadKey, datetime] = field(default_factory=dict)
     """When such pods were last seen blocking new pods."""
     completed: dict[WorkloadKey, tuple[_Rollout, datetime]] = field(default_factory=dict)
     """Workloads whose controller reports their rollout as complete, each with the time since when."""
@@ -87,7 +87,7 @@ async def with_consumers(
         return observed
     record = memory.record(key)
     reads = _Reads(context, desired, record, published)
-    observed = _with_pauses(_with_held_up(observed, record), record)
+    observed = _with_pauses(_with_blocked_since(observed, record), record)
     observed = _with_completed(observed, desired, record)
     _drop_complete(observed, desired, record)
     try:
@@ -227,9 +227,9 @@ class _Reads:
         consumer, key = standing.consumer, standing.consumer.workload.key
         if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
             self.known.ended[key] = _rollout_of(consumer, observed)
-        if may_be_held_up(standing) and holds_places(consumer, observed, self.desired):
-            self.known.held_up[key] = observed.now
-            return progress_of(observed, self.desired, replace(consumer, held_up=observed.now))
+        if may_be_blocked(standing) and holds_places(consumer, observed, self.desired):
+            self.known.blocked_since[key] = observed.now
+            return progress_of(observed, self.desired, replace(consumer, blocked_since=observed.now))
         return standing
 
     def _has_not_changed(self, workload: Workload, observed: Observed) -> bool:
@@ -257,13 +257,13 @@ def _with_consumer(consumer: Consumer, observed: Observed) -> Observed:
     )
 
 
-def _with_held_up(observed: Observed, record: _RolloutRecord) -> Observed:
+def _with_blocked_since(observed: Observed, record: _RolloutRecord) -> Observed:
     for consumer in observed.consumers:
         key = consumer.workload.key
-        if key not in record.held_up and held_up_before(consumer.workload, observed):
-            record.held_up[key] = observed.now
-        if key in record.held_up:
-            observed = _with_consumer(replace(consumer, held_up=record.held_up[key]), observed)
+        if key not in record.blocked_since and was_blocked_before(consumer.workload, observed):
+            record.blocked_since[key] = observed.now
+        if key in record.blocked_since:
+            observed = _with_consumer(replace(consumer, blocked_since=record.blocked_since[key]), observed)
     return observed
 
 
@@ -302,9 +302,9 @@ def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord)
     complete = {
         one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
     }
-    blocked = {one.consumer.workload.key for one in all_standings if may_be_held_up(one)}
+    blocked = {one.consumer.workload.key for one in all_standings if may_be_blocked(one)}
     record.ended = {key: rollout for key, rollout in record.ended.items() if key in complete}
-    record.held_up = {key: when for key, when in record.held_up.items() if key in blocked}
+    record.blocked_since = {key: when for key, when in record.blocked_since.items() if key in blocked}
 
 
 def _rollout_of(consumer: Consumer, observed: Observed) -> _Rollout:

@@ -70,7 +70,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         lost=context.lost,
         denials=memory.restarts.denials(key),
         fight=memory.drift.history(key),
-        hold=memory.budget.hold(key),
+        restart_wait=memory.budget.restart_wait(key),
     )
     observed = await _with_secrets(key, observed, memory, context)
     if observed.state:

@@ -135,7 +135,7 @@ async def _next_step(
         began = loop_time()
         if isinstance(step, steps.RollOut):
             if not await _restart(step, key, observed, memory, context):
-                return steps.Rest(None)  # the next observation has the hold
+                return steps.Rest(None)  # the next observation has the wait
         else:
             await _execute(step, key, observed, memory, context)
     except (Wait, Stalled) as error:
@@ -173,7 +173,7 @@ async def _end_pass(
         for other in memory.emergencies.take_waiting(key):
             context.wake(other)
     failpoints.reached("after", "Report")
-    if observed.hold is None:
+    if observed.restart_wait is None:
         memory.budget.leave(key)
     if outcome.error is None:
         memory.failures.forget(key)

@@ -347,7 +347,11 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
     """Return the items that differ from the current revision and from the one that was rolled back."""
     if state is None:
         return frozenset()
-    given_up = observed.held.number if observed.held and is_paused(observed) else state.facts.current_number
+    given_up = (
+        observed.rollback_pause.number
+        if observed.rollback_pause and is_paused(observed)
+        else state.facts.current_number
+    )
     held = state.revisions.get(given_up)
     if held is None:
         return frozenset()  # the values of the failed revision are gone

@@ -144,7 +144,7 @@ def _waits(observed: Observed, status: Mapping[str, Any]) -> bool:
     """Whether the object waits for pods, workloads or others, of which only this process knows."""
     waits = (
         observed.emergencies,
-        observed.hold,
+        observed.restart_wait,
         observed.denials,
         observed.holders and (observed.holders.pods or observed.holders.forbidden or observed.holders.again),
         observed.missing_targets,
@@ -161,7 +161,9 @@ def _waits(observed: Observed, status: Mapping[str, Any]) -> bool:
 def _waits_for_pods(consumer: Consumer) -> bool:
     """Whether pods are read again; those of a complete rollout are not, and none changes without its workload."""
     pods = consumer.pods
-    return consumer.held_up is not None or (pods is not None and (pods.forbidden or pods.again is not None))
+    return consumer.blocked_since is not None or (
+        pods is not None and (pods.forbidden or pods.again is not None)
+    )
 
 
 def _reaches_out(desired: Desired, state: StateFacts) -> bool:
@@ -175,7 +177,7 @@ def _reaches_out(desired: Desired, state: StateFacts) -> bool:
             state.loans,
             state.credentials,
             state.candidate,
-            state.held,
+            state.rollback_pause,
         )
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from keyturn.core.keys import ObjectKey
-from keyturn.core.observation.observed import RestartHold
+from keyturn.core.observation.observed import RestartWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,7 +106,7 @@ class RestartBudget:
         self, key: ObjectKey, workload: WorkloadKey, until: datetime, *, waits: bool = True
     ) -> RestartPlace | None:
         """Count a restart, at most until `until` and for an hour; None if it must wait for its turn."""
-        if waits and workload not in self._rolling and self.hold(key, asks=True):
+        if waits and workload not in self._rolling and self.restart_wait(key, asks=True):
             self._waiting.setdefault(key.namespace, {})[key] = None
             return None
         now = self._now()
@@ -132,7 +132,7 @@ class RestartBudget:
             del self._rolling[place.workload]
         self._wake_next()
 
-    def hold(self, key: ObjectKey, *, asks: bool = False) -> RestartHold | None:
+    def restart_wait(self, key: ObjectKey, *, asks: bool = False) -> RestartWait | None:
         """Return why its restarts must wait; None if it may restart now, or if it neither waits nor `asks`."""
         is_waiting = key in self._waiting.get(key.namespace, ())
         if not (is_waiting or asks):
@@ -142,7 +142,7 @@ class RestartBudget:
         first = self._next()
         if first is None or first == key:
             return None
-        return RestartHold(self._now() + _MINUTE, self._limit_text())
+        return RestartWait(self._now() + _MINUTE, self._limit_text())
 
     def settle(self, workload: WorkloadKey) -> None:
         """Count a rollout no more: it is complete, or the workload is gone."""
@@ -156,7 +156,7 @@ class RestartBudget:
 
     forget = leave
 
-    def _exhausted(self) -> RestartHold | None:
+    def _exhausted(self) -> RestartWait | None:
         now, limits = self._now(), self._limits
         while self._begun and self._begun[0] <= now - _MINUTE:
             self._begun.popleft()
@@ -164,9 +164,9 @@ class RestartBudget:
             del self._rolling[workload]
         if limits.rolling is not None and len(self._rolling) >= limits.rolling:
             again = min(max(counted.values()) for counted in self._rolling.values())
-            return RestartHold(again, self._limit_text())
+            return RestartWait(again, self._limit_text())
         if limits.per_minute is not None and len(self._begun) >= limits.per_minute:
-            return RestartHold(self._begun[0] + _MINUTE, self._limit_text())
+            return RestartWait(self._begun[0] + _MINUTE, self._limit_text())
         return None
 
     def _limit_text(self) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keyturn.core.spec.database import DatabaseDesired
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import Held, LeftSecret, StateFacts
+    from keyturn.core.state.state import LeftSecret, RollbackPause, StateFacts
 
     from .account import AccountFacts
     from .account_manager import AccountManager
@@ -43,7 +43,7 @@ __all__ = [
     "DriftHistory",
     "FormerUse",
     "Observed",
-    "RestartHold",
+    "RestartWait",
     "Sibling",
     "TargetFacts",
     "once",
@@ -118,7 +118,7 @@ class Consumer:
     """Every pod that is not terminating was created after the revision was published."""
     pods: PodsSeen | None = None
     """Its pods, if a decision depends on them (see `pod_reads.need_of`)."""
-    held_up: datetime | None = None
+    blocked_since: datetime | None = None
     """When terminating pods with earlier values last occupied the places of new ones beyond a deadline."""
     resumed: datetime | None = None
     """When its pause ended, if this process has seen that during the rollout."""
@@ -187,7 +187,7 @@ class Observed:
     """Declared emergencies that affect this ManagedSecret, and are not closed."""
     exposed_at: datetime | None = None
     """When the last emergency that affects it was declared, also a closed one; known if a rollback is requested."""
-    hold: RestartHold | None = None
+    restart_wait: RestartWait | None = None
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     account: AccountFacts | None = None
     """What the process knows of the database account; None without `spec.database`."""
@@ -338,15 +338,15 @@ class Observed:
     @property
     def is_urgent(self) -> bool:
         """Restarts do not wait for other workloads: of an emergency, and after a rollback."""
-        return self.held is not None or self.is_pressed
+        return self.rollback_pause is not None or self.is_pressed
 
     @cached_property
-    def held(self) -> Held | None:
+    def rollback_pause(self) -> RollbackPause | None:
         """The rollback that still pauses rotations, or None."""
-        held = self.state.held if self.state else None
-        if held is None or self.state is None or held.generation != self.managed.metadata.generation:
+        pause = self.state.rollback_pause if self.state else None
+        if pause is None or self.state is None or pause.generation != self.managed.metadata.generation:
             return None
-        return None if self.state.triggers.unhandled(self.requested) else held
+        return None if self.state.triggers.unhandled(self.requested) else pause
 
 
 _DERIVED = frozenset(name for name, member in vars(Observed).items() if isinstance(member, cached_property))
@@ -408,7 +408,7 @@ class DriftHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class RestartHold:
+class RestartWait:
     """Why the restarts of a ManagedSecret wait for others."""
 
     again: datetime

@@ -48,7 +48,7 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
 def is_since_rollback(observed: Observed) -> bool:
     """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
     state, rotation = observed.state, observed.managed.status.rotation
-    if state is None or state.held is None or (rotation is not None and rotation.step in _STEPS_BACK):
+    if state is None or state.rollback_pause is None or (rotation is not None and rotation.step in _STEPS_BACK):
         return True
     return is_recorded_complete(observed, state.current_number)
 
@@ -60,10 +60,10 @@ def is_recorded_complete(observed: Observed, number: int) -> bool:
     is in the history, too.
     """
     state = observed.state
-    held = state.held if state else None
+    pause = state.rollback_pause if state else None
     history = observed.managed.status.history
-    if held is not None:
-        back = (number, RevisionReason.ROLLED_BACK, to_second(held.at))
+    if pause is not None:
+        back = (number, RevisionReason.ROLLED_BACK, to_second(pause.at))
         return any((entry.revision, entry.reason, entry.started_at) == back for entry in history)
     revision = state.revision(number) if state else None
     if revision is not None and revision.began_overlap:
@@ -96,7 +96,7 @@ def was_reported_complete(
     if consumer.completed:
         return True
     status, state = observed.reported(consumer.workload), observed.state
-    if status is None or deadline is None or observed.now < deadline or state is None or state.held:
+    if status is None or deadline is None or observed.now < deadline or state is None or state.rollback_pause:
         return False
     reasons = {WorkloadReason.PODS_UNKNOWN}
     if not consumer.workload.in_place:

@@ -361,10 +361,10 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         times.append(due)
     if observed.former_uses:
         times.append(observed.now + _FORMER_USES_INTERVAL)
-    overdue = overdue_time(observed) if observed.held else None
+    overdue = overdue_time(observed) if observed.rollback_pause else None
     others = (
         overdue if overdue and overdue > observed.now else None,
-        observed.hold.again if observed.hold else None,
+        observed.restart_wait.again if observed.restart_wait else None,
         observed.pulled.again,
         pushed_again(observed),
         returned_again(observed, desired),

@@ -44,5 +44,5 @@ def fallback_of(observed: Observed, desired: Desired) -> int | None:
         return None
     if is_exposed(good, observed):
         return None
-    returns = desired.on_failure is OnFailure.ROLLBACK and observed.state.held is None
+    returns = desired.on_failure is OnFailure.ROLLBACK and observed.state.rollback_pause is None
     return good if returns else None

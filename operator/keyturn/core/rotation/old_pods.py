@@ -38,7 +38,6 @@ __all__ = [
     "brings_pods_back",
     "had_what_was_given_up",
     "has_earlier_values",
-    "held_up_before",
     "holds_places",
     "look_again",
     "older_pods",
@@ -50,6 +49,7 @@ __all__ = [
     "terminating",
     "unread",
     "waiting_for_pods",
+    "was_blocked_before",
 ]
 
 UNPROVEN = "reads its files again by keyturn.dev/reload: wait; whether it has done so is not proven"
@@ -60,7 +60,7 @@ _BEFORE_ALL = 0
 _WAIT = "wait"
 
 
-def held_up_before(workload: Workload, observed: Observed) -> bool:
+def was_blocked_before(workload: Workload, observed: Observed) -> bool:
     """Whether an earlier process reported terminating pods that occupy the places of new ones.
 
     Other users can edit the status; the only consequence is that the deadline counts from now.
@@ -120,9 +120,9 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
 
 def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
     """Whether the status has the workload with the rolled back revision, or on its way back from it."""
-    if observed.held is None:
+    if observed.rollback_pause is None:
         return False
-    return told.revision == observed.held.number or told.state in {
+    return told.revision == observed.rollback_pause.number or told.state in {
         WorkloadState.ROLLING,
         WorkloadState.FAILED,
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .rollout import WorkloadProgress
 
-__all__ = ["Need", "may_be_held_up", "need_of", "needs_holders", "waits_for_old_pods"]
+__all__ = ["Need", "may_be_blocked", "need_of", "needs_holders", "waits_for_old_pods"]
 
 
 class Need(enum.Enum):
@@ -35,7 +35,7 @@ class Need(enum.Enum):
 
 def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
     """Return how recent the read must be; None if pods add nothing."""
-    if waits_for_old_pods(standing, observed, desired) or may_be_held_up(standing):
+    if waits_for_old_pods(standing, observed, desired) or may_be_blocked(standing):
         return Need.NOW
     workload = standing.consumer.workload
     if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
@@ -50,18 +50,18 @@ def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: 
         return False
     if workload.settled and workload.terminates is False:
         return False  # its controller's own count is sufficient
-    if consumer.renewed or observed.held:
+    if consumer.renewed or observed.rollback_pause:
         return True
     return observed.has_current_marker(workload, desired.secret)
 
 
-def may_be_held_up(standing: WorkloadProgress) -> bool:
+def may_be_blocked(standing: WorkloadProgress) -> bool:
     """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
     consumer, workload = standing.consumer, standing.consumer.workload
     if not workload.in_place or workload.terminates is False or standing.denied:
         return False
-    is_held_up = standing.state is WorkloadState.ROLLING and consumer.held_up is not None
-    return standing.state is WorkloadState.FAILED or is_held_up
+    is_blocked = standing.state is WorkloadState.ROLLING and consumer.blocked_since is not None
+    return standing.state is WorkloadState.FAILED or is_blocked
 
 
 def needs_holders(observed: Observed) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
     from keyturn.core.spec.desired import Desired
     from keyturn.core.state.revision import RevisionFacts
-    from keyturn.core.state.state import Held
+    from keyturn.core.state.state import RollbackPause
 
     from .rollout import WorkloadProgress
 
@@ -136,19 +136,19 @@ def ask_for_help(observed: Observed, current: RevisionFacts) -> None:
     Raises:
         Stalled: RolledBack, with what the user can do.
     """
-    if observed.held and observed.held.failed:
-        known = cause_of(observed.held)
+    if observed.rollback_pause and observed.rollback_pause.failed:
+        known = cause_of(observed.rollback_pause)
         cause = f" ({known})" if known else ""
         raise Stalled(
             ErrorReason.ROLLED_BACK,
-            f"workloads did not become ready with revision {observed.held.number}; rolled back to revision"
+            f"workloads did not become ready with revision {observed.rollback_pause.number}; rolled back to revision"
             f" {current.number}{cause}. Fix the cause, then run `keyturn rotate {observed.name}` or change the spec",
         )
 
 
-def cause_of(held: Held) -> str | None:
+def cause_of(pause: RollbackPause) -> str | None:
     """Return which workloads failed before a rollback, as the record has it; None if nothing failed."""
-    return held.cause[:_MAX_CAUSE_LENGTH] or None
+    return pause.cause[:_MAX_CAUSE_LENGTH] or None
 
 
 def failures(observed: Observed) -> str:

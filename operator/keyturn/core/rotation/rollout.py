@@ -176,7 +176,7 @@ def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress
     """Return when its restart is due: after the debounce of its Secrets and the minimum time since its last one."""
     consumer, restarted = standing.consumer, standing.consumer.workload.restarted
     earliest = _after(restarted, _MIN_RESTART_INTERVAL, observed) if restarted else observed.now
-    if observed.held:
+    if observed.rollback_pause:
         return max(observed.now, earliest)  # a rollback does not wait for other changes
     # A new leader reconciles every object first: a sibling may be about to change, too.
     changes = [observed.published, *([observed.since] if observed.since else [])]
@@ -203,8 +203,8 @@ def _watched_until(observed: Observed, desired: Desired, standing: WorkloadProgr
     if not is_watched or workload.hint or workload.paused:
         return None
     # A marker that was removed again leaves no restart time.
-    restarted = workload.restarted or (observed.held.at if observed.held else None)
-    interrupted = (standing.consumer.held_up, standing.consumer.resumed, workload.progressing)
+    restarted = workload.restarted or (observed.rollback_pause.at if observed.rollback_pause else None)
+    interrupted = (standing.consumer.blocked_since, standing.consumer.resumed, workload.progressing)
     began = (restarted, observed.published, *interrupted)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
@@ -264,8 +264,10 @@ def _reloading(consumer: Consumer, observed: Observed) -> WorkloadProgress:
 def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> WorkloadProgress:
     """Return the progress of a consumer that waits for its turn, or whose restart the API server rejects."""
     denial = denial_of(consumer.workload, observed)
-    if observed.hold and not observed.is_urgent:
-        message = f"queued for restart: the limits of the cluster are reached ({observed.hold.limits})"
+    if observed.restart_wait and not observed.is_urgent:
+        message = (
+            f"queued for restart: the limits of the cluster are reached ({observed.restart_wait.limits})"
+        )
         reason = WorkloadReason.RESTART_BUDGET
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, reason)
     if denial is None:
@@ -293,7 +295,10 @@ def _after_restart(consumer: Consumer, observed: Observed, desired: Desired, num
     if was_reported_complete(consumer, observed, number, deadline):
         return _until_pods_end(consumer, _old_pods(consumer, observed, desired))
     return _watched(
-        consumer, observed, desired, _old_pods(consumer, observed, desired) if consumer.held_up else None
+        consumer,
+        observed,
+        desired,
+        _old_pods(consumer, observed, desired) if consumer.blocked_since else None,
     )
 
 
@@ -305,9 +310,9 @@ def _watched(
     rolling = WorkloadProgress(consumer, WorkloadState.ROLLING, Turn.HINDERED, message, reason)
     deadline = _watched_until(observed, desired, rolling)
     is_late = deadline is not None and observed.now >= deadline
-    has_failed = is_late or (_has_failed(consumer.workload, observed) and not consumer.held_up)
-    is_held = (has_failed or consumer.held_up) and holds_places(consumer, observed, desired)
-    if is_held and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
+    has_failed = is_late or (_has_failed(consumer.workload, observed) and not consumer.blocked_since)
+    is_blocked = (has_failed or consumer.blocked_since) and holds_places(consumer, observed, desired)
+    if is_blocked and (waits := by_hand(consumer) or _old_pods(consumer, observed, desired)):
         return replace(rolling, message=waits.message, reason=waits.reason, leaving=True)
     if has_failed and observed.unread and consumer.workload.in_place:
         return replace(rolling, message=unread(observed))  # earlier pods may hold the places of new ones
@@ -323,7 +328,7 @@ def _has_failed(workload: Workload, observed: Observed) -> bool:
     After a change of the template the status has the earlier failure for a moment, such as on the way back to pods
     that stay. A restart that removes the marker has no time: it is later than the request of its rollback.
     """
-    times = (workload.restarted, observed.held.at if observed.held else None)
+    times = (workload.restarted, observed.rollback_pause.at if observed.rollback_pause else None)
     return workload.has_failed_since(max((time for time in times if time), default=None))
 
 
@@ -370,7 +375,7 @@ def _hangs_in_what_was_given_up(
     """Whether its last rollout was the operator's and has failed or is overdue, so it is not waited for."""
     if marked is None or observed.current is None:
         return False
-    if observed.held and marked == observed.held.number:
+    if observed.rollback_pause and marked == observed.rollback_pause.number:
         return True
     workload = consumer.workload
     is_late = (

@@ -285,15 +285,15 @@ def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> b
 
 def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | None:
     """Return the deletion of a pod that keeps its StatefulSet from rolling back; only during a rollback."""
-    if observed.held is None:
+    if observed.rollback_pause is None:
         return None
     for consumer in observed.consumers:
         denial = denial_of(consumer.workload, observed)
         if consumer.pods is None or not consumer.pods.deletable or (denial and observed.now < denial.again):
             continue
         for pod in consumer.pods.pods:
-            if is_deletable(pod, consumer.workload, desired.secret, observed.held.number):
-                return steps.DeletePod(consumer, pod, observed.held.number)
+            if is_deletable(pod, consumer.workload, desired.secret, observed.rollback_pause.number):
+                return steps.DeletePod(consumer, pod, observed.rollback_pause.number)
     return None
 
 

@@ -13,7 +13,7 @@ from keyturn.core.labels import FINALIZER
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.state.credential import UNKNOWN_REVISION, Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.state.state import Held, StateFacts, Triggers
+from keyturn.core.state.state import RollbackPause, StateFacts, Triggers
 
 from . import steps
 from .credential_slots import (
@@ -166,12 +166,12 @@ def take_over(state: StateFacts, observed: Observed) -> StateFacts:
     """
     handled = state.triggers.with_handled(observed.requested).with_refreshed(observed.requested)
     # The generation at which rotation was held belongs to the previous object.
-    held = state.held and replace(state.held, generation=0)
+    pause = state.rollback_pause and replace(state.rollback_pause, generation=0)
     # If the Secret is gone too, the state alone records that it was published.
     known = state if observed.target else state.with_published(state.released)
     if observed.target is None or observed.target.revision in {None, state.current_number}:
         known = known.with_revision_facts(replace(known.current, fallback=None))
-    return replace(known, uid=observed.uid, triggers=handled, held=held)
+    return replace(known, uid=observed.uid, triggers=handled, rollback_pause=pause)
 
 
 def claim(
@@ -405,14 +405,18 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
     if step.number == step.given_up:
         # The request can still prolong or shorten the pause.
-        held = replace(state.held, lasts=step.lasts) if state.held and not state.held.failed else state.held
-        return replace(state, triggers=triggers, held=held)
+        pause = (
+            replace(state.rollback_pause, lasts=step.lasts)
+            if state.rollback_pause and not state.rollback_pause.failed
+            else state.rollback_pause
+        )
+        return replace(state, triggers=triggers, rollback_pause=pause)
     return replace(
         _exchange(step, state.with_published(publication_of(observed)), observed, now),
         triggers=triggers,
         rotated=_rotated_before(step, state) if step.failed else state.rotated,
         current_number=step.number,
-        held=Held(
+        rollback_pause=RollbackPause(
             step.given_up,
             observed.managed.metadata.generation,
             now,
@@ -455,7 +459,7 @@ def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: da
 def _decline(state: StateFacts, observed: Observed) -> StateFacts:
     handled = state.triggers.with_handled(observed.requested)
     # A rolled back revision is superseded by the content of the stores, as by any rotation.
-    return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), held=None)
+    return replace(state, triggers=replace(handled, rollback=state.triggers.rollback), rollback_pause=None)
 
 
 def _refresh(state: StateFacts, observed: Observed, now: datetime) -> StateFacts:

@@ -322,12 +322,12 @@ def _automatic_time(observed: Observed) -> datetime | None:
 
     A date before a rollback on request is skipped.
     """
-    due, desired, held = scheduled_time(observed), observed.desired, observed.held
+    due, desired, pause = scheduled_time(observed), observed.desired, observed.rollback_pause
     if due is None or desired is None or desired.on_request:
         return None
-    if held is None or held.lasts or due > held.at:
+    if pause is None or pause.lasts or due > pause.at:
         return due
-    return next_due(desired.cadence, held.at, observed.uid)
+    return next_due(desired.cadence, pause.at, observed.uid)
 
 
 def resume_time(observed: Observed) -> datetime | None:
@@ -335,13 +335,13 @@ def resume_time(observed: Observed) -> datetime | None:
 
     It resumes in a window, so that nothing that waited meanwhile starts outside of one.
     """
-    held, desired = observed.held, observed.desired
-    if held is None or held.lasts or desired is None:
+    pause, desired = observed.rollback_pause, observed.desired
+    if pause is None or pause.lasts or desired is None:
         return None
     times = [
-        _renewal_of(_renewed_after(held.at, life), desired, observed.now)
+        _renewal_of(_renewed_after(pause.at, life), desired, observed.now)
         for life in _validities(observed).values()
-        if life.end > held.at
+        if life.end > pause.at
     ]
     if scheduled := _automatic_time(observed):
         times.append(starts_at(scheduled, desired.windows, observed.now))
@@ -355,7 +355,7 @@ def _renewed_after(rollback: datetime, life: Validity) -> Validity:
 
 def is_paused(observed: Observed) -> bool:
     """Whether a rollback pauses rotation now."""
-    if observed.held is None:
+    if observed.rollback_pause is None:
         return False
     resumes = resume_time(observed)
     return resumes is None or observed.now < resumes

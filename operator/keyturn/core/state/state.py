@@ -20,10 +20,10 @@ __all__ = [
     "HIGHEST_HINT",
     "HIGHEST_REVISION",
     "MAX_FACTS",
-    "Held",
     "LeftSecret",
     "Publication",
     "Pushed",
+    "RollbackPause",
     "State",
     "StateFacts",
     "Triggers",
@@ -135,7 +135,7 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RollbackPause:
     """A rollback, after which scheduled rotation is paused."""
 
     number: int
@@ -171,7 +171,7 @@ class StateFacts:
     lives: Mapping[str, Validity]
     publications: tuple[Publication, ...] = ()
     """Earlier publications, the newest first; the current one is in the target Secret's annotations."""
-    held: Held | None = None
+    rollback_pause: RollbackPause | None = None
     used: int = 0
     """Highest revision number known from before an earlier record was lost."""
     refreshed: datetime | None = None
@@ -210,8 +210,8 @@ class StateFacts:
         """
         times = [self.current.made, *(before.time for before in self.publications[:1])]
         credential = self.credential(self.current_number)
-        if self.held:
-            times.append(self.held.at)
+        if self.rollback_pause:
+            times.append(self.rollback_pause.at)
         elif credential and credential.proven_at:
             times.append(credential.proven_at)
         return max(times)
@@ -356,7 +356,7 @@ class StateFacts:
             revisions=(revision, *self.revisions),
             restorable=stay | {revision.number},
             current_number=revision.number,
-            held=None,
+            rollback_pause=None,
         )
         return newer.with_older(MAX_FACTS)
 

@@ -167,7 +167,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
             f"{what} when a window opens: {opens:%Y-%m-%d %H:%M} UTC",
         )
     if (
-        observed.held is None
+        observed.rollback_pause is None
         and observed.desired
         and turns_nothing(observed.desired)
         and _is_asked_to_turn(observed)
@@ -177,7 +177,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
         )
     if observed.desired and is_due_on_request(observed):
         return ConditionVerdict("False", ConditionReason.DUE, _due_on_request(observed, observed.desired))
-    if observed.held is None or not is_paused(observed):
+    if observed.rollback_pause is None or not is_paused(observed):
         return ConditionVerdict(
             "False", ConditionReason.IDLE, f"no rotation is in progress{_spread(observed)}"
         )
@@ -186,7 +186,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
     return ConditionVerdict(
         "False",
         ConditionReason.HELD,
-        f"scheduled rotation is paused since the rollback from revision {observed.held.number}{until};"
+        f"scheduled rotation is paused since the rollback from revision {observed.rollback_pause.number}{until};"
         f" run `keyturn rotate {observed.name}` or change the spec to end the pause",
     )
 

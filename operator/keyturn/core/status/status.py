@@ -273,7 +273,7 @@ def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desire
 
     Another process starts their deadline from it.
     """
-    if not (standing.leaving or standing.consumer.held_up):
+    if not (standing.leaving or standing.consumer.blocked_since):
         return None
     return terminating(standing.consumer, observed, desired) or None
 
@@ -312,24 +312,24 @@ def _history(observed: Observed) -> list[HistoryEntry]:
 
 def _is_to_come(one: RevisionFacts, state: StateFacts) -> bool:
     """Whether a revision is the candidate, or one that was given up and that no published one has superseded yet."""
-    published = max(state.current_number, state.held.number if state.held else 0)
+    published = max(state.current_number, state.rollback_pause.number if state.rollback_pause else 0)
     return one is state.candidate or (one.abandoned and one.number > published)
 
 
 def _result(one: RevisionFacts, state: StateFacts) -> str:
     if one.number == state.current_number or one.began_overlap:
         return RevisionResult.SUCCEEDED
-    is_given_up = state.held is not None and one.number == state.held.number
+    is_given_up = state.rollback_pause is not None and one.number == state.rollback_pause.number
     return RevisionResult.ROLLED_BACK if is_given_up else RevisionResult.SUPERSEDED
 
 
 def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[HistoryEntry]:
     """Return the history entry of a rollback if the status does not have it yet."""
-    held, current = observed.state.held if observed.state else None, observed.current
-    if held is None or current is None:
+    pause, current = observed.state.rollback_pause if observed.state else None, observed.current
+    if pause is None or current is None:
         return []
     entry = _entry(
-        replace(current, reason=RevisionReason.ROLLED_BACK, made=held.at), RevisionResult.SUCCEEDED, observed
+        replace(current, reason=RevisionReason.ROLLED_BACK, made=pause.at), RevisionResult.SUCCEEDED, observed
     )
     is_told = any(
         (known.reason, known.started_at) == (RevisionReason.ROLLED_BACK, entry.started_at) for known in before
@@ -338,8 +338,8 @@ def _rollback_entry(observed: Observed, before: list[HistoryEntry]) -> list[Hist
 
 
 def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
-    held, current = observed.state.held if observed.state else None, observed.current
-    message = cause_of(held) if held and result == RevisionResult.ROLLED_BACK else None
+    pause, current = observed.state.rollback_pause if observed.state else None, observed.current
+    message = cause_of(pause) if pause and result == RevisionResult.ROLLED_BACK else None
     if current and one.number == current.number:
         message = told_of_refused(observed)
     return HistoryEntry(

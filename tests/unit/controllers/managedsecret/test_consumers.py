@@ -38,11 +38,11 @@ async def test_a_blocked_rollout_is_forgotten_after_its_end() -> None:
     context, memory = context_of(PodServer()), PodMemory()
     workload = make.workload(terminates=False)
     context.cache.put_workload(workload)
-    memory.record(KEY).held_up[workload.key] = make.NOW
+    memory.record(KEY).blocked_since[workload.key] = make.NOW
 
     await with_consumers(KEY, make.observed(), memory, None, context)
 
-    assert memory.record(KEY).held_up == {}
+    assert memory.record(KEY).blocked_since == {}
 
 
 @pytest.mark.parametrize(("number", "reads"), [(2, 0), (1, 1)], ids=["this revision", "another revision"])

@@ -17,7 +17,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.spec.store_refs import next_refresh
 from keyturn.core.state.revision import ItemValues, Revision
-from keyturn.core.state.state import Held, State
+from keyturn.core.state.state import RollbackPause, State
 from keyturn.core.value import Value
 from keyturn.stores.providers.errors import NotFound, Unreachable
 from sandbox.harness import until
@@ -63,7 +63,7 @@ def kept(**outputs: str) -> ItemValues:
 
 
 def recorded(
-    *values: Mapping[str, ItemValues], current: int | None = None, held: Held | None = None
+    *values: Mapping[str, ItemValues], current: int | None = None, rollback_pause: RollbackPause | None = None
 ) -> State:
     """Make a state of revisions with these values, the newest first."""
     password = {"password": ItemValues("", {"value": Value(b"x")}, {"value": "password"})}
@@ -71,7 +71,7 @@ def recorded(
         (builders.revision(len(values) - place), Revision({**password, **one}))
         for place, one in enumerate(values)
     )
-    return builders.record(*revisions, current=current, held=held)
+    return builders.record(*revisions, current=current, rollback_pause=rollback_pause)
 
 
 AT_FIRST = recorded({"api-key": kept(value="first")})
@@ -243,19 +243,19 @@ async def test_what_a_store_brings_is_not_read_all_the_time(watch: Watch) -> Non
 
 
 async def test_where_an_earlier_revision_came_back_its_lack_of_items_is_no_question(watch: Watch) -> None:
-    held = Held(2, 1, NOW, failed=True)
-    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, held=held)
+    held = RollbackPause(2, 1, NOW, failed=True)
+    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, rollback_pause=held)
     await watch.look(unfit=["password"])
     assert watch.asked == 0
 
 
-UNTIL_A_DATE = Held(2, 1, NOW, failed=False, lasts=False)
+UNTIL_A_DATE = RollbackPause(2, 1, NOW, failed=False, lasts=False)
 NEXT_HOUR = {"rotation": {"every": "2h", "jitter": "0%"}}
 
 
 async def test_items_that_an_earlier_revision_lacks_are_read_when_the_pause_ends(watch: Watch) -> None:
     watch.spec = BOTH | NEXT_HOUR
-    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, held=UNTIL_A_DATE)
+    watch.state = recorded({"api-key": kept(value="first")}, {}, current=1, rollback_pause=UNTIL_A_DATE)
     watch.now = NOW + timedelta(minutes=59)
     await watch.look()
     assert watch.asked == 0
@@ -355,21 +355,23 @@ async def test_where_an_earlier_revision_came_back_only_a_third_value_is_a_chang
     watch: Watch,
 ) -> None:
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
-    watch.state = recorded(*values, current=1, held=Held(2, 1, NOW, failed=True))
+    watch.state = recorded(*values, current=1, rollback_pause=RollbackPause(2, 1, NOW, failed=True))
     watch.remote.keep("prod/api", holds)
     assert ((await watch.later()).changed == {"api-key"}) is changed
 
 
 async def test_the_value_that_was_rolled_back_is_a_change_when_the_pause_ends(watch: Watch) -> None:
     values = {"api-key": kept(value="second")}, {"api-key": kept(value="first")}
-    watch.spec, watch.state = BOTH | NEXT_HOUR, recorded(*values, current=1, held=UNTIL_A_DATE)
+    watch.spec, watch.state = BOTH | NEXT_HOUR, recorded(*values, current=1, rollback_pause=UNTIL_A_DATE)
     watch.remote.keep("prod/api", "second")
     assert (await watch.later(timedelta(minutes=59))).changed == frozenset()
     assert (await watch.later()).changed == {"api-key"}
 
 
 async def test_where_the_rolled_back_values_are_unknown_nothing_is_a_change(watch: Watch) -> None:
-    watch.state = recorded({"api-key": kept(value="first")}, current=1, held=Held(2, 1, NOW, failed=True))
+    watch.state = recorded(
+        {"api-key": kept(value="first")}, current=1, rollback_pause=RollbackPause(2, 1, NOW, failed=True)
+    )
     watch.remote.keep("prod/api", "third")
     assert (await watch.later()).changed == frozenset()
 

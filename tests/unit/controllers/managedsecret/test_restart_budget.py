@@ -44,21 +44,21 @@ A, B, C = secret("a"), secret("b"), secret("c")
 def test_without_limits_nothing_waits() -> None:
     cluster = Cluster()
     assert all(cluster.restart(secret("a", str(number))) for number in range(500))
-    assert cluster.budget.hold(A) is None
+    assert cluster.budget.restart_wait(A) is None
 
 
 def test_a_restart_over_the_limit_waits_until_a_rollout_is_complete() -> None:
     cluster = Cluster(rolling=1)
     assert cluster.restart(A)
     assert not cluster.restart(B)
-    hold = cluster.budget.hold(B)
+    hold = cluster.budget.restart_wait(B)
     assert hold
     assert (hold.again, hold.limits) == (NOW + DEADLINE, "--max-rolling 1")
 
     cluster.budget.settle(workload_of(A))
 
     assert cluster.woken == [B]
-    assert cluster.budget.hold(B) is None
+    assert cluster.budget.restart_wait(B) is None
     assert cluster.restart(B)
 
 
@@ -78,7 +78,7 @@ def test_a_second_secret_of_a_rolling_workload_does_not_wait_for_it() -> None:
 def test_restarts_per_minute_are_limited() -> None:
     cluster = Cluster(per_minute=2)
     assert [cluster.restart(secret("a", name)) for name in "xyz"] == [True, True, False]
-    hold = cluster.budget.hold(secret("a", "z"))
+    hold = cluster.budget.restart_wait(secret("a", "z"))
     assert hold
     assert (hold.again, hold.limits) == (NOW + minutes(1), "--restarts-per-minute 2")
     cluster.now += minutes(1)
@@ -117,7 +117,7 @@ def test_one_that_jumps_the_queue_waits_for_its_turn() -> None:
     cluster.restart(B)
     cluster.budget.settle(workload_of(A))
     assert not cluster.restart(C)
-    assert cluster.budget.hold(C)
+    assert cluster.budget.restart_wait(C)
     assert cluster.restart(B)
 
 
@@ -291,7 +291,7 @@ def test_a_rejected_restart_leaves_what_rolls_counted() -> None:
     cluster.budget.give_back(again)
 
     assert not cluster.restart(B)
-    hold = cluster.budget.hold(B)
+    hold = cluster.budget.restart_wait(B)
     assert hold
     assert hold.again == NOW + DEADLINE
 

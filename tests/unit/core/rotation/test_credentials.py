@@ -35,7 +35,7 @@ from keyturn.core.rotation.steps import (
     rotation_id,
 )
 from keyturn.core.state.credential import Phase
-from keyturn.core.state.state import Held, Publication
+from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import SINGLE, credential, look, moved, numbers, state, superseding
 
@@ -626,7 +626,10 @@ def test_nothing_is_refused_that_the_secret_still_has() -> None:
 
 def rolled_back(*, failed: bool = False, **facts: Any) -> Any:
     back = state(
-        credential(2, CLOSING), credential(1), current=1, held=Held(2, 1, make.NOW, failed=failed, lasts=True)
+        credential(2, CLOSING),
+        credential(1),
+        current=1,
+        rollback_pause=RollbackPause(2, 1, make.NOW, failed=failed, lasts=True),
     )
     return look(back, *facts.pop("consumers", ()), **facts)
 

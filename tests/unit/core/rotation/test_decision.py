@@ -31,7 +31,7 @@ from keyturn.core.rotation.steps import (
     Step,
     rotation_id,
 )
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -371,7 +371,10 @@ def test_a_return_that_fails_as_well_ends_there() -> None:
 
 
 GIVEN_UP = state(
-    revision(2, "Triggered"), revision(), current=1, held=Held(2, 1, NOW - seconds(9), failed=True)
+    revision(2, "Triggered"),
+    revision(),
+    current=1,
+    rollback_pause=RollbackPause(2, 1, NOW - seconds(9), failed=True),
 )
 BACK: dict[str, Any] = {"state": GIVEN_UP, "target": target(1, published=NOW - seconds(8))}
 
@@ -392,9 +395,9 @@ def test_then_it_waits_for_a_person() -> None:
 
 
 def test_the_cause_of_a_rollback_is_in_its_message() -> None:
-    held = Held(2, 1, NOW, failed=True, cause="Deployment/api: " + 2000 * "x")
+    held = RollbackPause(2, 1, NOW, failed=True, cause="Deployment/api: " + 2000 * "x")
     with pytest.raises(Stalled) as caught:
-        next_step(observed(None, **BACK | {"state": replace(GIVEN_UP, held=held)}))
+        next_step(observed(None, **BACK | {"state": replace(GIVEN_UP, rollback_pause=held)}))
     assert "(Deployment/api: xxx" in caught.value.message
     assert len(caught.value.message) < 1300
 
@@ -424,7 +427,7 @@ DAILY = {"rotation": {"every": "30m", "jitter": "0%"}}
         pytest.param(DAILY, BACK | {"annotations": ASKED}, 3, id="a new trigger"),
         pytest.param(
             TWO,
-            BACK | {"state": replace(GIVEN_UP, held=Held(2, 0, NOW, failed=True))},
+            BACK | {"state": replace(GIVEN_UP, rollback_pause=RollbackPause(2, 0, NOW, failed=True))},
             3,
             id="a changed spec",
         ),
@@ -512,7 +515,7 @@ def test_the_same_text_is_handled_once() -> None:
 
 
 def test_a_return_that_was_asked_for_leaves_nothing_to_fix() -> None:
-    held = replace(GIVEN_UP, held=Held(2, 1, NOW, failed=False))
+    held = replace(GIVEN_UP, rollback_pause=RollbackPause(2, 1, NOW, failed=False))
     assert next_step(observed(DAILY, **BACK | {"state": held})) == Rest(None)
 
 

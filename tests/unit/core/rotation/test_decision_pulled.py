@@ -20,7 +20,7 @@ from keyturn.core.rotation.triggers import reason_to_renew
 from keyturn.core.spec.desired import wanted_by
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.revision import ItemValues
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import (
@@ -160,7 +160,8 @@ def test_a_change_that_is_read_for_an_emergency_waits_for_no_window() -> None:
 
 
 HELD = replace(
-    state(revision(2, "Refreshed"), revision(), names=NAMES, current=1), held=Held(2, 1, NOW, failed=True)
+    state(revision(2, "Refreshed"), revision(), names=NAMES, current=1),
+    rollback_pause=RollbackPause(2, 1, NOW, failed=True),
 )
 
 

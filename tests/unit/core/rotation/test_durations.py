@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.core.rotation.durations import duration_of, rollout_duration
 from keyturn.core.rotation.steps import Expire, Publish, Reason, Repair, Settle, Stage
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -107,9 +107,9 @@ def test_a_rollout_took_from_the_publication_until_all_were_through() -> None:
 
 
 def test_a_return_took_from_when_it_was_decided() -> None:
-    held = Held(2, 1, NOW - minutes(4), failed=True)
+    held = RollbackPause(2, 1, NOW - minutes(4), failed=True)
     look = observed(
-        {}, consumer(), state=state(revision(2), revision(), current=1, held=held), target=target(1)
+        {}, consumer(), state=state(revision(2), revision(), current=1, rollback_pause=held), target=target(1)
     )
 
     assert rollout_duration(look, NOW) == ("Rollback", minutes(4))

@@ -46,7 +46,7 @@ from keyturn.core.rotation.triggers import reason_to_renew, start_time
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import found_under
-from keyturn.core.state.state import Held, LeftSecret, Publication
+from keyturn.core.state.state import LeftSecret, Publication, RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
     API_KEY,
@@ -126,7 +126,8 @@ def under_another_key(reason: str = "SpecChanged", **others: Any) -> Any:
         pytest.param(look(), id="values from before"),
         pytest.param(look(CLOSED), id="windows that are closed"),
         pytest.param(
-            look(state=state(held=Held(2, 1, NOW, failed=True))), id="a hold after a rollout that failed"
+            look(state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
+            id="a hold after a rollout that failed",
         ),
         pytest.param(
             look(state=state(revision(1, "Claimed", made=NOW)), target=target(published=NOW)),
@@ -299,7 +300,7 @@ def test_the_first_of_several_is_named() -> None:
 
 
 def test_it_starts_at_once_where_a_hold_keeps_all_else() -> None:
-    held = state(held=Held(2, 1, NOW, failed=True))
+    held = state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))
 
     assert start_time(look(state=held)) == STARTED
     assert start_time(look(state=held, emergencies=())) is None

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.core.rotation.fallback import fallback_of, may_return_to
 from keyturn.core.state.credential import Phase
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from tests.unit.core import builders as make
 from tests.unit.core.accounts import credential, spec, state
 
@@ -31,5 +31,5 @@ def test_a_restored_revision_is_not_left_automatically(generation: int, *, faile
     before = make.state(*revisions, current=2)
     assert fallback_of(make.observed(state=before), make.desired()) == 1
 
-    held = replace(before, held=Held(3, generation, make.NOW, failed=failed))
+    held = replace(before, rollback_pause=RollbackPause(3, generation, make.NOW, failed=failed))
     assert fallback_of(make.observed(state=held), make.desired()) is None

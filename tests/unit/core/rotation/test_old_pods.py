@@ -13,7 +13,7 @@ from keyturn.core.errors import Wait
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.old_pods import are_newer, held_up_before, older_pods, pod_revision
+from keyturn.core.rotation.old_pods import are_newer, older_pods, pod_revision, was_blocked_before
 from keyturn.core.rotation.pod_reads import Need, need_of
 from keyturn.core.rotation.rollout import (
     Turn,
@@ -23,7 +23,7 @@ from keyturn.core.rotation.rollout import (
     standings,
 )
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.conditions import ConditionInput, conditions_of
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders
@@ -358,7 +358,10 @@ def test_pods_are_read_where_something_is_about_to_be_said(at: Observed, expecte
 
 BACK: dict[str, Any] = {
     "state": state(
-        TWO, revision(made=BEFORE), current=1, held=Held(2, 1, PUBLISHED + minutes(5), failed=True)
+        TWO,
+        revision(made=BEFORE),
+        current=1,
+        rollback_pause=RollbackPause(2, 1, PUBLISHED + minutes(5), failed=True),
     ),
     "target": target(1, published=PUBLISHED + minutes(5)),
     "now": PUBLISHED + minutes(6),
@@ -487,7 +490,7 @@ def test_new_pods_get_their_time_when_the_old_ones_have_ended(
     failed: bool,  # noqa: FBT001
     expected: WorkloadState,
 ) -> None:
-    one = replace(late(pod("a", "db=2", ready=False), failed=failed), held_up=since)
+    one = replace(late(pod("a", "db=2", ready=False), failed=failed), blocked_since=since)
     assert standing_of(look(one, now=LATE + seconds(1))).state is expected
 
 
@@ -497,7 +500,7 @@ def test_new_pods_get_their_time_when_the_old_ones_have_ended(
         pytest.param(late(), True, id="late"),
         pytest.param(late(in_place=False), False, id="late, and new ones do not wait for old ones"),
         pytest.param(late(terminates=False), False, id="late, and its controller counts none"),
-        pytest.param(replace(late(), held_up=LATE), True, id="was held up"),
+        pytest.param(replace(late(), blocked_since=LATE), True, id="was held up"),
     ],
 )
 def test_whether_pods_are_ready_is_read_where_it_would_have_failed(one: Consumer, expected: bool) -> None:  # noqa: FBT001
@@ -523,7 +526,7 @@ def test_a_restart_that_is_refused_waits_for_no_pod() -> None:
 def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None, expected: bool) -> None:  # noqa: FBT001
     rows = [{"kind": "StatefulSet", "name": "api", **row}] if row else []
     at = look(late(), status={"revision": 2, "workloads": rows})
-    assert held_up_before(at.consumers[0].workload, at) == expected
+    assert was_blocked_before(at.consumers[0].workload, at) == expected
 
 
 @pytest.mark.parametrize(
@@ -533,7 +536,7 @@ def test_what_an_earlier_process_saw_counts_from_now(row: dict[str, Any] | None,
         pytest.param(settled(pod("c", "db=1")), NOW, None, id="none ends"),
         pytest.param(late(ending()), LATE, 1, id="one holds a place"),
         pytest.param(
-            replace(late(ending()), held_up=PUBLISHED),
+            replace(late(ending()), blocked_since=PUBLISHED),
             PUBLISHED + minutes(1),
             1,
             id="one held a place before",

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.publication import publication_of, publication_time
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from tests.unit.core import accounts
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED
@@ -17,7 +17,7 @@ from tests.unit.core.builders import MADE, NOW, PUBLISHED
 if TYPE_CHECKING:
     from datetime import datetime
 
-BACK: dict[str, Any] = {"current": 1, "held": Held(2, 1, PUBLISHED, failed=False)}
+BACK: dict[str, Any] = {"current": 1, "rollback_pause": RollbackPause(2, 1, PUBLISHED, failed=False)}
 PROVEN_LATE = accounts.state(replace(accounts.credential(2), since=PUBLISHED), accounts.credential(1))
 
 

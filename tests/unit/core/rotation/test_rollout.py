@@ -10,7 +10,7 @@ import pytest
 
 from keyturn.api.status import MOST_WORKLOADS, WorkloadState
 from keyturn.core.observation.emergency import Emergency
-from keyturn.core.observation.observed import Denial, RestartHold, Sibling
+from keyturn.core.observation.observed import Denial, RestartWait, Sibling
 from keyturn.core.rotation.completed_rollouts import reports_completion
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.old_pods import runs_other_values
@@ -24,7 +24,7 @@ from keyturn.core.rotation.rollout import (
 )
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.core.rotation.steps import Rest
-from keyturn.core.state.state import Held, Publication
+from keyturn.core.state.state import Publication, RollbackPause
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
     BEFORE,
@@ -598,7 +598,7 @@ BACK: dict[str, Any] = {
         revision(5, "Triggered", changed=["password"]),
         *HISTORY.revisions,
         current=4,
-        held=Held(5, 1, NOW, failed=True),
+        rollback_pause=RollbackPause(5, 1, NOW, failed=True),
         publications=(Publication(5, NOW - seconds(60)), Publication(4, PUBLISHED), *HISTORY.publications),
     ),
     "target": target(4, published=NOW - seconds(1)),
@@ -748,7 +748,7 @@ OLD_POD = pod("api-old", marker="db=3")
         ),
         pytest.param(
             rolling(),
-            {"state": replace(HISTORY, held=Held(5, 0, SINCE, failed=True))},
+            {"state": replace(HISTORY, rollback_pause=RollbackPause(5, 0, SINCE, failed=True))},
             WorkloadState.FAILED,
             id="on its way back",
         ),
@@ -909,13 +909,13 @@ def test_no_more_workloads_are_reported_than_the_schema_takes() -> None:
 # Limits of the cluster
 
 
-HOLD = RestartHold(NOW + minutes(3), "--max-rolling 5")
+HOLD = RestartWait(NOW + minutes(3), "--max-rolling 5")
 
 
 def test_a_restart_waits_while_the_limits_of_the_cluster_are_reached() -> None:
     names = "password", "username", "token"
     three = {"data": [{"name": name, "generate": {"password": {}}} for name in names]}
-    at = look(*pending("api"), spec=three, hold=HOLD)
+    at = look(*pending("api"), spec=three, restart_wait=HOLD)
     (only,) = everyone(at)
     assert (only.state, only.turn, only.reason) == (PENDING, Turn.HINDERED, "RestartBudget")
     assert only.message
@@ -926,7 +926,7 @@ def test_a_restart_waits_while_the_limits_of_the_cluster_are_reached() -> None:
 
 def test_an_emergency_does_not_wait_for_the_limits_of_the_cluster() -> None:
     declared = Emergency("leak", "uid", PUBLISHED - minutes(1))
-    assert restarted(look(*pending("api"), hold=HOLD, emergencies=(declared,))) == ("api",)
+    assert restarted(look(*pending("api"), restart_wait=HOLD, emergencies=(declared,))) == ("api",)
 
 
 # Debounce

@@ -12,7 +12,7 @@ from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import next_marker
 from keyturn.core.rotation.steps import RollOut
-from keyturn.core.state.state import Held, Publication
+from keyturn.core.state.state import Publication, RollbackPause
 from tests.unit.core import builders
 from tests.unit.core.builders import (
     BEFORE,
@@ -44,7 +44,7 @@ def look(one: Consumer, **changed: Any) -> Observed:
             revision(2, "Triggered", made=PUBLISHED - seconds(1)),
             revision(made=BEFORE - minutes(1)),
             current=1,
-            held=Held(2, 1, BACK, failed=True),
+            rollback_pause=RollbackPause(2, 1, BACK, failed=True),
             publications=(Publication(2, PUBLISHED), Publication(1, BEFORE - minutes(1))),
         ),
         "target": target(1, published=BACK),

@@ -10,7 +10,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import NOT_READY, Trouble
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
 
 if TYPE_CHECKING:
@@ -221,8 +221,8 @@ def test_an_earlier_rollout_that_hangs_is_reported_with_its_pod() -> None:
 
 
 def test_no_workload_is_rolled_back_twice() -> None:
-    held = Held(2, 1, NOW, failed=True)
-    back = state(revision(2, "Triggered"), revision(), current=1, held=held)
+    held = RollbackPause(2, 1, NOW, failed=True)
+    back = state(revision(2, "Triggered"), revision(), current=1, rollback_pause=held)
     at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))
     assert at.desired
     (found,) = standings(at)

@@ -13,16 +13,16 @@ from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import standings
 from keyturn.core.rotation.steps import DeletePod, Rest
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod, revision, seconds, state, target
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Consumer, Observed
     from keyturn.core.observation.pods import Pod
 
-HELD = Held(2, 1, NOW - seconds(30), failed=True)
+HELD = RollbackPause(2, 1, NOW - seconds(30), failed=True)
 BACK: dict[str, Any] = {
-    "state": state(revision(2, "Triggered"), revision(), current=1, held=HELD),
+    "state": state(revision(2, "Triggered"), revision(), current=1, rollback_pause=HELD),
     "target": target(1),
 }
 STUCK = pod("web-1", owner="uid-of-web", template="withdrawn", ready=False, never_ready=True)

@@ -12,7 +12,7 @@ from keyturn.core import rotation
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import RollOut, rotation_id
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core import builders as make
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def state(text: str, handled: str) -> StateFacts:
         *(make.revision(one, "Triggered" if one > 1 else "Created") for one in numbers),
         current=int(current),
         triggers=Triggers(spec=handled),
-        held=Held(int(newest), 1, make.NOW, failed=True) if newest else None,
+        rollback_pause=RollbackPause(int(newest), 1, make.NOW, failed=True) if newest else None,
     )
 
 

@@ -22,7 +22,7 @@ from keyturn.core.rotation.triggers import (
     overdue_time,
 )
 from keyturn.core.state.revision import Validity
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, UID, observed, revision, state
@@ -144,7 +144,9 @@ def test_a_lease_is_no_date() -> None:
 
 
 def test_a_rotation_that_a_rollback_holds_is_overdue_after_its_date() -> None:
-    held = state(revision(2), revision(), current=1, held=Held(2, 1, MADE + HOUR, failed=True))
+    held = state(
+        revision(2), revision(), current=1, rollback_pause=RollbackPause(2, 1, MADE + HOUR, failed=True)
+    )
     before = told(observed({"rotation": QUARTERLY}, state=held))
     assert "nextRotationTime" not in before
 

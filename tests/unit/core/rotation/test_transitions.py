@@ -17,7 +17,7 @@ from keyturn.core.rotation.transitions import record
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import RevisionFacts
-from keyturn.core.state.state import Held, LeftSecret, Publication, Pushed, StateFacts, Triggers
+from keyturn.core.state.state import LeftSecret, Publication, Pushed, RollbackPause, StateFacts, Triggers
 from tests.unit.core import builders as make
 from tests.unit.core.builders import MADE, NOW, PUBLISHED, UID, minutes
 
@@ -57,11 +57,17 @@ def test_a_secret_under_an_earlier_name_is_recorded_with_the_revision_that_it_ha
 
 
 def test_a_declined_request_is_handled_and_a_hold_ends() -> None:
-    held = replace(state(1), held=Held(2, 1, NOW, failed=False), triggers=Triggers(rollback="before"))
+    held = replace(
+        state(1), rollback_pause=RollbackPause(2, 1, NOW, failed=False), triggers=Triggers(rollback="before")
+    )
 
     after = record(steps.Decline(), held, make.observed(annotations=ROTATE | ROLLBACK), NOW)
 
-    assert (after.triggers.annotation, after.triggers.rollback, after.held) == ("leaver", "before", None)
+    assert (after.triggers.annotation, after.triggers.rollback, after.rollback_pause) == (
+        "leaver",
+        "before",
+        None,
+    )
 
 
 def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> None:
@@ -72,7 +78,7 @@ def test_a_rollback_makes_an_earlier_revision_current_and_holds_the_other() -> N
     after = record(steps.GoBack(1, given_up=2, failed=True), state(2, 1), observed, NOW)
 
     assert after.current_number == 1
-    assert after.held == Held(2, 1, NOW, failed=True)
+    assert after.rollback_pause == RollbackPause(2, 1, NOW, failed=True)
     assert after.publications == (Publication(2, PUBLISHED),)
     assert after.triggers.rollback == "2026-11"
 
@@ -107,8 +113,8 @@ def test_a_rollback_after_a_failure_records_the_failed_workloads_and_pods() -> N
         None, api, state=make.state(make.revision(2), make.revision(1)), target=make.target(2)
     )
 
-    failed = record(steps.GoBack(1, given_up=2, failed=True), state(2, 1), observed, NOW).held
-    requested = record(steps.GoBack(1, given_up=2, failed=False), state(2, 1), observed, NOW).held
+    failed = record(steps.GoBack(1, given_up=2, failed=True), state(2, 1), observed, NOW).rollback_pause
+    requested = record(steps.GoBack(1, given_up=2, failed=False), state(2, 1), observed, NOW).rollback_pause
 
     assert failed is not None
     assert requested is not None
@@ -128,12 +134,12 @@ def test_a_rollback_to_the_current_revision_only_handles_the_request() -> None:
 
 @pytest.mark.parametrize("lasts", [True, False])
 def test_a_request_for_the_current_revision_changes_how_long_the_pause_lasts(lasts: bool) -> None:  # noqa: FBT001
-    held = Held(2, 1, NOW, failed=False, lasts=not lasts)
+    held = RollbackPause(2, 1, NOW, failed=False, lasts=not lasts)
     step = steps.GoBack(1, given_up=1, failed=False, lasts=lasts)
-    after = record(step, replace(state(2, 1), held=held), make.observed(annotations=ROLLBACK), NOW)
-    failed = record(step, replace(state(2, 1), held=HELD), make.observed(annotations=ROLLBACK), NOW)
+    after = record(step, replace(state(2, 1), rollback_pause=held), make.observed(annotations=ROLLBACK), NOW)
+    failed = record(step, replace(state(2, 1), rollback_pause=HELD), make.observed(annotations=ROLLBACK), NOW)
 
-    assert (after.held, failed.held) == (replace(held, lasts=lasts), HELD)
+    assert (after.rollback_pause, failed.rollback_pause) == (replace(held, lasts=lasts), HELD)
 
 
 def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
@@ -141,7 +147,7 @@ def test_a_rollback_on_request_records_how_long_the_pause_lasts() -> None:
 
     after = record(step, state(2, 1), make.observed(annotations=ROLLBACK), NOW)
 
-    assert after.held == Held(2, 1, NOW, failed=False, lasts=False)
+    assert after.rollback_pause == RollbackPause(2, 1, NOW, failed=False, lasts=False)
 
 
 def test_a_rollback_without_a_request_keeps_the_last_request() -> None:
@@ -174,7 +180,7 @@ UNCHANGED = replace(CONTENT, changed=frozenset())
 KEPT = replace(CONTENT, changed=frozenset({"TOKEN"}), begins_overlap=False)
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
 SPEC_CHANGE = Reason("SpecChanged", "data has new items", frozenset({"password"}), rotates=False)
-HELD = Held(1, 7, NOW, failed=True)
+HELD = RollbackPause(1, 7, NOW, failed=True)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +193,9 @@ def test_the_state_of_a_recreated_object_is_taken_over(
 ) -> None:
     observed = make.observed(uid="new", annotations=ROTATE, target=target)
 
-    after = transitions.take_over(replace(state(1), held=HELD), observed)
+    after = transitions.take_over(replace(state(1), rollback_pause=HELD), observed)
 
-    assert (after.uid, after.triggers.annotation, after.held) == (
+    assert (after.uid, after.triggers.annotation, after.rollback_pause) == (
         "new",
         "leaver",
         replace(HELD, generation=0),
@@ -340,7 +346,7 @@ def test_the_end_of_an_overlap_is_recorded_for_each_of_its_revisions() -> None:
 
 
 def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
-    after = staged(REASON, replace(state(2, 1), held=HELD, used=9))
+    after = staged(REASON, replace(state(2, 1), rollback_pause=HELD, used=9))
 
     assert after.newest == RevisionFacts(
         3,
@@ -353,7 +359,7 @@ def test_a_rotation_records_a_revision_and_handles_the_request() -> None:
         rotated_before=MADE,
         fresh=CONTENT.fresh,
     )
-    assert (after.current_number, after.restorable, after.held, after.used) == (
+    assert (after.current_number, after.restorable, after.rollback_pause, after.used) == (
         3,
         frozenset({3, 2, 1}),
         None,

@@ -23,7 +23,7 @@ from keyturn.core.rotation.triggers import (
     waits_until,
 )
 from keyturn.core.state.revision import Validity
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from tests.unit.core.builders import (
     MADE,
     NOW,
@@ -286,7 +286,7 @@ def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> N
             id="a trigger that need not wait",
         ),
         pytest.param(
-            observed(within(BY_NIGHT), state=state(held=Held(2, 1, NOW, failed=True))),
+            observed(within(BY_NIGHT), state=state(rollback_pause=RollbackPause(2, 1, NOW, failed=True))),
             None,
             id="held after a failed rollout",
         ),
@@ -341,7 +341,9 @@ def test_a_rotation_is_overdue_when_it_could_have_started(look: Observed, overdu
     assert is_overdue(look) == overdue
 
 
-HELD_BACK = replace(state(revision(2), revision(), current=1), held=Held(2, 1, MADE, failed=False))
+HELD_BACK = replace(
+    state(revision(2), revision(), current=1), rollback_pause=RollbackPause(2, 1, MADE, failed=False)
+)
 
 
 @pytest.mark.parametrize("now", [NOW - seconds(1), NOW, NOW + seconds(1)], ids=["before", "at", "after"])
@@ -360,9 +362,11 @@ def test_what_holds_a_rotation_does_not_hold_the_news_that_it_is_overdue(
 
 # The end of the pause after a rollback
 
-SKIPPED = replace(HELD_BACK, held=Held(2, 1, MADE + timedelta(minutes=30), failed=False, lasts=False))
+SKIPPED = replace(
+    HELD_BACK, rollback_pause=RollbackPause(2, 1, MADE + timedelta(minutes=30), failed=False, lasts=False)
+)
 LATE = MADE + timedelta(minutes=90)
-LATE_BACK = replace(HELD_BACK, held=Held(2, 1, LATE, failed=False, lasts=False))
+LATE_BACK = replace(HELD_BACK, rollback_pause=RollbackPause(2, 1, LATE, failed=False, lasts=False))
 FIVE_PAST = {"windows": [{"cron": "5 * * * *", "duration": "10m"}]}
 IN_A_WINDOW = {"rotation": HOURLY["rotation"] | FIVE_PAST}
 NOBODY = {"rotation": HOURLY["rotation"] | {"appliedBy": "Nobody"}}

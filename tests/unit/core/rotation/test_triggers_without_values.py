@@ -11,7 +11,7 @@ from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
 from keyturn.core.rotation.triggers import turns_nothing
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
     API_KEY,
@@ -66,10 +66,11 @@ def test_where_something_is_made_it_is_followed() -> None:
 
 def test_it_gives_up_what_came_back_and_a_return_goes_first() -> None:
     held = replace(
-        state(revision(2), revision(), names=("api-key",), current=1), held=Held(2, 1, NOW, failed=False)
+        state(revision(2), revision(), names=("api-key",), current=1),
+        rollback_pause=RollbackPause(2, 1, NOW, failed=False),
     )
     assert next_step(looked(PULLED, state=held)) == Decline()
-    both = looked(PULLED, state=replace(held, held=None), annotations={**ASKED, ROLLBACK: "2"})
+    both = looked(PULLED, state=replace(held, rollback_pause=None), annotations={**ASKED, ROLLBACK: "2"})
     assert next_step(both) == GoBack(2, 1, failed=False, lasts=False)
 
 

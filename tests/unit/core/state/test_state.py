@@ -12,7 +12,7 @@ from keyturn.api.source import StoreKind
 from keyturn.core.spec.store_refs import Source
 from keyturn.core.state.lease import StoreLease
 from keyturn.core.state.revision import ItemValues, Rendered, Revision, Validity, changed_keys, found_under
-from keyturn.core.state.state import Held, LeftSecret, Publication, State, Triggers
+from keyturn.core.state.state import LeftSecret, Publication, RollbackPause, State, Triggers
 from keyturn.core.value import Value
 from tests.unit.core import builders
 from tests.unit.core.builders import NOW
@@ -85,8 +85,8 @@ def test_the_last_secrets_under_earlier_names_are_known() -> None:
 
 
 def test_a_new_revision_lifts_a_hold() -> None:
-    held = replace(state(2, 1).facts, current_number=1, held=Held(2, 1, NOW, failed=True))
-    assert held.with_revision(builders.revision(3), 3).held is None
+    held = replace(state(2, 1).facts, current_number=1, rollback_pause=RollbackPause(2, 1, NOW, failed=True))
+    assert held.with_revision(builders.revision(3), 3).rollback_pause is None
 
 
 def test_the_time_of_publication_is_recorded_of_the_current_one() -> None:

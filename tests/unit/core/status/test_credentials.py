@@ -13,7 +13,7 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Rest
 from keyturn.core.state.credential import Phase
-from keyturn.core.state.state import Held
+from keyturn.core.state.state import RollbackPause
 from keyturn.core.status.credentials import credential_status, credential_valid
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -251,14 +251,14 @@ def test_a_candidate_that_was_given_up_at_first_leaves_the_history_to_the_publis
 
 def test_a_candidate_that_a_rollback_gave_up_is_not_history_either() -> None:
     gone = superseding(3, abandoned=True)
-    held = Held(2, 1, make.NOW, failed=False)
+    held = RollbackPause(2, 1, make.NOW, failed=False)
     known = state(
         credential(3, CLOSING),
         credential(2, CLOSED),
         credential(1),
         current=1,
         revisions=(gone, superseding(2), superseding(1, supersedes=None)),
-        held=held,
+        rollback_pause=held,
     )
     status = status_of(look(known, status={"revision": 1, "history": [FIRST]}), Outcome(Rest(None)))
     assert [(row.revision, row.result) for row in status.history] == [

@@ -20,7 +20,7 @@ from keyturn.core.rotation.steps import Begin, Bind, Publish, Reason, Rest, Sett
 from keyturn.core.rotation.triggers import breakage_of
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.lease import StoreLease
-from keyturn.core.state.state import Held, Triggers
+from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
 from tests.unit.core.builders import (
@@ -209,7 +209,10 @@ def test_workloads_that_are_done_are_counted() -> None:
 
 
 HELD_BACK = state(
-    revision(2), revision(), current=1, held=Held(2, 1, NOW - seconds(9), failed=False, lasts=False)
+    revision(2),
+    revision(),
+    current=1,
+    rollback_pause=RollbackPause(2, 1, NOW - seconds(9), failed=False, lasts=False),
 )
 STATES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "at rest": ({}, {}, "Ready"),
@@ -390,7 +393,7 @@ BACK: dict[str, Any] = {
         revision(2, "Triggered", made=NOW - minutes(1)),
         revision(),
         current=1,
-        held=Held(2, 1, NOW - seconds(30), failed=True),
+        rollback_pause=RollbackPause(2, 1, NOW - seconds(30), failed=True),
     ),
     "target": target(1, published=NOW - seconds(20)),
     "status": {"revision": 2, "history": [ENTRY_1]},
@@ -428,8 +431,8 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
     ],
 )
 def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None) -> None:
-    held = replace(BACK["state"].held, cause=cause)
-    look = observed(None, consumer(marker="db=1"), **BACK | {"state": replace(BACK["state"], held=held)})
+    held = replace(BACK["state"].rollback_pause, cause=cause)
+    look = observed(None, consumer(marker="db=1"), **BACK | {"state": replace(BACK["state"], rollback_pause=held)})
 
     entries = {one.result: one.message for one in status_of(look, RESTS).history}
 
@@ -469,8 +472,8 @@ def test_when_it_is_back_nothing_rotates_and_the_reason_is_said() -> None:
 
 
 def test_a_pause_that_ends_at_a_date_names_it_and_is_over_then() -> None:
-    held = Held(2, 1, MADE, failed=False, lasts=False)
-    back = BACK | {"state": replace(BACK["state"], held=held)}
+    held = RollbackPause(2, 1, MADE, failed=False, lasts=False)
+    back = BACK | {"state": replace(BACK["state"], rollback_pause=held)}
     daily = {"rotation": {"every": "1d", "jitter": "0%"}}
     end = MADE + timedelta(days=1)
     before, after = observed(daily, **back), observed(daily, now=end, **back)
