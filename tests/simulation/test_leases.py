@@ -48,7 +48,7 @@ class LeasingStore(SimulatedStore):
         """What was lent to a process that died before its very next write, so that nobody could know of it."""
 
     async def revoke_lease(self, ref: StoreRef, namespace: str, key: str, lease: ProviderLease) -> None:
-        recorded = {loan.id for loan in self._cluster.state().facts.loans}
+        recorded = {loan.id for loan in self._cluster.state().facts.leases}
         assert lease.id in recorded, "what is given back is forgotten afterwards"
         with self._cluster.write():
             await super().revoke_lease(ref, namespace, key, lease)

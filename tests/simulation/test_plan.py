@@ -72,7 +72,7 @@ class Comparison:
 
 def comparable(facts: StateFacts | None) -> StateFacts | None:
     """Return the facts without those that only values have."""
-    return facts and replace(facts, lives={}, borrowed={}, lent={})
+    return facts and replace(facts, lives={}, leases_by_item={}, leases_by_revision={})
 
 
 @pytest.fixture

@@ -131,13 +131,13 @@ def _state_document(state: State) -> dict[str, Any]:
         "used": facts.used,
         "refreshed": facts.refreshed,
         "pushed": [asdict(record) for record in facts.pushed],
-        "loans": [_loan_document(lease) for lease in facts.loans],
+        "loans": [_lease_document(lease) for lease in facts.leases],
         **with_credentials,
         **with_left,
     }
 
 
-def _loan_document(lease: StoreLease) -> dict[str, Any]:
+def _lease_document(lease: StoreLease) -> dict[str, Any]:
     document = asdict(lease) | {"lasts": int(lease.lasts.total_seconds())}
     if not lease.issuer:
         del document["issuer"]
@@ -163,7 +163,7 @@ def _kept_document(kept: ItemValues) -> dict[str, Any]:
         "outputs": _encode(kept.outputs),
         "overlap": _encode(kept.overlap),
         "previous": _encode(kept.previous),
-        "loan": kept.loan,
+        "loan": kept.lease,
     } | ({"earlier": _encode(kept.earlier)} if kept.earlier else {})
 
 
@@ -200,7 +200,7 @@ def _state_from(document: dict[str, Any]) -> State:
         used=_number(document["used"]) if document["used"] else 0,
         refreshed=_time_or_none(document.get("refreshed")),
         pushed=tuple(_pushed_from(item) for item in document.get("pushed", ())),
-        loans=tuple(_loan_from(item) for item in document.get("loans", ())),
+        leases=tuple(_lease_from(item) for item in document.get("loans", ())),
         credentials=tuple(_credential_from(item) for item in document.get("credentials", ())),
         left=tuple(_left_from(item) for item in document.get("left", ())),
     )
@@ -239,7 +239,7 @@ def _kept_from(document: dict[str, Any]) -> ItemValues:
         overlap=overlap,
         previous=previous,
         earlier=_decode(document.get("earlier", {})),
-        loan=_text(document.get("loan", "")),
+        lease=_text(document.get("loan", "")),
     )
 
 
@@ -305,7 +305,7 @@ def _left_from(document: dict[str, Any]) -> LeftSecret:
     return LeftSecret(_secret(document["name"]), _text(document["uid"]), number and _number(number))
 
 
-def _loan_from(document: dict[str, Any]) -> StoreLease:
+def _lease_from(document: dict[str, Any]) -> StoreLease:
     return StoreLease(
         place=Destination.at(_text(document["place"])).id,
         id=_text(document["id"]),

@@ -39,7 +39,7 @@ def revision(number: int, text: str) -> tuple[RevisionFacts, Revision]:
         {"value": Value.of_text(text)},
         {"value": "password"},
         Validity(WHEN, WHEN),
-        loan="database/creds/db/1",
+        lease="database/creds/db/1",
     )
     rendered = {"url": Rendered("{{ password }}", Value.of_text(text))}
     return of_revision, Revision({"password": kept}, rendered)
@@ -56,7 +56,7 @@ STATE = make.record(
         Pushed(Destination(StoreKind.SECRET_STORE, "vault", "shop/db").id, "", 2, done=True, deletes=False),
     ),
     left=(LeftSecret("db-old", "uid-old", 1), LeftSecret("db.older", "", 0)),
-    loans=(
+    leases=(
         StoreLease(
             Destination(StoreKind.SECRET_STORE, "vault", "creds/db").id,
             "database/creds/db/1",
@@ -181,23 +181,25 @@ def test_a_state_of_before_there_were_stores_is_read() -> None:
 
 @pytest.mark.parametrize("is_carried", [False, True])
 def test_that_a_revision_had_a_lease_outlasts_a_restart(is_carried: bool) -> None:  # noqa: FBT001
-    dropped = replace(STATE.facts.loans[0], id="database/creds/db/0", is_carried=is_carried)
-    written = state_body(KEY, STATE.with_facts(replace(STATE.facts, loans=(dropped,))), None, "")
+    dropped = replace(STATE.facts.leases[0], id="database/creds/db/0", is_carried=is_carried)
+    written = state_body(KEY, STATE.with_facts(replace(STATE.facts, leases=(dropped,))), None, "")
 
-    assert [loan.is_carried for loan in state_of(written).facts.loans] == [is_carried]
+    assert [loan.is_carried for loan in state_of(written).facts.leases] == [is_carried]
 
 
 def test_a_lease_in_a_state_of_before_is_known_by_the_revisions() -> None:
     before = state_of(edited(lambda read: read["loans"][0].pop("is_carried")))
-    assert [loan.is_carried for loan in before.facts.loans] == [True]
+    assert [loan.is_carried for loan in before.facts.leases] == [True]
 
 
 def test_the_issuer_of_a_lease_is_written_if_it_is_known() -> None:
     assert "issuer" not in document()["loans"][0]
-    issued = replace(STATE.facts.loans[0], issuer="https://vault.test/#database")
-    known = STATE.with_facts(replace(STATE.facts, loans=(issued,)))
+    issued = replace(STATE.facts.leases[0], issuer="https://vault.test/#database")
+    known = STATE.with_facts(replace(STATE.facts, leases=(issued,)))
 
-    assert [loan.issuer for loan in state_of(state_body(KEY, known, None, "")).facts.loans] == [issued.issuer]
+    assert [loan.issuer for loan in state_of(state_body(KEY, known, None, "")).facts.leases] == [
+        issued.issuer
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "Db", "a/b", "-a", 7])

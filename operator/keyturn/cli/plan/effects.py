@@ -91,7 +91,7 @@ def _staged(step: steps.Stage, observed: Observed, makers: Makers) -> Observed:
         return observed
     content = estimate.content_generated(step.reason.fresh, desired, before, makers)
     after = transitions.stage(step, before, observed, desired, content, observed.now)
-    return replace(observed, state=after.with_loans(observed.pulled.loans), unfit=frozenset())
+    return replace(observed, state=after.with_leases(observed.pulled.leases), unfit=frozenset())
 
 
 def _published(step: steps.Publish | steps.Repair | steps.Settle, observed: Observed) -> Observed:

@@ -85,7 +85,7 @@ async def generate_revision(
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=frozenset(made_now), begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)
-    return State.newer(facts.with_loans(last.leases if last else ()), revision, state)
+    return State.newer(facts.with_leases(last.leases if last else ()), revision, state)
 
 
 def making_order(desired: Desired) -> tuple[Item, ...]:

@@ -90,8 +90,8 @@ class UnrecordedLeases:
 
         A lease that the state records has its own step for that.
         """
-        held = frozenset(state.borrowed.values()) if state else frozenset()
-        recorded = held.union(lease.id for lease in state.loans) if state else held
+        held = frozenset(state.leases_by_item.values()) if state else frozenset()
+        recorded = held.union(lease.id for lease in state.leases) if state else held
         for place, one in list(self.acquired.items()):
             if place in places and one.lease.id not in held:
                 continue
@@ -294,8 +294,8 @@ class LeaseManager:
         ]
         if not all(one and item.source and one.recipe == item.source.text for item, one in kept):
             return None
-        names = {one.loan for _, one in kept if one}
-        lease = next((lease for lease in self._state.facts.loans if {lease.id} == names), None)
+        names = {one.lease for _, one in kept if one}
+        lease = next((lease for lease in self._state.facts.leases if {lease.id} == names), None)
         return LeasedValue(lease, None) if lease else None
 
     async def _renew(self, source: Source, lease: StoreLease) -> StoreLease | None:
@@ -345,7 +345,7 @@ class LeaseManager:
 
     @property
     def _recorded(self) -> Iterator[str]:
-        return (lease.id for lease in self._state.facts.loans) if self._state else iter(())
+        return (lease.id for lease in self._state.facts.leases) if self._state else iter(())
 
 
 _MIN_DURATION: Final = timedelta(seconds=1)
@@ -370,21 +370,21 @@ async def revoke_lease(
 
     A lease that has expired, or that a person states to have revoked, needs no revocation.
     """
-    lease = step.loan
+    lease = step.lease
     is_over = step.is_stated or context.now() >= lease.ends or await _revoke(lease, key, memory, context)
     if not is_over and not (step.drops_refused and memory.refusal(key, lease.id)):
         return None
     if is_over and not step.is_stated:
         memory.settle(key, lease.id)
     memory.take_revocation(key, lease.id)
-    return state.with_facts(state.facts.without_loan(step.loan.id))
+    return state.with_facts(state.facts.without_lease(step.lease.id))
 
 
 def tell_revocation(
     step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
 ) -> bool:
     """Post the result of a revocation, whose state is written; return whether it is over."""
-    lease = step.loan
+    lease = step.lease
     if step.is_stated:  # only now, as the statement counts from the failure on until the state is written
         memory.settle(key, lease.id)
     problem = memory.postponed(key).get(lease.id)

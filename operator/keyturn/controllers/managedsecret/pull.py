@@ -241,7 +241,7 @@ def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired,
 
 
 def _with_lease(kept: ItemValues, lease: StoreLease | None) -> ItemValues:
-    return replace(kept, life=Validity(lease.due, lease.ends), loan=lease.id) if lease else kept
+    return replace(kept, life=Validity(lease.due, lease.ends), lease=lease.id) if lease else kept
 
 
 def _source_of(item: Item) -> Source:

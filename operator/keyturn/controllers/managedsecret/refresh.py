@@ -106,7 +106,7 @@ async def with_stores(
         observed,
         pulled=pulled,
         push_problems=memory.pushes.problems(key),
-        returns=memory.leases.postponed(key),
+        revocation_problems=memory.leases.postponed(key),
     )
 
 
@@ -114,7 +114,7 @@ def _has_stores(observed: Observed) -> bool:
     """Whether values of the spec or of the record are at stores."""
     desired, state = observed.desired, observed.state
     is_asked = desired is not None and bool(desired.pulled or desired.pushes)
-    return is_asked or (state is not None and bool(state.loans or state.pushed))
+    return is_asked or (state is not None and bool(state.leases or state.pushed))
 
 
 async def _pull(
@@ -138,7 +138,7 @@ async def _pull(
         return pulled
     return replace(
         pulled,
-        loans=(*renewed, *(lease for lease in taken if lease not in renewed)),
+        leases=(*renewed, *(lease for lease in taken if lease not in renewed)),
         in_hand=frozenset(lease.id for lease in taken),
     )
 
@@ -188,7 +188,7 @@ def _not_read(pull: _Pull) -> Pulled:
 
 def _held_leases(observed: Observed) -> frozenset[str]:
     """Return the IDs of the leases that the current revision records."""
-    return frozenset(observed.state.borrowed.values()) if observed.state else frozenset()
+    return frozenset(observed.state.leases_by_item.values()) if observed.state else frozenset()
 
 
 def _first_due(observed: Observed, desired: Desired) -> datetime | None:
@@ -313,7 +313,7 @@ async def _prepare_read(pull: _Pull) -> Coroutine[Any, Any, Reading]:
     observed, desired, stores = pull.observed, pull.desired, pull.context.stores
     # Without a state, any refresh request may be new.
     fresh = observed.asks_to_refresh or (observed.state is None and observed.requested.refresh is not None)
-    state = await pull.load() if observed.state and observed.state.loans else None
+    state = await pull.load() if observed.state and observed.state.leases else None
     reissue = bool(observed.rereads_for)
     now = pull.context.now
     leases = LeaseManager(pull.key, desired, state, pull.unrecorded, stores, now, reissue=reissue)
@@ -364,7 +364,7 @@ def _changed(values: Mapping[str, ItemValues], observed: Observed, state: State 
 
 def _is_other(kept: ItemValues, before: ItemValues | None) -> bool:
     """Whether a value differs, or belongs to another lease."""
-    return before is None or before.loan != kept.loan or before.data() != kept.data()
+    return before is None or before.lease != kept.lease or before.data() != kept.data()
 
 
 def _emptied(values: Mapping[str, ItemValues], state: State | None) -> Stalled | None:

@@ -174,7 +174,7 @@ def _reaches_out(desired: Desired, state: StateFacts) -> bool:
             desired.pushes,
             desired.database,
             state.pushed,
-            state.loans,
+            state.leases,
             state.credentials,
             state.candidate,
             state.rollback_pause,

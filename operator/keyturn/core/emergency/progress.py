@@ -302,7 +302,7 @@ def _still_valid(observed: Observed, desired: Desired) -> str | None:
 
 def _leased(observed: Observed) -> str | None:
     """Return a message with the leases of earlier dynamic credentials that are to be revoked."""
-    number = sum(loan.is_carried for loan in idle_leases(observed)) - len(refused_leases(observed))
+    number = sum(lease.is_carried for lease in idle_leases(observed)) - len(refused_leases(observed))
     return f"leases of earlier credentials are to be revoked: {number}" if number else None
 
 

@@ -181,7 +181,7 @@ class Observed:
     """The marker that a restart by this process has written for the current revision; None if it removed it."""
     fight: DriftHistory | None = None
     """Recent drift repairs by this process."""
-    returns: Mapping[str, RevocationProblem] = field(default_factory=dict)
+    revocation_problems: Mapping[str, RevocationProblem] = field(default_factory=dict)
     """Last failure of a revocation, by lease."""
     emergencies: tuple[Emergency, ...] = ()
     """Declared emergencies that affect this ManagedSecret, and are not closed."""

@@ -55,7 +55,7 @@ class Pulled:
     """Changed items of the last complete read that wait for a window."""
     problem: Wait | Stalled | None = None
     """The error of the last read."""
-    loans: tuple[StoreLease, ...] = ()
+    leases: tuple[StoreLease, ...] = ()
     """Leases of the values that were read."""
     in_hand: frozenset[str] = frozenset()
     """Leases that no revision holds yet."""

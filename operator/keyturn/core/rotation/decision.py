@@ -34,7 +34,7 @@ from .credentials import (
 from .drift import contest, is_contested, until, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once
 from .holders import pod_to_evict
-from .leases import next_loans, next_return, returned_again, returned_last
+from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
 from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change, refuse_managed_account
 from .publication import was_in_deleted_secret
 from .push import last_pushes, next_push, push_problem, pushed_again
@@ -76,7 +76,7 @@ def next_step(observed: Observed) -> steps.Step:
     if observed.managed.spec.suspend:
         return steps.Rest(_reported_while_suspended(observed), observed.unread)
     desired = _allowed(observed)
-    if first := _claim(observed, desired) or next_loans(observed) or _asked(observed, desired):
+    if first := _claim(observed, desired) or next_leases(observed) or _asked(observed, desired):
         return first
     if step := next_candidate(observed, desired) or next_left_over(observed, desired):
         return step
@@ -97,7 +97,7 @@ def next_step(observed: Observed) -> steps.Step:
         or next_repair(observed, desired)
         or _outside(observed, desired)
         or _let_go(observed)
-        or next_return(observed, desired)
+        or next_lease_revocation(observed, desired)
         or next_revocation(observed, desired)
         or _without_pods(observed, desired)
         or _roll_out(observed, desired, problem)
@@ -105,7 +105,7 @@ def next_step(observed: Observed) -> steps.Step:
 
 
 def _rest_before_deletion(observed: Observed) -> steps.Rest:
-    times = (pushed_again(observed), returned_last(observed), account_again(observed))
+    times = (pushed_again(observed), last_lease_revocation_time(observed), account_again(observed))
     problem = push_problem(observed)
     if problem is None and observed.account and observed.is_finalized:
         problem = observed.account.problem
@@ -367,7 +367,7 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         observed.restart_wait.again if observed.restart_wait else None,
         observed.pulled.again,
         pushed_again(observed),
-        returned_again(observed, desired),
+        next_lease_revocation_time(observed, desired),
         account_again(observed),
         until(observed),
     )

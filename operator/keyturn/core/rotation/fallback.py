@@ -31,7 +31,7 @@ def may_return_to(number: int, state: StateFacts, desired: Desired) -> bool:
 
 def leases_last(number: int, state: StateFacts) -> bool:
     """Whether the leases of a revision's dynamic credentials are not revoked."""
-    return state.lent.get(number, frozenset()) <= {loan.id for loan in state.loans}
+    return state.leases_by_revision.get(number, frozenset()) <= {lease.id for lease in state.leases}
 
 
 def fallback_of(observed: Observed, desired: Desired) -> int | None:

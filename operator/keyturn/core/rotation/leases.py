@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = [
     "are_kept_for",
     "idle_leases",
-    "last_return",
-    "next_loans",
-    "next_return",
+    "last_lease_revocation",
+    "last_lease_revocation_time",
+    "next_lease_revocation",
+    "next_lease_revocation_time",
+    "next_leases",
     "refusal_of",
     "refused_leases",
-    "returned_again",
-    "returned_last",
     "stated_at",
     "unrevoked",
 ]
@@ -49,44 +49,48 @@ _MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of the person who states a time may be ahead."""
 
 
-def next_loans(observed: Observed) -> steps.Borrow | None:
+def next_leases(observed: Observed) -> steps.Borrow | None:
     """Return the step that records new or renewed leases, before anything else uses them."""
     if observed.state is None:
         return None  # the first revision records them
-    new = tuple(loan for loan in observed.pulled.loans if loan not in observed.state.loans)
+    new = tuple(lease for lease in observed.pulled.leases if lease not in observed.state.leases)
     return steps.Borrow(new) if new else None
 
 
-def next_return(observed: Observed, desired: Desired) -> steps.GiveBack | None:
+def next_lease_revocation(observed: Observed, desired: Desired) -> steps.GiveBack | None:
     """Return the next lease to revoke: at once if no revision had its value, else when no workload needs it."""
     idle = idle_leases(observed)
-    ready = [loan for loan in idle if _may_end_at(loan, observed, desired) <= observed.now]
-    tried = [loan for loan in idle if loan in ready or loan.id in observed.returns]
-    stated = [loan for loan in tried if _is_stated(loan, observed)]
+    ready = [lease for lease in idle if _may_end_at(lease, observed, desired) <= observed.now]
+    tried = [lease for lease in idle if lease in ready or lease.id in observed.revocation_problems]
+    stated = [lease for lease in tried if _is_stated(lease, observed)]
     if stated:  # the last to end comes last: the status knows the leases that were refused by its end
-        return steps.GiveBack(min(stated, key=lambda loan: loan.ends), is_stated=True)
+        return steps.GiveBack(min(stated, key=lambda lease: lease.ends), is_stated=True)
     return _first(ready, observed)
 
 
 def idle_leases(observed: Observed) -> tuple[StoreLease, ...]:
     """Return the leases that neither the current revision nor a pending one holds."""
-    if observed.state is None or not observed.state.loans:
+    if observed.state is None or not observed.state.leases:
         return ()
-    held = frozenset(observed.state.borrowed.values()) | observed.state.lent_next | observed.pulled.in_hand
-    return tuple(loan for loan in observed.state.loans if loan.id not in held)
+    held = (
+        frozenset(observed.state.leases_by_item.values())
+        | observed.state.candidate_leases
+        | observed.pulled.in_hand
+    )
+    return tuple(lease for lease in observed.state.leases if lease.id not in held)
 
 
-def last_return(observed: Observed) -> steps.GiveBack | None:
+def last_lease_revocation(observed: Observed) -> steps.GiveBack | None:
     """Return the next lease to revoke of a deleted ManagedSecret, which does not wait for one that is refused."""
-    loans = observed.state.loans if observed.state else ()
-    refused = next((loan for loan in loans if refusal_of(loan, observed)), None)
-    step = steps.GiveBack(refused) if refused else _first(loans, observed)
+    leases = observed.state.leases if observed.state else ()
+    refused = next((lease for lease in leases if refusal_of(lease, observed)), None)
+    step = steps.GiveBack(refused) if refused else _first(leases, observed)
     return replace(step, drops_refused=True) if step else None
 
 
-def refusal_of(loan: StoreLease, observed: Observed) -> str:
+def refusal_of(lease: StoreLease, observed: Observed) -> str:
     """Return why the store does not revoke a lease; empty if it was not asked, or did not answer yet."""
-    problem = observed.returns.get(loan.id)
+    problem = observed.revocation_problems.get(lease.id)
     return problem.refusal if problem else ""
 
 
@@ -96,18 +100,18 @@ def refused_leases(observed: Observed) -> tuple[StoreLease, ...]:
 
     A restart forgets the answers of the stores, so those that the status counts are refused until they answer again.
     """
-    earlier = [loan for loan in idle_leases(observed) if loan.is_carried]
-    refused = [loan for loan in earlier if refusal_of(loan, observed)]
+    earlier = [lease for lease in idle_leases(observed) if lease.is_carried]
+    refused = [lease for lease in earlier if refusal_of(lease, observed)]
     reported = observed.managed.status.unrevoked_leases
     if reported and len(refused) < reported.count:
         refused += [
-            loan
-            for loan in earlier
-            if not refusal_of(loan, observed)
-            and observed.now < loan.ends
-            and to_second(loan.ends) <= reported.valid_until
+            lease
+            for lease in earlier
+            if not refusal_of(lease, observed)
+            and observed.now < lease.ends
+            and to_second(lease.ends) <= reported.valid_until
         ]
-    return tuple(sorted(refused, key=lambda loan: loan.ends, reverse=True))
+    return tuple(sorted(refused, key=lambda lease: lease.ends, reverse=True))
 
 
 def unrevoked(observed: Observed) -> UnrevokedLeases | None:
@@ -116,12 +120,12 @@ def unrevoked(observed: Observed) -> UnrevokedLeases | None:
     Those of the status stay while the state is unknown, and until their stores have answered this process.
     """
     refused = refused_leases(observed)
-    if observed.state is None or not all(refusal_of(loan, observed) for loan in refused):
+    if observed.state is None or not all(refusal_of(lease, observed) for lease in refused):
         return observed.managed.status.unrevoked_leases
     if not refused:
         return None
     last, others = refused[0], and_more(len(refused) - 1)
-    since = to_second(max(_failed_since(loan, observed) or observed.now for loan in refused))
+    since = to_second(max(_failed_since(lease, observed) or observed.now for lease in refused))
     message = (
         f"the lease of {last.where}{others} could not be revoked, so the earlier credentials are valid until"
         f" {clock(last.ends)} unless you revoke it at the store; if you have, annotate the ManagedSecret with"
@@ -130,14 +134,14 @@ def unrevoked(observed: Observed) -> UnrevokedLeases | None:
     return UnrevokedLeases(count=len(refused), valid_until=to_second(last.ends), since=since, message=message)
 
 
-def _failed_since(loan: StoreLease, observed: Observed) -> datetime | None:
+def _failed_since(lease: StoreLease, observed: Observed) -> datetime | None:
     """Return when the revocation of a lease failed first, as this process saw it or as the status has it.
 
     The status counts while the last lease to end is the same, and no other one was added.
     """
-    problem, reported = observed.returns.get(loan.id), observed.managed.status.unrevoked_leases
+    problem, reported = observed.revocation_problems.get(lease.id), observed.managed.status.unrevoked_leases
     refused, seen = refused_leases(observed), problem.since if problem else None
-    if reported is None or reported.since is None or loan not in refused or (problem and seen is None):
+    if reported is None or reported.since is None or lease not in refused or (problem and seen is None):
         return seen
     if len(refused) > reported.count or to_second(refused[0].ends) != reported.valid_until:
         return seen
@@ -153,71 +157,74 @@ def stated_at(observed: Observed) -> datetime | None:
     return stated if stated and stated <= observed.now + _MAX_AHEAD else None
 
 
-def _is_stated(loan: StoreLease, observed: Observed) -> bool:
+def _is_stated(lease: StoreLease, observed: Observed) -> bool:
     """Whether a person states that a lease is revoked, since its revocation has failed."""
     stated = stated_at(observed)
-    since = _failed_since(loan, observed) if stated else None
+    since = _failed_since(lease, observed) if stated else None
     return bool(stated and since and to_second(since) <= stated)
 
 
 def are_kept_for(observed: Observed, desired: Desired | None) -> bool:
     """Whether leases are revoked when the ManagedSecret is deleted: only if its Secret is deleted too."""
-    return bool(observed.state and observed.state.loans and desired and desired.shape.deletes)
+    return bool(observed.state and observed.state.leases and desired and desired.shape.deletes)
 
 
-def returned_again(observed: Observed, desired: Desired) -> datetime | None:
+def next_lease_revocation_time(observed: Observed, desired: Desired) -> datetime | None:
     """Return when the next revocation is due or retried."""
     times = (
-        max(_may_end_at(loan, observed, desired), _retry_at(loan, observed)) for loan in idle_leases(observed)
+        max(_may_end_at(lease, observed, desired), _retry_at(lease, observed))
+        for lease in idle_leases(observed)
     )
     return min((time for time in times if time > observed.now), default=None)
 
 
-def returned_last(observed: Observed) -> datetime | None:
+def last_lease_revocation_time(observed: Observed) -> datetime | None:
     """Return when the next revocation is retried for a deleted ManagedSecret."""
-    times = (_retry_at(loan, observed) for loan in (observed.state.loans if observed.state else ()))
+    times = (_retry_at(lease, observed) for lease in (observed.state.leases if observed.state else ()))
     return min((time for time in times if time > observed.now), default=None)
 
 
-def _may_end_at(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
+def _may_end_at(lease: StoreLease, observed: Observed, desired: Desired) -> datetime:
     """Return when no pod needs the lease: all run on its successor, the overlap ends, or it expires."""
-    if not loan.is_carried:
+    if not lease.is_carried:
         return observed.now
     published = observed.target_published if observed.is_published else None
     if published is None:
-        return loan.ends
+        return lease.ends
     if revokes_at_once(observed):
         return observed.now
     if not is_complete(observed, desired):
-        return _limited(loan, observed, desired)
+        return _limited(lease, observed, desired)
     everyone = standings(observed)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:
         return observed.now
-    return min(published + desired.overlap, loan.ends)
+    return min(published + desired.overlap, lease.ends)
 
 
-def _limited(loan: StoreLease, observed: Observed, desired: Desired) -> datetime:
+def _limited(lease: StoreLease, observed: Observed, desired: Desired) -> datetime:
     """Return the end of a lease whose values pods still hold: its expiry, or the limit of the overlap.
 
     A workload that is being restarted is waited for in any case.
     """
     limit = publication_limit(observed, desired)
     if limit is None or is_under_way(observed):
-        return loan.ends
-    return min(limit, loan.ends)
+        return lease.ends
+    return min(limit, lease.ends)
 
 
-def _first(loans: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | None:
-    return next((steps.GiveBack(loan) for loan in loans if _retry_at(loan, observed) <= observed.now), None)
+def _first(leases: Iterable[StoreLease], observed: Observed) -> steps.GiveBack | None:
+    return next(
+        (steps.GiveBack(lease) for lease in leases if _retry_at(lease, observed) <= observed.now), None
+    )
 
 
-def _retry_at(loan: StoreLease, observed: Observed) -> datetime:
+def _retry_at(lease: StoreLease, observed: Observed) -> datetime:
     """Return when a failed revocation is retried; a lease that has expired is removed without a request.
 
     In an emergency a refused one is retried soon, because no event shows that a right was granted at the store.
     """
-    problem = observed.returns.get(loan.id)
+    problem = observed.revocation_problems.get(lease.id)
     again = problem.again if problem else observed.now
     if problem and problem.refused and observed.is_pressed:
         again = min(again, problem.refused + _PRESSED_DELAY)
-    return min(again, max(loan.ends, observed.now))
+    return min(again, max(lease.ends, observed.now))

@@ -11,7 +11,7 @@ from keyturn.core.state.state import Pushed
 
 from . import steps
 from .credentials import closes_account, is_publishable, last_closing
-from .leases import are_kept_for, last_return
+from .leases import are_kept_for, last_lease_revocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def last_pushes(observed: Observed) -> PushStep | None:
     if ready:
         return steps.Withdraw(Destination.at(ready[0].place), deletes=True)
     if are_kept_for(observed, observed.desired):
-        return last_return(observed)
+        return last_lease_revocation(observed)
     if observed.state and closes_account(observed):
         return last_closing(observed, observed.state)
     return None if left else steps.Finalize(present=False)
@@ -88,7 +88,7 @@ def binder_of(observed: Observed, desired: Desired, state: StateFacts) -> str:
     foreground deletion would delete the dependents first.
     """
     closes = desired.database is not None and desired.database.deletes and bool(state.open_credentials)
-    is_needed = closes or bool(state.loans) or any(record.deletes for record in state.pushed)
+    is_needed = closes or bool(state.leases) or any(record.deletes for record in state.pushed)
     return observed.uid if desired.shape.deletes and not (observed.is_finalized and is_needed) else ""
 
 

@@ -176,7 +176,9 @@ def recorded_time(observed: Observed) -> datetime | None:
     rotated = state.rotated if state else managed.status.last_rotation_time
     times = [recorded_due(managed, rotated, observed.now)]
     if state:
-        times += [to_second(life.renew) for name, life in state.lives.items() if name not in state.borrowed]
+        times += [
+            to_second(life.renew) for name, life in state.lives.items() if name not in state.leases_by_item
+        ]
     return min((time for time in times if time), default=None)
 
 

@@ -322,14 +322,14 @@ class Withdraw:
 class Borrow:
     """Record new or renewed leases."""
 
-    loans: tuple[StoreLease, ...]
+    leases: tuple[StoreLease, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
     """Revoke a lease and remove its record."""
 
-    loan: StoreLease
+    lease: StoreLease
     drops_refused: bool = False
     """The record is removed also if the store does not revoke the lease, which then expires."""
     is_stated: bool = False

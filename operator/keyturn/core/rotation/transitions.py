@@ -148,10 +148,10 @@ def _record_at_store(step: _AtStore, state: StateFacts, observed: Observed, now:
             return push(step, state)
         case steps.Withdraw():
             return state.without_pushed(step.destination.id)
-        case steps.Borrow(loans=loans):
-            return state.with_loans(loans)
+        case steps.Borrow(leases=leases):
+            return state.with_leases(leases)
         case steps.GiveBack():
-            return state.without_loan(step.loan.id)
+            return state.without_lease(step.lease.id)
         case _:
             assert_never(step)
 

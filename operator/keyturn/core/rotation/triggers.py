@@ -230,7 +230,7 @@ def store_change_waits(changed: frozenset[str], observed: Observed, desired: Des
 
     Values of leases do not wait, because the earlier ones may expire before it opens; nor do those of an emergency.
     """
-    leased = observed.state.borrowed.keys() if observed.state else frozenset[str]()
+    leased = observed.state.leases_by_item.keys() if observed.state else frozenset[str]()
     if desired.pulls_at_once or observed.rereads_for or not changed.isdisjoint(leased):
         return False
     return bool(changed) and not is_open(desired.windows, observed.now)

@@ -66,7 +66,7 @@ class ItemValues:
     """Outputs of the previous value, readable during the overlap."""
     earlier: Mapping[str, Value] = field(default_factory=dict)
     """Outputs of the previous value for templates that read it during the overlap."""
-    loan: str = ""
+    lease: str = ""
     """The store's identifier of the lease of a dynamic credential; empty for other values."""
 
     @property
@@ -194,9 +194,9 @@ class Revision:
     rendered: Mapping[str, Rendered] = field(default_factory=dict)
 
     @property
-    def borrowed(self) -> dict[str, str]:
+    def leases_by_item(self) -> dict[str, str]:
         """Lease identifiers by item, for the items with a lease."""
-        return {name: kept.loan for name, kept in self.values.items() if kept.loan}
+        return {name: kept.lease for name, kept in self.values.items() if kept.lease}
 
     def data(self) -> dict[str, Value]:
         """Return the content of the Secret without overlap.

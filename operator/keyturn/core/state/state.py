@@ -177,11 +177,11 @@ class StateFacts:
     refreshed: datetime | None = None
     """When pulled values last changed, or were read on request."""
     pushed: tuple[Pushed, ...] = ()
-    loans: tuple[StoreLease, ...] = ()
+    leases: tuple[StoreLease, ...] = ()
     """Leases that are not revoked yet."""
-    borrowed: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
+    leases_by_item: Mapping[str, str] = field(default_factory=lambda: _NO_ITEMS)
     """Lease identifiers by item of the current revision, for the items with a lease."""
-    lent: Mapping[int, frozenset[str]] = field(default_factory=lambda: _NO_LEASES)
+    leases_by_revision: Mapping[int, frozenset[str]] = field(default_factory=lambda: _NO_LEASES)
     """Lease identifiers by revision, for the restorable ones with a lease."""
     credentials: tuple[Credential, ...] = ()
     """Credentials of the database account, the newest first; empty without `spec.database`."""
@@ -221,9 +221,11 @@ class StateFacts:
         return frozenset(self.keys)
 
     @property
-    def lent_next(self) -> frozenset[str]:
+    def candidate_leases(self) -> frozenset[str]:
         """Leases of the candidate revision."""
-        return self.lent.get(self.candidate.number, frozenset()) if self.candidate else frozenset()
+        return (
+            self.leases_by_revision.get(self.candidate.number, frozenset()) if self.candidate else frozenset()
+        )
 
     @property
     def every_key(self) -> frozenset[str]:
@@ -313,15 +315,15 @@ class StateFacts:
     def without_pushed(self, place: str) -> StateFacts:
         return replace(self, pushed=tuple(record for record in self.pushed if record.place != place))
 
-    def with_loans(self, loans: Iterable[StoreLease]) -> StateFacts:
-        known = {loan.id: loan for loan in self.loans}
-        for loan in loans:
-            is_carried = loan.id in known and known[loan.id].is_carried
-            known[loan.id] = replace(loan, is_carried=True) if is_carried else loan
-        return replace(self, loans=tuple(known.values()))
+    def with_leases(self, leases: Iterable[StoreLease]) -> StateFacts:
+        known = {lease.id: lease for lease in self.leases}
+        for lease in leases:
+            is_carried = lease.id in known and known[lease.id].is_carried
+            known[lease.id] = replace(lease, is_carried=True) if is_carried else lease
+        return replace(self, leases=tuple(known.values()))
 
-    def without_loan(self, id_: str) -> StateFacts:
-        return replace(self, loans=tuple(loan for loan in self.loans if loan.id != id_))
+    def without_lease(self, id_: str) -> StateFacts:
+        return replace(self, leases=tuple(lease for lease in self.leases if lease.id != id_))
 
     def with_left(self, left: LeftSecret) -> StateFacts:
         others = (one for one in self.left if one.name != left.name)
@@ -435,16 +437,20 @@ class State:
         """Return a state of these revisions; they determine the facts about values."""
         ordered = {number: revisions[number] for number in sorted(revisions, reverse=True)}
         current = ordered[facts.current_number]
-        lent = {number: frozenset(one.borrowed.values()) for number, one in ordered.items() if one.borrowed}
+        by_revision = {
+            number: frozenset(one.leases_by_item.values())
+            for number, one in ordered.items()
+            if one.leases_by_item
+        }
         known = replace(
             facts,
             restorable=_shared_numbers(tuple(ordered)),
             keys=_keys_of(current),
             templates={key: rendered.template for key, rendered in current.rendered.items()},
             lives={name: kept.life for name, kept in current.values.items() if kept.life},
-            borrowed=current.borrowed or _NO_ITEMS,
-            lent=lent or _NO_LEASES,
-            loans=_carried(facts.loans, frozenset[str]().union(*lent.values())),
+            leases_by_item=current.leases_by_item or _NO_ITEMS,
+            leases_by_revision=by_revision or _NO_LEASES,
+            leases=_carried(facts.leases, frozenset[str]().union(*by_revision.values())),
         )
         return cls(known, ordered)
 
@@ -464,9 +470,10 @@ class State:
         return State.of(facts, {number: self.revisions[number] for number in facts.restorable})
 
 
-def _carried(loans: tuple[StoreLease, ...], lent: frozenset[str]) -> tuple[StoreLease, ...]:
+def _carried(leases: tuple[StoreLease, ...], in_revisions: frozenset[str]) -> tuple[StoreLease, ...]:
     return tuple(
-        replace(loan, is_carried=True) if loan.id in lent and not loan.is_carried else loan for loan in loans
+        replace(lease, is_carried=True) if lease.id in in_revisions and not lease.is_carried else lease
+        for lease in leases
     )
 
 

@@ -25,7 +25,7 @@ PLACE = Destination(StoreKind.SECRET_STORE, "vault", "shop/db")
 OLD = LeftSecret("old", "uid-old", 1)
 LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
 RECORDED = make.state(
-    make.revision(previous={"password.previous"}), pushed=(make.pushed(PLACE, done=False),), loans=(LEASE,)
+    make.revision(previous={"password.previous"}), pushed=(make.pushed(PLACE, done=False),), leases=(LEASE,)
 )
 REASON = Reason("Triggered", "a new trigger asks for it", frozenset({"password"}), rotates=True)
 ASKED = {"keyturn.dev/rotate": "now", "keyturn.dev/refresh": "now"}

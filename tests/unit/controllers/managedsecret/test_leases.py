@@ -70,7 +70,7 @@ class LeaseReader:
         """Read, and record it as a revision."""
         reading = await self.read(**how)
         assert reading.problem is None
-        self.state = builders.record((builders.revision(), Revision(reading.values)), loans=reading.leases)
+        self.state = builders.record((builders.revision(), Revision(reading.values)), leases=reading.leases)
         self.restart()
         return reading
 
@@ -101,7 +101,7 @@ def user(reading: Reading) -> str:
 async def test_all_items_of_a_key_share_one_loan(reader: LeaseReader) -> None:
     reading = await reader.read()
     assert reader.remote.asked == [f"borrow {ORDERS}"]
-    assert {kept.loan for kept in reading.values.values()} == {"creds/orders/1"}
+    assert {kept.lease for kept in reading.values.values()} == {"creds/orders/1"}
     assert [(loan.id, loan.login, loan.ends) for loan in reading.leases] == [
         ("creds/orders/1", "login", NOW + HOUR)
     ]
@@ -228,7 +228,7 @@ async def test_what_was_never_asked_for_is_of_another_loan(reader: LeaseReader, 
 async def test_one_that_is_given_back_is_replaced(reader: LeaseReader) -> None:
     await reader.take_in()
     assert reader.state
-    reader.state = reader.state.with_facts(reader.state.facts.without_loan("creds/orders/1"))
+    reader.state = reader.state.with_facts(reader.state.facts.without_lease("creds/orders/1"))
     assert user(await reader.read()) == "user-2"
 
 
@@ -305,9 +305,9 @@ async def test_another_server_is_not_asked_to_take_it_back(
     reader: LeaseReader, give_back: Revocation
 ) -> None:
     assert reader.state
-    (loan,) = reader.state.facts.loans
+    (loan,) = reader.state.facts.leases
     reader.state = reader.state.with_facts(
-        replace(reader.state.facts, loans=(replace(loan, issuer="first"),))
+        replace(reader.state.facts, leases=(replace(loan, issuer="first"),))
     )
     reader.remote.issuer = "second"
     assert not await give_back()
@@ -348,7 +348,7 @@ async def test_what_the_spec_no_longer_asks_for_is_given_back_once_it_is_lent(re
 
 async def test_what_is_recorded_is_given_back_by_its_own_step(reader: LeaseReader) -> None:
     reading = await reader.read()
-    reader.state = builders.record((builders.revision(), Revision({})), loans=reading.leases)
+    reader.state = builders.record((builders.revision(), Revision({})), leases=reading.leases)
     reader.spec = {"data": [item("username", "creds/billing")]}
     reader.keep()
     assert reader.unrecorded.acquired == {}
@@ -394,10 +394,10 @@ class Revocation:
     async def __call__(self, *, drops_refused: bool = False, is_stated: bool = False) -> bool:
         """Say whether it is no longer recorded."""
         assert self.reader.state
-        (loan,) = self.reader.state.facts.loans
+        (loan,) = self.reader.state.facts.leases
         step = GiveBack(loan, drops_refused=drops_refused, is_stated=is_stated)
         after = await revoke_lease(step, KEY, self.reader.state, self.memory, self.context)
-        return after is not None and not after.facts.loans
+        return after is not None and not after.facts.leases
 
     @property
     def again(self) -> datetime | None:

@@ -126,7 +126,9 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
             ],
             id="first",
         ),
-        pytest.param(make.observed(returns={LEASE.id: RevocationProblem(make.NOW, "No")}), [], id="again"),
+        pytest.param(
+            make.observed(revocation_problems={LEASE.id: RevocationProblem(make.NOW, "No")}), [], id="again"
+        ),
         pytest.param(
             make.observed(
                 status={

@@ -120,7 +120,7 @@ def test_what_a_store_holds_is_a_reason_where_it_is_another(look: Observed, expe
 OPENS = NOW + timedelta(hours=5)
 CLOSED: dict[str, Any] = {"windows": [{"cron": f"{OPENS.minute} {OPENS.hour} * * *", "duration": "1h"}]}
 WAITING = replace(CHANGED, waiting=frozenset({"api-key"}))
-LEASED = replace(THERE, borrowed={"api-key": "a-lease"})
+LEASED = replace(THERE, leases_by_item={"api-key": "a-lease"})
 
 
 @pytest.mark.parametrize(

@@ -996,8 +996,8 @@ def test_a_secret_is_not_through_before_its_stores_were_read_again(error: Wait |
 
 REFUSED = Stalled("AuthenticationFailed", "the store refuses the token")
 LEASED: dict[str, Any] = {
-    "loans": (StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60), is_carried=True),),
-    "lent": {0: frozenset({"creds/1"})},
+    "leases": (StoreLease("vault", "creds/1", "", minutes(60), NOW + minutes(60), is_carried=True),),
+    "leases_by_revision": {0: frozenset({"creds/1"})},
 }
 
 
@@ -1054,10 +1054,14 @@ UNREVOKED = tuple(
 def unrevoked_row(spec: dict[str, Any], *leases: StoreLease, **facts: Any) -> Affected:
     """Return the row of a secret whose store refuses to revoke leases."""
     names = ("password", "api-key") if PASSWORD in spec["data"] else ("api-key",)
-    of = rotated(names=names, refreshed=NOW, loans=leases)
+    of = rotated(names=names, refreshed=NOW, leases=leases)
     problem = RevocationProblem(NOW + minutes(5), "Status403: extend a policy", NOW)
     refused = {lease.id: problem for lease in leases}
-    return far(look(spec, **{"state": of, "target": target(2, published=NOW), "returns": refused, **facts}))
+    return far(
+        look(
+            spec, **{"state": of, "target": target(2, published=NOW), "revocation_problems": refused, **facts}
+        )
+    )
 
 
 @pytest.mark.parametrize("spec", [PULLED, PULLING], ids=["pulled alone", "generated as well"])
@@ -1091,7 +1095,7 @@ def test_a_lease_that_was_refused_before_a_restart_is_named_until_the_store_answ
     told = {"count": 1, "validUntil": UNREVOKED[0].ends, "message": before.message}
 
     after = unrevoked_row(
-        spec, UNREVOKED[0], returns=returns, status={"revision": 1, "unrevokedLeases": told}
+        spec, UNREVOKED[0], revocation_problems=returns, status={"revision": 1, "unrevokedLeases": told}
     )
 
     assert (after.state, after.message) == (AffectedState.STALLED, before.message)

@@ -15,7 +15,7 @@ from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.observation.store_reads import Pulled, RevocationProblem
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.leases import next_return, returned_again
+from keyturn.core.rotation.leases import next_lease_revocation, next_lease_revocation_time
 from keyturn.core.rotation.steps import Borrow, Finalize, GiveBack, GoBack, Publish, Rest
 from keyturn.core.spec.store_refs import Destination, Source
 from keyturn.core.state.lease import StoreLease
@@ -62,9 +62,9 @@ def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", 
     made = state(
         revision(2, "Refreshed", made=NOW - minutes(5)),
         revision(),
-        loans=loans,
-        borrowed={"password": held},
-        lent={1: frozenset({"old"}), 2: frozenset({held})},
+        leases=loans,
+        leases_by_item={"password": held},
+        leases_by_revision={1: frozenset({"old"}), 2: frozenset({held})},
     )
     status = {"revision": 2, "secretName": "db"}
     published = target(2, published=NOW - minutes(5))
@@ -72,7 +72,7 @@ def at_rest(*loans: StoreLease, spec: dict[str, Any] = SPEC, held: str = "new", 
 
 
 def pulled(*loans: StoreLease, in_hand: str = "") -> Pulled:
-    return Pulled(read=True, was_read=True, loans=loans, in_hand=frozenset({in_hand} - {""}))
+    return Pulled(read=True, was_read=True, leases=loans, in_hand=frozenset({in_hand} - {""}))
 
 
 LATER = NOW + minutes(3)
@@ -124,22 +124,27 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         pytest.param(at_rest(OLD, NEW, held="old"), GiveBack(NEW), id="of a revision that was given up"),
         # What failed
         pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(5), returns=failed("old", NOW + minutes(8))),
+            at_rest(OLD, NEW, now=NOW + minutes(5), revocation_problems=failed("old", NOW + minutes(8))),
             Rest(NOW + minutes(8)),
             id="it failed and waits",
         ),
         pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(9), returns=failed("old", NOW + minutes(8))),
+            at_rest(OLD, NEW, now=NOW + minutes(9), revocation_problems=failed("old", NOW + minutes(8))),
             GiveBack(OLD),
             id="it is tried again",
         ),
         pytest.param(
-            at_rest(OLD, NEW, now=OLD.ends, returns=failed("old", OLD.ends + minutes(8))),
+            at_rest(OLD, NEW, now=OLD.ends, revocation_problems=failed("old", OLD.ends + minutes(8))),
             GiveBack(OLD),
             id="it failed until its end",
         ),
         pytest.param(
-            at_rest(OLD, NEW, now=NOW + minutes(5), returns=failed("old", NOW + minutes(8), "Status403")),
+            at_rest(
+                OLD,
+                NEW,
+                now=NOW + minutes(5),
+                revocation_problems=failed("old", NOW + minutes(8), "Status403"),
+            ),
             Rest(NOW + minutes(8)),
             id="it is refused and stays recorded",
         ),
@@ -149,7 +154,7 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
                 NEW,
                 now=NOW + minutes(4),
                 emergencies=(PRESSING,),
-                returns={"old": RevocationProblem(NOW + minutes(20), "Status403", refused=NOW)},
+                revocation_problems={"old": RevocationProblem(NOW + minutes(20), "Status403", refused=NOW)},
             ),
             Rest(NOW + minutes(5)),
             id="it is refused in an emergency: soon again",
@@ -162,12 +167,18 @@ ROLLING = consumer("api", marker="db=2", settled=False, uses=(use(),))
         pytest.param(at_rest(NEW, finalized=True), Finalize(present=False), id="its Secret stays"),
         pytest.param(at_rest(NEW, spec=BOUND, finalized=True, deleted=True), LAST, id="deleted: back first"),
         pytest.param(
-            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns=failed("new", LATER)),
+            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, revocation_problems=failed("new", LATER)),
             Rest(LATER),
             id="deleted, and the store is away",
         ),
         pytest.param(
-            at_rest(NEW, spec=BOUND, finalized=True, deleted=True, returns=failed("new", LATER, "Status403")),
+            at_rest(
+                NEW,
+                spec=BOUND,
+                finalized=True,
+                deleted=True,
+                revocation_problems=failed("new", LATER, "Status403"),
+            ),
             LAST,
             id="deleted, and the store refuses: it is dropped",
         ),
@@ -210,7 +221,7 @@ def test_what_a_person_states_to_have_revoked_is_no_longer_recorded(
     problem: dict[str, RevocationProblem],
     is_removed: bool,  # noqa: FBT001
 ) -> None:
-    look = at_rest(OLD, NEW, returns=problem, annotations={LEASES_REVOKED: text})
+    look = at_rest(OLD, NEW, revocation_problems=problem, annotations={LEASES_REVOKED: text})
 
     assert (next_step(look) == GiveBack(OLD, is_stated=True)) is is_removed
 
@@ -230,16 +241,22 @@ def after_restart(*loans: StoreLease, report: dict[str, Any] = REPORT, **others:
     [
         pytest.param(after_restart(OLD), True, id="it was not tried yet"),
         pytest.param(
-            after_restart(OLD, returns={"old": RevocationProblem(LATER, "Status403", NOW + minutes(21))}),
+            after_restart(
+                OLD, revocation_problems={"old": RevocationProblem(LATER, "Status403", NOW + minutes(21))}
+            ),
             True,
             id="it is refused again",
         ),
         pytest.param(
-            after_restart(OLD, returns={"old": RevocationProblem(LATER, since=NOW + minutes(21))}),
+            after_restart(
+                OLD, revocation_problems={"old": RevocationProblem(LATER, since=NOW + minutes(21))}
+            ),
             True,
             id="its store is unreachable",
         ),
-        pytest.param(after_restart(OLD, returns=failed("old", LATER)), False, id="it is being revoked"),
+        pytest.param(
+            after_restart(OLD, revocation_problems=failed("old", LATER)), False, id="it is being revoked"
+        ),
         pytest.param(
             after_restart(OLD, report=REPORT | {"since": NOW + minutes(21)}), False, id="it failed later"
         ),
@@ -320,8 +337,8 @@ def test_the_first_revision_brings_what_it_holds_along() -> None:
 def test_a_loan_is_recorded_once_and_forgotten() -> None:
     longer = replace(NEW, ends=NOW + timedelta(hours=2))
     before = state()
-    assert before.with_loans((OLD, NEW)).with_loans((longer,)).loans == (OLD, longer)
-    assert before.with_loans((OLD, NEW)).without_loan("old").loans == (NEW,)
+    assert before.with_leases((OLD, NEW)).with_leases((longer,)).leases == (OLD, longer)
+    assert before.with_leases((OLD, NEW)).without_lease("old").leases == (NEW,)
 
 
 def test_all_that_is_taken_of_a_key_is_lent_at_one_place() -> None:
@@ -332,7 +349,10 @@ def test_all_that_is_taken_of_a_key_is_lent_at_one_place() -> None:
 def test_without_a_record_nothing_is_given_back() -> None:
     look = observed(SPEC, state=None)
     assert look.desired
-    assert (next_return(look, look.desired), returned_again(look, look.desired)) == (None, None)
+    assert (next_lease_revocation(look, look.desired), next_lease_revocation_time(look, look.desired)) == (
+        None,
+        None,
+    )
 
 
 def test_half_of_its_time_it_is_left_alone() -> None:
@@ -354,15 +374,15 @@ def test_a_lease_is_kept_while_a_pod_may_hold_it(rotation: dict[str, Any], ends:
     for holders in (Holders((make.holding(),)), Holders(forbidden=True)):
         found = at_rest(NEW, OLD, spec=spec, holders=holders)
 
-        assert next_return(found, make.wanted(found)) is None
-        assert returned_again(found, make.wanted(found)) == ends
+        assert next_lease_revocation(found, make.wanted(found)) is None
+        assert next_lease_revocation_time(found, make.wanted(found)) == ends
 
 
 def test_the_limit_of_the_overlap_revokes_no_lease_of_a_workload_that_is_restarted() -> None:
     spec = {**SPEC, "rotation": {"overlap": "1m", "maxOverlap": "2m"}}
     found = replace(at_rest(NEW, OLD, spec=spec), consumers=(ROLLING,))
 
-    assert next_return(found, make.wanted(found)) is None
+    assert next_lease_revocation(found, make.wanted(found)) is None
 
 
 # Rollbacks

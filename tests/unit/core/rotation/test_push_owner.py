@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GOES: dict[str, Any] = {"target": {"deletionPolicy": "Delete"}}
 PUSHED = state(pushed=(pushed(KEPT_FOR, deletes=True),))
-LENT = state(loans=(NEW,))
+LENT = state(leases=(NEW,))
 
 
 @pytest.mark.parametrize(

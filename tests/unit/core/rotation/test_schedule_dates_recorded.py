@@ -138,7 +138,7 @@ def test_a_value_that_expires_is_overdue_after_its_renewal(lack: str) -> None:
 
 def test_a_lease_is_no_date() -> None:
     lives = {"password": Validity(renew=MADE + HOUR, end=MADE + 2 * HOUR)}
-    leased = state(lives=lives, borrowed={"password": "a-lease"})
+    leased = state(lives=lives, leases_by_item={"password": "a-lease"})
 
     assert next_time(blind({"revision": 1, "nextRotationTime": NOW}, "spec", state=leased)) is None
 

@@ -437,8 +437,8 @@ OTHER = Destination(StoreKind.SECRET_STORE, "vault", "shop/other")
 LEASE = StoreLease(PLACE.id, "creds/1", "", timedelta(hours=1), NOW)
 
 
-def pushing(*records: Pushed, loans: tuple[StoreLease, ...] = ()) -> StateFacts:
-    return replace(state(1), pushed=records, loans=loans)
+def pushing(*records: Pushed, leases: tuple[StoreLease, ...] = ()) -> StateFacts:
+    return replace(state(1), pushed=records, leases=leases)
 
 
 @pytest.mark.parametrize(
@@ -463,8 +463,8 @@ def pushing(*records: Pushed, loans: tuple[StoreLease, ...] = ()) -> StateFacts:
             pushing(make.pushed(OTHER)),
             id="a deletion",
         ),
-        pytest.param(steps.Borrow((LEASE,)), pushing(), pushing(loans=(LEASE,)), id="a lease"),
-        pytest.param(steps.GiveBack(LEASE), pushing(loans=(LEASE,)), pushing(), id="a revocation"),
+        pytest.param(steps.Borrow((LEASE,)), pushing(), pushing(leases=(LEASE,)), id="a lease"),
+        pytest.param(steps.GiveBack(LEASE), pushing(leases=(LEASE,)), pushing(), id="a revocation"),
     ],
 )
 def test_a_step_at_a_store_is_recorded(

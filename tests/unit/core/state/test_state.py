@@ -55,22 +55,22 @@ def test_a_new_revision_is_current_and_the_oldest_are_dropped(
 
 
 def test_the_leases_of_each_revision_are_known() -> None:
-    lent = Revision({"password": replace(kept("lent"), loan="creds/1")})
+    lent = Revision({"password": replace(kept("lent"), lease="creds/1")})
     facts = builders.record((builders.revision(2), values(2)), (builders.revision(1), lent)).facts
 
-    assert facts.lent == {1: {"creds/1"}}
-    assert state(2, 1).facts.lent == {}
+    assert facts.leases_by_revision == {1: {"creds/1"}}
+    assert state(2, 1).facts.leases_by_revision == {}
 
 
 def test_a_lease_that_a_revision_had_is_known_as_such_when_its_values_are_dropped() -> None:
     leases = [StoreLease("vault", f"creds/{number}", "", timedelta(hours=1), NOW) for number in (1, 2)]
-    lent = Revision({"password": replace(kept("lent"), loan="creds/1")})
-    before = builders.record((builders.revision(1), lent), loans=tuple(leases))
+    lent = Revision({"password": replace(kept("lent"), lease="creds/1")})
+    before = builders.record((builders.revision(1), lent), leases=tuple(leases))
     longer = replace(leases[0], ends=NOW + timedelta(hours=1), is_carried=False)
 
-    after = with_newer(before, 2, 0).facts.with_loans((longer,))
+    after = with_newer(before, 2, 0).facts.with_leases((longer,))
 
-    assert {loan.id: (loan.ends, loan.is_carried) for loan in after.loans} == {
+    assert {loan.id: (loan.ends, loan.is_carried) for loan in after.leases} == {
         "creds/1": (longer.ends, True),
         "creds/2": (NOW, False),
     }

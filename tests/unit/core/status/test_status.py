@@ -432,7 +432,9 @@ def test_when_it_is_back_the_history_reports_both_and_reports_it_once() -> None:
 )
 def test_the_history_has_the_cause_of_a_rollback(cause: str, message: str | None) -> None:
     held = replace(BACK["state"].rollback_pause, cause=cause)
-    look = observed(None, consumer(marker="db=1"), **BACK | {"state": replace(BACK["state"], rollback_pause=held)})
+    look = observed(
+        None, consumer(marker="db=1"), **BACK | {"state": replace(BACK["state"], rollback_pause=held)}
+    )
 
     entries = {one.result: one.message for one in status_of(look, RESTS).history}
 
@@ -511,7 +513,7 @@ LEASES = tuple(
     )
     for number in (1, 2, 3)
 )
-LEASED = state(loans=LEASES)
+LEASED = state(leases=LEASES)
 
 
 def refused(*leases: str, at: datetime = NOW) -> dict[str, RevocationProblem]:
@@ -522,7 +524,7 @@ REFUSED = refused("lease-1", "lease-2", "lease-3")
 
 
 def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() -> None:
-    status = written(observed(state=LEASED, returns=REFUSED))
+    status = written(observed(state=LEASED, revocation_problems=REFUSED))
 
     assert status["unrevokedLeases"] == {
         "count": 2,
@@ -538,7 +540,7 @@ def test_leases_that_a_store_does_not_revoke_are_reported_with_the_last_end() ->
 
 def restarted(spec: dict[str, Any] | None = None, **others: Any) -> tuple[Any, Any]:
     """Return the leases of the status before a restart, and those after it."""
-    before = written(observed(state=LEASED, returns=REFUSED))["unrevokedLeases"]
+    before = written(observed(state=LEASED, revocation_problems=REFUSED))["unrevokedLeases"]
     status = {"revision": 1, "secretName": "db", "unrevokedLeases": before}
     after = written(observed(spec, **{"state": LEASED, "status": status, **others}))
     return before, after.get("unrevokedLeases")
@@ -552,10 +554,16 @@ LATER = RevocationProblem(NOW + minutes(5))
     "facts",
     [
         pytest.param({}, id="no lease was tried"),
-        pytest.param({"returns": {"lease-1": LATER, "lease-2": LATER}}, id="the first answer is awaited"),
-        pytest.param({"returns": {"lease-2": LATER._replace(since=NOW)}}, id="the store is unreachable"),
-        pytest.param({"returns": refused("lease-1", at=AGAIN)}, id="one is refused again"),
-        pytest.param({"returns": refused("lease-1", "lease-2", at=AGAIN)}, id="both are refused again"),
+        pytest.param(
+            {"revocation_problems": {"lease-1": LATER, "lease-2": LATER}}, id="the first answer is awaited"
+        ),
+        pytest.param(
+            {"revocation_problems": {"lease-2": LATER._replace(since=NOW)}}, id="the store is unreachable"
+        ),
+        pytest.param({"revocation_problems": refused("lease-1", at=AGAIN)}, id="one is refused again"),
+        pytest.param(
+            {"revocation_problems": refused("lease-1", "lease-2", at=AGAIN)}, id="both are refused again"
+        ),
         pytest.param({"spec": {"suspend": True}}, id="suspended"),
         pytest.param({"trouble": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
         pytest.param({"state": None}, id="the state is unreadable"),
@@ -570,10 +578,10 @@ def test_a_restart_changes_no_report_of_a_lease_that_was_not_revoked(facts: dict
 @pytest.mark.parametrize(
     "facts",
     [
-        pytest.param({"state": state(loans=LEASES[2:])}, id="they are revoked"),
+        pytest.param({"state": state(leases=LEASES[2:])}, id="they are revoked"),
         pytest.param({"now": NOW + minutes(2)}, id="they have expired"),
         pytest.param(
-            {"state": state(loans=(replace(LEASES[2], is_carried=True),))}, id="a later one is left"
+            {"state": state(leases=(replace(LEASES[2], is_carried=True),))}, id="a later one is left"
         ),
     ],
 )
@@ -602,7 +610,7 @@ def test_the_failure_of_a_revocation_is_as_old_as_the_status_says_of_these_lease
     report = {"count": 2, "validUntil": NOW + minutes(2), "message": "Status403", **told}
     status = {"revision": 1, "secretName": "db", "unrevokedLeases": report}
 
-    after = written(observed(state=LEASED, returns=REFUSED, status=status))["unrevokedLeases"]
+    after = written(observed(state=LEASED, revocation_problems=REFUSED, status=status))["unrevokedLeases"]
 
     assert after["since"] == since
     assert f"not before {since}" in after["message"]
