@@ -69,7 +69,7 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         since=context.since,
         lost=context.lost,
         denials=memory.restarts.denials(key),
-        fight=memory.drift.history(key),
+        drift_history=memory.drift.history(key),
         restart_wait=memory.budget.restart_wait(key),
     )
     observed = await _with_secrets(key, observed, memory, context)

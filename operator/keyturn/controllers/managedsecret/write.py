@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.core.rotation import steps
-from keyturn.core.rotation.drift import changed_on_write, over, repaired, was_changed
+from keyturn.core.rotation.drift import changed_on_write, with_change, with_repair, with_unchanged_write
 from keyturn.core.rotation.publication import publication_time
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.state.state import state_name
@@ -109,9 +109,11 @@ async def write_target(
         memory.writes.publish(key, state.facts.current_number, meta.resource_version)
     what = None if _is_as_sent(written, body) else _difference(written, key, observed, state)
     if what:
-        memory.drift.keep(key, was_changed(observed, what))
+        memory.drift.keep(key, with_change(observed, what))
         raise errors.Conflict("update", paths.secret(key.namespace, meta.name), 0, "Changed")
-    memory.drift.keep(key, repaired(observed) if isinstance(step, steps.Repair) else over(observed))
+    memory.drift.keep(
+        key, with_repair(observed) if isinstance(step, steps.Repair) else with_unchanged_write(observed)
+    )
     memory.secrets.put_in_sync(key, observed)
 
 

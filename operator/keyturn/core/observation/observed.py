@@ -179,7 +179,7 @@ class Observed:
     """Restarts that the API server rejected since this process started, by workload."""
     restarted: Mapping[WorkloadKey, int | None] = field(default_factory=dict)
     """The marker that a restart by this process has written for the current revision; None if it removed it."""
-    fight: DriftHistory | None = None
+    drift_history: DriftHistory | None = None
     """Recent drift repairs by this process."""
     revocation_problems: Mapping[str, RevocationProblem] = field(default_factory=dict)
     """Last failure of a revocation, by lease."""

@@ -31,7 +31,7 @@ from .credentials import (
     refuse_exhausted,
     revocation_limit,
 )
-from .drift import contest, is_contested, until, was_sent
+from .drift import contest_problem, is_contested, next_repair_time, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once
 from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
@@ -251,7 +251,7 @@ def _write(observed: Observed, desired: Desired) -> steps.Step | None:
     if step is None or not is_contested(observed):
         return step
     is_new = isinstance(step, steps.Publish | steps.Settle) and not was_sent(observed)
-    return step if is_new else steps.Rest(until(observed), contest(observed))
+    return step if is_new else steps.Rest(next_repair_time(observed), contest_problem(observed))
 
 
 def _rest_unproven(observed: Observed, desired: Desired) -> steps.Rest:
@@ -308,7 +308,9 @@ def _roll_out(
     if step := _overlap(observed, desired):
         return step
     _ask_for_action(observed, desired)
-    problem = problem or push_problem(observed) or account_problem(observed, desired) or contest(observed)
+    problem = (
+        problem or push_problem(observed) or account_problem(observed, desired) or contest_problem(observed)
+    )
     return steps.Rest(_wake_up(observed, desired), problem)
 
 
@@ -369,7 +371,7 @@ def _wake_up(observed: Observed, desired: Desired) -> datetime | None:
         pushed_again(observed),
         next_lease_revocation_time(observed, desired),
         account_again(observed),
-        until(observed),
+        next_repair_time(observed),
     )
     times += (when for when in others if when)
     hindered = observed.now + _HINDERED_INTERVAL

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "changed_on_write",
-    "contest",
+    "contest_problem",
     "is_contested",
-    "over",
-    "repaired",
-    "until",
-    "was_changed",
+    "next_repair_time",
     "was_sent",
+    "with_change",
+    "with_repair",
+    "with_unchanged_write",
 ]
 
 _IMMEDIATE_REPAIRS = 3
@@ -37,7 +37,7 @@ _RESET_AFTER = timedelta(minutes=10)
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
-def repaired(observed: Observed) -> DriftHistory:
+def with_repair(observed: Observed) -> DriftHistory:
     """Return the history with a repair that was just done."""
     before, target = _known(observed), observed.target
     continues = before is not None and not before.changed
@@ -51,33 +51,35 @@ def repaired(observed: Observed) -> DriftHistory:
     )
 
 
-def was_changed(observed: Observed, what: str) -> DriftHistory:
+def with_change(observed: Observed, what: str) -> DriftHistory:
     """Return the history with a write that the API server stored differently."""
-    before, now = _known(observed), repaired(observed)
+    before, now = _known(observed), with_repair(observed)
     repairs = before.repairs + 1 if before and before.changed else _IMMEDIATE_REPAIRS + 1
     return DriftHistory(now.generation, now.number, repairs, now.last, now.by, what)
 
 
 def is_contested(observed: Observed) -> bool:
     """Whether the next repair must still wait."""
-    fight = _known(observed)
-    return fight is not None and observed.now < fight.last + _delay(fight)
+    history = _known(observed)
+    return history is not None and observed.now < history.last + _delay(history)
 
 
 def was_sent(observed: Observed) -> bool:
     """Whether the current revision was written and stored differently."""
-    fight = _known(observed)
-    return bool(fight and fight.changed and observed.current and fight.number == observed.current.number)
+    history = _known(observed)
+    return bool(
+        history and history.changed and observed.current and history.number == observed.current.number
+    )
 
 
-def contest(observed: Observed) -> Stalled | None:
+def contest_problem(observed: Observed) -> Stalled | None:
     """Return what to do about the other writer; None below four repairs, or 10 min after the last one."""
-    fight, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
-    if fight is None or fight.repairs <= _IMMEDIATE_REPAIRS:
+    history, secret = _known(observed), observed.desired.secret if observed.desired else observed.name
+    if history is None or history.repairs <= _IMMEDIATE_REPAIRS:
         return None
-    if fight.changed:
-        return changed_on_write(secret, fight.changed)
-    who = f"{fight.by} (field manager)" if fight.by else "another writer"
+    if history.changed:
+        return changed_on_write(secret, history.changed)
+    who = f"{fight.by} (field manager)" if history.by else "another writer"
     return Stalled(
         ErrorReason.CONTESTED,
         f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"
@@ -85,18 +87,18 @@ def contest(observed: Observed) -> Stalled | None:
     )
 
 
-def until(observed: Observed) -> datetime | None:
+def next_repair_time(observed: Observed) -> datetime | None:
     """Return when the next repair is due, or when the history is reset."""
-    fight = _known(observed)
-    if fight is None or fight.repairs <= _IMMEDIATE_REPAIRS:
+    history = _known(observed)
+    if history is None or history.repairs <= _IMMEDIATE_REPAIRS:
         return None
-    return fight.last + (_delay(fight) if is_contested(observed) else _RESET_AFTER)
+    return history.last + (_delay(history) if is_contested(observed) else _RESET_AFTER)
 
 
-def over(observed: Observed) -> DriftHistory | None:
+def with_unchanged_write(observed: Observed) -> DriftHistory | None:
     """Return the history after a write that was stored unchanged."""
-    fight = _known(observed)
-    return None if fight is None or fight.changed else fight
+    history = _known(observed)
+    return None if history is None or history.changed else history
 
 
 def changed_on_write(secret: str, what: str) -> Stalled:
@@ -113,14 +115,14 @@ def _known(observed: Observed) -> DriftHistory | None:
 
     A last repair in the future means that the clock was set back since; by seconds, it counts as one of now.
     """
-    fight, now = observed.fight, observed.now
-    if fight is None or fight.generation != observed.managed.metadata.generation:
+    history, now = observed.drift_history, observed.now
+    if history is None or history.generation != observed.managed.metadata.generation:
         return None
-    if not now - _RESET_AFTER < fight.last <= now + _MAX_CLOCK_SKEW:
+    if not now - _RESET_AFTER < history.last <= now + _MAX_CLOCK_SKEW:
         return None
-    return replace(fight, last=min(fight.last, now))
+    return replace(history, last=min(history.last, now))
 
 
-def _delay(fight: DriftHistory) -> timedelta:
-    times = fight.repairs - _IMMEDIATE_REPAIRS
+def _delay(history: DriftHistory) -> timedelta:
+    times = history.repairs - _IMMEDIATE_REPAIRS
     return backoff(_MIN_DELAY, times, _MAX_DELAY) if times > 0 else timedelta(0)

@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.errors import Stalled
 from keyturn.core.observation.observed import DriftHistory
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.drift import over, repaired, was_changed
+from keyturn.core.rotation.drift import with_change, with_repair, with_unchanged_write
 from keyturn.core.rotation.steps import Publish, Repair, Rest, Settle
 from tests.unit.core.builders import NOW, minutes, observed, revision, seconds, state, target
 
@@ -40,7 +40,7 @@ def fight(repairs: int, ago: timedelta = A_SECOND, **changed: Any) -> DriftHisto
 
 
 def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any) -> Observed:
-    return replace(observed(target=found, **changed), fight=known)
+    return replace(observed(target=found, **changed), drift_history=known)
 
 
 # How it is counted
@@ -60,15 +60,15 @@ def look(known: DriftHistory | None, found: TargetFacts = EDITED, **changed: Any
     ],
 )
 def test_repairs_in_a_row_are_counted(known: DriftHistory | None, repairs: int) -> None:
-    assert repaired(look(known)) == DriftHistory(1, 1, repairs, NOW, "kubectl-edit")
+    assert with_repair(look(known)) == DriftHistory(1, 1, repairs, NOW, "kubectl-edit")
 
 
 def test_the_last_who_was_named_is_remembered() -> None:
-    assert repaired(look(fight(2), target(differs=["password"]))).by == "kubectl-edit"
-    assert repaired(replace(look(fight(2)), target=None, state=None)) == DriftHistory(
+    assert with_repair(look(fight(2), target(differs=["password"]))).by == "kubectl-edit"
+    assert with_repair(replace(look(fight(2)), target=None, state=None)) == DriftHistory(
         1, 0, 3, NOW, "kubectl-edit"
     )
-    assert repaired(look(None, target())).by is None
+    assert with_repair(look(None, target())).by is None
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_the_last_who_was_named_is_remembered() -> None:
     ],
 )
 def test_what_is_stored_otherwise_is_not_sent_again_at_once(known: DriftHistory | None, repairs: int) -> None:
-    assert was_changed(look(known), "token") == DriftHistory(1, 1, repairs, NOW, "kubectl-edit", "token")
+    assert with_change(look(known), "token") == DriftHistory(1, 1, repairs, NOW, "kubectl-edit", "token")
 
 
 def test_a_write_that_is_stored_as_sent_ends_only_the_quarrel_with_a_webhook() -> None:
-    assert over(look(fight(5, changed="token"))) is None
-    assert over(look(fight(5))) == fight(5)
-    assert over(look(None)) is None
+    assert with_unchanged_write(look(fight(5, changed="token"))) is None
+    assert with_unchanged_write(look(fight(5))) == fight(5)
+    assert with_unchanged_write(look(None)) is None
 
 
 # What is done
