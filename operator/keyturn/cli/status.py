@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Summary, describe_phase, done_of, standing_of
+from keyturn.core.status.summary import Summary, describe_phase, done_of, summary_of
 
 from . import managed
 from .options import Output, Selection
@@ -50,19 +50,19 @@ class StatusRow:
     """A row for one ManagedSecret."""
 
     found: FoundManagedSecret
-    standing: Summary
+    summary: Summary
     now: datetime
 
     @property
     def order(self) -> tuple[int, datetime, str, str]:
         key, due = self.found.key, self.found.managed.status.next_rotation_time
-        return self.standing.state.rank, due or _NEVER, key.namespace, key.name
+        return self.summary.state.rank, due or _NEVER, key.namespace, key.name
 
 
 def rows_of(everything: Iterable[FoundManagedSecret], now: datetime) -> list[StatusRow]:
     """Return the rows, the most urgent first."""
     return sorted(
-        (StatusRow(one, standing_of(one, now), now) for one in everything), key=lambda row: row.order
+        (StatusRow(one, summary_of(one, now), now) for one in everything), key=lambda row: row.order
     )
 
 
@@ -85,7 +85,7 @@ async def show(cluster: Cluster, selection: Selection, output: Output) -> Shown:
         print_lines(*_text(rows, selection, output))
     for failure in failures:
         print_lines(f"Error: {failure.message}", err=True)
-    return Shown(any(row.standing.state.needs_a_person for row in rows), bool(failures))
+    return Shown(any(row.summary.state.needs_a_person for row in rows), bool(failures))
 
 
 async def describe_none(cluster: Cluster, selection: Selection) -> str:
@@ -129,7 +129,7 @@ def cells_of(row: StatusRow, output: Output, selection: Selection) -> list[str]:
         *([row.found.key.namespace] if selection.everywhere else []),
         *_cells(row),
         *(_more_cells(row) if output is Output.WIDE else []),
-        row.standing.message,
+        row.summary.message,
     ]
 
 
@@ -137,7 +137,7 @@ def _cells(row: StatusRow) -> list[str]:
     status = row.found.managed.status
     return [
         row.found.key.name,
-        row.standing.state,
+        row.summary.state,
         str(status.revision or NOTHING),
         done_of(status.workloads) or NOTHING,
         f"{since(status.last_rotation_time, row.now)} ago" if status.last_rotation_time else NOTHING,
@@ -184,8 +184,8 @@ def document(row: StatusRow) -> dict[str, Any]:
     return {
         "namespace": metadata.namespace,
         "name": metadata.name,
-        "state": row.standing.state,
-        "message": row.standing.message,
+        "state": row.summary.state,
+        "message": row.summary.message,
         "revision": status.revision,
         "step": status.rotation.step if status.rotation else None,
         "workloadsCurrent": _current(status.workloads),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.core.reasons import ErrorReason, WorkloadReason
-from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, standing_of
+from keyturn.core.status.summary import AFTER_THE_ROLLOUT, condition, summary_of
 from keyturn.kube import errors, paths
 from keyturn.runtime.clock import loop_time
 
@@ -99,18 +99,18 @@ async def follow(
 
 def _timed_out(last: FoundManagedSecret, waiting: Waiting, now: datetime, *, is_taken_up: bool) -> str:
     """Return the message of a timeout with the progress: the operator continues."""
-    name, standing, after = last.key.name, standing_of(last, now), length(waiting.patience or timedelta())
+    name, summary, after = last.key.name, summary_of(last, now), length(waiting.patience or timedelta())
     if not is_taken_up and last.managed.status.rotation is None:
         return (
             f"timed out after {after} waiting for {name}: the operator has not started the request"
-            f" (now {standing.state}); see `keyturn status {name}` and `keyturn check`"
+            f" (now {summary.state}); see `keyturn status {name}` and `keyturn check`"
         )
     if pods := _awaited_pods(last.managed.status):
         return (
             f"timed out after {after}: {name} waits for the end of {pods}, which Keyturn does not restart; delete or"
             f" restart it, or wait longer with --timeout. The operator continues, see `keyturn status {name}`"
         )
-    state = f"{standing.state}: {standing.message}" if standing.message else standing.state
+    state = f"{summary.state}: {summary.message}" if summary.message else summary.state
     return (
         f"timed out after {after} waiting for {name} (now {state});"
         f" the operator continues, see `keyturn status {name}`"

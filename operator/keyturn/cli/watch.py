@@ -125,11 +125,11 @@ class _Teller:
 
 def _signs(row: StatusRow) -> tuple[Any, ...]:
     """Return what makes a row different; no elapsed time."""
-    status, standing = row.found.managed.status, row.standing
-    message = "" if standing.state in _TIMED_STATES else standing.message
+    status, summary = row.found.managed.status, row.summary
+    message = "" if summary.state in _TIMED_STATES else summary.message
     states = tuple((one.kind, one.name, one.state) for one in status.workloads)
     times = status.last_rotation_time, status.next_rotation_time
-    return standing.state, message, status.revision, states, times
+    return summary.state, message, status.revision, states, times
 
 
 async def _list(cluster: Cluster, selection: Selection) -> tuple[list[FoundManagedSecret], str]:

@@ -89,7 +89,7 @@ def _check_spread(rotation: ClassRotation | None) -> None:
 
 
 def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -> SecretClassStatus:
-    reason, message = (flaw.reason, flaw.message) if flaw else _standing(secret_class, context)
+    reason, message = (flaw.reason, flaw.message) if flaw else _ready_reason(secret_class, context)
     verdicts = readiness_of(Health(is_ready=flaw is None, reason=reason, message=message))
     before, generation = secret_class.status.conditions, secret_class.metadata.generation
     return SecretClassStatus(
@@ -98,7 +98,7 @@ def _status(secret_class: SecretClass, flaw: Stalled | None, context: Context) -
     )
 
 
-def _standing(secret_class: SecretClass, context: Context) -> tuple[str, str]:
+def _ready_reason(secret_class: SecretClass, context: Context) -> tuple[str, str]:
     """Return reason and message for a valid class: the namespaces that may use it."""
     name, marked = secret_class.metadata.name, context.cache.default_classes()
     if name not in marked:

@@ -251,9 +251,9 @@ class Stores:
             return None
         if shared is None:
             return None
-        if shared.standing.health is None:
-            shared.standing.look()
-        return shared.standing.health
+        if shared.health_check.health is None:
+            shared.health_check.look()
+        return shared.health_check.health
 
     def forget(self, key: StoreKey) -> None:
         """Close a deleted store."""

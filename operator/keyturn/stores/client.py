@@ -98,7 +98,7 @@ class StoreClient:
         self.plan = plan
         self.doors = ConnectionPool(plan, outside, tasks)
         self._breaker = Breaker(failures=past.failures if past else 0)
-        self.standing = HealthCheck(plan, self.doors, self._breaker, tasks, news, outside.checks)
+        self.health_check = HealthCheck(plan, self.doors, self._breaker, tasks, news, outside.checks)
         self._tokens = outside.tokens
         self._cache = cache
         self._flights = SingleFlight(tasks)
@@ -110,7 +110,7 @@ class StoreClient:
         self._unanswered: list[float] = []
         """Start times of requests that are in progress."""
         if self._breaker.is_open:
-            self.standing.look()
+            self.health_check.look()
 
     async def read(self, namespace: str, path: str, version: str | None, *, fresh: bool) -> RemoteValue:
         """Read a key; callers within the store's minInterval share one request.
@@ -187,7 +187,7 @@ class StoreClient:
         is_silent = any(began <= loop_time() - _SILENT_AFTER for began in self._unanswered)
         failures = self._breaker.failures + is_silent
         self._flights.close()
-        self.standing.close()
+        self.health_check.close()
         self.doors.close()
         return Past(failures, min(self._bucket.last, loop_time()), loop_time())
 
@@ -267,15 +267,15 @@ class StoreClient:
     def _record_rejection(self, refused: StoreError, door: StoreConnection) -> None:
         """Record a rejected credential in the store's health; a check decides if it may concern a key only."""
         if door.is_refused or self.plan.key.namespace or self.plan.is_personal:
-            self.standing.record_result(refused, door.namespace)
+            self.health_check.record_result(refused, door.namespace)
         else:
-            self.standing.look()
+            self.health_check.look()
 
     async def _door(self, user: str, looked_at: float) -> StoreConnection:
         try:
-            return await self.doors.door(user, looked_at, self.standing.hold_login)
+            return await self.doors.door(user, looked_at, self.health_check.hold_login)
         except StoreError as error:
-            self.standing.record_no_connection(error)
+            self.health_check.record_no_connection(error)
             raise
 
     async def _send(
@@ -331,7 +331,7 @@ class StoreClient:
             Throttled: The pause is long.
         """
         if self._breaker.is_open:
-            if cause := self.standing.lasting:
+            if cause := self.health_check.lasting:
                 raise again(cause)
             raise Unreachable(
                 "NoAnswer", "requests resume when a probe succeeds; the store's condition Ready has the cause"
@@ -368,4 +368,4 @@ class StoreClient:
             door.record_success(began)
         # A rejected credential may have been replaced; it is read again before the error is reported.
         if not isinstance(error, Unauthorized) or isinstance(error, Denied):
-            self.standing.record_result(error, door.namespace)
+            self.health_check.record_result(error, door.namespace)

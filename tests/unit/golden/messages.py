@@ -25,7 +25,7 @@ from keyturn.core.observation.pods import PodsSeen, Trouble
 from keyturn.core.policy.checklist import Signs, findings_of
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.policy.strength import Strength
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import (
     Begin,
     DeletePod,
@@ -186,7 +186,7 @@ def _of_workloads() -> Iterator[str]:
 
 def _progress(look: Observed) -> Iterator[str]:
     assert look.desired
-    for found in standings(look):
+    for found in progress_of_workloads(look):
         yield f"{found.state} {found.reason}: {found.message or 'without a sentence'}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from keyturn.cli.managed import all_of
 from keyturn.controllers.secretclass import flaw_of
 from keyturn.core.errors import Stalled
-from keyturn.core.status.summary import SummaryState, standing_of
+from keyturn.core.status.summary import SummaryState, summary_of
 from keyturn.kube import errors
 from keyturn.kube.cache.cache import InformerCache
 from keyturn.kube.cache.managed_secrets import WHOLE
@@ -116,7 +116,7 @@ async def find_effects(
     """Return what a ManagedSecret of both caches becomes by the classes of the second one."""
     then, later = await observe_cached(found, before, now), await observe_cached(found, after, now)
     state = state_of_status(later, then.desired or later.desired)
-    is_held = standing_of(found, now).state is SummaryState.HELD
+    is_held = summary_of(found, now).state is SummaryState.HELD
     return tuple(
         effects_of(found.key, replace(then, state=state), replace(later, state=state), is_held=is_held)
     )

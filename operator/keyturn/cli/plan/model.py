@@ -192,40 +192,40 @@ def pushes(plan: Plan) -> Iterator[PushLine]:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadLine:
-    standing: rollout.WorkloadProgress
+    progress: rollout.WorkloadProgress
     wave: int
     round: int | None
     why: str
 
     @property
     def via(self) -> tuple[str, ...]:
-        use = self.standing.consumer.use
+        use = self.progress.consumer.use
         return tuple(use.via) if use else ()
 
     @property
     def keys(self) -> list[str] | None:
-        use = self.standing.consumer.use
+        use = self.progress.consumer.use
         return None if use is None or use.keys is None else sorted(use.keys)
 
 
 def workloads(plan: Plan) -> Iterator[WorkloadLine]:
     waves = plan.now.desired.waves if plan.now.desired else {}
     for restart in plan.foresight.restarts:
-        yield WorkloadLine(restart.standing, waves.get(restart.key, 0), restart.round, _after_what(restart))
-    for standing in plan.foresight.left:
-        wave = waves.get(standing.consumer.workload.key, 0)
-        yield WorkloadLine(standing, wave, None, _why_left(standing, plan))
+        yield WorkloadLine(restart.progress, waves.get(restart.key, 0), restart.round, _after_what(restart))
+    for progress in plan.foresight.left:
+        wave = waves.get(progress.consumer.workload.key, 0)
+        yield WorkloadLine(progress, wave, None, _why_left(progress, plan))
 
 
 def _after_what(restart: Restart) -> str:
-    workload = restart.standing.consumer.workload
+    workload = restart.progress.consumer.workload
     return "; ".join(text for text in (restart.waits_for, workload.hint) if text)
 
 
-def _why_left(standing: rollout.WorkloadProgress, plan: Plan) -> str:
-    if standing.message:
-        return standing.message
-    use, reason = standing.consumer.use, plan.foresight.reason
+def _why_left(progress: rollout.WorkloadProgress, plan: Plan) -> str:
+    if progress.message:
+        return progress.message
+    use, reason = progress.consumer.use, plan.foresight.reason
     if reason and reason.name == RevisionReason.CREATED:
         return "the first revision restarts no workload"
     if reason and use and use.keys is not None:

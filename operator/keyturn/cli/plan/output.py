@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn.api.duration import format_duration
 from keyturn.cli.printing import print_data, print_lines
 from keyturn.cli.text import clock, listed, room, since, table, until
-from keyturn.core.status.summary import SummaryState, standing_of
+from keyturn.core.status.summary import SummaryState, summary_of
 
 from .class_output import class_document, class_lines
 from .model import (
@@ -102,13 +102,13 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     foresight, desired, now = plan.foresight, plan.now.desired, plan.now.now
     for refusal in plan.refusals:
         yield "Refused", f"{refusal.reason}: {refusal.message}"
-    standing = standing_of(plan.found, now)
+    summary = summary_of(plan.found, now)
     if plan.is_rotation:
-        yield "Now", f"{standing.state}{f': {standing.message}' if standing.message else ''}"
+        yield "Now", f"{summary.state}{f': {summary.message}' if summary.message else ''}"
     if foresight.number is not None:
         yield "Starts", _start(plan)
     if plan.is_rotation:
-        yield "Scheduled", _scheduled(plan, standing)
+        yield "Scheduled", _scheduled(plan, summary)
     if again := due_again(plan):
         yield "Then again", _dates(again, now)
     if desired and foresight.restarts:
@@ -139,7 +139,7 @@ def _start(plan: Plan) -> str:
     return "at once" if starts <= now else f"{until(starts, now)}, at {clock(starts)}, when a window opens"
 
 
-def _scheduled(plan: Plan, standing: Summary) -> str:
+def _scheduled(plan: Plan, summary: Summary) -> str:
     """Return when it rotates without a request: by the status, or by the spec before the first reconcile."""
     desired, due, now = plan.now.desired, plan.found.managed.status.next_rotation_time, plan.now.now
     if due:
@@ -149,7 +149,7 @@ def _scheduled(plan: Plan, standing: Summary) -> str:
             else ""
         )
         return f"{until(due, now)}, at {clock(due)}{asked}"
-    if standing.state is SummaryState.HELD:
+    if summary.state is SummaryState.HELD:
         return "none while it is held after a rollback"
     if desired is None or not desired.rotates or desired.cadence is None:
         return "none (no rotation.every and no rotation.schedule)"
@@ -205,7 +205,7 @@ def _workload_cells(one: WorkloadLine) -> list[str]:
     what = "is restarted" if one.round else "is not restarted"
     via = ", ".join(one.via) + (f" ({', '.join(one.keys)})" if one.keys else "")
     why = f"{'; ' if one.round else ': '}{one.why}" if one.why else ""
-    return [str(one.round or ""), str(one.standing.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
+    return [str(one.round or ""), str(one.progress.consumer.workload.key), str(one.wave), via, f"{what}{why}"]
 
 
 def _pod_cells(one: PodLine, now: datetime) -> list[str]:
@@ -257,8 +257,8 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 
 def _now_document(plan: Plan) -> dict[str, Any]:
-    standing = standing_of(plan.found, plan.now.now)
-    return {"state": standing.state, "message": standing.message}
+    summary = summary_of(plan.found, plan.now.now)
+    return {"state": summary.state, "message": summary.message}
 
 
 def _push_document(one: PushLine) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def _push_document(one: PushLine) -> dict[str, Any]:
 
 
 def _workload_document(one: WorkloadLine) -> dict[str, Any]:
-    key = one.standing.consumer.workload.key
+    key = one.progress.consumer.workload.key
     return {
         "kind": key.kind,
         "name": key.name,

@@ -37,7 +37,7 @@ _MOST_STEPS = 10_000
 class Restart:
     """A restart of one workload."""
 
-    standing: WorkloadProgress
+    progress: WorkloadProgress
     round: int
     """Workloads of one round restart together; the next round starts when they are complete."""
     waits_for: str | None
@@ -45,7 +45,7 @@ class Restart:
 
     @property
     def key(self) -> WorkloadKey:
-        return self.standing.consumer.workload.key
+        return self.progress.consumer.workload.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,8 @@ def _restarts(moments: list[_Moment]) -> tuple[Restart, ...]:
             round_ += is_new_round
             is_new_round = False
             key = moment.step.consumer.workload.key
-            standing = next(one for one in everyone(moment.before) if one.consumer.workload.key == key)
-            restarts.append(Restart(standing, round_, obstacles.get(key)))
+            progress = next(one for one in everyone(moment.before) if one.consumer.workload.key == key)
+            restarts.append(Restart(progress, round_, obstacles.get(key)))
         elif isinstance(moment.step, steps.Rest):
             is_new_round = True
             obstacles |= {

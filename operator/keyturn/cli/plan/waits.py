@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
-from keyturn.core.rotation.rollout import Turn, restart_due, standings
+from keyturn.core.rotation.rollout import Turn, progress_of_workloads, restart_due
 from keyturn.core.spec import schedule
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["everyone", "is_hindered", "waited", "with_workloads"]
 
 
 def everyone(observed: Observed) -> tuple[WorkloadProgress, ...]:
-    return standings(observed) if observed.state else ()
+    return progress_of_workloads(observed) if observed.state else ()
 
 
 def waited(observed: Observed) -> Observed | None:
@@ -88,8 +88,8 @@ _HOPES: tuple[
 )
 
 
-def is_hindered(standing: WorkloadProgress) -> bool:
-    return standing.state is WorkloadState.PENDING and standing.turn is Turn.HINDERED
+def is_hindered(progress: WorkloadProgress) -> bool:
+    return progress.state is WorkloadState.PENDING and progress.turn is Turn.HINDERED
 
 
 def _with_settled(observed: Observed, chosen: list[WorkloadProgress]) -> Observed | None:

@@ -108,5 +108,5 @@ def _access(name: str, one: Reader, since: datetime | None) -> tuple[str, ...]:
         when(one.first),
         when(one.last),
         str(one.count),
-        one.standing if one.standing is not ReaderStatus.UNKNOWN or since is None else _unknown(since),
+        one.status if one.status is not ReaderStatus.UNKNOWN or since is None else _unknown(since),
     )

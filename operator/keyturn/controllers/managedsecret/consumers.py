@@ -17,7 +17,7 @@ from keyturn.core.observation.pods import PodsSeen
 from keyturn.core.rotation.completed_rollouts import is_recorded_complete, reports_completion
 from keyturn.core.rotation.old_pods import are_newer, holds_places, was_blocked_before
 from keyturn.core.rotation.pod_reads import Need, may_be_blocked, need_of, waits_for_old_pods
-from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, standings
+from keyturn.core.rotation.rollout import Turn, goes_back, next_restarts, progress_of, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.kube import errors
 from keyturn.kube.pods import NO_GRACE, READ_GRACE
@@ -148,12 +148,12 @@ class _Reads:
 
     async def read_rollouts(self, observed: Observed) -> Observed:
         """Read the pods that show how far a rollout is, or what blocks it."""
-        for before in standings(observed):
-            standing = before
-            while (need := self._need(standing, observed)) and not self._is_met(need, standing.consumer):
-                consumer = await self._read(standing.consumer, need, observed)
-                standing = self._record(progress_of(observed, self.desired, consumer), observed)
-                observed = _with_consumer(standing.consumer, observed)
+        for before in progress_of_workloads(observed):
+            progress = before
+            while (need := self._need(progress, observed)) and not self._is_met(need, progress.consumer):
+                consumer = await self._read(progress.consumer, need, observed)
+                progress = self._record(progress_of(observed, self.desired, consumer), observed)
+                observed = _with_consumer(progress.consumer, observed)
         return observed
 
     async def read_restarts(self, observed: Observed) -> Observed:
@@ -189,18 +189,18 @@ class _Reads:
 
     def without_pods(self, observed: Observed) -> Observed:
         """Record that the pods are unknown on which a decision or a report depends."""
-        for standing in standings(observed):
-            if self._need(standing, observed):
-                unknown = replace(standing.consumer, pods=PodsSeen(forbidden=True))
+        for progress in progress_of_workloads(observed):
+            if self._need(progress, observed):
+                unknown = replace(progress.consumer, pods=PodsSeen(forbidden=True))
                 observed = _with_consumer(unknown, observed)
         return observed
 
-    def _need(self, standing: WorkloadProgress, observed: Observed) -> Need | None:
-        consumer = standing.consumer
+    def _need(self, progress: WorkloadProgress, observed: Observed) -> Need | None:
+        consumer = progress.consumer
         have_ended = self.known.ended.get(consumer.workload.key) == _rollout_of(consumer, observed)
-        if have_ended and waits_for_old_pods(standing, observed, self.desired):
+        if have_ended and waits_for_old_pods(progress, observed, self.desired):
             return None
-        return need_of(standing, observed, self.desired)
+        return need_of(progress, observed, self.desired)
 
     def _is_met(self, need: Need, consumer: Consumer) -> bool:
         return consumer.pods is not None and (
@@ -222,15 +222,15 @@ class _Reads:
             self.made[key] = await self.context.pods.read_ages(consumer.workload)
         return self.made[key]
 
-    def _record(self, standing: WorkloadProgress, observed: Observed) -> WorkloadProgress:
+    def _record(self, progress: WorkloadProgress, observed: Observed) -> WorkloadProgress:
         """Record that no pod has earlier values any more, or that such pods block new ones; return the progress."""
-        consumer, key = standing.consumer, standing.consumer.workload.key
-        if consumer.workload.settled and waits_for_old_pods(standing, observed, self.desired):
+        consumer, key = progress.consumer, progress.consumer.workload.key
+        if consumer.workload.settled and waits_for_old_pods(progress, observed, self.desired):
             self.known.ended[key] = _rollout_of(consumer, observed)
-        if may_be_blocked(standing) and holds_places(consumer, observed, self.desired):
+        if may_be_blocked(progress) and holds_places(consumer, observed, self.desired):
             self.known.blocked_since[key] = observed.now
             return progress_of(observed, self.desired, replace(consumer, blocked_since=observed.now))
-        return standing
+        return progress
 
     def _has_not_changed(self, workload: Workload, observed: Observed) -> bool:
         """Whether a workload is unchanged since the revision was published, so that its pods are older.
@@ -242,8 +242,8 @@ class _Reads:
         return not workload.idle and self.context.cache.version_of(workload.key) < self.last.version
 
     def _in_question(self, observed: Observed, asked: set[WorkloadKey]) -> list[Consumer]:
-        all_standings = standings(observed)
-        behind = (one for one in all_standings if one.state is WorkloadState.PENDING)
+        every_progress = progress_of_workloads(observed)
+        behind = (one for one in every_progress if one.state is WorkloadState.PENDING)
         kept_back = [one.consumer for one in behind if one.turn in {Turn.REFUSED, Turn.HINDERED}]
         restarts = next_restarts(observed, self.desired)
         return [consumer for consumer in (*kept_back, *restarts) if consumer.workload.key not in asked]
@@ -298,11 +298,11 @@ def _with_completed(observed: Observed, desired: Desired, record: _RolloutRecord
 
 def _drop_complete(observed: Observed, desired: Desired, record: _RolloutRecord) -> None:
     """Drop records of workloads that are restarted or complete."""
-    all_standings = standings(observed)
+    every_progress = progress_of_workloads(observed)
     complete = {
-        one.consumer.workload.key for one in all_standings if waits_for_old_pods(one, observed, desired)
+        one.consumer.workload.key for one in every_progress if waits_for_old_pods(one, observed, desired)
     }
-    blocked = {one.consumer.workload.key for one in all_standings if may_be_blocked(one)}
+    blocked = {one.consumer.workload.key for one in every_progress if may_be_blocked(one)}
     record.ended = {key: rollout for key, rollout in record.ended.items() if key in complete}
     record.blocked_since = {key: when for key, when in record.blocked_since.items() if key in blocked}
 

@@ -10,7 +10,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.reasons import EventReason, RevisionReason, RevisionResult
 from keyturn.core.rotation.durations import rollout_duration
 from keyturn.core.rotation.old_pods import had_what_was_given_up
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
@@ -119,7 +119,7 @@ def tell_failed_workloads(
 ) -> None:
     """Report the workloads that have failed with the current revision, except those in `told`."""
     number = observed.current.number if observed.current else 0
-    for one in standings(observed):
+    for one in progress_of_workloads(observed):
         workload = one.consumer.workload
         name = f"{workload.kind}/{workload.key.name}"
         if one.state is not WorkloadState.FAILED or name in told:
@@ -167,7 +167,7 @@ def _failed_in(status: ManagedSecretStatus) -> set[str]:
 def count_failed(observed: Observed) -> None:
     """Count the failed restarts of a revision that is rolled back, before a status reports them."""
     told = _failed_in(observed.managed.status)
-    for one in standings(observed):
+    for one in progress_of_workloads(observed):
         workload = one.consumer.workload
         if one.state is WorkloadState.FAILED and f"{workload.kind}/{workload.key.name}" not in told:
             metrics.WORKLOAD_RESTARTS.labels(workload.kind, _RESULTS[one.state]).inc()

@@ -24,7 +24,7 @@ from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at,
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
 from keyturn.core.rotation.push import unpushed
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.state.revision import is_found
 from keyturn.core.texts import and_more
 from keyturn.core.times import clock
@@ -248,7 +248,7 @@ def _open_points(
     """Yield what keeps a secret with new values from being done, with its state, the first to come first."""
     if not observed.is_published:
         yield AffectedState.ROTATED, f"the Secret is to be written with revision {number}"
-    behind = [progress for progress in standings(observed) if not progress.state.is_done]
+    behind = [progress for progress in progress_of_workloads(observed) if not progress.state.is_done]
     if failed := [progress for progress in behind if progress.state is WorkloadState.FAILED]:
         yield AffectedState.FAILED, failed[0].described(len(failed) - 1)
     if behind:
@@ -338,7 +338,7 @@ def _others(observed: Observed, desired: Desired) -> tuple[str, ...] | None:
 
 def _unproven(observed: Observed) -> str | None:
     """Return a message with the workloads that were not restarted because they read changed files."""
-    reloaded = [one for one in standings(observed) if one.state is WorkloadState.RELOADED]
+    reloaded = [one for one in progress_of_workloads(observed) if one.state is WorkloadState.RELOADED]
     return reloaded[0].described(len(reloaded) - 1) if reloaded else None
 
 

@@ -33,7 +33,7 @@ class Reader:
     count: int
     reach: str
     """Scope of its requests: this Secret, all of the namespace, or all of the cluster."""
-    standing: ReaderStatus = ReaderStatus.UNKNOWN
+    status: ReaderStatus = ReaderStatus.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,11 @@ def was_complete(workload: Workload, observed: Observed, number: int) -> bool:
 def is_since_rollback(observed: Observed) -> bool:
     """Whether the status is from after the last rollback, if any; else workloads may have been restarted since."""
     state, rotation = observed.state, observed.managed.status.rotation
-    if state is None or state.rollback_pause is None or (rotation is not None and rotation.step in _STEPS_BACK):
+    if (
+        state is None
+        or state.rollback_pause is None
+        or (rotation is not None and rotation.step in _STEPS_BACK)
+    ):
         return True
     return is_recorded_complete(observed, state.current_number)
 

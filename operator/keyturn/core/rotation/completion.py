@@ -13,7 +13,7 @@ from keyturn.core.texts import first_of
 from .completed_rollouts import is_recorded_complete
 from .holders import holds_back
 from .publication import published_at
-from .rollout import Turn, is_under_way, standings
+from .rollout import Turn, is_under_way, progress_of_workloads
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ def told_of_refused(observed: Observed) -> str | None:
 
 
 def _refused(observed: Observed) -> tuple[WorkloadProgress, ...]:
-    refused = (progress for progress in standings(observed) if progress.turn is Turn.REFUSED)
+    refused = (progress for progress in progress_of_workloads(observed) if progress.turn is Turn.REFUSED)
     return tuple(progress for progress in refused if progress.consumer.use is not None)
 
 

@@ -79,7 +79,7 @@ def contest_problem(observed: Observed) -> Stalled | None:
         return None
     if history.changed:
         return changed_on_write(secret, history.changed)
-    who = f"{fight.by} (field manager)" if history.by else "another writer"
+    who = f"{history.by} (field manager)" if history.by else "another writer"
     return Stalled(
         ErrorReason.CONTESTED,
         f"{who} keeps changing the Secret {secret!r}; repairs continue with exponential back-off;"

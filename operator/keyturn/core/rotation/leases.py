@@ -19,7 +19,7 @@ from keyturn.core.times import clock, time_of, to_second
 from . import steps
 from .completion import is_complete, publication_limit
 from .emergency import revokes_at_once
-from .rollout import Turn, is_under_way, standings
+from .rollout import Turn, is_under_way, progress_of_workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -195,7 +195,7 @@ def _may_end_at(lease: StoreLease, observed: Observed, desired: Desired) -> date
         return observed.now
     if not is_complete(observed, desired):
         return _limited(lease, observed, desired)
-    everyone = standings(observed)
+    everyone = progress_of_workloads(observed)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:
         return observed.now
     return min(published + desired.overlap, lease.ends)

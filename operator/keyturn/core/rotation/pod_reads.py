@@ -33,20 +33,20 @@ class Need(enum.Enum):
     """At intervals, once its rollout takes longer than most."""
 
 
-def need_of(standing: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
+def need_of(progress: WorkloadProgress, observed: Observed, desired: Desired) -> Need | None:
     """Return how recent the read must be; None if pods add nothing."""
-    if waits_for_old_pods(standing, observed, desired) or may_be_blocked(standing):
+    if waits_for_old_pods(progress, observed, desired) or may_be_blocked(progress):
         return Need.NOW
-    workload = standing.consumer.workload
-    if standing.turn is not Turn.HINDERED or workload.settled or workload.paused:
+    workload = progress.consumer.workload
+    if progress.turn is not Turn.HINDERED or workload.settled or workload.paused:
         return None
-    return Need.SOON if standing.state is WorkloadState.FAILED else Need.LATER
+    return Need.SOON if progress.state is WorkloadState.FAILED else Need.LATER
 
 
-def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
+def waits_for_old_pods(progress: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
     """Whether its pods decide if it is current; never again once that was recorded for the revision."""
-    consumer, workload = standing.consumer, standing.consumer.workload
-    if standing.state is not WorkloadState.CURRENT or is_asserted(observed):
+    consumer, workload = progress.consumer, progress.consumer.workload
+    if progress.state is not WorkloadState.CURRENT or is_asserted(observed):
         return False
     if workload.settled and workload.terminates is False:
         return False  # its controller's own count is sufficient
@@ -55,13 +55,13 @@ def waits_for_old_pods(standing: WorkloadProgress, observed: Observed, desired: 
     return observed.has_current_marker(workload, desired.secret)
 
 
-def may_be_blocked(standing: WorkloadProgress) -> bool:
+def may_be_blocked(progress: WorkloadProgress) -> bool:
     """Whether its pods decide if it has failed, because old ones may occupy the places of new ones."""
-    consumer, workload = standing.consumer, standing.consumer.workload
-    if not workload.in_place or workload.terminates is False or standing.denied:
+    consumer, workload = progress.consumer, progress.consumer.workload
+    if not workload.in_place or workload.terminates is False or progress.denied:
         return False
-    is_blocked = standing.state is WorkloadState.ROLLING and consumer.blocked_since is not None
-    return standing.state is WorkloadState.FAILED or is_blocked
+    is_blocked = progress.state is WorkloadState.ROLLING and consumer.blocked_since is not None
+    return progress.state is WorkloadState.FAILED or is_blocked
 
 
 def needs_holders(observed: Observed) -> bool:

@@ -15,7 +15,7 @@ from .credential_slots import may_open, previous_still_open
 from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
-from .rollout import next_changes, standings
+from .rollout import next_changes, progress_of_workloads
 from .rollout_obstacles import denied_until, told_of_stuck
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def failures(observed: Observed) -> str:
 
 
 def _failed(observed: Observed) -> list[WorkloadProgress]:
-    return [one for one in standings(observed) if one.state is WorkloadState.FAILED]
+    return [one for one in progress_of_workloads(observed) if one.state is WorkloadState.FAILED]
 
 
 def _unhandled_return(observed: Observed) -> int | None:

@@ -69,8 +69,8 @@ __all__ = [
     "next_marker",
     "next_restarts",
     "progress_of",
+    "progress_of_workloads",
     "restart_due",
-    "standings",
 ]
 
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
@@ -131,7 +131,7 @@ class WorkloadProgress:
 
 
 @once
-def standings(observed: Observed) -> tuple[WorkloadProgress, ...]:
+def progress_of_workloads(observed: Observed) -> tuple[WorkloadProgress, ...]:
     """Return the progress of each consumer, in restart order; nothing if the spec is invalid."""
     desired = observed.desired
     if desired is None:
@@ -144,16 +144,16 @@ def standings(observed: Observed) -> tuple[WorkloadProgress, ...]:
 
 def is_under_way(observed: Observed) -> bool:
     """Whether a rotation waits for a workload."""
-    return any(progress.under_way for progress in standings(observed))
+    return any(progress.under_way for progress in progress_of_workloads(observed))
 
 
 def any_failed(observed: Observed) -> bool:
-    return any(progress.state is WorkloadState.FAILED for progress in standings(observed))
+    return any(progress.state is WorkloadState.FAILED for progress in progress_of_workloads(observed))
 
 
 def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     """Return the consumers to restart now: of the first incomplete wave, within maxConcurrent."""
-    everyone = standings(observed)
+    everyone = progress_of_workloads(observed)
     has_failed = any_failed(observed) and not observed.is_pressed
     if has_failed and not all(
         progress.denied for progress in everyone if progress.state is WorkloadState.FAILED
@@ -172,9 +172,9 @@ def next_restarts(observed: Observed, desired: Desired) -> tuple[Consumer, ...]:
     return tuple(ready)[: max(0, desired.max_concurrent - rolling)]
 
 
-def restart_due(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime:
+def restart_due(observed: Observed, desired: Desired, progress: WorkloadProgress) -> datetime:
     """Return when its restart is due: after the debounce of its Secrets and the minimum time since its last one."""
-    consumer, restarted = standing.consumer, standing.consumer.workload.restarted
+    consumer, restarted = progress.consumer, progress.consumer.workload.restarted
     earliest = _after(restarted, _MIN_RESTART_INTERVAL, observed) if restarted else observed.now
     if observed.rollback_pause:
         return max(observed.now, earliest)  # a rollback does not wait for other changes
@@ -194,37 +194,37 @@ def _after(last: datetime, pause: timedelta, observed: Observed) -> datetime:
     return observed.now if last > observed.now + _MAX_CLOCK_SKEW else last + pause
 
 
-def _watched_until(observed: Observed, desired: Desired, standing: WorkloadProgress) -> datetime | None:
+def _watched_until(observed: Observed, desired: Desired, progress: WorkloadProgress) -> datetime | None:
     """Return when a rolling workload counts as failed unless it completes before, or one counts as reloaded."""
-    workload = standing.consumer.workload
-    if standing.reason == WorkloadReason.RELOADING:
+    workload = progress.consumer.workload
+    if progress.reason == WorkloadReason.RELOADING:
         return reloaded_at(observed)
-    is_watched = standing.state is WorkloadState.ROLLING and not standing.leaving
+    is_watched = progress.state is WorkloadState.ROLLING and not progress.leaving
     if not is_watched or workload.hint or workload.paused:
         return None
     # A marker that was removed again leaves no restart time.
     restarted = workload.restarted or (observed.rollback_pause.at if observed.rollback_pause else None)
-    interrupted = (standing.consumer.blocked_since, standing.consumer.resumed, workload.progressing)
+    interrupted = (progress.consumer.blocked_since, progress.consumer.resumed, workload.progressing)
     began = (restarted, observed.published, *interrupted)
     return max(when for when in began if when) + desired.progress_deadline if restarted else None
 
 
 def next_changes(observed: Observed, desired: Desired) -> list[datetime]:
     """Return when restarts are due, and when the progress of workloads is to be determined again."""
-    times = (when for one in standings(observed) for when in _changes_of(one, observed, desired))
+    times = (when for one in progress_of_workloads(observed) for when in _changes_of(one, observed, desired))
     return [when for when in times if when]
 
 
 def _changes_of(
-    standing: WorkloadProgress, observed: Observed, desired: Desired
+    progress: WorkloadProgress, observed: Observed, desired: Desired
 ) -> Iterator[datetime | None]:
-    if standing.turn is Turn.NEXT:
-        due = restart_due(observed, desired, standing)
+    if progress.turn is Turn.NEXT:
+        due = restart_due(observed, desired, progress)
         yield due if due > observed.now else observed.now + _RECHECK_INTERVAL
-    yield _watched_until(observed, desired, standing)
-    yield look_again(standing.consumer, observed, desired) if standing.leaving else None
-    yield denied_until(standing.consumer.workload, observed, desired)
-    yield standing.consumer.pods.again if standing.consumer.pods else None
+    yield _watched_until(observed, desired, progress)
+    yield look_again(progress.consumer, observed, desired) if progress.leaving else None
+    yield denied_until(progress.consumer.workload, observed, desired)
+    yield progress.consumer.pods.again if progress.consumer.pods else None
 
 
 def progress_of(observed: Observed, desired: Desired, consumer: Consumer) -> WorkloadProgress:

@@ -32,7 +32,7 @@ from keyturn.core.rotation.holders import owners_behind, summary_of
 from keyturn.core.rotation.leases import unrevoked
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
-from keyturn.core.rotation.rollout import is_under_way, standings
+from keyturn.core.rotation.rollout import is_under_way, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import was_reverted
 from keyturn.core.rotation.schedule_dates import applied_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
@@ -77,7 +77,7 @@ def status_of(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
 
 def _details(observed: Observed, outcome: Outcome) -> ManagedSecretStatus:
     before = observed.managed.status
-    everyone = standings(observed) if observed.state else ()
+    everyone = progress_of_workloads(observed) if observed.state else ()
     rotation = _rotation(observed, outcome, everyone)
     upcoming, workloads = next_time(observed), _workloads(observed, everyone)
     return ManagedSecretStatus(
@@ -251,31 +251,31 @@ def _owner(owner: OwnerBehind) -> WorkloadStatus:
     )
 
 
-def _workload(standing: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
-    workload, use = standing.consumer.workload, standing.consumer.use
+def _workload(progress: WorkloadProgress, observed: Observed, desired: Desired) -> WorkloadStatus:
+    workload, use = progress.consumer.workload, progress.consumer.use
     return WorkloadStatus(
         kind=workload.kind,
         name=workload.key.name,
         via=list(use.via) if use else [],
-        state=standing.state,
+        state=progress.state,
         revision=workload.marked(desired.secret),
         restarted=observed.state.current_number
         if observed.state and was_reverted(workload, observed, desired)
         else None,
-        terminating=_terminating(standing, observed, desired),
-        reason=standing.reason,
-        message=standing.message,
+        terminating=_terminating(progress, observed, desired),
+        reason=progress.reason,
+        message=progress.message,
     )
 
 
-def _terminating(standing: WorkloadProgress, observed: Observed, desired: Desired) -> int | None:
+def _terminating(progress: WorkloadProgress, observed: Observed, desired: Desired) -> int | None:
     """Return the number of terminating pods that the rollout waits for.
 
     Another process starts their deadline from it.
     """
-    if not (standing.leaving or standing.consumer.blocked_since):
+    if not (progress.leaving or progress.consumer.blocked_since):
         return None
-    return terminating(standing.consumer, observed, desired) or None
+    return terminating(progress.consumer, observed, desired) or None
 
 
 def _policy(observed: Observed) -> PolicyStatus | None:

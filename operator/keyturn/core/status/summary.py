@@ -33,7 +33,7 @@ __all__ = [
     "condition",
     "describe_phase",
     "done_of",
-    "standing_of",
+    "summary_of",
     "with_state",
 ]
 
@@ -117,7 +117,7 @@ class Summary:
     message: str = ""
 
 
-def standing_of(known: Known, now: datetime) -> Summary:
+def summary_of(known: Known, now: datetime) -> Summary:
     """Judge by the status and by the clock, because an operator that is down writes no status."""
     for state, check in _CHECKS:
         message = check(known, now)
@@ -132,7 +132,7 @@ def with_state(managed: ManagedSecret, status: ManagedSecretStatus) -> ManagedSe
     It follows from the status and never from the clock, so that an object at rest has no write because of time alone.
     """
     told = managed.model_copy(update={"status": status})
-    state = standing_of(Known(told, None, _LONG_AGO), _LONG_AGO).state
+    state = summary_of(Known(told, None, _LONG_AGO), _LONG_AGO).state
     rotating = condition(told, "Rotating")
     if state is SummaryState.READY and rotating and rotating.reason == ConditionReason.DUE:
         state = SummaryState.DUE

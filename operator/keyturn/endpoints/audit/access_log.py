@@ -47,13 +47,13 @@ class Entry:
     """Reads in the stored record, by all replicas."""
     fresh: int = 0
     """Reads since then, by this replica."""
-    standing: ReaderStatus = ReaderStatus.UNKNOWN
+    status: ReaderStatus = ReaderStatus.UNKNOWN
     """Status at its first read; NEW for a group that had a new subject."""
 
     def absorb(self, kept: Entry) -> None:
         """Add the stored counts; the fresh ones stay."""
         if kept.first < self.first:
-            self.standing = kept.standing
+            self.status = kept.status
         self._stretch(kept)
         self.kept = kept.kept
 
@@ -64,8 +64,8 @@ class Entry:
 
     def widen(self, other: Entry) -> None:
         """Extend first and last read without the count."""
-        if other.standing is ReaderStatus.NEW:
-            self.standing = ReaderStatus.NEW
+        if other.status is ReaderStatus.NEW:
+            self.status = ReaderStatus.NEW
         self._stretch(other)
 
     def _stretch(self, other: Entry) -> None:
@@ -150,11 +150,11 @@ class AccessLog:
     def is_empty(self) -> bool:
         return not self._pages
 
-    def note(self, scope: AccessScope, access: Access, standing: ReaderStatus = ReaderStatus.UNKNOWN) -> None:
+    def note(self, scope: AccessScope, access: Access, status: ReaderStatus = ReaderStatus.UNKNOWN) -> None:
         page = self._page(scope)
         entry = page.entries.get(access.subject)
         if entry is None:
-            entry = Entry(access.kind, frozenset(), access.time, access.time, standing=standing)
+            entry = Entry(access.kind, frozenset(), access.time, access.time, status=status)
             page.entries[access.subject] = entry
             self.has_news = True
         if access.verb not in entry.verbs:
@@ -281,16 +281,16 @@ def _reader(scope: AccessScope, subject: str, entry: Entry, since: datetime) -> 
         last=entry.last,
         count=entry.kept + entry.fresh,
         reach=scope.reach,
-        standing=_standing(subject, entry, since),
+        status=_status_of(subject, entry, since),
     )
 
 
-def _standing(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
+def _status_of(subject: str, entry: Entry, since: datetime) -> ReaderStatus:
     """Return whether a reader was new after a time; unknown for a group."""
     is_crowd = crowd_of(subject) == subject
-    if entry.standing is ReaderStatus.NEW and is_crowd:
+    if entry.status is ReaderStatus.NEW and is_crowd:
         return ReaderStatus.NEW
-    return entry.standing if entry.first >= since else ReaderStatus.KNOWN
+    return entry.status if entry.first >= since else ReaderStatus.KNOWN
 
 
 _ACCOUNT: Final = "system:serviceaccount:"

@@ -135,7 +135,7 @@ def _round_robin(several: list[list[RecordRow]]) -> list[RecordRow]:
 def _written(row: RecordRow) -> tuple[Any, ...]:
     one = row.copy
     times = _number(one.first), _number(one.last), one.kept + one.fresh
-    return (*row.scope, row.subject, str(one.kind), sorted(one.verbs), *times, str(one.standing))
+    return (*row.scope, row.subject, str(one.kind), sorted(one.verbs), *times, str(one.status))
 
 
 def body_of(namespace: str, version: str | None, habits: Habits, read: Sheet, refused: Sheet) -> Body:
@@ -249,7 +249,7 @@ def _unpack(packed: bytes) -> bytes:
 
 
 def _entry(row: Sequence[Any]) -> tuple[AccessScope, str, Entry]:
-    namespace, name, subject, kind, verbs, first, last, count, standing = row
+    namespace, name, subject, kind, verbs, first, last, count, status = row
     texts = (namespace, name, subject, kind, *verbs)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError
@@ -262,7 +262,7 @@ def _entry(row: Sequence[Any]) -> tuple[AccessScope, str, Entry]:
             _time(int(first)),
             _time(int(last)),
             kept=int(count),
-            standing=ReaderStatus(standing),
+            status=ReaderStatus(status),
         ),
     )
 

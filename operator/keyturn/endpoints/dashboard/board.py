@@ -12,7 +12,7 @@ from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from keyturn.core.status.summary import Known, SummaryState, standing_of
+from keyturn.core.status.summary import Known, SummaryState, summary_of
 from keyturn.runtime.clock import loop_time
 
 from .clocks import clock_of
@@ -125,13 +125,13 @@ def _row(key: ObjectKey, cache: InformerCache, now: datetime) -> BoardRow | None
     if found is None:
         return None
     managed, trouble = found
-    standing = standing_of(Known(managed, trouble, managed.metadata.creation_timestamp or now), now)
+    summary = summary_of(Known(managed, trouble, managed.metadata.creation_timestamp or now), now)
     status = managed.status
     return BoardRow(
         namespace=key.namespace,
         name=key.name,
-        state=standing.state,
-        message=standing.message,
+        state=summary.state,
+        message=summary.message,
         revision=status.revision,
         current=sum(one.state.is_done for one in status.workloads),
         workloads=len(status.workloads),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.core.spec.desired import secret_of
-from keyturn.core.status.summary import Known, describe_phase, standing_of
+from keyturn.core.status.summary import Known, describe_phase, summary_of
 from keyturn.core.times import NOTHING
 
 from .clocks import clock_of
@@ -30,12 +30,12 @@ Shown = dict[str, Any]
 def about_secret(managed: ManagedSecret, trouble: Stalled | None, now: datetime) -> Shown:
     """Return status, current operation, workloads, database logins and history of a ManagedSecret."""
     status, metadata = managed.status, managed.metadata
-    standing = standing_of(Known(managed, trouble, metadata.creation_timestamp or now), now)
+    summary = summary_of(Known(managed, trouble, metadata.creation_timestamp or now), now)
     return {
         "title": f"{metadata.namespace}/{metadata.name}",
-        "state": standing.state.value,
-        "tone": tone_of(standing.state),
-        "message": standing.message,
+        "state": summary.state.value,
+        "tone": tone_of(summary.state),
+        "message": summary.message,
         "facts": [{"name": name, "text": text} for name, text in _facts(managed, now)],
         "conditions": [_condition(one, now) for one in status.conditions],
         "workloads": [_workload(one) for one in status.workloads[:_MAX_ROWS]],

@@ -50,11 +50,11 @@ def test_a_reader_is_reported_with_what_and_how_and_whether_it_is_known() -> Non
 
 
 def test_who_was_never_there_before_is_new() -> None:
-    assert rows(("auth", replace(READER, standing=ReaderStatus.NEW)))[0].endswith("| new |")
+    assert rows(("auth", replace(READER, status=ReaderStatus.NEW)))[0].endswith("| new |")
 
 
 def test_of_whom_nothing_was_known_it_says_since_when_there_is_a_record() -> None:
-    unknown = replace(READER, standing=ReaderStatus.UNKNOWN)
+    unknown = replace(READER, status=ReaderStatus.UNKNOWN)
 
     assert rows(("auth", unknown))[0].endswith("| unknown, recorded since 2026-11-01 |")
 

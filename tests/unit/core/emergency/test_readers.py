@@ -12,5 +12,5 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def test_of_a_reader_it_is_unknown_whether_it_is_new_until_that_is_said() -> None:
     reader = Reader("shop/api", "ServiceAccount", frozenset({"get"}), NOW, NOW, 1, "this Secret")
 
-    assert reader.standing is ReaderStatus.UNKNOWN
+    assert reader.status is ReaderStatus.UNKNOWN
     assert Readership() == Readership(readers=(), forgotten=0, refused=(), since=None)

@@ -20,7 +20,7 @@ from keyturn.core.rotation.rollout import (
     WorkloadProgress,
     next_changes,
     next_restarts,
-    standings,
+    progress_of_workloads,
 )
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import RollbackPause
@@ -83,7 +83,7 @@ def look(*consumers: Consumer, two: Any = TWO, **changed: Any) -> Observed:
 
 def standing_of(at: Observed) -> WorkloadProgress:
     assert at.desired
-    return standings(at)[0]
+    return progress_of_workloads(at)[0]
 
 
 # Which pods have earlier values
@@ -220,7 +220,7 @@ def test_where_pods_cannot_be_read_nothing_is_said_to_be_through() -> None:
 def test_one_that_is_behind_is_known_to_be_whatever_cannot_be_read() -> None:
     at = look(replace(settled(), pods=PodsSeen(forbidden=True)), consumer("web", marker="db=1"))
     assert at.desired
-    everyone = standings(at)
+    everyone = progress_of_workloads(at)
     told = {one.type: one for one in conditions_of(ConditionInput(at, everyone, None, None))}[
         "WorkloadsCurrent"
     ]
@@ -253,7 +253,9 @@ def test_while_pods_cannot_be_listed_workloads_are_unknown_unless_one_has_failed
     restarted = NOW - timedelta(minutes=1)
     one = consumer("api", marker="db=2", settled=not failed, failed=failed, restarted=restarted)
     at = replace(look(one), unread=Wait(ErrorReason.REFUSED, "no answer", seconds(2)))
-    found = {one.type: one for one in conditions_of(ConditionInput(at, standings(at), None, None))}
+    found = {
+        one.type: one for one in conditions_of(ConditionInput(at, progress_of_workloads(at), None, None))
+    }
     assert (found["WorkloadsCurrent"].status, found["WorkloadsCurrent"].reason) == told
 
 

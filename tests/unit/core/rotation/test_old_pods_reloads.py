@@ -13,7 +13,7 @@ from keyturn.core.emergency.progress import affected
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.holders import Holders
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import Rest, RollOut
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core import builders as make
@@ -47,7 +47,7 @@ def rotated(*consumers: Consumer, ago: timedelta = SYNC, spec: dict[str, Any] | 
 
 
 def state_of(observed: Observed) -> tuple[WorkloadState, str | None]:
-    (found,) = standings(observed)
+    (found,) = progress_of_workloads(observed)
     return found.state, found.reason
 
 
@@ -74,7 +74,7 @@ def test_it_counts_as_reloaded_after_the_sync_of_the_kubelet(
 def test_before_the_publication_no_time_is_promised() -> None:
     observed = rotated(consumer())
     unpublished = replace(observed, target=make.target(1))
-    (standing,) = standings(unpublished)
+    (standing,) = progress_of_workloads(unpublished)
     assert (standing.state, standing.reason) == (WorkloadState.PENDING, "Reloading")
     assert standing.message == "waits until the Secret has the revision"
 

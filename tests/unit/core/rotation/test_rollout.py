@@ -19,8 +19,8 @@ from keyturn.core.rotation.rollout import (
     WorkloadProgress,
     marker_for,
     next_restarts,
+    progress_of_workloads,
     restart_due,
-    standings,
 )
 from keyturn.core.rotation.rollout_obstacles import was_paused
 from keyturn.core.rotation.steps import Rest
@@ -70,7 +70,7 @@ def standing_of(one: Consumer, **changed: Any) -> WorkloadProgress:
 
 def everyone(at: Observed) -> tuple[WorkloadProgress, ...]:
     assert at.desired
-    return standings(at)
+    return progress_of_workloads(at)
 
 
 def restarted(at: Observed) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.api.status import WorkloadState
 from keyturn.core.observation.pods import NOT_READY, Trouble
-from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, next_restarts, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import trouble_of, worst_of
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, PUBLISHED, consumer, observed, pod, revision, seconds, state, target
@@ -45,7 +45,7 @@ def look(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> O
 def standing(one: Consumer, spec: dict[str, Any] | None = None, **changed: Any) -> WorkloadProgress:
     at = look(one, spec, **changed)
     assert at.desired
-    (only,) = standings(at)
+    (only,) = progress_of_workloads(at)
     return only
 
 
@@ -225,5 +225,5 @@ def test_no_workload_is_rolled_back_twice() -> None:
     back = state(revision(2, "Triggered"), revision(), current=1, rollback_pause=held)
     at = look(rolling([crashing(marker="db=1")], marker="db=1"), state=back, target=target(1))
     assert at.desired
-    (found,) = standings(at)
+    (found,) = progress_of_workloads(at)
     assert found.state is FAILED

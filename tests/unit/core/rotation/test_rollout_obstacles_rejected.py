@@ -11,7 +11,7 @@ from keyturn.api.status import WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import Turn, WorkloadProgress, standings
+from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads
 from keyturn.core.rotation.rollout_obstacles import denied_again, told_before
 from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.unit.core.builders import (
@@ -58,7 +58,7 @@ def look(
 
 def of_api(at: Observed) -> WorkloadProgress:
     assert at.desired
-    return standings(at)[0]
+    return progress_of_workloads(at)[0]
 
 
 def row(state: str, reason: str | None = "Forbidden", name: str = "api") -> dict[str, Any]:

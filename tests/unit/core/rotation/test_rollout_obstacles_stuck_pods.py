@@ -11,7 +11,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.labels import ROTATE
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
-from keyturn.core.rotation.rollout import standings
+from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.core.rotation.steps import DeletePod, Rest
 from keyturn.core.state.state import RollbackPause
 from tests.unit.core.builders import NOW, consumer, minutes, observed, pod, revision, seconds, state, target
@@ -104,7 +104,7 @@ def test_it_is_deleted_also_after_the_deadline() -> None:
 
 def told(at: Observed) -> str | None:
     assert at.desired
-    return standings(at)[0].message
+    return progress_of_workloads(at)[0].message
 
 
 def test_a_pod_that_may_not_be_deleted_is_named_with_the_command() -> None:

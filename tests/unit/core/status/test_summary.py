@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.cli.managed import found_in
-from keyturn.core.status.summary import Summary, SummaryState, describe_phase, standing_of
+from keyturn.core.status.summary import Summary, SummaryState, describe_phase, summary_of
 
 if TYPE_CHECKING:
     from keyturn.cli.managed import FoundManagedSecret
@@ -228,13 +228,13 @@ CASES = {
 
 @pytest.mark.parametrize(("one", "standing"), CASES.values(), ids=CASES.keys())
 def test_it_stands_so(one: FoundManagedSecret, standing: Summary) -> None:
-    assert standing_of(one, NOW) == standing
+    assert summary_of(one, NOW) == standing
 
 
 def test_the_worse_of_two_counts() -> None:
     one = found(BEHIND, condition("Stalled", "True", "TooWeak", "longer"), nextRotationTime=at(days=1))
 
-    assert standing_of(one, NOW).state is SummaryState.STALLED
+    assert summary_of(one, NOW).state is SummaryState.STALLED
 
 
 def test_a_person_is_needed_for_these() -> None:

@@ -62,8 +62,8 @@ def test_who_was_seen_before_is_known_and_of_others_it_is_said_what_was_known_of
     noted.note(AUTH, READ, standing)
     noted.note(AUTH, replace(READ, time=at(days=2)), ReaderStatus.KNOWN)
 
-    assert [one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ReaderStatus.KNOWN]
-    assert [one.standing for one in noted.readers_of("shop", ["auth"], START)] == [standing]
+    assert [one.status for one in noted.readers_of("shop", ["auth"], at(days=1))] == [ReaderStatus.KNOWN]
+    assert [one.status for one in noted.readers_of("shop", ["auth"], START)] == [standing]
 
 
 def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
@@ -72,7 +72,7 @@ def test_a_crowd_is_new_where_one_of_it_was_new() -> None:
         access = replace(READ, subject=f"system:node:n{number}", time=at(days=2, seconds=number))
         noted.note(AUTH, access, ReaderStatus.NEW if number == 20 else ReaderStatus.KNOWN)
 
-    found = {one.subject: one.standing for one in noted.readers_of("shop", ["auth"], at(days=1))}
+    found = {one.subject: one.status for one in noted.readers_of("shop", ["auth"], at(days=1))}
     assert (found["system:node:*"], found["system:node:n1"]) == (ReaderStatus.NEW, ReaderStatus.KNOWN)
 
 

@@ -252,7 +252,7 @@ async def test_it_is_noted_what_was_known_of_a_reader(since: datetime, user: str
     it.habits.since = since
     take(it, event(user=user, name="login"), event(user=user, name="login", time=at(days=1)))
 
-    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
+    assert [one.status for one in it.journal.readers_of("shop", ["auth"], START)] == [standing]
 
 
 async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
@@ -262,7 +262,7 @@ async def test_who_is_known_for_long_is_not_new_when_its_entry_is() -> None:
     finish(it.journal.sweep(at(days=90)))
     take(it, event(name="login", time=at(days=100)))
 
-    assert [one.standing for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
+    assert [one.status for one in it.journal.readers_of("shop", ["auth"], at(days=90))] == ["known"]
 
 
 # Events from a wrong clock

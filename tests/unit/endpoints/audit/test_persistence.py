@@ -99,7 +99,7 @@ def test_what_was_known_of_a_reader_is_known_to_the_next_process() -> None:
 
     (reader,) = Replica().reads(before.writes()).journal.readers_of("shop", ["auth"], START)
 
-    assert reader.standing is ReaderStatus.NEW
+    assert reader.status is ReaderStatus.NEW
 
 
 def test_of_two_replicas_the_one_that_saw_it_first_says_whether_it_was_new() -> None:
@@ -109,7 +109,7 @@ def test_of_two_replicas_the_one_that_saw_it_first_says_whether_it_was_new() -> 
 
     (reader,) = second.reads(first.writes()).journal.readers_of("shop", ["auth"], START)
 
-    assert reader.standing is ReaderStatus.NEW
+    assert reader.status is ReaderStatus.NEW
 
 
 def test_two_replicas_count_each_read_once() -> None:
