@@ -37,7 +37,7 @@ _AT_STORES = steps.Push | steps.Withdraw | steps.GiveBack
 
 @dataclass
 class Comparison:
-    """Takes the place of `execute.take`: compares each executed step with its simulated effect."""
+    """Takes the place of `execute.execute_step`: compares each executed step with its simulated effect."""
 
     cluster: StoreCluster
     compared: set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class Comparison:
         self, step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
     ) -> None:
         before = self.cluster.objects.get(STATE)
-        await execute.take(step, key, observed, memory, context)
+        await execute.execute_step(step, key, observed, memory, context)
         if isinstance(step, _AT_STORES) and self.cluster.objects.get(STATE) == before:
             return  # in progress
         if isinstance(step, steps.GoBack):
@@ -79,7 +79,7 @@ def comparable(facts: StateFacts | None) -> StateFacts | None:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     made = Comparison(StoreCluster({"data": [PASSWORD], "rotation": {"overlap": "2m"}}))
-    monkeypatch.setattr(reconcile, "take", made.take)
+    monkeypatch.setattr(reconcile, "execute_step", made.take)
     yield made
     structlog.reset_defaults()
 

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from .restart_budget import RestartLocks
     from .secret_reads import SecretReads
 
-__all__ = ["take"]
+__all__ = ["execute_step"]
 
 
-async def take(  # one case per step
+async def execute_step(  # one case per step
     step: steps.Step, key: ObjectKey, observed: Observed, memory: Memory, context: Context
 ) -> None:
     """Execute one step.
@@ -72,7 +72,7 @@ async def take(  # one case per step
             | steps.Revoke()
             | steps.Retire()
         ):
-            await _take_outside(step, key, observed, memory, context)
+            await _execute_outside(step, key, observed, memory, context)
         case steps.Rest():
             pass
         case _:
@@ -124,7 +124,7 @@ async def _state_as_seen(key: ObjectKey, observed: Observed, secrets: SecretRead
     return state
 
 
-async def _take_outside(
+async def _execute_outside(
     step: steps.Push | steps.Withdraw | steps.GiveBack | steps.DatabaseStep,
     key: ObjectKey,
     observed: Observed,

@@ -29,7 +29,7 @@ from .errors import (
     error_of_step,
     unexpected_error,
 )
-from .execute import take
+from .execute import execute_step
 from .observe import observe
 from .refresh import with_stores
 from .report import report, report_unseen, tell_denied, tell_step, tell_unevicted
@@ -290,7 +290,7 @@ async def _execute(
     name = type(step).__name__
     failpoints.reached("before", name)
     try:
-        await take(step, key, observed, memory, context)
+        await execute_step(step, key, observed, memory, context)
     except (errors.Conflict, errors.NotLeading):
         raise
     except errors.ApiError as error:

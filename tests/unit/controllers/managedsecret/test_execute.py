@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyturn.controllers.context import Context
-from keyturn.controllers.managedsecret.execute import take
+from keyturn.controllers.managedsecret.execute import execute_step
 from keyturn.controllers.managedsecret.memory import Memory
 from keyturn.core.keys import ObjectKey, WorkloadKey
 from keyturn.core.observation.observed import Consumer
@@ -63,7 +63,7 @@ class Server:
 async def deleted(found: dict[str, Any] | None) -> list[tuple[str, Mapping[str, str]]]:
     server = Server(found)
     context = Context(api=server, events=None, now=lambda: NOW)  # type: ignore[arg-type]  # fakes
-    await take(STEP, KEY, observed(), Memory(context), context)
+    await execute_step(STEP, KEY, observed(), Memory(context), context)
     return server.deleted
 
 
@@ -91,7 +91,7 @@ async def test_pods_are_read_again_after_a_deletion() -> None:
     await context.pods.read(workload, began)
     assert context.pods.last(workload, began, NO_GRACE)
 
-    await take(STEP, KEY, observed(), Memory(context), context)
+    await execute_step(STEP, KEY, observed(), Memory(context), context)
 
     assert context.pods.last(workload, began, NO_GRACE) is None
 
@@ -103,7 +103,7 @@ async def test_nothing_is_recorded_over_a_state_that_has_changed() -> None:
     memory.secrets.put_state(KEY, make.record((make.revision(2), values)), "9")
 
     with pytest.raises(errors.Conflict):
-        await take(Overlap(1, NOW), KEY, seen, memory, context)
+        await execute_step(Overlap(1, NOW), KEY, seen, memory, context)
 
 
 # A Rollout with the pod template of a Deployment
@@ -138,7 +138,7 @@ async def test_a_rollout_and_its_deployment_are_restarted_once() -> None:
     using = context.cache.users_of("shop", "db")
 
     steps = [RollOut(Consumer(one, one.use_of("db")), "db=1") for one in using]
-    await asyncio.gather(*(take(step, KEY, seen, memory, context) for step in steps))
+    await asyncio.gather(*(execute_step(step, KEY, seen, memory, context) for step in steps))
 
     assert [one.kind for one in using] == ["Deployment", "Rollout"]
     assert server.sent == [(paths.workload("Deployment", "shop", "web"), "db=1")]
