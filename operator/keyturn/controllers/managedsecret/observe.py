@@ -200,7 +200,7 @@ async def _with_values(
 def _agrees(observed: Observed) -> bool:
     """Whether the target Secret is in sync with state and spec, so that it need not be read again."""
     target = observed.target
-    is_whole = observed.is_published and observed.is_complete and not observed.unfit
+    is_whole = observed.is_published and observed.has_every_key and not observed.unfit
     return is_whole and target is not None and target.has_metadata_of_spec and not is_left_immutable(observed)
 
 

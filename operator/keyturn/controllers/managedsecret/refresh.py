@@ -268,7 +268,7 @@ def _refs(desired: Desired) -> list[StoreRef]:
 def _being_read(pull: _Pull) -> Wait | None:
     """Return that a value is awaited, if the spec asks for one that the state lacks."""
     is_unfit = any(item.name in pull.observed.unfit for item in pull.desired.pulled)
-    is_awaited = pull.record.reading is not None and (is_unfit or not pull.observed.is_complete)
+    is_awaited = pull.record.reading is not None and (is_unfit or not pull.observed.has_every_key)
     return being_read() if is_awaited else None
 
 

@@ -243,7 +243,7 @@ class Observed:
         return self.target.published if self.target else None
 
     @property
-    def is_complete(self) -> bool:
+    def has_every_key(self) -> bool:
         """The Secret has every key of the spec, unchanged since its revision was written."""
         if self.target is None or not self.is_ours or self.target.differs:
             return False

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ended_at",
-    "is_asserted",
-    "is_complete",
+    "is_known_complete",
+    "is_rollout_complete",
     "is_to_be_settled",
     "kept_since",
     "overlap_limit",
@@ -39,7 +39,7 @@ __all__ = [
 _MAX_NAMED = 3
 
 
-def is_complete(observed: Observed, desired: Desired) -> bool:
+def is_rollout_complete(observed: Observed, desired: Desired) -> bool:
     waits = observed.unread or is_under_way(observed) or holds_back(observed, desired)
     return not waits and not users_of_previous_login(observed, desired)
 
@@ -75,8 +75,8 @@ def _refused(observed: Observed) -> tuple[WorkloadProgress, ...]:
     return tuple(progress for progress in refused if progress.consumer.use is not None)
 
 
-def is_asserted(observed: Observed) -> bool:
-    """Whether the status already has every workload on the current revision, and that has no consequences.
+def is_known_complete(observed: Observed) -> bool:
+    """Whether the status has the rollout as complete, and no decision depends on that any more.
 
     Other users can edit the status, so an overlap never begins because of it.
     """

@@ -17,7 +17,7 @@ from keyturn.core.spec.schedule import is_open
 from keyturn.core.state.credential import UNKNOWN_REVISION, Phase
 
 from . import steps
-from .completion import is_complete, publication_limit
+from .completion import is_rollout_complete, publication_limit
 from .credential_slots import (
     MOST_CANDIDATES,
     MOST_OPEN,
@@ -267,7 +267,7 @@ def _may_be_revoked(credential: Credential, observed: Observed, desired: Desired
     limit = publication_limit(observed, desired)
     if (limit and observed.now >= limit) or emergency_was_declared(observed, desired, state):
         return True
-    return is_complete(observed, desired)
+    return is_rollout_complete(observed, desired)
 
 
 def _revoke(

@@ -14,7 +14,7 @@ from keyturn.core.state.state import HIGHEST_HINT, state_name
 from keyturn.core.texts import FEW, first_of
 
 from . import steps
-from .completion import is_complete, kept_since, overlap_limit
+from .completion import is_rollout_complete, kept_since, overlap_limit
 from .credential_slots import hold_to_record
 from .credentials import (
     account_again,
@@ -343,7 +343,7 @@ def _overlap(observed: Observed, desired: Desired) -> steps.Overlap | steps.Expi
         return None
     if until is not None:
         return steps.Expire(current.number) if observed.now >= until else None
-    if is_complete(observed, desired):
+    if is_rollout_complete(observed, desired):
         return steps.Overlap(current.number, observed.now + desired.overlap)
     return None
 

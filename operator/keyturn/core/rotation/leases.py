@@ -17,7 +17,7 @@ from keyturn.core.texts import and_more
 from keyturn.core.times import clock, time_of, to_second
 
 from . import steps
-from .completion import is_complete, publication_limit
+from .completion import is_rollout_complete, publication_limit
 from .emergency import revokes_at_once
 from .rollout import Turn, is_under_way, progress_of_workloads
 
@@ -193,7 +193,7 @@ def _may_end_at(lease: StoreLease, observed: Observed, desired: Desired) -> date
         return lease.ends
     if revokes_at_once(observed):
         return observed.now
-    if not is_complete(observed, desired):
+    if not is_rollout_complete(observed, desired):
         return _limited(lease, observed, desired)
     everyone = progress_of_workloads(observed)
     if everyone and all(progress.turn is Turn.DONE for progress in everyone) and not desired.has_overlap:

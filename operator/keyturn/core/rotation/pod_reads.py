@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.status import WorkloadState
 
-from .completion import is_asserted
+from .completion import is_known_complete
 from .former import followed_secrets
 from .holders import evicts
 from .leases import idle_leases
@@ -46,7 +46,7 @@ def need_of(progress: WorkloadProgress, observed: Observed, desired: Desired) ->
 def waits_for_old_pods(progress: WorkloadProgress, observed: Observed, desired: Desired) -> bool:
     """Whether its pods decide if it is current; never again once that was recorded for the revision."""
     consumer, workload = progress.consumer, progress.consumer.workload
-    if progress.state is not WorkloadState.CURRENT or is_asserted(observed):
+    if progress.state is not WorkloadState.CURRENT or is_known_complete(observed):
         return False
     if workload.settled and workload.terminates is False:
         return False  # its controller's own count is sufficient
@@ -69,10 +69,10 @@ def needs_holders(observed: Observed) -> bool:
 
     Nothing is while a workload is behind: its rollout is waited for first. An emergency evicts pods before.
     """
-    was_asserted = is_asserted(observed)
-    is_settled = was_asserted and not idle_leases(observed) and not followed_secrets(observed)
+    was_known_complete = is_known_complete(observed)
+    is_settled = was_known_complete and not idle_leases(observed) and not followed_secrets(observed)
     if not observed.is_published or is_settled:
         return False
     if is_under_way(observed):
-        return evicts(observed) and not was_asserted
+        return evicts(observed) and not was_known_complete
     return True

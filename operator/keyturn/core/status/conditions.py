@@ -88,7 +88,7 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
     if valid := credential_valid(look.observed):
         yield "CredentialValid", valid
     # kstatus: Reconciling and Stalled are present only while true.
-    if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.is_complete):
+    if isinstance(look.error, Wait) and (look.observed.unfit or not look.observed.has_every_key):
         yield "Reconciling", ConditionVerdict("True", look.error.reason, look.error.message)
     elif _is_changed_spec_to_be_written(look):
         yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
@@ -126,7 +126,7 @@ def _is_changed_spec_to_be_written(look: ConditionInput) -> bool:
 
 def _ready(look: ConditionInput) -> ConditionVerdict:
     observed, error = look.observed, look.error
-    if not observed.is_complete:
+    if not observed.has_every_key:
         if error:
             return ConditionVerdict("False", error.reason, error.message)
         if observed.managed.spec.suspend:

@@ -22,7 +22,7 @@ from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, Wo
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import (
     ended_at,
-    is_complete,
+    is_rollout_complete,
     is_to_be_settled,
     told_of_refused,
     users_of_previous_login,
@@ -198,7 +198,7 @@ def _step_under_way(observed: Observed) -> str | None:
 
 def _step_at_the_end(observed: Observed) -> str | None:
     """Return the step after every workload that is restarted runs the current revision."""
-    if observed.desired and not is_complete(observed, observed.desired):
+    if observed.desired and not is_rollout_complete(observed, observed.desired):
         return "WaitForPods"
     if observed.overlaps:
         return "Overlap"
@@ -296,7 +296,7 @@ def _history(observed: Observed) -> list[HistoryEntry]:
     before, state = observed.managed.status.history, observed.state
     if state is None or observed.desired is None or not observed.is_published:
         return before
-    if not is_complete(observed, observed.desired):
+    if not is_rollout_complete(observed, observed.desired):
         return before
     done = max((entry.revision for entry in before), default=0)
     known = state.current if _is_to_come(state.newest, state) else state.newest

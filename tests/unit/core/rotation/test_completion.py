@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.errors import Wait
 from keyturn.core.observation.holders import Holders
 from keyturn.core.reasons import ErrorReason
-from keyturn.core.rotation.completion import is_complete, kept_since, overlap_limit, publication_limit
+from keyturn.core.rotation.completion import is_rollout_complete, kept_since, overlap_limit, publication_limit
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Expire, Overlap, Rest
 from keyturn.core.state.state import Publication
@@ -34,7 +34,7 @@ def test_a_rollout_is_complete_when_no_workload_and_no_other_pod_is_behind() -> 
     held = replace(done, holders=Holders((make.holding(),)))
     rolling = replace(done, consumers=(ROLLING,))
 
-    complete = [is_complete(one, make.wanted(one)) for one in (done, held, rolling)]
+    complete = [is_rollout_complete(one, make.wanted(one)) for one in (done, held, rolling)]
 
     assert complete == [True, False, False]
 
@@ -175,7 +175,7 @@ def test_without_a_list_of_pods_nothing_is_done_and_the_error_is_the_reason(
     observed = unread(*consumers)
 
     assert next_step(observed) == Rest(None, UNREAD)
-    assert not is_complete(observed, make.wanted(observed))
+    assert not is_rollout_complete(observed, make.wanted(observed))
 
 
 def test_without_a_list_of_pods_the_overlap_ends_at_its_limit() -> None:

@@ -14,7 +14,7 @@ from keyturn.core.observation.account import AccountFacts, ProbeVerdict
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.policy.rules import Violation
 from keyturn.core.rotation import credentials
-from keyturn.core.rotation.completion import is_asserted
+from keyturn.core.rotation.completion import is_known_complete
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import (
     Adopt,
@@ -884,14 +884,14 @@ def test_an_account_that_is_added_to_the_spec_brings_a_new_password() -> None:
 
 
 def test_pods_are_read_until_a_rolled_back_credential_is_refused() -> None:
-    assert not is_asserted(rolled_back())
+    assert not is_known_complete(rolled_back())
     entry = {"revision": 1, "reason": "RolledBack", "result": "Succeeded"}
     entry |= {"startedAt": make.NOW.isoformat(), "finishedAt": make.NOW.isoformat()}
     status = {"revision": 1, "history": [entry]}
-    assert not is_asserted(rolled_back(status=status))
+    assert not is_known_complete(rolled_back(status=status))
     gone = rolled_back(status=status)
     assert gone.state is not None
-    assert is_asserted(replace(gone, state=gone.state.with_phase(CLOSED, make.NOW, {2})))
+    assert is_known_complete(replace(gone, state=gone.state.with_phase(CLOSED, make.NOW, {2})))
 
 
 # An emergency
