@@ -241,7 +241,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(_rotating(target_at=2, consumers=(_PODS_UNREAD,))), "Current", "Healthy", "revision 2"
     ),
     "the installed CRD drops fields of the status": Expected(
-        told(replace(observed(), lost=("status.workloads",))),
+        told(replace(observed(), dropped_status_fields=("status.workloads",))),
         "Current",
         "Healthy",
         "the Secret holds revision 1 with every key",
@@ -310,7 +310,7 @@ SITUATIONS: Mapping[str, Expected] = {
         told(observed(given=_WARNS, violations=(_POOR,))), "Current", "Healthy", "; against policy: "
     ),
     "a spec that cannot be followed": Expected(
-        told(observed(trouble=Stalled("InvalidSpec", "the spec cannot be read"))),
+        told(observed(spec_error=Stalled("InvalidSpec", "the spec cannot be read"))),
         "Failed",
         "Degraded",
         "cannot be read",

@@ -316,7 +316,7 @@ async def test_a_record_of_an_object_with_work_that_its_status_does_not_show_is_
 ) -> None:
     """Such as that of another version, which does not know the work."""
     cluster.restart()
-    cluster.context.lost = ("schedule",)
+    cluster.context.dropped_status_fields = ("schedule",)
     cluster.rest = lambda: None  # type: ignore[method-assign]  # the record is wrong
     await cluster.settle()
     assert "rest" not in cluster.objects[MANAGED]["status"]

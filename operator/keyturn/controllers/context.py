@@ -45,7 +45,7 @@ class Context:
     """Add an EmergencyRotation to the work queue."""
     doubt_crds: Callable[[], None] = lambda: None
     """Have the installed CRDs compared with this version again."""
-    lost: tuple[str, ...] = ()
+    dropped_status_fields: tuple[str, ...] = ()
     """Fields of a ManagedSecret's status that the installed CRD lacks and the API server drops."""
     cache: InformerCache = field(default_factory=InformerCache)
     own_writes: OwnWrites = field(default_factory=OwnWrites)

@@ -311,9 +311,9 @@ class Manager:
 
     def _set_lost_fields(self, fields: tuple[str, ...]) -> None:
         """Record the status fields that the installed CRD drops, and enqueue all objects to report or write them."""
-        if fields == self.context.lost:
+        if fields == self.context.dropped_status_fields:
             return
-        self.context.lost = fields
+        self.context.dropped_status_fields = fields
         for key in self.context.cache.managed_keys():
             self.queue.add(key, Priority.BACKLOG)
 

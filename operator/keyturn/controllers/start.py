@@ -65,7 +65,7 @@ async def leave_at_rest(context: Context, memory: Memory, queue: WorkQueue[Key],
     if not elector.has_reconciled_all:
         memory.rests.expect(_recorded(context.cache), elector.record_reconciled_all)
         return
-    if context.lost or context.source_kind is not SourceKind.WATCH:
+    if context.dropped_status_fields or context.source_kind is not SourceKind.WATCH:
         return
     count = 0
     for number, key in enumerate(queue.ready()):

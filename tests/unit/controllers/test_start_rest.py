@@ -119,5 +119,5 @@ async def test_without_a_watch_of_secrets_all_are_processed() -> None:
 @pytest.mark.usefixtures("rests")
 async def test_with_fields_that_the_crd_lacks_all_are_processed() -> None:
     started = Started()
-    started.context.lost = ("rest",)
+    started.context.dropped_status_fields = ("rest",)
     assert await started.ready() == OTHERS | {NEW, DB, WEB}

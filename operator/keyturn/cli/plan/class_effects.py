@@ -56,9 +56,9 @@ def effects_of(
     key: ObjectKey, before: Observed, after: Observed, *, is_held: bool = False
 ) -> Iterator[Effect]:
     """Yield what one ManagedSecret becomes; `is_held` if a rollback pauses its schedule."""
-    if after.trouble:
-        if before.trouble is None or before.trouble.message != after.trouble.message:
-            yield Effect(key, Becomes.STALLED, f"{after.trouble.reason}: {after.trouble.message}")
+    if after.spec_error:
+        if before.spec_error is None or before.spec_error.message != after.spec_error.message:
+            yield Effect(key, Becomes.STALLED, f"{after.spec_error.reason}: {after.spec_error.message}")
         return
     if new := _new_violations(before, after):
         effect = "denied, so nothing is written" if denies(after.secret_class) else "reported"

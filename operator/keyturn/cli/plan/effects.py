@@ -48,9 +48,9 @@ def _recorded(
             status = observed.managed.status.model_copy(update={"rotation": rotation})
             return replace(observed, managed=observed.managed.model_copy(update={"status": status}))
         case steps.Bind():
-            return replace(observed, unbound=False)
+            return replace(observed, has_wrong_binder=False)
         case steps.Release():
-            return replace(observed, left=observed.left[1:])
+            return replace(observed, unreleased_secrets=observed.unreleased_secrets[1:])
         case steps.Finalize():
             finalizers = transitions.finalizers(step, observed.managed.metadata.finalizers)
             metadata = observed.managed.metadata.model_copy(update={"finalizers": finalizers})

@@ -159,7 +159,7 @@ def with_compliance(
         observed,
         violations=violated,
         unchecked=_unchecked(observed, cache),
-        signs=_signs(key, observed, violated, memory, cache),
+        checklist_facts=_signs(key, observed, violated, memory, cache),
     )
 
 

@@ -63,11 +63,13 @@ async def observe(key: ObjectKey, memory: Memory, context: Context) -> Observed 
         return None
     if not context.covers(key.namespace):
         raise errors.Forbidden("list", paths.secrets(key.namespace), HTTPStatus.FORBIDDEN, "Forbidden")
-    observed = await observe_spec(parsed.managed, parsed.trouble, memory.specs, context.cache, context.now())
+    observed = await observe_spec(
+        parsed.managed, parsed.spec_error, memory.specs, context.cache, context.now()
+    )
     observed = with_facts(
         observed,
         since=context.since,
-        lost=context.lost,
+        dropped_status_fields=context.dropped_status_fields,
         denials=memory.restarts.denials(key),
         drift_history=memory.drift.history(key),
         restart_wait=memory.budget.restart_wait(key),
@@ -125,7 +127,7 @@ async def observe_spec(
         managed=managed,
         secret_class=secret_class,
         desired=desired,
-        trouble=trouble or problem,
+        spec_error=trouble or problem,
         state=None,
         state_owner=None,
         state_is_foreign=False,
@@ -157,20 +159,20 @@ async def _with_secrets(key: ObjectKey, observed: Observed, memory: Memory, cont
     if state_meta and state_meta.owner != key.name:
         return with_facts(observed, state_is_foreign=True, state_owner=state_meta.owner or None)
     versions = versions_of(observed, state_meta, target_meta)
-    observed = with_facts(observed, left=_left(key, observed, context.cache))
+    observed = with_facts(observed, unreleased_secrets=_left(key, observed, context.cache))
     if target_meta and (facts := secrets.facts_in_sync(key, versions)):
         return with_facts(
             observed,
             state=facts,
             target=_unread(target_meta, observed.desired),
-            unbound=_is_unbound(observed, facts, state_meta),
+            has_wrong_binder=_is_unbound(observed, facts, state_meta),
         )
     try:
         state = await secrets.state(key) if state_meta else None
         if state and plausible(state.facts.rotated, observed.now) is None:
             raise unreadable(state_name(key.name))
     except Stalled as stalled:
-        return with_facts(observed, trouble=observed.trouble or stalled)
+        return with_facts(observed, spec_error=observed.spec_error or stalled)
     target = await secrets.target(key, secret) if target_meta else None
     if observed.desired:
         await note_values(key, observed.desired, state, memory.compliance, context.cache)
@@ -193,7 +195,7 @@ async def _with_values(
         state=facts,
         target=await _target_facts(target, key, observed, state) if target else None,
         unfit=await unfit(key, desired, state) if desired and state else frozenset(),
-        unbound=_is_unbound(observed, facts, state_meta),
+        has_wrong_binder=_is_unbound(observed, facts, state_meta),
     )
 
 

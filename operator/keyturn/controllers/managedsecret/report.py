@@ -380,7 +380,7 @@ async def write_status(
     except errors.Conflict:
         await _look_again(key, context)
         raise
-    if written and written.dropped and not context.lost:
+    if written and written.dropped and not context.dropped_status_fields:
         context.doubt_crds()
 
 

@@ -33,7 +33,7 @@ class Parsed(NamedTuple):
 
     version: int
     managed: ManagedSecret
-    trouble: Stalled | None
+    spec_error: Stalled | None
 
 
 class Resolved(NamedTuple):

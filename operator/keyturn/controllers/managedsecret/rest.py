@@ -148,10 +148,10 @@ def _waits(observed: Observed, status: Mapping[str, Any]) -> bool:
         observed.denials,
         observed.holders and (observed.holders.pods or observed.holders.forbidden or observed.holders.again),
         observed.missing_targets,
-        observed.lost,
-        observed.left,
+        observed.dropped_status_fields,
+        observed.unreleased_secrets,
         observed.unfit,
-        observed.unbound,
+        observed.has_wrong_binder,
         status.get("rotation"),
     )
     is_done = all(WorkloadState(one["state"]).is_done for one in status.get("workloads", ()))

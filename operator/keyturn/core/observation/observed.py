@@ -143,8 +143,8 @@ class Observed:
     managed: ManagedSecret
     secret_class: SecretClass | None
     desired: Desired | None
-    """None if the spec is invalid; `trouble` has the reason."""
-    trouble: Stalled | None
+    """None if the spec is invalid; `spec_error` has the reason."""
+    spec_error: Stalled | None
     state: StateFacts | None
     state_owner: str | None
     """Owner of the Secret under the state Secret's name; None if the Secret is absent or has no owner."""
@@ -160,15 +160,15 @@ class Observed:
     """Why pods could not be listed on which something depends; then no workload is acted on."""
     missing_targets: tuple[str, ...] = ()
     """Workloads of rollout.targets that do not exist."""
-    unbound: bool = False
+    has_wrong_binder: bool = False
     """The state Secret's owner reference differs from what the deletionPolicy requires."""
-    left: tuple[LeftSecret, ...] = ()
+    unreleased_secrets: tuple[LeftSecret, ...] = ()
     """Own Secrets under names that the spec no longer has, which are not released yet."""
     former_uses: tuple[FormerUse, ...] = ()
     """Uses of Secrets under earlier names, released or not; known during an emergency."""
     unchecked: str | None = None
     """The rule of the class that could not be checked, with the reason."""
-    signs: Signs = NO_SIGNS
+    checklist_facts: Signs = NO_SIGNS
     """Facts for the rules of the checklist."""
     since: datetime | None = None
     """When this process became leader; work that an earlier one left open counts as new from then on."""
@@ -191,7 +191,7 @@ class Observed:
     """Why restarts wait for those of other ManagedSecrets; None if they do not."""
     account: AccountFacts | None = None
     """What the process knows of the database account; None without `spec.database`."""
-    lost: tuple[str, ...] = ()
+    dropped_status_fields: tuple[str, ...] = ()
     """Status fields that the installed CRD lacks, so the API server drops them."""
 
     @cached_property
@@ -275,7 +275,7 @@ class Observed:
     def is_inactive(self) -> bool:
         """No operation begins at a store or a database server: it is suspended, deleted, invalid, or not owned."""
         spec, metadata = self.managed.spec, self.managed.metadata
-        return bool(self.trouble or spec.suspend or metadata.deletion_timestamp or self.state_is_foreign)
+        return bool(self.spec_error or spec.suspend or metadata.deletion_timestamp or self.state_is_foreign)
 
     @property
     def overlaps(self) -> bool:

@@ -164,11 +164,11 @@ def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline
 
 
 def _let_go(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:
-    if observed.unbound:
+    if observed.has_wrong_binder:
         return steps.Bind()
-    if not observed.left:
+    if not observed.unreleased_secrets:
         return None
-    first = observed.left[0]
+    first = observed.unreleased_secrets[0]
     is_recorded = observed.state is not None and first in observed.state.left
     return steps.Release(first.name) if is_recorded else steps.Leave(first)
 
@@ -189,8 +189,8 @@ def _may_renew(observed: Observed, reason: Reason) -> bool:
 
 
 def _allowed(observed: Observed) -> Desired:
-    if observed.trouble:
-        raise observed.trouble
+    if observed.spec_error:
+        raise observed.spec_error
     if observed.desired is None:
         raise Stalled(ErrorReason.INVALID_SPEC, "the spec cannot be read")
     if not all(violation.curable for violation in observed.violations) and denies(observed.secret_class):

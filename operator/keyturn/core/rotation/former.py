@@ -32,7 +32,7 @@ def followed_secrets(observed: Observed) -> tuple[LeftSecret, ...]:
     state, desired = observed.state, observed.desired
     if state is None or desired is None or not any(one.is_open for one in observed.emergencies):
         return ()
-    known = {one.name: one for one in (*state.left, *observed.left)}
+    known = {one.name: one for one in (*state.left, *observed.unreleased_secrets)}
     left = tuple(one for name, one in known.items() if name != desired.secret)
     if not left or observed.rereads_for or asked_at(observed, desired) is not None:
         return ()

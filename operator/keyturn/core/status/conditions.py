@@ -94,10 +94,12 @@ def _verdicts(look: ConditionInput) -> Iterator[tuple[str, ConditionVerdict]]:
         yield "Reconciling", ConditionVerdict("True", ConditionReason.SPEC_CHANGED, _rotating(look).message)
     if isinstance(look.error, Stalled):
         yield "Stalled", ConditionVerdict("True", look.error.reason, look.error.message)
-    if look.observed.lost:
+    if look.observed.dropped_status_fields:
         yield (
             "CrdOutdated",
-            ConditionVerdict("True", ConditionReason.FIELDS_MISSING, _dropped(look.observed.lost)),
+            ConditionVerdict(
+                "True", ConditionReason.FIELDS_MISSING, _dropped(look.observed.dropped_status_fields)
+            ),
         )
 
 
@@ -298,7 +300,7 @@ def known_revision(observed: Observed) -> int | None:
 
 def broken_rules(observed: Observed) -> tuple[Violation, ...]:
     """Return the violated rules of the class, then those of the checklist that the class does not have."""
-    return (*observed.violations, *findings_of(observed.signs))
+    return (*observed.violations, *findings_of(observed.checklist_facts))
 
 
 def _policy_compliant(observed: Observed) -> ConditionVerdict:

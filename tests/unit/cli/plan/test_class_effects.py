@@ -99,7 +99,7 @@ def test_a_violation_that_only_the_new_class_denies_is_named() -> None:
 
 
 def test_an_object_that_contradicts_the_class_is_stalled() -> None:
-    after = observed(trouble=Stalled(ErrorReason.INVALID_SCHEDULE, "remove jitter"))
+    after = observed(spec_error=Stalled(ErrorReason.INVALID_SCHEDULE, "remove jitter"))
 
     assert becomes(observed(), after) == [Becomes.STALLED]
     assert becomes(after, after) == []

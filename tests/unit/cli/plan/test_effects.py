@@ -144,10 +144,12 @@ def test_a_rotation_is_begun_in_the_status() -> None:
 
 
 def test_steps_that_write_neither_state_nor_secret() -> None:
-    observed = replace(make.observed(), unbound=True, left=(OLD, replace(OLD, name="older")))
+    observed = replace(
+        make.observed(), has_wrong_binder=True, unreleased_secrets=(OLD, replace(OLD, name="older"))
+    )
 
-    assert not apply(steps.Bind(), observed, MAKERS).unbound
-    assert [one.name for one in apply(steps.Release("old"), observed, MAKERS).left] == ["older"]
+    assert not apply(steps.Bind(), observed, MAKERS).has_wrong_binder
+    assert [one.name for one in apply(steps.Release("old"), observed, MAKERS).unreleased_secrets] == ["older"]
     left = apply(steps.Leave(OLD), observed, MAKERS)
     assert left.state
     assert left.state.left == (OLD,)

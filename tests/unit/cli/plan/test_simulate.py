@@ -295,7 +295,7 @@ def test_an_immutable_secret_is_not_rotated() -> None:
 def test_a_spec_that_cannot_be_followed_is_refused() -> None:
     trouble = Stalled("InvalidSchedule", "write a date that exists")
 
-    foresight = foreseen(trouble=trouble)
+    foresight = foreseen(spec_error=trouble)
 
     assert (foresight.refusals, foresight.number) == ((trouble,), None)
 

@@ -170,7 +170,7 @@ def test_what_cannot_be_followed_has_no_places() -> None:
     nothing = Plan(
         planned.found,
         PlanObservation(
-            observed(None, trouble=None, state=None, target=None, status={}), None, NO_MAKERS, ()
+            observed(None, spec_error=None, state=None, target=None, status={}), None, NO_MAKERS, ()
         ),
         planned.foresight,
         is_rotation=True,

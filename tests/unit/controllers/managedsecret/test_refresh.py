@@ -187,7 +187,9 @@ async def test_after_a_restart_is_read_at_once(said: str | None, watch: Watch) -
 @pytest.mark.parametrize(
     ("spec", "others"),
     [
-        pytest.param({}, {"trouble": Stalled("InvalidSpec", "write another")}, id="that cannot be followed"),
+        pytest.param(
+            {}, {"spec_error": Stalled("InvalidSpec", "write another")}, id="that cannot be followed"
+        ),
         pytest.param({"suspend": True}, {}, id="that is suspended"),
         pytest.param({}, {"deleted": True}, id="that is deleted"),
         pytest.param({}, {"state_is_foreign": True}, id="whose record is somebody else's"),

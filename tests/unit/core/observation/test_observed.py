@@ -18,16 +18,16 @@ def test_a_copy_has_the_other_facts_and_all_else_unchanged() -> None:
     observed = make.observed()
     before = replace(observed)
 
-    copy = with_facts(observed, lost=("history",), unbound=True)
+    copy = with_facts(observed, dropped_status_fields=("history",), has_wrong_binder=True)
 
-    assert copy == replace(observed, lost=("history",), unbound=True)
+    assert copy == replace(observed, dropped_status_fields=("history",), has_wrong_binder=True)
     assert {field.name for field in fields(Observed)} == vars(copy).keys()
     assert observed == before
 
 
 def test_a_copy_is_frozen() -> None:
     with pytest.raises(AttributeError):
-        with_facts(make.observed()).lost = ("history",)  # type: ignore[misc]  # which mypy refuses too
+        with_facts(make.observed()).dropped_status_fields = ("history",)  # type: ignore[misc]  # which mypy refuses too
 
 
 def test_a_copy_with_another_state_has_its_current_revision() -> None:
@@ -66,11 +66,14 @@ def test_a_result_is_computed_once_for_an_observation() -> None:
 def test_a_result_is_computed_again_for_a_copy() -> None:
     @once
     def lost(observed: Observed) -> tuple[str, ...]:
-        return observed.lost
+        return observed.dropped_status_fields
 
     observed = make.observed()
 
-    assert (lost(observed), lost(with_facts(observed, lost=("history",)))) == ((), ("history",))
+    assert (lost(observed), lost(with_facts(observed, dropped_status_fields=("history",)))) == (
+        (),
+        ("history",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_a_result_is_computed_again_for_a_copy() -> None:
         pytest.param(make.observed(), False, id="followed"),
         pytest.param(make.observed({"suspend": True}), True, id="suspended"),
         pytest.param(make.observed(deleted=True), True, id="deleted"),
-        pytest.param(make.observed(trouble=Stalled(ErrorReason.INVALID_SPEC, "no")), True, id="invalid"),
+        pytest.param(make.observed(spec_error=Stalled(ErrorReason.INVALID_SPEC, "no")), True, id="invalid"),
         pytest.param(make.observed(state_is_foreign=True), True, id="state of another owner"),
     ],
 )

@@ -58,7 +58,7 @@ def test_of_thousands_of_weak_keys_some_are_named() -> None:
 
 
 def test_none_of_them_keeps_anything_from_being_written() -> None:
-    assert isinstance(next_step(replace(observed(), signs=EVERYTHING)), Rest)
+    assert isinstance(next_step(replace(observed(), checklist_facts=EVERYTHING)), Rest)
 
 
 def test_every_rule_belongs_to_a_point() -> None:

@@ -783,7 +783,7 @@ def test_a_deleted_object_closes_its_logins_if_the_spec_says_so() -> None:
 def test_a_deleted_object_closes_its_logins_without_its_class() -> None:
     gone = Stalled("SecretClassNotFound", "there is no SecretClass")
     seen = deleted(found=state(credential(1, CLOSING)))
-    assert next_step(replace(seen, desired=None, trouble=gone)) == Retire()
+    assert next_step(replace(seen, desired=None, spec_error=gone)) == Retire()
 
 
 def test_a_deleted_object_waits_for_the_server() -> None:

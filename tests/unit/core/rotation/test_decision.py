@@ -208,7 +208,7 @@ def not_owned(secret: str, whose: str, remedy: str = "") -> tuple[str, str]:
     ("look", "refusal"),
     [
         pytest.param(
-            observed(trouble=Stalled("NoSuchThing", "write another")),
+            observed(spec_error=Stalled("NoSuchThing", "write another")),
             ("NoSuchThing", "write another"),
             id="trouble",
         ),
@@ -631,7 +631,7 @@ GONE: dict[str, Any] = {"state": None, "target": None}
             id="a marker that nobody can have written",
         ),
         pytest.param(
-            observed(None, consumer(marker="db=7"), **GONE, trouble=Stalled("Any", "trouble")),
+            observed(None, consumer(marker="db=7"), **GONE, spec_error=Stalled("Any", "trouble")),
             2,
             id="the spec cannot be read, so nobody knows which Secret a marker means",
         ),

@@ -779,7 +779,7 @@ def test_what_keeps_it_from_being_rotated_is_reported() -> None:
 def test_a_spec_that_cannot_be_followed_is_reported() -> None:
     stalled = Stalled("InvalidSpec", "write another")
 
-    assert far(look(trouble=stalled), stalled) == Affected(
+    assert far(look(spec_error=stalled), stalled) == Affected(
         AffectedState.STALLED, message="InvalidSpec: write another"
     )
 

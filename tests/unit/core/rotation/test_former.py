@@ -34,7 +34,7 @@ def rotated(*left: LeftSecret, **facts: Any) -> Observed:
 
 
 def test_each_secret_under_another_name_is_followed_in_an_open_emergency() -> None:
-    observed = replace(rotated(OLD, AGAIN, emergencies=(LEAK,)), left=(NEW,))
+    observed = replace(rotated(OLD, AGAIN, emergencies=(LEAK,)), unreleased_secrets=(NEW,))
 
     assert followed_secrets(observed) == (OLD, NEW)
     assert followed_secrets(replace(observed, emergencies=(replace(LEAK, is_open=False),))) == ()

@@ -268,8 +268,8 @@ def test_when_all_is_written_the_record_is_bound_and_old_names_are_let_go() -> N
     rest = observed()
     recorded = replace(rest, state=state(left=(first,)))
 
-    assert next_step(replace(rest, unbound=True, left=(first, second))) == Bind()
-    assert next_step(replace(rest, left=(first, second))) == Leave(first)
-    assert next_step(replace(recorded, left=(first, second))) == Release("a")
-    assert next_step(replace(recorded, left=(second,))) == Leave(second)
-    assert next_step(replace(rest, left=(first,), target=target(None))) == Publish(1)
+    assert next_step(replace(rest, has_wrong_binder=True, unreleased_secrets=(first, second))) == Bind()
+    assert next_step(replace(rest, unreleased_secrets=(first, second))) == Leave(first)
+    assert next_step(replace(recorded, unreleased_secrets=(first, second))) == Release("a")
+    assert next_step(replace(recorded, unreleased_secrets=(second,))) == Leave(second)
+    assert next_step(replace(rest, unreleased_secrets=(first,), target=target(None))) == Publish(1)

@@ -254,8 +254,8 @@ LEFT = LeftSecret("old", "uid-old", 1)
 @pytest.mark.parametrize(
     ("spec", "others", "step"),
     [
-        pytest.param({}, {"unbound": True}, Bind(), id="is bound"),
-        pytest.param({}, {"left": (LEFT,)}, Leave(LEFT), id="lets go"),
+        pytest.param({}, {"has_wrong_binder": True}, Bind(), id="is bound"),
+        pytest.param({}, {"unreleased_secrets": (LEFT,)}, Leave(LEFT), id="lets go"),
     ],
 )
 def test_a_failed_push_does_not_keep_it_from_what_is_its_own(
@@ -360,7 +360,7 @@ def test_of_two_that_failed_the_first_is_reported_and_the_sooner_awaited() -> No
         pytest.param(
             observed(
                 None,
-                trouble=Stalled("InvalidSpec", "write another"),
+                spec_error=Stalled("InvalidSpec", "write another"),
                 state=state(pushed=(pushed(KEPT_FOR, deletes=True),)),
                 deleted=True,
                 finalized=True,

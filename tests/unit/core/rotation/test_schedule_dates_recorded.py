@@ -44,7 +44,7 @@ def told(look: Any) -> dict[str, Any]:
 
 def blind(before: dict[str, Any], lack: str, now: datetime = NOW, **facts: Any) -> Any:
     """Look without the spec or the state, with the status before."""
-    lacks: dict[str, Any] = {"trouble": WRONG} if lack == "spec" else {"state": None}
+    lacks: dict[str, Any] = {"spec_error": WRONG} if lack == "spec" else {"state": None}
     known: dict[str, Any] = {"status": {"nextRotationTime": None} | before, "now": now}
     return observed(**known | facts | lacks)
 

@@ -216,7 +216,7 @@ def test_an_observation_without_state_or_spec_keeps_the_record() -> None:
     known = look().managed.status.schedule
 
     assert applied_schedule(look(state=None)) == known
-    assert applied_schedule(look(trouble=Stalled("Invalid", "no"))) == known
+    assert applied_schedule(look(spec_error=Stalled("Invalid", "no"))) == known
     assert spread_due(look(state=None)) is None
     assert known
     assert known.since < MADE

@@ -273,7 +273,7 @@ def test_what_is_no_rotation_waits_for_no_window(look: Observed, name: str) -> N
     ("look", "start"),
     [
         pytest.param(observed(), None, id="nothing is planned"),
-        pytest.param(observed(trouble=Stalled("No", "no")), None, id="nobody knows"),
+        pytest.param(observed(spec_error=Stalled("No", "no")), None, id="nobody knows"),
         pytest.param(observed(HOURLY, state=None), None, id="there are no values yet"),
         pytest.param(observed(HOURLY), NOW, id="due now"),
         pytest.param(
@@ -420,7 +420,7 @@ def test_a_date_before_the_rollback_is_not_overdue_during_the_pause() -> None:
 
 
 def test_a_pause_ends_as_planned_while_the_spec_cannot_be_read() -> None:
-    unread = observed(trouble=Stalled(ErrorReason.INVALID_SPEC, "no"), state=SKIPPED)
+    unread = observed(spec_error=Stalled(ErrorReason.INVALID_SPEC, "no"), state=SKIPPED)
     assert resume_time(unread) is None
 
 

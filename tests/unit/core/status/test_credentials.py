@@ -151,7 +151,7 @@ def test_a_lock_is_kept_until_the_server_answers_again(account: AccountFacts, co
 def test_nothing_is_valid_before_it_is_published() -> None:
     assert credential_valid(look(target=None)) is None
     assert credential_valid(make.observed({})) is None
-    assert credential_valid(make.observed({}, trouble=Stalled("InvalidSpec", "unreadable"))) is None
+    assert credential_valid(make.observed({}, spec_error=Stalled("InvalidSpec", "unreadable"))) is None
 
 
 @pytest.mark.parametrize(

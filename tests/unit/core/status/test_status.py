@@ -167,7 +167,7 @@ def test_of_a_rotation_that_rolls_out() -> None:
 
 def test_of_a_spec_that_cannot_be_followed_before_anything_was_written() -> None:
     wrong = Stalled("InvalidSpec", "write another")
-    look = observed(None, trouble=wrong, state=None, target=None, status={})
+    look = observed(None, spec_error=wrong, state=None, target=None, status={})
     assert written(look, Outcome(None, wrong)) == {
         "observedGeneration": 1,
         "state": "Stalled",
@@ -565,7 +565,7 @@ LATER = RevocationProblem(NOW + minutes(5))
             {"revocation_problems": refused("lease-1", "lease-2", at=AGAIN)}, id="both are refused again"
         ),
         pytest.param({"spec": {"suspend": True}}, id="suspended"),
-        pytest.param({"trouble": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
+        pytest.param({"spec_error": Stalled("InvalidSpec", "it is invalid")}, id="the spec is invalid"),
         pytest.param({"state": None}, id="the state is unreadable"),
     ],
 )
@@ -843,7 +843,7 @@ def test_compliance_with_a_class_is_reported(
 
 
 def test_without_a_class_the_checklist_is_reported() -> None:
-    breaks = replace(observed(), signs=Signs(is_overdue=True))
+    breaks = replace(observed(), checklist_facts=Signs(is_overdue=True))
 
     assert conditions(observed())["PolicyCompliant"] == (
         "True",
@@ -855,7 +855,7 @@ def test_without_a_class_the_checklist_is_reported() -> None:
 
 def test_what_the_checklist_finds_comes_after_what_the_class_forbids() -> None:
     look = observed(given=secret_class(), violations=(Violation("minLength", "too short"),))
-    breaks = replace(look, signs=Signs(is_overdue=True))
+    breaks = replace(look, checklist_facts=Signs(is_overdue=True))
     policy = status_of(breaks, RESTS).policy
 
     assert conditions(breaks)["PolicyCompliant"][:2] == ("False", "minLength")
@@ -872,8 +872,8 @@ WRONG = Stalled("TemplateInvalid", "it cannot be rendered")
 
 def broken(before: ManagedSecretStatus, signs: Signs = NO_SIGNS, **known: Any) -> ManagedSecretStatus:
     """Return the status after the spec was replaced by one that cannot be followed."""
-    look = observed(trouble=WRONG, status=before.model_dump(by_alias=True, exclude_none=True), **known)
-    return status_of(replace(look, signs=signs), Outcome(None, WRONG))
+    look = observed(spec_error=WRONG, status=before.model_dump(by_alias=True, exclude_none=True), **known)
+    return status_of(replace(look, checklist_facts=signs), Outcome(None, WRONG))
 
 
 @pytest.mark.parametrize("given", [secret_class(), None], ids=["with its class", "without a class"])
@@ -893,7 +893,7 @@ def test_of_a_spec_that_cannot_be_followed_compliance_is_unknown_and_violations_
 
 def test_violations_of_a_status_without_fields_stay_too_while_the_spec_cannot_be_followed() -> None:
     told = condition("PolicyCompliant", "False", "minLength", "minLength: password is too short")
-    look = observed(trouble=WRONG, status={"revision": 1, "conditions": [told]})
+    look = observed(spec_error=WRONG, status={"revision": 1, "conditions": [told]})
 
     policy = status_of(look, Outcome(None, WRONG)).policy
 
@@ -944,12 +944,14 @@ UNREADABLE = Stalled("StateUnreadable", "it was edited")
 def unread(before: ManagedSecretStatus, signs: Signs = NO_SIGNS) -> ManagedSecretStatus:
     """Return the status while the state Secret cannot be read, which leaves the spec known."""
     known = before.model_dump(by_alias=True, exclude_none=True)
-    look = replace(observed(QUARTERLY, status=known, state=None), trouble=UNREADABLE, signs=signs)
+    look = replace(
+        observed(QUARTERLY, status=known, state=None), spec_error=UNREADABLE, checklist_facts=signs
+    )
     return status_of(look, Outcome(None, UNREADABLE))
 
 
 def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> None:
-    before = status_of(replace(observed(QUARTERLY), signs=Signs(weak=frozenset({"pin"}))), RESTS)
+    before = status_of(replace(observed(QUARTERLY), checklist_facts=Signs(weak=frozenset({"pin"}))), RESTS)
 
     after = unread(before)
 
@@ -966,7 +968,7 @@ def test_violations_of_values_stay_known_while_the_state_cannot_be_read() -> Non
 @pytest.mark.parametrize("lack", ["spec", "state"])
 def test_an_overdue_rotation_is_added_to_the_violations_that_stay(lack: str) -> None:
     late, weak = Signs(is_overdue=True), Signs(weak=frozenset({"pin"}))
-    before = status_of(replace(observed(QUARTERLY), signs=weak), RESTS)
+    before = status_of(replace(observed(QUARTERLY), checklist_facts=weak), RESTS)
 
     def look(before: ManagedSecretStatus, signs: Signs) -> list[str]:
         policy = (broken(before, signs=signs) if lack == "spec" else unread(before, signs)).policy
@@ -975,12 +977,12 @@ def test_an_overdue_rotation_is_added_to_the_violations_that_stay(lack: str) -> 
     rules = look(before, late)
 
     assert rules == ["weakValue", "overdue"]
-    both = status_of(replace(observed(QUARTERLY), signs=replace(late, weak=weak.weak)), RESTS)
+    both = status_of(replace(observed(QUARTERLY), checklist_facts=replace(late, weak=weak.weak)), RESTS)
     assert (look(both, late), look(both, NO_SIGNS)) == (rules, ["weakValue"])
 
 
 def test_a_rule_that_the_spec_violates_is_reported_while_the_state_cannot_be_read() -> None:
-    before = status_of(replace(observed(QUARTERLY), signs=Signs(weak=frozenset({"pin"}))), RESTS)
+    before = status_of(replace(observed(QUARTERLY), checklist_facts=Signs(weak=frozenset({"pin"}))), RESTS)
 
     after = unread(before, Signs(unscheduled=frozenset({"pin"})))
 
@@ -1182,7 +1184,7 @@ def test_equal_facts_make_an_equal_status(
 def test_fields_that_an_older_crd_drops_are_named_while_they_are_missing() -> None:
     lost = ("status.workloads", "status.history")
 
-    status, reason, message = conditions(replace(observed(), lost=lost))["CrdOutdated"]
+    status, reason, message = conditions(replace(observed(), dropped_status_fields=lost))["CrdOutdated"]
 
     assert (status, reason) == ("True", "FieldsMissing")
     assert "the API server drops status.workloads, status.history; apply the CRDs" in message

@@ -148,7 +148,7 @@ async def test_an_object_without_a_database_has_no_account(prober: Prober) -> No
 
 async def test_what_is_known_of_an_account_does_not_depend_on_the_class(prober: Prober) -> None:
     gone = Stalled("SecretClassNotFound", "there is no SecretClass")
-    seen = make.observed(spec=SPEC, state=prober.api.found.facts, trouble=gone)
+    seen = make.observed(spec=SPEC, state=prober.api.found.facts, spec_error=gone)
 
     found = with_account(KEY, replace(seen, desired=None), prober.memory, prober.context)
 
