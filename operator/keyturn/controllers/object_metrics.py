@@ -17,7 +17,7 @@ from keyturn.core.keys import (
     SECRET_STORE,
 )
 from keyturn.core.labels import PRODUCTION
-from keyturn.core.policy.checklist import GRACE, NOT_REVOKED, OVERDUE, All, judged, told_violations
+from keyturn.core.policy.checklist import GRACE, NOT_REVOKED, OVERDUE, All, judged, reported_violations
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.state.credential import Phase
@@ -160,7 +160,7 @@ def _of_object(managed: ManagedSecret, cache: InformerCache, now: datetime) -> O
         is_overdue=bool(status.overdue),
         is_due=_is_due(status, now),
         conditions=_conditions(status.conditions),
-        violations=tuple({one.rule for one in told_violations(status)}),
+        violations=tuple({one.rule for one in reported_violations(status)}),
         is_suspended=bool(managed.spec.suspend),
         stalled=_stalled(managed),
         step=_word(status.rotation.step) if status.rotation else "",

@@ -15,7 +15,7 @@ from keyturn.core.reasons import WorkloadReason
 if TYPE_CHECKING:
     from keyturn.api.status import ManagedSecretStatus, WorkloadStatus
 
-__all__ = ["legacy_violations", "told_reason"]
+__all__ = ["legacy_violations", "reported_reason"]
 
 _REASONS: Final = (
     ("the API server forbids to ", WorkloadReason.FORBIDDEN),
@@ -29,14 +29,14 @@ _RULE: Final = "|".join((*_OF_ONE_VALUE, "maxInterval", "weakValue", "noSchedule
 _VIOLATION: Final = re.compile(rf"(?:^|; )({_RULE}): (.*?)(?=; (?:{_RULE}): |$)", re.DOTALL)
 
 
-def told_reason(told: WorkloadStatus) -> str | None:
+def reported_reason(status: WorkloadStatus) -> str | None:
     """Return the reason in a workload's status, also in that of the previous version."""
-    return told.reason or _reason_in(told)
+    return status.reason or _reason_in(status)
 
 
-def _reason_in(told: WorkloadStatus) -> WorkloadReason | None:
+def _reason_in(status: WorkloadStatus) -> WorkloadReason | None:
     """Return the reason that the message of a workload contains, for the reasons that decisions depend on."""
-    message = told.message or ""
+    message = status.message or ""
     return next((reason for start, reason in _REASONS if message.startswith(start)), None)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from keyturn.api.status import ManagedSecretStatus
-from keyturn.core.legacy_status import legacy_violations, told_reason
-from keyturn.core.policy.checklist import told_twins, told_violations
+from keyturn.core.legacy_status import legacy_violations, reported_reason
+from keyturn.core.policy.checklist import reported_twins, reported_violations
 from keyturn.core.reasons import WorkloadReason
 
 TIME = "2026-11-24T12:00:00Z"
@@ -35,7 +35,7 @@ def row(message: str | None, **fields: Any) -> ManagedSecretStatus:
 
 
 def test_the_rules_of_a_condition_are_read_with_their_values() -> None:
-    assert [(one.rule, one.item) for one in told_violations(told(BROKEN))] == [
+    assert [(one.rule, one.item) for one in reported_violations(told(BROKEN))] == [
         ("distinctAcrossEnvironments", "token"),
         ("weakValue", None),
         ("sharedValue", "pin"),
@@ -45,7 +45,7 @@ def test_the_rules_of_a_condition_are_read_with_their_values() -> None:
 
 
 def test_the_values_of_other_environments_are_read() -> None:
-    assert told_twins(told(BROKEN)) == {"token", "pin"}
+    assert reported_twins(told(BROKEN)) == {"token", "pin"}
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_other_texts_name_no_rule(text: str) -> None:
 
 
 def test_a_condition_that_holds_names_no_rule() -> None:
-    assert told_violations(told(BROKEN, "True")) == ()
+    assert reported_violations(told(BROKEN, "True")) == ()
 
 
 def test_a_sentence_is_not_read_where_there_are_fields() -> None:
     policy = {"violations": [{"rule": "overdue", "message": "in other words"}]}
 
-    assert [one.rule for one in told_violations(told(BROKEN, policy=policy))] == ["overdue"]
+    assert [one.rule for one in reported_violations(told(BROKEN, policy=policy))] == ["overdue"]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_sentence_is_not_read_where_there_are_fields() -> None:
     ],
 )
 def test_the_message_of_a_workload_is_read(message: str | None, reason: WorkloadReason | None) -> None:
-    assert told_reason(row(message).workloads[0]) == reason
+    assert reported_reason(row(message).workloads[0]) == reason
 
 
 def test_a_message_is_not_read_where_there_is_a_reason() -> None:
     (one,) = row("the API server forbids it", reason="Paused").workloads
-    assert told_reason(one) == "Paused"
+    assert reported_reason(one) == "Paused"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from keyturn.api.duration import format_duration
 from keyturn.checklist.condition import told
 from keyturn.checklist.unscheduled import unscheduled
-from keyturn.core.policy.checklist import OVERDUE, told_violations
+from keyturn.core.policy.checklist import OVERDUE, reported_violations
 from keyturn.core.policy.findings import Finding, Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.rotation.schedule_dates import recorded_due
@@ -122,7 +122,7 @@ def _told(one: Declared, now: datetime) -> Iterator[Finding]:
         evidence = f"its rotation is overdue{due}"
         yield _finding(Verdict.FAIL, evidence, "keyturn status shows why", one.where)
     elif status.rotates_on_request:
-        is_told = any(found.rule == OVERDUE for found in told_violations(status))
+        is_told = any(found.rule == OVERDUE for found in reported_violations(status))
         if is_told or _is_past(_due(one.managed, now), now):
             evidence = "its values are due, and they rotate on request only"
             yield _finding(Verdict.FAIL, evidence, _APPLY, one.where)

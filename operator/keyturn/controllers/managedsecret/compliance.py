@@ -12,7 +12,7 @@ from keyturn.checklist.unscheduled import unscheduled
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import PRODUCTION
 from keyturn.core.observation.observed import with_facts
-from keyturn.core.policy.checklist import GRACE, Signs, told_twins
+from keyturn.core.policy.checklist import GRACE, Signs, reported_twins
 from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.completion import kept_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue
@@ -323,7 +323,7 @@ def _twins(
     memory.index.notify_when_complete(key)
     if observed.state and not memory.is_first(key, observed.state.current_number):
         return frozenset(matches)  # the values have changed since
-    return frozenset(matches) | told_twins(observed.managed.status)
+    return frozenset(matches) | reported_twins(observed.managed.status)
 
 
 def _log_equal_values(key: ObjectKey, found: Mapping[str, frozenset[ObjectKey]]) -> None:

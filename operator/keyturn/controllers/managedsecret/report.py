@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyturn.core.errors import Stalled
-from keyturn.core.legacy_status import told_reason
-from keyturn.core.policy.checklist import told_violations
+from keyturn.core.legacy_status import reported_reason
+from keyturn.core.policy.checklist import reported_violations
 from keyturn.core.policy.rules import denies, named
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
@@ -272,7 +272,7 @@ def tell_denied(
 ) -> None:
     """Post that the API server rejects a restart, unless the status of an earlier process has it."""
     told = observed.reported(workload)
-    if told and told_reason(told) == error.reason:
+    if told and reported_reason(told) == error.reason:
         return
     context.events.record(observed.managed, error.reason, error.message, EventType.WARNING)
     _log.warning("restart refused", secret=str(key), workload=str(workload.key), message=error.message)
@@ -351,7 +351,7 @@ def _report_violations(
     key: ObjectKey, observed: Observed, before: ManagedSecretStatus, context: Context
 ) -> None:
     """Post the violated rules if the class only warns; if it denies, they are the error of the pass."""
-    told = {(one.rule, one.item) for one in told_violations(before)}
+    told = {(one.rule, one.item) for one in reported_violations(before)}
     if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return
     text = named(observed.violations)

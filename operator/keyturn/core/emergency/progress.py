@@ -127,33 +127,37 @@ def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
 
 
 def _turned_elsewhere(
-    told: Affected, emergency: Emergency, observed: Observed, desired: Desired, error: Wait | Stalled | None
+    progress: Affected,
+    emergency: Emergency,
+    observed: Observed,
+    desired: Desired,
+    error: Wait | Stalled | None,
 ) -> Affected:
     """Return the progress of a secret without generated values, which waits for pods with earlier ones, too."""
     unrotated = _unrotated(observed, error)
     if observed.state is None and unrotated.message:  # what it has is unknown
-        return replace(told, state=unrotated.state, message=unrotated.message)
+        return replace(progress, state=unrotated.state, message=unrotated.message)
     if waits := _awaited_read(emergency, observed, error) or _leased(observed):
         state, cause = _kept_from(waits, AffectedState.PENDING, observed, error)
-        return replace(told, state=state, message=cause)
+        return replace(progress, state=state, message=cause)
     if observed.current is not None:
-        told = _with_places(told, observed, desired)
+        progress = _with_places(progress, observed, desired)
         for state, message in _open_points(
-            told, emergency, observed, observed.current.number, desired, error
+            progress, emergency, observed, observed.current.number, desired, error
         ):
             is_progress = state is AffectedState.ROTATED
-            return replace(told, state=AffectedState.PENDING if is_progress else state, message=message)
-    message = _elsewhere(told) or f"written in the spec: {', '.join(told.literals)}"
+            return replace(progress, state=AffectedState.PENDING if is_progress else state, message=message)
+    message = _elsewhere(progress) or f"written in the spec: {', '.join(progress.literals)}"
     return replace(
-        told,
+        progress,
         state=AffectedState.NOTHING_TO_ROTATE,
         message=_with_statement(message, emergency, observed),
     )
 
 
-def _with_places(told: Affected, observed: Observed, desired: Desired) -> Affected:
+def _with_places(progress: Affected, observed: Observed, desired: Desired) -> Affected:
     """Return the progress with the stores and the other pods that may hold earlier values."""
-    return replace(told, unpushed=unpushed(observed, desired), others=_others(observed, desired))
+    return replace(progress, unpushed=unpushed(observed, desired), others=_others(observed, desired))
 
 
 def _unrotated(observed: Observed, error: Wait | Stalled | None) -> Affected:
@@ -203,7 +207,7 @@ def _awaited_read(emergency: Emergency, observed: Observed, error: Wait | Stalle
 
 
 def _rotated(
-    told: Affected,
+    progress: Affected,
     emergency: Emergency,
     renewed: RevisionFacts,
     observed: Observed,
@@ -214,15 +218,17 @@ def _rotated(
     if current is None or current.number < renewed.number:
         number = current.number if current else None
         message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
-        return replace(told, state=AffectedState.FAILED, message=message)
+        return replace(progress, state=AffectedState.FAILED, message=message)
     if not renews(current, emergency.started, observed, desired):
-        return replace(told, state=AffectedState.FAILED, message=_why_exposed(current))
+        return replace(progress, state=AffectedState.FAILED, message=_why_exposed(current))
     rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
-    told = replace(_with_places(told, observed, desired), revision=current.number, rotated=rotated)
-    for state, message in _open_points(told, emergency, observed, current.number, desired, error):
-        return replace(told, state=state, message=message)
-    done = _elsewhere(told) or _unproven(observed) or _read_before(observed)
-    return replace(told, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed))
+    progress = replace(_with_places(progress, observed, desired), revision=current.number, rotated=rotated)
+    for state, message in _open_points(progress, emergency, observed, current.number, desired, error):
+        return replace(progress, state=state, message=message)
+    done = _elsewhere(progress) or _unproven(observed) or _read_before(observed)
+    return replace(
+        progress, state=AffectedState.ROLLED_OUT, message=_with_statement(done, emergency, observed)
+    )
 
 
 def _why_exposed(current: RevisionFacts) -> str:
@@ -238,7 +244,7 @@ def _why_exposed(current: RevisionFacts) -> str:
 
 
 def _open_points(
-    told: Affected,
+    progress: Affected,
     emergency: Emergency,
     observed: Observed,
     number: int,
@@ -260,10 +266,10 @@ def _open_points(
         yield AffectedState.ROTATED, earlier
     if refused := unrevoked(observed):
         yield _kept_from(refused.message, AffectedState.STALLED, observed, error)
-    if open_ := [login for login in told.logins if login.refused_at is None]:
+    if open_ := [login for login in progress.logins if login.refused_at is None]:
         yield AffectedState.STALLED, f"login {open_[0].login}: {open_[0].message}"
-    if told.unpushed:
-        yield _waiting_for_push(told.unpushed)
+    if progress.unpushed:
+        yield _waiting_for_push(progress.unpushed)
     if waits := _awaited_read(emergency, observed, error):
         yield _kept_from(waits, AffectedState.ROTATED, observed, error)
 
@@ -356,11 +362,11 @@ def _found_keys(observed: Observed) -> tuple[str, ...]:
     return tuple(sorted(key for name, keys in kept.items() if is_found(name) for key in keys.values()))
 
 
-def _elsewhere(told: Affected) -> str | None:
-    pulled = f"to be rotated at its store: {', '.join(told.pulled)}" if told.pulled else None
+def _elsewhere(progress: Affected) -> str | None:
+    pulled = f"to be rotated at its store: {', '.join(progress.pulled)}" if progress.pulled else None
     found = (
-        f"kept as found in the adopted Secret, to be replaced by hand: {', '.join(told.found)}"
-        if told.found
+        f"kept as found in the adopted Secret, to be replaced by hand: {', '.join(progress.found)}"
+        if progress.found
         else None
     )
     return "; ".join(message for message in (pulled, found) if message) or None

@@ -34,8 +34,8 @@ __all__ = [
     "findings_of",
     "judged",
     "policy_of",
-    "told_twins",
-    "told_violations",
+    "reported_twins",
+    "reported_violations",
 ]
 
 GRACE: Final = timedelta(minutes=1)
@@ -93,17 +93,19 @@ def policy_of(broken: Iterable[Violation]) -> PolicyStatus | None:
     return PolicyStatus(violations=violations[:MOST_VIOLATIONS]) if violations else None
 
 
-def told_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, ...]:
+def reported_violations(status: ManagedSecretStatus) -> tuple[PolicyViolation, ...]:
     """Return the violations of a status; rules that this version does not know are left out."""
     violations = status.policy.violations if status.policy else legacy_violations(status)
     return tuple(violation for violation in violations if violation.rule in POINTS)
 
 
-def told_twins(status: ManagedSecretStatus) -> frozenset[str]:
+def reported_twins(status: ManagedSecretStatus) -> frozenset[str]:
     """Return the values that a status reports as equal to those of another environment."""
     rules = (DISTINCT, _SHARED)
     return frozenset(
-        violation.item for violation in told_violations(status) if violation.rule in rules and violation.item
+        violation.item
+        for violation in reported_violations(status)
+        if violation.rule in rules and violation.item
     )
 
 

@@ -32,7 +32,7 @@ __all__ = [
     "kept_since",
     "overlap_limit",
     "publication_limit",
-    "told_of_refused",
+    "refused_message",
     "users_of_previous_login",
 ]
 
@@ -60,7 +60,7 @@ def users_of_previous_login(observed: Observed, desired: Desired) -> tuple[Workl
     return _refused(observed)
 
 
-def told_of_refused(observed: Observed) -> str | None:
+def refused_message(observed: Observed) -> str | None:
     """Return a message with the workloads that a setting keeps on earlier values; None if there are none."""
     refused = _refused(observed)
     if not refused:

@@ -118,11 +118,11 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
     return status is not None and had_what_was_given_up(status, observed)
 
 
-def had_what_was_given_up(told: WorkloadStatus, observed: Observed) -> bool:
+def had_what_was_given_up(status: WorkloadStatus, observed: Observed) -> bool:
     """Whether the status has the workload with the rolled back revision, or on its way back from it."""
     if observed.rollback_pause is None:
         return False
-    return told.revision == observed.rollback_pause.number or told.state in {
+    return status.revision == observed.rollback_pause.number or status.state in {
         WorkloadState.ROLLING,
         WorkloadState.FAILED,
     }

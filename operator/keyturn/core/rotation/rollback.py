@@ -16,7 +16,7 @@ from .emergency import is_exposed
 from .fallback import fallback_of, leases_last, may_return_to
 from .ownership import refuse_change
 from .rollout import next_changes, progress_of_workloads
-from .rollout_obstacles import denied_until, told_of_stuck
+from .rollout_obstacles import denied_until, stuck_pod_message
 
 if TYPE_CHECKING:
     from keyturn.core.observation.observed import Observed
@@ -109,7 +109,7 @@ def return_after_failure(observed: Observed, desired: Desired, current: Revision
         return steps.GoBack(good, current.number, failed=True)
     failed = ", ".join(str(one.consumer.workload.key) for one in _failed(observed)[:_MAX_NAMED])
     what = f"{failed} did not become ready with revision {current.number}"
-    stuck = told_of_stuck(observed.consumers)
+    stuck = stuck_pod_message(observed.consumers)
     if observed.is_pressed:
         help_ = stuck or _help(observed, desired, "rotate")
         message = f"{what}; the others are restarted nevertheless, because of an emergency; {help_}"

@@ -42,7 +42,7 @@ from .rollout_obstacles import (
     denied_until,
     pause_of,
     refusal,
-    told_before,
+    reported_rejection,
     when_late,
     while_rolling,
     while_waiting,
@@ -271,7 +271,7 @@ def _in_turn(consumer: Consumer, observed: Observed, desired: Desired) -> Worklo
         reason = WorkloadReason.RESTART_BUDGET
         return WorkloadProgress(consumer, WorkloadState.PENDING, Turn.HINDERED, message, reason)
     if denial is None:
-        if rejection := told_before(consumer.workload, observed, desired):
+        if rejection := reported_rejection(consumer.workload, observed, desired):
             return WorkloadProgress(
                 consumer, rejection.state, Turn.NEXT, rejection.message, rejection.reason, denied=True
             )

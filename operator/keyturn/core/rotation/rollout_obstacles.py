@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyturn.api.rollout import Restart
 from keyturn.api.status import WorkloadState
 from keyturn.core.backoff import backoff
-from keyturn.core.legacy_status import told_reason
+from keyturn.core.legacy_status import reported_reason
 from keyturn.core.observation.observed import Denial
 from keyturn.core.reasons import WorkloadReason
 
@@ -40,8 +40,8 @@ __all__ = [
     "pause_of",
     "pod_to_delete",
     "refusal",
-    "told_before",
-    "told_of_stuck",
+    "reported_rejection",
+    "stuck_pod_message",
     "trouble_of",
     "was_paused",
     "was_reverted",
@@ -171,7 +171,7 @@ def while_waiting(consumer: Consumer) -> Obstacle:
 
 def when_late(consumer: Consumer) -> Obstacle:
     """Return why a rollout has failed: it was aborted, or its deadline has passed."""
-    known = [consumer.workload.complaint, told_of_stuck([consumer]) or worst_of(consumer)]
+    known = [consumer.workload.complaint, stuck_pod_message([consumer]) or worst_of(consumer)]
     why = "; ".join(cause for cause in known if cause) or "check its events and pods"
     if consumer.workload.aborted:
         return Obstacle(WorkloadReason.ROLLOUT_ABORTED, f"its rollout was aborted; {why}")
@@ -184,7 +184,7 @@ def _complaint(consumer: Consumer) -> Obstacle | None:
 
 
 def _of_pods(consumer: Consumer) -> Obstacle | None:
-    if stuck := told_of_stuck([consumer]):
+    if stuck := stuck_pod_message([consumer]):
         return Obstacle(WorkloadReason.POD_LEFT_BEHIND, stuck)
     trouble = trouble_of(consumer)
     return Obstacle(WorkloadReason.PODS_NOT_RUNNING, trouble) if trouble else None
@@ -256,7 +256,7 @@ def _failed_before(consumer: Consumer, number: int, observed: Observed, desired:
     status = observed.reported(workload)
     if status is None or status.state is not WorkloadState.FAILED or status.revision != number:
         return None
-    is_crash = told_reason(status) == WorkloadReason.CRASH_LOOP
+    is_crash = reported_reason(status) == WorkloadReason.CRASH_LOOP
     return status.message if is_crash and fallback_of(observed, desired) is None else None
 
 
@@ -297,7 +297,7 @@ def pod_to_delete(observed: Observed, desired: Desired) -> steps.DeletePod | Non
     return None
 
 
-def told_of_stuck(consumers: Iterable[Consumer]) -> str | None:
+def stuck_pod_message(consumers: Iterable[Consumer]) -> str | None:
     """Return a message with a pod that has to be deleted, and the command for it."""
     for consumer in consumers:
         workload = consumer.workload
@@ -336,7 +336,7 @@ def denied_again(
 
 def _rejected_since(workload: Workload, observed: Observed, desired: Desired) -> datetime:
     """Return since when its restart is rejected: now, or the publication if the status has it as failed."""
-    rejection = told_before(workload, observed, desired)
+    rejection = reported_rejection(workload, observed, desired)
     published = observed.target_published
     if published is None or rejection is None or rejection.state is not WorkloadState.FAILED:
         return observed.now
@@ -358,7 +358,7 @@ def denied_until(workload: Workload, observed: Observed, desired: Desired) -> da
     return min((when for when in times if when > observed.now), default=None)
 
 
-def told_before(workload: Workload, observed: Observed, desired: Desired) -> RecordedRejection | None:
+def reported_rejection(workload: Workload, observed: Observed, desired: Desired) -> RecordedRejection | None:
     """Return the rejection that the status has for its restart, to be shown until the next attempt.
 
     A failure counts only if it causes no rollback.
@@ -367,7 +367,7 @@ def told_before(workload: Workload, observed: Observed, desired: Desired) -> Rec
     if observed.current is None or status.revision != observed.current.number:
         return None
     workload_status = observed.reported(workload)
-    reason = told_reason(workload_status) if workload_status else None
+    reason = reported_reason(workload_status) if workload_status else None
     if workload_status is None or reason not in _DENIED:
         return None
     has_failed = workload_status.state is WorkloadState.FAILED and fallback_of(observed, desired) is None

@@ -193,5 +193,5 @@ def stays_overdue(observed: Observed) -> bool:
 def _was_asked(observed: Observed) -> bool:
     """Whether the last known rotation may have been asked for by something else than a date."""
     waits = ("Rotating", ConditionReason.WAITS_FOR_WINDOW)
-    told = ((one.type, one.reason) for one in observed.managed.status.conditions)
-    return bool(observed.emergencies) or waits in told
+    reported = ((one.type, one.reason) for one in observed.managed.status.conditions)
+    return bool(observed.emergencies) or waits in reported

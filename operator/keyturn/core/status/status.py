@@ -17,14 +17,14 @@ from keyturn.api.status import (
     WorkloadStatus,
 )
 from keyturn.core.errors import Wait
-from keyturn.core.policy.checklist import OVERDUE, policy_of, told_violations
+from keyturn.core.policy.checklist import OVERDUE, policy_of, reported_violations
 from keyturn.core.reasons import ErrorReason, RevisionReason, RevisionResult, WorkloadReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.completion import (
     ended_at,
     is_rollout_complete,
     is_to_be_settled,
-    told_of_refused,
+    refused_message,
     users_of_previous_login,
 )
 from keyturn.core.rotation.decision import next_number
@@ -286,10 +286,10 @@ def _policy(observed: Observed) -> PolicyStatus | None:
     before, found = observed.managed.status, policy_of(broken_rules(observed))
     if observed.desired and (observed.state or known_revision(observed) is None):
         return found
-    told = [one for one in told_violations(before) if one.rule != OVERDUE]
-    known = {(one.rule, one.item) for one in told}
-    told += [one for one in (found.violations if found else ()) if (one.rule, one.item) not in known]
-    return PolicyStatus(violations=told[:MOST_VIOLATIONS]) if told else None
+    reported = [one for one in reported_violations(before) if one.rule != OVERDUE]
+    known = {(one.rule, one.item) for one in reported}
+    reported += [one for one in (found.violations if found else ()) if (one.rule, one.item) not in known]
+    return PolicyStatus(violations=reported[:MOST_VIOLATIONS]) if reported else None
 
 
 def _history(observed: Observed) -> list[HistoryEntry]:
@@ -341,7 +341,7 @@ def _entry(one: RevisionFacts, result: str, observed: Observed) -> HistoryEntry:
     pause, current = observed.state.rollback_pause if observed.state else None, observed.current
     message = cause_of(pause) if pause and result == RevisionResult.ROLLED_BACK else None
     if current and one.number == current.number:
-        message = told_of_refused(observed)
+        message = refused_message(observed)
     return HistoryEntry(
         revision=one.number,
         reason=one.reason,

@@ -131,9 +131,9 @@ def with_state(managed: ManagedSecret, status: ManagedSecretStatus) -> ManagedSe
 
     It follows from the status and never from the clock, so that an object at rest has no write because of time alone.
     """
-    told = managed.model_copy(update={"status": status})
-    state = summary_of(Known(told, None, _LONG_AGO), _LONG_AGO).state
-    rotating = condition(told, "Rotating")
+    reported = managed.model_copy(update={"status": status})
+    state = summary_of(Known(reported, None, _LONG_AGO), _LONG_AGO).state
+    rotating = condition(reported, "Rotating")
     if state is SummaryState.READY and rotating and rotating.reason == ConditionReason.DUE:
         state = SummaryState.DUE
     return status.model_copy(update={"state": state.value})

@@ -16,8 +16,8 @@ from keyturn.core.policy.checklist import (
     findings_of,
     judged,
     policy_of,
-    told_twins,
-    told_violations,
+    reported_twins,
+    reported_violations,
 )
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.policy.rules import RULES, Violation
@@ -108,7 +108,7 @@ def test_a_rule_that_this_version_does_not_know_is_left_out() -> None:
         )
     )
 
-    assert [one.rule for one in told_violations(status)] == ["overdue"]
+    assert [one.rule for one in reported_violations(status)] == ["overdue"]
 
 
 def test_twins_are_the_values_of_the_rules_about_environments() -> None:
@@ -117,12 +117,12 @@ def test_twins_are_the_values_of_the_rules_about_environments() -> None:
     without = PolicyViolation(rule="sharedValue", message="token has the same value")
     status = ManagedSecretStatus(policy=PolicyStatus(violations=[*told, without]))
 
-    assert told_twins(status) == {"of sharedValue", "of distinctAcrossEnvironments"}
+    assert reported_twins(status) == {"of sharedValue", "of distinctAcrossEnvironments"}
 
 
 def test_a_status_without_broken_rules_reports_none() -> None:
-    assert told_violations(ManagedSecretStatus()) == ()
-    assert told_twins(ManagedSecretStatus(policy=PolicyStatus())) == frozenset()
+    assert reported_violations(ManagedSecretStatus()) == ()
+    assert reported_twins(ManagedSecretStatus(policy=PolicyStatus())) == frozenset()
 
 
 # How the points stand

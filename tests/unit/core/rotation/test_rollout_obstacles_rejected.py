@@ -12,7 +12,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.observation.observed import Denial
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.rollout import Turn, WorkloadProgress, progress_of_workloads
-from keyturn.core.rotation.rollout_obstacles import denied_again, told_before
+from keyturn.core.rotation.rollout_obstacles import denied_again, reported_rejection
 from keyturn.core.rotation.steps import GoBack, Rest, RollOut
 from tests.unit.core.builders import (
     NOW,
@@ -224,7 +224,7 @@ def test_who_was_reported_as_failed_has_failed_if_it_is_refused_once_more(
 def test_without_a_revision_nothing_was_reported() -> None:
     at = look(consumer("api"), state=None, target=None, status=row("Failed"))
     assert at.desired
-    assert told_before(workload("api"), at, at.desired) is None
+    assert reported_rejection(workload("api"), at, at.desired) is None
     assert denied_again(None, ERROR, workload("api"), at, at.desired).number == 0
 
 
