@@ -92,7 +92,7 @@ def affected(emergency: Emergency, observed: Observed, error: Wait | Stalled | N
         authority=_authority_time(emergency, observed, desired),
     )
     if not any(item.recipe for item in desired.items):
-        return _turned_elsewhere(progress, emergency, observed, desired, error)
+        return _without_generated_values(progress, emergency, observed, desired, error)
     renewed = renewed_by(emergency, observed, desired)
     if renewed is None or not _was_published_since(renewed, observed):
         unrotated = _unrotated(observed, error)
@@ -126,7 +126,7 @@ def _was_published_since(one: RevisionFacts, observed: Observed) -> bool:
     return was_published(one, observed) or (is_later and observed.is_published)
 
 
-def _turned_elsewhere(
+def _without_generated_values(
     progress: Affected,
     emergency: Emergency,
     observed: Observed,

@@ -41,7 +41,7 @@ from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
 from .rollout import any_failed, is_under_way, next_changes, next_marker, next_restarts
 from .rollout_obstacles import pod_to_delete
-from .triggers import due_on_request, overdue_time, reason_to_renew, start_time, turns_nothing
+from .triggers import due_on_request, overdue_time, reason_to_renew, rotates_nothing, start_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -160,7 +160,7 @@ def _asked(observed: Observed, desired: Desired) -> steps.GoBack | steps.Decline
     """Return a requested rollback, or decline a request for rotation that would change nothing."""
     if back := requested_return(observed, desired):
         return back
-    return steps.Decline() if observed.is_requested and turns_nothing(desired) else None
+    return steps.Decline() if observed.is_requested and rotates_nothing(desired) else None
 
 
 def _let_go(observed: Observed) -> steps.Bind | steps.Leave | steps.Release | None:

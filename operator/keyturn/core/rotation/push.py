@@ -109,7 +109,9 @@ def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
     records = {record.place: record for record in (observed.state.pushed if observed.state else ())}
     places = {push.id for push in desired.pushes}
     pushes = (
-        _unpushed_of(push, records.get(push.id), observed) for push in desired.pushes if _turns(push, desired)
+        _unpushed_of(push, records.get(push.id), observed)
+        for push in desired.pushes
+        if _is_changed_by_rotation(push, desired)
     )
     gone = (
         record
@@ -120,7 +122,7 @@ def unpushed(observed: Observed, desired: Desired) -> tuple[Unpushed, ...]:
     return (*(destination for destination in pushes if destination), *left)
 
 
-def _turns(destination: Destination, desired: Desired) -> bool:
+def _is_changed_by_rotation(destination: Destination, desired: Desired) -> bool:
     """Whether a rotation changes what is pushed there."""
     fixed = {key for item in desired.items if not item.recipe for key in item.keys.values()}
     return destination.secret_key is None or destination.secret_key not in fixed

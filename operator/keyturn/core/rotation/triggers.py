@@ -46,10 +46,10 @@ __all__ = [
     "reason_to_renew",
     "removed_items",
     "resume_time",
+    "rotates_nothing",
     "scheduled_time",
     "start_time",
     "store_change_waits",
-    "turns_nothing",
     "waits_for_previous",
     "waits_until",
 ]
@@ -260,19 +260,19 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
     A new password of a database account waits until the previous one is closed; all else does not. While the login
     is locked at the server, which the new one would open, it also waits for a request.
     """
-    spoken = _spoken(observed, desired)
+    reasons = _applying_reasons(observed, desired)
     if desired.database is not None and not may_open(observed):
-        spoken = [reason for reason in spoken if not brings_credential(reason.fresh, desired)]
+        reasons = [reason for reason in reasons if not brings_credential(reason.fresh, desired)]
     if is_locked(observed):
         asking = [
-            reason for reason in spoken if reason.name in ON_REQUEST
+            reason for reason in reasons if reason.name in ON_REQUEST
         ]  # the first one names the revision
-        spoken = asking + [
-            one for one in spoken if one not in asking and not brings_credential(one.fresh, desired)
+        reasons = asking + [
+            one for one in reasons if one not in asking and not brings_credential(one.fresh, desired)
         ]
-    if not spoken:
+    if not reasons:
         return None
-    first, *others = spoken
+    first, *others = reasons
     for other in others:
         first = first.joined(other)
     return first
@@ -280,17 +280,17 @@ def reason_to_renew(observed: Observed, desired: Desired) -> Reason | None:
 
 def is_asked(observed: Observed, desired: Desired) -> bool:
     """Whether a person asks for a rotation, by a trigger or an emergency."""
-    return any(reason.name in ON_REQUEST for reason in _spoken(observed, desired))
+    return any(reason.name in ON_REQUEST for reason in _applying_reasons(observed, desired))
 
 
 def waits_for_previous(observed: Observed, desired: Desired) -> bool:
     """Whether a reason for a new password waits until another credential is closed or proven."""
     if desired.database is None or may_open(observed):
         return False
-    return any(brings_credential(reason.fresh, desired) for reason in _spoken(observed, desired))
+    return any(brings_credential(reason.fresh, desired) for reason in _applying_reasons(observed, desired))
 
 
-def _spoken(observed: Observed, desired: Desired) -> list[Reason]:
+def _applying_reasons(observed: Observed, desired: Desired) -> list[Reason]:
     """Return the reasons that apply.
 
     While a rollback pauses rotation, only an emergency applies, or a change in a store that neither revision has.
@@ -409,7 +409,7 @@ def overdue_time(observed: Observed) -> datetime | None:
     return min(chances, default=None)
 
 
-def turns_nothing(desired: Desired) -> bool:
+def rotates_nothing(desired: Desired) -> bool:
     """Whether no rotation can change a value, because all are literal or pulled."""
     return not desired.shape.immutable and not any(item.recipe for item in desired.items)
 

@@ -25,8 +25,8 @@ from keyturn.core.rotation.triggers import (
     is_due_on_request,
     is_paused,
     resume_time,
+    rotates_nothing,
     scheduled_time,
-    turns_nothing,
     waits_until,
 )
 from keyturn.core.spec.store_refs import Destination
@@ -171,7 +171,7 @@ def _idle(observed: Observed) -> ConditionVerdict:
     if (
         observed.rollback_pause is None
         and observed.desired
-        and turns_nothing(observed.desired)
+        and rotates_nothing(observed.desired)
         and _is_asked_to_turn(observed)
     ):
         return ConditionVerdict(

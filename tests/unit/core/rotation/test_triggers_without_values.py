@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.labels import ROLLBACK, ROTATE
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Decline, GoBack, Rest
-from keyturn.core.rotation.triggers import turns_nothing
+from keyturn.core.rotation.triggers import rotates_nothing
 from keyturn.core.state.state import RollbackPause, Triggers
 from keyturn.core.status.status import Outcome, status_of
 from tests.unit.core.builders import (
@@ -52,7 +52,7 @@ def looked(spec: dict[str, Any], **others: Any) -> Observed:
     ],
 )
 def test_what_turns_nothing(spec: dict[str, Any], nothing: bool) -> None:  # noqa: FBT001
-    assert turns_nothing(desired(spec)) is nothing
+    assert rotates_nothing(desired(spec)) is nothing
 
 
 def test_where_nothing_is_made_a_request_is_declined() -> None:
