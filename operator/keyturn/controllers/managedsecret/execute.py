@@ -200,5 +200,5 @@ async def _delete_pod(step: steps.DeletePod, secret: str, context: Context) -> N
         body = await context.api.get(paths.workload(key.kind, key.namespace, key.name))
     except errors.NotFound:
         return
-    if is_deletable(step.pod, workload_of(key.kind, body), secret, step.withdrawn):
+    if is_deletable(step.pod, workload_of(key.kind, body), secret, step.rolled_back):
         await delete_pod(context.api, key.namespace, step.pod)

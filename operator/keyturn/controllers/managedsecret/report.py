@@ -218,7 +218,7 @@ def _report_store_step(
 
 
 def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, context: Context) -> None:
-    if step.number == step.given_up:
+    if step.number == step.rolled_back:
         _log.info("rollback to the current revision requested", secret=str(key), revision=step.number)
         return
     metrics.ROLLBACKS.inc()
@@ -226,7 +226,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
         count_failed(observed)
         tell_failed_workloads(key, observed, context)
     why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
-    note = f"rolled back from revision {step.given_up} to {step.number}: {why}"
+    note = f"rolled back from revision {step.rolled_back} to {step.number}: {why}"
     context.events.record(
         observed.managed,
         EventReason.ROLLED_BACK,
@@ -237,7 +237,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
         "revision rolled back",
         secret=str(key),
         revision=step.number,
-        given_up=step.given_up,
+        given_up=step.rolled_back,
         failed=step.failed,
     )
 
@@ -259,11 +259,11 @@ def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context)
     context.events.record(
         workload,
         EventReason.POD_DELETED,
-        f"pod {pod.name} is deleted and created again: it has revision {step.withdrawn} of the Secret of"
+        f"pod {pod.name} is deleted and created again: it has revision {step.rolled_back} of the Secret of"
         f" ManagedSecret {key.name}, which was rolled back, and was never ready",
     )
     _log.info(
-        "pod deleted", secret=str(key), revision=step.withdrawn, workload=str(workload.key), pod=pod.name
+        "pod deleted", secret=str(key), revision=step.rolled_back, workload=str(workload.key), pod=pod.name
     )
 
 

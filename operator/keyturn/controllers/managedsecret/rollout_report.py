@@ -9,7 +9,7 @@ import structlog
 from keyturn.api.status import WorkloadState
 from keyturn.core.reasons import EventReason, RevisionReason, RevisionResult
 from keyturn.core.rotation.durations import rollout_duration
-from keyturn.core.rotation.old_pods import had_what_was_given_up
+from keyturn.core.rotation.old_pods import had_rolled_back_revision
 from keyturn.core.rotation.rollout import progress_of_workloads
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
@@ -90,7 +90,7 @@ def _count_restarts(observed: Observed, before: ManagedSecretStatus, after: Mana
 def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: Observed) -> bool:
     """Whether a workload without a marker before the rolled back revision has none again."""
     last = before.by_workload.get((one.kind, one.name))
-    return one.revision is None and last is not None and had_what_was_given_up(last, observed)
+    return one.revision is None and last is not None and had_rolled_back_revision(last, observed)
 
 
 def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: Context) -> None:

@@ -36,7 +36,7 @@ __all__ = [
     "are_newer",
     "asks_for_others",
     "brings_pods_back",
-    "had_what_was_given_up",
+    "had_rolled_back_revision",
     "has_earlier_values",
     "holds_places",
     "look_again",
@@ -115,10 +115,10 @@ def brings_pods_back(consumer: Consumer, observed: Observed, desired: Desired) -
         return True
     workload = consumer.workload
     status = observed.reported(workload)
-    return status is not None and had_what_was_given_up(status, observed)
+    return status is not None and had_rolled_back_revision(status, observed)
 
 
-def had_what_was_given_up(status: WorkloadStatus, observed: Observed) -> bool:
+def had_rolled_back_revision(status: WorkloadStatus, observed: Observed) -> bool:
     """Whether the status has the workload with the rolled back revision, or on its way back from it."""
     if observed.rollback_pause is None:
         return False

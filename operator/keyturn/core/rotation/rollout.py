@@ -362,14 +362,14 @@ def _hindrance(
     workload = consumer.workload
     if pause := pause_of(consumer):
         return pause
-    if workload.settled or _hangs_in_what_was_given_up(consumer, observed, desired, marked):
+    if workload.settled or _hangs_in_rolled_back_revision(consumer, observed, desired, marked):
         return None
     if workload.is_updated and observed.is_pressed:
         return None  # no pod can have other values without a restart
     return while_waiting(consumer)
 
 
-def _hangs_in_what_was_given_up(
+def _hangs_in_rolled_back_revision(
     consumer: Consumer, observed: Observed, desired: Desired, marked: int | None
 ) -> bool:
     """Whether its last rollout was the operator's and has failed or is overdue, so it is not waited for."""

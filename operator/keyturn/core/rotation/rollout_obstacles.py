@@ -273,13 +273,13 @@ def is_left_behind(pod: Pod, workload: Workload) -> bool:
     return is_of_no_template and pod.owner == workload.uid and pod.ready is False and not pod.leaves
 
 
-def is_deletable(pod: Pod, workload: Workload, secret: str, withdrawn: int) -> bool:
+def is_deletable(pod: Pod, workload: Workload, secret: str, rolled_back: int) -> bool:
     """Whether a pod may be deleted: it has the rolled back revision and was never ready with it.
 
     The template must have changed since, because otherwise the same pod would be recreated.
     """
-    has_it = pod.marked(secret) == withdrawn
-    asks_for_it = workload.marked(secret) == withdrawn
+    has_it = pod.marked(secret) == rolled_back
+    asks_for_it = workload.marked(secret) == rolled_back
     return is_left_behind(pod, workload) and pod.never_ready and has_it and not asks_for_it
 
 

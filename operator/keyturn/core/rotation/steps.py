@@ -182,7 +182,7 @@ class GoBack:
     """Make an earlier revision the current one, after a failed rollout or on request."""
 
     number: int
-    given_up: int
+    rolled_back: int
     failed: bool
     lasts: bool = True
     """Whether rotation is paused until a request; otherwise until the next scheduled date."""
@@ -202,7 +202,7 @@ class DeletePod:
 
     consumer: Consumer
     pod: Pod
-    withdrawn: int
+    rolled_back: int
     """The rolled back revision that the pod has."""
 
 

@@ -403,7 +403,7 @@ def _closed(numbers: Collection[int], state: StateFacts, now: datetime) -> State
 def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Make an earlier revision the current one, and pause rotations if it is another one."""
     triggers = replace(state.triggers, rollback=observed.requested.rollback or state.triggers.rollback)
-    if step.number == step.given_up:
+    if step.number == step.rolled_back:
         # The request can still prolong or shorten the pause.
         pause = (
             replace(state.rollback_pause, lasts=step.lasts)
@@ -417,7 +417,7 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
         rotated=_rotated_before(step, state) if step.failed else state.rotated,
         current_number=step.number,
         rollback_pause=RollbackPause(
-            step.given_up,
+            step.rolled_back,
             observed.managed.metadata.generation,
             now,
             step.failed,
@@ -429,7 +429,7 @@ def _go_back(step: steps.GoBack, state: StateFacts, observed: Observed, now: dat
 
 def _rotated_before(step: steps.GoBack, state: StateFacts) -> datetime:
     """Return when the values of a restored revision were rotated, so that a rotation that failed is still due."""
-    rotated, number = state.rotated, step.given_up
+    rotated, number = state.rotated, step.rolled_back
     while number != step.number and (one := state.revision(number)) is not None:
         rotated, number = one.rotated_before or rotated, one.base or step.number
     return rotated
@@ -437,7 +437,7 @@ def _rotated_before(step: steps.GoBack, state: StateFacts) -> datetime:
 
 def _exchange(step: steps.GoBack, state: StateFacts, observed: Observed, now: datetime) -> StateFacts:
     """Record that the credentials of the revision that is given up, and of a candidate, are to be closed."""
-    back, given_up = state.credential_of(step.number), state.credential_of(step.given_up)
+    back, given_up = state.credential_of(step.number), state.credential_of(step.rolled_back)
     if back is None or given_up is None:
         return state
     is_replaced = given_up is not back or state.candidate is not None

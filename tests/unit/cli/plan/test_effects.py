@@ -154,4 +154,4 @@ def test_steps_that_write_neither_state_nor_secret() -> None:
     assert left.state
     assert left.state.left == (OLD,)
     assert apply(steps.Finalize(present=True), observed, MAKERS).is_finalized
-    assert apply(steps.GoBack(1, given_up=2, failed=True), observed, MAKERS) is observed
+    assert apply(steps.GoBack(1, rolled_back=2, failed=True), observed, MAKERS) is observed
