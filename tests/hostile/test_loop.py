@@ -28,7 +28,7 @@ from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Adopt, Reason, Stage
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -97,7 +97,7 @@ def world_with(**secrets: Mapping[str, bytes]) -> Context:
 
 
 def wanted_for(*data: dict[str, Any], **spec: Any) -> Desired:
-    return wanted_by(
+    return resolve_spec(
         managed({"data": list(data), **spec}), None, lambda recipe: generator_for(recipe).outputs
     )
 

@@ -13,7 +13,7 @@ import yaml
 from keyturn import generators
 from keyturn.api import ManagedSecret, SecretClass
 from keyturn.core.policy.rules import Evidence, violations_of
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from sandbox.harness import Kubectl
 from tests.install.installation import MANIFESTS
 
@@ -199,7 +199,7 @@ def test_the_example_of_a_default_class_rotates_no_existing_object() -> None:
     managed = {"metadata": {"name": "old", "namespace": "shop", "resourceVersion": "1"}}
     spec = {"data": [{"name": "password", "generate": {"password": {}}}]}
 
-    desired = wanted_by(
+    desired = resolve_spec(
         ManagedSecret.model_validate(managed | {"spec": spec}), SecretClass.model_validate(body)
     )
 
@@ -223,7 +223,7 @@ def test_a_longer_interval_than_that_of_the_class_is_a_violation(every: str, bro
     secret_class = SecretClass.model_validate(body)
     managed = {"metadata": {"name": "db", "namespace": "shop", "resourceVersion": "1"}}
     spec = {"className": "database-password", "data": [{"name": "password"}], "rotation": {"every": every}}
-    desired = wanted_by(ManagedSecret.model_validate(managed | {"spec": spec}), secret_class)
+    desired = resolve_spec(ManagedSecret.model_validate(managed | {"spec": spec}), secret_class)
     assert secret_class.spec.generate is not None
     strength = generators.make(secret_class.spec.generate).strength()
     assert strength is not None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.labels import OWNER_LABEL
-from keyturn.core.spec.desired import secret_of, wanted_by
+from keyturn.core.spec.desired import resolve_spec, secret_of
 from keyturn.core.status.summary import condition
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
@@ -181,7 +181,7 @@ def _declared_in(cache: InformerCache, key: ObjectKey) -> Declared:
         name = cache.class_name(managed.spec.class_name)
         secret_class = cache.secret_class(name) if name else None
         if secret_class or not name:  # without the class that it names, a spec cannot be followed
-            desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+            desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
         pass  # its status has the error
     return Declared(managed, secret_class, desired)

@@ -15,7 +15,7 @@ Layers, each imports only those below it
     legacy_status
     backoff, base64url, errors, keys, labels, reasons, shards, texts, times, value
 
-Entry points: `spec.desired.wanted_by`, `rotation.decision.next_step`, `status.status.status_of`,
+Entry points: `spec.desired.resolve_spec`, `rotation.decision.next_step`, `status.status.status_of`,
 `emergency.status.status_of`, `policy.rules.violations_of`.
 
 Imports: `api` only. Branch coverage is 100 %, by tests in tests/unit/core.

@@ -16,7 +16,7 @@ from keyturn.core.observation.observed import Consumer, Observed, Sibling, Targe
 from keyturn.core.observation.pods import Pod, PodsSeen
 from keyturn.core.observation.store_reads import NOT_PULLED, Pulled, PushProblem, RevocationProblem
 from keyturn.core.observation.workload import Use, Workload
-from keyturn.core.spec.desired import Desired, wanted_by
+from keyturn.core.spec.desired import Desired, resolve_spec
 from keyturn.core.state.revision import Revision, RevisionFacts
 from keyturn.core.state.state import Publication, Pushed, State, StateFacts, Triggers
 
@@ -88,7 +88,7 @@ def secret_class(**spec: Any) -> SecretClass:
 
 
 def desired(spec: Mapping[str, Any] | None = None, given: SecretClass | None = None) -> Desired:
-    return wanted_by(managed(spec), given)
+    return resolve_spec(managed(spec), given)
 
 
 def revision(
@@ -297,7 +297,7 @@ def observed(
         now=now,
         managed=found,
         secret_class=given,
-        desired=None if spec_error else wanted_by(found, given),
+        desired=None if spec_error else resolve_spec(found, given),
         spec_error=spec_error,
         state=state,
         state_owner=state_owner,

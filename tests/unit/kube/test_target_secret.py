@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keyturn.api.target import Adopt
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import TargetFacts
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.state.state import State
 from keyturn.core.value import Value
@@ -35,7 +35,7 @@ WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 LABELED: dict[str, Any] = {
     "target": {"template": {"metadata": {"labels": {"team": "auth"}, "annotations": {"note": "ours"}}}}
 }
-WANTED = wanted_by(managed(LABELED), None)
+WANTED = resolve_spec(managed(LABELED), None)
 STAMP = Stamp(2, WHEN)
 CANARY = "canary-7Qd0"
 
@@ -225,8 +225,8 @@ def test_a_secret_without_our_label_is_nobodys(labels: dict[str, Any]) -> None:
 
 # Whose the Secret is
 
-MERGED = wanted_by(managed({"target": {"creationPolicy": "Merge"}}), None)
-ADOPTED = wanted_by(managed({"target": {"adopt": "IfUnowned"}}), None)
+MERGED = resolve_spec(managed({"target": {"creationPolicy": "Merge"}}), None)
+ADOPTED = resolve_spec(managed({"target": {"adopt": "IfUnowned"}}), None)
 OURS: dict[str, Any] = {
     "labels": {"keyturn.dev/managed-secret": "db"},
     "annotations": {"keyturn.dev/revision": "1"},
@@ -253,7 +253,7 @@ def test_what_left_the_template_leaves_the_secret_and_nothing_else_does() -> Non
     found = target()
     found["metadata"]["labels"]["others"] = found["metadata"]["annotations"]["others"] = "stay"
 
-    written = target_body(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+    written = target_body(KEY, resolve_spec(managed(), None), STATE, STAMP, found)["metadata"]
 
     assert written["labels"] == {"keyturn.dev/managed-secret": "db", "others": "stay"}
     assert written["annotations"].keys() == {"keyturn.dev/revision", "keyturn.dev/published", "others"}
@@ -262,7 +262,7 @@ def test_what_left_the_template_leaves_the_secret_and_nothing_else_does() -> Non
 def test_what_the_template_never_set_is_not_removed_whatever_the_record_says() -> None:
     found = target(annotations={"keyturn.dev/template": "label:team,:,x,annotation:", "note": "theirs"})
 
-    written = target_body(KEY, wanted_by(managed(), None), STATE, STAMP, found)["metadata"]
+    written = target_body(KEY, resolve_spec(managed(), None), STATE, STAMP, found)["metadata"]
 
     assert written["annotations"]["note"] == "theirs"
     assert written["labels"] == {"keyturn.dev/managed-secret": "db"}
@@ -389,7 +389,7 @@ def test_what_a_user_made_immutable_stays_so() -> None:
 
 
 def test_a_secret_that_should_be_immutable_and_is_not_has_other_metadata() -> None:
-    desired = wanted_by(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
+    desired = resolve_spec(managed(LABELED | {"target": {**LABELED["target"], "immutable": True}}), None)
 
     assert not target_facts(target(), KEY, "uid", desired, STATE, WHEN).has_metadata_of_spec
     body = target_body(KEY, desired, STATE, STAMP, None)

@@ -13,7 +13,7 @@ import uvloop
 
 from keyturn.controllers.managedsecret.generate import making_order
 from keyturn.core.errors import Stalled
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.runtime import event_loop_stalls as holdups
 from keyturn.runtime import metrics
 from tests.unit.core.builders import managed
@@ -100,7 +100,7 @@ async def test_the_place_is_the_function_of_ours_and_the_one_that_it_calls(
         works_until(looked)
         raise Stalled("No", "no")
 
-    desired = wanted_by(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
+    desired = resolve_spec(managed({"data": [{"name": "a", "generate": {"password": {}}}]}), None)
     monkeypatch.setattr("keyturn.controllers.managedsecret.generate.generator_for", slow)
     told = await found(_order, desired)
     (one,) = [one for one in told if one.processor > holdups.LONGEST]

@@ -24,7 +24,7 @@ from keyturn.core.observation.store_reads import Pulled
 from keyturn.core.observation.workload import read_marker
 from keyturn.core.observation.workload_kinds import REQUIRED_TYPES
 from keyturn.core.reasons import RevisionReason
-from keyturn.core.spec.desired import secret_of, wanted_by
+from keyturn.core.spec.desired import resolve_spec, secret_of
 from keyturn.core.state.credential import Credential, Phase
 from keyturn.core.state.revision import RevisionFacts
 from keyturn.core.state.state import HIGHEST_HINT, Publication, StateFacts, Triggers, state_name
@@ -149,7 +149,7 @@ def _wanted_before(observed: Observed, applied: ManagedSecret, cache: InformerCa
     name = applied.spec.class_name
     try:
         secret_class = cache.secret_class(name) if name else observed.secret_class
-        return wanted_by(applied, secret_class, lambda recipe: generator_for(recipe).outputs)
+        return resolve_spec(applied, secret_class, lambda recipe: generator_for(recipe).outputs)
     except Stalled:
         return observed.desired
 

@@ -22,7 +22,7 @@ from .generate import generate_revision
 from .leases import revoke_lease
 from .push import delete_pushed_key, push, set_finalizer
 from .report import write_status
-from .write import release, require_state, wanted_of, write_state, write_target
+from .write import release, require_desired, require_state, write_state, write_target
 
 if TYPE_CHECKING:
     from keyturn.controllers.context import Context
@@ -56,7 +56,7 @@ async def execute_step(  # one case per step
         case steps.RollOut():
             await _roll(step, observed, memory.restart_locks, context)
         case steps.DeletePod():
-            await _delete_pod(step, wanted_of(observed).secret, context)
+            await _delete_pod(step, require_desired(observed).secret, context)
         case steps.EvictPod(pod=pod):
             memory.holders.note_eviction(key, pod.uid)  # the next one follows the next read, in any result
             await evict_pod(context.api, key.namespace, pod.name, pod.uid)
@@ -94,17 +94,17 @@ async def _state_after(
     if isinstance(step, steps.Bind):
         return require_state(await memory.secrets.state(key), key)
     if isinstance(step, steps.Claim):
-        return await claim(step, key, observed, wanted_of(observed), memory.secrets, context)
+        return await claim(step, key, observed, require_desired(observed), memory.secrets, context)
     before = await _state_as_seen(key, observed, memory.secrets)
     if isinstance(step, steps.Adopt | steps.Stage | steps.Close) and observed.account is not None:
         memory.accounts.renew(key)
     if isinstance(step, steps.Adopt):
-        return await adopt(step, key, observed, wanted_of(observed), before, memory.secrets, context)
+        return await adopt(step, key, observed, require_desired(observed), before, memory.secrets, context)
     if isinstance(step, steps.Stage):
         last, generated = memory.stores.pulls.last(key), memory.generated
         generated.forget_exposed(key, observed)
         return await generate_revision(
-            step, key, observed, wanted_of(observed), before, last, generated, context
+            step, key, observed, require_desired(observed), before, last, generated, context
         )
     if isinstance(step, steps.Intend):  # a different push, which starts without back-off
         memory.stores.pushes.forget_place(key, step.record.place)
@@ -158,7 +158,7 @@ async def _roll(step: steps.RollOut, observed: Observed, locks: RestartLocks, co
         workload = context.cache.workload(planned.key)
         if workload is None or observed.current is None:
             return
-        desired = wanted_of(observed)
+        desired = require_desired(observed)
         found = consumer_of(workload, desired.secret, context.cache, context.now())
         marker = next_marker(replace(found, pods=step.consumer.pods), observed, desired)
         if marker != workload.marker:

@@ -212,7 +212,7 @@ class LeaseManager:
         reissue: bool,
     ) -> None:
         """With `reissue`, recorded leases are not reused."""
-        self._key, self._wanted, self._state = key, desired, state
+        self._key, self._desired, self._state = key, desired, state
         self._unrecorded, self._stores, self._now, self._reissue = unrecorded, stores, now, reissue
         self._asked: dict[str, asyncio.Task[LeasedValue | Failure]] = {}
 
@@ -289,7 +289,7 @@ class LeaseManager:
             return None
         kept = [
             (item, self._state.current.values.get(item.name))
-            for item in self._wanted.pulled
+            for item in self._desired.pulled
             if item.source and item.source.place == source.place
         ]
         if not all(one and item.source and one.recipe == item.source.text for item, one in kept):

@@ -10,7 +10,7 @@ from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.reasons import ErrorReason
 from keyturn.core.spec import schedule
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 from keyturn.runtime import threadpools
 
@@ -68,7 +68,7 @@ def resolved(
         secret_class = _class_of(managed, cache)
         if known and known.of == of and known.secret_class is secret_class:
             return secret_class, known.desired, None
-        desired = wanted_by(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
+        desired = resolve_spec(managed, secret_class, lambda recipe: generator_for(recipe).outputs)
         _check_schedule(managed, desired)
         making_order(desired)
     except Stalled as stalled:

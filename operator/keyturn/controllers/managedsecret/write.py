@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .secret_reads import SecretReads
 
-__all__ = ["release", "require_state", "wanted_of", "write_state", "write_target"]
+__all__ = ["release", "require_desired", "require_state", "write_state", "write_target"]
 
 
-def wanted_of(observed: Observed) -> Desired:
+def require_desired(observed: Observed) -> Desired:
     if observed.desired is None:
         raise invalid_spec()
     return observed.desired
@@ -120,7 +120,7 @@ async def write_target(
 async def _body(
     key: ObjectKey, observed: Observed, state: State, published: datetime, secrets: SecretReads
 ) -> Body:
-    desired, facts = wanted_of(observed), state.facts.current
+    desired, facts = require_desired(observed), state.facts.current
     found = await secrets.target(key, desired.secret) if observed.target else None
     stamp = Stamp(
         facts.number, published, facts.keeps_previous, observed.uid if desired.shape.deletes else ""
@@ -141,7 +141,7 @@ def _is_as_sent(written: Body, sent: Body) -> bool:
 
 def _difference(written: Body, key: ObjectKey, observed: Observed, state: State) -> str | None:
     """Return what a webhook has changed in a written Secret; the next observation would find the same."""
-    facts = target_facts(written, key, observed.uid, wanted_of(observed), state, observed.now)
+    facts = target_facts(written, key, observed.uid, require_desired(observed), state, observed.now)
     if facts.differs:
         return ", ".join(sorted(facts.differs))
     return None if facts.has_metadata_of_spec else "its labels and annotations"

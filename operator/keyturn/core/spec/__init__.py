@@ -1,6 +1,6 @@
 """The desired spec of a ManagedSecret: class and defaults filled in, flaws found.
 
-`desired.wanted_by(managed, secret_class, ...)` returns a `Desired`, which every decision uses instead of the raw
+`desired.resolve_spec(managed, secret_class, ...)` returns a `Desired`, which every decision uses instead of the raw
 spec, or raises `Stalled` with what to write instead.
 
 Modules

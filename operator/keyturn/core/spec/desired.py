@@ -45,8 +45,8 @@ __all__ = [
     "is_spread",
     "items_of",
     "previous_key",
+    "resolve_spec",
     "secret_of",
-    "wanted_by",
 ]
 
 _DEFAULT_REFRESH = timedelta(hours=1)
@@ -188,7 +188,7 @@ def secret_of(managed: ManagedSecret) -> str:
     return managed.spec.target.name or managed.metadata.name
 
 
-def wanted_by(
+def resolve_spec(
     managed: ManagedSecret,
     secret_class: SecretClass | None,
     outputs_of: Callable[[Recipe], tuple[str, ...]] = lambda _: (VALUE,),

@@ -15,7 +15,7 @@ from keyturn.api.secretclass import SecretClass
 from keyturn.core.errors import Stalled
 from keyturn.core.labels import DEFAULT_CLASS
 from keyturn.core.policy import rules as policy
-from keyturn.core.spec.desired import VALUE, wanted_by
+from keyturn.core.spec.desired import VALUE, resolve_spec
 
 from .declaration import Declaration, DeclaredVariable, Part, Variable, hold_to_names
 from .document import Document
@@ -122,7 +122,7 @@ def _wanted(managed: ManagedSecret, classes: Mapping[str, SecretClass]) -> Desir
     name = f"ManagedSecret {managed.metadata.name}"
     try:
         secret_class = _class_of(managed, classes)
-        desired = wanted_by(managed, secret_class, lambda recipe: generators.make(recipe).outputs)
+        desired = resolve_spec(managed, secret_class, lambda recipe: generators.make(recipe).outputs)
         broken = [one.message for one in _too_weak(desired, secret_class)]
     except Stalled as stalled:
         broken = [stalled.message]

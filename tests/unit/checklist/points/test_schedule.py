@@ -13,7 +13,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared, Facts
 from keyturn.checklist.points import schedule
 from keyturn.checklist.points.base import Checked
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 from keyturn.kube import errors, paths
 from keyturn.kube.client import Page
@@ -40,7 +40,7 @@ def body(spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
 
 def declared(*, is_valid: bool = True, **status: Any) -> Declared:
     managed = ManagedSecret.model_validate(body(**status))
-    desired = wanted_by(managed, None, lambda recipe: generator_for(recipe).outputs)
+    desired = resolve_spec(managed, None, lambda recipe: generator_for(recipe).outputs)
     return Declared(managed, None, desired if is_valid else None)
 
 

@@ -13,7 +13,7 @@ from keyturn.api.managedsecret import ManagedSecret
 from keyturn.checklist.facts import Declared
 from keyturn.checklist.fingerprints import Held, held_in
 from keyturn.checklist.points.strength import look
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators import generator_for
 
 generators.discover()
@@ -35,7 +35,7 @@ def declared(**status: Any) -> Declared:
         "status": {"observedGeneration": 2, "revision": 1, **status},
     }
     managed = ManagedSecret.model_validate(body)
-    return Declared(managed, None, wanted_by(managed, None, lambda recipe: generator_for(recipe).outputs))
+    return Declared(managed, None, resolve_spec(managed, None, lambda recipe: generator_for(recipe).outputs))
 
 
 def secret(owner: str = "db", writer: str = "keyturn", key: str = "password") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from keyturn.cli.plan.observe import PlanObservation
 from keyturn.cli.plan.output import _document, _lines
 from keyturn.cli.plan.simulate import foresee
 from keyturn.core.observation.store_reads import Pulled
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from tests.unit.core.builders import (
     API_KEY,
     EVERYTHING,
@@ -56,7 +56,7 @@ def plan(
     """Plan a rotation; of another spec than the one before, plan that."""
     is_rotation = before is None
     status = {"revision": 1, "secretName": "db", "conditions": list(conditions)}
-    names = tuple(item.name for item in wanted_by(managed(before or spec), None).items)
+    names = tuple(item.name for item in resolve_spec(managed(before or spec), None).items)
     look = observed(
         spec,
         status=status,
@@ -71,7 +71,7 @@ def plan(
         "creationTimestamp": MADE.isoformat(),
     }
     body: Body = {"metadata": metadata, "spec": {"data": [PASSWORD], **spec}, "status": status}
-    then = wanted_by(managed(before), None) if before is not None else look.desired
+    then = resolve_spec(managed(before), None) if before is not None else look.desired
     return Plan(
         found_in(body), PlanObservation(look, then, NO_MAKERS, ()), foresee(look, NO_MAKERS), is_rotation
     )

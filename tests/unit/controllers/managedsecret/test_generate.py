@@ -23,7 +23,7 @@ from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.emergency import Emergency
 from keyturn.core.observation.store_reads import being_read
 from keyturn.core.rotation.steps import Reason, Stage
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.state.revision import ItemValues, Revision
 from keyturn.core.status.status import Outcome
 from keyturn.core.value import Value
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from keyturn.generators import Outputs
 
 KEY = ObjectKey("shop", "db")
-(ITEM,) = wanted_by(managed({"data": [{"name": "key", "generate": {"password": {}}}]}), None).items
+(ITEM,) = resolve_spec(managed({"data": [{"name": "key", "generate": {"password": {}}}]}), None).items
 
 
 @dataclass

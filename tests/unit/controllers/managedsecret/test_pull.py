@@ -15,7 +15,7 @@ from keyturn.controllers.managedsecret.leases import LeaseManager, UnrecordedLea
 from keyturn.controllers.managedsecret.pull import read_all
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.keys import ObjectKey
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.generators.base import GeneratorContext
 from keyturn.generators.jwks import Jwks, JwksConfig
 from keyturn.stores.providers.errors import (
@@ -70,7 +70,7 @@ async def read(
     **others: Any,
 ) -> Reading:
     look = observed(None, **{**NEW, **others})
-    desired = wanted_by(managed(spec), look.secret_class, lambda _: outputs)
+    desired = resolve_spec(managed(spec), look.secret_class, lambda _: outputs)
     stores: Any = remote
     borrower = LeaseManager(KEY, desired, None, UnrecordedLeases(), stores, lambda: NOW, reissue=False)
     return await read_all(KEY, look, desired, stores, borrower, fresh=fresh)

@@ -17,7 +17,7 @@ from keyturn.core.policy.rules import Evidence, violations_of
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.steps import Begin, Intend, Publish, Reason, Refresh, Repair, Rest, RollOut, Stage
 from keyturn.core.rotation.triggers import reason_to_renew
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.store_refs import Destination
 from keyturn.core.state.revision import ItemValues
 from keyturn.core.state.state import RollbackPause, Triggers
@@ -518,7 +518,7 @@ def test_the_status_reports_when_it_was_read_and_which_request_was_the_last(
     ],
 )
 def test_what_is_pulled_is_read_again(spec: dict[str, Any], interval: timedelta | None) -> None:
-    assert wanted_by(managed(spec), None).refresh_interval == interval
+    assert resolve_spec(managed(spec), None).refresh_interval == interval
 
 
 URL = {"target": {"template": {"data": {"url": "x"}}}}
@@ -538,7 +538,7 @@ URL = {"target": {"template": {"data": {"url": "x"}}}}
     ],
 )
 def test_what_is_made_here_may_be_pushed(spec: dict[str, Any], keys: set[str]) -> None:
-    assert wanted_by(managed(spec), None).made_here == keys
+    assert resolve_spec(managed(spec), None).made_here == keys
 
 
 @pytest.mark.parametrize(
@@ -566,12 +566,12 @@ def test_what_is_made_here_may_be_pushed(spec: dict[str, Any], keys: set[str]) -
 )
 def test_what_a_store_holds_is_pushed_nowhere(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(Stalled) as stalled:
-        wanted_by(managed(spec), None)
+        resolve_spec(managed(spec), None)
     assert (stalled.value.reason, stalled.value.message) == ("InvalidPush", message)
 
 
 def test_a_type_may_find_its_keys_in_what_a_store_brings() -> None:
-    desired = wanted_by(
+    desired = resolve_spec(
         managed({"data": [], "dataFrom": [EVERYTHING], "target": {"type": "kubernetes.io/tls"}}), None
     )
     assert [item.name for item in desired.pulled] == ["dataFrom[0]"]

@@ -12,7 +12,7 @@ from keyturn.api.rollout import OnFailure, Restart
 from keyturn.api.target import SecretType
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey, WorkloadKey
-from keyturn.core.spec.desired import Desired, Item, wanted_by
+from keyturn.core.spec.desired import Desired, Item, resolve_spec
 from keyturn.core.spec.schedule import Cron, Every, Window, cadence_of, check_overlap, windows_of
 from keyturn.core.value import Value
 from tests.unit.core.builders import PASSWORD, USERNAME, managed, secret_class
@@ -22,7 +22,7 @@ TEN = Recipe({"password": {"length": 40}})
 
 
 def test_a_bare_spec_gets_every_default() -> None:
-    assert wanted_by(managed(), None) == Desired(
+    assert resolve_spec(managed(), None) == Desired(
         secret="db",  # noqa: S106
         type=SecretType.OPAQUE,
         labels={},
@@ -55,7 +55,7 @@ def test_a_bare_spec_gets_every_default() -> None:
 def test_templates_may_read_previous_values(text: str, overlap: str, reads: bool) -> None:  # noqa: FBT001
     spec = {"target": {"template": {"data": {"a": text}}}, "rotation": {"overlap": overlap}}
 
-    assert wanted_by(managed(spec), None).reads_previous == reads
+    assert resolve_spec(managed(spec), None).reads_previous == reads
 
 
 def test_what_is_written_counts() -> None:
@@ -86,7 +86,7 @@ def test_what_is_written_counts() -> None:
             "onFailure": "Hold",
         },
     }
-    assert wanted_by(managed(spec), None) == Desired(
+    assert resolve_spec(managed(spec), None) == Desired(
         secret="credentials",  # noqa: S106
         type=SecretType.BASIC_AUTH,
         labels={"team": "auth"},
@@ -121,7 +121,7 @@ def test_what_is_written_counts() -> None:
     ],
 )
 def test_the_class_brings_the_generator_of_an_item_that(item: dict[str, Any], recipe: Recipe | None) -> None:
-    found = wanted_by(managed({"data": [item]}), secret_class(generate={"password": {"length": 40}}))
+    found = resolve_spec(managed({"data": [item]}), secret_class(generate={"password": {"length": 40}}))
     assert found.items[0].recipe == recipe
 
 
@@ -142,7 +142,7 @@ def test_the_class_brings_the_generator_of_an_item_that(item: dict[str, Any], re
 )
 def test_an_item_without_a_source_is_refused(given: Any, rest: str) -> None:
     with pytest.raises(Stalled) as caught:
-        wanted_by(managed({"data": [{"name": "x"}]}), given)
+        resolve_spec(managed({"data": [{"name": "x"}]}), given)
     assert caught.value.reason == "NoGenerator"
     assert caught.value.message == f"data item 'x' has none of generate, from and literal{rest}"
 
@@ -152,7 +152,7 @@ def test_an_invalid_generator_is_reported_with_its_item() -> None:
         raise Stalled("TooWeak", "password gives 8 characters")
 
     with pytest.raises(Stalled) as caught:
-        wanted_by(managed({"data": [PASSWORD]}), None, refuse)
+        resolve_spec(managed({"data": [PASSWORD]}), None, refuse)
     assert (caught.value.reason, caught.value.message) == (
         "TooWeak",
         "data item 'password': password gives 8 characters",
@@ -191,7 +191,7 @@ def test_the_cadence_is_the_first_that_a_user_wrote(
 ) -> None:
     spec = {"rotation": rotation} if rotation else {}
     given = secret_class(rotation=of_class) if of_class else None
-    assert wanted_by(managed(spec), given).cadence == cadence
+    assert resolve_spec(managed(spec), given).cadence == cadence
 
 
 def test_without_any_cadence_nothing_turns() -> None:
@@ -219,7 +219,7 @@ def test_the_windows_are_of_the_first_that_names_any(
 ) -> None:
     spec = {"rotation": rotation} if rotation else {}
     given = secret_class(rotation=of_class) if of_class else None
-    assert wanted_by(managed(spec), given).windows == windows
+    assert resolve_spec(managed(spec), given).windows == windows
 
 
 def test_without_a_schedule_to_ask_there_are_no_windows() -> None:
@@ -237,7 +237,7 @@ def test_without_a_schedule_to_ask_there_are_no_windows() -> None:
 def test_the_overlap_is_of_the_first_that_writes_one(
     rotation: dict[str, Any], of_class: dict[str, Any], overlap: timedelta
 ) -> None:
-    found = wanted_by(managed({"rotation": rotation}), secret_class(rotation=of_class))
+    found = resolve_spec(managed({"rotation": rotation}), secret_class(rotation=of_class))
     assert found.overlap == overlap
 
 
@@ -256,14 +256,14 @@ def outputs_of(_: Recipe) -> tuple[str, ...]:
 
 
 def test_a_value_is_written_under_its_name_and_any_other_output_under_its_own() -> None:
-    assert wanted_by(managed({"data": [PAIR]}), None, outputs_of).keys == {
+    assert resolve_spec(managed({"data": [PAIR]}), None, outputs_of).keys == {
         "pair": {"value": "pair", "publicKey": "publicKey"}
     }
 
 
 def test_an_output_is_written_under_the_key_that_is_chosen() -> None:
     chosen = {**PAIR, "keys": {"publicKey": "id.pub"}}
-    assert wanted_by(managed({"data": [chosen]}), None, outputs_of).keys == {
+    assert resolve_spec(managed({"data": [chosen]}), None, outputs_of).keys == {
         "pair": {"value": "pair", "publicKey": "id.pub"}
     }
 
@@ -285,7 +285,7 @@ def test_an_output_is_written_under_the_key_that_is_chosen() -> None:
 )
 def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(Stalled) as caught:
-        wanted_by(managed({"data": data}), None, outputs_of)
+        resolve_spec(managed({"data": data}), None, outputs_of)
     assert (caught.value.reason, caught.value.message) == ("InvalidKeys", message)
 
 
@@ -300,12 +300,12 @@ def test_keys_that_contradict_are_refused(data: list[dict[str, Any]], message: s
 def test_the_limit_of_the_overlap_is_of_the_first_that_writes_one(
     rotation: dict[str, Any], of_class: dict[str, Any], limit: timedelta | None
 ) -> None:
-    found = wanted_by(managed({"rotation": rotation}), secret_class(rotation=of_class))
+    found = resolve_spec(managed({"rotation": rotation}), secret_class(rotation=of_class))
     assert found.max_overlap == limit
 
 
 def test_a_limit_shorter_than_the_overlap_is_refused() -> None:
-    found = wanted_by(managed({"rotation": {"overlap": "2h", "maxOverlap": "1h"}}), None)
+    found = resolve_spec(managed({"rotation": {"overlap": "2h", "maxOverlap": "1h"}}), None)
     with pytest.raises(Stalled) as stalled:
         check_overlap(found.cadence, found.overlap, found.max_overlap, None)
     assert stalled.value.reason == "InvalidSchedule"

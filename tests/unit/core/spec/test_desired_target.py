@@ -9,7 +9,7 @@ import pytest
 from keyturn.api.target import Adopt, CreationPolicy, DeletionPolicy
 from keyturn.core.errors import Stalled
 from keyturn.core.rotation.triggers import reason_to_renew
-from keyturn.core.spec.desired import Shape, wanted_by
+from keyturn.core.spec.desired import Shape, resolve_spec
 from keyturn.core.spec.schedule import Every
 from tests.unit.core.builders import USERNAME, desired, managed, observed, secret_class, state
 
@@ -25,7 +25,7 @@ def of_type(type_: str, *items: dict[str, Any], **target: Any) -> dict[str, Any]
 
 
 def test_by_default_the_secret_is_ours_and_stays() -> None:
-    shape = wanted_by(managed(), None).shape
+    shape = resolve_spec(managed(), None).shape
 
     assert shape == Shape()
     assert (shape.merges, shape.adopts, shape.deletes) == (False, False, False)
@@ -38,13 +38,13 @@ def test_what_an_adopted_secret_holds_beside_the_items_stays_unless_asked(
 ) -> None:
     target = {"otherKeys": written} if written else {}
 
-    assert wanted_by(managed({"target": target}), None).shape.keeps_others is keeps
+    assert resolve_spec(managed({"target": target}), None).shape.keeps_others is keeps
 
 
 def test_what_is_written_of_its_life_counts() -> None:
     target = {"adopt": "IfUnowned", "deletionPolicy": "Delete", "immutable": True}
 
-    shape = wanted_by(managed({"target": target}), None).shape
+    shape = resolve_spec(managed({"target": target}), None).shape
 
     assert shape == Shape(adopt=Adopt.IF_UNOWNED, deletion=DeletionPolicy.DELETE, immutable=True)
     assert (shape.adopts, shape.deletes) == (True, True)
@@ -54,7 +54,7 @@ def test_what_is_written_of_its_life_counts() -> None:
 def test_the_type_of_a_secret_of_others_is_theirs(type_: str | None, any_type: bool) -> None:  # noqa: FBT001
     target = {"creationPolicy": "Merge"} | ({"type": type_} if type_ else {})
 
-    shape = wanted_by(managed({"target": target}), None).shape
+    shape = resolve_spec(managed({"target": target}), None).shape
 
     assert (shape.creation, shape.merges, shape.any_type) == (CreationPolicy.MERGE, True, any_type)
 
@@ -62,8 +62,8 @@ def test_the_type_of_a_secret_of_others_is_theirs(type_: str | None, any_type: b
 def test_an_immutable_secret_does_not_turn_by_the_interval_of_its_class() -> None:
     given = secret_class(rotation={"every": "90d"})
 
-    assert isinstance(wanted_by(managed(), given).cadence, Every)
-    desired = wanted_by(managed({"target": {"immutable": True}}), given)
+    assert isinstance(resolve_spec(managed(), given).cadence, Every)
+    desired = resolve_spec(managed({"target": {"immutable": True}}), given)
     assert (desired.cadence, desired.rotates) == (None, frozenset())
 
 
@@ -102,7 +102,7 @@ def outputs_of(recipe: object) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("spec", [pytest.param(spec, id=name) for name, spec in COMPLETE.items()])
 def test_a_type_has_its_keys(spec: dict[str, Any]) -> None:
-    wanted_by(managed(spec), None, outputs_of)
+    resolve_spec(managed(spec), None, outputs_of)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_type_has_its_keys(spec: dict[str, Any]) -> None:
 )
 def test_a_key_that_the_type_needs_is_missing(spec: dict[str, Any], type_: str, key: str) -> None:
     with pytest.raises(Stalled) as refused:
-        wanted_by(managed(spec), None, outputs_of)
+        resolve_spec(managed(spec), None, outputs_of)
 
     assert (refused.value.reason, refused.value.message) == (
         "MissingKey",

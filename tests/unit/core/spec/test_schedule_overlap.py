@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.core.errors import Stalled
-from keyturn.core.spec.desired import wanted_by
+from keyturn.core.spec.desired import resolve_spec
 from keyturn.core.spec.schedule import check_jitter, check_overlap
 from tests.unit.core.builders import PASSWORD, managed, secret_class
 
@@ -21,7 +21,7 @@ _ENDS = "lasts until the next rotation, which can come after {} and ends it; wri
 
 def hold(rotation: Part | None, of_class: Part | None, item: Any = KEPT, template: str | None = None) -> None:
     found = managed({"data": [item], "rotation": rotation})
-    wanted = wanted_by(found, secret_class(rotation=of_class))
+    wanted = resolve_spec(found, secret_class(rotation=of_class))
     check_jitter(found.spec.rotation, wanted.cadence)
     keeping = next((one.name for one in wanted.items if one.keep_previous), None)
     check_overlap(wanted.cadence, wanted.overlap, wanted.max_overlap, keeping, template)
