@@ -45,8 +45,8 @@ __all__ = [
     "LeaseManager",
     "LeaseMemory",
     "UnrecordedLeases",
+    "report_revocation",
     "revoke_lease",
-    "tell_revocation",
 ]
 
 _log = structlog.get_logger()
@@ -380,7 +380,7 @@ async def revoke_lease(
     return state.with_facts(state.facts.without_lease(step.lease.id))
 
 
-def tell_revocation(
+def report_revocation(
     step: steps.GiveBack, key: ObjectKey, observed: Observed, memory: LeaseMemory, context: Context
 ) -> bool:
     """Post the result of a revocation, whose state is written; return whether it is over."""

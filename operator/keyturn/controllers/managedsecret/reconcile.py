@@ -20,7 +20,7 @@ from keyturn.runtime import failpoints, metrics
 from keyturn.runtime.clock import loop_time
 
 from .account.probe import with_account
-from .account.report import tell_account_step, tell_verdict
+from .account.report import report_account_step, report_verdict
 from .errors import (
     PASSING,
     concerns_one,
@@ -32,7 +32,7 @@ from .errors import (
 from .execute import execute_step
 from .observe import observe
 from .refresh import with_stores
-from .report import report, report_unseen, tell_denied, tell_step, tell_unevicted
+from .report import report, report_denied, report_step, report_unevicted, report_unseen
 from .rest import RestSeal
 from .retries import drop_generated, next_time, report_time
 
@@ -140,16 +140,16 @@ async def _next_step(
             await _execute(step, key, observed, memory, context)
     except (Wait, Stalled) as error:
         if isinstance(step, steps.EvictPod):
-            tell_unevicted(step, error, key, observed, context)
+            report_unevicted(step, error, key, observed, context)
             return step
         if isinstance(step, steps.RollOut | steps.DeletePod) and concerns_one(error):
             _deny(step, error, key, observed, memory, context)
             return step
         return Outcome(step, error, memory.failures.attempts(key) + 1)
     if isinstance(step, steps.DatabaseStep):
-        tell_account_step(step, key, observed, memory.accounts, context)
+        report_account_step(step, key, observed, memory.accounts, context)
     else:
-        tell_step(step, key, observed, loop_time() - began, memory.stores, context)
+        report_step(step, key, observed, loop_time() - began, memory.stores, context)
     return step
 
 
@@ -166,7 +166,7 @@ async def _end_pass(
     await report(key, observed, outcome, memory.reported, context, seal)
     memory.rests.confirm(key)
     if observed.account is not None:
-        tell_verdict(key, observed, context)
+        report_verdict(key, observed, context)
     if affected := memory.emergencies.note(key, observed, outcome.error):
         for emergency in affected:
             context.alert(emergency)
@@ -269,7 +269,7 @@ def _deny(
     """Record a rejected restart with its back-off, and continue with the other workloads."""
     workload = step.consumer.workload
     if observed.desired and memory.restarts.deny(key, error, workload, observed, observed.desired):
-        tell_denied(workload, error, key, observed, context)
+        report_denied(workload, error, key, observed, context)
 
 
 def _yields(done: steps.Step, observed: Observed) -> bool:

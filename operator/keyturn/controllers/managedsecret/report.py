@@ -24,8 +24,8 @@ from keyturn.kube.cache.managed_secrets import readable, slim
 from keyturn.kube.events import EventType
 from keyturn.runtime import metrics
 
-from .leases import tell_revocation
-from .rollout_report import count_failed, report_ends, tell_failed_workloads
+from .leases import report_revocation
+from .rollout_report import count_failed, report_ends, report_failed_workloads
 
 if TYPE_CHECKING:
     from keyturn.api.managedsecret import ManagedSecret
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ReportedErrors",
     "report",
+    "report_denied",
+    "report_step",
+    "report_unevicted",
     "report_unseen",
-    "tell_denied",
-    "tell_step",
-    "tell_unevicted",
     "write_status",
 ]
 
@@ -73,7 +73,7 @@ class ReportedErrors:
         self._errors.pop(key, None)
 
 
-def tell_step(
+def report_step(
     step: steps.Step,
     key: ObjectKey,
     observed: Observed,
@@ -105,7 +105,7 @@ def tell_step(
             _log.info("step done", step=type(step).__name__, secret=str(key), **_facts(step))
 
 
-def tell_unevicted(
+def report_unevicted(
     step: steps.EvictPod, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Report an eviction that the API server rejects; it is retried after the next read of the pods."""
@@ -199,7 +199,9 @@ def _report_store_step(
         if problem.error.reason != ErrorReason.PUSHING:
             _log.warning("push failed", step=name, secret=str(key), message=problem.error.message)
         return
-    if isinstance(step, steps.GiveBack) and not tell_revocation(step, key, observed, stores.leases, context):
+    if isinstance(step, steps.GiveBack) and not report_revocation(
+        step, key, observed, stores.leases, context
+    ):
         return
     match step:
         case steps.Push(destination=destination, number=number):
@@ -224,7 +226,7 @@ def _report_rollback(step: steps.GoBack, key: ObjectKey, observed: Observed, con
     metrics.ROLLBACKS.inc()
     if step.failed:
         count_failed(observed)
-        tell_failed_workloads(key, observed, context)
+        report_failed_workloads(key, observed, context)
     why = f"workloads did not become ready; {failures(observed)}" if step.failed else "requested"
     note = f"rolled back from revision {step.rolled_back} to {step.number}: {why}"
     context.events.record(
@@ -267,7 +269,7 @@ def _report_deleted_pod(step: steps.DeletePod, key: ObjectKey, context: Context)
     )
 
 
-def tell_denied(
+def report_denied(
     workload: Workload, error: Wait | Stalled, key: ObjectKey, observed: Observed, context: Context
 ) -> None:
     """Post that the API server rejects a restart, unless the status of an earlier process has it."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyturn.core.keys import ObjectKey
     from keyturn.core.observation.observed import Observed
 
-__all__ = ["count_failed", "report_ends", "tell_failed_workloads"]
+__all__ = ["count_failed", "report_ends", "report_failed_workloads"]
 
 _RESULTS = {WorkloadState.CURRENT: RevisionResult.SUCCEEDED, WorkloadState.FAILED: "Failed"}
 
@@ -37,7 +37,7 @@ def report_ends(
     context: Context,
 ) -> None:
     """Report what ended between two statuses."""
-    _tell_failed_rollout(key, observed, before, after, context)
+    _report_failed_rollout(key, observed, before, after, context)
     _count_restarts(observed, before, after)
     if before.revision is None:
         return  # the object was recreated: the history of its Secret is not new
@@ -45,7 +45,7 @@ def report_ends(
     for entry in after.history:
         if _identity(entry) not in known:
             _report_rollout(observed, entry, before, after, context)
-            _tell_end(key, observed, entry, context)
+            _report_end(key, observed, entry, context)
 
 
 def _identity(entry: HistoryEntry) -> tuple[object, ...]:
@@ -93,7 +93,7 @@ def _is_rolled_back(one: WorkloadStatus, before: ManagedSecretStatus, observed: 
     return one.revision is None and last is not None and had_rolled_back_revision(last, observed)
 
 
-def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: Context) -> None:
+def _report_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: Context) -> None:
     _log.info(
         "rotation ended", secret=str(key), revision=entry.revision, reason=entry.reason, result=entry.result
     )
@@ -114,7 +114,7 @@ def _tell_end(key: ObjectKey, observed: Observed, entry: HistoryEntry, context: 
     )
 
 
-def tell_failed_workloads(
+def report_failed_workloads(
     key: ObjectKey, observed: Observed, context: Context, told: Collection[str] = ()
 ) -> None:
     """Report the workloads that have failed with the current revision, except those in `told`."""
@@ -136,7 +136,7 @@ def tell_failed_workloads(
         )
 
 
-def _tell_failed_rollout(
+def _report_failed_rollout(
     key: ObjectKey,
     observed: Observed,
     before: ManagedSecretStatus,
@@ -147,7 +147,7 @@ def _tell_failed_rollout(
     failed = _failed_in(after) - _failed_in(before)
     if not failed or observed.current is None:
         return
-    tell_failed_workloads(key, observed, context, _failed_in(before))
+    report_failed_workloads(key, observed, context, _failed_in(before))
     metrics.ROTATIONS.labels(observed.current.reason, "Failed").inc()
     names = ", ".join(sorted(failed))
     context.events.record(

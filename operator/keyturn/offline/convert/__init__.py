@@ -92,9 +92,9 @@ def convert(bodies: Iterable[Body], files: Iterable[str] = ()) -> Conversion:
         report_on(body).lost("spec", "is of a kind that is not converted", "write it by the documentation")
     for body in inputs.idle_generators():
         report_on(body).changed("spec", "is named by no document here and left out")
-    _tell_of_stores(inputs, made)
+    _report_on_stores(inputs, made)
     distinct = _distinct(made, lambda one: one[1])
-    _tell_of_equal_names(distinct)
+    _report_on_equal_names(distinct)
     return Conversion(
         tuple(sorted((_manifest(*one) for one in distinct), key=_place)),
         tuple(dict.fromkeys(finding for report in reports for finding in report.findings)),
@@ -112,7 +112,7 @@ def _distinct(items: Iterable[_Item], body_of: Callable[[_Item], Body]) -> tuple
     return tuple(item for alike in found.values() for item in alike)
 
 
-def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -> None:
+def _report_on_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -> None:
     """Report objects that read a store which could not be converted."""
     there = {_identity(body) for _, body in made}
     missing = [body for body in inputs.of(ESO, *_STORES) if _identity(body) not in there]
@@ -125,7 +125,7 @@ def _tell_of_stores(inputs: Inputs, made: list[tuple[Report, dict[str, Any]]]) -
                 )
 
 
-def _tell_of_equal_names(made: Iterable[tuple[Report, dict[str, Any]]]) -> None:
+def _report_on_equal_names(made: Iterable[tuple[Report, dict[str, Any]]]) -> None:
     """Report objects that replace each other when they are applied, such as a base and its patch."""
     by_identity: dict[tuple[str, str, str], list[Report]] = {}
     for report, body in made:

@@ -12,7 +12,7 @@ from .findings import Report
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["REFUSED", "Made", "ReportOn", "account", "managed_secret", "target", "tell_refused"]
+__all__ = ["REFUSED", "Made", "ReportOn", "account", "managed_secret", "report_refused", "target"]
 
 Made: TypeAlias = tuple[Report, dict[str, Any]]
 """An object with the findings that stand above it."""
@@ -54,7 +54,7 @@ def target(name: str, namespace: str, server: Mapping[str, Any], admin: str) -> 
     }
 
 
-def tell_refused(report: Report, path: str, attributes: Iterable[str]) -> None:
+def report_refused(report: Report, path: str, attributes: Iterable[str]) -> None:
     what = f"has {', '.join(attributes)}, as no account of an application has, and is left out"
     report.lost(path, what, "give the application a role without it")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyturn.api.database import CNPG_RELOAD
 
-from .accounts import REFUSED, account, target, tell_refused
+from .accounts import REFUSED, account, report_refused, target
 from .inputs import name_of, namespace_of
 from .strict_reader import StrictReader
 
@@ -74,9 +74,9 @@ def _role(listed: StrictReader, server: str, namespace: str, report_on: ReportOn
         role.changed(name, "stays with the role, to which both logins belong")
     role.lost("validUntil", "ends the password at a date", "write rotation.every")
     role.lost("disablePassword", "removes the password", "remove it")
-    role.tell_unread()
+    role.report_unread()
     if refused:
-        tell_refused(report, role.path, refused)
+        report_refused(report, role.path, refused)
     elif not (logs_in and is_there):
         report.lost(role.path, "does not log in, and is left out", "keep it where it is")
     else:

@@ -34,7 +34,7 @@ def external_secret(body: Body, inputs: Inputs, report: Report) -> list[dict[str
     pass_over(document)
     owner = document.part("metadata")
     made = _managed_secret(document.part("spec"), kept(owner), owner, inputs)
-    document.tell_unread()
+    document.report_unread()
     return [made] if made else []
 
 
@@ -55,7 +55,7 @@ def cluster_external_secret(body: Body, inputs: Inputs, report: Report) -> list[
         )
     metadata = {**metadata, **kept(owner), **({"name": named} if named else {})}
     made = _managed_secret(spec.part("externalSecretSpec"), metadata, owner, inputs)
-    document.tell_unread()
+    document.report_unread()
     return [made] if made else []
 
 

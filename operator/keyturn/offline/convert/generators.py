@@ -31,7 +31,7 @@ def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, di
             "give its file as well, or write generate in data",
         )
         return {}
-    _tell_around_spec(StrictReader(found, f"{ref.path} -> {kind} {name}", ref.report))
+    _report_around_spec(StrictReader(found, f"{ref.path} -> {kind} {name}", ref.report))
     kind, spec = _kind_and_spec(kind, found)
     if kind not in KINDS:
         ref.report.lost(
@@ -42,7 +42,7 @@ def generated(ref: StrictReader, namespace: str, inputs: Inputs) -> dict[str, di
         return {}
     read = StrictReader(spec, f"{ref.path} -> spec", ref.report)
     made = KINDS[kind](read)
-    read.tell_unread()
+    read.report_unread()
     return made
 
 
@@ -53,11 +53,11 @@ def keys_of(name: str, source: Mapping[str, Any]) -> dict[str, str]:
     return {"value": name}
 
 
-def _tell_around_spec(document: StrictReader) -> None:
+def _report_around_spec(document: StrictReader) -> None:
     pass_over(document)
     document.ignore("spec")
     kept(document.part("metadata"))
-    document.tell_unread()
+    document.report_unread()
 
 
 def _kind_and_spec(kind: str, body: Mapping[str, Any]) -> tuple[str, Any]:

@@ -80,11 +80,11 @@ def sources(spec: StrictReader, namespace: str, inputs: Inputs) -> Sources:
             items += reader.made(entry)
         elif pulled := reader.whole(entry):
             whole.append(pulled)
-    _tell_of_clash(spec, whole)
+    _report_on_clash(spec, whole)
     return Sources(tuple(_last(spec, [*items, *read])), tuple(whole))
 
 
-def _tell_of_clash(spec: StrictReader, whole: list[dict[str, Any]]) -> None:
+def _report_on_clash(spec: StrictReader, whole: list[dict[str, Any]]) -> None:
     prefixes = [entry.get("prefix", "") for entry in whole]
     if len(prefixes) > len(set(prefixes)):
         spec.report.changed(
@@ -124,7 +124,7 @@ class _Reader:
         remote = self._remote(ref, store, ref.text("property"))
         decoder = _decoder(ref)
         if not (name and store and "key" in remote):
-            _tell_incomplete(entry, secretKey=name, storeRef=store, key=ref.text("key"))
+            _report_incomplete(entry, secretKey=name, storeRef=store, key=ref.text("key"))
             return None
         return ConvertedItem(
             name, {"from": {"storeRef": store.body, "remoteRef": remote}}, entry.path, decoder
@@ -157,7 +157,7 @@ class _Reader:
         if _decoder(ref):
             ref.report.lost(ref.at("decodingStrategy"), "is not applied to parts", "name them in data")
         if not (store and "key" in remote):
-            _tell_incomplete(entry, storeRef=store, key=ref.text("key"))
+            _report_incomplete(entry, storeRef=store, key=ref.text("key"))
             return None
         prefix = _prefix(entry.parts("rewrite"))
         return {"storeRef": store.body, "remoteRef": remote, **({"prefix": prefix} if prefix else {})}
@@ -178,7 +178,7 @@ class _Reader:
         return remote
 
 
-def _tell_incomplete(entry: StrictReader, **parts: object) -> None:
+def _report_incomplete(entry: StrictReader, **parts: object) -> None:
     missing = " and no ".join(name for name, given in parts.items() if not given)
     entry.report.lost(entry.path, f"has no {missing}, and is left out", "write what is missing")
 

@@ -63,8 +63,8 @@ def secret(body: Body, report: Report) -> list[dict[str, Any]]:
     annotations = metadata.part("annotations")
     items = _items(annotations)
     object_ = kept(metadata)
-    _tell_of_the_rest(annotations)
-    document.tell_unread()
+    _report_on_the_rest(annotations)
+    document.report_unread()
     held = _names(body)
     others = sorted(held - {item["name"] for item in items} - {key for item in items for key in _keys(item)})
     if others:
@@ -189,7 +189,7 @@ def _tell(annotations: StrictReader, name: str, what: str) -> None:
     annotations.report.changed(annotations.at(f"{_GROUP}/{name}"), what)
 
 
-def _tell_of_the_rest(annotations: StrictReader) -> None:
+def _report_on_the_rest(annotations: StrictReader) -> None:
     annotations.changed(
         f"{_GROUP}/regenerate", "made new values once", "write rotation.trigger to have it here"
     )

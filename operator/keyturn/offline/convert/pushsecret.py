@@ -39,7 +39,7 @@ def push_secret(
         spec.lost(name, why, "push keys as they are, by data")
     document.part("metadata")
     kept(document.part("metadata"))
-    document.tell_unread()
+    document.report_unread()
     return new
 
 
@@ -123,7 +123,7 @@ def _pushes(spec: StrictReader, store: StoreRef, keys: frozenset[str]) -> list[d
         match = entry.part("match")
         key, remote = match.text("secretKey"), match.part("remoteRef")
         remote_key, name = remote.text("remoteKey") or "", remote.text("property")
-        _tell_of_loss(entry)
+        _report_on_loss(entry)
         if key and key not in keys:
             entry.report.lost(
                 match.at("secretKey"), f"{key} is not made here and left out", "push what is made here"
@@ -144,7 +144,7 @@ def _pushes(spec: StrictReader, store: StoreRef, keys: frozenset[str]) -> list[d
     return pushes
 
 
-def _tell_of_loss(entry: StrictReader) -> None:
+def _report_on_loss(entry: StrictReader) -> None:
     entry.lost("metadata", "is written to the store by External Secrets only", "set it at the store")
     entry.lost_unless("None", "conversionStrategy", "respells keys", "name the items of data as wanted")
 

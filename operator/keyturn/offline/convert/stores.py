@@ -32,8 +32,8 @@ def store(body: Body, inputs: Inputs, report: Report) -> list[dict[str, Any]]:
     shared = _allowed(spec) if kind == _CLUSTER else {}
     if kind != _CLUSTER:
         spec.changed("conditions", "means nothing in a SecretStore")
-    _tell_of_settings(spec)
-    document.tell_unread()
+    _report_on_settings(spec)
+    document.report_unread()
     converted = {
         "apiVersion": API_VERSION,
         "kind": kind,
@@ -98,7 +98,7 @@ def _selector(part: StrictReader) -> dict[str, Any]:
     return {**selector, "matchExpressions": expressions} if expressions else selector
 
 
-def _tell_of_settings(spec: StrictReader) -> None:
+def _report_on_settings(spec: StrictReader) -> None:
     spec.changed("controller", "selects one of several operators; Keyturn has one")
     spec.changed("retrySettings", "is of no use: Keyturn retries with exponential back-off")
     spec.changed("refreshInterval", "is of no use: Keyturn looks at a store when it needs to")

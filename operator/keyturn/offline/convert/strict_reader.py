@@ -135,7 +135,7 @@ class StrictReader:
         """Skip fields that are not part of the spec, such as status."""
         self._unread -= set(names)
 
-    def tell_unread(self) -> None:
+    def report_unread(self) -> None:
         """Report every field that was not read."""
         for path in self._left():
             self.report.lost(path, _UNKNOWN, _LOOK)

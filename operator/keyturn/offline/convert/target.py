@@ -52,7 +52,7 @@ def target(
         body["deletionPolicy"] = "Delete"
     if once and not merges:
         body["immutable"] = True
-    _tell_of_loss(part)
+    _report_on_loss(part)
     if "template" in part:
         metadata = _metadata(template.part("metadata"), merges=merges)
     else:
@@ -75,7 +75,7 @@ def _type(template: StrictReader) -> str | None:
     return None
 
 
-def _tell_of_loss(part: StrictReader) -> None:
+def _report_on_loss(part: StrictReader) -> None:
     """Report that values which vanish at the store stay here."""
     policy = part.text("deletionPolicy")
     if policy in {"Delete", "Merge"}:

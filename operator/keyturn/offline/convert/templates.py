@@ -57,12 +57,12 @@ def templated(template: StrictReader, sources: Sources) -> Texts:
     )
     merges = template.text("mergePolicy") == "Merge"
     written = template.texts_by_name("data")
-    _tell_of_files(template)
+    _report_on_files(template)
     read = _Read(sources, {})
     for key, text in written.items():
         read.take(template.part("data"), key, text)
     renamed = read.renamed() if written and not merges else read
-    _tell_of_more_keys(template, written, renamed, merges=merges)
+    _report_on_more_keys(template, written, renamed, merges=merges)
     return Texts(renamed.sources, {**_decoded(renamed), **renamed.data})
 
 
@@ -124,7 +124,7 @@ def _decoded(read: _Read) -> dict[str, str]:
     }
 
 
-def _tell_of_files(template: StrictReader) -> None:
+def _report_on_files(template: StrictReader) -> None:
     for entry in template.parts("templateFrom"):
         text = entry.text("literal")
         entry.ignore("configMap", "secret", "target")
@@ -136,7 +136,7 @@ def _tell_of_files(template: StrictReader) -> None:
         )
 
 
-def _tell_of_more_keys(
+def _report_on_more_keys(
     template: StrictReader, written: Mapping[str, str], read: _Read, *, merges: bool
 ) -> None:
     more = [item.name for item in read.sources.items if item.name not in written]

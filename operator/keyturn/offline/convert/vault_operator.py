@@ -36,7 +36,7 @@ def vault_dynamic_secret(body: Body, report_on: ReportOn) -> list[Made]:
     spec.changed("namespace", "is left out, being that of Vault")
     rollout = _restarts(spec)
     shape = _destination(spec.part("destination"), metadata.get("name", ""))
-    document.tell_unread()
+    document.report_unread()
     if not path.startswith(_STATIC):
         report.lost(
             "spec.path",

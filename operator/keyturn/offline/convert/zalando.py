@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keyturn.api.database import OF_SPILO
 
-from .accounts import REFUSED, account, target, tell_refused
+from .accounts import REFUSED, account, report_refused, target
 from .inputs import name_of, namespace_of
 from .strict_reader import StrictReader
 
@@ -45,7 +45,7 @@ def _user(name: str, users: StrictReader, server: str, namespace: str, report_on
     report, path = report_on(f" user {name}"), users.at(name)
     flags = {flag.lower() for flag in users.texts(name)}
     if refused := sorted(flags & {*REFUSED, "nologin"}):
-        tell_refused(report, path, refused)
+        report_refused(report, path, refused)
         return
     if flags:
         report.changed(path, f"keeps {', '.join(sorted(flags))}, as both logins belong to it")

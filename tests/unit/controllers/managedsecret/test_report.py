@@ -10,7 +10,7 @@ import pytest
 from keyturn.api.source import StoreKind
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.refresh import StoreMemory
-from keyturn.controllers.managedsecret.report import tell_step, write_status
+from keyturn.controllers.managedsecret.report import report_step, write_status
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.store_reads import RevocationProblem
 from keyturn.core.rotation.steps import GiveBack
@@ -111,7 +111,7 @@ def test_only_a_lease_that_its_store_has_revoked_is_reported_as_revoked(
     if refused:
         stores.leases.refuse(KEY, lease.id, "Status403")
 
-    tell_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
+    report_step(GiveBack(lease, drops_refused=refused), KEY, make.observed(), 0.0, stores, context)
 
     assert events.reasons == reasons
 
@@ -146,7 +146,7 @@ def test_the_first_refusal_of_a_revocation_is_reported(observed: Observed, notes
     stores = StoreMemory(context)
     stores.leases.refuse(KEY, LEASE.id, "No")
 
-    tell_step(GiveBack(LEASE), KEY, observed, 0.0, stores, context)
+    report_step(GiveBack(LEASE), KEY, observed, 0.0, stores, context)
 
     assert events.notes == notes
 
@@ -156,7 +156,7 @@ def test_a_lease_that_a_person_states_to_have_revoked_is_not_reported_as_revoked
     stores = StoreMemory(context)
     stores.leases.refuse(KEY, LEASE.id, "No")
 
-    tell_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, stores, context)
+    report_step(GiveBack(LEASE, is_stated=True), KEY, make.observed(), 0.0, stores, context)
 
     assert not stores.leases.postponed(KEY)
     (note,) = events.notes

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from .memory import AccountMemory
     from .operation import Effect, OpenSessions
 
-__all__ = ["tell_account_step", "tell_verdict"]
+__all__ = ["report_account_step", "report_verdict"]
 
 _MOST_ADDRESSES = 5
 
 _log = structlog.get_logger()
 
 
-def tell_account_step(
+def report_account_step(
     step: steps.DatabaseStep, key: ObjectKey, observed: Observed, memory: AccountMemory, context: Context
 ) -> None:
     """Report a step; one in progress is reported at its end, a failure by the condition."""
@@ -51,12 +51,12 @@ def tell_account_step(
     if effect.unproven:
         _log.warning("candidate not proven", secret=str(key), reason=effect.unproven.reason)
         return
-    _tell_claim(effect, observed, context)
-    _tell_effect(step, effect, observed, context)
+    _report_claim(effect, observed, context)
+    _report_effect(step, effect, observed, context)
     _log.info("step done", step=name, secret=str(key))
 
 
-def tell_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
+def report_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
     """Report that the database refuses the published login, when the status first says so."""
     verdict = observed.account.verdict if observed.account else ProbeVerdict.NOT_PROBED
     found, before = PROBE_VERDICTS[verdict], condition(observed.managed, "CredentialValid")
@@ -66,7 +66,7 @@ def tell_verdict(key: ObjectKey, observed: Observed, context: Context) -> None:
     _log.warning("published credential refused", secret=str(key), verdict=str(verdict))
 
 
-def _tell_claim(effect: Effect, observed: Observed, context: Context) -> None:
+def _report_claim(effect: Effect, observed: Observed, context: Context) -> None:
     match effect.claimed:
         case Claimed.CREATED:
             note = "the account is created at the database, with the privileges of database.template"
@@ -76,7 +76,7 @@ def _tell_claim(effect: Effect, observed: Observed, context: Context) -> None:
             context.events.record(observed.managed, EventReason.ACCOUNT_ADOPTED, note)
 
 
-def _tell_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, context: Context) -> None:
+def _report_effect(step: steps.DatabaseStep, effect: Effect, observed: Observed, context: Context) -> None:
     managed = observed.managed
     match step:
         case steps.Apply(number=number):

@@ -44,10 +44,10 @@ class Store:
 
     def key_of(self, part: StrictReader, usual: str) -> dict[str, str]:
         """Convert a reference to a key of a Secret; `usual` is the default key."""
-        self.tell_of_namespace(part)
+        self.report_namespace(part)
         return {"name": needed(part, "name", self.name), "key": part.text("key") or usual}
 
-    def tell_of_namespace(self, part: StrictReader) -> None:
+    def report_namespace(self, part: StrictReader) -> None:
         """Report the namespace in which the referenced object has to be."""
         namespace = part.text("namespace")
         if not part:

@@ -45,7 +45,7 @@ def _secret(part: StrictReader, store: Store) -> tuple[str | None, dict[str, str
     names: dict[str, str] = {}
     for entry in part.parts("secrets"):
         name, ref = entry.text("name") or "", entry.part("secretRef")
-        store.tell_of_namespace(ref)
+        store.report_namespace(ref)
         ref.ignore("key")
         names[name] = ref.text("name") or ""
     secrets = list(dict.fromkeys(names.values()))

@@ -10,7 +10,7 @@ import pytest
 from keyturn.controllers.context import Context
 from keyturn.controllers.managedsecret.account.memory import AccountMemory
 from keyturn.controllers.managedsecret.account.operation import Claimed, Effect, OpenSessions
-from keyturn.controllers.managedsecret.account.report import tell_account_step, tell_verdict
+from keyturn.controllers.managedsecret.account.report import report_account_step, report_verdict
 from keyturn.core.errors import Wait
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.account import AccountFacts, ProbeVerdict
@@ -53,7 +53,7 @@ class Teller:
         if effect:
             self.memory.keep_effect(KEY, effect)
         observed = replace(make.observed(state=STATE), account=AccountFacts(verdict))
-        tell_account_step(step, KEY, observed, self.memory, self.context)
+        report_account_step(step, KEY, observed, self.memory, self.context)
         return self.events
 
     def judge(self, verdict: ProbeVerdict, *, known: str = "Accepted") -> list[tuple[str, str]]:
@@ -66,7 +66,7 @@ class Teller:
         }
         observed = make.observed(state=STATE, status={"conditions": [condition]})
         observed = replace(observed, account=AccountFacts(verdict=verdict))
-        tell_verdict(KEY, observed, self.context)
+        report_verdict(KEY, observed, self.context)
         return self.events
 
 
