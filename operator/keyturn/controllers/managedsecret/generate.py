@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keyturn import templates
 from keyturn.controllers.background import begin
 from keyturn.core.errors import Stalled, Wait
-from keyturn.core.observation.emergency import DECLARED_WITHIN
+from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.store_reads import being_made
 from keyturn.core.reasons import ErrorReason, RevisionReason
 from keyturn.core.rotation import transitions
@@ -318,7 +318,7 @@ class GeneratedValues:
         """
         began = self.since(key)
         bounds = frozenset(
-            (one.uid, max(one.started + DECLARED_WITHIN, one.signed_from or one.started))
+            (one.uid, max(one.started + CREATION_PRECISION, one.signed_from or one.started))
             for one in observed.emergencies
             if one.is_open
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import AffectedState
 from keyturn.core.keys import EmergencyKey, ObjectKey
-from keyturn.core.observation.emergency import DECLARED_WITHIN
+from keyturn.core.observation.emergency import CREATION_PRECISION
 from keyturn.core.observation.observed import with_facts
 from keyturn.generators import generator_for
 
@@ -98,11 +98,11 @@ def _signed(
     goes_first: bool,
 ) -> Emergency:
     """Return an emergency with a CA, whose time of rotation has whole seconds."""
-    if not emergency.presses:
+    if not emergency.is_unfinished_here:
         return emergency
     emergency = replace(emergency, signed=emergency.signed | items)
     if rotated:
-        times = [time for time in (emergency.signed_from, rotated + DECLARED_WITHIN) if time]
+        times = [time for time in (emergency.signed_from, rotated + CREATION_PRECISION) if time]
         return replace(emergency, signed_from=max(times))
     if emergency.signer and not emergency.goes_first:
         return emergency

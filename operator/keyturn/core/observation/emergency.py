@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from keyturn.api.selector import LabelSelector
 
-__all__ = ["DECLARED_WITHIN", "Emergency", "EmergencyScope", "concerns"]
+__all__ = ["CREATION_PRECISION", "Emergency", "EmergencyScope", "concerns"]
 
 
-DECLARED_WITHIN = timedelta(seconds=1)
+CREATION_PRECISION = timedelta(seconds=1)
 """Precision of creationTimestamp, which has whole seconds."""
 
 
@@ -33,7 +33,7 @@ class Emergency:
     """Whether pods of Jobs and bare pods with exposed values are evicted."""
     is_open: bool = True
     """Whether some service of some of its secrets does not run on new values yet."""
-    is_through: bool = False
+    is_complete: bool = False
     """Whether this ManagedSecret is complete."""
     signer: str | None = None
     """The ManagedSecret of the CA that signs certificates of this one, while that CA is not rotated yet."""
@@ -47,8 +47,9 @@ class Emergency:
     """Whether of all rotations only one for an emergency is enough: any other keeps the trust in exposed values."""
 
     @property
-    def presses(self) -> bool:
-        return self.is_open and not self.is_through
+    def is_unfinished_here(self) -> bool:
+        """Whether the emergency still waits for this ManagedSecret."""
+        return self.is_open and not self.is_complete
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from keyturn.core.policy.checklist import NO_SIGNS, Signs
 from keyturn.core.spec.database import database_of
 from keyturn.core.state.state import Triggers
 
-from .emergency import DECLARED_WITHIN
+from .emergency import CREATION_PRECISION
 from .store_reads import NOT_PULLED, Pulled
 
 if TYPE_CHECKING:
@@ -301,11 +301,11 @@ class Observed:
         if self.state is None or self.desired is None or self.desired.refresh_interval is None:
             return ()
         read = self.state.refreshed
-        pressing = (emergency for emergency in self.emergencies if emergency.presses)
+        pressing = (emergency for emergency in self.emergencies if emergency.is_unfinished_here)
         return tuple(
             emergency.name
             for emergency in pressing
-            if read is None or read < emergency.started + DECLARED_WITHIN
+            if read is None or read < emergency.started + CREATION_PRECISION
         )
 
     def reported(self, workload: Workload) -> WorkloadStatus | None:
@@ -323,7 +323,9 @@ class Observed:
         """
         names = self.rereads_for
         ends = (
-            emergency.started + DECLARED_WITHIN for emergency in self.emergencies if emergency.name in names
+            emergency.started + CREATION_PRECISION
+            for emergency in self.emergencies
+            if emergency.name in names
         )
         return max([read, *ends])
 
@@ -333,7 +335,7 @@ class Observed:
 
         A failed workload then holds up no other: the values of those that wait are exposed, or refused already.
         """
-        return any(emergency.presses for emergency in self.emergencies)
+        return any(emergency.is_unfinished_here for emergency in self.emergencies)
 
     @property
     def is_urgent(self) -> bool:

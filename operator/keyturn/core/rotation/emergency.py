@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyturn.api.emergency import Revoke
 from keyturn.api.rollout import OnFailure
-from keyturn.core.observation.emergency import DECLARED_WITHIN, Emergency
+from keyturn.core.observation.emergency import CREATION_PRECISION, Emergency
 from keyturn.core.reasons import RevisionReason
 
 from .publication import published_at, was_published
@@ -97,7 +97,7 @@ def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
     The order of the waves stays, but a failed workload holds up none. Windows stay too, because they do not apply to
     emergencies but to all other rotations.
     """
-    pressing = [emergency for emergency in emergencies if emergency.presses]
+    pressing = [emergency for emergency in emergencies if emergency.is_unfinished_here]
     if not pressing:
         return desired
     at_once = any(emergency.revoke is Revoke.IMMEDIATELY for emergency in pressing)
@@ -113,7 +113,8 @@ def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
 def revokes_at_once(observed: Observed) -> bool:
     """Whether previous values are removed at once, also those of a rotation in progress."""
     return any(
-        emergency.presses and emergency.revoke is Revoke.IMMEDIATELY for emergency in observed.emergencies
+        emergency.is_unfinished_here and emergency.revoke is Revoke.IMMEDIATELY
+        for emergency in observed.emergencies
     )
 
 
@@ -142,7 +143,7 @@ def _provable_for_another(observed: Observed) -> tuple[datetime, ...]:
     if current is None or current.reason == RevisionReason.EMERGENCY or was_published(current, observed):
         return ()
     return tuple(
-        emergency.started + DECLARED_WITHIN for emergency in observed.emergencies if emergency.is_open
+        emergency.started + CREATION_PRECISION for emergency in observed.emergencies if emergency.is_open
     )
 
 
@@ -253,7 +254,7 @@ def _is_since(one: RevisionFacts, started: datetime, observed: Observed) -> bool
     """
     if _is_rotated_since(one, started, observed):
         return True
-    provable = started + DECLARED_WITHIN
+    provable = started + CREATION_PRECISION
     if _was_unknown(one, provable, observed):
         return True
     published = published_at(one, observed)

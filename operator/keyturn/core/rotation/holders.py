@@ -100,7 +100,7 @@ def _owner(kind: str, name: str, pods: list[HoldingPod], observed: Observed, des
 
 def evicts(observed: Observed) -> bool:
     """Whether an emergency in progress has pods with exposed values evicted."""
-    return any(emergency.presses and emergency.evict for emergency in observed.emergencies)
+    return any(emergency.is_unfinished_here and emergency.evict for emergency in observed.emergencies)
 
 
 def pod_to_evict(observed: Observed, desired: Desired) -> steps.EvictPod | None:

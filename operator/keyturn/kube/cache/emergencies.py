@@ -248,7 +248,7 @@ def _emergency_for(name: str, declared: Declared) -> Emergency:
         revoke=emergency.spec.revoke or Revoke.IMMEDIATELY,
         evict=bool(emergency.spec.evict),
         is_open=declared.is_open,
-        is_through=declared.states.get(name) is AffectedState.ROLLED_OUT,
+        is_complete=declared.states.get(name) is AffectedState.ROLLED_OUT,
     )
 
 

@@ -78,7 +78,7 @@ TOKEN = {"name": "token", "generate": {"bytes": {}}}
 STARTED = NOW - minutes(1)
 INCIDENT = Emergency("inc-1", "uid-1", STARTED)
 GENTLE = replace(INCIDENT, revoke=Revoke.AFTER_ROLLOUT)
-THROUGH = replace(INCIDENT, is_through=True)
+THROUGH = replace(INCIDENT, is_complete=True)
 OVER = replace(INCIDENT, is_open=False)
 LATER = Emergency("inc-2", "uid-2", NOW - seconds(10))
 CLOSED = {"rotation": {"windows": [{"cron": "0 0 1 1 *", "duration": "1m"}]}}

@@ -181,7 +181,7 @@ def test_an_emergency_evicts(pod: HoldingPod, expected: bool) -> None:  # noqa: 
     [
         pytest.param(replace(LEAK, evict=False), id="that does not demand it"),
         pytest.param(replace(LEAK, is_open=False), id="that is over"),
-        pytest.param(replace(LEAK, is_through=True), id="with which the secret is done"),
+        pytest.param(replace(LEAK, is_complete=True), id="with which the secret is done"),
     ],
 )
 def test_no_emergency_evicts(emergency: Emergency) -> None:

@@ -392,7 +392,7 @@ BROKEN = consumer("api", marker="db=4", settled=False, failed=True)
         pytest.param((), pending("web"), (), id="without an emergency nothing follows"),
         pytest.param((DECLARED,), pending("web"), ("web",), id="the next wave"),
         pytest.param((DECLARED,), pending("batch", "web"), ("batch",), id="the rest of its own wave first"),
-        pytest.param((replace(DECLARED, is_through=True),), pending("web"), (), id="its secret is done"),
+        pytest.param((replace(DECLARED, is_complete=True),), pending("web"), (), id="its secret is done"),
         pytest.param((replace(DECLARED, is_open=False),), pending("web"), (), id="it is over"),
         pytest.param(
             (DECLARED,),
