@@ -204,7 +204,7 @@ def _with_others(
     mine = facts.owner == key.name
     return replace(
         facts,
-        holder=None if mine else foreign_owner(body["metadata"], uid),
+        foreign_owner=None if mine else foreign_owner(body["metadata"], uid),
         filled_by=None if mine else filled_by(body.get("type", "")),
         other_type=None if mine or _is_of_type(body, desired) else body["type"],
         taken=_conflicting_keys(body, key, desired, state) if desired.shape.merges else frozenset(),

@@ -280,7 +280,7 @@ def _target_of_meta(body: Body, observed: Observed) -> TargetFacts:
         differs=frozenset(),
         has_metadata_of_spec=True,
         overlapping=meta.overlapping,
-        holder=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
+        foreign_owner=None if meta.owner == observed.name else foreign_owner(body["metadata"], observed.uid),
         immutable=observed.desired is not None and observed.desired.shape.immutable,
         account_manager=manager_of(body["metadata"].get("labels") or {}),
     )

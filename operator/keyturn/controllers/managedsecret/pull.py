@@ -198,7 +198,7 @@ async def _item(
     fresh: bool,
 ) -> ItemValues:
     source = _source_of(item)
-    _hold_to_others(item.name, source, key, desired, stores)
+    _check_cycle(item.name, source, key, desired, stores)
     try:
         if stores.issues_leases(source.ref, key.namespace):
             lease, taken = await manager.lease(source)
@@ -215,13 +215,13 @@ async def _item(
     except StoreError as error:
         trouble = trouble_of(error, f"{item.name}: {source}")
     else:
-        _hold_to_floor(value, item, source, observed)
+        _check_value(value, item, source, observed)
         return _with_lease(ItemValues(source.text, {VALUE: value}, item.keys), lease)
     # outside the except block, so that the store's error is not its context
     raise trouble
 
 
-def _hold_to_others(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
+def _check_cycle(name: str, source: Source, key: ObjectKey, desired: Desired, stores: Stores) -> None:
     """Reject a cycle: a Secret that is read into itself, directly or through other Secrets.
 
     Raises:
@@ -265,7 +265,7 @@ def trouble_of(error: StoreError, where: str) -> Wait | Stalled:
     return Stalled(ErrorReason.PROVIDER_ERROR, f"{where}: the store rejects the request ({detail})")
 
 
-def _hold_to_floor(value: Value, item: Item, source: Source, observed: Observed) -> None:
+def _check_value(value: Value, item: Item, source: Source, observed: Observed) -> None:
     """Reject a value that would empty a key, or that is weaker than the class allows.
 
     Raises:

@@ -19,7 +19,7 @@ from keyturn.core.rotation.emergency import (
     renews,
 )
 from keyturn.core.rotation.former import has_exposed
-from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
+from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
 from keyturn.core.rotation.leases import idle_leases, refused_leases, stated_at, unrevoked
 from keyturn.core.rotation.ownership import is_created_again
 from keyturn.core.rotation.publication import published_at, was_published
@@ -259,7 +259,7 @@ def _open_points(
         yield AffectedState.FAILED, failed[0].described(len(failed) - 1)
     if behind:
         yield AffectedState.ROTATED, behind[0].described(len(behind) - 1)
-    if summary := summary_of(observed, desired):
+    if summary := waiting_message(observed, desired):
         is_forbidden = are_unread(observed) and observed.unread is None
         yield AffectedState.PODS_UNKNOWN if is_forbidden else AffectedState.ROTATED, summary
     if earlier := _still_used(observed, desired) or _still_valid(observed, desired):

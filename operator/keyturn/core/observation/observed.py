@@ -70,7 +70,7 @@ class TargetFacts:
     """It has the values of the overlap."""
     immutable: bool = False
     """Kubernetes rejects every change of its values."""
-    holder: str | None = None
+    foreign_owner: str | None = None
     """Its owner that is no ManagedSecret, as owner references and labels name it."""
     filled_by: str | None = None
     """The program that fills it, which also forbids merging keys."""

@@ -30,9 +30,9 @@ __all__ = [
     "MOST_OPEN",
     "REFUSALS",
     "brings_credential",
+    "check_record",
     "contradiction",
     "free_login",
-    "hold_to_record",
     "is_doubtful",
     "is_exhausted",
     "is_locked",
@@ -177,7 +177,7 @@ def tries_of(reason: Reason, state: StateFacts | None) -> int:
 # Whether the open credentials are of the account in the spec
 
 
-def hold_to_record(observed: Observed, desired: Desired) -> None:
+def check_record(observed: Observed, desired: Desired) -> None:
     """Check that the open credentials are of the account.
 
     Raises:

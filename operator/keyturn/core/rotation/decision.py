@@ -15,7 +15,7 @@ from keyturn.core.texts import FEW, first_of
 
 from . import steps
 from .completion import is_rollout_complete, kept_since, overlap_limit
-from .credential_slots import hold_to_record
+from .credential_slots import check_record
 from .credentials import (
     account_again,
     account_problem,
@@ -35,7 +35,7 @@ from .drift import contest_problem, is_contested, next_repair_time, was_sent
 from .emergency import is_taken_over, published_from, revokes_at_once
 from .holders import pod_to_evict
 from .leases import last_lease_revocation_time, next_lease_revocation, next_lease_revocation_time, next_leases
-from .ownership import adopts_first, hold_to_ownership, not_owned, refuse_change, refuse_managed_account
+from .ownership import adopts_first, check_ownership, not_owned, refuse_change, refuse_managed_account
 from .publication import was_in_deleted_secret
 from .push import last_pushes, next_push, push_problem, pushed_again
 from .rollback import ask_for_help, refuse_unknown_return, requested_return, return_after_failure
@@ -197,10 +197,10 @@ def _allowed(observed: Observed) -> Desired:
         raise _violation(observed)
     if not has_account(observed):
         refuse_managed_account(observed, observed.desired)
-    hold_to_ownership(observed, observed.desired)
+    check_ownership(observed, observed.desired)
     if observed.state_is_foreign:
         raise not_owned(state_name(observed.name), observed.state_owner)
-    hold_to_record(observed, observed.desired)
+    check_record(observed, observed.desired)
     return observed.desired
 
 

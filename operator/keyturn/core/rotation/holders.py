@@ -33,7 +33,7 @@ __all__ = [
     "owners_behind",
     "pod_to_evict",
     "pods_behind",
-    "summary_of",
+    "waiting_message",
 ]
 
 _MIN_INTERVAL, _MAX_INTERVAL = timedelta(seconds=2), timedelta(minutes=5)
@@ -124,7 +124,7 @@ def holds_back(observed: Observed, desired: Desired) -> bool:
     return are_unread(observed) or bool(pods_behind(observed, desired))
 
 
-def summary_of(observed: Observed, desired: Desired) -> str | None:
+def waiting_message(observed: Observed, desired: Desired) -> str | None:
     """Return a message with the first owner that is waited for; None if there is none."""
     if are_unread(observed):
         return unread(observed)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "adopts_first",
-    "hold_to_ownership",
+    "check_ownership",
     "is_created_again",
     "not_owned",
     "refuse_change",
@@ -27,7 +27,7 @@ _REMEDY = "write another name, or delete that Secret"
 _ADOPT = "write another name, adopt: IfUnowned, or delete that Secret"
 
 
-def hold_to_ownership(observed: Observed, desired: Desired) -> None:
+def check_ownership(observed: Observed, desired: Desired) -> None:
     """Check that the target may be written: own, adopted, or foreign with only the spec's keys merged.
 
     Raises:
@@ -104,10 +104,10 @@ def _check_foreign(target: TargetFacts, desired: Desired) -> None:
             ErrorReason.SECRET_NOT_OWNED,
             f"the Secret {desired.secret!r} is filled by {target.filled_by} and is not touched; write another name",
         )
-    if target.holder and not shape.merges:
+    if target.foreign_owner and not shape.merges:
         raise Stalled(
             ErrorReason.SECRET_NOT_OWNED,
-            f"the Secret {desired.secret!r} belongs to {target.holder} and is not touched;"
+            f"the Secret {desired.secret!r} belongs to {target.foreign_owner} and is not touched;"
             " write another name, remove that label or annotation, or delete that Secret",
         )
     if target.immutable and not shape.immutable:

@@ -14,7 +14,7 @@ from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
 from keyturn.core.policy.rules import named
 from keyturn.core.reasons import ConditionReason, RevisionReason
-from keyturn.core.rotation.holders import are_unread, owners_behind, summary_of
+from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
 from keyturn.core.rotation.old_pods import unread
 from keyturn.core.rotation.push import push_problem
 from keyturn.core.rotation.rollout import Turn
@@ -275,7 +275,7 @@ def _other_pods(observed: Observed, desired: Desired) -> ConditionVerdict | None
     """Return the verdict about pods that no consumer controls; None if none holds an earlier revision."""
     if are_unread(observed):
         return ConditionVerdict("Unknown", ConditionReason.PODS_UNKNOWN, unread(observed))
-    if summary := summary_of(observed, desired):
+    if summary := waiting_message(observed, desired):
         count = len(owners_behind(observed, desired))
         owners = "1 owner of pods is" if count == 1 else f"{count} owners of pods are"
         return ConditionVerdict(

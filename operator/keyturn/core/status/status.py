@@ -28,7 +28,7 @@ from keyturn.core.rotation.completion import (
     users_of_previous_login,
 )
 from keyturn.core.rotation.decision import next_number
-from keyturn.core.rotation.holders import owners_behind, summary_of
+from keyturn.core.rotation.holders import owners_behind, waiting_message
 from keyturn.core.rotation.leases import unrevoked
 from keyturn.core.rotation.old_pods import terminating
 from keyturn.core.rotation.rollback import cause_of
@@ -166,7 +166,7 @@ def _rotation(
         started_at=to_second(newest.made),
         message=at_server(step, observed)
         or _first_of([one for one in everyone if one.under_way])
-        or summary_of(observed, observed.desired)
+        or waiting_message(observed, observed.desired)
         or _first_of(users_of_previous_login(observed, observed.desired)),
     )
     # At rest the rotation has nothing left to do; an error of a store is not part of it.

@@ -19,7 +19,7 @@ from keyturn.core.rotation.holders import (
     owners_behind,
     pod_to_evict,
     pods_behind,
-    summary_of,
+    waiting_message,
 )
 from keyturn.core.rotation.old_pods import revision_at
 from keyturn.core.rotation.steps import EvictPod
@@ -80,7 +80,7 @@ def test_nothing_is_known_of_pods_that_were_not_read() -> None:
     assert behind(observed) == []
     assert not are_unread(observed)
     assert not holds_back(observed, make.wanted(observed))
-    assert summary_of(observed, make.wanted(observed)) is None
+    assert waiting_message(observed, make.wanted(observed)) is None
 
 
 def test_pods_are_grouped_by_their_topmost_owner() -> None:
@@ -122,7 +122,7 @@ def test_without_a_state_the_revision_of_a_pod_is_unknown() -> None:
 
 def test_the_summary_names_the_first_owner_and_counts_the_others() -> None:
     observed = rotated(make.holding("a"), make.holding("b"))
-    summary = summary_of(observed, make.wanted(observed))
+    summary = waiting_message(observed, make.wanted(observed))
 
     assert summary is not None
     assert "Pod/a" in summary
@@ -135,7 +135,7 @@ def test_pods_that_may_not_be_listed_hold_everything_back() -> None:
 
     assert are_unread(observed)
     assert holds_back(observed, make.wanted(observed))
-    assert summary_of(observed, make.wanted(observed)) is not None
+    assert waiting_message(observed, make.wanted(observed)) is not None
     assert next_read(observed) == make.NOW + make.minutes(1)
 
 

@@ -54,7 +54,7 @@ def test_a_secret_of_others_is_merged_into() -> None:
 
 
 def test_a_secret_whose_owner_is_known_is_merged_into_all_the_same() -> None:
-    assert next_step(observed(MERGE, target=replace(FOREIGN, holder="Helm"))) == Publish(1)
+    assert next_step(observed(MERGE, target=replace(FOREIGN, foreign_owner="Helm"))) == Publish(1)
 
 
 def test_what_has_no_owner_is_recorded_before_it_is_written() -> None:
@@ -92,7 +92,7 @@ SENTENCES: dict[str, tuple[dict[str, Any], TargetFacts, str, str]] = {
     ),
     "one that somebody owns": (
         ADOPT,
-        replace(FOREIGN, holder="Helm (label x)"),
+        replace(FOREIGN, foreign_owner="Helm (label x)"),
         "SecretNotOwned",
         (
             "the Secret 'db' belongs to Helm (label x) and is not touched;"
@@ -160,7 +160,7 @@ MANAGED = replace(FOREIGN, account_manager=manager_of({"cnpg.io/reload": "true"}
         pytest.param(ADOPT, MANAGED, id="to be adopted"),
         pytest.param({}, MANAGED, id="not to be adopted"),
         pytest.param(
-            ADOPT, replace(MANAGED, holder="Cluster 'shop-db' (ownerReferences)"), id="with an owner"
+            ADOPT, replace(MANAGED, foreign_owner="Cluster 'shop-db' (ownerReferences)"), id="with an owner"
         ),
         pytest.param(MERGE, MANAGED, id="to merge into"),
     ],
