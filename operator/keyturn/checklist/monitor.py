@@ -95,7 +95,7 @@ class ChecklistMonitor:
         except errors.ApiError as error:
             self._log_once("encryption check failed", str(error))
         else:
-            (found,) = await threadpools.for_us(encryption.judged, text)
+            (found,) = await threadpools.for_us(encryption.judge_encryption, text)
             verdict = found.verdict
             self._log_once("encryption at rest missing", "" if verdict is Verdict.PASS else found.evidence)
         self._evidence.at_rest = TimedVerdict(verdict, self._now())

@@ -17,7 +17,14 @@ from keyturn.core.keys import (
     SECRET_STORE,
 )
 from keyturn.core.labels import PRODUCTION
-from keyturn.core.policy.checklist import GRACE, NOT_REVOKED, OVERDUE, All, judged, reported_violations
+from keyturn.core.policy.checklist import (
+    GRACE,
+    NOT_REVOKED,
+    OVERDUE,
+    ChecklistTotals,
+    judge_all,
+    reported_violations,
+)
 from keyturn.core.policy.findings import Point, Verdict
 from keyturn.core.reasons import ConditionReason
 from keyturn.core.state.credential import Phase
@@ -80,7 +87,7 @@ class _Tally:
 
     cache: InformerCache
     now: datetime
-    all: All = field(default_factory=All)
+    all: ChecklistTotals = field(default_factory=ChecklistTotals)
     _environments: set[str] = field(default_factory=set)
 
     def add(self, told: ObjectFacts, managed: ManagedSecret) -> None:
@@ -93,9 +100,9 @@ class _Tally:
             *([OVERDUE] if told.is_overdue else []),
             *([NOT_REVOKED] if until and self.now - until >= GRACE else []),
         }
-        self.all = All(
+        self.all = ChecklistTotals(
             count=self.all.count + 1,
-            broken=self.all.broken | rules,
+            violated=self.all.violated | rules,
             has_environments=bool(others) and PRODUCTION in self._environments and self.cache.has_all_values,
             keeps_old=self.all.keeps_old
             or (previous is not None and until is None)
@@ -126,9 +133,9 @@ def _may_be_in_use(managed: ManagedSecret) -> bool:
     return pushed is not None and (pushed.status != "True" or pushed.reason == ConditionReason.KEPT)
 
 
-def _of_checklist(every: All, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:
+def _of_checklist(every: ChecklistTotals, evidence: ClusterEvidence) -> Iterator[ChecklistFacts]:
     """Yield the points that the operator checks, and those of published reports."""
-    for point, verdict in judged(every).items():
+    for point, verdict in judge_all(every).items():
         yield ChecklistFacts(OPERATOR, point, verdict)
     if look := evidence.at_rest:
         yield ChecklistFacts(OPERATOR, Point.AT_REST, look.verdict, look.at)

@@ -68,8 +68,12 @@ def flaw_of(secret_class: SecretClass) -> Stalled | None:
     own = Evidence(
         {_GENERATED: strength or _STRONG}, cadence or _OFTEN, frozenset({_GENERATED}), windows=windows
     )
-    broken = violations_of(secret_class, own)
-    return Stalled(ErrorReason.POLICY_VIOLATION, "; ".join(one.message for one in broken)) if broken else None
+    violated = violations_of(secret_class, own)
+    return (
+        Stalled(ErrorReason.POLICY_VIOLATION, "; ".join(one.message for one in violated))
+        if violated
+        else None
+    )
 
 
 def _check_spread(rotation: ClassRotation | None) -> None:

@@ -23,4 +23,4 @@ class EncryptionAtRest(PointCheck):
     kind: ClassVar[str] = Point.AT_REST
 
     async def find(self, checked: Checked) -> list[Finding]:
-        return encryption.judged(await checked.facts.metrics())
+        return encryption.judge_encryption(await checked.facts.metrics())

@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyturn.core.policy.rules import denies, named
+from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.rotation.schedule_dates import natural_due, spread_since
 from keyturn.core.rotation.triggers import is_due_on_request, is_overdue, start_time
 
@@ -62,7 +62,7 @@ def effects_of(
         return
     if new := _new_violations(before, after):
         effect = "denied, so nothing is written" if denies(after.secret_class) else "reported"
-        yield Effect(key, Becomes.VIOLATING, f"{effect}; {named(new)}")
+        yield Effect(key, Becomes.VIOLATING, f"{effect}; {joined_messages(new)}")
     was, is_ = _standing(key, before, is_held=is_held), _standing(key, after, is_held=is_held)
     if is_ and (was is None or (was.becomes, was.message) != (is_.becomes, is_.message)):
         yield is_

@@ -189,7 +189,7 @@ def _violations(
 def _signs(
     key: ObjectKey,
     observed: Observed,
-    broken: tuple[Violation, ...],
+    violated: tuple[Violation, ...],
     memory: ComplianceMemory,
     cache: InformerCache,
 ) -> Signs:
@@ -198,8 +198,8 @@ def _signs(
     is_late = is_overdue(observed) or is_due_on_request(observed)
     if desired is None:
         return Signs(is_overdue=is_late)
-    reported = {violation.rule for violation in broken}
-    named = frozenset[str]().union(*(violation.cured_by for violation in broken))
+    reported = {violation.rule for violation in violated}
+    named = frozenset[str]().union(*(violation.cured_by for violation in violated))
     weak = memory.evaluation(key).weak
     ended = kept_since(observed)
     return Signs(

@@ -10,7 +10,7 @@ import structlog
 from keyturn.core.errors import Stalled
 from keyturn.core.legacy_status import reported_reason
 from keyturn.core.policy.checklist import reported_violations
-from keyturn.core.policy.rules import denies, named
+from keyturn.core.policy.rules import denies, joined_messages
 from keyturn.core.reasons import ErrorReason, EventReason, RevisionReason
 from keyturn.core.rotation import steps
 from keyturn.core.rotation.durations import duration_of
@@ -356,7 +356,7 @@ def _report_violations(
     told = {(one.rule, one.item) for one in reported_violations(before)}
     if denies(observed.secret_class) or all((one.rule, one.item) in told for one in observed.violations):
         return
-    text = named(observed.violations)
+    text = joined_messages(observed.violations)
     context.events.record(observed.managed, EventReason.POLICY_VIOLATION, text, EventType.WARNING)
     _log.warning("policy violated", secret=str(key), message=text)
 

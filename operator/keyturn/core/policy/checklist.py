@@ -29,10 +29,10 @@ __all__ = [
     "NO_SIGNS",
     "OVERDUE",
     "POINTS",
-    "All",
+    "ChecklistTotals",
     "Signs",
     "findings_of",
-    "judged",
+    "judge_all",
     "policy_of",
     "reported_twins",
     "reported_violations",
@@ -84,11 +84,11 @@ def findings_of(signs: Signs) -> tuple[Violation, ...]:
     return tuple(_findings(signs))
 
 
-def policy_of(broken: Iterable[Violation]) -> PolicyStatus | None:
+def policy_of(violated: Iterable[Violation]) -> PolicyStatus | None:
     """Return `status.policy`, with at most MOST_VIOLATIONS entries, or None if no rule is violated."""
     violations = [
         PolicyViolation(rule=violation.rule, item=violation.item, message=violation.message)
-        for violation in broken
+        for violation in violated
     ]
     return PolicyStatus(violations=violations[:MOST_VIOLATIONS]) if violations else None
 
@@ -140,11 +140,11 @@ def _findings(signs: Signs) -> Iterator[Violation]:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class ChecklistTotals:
     """Summary of every ManagedSecret that the operator watches."""
 
     count: int = 0
-    broken: frozenset[str] = frozenset()
+    violated: frozenset[str] = frozenset()
     """The rules that at least one of them violates."""
     has_environments: bool = False
     """They are in namespaces of production and of another environment, and their values are compared."""
@@ -154,7 +154,7 @@ class All:
     """At least one was not evaluated: not reconciled yet, not written yet, or with an unknown spec or state."""
 
 
-def judged(every: All) -> Mapping[Point, Verdict]:
+def judge_all(every: ChecklistTotals) -> Mapping[Point, Verdict]:
     """Return the verdict on each point that ManagedSecrets are evidence for.
 
     Whether a schedule is documented is not decided here.
@@ -168,5 +168,5 @@ def judged(every: All) -> Mapping[Point, Verdict]:
     }
     if not every.count:
         return dict.fromkeys(well, Verdict.NOT_APPLICABLE)
-    failed = {POINTS[rule] for rule in every.broken}
+    failed = {POINTS[rule] for rule in every.violated}
     return {point: Verdict.FAIL if point in failed else verdict for point, verdict in well.items()}

@@ -11,7 +11,7 @@ from .findings import Finding, Point, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Sample", "judged", "samples"]
+__all__ = ["Sample", "judge_encryption", "samples"]
 
 _TRANSFORMED = "apiserver_storage_transformation_operations_total"
 _WRITTEN = ("etcd_requests_total", "etcd_request_duration_seconds_count")
@@ -24,7 +24,7 @@ _ENCRYPT = (
 )
 
 
-def judged(metrics: str) -> list[Finding]:
+def judge_encryption(metrics: str) -> list[Finding]:
     """Judge by the storage transformations of Secrets that the API server has counted since its start.
 
     Source: kubernetes.io, "Kubernetes Metrics Reference", apiserver_storage_transformation_operations_total.

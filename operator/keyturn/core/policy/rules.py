@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .strength import Strength
 
-__all__ = ["DISTINCT", "RULES", "Evidence", "Violation", "denies", "named", "violations_of"]
+__all__ = ["DISTINCT", "RULES", "Evidence", "Violation", "denies", "joined_messages", "violations_of"]
 
 DISTINCT: Final = "distinctAcrossEnvironments"
 
@@ -73,7 +73,7 @@ def denies(secret_class: SecretClass | None) -> bool:
     return secret_class is None or secret_class.spec.enforcement is not Enforcement.WARN
 
 
-def named(violations: Iterable[Violation]) -> str:
+def joined_messages(violations: Iterable[Violation]) -> str:
     """Join the first violations into one text, each message after its rule, and count the others."""
     texts = [f"{violation.rule}: {violation.message}" for violation in violations]
     return first_of(texts, FEW, "; ")

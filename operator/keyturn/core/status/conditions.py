@@ -12,7 +12,7 @@ from keyturn.api.status import ManagedSecretStatus, WorkloadState
 from keyturn.core.errors import Stalled, Wait
 from keyturn.core.labels import REFRESH
 from keyturn.core.policy.checklist import findings_of
-from keyturn.core.policy.rules import named
+from keyturn.core.policy.rules import joined_messages
 from keyturn.core.reasons import ConditionReason, RevisionReason
 from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
 from keyturn.core.rotation.old_pods import unread
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConditionInput",
-    "broken_rules",
     "conditions_of",
     "known_revision",
     "nothing_to_rotate",
     "status_unseen",
+    "violated_rules",
 ]
 
 
@@ -298,7 +298,7 @@ def known_revision(observed: Observed) -> int | None:
     return (observed.target.revision if observed.target and observed.is_ours else None) or before
 
 
-def broken_rules(observed: Observed) -> tuple[Violation, ...]:
+def violated_rules(observed: Observed) -> tuple[Violation, ...]:
     """Return the violated rules of the class, then those of the checklist that the class does not have."""
     return (*observed.violations, *findings_of(observed.checklist_facts))
 
@@ -315,8 +315,8 @@ def _policy_compliant(observed: Observed) -> ConditionVerdict:
             ConditionReason.NOT_CHECKED,
             "values are not checked while the state Secret is absent or cannot be read",
         )
-    if broken := broken_rules(observed):
-        return ConditionVerdict("False", broken[0].rule, named(broken))
+    if violated := violated_rules(observed):
+        return ConditionVerdict("False", violated[0].rule, joined_messages(violated))
     if observed.state is None:
         return ConditionVerdict(
             "Unknown", ConditionReason.NOT_CHECKED, "the Secret has no values yet; the spec violates no rule"

@@ -38,7 +38,7 @@ from keyturn.core.rotation.schedule_dates import applied_schedule
 from keyturn.core.rotation.triggers import due_on_request, is_overdue, next_time
 from keyturn.core.times import to_second
 
-from .conditions import ConditionInput, broken_rules, conditions_of, known_revision
+from .conditions import ConditionInput, conditions_of, known_revision, violated_rules
 from .credentials import at_server, credential_status, credential_step, is_closing
 from .summary import done_of, with_state
 
@@ -283,7 +283,7 @@ def _policy(observed: Observed) -> PolicyStatus | None:
 
     Then most rules are not evaluated; whether a rotation is overdue is.
     """
-    before, found = observed.managed.status, policy_of(broken_rules(observed))
+    before, found = observed.managed.status, policy_of(violated_rules(observed))
     if observed.desired and (observed.state or known_revision(observed) is None):
         return found
     reported = [one for one in reported_violations(before) if one.rule != OVERDUE]

@@ -11,10 +11,10 @@ from keyturn.api.status import MOST_VIOLATIONS, ManagedSecretStatus, PolicyStatu
 from keyturn.core.policy.checklist import (
     GRACE,
     POINTS,
-    All,
+    ChecklistTotals,
     Signs,
     findings_of,
-    judged,
+    judge_all,
     policy_of,
     reported_twins,
     reported_violations,
@@ -133,7 +133,7 @@ WELL = {
     Point.SCHEDULE: Verdict.UNKNOWN,
     Point.REVOCATION: Verdict.PASS,
 }
-SECRETS = All(count=2, has_environments=True)
+SECRETS = ChecklistTotals(count=2, has_environments=True)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,12 @@ SECRETS = All(count=2, has_environments=True)
             dict.fromkeys(WELL, Verdict.UNKNOWN),
             id="one is not judged",
         ),
-        pytest.param(All(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"),
+        pytest.param(
+            ChecklistTotals(), dict.fromkeys(WELL, Verdict.NOT_APPLICABLE), id="there is no ManagedSecret"
+        ),
         *(
             pytest.param(
-                replace(SECRETS, broken=frozenset({rule}), keeps_old=True),
+                replace(SECRETS, violated=frozenset({rule}), keeps_old=True),
                 {Point.REVOCATION: Verdict.UNKNOWN, point: Verdict.FAIL},
                 id=rule,
             )
@@ -166,14 +168,14 @@ SECRETS = All(count=2, has_environments=True)
         ),
     ],
 )
-def test_each_point_follows_from_what_is_broken(every: All, change: dict[Point, Verdict]) -> None:
-    assert judged(every) == WELL | change
+def test_each_point_follows_from_what_is_broken(every: ChecklistTotals, change: dict[Point, Verdict]) -> None:
+    assert judge_all(every) == WELL | change
 
 
 def test_a_broken_rule_fails_its_point_also_if_another_object_is_not_judged() -> None:
-    every = replace(SECRETS, broken=frozenset({"weakValue"}), has_unjudged=True)
+    every = replace(SECRETS, violated=frozenset({"weakValue"}), has_unjudged=True)
 
-    assert judged(every) == dict.fromkeys(WELL, Verdict.UNKNOWN) | {Point.STRENGTH: Verdict.FAIL}
+    assert judge_all(every) == dict.fromkeys(WELL, Verdict.UNKNOWN) | {Point.STRENGTH: Verdict.FAIL}
 
 
 # A suspended one wakes up once, to tell of an overlap that nobody may end

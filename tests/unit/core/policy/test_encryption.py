@@ -57,11 +57,11 @@ ENCRYPTED = transformed("to_storage", "k8s:enc:kms:v2:kms-1:") + transformed("to
     ],
 )
 def test_encryption_is_believed_to_metrics_only(metrics: str, verdict: str) -> None:
-    (found,) = at_rest.judged(metrics)
+    (found,) = at_rest.judge_encryption(metrics)
 
     assert found.verdict == verdict
     assert bool(found.remedy) is (verdict != "Pass")
 
 
 def test_the_way_of_encryption_is_named() -> None:
-    assert at_rest.judged(ENCRYPTED)[0].evidence.endswith(": kms")
+    assert at_rest.judge_encryption(ENCRYPTED)[0].evidence.endswith(": kms")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from keyturn.core.policy.rules import Evidence, denies, named, violations_of
+from keyturn.core.policy.rules import Evidence, denies, joined_messages, violations_of
 from keyturn.core.policy.strength import Strength
 from keyturn.core.spec.schedule import Cron, Every, Window
 from tests.unit.core.builders import secret_class
@@ -196,7 +196,7 @@ def test_all_rules_are_named_each_with_the_value_that_breaks_it() -> None:
     rules = ("minLength",) * 2 + ("minEntropyBits",) * 2 + ("maxInterval", "distinctAcrossEnvironments")
     assert tuple(one.rule for one in violations) == rules
     assert [one.item for one in violations] == ["password"] * 4 + [None, "password"]
-    assert named(violations) == "; ".join(f"{one.rule}: {one.message}" for one in violations)
+    assert joined_messages(violations) == "; ".join(f"{one.rule}: {one.message}" for one in violations)
 
 
 def test_a_key_is_made_stronger_in_its_own_way() -> None:
