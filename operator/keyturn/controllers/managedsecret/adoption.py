@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "adopt",
+    "adopted_value_of",
     "adopted_values",
+    "adopted_without_item",
     "claim",
-    "others_kept",
-    "taken_up",
 ]
 
 
@@ -91,7 +91,7 @@ def _stray(data: Mapping[str, Value], kept: Mapping[str, ItemValues]) -> dict[st
     }
 
 
-def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
+def adopted_without_item(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str, ItemValues]:
     """Return the adopted values whose keys no item writes now."""
     if not desired.shape.keeps_others:
         return {}
@@ -99,7 +99,7 @@ def others_kept(desired: Desired, before: Mapping[str, ItemValues]) -> dict[str,
     return {name: kept for name, kept in found.items() if kept.outputs}
 
 
-def taken_up(item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
+def adopted_value_of(item: Item, before: Mapping[str, ItemValues]) -> ItemValues | None:
     """Return the adopted value under the key of an item that was added later."""
     found = {
         key: kept.outputs[VALUE] for name, kept in before.items() if is_found(name) for key in kept.data()

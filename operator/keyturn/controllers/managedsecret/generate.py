@@ -25,7 +25,7 @@ from keyturn.kube import errors, paths
 from keyturn.kube.target_secret import values_of
 from keyturn.runtime import threadpools
 
-from .adoption import others_kept, taken_up
+from .adoption import adopted_value_of, adopted_without_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,7 +81,7 @@ async def generate_revision(
         else:
             values[item.name] = _kept(item, found, desired)
     rendered = await _render(key.namespace, desired, values, state, now := context.now())
-    revision = Revision(values | others_kept(desired, before), rendered)
+    revision = Revision(values | adopted_without_item(desired, before), rendered)
     generated.forget(key)
     content = replace(_content_of(revision, state), fresh=frozenset(made_now), begun=begun)
     facts = transitions.stage(step, recorded, observed, desired, content, now)
@@ -150,7 +150,7 @@ def _existing(
     item: Item, before: Mapping[str, ItemValues], step: steps.Stage, last: Reading | None
 ) -> ItemValues | None:
     """Return the value of a new item that the adopted Secret has, or a store that an earlier object pushed it to."""
-    if not step.reason.rotates and (adopted := taken_up(item, before)):
+    if not step.reason.rotates and (adopted := adopted_value_of(item, before)):
         return adopted
     return last.found.get(item.name) if last else None
 

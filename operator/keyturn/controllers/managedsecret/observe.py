@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keyturn.core.errors import Stalled
 from keyturn.core.keys import ObjectKey
 from keyturn.core.observation.observed import Observed, TargetFacts, with_facts
-from keyturn.core.rotation.emergency import lifted
+from keyturn.core.rotation.emergency import without_delays
 from keyturn.core.rotation.push import binder_of
 from keyturn.core.spec.desired import VALUE, secret_of
 from keyturn.core.state.revision import LITERAL
@@ -119,7 +119,7 @@ async def observe_spec(
     desired = None if trouble else desired  # `managed` has an empty spec then
     key = ObjectKey(managed.metadata.namespace, managed.metadata.name)
     emergencies = cache.emergencies.of(key, managed.metadata.labels)
-    desired = lifted(desired, emergencies) if desired else None
+    desired = without_delays(desired, emergencies) if desired else None
     if desired and (flaw := await template_flaw(key.namespace, desired)):
         desired, problem = None, flaw
     return Observed(

@@ -13,10 +13,10 @@ from keyturn.core.labels import LEASES_REVOKED
 from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.emergency import (
     asked_at,
-    is_fixed,
+    has_only_new_values,
     is_rotated_before,
+    is_target_immutable,
     renewed_by,
-    renews,
 )
 from keyturn.core.rotation.former import has_exposed
 from keyturn.core.rotation.holders import are_unread, owners_behind, waiting_message
@@ -115,7 +115,7 @@ def _authority_time(emergency: Emergency, observed: Observed, desired: Desired) 
     renewed = renewed_by(emergency, observed, desired, items)
     if renewed is None or current.number < renewed.number:
         return None
-    if not renews(current, emergency.started, observed, desired):
+    if not has_only_new_values(current, emergency.started, observed, desired):
         return None
     return published_at(renewed, observed) or published_at(current, observed)
 
@@ -179,7 +179,7 @@ def _kept_from(
 
 
 def _waiting(emergency: Emergency, observed: Observed, desired: Desired) -> str | None:
-    if is_fixed(observed):
+    if is_target_immutable(observed):
         other = "write another target.name for one with new values, and let its workloads use that"
         again = "delete it, so that it is created again, or " if is_created_again(desired) else ""
         return f"the Secret is immutable: {again}{other}"
@@ -219,7 +219,7 @@ def _rotated(
         number = current.number if current else None
         message = f"rolled back to revision {number}, which has the values from before the emergency; rotate it again"
         return replace(progress, state=AffectedState.FAILED, message=message)
-    if not renews(current, emergency.started, observed, desired):
+    if not has_only_new_values(current, emergency.started, observed, desired):
         return replace(progress, state=AffectedState.FAILED, message=_why_exposed(current))
     rotated = published_at(renewed, observed) or published_at(current, observed) or renewed.made
     progress = replace(_with_places(progress, observed, desired), revision=current.number, rotated=rotated)

@@ -26,15 +26,15 @@ __all__ = [
     "COOL_DOWN",
     "asked_at",
     "asked_items",
+    "has_only_new_values",
     "is_exposed",
-    "is_fixed",
     "is_rotated_before",
     "is_taken_over",
-    "lifted",
+    "is_target_immutable",
     "published_from",
     "renewed_by",
-    "renews",
     "revokes_at_once",
+    "without_delays",
     "without_signers",
 ]
 
@@ -91,7 +91,7 @@ def without_signers(emergency: Emergency) -> Emergency:
     return replace(emergency, signer=None, signed_from=None)
 
 
-def lifted(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
+def without_delays(desired: Desired, emergencies: Iterable[Emergency]) -> Desired:
     """Return `desired` without delays, and without rollback to exposed values, while an emergency is open.
 
     The order of the waves stays, but a failed workload holds up none. Windows stay too, because they do not apply to
@@ -151,12 +151,16 @@ def _provable_for_another(observed: Observed) -> tuple[datetime, ...]:
 
 
 def _asks(emergency: Emergency, observed: Observed, desired: Desired) -> bool:
-    if observed.state is None or is_fixed(observed) or not any(item.recipe for item in desired.items):
+    if (
+        observed.state is None
+        or is_target_immutable(observed)
+        or not any(item.recipe for item in desired.items)
+    ):
         return False
     return renewed_by(emergency, observed, desired) is None
 
 
-def is_fixed(observed: Observed) -> bool:
+def is_target_immutable(observed: Observed) -> bool:
     return observed.target is not None and observed.target.immutable
 
 
@@ -195,7 +199,7 @@ def _may_renew(one: RevisionFacts, emergency: Emergency, observed: Observed) -> 
     return _is_since(one, emergency.started, observed)
 
 
-def renews(one: RevisionFacts, started: datetime, observed: Observed, desired: Desired) -> bool:
+def has_only_new_values(one: RevisionFacts, started: datetime, observed: Observed, desired: Desired) -> bool:
     """Whether a revision has no generated value from before a declaration, as far as its ancestors are recorded.
 
     After a rollback a revision is derived from an earlier one, and does not have the values of the one rolled back.
@@ -280,6 +284,8 @@ def is_exposed(number: int, observed: Observed) -> bool:
     declared += [observed.exposed_at] if observed.exposed_at else []
     return any(
         not _is_since(one, started, observed)
-        or (observed.desired is not None and not renews(one, started, observed, observed.desired))
+        or (
+            observed.desired is not None and not has_only_new_values(one, started, observed, observed.desired)
+        )
         for started in declared
     )

@@ -22,11 +22,11 @@ from keyturn.core.reasons import RevisionReason
 from keyturn.core.rotation.decision import next_step
 from keyturn.core.rotation.emergency import (
     COOL_DOWN,
+    has_only_new_values,
     is_exposed,
     is_taken_over,
-    lifted,
     published_from,
-    renews,
+    without_delays,
 )
 from keyturn.core.rotation.push import Unpushed
 from keyturn.core.rotation.steps import (
@@ -91,7 +91,7 @@ def look(
 ) -> Observed:
     """Look at a managed secret while emergencies concern it."""
     found = observed(spec, *of, **given)
-    desired = lifted(found.desired, emergencies) if found.desired else None
+    desired = without_delays(found.desired, emergencies) if found.desired else None
     return replace(found, desired=desired, emergencies=emergencies)
 
 
@@ -1238,7 +1238,7 @@ def test_a_revision_is_as_exposed_as_the_one_that_it_is_derived_from(
 def test_what_is_not_recorded_renews_nothing() -> None:
     found = look(state=None, target=None, status={})
     assert found.desired
-    assert not renews(revision(1), STARTED, found, found.desired)
+    assert not has_only_new_values(revision(1), STARTED, found, found.desired)
 
 
 def test_a_failed_rollout_does_not_return_to_exposed_values_when_the_emergency_was_deleted() -> None:
